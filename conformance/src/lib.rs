@@ -1,0 +1,1 @@
+//! Certification runs and the lab: Causeway's peers over real sockets.

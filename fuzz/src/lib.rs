@@ -1,0 +1,1 @@
+//! Fuzz targets for everything a stranger can reach.

@@ -1,0 +1,75 @@
+//! What signalling asks of the relay.
+
+use crate::{EndpointId, EndpointSpec, ForkId, Negotiated, SessionId};
+
+/// One order to the relay. Commands of one session are applied in the order given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Reserve ports and keys for new endpoints; creates the session if it does not exist.
+    /// All endpoints or none. Answered by `Allocated` or `Refused`.
+    Allocate {
+        /// The session.
+        session: SessionId,
+        /// Endpoints to add.
+        endpoints: Vec<EndpointSpec>,
+    },
+    /// What an offer/answer exchange agreed on one endpoint.
+    Answer {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Which early dialog answered.
+        fork: ForkId,
+        /// What was agreed.
+        negotiated: Negotiated,
+        /// Whether it may still be replaced by another fork.
+        stage: Stage,
+    },
+    /// Drop previews and pending facts of one endpoint; the committed ones stay.
+    Rollback {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
+    /// Replace the bridge plan.
+    Update {
+        /// The session.
+        session: SessionId,
+        /// Who hears whom from now on.
+        plan: BridgePlan,
+    },
+    /// End the session, or remove one endpoint of it: stop, drain, quarantine the ports.
+    /// Answered by `Released` when the whole session is meant.
+    Release {
+        /// The session.
+        session: SessionId,
+        /// One endpoint, or the whole session.
+        endpoint: Option<EndpointId>,
+    },
+    /// Ask for the present statistics; answered by `Stats`.
+    Stats {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+/// How firm an agreement is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Stage {
+    /// From an early dialog: media flows, but another fork may still win.
+    Preview,
+    /// Committed: other forks' previews are dropped.
+    Final,
+}
+
+/// Who hears whom.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct BridgePlan {
+    /// The two endpoints whose streams are joined; `None` joins nobody.
+    pub joined: Option<(EndpointId, EndpointId)>,
+    /// How long in milliseconds without any RTP or RTCP on an endpoint that should receive before
+    /// [`crate::Event::Silent`] is raised; 0 turns it off. Counted on every data path.
+    pub silence_ms: u32,
+}

@@ -1,0 +1,208 @@
+//! Facts about one leg's media: what we have, what was agreed.
+
+use crate::{CryptoKey, EndpointId, RealmId, Suite};
+use std::net::SocketAddr;
+
+/// IP family of an endpoint's sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// What kind of media a stream carries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StreamKind {
+    /// `m=audio`.
+    Audio,
+}
+
+/// What an endpoint needs before SDP can be written for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointSpec {
+    /// Name of the endpoint; new in this session.
+    pub endpoint: EndpointId,
+    /// Realm whose addresses and ports to use.
+    pub realm: RealmId,
+    /// IP family of the sockets.
+    pub family: Family,
+    /// One entry per anchored `m=` line, at least one.
+    pub streams: Vec<StreamSpec>,
+}
+
+/// One stream to reserve.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamSpec {
+    /// Kind of media.
+    pub kind: StreamKind,
+    /// For which suites a fresh local key is to be made, strongest first; empty for plain RTP.
+    pub protection: ProtectionWanted,
+}
+
+/// Which local key material a stream needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProtectionWanted {
+    /// Plain RTP.
+    None,
+    /// One fresh master key per suite (MED-101).
+    Sdes(Vec<Suite>),
+}
+
+/// What was reserved for an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalEndpoint {
+    /// The endpoint this answers for.
+    pub endpoint: EndpointId,
+    /// In the order of [`EndpointSpec::streams`].
+    pub streams: Vec<LocalStream>,
+}
+
+/// Local facts of one stream: what goes into our SDP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalStream {
+    /// Advertised RTP address (the public one where the realm has 1:1 NAT); the port is even.
+    pub rtp: SocketAddr,
+    /// Advertised RTCP address, RTP port + 1; unused when rtcp-mux is agreed.
+    pub rtcp: SocketAddr,
+    /// One key per suite asked for, in the same order.
+    pub keys: Vec<CryptoKey>,
+}
+
+/// What one offer/answer exchange agreed for an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Negotiated {
+    /// In the order of [`EndpointSpec::streams`]; `None` where the `m=` line was refused.
+    pub streams: Vec<Option<NegotiatedStream>>,
+}
+
+/// What one offer/answer exchange agreed for one stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NegotiatedStream {
+    /// Where the peer wants RTP. Unspecified address (`0.0.0.0`) means: send nothing (MED-066).
+    pub remote_rtp: SocketAddr,
+    /// Where the peer wants RTCP; equal to `remote_rtp` with rtcp-mux.
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share a port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// What flows, seen from us: `Send` means that we send to the peer and receive nothing.
+    pub direction: Direction,
+    /// Keys of both directions, or plain RTP.
+    pub protection: Protection,
+    /// Payload types agreed with this peer; packets with others are dropped (MED-052).
+    pub payloads: Vec<PayloadBinding>,
+    /// How the true source of the peer's media is found.
+    pub source: SourcePolicy,
+    /// Packet time that we should send with, in milliseconds (10–60).
+    pub ptime_ms: u8,
+}
+
+/// Direction of a stream from our point of view.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// Both ways.
+    SendReceive,
+    /// We send only (the peer is `recvonly`).
+    Send,
+    /// We receive only (the peer is `sendonly`).
+    Receive,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether we send RTP to the peer.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendReceive | Self::Send)
+    }
+
+    /// Whether we accept RTP from the peer.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendReceive | Self::Receive)
+    }
+
+    /// The direction as the other side of the exchange writes it.
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::SendReceive => Self::SendReceive,
+            Self::Send => Self::Receive,
+            Self::Receive => Self::Send,
+            Self::Inactive => Self::Inactive,
+        }
+    }
+
+    /// The direction with the given abilities.
+    pub const fn from_parts(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendReceive,
+            (true, false) => Self::Send,
+            (false, true) => Self::Receive,
+            (false, false) => Self::Inactive,
+        }
+    }
+}
+
+/// Keys of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Protection {
+    /// Plain RTP.
+    None,
+    /// SDES: the key in our SDP protects what we send, the one in theirs what they send (MED-102).
+    Sdes {
+        /// Protects what we send.
+        local: CryptoKey,
+        /// Protects what the peer sends.
+        remote: CryptoKey,
+    },
+}
+
+/// Identity of a payload format within a session: two endpoints that bind the same `FormatId` use
+/// the same encoding, and packets are forwarded between them by rewriting the payload type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct FormatId(pub u16);
+
+/// What a payload type means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Format {
+    /// Encoding name as in `a=rtpmap`, for statistics and records.
+    pub name: String,
+    /// RTP clock rate in Hz.
+    pub clock_hz: u32,
+    /// Set for `telephone-event`, which shares the SSRC and timestamps of the audio (RFC 4733).
+    pub telephone_event: TelephoneEvent,
+}
+
+/// Whether a format is `telephone-event`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TelephoneEvent {
+    /// A codec, or comfort noise.
+    No,
+    /// RFC 4733 events.
+    Yes,
+}
+
+/// One payload type agreed with a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PayloadBinding {
+    /// Payload type the peer sends us: the number in our SDP (MED-052).
+    pub receive: u8,
+    /// Payload type we send to the peer: the number in theirs.
+    pub send: u8,
+    /// Which format this is; the key of the payload map between endpoints.
+    pub id: FormatId,
+    /// What the format is.
+    pub format: Format,
+}
+
+/// How the source address of a peer's media is found and fixed (MED-030).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SourcePolicy {
+    /// Only the address in the peer's SDP may send.
+    Signalled,
+    /// Learn within a short window, rank by closeness to what was signalled, then pin (MED-031).
+    Restricted {
+        /// Address the peer's signalling comes from, a candidate of the lowest rank.
+        signalling: Option<std::net::IpAddr>,
+    },
+}

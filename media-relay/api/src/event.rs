@@ -1,0 +1,120 @@
+//! What the relay reports.
+
+use crate::{EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
+use std::net::SocketAddr;
+
+/// One report of the relay.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// Ports and keys are reserved.
+    Allocated {
+        /// The session.
+        session: SessionId,
+        /// In the order of the command.
+        endpoints: Vec<LocalEndpoint>,
+    },
+    /// Nothing was reserved.
+    Refused {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        why: AllocateError,
+    },
+    /// First valid (and, with SRTP, authenticated) RTP packet of an endpoint.
+    FirstMedia {
+        /// The session.
+        session: SessionId,
+        /// Who sent it.
+        endpoint: EndpointId,
+        /// Which stream.
+        stream: StreamIndex,
+    },
+    /// The peer's media source is fixed; other sources are dropped from now on.
+    SourcePinned {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The stream.
+        stream: StreamIndex,
+        /// Where its media comes from.
+        source: SocketAddr,
+    },
+    /// No RTP or RTCP for the time of the bridge plan, although the endpoint should send.
+    /// Raised once per silence.
+    Silent {
+        /// The session.
+        session: SessionId,
+        /// Who is silent.
+        endpoint: EndpointId,
+        /// For how long.
+        silent_ms: u32,
+    },
+    /// Media flows one way only, and this is the likely reason. Raised once per fault.
+    OneWay {
+        /// The session.
+        session: SessionId,
+        /// Whose media does not get through.
+        endpoint: EndpointId,
+        /// What is seen.
+        kind: OneWayKind,
+    },
+    /// Statistics asked for.
+    Stats {
+        /// The session.
+        session: SessionId,
+        /// Figures so far.
+        stats: SessionStats,
+    },
+    /// The session is gone. The last event of a session.
+    Released {
+        /// The session.
+        session: SessionId,
+        /// Final figures.
+        stats: SessionStats,
+    },
+}
+
+impl Event {
+    /// The session this event is about.
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Allocated { session, .. }
+            | Self::Refused { session, .. }
+            | Self::FirstMedia { session, .. }
+            | Self::SourcePinned { session, .. }
+            | Self::Silent { session, .. }
+            | Self::OneWay { session, .. }
+            | Self::Stats { session, .. }
+            | Self::Released { session, .. } => *session,
+        }
+    }
+}
+
+/// Why nothing could be reserved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AllocateError {
+    /// The realm's port range is used up or in quarantine (Q.850 47).
+    PortsExhausted,
+    /// The realm has no address of the wanted family.
+    NoAddress,
+    /// The operating system refused the sockets.
+    Socket,
+    /// The endpoint exists already, or the session is unknown.
+    Conflict,
+    /// The relay is shutting down or overloaded.
+    Unavailable,
+}
+
+/// What is seen on a leg whose media does not get through.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OneWayKind {
+    /// No packets at all.
+    NoPackets,
+    /// Packets come from another address than allowed.
+    WrongSource,
+    /// Packets fail authentication: keys differ.
+    DecryptFailures,
+    /// Packets carry payload types that were not agreed.
+    WrongPayloadType,
+}

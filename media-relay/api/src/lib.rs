@@ -1,0 +1,40 @@
+//! The contract between signalling and the media relay, as plain data.
+//!
+//! Signalling sends [`Command`]s and gets [`Event`]s back; nothing else crosses the boundary. Both
+//! sides speak facts, never SDP text. A *media session* is the relay's object for one call. It has
+//! *endpoints*, one per leg, each with one or more *streams* (one per `m=` line), and a *bridge
+//! plan* that says who hears whom.
+//!
+//! The life of a session:
+//!
+//! 1. [`Command::Allocate`] reserves ports and makes our SRTP keys; [`Event::Allocated`] brings the
+//!    local facts, or [`Event::Refused`] comes before any INVITE leaves (MED-011).
+//! 2. [`Command::Answer`] tells what an offer/answer exchange agreed on one endpoint, as a
+//!    [`Stage::Preview`] (an early dialog that may still lose) or [`Stage::Final`]. Several
+//!    previews may coexist; `Final` commits one of them between two packets.
+//!    [`Command::Rollback`] drops what is pending; what was committed is never touched by a failed
+//!    offer.
+//! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
+//! 4. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
+//!
+//! The relay never acts on a command that names an unknown session or endpoint; it answers with
+//! [`Event::Refused`] where the command has an answer, and ignores it otherwise.
+#![forbid(unsafe_code)]
+
+mod command;
+mod crypto;
+mod endpoint;
+mod event;
+mod id;
+mod stats;
+
+pub use command::{BridgePlan, Command, Stage};
+pub use crypto::{CryptoKey, Suite};
+pub use endpoint::{
+    Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream, Negotiated,
+    NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy, StreamKind,
+    StreamSpec, TelephoneEvent,
+};
+pub use event::{AllocateError, Event, OneWayKind};
+pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};
+pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};

@@ -1,0 +1,127 @@
+//! Figures of a media session. Every packet counts in exactly one outcome (MED-003).
+
+use crate::EndpointId;
+use std::net::SocketAddr;
+
+/// Figures of a session.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SessionStats {
+    /// One entry per endpoint that ever existed, in order of creation.
+    pub endpoints: Vec<EndpointStats>,
+}
+
+/// Figures of one endpoint.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EndpointStats {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// One entry per stream.
+    pub streams: Vec<StreamStats>,
+}
+
+/// Figures of one stream. "Received" is from the peer to us, "sent" from us to the peer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct StreamStats {
+    /// RTP packets received that passed every check.
+    pub received_packets: u64,
+    /// Their bytes, RTP header and payload, without SRTP tag.
+    pub received_bytes: u64,
+    /// RTP packets sent.
+    pub sent_packets: u64,
+    /// Their bytes, RTP header and payload, without SRTP tag.
+    pub sent_bytes: u64,
+    /// RTCP packets received and accepted.
+    pub received_rtcp: u64,
+    /// RTCP packets sent.
+    pub sent_rtcp: u64,
+    /// Packets lost on the way to us: expected by sequence number minus received (RFC 3550 A.3).
+    pub lost_packets: i64,
+    /// Packets that arrived behind a later one.
+    pub reordered_packets: u64,
+    /// Interarrival jitter in microseconds, RFC 3550 A.8.
+    pub jitter_us: u32,
+    /// Largest jitter seen, in microseconds.
+    pub max_jitter_us: u32,
+    /// Round-trip time from RTCP in microseconds, if known.
+    pub round_trip_us: Option<u32>,
+    /// Packets dropped, by reason, in the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// Pinned source of the peer's media.
+    pub source: Option<SocketAddr>,
+    /// Encoding last forwarded, as in `a=rtpmap`.
+    pub codec: Option<String>,
+}
+
+impl StreamStats {
+    /// Packets dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// All packets dropped.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}
+
+/// Why a packet was dropped. The list is closed, so that it can be a metric label.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(usize)]
+pub enum DropReason {
+    /// Not RTP or RTCP, or inconsistent lengths (MED-036).
+    Malformed,
+    /// From an address that may not send here (MED-032).
+    Source,
+    /// SRTP authentication failed.
+    Authentication,
+    /// Replayed or too old.
+    Replay,
+    /// Payload type not agreed.
+    PayloadType,
+    /// Against the agreed direction (MED-054).
+    Direction,
+    /// More packets than agreed (MED-056).
+    Rate,
+    /// The same sequence number again.
+    Duplicate,
+    /// An SSRC that may not be used here (MED-037).
+    Ssrc,
+    /// Nobody to send it to: not joined, other side not answered yet.
+    NoPath,
+    /// The operating system did not take it.
+    Send,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their discriminants.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Source,
+        Self::Authentication,
+        Self::Replay,
+        Self::PayloadType,
+        Self::Direction,
+        Self::Rate,
+        Self::Duplicate,
+        Self::Ssrc,
+        Self::NoPath,
+        Self::Send,
+    ];
+
+    /// Metric label value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Source => "source",
+            Self::Authentication => "authentication",
+            Self::Replay => "replay",
+            Self::PayloadType => "payload_type",
+            Self::Direction => "direction",
+            Self::Rate => "rate",
+            Self::Duplicate => "duplicate",
+            Self::Ssrc => "ssrc",
+            Self::NoPath => "no_path",
+            Self::Send => "send",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! SIP syntax: bytes ↔ values (RFC 3261 §7, §25).
