@@ -1,4 +1,16 @@
 //! Causeway's signalling: SIP, SDP, transactions, dialogs and calls without any I/O.
+//!
+//! The crate is a function of (state, time, input). It owns no socket, clock, thread or random
+//! source; whoever drives it supplies time and inputs and carries out the effects. Module order
+//! below is layer order: a module uses those above it, never those below.
 #![forbid(unsafe_code)]
 
+pub mod cause;
+pub mod deadline;
+pub mod id;
+pub mod mint;
+pub mod time;
+
 pub mod sip;
+
+pub mod transport;

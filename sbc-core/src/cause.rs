@@ -1,0 +1,161 @@
+//! Why a call or leg ended, and why a decision was taken.
+
+use serde::Serialize;
+use std::fmt;
+
+/// The chain of rules and facts behind a decision, in the order they were applied. Goes into the
+/// record and is what `causeway route test` prints.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Because(pub Vec<String>);
+
+impl Because {
+    /// A chain of one fact.
+    pub fn of(fact: impl Into<String>) -> Self {
+        Self(vec![fact.into()])
+    }
+
+    /// The chain with one more fact.
+    #[must_use]
+    pub fn and(mut self, fact: impl Into<String>) -> Self {
+        self.0.push(fact.into());
+        self
+    }
+}
+
+/// A value together with why it is what it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision<T> {
+    /// The decision.
+    pub value: T,
+    /// Why.
+    pub because: Because,
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The caller's side.
+    A,
+    /// The called side.
+    B,
+    /// We did.
+    Us,
+}
+
+/// Stable name of the reason a call ended: the `internal_cause` of records and the `cause` label
+/// of metrics (OPS-002). Renaming one is a breaking change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseCode {
+    /// A party hung up after answer.
+    NormalClearing,
+    /// The caller gave up before answer.
+    CallerCancelled,
+    /// The called side refused with a final response; its status is in the record.
+    PeerRejected,
+    /// The called side is busy (486, 600).
+    PeerBusy,
+    /// Nobody answered in time (408, 480, 487 without our CANCEL, or our ring limit).
+    NoAnswer,
+    /// The called number does not exist there (404, 410, 484, 604).
+    NumberUnknown,
+    /// No route matched.
+    NoRoute,
+    /// The call has been forwarded too often (SIP-403, SIP-405).
+    LoopDetected,
+    /// Request is not acceptable; refused before routing.
+    BadRequest,
+    /// Offer and configuration have no codec or protection in common.
+    MediaIncompatible,
+    /// No media ports or relay left.
+    MediaUnavailable,
+    /// No media arrived for too long.
+    MediaTimeout,
+    /// All targets were unreachable: connect, TLS or DNS.
+    PeerUnreachable,
+    /// A target accepted the connection but did not answer.
+    PeerTimeout,
+    /// The peer never acknowledged the answer.
+    NoAck,
+    /// A request within the call failed in a way that ends it.
+    InCallFailure,
+    /// Limit on duration, set-up time or concurrency.
+    LimitReached,
+    /// An operator ended it, or the node is stopping.
+    Operator,
+    /// We contradicted ourselves; the record names the invariant.
+    InternalError,
+}
+
+impl CauseCode {
+    /// Every code, for metrics and documentation.
+    pub const ALL: [Self; 19] = [
+        Self::NormalClearing,
+        Self::CallerCancelled,
+        Self::PeerRejected,
+        Self::PeerBusy,
+        Self::NoAnswer,
+        Self::NumberUnknown,
+        Self::NoRoute,
+        Self::LoopDetected,
+        Self::BadRequest,
+        Self::MediaIncompatible,
+        Self::MediaUnavailable,
+        Self::MediaTimeout,
+        Self::PeerUnreachable,
+        Self::PeerTimeout,
+        Self::NoAck,
+        Self::InCallFailure,
+        Self::LimitReached,
+        Self::Operator,
+        Self::InternalError,
+    ];
+
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NormalClearing => "normal_clearing",
+            Self::CallerCancelled => "caller_cancelled",
+            Self::PeerRejected => "peer_rejected",
+            Self::PeerBusy => "peer_busy",
+            Self::NoAnswer => "no_answer",
+            Self::NumberUnknown => "number_unknown",
+            Self::NoRoute => "no_route",
+            Self::LoopDetected => "loop_detected",
+            Self::BadRequest => "bad_request",
+            Self::MediaIncompatible => "media_incompatible",
+            Self::MediaUnavailable => "media_unavailable",
+            Self::MediaTimeout => "media_timeout",
+            Self::PeerUnreachable => "peer_unreachable",
+            Self::PeerTimeout => "peer_timeout",
+            Self::NoAck => "no_ack",
+            Self::InCallFailure => "in_call_failure",
+            Self::LimitReached => "limit_reached",
+            Self::Operator => "operator",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+impl fmt::Display for CauseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a call ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Cause {
+    /// Who ended it.
+    pub by: EndedBy,
+    /// Stable name.
+    pub code: CauseCode,
+    /// SIP status that a leg was refused with, ours or the peer's.
+    pub status: Option<u16>,
+    /// Q.850 cause value, from a peer's `Reason` or from the mapping table.
+    pub q850: Option<u8>,
+    /// Decision chain and facts.
+    pub because: Because,
+}

@@ -1,0 +1,126 @@
+//! Time as data: given to the core with every input, never read by it (invariant I1).
+
+use serde::{Deserialize, Serialize};
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// Monotonic time: microseconds since the shard started. Timers live on this clock.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The start of the shard.
+    pub const ZERO: Self = Self(0);
+
+    /// The instant `us` microseconds after the start of the shard.
+    pub const fn from_micros(us: u64) -> Self {
+        Self(us)
+    }
+
+    /// Microseconds since the start of the shard.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Time since `earlier`; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, delay: Duration) -> Self {
+        let us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(us))
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// Wall-clock time: microseconds since 1970-01-01T00:00:00Z. For records and `Date`, never for
+/// timers: it may jump.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The instant `us` microseconds after the epoch.
+    pub const fn from_micros(us: u64) -> Self {
+        Self(us)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// RFC 3339 text in UTC with milliseconds, as records use it (OPS-061).
+    pub fn rfc3339(self) -> String {
+        let ms = self.0 / 1_000;
+        let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
+        let (year, month, day) = civil_date(days);
+        let (h, m) = (of_day / 3_600_000, of_day / 60_000 % 60);
+        let (s, milli) = (of_day / 1_000 % 60, of_day % 1_000);
+        format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
+    }
+}
+
+/// Gregorian date of a day count since 1970-01-01, by counting 400-year eras from 0000-03-01.
+fn civil_date(days_since_epoch: u64) -> (u64, u64, u64) {
+    let days = days_since_epoch + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+/// Both clocks at the moment of an input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// Monotonic, for timers and durations.
+    pub mono: Timestamp,
+    /// Wall clock, for records.
+    pub wall: UnixTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_prints_as_utc_with_milliseconds() {
+        let text = |seconds: u64| UnixTime::from_micros(seconds * 1_000_000 + 123_456).rfc3339();
+        assert_eq!(text(0), "1970-01-01T00:00:00.123Z");
+        assert_eq!(text(951_782_400), "2000-02-29T00:00:00.123Z");
+        assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59.123Z");
+    }
+
+    #[test]
+    fn time_before_the_reference_counts_as_zero() {
+        let early = Timestamp::from_micros(5);
+        let late = Timestamp::from_micros(9);
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(late - early, Duration::from_micros(4));
+    }
+}

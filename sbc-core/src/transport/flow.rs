@@ -1,0 +1,157 @@
+//! What a message arrived on.
+
+use crate::id::{FlowId, ListenerName, TlsContextName};
+use serde::Serialize;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Transport protocol of a flow or hop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// Plain stream.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl Protocol {
+    /// Whether the transport itself retransmits: decides timers (RFC 3261 §17).
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Name in a Via header.
+    pub const fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
+    /// Value of the `transport` URI parameter.
+    pub const fn uri_name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Port used when none is written.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.uri_name())
+    }
+}
+
+/// What a message arrived on, with everything that decides whom to believe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// Names the flow towards the shell.
+    pub id: FlowId,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Our listener that accepted it, or on whose behalf it was opened.
+    pub listener: ListenerName,
+    /// Address it was received on.
+    pub local: SocketAddr,
+    /// Address it came from.
+    pub remote: SocketAddr,
+    /// Who the peer proved to be; `None` without TLS or without client certificate.
+    pub identity: Option<Arc<PeerIdentity>>,
+}
+
+/// A peer's identity after its certificate chain was verified.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PeerIdentity {
+    /// The TLS context of ours in which it was verified.
+    pub context: TlsContextName,
+    /// DNS names and SIP domains of the certificate, lower case, sorted.
+    pub names: Vec<String>,
+    /// Server name that the peer asked for (when it connected to us), lower case.
+    pub server_name: Option<String>,
+}
+
+/// Key of the connection pool: a connection may be reused only for the same TLS context, the same
+/// name it was verified for and the same address (SIP-132).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FlowKey {
+    /// Listener on whose behalf the connection is used.
+    pub listener: ListenerName,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Remote address.
+    pub remote: SocketAddr,
+    /// TLS context and the name the peer's certificate was checked against.
+    pub tls: Option<(TlsContextName, String)>,
+}
+
+/// Why a flow failed, or a message could not be sent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "fault", content = "detail")]
+pub enum FlowFault {
+    /// The peer refused or the network has no way.
+    Connect(String),
+    /// No connection within the time allowed.
+    ConnectTimeout,
+    /// The TLS handshake failed; the text says why.
+    Handshake(String),
+    /// No TLS handshake within the time allowed.
+    HandshakeTimeout,
+    /// The certificate is valid but does not carry the wanted name.
+    TlsName {
+        /// Name that was wanted.
+        wanted: String,
+        /// Names that were presented.
+        presented: Vec<String>,
+    },
+    /// The peer closed the connection.
+    Closed,
+    /// Reading or writing failed.
+    Broken(String),
+    /// The peer does not read; its queue is full (SIP-124).
+    QueueFull,
+    /// What came is not SIP (SIP-014).
+    NotSip,
+    /// An incomplete message became too old, or the connection stayed idle (SIP-123).
+    Idle,
+    /// No local socket can serve this hop.
+    NoListener,
+}
+
+impl fmt::Display for FlowFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) => write!(f, "connection failed: {why}"),
+            Self::ConnectTimeout => f.write_str("no connection within the time allowed"),
+            Self::Handshake(why) => write!(f, "TLS handshake failed: {why}"),
+            Self::HandshakeTimeout => f.write_str("no TLS handshake within the time allowed"),
+            Self::TlsName { wanted, presented } => {
+                write!(
+                    f,
+                    "certificate is for {}, not for {wanted}",
+                    presented.join(", ")
+                )
+            }
+            Self::Closed => f.write_str("peer closed the connection"),
+            Self::Broken(why) => write!(f, "connection broke: {why}"),
+            Self::QueueFull => f.write_str("peer does not read what we send"),
+            Self::NotSip => f.write_str("peer does not speak SIP"),
+            Self::Idle => f.write_str("connection was idle for too long"),
+            Self::NoListener => f.write_str("no listener of ours can reach this address"),
+        }
+    }
+}

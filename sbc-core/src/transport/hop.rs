@@ -1,0 +1,47 @@
+//! Where a message goes.
+
+use crate::id::{FlowId, ListenerName, TlsContextName};
+use crate::transport::{FlowKey, Protocol};
+use std::net::SocketAddr;
+
+/// The transport-level next hop of one message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// Listener of ours whose address and identity is used.
+    pub listener: ListenerName,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Where to send, or connect.
+    pub remote: SocketAddr,
+    /// TLS details; present exactly when the protocol is TLS.
+    pub tls: Option<TlsHop>,
+    /// A flow to use if it still lives; responses go back on the flow of their request (SIP-103).
+    pub flow: Option<FlowId>,
+}
+
+/// How a TLS connection to a hop is opened and checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsHop {
+    /// Our identity and trust store.
+    pub context: TlsContextName,
+    /// Name sent as SNI.
+    pub server_name: String,
+    /// Names of which the peer's certificate must carry one (SIP-131, TDR-TLS-011); a leading
+    /// `*.` stands for one label. Empty means: the server name.
+    pub accept_names: Vec<String>,
+}
+
+impl Hop {
+    /// Key under which a connection to this hop is shared.
+    pub fn key(&self) -> FlowKey {
+        FlowKey {
+            listener: self.listener.clone(),
+            protocol: self.protocol,
+            remote: self.remote,
+            tls: self
+                .tls
+                .as_ref()
+                .map(|tls| (tls.context.clone(), tls.server_name.clone())),
+        }
+    }
+}
