@@ -11,6 +11,7 @@ pub mod id;
 pub mod mint;
 pub mod time;
 
+pub mod sdp;
 pub mod sip;
 
 pub mod transport;

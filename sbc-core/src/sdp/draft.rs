@@ -1,0 +1,360 @@
+//! Descriptions of our own, written from facts (RFC 8866 §5, TDR-MED-028).
+//!
+//! The form is fixed: CRLF, `s=-`, one session-level `c=`, every payload type with its `a=rtpmap`.
+//! Two drafts that are equal and have the same [`OriginLine`] are equal octet by octet.
+
+use super::attribute::Direction;
+use super::stream::Media;
+use bytes::Bytes;
+use std::fmt;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// What stands in our `o=` line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OriginLine {
+    /// Session id, the same for the life of a leg. Below 2^63, which some peers read as signed.
+    pub session_id: u64,
+    /// Session version, one more for every change (SIP-504). Below 2^63.
+    pub version: u64,
+    /// Address that names the host, the same for the life of a leg.
+    pub address: IpAddr,
+}
+
+/// Content of a description without its `o=` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Draft {
+    /// Address of the session-level `c=` line.
+    pub address: IpAddr,
+    /// The `m=` lines in order.
+    pub media: Vec<DraftMedia>,
+}
+
+/// One `m=` line of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DraftMedia {
+    /// A stream that we offer or accept.
+    Stream(DraftStream),
+    /// A slot that is refused or unused: port 0, everything else as its author wrote it.
+    Refused(RefusedLine),
+}
+
+/// The parts of a peer's `m=` line that a refusal repeats (RFC 3264 §6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedLine {
+    kind: Vec<u8>,
+    transport: Vec<u8>,
+    formats: Vec<Vec<u8>>,
+}
+
+impl RefusedLine {
+    /// Refuses `media`.
+    pub fn of(media: &Media<'_>) -> Self {
+        Self {
+            kind: media.kind_text().to_vec(),
+            transport: media.transport_text().to_vec(),
+            formats: media.formats().map(<[u8]>::to_vec).collect(),
+        }
+    }
+}
+
+/// One audio stream of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DraftStream {
+    /// Transport protocol; an answer repeats what was offered (MED-022).
+    pub transport: String,
+    /// Where we want RTP. Its address is written only where it differs from the session's.
+    pub rtp: SocketAddr,
+    /// `a=rtcp` with this address, if it must be said.
+    pub rtcp: Option<SocketAddr>,
+    /// `a=rtcp-mux`.
+    pub rtcp_mux: bool,
+    /// Whether `c=` is written as the unspecified address, the old form of hold (SIP-508).
+    pub connection_zero: bool,
+    /// Formats in order of preference.
+    pub formats: Vec<DraftFormat>,
+    /// Direction as we mean it.
+    pub direction: Direction,
+    /// `a=ptime` in milliseconds.
+    pub ptime_ms: Option<u32>,
+    /// `a=maxptime` in milliseconds.
+    pub maxptime_ms: Option<u32>,
+    /// `a=crypto` lines in order.
+    pub cryptos: Vec<DraftCrypto>,
+}
+
+/// One format of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DraftFormat {
+    /// Payload type, 0–127.
+    pub payload_type: u8,
+    /// Encoding name.
+    pub name: String,
+    /// Clock rate in Hz.
+    pub clock_hz: u32,
+    /// Channels; written when above 1.
+    pub channels: u8,
+    /// `a=fmtp` parameters.
+    pub fmtp: Option<String>,
+}
+
+/// One `a=crypto` line of ours.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DraftCrypto {
+    /// Tag.
+    pub tag: u32,
+    /// Suite name.
+    pub suite: &'static str,
+    /// Key and salt in base64.
+    pub inline: String,
+    /// Lifetime as a power of two, if it is to be written.
+    pub lifetime_exponent: Option<u8>,
+}
+
+impl fmt::Debug for DraftCrypto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DraftCrypto({} {} <secret>)", self.tag, self.suite)
+    }
+}
+
+impl Draft {
+    /// Writes the description.
+    pub fn write(&self, origin: &OriginLine) -> Bytes {
+        let mut out = Writer(String::with_capacity(512));
+        out.line(format_args!("v=0"));
+        out.line(format_args!(
+            "o=- {} {} {}",
+            origin.session_id,
+            origin.version,
+            Network(origin.address)
+        ));
+        out.line(format_args!("s=-"));
+        out.line(format_args!("c={}", Network(self.address)));
+        out.line(format_args!("t=0 0"));
+        for media in &self.media {
+            match media {
+                DraftMedia::Stream(stream) => stream.write(self.address, &mut out),
+                DraftMedia::Refused(line) => line.write(&mut out),
+            }
+        }
+        Bytes::from(out.0)
+    }
+}
+
+impl RefusedLine {
+    fn write(&self, out: &mut Writer) {
+        let mut formats = String::new();
+        for format in &self.formats {
+            formats.push(' ');
+            formats.push_str(&String::from_utf8_lossy(format));
+        }
+        if formats.is_empty() {
+            // The grammar wants a format even where the offer had none.
+            formats.push_str(" 0");
+        }
+        out.line(format_args!(
+            "m={} 0 {}{formats}",
+            String::from_utf8_lossy(&self.kind),
+            String::from_utf8_lossy(&self.transport),
+        ));
+    }
+}
+
+impl DraftStream {
+    fn write(&self, session: IpAddr, out: &mut Writer) {
+        let mut formats = String::new();
+        for format in &self.formats {
+            let _ = write!(formats, " {}", format.payload_type);
+        }
+        out.line(format_args!(
+            "m=audio {} {}{formats}",
+            self.rtp.port(),
+            self.transport
+        ));
+        if self.connection_zero {
+            let zero: IpAddr = match self.rtp.ip() {
+                IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            };
+            out.line(format_args!("c={}", Network(zero)));
+        } else if self.rtp.ip() != session {
+            out.line(format_args!("c={}", Network(self.rtp.ip())));
+        }
+        for format in &self.formats {
+            let number = format.payload_type;
+            let channels = match format.channels {
+                0 | 1 => String::new(),
+                channels => format!("/{channels}"),
+            };
+            out.line(format_args!(
+                "a=rtpmap:{number} {}/{}{channels}",
+                format.name, format.clock_hz
+            ));
+            if let Some(fmtp) = &format.fmtp {
+                out.line(format_args!("a=fmtp:{number} {fmtp}"));
+            }
+        }
+        if let Some(time) = self.ptime_ms {
+            out.line(format_args!("a=ptime:{time}"));
+        }
+        if let Some(time) = self.maxptime_ms {
+            out.line(format_args!("a=maxptime:{time}"));
+        }
+        match self.rtcp {
+            Some(rtcp) if rtcp.ip() == self.rtp.ip() => {
+                out.line(format_args!("a=rtcp:{}", rtcp.port()));
+            }
+            Some(rtcp) => {
+                out.line(format_args!(
+                    "a=rtcp:{} {}",
+                    rtcp.port(),
+                    Network(rtcp.ip())
+                ));
+            }
+            None => {}
+        }
+        if self.rtcp_mux {
+            out.line(format_args!("a=rtcp-mux"));
+        }
+        for crypto in &self.cryptos {
+            let lifetime = match crypto.lifetime_exponent {
+                Some(exponent) => format!("|2^{exponent}"),
+                None => String::new(),
+            };
+            out.line(format_args!(
+                "a=crypto:{} {} inline:{}{lifetime}",
+                crypto.tag, crypto.suite, crypto.inline
+            ));
+        }
+        out.line(format_args!("a={}", self.direction.name()));
+    }
+}
+
+/// `IN IP4 192.0.2.1`
+struct Network(IpAddr);
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => write!(f, "IN IP4 {address}"),
+            IpAddr::V6(address) => write!(f, "IN IP6 {address}"),
+        }
+    }
+}
+
+/// Writes whole lines. Encoding names and parameters can come from the other leg: a line end or
+/// NUL in them is dropped here, so that no fact can add a line.
+struct Writer(String);
+
+impl Writer {
+    fn line(&mut self, content: fmt::Arguments<'_>) {
+        let start = self.0.len();
+        let _ = self.0.write_fmt(content);
+        if self.0[start..].contains(['\r', '\n', '\0']) {
+            let clean = self.0[start..].replace(['\r', '\n', '\0'], "");
+            self.0.truncate(start);
+            self.0.push_str(&clean);
+        }
+        self.0.push_str("\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Description, Limits};
+    use super::*;
+
+    fn stream() -> DraftStream {
+        DraftStream {
+            transport: "RTP/SAVP".to_owned(),
+            rtp: "203.0.113.10:20000".parse().unwrap(),
+            rtcp: Some("203.0.113.10:20001".parse().unwrap()),
+            rtcp_mux: true,
+            connection_zero: false,
+            formats: vec![
+                DraftFormat {
+                    payload_type: 8,
+                    name: "PCMA".to_owned(),
+                    clock_hz: 8000,
+                    channels: 1,
+                    fmtp: None,
+                },
+                DraftFormat {
+                    payload_type: 96,
+                    name: "opus".to_owned(),
+                    clock_hz: 48000,
+                    channels: 2,
+                    fmtp: Some("useinbandfec=1\r\na=evil".to_owned()),
+                },
+            ],
+            direction: Direction::SendRecv,
+            ptime_ms: Some(20),
+            maxptime_ms: None,
+            cryptos: vec![DraftCrypto {
+                tag: 1,
+                suite: "AES_CM_128_HMAC_SHA1_80",
+                inline: "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz".to_owned(),
+                lifetime_exponent: Some(31),
+            }],
+        }
+    }
+
+    const ORIGIN: OriginLine = OriginLine {
+        session_id: 1001,
+        version: 1,
+        address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 10)),
+    };
+
+    #[test]
+    fn a_draft_is_written_in_one_fixed_form() {
+        let draft = Draft {
+            address: ORIGIN.address,
+            media: vec![DraftMedia::Stream(stream())],
+        };
+        let text = draft.write(&ORIGIN);
+        assert_eq!(
+            std::str::from_utf8(&text).unwrap(),
+            "v=0\r\no=- 1001 1 IN IP4 203.0.113.10\r\ns=-\r\nc=IN IP4 203.0.113.10\r\nt=0 0\r\n\
+             m=audio 20000 RTP/SAVP 8 96\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1a=evil\r\na=ptime:20\r\n\
+             a=rtcp:20001\r\na=rtcp-mux\r\n\
+             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^31\r\n\
+             a=sendrecv\r\n"
+        );
+        assert!(!format!("{draft:?}").contains("WVNf"));
+    }
+
+    #[test]
+    fn refused_lines_repeat_the_offer_with_port_0() {
+        let offer = Description::parse(
+            Bytes::from_static(b"v=0\r\nm=video 5000/2 RTP/AVPF 96 97\r\nm=x 9 a/b\r\n"),
+            &Limits::default(),
+        )
+        .unwrap();
+        let draft = Draft {
+            address: ORIGIN.address,
+            media: offer
+                .media()
+                .map(|media| DraftMedia::Refused(RefusedLine::of(&media)))
+                .collect(),
+        };
+        let text = draft.write(&ORIGIN);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.ends_with("t=0 0\r\nm=video 0 RTP/AVPF 96 97\r\nm=x 0 a/b 0\r\n"));
+    }
+
+    #[test]
+    fn hold_by_zero_address_keeps_the_port() {
+        let mut held = stream();
+        held.connection_zero = true;
+        held.rtcp = Some("203.0.113.11:7".parse().unwrap());
+        let draft = Draft {
+            address: ORIGIN.address,
+            media: vec![DraftMedia::Stream(held)],
+        };
+        let text = draft.write(&ORIGIN);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.contains("m=audio 20000 RTP/SAVP 8 96\r\nc=IN IP4 0.0.0.0\r\n"));
+        assert!(text.contains("a=rtcp:7 IN IP4 203.0.113.11\r\n"));
+    }
+}

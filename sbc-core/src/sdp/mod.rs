@@ -1,0 +1,35 @@
+//! SDP syntax: lines kept as they are, typed views on demand (RFC 8866, RFC 3264).
+//!
+//! [`Description`] owns the body as it came from the wire and an index of its lines, so that what
+//! we did not change leaves octet by octet as it arrived, unknown attributes included. Views such
+//! as [`Media`], [`Crypto`] or [`Candidate`] are parsed when asked for and borrow from the body.
+//! Our own descriptions are written by [`Draft`], never by editing a peer's.
+
+mod attribute;
+mod base64;
+mod candidate;
+mod connection;
+mod crypto;
+mod description;
+mod draft;
+mod fault;
+mod fax;
+mod limits;
+mod redact;
+mod stream;
+mod text;
+
+pub use attribute::{Attribute, Attributes, Direction, Fingerprint, Fmtp, Rtcp, RtpMap, Setup};
+pub use base64::{decode as base64_decode, encode as base64_encode};
+pub use candidate::{Candidate, CandidateKind};
+pub use connection::{Address, Bandwidth, Connection, Origin};
+pub use crypto::{Crypto, CryptoFault, KeyParam, KnownSuite, Lifetime, Mki, SessionParam};
+pub use description::Description;
+pub use draft::{
+    Draft, DraftCrypto, DraftFormat, DraftMedia, DraftStream, OriginLine, RefusedLine,
+};
+pub use fault::{Fault, Offence};
+pub use fax::{Fax, FaxRate, FaxRedundancy};
+pub use limits::Limits;
+pub use redact::redact;
+pub use stream::{Media, MediaKind, Transport};

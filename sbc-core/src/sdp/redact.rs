@@ -1,0 +1,75 @@
+//! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103).
+
+const SECRET: &str = "<secret>";
+
+/// Text with every `inline:` key, every `a=ice-pwd` value and every `k=` line replaced by
+/// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that
+/// are not UTF-8 come out as the replacement character.
+pub fn redact(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end_matches(['\r', '\n']);
+        let end = &line[content.len()..];
+        if starts_with(content, "k=") {
+            out.push_str(&content[..2]);
+            out.push_str(SECRET);
+        } else if starts_with(content, "a=ice-pwd:") {
+            out.push_str(&content[.."a=ice-pwd:".len()]);
+            out.push_str(SECRET);
+        } else {
+            hide_inline(content, &mut out);
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+fn starts_with(text: &str, prefix: &str) -> bool {
+    text.as_bytes()
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+fn hide_inline(mut line: &str, out: &mut String) {
+    const MARK: &[u8] = b"inline:";
+    while let Some(at) = line
+        .as_bytes()
+        .windows(MARK.len())
+        .position(|window| window.eq_ignore_ascii_case(MARK))
+    {
+        let key_at = at + MARK.len();
+        out.push_str(&line[..key_at]);
+        out.push_str(SECRET);
+        let key = &line[key_at..];
+        // A blank directly after the mark is not grammar, but the key behind it is a key.
+        let blanks = key.len() - key.trim_start().len();
+        let length = key[blanks..]
+            .find(['|', ';', ' ', '\t', '"'])
+            .unwrap_or(key.len() - blanks);
+        line = &key[blanks + length..];
+    }
+    out.push_str(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_hidden_and_everything_else_stays() {
+        let text = b"a=crypto:1 S inline:AAAA|2^31|1:1;inline:BBBB KDR=0\r\nk=clear:x\r\n\
+                     a=ice-pwd:xyz\r\nm=audio 1 RTP/SAVP 0\r\na=crypto:2 S INLINE: CCCC";
+        assert_eq!(
+            redact(text),
+            "a=crypto:1 S inline:<secret>|2^31|1:1;inline:<secret> KDR=0\r\nk=<secret>\r\n\
+             a=ice-pwd:<secret>\r\nm=audio 1 RTP/SAVP 0\r\na=crypto:2 S INLINE:<secret>"
+        );
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_does_not_disturb() {
+        let shown = redact(b"s=\xff\r\na=crypto:1 S inline:AA\xffAA x");
+        assert!(!shown.contains("AA"));
+    }
+}
