@@ -1,0 +1,251 @@
+//! Addresses in headers: `"Display" <uri>;params` or `uri;params` (SIP-009, RFC 3261 §20).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::grammar::{
+    Step, is_token_octet, is_white, lws, quoted_octets, split_commas, stop, trim, unquote, whole,
+};
+use super::limits::MAX_DISPLAY_NAME;
+use super::{Params, ParseFault, Rule, Uri};
+
+/// A display name: any text without control octets, 1 octet to 1 KiB.
+///
+/// Escapes are resolved. Control octets, which only an escape can carry, are left out when a name
+/// comes from the wire: nothing that we emit may carry them, and the raw header still has them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct DisplayName(Bytes);
+
+/// A display name and a URI, `name-addr` of RFC 3261 §25.1.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct NameAddr {
+    /// Text for people, if there is any.
+    pub display: Option<DisplayName>,
+    /// The address proper.
+    pub uri: Uri,
+}
+
+/// A [`NameAddr`] with the parameters of the header it stands in.
+///
+/// Parameters after a URI without `<>` belong to the header, never to the URI (SIP-009).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Address {
+    /// Who or where.
+    pub addr: NameAddr,
+    /// Header parameters, such as `tag`.
+    pub params: Params,
+}
+
+impl DisplayName {
+    /// Takes plain text as a display name.
+    pub fn new(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
+        let text = text.into();
+        let fault = |rule, at| Err(ParseFault::new("display name", rule, at));
+        if text.is_empty() {
+            return fault(Rule::Empty, 0);
+        }
+        if text.len() > MAX_DISPLAY_NAME {
+            return fault(Rule::TooLong, MAX_DISPLAY_NAME);
+        }
+        match text.iter().position(u8::is_ascii_control) {
+            Some(at) => fault(Rule::Control, at),
+            None => Ok(Self(text)),
+        }
+    }
+
+    /// The octets without quotation marks and escapes; usually but not certainly UTF-8.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The name for people: octets that are not UTF-8 are replaced.
+    pub fn to_string_lossy(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// Plain words stay plain, everything else is quoted.
+    fn emit(&self, out: &mut Vec<u8>) {
+        let are_words = self
+            .0
+            .split(|&octet| octet == b' ')
+            .all(|word| !word.is_empty() && word.iter().copied().all(is_token_octet));
+        if are_words {
+            out.extend_from_slice(&self.0);
+            return;
+        }
+        out.push(b'"');
+        for &octet in &self.0 {
+            if matches!(octet, b'"' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(octet);
+        }
+        out.push(b'"');
+    }
+
+    fn from_wire(text: Bytes) -> Option<Self> {
+        let text = match text.iter().any(u8::is_ascii_control) {
+            false => text,
+            true => text
+                .iter()
+                .copied()
+                .filter(|octet| !octet.is_ascii_control())
+                .collect(),
+        };
+        (!text.is_empty()).then_some(Self(text))
+    }
+}
+
+impl fmt::Debug for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl NameAddr {
+    /// An address without a display name.
+    pub const fn new(uri: Uri) -> Self {
+        Self { display: None, uri }
+    }
+
+    /// Reads `name-addr` or `addr-spec`, without header parameters.
+    pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
+        let text = text.into();
+        whole("address", &text, |input| Self::parser(&text, input))
+    }
+
+    /// Writes the address; `<>` always, so that what follows can never be taken for a part of the
+    /// URI.
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        if let Some(display) = &self.display {
+            display.emit(out);
+            out.push(b' ');
+        }
+        out.push(b'<');
+        self.uri.emit(out);
+        out.push(b'>');
+    }
+
+    fn parser<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Self> {
+        if input.first() == Some(&b'"') {
+            let (rest, quoted) = quoted_octets(input)?;
+            if quoted.len() > MAX_DISPLAY_NAME {
+                return stop(input, Rule::TooLong);
+            }
+            let display = DisplayName::from_wire(unquote(source, quoted));
+            let (rest, ()) = lws(rest)?;
+            let (rest, uri) = bracketed(source, rest)?;
+            return Ok((rest, Self { display, uri }));
+        }
+        let words_end = input
+            .iter()
+            .position(|&octet| !is_token_octet(octet) && !is_white(octet))
+            .unwrap_or(input.len());
+        let (words, rest) = input.split_at(words_end);
+        if rest.first() == Some(&b'<') {
+            if words.len() > MAX_DISPLAY_NAME {
+                return stop(input, Rule::TooLong);
+            }
+            let display = DisplayName::from_wire(join_words(source, trim(words)));
+            let (rest, uri) = bracketed(source, rest)?;
+            return Ok((rest, Self { display, uri }));
+        }
+        // `addr-spec`: it ends before the parameters, and a comma or a headers part would have
+        // needed brackets.
+        let end = input
+            .iter()
+            .position(|&octet| octet == b';' || is_white(octet))
+            .unwrap_or(input.len());
+        let (text, rest) = input.split_at(end);
+        if text.is_empty() {
+            return stop(input, Rule::Empty);
+        }
+        if text
+            .iter()
+            .any(|octet| matches!(octet, b'?' | b',' | b'<' | b'>'))
+        {
+            return stop(input, Rule::Brackets);
+        }
+        match Uri::parse(source.slice_ref(text)) {
+            Ok(uri) => Ok((rest, Self { display: None, uri })),
+            Err(fault) => stop(input.get(fault.at..).unwrap_or_default(), fault.rule),
+        }
+    }
+}
+
+impl Address {
+    /// An address without display name and parameters.
+    pub const fn new(uri: Uri) -> Self {
+        Self {
+            addr: NameAddr::new(uri),
+            params: Params::new(),
+        }
+    }
+
+    /// The URI.
+    pub const fn uri(&self) -> &Uri {
+        &self.addr.uri
+    }
+
+    /// The display name.
+    pub const fn display(&self) -> Option<&DisplayName> {
+        self.addr.display.as_ref()
+    }
+
+    /// Reads one address of the header `what`.
+    pub(super) fn parse(what: &'static str, text: &Bytes) -> Result<Self, ParseFault> {
+        // A comma that is not inside quotes or brackets would begin a second value: a display name
+        // that was not quoted, or a list where only one address may stand.
+        if split_commas(text).nth(1).is_some() {
+            return Err(ParseFault::new(what, Rule::Separator, 0));
+        }
+        whole(what, text, |input| {
+            let (rest, addr) = NameAddr::parser(text, input)?;
+            let (rest, params) = Params::parser(text, rest)?;
+            Ok((rest, Self { addr, params }))
+        })
+    }
+
+    /// Writes address and parameters.
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        self.addr.emit(out);
+        self.params.emit(out);
+    }
+}
+
+fn bracketed<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Uri> {
+    let Some(inner) = input.strip_prefix(b"<") else {
+        return stop(input, Rule::Brackets);
+    };
+    let Some(end) = memchr::memchr(b'>', inner) else {
+        return stop(input, Rule::Brackets);
+    };
+    let (text, rest) = inner.split_at(end);
+    match Uri::parse(source.slice_ref(text)) {
+        Ok(uri) => Ok((rest.get(1..).unwrap_or_default(), uri)),
+        Err(fault) => stop(inner.get(fault.at..).unwrap_or_default(), fault.rule),
+    }
+}
+
+/// Words separated by single spaces; without a copy if they already are.
+fn join_words(source: &Bytes, words: &[u8]) -> Bytes {
+    let is_plain = words
+        .windows(2)
+        .all(|pair| !is_white(pair[0]) || !is_white(pair[1]))
+        && !words.contains(&b'\t');
+    if is_plain {
+        return source.slice_ref(words);
+    }
+    let mut joined = Vec::with_capacity(words.len());
+    for word in words
+        .split(|&octet| is_white(octet))
+        .filter(|word| !word.is_empty())
+    {
+        if !joined.is_empty() {
+            joined.push(b' ');
+        }
+        joined.extend_from_slice(word);
+    }
+    Bytes::from(joined)
+}

@@ -1,0 +1,110 @@
+//! Typed headers: one file each, parsed on demand, valid by construction.
+//!
+//! ```
+//! use sbc_core::sip::header::{CSeq, Header};
+//! let cseq = CSeq::parse(&"0009 INVITE".into()).unwrap();
+//! assert_eq!(cseq.number, 9);
+//! ```
+
+use bytes::Bytes;
+
+use super::ParseFault;
+
+mod call_id;
+mod contact;
+mod content;
+mod cseq;
+mod from_to;
+mod max_forwards;
+mod name;
+mod route;
+mod via;
+
+pub use call_id::CallId;
+pub use contact::Contact;
+pub use content::{ContentDisposition, ContentEncoding, ContentType, Handling};
+pub use cseq::CSeq;
+pub use from_to::{From, To};
+pub use max_forwards::MaxForwards;
+pub use name::{ExtensionName, HeaderName};
+pub(in crate::sip) use name::{KNOWN, UNKNOWN, lookup};
+pub use route::{Path, RecordRoute, Route, ServiceRoute};
+pub use via::{Transport, Via};
+
+/// How values of a header may be arranged (SIP-004).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// One value per line; a comma has no meaning.
+    Single,
+    /// Comma list of values, equal to repeated lines; an empty element is a fault.
+    List,
+    /// Comma list of plain words; empty elements are skipped, an empty line is an empty list.
+    Words,
+}
+
+/// A header field with a meaning. `parse(emit(x)) == x` for every value.
+pub trait Header: Sized {
+    /// The field's name.
+    const NAME: HeaderName;
+    /// How values are arranged in lines.
+    const SHAPE: Shape;
+
+    /// Reads one value, unfolded. The value shares `text`'s buffer.
+    fn parse(text: &Bytes) -> Result<Self, ParseFault>;
+
+    /// Appends the value, without name and line end.
+    fn emit(&self, out: &mut Vec<u8>);
+
+    /// The value on the wire.
+    fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        self.emit(&mut out);
+        Bytes::from(out)
+    }
+}
+
+/// Headers whose value is an [`Address`](crate::sip::Address), each a type of its own.
+macro_rules! address_headers {
+    ($($(#[$doc:meta])* $name:ident, $shape:ident;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+            pub struct $name(pub $crate::sip::Address);
+
+            impl $crate::sip::header::Header for $name {
+                const NAME: $crate::sip::HeaderName = $crate::sip::HeaderName::$name;
+                const SHAPE: $crate::sip::header::Shape = $crate::sip::header::Shape::$shape;
+
+                fn parse(text: &bytes::Bytes) -> Result<Self, $crate::sip::ParseFault> {
+                    $crate::sip::Address::parse(stringify!($name), text).map(Self)
+                }
+
+                fn emit(&self, out: &mut Vec<u8>) {
+                    self.0.emit(out);
+                }
+            }
+
+            impl std::ops::Deref for $name {
+                type Target = $crate::sip::Address;
+
+                fn deref(&self) -> &Self::Target {
+                    &self.0
+                }
+            }
+
+            impl std::ops::DerefMut for $name {
+                fn deref_mut(&mut self) -> &mut Self::Target {
+                    &mut self.0
+                }
+            }
+
+            impl std::convert::From<$crate::sip::Uri> for $name {
+                fn from(uri: $crate::sip::Uri) -> Self {
+                    Self($crate::sip::Address::new(uri))
+                }
+            }
+        )+
+    };
+}
+
+pub(crate) use address_headers;

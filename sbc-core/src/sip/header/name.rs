@@ -1,0 +1,291 @@
+//! Header names: those we know, their compact forms, and any other token (SIP-002).
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+
+use crate::sip::{ParseFault, Token};
+
+macro_rules! header_names {
+    ($($variant:ident = $text:literal $($compact:literal)?,)+) => {
+        /// The name of a header field. Equal names are equal in every spelling: case and compact
+        /// form do not matter.
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum HeaderName {
+            $(#[doc = concat!("`", $text, "`", $(", compact `", $compact, "`",)? ".")] $variant,)+
+            /// A name that is not in this list.
+            Other(ExtensionName),
+        }
+
+        /// Known names in the order of the enum.
+        pub(in crate::sip) static KNOWN: &[HeaderName] = &[$(HeaderName::$variant),+];
+
+        const SPELLINGS: &[(&str, u8)] = &[
+            $(($text, Id::$variant as u8), $(($compact, Id::$variant as u8),)?)+
+        ];
+
+        #[derive(Clone, Copy)]
+        #[repr(u8)]
+        enum Id { $($variant),+ }
+
+        impl HeaderName {
+            /// The name in its canonical long form; an unknown name as it was written.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)+
+                    Self::Other(name) => name.as_str(),
+                }
+            }
+
+            /// Position in [`KNOWN`], or [`UNKNOWN`].
+            pub(in crate::sip) fn id(&self) -> u8 {
+                match self {
+                    $(Self::$variant => Id::$variant as u8,)+
+                    Self::Other(_) => UNKNOWN,
+                }
+            }
+        }
+    };
+}
+
+header_names! {
+    Accept = "Accept",
+    AcceptContact = "Accept-Contact" "a",
+    AcceptEncoding = "Accept-Encoding",
+    AcceptLanguage = "Accept-Language",
+    AlertInfo = "Alert-Info",
+    Allow = "Allow",
+    AllowEvents = "Allow-Events" "u",
+    AuthenticationInfo = "Authentication-Info",
+    Authorization = "Authorization",
+    CallId = "Call-ID" "i",
+    CallInfo = "Call-Info",
+    Contact = "Contact" "m",
+    ContentDisposition = "Content-Disposition",
+    ContentEncoding = "Content-Encoding" "e",
+    ContentId = "Content-ID",
+    ContentLanguage = "Content-Language",
+    ContentLength = "Content-Length" "l",
+    ContentTransferEncoding = "Content-Transfer-Encoding",
+    ContentType = "Content-Type" "c",
+    CSeq = "CSeq",
+    Date = "Date",
+    Diversion = "Diversion",
+    ErrorInfo = "Error-Info",
+    Event = "Event" "o",
+    Expires = "Expires",
+    FlowTimer = "Flow-Timer",
+    From = "From" "f",
+    Geolocation = "Geolocation",
+    HistoryInfo = "History-Info",
+    Identity = "Identity" "y",
+    InfoPackage = "Info-Package",
+    InReplyTo = "In-Reply-To",
+    Join = "Join",
+    MaxBreadth = "Max-Breadth",
+    MaxForwards = "Max-Forwards",
+    MimeVersion = "MIME-Version",
+    MinExpires = "Min-Expires",
+    MinSe = "Min-SE",
+    Organization = "Organization",
+    PAccessNetworkInfo = "P-Access-Network-Info",
+    PAssertedIdentity = "P-Asserted-Identity",
+    PAssociatedUri = "P-Associated-URI",
+    Path = "Path",
+    PChargingVector = "P-Charging-Vector",
+    PEarlyMedia = "P-Early-Media",
+    PPreferredIdentity = "P-Preferred-Identity",
+    Priority = "Priority",
+    Privacy = "Privacy",
+    ProxyAuthenticate = "Proxy-Authenticate",
+    ProxyAuthorization = "Proxy-Authorization",
+    ProxyRequire = "Proxy-Require",
+    RAck = "RAck",
+    Reason = "Reason",
+    RecordRoute = "Record-Route",
+    RecvInfo = "Recv-Info",
+    ReferSub = "Refer-Sub",
+    ReferTo = "Refer-To" "r",
+    ReferredBy = "Referred-By" "b",
+    RejectContact = "Reject-Contact" "j",
+    RemotePartyId = "Remote-Party-ID",
+    Replaces = "Replaces",
+    ReplyTo = "Reply-To",
+    RequestDisposition = "Request-Disposition" "d",
+    Require = "Require",
+    ResourcePriority = "Resource-Priority",
+    RetryAfter = "Retry-After",
+    Route = "Route",
+    RSeq = "RSeq",
+    Server = "Server",
+    ServiceRoute = "Service-Route",
+    SessionExpires = "Session-Expires" "x",
+    SessionId = "Session-ID",
+    SipETag = "SIP-ETag",
+    SipIfMatch = "SIP-If-Match",
+    Subject = "Subject" "s",
+    SubscriptionState = "Subscription-State",
+    Supported = "Supported" "k",
+    TargetDialog = "Target-Dialog",
+    Timestamp = "Timestamp",
+    To = "To" "t",
+    Unsupported = "Unsupported",
+    UserAgent = "User-Agent",
+    UserToUser = "User-to-User",
+    Via = "Via" "v",
+    Warning = "Warning",
+    WwwAuthenticate = "WWW-Authenticate",
+}
+
+impl HeaderName {
+    /// Reads a name in any spelling; a token that is not known becomes [`HeaderName::Other`].
+    pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
+        let text = text.into();
+        match KNOWN.get(usize::from(lookup(&text))) {
+            Some(name) => Ok(name.clone()),
+            None => Token::parse(text).map(|token| Self::Other(ExtensionName(token))),
+        }
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A header name that is not in [`HeaderName`]'s list: keeps its spelling, compares without it.
+#[derive(Clone)]
+pub struct ExtensionName(Token);
+
+impl ExtensionName {
+    /// The name as it was written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    fn lower(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.as_bytes().iter().map(u8::to_ascii_lowercase)
+    }
+}
+
+impl PartialEq for ExtensionName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is(other.as_str())
+    }
+}
+
+impl Eq for ExtensionName {}
+
+impl Hash for ExtensionName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.lower().for_each(|octet| octet.hash(state));
+    }
+}
+
+impl PartialOrd for ExtensionName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ExtensionName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.lower().cmp(other.lower())
+    }
+}
+
+/// The id of a name that is not known.
+pub(in crate::sip) const UNKNOWN: u8 = u8::MAX;
+
+/// The id of a name in any spelling, or [`UNKNOWN`].
+pub(in crate::sip) fn lookup(text: &[u8]) -> u8 {
+    let (Some(&first), Some(&last)) = (text.first(), text.last()) else {
+        return UNKNOWN;
+    };
+    let mut slot = hash(text.len(), first, last);
+    loop {
+        match SLOTS[slot] {
+            0 => return UNKNOWN,
+            entry => {
+                let (spelling, id) = SPELLINGS[usize::from(entry) - 1];
+                if spelling.as_bytes().eq_ignore_ascii_case(text) {
+                    return id;
+                }
+            }
+        }
+        slot = (slot + 1) % SLOTS.len();
+    }
+}
+
+const fn hash(len: usize, first: u8, last: u8) -> usize {
+    let (first, last) = (
+        first.to_ascii_lowercase() as usize,
+        last.to_ascii_lowercase() as usize,
+    );
+    (len * 61 + first * 7 + last * 151) % SLOTS_LEN
+}
+
+const SLOTS_LEN: usize = 512;
+
+/// Open addressing over [`SPELLINGS`], one-based; built by the compiler.
+static SLOTS: [u8; SLOTS_LEN] = {
+    let mut slots = [0_u8; SLOTS_LEN];
+    let mut index = 0;
+    while index < SPELLINGS.len() {
+        let text = SPELLINGS[index].0.as_bytes();
+        let mut slot = hash(text.len(), text[0], text[text.len() - 1]);
+        while slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS_LEN;
+        }
+        slots[slot] = index as u8 + 1;
+        index += 1;
+    }
+    slots
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_known_name_is_found() {
+        for &(text, id) in SPELLINGS {
+            assert_eq!(lookup(text.as_bytes()), id, "{text}");
+            assert_eq!(lookup(text.to_ascii_uppercase().as_bytes()), id, "{text}");
+            assert_eq!(lookup(text.to_ascii_lowercase().as_bytes()), id, "{text}");
+            assert_eq!(KNOWN[usize::from(id)].id(), id);
+        }
+    }
+
+    #[test]
+    fn compact_forms_are_those_of_the_registry() {
+        let compact = "iCall-ID mContact eContent-Encoding lContent-Length cContent-Type fFrom \
+                       sSubject kSupported tTo vVia oEvent uAllow-Events rRefer-To bReferred-By \
+                       aAccept-Contact jReject-Contact dRequest-Disposition xSession-Expires \
+                       yIdentity";
+        for pair in compact.split_whitespace() {
+            let (short, long) = pair.split_at(1);
+            assert_eq!(HeaderName::parse(short.to_owned()).unwrap().as_str(), long);
+        }
+    }
+
+    #[test]
+    fn extension_names_compare_without_case_and_keep_their_spelling() {
+        let one = HeaderName::parse("X-MS-SBC").unwrap();
+        let two = HeaderName::parse("x-ms-sbc").unwrap();
+        assert_eq!(one, two);
+        assert_eq!(one.cmp(&two), Ordering::Equal);
+        assert_eq!(one.as_str(), "X-MS-SBC");
+        assert!(HeaderName::parse("X Y").is_err());
+        assert!(HeaderName::parse("").is_err());
+    }
+}

@@ -1,0 +1,343 @@
+//! A message: one buffer and an index of where its header lines are.
+//!
+//! Nothing is copied and nothing is interpreted until somebody asks. Raw bytes stay reachable, so
+//! what must survive untouched never has to be written again.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::grammar::split_commas;
+use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, lookup};
+use super::{Limits, Method, ParseFault, Rule, Status, Uri};
+
+/// A request or a response. Immutable; a clone shares buffer and index.
+#[derive(Clone)]
+pub struct Message(Arc<Index>);
+
+/// What [`Message::parse`](super::Message::parse) builds.
+pub(super) struct Index {
+    pub(super) bytes: Bytes,
+    pub(super) start: StartLine,
+    pub(super) lines: Vec<Line>,
+    pub(super) body: Range<usize>,
+    pub(super) limits: Limits,
+}
+
+/// The first line, taken apart.
+pub(super) enum StartLine {
+    Request {
+        method: Method,
+        uri: Range<usize>,
+        is_sip_2: bool,
+    },
+    Response {
+        status: Status,
+        reason: Range<usize>,
+        cseq: CSeq,
+    },
+}
+
+/// One header line: where its name and its trimmed value are.
+pub(super) struct Line {
+    pub(super) id: u8,
+    pub(super) is_folded: bool,
+    pub(super) name: Range<u32>,
+    pub(super) value: Range<u32>,
+}
+
+/// One header line of a message, borrowed.
+#[derive(Clone, Copy)]
+pub struct HeaderLine<'a> {
+    index: &'a Index,
+    line: &'a Line,
+}
+
+impl Message {
+    pub(super) fn from_index(index: Index) -> Self {
+        Self(Arc::new(index))
+    }
+
+    /// Whether this is a request.
+    pub fn is_request(&self) -> bool {
+        matches!(self.0.start, StartLine::Request { .. })
+    }
+
+    /// Whether this is a response.
+    pub fn is_response(&self) -> bool {
+        !self.is_request()
+    }
+
+    /// The method of the request line; of a response, the method in its CSeq.
+    pub fn method(&self) -> &Method {
+        match &self.0.start {
+            StartLine::Request { method, .. } => method,
+            StartLine::Response { cseq, .. } => &cseq.method,
+        }
+    }
+
+    /// The Request-URI as it stands; empty for a response.
+    pub fn request_uri(&self) -> Bytes {
+        match &self.0.start {
+            StartLine::Request { uri, .. } => self.0.bytes.slice(uri.clone()),
+            StartLine::Response { .. } => Bytes::new(),
+        }
+    }
+
+    /// The Request-URI, interpreted. A message that passed [`Message::validate`] has one if it is
+    /// a request.
+    pub fn uri(&self) -> Result<Uri, ParseFault> {
+        match &self.0.start {
+            StartLine::Request { uri, .. } => Uri::parse(self.0.bytes.slice(uri.clone())),
+            StartLine::Response { .. } => Err(ParseFault::new("Request-URI", Rule::Missing, 0)),
+        }
+    }
+
+    /// Status of a response.
+    pub fn status(&self) -> Option<Status> {
+        match &self.0.start {
+            StartLine::Request { .. } => None,
+            StartLine::Response { status, .. } => Some(*status),
+        }
+    }
+
+    /// Reason phrase of a response as it stands, possibly empty, any octets (SIP-008).
+    pub fn reason(&self) -> Bytes {
+        match &self.0.start {
+            StartLine::Request { .. } => Bytes::new(),
+            StartLine::Response { reason, .. } => self.0.bytes.slice(reason.clone()),
+        }
+    }
+
+    /// Whether the request line says `SIP/2.0`; responses of other versions are not parsed.
+    pub(super) fn is_sip_2(&self) -> bool {
+        !matches!(
+            self.0.start,
+            StartLine::Request {
+                is_sip_2: false,
+                ..
+            }
+        )
+    }
+
+    /// Every header line in order.
+    pub fn headers(&self) -> impl Iterator<Item = HeaderLine<'_>> {
+        self.0.lines.iter().map(|line| HeaderLine {
+            index: &self.0,
+            line,
+        })
+    }
+
+    /// Header lines of one name, in any of its spellings (SIP-002, SIP-003).
+    pub fn lines(&self, name: impl Borrow<HeaderName>) -> impl Iterator<Item = HeaderLine<'_>> {
+        let name = name.borrow();
+        let id = name.id();
+        let other = match name {
+            HeaderName::Other(_) => Some(name.as_str().to_owned()),
+            _ => None,
+        };
+        self.headers().filter(move |header| match &other {
+            None => header.line.id == id,
+            Some(text) => {
+                header.line.id == UNKNOWN && header.raw_name().eq_ignore_ascii_case(text.as_bytes())
+            }
+        })
+    }
+
+    /// The first value of this header: the whole line, unfolded, without white space around it.
+    pub fn raw(&self, name: impl Borrow<HeaderName>) -> Option<Bytes> {
+        let name = name.borrow();
+        match name {
+            HeaderName::Other(_) => self.raw_named(name.as_str()),
+            known => {
+                let id = known.id();
+                self.0
+                    .lines
+                    .iter()
+                    .find(|line| line.id == id)
+                    .map(|line| line.value(&self.0))
+            }
+        }
+    }
+
+    /// The values of all lines of this header, in order.
+    pub fn raw_all(&self, name: impl Borrow<HeaderName>) -> impl Iterator<Item = Bytes> {
+        self.lines(name).map(|header| header.value())
+    }
+
+    /// The first value of a header given by text, known or not, in any spelling.
+    pub fn raw_named(&self, name: &str) -> Option<Bytes> {
+        let id = lookup(name.as_bytes());
+        self.headers()
+            .find(|header| {
+                header.line.id == id
+                    && (id != UNKNOWN || header.raw_name().eq_ignore_ascii_case(name.as_bytes()))
+            })
+            .map(|header| header.value())
+    }
+
+    /// Whether there is a line of this name.
+    pub fn has(&self, name: impl Borrow<HeaderName>) -> bool {
+        self.lines(name).next().is_some()
+    }
+
+    /// The first value of a header, interpreted. `Ok(None)` if the header is absent.
+    pub fn get<H: Header>(&self) -> Result<Option<H>, ParseFault> {
+        let id = H::NAME.id();
+        let Some(line) = self.0.lines.iter().find(|line| line.id == id) else {
+            return Ok(None);
+        };
+        let value = line.value(&self.0);
+        match H::SHAPE {
+            Shape::Single => H::parse(&value).map(Some),
+            Shape::List => {
+                let first = split_commas(&value).next().unwrap_or_default();
+                H::parse(&value.slice_ref(first)).map(Some)
+            }
+            Shape::Words => match split_commas(&value).find(|word| !word.is_empty()) {
+                Some(word) => H::parse(&value.slice_ref(word)).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// All values of a header over all its lines, in order (SIP-004). The limits of SIP-001 hold.
+    pub fn list<H: Header>(&self) -> Result<Vec<H>, ParseFault> {
+        let most = match H::NAME {
+            HeaderName::Via => self.0.limits.via_values,
+            _ => self.0.limits.list_values,
+        };
+        let id = H::NAME.id();
+        let mut values = Vec::new();
+        for line in self.0.lines.iter().filter(|line| line.id == id) {
+            let text = line.value(&self.0);
+            if H::SHAPE == Shape::Single {
+                values.push(H::parse(&text)?);
+                continue;
+            }
+            for part in split_commas(&text) {
+                if part.is_empty() && H::SHAPE == Shape::Words {
+                    continue;
+                }
+                if values.len() == most {
+                    return Err(ParseFault::new(
+                        KNOWN[usize::from(id)].as_str(),
+                        Rule::TooMany,
+                        0,
+                    ));
+                }
+                values.push(H::parse(&text.slice_ref(part))?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// The topmost Via.
+    pub fn top_via(&self) -> Result<Via, ParseFault> {
+        self.get::<Via>()?
+            .ok_or(ParseFault::new("Via", Rule::Missing, 0))
+    }
+
+    /// The body: exactly Content-Length octets; without that header, the rest of the datagram.
+    pub fn body(&self) -> Bytes {
+        self.0.bytes.slice(self.0.body.clone())
+    }
+
+    /// The message as it was received, without surplus octets after the body.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
+    }
+
+    /// The limits under which the message was parsed.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+}
+
+impl Line {
+    /// The value, unfolded: each fold and the white space around it becomes one space.
+    fn value(&self, index: &Index) -> Bytes {
+        let value = index
+            .bytes
+            .slice(self.value.start as usize..self.value.end as usize);
+        match self.is_folded {
+            false => value,
+            true => unfold(&value),
+        }
+    }
+}
+
+impl<'a> HeaderLine<'a> {
+    /// The name; known ones in canonical form.
+    pub fn name(&self) -> HeaderName {
+        match KNOWN.get(usize::from(self.line.id)) {
+            Some(name) => name.clone(),
+            None => HeaderName::parse(
+                self.index
+                    .bytes
+                    .slice(self.line.name.start as usize..self.line.name.end as usize),
+            )
+            .unwrap_or(HeaderName::Subject),
+        }
+    }
+
+    /// The name as it stands.
+    pub fn raw_name(&self) -> &'a [u8] {
+        self.index
+            .bytes
+            .get(self.line.name.start as usize..self.line.name.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// The value: unfolded, without white space around it.
+    pub fn value(&self) -> Bytes {
+        self.line.value(self.index)
+    }
+
+    /// Whether the value was spread over several lines.
+    pub fn is_folded(&self) -> bool {
+        self.line.is_folded
+    }
+
+    /// Where the value begins in [`Message::bytes`].
+    pub fn offset(&self) -> usize {
+        self.line.value.start as usize
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.start {
+            StartLine::Request { method, .. } => {
+                write!(f, "{method} {:?}", self.request_uri())
+            }
+            StartLine::Response { status, cseq, .. } => {
+                write!(f, "{status:?} to {}", cseq.method)
+            }
+        }
+    }
+}
+
+/// Replaces every line end and the white space around it by one space.
+pub(super) fn unfold(value: &[u8]) -> Bytes {
+    let mut flat = Vec::with_capacity(value.len());
+    let mut octets = value.iter().copied().peekable();
+    while let Some(octet) = octets.next() {
+        if !matches!(octet, b'\r' | b'\n') {
+            flat.push(octet);
+            continue;
+        }
+        while flat.last().is_some_and(|last| matches!(last, b' ' | b'\t')) {
+            flat.pop();
+        }
+        while octets
+            .next_if(|next| matches!(next, b' ' | b'\t' | b'\r' | b'\n'))
+            .is_some()
+        {}
+        flat.push(b' ');
+    }
+    Bytes::from(flat)
+}

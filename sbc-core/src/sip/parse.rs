@@ -1,0 +1,415 @@
+//! From bytes to [`Message`]: start line and header section under limits (SIP-001, SIP-014).
+//!
+//! One pass that finds line ends, names and value ranges. It asks only for what an index needs;
+//! [`Message::validate`](super::Message::validate) decides whether the content makes sense.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use memchr::memchr2;
+
+use super::grammar::{is_token_octet, is_white, octets_as_str, trim};
+use super::head::{Reaction, Rejected, RequestHead};
+use super::header::{CSeq, Header, HeaderName, lookup};
+use super::message::{Index, Line, StartLine};
+use super::{Limits, Message, Method, ParseFault, Rule, Status, Token};
+
+impl Message {
+    /// Reads one message: a datagram, or what the framer cut from a stream.
+    ///
+    /// Line ends before the start line are skipped (RFC 3261 §7.5); octets after Content-Length are
+    /// ignored (§18.3). Without Content-Length, the body is the rest; on a stream the framer has
+    /// refused that already.
+    pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Self, Rejected> {
+        let skipped = bytes
+            .iter()
+            .take_while(|octet| matches!(octet, b'\r' | b'\n'))
+            .count();
+        let bytes = bytes.slice(skipped..);
+        match index(&bytes, limits) {
+            Ok(index) => Ok(Self::from_index(index)),
+            Err(fault) => Err(reject(&bytes, limits, fault)),
+        }
+    }
+}
+
+fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
+    let start_end = line_end(bytes, 0, limits.start_line, "start line")?;
+    let mut start = start_line(bytes, start_end)?;
+
+    let mut lines = Vec::with_capacity(32);
+    let mut content_length = None;
+    let mut at = start_end + 2;
+    loop {
+        if at > limits.header_section {
+            return Err(ParseFault::new("header section", Rule::TooLong, at));
+        }
+        if bytes.get(at..at + 2) == Some(b"\r\n") {
+            at += 2;
+            break;
+        }
+        if lines.len() == limits.header_lines {
+            return Err(ParseFault::new("header section", Rule::TooMany, at));
+        }
+        let (line, next) = header_line(bytes, at, limits)?;
+        if line.id == CONTENT_LENGTH.id() {
+            if content_length.is_some() {
+                return Err(ParseFault::new("Content-Length", Rule::Repeated, at));
+            }
+            content_length = Some(content_length_of(bytes, &line)?);
+        }
+        if let (StartLine::Response { cseq, .. }, true) = (&mut start, line.id == CSEQ.id()) {
+            *cseq = CSeq::parse(&line_value(bytes, &line)).map_err(|fault| ParseFault {
+                at: line.value.start as usize,
+                ..fault
+            })?;
+        }
+        lines.push(line);
+        at = next;
+    }
+
+    if let StartLine::Response { cseq, .. } = &start
+        && cseq.method == no_method()
+    {
+        return Err(ParseFault::new("CSeq", Rule::Missing, at));
+    }
+    let left = bytes.len() - at;
+    let length = match content_length {
+        None => left,
+        Some(length) if length > limits.body as u64 => {
+            return Err(ParseFault::new("body", Rule::TooLong, at));
+        }
+        Some(length) if length > left as u64 => {
+            return Err(ParseFault::new("body", Rule::Truncated, bytes.len()));
+        }
+        Some(length) => length as usize,
+    };
+    if length > limits.body {
+        return Err(ParseFault::new("body", Rule::TooLong, at));
+    }
+    Ok(Index {
+        bytes: bytes.slice(..at + length),
+        start,
+        lines,
+        body: at..at + length,
+        limits: *limits,
+    })
+}
+
+/// Where the line that begins at `begin` ends: the position of its CR LF. CR or LF alone is a
+/// fault wherever it stands, because elements that disagree on line ends can be played against
+/// each other.
+fn line_end(
+    bytes: &[u8],
+    begin: usize,
+    limit: usize,
+    what: &'static str,
+) -> Result<usize, ParseFault> {
+    let rest = bytes.get(begin..).unwrap_or_default();
+    let window = rest.get(..limit + 1).unwrap_or(rest);
+    match memchr2(b'\r', b'\n', window) {
+        Some(end) if rest.get(end..end + 2) == Some(b"\r\n") => Ok(begin + end),
+        Some(end) => Err(ParseFault::new(what, Rule::LineEnd, begin + end)),
+        None if rest.len() > limit => Err(ParseFault::new(what, Rule::TooLong, begin + limit)),
+        None => Err(ParseFault::new(what, Rule::LineEnd, bytes.len())),
+    }
+}
+
+fn header_line(bytes: &Bytes, begin: usize, limits: &Limits) -> Result<(Line, usize), ParseFault> {
+    let rest = bytes.get(begin..).unwrap_or_default();
+    let name_len = rest
+        .iter()
+        .position(|&octet| !is_token_octet(octet))
+        .unwrap_or(rest.len());
+    let gap = rest
+        .get(name_len..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|&&octet| is_white(octet))
+        .count();
+    let colon = begin + name_len + gap;
+    if name_len == 0 || bytes.get(colon) != Some(&b':') {
+        return Err(ParseFault::new("header line", Rule::Separator, colon));
+    }
+    let mut is_folded = false;
+    let mut end = line_end(bytes, colon + 1, limits.header_line, "header line")?;
+    while bytes.get(end + 2).is_some_and(|&octet| is_white(octet)) {
+        is_folded = true;
+        end = line_end(bytes, end + 2, limits.header_line, "header line")?;
+        if end - begin > limits.header_line {
+            return Err(ParseFault::new("header line", Rule::TooLong, begin));
+        }
+    }
+    if end - begin > limits.header_line {
+        return Err(ParseFault::new("header line", Rule::TooLong, begin));
+    }
+    let value = bytes.get(colon + 1..end).unwrap_or_default();
+    let lead = value.iter().take_while(|&&octet| is_space(octet)).count();
+    let trail = value
+        .iter()
+        .skip(lead)
+        .rev()
+        .take_while(|&&octet| is_space(octet))
+        .count();
+    let line = Line {
+        id: lookup(rest.get(..name_len).unwrap_or_default()),
+        is_folded,
+        name: narrow(begin)..narrow(begin + name_len),
+        value: narrow(colon + 1 + lead)..narrow(end - trail),
+    };
+    Ok((line, end + 2))
+}
+
+fn start_line(bytes: &Bytes, end: usize) -> Result<StartLine, ParseFault> {
+    let line = bytes.get(..end).unwrap_or_default();
+    match line.get(..4) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(b"SIP/") => status_line(line),
+        _ => request_line(bytes, line),
+    }
+}
+
+/// `Method SP Request-URI SP SIP-Version`, single spaces (RFC 3261 §7.1).
+fn request_line(bytes: &Bytes, line: &[u8]) -> Result<StartLine, ParseFault> {
+    let fault = |what, rule, at| Err(ParseFault::new(what, rule, at));
+    // What does not end in a SIP version is another protocol: nobody there to answer (SIP-014).
+    let Some(version) = request_version(line) else {
+        return fault("start line", Rule::NotSip, 0);
+    };
+    let method_end = line
+        .iter()
+        .position(|&octet| !is_token_octet(octet))
+        .unwrap_or(line.len());
+    if method_end == 0 || line.get(method_end) != Some(&b' ') {
+        return fault("method", Rule::Token, method_end);
+    }
+    let uri = method_end + 1..version.start.saturating_sub(1);
+    let text = line.get(uri.clone()).unwrap_or_default();
+    if text.is_empty() {
+        return fault("Request-URI", Rule::Empty, method_end);
+    }
+    if let Some(at) = text.iter().position(|octet| octet.is_ascii_whitespace()) {
+        return fault("Request-URI", Rule::Separator, uri.start + at);
+    }
+    if version.end != line.len() {
+        return fault("start line", Rule::Trailing, version.end);
+    }
+    let name = line.get(..method_end).unwrap_or_default();
+    let method = Method::known(name)
+        .unwrap_or_else(|| Method::Other(Token::recognised(bytes.slice_ref(name))));
+    let version = line.get(version).unwrap_or_default();
+    let Some(is_sip_2) = version_is_2(version) else {
+        return fault("start line", Rule::Version, line.len() - version.len());
+    };
+    Ok(StartLine::Request {
+        method,
+        uri,
+        is_sip_2,
+    })
+}
+
+/// Where the last word of the line is, if it begins with `SIP/`.
+fn request_version(line: &[u8]) -> Option<Range<usize>> {
+    let end = line.len()
+        - line
+            .iter()
+            .rev()
+            .take_while(|&&octet| is_white(octet))
+            .count();
+    let text = line.get(..end)?;
+    let start = memchr::memrchr(b' ', text)? + 1;
+    let word = text.get(start..)?;
+    word.get(..4)?
+        .eq_ignore_ascii_case(b"SIP/")
+        .then_some(start..end)
+}
+
+/// Whether `SIP/x.y` is `SIP/2.0`; nothing if it is not even a version.
+fn version_is_2(version: &[u8]) -> Option<bool> {
+    let (major, minor) = octets_as_str(version.get(4..)?).split_once('.')?;
+    let is_number =
+        |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    (is_number(major) && is_number(minor)).then(|| (major, minor) == ("2", "0"))
+}
+
+/// `SIP-Version SP Status-Code SP Reason-Phrase`; the last SP may be missing with the phrase.
+fn status_line(line: &[u8]) -> Result<StartLine, ParseFault> {
+    let fault = |rule, at| ParseFault::new("status line", rule, at);
+    let version_end = memchr::memchr(b' ', line).ok_or(fault(Rule::Separator, line.len()))?;
+    if version_is_2(line.get(..version_end).unwrap_or_default()) != Some(true) {
+        return Err(fault(Rule::Version, 0));
+    }
+    let rest = line.get(version_end + 1..).unwrap_or_default();
+    let digits = rest
+        .iter()
+        .take_while(|octet| octet.is_ascii_digit())
+        .count();
+    let code = rest.get(..digits).unwrap_or_default();
+    let status = (digits == 3)
+        .then(|| octets_as_str(code).parse().ok().and_then(Status::new))
+        .flatten()
+        .ok_or(fault(Rule::Status, version_end + 1))?;
+    let reason = match rest.get(digits) {
+        None => line.len()..line.len(),
+        Some(b' ') => version_end + 1 + digits + 1..line.len(),
+        Some(_) => return Err(fault(Rule::Separator, version_end + 1 + digits)),
+    };
+    let cseq = CSeq {
+        number: 0,
+        method: no_method(),
+    };
+    Ok(StartLine::Response {
+        status,
+        reason,
+        cseq,
+    })
+}
+
+/// Digits only, at most 2^31−1, computed in 64 bits (SIP-007).
+fn content_length_of(bytes: &Bytes, line: &Line) -> Result<u64, ParseFault> {
+    let value = line_value(bytes, line);
+    let fault = |rule| {
+        Err(ParseFault::new(
+            "Content-Length",
+            rule,
+            line.value.start as usize,
+        ))
+    };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return fault(Rule::Number);
+    }
+    let length = value.iter().fold(0_u64, |length, digit| {
+        length
+            .saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    });
+    match length <= MAX_CONTENT_LENGTH {
+        true => Ok(length),
+        false => fault(Rule::Range),
+    }
+}
+
+fn line_value(bytes: &Bytes, line: &Line) -> Bytes {
+    let value = bytes.slice(line.value.start as usize..line.value.end as usize);
+    match line.is_folded {
+        true => super::message::unfold(&value),
+        false => value,
+    }
+}
+
+/// Decides what to do with bytes that are no message: answer a request as far as an answer can be
+/// addressed, drop everything else.
+fn reject(bytes: &Bytes, limits: &Limits, fault: ParseFault) -> Rejected {
+    let section = bytes.get(..limits.header_section).unwrap_or(bytes);
+    let first = section
+        .split(|&octet| octet == b'\n')
+        .next()
+        .unwrap_or_default();
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
+    let Some(version) = request_version(first) else {
+        return Rejected {
+            fault,
+            reaction: Reaction::Drop,
+        };
+    };
+    let is_response = first
+        .get(..4)
+        .is_some_and(|text| text.eq_ignore_ascii_case(b"SIP/"));
+    let status = match (version_is_2(first.get(version).unwrap_or_default()), fault) {
+        (Some(false), _) => Status::VERSION_NOT_SUPPORTED,
+        (
+            _,
+            ParseFault {
+                what: "header section" | "body",
+                rule: Rule::TooLong,
+                ..
+            },
+        ) => Status::MESSAGE_TOO_LARGE,
+        _ => Status::BAD_REQUEST,
+    };
+    let head = match is_response {
+        true => None,
+        false => RequestHead::salvage(&bytes.slice_ref(section)),
+    };
+    let reaction = match head {
+        Some(head) => Reaction::Answer {
+            status,
+            head: Box::new(head),
+        },
+        None => Reaction::Drop,
+    };
+    Rejected { fault, reaction }
+}
+
+impl RequestHead {
+    /// Collects what an answer needs from the lines of a broken request, however broken the other
+    /// lines are. Nothing without a topmost Via that says where to send it, and nothing for ACK.
+    fn salvage(section: &Bytes) -> Option<Self> {
+        let mut head = Self::default();
+        let mut vias = Vec::new();
+        let mut lines = section.split(|&octet| octet == b'\n').peekable();
+        let first = lines.next()?;
+        let method = first.split(|&octet| octet == b' ').next()?;
+        head.method = Method::parse(section.slice_ref(method)).ok();
+        if head.method == Some(Method::Ack) {
+            return None;
+        }
+        while let Some(line) = lines.next() {
+            let mut end = line;
+            while let Some(fold) =
+                lines.next_if(|next| next.first().is_some_and(|&octet| is_white(octet)))
+            {
+                end = fold;
+            }
+            if line.is_empty() || line == b"\r" {
+                break;
+            }
+            let Some(colon) = memchr::memchr(b':', line) else {
+                continue;
+            };
+            let begin = line.as_ptr() as usize - section.as_ptr() as usize;
+            let stop = end.as_ptr() as usize - section.as_ptr() as usize + end.len();
+            let value =
+                super::message::unfold(section.get(begin + colon + 1..stop).unwrap_or_default());
+            let value = value.slice_ref(trim(&value));
+            let name = trim(line.get(..colon).unwrap_or_default());
+            let Ok(name) = HeaderName::parse(section.slice_ref(name)) else {
+                continue;
+            };
+            if value.contains(&0) {
+                continue;
+            }
+            let slot = match name {
+                HeaderName::Via if vias.len() < MAX_SALVAGED_VIAS => {
+                    vias.push(value);
+                    continue;
+                }
+                HeaderName::From => &mut head.from,
+                HeaderName::To => &mut head.to,
+                HeaderName::CallId => &mut head.call_id,
+                HeaderName::CSeq => &mut head.cseq,
+                _ => continue,
+            };
+            slot.get_or_insert(value);
+        }
+        head.take_vias(vias).then_some(head)
+    }
+}
+
+/// Stands in the index of a response until its CSeq line is reached; no token is empty.
+fn no_method() -> Method {
+    Method::Other(Token::recognised(Bytes::from_static(b"-")))
+}
+
+fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Offsets are below the limits of SIP-001, far below 4 GiB; saturation is never reached.
+fn narrow(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+const CONTENT_LENGTH: HeaderName = HeaderName::ContentLength;
+const CSEQ: HeaderName = HeaderName::CSeq;
+const MAX_CONTENT_LENGTH: u64 = (1 << 31) - 1;
+const MAX_SALVAGED_VIAS: usize = 70;

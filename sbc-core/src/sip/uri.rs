@@ -1,0 +1,578 @@
+//! URIs: `sip`, `sips` and `tel` understood, any other scheme carried (RFC 3261 §19.1, RFC 3966).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::grammar::{check_escaped, is_unreserved, octets_as_str, push_number};
+use super::limits::{MAX_PARAMS, MAX_URI};
+use super::{Host, ParseFault, Rule};
+
+/// A URI, valid by construction.
+///
+/// `==` compares what was written. For the equivalence of RFC 3261 §19.1.4 there is
+/// [`Uri::is_equivalent`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Uri {
+    /// `sip:` or `sips:`.
+    Sip(SipUri),
+    /// `tel:`.
+    Tel(TelUri),
+    /// Any other scheme, opaque.
+    Other(OtherUri),
+}
+
+/// A `sip` or `sips` URI. The user part is kept octet by octet, escapes unresolved (SIP-011).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SipUri {
+    /// Whether the scheme is `sips`.
+    pub is_sips: bool,
+    user: Option<Bytes>,
+    password: Option<Bytes>,
+    /// Where the resource is.
+    pub host: Host,
+    /// Explicit port, 1–65535.
+    pub port: Option<u16>,
+    /// URI parameters in order.
+    pub params: UriParams,
+    headers: Vec<(Bytes, Bytes)>,
+}
+
+/// A `tel` URI (RFC 3966): the number as written, visual separators included.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TelUri {
+    number: Bytes,
+    /// Parameters such as `ext` and `phone-context`.
+    pub params: UriParams,
+}
+
+/// A URI of a scheme that is not interpreted.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct OtherUri {
+    text: Bytes,
+    colon: usize,
+}
+
+/// Parameters of a URI in order; names are unique without regard to case.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct UriParams(Vec<(Bytes, Option<Bytes>)>);
+
+impl Uri {
+    /// Reads a URI: the whole text, without brackets, white space or anything after it.
+    pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
+        let text = text.into();
+        if text.len() > MAX_URI {
+            return Err(ParseFault::new("URI", Rule::TooLong, MAX_URI));
+        }
+        let fault = |rule, at| ParseFault::new("URI", rule, at);
+        let colon = memchr::memchr(b':', &text).ok_or(fault(Rule::Uri, 0))?;
+        let scheme = text.slice(..colon);
+        let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+            && scheme
+                .iter()
+                .all(|&octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'));
+        if !is_scheme {
+            return Err(fault(Rule::Uri, 0));
+        }
+        let rest = text.slice(colon + 1..);
+        let shift = |fault: ParseFault| ParseFault {
+            at: fault.at + colon + 1,
+            ..fault
+        };
+        if scheme.eq_ignore_ascii_case(b"sip") {
+            SipUri::parse_rest(false, rest)
+                .map(Self::Sip)
+                .map_err(shift)
+        } else if scheme.eq_ignore_ascii_case(b"sips") {
+            SipUri::parse_rest(true, rest).map(Self::Sip).map_err(shift)
+        } else if scheme.eq_ignore_ascii_case(b"tel") {
+            TelUri::parse_rest(rest).map(Self::Tel).map_err(shift)
+        } else {
+            let is_octet =
+                |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"');
+            match rest.iter().position(|octet| !is_octet(octet)) {
+                _ if rest.is_empty() => Err(fault(Rule::Empty, text.len())),
+                Some(at) => Err(fault(Rule::Uri, colon + 1 + at)),
+                None => Ok(Self::Other(OtherUri { text, colon })),
+            }
+        }
+    }
+
+    /// The scheme as written, without the colon.
+    pub fn scheme(&self) -> &str {
+        match self {
+            Self::Sip(uri) if uri.is_sips => "sips",
+            Self::Sip(_) => "sip",
+            Self::Tel(_) => "tel",
+            Self::Other(uri) => octets_as_str(uri.text.get(..uri.colon).unwrap_or_default()),
+        }
+    }
+
+    /// The SIP or SIPS URI, if it is one.
+    pub fn as_sip(&self) -> Option<&SipUri> {
+        match self {
+            Self::Sip(uri) => Some(uri),
+            Self::Tel(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// The user part of a SIP URI or the number of a `tel` URI, as written.
+    pub fn user(&self) -> Option<&Bytes> {
+        match self {
+            Self::Sip(uri) => uri.user(),
+            Self::Tel(uri) => Some(&uri.number),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// The host of a SIP URI.
+    pub fn host(&self) -> Option<&Host> {
+        self.as_sip().map(|uri| &uri.host)
+    }
+
+    /// The explicit port of a SIP URI.
+    pub fn port(&self) -> Option<u16> {
+        self.as_sip().and_then(|uri| uri.port)
+    }
+
+    /// The parameters of a SIP or `tel` URI.
+    pub fn params(&self) -> Option<&UriParams> {
+        match self {
+            Self::Sip(uri) => Some(&uri.params),
+            Self::Tel(uri) => Some(&uri.params),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// The URI on the wire.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(64);
+        self.emit(&mut out);
+        Bytes::from(out)
+    }
+
+    /// Appends the URI.
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Sip(uri) => uri.emit(out),
+            Self::Tel(uri) => {
+                out.extend_from_slice(b"tel:");
+                out.extend_from_slice(&uri.number);
+                uri.params.emit(out);
+            }
+            Self::Other(uri) => out.extend_from_slice(&uri.text),
+        }
+    }
+
+    /// Whether the URI may only stand inside `<>` in a header (SIP-009, RFC 3261 §20).
+    pub(super) fn needs_brackets(&self) -> bool {
+        match self {
+            Self::Sip(uri) => {
+                !uri.params.0.is_empty()
+                    || !uri.headers.is_empty()
+                    || uri
+                        .user
+                        .iter()
+                        .chain(&uri.password)
+                        .any(|part| part.iter().any(|octet| matches!(octet, b',' | b';' | b'?')))
+            }
+            Self::Tel(uri) => !uri.params.0.is_empty(),
+            Self::Other(uri) => uri
+                .text
+                .iter()
+                .any(|octet| matches!(octet, b',' | b';' | b'?')),
+        }
+    }
+}
+
+impl From<SipUri> for Uri {
+    fn from(uri: SipUri) -> Self {
+        Self::Sip(uri)
+    }
+}
+
+impl SipUri {
+    /// A `sip` URI without user, port and parameters.
+    pub const fn new(host: Host) -> Self {
+        Self {
+            is_sips: false,
+            user: None,
+            password: None,
+            host,
+            port: None,
+            params: UriParams(Vec::new()),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The user part as written, escapes unresolved.
+    pub fn user(&self) -> Option<&Bytes> {
+        self.user.as_ref()
+    }
+
+    /// The password part as written.
+    pub fn password(&self) -> Option<&Bytes> {
+        self.password.as_ref()
+    }
+
+    /// The headers part as written: names and values with their escapes.
+    pub fn headers(&self) -> &[(Bytes, Bytes)] {
+        &self.headers
+    }
+
+    /// Removes the headers part, which may not stand in a Request-URI (RFC 3261 §19.1.1).
+    pub fn clear_headers(&mut self) {
+        self.headers.clear();
+    }
+
+    /// Sets the user part; it must already be escaped where the grammar asks for it.
+    pub fn set_user(&mut self, user: Option<Bytes>) -> Result<(), ParseFault> {
+        if let Some(user) = &user {
+            if user.is_empty() {
+                return Err(ParseFault::new("user", Rule::Empty, 0));
+            }
+            check_escaped("user", user, is_user_octet)?;
+        }
+        if user.is_none() {
+            self.password = None;
+        }
+        self.user = user;
+        Ok(())
+    }
+
+    /// Sets the user part from plain text, escaping what must not stand there.
+    pub fn set_user_text(&mut self, text: &[u8]) -> Result<(), ParseFault> {
+        let mut user = Vec::with_capacity(text.len());
+        for &octet in text {
+            match is_unreserved(octet) || matches!(octet, b'+' | b'&' | b'=' | b'$' | b',') {
+                true => user.push(octet),
+                false => {
+                    user.push(b'%');
+                    user.push(HEX[usize::from(octet >> 4)]);
+                    user.push(HEX[usize::from(octet & 15)]);
+                }
+            }
+        }
+        self.set_user(Some(Bytes::from(user)))
+    }
+
+    fn parse_rest(is_sips: bool, text: Bytes) -> Result<Self, ParseFault> {
+        let mut uri = Self::new(Host::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        uri.is_sips = is_sips;
+        let mut begin = 0;
+        if let Some(at) = memchr::memchr(b'@', &text) {
+            let user_end = memchr::memchr(b':', text.get(..at).unwrap_or_default()).unwrap_or(at);
+            uri.set_user(Some(text.slice(..user_end)))?;
+            if user_end < at {
+                let password = text.slice(user_end + 1..at);
+                check_escaped("password", &password, is_password_octet).map_err(|fault| {
+                    ParseFault {
+                        at: fault.at + user_end + 1,
+                        ..fault
+                    }
+                })?;
+                uri.password = Some(password);
+            }
+            begin = at + 1;
+        }
+        let input = text.get(begin..).unwrap_or_default();
+        let (rest, host, port) = Host::parse_with_port(&text, input)
+            .map_err(|rule| ParseFault::new("host", rule, begin))?;
+        uri.host = host;
+        uri.port = port;
+        begin = text.len() - rest.len();
+
+        let headers_at = memchr::memchr(b'?', rest).map_or(text.len(), |at| begin + at);
+        uri.params =
+            UriParams::parse(&text.slice(begin..headers_at)).map_err(|fault| ParseFault {
+                at: fault.at + begin,
+                ..fault
+            })?;
+        if headers_at < text.len() {
+            uri.headers =
+                parse_headers(&text.slice(headers_at + 1..)).map_err(|fault| ParseFault {
+                    at: fault.at + headers_at + 1,
+                    ..fault
+                })?;
+        }
+        Ok(uri)
+    }
+
+    /// Appends the URI.
+    pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.is_sips { b"sips:" } else { b"sip:" });
+        if let Some(user) = &self.user {
+            out.extend_from_slice(user);
+            if let Some(password) = &self.password {
+                out.push(b':');
+                out.extend_from_slice(password);
+            }
+            out.push(b'@');
+        }
+        self.host.emit(out);
+        if let Some(port) = self.port {
+            out.push(b':');
+            push_number(out, u64::from(port));
+        }
+        self.params.emit(out);
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            out.push(if index == 0 { b'?' } else { b'&' });
+            out.extend_from_slice(name);
+            out.push(b'=');
+            out.extend_from_slice(value);
+        }
+    }
+}
+
+impl TelUri {
+    /// Reads a number, with `+` if it is global; visual separators are kept.
+    pub fn new(number: impl Into<Bytes>) -> Result<Self, ParseFault> {
+        let uri = Self {
+            number: number.into(),
+            params: UriParams::default(),
+        };
+        let digits = uri.number.strip_prefix(b"+").unwrap_or(&uri.number);
+        let is_global = digits.len() < uri.number.len();
+        let is_digit = |octet: u8| match is_global {
+            true => octet.is_ascii_digit(),
+            false => octet.is_ascii_hexdigit() || matches!(octet, b'*' | b'#'),
+        };
+        if !digits.iter().copied().any(is_digit) {
+            return Err(ParseFault::new("tel number", Rule::Empty, 0));
+        }
+        let is_allowed = |octet: u8| is_digit(octet) || matches!(octet, b'-' | b'.' | b'(' | b')');
+        match digits.iter().position(|&octet| !is_allowed(octet)) {
+            Some(at) => Err(ParseFault::new("tel number", Rule::Uri, at)),
+            None => Ok(uri),
+        }
+    }
+
+    /// The number as written.
+    pub fn number(&self) -> &Bytes {
+        &self.number
+    }
+
+    /// The number without visual separators.
+    pub fn digits(&self) -> impl Iterator<Item = u8> + '_ {
+        self.number
+            .iter()
+            .copied()
+            .filter(|octet| !matches!(octet, b'-' | b'.' | b'(' | b')'))
+    }
+
+    fn parse_rest(text: Bytes) -> Result<Self, ParseFault> {
+        let end = memchr::memchr(b';', &text).unwrap_or(text.len());
+        let mut uri = Self::new(text.slice(..end))?;
+        uri.params = UriParams::parse(&text.slice(end..)).map_err(|fault| ParseFault {
+            at: fault.at + end,
+            ..fault
+        })?;
+        Ok(uri)
+    }
+}
+
+impl OtherUri {
+    /// The whole URI as written.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.text
+    }
+}
+
+impl UriParams {
+    /// Whether there is a parameter of this name, with or without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.0
+            .iter()
+            .any(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// The value of this parameter as written, if it is there and has one.
+    pub fn value(&self, name: &str) -> Option<&Bytes> {
+        self.0
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()))
+            .and_then(|(_, value)| value.as_ref())
+    }
+
+    /// Name and value of each, in order, as written.
+    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, Option<&Bytes>)> {
+        self.0.iter().map(|(name, value)| (name, value.as_ref()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets a parameter: in place if the name is there, else at the end. Both must already be
+    /// escaped where the grammar asks for it.
+    pub fn set(&mut self, name: impl Into<Bytes>, value: Option<Bytes>) -> Result<(), ParseFault> {
+        let name = name.into();
+        check_part(&name)?;
+        value.as_ref().map_or(Ok(()), check_part)?;
+        if let Some(found) = self
+            .0
+            .iter_mut()
+            .find(|(own, _)| own.eq_ignore_ascii_case(&name))
+        {
+            found.1 = value;
+        } else if self.0.len() < MAX_PARAMS {
+            self.0.push((name, value));
+        } else {
+            return Err(ParseFault::new("URI parameter", Rule::TooMany, 0));
+        }
+        Ok(())
+    }
+
+    /// Removes a parameter; says whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0
+            .retain(|(own, _)| !own.eq_ignore_ascii_case(name.as_bytes()));
+        self.0.len() != before
+    }
+
+    /// Reads `*( ";" name [ "=" value ] )`, nothing else.
+    fn parse(text: &Bytes) -> Result<Self, ParseFault> {
+        let mut params = Self::default();
+        let mut begin = 0;
+        while begin < text.len() {
+            let separator_at = begin;
+            let fault = |rule| ParseFault::new("URI parameter", rule, separator_at);
+            if text.get(begin) != Some(&b';') {
+                return Err(fault(Rule::Uri));
+            }
+            begin += 1;
+            let rest = text.get(begin..).unwrap_or_default();
+            let end = begin + memchr::memchr(b';', rest).unwrap_or(rest.len());
+            let part = text.slice(begin..end);
+            let (name, value) = match memchr::memchr(b'=', &part) {
+                Some(at) => (part.slice(..at), Some(part.slice(at + 1..))),
+                None => (part, None),
+            };
+            if params.has(octets_as_str(&name)) {
+                return Err(fault(Rule::Repeated));
+            }
+            params
+                .set(name, value)
+                .map_err(|fault| ParseFault { at: begin, ..fault })?;
+            begin = end;
+        }
+        Ok(params)
+    }
+
+    fn emit(&self, out: &mut Vec<u8>) {
+        for (name, value) in &self.0 {
+            out.push(b';');
+            out.extend_from_slice(name);
+            if let Some(value) = value {
+                out.push(b'=');
+                out.extend_from_slice(value);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(octets_as_str(&self.to_bytes()))
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for SipUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        self.emit(&mut out);
+        f.write_str(octets_as_str(&out))
+    }
+}
+
+impl fmt::Debug for TelUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tel:{}{:?}", octets_as_str(&self.number), self.params)
+    }
+}
+
+impl fmt::Debug for OtherUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(octets_as_str(&self.text))
+    }
+}
+
+impl fmt::Debug for UriParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        self.emit(&mut out);
+        f.write_str(octets_as_str(&out))
+    }
+}
+
+fn parse_headers(text: &Bytes) -> Result<Vec<(Bytes, Bytes)>, ParseFault> {
+    let mut headers = Vec::new();
+    let mut begin = 0;
+    loop {
+        let rest = text.get(begin..).unwrap_or_default();
+        let end = begin + memchr::memchr(b'&', rest).unwrap_or(rest.len());
+        let part = text.slice(begin..end);
+        let fault = |rule| ParseFault::new("URI header", rule, begin);
+        let at = memchr::memchr(b'=', &part).ok_or(fault(Rule::Separator))?;
+        if at == 0 {
+            return Err(fault(Rule::Empty));
+        }
+        if headers.len() == MAX_PARAMS {
+            return Err(fault(Rule::TooMany));
+        }
+        check_escaped("URI header", &part, is_header_octet).map_err(|fault| ParseFault {
+            at: fault.at + begin,
+            ..fault
+        })?;
+        headers.push((part.slice(..at), part.slice(at + 1..)));
+        if end == text.len() {
+            return Ok(headers);
+        }
+        begin = end + 1;
+    }
+}
+
+fn check_part(part: &Bytes) -> Result<(), ParseFault> {
+    match part.is_empty() {
+        true => Err(ParseFault::new("URI parameter", Rule::Empty, 0)),
+        false => check_escaped("URI parameter", part, is_param_octet),
+    }
+}
+
+/// `unreserved / user-unreserved`, and `#`, which telephone systems put there for feature codes.
+fn is_user_octet(octet: u8) -> bool {
+    is_unreserved(octet)
+        || matches!(
+            octet,
+            b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
+        )
+}
+
+/// `password`, and the further octets that RFC 4475 §3.1.1.2 shows there.
+fn is_password_octet(octet: u8) -> bool {
+    is_user_octet(octet) || octet == b':'
+}
+
+/// `paramchar`, and `=`, which base64 brings along.
+fn is_param_octet(octet: u8) -> bool {
+    is_unreserved(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'=')
+}
+
+/// `hnv-unreserved`, and `=` and `;`, which peers leave unescaped in an embedded Replaces.
+fn is_header_octet(octet: u8) -> bool {
+    is_unreserved(octet)
+        || matches!(
+            octet,
+            b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'=' | b';'
+        )
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
