@@ -167,7 +167,7 @@ impl ResponseBuilder {
         let mut response = Self::new(status).copy(request, HeaderName::Via);
         response = response.copy(request, HeaderName::From);
         if let Some(to) = request.raw(HeaderName::To) {
-            response.0.to_with_tag(&to, to_tag);
+            response.0.tagged_to(&to, to_tag);
         }
         response = response
             .copy(request, HeaderName::CallId)
@@ -187,7 +187,7 @@ impl ResponseBuilder {
             response.0.copied(&HeaderName::From, from);
         }
         if let Some(to) = &head.to {
-            response.0.to_with_tag(to, to_tag);
+            response.0.tagged_to(to, to_tag);
         }
         if let Some(call_id) = &head.call_id {
             response.0.copied(&HeaderName::CallId, call_id);
@@ -259,7 +259,7 @@ impl Lines {
 
     /// To of a response: as it came, with a tag if there is none yet. A To that cannot be read gets
     /// no tag, because nobody could say to which part of it the tag would belong.
-    fn to_with_tag(&mut self, to: &Bytes, tag: Option<&Token>) {
+    fn tagged_to(&mut self, to: &Bytes, tag: Option<&Token>) {
         let begin = self.out.len();
         self.copied(&HeaderName::To, to);
         let has_room = super::header::To::parse(to).is_ok_and(|to| to.tag().is_none());

@@ -163,26 +163,6 @@ impl Uri {
             Self::Other(uri) => out.extend_from_slice(&uri.text),
         }
     }
-
-    /// Whether the URI may only stand inside `<>` in a header (SIP-009, RFC 3261 §20).
-    pub(super) fn needs_brackets(&self) -> bool {
-        match self {
-            Self::Sip(uri) => {
-                !uri.params.0.is_empty()
-                    || !uri.headers.is_empty()
-                    || uri
-                        .user
-                        .iter()
-                        .chain(&uri.password)
-                        .any(|part| part.iter().any(|octet| matches!(octet, b',' | b';' | b'?')))
-            }
-            Self::Tel(uri) => !uri.params.0.is_empty(),
-            Self::Other(uri) => uri
-                .text
-                .iter()
-                .any(|octet| matches!(octet, b',' | b';' | b'?')),
-        }
-    }
 }
 
 impl From<SipUri> for Uri {

@@ -12,7 +12,7 @@ pub enum Contact {
     /// `*`: every binding, only in REGISTER with `Expires: 0`.
     Star,
     /// An address with `q`, `expires` and further parameters.
-    Address(Address),
+    Address(Box<Address>),
 }
 
 impl Contact {
@@ -20,7 +20,7 @@ impl Contact {
     pub fn address(&self) -> Option<&Address> {
         match self {
             Self::Star => None,
-            Self::Address(address) => Some(address),
+            Self::Address(address) => Some(address.as_ref()),
         }
     }
 
@@ -47,7 +47,13 @@ impl Contact {
 
 impl From<Uri> for Contact {
     fn from(uri: Uri) -> Self {
-        Self::Address(Address::new(uri))
+        Self::Address(Box::new(Address::new(uri)))
+    }
+}
+
+impl From<Address> for Contact {
+    fn from(address: Address) -> Self {
+        Self::Address(Box::new(address))
     }
 }
 
@@ -58,7 +64,7 @@ impl Header for Contact {
     fn parse(text: &Bytes) -> Result<Self, ParseFault> {
         match trim(text) {
             b"*" => Ok(Self::Star),
-            _ => Address::parse("Contact", text).map(Self::Address),
+            _ => Address::parse("Contact", text).map(Self::from),
         }
     }
 

@@ -28,6 +28,7 @@ macro_rules! header_names {
 
         #[derive(Clone, Copy)]
         #[repr(u8)]
+        #[allow(clippy::enum_variant_names, reason = "the names are those of the headers")]
         enum Id { $($variant),+ }
 
         impl HeaderName {
