@@ -15,3 +15,5 @@ pub mod sdp;
 pub mod sip;
 
 pub mod transport;
+
+pub mod media;

@@ -56,6 +56,19 @@ impl RefusedLine {
             formats: media.formats().map(<[u8]>::to_vec).collect(),
         }
     }
+
+    /// A line of ours as a later description would switch it off.
+    pub fn of_stream(stream: &DraftStream) -> Self {
+        Self {
+            kind: b"audio".to_vec(),
+            transport: stream.transport.clone().into_bytes(),
+            formats: stream
+                .formats
+                .iter()
+                .map(|format| format.payload_type.to_string().into_bytes())
+                .collect(),
+        }
+    }
 }
 
 /// One audio stream of ours.

@@ -1,0 +1,398 @@
+//! Codecs: what a payload type means, when two descriptions of one mean the same, and their
+//! identities within a call (RFC 3551 §6, MED-052, MED-202).
+
+use crate::sdp::Media;
+use media_api::{Format, FormatId, TelephoneEvent};
+
+/// One encoding as described in SDP.
+///
+/// Equality is equality of the description; whether two codecs can be joined is
+/// [`Codec::common`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Codec {
+    /// Encoding name; compared without case.
+    pub name: String,
+    /// RTP clock rate in Hz. For G.722 that is 8000 (RFC 3551 §4.5.2).
+    pub clock_hz: u32,
+    /// Channels, at least 1.
+    pub channels: u8,
+    /// `a=fmtp` parameters.
+    pub fmtp: Option<String>,
+}
+
+/// Static payload types of RFC 3551 §6: number, name, clock in Hz, channels.
+const STATIC: [(u8, &str, u32, u8); 18] = [
+    (0, "PCMU", 8000, 1),
+    (3, "GSM", 8000, 1),
+    (4, "G723", 8000, 1),
+    (5, "DVI4", 8000, 1),
+    (6, "DVI4", 16000, 1),
+    (7, "LPC", 8000, 1),
+    (8, "PCMA", 8000, 1),
+    (9, "G722", 8000, 1),
+    (10, "L16", 44100, 2),
+    (11, "L16", 44100, 1),
+    (12, "QCELP", 8000, 1),
+    (13, "CN", 8000, 1),
+    (14, "MPA", 90000, 1),
+    (15, "G728", 8000, 1),
+    (16, "DVI4", 11025, 1),
+    (17, "DVI4", 22050, 1),
+    (18, "G729", 8000, 1),
+    // Reserved by RFC 3551 because old gateways use it as comfort noise.
+    (19, "CN", 8000, 1),
+];
+
+impl Codec {
+    /// A mono codec without parameters.
+    pub fn named(name: &str, clock_hz: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            clock_hz,
+            channels: 1,
+            fmtp: None,
+        }
+    }
+
+    /// `telephone-event` with the events that we pass: digits, A–D and flash.
+    pub fn telephone_event(clock_hz: u32) -> Self {
+        Self::named("telephone-event", clock_hz).with_fmtp("0-16")
+    }
+
+    /// The same codec with these `a=fmtp` parameters.
+    #[must_use]
+    pub fn with_fmtp(mut self, fmtp: &str) -> Self {
+        self.fmtp = Some(fmtp.to_owned());
+        self
+    }
+
+    /// The same codec with this number of channels.
+    #[must_use]
+    pub fn with_channels(mut self, channels: u8) -> Self {
+        self.channels = channels.max(1);
+        self
+    }
+
+    /// What `payload_type` means on `media`: by its `a=rtpmap`, else by the static table.
+    pub fn of(media: &Media<'_>, payload_type: u8) -> Option<Self> {
+        let mut codec = match media.rtpmap(payload_type) {
+            Some(map) => Self {
+                name: map.name.to_owned(),
+                clock_hz: map.clock_hz,
+                channels: map.channels,
+                fmtp: None,
+            },
+            None => Self::of_static(payload_type)?,
+        };
+        codec.fmtp = media
+            .fmtp(payload_type.to_string().as_bytes())
+            .filter(|fmtp| !fmtp.parameters.is_empty())
+            .map(|fmtp| String::from_utf8_lossy(fmtp.parameters).into_owned());
+        Some(codec)
+    }
+
+    /// The codec of a static payload type.
+    pub fn of_static(payload_type: u8) -> Option<Self> {
+        STATIC
+            .iter()
+            .find(|(number, ..)| *number == payload_type)
+            .map(|&(_, name, clock_hz, channels)| {
+                Self::named(name, clock_hz).with_channels(channels)
+            })
+    }
+
+    /// The static payload type of this codec, if it has one.
+    pub fn static_number(&self) -> Option<u8> {
+        STATIC
+            .iter()
+            .find(|(_, name, clock_hz, channels)| {
+                self.is_called(name) && *clock_hz == self.clock_hz && *channels == self.channels
+            })
+            .map(|(number, ..)| *number)
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        // Annex A is bit-compatible with the main body, and some write it into the name.
+        let own = if self.name.eq_ignore_ascii_case("G729A") {
+            "G729"
+        } else {
+            &self.name
+        };
+        own.eq_ignore_ascii_case(name)
+    }
+
+    /// Whether this is `telephone-event` (RFC 4733).
+    pub fn is_telephone_event(&self) -> bool {
+        self.is_called("telephone-event")
+    }
+
+    /// Whether this is comfort noise (RFC 3389).
+    pub fn is_comfort_noise(&self) -> bool {
+        self.is_called("CN")
+    }
+
+    /// Whether this carries speech: neither events nor comfort noise nor redundancy.
+    pub fn is_audio(&self) -> bool {
+        !self.is_telephone_event() && !self.is_comfort_noise() && !self.is_called("red")
+    }
+
+    /// Whether name, clock and channels agree.
+    pub fn is_same_encoding(&self, other: &Self) -> bool {
+        let theirs = if other.is_called("G729") {
+            "G729"
+        } else {
+            &other.name
+        };
+        self.is_called(theirs)
+            && self.clock_hz == other.clock_hz
+            && self.channels.max(1) == other.channels.max(1)
+    }
+
+    /// The codec that both descriptions can be joined with, or `None` if packets of one mean
+    /// nothing to the other (MED-202). Parameters that are only wishes of the receiver (those of
+    /// Opus, say) pass as `self` has them, because the packets go from end to end.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        if !self.is_same_encoding(other) {
+            return None;
+        }
+        let fmtp = if self.is_called("G729") {
+            self.either_refuses(other, "annexb")
+        } else if self.is_called("G723") {
+            self.either_refuses(other, "annexa")
+        } else if self.is_telephone_event() {
+            Some(common_events(self.fmtp.as_deref(), other.fmtp.as_deref())?)
+        } else if self.is_called("iLBC") {
+            // 30 ms frames as soon as one side wants them; they are the default (RFC 3952 §5).
+            let wants_20 = |codec: &Self| codec.parameter("mode").is_some_and(|mode| mode == "20");
+            (wants_20(self) && wants_20(other)).then(|| "mode=20".to_owned())
+        } else {
+            if self.identity() != other.identity() {
+                return None;
+            }
+            self.fmtp.clone()
+        };
+        Some(Self {
+            fmtp,
+            ..self.clone()
+        })
+    }
+
+    /// `name=no` if one of both says so (RFC 4856 §2.1.9).
+    fn either_refuses(&self, other: &Self, name: &str) -> Option<String> {
+        let refuses = |codec: &Self| {
+            codec
+                .parameter(name)
+                .is_some_and(|value| value.eq_ignore_ascii_case("no"))
+        };
+        (refuses(self) || refuses(other)).then(|| format!("{name}=no"))
+    }
+
+    /// A parameter of the `a=fmtp` value, by name without case.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.fmtp.as_deref()?.split(';').find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.trim()
+                .eq_ignore_ascii_case(name)
+                .then_some(value.trim())
+        })
+    }
+
+    /// Parameters that change the meaning of the packets themselves, in a canonical form.
+    fn identity(&self) -> String {
+        let names: &[&str] = if self.is_called("AMR") || self.is_called("AMR-WB") {
+            &[
+                "octet-align",
+                "crc",
+                "robust-sorting",
+                "interleaving",
+                "mode-set",
+            ]
+        } else if self.is_called("G7221") {
+            &["bitrate"]
+        } else {
+            &[]
+        };
+        let mut identity = String::new();
+        for name in names {
+            // 0 is the default of the AMR switches (RFC 4867 §8.1).
+            let value = self.parameter(name).filter(|value| *value != "0");
+            if let Some(value) = value {
+                identity.push_str(name);
+                identity.push('=');
+                identity.push_str(value);
+                identity.push(';');
+            }
+        }
+        identity
+    }
+
+    /// What the relay is told about this codec.
+    pub fn format(&self) -> Format {
+        Format {
+            name: self.name.clone(),
+            clock_hz: self.clock_hz,
+            telephone_event: if self.is_telephone_event() {
+                TelephoneEvent::Yes
+            } else {
+                TelephoneEvent::No
+            },
+        }
+    }
+}
+
+/// The events in both lists, as `0-15,16`; a missing list means 0–15 (RFC 4733 §7.1.1).
+fn common_events(left: Option<&str>, right: Option<&str>) -> Option<String> {
+    let left = event_set(left);
+    let right = event_set(right);
+    let mut text = String::new();
+    let mut event = 0;
+    while event < left.len() {
+        if !(left[event] && right[event]) {
+            event += 1;
+            continue;
+        }
+        let first = event;
+        while event < left.len() && left[event] && right[event] {
+            event += 1;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&first.to_string());
+        if event - 1 > first {
+            text.push('-');
+            text.push_str(&(event - 1).to_string());
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn event_set(list: Option<&str>) -> [bool; 256] {
+    let mut set = [false; 256];
+    let mut is_readable = false;
+    for part in list.unwrap_or_default().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        // `events=` is the media type parameter's name, seen in a=fmtp too.
+        let first = first.trim().trim_start_matches("events=");
+        if let (Ok(first), Ok(last)) = (
+            first.parse::<u8>(),
+            last.trim_start_matches("events=").trim().parse::<u8>(),
+        ) {
+            is_readable = true;
+            for event in first..=last {
+                set[usize::from(event)] = true;
+            }
+        }
+    }
+    if !is_readable {
+        set[..16].fill(true);
+    }
+    set
+}
+
+/// Identities of the encodings of one call, shared by all its legs.
+///
+/// Two endpoints that bind the same [`FormatId`] exchange packets by rewriting the payload type.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Formats {
+    known: Vec<(Codec, String)>,
+}
+
+/// More encodings than any call needs; what comes on top is not negotiated.
+const FORMATS_PER_CALL: usize = 128;
+
+impl Formats {
+    /// The identity of `codec` in this call, or `None` if the call has too many.
+    pub fn id(&mut self, codec: &Codec) -> Option<FormatId> {
+        let identity = codec.identity();
+        let known = self
+            .known
+            .iter()
+            .position(|(known, known_identity)| {
+                known.is_same_encoding(codec) && *known_identity == identity
+            })
+            .or_else(|| {
+                (self.known.len() < FORMATS_PER_CALL).then(|| {
+                    self.known.push((codec.clone(), identity));
+                    self.known.len() - 1
+                })
+            })?;
+        u16::try_from(known).ok().map(FormatId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g729_goes_without_annex_b_if_one_side_says_no() {
+        let plain = Codec::named("G729", 8000);
+        let refusing = Codec::named("g729a", 8000).with_fmtp("annexb=no");
+        assert_eq!(plain.common(&plain).unwrap().fmtp, None);
+        assert_eq!(
+            plain.common(&refusing).unwrap().fmtp.as_deref(),
+            Some("annexb=no")
+        );
+        assert_eq!(
+            refusing.common(&plain).unwrap().fmtp.as_deref(),
+            Some("annexb=no")
+        );
+    }
+
+    #[test]
+    fn events_are_those_in_both_lists() {
+        let event = |fmtp: Option<&str>| Codec {
+            fmtp: fmtp.map(str::to_owned),
+            ..Codec::named("telephone-event", 8000)
+        };
+        let common = |left, right| event(left).common(&event(right)).map(|c| c.fmtp.unwrap());
+        assert_eq!(common(None, Some("0-16")).unwrap(), "0-15");
+        assert_eq!(common(Some("0-16"), Some("0-16")).unwrap(), "0-16");
+        assert_eq!(common(Some("0-11,16,66"), Some("0-16")).unwrap(), "0-11,16");
+        assert_eq!(common(Some("garbage"), Some("0-16")).unwrap(), "0-15");
+        assert_eq!(common(Some("32-36"), Some("0-16")), None);
+        assert_eq!(common(Some("16-0"), Some("0-16")), None);
+    }
+
+    #[test]
+    fn parameters_that_change_the_packets_keep_codecs_apart() {
+        let aligned = Codec::named("AMR", 8000).with_fmtp("octet-align=1");
+        let packed = Codec::named("AMR", 8000).with_fmtp("mode-change-period=2");
+        assert!(aligned.common(&packed).is_none());
+        let mut formats = Formats::default();
+        assert_ne!(formats.id(&aligned), formats.id(&packed));
+        assert_eq!(formats.id(&aligned), Some(FormatId(0)));
+    }
+
+    #[test]
+    fn wishes_of_the_receiver_pass_end_to_end() {
+        let offered = Codec::named("opus", 48000)
+            .with_channels(2)
+            .with_fmtp("useinbandfec=1");
+        let allowed = Codec::named("opus", 48000).with_channels(2);
+        assert_eq!(offered.common(&allowed), Some(offered.clone()));
+        assert!(offered.common(&Codec::named("opus", 48000)).is_none());
+    }
+
+    #[test]
+    fn ilbc_uses_long_frames_unless_both_want_short_ones() {
+        let short = Codec::named("iLBC", 8000).with_fmtp("mode=20");
+        let long = Codec::named("iLBC", 8000);
+        assert_eq!(
+            short.common(&short).unwrap().fmtp.as_deref(),
+            Some("mode=20")
+        );
+        assert_eq!(short.common(&long).unwrap().fmtp, None);
+    }
+
+    #[test]
+    fn identities_do_not_grow_without_bound() {
+        let mut formats = Formats::default();
+        for clock in 1..=FORMATS_PER_CALL as u32 {
+            assert!(formats.id(&Codec::named("x", clock)).is_some());
+        }
+        assert_eq!(formats.id(&Codec::named("y", 1)), None);
+        assert_eq!(formats.id(&Codec::named("X", 1)), Some(FormatId(0)));
+    }
+}

@@ -1,0 +1,305 @@
+//! The media image of a leg: what is agreed, what is pending, what we last wrote.
+//!
+//! Commit and rollback are the only ways in which a pending exchange ends. Neither touches the
+//! `o=` line: its version counts what was written, so that a peer never sees one version with two
+//! contents, also after a refused offer (SIP-504). What is written twice without a change is equal
+//! octet by octet (SIP-312).
+
+use super::codec::Codec;
+use super::profile::Profile;
+use super::read::{AudioFacts, Facts};
+use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
+use bytes::Bytes;
+use media_api::{EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Media side of one leg, from admission to its end.
+#[derive(Clone, Debug)]
+pub struct MediaImage {
+    profile: Arc<Profile>,
+    endpoint: EndpointId,
+    signalling: Option<IpAddr>,
+    session_id: u64,
+    local: Option<LocalStream>,
+    written: Option<Written>,
+    /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
+    numbers: Vec<(u8, Codec)>,
+    committed: Option<Agreement>,
+    exchange: Exchange,
+    pending: Option<Agreement>,
+}
+
+#[derive(Clone, Debug)]
+struct Written {
+    draft: Draft,
+    origin: OriginLine,
+    body: Bytes,
+}
+
+/// The offer that is outstanding on a leg.
+#[derive(Clone, Debug)]
+pub(super) enum Exchange {
+    /// None.
+    Idle,
+    /// We offered.
+    Offered(OurOffer),
+    /// The peer offered.
+    Received(Facts),
+}
+
+/// An offer of ours.
+#[derive(Clone, Debug)]
+pub(super) struct OurOffer {
+    /// All lines, for the order of later offers; the one at `main` is ours.
+    pub(super) slots: Vec<RefusedLine>,
+    /// Position of the audio line.
+    pub(super) main: usize,
+    pub(super) stream: DraftStream,
+}
+
+/// What one completed exchange agreed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agreement {
+    /// All `m=` lines of the leg in order, as a refusal would write them.
+    pub(super) slots: Vec<RefusedLine>,
+    /// Position of the audio line among them.
+    pub(super) main: usize,
+    /// Audio codec in use.
+    pub(super) codec: Codec,
+    /// Its identity in the call.
+    pub(super) format: FormatId,
+    /// Every format agreed, the audio codec first, as described on this leg.
+    pub(super) formats: Vec<(FormatId, Codec)>,
+    /// What the peer does of its own will, apart from what our side of the exchange allowed it:
+    /// receiving hold does not become a wish of the peer (SIP-552).
+    pub(super) peer_wish: Direction,
+    /// The peer's facts.
+    pub(super) theirs: AudioFacts,
+    /// What the relay is told.
+    pub(super) negotiated: Negotiated,
+}
+
+impl Agreement {
+    /// What the relay is to be told.
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// The audio codec in use.
+    pub fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Whether the peer has put us on hold: it does not want to receive (SIP-550).
+    pub fn is_held_by_peer(&self) -> bool {
+        !self.peer_wish.receives()
+    }
+
+    /// Where the peer wants its media, and what else it said.
+    pub fn peer(&self) -> &AudioFacts {
+        &self.theirs
+    }
+}
+
+impl MediaImage {
+    /// A leg without any exchange yet. `session_id` goes into `o=` and should be random and below
+    /// 2^63; `signalling` is the address that the peer's signalling comes from.
+    pub fn new(
+        profile: Arc<Profile>,
+        endpoint: EndpointId,
+        session_id: u64,
+        signalling: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            profile,
+            endpoint,
+            signalling,
+            session_id: session_id & (u64::MAX >> 1),
+            local: None,
+            written: None,
+            numbers: Vec::new(),
+            committed: None,
+            exchange: Exchange::Idle,
+            pending: None,
+        }
+    }
+
+    /// Media policy of the leg's trunk.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The relay's name for the leg's media.
+    pub fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+
+    /// What `Allocate` must reserve for this leg.
+    pub fn spec(&self) -> EndpointSpec {
+        self.profile.endpoint(self.endpoint)
+    }
+
+    /// Takes over what the relay reserved. Ignored if it is for another endpoint.
+    pub fn allocated(&mut self, local: &LocalEndpoint) {
+        if local.endpoint == self.endpoint {
+            self.local = local.streams.first().cloned();
+        }
+    }
+
+    /// What the relay reserved, once it has.
+    pub fn local(&self) -> Option<&LocalStream> {
+        self.local.as_ref()
+    }
+
+    /// What is in force.
+    pub fn committed(&self) -> Option<&Agreement> {
+        self.committed.as_ref()
+    }
+
+    /// What the outstanding exchange has agreed so far: a preview until [`Self::commit`].
+    pub fn pending(&self) -> Option<&Agreement> {
+        self.pending.as_ref()
+    }
+
+    /// The pending agreement, else the one in force.
+    pub fn latest(&self) -> Option<&Agreement> {
+        self.pending.as_ref().or(self.committed.as_ref())
+    }
+
+    /// Whether an offer is outstanding, ours or the peer's.
+    pub fn is_negotiating(&self) -> bool {
+        !matches!(self.exchange, Exchange::Idle)
+    }
+
+    /// The description we wrote last, for repetition in 18x and 2xx.
+    pub fn last_written(&self) -> Option<&Bytes> {
+        self.written.as_ref().map(|written| &written.body)
+    }
+
+    /// Puts the pending agreement in force and ends the exchange. Returns what the relay is to be
+    /// told as final, or `None` if nothing was agreed yet; the exchange then stays open.
+    pub fn commit(&mut self) -> Option<&Negotiated> {
+        let agreed = self.pending.take()?;
+        self.exchange = Exchange::Idle;
+        Some(&self.committed.insert(agreed).negotiated)
+    }
+
+    /// Ends the exchange without effect: what was in force stays (SIP-502).
+    pub fn rollback(&mut self) {
+        self.exchange = Exchange::Idle;
+        self.pending = None;
+    }
+
+    /// The stream that the pending answer to the peer's offer was written with.
+    pub(super) fn answered_stream(&self) -> Option<(&Agreement, &DraftStream)> {
+        let pending = self.pending.as_ref()?;
+        match self.written.as_ref()?.draft.media.get(pending.main)? {
+            DraftMedia::Stream(stream) => Some((pending, stream)),
+            DraftMedia::Refused(_) => None,
+        }
+    }
+
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    pub(super) fn begin(&mut self, exchange: Exchange) {
+        self.exchange = exchange;
+        self.pending = None;
+    }
+
+    pub(super) fn agree(&mut self, agreement: Agreement) {
+        self.pending = Some(agreement);
+    }
+
+    pub(super) fn signalling(&self) -> Option<IpAddr> {
+        self.signalling
+    }
+
+    /// The number that an offer of ours uses for `codec`: the one bound before, its static one,
+    /// `wanted` if that is free, else the lowest free dynamic one. `None` if all are taken.
+    pub(super) fn number_for(
+        &self,
+        codec: &Codec,
+        wanted: Option<u8>,
+        taken: &[(u8, Codec)],
+    ) -> Option<u8> {
+        let bound = |number: u8| {
+            self.numbers
+                .iter()
+                .chain(taken)
+                .any(|(bound, _)| *bound == number)
+        };
+        // Two entries of one encoding with different parameters (AMR) must not share a number.
+        let known = self.numbers.iter().find(|(number, known)| {
+            known.common(codec).is_some() && !taken.iter().any(|(bound, _)| bound == number)
+        });
+        if let Some((number, _)) = known {
+            return Some(*number);
+        }
+        let is_free = |number: &u8| !bound(*number);
+        let usual = (codec.is_telephone_event() && codec.clock_hz == 8000).then_some(101);
+        codec
+            .static_number()
+            .into_iter()
+            .filter(is_free)
+            .chain(
+                wanted
+                    .into_iter()
+                    .filter(|number| (96..=127).contains(number))
+                    .filter(is_free),
+            )
+            .chain(usual.into_iter().filter(is_free))
+            .chain((96..=127).filter(is_free))
+            .next()
+    }
+
+    /// Remembers what our numbers mean.
+    fn bind(&mut self, stream: &DraftStream) {
+        for format in &stream.formats {
+            let codec = Codec {
+                name: format.name.clone(),
+                clock_hz: format.clock_hz,
+                channels: format.channels,
+                fmtp: format.fmtp.clone(),
+            };
+            // The peer chose the number where we answered: its latest meaning counts.
+            self.numbers
+                .retain(|(number, _)| *number != format.payload_type);
+            self.numbers.push((format.payload_type, codec));
+        }
+    }
+
+    /// Writes `draft`: the same octets as last time if nothing changed, else one version more.
+    pub(super) fn write(&mut self, draft: Draft) -> Bytes {
+        if let Some(written) = &self.written
+            && written.draft == draft
+        {
+            return written.body.clone();
+        }
+        for media in &draft.media {
+            if let DraftMedia::Stream(stream) = media {
+                self.bind(stream);
+            }
+        }
+        let origin = match &self.written {
+            Some(written) => OriginLine {
+                version: written.origin.version + 1,
+                ..written.origin
+            },
+            None => OriginLine {
+                session_id: self.session_id,
+                version: 1,
+                address: draft.address,
+            },
+        };
+        let body = draft.write(&origin);
+        self.written = Some(Written {
+            draft,
+            origin,
+            body: body.clone(),
+        });
+        body
+    }
+}

@@ -1,0 +1,124 @@
+//! Why legal SDP cannot be served, and how that is said to the peer (RFC 3261 §20.43, MED-204).
+
+use std::fmt;
+
+/// An offer or answer that cannot be served. Nothing has changed on either leg.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Incompatible {
+    /// SIP status that refuses it.
+    pub status: u16,
+    /// Value for a `Warning` header.
+    pub warning: Warning,
+    /// The reason.
+    pub because: Unusable,
+}
+
+/// Code and text of a `Warning` header; the agent is the caller's host name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Warning {
+    /// 301–305 or 399.
+    pub code: u16,
+    /// Text without quotes.
+    pub text: &'static str,
+}
+
+/// Why an audio line cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Unusable {
+    /// Not `m=audio`.
+    NotAudio,
+    /// Beyond the number of lines that we read (SIP-507).
+    OverLimit,
+    /// Port 0: the line is refused or switched off.
+    PortZero,
+    /// Not RTP over UDP, or a keying we do not have on this trunk.
+    Transport,
+    /// Plain RTP where the trunk requires SRTP (TDR-MED-001).
+    SrtpRequired,
+    /// SRTP where the trunk has it switched off.
+    SrtpOff,
+    /// No `a=crypto` line has an allowed suite, a sound key and no key identifier (MED-100).
+    NoUsableKey,
+    /// No connection address, or a host name.
+    NoAddress,
+    /// An address of the other IP family than the leg's realm has.
+    Family,
+    /// None of the payload types is a codec that this trunk allows.
+    NoCodec,
+    /// The legs have no codec in common, and nothing transcodes.
+    NoCommonCodec,
+    /// The answer accepts nothing that was offered.
+    AnswerMismatch,
+    /// An answer without an offer, or media that was never reserved: our own state does not allow it.
+    OutOfOrder,
+}
+
+impl Unusable {
+    /// The reason in words, without a full stop.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotAudio => "not an audio line",
+            Self::OverLimit => "more media lines than are read",
+            Self::PortZero => "port 0",
+            Self::Transport => "transport protocol is not served on this trunk",
+            Self::SrtpRequired => "the trunk requires SRTP and the line is plain RTP",
+            Self::SrtpOff => "the line is SRTP and the trunk has SRTP switched off",
+            Self::NoUsableKey => "no crypto line with an allowed suite and a sound key",
+            Self::NoAddress => "no usable connection address",
+            Self::Family => "connection address is of the other IP family",
+            Self::NoCodec => "no codec that this trunk allows",
+            Self::NoCommonCodec => "the two legs have no codec in common",
+            Self::AnswerMismatch => "the answer accepts nothing that was offered",
+            Self::OutOfOrder => "no offer is outstanding on this leg",
+        }
+    }
+
+    const fn warning(self) -> Warning {
+        match self {
+            Self::NoAddress | Self::Family => Warning {
+                code: 301,
+                text: "Incompatible network address formats",
+            },
+            Self::Transport | Self::SrtpRequired | Self::SrtpOff | Self::NoUsableKey => Warning {
+                code: 302,
+                text: "Incompatible transport protocol",
+            },
+            Self::NotAudio | Self::PortZero | Self::OverLimit => Warning {
+                code: 304,
+                text: "Media type not available",
+            },
+            Self::NoCodec | Self::NoCommonCodec | Self::AnswerMismatch => Warning {
+                code: 305,
+                text: "Incompatible media format",
+            },
+            Self::OutOfOrder => Warning {
+                code: 399,
+                text: "No offer is outstanding",
+            },
+        }
+    }
+}
+
+impl From<Unusable> for Incompatible {
+    fn from(because: Unusable) -> Self {
+        Self {
+            status: 488,
+            warning: because.warning(),
+            because,
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl fmt::Display for Incompatible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.because)
+    }
+}
+
+impl std::error::Error for Incompatible {}

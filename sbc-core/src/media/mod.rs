@@ -1,0 +1,23 @@
+//! Media decisions: from descriptions to facts, from the facts of one leg to those of the other.
+//!
+//! - [`read`](read()) turns a peer's description into [`Facts`] under the [`Profile`] of its trunk.
+//! - [`MediaImage`] keeps, per leg, what is agreed and what is pending, and writes our descriptions
+//!   with a stable `o=` line.
+//! - [`interwork`] joins two legs: it carries an offer over to the other leg and the answer back,
+//!   and tells the relay what was agreed, or refuses with a reason.
+//!
+//! Everything here is a pure function of facts, profiles and images; nothing knows about sessions,
+//! calls or sockets.
+
+pub mod codec;
+mod image;
+mod incompatible;
+pub mod interwork;
+mod profile;
+mod read;
+
+pub use codec::{Codec, Formats};
+pub use image::{Agreement, MediaImage};
+pub use incompatible::{Incompatible, Unusable, Warning};
+pub use profile::{Dtmf, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};
+pub use read::{AudioFacts, Facts, LineFacts, OfferedKey, Payload, Secured, read};

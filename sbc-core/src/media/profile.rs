@@ -1,0 +1,194 @@
+//! Media policy of a trunk.
+
+use super::codec::Codec;
+use media_api::{
+    EndpointId, EndpointSpec, Family, ProtectionWanted, RealmId, SourcePolicy, StreamKind,
+    StreamSpec, Suite,
+};
+use std::net::IpAddr;
+
+/// How media is spoken on a trunk. Applies to every leg of the trunk, in both roles.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Realm whose addresses and ports are used.
+    pub realm: RealmId,
+    /// IP family of that realm to use.
+    pub family: Family,
+    /// Whether media is SRTP.
+    pub srtp: Srtp,
+    /// Allowed suites, preferred first; used when SRTP is on.
+    pub suites: Vec<Suite>,
+    /// Lifetime written behind our keys as a power of two, if any (TDR-MED-002).
+    pub lifetime_exponent: Option<u8>,
+    /// Allowed audio codecs. Their order counts only where no offer gives one.
+    pub codecs: Vec<Codec>,
+    /// Whether comfort noise may be negotiated; it is only if both legs have it (MED-057).
+    pub comfort_noise: bool,
+    /// How digits travel.
+    pub dtmf: Dtmf,
+    /// Whether our offers carry `a=rtcp-mux`. An offered one is always accepted (MED-023).
+    pub rtcp_mux: bool,
+    /// When `a=rtcp` is written.
+    pub rtcp_line: RtcpLine,
+    /// How this peer is told that it is on hold (SIP-551).
+    pub hold: HoldForm,
+    /// Whether this peer understands `sendonly` and `recvonly`.
+    pub one_way: OneWay,
+    /// `a=ptime` of our offers in milliseconds (10–60), where the other leg names none.
+    pub ptime_ms: u8,
+    /// How the source of the peer's media is found.
+    pub source: SourceMode,
+}
+
+/// Whether a trunk speaks SRTP (MED-021).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Srtp {
+    /// Plain RTP only.
+    Off,
+    /// SRTP by SDES only; never a fall-back to RTP (MED-100).
+    Required,
+}
+
+/// How DTMF digits travel on a trunk (MED-225).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dtmf {
+    /// `telephone-event` of RFC 4733, negotiated where the other leg has it.
+    Rfc4733,
+    /// In the audio only; `telephone-event` is left out.
+    Inband,
+}
+
+/// When `a=rtcp` is written (RFC 3605).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RtcpLine {
+    /// Only if RTCP is not on the RTP port plus one.
+    WhenNeeded,
+    /// Always (TDR-MED-040).
+    Always,
+}
+
+/// How a peer is told that it is on hold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HoldForm {
+    /// With the direction that describes what flows: `sendonly` where we still send.
+    SendOnly,
+    /// Always `inactive`.
+    Inactive,
+    /// With `c=0.0.0.0`, for equipment older than RFC 3264.
+    Zero,
+    /// Not at all: the peer's session stays `sendrecv`.
+    Hidden,
+}
+
+/// Whether one-way directions may be written towards a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OneWay {
+    /// `sendonly` and `recvonly` are understood.
+    Understood,
+    /// Only `sendrecv` and `inactive` are (TDR-HLD-001).
+    Never,
+}
+
+/// How the source of a peer's media is found (MED-030).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SourceMode {
+    /// Only the address in SDP may send.
+    Signalled,
+    /// Learnt within bounds, then fixed.
+    Restricted,
+}
+
+impl Profile {
+    /// Defaults for a carrier: plain RTP, G.711 and what usually goes with it.
+    pub fn carrier(realm: RealmId, family: Family) -> Self {
+        Self {
+            realm,
+            family,
+            srtp: Srtp::Off,
+            suites: Vec::new(),
+            lifetime_exponent: None,
+            codecs: vec![
+                Codec::named("PCMA", 8000),
+                Codec::named("PCMU", 8000),
+                Codec::named("G722", 8000),
+                Codec::named("G729", 8000),
+            ],
+            comfort_noise: true,
+            dtmf: Dtmf::Rfc4733,
+            rtcp_mux: false,
+            rtcp_line: RtcpLine::WhenNeeded,
+            hold: HoldForm::SendOnly,
+            one_way: OneWay::Understood,
+            ptime_ms: 20,
+            source: SourceMode::Restricted,
+        }
+    }
+
+    /// Defaults for a Teams Direct Routing trunk without media bypass: SDES with the one suite
+    /// that is documented, rtcp-mux, hold as `inactive` only, G.729 without annex B
+    /// (TDR-MED-001 to 028, TDR-MED-040, TDR-HLD-001).
+    pub fn teams(realm: RealmId, family: Family) -> Self {
+        Self {
+            srtp: Srtp::Required,
+            suites: vec![Suite::AesCm128HmacSha1_80],
+            lifetime_exponent: Some(31),
+            codecs: vec![
+                Codec::named("PCMA", 8000),
+                Codec::named("PCMU", 8000),
+                Codec::named("G722", 8000),
+                Codec::named("G729", 8000).with_fmtp("annexb=no"),
+            ],
+            rtcp_mux: true,
+            rtcp_line: RtcpLine::Always,
+            hold: HoldForm::Inactive,
+            one_way: OneWay::Never,
+            ..Self::carrier(realm, family)
+        }
+    }
+
+    /// What the relay has to reserve for a leg of this trunk.
+    pub fn endpoint(&self, endpoint: EndpointId) -> EndpointSpec {
+        EndpointSpec {
+            endpoint,
+            realm: self.realm,
+            family: self.family,
+            streams: vec![StreamSpec {
+                kind: StreamKind::Audio,
+                protection: match self.srtp {
+                    Srtp::Off => ProtectionWanted::None,
+                    Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
+                },
+            }],
+        }
+    }
+
+    /// What is left of `codec` on this trunk: `None` if it is not allowed, else the codec with the
+    /// parameters that both can do (MED-202).
+    pub fn admit(&self, codec: &Codec) -> Option<Codec> {
+        if codec.is_telephone_event() {
+            let ours = Codec::telephone_event(codec.clock_hz);
+            return match self.dtmf {
+                Dtmf::Rfc4733 => codec.common(&ours),
+                Dtmf::Inband => None,
+            };
+        }
+        if codec.is_comfort_noise() {
+            return self.comfort_noise.then(|| codec.clone());
+        }
+        self.codecs.iter().find_map(|allowed| {
+            if allowed.fmtp.is_none() && codec.is_same_encoding(allowed) {
+                // Named without parameters, a codec is allowed with any.
+                codec.common(codec)
+            } else {
+                codec.common(allowed)
+            }
+        })
+    }
+
+    pub(super) fn source_policy(&self, signalling: Option<IpAddr>) -> SourcePolicy {
+        match self.source {
+            SourceMode::Signalled => SourcePolicy::Signalled,
+            SourceMode::Restricted => SourcePolicy::Restricted { signalling },
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A peer's description as facts, under the profile of its trunk.
+
+use super::codec::Codec;
+use super::incompatible::{Incompatible, Unusable};
+use super::profile::{Profile, Srtp};
+use crate::sdp::{Description, Direction, Media, MediaKind, RefusedLine, Transport};
+use media_api::{CryptoKey, Family, Suite};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a description says, line by line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// One entry per `m=` line, in order.
+    pub lines: Vec<LineFacts>,
+}
+
+/// What one `m=` line says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LineFacts {
+    /// The line as it would be refused.
+    pub refused: RefusedLine,
+    /// Its audio facts, or why it cannot be used on this trunk.
+    pub audio: Result<AudioFacts, Unusable>,
+}
+
+/// A usable audio line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AudioFacts {
+    /// Transport protocol as written.
+    pub transport: String,
+    /// Where the peer wants RTP; unspecified address if it must not be sent any (SIP-508).
+    pub rtp: SocketAddr,
+    /// Where the peer wants RTCP if it is not multiplexed.
+    pub rtcp: SocketAddr,
+    /// Whether the peer can have RTP and RTCP on one port.
+    pub rtcp_mux: bool,
+    /// What the peer does: with an unspecified address it does not receive.
+    pub direction: Direction,
+    /// Payload types in the peer's order; unknown ones without codec.
+    pub payloads: Vec<Payload>,
+    /// Keys, or plain RTP.
+    pub secured: Secured,
+    /// Packet time that the peer wants, in milliseconds.
+    pub ptime_ms: Option<u32>,
+    /// Longest packet time that the peer takes, in milliseconds.
+    pub maxptime_ms: Option<u32>,
+}
+
+/// One payload type of a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payload {
+    /// The peer's number for it.
+    pub number: u8,
+    /// What it is; `None` for a dynamic number without `a=rtpmap`.
+    pub codec: Option<Codec>,
+}
+
+/// How a peer's media is protected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Secured {
+    /// Plain RTP.
+    Plain,
+    /// SDES: the usable lines, in the peer's order, at least one.
+    Sdes(Vec<OfferedKey>),
+}
+
+/// One usable `a=crypto` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfferedKey {
+    /// Its tag.
+    pub tag: u32,
+    /// Protects what the peer sends (MED-102).
+    pub key: CryptoKey,
+}
+
+impl Facts {
+    /// The audio line to use: the first usable one (MED-026).
+    pub fn main(&self) -> Result<(usize, &AudioFacts), Incompatible> {
+        let mut why = None;
+        for (index, line) in self.lines.iter().enumerate() {
+            match &line.audio {
+                Ok(audio) => return Ok((index, audio)),
+                // The reason of the audio line that came closest says most.
+                Err(unusable) => why = why.max(Some(*unusable)),
+            }
+        }
+        Err(why.unwrap_or(Unusable::NotAudio).into())
+    }
+}
+
+/// Reads a peer's offer or answer. Never fails as a whole: what cannot be used says why.
+pub fn read(description: &Description, profile: &Profile) -> Facts {
+    Facts {
+        lines: description
+            .media()
+            .map(|media| LineFacts {
+                refused: RefusedLine::of(&media),
+                audio: read_audio(&media, profile),
+            })
+            .collect(),
+    }
+}
+
+fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusable> {
+    if media.kind() != MediaKind::Audio {
+        return Err(Unusable::NotAudio);
+    }
+    if media.is_over_limit() {
+        return Err(Unusable::OverLimit);
+    }
+    if media.port() == 0 {
+        return Err(Unusable::PortZero);
+    }
+    let secured = read_protection(media, profile)?;
+    let ip = read_address(media, profile.family)?;
+    let rtp = SocketAddr::new(ip, media.port());
+    let rtcp_mux = media.rtcp_mux();
+    let payloads = read_payloads(media, rtcp_mux);
+    let has_codec = payloads.iter().any(|payload| {
+        payload
+            .codec
+            .as_ref()
+            // A number without a name may be one of ours in an answer.
+            .is_none_or(|codec| codec.is_audio() && profile.admit(codec).is_some())
+    });
+    if !has_codec {
+        return Err(Unusable::NoCodec);
+    }
+    let stated = media.direction();
+    Ok(AudioFacts {
+        transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
+        rtp,
+        rtcp: read_rtcp(media, rtp),
+        rtcp_mux,
+        direction: Direction::from_parts(stated.sends(), stated.receives() && !ip.is_unspecified()),
+        payloads,
+        secured,
+        ptime_ms: media.ptime_ms(),
+        maxptime_ms: media.maxptime_ms(),
+    })
+}
+
+fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unusable> {
+    match (media.transport(), profile.srtp) {
+        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Off) => Ok(Secured::Plain),
+        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Required) => Err(Unusable::SrtpRequired),
+        (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Off) => Err(Unusable::SrtpOff),
+        (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Required) => {
+            let keys = usable_keys(media, &profile.suites);
+            if keys.is_empty() {
+                Err(Unusable::NoUsableKey)
+            } else {
+                Ok(Secured::Sdes(keys))
+            }
+        }
+        (
+            Transport::DtlsSavp
+            | Transport::DtlsSavpf
+            | Transport::Udptl
+            | Transport::Tcp
+            | Transport::Other,
+            _,
+        ) => Err(Unusable::Transport),
+    }
+}
+
+fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
+    media
+        .cryptos()
+        .into_iter()
+        .filter_map(|crypto| {
+            let crypto = crypto.ok()?;
+            let suite = Suite::from_name(crypto.suite.name().as_bytes())
+                .filter(|suite| suites.contains(suite))?;
+            let key = crypto.keys.first()?;
+            // With a key identifier every packet of the peer would carry it, and the relay's
+            // contract has no place for one (MED-106). Peers that send such a line send one
+            // without beside it (TDR-MED-003).
+            if key.mki.is_some() || crypto.keys.len() > 1 {
+                return None;
+            }
+            Some(OfferedKey {
+                tag: crypto.tag,
+                key: CryptoKey::new(suite, key.expose_key_and_salt())?,
+            })
+        })
+        .collect()
+}
+
+fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
+    let address = media.connection().ok_or(Unusable::NoAddress)?.address;
+    if address.is_unknown() {
+        return Ok(match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
+    }
+    let ip = address.ip().ok_or(Unusable::NoAddress)?;
+    let is_sendable = match ip {
+        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => !ip.is_multicast(),
+    };
+    if !is_sendable {
+        return Err(Unusable::NoAddress);
+    }
+    let is_right = match family {
+        Family::V4 => ip.is_ipv4(),
+        Family::V6 => ip.is_ipv6(),
+    };
+    if is_right {
+        Ok(ip)
+    } else {
+        Err(Unusable::Family)
+    }
+}
+
+fn read_rtcp(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
+    // Port 65535 has no neighbour; RTCP then goes nowhere useful, but nothing else breaks.
+    let beside = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
+    match media.rtcp() {
+        Some(rtcp) if rtcp.port != 0 => {
+            let ip = rtcp
+                .address
+                .and_then(|address| address.ip())
+                // RTCP to a third host would be an amplifier; RFC 3605 allows it, we do not.
+                .filter(|ip| *ip == rtp.ip())
+                .unwrap_or(rtp.ip());
+            SocketAddr::new(ip, rtcp.port)
+        }
+        _ => beside,
+    }
+}
+
+fn read_payloads(media: &Media<'_>, rtcp_mux: bool) -> Vec<Payload> {
+    let mut payloads: Vec<Payload> = Vec::new();
+    for number in media.payload_types() {
+        // With one port, 64–95 cannot be told from RTCP (RFC 5761 §4).
+        let is_ambiguous = rtcp_mux && (64..=95).contains(&number);
+        let is_repeated = payloads.iter().any(|payload| payload.number == number);
+        if !is_ambiguous && !is_repeated {
+            payloads.push(Payload {
+                number,
+                codec: Codec::of(media, number),
+            });
+        }
+    }
+    payloads
+}

@@ -1,0 +1,314 @@
+//! Golden pairs: offers and answers carried between two legs, as files a human can read.
+//!
+//! A file is a transcript. Lines that start with `#` are comments; `legs` names the profiles;
+//! blocks that start with `>` are what peers send or what the call decides; blocks that start with
+//! `<` are what we answer. The test plays the `>` blocks and compares the whole transcript with
+//! the file. To accept a change, run with `CAUSEWAY_BLESS=1` and review the difference.
+
+use bytes::Bytes;
+use media_api::{
+    CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, Protection,
+    ProtectionWanted, RealmId, Suite,
+};
+use sbc_core::media::{
+    Facts, Formats, HoldForm, Incompatible, MediaImage, Profile, interwork, read,
+};
+use sbc_core::sdp::{Description, Limits};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+struct Stage {
+    formats: Formats,
+    x: MediaImage,
+    y: MediaImage,
+    out: String,
+}
+
+fn profile(words: &str) -> Profile {
+    let mut words = words.split_whitespace();
+    let mut profile = match words.next() {
+        Some("teams") => Profile::teams(RealmId(0), Family::V4),
+        Some("carrier") => Profile::carrier(RealmId(1), Family::V4),
+        Some("carrier6") => Profile::carrier(RealmId(2), Family::V6),
+        other => panic!("unknown profile {other:?}"),
+    };
+    for word in words {
+        match word {
+            "hold=sendonly" => profile.hold = HoldForm::SendOnly,
+            "hold=inactive" => profile.hold = HoldForm::Inactive,
+            "hold=zero" => profile.hold = HoldForm::Zero,
+            "hold=hidden" => profile.hold = HoldForm::Hidden,
+            "suites=80,32" => {
+                profile.suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+            }
+            other => match other.strip_prefix("codecs=") {
+                Some(names) => profile
+                    .codecs
+                    .retain(|codec| names.split(',').any(|name| name == codec.name)),
+                None => panic!("unknown setting {other}"),
+            },
+        }
+    }
+    profile
+}
+
+/// A leg with ports and keys as the relay would hand them out.
+fn leg(words: &str, number: u8, session_id: u64) -> MediaImage {
+    let profile = profile(words);
+    let family = profile.family;
+    let signalling = "198.51.100.1".parse().ok();
+    let mut image = MediaImage::new(
+        Arc::new(profile),
+        EndpointId(number),
+        session_id,
+        signalling,
+    );
+    let ip = match family {
+        Family::V4 => format!("203.0.113.{}", number + 1),
+        Family::V6 => format!("[2001:db8::{}]", number + 1),
+    };
+    let port = 20_000 + 1_000 * u16::from(number);
+    let keys = match &image.spec().streams[0].protection {
+        ProtectionWanted::None => Vec::new(),
+        ProtectionWanted::Sdes(suites) => suites
+            .iter()
+            .zip(1..)
+            .map(|(suite, fill)| CryptoKey::new(*suite, vec![fill * 17; 30]).unwrap())
+            .collect(),
+    };
+    image.allocated(&LocalEndpoint {
+        endpoint: EndpointId(number),
+        streams: vec![LocalStream {
+            rtp: format!("{ip}:{port}").parse().unwrap(),
+            rtcp: format!("{ip}:{}", port + 1).parse().unwrap(),
+            keys,
+        }],
+    });
+    image
+}
+
+impl Stage {
+    fn says(&mut self, what: &str, body: &[u8]) {
+        let text = std::str::from_utf8(body).unwrap();
+        assert!(text.ends_with("\r\n"), "every line ends with CRLF");
+        Description::parse(Bytes::copy_from_slice(body), &Limits::default())
+            .expect("our own descriptions are well-formed");
+        let _ = writeln!(
+            self.out,
+            "< {what}\n{}\n",
+            text.trim_end().replace("\r\n", "\n")
+        );
+    }
+
+    fn tells_relay(&mut self, leg: &str, negotiated: &Negotiated) {
+        let stream = negotiated.streams[0].as_ref().unwrap();
+        let _ = write!(
+            self.out,
+            "< relay {leg}: {:?} {} rtcp {}{} {}ms",
+            stream.direction,
+            stream.remote_rtp,
+            stream.remote_rtcp,
+            if stream.rtcp_mux { " mux" } else { "" },
+            stream.ptime_ms,
+        );
+        match &stream.protection {
+            Protection::None => self.out.push_str(" plain"),
+            Protection::Sdes { local, remote } => {
+                let mark = |key: &CryptoKey| key.expose_key_and_salt()[0];
+                let _ = write!(
+                    self.out,
+                    " {} send {:02x} receive {:02x}",
+                    local.suite().name(),
+                    mark(local),
+                    mark(remote)
+                );
+            }
+        }
+        for binding in &stream.payloads {
+            let _ = write!(
+                self.out,
+                " [{} {}/{} in {} out {}]",
+                binding.id.0,
+                binding.format.name,
+                binding.format.clock_hz,
+                binding.receive,
+                binding.send
+            );
+        }
+        self.out.push('\n');
+    }
+
+    fn refuses(&mut self, why: Incompatible) {
+        let _ = writeln!(
+            self.out,
+            "< refused {} warning {} because {}\n",
+            why.status, why.warning.code, why.because
+        );
+    }
+
+    fn play(&mut self, command: &str, body: &str) {
+        let _ = writeln!(self.out, "> {command}");
+        if !body.is_empty() {
+            let _ = writeln!(self.out, "{body}");
+        }
+        self.out.push('\n');
+        let wire = Bytes::from(body.replace('\n', "\r\n") + "\r\n");
+        let facts = |leg: &MediaImage| -> Facts {
+            let description = Description::parse(wire.clone(), &Limits::default()).unwrap();
+            read(&description, leg.profile())
+        };
+        match command {
+            "X offers" | "Y offers" => {
+                let (x, y, name) = if command == "X offers" {
+                    (&mut self.x, &mut self.y, "Y")
+                } else {
+                    (&mut self.y, &mut self.x, "X")
+                };
+                let offer = facts(x);
+                match interwork::needs(&offer, x, y).and_then(|_| interwork::offer(offer, x, y)) {
+                    Ok(body) => self.says(&format!("{name} is offered"), &body),
+                    Err(why) => self.refuses(why),
+                }
+            }
+            "Y answers" | "X answers" => {
+                let y_answers = command == "Y answers";
+                let (x, y) = if y_answers {
+                    (&mut self.x, &mut self.y)
+                } else {
+                    (&mut self.y, &mut self.x)
+                };
+                let answer = facts(y);
+                match interwork::answer(&answer, y, x, &mut self.formats) {
+                    Ok(done) => {
+                        let (from, to) = if y_answers { ("Y", "X") } else { ("X", "Y") };
+                        self.says(&format!("{to} is answered"), &done.body);
+                        self.tells_relay(to, &done.x);
+                        self.tells_relay(from, &done.y);
+                        self.out.push('\n');
+                    }
+                    Err(why) => self.refuses(why),
+                }
+            }
+            "X offers again" => {
+                let offer = facts(&self.x);
+                assert!(
+                    !interwork::must_ask(&offer, &self.x, &self.y),
+                    "an offer that changes nothing for Y"
+                );
+                match interwork::answer_alone(offer, &mut self.x, &self.y, &mut self.formats) {
+                    Ok(done) => {
+                        self.says("X is answered", &done.body);
+                        self.tells_relay("X", &done.x);
+                        self.out.push('\n');
+                    }
+                    Err(why) => self.refuses(why),
+                }
+            }
+            "X offers nothing" => match interwork::open(&mut self.y, self.x.profile()) {
+                Ok(body) => self.says("Y is offered", &body),
+                Err(why) => self.refuses(why),
+            },
+            "Y settles" | "X settles" => {
+                let (leg, name) = if command == "X settles" {
+                    (&mut self.x, "X")
+                } else {
+                    (&mut self.y, "Y")
+                };
+                let answer = facts(leg);
+                match interwork::settle(&answer, leg, &mut self.formats) {
+                    Ok(negotiated) => {
+                        self.tells_relay(name, &negotiated);
+                        self.out.push('\n');
+                    }
+                    Err(why) => self.refuses(why),
+                }
+            }
+            "join X" => match interwork::join(&mut self.x, &self.y) {
+                Ok(body) => self.says("X is offered", &body),
+                Err(why) => self.refuses(why),
+            },
+            "commit" => {
+                assert!(self.x.commit().is_some() & self.y.commit().is_some());
+            }
+            "commit X" => assert!(self.x.commit().is_some()),
+            "rollback" => {
+                self.x.rollback();
+                self.y.rollback();
+            }
+            other => panic!("unknown command {other}"),
+        }
+    }
+}
+
+/// Plays the `>` blocks of a transcript and returns the whole transcript anew.
+fn replay(text: &str) -> String {
+    let mut stage: Option<Stage> = None;
+    let mut head = String::new();
+    let mut lines = text.lines().peekable();
+    let mut legs = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.starts_with('#') {
+            let _ = writeln!(
+                stage.as_mut().map_or(&mut head, |stage| &mut stage.out),
+                "{line}"
+            );
+        } else if let Some(words) = line.strip_prefix("leg ") {
+            let _ = writeln!(head, "{line}");
+            legs.push(words.to_owned());
+            if legs.len() == 2 {
+                let words = |name: &str| {
+                    legs.iter()
+                        .find_map(|leg| leg.strip_prefix(name))
+                        .expect("both legs")
+                };
+                stage = Some(Stage {
+                    formats: Formats::default(),
+                    x: leg(words("X "), 0, 1_001),
+                    y: leg(words("Y "), 1, 2_002),
+                    out: std::mem::take(&mut head) + "\n",
+                });
+            }
+        } else if let Some(command) = line.strip_prefix("> ") {
+            let mut body = Vec::new();
+            while let Some(line) = lines.next_if(|line| !line.is_empty()) {
+                body.push(line);
+            }
+            stage
+                .as_mut()
+                .expect("legs come first")
+                .play(command, &body.join("\n"));
+        }
+    }
+    stage.expect("a transcript").out.trim_end().to_owned() + "\n"
+}
+
+fn transcripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "txt"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn golden_transcripts_are_unchanged() {
+    let files = transcripts();
+    assert!(!files.is_empty());
+    let mut differing = Vec::new();
+    for file in files {
+        let expected = std::fs::read_to_string(&file).unwrap();
+        let seen = replay(&expected);
+        if seen != expected {
+            if std::env::var_os("CAUSEWAY_BLESS").is_some() {
+                std::fs::write(&file, &seen).unwrap();
+            } else {
+                differing.push(format!("{}\n{seen}", file.display()));
+            }
+        }
+    }
+    assert!(differing.is_empty(), "differs: {}", differing.join("\n"));
+}
