@@ -1,7 +1,7 @@
 //! Codecs: what a payload type means, when two descriptions of one mean the same, and their
 //! identities within a call (RFC 3551 §6, MED-052, MED-202).
 
-use crate::sdp::Media;
+use crate::sdp::{Media, STATIC_PAYLOADS, static_payload};
 use media_api::{Format, FormatId, TelephoneEvent};
 
 /// One encoding as described in SDP.
@@ -19,29 +19,6 @@ pub struct Codec {
     /// `a=fmtp` parameters.
     pub fmtp: Option<String>,
 }
-
-/// Static payload types of RFC 3551 §6: number, name, clock in Hz, channels.
-const STATIC: [(u8, &str, u32, u8); 18] = [
-    (0, "PCMU", 8000, 1),
-    (3, "GSM", 8000, 1),
-    (4, "G723", 8000, 1),
-    (5, "DVI4", 8000, 1),
-    (6, "DVI4", 16000, 1),
-    (7, "LPC", 8000, 1),
-    (8, "PCMA", 8000, 1),
-    (9, "G722", 8000, 1),
-    (10, "L16", 44100, 2),
-    (11, "L16", 44100, 1),
-    (12, "QCELP", 8000, 1),
-    (13, "CN", 8000, 1),
-    (14, "MPA", 90000, 1),
-    (15, "G728", 8000, 1),
-    (16, "DVI4", 11025, 1),
-    (17, "DVI4", 22050, 1),
-    (18, "G729", 8000, 1),
-    // Reserved by RFC 3551 because old gateways use it as comfort noise.
-    (19, "CN", 8000, 1),
-];
 
 impl Codec {
     /// A mono codec without parameters.
@@ -93,22 +70,20 @@ impl Codec {
 
     /// The codec of a static payload type.
     pub fn of_static(payload_type: u8) -> Option<Self> {
-        STATIC
-            .iter()
-            .find(|(number, ..)| *number == payload_type)
-            .map(|&(_, name, clock_hz, channels)| {
-                Self::named(name, clock_hz).with_channels(channels)
-            })
+        static_payload(payload_type)
+            .map(|entry| Self::named(entry.name, entry.clock_hz).with_channels(entry.channels))
     }
 
     /// The static payload type of this codec, if it has one.
     pub fn static_number(&self) -> Option<u8> {
-        STATIC
+        STATIC_PAYLOADS
             .iter()
-            .find(|(_, name, clock_hz, channels)| {
-                self.is_called(name) && *clock_hz == self.clock_hz && *channels == self.channels
+            .find(|entry| {
+                self.is_called(entry.name)
+                    && entry.clock_hz == self.clock_hz
+                    && entry.channels == self.channels
             })
-            .map(|(number, ..)| *number)
+            .map(|entry| entry.number)
     }
 
     fn is_called(&self, name: &str) -> bool {

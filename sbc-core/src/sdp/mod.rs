@@ -12,9 +12,11 @@ mod connection;
 mod crypto;
 mod description;
 mod draft;
+pub mod explain;
 mod fault;
 mod fax;
 mod limits;
+mod payload;
 mod redact;
 mod stream;
 mod text;
@@ -31,5 +33,6 @@ pub use draft::{
 pub use fault::{Fault, Offence};
 pub use fax::{Fax, FaxRate, FaxRedundancy};
 pub use limits::Limits;
+pub use payload::{STATIC_PAYLOADS, StaticPayload, static_payload};
 pub use redact::redact;
 pub use stream::{Media, MediaKind, Transport};
