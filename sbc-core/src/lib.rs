@@ -17,3 +17,11 @@ pub mod sip;
 pub mod transport;
 
 pub mod media;
+
+pub mod config;
+
+pub mod effect;
+pub mod event;
+pub mod input;
+pub mod query;
+pub mod record;

@@ -1,0 +1,75 @@
+//! Realms, listeners and TLS identities.
+
+use crate::id::{ListenerName, RealmName, TlsContextName};
+use crate::transport::Protocol;
+use media_api::RealmId;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// One of our network sides: local and advertised addresses for signalling and media.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Realm {
+    /// Configured name.
+    pub name: RealmName,
+    /// Its number towards the relay; stable over reloads.
+    pub id: RealmId,
+    /// Local IPv4 address; media and signalling bind exactly this one.
+    pub v4: Option<Ipv4Addr>,
+    /// Local IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+    /// Address written into IPv4 messages instead of the local one (1:1 NAT).
+    pub advertise_v4: Option<Ipv4Addr>,
+    /// Address written into IPv6 messages instead of the local one.
+    pub advertise_v6: Option<Ipv6Addr>,
+    /// Media ports, RTP on even ones.
+    pub ports: RangeInclusive<u16>,
+    /// DSCP code point of media (0–63), 46 (EF) by default.
+    pub dscp: u8,
+}
+
+impl Realm {
+    /// The address that peers should use for `local`, one of this realm's addresses.
+    pub fn advertised(&self, local: IpAddr) -> IpAddr {
+        match local {
+            IpAddr::V4(_) => self.advertise_v4.map_or(local, IpAddr::V4),
+            IpAddr::V6(_) => self.advertise_v6.map_or(local, IpAddr::V6),
+        }
+    }
+}
+
+/// One bound signalling socket of a realm.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Configured name, or `realm/protocol/family:port` when the operator gave none.
+    pub name: ListenerName,
+    /// Its realm.
+    pub realm: RealmName,
+    /// Protocol it accepts.
+    pub protocol: Protocol,
+    /// Address it binds; never a wildcard.
+    pub bind: SocketAddr,
+    /// Address that peers use to reach it: realm's advertised address and the port.
+    pub advertised: SocketAddr,
+    /// TLS identity when a peer names none that we host; present exactly for TLS.
+    pub tls: Option<TlsContextName>,
+}
+
+/// Facts about one TLS identity. Keys and chains are held by the shell under the same name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsContext {
+    /// Configured name.
+    pub name: TlsContextName,
+    /// DNS names of its certificate, lower case; `*.` stands for one label.
+    pub names: Vec<String>,
+    /// Whether a client must prove who it is.
+    pub verify_client: VerifyClient,
+}
+
+/// Whether a connecting peer must present a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum VerifyClient {
+    /// Refuse the handshake without a valid certificate.
+    Require,
+    /// Do not ask.
+    Off,
+}

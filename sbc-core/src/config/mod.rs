@@ -1,0 +1,80 @@
+//! The typed configuration: immutable, fully checked, shared as `Arc<Config>`.
+//!
+//! If a value of these types exists, it is valid: names resolve, ranges hold, files were read. The
+//! form that operators write is another type (see `file`); `load` turns one into the other and
+//! collects every finding.
+
+mod listen;
+mod route;
+mod tenant;
+mod trunk;
+
+pub use listen::{Listener, Realm, TlsContext, VerifyClient};
+pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
+pub use tenant::{NumberRange, Tenant};
+pub use trunk::{
+    CallLimits, IpNet, OptionsProbe, Preset, SipTimers, TargetAddress, Trunk, TrunkMedia, UriForm,
+};
+
+use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the core knows from the operator.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Counts loads of this process, from 1.
+    pub generation: u64,
+    /// This node.
+    pub node: Node,
+    /// Network sides.
+    pub realms: BTreeMap<RealmName, Arc<Realm>>,
+    /// TLS identities (facts only; keys stay with the shell).
+    pub tls: BTreeMap<TlsContextName, Arc<TlsContext>>,
+    /// Signalling sockets.
+    pub listeners: BTreeMap<ListenerName, Arc<Listener>>,
+    /// Customers.
+    pub tenants: BTreeMap<TenantName, Arc<Tenant>>,
+    /// Relations to peers.
+    pub trunks: BTreeMap<TrunkName, Arc<Trunk>>,
+    /// Number changes, in order of application.
+    pub transforms: Vec<Arc<Transform>>,
+    /// Routing rules, in order of preference.
+    pub routes: Vec<Arc<Route>>,
+    /// Limits of the node.
+    pub limits: NodeLimits,
+}
+
+/// This node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Unique name of the node; goes into records.
+    pub id: String,
+    /// Product token for `User-Agent` and `Server`; `None` sends neither header.
+    pub user_agent: Option<String>,
+}
+
+/// Limits of the node that bound memory and time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeLimits {
+    /// Calls at the same time; above it new calls get 503.
+    pub calls: u32,
+    /// Longest set-up, from INVITE to answer (SIP-409), 240 s by default.
+    pub max_setup: Duration,
+    /// Longest call after answer; zero is unlimited, 14 400 s by default.
+    pub max_duration: Duration,
+    /// Silence on a leg that should send before the call is ended; zero is never, 300 s by default.
+    pub media_timeout: Duration,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self {
+            calls: 10_000,
+            max_setup: Duration::from_secs(240),
+            max_duration: Duration::from_secs(14_400),
+            media_timeout: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Customers isolated from others.
+
+use crate::config::CallLimits;
+use crate::id::TenantName;
+
+/// A customer: its numbers and limits. Trunks and routes name their tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tenant {
+    /// Configured name.
+    pub name: TenantName,
+    /// Numbers that belong to it; no two tenants overlap.
+    pub numbers: Vec<NumberRange>,
+    /// Its limits.
+    pub limits: CallLimits,
+}
+
+/// A range of numbers in E.164 form: same length, with or without a prefix only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberRange {
+    /// First number, `+` and digits.
+    pub first: String,
+    /// Last number, of the same length.
+    pub last: String,
+}
+
+impl NumberRange {
+    /// Whether `number` (`+` and digits) lies in the range.
+    pub fn contains(&self, number: &str) -> bool {
+        number.len() == self.first.len()
+            && self.first.as_str() <= number
+            && number <= self.last.as_str()
+    }
+}

@@ -1,0 +1,165 @@
+//! Trunks: configured relations to peers.
+
+use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use crate::media::Profile;
+use crate::transport::Protocol;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A configured relation to a peer, with its policy.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Trunk {
+    /// Configured name.
+    pub name: TrunkName,
+    /// Its customer; `None` is a trunk shared by all tenants (`tenant = "*"`): calls from it belong
+    /// to the tenant that owns the called number.
+    pub tenant: Option<TenantName>,
+    /// Which defaults it started from.
+    pub preset: Preset,
+    /// Network side of the peer.
+    pub realm: RealmName,
+    /// Listeners on which its requests arrive; the first is used for what we send, per protocol
+    /// and address family of the target.
+    pub listeners: Vec<ListenerName>,
+    /// TLS identity towards this peer.
+    pub tls: Option<TlsContextName>,
+    /// Our name on this trunk: host of Contact, Via and From, and the Request-URI host that a
+    /// hosting peer addresses. `None` uses the listener's advertised address.
+    pub fqdn: Option<String>,
+    /// Where its requests go, in order of preference.
+    pub targets: Vec<TargetAddress>,
+    /// Source addresses that belong to the peer; empty means the addresses of the targets.
+    pub accept_from: Vec<IpNet>,
+    /// Names of which a TLS peer's certificate must carry one; `*.` stands for one label.
+    pub accept_names: Vec<String>,
+    /// Whether the peer is in our trust domain: asserted identities pass.
+    pub trusted: bool,
+    /// How URIs are written for this peer.
+    pub uri: UriForm,
+    /// Media policy.
+    pub media: TrunkMedia,
+    /// SIP timers.
+    pub timers: SipTimers,
+    /// Limits.
+    pub limits: CallLimits,
+    /// Final statuses after which the next target of the routing plan is tried.
+    pub reroute_on: Vec<u16>,
+    /// Health probing.
+    pub options: Option<OptionsProbe>,
+    /// Methods of our `Allow` header on this trunk, in order.
+    pub allow: Vec<crate::sip::Method>,
+    /// Headers copied unchanged from the other leg.
+    pub pass_headers: Vec<String>,
+    /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
+    pub set_headers: Vec<(String, String)>,
+}
+
+/// Defaults that a trunk started from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Preset {
+    /// A SIP trunk of a carrier or PBX.
+    Carrier,
+    /// Microsoft Teams Direct Routing.
+    Teams,
+}
+
+/// One configured target.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TargetAddress {
+    /// Host to resolve, or a literal address. Always the name in the Request-URI and the name that
+    /// the peer's certificate is checked for.
+    pub host: String,
+    /// Port; the protocol's default when not written.
+    pub port: u16,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Addresses to connect to instead of resolving `host` (a lab, or a pinned carrier).
+    pub connect_to: Vec<std::net::SocketAddr>,
+}
+
+/// How URIs are written for a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct UriForm {
+    /// Add `;user=phone` to numbers.
+    pub user_phone: bool,
+    /// Add `;transport=` to Contact and Request-URI for other transports than UDP.
+    pub transport_param: bool,
+}
+
+/// Media policy of a trunk.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrunkMedia {
+    /// Codecs, protection, DTMF, hold form and the rest.
+    pub profile: Profile,
+}
+
+/// SIP timers of a trunk (SIP-217).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SipTimers {
+    /// Round-trip estimate, 500 ms by default.
+    pub t1: Duration,
+    /// Longest retransmission interval, 4 s by default.
+    pub t2: Duration,
+    /// Longest time a message stays in the network, 5 s by default.
+    pub t4: Duration,
+    /// Longest wait for the first response to an INVITE before the next target is tried.
+    pub response_timeout: Duration,
+    /// Longest ringing before the attempt is given up.
+    pub ring_timeout: Duration,
+}
+
+impl Default for SipTimers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(4),
+            ring_timeout: Duration::from_secs(180),
+        }
+    }
+}
+
+/// Limits on calls.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct CallLimits {
+    /// Calls at the same time; `None` is unlimited.
+    pub calls: Option<u32>,
+    /// New calls per second; `None` is unlimited.
+    pub calls_per_second: Option<u32>,
+}
+
+/// Health probing of a trunk by OPTIONS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OptionsProbe {
+    /// Time between two probes of one target.
+    pub interval: Duration,
+    /// Final statuses that count as alive.
+    pub ok: Vec<u16>,
+}
+
+/// An address range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct IpNet {
+    /// Any address of the range.
+    pub address: IpAddr,
+    /// Leading bits that must agree.
+    pub prefix: u8,
+}
+
+impl IpNet {
+    /// Whether `address` lies in the range. An IPv4 range never contains an IPv6 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => {
+                let bits = u32::from(self.prefix.min(32));
+                bits == 0 || (u32::from(net) ^ u32::from(address)) >> (32 - bits) == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(address)) => {
+                let bits = u32::from(self.prefix.min(128));
+                bits == 0 || (u128::from(net) ^ u128::from(address)) >> (128 - bits) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}

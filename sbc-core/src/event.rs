@@ -1,0 +1,196 @@
+//! Observable facts. Each is emitted once, by the module that knows it; records, metrics, logs and
+//! ladders are folds over them.
+
+use crate::cause::Because;
+use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
+use crate::record::Record;
+use crate::transport::{FlowFault, Protocol};
+use bytes::Bytes;
+use serde::Serialize;
+use std::net::SocketAddr;
+
+use crate::time::UnixTime;
+
+/// One fact, with when and about what.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// When, wall clock.
+    pub at: UnixTime,
+    /// The call it is about.
+    pub call: Option<CallId>,
+    /// The leg it is about.
+    pub leg: Option<LegId>,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Happened {
+    /// A message was received and belongs to a known trunk. What is sent is seen in
+    /// [`crate::effect::Effect::Send`].
+    Received {
+        /// Transport protocol.
+        protocol: Protocol,
+        /// Our address.
+        local: SocketAddr,
+        /// Theirs.
+        remote: SocketAddr,
+        /// The message as it came.
+        bytes: Bytes,
+    },
+    /// A message was dropped, or refused without becoming a call.
+    Dropped {
+        /// Why.
+        why: DropCode,
+        /// Transport protocol.
+        protocol: Protocol,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Which listener.
+        listener: ListenerName,
+    },
+    /// A new INVITE passed ingress; its record is open.
+    Admitted {
+        /// Customer.
+        tenant: TenantName,
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// Calling number as received.
+        calling: String,
+        /// Called number as received.
+        called: String,
+    },
+    /// Routing decided.
+    Routed {
+        /// Trunks to try, in order.
+        trunks: Vec<TrunkName>,
+        /// Why.
+        because: Because,
+    },
+    /// One target of one trunk is being tried.
+    AttemptStarted {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Host as configured.
+        host: String,
+        /// Address.
+        remote: SocketAddr,
+        /// Protocol.
+        protocol: Protocol,
+    },
+    /// A target was given up; the next one follows if there is one.
+    TargetFailed {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Host as configured.
+        host: String,
+        /// Why.
+        why: TargetFault,
+        /// Targets and trunks left to try.
+        left: usize,
+    },
+    /// A leg got a final answer to its set-up.
+    Answered {
+        /// From INVITE to answer in milliseconds.
+        setup_ms: u64,
+    },
+    /// The media relay said something about the call.
+    Media(media_api::Event),
+    /// A state machine moved; level trace.
+    StateChanged {
+        /// Which machine.
+        machine: &'static str,
+        /// State before.
+        from: &'static str,
+        /// State after.
+        to: &'static str,
+    },
+    /// The call is over; exactly one per admitted INVITE (I6).
+    Ended(Box<Record>),
+    /// A trunk's target changed its health.
+    TargetHealth {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Host as configured.
+        host: String,
+        /// Whether it answers.
+        alive: bool,
+        /// What was seen.
+        because: String,
+    },
+    /// We contradicted ourselves; an operator should report it.
+    Bug {
+        /// Name of the broken invariant.
+        invariant: &'static str,
+    },
+}
+
+/// Why a target was given up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetFault {
+    /// The transport failed.
+    Flow(FlowFault),
+    /// The name has no address.
+    Resolve(crate::query::ResolveFault),
+    /// No response in time.
+    Timeout,
+    /// It answered with a status on which the next target is tried.
+    Status(u16),
+}
+
+/// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropCode {
+    /// Source belongs to no trunk.
+    Stranger,
+    /// Source address is right, but the TLS identity is not.
+    WrongIdentity,
+    /// Not a SIP message.
+    Malformed,
+    /// A response to nothing of ours (SIP-202).
+    StrayResponse,
+    /// An ACK that matches nothing (SIP-215).
+    StrayAck,
+    /// A response whose Via is not ours (SIP-104).
+    ForeignVia,
+    /// A request for a dialog we do not know; answered with 481.
+    UnknownDialog,
+    /// A method that is not served; answered with 405 or 501.
+    MethodNotAllowed,
+    /// New calls are refused: limit or drain.
+    Overload,
+}
+
+impl DropCode {
+    /// Every code.
+    pub const ALL: [Self; 9] = [
+        Self::Stranger,
+        Self::WrongIdentity,
+        Self::Malformed,
+        Self::StrayResponse,
+        Self::StrayAck,
+        Self::ForeignVia,
+        Self::UnknownDialog,
+        Self::MethodNotAllowed,
+        Self::Overload,
+    ];
+
+    /// The stable label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::WrongIdentity => "wrong_identity",
+            Self::Malformed => "malformed",
+            Self::StrayResponse => "stray_response",
+            Self::StrayAck => "stray_ack",
+            Self::ForeignVia => "foreign_via",
+            Self::UnknownDialog => "unknown_dialog",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Overload => "overload",
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the outside tells the core.
+
+use crate::config::Config;
+use crate::id::{CallId, CommandId, FlowId, QueryId, TransactionId};
+use crate::query::Outcome;
+use crate::record::CallSummary;
+use crate::sip::{Message, Rejected};
+use crate::transport::{Flow, FlowFault};
+use std::sync::Arc;
+
+/// One input. The core applies it to completion before the next.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A well-formed message arrived.
+    Received {
+        /// What it arrived on.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// Something arrived that is no acceptable message.
+    Malformed {
+        /// What it arrived on.
+        flow: Flow,
+        /// What is wrong, and what is known for an answer.
+        rejected: Rejected,
+    },
+    /// A connection is gone. Told once per flow.
+    FlowLost {
+        /// Which.
+        flow: FlowId,
+        /// Why.
+        why: FlowFault,
+    },
+    /// A message could not be sent.
+    SendFailed {
+        /// The transaction it belonged to.
+        transaction: TransactionId,
+        /// Why.
+        why: FlowFault,
+    },
+    /// Answer to a query.
+    Outcome(QueryId, Outcome),
+    /// Report of the media relay.
+    Media(media_api::Event),
+    /// An operator's command; answered by [`crate::effect::Effect::Reply`].
+    Command(CommandId, Command),
+    /// New configuration: calls keep the settings they were admitted with.
+    Config(Arc<Config>),
+    /// A deadline has come.
+    Tick,
+}
+
+/// What an operator may ask of a shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// List the calls of this shard.
+    Calls,
+    /// End one call.
+    HangUp(CallId),
+    /// Accept no new calls any more (`true`), or again (`false`).
+    Drain(bool),
+    /// End every call.
+    HangUpAll,
+}
+
+/// Answer to a command.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answered {
+    /// Calls of this shard, oldest first.
+    Calls(Vec<CallSummary>),
+    /// Done; for how many calls.
+    Done(usize),
+    /// There is no such call here.
+    NoSuchCall,
+}

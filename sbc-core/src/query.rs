@@ -1,0 +1,43 @@
+//! Questions to the outside: anything slow or foreign, with one correlation mechanism.
+
+use crate::transport::Protocol;
+use std::net::SocketAddr;
+
+/// A question. Every query gets exactly one [`Outcome`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// Find the addresses of a host (RFC 3263 §4). The choice among them stays in the core.
+    Resolve(ResolveSpec),
+}
+
+/// What to resolve.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ResolveSpec {
+    /// Host name; never a literal address.
+    pub host: String,
+    /// Port to use with the addresses.
+    pub port: u16,
+    /// Protocol the result is for.
+    pub protocol: Protocol,
+}
+
+/// The answer to a query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Addresses in the resolver's order of preference; never empty.
+    Resolved(Vec<SocketAddr>),
+    /// No addresses.
+    ResolveFailed(ResolveFault),
+}
+
+/// Why a name gave no addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveFault {
+    /// The name does not exist or has no address.
+    NotFound,
+    /// The resolver did not answer in time.
+    Timeout,
+    /// The resolver failed.
+    ServerFailure,
+}

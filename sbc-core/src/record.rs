@@ -1,0 +1,178 @@
+//! The call detail record (OPS-060), and the summary of a call in progress.
+
+use crate::cause::{Because, Cause};
+use crate::event::TargetFault;
+use crate::id::{CallId, LegId, TenantName, TrunkName};
+use crate::time::UnixTime;
+use crate::transport::Protocol;
+use serde::{Serialize, Serializer};
+use std::net::SocketAddr;
+
+/// One admitted INVITE from beginning to end. Serialises to one JSON object.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Record {
+    /// Version of this layout.
+    pub version: u16,
+    /// Identifier of the call; also the idempotency key of the record.
+    pub call: CallId,
+    /// Node that carried it.
+    pub node: String,
+    /// Customer.
+    pub tenant: TenantName,
+    /// When the INVITE arrived.
+    #[serde(serialize_with = "rfc3339")]
+    pub start: UnixTime,
+    /// From the INVITE to the first 101–199 that we sent, in milliseconds.
+    pub first_progress_ms: Option<u64>,
+    /// From the INVITE to our 200, in milliseconds.
+    pub setup_ms: Option<u64>,
+    /// From answer to end, in milliseconds; 0 when never answered.
+    pub duration_ms: u64,
+    /// Calling number as received.
+    pub calling_raw: String,
+    /// Called number as received.
+    pub called_raw: String,
+    /// Calling number after transforms.
+    pub calling: String,
+    /// Called number after transforms.
+    pub called: String,
+    /// The A leg.
+    pub ingress: LegRecord,
+    /// Every attempt towards the called side, in order.
+    pub egress: Vec<AttemptRecord>,
+    /// Outcome in one word.
+    pub disposition: Disposition,
+    /// Why it ended.
+    pub cause: Cause,
+    /// Why it was routed as it was.
+    pub route: Because,
+    /// Media figures per leg.
+    pub media: Vec<MediaRecord>,
+}
+
+/// Outcome in one word.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// The call was answered.
+    Answered,
+    /// The called party was busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// The called side refused.
+    Rejected,
+    /// The caller gave up.
+    Cancelled,
+    /// Something failed.
+    Failed,
+}
+
+/// Signalling facts of the A leg.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LegRecord {
+    /// Trunk.
+    pub trunk: TrunkName,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Peer's address.
+    pub remote: SocketAddr,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Peer's product token, if it sent one.
+    pub user_agent: Option<String>,
+}
+
+/// One attempt towards the called side.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct AttemptRecord {
+    /// Leg.
+    pub leg: LegId,
+    /// Trunk.
+    pub trunk: TrunkName,
+    /// Host as configured.
+    pub host: String,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Address tried, if the name could be resolved.
+    pub remote: Option<SocketAddr>,
+    /// Call-ID of the attempt.
+    pub call_id: String,
+    /// Final status, if there was one.
+    pub status: Option<u16>,
+    /// Q.850 cause the peer gave.
+    pub q850: Option<u8>,
+    /// Reason text the peer gave, bounded and escaped.
+    pub reason: Option<String>,
+    /// Why the target was given up, when it was not a status.
+    pub fault: Option<TargetFault>,
+    /// From the INVITE to its first response, in milliseconds.
+    pub first_response_ms: Option<u64>,
+}
+
+/// Media figures of one leg.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct MediaRecord {
+    /// Leg.
+    pub leg: LegId,
+    /// Encoding.
+    pub codec: Option<String>,
+    /// Whether SRTP was used.
+    pub srtp: bool,
+    /// Where the peer's media came from.
+    pub remote: Option<SocketAddr>,
+    /// RTP packets from the peer.
+    pub packets_in: u64,
+    /// RTP packets to the peer.
+    pub packets_out: u64,
+    /// Bytes from the peer.
+    pub bytes_in: u64,
+    /// Bytes to the peer.
+    pub bytes_out: u64,
+    /// Packets lost on the way to us.
+    pub lost: i64,
+    /// Interarrival jitter in milliseconds.
+    pub jitter_ms: f64,
+    /// Largest jitter in milliseconds.
+    pub max_jitter_ms: f64,
+    /// Round-trip time in milliseconds, if RTCP told.
+    pub rtt_ms: Option<f64>,
+    /// Packets we dropped, by reason; reasons with zero are left out.
+    pub dropped: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// A call in progress, as `causeway calls list` shows it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct CallSummary {
+    /// Identifier.
+    pub call: CallId,
+    /// Customer.
+    pub tenant: TenantName,
+    /// Trunk of the A leg.
+    pub from_trunk: TrunkName,
+    /// Trunk of the present B leg.
+    pub to_trunk: Option<TrunkName>,
+    /// Calling number.
+    pub calling: String,
+    /// Called number.
+    pub called: String,
+    /// What it is doing.
+    pub state: &'static str,
+    /// When the INVITE arrived.
+    #[serde(serialize_with = "rfc3339")]
+    pub start: UnixTime,
+    /// When it was answered.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub answered: Option<UnixTime>,
+}
+
+fn rfc3339<S: Serializer>(at: &UnixTime, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&at.rfc3339())
+}
+
+fn optional_rfc3339<S: Serializer>(at: &Option<UnixTime>, to: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => to.serialize_str(&at.rfc3339()),
+        None => to.serialize_none(),
+    }
+}
