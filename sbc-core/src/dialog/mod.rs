@@ -1,0 +1,174 @@
+//! Dialogs: RFC 3261 §12. Identifiers, sequence numbers, route set and remote target of one
+//! relation between us and a peer. A dialog does not know SDP, timers or calls.
+
+mod route_set;
+mod table;
+
+pub use route_set::NextHop;
+pub use table::{DialogTable, Lookup};
+
+use crate::sip::header::{Contact, RecordRoute};
+use crate::sip::{Address, Message, Method, RequestBuilder, Status, Uri};
+use bytes::Bytes;
+
+/// One dialog, early or confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dialog {
+    /// Call-ID.
+    pub call_id: Bytes,
+    /// Our side with our tag, as From of our requests.
+    pub local: Address,
+    /// The peer's side with its tag (if it gave one), as To of our requests.
+    pub remote: Address,
+    /// Last sequence number that we used.
+    pub local_cseq: u32,
+    /// Highest sequence number seen from the peer.
+    pub remote_cseq: Option<u32>,
+    /// Where requests finally go: the peer's Contact.
+    pub remote_target: Uri,
+    /// Proxies in between, in the order we visit them.
+    pub route_set: Vec<Address>,
+}
+
+/// What a peer did that this dialog does not allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DialogFault {
+    /// CSeq went backwards or repeats (RFC 3261 §12.2.2); answered with 500.
+    StaleCSeq,
+    /// The dialog lacks what is needed: no usable Contact.
+    NoTarget,
+}
+
+impl Dialog {
+    /// The dialog that a UAC has after a response with a To tag (§12.1.2): route set reversed.
+    ///
+    /// `local` is the From of our request; the peer's side is the To of the response.
+    pub fn from_response(
+        local: Address,
+        cseq: u32,
+        response: &Message,
+    ) -> Result<Self, DialogFault> {
+        let remote = response.to().map_err(|_| DialogFault::NoTarget)?;
+        let mut route_set = record_routes(response)?;
+        route_set.reverse();
+        Ok(Self {
+            call_id: response.call_id(),
+            local,
+            remote,
+            local_cseq: cseq,
+            remote_cseq: None,
+            remote_target: contact(response)?,
+            route_set,
+        })
+    }
+
+    /// The dialog that a UAS has after a request that creates one (§12.1.1): route set in order.
+    ///
+    /// `local_tag` is the tag of our responses.
+    pub fn from_request(local: Address, request: &Message) -> Result<Self, DialogFault> {
+        let remote = request.from().map_err(|_| DialogFault::NoTarget)?;
+        Ok(Self {
+            call_id: request.call_id(),
+            local,
+            remote,
+            local_cseq: 0,
+            remote_cseq: Some(request.cseq_number()),
+            remote_target: contact(request)?,
+            route_set: record_routes(request)?,
+        })
+    }
+
+    /// Takes route set and target from the 2xx when the early dialog becomes confirmed; sequence
+    /// numbers are kept (§13.2.2.4, SIP-301). A 2xx without usable Contact leaves what was known.
+    pub fn confirm(&mut self, response: &Message) {
+        if let Ok(mut routes) = record_routes(response) {
+            routes.reverse();
+            self.route_set = routes;
+        }
+        self.refresh_target(response);
+    }
+
+    /// Our tag.
+    pub fn local_tag(&self) -> &[u8] {
+        self.local.params.value("tag").map_or(&[], |tag| tag.as_ref())
+    }
+
+    /// The peer's tag; empty if it gave none (RFC 2543).
+    pub fn remote_tag(&self) -> &[u8] {
+        self.remote.params.value("tag").map_or(&[], |tag| tag.as_ref())
+    }
+
+    /// Checks and notes the sequence number of a request from the peer (§12.2.2). A gap is fine.
+    pub fn admit(&mut self, cseq: u32) -> Result<(), DialogFault> {
+        if self.remote_cseq.is_some_and(|last| cseq <= last) {
+            return Err(DialogFault::StaleCSeq);
+        }
+        self.remote_cseq = Some(cseq);
+        Ok(())
+    }
+
+    /// Takes the peer's new Contact from a target refresh request or its 2xx (SIP-303).
+    pub fn refresh_target(&mut self, message: &Message) {
+        if let Ok(target) = contact(message) {
+            self.remote_target = target;
+        }
+    }
+
+    /// The next sequence number of ours.
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq += 1;
+        self.local_cseq
+    }
+
+    /// Starts a request within the dialog: Request-URI, Route, From, To, Call-ID and CSeq
+    /// (§12.2.1.1). ACK carries the number of its INVITE, everything else a new one.
+    pub fn request(&self, method: Method, cseq: u32) -> RequestBuilder {
+        let (request_uri, routes) = route_set::apply(&self.route_set, &self.remote_target);
+        RequestBuilder::in_dialog(
+            method,
+            &request_uri,
+            &routes,
+            &self.local,
+            &self.remote,
+            &self.call_id,
+            cseq,
+        )
+    }
+
+    /// Where the next request is sent to: the topmost route, else the remote target.
+    pub fn next_hop(&self) -> NextHop {
+        NextHop::of(self.route_set.first().map_or(&self.remote_target, Address::uri))
+    }
+}
+
+/// Which part of a call a failed in-dialog request ends (RFC 5057 §5.1, SIP-305).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Damage {
+    /// Only the transaction.
+    Transaction,
+    /// The usage, and with it the session.
+    Usage,
+    /// The dialog.
+    Dialog,
+}
+
+impl Damage {
+    /// The damage that this final status does.
+    pub fn of(status: Status) -> Self {
+        match status.code() {
+            405 | 480 | 481 | 489 | 501 => Self::Usage,
+            404 | 410 | 416 | 482..=485 | 502 | 604 => Self::Dialog,
+            _ => Self::Transaction,
+        }
+    }
+}
+
+fn contact(message: &Message) -> Result<Uri, DialogFault> {
+    let contacts = message.list::<Contact>().map_err(|_| DialogFault::NoTarget)?;
+    contacts.first().and_then(Contact::uri).cloned().ok_or(DialogFault::NoTarget)
+}
+
+fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {
+    let routes = message.list::<RecordRoute>().map_err(|_| DialogFault::NoTarget)?;
+    Ok(routes.into_iter().map(|route| route.0).collect())
+}

@@ -1,0 +1,110 @@
+//! Which leg a message within a dialog belongs to. An index only: dialogs live in their sessions.
+
+use crate::deadline::DeadlineQueue;
+use crate::id::{CallId, LegId};
+use crate::time::Timestamp;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a dialog that ended is remembered, so that a crossing BYE gets its 200 (SIP-304).
+const REMEMBERED: Duration = Duration::from_secs(32);
+
+/// Index from our tags to legs. Our tags are random, so one tag names one leg; Call-ID and the
+/// peer's tag are checked by the session that owns the dialog.
+#[derive(Default, Debug)]
+pub struct DialogTable {
+    legs: BTreeMap<Bytes, Entry>,
+    expiries: DeadlineQueue<Key>,
+    next_key: u64,
+    keys: BTreeMap<Key, Bytes>,
+}
+
+type Key = u64;
+
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    Live(CallId, LegId),
+    Ended(CallId, LegId),
+}
+
+/// What is known about one of our tags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// The leg lives.
+    Live(CallId, LegId),
+    /// The leg ended a short while ago.
+    Ended(CallId, LegId),
+    /// Never ours, or long gone.
+    Unknown,
+}
+
+impl DialogTable {
+    /// Enters one of our tags.
+    pub fn insert(&mut self, local_tag: Bytes, call: CallId, leg: LegId) {
+        self.legs.insert(local_tag, Entry::Live(call, leg));
+    }
+
+    /// Notes that the leg with this tag ended.
+    pub fn end(&mut self, now: Timestamp, local_tag: &[u8]) {
+        let Some((tag, entry)) = self.legs.get_key_value(local_tag) else { return };
+        let Entry::Live(call, leg) = *entry else { return };
+        let tag = tag.clone();
+        self.next_key += 1;
+        self.expiries.push(now + REMEMBERED, self.next_key);
+        self.keys.insert(self.next_key, tag.clone());
+        self.legs.insert(tag, Entry::Ended(call, leg));
+    }
+
+    /// What is known about a tag that a peer says is ours.
+    pub fn find(&self, local_tag: &[u8]) -> Lookup {
+        match self.legs.get(local_tag) {
+            Some(Entry::Live(call, leg)) => Lookup::Live(*call, *leg),
+            Some(Entry::Ended(call, leg)) => Lookup::Ended(*call, *leg),
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// Forgets what ended long enough ago.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(key) = self.expiries.pop_due(now) {
+            if let Some(tag) = self.keys.remove(&key) {
+                self.legs.remove(&tag);
+            }
+        }
+    }
+
+    /// When [`Self::tick`] is next wanted.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.expiries.next()
+    }
+
+    /// Live and remembered entries.
+    pub fn len(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.legs.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_dialog_is_remembered_for_a_while_and_then_forgotten() {
+        let mut table = DialogTable::default();
+        let start = Timestamp::from_micros(0);
+        table.insert(Bytes::from_static(b"abc"), CallId(1), LegId(0));
+        assert_eq!(table.find(b"abc"), Lookup::Live(CallId(1), LegId(0)));
+        table.end(start, b"abc");
+        table.tick(start + Duration::from_secs(31));
+        assert_eq!(table.find(b"abc"), Lookup::Ended(CallId(1), LegId(0)));
+        table.tick(start + REMEMBERED);
+        assert_eq!(table.find(b"abc"), Lookup::Unknown);
+        assert!(table.is_empty());
+    }
+}
