@@ -7,15 +7,14 @@ mod table;
 pub use route_set::NextHop;
 pub use table::{DialogTable, Lookup};
 
-use crate::sip::header::{Contact, RecordRoute};
+use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, Route, To};
 use crate::sip::{Address, Message, Method, RequestBuilder, Status, Uri};
-use bytes::Bytes;
 
 /// One dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dialog {
     /// Call-ID.
-    pub call_id: Bytes,
+    pub call_id: CallId,
     /// Our side with our tag, as From of our requests.
     pub local: Address,
     /// The peer's side with its tag (if it gave one), as To of our requests.
@@ -35,8 +34,8 @@ pub struct Dialog {
 pub enum DialogFault {
     /// CSeq went backwards or repeats (RFC 3261 §12.2.2); answered with 500.
     StaleCSeq,
-    /// The dialog lacks what is needed: no usable Contact.
-    NoTarget,
+    /// The message lacks what a dialog needs, above all a usable Contact.
+    Incomplete,
 }
 
 impl Dialog {
@@ -48,11 +47,11 @@ impl Dialog {
         cseq: u32,
         response: &Message,
     ) -> Result<Self, DialogFault> {
-        let remote = response.to().map_err(|_| DialogFault::NoTarget)?;
+        let remote = required::<To>(response)?.0;
         let mut route_set = record_routes(response)?;
         route_set.reverse();
         Ok(Self {
-            call_id: response.call_id(),
+            call_id: required(response)?,
             local,
             remote,
             local_cseq: cseq,
@@ -66,13 +65,13 @@ impl Dialog {
     ///
     /// `local_tag` is the tag of our responses.
     pub fn from_request(local: Address, request: &Message) -> Result<Self, DialogFault> {
-        let remote = request.from().map_err(|_| DialogFault::NoTarget)?;
+        let remote = required::<From>(request)?.0;
         Ok(Self {
-            call_id: request.call_id(),
+            call_id: required(request)?,
             local,
             remote,
             local_cseq: 0,
-            remote_cseq: Some(request.cseq_number()),
+            remote_cseq: Some(required::<CSeq>(request)?.number),
             remote_target: contact(request)?,
             route_set: record_routes(request)?,
         })
@@ -124,15 +123,13 @@ impl Dialog {
     /// (§12.2.1.1). ACK carries the number of its INVITE, everything else a new one.
     pub fn request(&self, method: Method, cseq: u32) -> RequestBuilder {
         let (request_uri, routes) = route_set::apply(&self.route_set, &self.remote_target);
-        RequestBuilder::in_dialog(
-            method,
-            &request_uri,
-            &routes,
-            &self.local,
-            &self.remote,
-            &self.call_id,
-            cseq,
-        )
+        RequestBuilder::new(method.clone(), &request_uri)
+            .headers(&routes)
+            .header(&MaxForwards::DEFAULT)
+            .header(&From(self.local.clone()))
+            .header(&To(self.remote.clone()))
+            .header(&self.call_id)
+            .header(&CSeq { number: cseq, method })
     }
 
     /// Where the next request is sent to: the topmost route, else the remote target.
@@ -163,12 +160,16 @@ impl Damage {
     }
 }
 
+fn required<H: crate::sip::header::Header>(message: &Message) -> Result<H, DialogFault> {
+    message.get::<H>().ok().flatten().ok_or(DialogFault::Incomplete)
+}
+
 fn contact(message: &Message) -> Result<Uri, DialogFault> {
-    let contacts = message.list::<Contact>().map_err(|_| DialogFault::NoTarget)?;
-    contacts.first().and_then(Contact::uri).cloned().ok_or(DialogFault::NoTarget)
+    let contacts = message.list::<Contact>().map_err(|_| DialogFault::Incomplete)?;
+    contacts.first().and_then(Contact::uri).cloned().ok_or(DialogFault::Incomplete)
 }
 
 fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {
-    let routes = message.list::<RecordRoute>().map_err(|_| DialogFault::NoTarget)?;
+    let routes = message.list::<RecordRoute>().map_err(|_| DialogFault::Incomplete)?;
     Ok(routes.into_iter().map(|route| route.0).collect())
 }

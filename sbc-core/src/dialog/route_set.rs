@@ -1,5 +1,6 @@
 //! Loose and strict routing (RFC 3261 §12.2.1.1), and where the next hop of a URI is.
 
+use crate::sip::header::Route;
 use crate::sip::{Address, Host, Uri};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -8,14 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 ///
 /// A strict router on top becomes the Request-URI itself, and the target moves to the end of the
 /// Route list.
-pub(super) fn apply(route_set: &[Address], target: &Uri) -> (Uri, Vec<Address>) {
+pub(super) fn apply(route_set: &[Address], target: &Uri) -> (Uri, Vec<Route>) {
+    let as_route = |address: &Address| Route(address.clone());
     match route_set.split_first() {
         Some((first, rest)) if !is_loose(first.uri()) => {
-            let mut routes = rest.to_vec();
-            routes.push(Address::new(target.clone()));
+            let mut routes: Vec<Route> = rest.iter().map(as_route).collect();
+            routes.push(Route(Address::new(target.clone())));
             (first.uri().clone(), routes)
         }
-        _ => (target.clone(), route_set.to_vec()),
+        _ => (target.clone(), route_set.iter().map(as_route).collect()),
     }
 }
 

@@ -1,0 +1,88 @@
+//! What the sessions of a shard share: transactions, dialog index, identifiers, open questions.
+
+use crate::config::Config;
+use crate::dialog::DialogTable;
+use crate::effect::{Effect, Effects};
+use crate::id::{CallId, LegId, QueryId, ShardId};
+use crate::mint::Mint;
+use crate::query::{Query, ResolveSpec};
+use crate::session::AckStore;
+use crate::time::Now;
+use crate::transaction::Table;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything of a shard except its calls.
+pub(crate) struct Plane {
+    pub(crate) shard: ShardId,
+    pub(crate) config: Arc<Config>,
+    pub(crate) mint: Mint,
+    pub(crate) transactions: Table,
+    pub(crate) dialogs: DialogTable,
+    pub(crate) acks: AckStore,
+    pub(crate) queries: Queries,
+    next_media_session: u64,
+}
+
+impl Plane {
+    pub(crate) fn new(shard: ShardId, config: Arc<Config>, mint: Mint) -> Self {
+        Self {
+            shard,
+            config,
+            mint,
+            transactions: Table::new(),
+            dialogs: DialogTable::default(),
+            acks: AckStore::default(),
+            queries: Queries::default(),
+            next_media_session: 0,
+        }
+    }
+
+    /// Names a new media session of this shard.
+    pub(crate) fn media_session(&mut self) -> media_api::SessionId {
+        self.next_media_session += 1;
+        media_api::SessionId::new(u16::from(self.shard.0), self.next_media_session)
+    }
+}
+
+/// The surroundings of one step: time, the shard's tables, and where effects go.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Now,
+    pub(crate) plane: &'a mut Plane,
+    pub(crate) out: &'a mut Effects,
+}
+
+impl Cx<'_> {
+    /// Asks for the addresses of a host on behalf of a leg.
+    pub(crate) fn resolve(&mut self, call: CallId, leg: LegId, spec: ResolveSpec) -> QueryId {
+        let id = self.plane.queries.open(call, leg);
+        self.out.push(Effect::Query(id, Query::Resolve(spec)));
+        id
+    }
+}
+
+/// Questions to the outside that wait for their outcome.
+#[derive(Default)]
+pub(crate) struct Queries {
+    next: u64,
+    open: BTreeMap<QueryId, (CallId, LegId)>,
+}
+
+impl Queries {
+    fn open(&mut self, call: CallId, leg: LegId) -> QueryId {
+        self.next += 1;
+        let id = QueryId(self.next);
+        self.open.insert(id, (call, leg));
+        id
+    }
+
+    /// Who asked; the question is then closed.
+    pub(crate) fn close(&mut self, id: QueryId) -> Option<(CallId, LegId)> {
+        self.open.remove(&id)
+    }
+
+    /// Open questions.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+}

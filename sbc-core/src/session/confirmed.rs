@@ -1,0 +1,299 @@
+//! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
+
+use super::link::{Wanted, patience};
+use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reason_of};
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::session::LegStyle;
+use crate::sip::header::{CSeq, ContentType, From, RetryAfter};
+use crate::sip::{HeaderName, Message, Method, Status};
+use crate::transport::Flow;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// The confirmed dialog of a session.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub(super) link: Link,
+    /// Our 2xx that waits for its ACK (RFC 3261 §13.3.1.4).
+    ok: Option<RepeatedOk>,
+    interval: Duration,
+    /// The peer's re-INVITE that waits for our answer.
+    offer: Option<PeerOffer>,
+    /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
+    held_bye: Option<Option<Bytes>>,
+}
+
+/// A 2xx of ours, repeated until it is acknowledged.
+#[derive(Debug)]
+pub(super) struct RepeatedOk {
+    pub(super) invite: TransactionId,
+    pub(super) cseq: u32,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct PeerOffer {
+    id: TransactionId,
+    flow: Flow,
+    request: Message,
+}
+
+impl Confirmed {
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, ok: None, interval: Duration::ZERO, offer: None, held_bye: None }
+    }
+
+    /// Whether a request belongs to this dialog: Call-ID and peer's tag agree.
+    pub(super) fn is_with(&self, message: &Message) -> bool {
+        self.link.is_with(message)
+    }
+
+    /// Sends BYE, or remembers to when the ACK is there.
+    pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>, style: &LegStyle, reason: Option<Bytes>) {
+        if let Some(offer) = self.offer.take() {
+            // The re-INVITE must not stay unanswered (RFC 3261 §15.1.2).
+            offer.refuse(cx, style, Status::REQUEST_TERMINATED);
+        }
+        if self.ok.is_some() {
+            self.held_bye = Some(reason);
+        } else {
+            self.link.send(cx, style, Wanted::Bye { reason });
+        }
+    }
+}
+
+impl PeerOffer {
+    fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
+        let response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+        let bytes = style.sign_response(response).build();
+        cx.plane.transactions.respond(cx.now.mono, self.id, status, bytes, cx.out);
+    }
+}
+
+impl Link {
+    /// Whether a request belongs to this dialog: Call-ID and peer's tag agree. Our own tag has led
+    /// here already.
+    pub(super) fn is_with(&self, message: &Message) -> bool {
+        from_tag(message).is_some_and(|tag| tag == self.dialog.remote_tag())
+            && message
+                .raw(HeaderName::CallId)
+                .is_some_and(|call_id| call_id == *self.dialog.call_id.as_bytes())
+    }
+}
+
+/// The From tag of a message, empty for a peer without tags.
+pub(super) fn from_tag(message: &Message) -> Option<Bytes> {
+    let from = message.get::<From>().ok().flatten()?;
+    Some(from.tag().cloned().unwrap_or_default())
+}
+
+impl Session {
+    /// Repeats our 2xx until the ACK comes: T1, doubling up to T2, for 64·T1 (SIP-211).
+    pub(super) fn await_ack(&mut self, cx: &mut Cx<'_>, ok: RepeatedOk) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        confirmed.ok = Some(ok);
+        confirmed.interval = self.style.trunk.timers.t1;
+        self.timers.clear();
+        self.timers.set(Timer::RepeatOk as usize, cx.now.mono + confirmed.interval);
+        self.timers.set(Timer::AwaitAck as usize, cx.now.mono + patience(&self.style));
+    }
+
+    pub(super) fn repeat_ok(&mut self, cx: &mut Cx<'_>) {
+        let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
+            return;
+        };
+        let Some(ok) = &confirmed.ok else { return };
+        let (now, bytes) = (cx.now.mono, ok.bytes.clone());
+        cx.plane.transactions.respond(now, ok.invite, Status::OK, bytes, cx.out);
+        confirmed.interval = (confirmed.interval * 2).min(self.style.trunk.timers.t2);
+        self.timers.set(Timer::RepeatOk as usize, now + confirmed.interval);
+    }
+
+    /// The ACK never came: the call is over, with BYE (SIP-211).
+    pub(super) fn no_ack(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Confirmed(mut confirmed) => {
+                confirmed.ok = None;
+                self.timers.clear();
+                confirmed.hang_up(cx, &self.style, None);
+                self.phase = Phase::Closing(confirmed);
+                up.push(SessionEvent::Ended(Ending::NoAck));
+            }
+            Phase::Closing(mut closing) => {
+                closing.ok = None;
+                self.timers.clear();
+                if let Some(reason) = closing.held_bye.take() {
+                    closing.hang_up(cx, &self.style, reason);
+                }
+                self.phase = Phase::Closing(closing);
+            }
+            other => self.phase = other,
+        }
+    }
+
+    /// An ACK of the peer for a 2xx of ours.
+    pub(crate) fn acknowledged(
+        &mut self,
+        cx: &mut Cx<'_>,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
+            return;
+        };
+        let number = message.get::<CSeq>().ok().flatten().map(|cseq| cseq.number);
+        let is_answer = confirmed.ok.as_ref().is_some_and(|ok| Some(ok.cseq) == number);
+        if !is_answer || !confirmed.is_with(message) {
+            return;
+        }
+        confirmed.ok = None;
+        self.timers.clear();
+        if let Some(reason) = confirmed.held_bye.take() {
+            confirmed.hang_up(cx, &self.style, reason);
+        } else {
+            up.push(SessionEvent::Acknowledged { description: super::description(message) });
+        }
+    }
+
+    /// A request within the confirmed dialog.
+    pub(super) fn confirmed_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let is_closing = matches!(self.phase, Phase::Closing(_));
+        let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
+            return;
+        };
+        let number = message.get::<CSeq>().ok().flatten().map_or(0, |cseq| cseq.number);
+        if confirmed.link.dialog.admit(number).is_err() {
+            return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
+        }
+        match message.method() {
+            Method::Bye => self.peer_bye(cx, id, message, up),
+            _ if is_closing => {
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
+            Method::Invite => self.peer_offer(cx, id, flow, message, up),
+            Method::Options => self.answer_options(cx, id, message),
+            Method::Notify => {
+                // We subscribe to nothing (RFC 6665 §4.1.3).
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
+            _ => self.refuse_method(cx, id, message),
+        }
+    }
+
+    fn peer_bye(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        self.reply(cx, id, message, Status::OK, |response| response);
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Confirmed(confirmed) => {
+                if let Some(offer) = &confirmed.offer {
+                    offer.refuse(cx, &self.style, Status::REQUEST_TERMINATED);
+                }
+                self.finish(cx);
+                up.push(SessionEvent::Ended(Ending::Bye { reason: reason_of(message) }));
+            }
+            Phase::Closing(closing) => {
+                // Crossing BYEs: ours still gets its answer, unless it was never sent.
+                if closing.link.is_idle() {
+                    self.finish(cx);
+                } else {
+                    self.phase = Phase::Closing(closing);
+                }
+            }
+            other => self.phase = other,
+        }
+    }
+
+    fn peer_offer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        if confirmed.offer.is_some() {
+            // A second INVITE before the first is answered (RFC 3261 §14.2).
+            return self.reply_retry_after(cx, id, message);
+        }
+        if confirmed.ok.is_some() {
+            return self.reply(cx, id, message, Status::REQUEST_PENDING, |response| response);
+        }
+        confirmed.link.dialog.refresh_target(message);
+        let offer = PeerOffer { id, flow: flow.clone(), request: message.clone() };
+        confirmed.offer = Some(offer);
+        up.push(SessionEvent::Offer(super::description(message)));
+    }
+
+    /// Answers the peer's re-INVITE with this description.
+    pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        let Some(offer) = confirmed.offer.take() else { return };
+        let cseq = confirmed.link.dialog.remote_cseq.unwrap_or_default();
+        let mut response = crate::sip::ResponseBuilder::to(&offer.request, Status::OK, None);
+        if let Some(listener) = self.style.listener_of(&offer.flow) {
+            response = response.header(&self.style.contact(listener));
+        }
+        response = response.raw_if_valid(HeaderName::Allow, self.style.allow());
+        let bytes =
+            self.style.sign_response(response).body(&ContentType::sdp(), description).build();
+        let (now, invite) = (cx.now.mono, offer.id);
+        cx.plane.transactions.respond(now, invite, Status::OK, bytes.clone(), cx.out);
+        self.await_ack(cx, RepeatedOk { invite, cseq, bytes });
+    }
+
+    /// Refuses the peer's re-INVITE; the session stays as it was (SIP-502).
+    pub(crate) fn refuse_offer(&mut self, cx: &mut Cx<'_>, status: Status) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        if let Some(offer) = confirmed.offer.take() {
+            offer.refuse(cx, &self.style, status);
+        }
+    }
+
+    /// 200 to OPTIONS within a dialog (TDR-OPT-012).
+    pub(super) fn answer_options(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
+        self.reply(cx, id, message, Status::OK, |response| {
+            response
+                .raw_if_valid(HeaderName::Allow, self.style.allow())
+                .raw_if_valid(HeaderName::Accept, "application/sdp")
+        });
+    }
+
+    /// 405 or 501 (SIP-013).
+    pub(super) fn refuse_method(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
+        let status = match message.method().is_known() {
+            true => Status::METHOD_NOT_ALLOWED,
+            false => Status::NOT_IMPLEMENTED,
+        };
+        let allow = self.style.allow();
+        self.reply(cx, id, message, status, |r| r.raw_if_valid(HeaderName::Allow, allow));
+    }
+
+    /// 500 with a random Retry-After of 0–10 s (RFC 3261 §14.2).
+    pub(super) fn reply_retry_after(
+        &self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+    ) {
+        let seconds = cx.plane.mint.between(0, 10);
+        self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |response| {
+            response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string())
+        });
+    }
+}

@@ -1,0 +1,193 @@
+//! A dialog and the way to its peer: finds the next hop of in-dialog requests and sends them.
+//!
+//! Finding the hop may need a DNS answer. Until it is there, requests wait in order; when the name
+//! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
+
+use crate::dialog::{Dialog, NextHop};
+use crate::id::{CallId, LegId, QueryId, TransactionId};
+use crate::plane::Cx;
+use crate::query::{Outcome, ResolveSpec};
+use crate::session::style::LegStyle;
+use crate::sip::{HeaderName, Method};
+use crate::transaction::{Owner, TimerSet};
+use crate::transport::{Hop, Protocol};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One dialog with the way to its peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) dialog: Dialog,
+    owner: (CallId, LegId),
+    /// Where the peer was last heard.
+    fallback: Hop,
+    way: Way,
+    waiting: Vec<Wanted>,
+    /// Our BYE, while it is unanswered.
+    pub(crate) bye: Option<TransactionId>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Unknown,
+    Asking(QueryId, NextHop),
+    Known(NextHop, Hop),
+}
+
+/// A request to send within the dialog.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// ACK for the 2xx of our INVITE.
+    Ack {
+        /// Sequence number of the INVITE.
+        cseq: u32,
+        /// Its transaction.
+        invite: TransactionId,
+    },
+    /// BYE, with the value of its Reason header.
+    Bye { reason: Option<Bytes> },
+}
+
+impl Link {
+    pub(crate) fn new(dialog: Dialog, owner: (CallId, LegId), fallback: Hop) -> Self {
+        Self { dialog, owner, fallback, way: Way::Unknown, waiting: Vec::new(), bye: None }
+    }
+
+    /// Sends a request, now or as soon as the way is known.
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, style: &LegStyle, wanted: Wanted) {
+        self.waiting.push(wanted);
+        if !matches!(self.way, Way::Asking(..)) {
+            self.find_way(cx, style);
+        }
+    }
+
+    /// Whether this query was asked for this link.
+    pub(crate) fn asked(&self, query: QueryId) -> bool {
+        matches!(&self.way, Way::Asking(id, _) if *id == query)
+    }
+
+    /// Takes the answer to the link's query.
+    pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, style: &LegStyle, outcome: &Outcome) {
+        let Way::Asking(_, next) = &self.way else { return };
+        let next = next.clone();
+        let hop = match outcome {
+            Outcome::Resolved(addresses) => addresses
+                .iter()
+                .find_map(|remote| self.hop_to(style, &next, *remote))
+                .unwrap_or_else(|| self.fallback.clone()),
+            Outcome::ResolveFailed(_) => self.fallback.clone(),
+        };
+        self.way = Way::Known(next, hop);
+        self.flush(cx, style);
+    }
+
+    /// Nothing waits to be sent and no BYE is unanswered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.bye.is_none()
+    }
+
+    fn find_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
+        let next = self.dialog.next_hop();
+        if matches!(&self.way, Way::Known(known, _) if *known == next) {
+            return self.flush(cx, style);
+        }
+        let protocol = self.protocol(&next);
+        let pinned = pinned_address(style, &next);
+        match next.literal(protocol).or(pinned) {
+            Some(remote) => {
+                let hop = self.hop_to(style, &next, remote).unwrap_or(self.fallback.clone());
+                self.way = Way::Known(next, hop);
+                self.flush(cx, style);
+            }
+            None => {
+                let spec = ResolveSpec {
+                    host: next.host.clone(),
+                    port: next.port_for(protocol),
+                    protocol,
+                };
+                let query = cx.resolve(self.owner.0, self.owner.1, spec);
+                self.way = Way::Asking(query, next);
+            }
+        }
+    }
+
+    /// The protocol a peer names; without one the leg's own. A TLS leg never leaves TLS.
+    fn protocol(&self, next: &NextHop) -> Protocol {
+        match self.fallback.protocol {
+            Protocol::Tls => Protocol::Tls,
+            own => next.protocol.unwrap_or(own),
+        }
+    }
+
+    fn hop_to(&self, style: &LegStyle, next: &NextHop, remote: SocketAddr) -> Option<Hop> {
+        let protocol = self.protocol(next);
+        // The peer that we already talk to: keep the connection and its verified name.
+        if remote == self.fallback.remote && protocol == self.fallback.protocol {
+            return Some(self.fallback.clone());
+        }
+        let server_name = match (&self.fallback.tls, next.host.parse::<std::net::IpAddr>()) {
+            (Some(tls), Ok(_)) => tls.server_name.clone(),
+            _ => next.host.clone(),
+        };
+        style.hop(protocol, remote, &server_name)
+    }
+
+    fn flush(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
+        let Way::Known(_, hop) = &self.way else { return };
+        let hop = hop.clone();
+        for wanted in std::mem::take(&mut self.waiting) {
+            self.transmit(cx, style, &hop, wanted);
+        }
+    }
+
+    fn transmit(&mut self, cx: &mut Cx<'_>, style: &LegStyle, hop: &Hop, wanted: Wanted) {
+        let branch = cx.plane.mint.branch();
+        let Some(listener) = style.config.listeners.get(&hop.listener) else { return };
+        let Some(via) = style.via(listener, &branch) else { return };
+        match wanted {
+            Wanted::Ack { cseq, invite } => {
+                let request = self.dialog.request(Method::Ack, cseq).header(&via);
+                let bytes = style.sign_request(request).build();
+                let keep = 64 * style.trunk.timers.t1;
+                let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
+                let (now, owner) = (cx.now.mono, self.owner);
+                cx.plane.acks.send(now, keep, invite, tag, hop.clone(), bytes, owner, cx.out);
+            }
+            Wanted::Bye { reason } => {
+                let cseq = self.dialog.next_cseq();
+                let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
+                if let Some(reason) = reason {
+                    request = request.raw_if_valid(HeaderName::Reason, reason);
+                }
+                let bytes = style.sign_request(request).build();
+                let owner = Owner::Leg(self.owner.0, self.owner.1);
+                let timers = TimerSet::from(&style.trunk.timers);
+                let now = cx.now.mono;
+                let table = &mut cx.plane.transactions;
+                let id = table.request(
+                    now,
+                    &Method::Bye,
+                    &branch,
+                    bytes,
+                    hop.clone(),
+                    timers,
+                    owner,
+                    cx.out,
+                );
+                self.bye = Some(id);
+            }
+        }
+    }
+}
+
+/// The address that the configuration pins for a host of this trunk.
+fn pinned_address(style: &LegStyle, next: &NextHop) -> Option<SocketAddr> {
+    let target = style.trunk.targets.iter().find(|t| t.host.eq_ignore_ascii_case(&next.host))?;
+    target.connect_to.first().copied()
+}
+
+/// How long a peer may take for anything that RFC 3261 bounds by 64·T1.
+pub(crate) fn patience(style: &LegStyle) -> Duration {
+    64 * style.trunk.timers.t1
+}

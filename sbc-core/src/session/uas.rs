@@ -1,0 +1,204 @@
+//! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
+
+use super::confirmed::{Confirmed, RepeatedOk};
+use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reason_of};
+use crate::dialog::Dialog;
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::session::LegStyle;
+use crate::sip::header::{ContentType, To};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::transport::{Flow, Hop, TlsHop};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
+/// keeps them patient (SIP-315).
+pub(super) const REFRESH: Duration = Duration::from_secs(60);
+
+/// An INVITE of the peer that has no final answer yet.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(super) id: TransactionId,
+    pub(super) flow: Flow,
+    pub(super) request: Message,
+    last: Option<(Status, Option<Bytes>)>,
+}
+
+impl Incoming {
+    pub(super) fn new(id: TransactionId, flow: Flow, request: Message) -> Self {
+        Self { id, flow, request, last: None }
+    }
+
+    fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
+        let mut response = ResponseBuilder::to(&self.request, status, Some(tag));
+        if status.code() < 300 {
+            // Responses that create a dialog mirror Record-Route (RFC 3261 §12.1.1).
+            response = response.copy(&self.request, HeaderName::RecordRoute);
+            if let Some(listener) = style.listener_of(&self.flow) {
+                response = response.header(&style.contact(listener));
+            }
+            response = response.raw_if_valid(HeaderName::Allow, style.allow());
+        }
+        style.sign_response(response)
+    }
+
+    fn respond(&self, cx: &mut Cx<'_>, status: Status, bytes: Bytes) {
+        cx.plane.transactions.respond(cx.now.mono, self.id, status, bytes, cx.out);
+    }
+
+    fn progress(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        tag: &Token,
+        status: Status,
+        description: Option<&Bytes>,
+    ) {
+        let mut response = self.begin(style, tag, status);
+        if let Some(description) = description {
+            response = response.body(&ContentType::sdp(), description.clone());
+        }
+        self.respond(cx, status, response.build());
+    }
+
+    pub(super) fn refuse(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        tag: &Token,
+        refusal: &Refusal,
+    ) {
+        let mut response = self.begin(style, tag, refusal.status);
+        if let Some(reason) = &refusal.reason {
+            response = response.raw_if_valid(HeaderName::Reason, reason);
+        }
+        if let Some(warning) = &refusal.warning {
+            response = response.raw_if_valid(HeaderName::Warning, warning);
+        }
+        if let Some(seconds) = refusal.retry_after_s {
+            response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
+        }
+        self.respond(cx, refusal.status, response.build());
+    }
+}
+
+impl Session {
+    /// Tells the caller of progress; ignored after a final answer.
+    pub(crate) fn progress(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Status,
+        description: Option<Bytes>,
+    ) {
+        let Phase::Incoming(incoming) = &mut self.phase else { return };
+        incoming.progress(cx, &self.style, &self.local_tag, status, description.as_ref());
+        incoming.last = Some((status, description));
+        self.timers.set(Timer::Refresh as usize, cx.now.mono + REFRESH);
+    }
+
+    /// Answers the caller with 200 and this description. Says whether that was possible: a caller
+    /// whose INVITE lacks a usable Contact cannot have a dialog.
+    pub(crate) fn answer(&mut self, cx: &mut Cx<'_>, description: Bytes) -> bool {
+        let Phase::Incoming(incoming) = &self.phase else { return false };
+        let Ok(To(mut local)) = incoming.request.get::<To>().map(|to| to.unwrap_or_else(no_to))
+        else {
+            return false;
+        };
+        local = To(local).with_tag(self.local_tag.clone()).0;
+        let Ok(dialog) = Dialog::from_request(local, &incoming.request) else { return false };
+        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let bytes = incoming
+            .begin(&self.style, &self.local_tag, Status::OK)
+            .body(&ContentType::sdp(), description)
+            .build();
+        incoming.respond(cx, Status::OK, bytes.clone());
+        let fallback = hop_back(&self.style, &incoming.flow);
+        let link = Link::new(dialog, self.owner, fallback);
+        let ok = RepeatedOk { invite: incoming.id, cseq, bytes };
+        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
+        self.await_ack(cx, ok);
+        true
+    }
+
+    /// Refuses the caller; the session is over then.
+    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, refusal: &Refusal) {
+        let Phase::Incoming(incoming) = &self.phase else { return };
+        incoming.refuse(cx, &self.style, &self.local_tag, refusal);
+        self.finish(cx);
+    }
+
+    /// The caller's CANCEL found its INVITE unanswered.
+    pub(crate) fn cancelled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        cancel: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Incoming(_) = &self.phase else { return };
+        let refusal = Refusal { status: Status::REQUEST_TERMINATED, ..Refusal::default() };
+        self.refuse(cx, &refusal);
+        up.push(SessionEvent::Cancelled { reason: reason_of(cancel) });
+    }
+
+    /// A request on the early dialog of an INVITE that we have not answered.
+    pub(super) fn early_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Incoming(incoming) = &self.phase else { return };
+        let same_caller = super::confirmed::from_tag(message)
+            == super::confirmed::from_tag(&incoming.request);
+        match message.method() {
+            // A caller may end an early dialog with BYE instead of CANCEL (RFC 3261 §15).
+            Method::Bye if same_caller => {
+                self.reply(cx, id, message, Status::OK, |response| response);
+                self.cancelled(cx, message, up);
+            }
+            Method::Options if same_caller => self.answer_options(cx, id, message),
+            _ if !same_caller => {
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
+            Method::Invite => self.reply_retry_after(cx, id, message),
+            _ => self.refuse_method(cx, id, message),
+        }
+    }
+
+    /// Repeats the last provisional so that proxies keep waiting.
+    pub(super) fn refresh_progress(&mut self, cx: &mut Cx<'_>) {
+        let Phase::Incoming(incoming) = &self.phase else { return };
+        let (status, description) = match &incoming.last {
+            Some((status, description)) => (*status, description.clone()),
+            None => (Status::SESSION_PROGRESS, None),
+        };
+        self.progress(cx, status, description);
+    }
+}
+
+/// The hop back to where a flow came from.
+pub(super) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
+    let tls = match (&flow.identity, style.trunk.tls.clone()) {
+        (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => Some(TlsHop {
+            context,
+            server_name: style
+                .trunk
+                .targets
+                .first()
+                .map(|target| target.host.clone())
+                .unwrap_or_else(|| flow.remote.ip().to_string()),
+            accept_names: style.trunk.accept_names.clone(),
+        }),
+        _ => None,
+    };
+    Hop {
+        listener: flow.listener.clone(),
+        protocol: flow.protocol,
+        remote: flow.remote,
+        tls,
+        flow: Some(flow.id),
+    }
+}
