@@ -130,17 +130,18 @@ impl NameAddr {
     fn parser<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Self> {
         if input.first() == Some(&b'"') {
             let (rest, quoted) = quoted_octets(input)?;
-            if quoted.len() > MAX_DISPLAY_NAME {
+            let text = unquote(source, quoted);
+            if text.len() > MAX_DISPLAY_NAME {
                 return stop(input, Rule::TooLong);
             }
-            let display = DisplayName::from_wire(unquote(source, quoted));
+            let display = DisplayName::from_wire(text);
             let (rest, ()) = lws(rest)?;
             let (rest, uri) = bracketed(source, rest)?;
             return Ok((rest, Self { display, uri }));
         }
         let words_end = input
             .iter()
-            .position(|&octet| !is_token_octet(octet) && !is_white(octet))
+            .position(|&octet| !is_bare_display_octet(octet))
             .unwrap_or(input.len());
         let (words, rest) = input.split_at(words_end);
         if rest.first() == Some(&b'<') {
@@ -212,6 +213,16 @@ impl Address {
         self.addr.emit(out);
         self.params.emit(out);
     }
+}
+
+/// An octet of a display name without quotation marks. The grammar has tokens and white space only;
+/// peers also write names in UTF-8 and words in parentheses there. Excluded is what could make the
+/// text anything but a display name.
+fn is_bare_display_octet(octet: u8) -> bool {
+    is_white(octet)
+        || !octet.is_ascii()
+        || is_token_octet(octet)
+        || matches!(octet, b'(' | b')' | b'/' | b'&' | b'#' | b'=' | b'$' | b'?')
 }
 
 fn bracketed<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Uri> {

@@ -21,6 +21,9 @@
 //! ```
 
 mod address;
+pub mod body;
+mod check;
+mod edit;
 pub mod emit;
 mod fault;
 mod grammar;
@@ -31,12 +34,13 @@ mod limits;
 mod message;
 mod method;
 mod param;
-mod parse;
+pub(crate) mod parse;
 mod status;
 mod token;
 mod uri;
 
 pub use address::{Address, DisplayName, NameAddr};
+pub use check::{Capabilities, Objection, Rejection};
 pub use emit::{EmitFault, RequestBuilder, ResponseBuilder};
 pub use fault::{ParseFault, Rule};
 pub use head::{Reaction, Rejected, RequestHead};

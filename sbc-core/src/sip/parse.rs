@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 use super::grammar::{is_token_octet, is_white, octets_as_str, trim};
 use super::head::{Reaction, Rejected, RequestHead};
-use super::header::{CSeq, Header, HeaderName, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, lookup};
 use super::message::{Index, Line, StartLine};
 use super::{Limits, Message, Method, ParseFault, Rule, Status, Token};
 
@@ -96,6 +96,74 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
     })
 }
 
+/// Reads header lines up to and including the empty line; returns where the content begins. For
+/// the parts of a multipart body, whose header section may be empty.
+pub(super) fn header_lines(
+    bytes: &Bytes,
+    limits: &Limits,
+    mut each: impl FnMut(HeaderName, Bytes) -> Result<(), ParseFault>,
+) -> Result<usize, ParseFault> {
+    let mut at = 0;
+    for _ in 0..=limits.header_lines {
+        if bytes.get(at..at + 2) == Some(b"\r\n") {
+            return Ok(at + 2);
+        }
+        if at == bytes.len() {
+            return Ok(at);
+        }
+        let (line, next) = header_line(bytes, at, limits)?;
+        if let Some(name) = KNOWN.get(usize::from(line.id)) {
+            each(name.clone(), line_value(bytes, &line))?;
+        }
+        at = next;
+    }
+    Err(ParseFault::new("header section", Rule::TooMany, at))
+}
+
+/// How many octets of body follow the header section in `head`, which ends with its empty line.
+/// On a stream, no Content-Length is a fault (SIP-120).
+pub(crate) fn announced_body(head: &[u8], limits: &Limits) -> Result<usize, ParseFault> {
+    let start_end = line_end(head, 0, limits.start_line, "start line")?;
+    let mut at = start_end + 2;
+    let mut length = None;
+    for _ in 0..=limits.header_lines {
+        if head.get(at..at + 2) == Some(b"\r\n") {
+            return match length {
+                None => Err(ParseFault::new("Content-Length", Rule::Missing, at)),
+                Some(length) if length > limits.body as u64 => {
+                    Err(ParseFault::new("body", Rule::TooLong, at))
+                }
+                Some(length) => Ok(length as usize),
+            };
+        }
+        let (line, next) = header_line(head, at, limits)?;
+        if line.id == CONTENT_LENGTH.id() {
+            if length.is_some() {
+                return Err(ParseFault::new("Content-Length", Rule::Repeated, at));
+            }
+            length = Some(content_length_of(head, &line)?);
+        }
+        at = next;
+    }
+    Err(ParseFault::new("header section", Rule::TooMany, at))
+}
+
+/// Whether a complete first line can begin a SIP message.
+pub(crate) fn is_sip_start(line: &[u8]) -> bool {
+    let is_response = line
+        .get(..4)
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"SIP/"));
+    is_response || request_version(line).is_some()
+}
+
+/// The status in a status line without its line end.
+pub(super) fn status_of(line: &[u8]) -> Result<Status, ParseFault> {
+    match status_line(line)? {
+        StartLine::Response { status, .. } => Ok(status),
+        StartLine::Request { .. } => Err(ParseFault::new("status line", Rule::Status, 0)),
+    }
+}
+
 /// Where the line that begins at `begin` ends: the position of its CR LF. CR or LF alone is a
 /// fault wherever it stands, because elements that disagree on line ends can be played against
 /// each other.
@@ -115,7 +183,7 @@ fn line_end(
     }
 }
 
-fn header_line(bytes: &Bytes, begin: usize, limits: &Limits) -> Result<(Line, usize), ParseFault> {
+fn header_line(bytes: &[u8], begin: usize, limits: &Limits) -> Result<(Line, usize), ParseFault> {
     let rest = bytes.get(begin..).unwrap_or_default();
     let name_len = rest
         .iter()
@@ -265,8 +333,10 @@ fn status_line(line: &[u8]) -> Result<StartLine, ParseFault> {
 }
 
 /// Digits only, at most 2^31−1, computed in 64 bits (SIP-007).
-fn content_length_of(bytes: &Bytes, line: &Line) -> Result<u64, ParseFault> {
-    let value = line_value(bytes, line);
+fn content_length_of(bytes: &[u8], line: &Line) -> Result<u64, ParseFault> {
+    let value = bytes
+        .get(line.value.start as usize..line.value.end as usize)
+        .unwrap_or_default();
     let fault = |rule| {
         Err(ParseFault::new(
             "Content-Length",
@@ -298,7 +368,7 @@ fn line_value(bytes: &Bytes, line: &Line) -> Bytes {
 
 /// Decides what to do with bytes that are no message: answer a request as far as an answer can be
 /// addressed, drop everything else.
-fn reject(bytes: &Bytes, limits: &Limits, fault: ParseFault) -> Rejected {
+pub(crate) fn reject(bytes: &Bytes, limits: &Limits, fault: ParseFault) -> Rejected {
     let section = bytes.get(..limits.header_section).unwrap_or(bytes);
     let first = section
         .split(|&octet| octet == b'\n')

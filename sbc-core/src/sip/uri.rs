@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::grammar::{check_escaped, is_unreserved, octets_as_str, push_number};
+use super::grammar::{check_escaped, escape_at, is_unreserved, octets_as_str, push_number};
 use super::limits::{MAX_PARAMS, MAX_URI};
 use super::{Host, ParseFault, Rule};
 
@@ -144,6 +144,34 @@ impl Uri {
         }
     }
 
+    /// Whether both name the same resource by RFC 3261 §19.1.4 and RFC 3966 §4 (SIP-010). Not for
+    /// dialogs, which are found by Call-ID and tags only.
+    pub fn is_equivalent(&self, other: &Uri) -> bool {
+        match (self, other) {
+            (Self::Sip(one), Self::Sip(two)) => one.is_equivalent(two),
+            (Self::Tel(one), Self::Tel(two)) => {
+                let digits = |uri: &TelUri| {
+                    uri.digits()
+                        .map(|digit| digit.to_ascii_lowercase())
+                        .collect::<Vec<_>>()
+                };
+                let covers = |one: &UriParams, two: &UriParams| {
+                    one.0.iter().all(|(name, value)| {
+                        two.0.iter().any(|(other, other_value)| {
+                            is_same(name, other)
+                                && same_or_both_absent(value.as_ref(), other_value.as_ref())
+                        })
+                    })
+                };
+                digits(one) == digits(two)
+                    && covers(&one.params, &two.params)
+                    && covers(&two.params, &one.params)
+            }
+            (Self::Other(one), Self::Other(two)) => one == two,
+            (Self::Sip(_) | Self::Tel(_) | Self::Other(_), _) => false,
+        }
+    }
+
     /// The URI on the wire.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::with_capacity(64);
@@ -226,14 +254,47 @@ impl SipUri {
         for &octet in text {
             match is_unreserved(octet) || matches!(octet, b'+' | b'&' | b'=' | b'$' | b',') {
                 true => user.push(octet),
-                false => {
-                    user.push(b'%');
-                    user.push(HEX[usize::from(octet >> 4)]);
-                    user.push(HEX[usize::from(octet & 15)]);
-                }
+                false => push_escaped(&mut user, octet),
             }
         }
         self.set_user(Some(Bytes::from(user)))
+    }
+
+    /// The rules of RFC 3261 §19.1.4: user and password with case, everything else without; no
+    /// port is not the default port; some parameters must be on both sides, the others only agree
+    /// where they are.
+    fn is_equivalent(&self, other: &Self) -> bool {
+        let same_text = |one: &Option<Bytes>, two: &Option<Bytes>| match (one, two) {
+            (Some(one), Some(two)) => normal_escapes(one) == normal_escapes(two),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        let param = |name: &str| {
+            let (one, two) = (self.params.has(name), other.params.has(name));
+            one == two && same_or_both_absent(self.params.value(name), other.params.value(name))
+        };
+        let common_agree = self.params.iter().all(|(name, value)| {
+            let name = octets_as_str(name);
+            !other.params.has(name) || same_or_both_absent(value, other.params.value(name))
+        });
+        let covers = |one: &Self, two: &Self| {
+            one.headers.iter().all(|(name, value)| {
+                two.headers.iter().any(|(other, other_value)| {
+                    is_same(name, other) && normal_escapes(value) == normal_escapes(other_value)
+                })
+            })
+        };
+        self.is_sips == other.is_sips
+            && same_text(&self.user, &other.user)
+            && same_text(&self.password, &other.password)
+            && self.host.is(&other.host)
+            && self.port == other.port
+            && ["transport", "user", "ttl", "method", "maddr"]
+                .into_iter()
+                .all(param)
+            && common_agree
+            && self.headers.len() == other.headers.len()
+            && covers(self, other)
+            && covers(other, self)
     }
 
     fn parse_rest(is_sips: bool, text: Bytes) -> Result<Self, ParseFault> {
@@ -490,6 +551,47 @@ impl fmt::Debug for UriParams {
         let mut out = Vec::new();
         self.emit(&mut out);
         f.write_str(octets_as_str(&out))
+    }
+}
+
+/// The text with every escape of an unreserved character resolved and the others in upper case, so
+/// that equal texts are equal octets (SIP-011).
+fn normal_escapes(text: &[u8]) -> Vec<u8> {
+    let mut normal = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&octet) = text.get(at) {
+        match escape_at(text, at).filter(|_| octet == b'%') {
+            None => {
+                normal.push(octet);
+                at += 1;
+            }
+            Some(plain) => {
+                match is_unreserved(plain) {
+                    true => normal.push(plain),
+                    false => push_escaped(&mut normal, plain),
+                }
+                at += 3;
+            }
+        }
+    }
+    normal
+}
+
+fn push_escaped(out: &mut Vec<u8>, octet: u8) {
+    out.push(b'%');
+    out.push(HEX[usize::from(octet >> 4)]);
+    out.push(HEX[usize::from(octet & 15)]);
+}
+
+/// Equal without regard to case once escapes are resolved.
+fn is_same(one: &[u8], two: &[u8]) -> bool {
+    normal_escapes(one).eq_ignore_ascii_case(&normal_escapes(two))
+}
+
+fn same_or_both_absent(one: Option<&Bytes>, two: Option<&Bytes>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => is_same(one, two),
+        (one, two) => one.is_none() && two.is_none(),
     }
 }
 

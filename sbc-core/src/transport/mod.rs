@@ -1,7 +1,9 @@
 //! Messages on the wire: framing, Via, what a message arrived on and where one goes.
 
 mod flow;
+pub mod framer;
 mod hop;
+pub mod via;
 
 pub use flow::{Flow, FlowFault, FlowKey, PeerIdentity, Protocol};
 pub use hop::{Hop, TlsHop};

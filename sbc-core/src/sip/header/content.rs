@@ -6,7 +6,7 @@ use nom::Parser;
 use super::{Header, HeaderName, Shape};
 use crate::sip::grammar::{self, separator, whole};
 use crate::sip::param::PlainValue;
-use crate::sip::{Params, ParseFault, QuotedText, Token, Value};
+use crate::sip::{Params, ParseFault, Token, Value};
 
 /// A media type with its parameters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -64,14 +64,6 @@ impl ContentType {
             sipfrag.params.set(name, Some(Value::Plain(version)));
         }
         sipfrag
-    }
-
-    /// `multipart/mixed` with this boundary.
-    pub fn multipart_mixed(boundary: QuotedText) -> Self {
-        let mut mixed = Self::of("multipart", "mixed");
-        let name = Token::recognised(Bytes::from_static(b"boundary"));
-        mixed.params.set(name, Some(Value::Quoted(boundary)));
-        mixed
     }
 
     /// Whether this is the type `kind/subtype`, in any mixture of upper and lower case.

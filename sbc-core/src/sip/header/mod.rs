@@ -10,26 +10,56 @@ use bytes::Bytes;
 
 use super::ParseFault;
 
+mod allow;
+mod asserted;
+mod auth;
 mod call_id;
 mod contact;
 mod content;
 mod cseq;
+mod diversion;
+mod event;
 mod from_to;
+mod history;
 mod max_forwards;
 mod name;
+mod option_tag;
+mod privacy;
+mod rack;
+mod reason;
+mod refer;
+mod replaces;
+mod retry_after;
 mod route;
+mod timer;
 mod via;
+mod warning;
 
+pub use allow::{Accept, Allow};
+pub use asserted::{PAssertedIdentity, PPreferredIdentity};
+pub use auth::{AuthParams, Authorization, ProxyAuthenticate, ProxyAuthorization, WwwAuthenticate};
 pub use call_id::CallId;
 pub use contact::Contact;
 pub use content::{ContentDisposition, ContentEncoding, ContentType, Handling};
 pub use cseq::CSeq;
+pub use diversion::Diversion;
+pub use event::{Event, SubscriptionState};
 pub use from_to::{From, To};
+pub use history::HistoryInfo;
 pub use max_forwards::MaxForwards;
 pub use name::{ExtensionName, HeaderName};
 pub(in crate::sip) use name::{KNOWN, UNKNOWN, lookup};
+pub use option_tag::{OptionTag, ProxyRequire, Require, Supported, Unsupported};
+pub use privacy::Privacy;
+pub use rack::{RAck, RSeq};
+pub use reason::Reason;
+pub use refer::{ReferTo, ReferredBy};
+pub use replaces::Replaces;
+pub use retry_after::RetryAfter;
 pub use route::{Path, RecordRoute, Route, ServiceRoute};
+pub use timer::{Expires, MinSe, Refresher, SessionExpires};
 pub use via::{Transport, Via};
+pub use warning::Warning;
 
 /// How values of a header may be arranged (SIP-004).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,12 @@
+//! P-Asserted-Identity and P-Preferred-Identity: who calls, said by or to a trusted network
+//! (RFC 3325).
+
+use super::address_headers;
+
+address_headers! {
+    /// Who calls, asserted by a trusted element. At most one `sip` or `sips` and one `tel` URI
+    /// (RFC 3325 §9.1).
+    PAssertedIdentity, List;
+    /// Who the user agent would like to be.
+    PPreferredIdentity, List;
+}

@@ -1,0 +1,230 @@
+//! Stream bytes → messages, pings, pongs and faults (SIP-120, SIP-121, SIP-014).
+//!
+//! The output does not depend on how the stream was cut into segments. Every octet is looked at a
+//! bounded number of times, nothing is allocated because of a number in a header, and a message
+//! is handed out in a buffer of exactly its size, so that one that is kept does not keep others.
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use crate::sip::parse::{announced_body, is_sip_start, reject};
+use crate::sip::{Limits, ParseFault, Reaction, Rejected, Rule};
+
+/// Cuts one connection's stream into [`Frame`]s. Owns no socket and no clock.
+#[derive(Debug)]
+pub struct Framer {
+    limits: Limits,
+    /// Received and not yet handed out, from `begin`.
+    buffer: Vec<u8>,
+    begin: usize,
+    state: State,
+}
+
+/// What a stream contains.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// One whole message: header section, and as many octets of body as Content-Length says.
+    Message(Bytes),
+    /// CR LF CR LF between messages: answer with one CR LF on this connection (RFC 5626 §4.4.1).
+    Ping,
+    /// CR LF between messages: the answer to our ping, or the first half of the peer's. Both prove
+    /// that the peer lives; whether a second half follows cannot be known without waiting.
+    Pong,
+    /// The stream cannot be followed any further: send the answer if there is one, then close.
+    /// Nothing comes after this.
+    Fault(Rejected),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before the first octet of a message. `line_ends` is 1 after an odd CR LF.
+    Between { line_ends: u8 },
+    /// In the start line; `scanned` octets are known to hold no line end.
+    StartLine { scanned: usize },
+    /// In the header section; `scanned` octets are known not to hold its end.
+    Headers { scanned: usize },
+    /// Waiting for `total` octets, header section included.
+    Body { total: usize },
+    /// A fault was reported.
+    Closed,
+}
+
+impl Framer {
+    /// A framer at the beginning of a stream.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            buffer: Vec::new(),
+            begin: 0,
+            state: State::Between { line_ends: 0 },
+        }
+    }
+
+    /// Takes what was read from the stream. Call [`Framer::next_frame`] until it has no more before
+    /// reading on: what is not fetched stays buffered.
+    pub fn push(&mut self, octets: &[u8]) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        if self.begin > 0 {
+            self.buffer.drain(..self.begin);
+            self.begin = 0;
+        }
+        self.buffer.extend_from_slice(octets);
+    }
+
+    /// The next frame, if it is complete.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        loop {
+            let pending = self.buffer.get(self.begin..).unwrap_or_default();
+            match self.state {
+                State::Closed => return None,
+                State::Between { line_ends } => match pending {
+                    [] => {
+                        self.release();
+                        return None;
+                    }
+                    [b'\r'] => return None,
+                    [b'\r', b'\n', ..] => {
+                        self.begin += 2;
+                        self.state = State::Between {
+                            line_ends: 1 - line_ends,
+                        };
+                        return Some(if line_ends == 0 {
+                            Frame::Pong
+                        } else {
+                            Frame::Ping
+                        });
+                    }
+                    // No method and no version begins with anything else: not SIP, and not worth
+                    // waiting for the end of a line (SIP-014).
+                    [first, ..] if !is_start_octet(*first) => {
+                        return Some(self.foreign());
+                    }
+                    _ => self.state = State::StartLine { scanned: 0 },
+                },
+                State::StartLine { scanned } => {
+                    let fresh = pending.get(scanned..).unwrap_or_default();
+                    let end = memchr::memchr(b'\n', fresh).map(|at| scanned + at);
+                    if end.unwrap_or(pending.len()) > self.limits.start_line + 2 {
+                        let fault = ParseFault::new("start line", Rule::TooLong, 0);
+                        return Some(self.drop_all(fault));
+                    }
+                    let Some(end) = end else {
+                        self.state = State::StartLine {
+                            scanned: pending.len(),
+                        };
+                        return None;
+                    };
+                    let line = pending.get(..end).unwrap_or_default();
+                    if !is_sip_start(line.strip_suffix(b"\r").unwrap_or(line)) {
+                        return Some(self.foreign());
+                    }
+                    // The line end may be the first half of the empty line.
+                    self.state = State::Headers {
+                        scanned: end.saturating_sub(1),
+                    };
+                }
+                State::Headers { scanned } => {
+                    let fresh = pending.get(scanned..).unwrap_or_default();
+                    let Some(at) = memmem::find(fresh, b"\r\n\r\n") else {
+                        if pending.len() > self.limits.header_section + 2 {
+                            let fault = ParseFault::new("header section", Rule::TooLong, 0);
+                            return Some(self.fail(fault));
+                        }
+                        self.state = State::Headers {
+                            scanned: usize::max(scanned, pending.len().saturating_sub(3)),
+                        };
+                        return None;
+                    };
+                    let head_len = scanned + at + 4;
+                    if head_len > self.limits.header_section + 2 {
+                        let fault = ParseFault::new("header section", Rule::TooLong, 0);
+                        return Some(self.fail(fault));
+                    }
+                    let head = pending.get(..head_len).unwrap_or_default();
+                    match announced_body(head, &self.limits) {
+                        Ok(body) => {
+                            self.state = State::Body {
+                                total: head_len + body,
+                            }
+                        }
+                        Err(fault) => return Some(self.fail(fault)),
+                    }
+                }
+                State::Body { total } => {
+                    let message = pending.get(..total)?;
+                    let message = Bytes::copy_from_slice(message);
+                    self.begin += total;
+                    self.state = State::Between { line_ends: 0 };
+                    return Some(Frame::Message(message));
+                }
+            }
+        }
+    }
+
+    /// Whether a message has begun and is not complete: after 10 s of this the connection is closed
+    /// (SIP-123).
+    pub fn is_mid_message(&self) -> bool {
+        match self.state {
+            State::Between { .. } => self.begin < self.buffer.len(),
+            State::StartLine { .. } | State::Headers { .. } | State::Body { .. } => true,
+            State::Closed => false,
+        }
+    }
+
+    /// Octets that are buffered; never more than the limits of one message and what was pushed
+    /// last.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len() - self.begin
+    }
+
+    fn foreign(&mut self) -> Frame {
+        self.drop_all(ParseFault::new("start line", Rule::NotSip, 0))
+    }
+
+    /// A fault that nobody is told of: there is no header yet that says whom to answer.
+    fn drop_all(&mut self, fault: ParseFault) -> Frame {
+        self.close();
+        Frame::Fault(Rejected {
+            fault,
+            reaction: Reaction::Drop,
+        })
+    }
+
+    fn fail(&mut self, fault: ParseFault) -> Frame {
+        let pending = self.buffer.get(self.begin..).unwrap_or_default();
+        let rejected = reject(&Bytes::copy_from_slice(pending), &self.limits, fault);
+        self.close();
+        Frame::Fault(rejected)
+    }
+
+    fn close(&mut self) {
+        self.state = State::Closed;
+        self.buffer = Vec::new();
+        self.begin = 0;
+    }
+
+    /// Nothing is pending: forget the octets, and the buffer too if a big message made it big.
+    fn release(&mut self) {
+        self.begin = 0;
+        match self.buffer.capacity() > KEPT_CAPACITY {
+            true => self.buffer = Vec::new(),
+            false => self.buffer.clear(),
+        }
+    }
+}
+
+/// Whether a datagram is a keep-alive and nothing more: empty, or only CR, LF and NUL.
+pub fn is_keep_alive(datagram: &[u8]) -> bool {
+    datagram
+        .iter()
+        .all(|octet| matches!(octet, b'\r' | b'\n' | 0))
+}
+
+fn is_start_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic()
+}
+
+/// Most octets of buffer that an idle connection keeps.
+const KEPT_CAPACITY: usize = 16 * 1024;
