@@ -94,6 +94,10 @@ impl Stage {
         assert!(text.ends_with("\r\n"), "every line ends with CRLF");
         Description::parse(Bytes::copy_from_slice(body), &Limits::default())
             .expect("our own descriptions are well-formed");
+        // A reader that we did not write finds the same in it.
+        let oracle = rtc_sdp::SessionDescription::unmarshal(&mut std::io::Cursor::new(body))
+            .expect("the oracle reads our descriptions");
+        assert_eq!(oracle.marshal(), text);
         let _ = writeln!(
             self.out,
             "< {what}\n{}\n",

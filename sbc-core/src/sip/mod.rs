@@ -25,7 +25,6 @@ pub mod body;
 mod check;
 mod edit;
 pub mod emit;
-pub mod explain;
 mod fault;
 mod grammar;
 mod head;
