@@ -1,1 +1,29 @@
 //! Causeway's media relay: RTP, SRTP and RTCP between the legs of a call.
+//!
+//! ```text
+//! command ─► control ─► worker inbox ─► MediaSession::command
+//! datagrams ─► io batch ─► socket's session ─► MediaSession::packet ─► io batch
+//! deadlines ─► MediaSession::tick
+//! ```
+//!
+//! [`Relay`] runs worker threads, each the only owner of its sessions and their sockets. A
+//! [`session::MediaSession`] is a value without sockets, clock or threads, and can be simulated.
+//! Packets are changed in the buffer they were received in; handling one takes no lock, allocates
+//! nothing and makes no system call but batched I/O.
+#![deny(unsafe_code)]
+
+mod control;
+mod entropy;
+mod io;
+pub mod packet;
+pub mod session;
+pub mod srtp;
+mod time;
+mod worker;
+
+pub use control::realm::{EXPEDITED_FORWARDING, LocalAddress, Realm};
+pub use control::totals::{RealmTotals, RelayTotals};
+pub use control::{EventSink, Relay, RelayConfig, StartError};
+pub use entropy::{Entropy, NoEntropy};
+pub use io::BackendReport;
+pub use time::{Timestamp, WallOffset};

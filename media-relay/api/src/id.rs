@@ -32,5 +32,5 @@ pub struct StreamIndex(pub u8);
 pub struct ForkId(pub u8);
 
 /// A media realm: a set of local addresses and a port range, by its index in the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct RealmId(pub u16);

@@ -1,4 +1,9 @@
 //! Figures of a media session. Every packet counts in exactly one outcome (MED-003).
+//!
+//! A datagram that reaches a stream ends as one RTP packet sent by another stream, as one accepted
+//! RTCP packet, or as one drop. `received_packets` counts RTP that passed the receive checks, so
+//! what is then dropped for the sake of the other side (no path, its direction, its payload types)
+//! is in both figures.
 
 use crate::EndpointId;
 use std::net::SocketAddr;
@@ -86,6 +91,9 @@ pub enum DropReason {
     Duplicate,
     /// An SSRC that may not be used here (MED-037).
     Ssrc,
+    /// Far outside the expected sequence numbers; two packets in a row are needed to go on there
+    /// (RFC 3550 A.1).
+    Sequence,
     /// Nobody to send it to: not joined, other side not answered yet.
     NoPath,
     /// The operating system did not take it.
@@ -94,7 +102,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Source,
         Self::Authentication,
@@ -104,6 +112,7 @@ impl DropReason {
         Self::Rate,
         Self::Duplicate,
         Self::Ssrc,
+        Self::Sequence,
         Self::NoPath,
         Self::Send,
     ];
@@ -120,6 +129,7 @@ impl DropReason {
             Self::Rate => "rate",
             Self::Duplicate => "duplicate",
             Self::Ssrc => "ssrc",
+            Self::Sequence => "sequence",
             Self::NoPath => "no_path",
             Self::Send => "send",
         }

@@ -25,6 +25,7 @@ pub mod body;
 mod check;
 mod edit;
 pub mod emit;
+pub mod explain;
 mod fault;
 mod grammar;
 mod head;

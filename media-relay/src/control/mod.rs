@@ -1,0 +1,312 @@
+//! The running relay: starts the workers, places sessions on them, hands commands over.
+
+pub(crate) mod ports;
+pub(crate) mod realm;
+pub(crate) mod totals;
+
+use crate::entropy::Entropy;
+use crate::io::{BackendReport, Batch, Mmsg, Waker};
+use crate::time::WallOffset;
+use crate::worker::{Clock, Order, Worker};
+use media_api::{AllocateError, Command, Event, RealmId, SessionId};
+use realm::{Realm, RealmPorts};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use totals::{Published, RealmTotals, RelayTotals};
+
+/// Commands that may wait at one worker before new sessions are refused. Commands of sessions that
+/// exist are always taken: there are only a few per session.
+const MAX_WAITING: usize = 10_000;
+
+/// Where events go. Called on worker threads: it must hand over and return, never wait.
+pub type EventSink = Box<dyn Fn(Event) + Send + Sync>;
+
+/// What a relay is made of.
+#[derive(Debug)]
+pub struct RelayConfig {
+    /// Network sides. Not empty, names unique.
+    pub realms: Vec<Realm>,
+    /// Worker threads; at least one is started.
+    pub workers: usize,
+    /// How long a freed port pair rests (MED-011); 10 s unless a test needs less.
+    pub quarantine: Duration,
+    /// Random numbers: [`Entropy::from_system`] except in tests.
+    pub entropy: Entropy,
+}
+
+impl RelayConfig {
+    /// MED-011: late packets of the last call must not reach the next one.
+    pub const QUARANTINE: Duration = Duration::from_secs(10);
+}
+
+/// Why the relay did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Two realms of the same name, or none at all.
+    Realms,
+    /// A realm without any address, or with a wildcard address (MED-012).
+    Address(RealmId),
+    /// A realm whose port range holds no pair.
+    Ports(RealmId),
+    /// A DSCP above 63.
+    Dscp(RealmId),
+    /// An address that this machine cannot bind.
+    Bind {
+        /// The realm.
+        realm: RealmId,
+        /// The address.
+        address: IpAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// The socket backend or a thread could not be made.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Realms => write!(f, "media realms must exist and have unique names"),
+            Self::Address(realm) => {
+                write!(f, "media realm {} needs an exact local address", realm.0)
+            }
+            Self::Ports(realm) => write!(f, "media realm {} has no whole port pair", realm.0),
+            Self::Dscp(realm) => write!(f, "media realm {} has a DSCP above 63", realm.0),
+            Self::Bind {
+                realm,
+                address,
+                error,
+            } => {
+                write!(f, "media realm {} cannot bind {address}: {error}", realm.0)
+            }
+            Self::System(error) => write!(f, "cannot start media workers: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running media relay.
+pub struct Relay {
+    workers: Vec<WorkerHandle>,
+    realms: Arc<[RealmPorts]>,
+    sink: Arc<EventSink>,
+    report: BackendReport,
+}
+
+struct WorkerHandle {
+    inbox: Sender<Order>,
+    waiting: Arc<AtomicUsize>,
+    waker: Waker,
+    published: Arc<Published>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Checks the realms by binding each address once, then starts the workers.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(config: RelayConfig, sink: EventSink) -> Result<Self, StartError> {
+        let RelayConfig {
+            realms,
+            workers,
+            quarantine,
+            mut entropy,
+        } = config;
+        let report = check(&realms)?;
+        let realms: Arc<[RealmPorts]> = realms
+            .into_iter()
+            .map(|realm| RealmPorts::new(realm, quarantine))
+            .collect();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let wall = WallOffset {
+            unix_us: u64::try_from(unix.as_micros()).unwrap_or(0),
+        };
+        let clock = Clock::new(Instant::now());
+        let mut relay = Self {
+            workers: Vec::with_capacity(workers.max(1)),
+            realms: Arc::clone(&realms),
+            sink: Arc::new(sink),
+            report,
+        };
+        for number in 0..workers.max(1) {
+            let (batch, waker) = Mmsg::new().map_err(StartError::System)?;
+            let (inbox, orders) = mpsc::channel();
+            let waiting = Arc::new(AtomicUsize::new(0));
+            let published = Arc::new(Published::new(realms.len()));
+            let worker = Worker::new(
+                batch,
+                orders,
+                Arc::clone(&waiting),
+                Arc::clone(&realms),
+                entropy.fork(),
+                Arc::clone(&relay.sink),
+                Arc::clone(&published),
+                clock,
+                wall,
+            );
+            let thread = thread::Builder::new()
+                .name(format!("media-{number}"))
+                .spawn(move || worker.run())
+                .map_err(StartError::System)?;
+            let thread = Some(thread);
+            relay.workers.push(WorkerHandle {
+                inbox,
+                waiting,
+                waker,
+                published,
+                thread,
+            });
+        }
+        Ok(relay)
+    }
+
+    /// Hands a command to the worker that owns its session. Never blocks; may be called from any
+    /// thread. Commands of one session sent by one thread are applied in that order.
+    pub fn command(&self, command: Command) {
+        let session = session_of(&command);
+        let is_new = matches!(command, Command::Allocate { .. });
+        let answered = is_new
+            || matches!(
+                command,
+                Command::Stats { .. } | Command::Release { endpoint: None, .. }
+            );
+        let worker = self.placement(session);
+        // Ordering: a bound on a queue, exact enough when a few commands are in flight.
+        let is_full = worker.waiting.load(Ordering::Relaxed) >= MAX_WAITING;
+        if !(is_new && is_full) {
+            worker.waiting.fetch_add(1, Ordering::Relaxed);
+            if worker.inbox.send(Order::Command(command)).is_ok() {
+                worker.waker.wake();
+                return;
+            }
+        }
+        if answered {
+            (self.sink)(Event::Refused {
+                session,
+                why: AllocateError::Unavailable,
+            });
+        }
+    }
+
+    /// Live totals; cheap enough for every scrape.
+    pub fn totals(&self) -> RelayTotals {
+        let mut totals = RelayTotals::default();
+        totals.realms.extend(self.realms.iter().map(|ports| {
+            let (ports_used, ports_total) = ports.usage();
+            RealmTotals {
+                realm: ports.realm.id,
+                ports_used,
+                ports_total,
+                ..RealmTotals::default()
+            }
+        }));
+        for worker in &self.workers {
+            worker.published.add_to(&mut totals);
+        }
+        totals
+    }
+
+    /// Which socket backend runs, and what the kernel granted it.
+    pub fn backend(&self) -> &BackendReport {
+        &self.report
+    }
+
+    /// Ends every session, with BYE and [`Event::Released`], then the workers. Returns when all
+    /// events have been delivered.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    /// Sessions of one shard come one after the other, so their numbers spread them evenly.
+    fn placement(&self, session: SessionId) -> &WorkerHandle {
+        let number = session.0 ^ (session.0 >> 48);
+        &self.workers[(number % self.workers.len() as u64) as usize]
+    }
+
+    fn stop(&mut self) {
+        for worker in &self.workers {
+            let _ = worker.inbox.send(Order::Stop);
+            worker.waker.wake();
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A worker that panicked outside a session has nothing left to say.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("workers", &self.workers.len())
+            .field("backend", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+fn session_of(command: &Command) -> SessionId {
+    match command {
+        Command::Allocate { session, .. }
+        | Command::Answer { session, .. }
+        | Command::Rollback { session, .. }
+        | Command::Update { session, .. }
+        | Command::Release { session, .. }
+        | Command::Stats { session } => *session,
+    }
+}
+
+/// Refuses what could only fail later, and finds out what the kernel grants.
+fn check(realms: &[Realm]) -> Result<BackendReport, StartError> {
+    let unique = |at: usize| realms[..at].iter().all(|other| other.id != realms[at].id);
+    if realms.is_empty() || !(0..realms.len()).all(unique) {
+        return Err(StartError::Realms);
+    }
+    let (mut probe, _waker) = Mmsg::new().map_err(StartError::System)?;
+    for realm in realms {
+        let fits = |address: &realm::LocalAddress, is_v4: bool| {
+            address.bind.is_ipv4() == is_v4 && !address.bind.is_unspecified()
+        };
+        let exact = realm.v4.is_none_or(|address| fits(&address, true))
+            && realm.v6.is_none_or(|address| fits(&address, false));
+        if !exact || (realm.v4.is_none() && realm.v6.is_none()) {
+            return Err(StartError::Address(realm.id));
+        }
+        if ports::PortPool::new(realm.first_port, realm.last_port, Duration::ZERO).total() == 0 {
+            return Err(StartError::Ports(realm.id));
+        }
+        if realm.dscp > 63 {
+            return Err(StartError::Dscp(realm.id));
+        }
+        for local in [realm.v4, realm.v6].into_iter().flatten() {
+            let address = SocketAddr::new(local.bind, 0);
+            let socket = probe
+                .open(address, realm.dscp)
+                .map_err(|error| StartError::Bind {
+                    realm: realm.id,
+                    address: local.bind,
+                    error,
+                })?;
+            probe.close(socket);
+        }
+    }
+    Ok(probe.report())
+}

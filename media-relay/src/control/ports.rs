@@ -1,0 +1,123 @@
+//! Port pairs of one realm and address: random choice, quarantine, longest unused first (MED-010,
+//! MED-011).
+
+use crate::entropy::Entropy;
+use crate::time::Timestamp;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Even ports whose odd neighbour belongs to them.
+#[derive(Debug)]
+pub(crate) struct PortPool {
+    /// Free pairs, longest unused in front.
+    free: VecDeque<u16>,
+    /// Freed pairs and when they may be used again; later ones behind.
+    quarantine: VecDeque<(Timestamp, u16)>,
+    rest: Duration,
+    total: usize,
+}
+
+impl PortPool {
+    /// The pairs that lie within `first..=last` as a whole.
+    pub(crate) fn new(first: u16, last: u16, rest: Duration) -> Self {
+        let free: VecDeque<u16> = (first..=last)
+            .filter(|port| port % 2 == 0 && *port < last)
+            .collect();
+        let total = free.len();
+        Self {
+            free,
+            quarantine: VecDeque::new(),
+            rest,
+            total,
+        }
+    }
+
+    /// A pair to use, by its even port; `None` if all are in use or in quarantine.
+    ///
+    /// One at random of the half that has been unused for longest: not predictable, and not soon
+    /// after its last call.
+    pub(crate) fn take(&mut self, entropy: &mut Entropy, now: Timestamp) -> Option<u16> {
+        while let Some((ends, port)) = self.quarantine.front().copied()
+            && ends <= now
+        {
+            self.quarantine.pop_front();
+            self.free.push_back(port);
+        }
+        let at = entropy.below(self.free.len().div_ceil(2));
+        self.free.swap_remove_front(at)
+    }
+
+    /// Gives a pair back; it rests before it is used again.
+    pub(crate) fn give_back(&mut self, port: u16, now: Timestamp) {
+        self.quarantine.push_back((now + self.rest, port));
+    }
+
+    /// Pairs in use.
+    pub(crate) fn used(&self) -> usize {
+        self.total - self.free.len() - self.quarantine.len()
+    }
+
+    /// Pairs that the range holds.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn entropy() -> Entropy {
+        Entropy::from_seed([5; 32])
+    }
+
+    #[test]
+    fn pairs_are_even_whole_and_unique() {
+        let mut pool = PortPool::new(10_001, 10_010, Duration::from_secs(10));
+        let mut entropy = entropy();
+        let taken: BTreeSet<_> =
+            std::iter::from_fn(|| pool.take(&mut entropy, Timestamp(0))).collect();
+        assert_eq!(taken, BTreeSet::from([10_002, 10_004, 10_006, 10_008]));
+        assert_eq!((pool.used(), pool.total()), (4, 4));
+    }
+
+    #[test]
+    fn freed_pairs_rest_before_they_are_used_again() {
+        let mut pool = PortPool::new(10_000, 10_001, Duration::from_secs(10));
+        let mut entropy = entropy();
+        assert_eq!(pool.take(&mut entropy, Timestamp(0)), Some(10_000));
+        pool.give_back(10_000, Timestamp(0));
+        assert_eq!(pool.used(), 0);
+        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999)), None);
+        assert_eq!(pool.take(&mut entropy, Timestamp(10_000_000)), Some(10_000));
+    }
+
+    #[test]
+    fn the_order_is_not_sequential_and_never_repeats_early() {
+        let mut pool = PortPool::new(10_000, 11_999, Duration::ZERO);
+        let mut entropy = entropy();
+        let mut steps = BTreeSet::new();
+        let mut recent = VecDeque::new();
+        let mut last = 0;
+        for round in 0..5000u64 {
+            let port = pool.take(&mut entropy, Timestamp(round)).unwrap();
+            pool.give_back(port, Timestamp(round));
+            steps.insert(i32::from(port) - last);
+            last = port.into();
+            assert!(!recent.contains(&port), "round {round}");
+            recent.push_back(port);
+            if recent.len() > 300 {
+                recent.pop_front();
+            }
+        }
+        assert!(steps.len() > 500);
+    }
+
+    #[test]
+    fn an_empty_range_has_no_pairs() {
+        let mut pool = PortPool::new(10_001, 10_001, Duration::ZERO);
+        assert_eq!(pool.take(&mut entropy(), Timestamp(0)), None);
+        assert_eq!(PortPool::new(u16::MAX, u16::MAX, Duration::ZERO).total(), 0);
+    }
+}

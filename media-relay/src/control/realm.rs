@@ -1,0 +1,113 @@
+//! Media realms: local addresses, advertised addresses, port ranges.
+
+use super::ports::PortPool;
+use crate::entropy::Entropy;
+use crate::time::Timestamp;
+use media_api::{Family, RealmId};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// DSCP 46, Expedited Forwarding: the default mark of audio (MED-300).
+pub const EXPEDITED_FORWARDING: u8 = 46;
+
+/// A network side of the relay.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Realm {
+    /// Name by which commands refer to it.
+    pub id: RealmId,
+    /// IPv4 address, if the realm has one.
+    pub v4: Option<LocalAddress>,
+    /// IPv6 address, if the realm has one.
+    pub v6: Option<LocalAddress>,
+    /// First UDP port of the range.
+    pub first_port: u16,
+    /// Last UDP port of the range, included. Pairs are even port and next odd port.
+    pub last_port: u16,
+    /// DSCP of everything sent, 0–63.
+    pub dscp: u8,
+}
+
+/// An address to bind to and the one that peers see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalAddress {
+    /// Bound exactly; never a wildcard (MED-012).
+    pub bind: IpAddr,
+    /// What goes into SDP: the public address behind 1:1 NAT, else the same.
+    pub advertised: IpAddr,
+}
+
+impl LocalAddress {
+    /// An address that peers see as it is.
+    pub const fn direct(address: IpAddr) -> Self {
+        Self {
+            bind: address,
+            advertised: address,
+        }
+    }
+}
+
+/// A realm with its ports. Shared by all workers; the lock is held for a few instructions, when a
+/// session begins or ends, never while packets are handled.
+#[derive(Debug)]
+pub(crate) struct RealmPorts {
+    pub(crate) realm: Realm,
+    v4: Mutex<PortPool>,
+    v6: Mutex<PortPool>,
+}
+
+impl RealmPorts {
+    pub(crate) fn new(realm: Realm, rest: Duration) -> Self {
+        let pool = |address: &Option<LocalAddress>| {
+            Mutex::new(match address {
+                Some(_) => PortPool::new(realm.first_port, realm.last_port, rest),
+                None => PortPool::new(1, 0, rest),
+            })
+        };
+        Self {
+            v4: pool(&realm.v4),
+            v6: pool(&realm.v6),
+            realm,
+        }
+    }
+
+    pub(crate) fn address(&self, family: Family) -> Option<LocalAddress> {
+        match family {
+            Family::V4 => self.realm.v4,
+            Family::V6 => self.realm.v6,
+        }
+    }
+
+    pub(crate) fn take(
+        &self,
+        family: Family,
+        entropy: &mut Entropy,
+        now: Timestamp,
+    ) -> Option<u16> {
+        self.with(family, |pool| pool.take(entropy, now))
+    }
+
+    pub(crate) fn give_back(&self, family: Family, port: u16, now: Timestamp) {
+        self.with(family, |pool| pool.give_back(port, now));
+    }
+
+    /// Pairs in use and pairs in all.
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .fold((0, 0), |(used, total), family| {
+                self.with(family, |pool| {
+                    (used + pool.used() as u64, total + pool.total() as u64)
+                })
+            })
+    }
+
+    fn with<T>(&self, family: Family, work: impl FnOnce(&mut PortPool) -> T) -> T {
+        let pool = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        // A pool is consistent between any two of its statements, so a poisoned one is usable.
+        work(&mut pool.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

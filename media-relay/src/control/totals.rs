@@ -1,0 +1,138 @@
+//! Live totals: counted by workers as plain numbers, published for whoever scrapes.
+
+use media_api::{DropReason, RealmId};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Figures of the whole relay at one moment.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RelayTotals {
+    /// In the order of the configuration.
+    pub realms: Vec<RealmTotals>,
+    /// Media sessions that exist.
+    pub sessions: u64,
+    /// Panics caught; each ended one session. Must be zero.
+    pub panics: u64,
+}
+
+/// Figures of one realm. Counters since the start; workers publish them twice a second or more
+/// often.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RealmTotals {
+    /// The realm.
+    pub realm: RealmId,
+    /// RTP and RTCP packets received and used.
+    pub received_packets: u64,
+    /// Bytes of the RTP packets among them.
+    pub received_bytes: u64,
+    /// RTP and RTCP packets sent.
+    pub sent_packets: u64,
+    /// Bytes of the RTP packets among them.
+    pub sent_bytes: u64,
+    /// Packets lost on the way to us; late ones are subtracted again.
+    pub lost_packets: i64,
+    /// Packets dropped, in the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// Sum of the jitter samples in microseconds, one per stream and report interval.
+    pub jitter_us_sum: u64,
+    /// Number of jitter samples.
+    pub jitter_samples: u64,
+    /// Port pairs in use.
+    pub ports_used: u64,
+    /// Port pairs of the realm, all addresses together.
+    pub ports_total: u64,
+}
+
+impl RealmTotals {
+    /// Mean jitter in microseconds over all samples.
+    pub fn mean_jitter_us(&self) -> u64 {
+        self.jitter_us_sum
+            .checked_div(self.jitter_samples)
+            .unwrap_or(0)
+    }
+}
+
+/// One worker's own counters of one realm.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RealmCounters {
+    pub(crate) received_packets: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_packets: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) lost_packets: i64,
+    pub(crate) dropped: [u64; DropReason::ALL.len()],
+    pub(crate) jitter_us_sum: u64,
+    pub(crate) jitter_samples: u64,
+}
+
+/// What one worker has published.
+#[derive(Debug)]
+pub(crate) struct Published {
+    realms: Vec<PublishedRealm>,
+    sessions: AtomicU64,
+    panics: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct PublishedRealm {
+    numbers: [AtomicU64; 6],
+    lost: AtomicI64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+// Ordering: every number stands for itself and is written by one worker only; a reader that sees
+// some of them a moment earlier than others has the same picture as one that came a moment earlier.
+const ORDER: Ordering = Ordering::Relaxed;
+
+impl Published {
+    pub(crate) fn new(realms: usize) -> Self {
+        Self {
+            realms: (0..realms).map(|_| PublishedRealm::default()).collect(),
+            sessions: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64) {
+        for (to, from) in self.realms.iter().zip(realms) {
+            let numbers = [
+                from.received_packets,
+                from.received_bytes,
+                from.sent_packets,
+                from.sent_bytes,
+                from.jitter_us_sum,
+                from.jitter_samples,
+            ];
+            to.numbers
+                .iter()
+                .zip(numbers)
+                .for_each(|(to, from)| to.store(from, ORDER));
+            to.dropped
+                .iter()
+                .zip(from.dropped)
+                .for_each(|(to, from)| to.store(from, ORDER));
+            to.lost.store(from.lost_packets, ORDER);
+        }
+        self.sessions.store(sessions, ORDER);
+        self.panics.store(panics, ORDER);
+    }
+
+    pub(crate) fn add_to(&self, totals: &mut RelayTotals) {
+        for (to, from) in totals.realms.iter_mut().zip(&self.realms) {
+            let [received, received_bytes, sent, sent_bytes, jitter, samples] =
+                from.numbers.each_ref().map(|number| number.load(ORDER));
+            to.received_packets += received;
+            to.received_bytes += received_bytes;
+            to.sent_packets += sent;
+            to.sent_bytes += sent_bytes;
+            to.jitter_us_sum += jitter;
+            to.jitter_samples += samples;
+            to.lost_packets += from.lost.load(ORDER);
+            to.dropped
+                .iter_mut()
+                .zip(&from.dropped)
+                .for_each(|(to, from)| *to += from.load(ORDER));
+        }
+        totals.sessions += self.sessions.load(ORDER);
+        totals.panics += self.panics.load(ORDER);
+    }
+}

@@ -1,0 +1,453 @@
+//! The portable backend: epoll, `recvmmsg`, `sendmmsg`.
+
+use super::{BackendReport, Batch, Received, SLOT_BYTES, Waker};
+use crate::session::SocketId;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Datagrams per system call.
+const BATCH: usize = 16;
+/// Sockets reported per wait.
+const EVENTS: usize = 256;
+/// Receive buffer asked for, in bytes (MED-013).
+const RECEIVE_BUFFER_BYTES: usize = 512 * 1024;
+/// Event data of the waker; no socket has this number.
+const WAKER: u64 = u64::MAX;
+/// Bytes of a `sockaddr_in6`, the longest address we use.
+const NAME_BYTES: usize = 28;
+
+/// Sockets, slots and send queue of one worker.
+pub(crate) struct Mmsg {
+    epoll: OwnedFd,
+    waker: Arc<OwnedFd>,
+    sockets: Vec<Option<OwnedFd>>,
+    vacant: Vec<u32>,
+    events: Vec<epoll::Event>,
+    buffers: Vec<[u8; SLOT_BYTES]>,
+    names: Vec<Name>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+    filled: usize,
+    queued: Vec<Queued>,
+    receive_buffer_bytes: usize,
+}
+
+/// A `sockaddr` in the kernel's layout, read and written byte by byte.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Name {
+    bytes: [u8; NAME_BYTES],
+    length: u32,
+}
+
+struct Queued {
+    slot: usize,
+    range: Range<usize>,
+    socket: SocketId,
+    to: SocketAddr,
+}
+
+// JUSTIFICATION: a worker's sockets are made where it is started and moved to its thread once.
+// SAFETY: the raw pointers in `vectors` and `headers` are written anew before each use and point to
+// heap memory that `self` owns, so nothing is tied to the thread that made it.
+unsafe impl Send for Mmsg {}
+
+impl Mmsg {
+    /// An empty set of sockets and the waker that ends its waits.
+    pub(crate) fn new() -> io::Result<(Self, Waker)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        epoll::add(&epoll, &*waker, EventData::new_u64(WAKER), EventFlags::IN)?;
+        let empty = Name {
+            bytes: [0; NAME_BYTES],
+            length: 0,
+        };
+        let batch = Self {
+            epoll,
+            waker: Arc::clone(&waker),
+            sockets: Vec::new(),
+            vacant: Vec::new(),
+            events: Vec::with_capacity(EVENTS),
+            buffers: vec![[0; SLOT_BYTES]; BATCH],
+            names: vec![empty; BATCH],
+            vectors: Vec::with_capacity(BATCH),
+            headers: Vec::with_capacity(BATCH),
+            filled: 0,
+            queued: Vec::with_capacity(BATCH),
+            receive_buffer_bytes: 0,
+        };
+        Ok((batch, Waker(waker)))
+    }
+
+    fn descriptor(&self, socket: SocketId) -> Option<&OwnedFd> {
+        self.sockets.get(socket.0 as usize)?.as_ref()
+    }
+
+    /// Sends `queued[range]`, all on one socket; returns how many the kernel took from the front.
+    fn send_run(&mut self, run: Range<usize>) -> usize {
+        let Some(queued) = self.queued.get(run) else {
+            return 0;
+        };
+        let Some(socket) = queued
+            .first()
+            .and_then(|first| self.descriptor(first.socket))
+        else {
+            return 0;
+        };
+        if let [only] = queued {
+            let Some(packet) = packet(&self.buffers, only) else {
+                return 0;
+            };
+            return usize::from(send_to(socket, only.to, packet));
+        }
+        let descriptor = socket.as_raw_fd();
+        self.vectors.clear();
+        self.headers.clear();
+        for (queued, name) in queued.iter().zip(&mut self.names) {
+            let Some(packet) = packet(&self.buffers, queued) else {
+                break;
+            };
+            *name = Name::from(queued.to);
+            self.vectors.push(libc::iovec {
+                iov_base: packet.as_ptr().cast_mut().cast(),
+                iov_len: packet.len(),
+            });
+        }
+        for (vector, name) in self.vectors.iter_mut().zip(&mut self.names) {
+            self.headers.push(header(name, vector));
+        }
+        // JUSTIFICATION: no safe batched send exists; packets that arrived together leave together.
+        // SAFETY: each header points to one name and one vector, each vector into one slot; `names`,
+        // `vectors` and `buffers` are owned by `self` and neither move nor change during the call,
+        // which only reads them. The count is the number of headers.
+        let sent = unsafe {
+            libc::sendmmsg(
+                descriptor,
+                self.headers.as_mut_ptr(),
+                self.headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(sent).unwrap_or(0)
+    }
+}
+
+impl Batch for Mmsg {
+    fn open(&mut self, local: SocketAddr, dscp: u8) -> io::Result<SocketId> {
+        let family = match local {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = net::socket_with(
+            family,
+            SocketType::DGRAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let traffic_class = dscp << 2;
+        match local {
+            SocketAddr::V4(_) => sockopt::set_ip_tos(&socket, traffic_class)?,
+            SocketAddr::V6(_) => {
+                sockopt::set_ipv6_v6only(&socket, true)?;
+                sockopt::set_ipv6_tclass(&socket, traffic_class.into())?;
+            }
+        }
+        sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES)?;
+        self.receive_buffer_bytes = sockopt::socket_recv_buffer_size(&socket)?;
+        net::bind(&socket, &local)?;
+        let number = match self.vacant.pop() {
+            Some(number) => number,
+            None => {
+                let number = u32::try_from(self.sockets.len())
+                    .map_err(|_| io::Error::other("too many sockets"))?;
+                self.sockets.push(None);
+                number
+            }
+        };
+        let data = EventData::new_u64(number.into());
+        if let Err(refused) = epoll::add(&self.epoll, &socket, data, EventFlags::IN) {
+            self.vacant.push(number);
+            return Err(refused.into());
+        }
+        self.sockets[number as usize] = Some(socket);
+        Ok(SocketId(number))
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        if let Some(open) = self
+            .sockets
+            .get_mut(socket.0 as usize)
+            .and_then(Option::take)
+        {
+            // Closing the only descriptor takes it out of the epoll set.
+            drop(open);
+            self.vacant.push(socket.0);
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration, ready: &mut Vec<SocketId>) -> io::Result<()> {
+        self.events.clear();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            Some(&timeout),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &self.events {
+            match event.data.u64() {
+                WAKER => {
+                    let mut count = [0; 8];
+                    let _ = rustix::io::read(&*self.waker, &mut count);
+                }
+                number => ready.extend(u32::try_from(number).ok().map(SocketId)),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, socket: SocketId) -> usize {
+        self.filled = 0;
+        let Some(descriptor) = self.descriptor(socket).map(AsRawFd::as_raw_fd) else {
+            return 0;
+        };
+        self.vectors.clear();
+        self.headers.clear();
+        for buffer in &mut self.buffers {
+            self.vectors.push(libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                // What does not fit is longer than any packet we accept, and shows as such.
+                iov_len: crate::packet::rtp::MAX_PACKET_BYTES + 1,
+            });
+        }
+        for (vector, name) in self.vectors.iter_mut().zip(&mut self.names) {
+            name.length = NAME_BYTES as u32;
+            self.headers.push(header(name, vector));
+        }
+        // JUSTIFICATION: no safe batched receive exists; benches/forward shows what it is part of.
+        // SAFETY: each header points to one name of NAME_BYTES and one vector, each vector to one
+        // slot of SLOT_BYTES with a shorter length; all are owned by `self` and neither move nor are
+        // touched otherwise during the call. The count is the number of headers, no time-out is given.
+        let received = unsafe {
+            libc::recvmmsg(
+                descriptor,
+                self.headers.as_mut_ptr(),
+                self.headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        // Errors are an empty queue, or ICMP answers to what we sent, which anybody can forge and
+        // which therefore change nothing (MED-013).
+        self.filled = usize::try_from(received).unwrap_or(0);
+        self.filled
+    }
+
+    fn slot(&mut self, at: usize) -> Option<Received<'_>> {
+        if at >= self.filled {
+            return None;
+        }
+        let header = self.headers.get(at)?;
+        let from = self.names.get(at)?.address(header.msg_hdr.msg_namelen);
+        let length = header.msg_len as usize;
+        Some(Received {
+            from,
+            slot: self.buffers.get_mut(at)?,
+            length,
+        })
+    }
+
+    fn queue(&mut self, slot: usize, range: Range<usize>, socket: SocketId, to: SocketAddr) {
+        self.queued.push(Queued {
+            slot,
+            range,
+            socket,
+            to,
+        });
+    }
+
+    fn flush(&mut self, failed: &mut Vec<usize>) {
+        let mut start = 0;
+        while let Some(first) = self.queued.get(start) {
+            let socket = first.socket;
+            let run = self.queued[start..]
+                .iter()
+                .take_while(|next| next.socket == socket)
+                .count();
+            let mut at = start;
+            let end = start + run;
+            while at < end {
+                let sent = self.send_run(at..end);
+                at += sent;
+                if sent == 0 {
+                    // The kernel refuses the one in front; the others get their own chance.
+                    failed.push(at);
+                    at += 1;
+                }
+            }
+            start = end;
+        }
+        self.queued.clear();
+    }
+
+    fn send(&mut self, socket: SocketId, to: SocketAddr, packet: &[u8]) -> bool {
+        self.descriptor(socket)
+            .is_some_and(|socket| send_to(socket, to, packet))
+    }
+
+    fn wake(&self) {
+        Waker(Arc::clone(&self.waker)).wake();
+    }
+
+    fn report(&self) -> BackendReport {
+        BackendReport {
+            name: "mmsg",
+            batch: BATCH,
+            receive_buffer_bytes: self.receive_buffer_bytes,
+            wanted_receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+        }
+    }
+}
+
+fn packet<'a>(buffers: &'a [[u8; SLOT_BYTES]], queued: &Queued) -> Option<&'a [u8]> {
+    buffers.get(queued.slot)?.get(queued.range.clone())
+}
+
+fn send_to(socket: &OwnedFd, to: SocketAddr, packet: &[u8]) -> bool {
+    net::sendto(socket, packet, SendFlags::DONTWAIT, &to).is_ok()
+}
+
+fn header(name: &mut Name, vector: &mut libc::iovec) -> libc::mmsghdr {
+    // JUSTIFICATION: `msghdr` has private padding on some targets and no constructor.
+    // SAFETY: all-zero bytes are a valid `mmsghdr`: null pointers with zero lengths.
+    let mut header: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_hdr.msg_name = ptr::from_mut(&mut name.bytes).cast();
+    header.msg_hdr.msg_namelen = name.length;
+    header.msg_hdr.msg_iov = vector;
+    header.msg_hdr.msg_iovlen = 1;
+    header
+}
+
+impl Name {
+    /// The address, if `length` bytes of it are one.
+    fn address(&self, length: u32) -> Option<SocketAddr> {
+        let bytes = &self.bytes;
+        let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+        match i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])) {
+            libc::AF_INET if length >= 16 => {
+                let ip = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
+                Some(SocketAddrV4::new(ip, port).into())
+            }
+            libc::AF_INET6 if length as usize >= NAME_BYTES => {
+                let ip: [u8; 16] = bytes[8..24].try_into().ok()?;
+                let scope = u32::from_ne_bytes([bytes[24], bytes[25], bytes[26], bytes[27]]);
+                // The flow label is the sender's business and no part of its identity.
+                Some(SocketAddrV6::new(Ipv6Addr::from(ip), port, 0, scope).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Name {
+    fn from(address: SocketAddr) -> Self {
+        let mut bytes = [0; NAME_BYTES];
+        bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+        let (family, length) = match address {
+            SocketAddr::V4(address) => {
+                bytes[4..8].copy_from_slice(&address.ip().octets());
+                (libc::AF_INET, 16)
+            }
+            SocketAddr::V6(address) => {
+                bytes[8..24].copy_from_slice(&address.ip().octets());
+                bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
+                (libc::AF_INET6, NAME_BYTES as u32)
+            }
+        };
+        bytes[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        Self { bytes, length }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_survive_the_kernel_layout() {
+        for text in ["192.0.2.7:5004", "[2001:db8::7]:5006", "[fe80::1%3]:9"] {
+            let address = loopback(text);
+            let name = Name::from(address);
+            assert_eq!(name.address(name.length), Some(address));
+            assert_eq!(name.address(8), None);
+        }
+    }
+
+    #[test]
+    fn datagrams_that_arrive_together_are_received_and_sent_together() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let (mut batch, _waker) = Mmsg::new().unwrap();
+            let peer = match std::net::UdpSocket::bind(local) {
+                Ok(peer) => peer,
+                // A machine without IPv6.
+                Err(_) => continue,
+            };
+            let socket = batch.open(loopback(local), 46).unwrap();
+            let open = batch.descriptor(socket).unwrap();
+            let address = SocketAddr::try_from(net::getsockname(open).unwrap()).unwrap();
+            for number in 0..5u8 {
+                peer.send_to(&[number; 100], address).unwrap();
+            }
+            let mut ready = Vec::new();
+            batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+            assert_eq!(ready, [socket]);
+            assert_eq!(batch.receive(socket), 5);
+            for at in 0..5 {
+                let received = batch.slot(at).unwrap();
+                assert_eq!(received.from, Some(peer.local_addr().unwrap()));
+                assert_eq!(received.slot[..received.length], [at as u8; 100]);
+                batch.queue(at, 10..50, socket, peer.local_addr().unwrap());
+            }
+            assert!(batch.slot(5).is_none());
+            let mut failed = Vec::new();
+            batch.flush(&mut failed);
+            assert!(failed.is_empty());
+            for number in 0..5u8 {
+                let mut buffer = [0; 200];
+                assert_eq!(peer.recv(&mut buffer).unwrap(), 40);
+                assert_eq!(buffer[..40], [number; 40]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_waker_ends_a_wait_and_closed_sockets_are_silent() {
+        let (mut batch, waker) = Mmsg::new().unwrap();
+        let socket = batch.open(loopback("127.0.0.1:0"), 0).unwrap();
+        waker.wake();
+        let mut ready = Vec::new();
+        batch.wait(Duration::from_secs(60), &mut ready).unwrap();
+        assert!(ready.is_empty());
+        batch.close(socket);
+        assert_eq!(batch.receive(socket), 0);
+        assert!(!batch.send(socket, loopback("127.0.0.1:9"), b"x"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Sockets in batches: the only place of the relay that talks to the kernel.
+//!
+//! Each stream has two sockets of its own, so that a packet's destination port alone names its
+//! stream. A batch therefore is what has queued up on one socket; what saves system calls at fifty
+//! packets per second and stream is that one wait covers all sockets.
+
+#[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
+mod mmsg;
+
+pub(crate) use mmsg::Mmsg;
+
+use crate::session::SocketId;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of one receive slot: the largest accepted packet, one byte more to notice longer ones, and
+/// room for what protection adds.
+pub(crate) const SLOT_BYTES: usize = 2048;
+
+/// A datagram in its slot.
+#[derive(Debug)]
+pub(crate) struct Received<'a> {
+    /// Where it came from; `None` if the kernel named a family that we do not know.
+    pub(crate) from: Option<SocketAddr>,
+    /// The whole slot.
+    pub(crate) slot: &'a mut [u8],
+    /// Bytes received, at the start of the slot.
+    pub(crate) length: usize,
+}
+
+/// What runs, for the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackendReport {
+    /// Name of the backend.
+    pub name: &'static str,
+    /// Datagrams per system call at most.
+    pub batch: usize,
+    /// Receive buffer that the kernel grants a socket, in bytes, as reported by `SO_RCVBUF`. Less
+    /// than asked for means that `net.core.rmem_max` limits it.
+    pub receive_buffer_bytes: usize,
+    /// Receive buffer that was asked for, in bytes.
+    pub wanted_receive_buffer_bytes: usize,
+}
+
+/// Batched datagram I/O for one worker. Not shared between threads.
+pub(crate) trait Batch {
+    /// Opens and binds a non-blocking UDP socket with the given DSCP.
+    fn open(&mut self, local: SocketAddr, dscp: u8) -> io::Result<SocketId>;
+
+    /// Closes a socket. Packets still queued for sending on it are lost.
+    fn close(&mut self, socket: SocketId);
+
+    /// Waits until a socket is readable, the waker was used or the time is over, and appends the
+    /// readable sockets.
+    fn wait(&mut self, timeout: Duration, ready: &mut Vec<SocketId>) -> io::Result<()>;
+
+    /// Fills slots from one socket; returns how many. Zero if there was nothing.
+    fn receive(&mut self, socket: SocketId) -> usize;
+
+    /// The datagram in a slot filled by the last [`Self::receive`].
+    fn slot(&mut self, at: usize) -> Option<Received<'_>>;
+
+    /// Notes part of a slot for sending. The slot must stay as it is until [`Self::flush`].
+    fn queue(&mut self, slot: usize, range: Range<usize>, socket: SocketId, to: SocketAddr);
+
+    /// Sends what was queued; appends the positions, in order of queueing, of packets that the
+    /// kernel did not take.
+    fn flush(&mut self, failed: &mut Vec<usize>);
+
+    /// Sends one packet that is not in a slot; tells whether the kernel took it.
+    fn send(&mut self, socket: SocketId, to: SocketAddr, packet: &[u8]) -> bool;
+
+    /// Makes the next [`Self::wait`] return at once.
+    fn wake(&self);
+
+    /// What runs.
+    fn report(&self) -> BackendReport;
+}
+
+/// Ends a [`Batch::wait`] from another thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        // The counter can only be full if the worker is already due to wake up.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}

@@ -1,0 +1,581 @@
+//! The media of one call, as a value: [`MediaSession`] with `packet`, `command` and `tick`.
+//!
+//! No socket, no clock, no thread: datagrams, commands and time go in, packets and events come out.
+//! The worker threads and the simulator are two callers of the same methods.
+
+mod liveness;
+mod output;
+mod plan;
+mod quality;
+mod rate;
+mod rtcp;
+mod sequence;
+mod source;
+mod stream;
+
+pub use output::{Forward, Made, Outcome, Output, Sample};
+
+use crate::entropy::{Entropy, NoEntropy};
+use crate::packet::demux::{self, Class};
+use crate::time::{Timestamp, WallOffset};
+use liveness::{Liveness, ONE_WAY_CHECK};
+use media_api::{
+    AllocateError, BridgePlan, Command, CryptoKey, Direction, DropReason, EndpointId, EndpointSpec,
+    EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId, SessionId,
+    SessionStats, Stage, StreamIndex, Suite,
+};
+use plan::Path;
+use sequence::Origin;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+use stream::{Accepted, Stream};
+use zeroize::Zeroizing;
+
+/// A local socket, named by whoever opened it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SocketId(pub u32);
+
+/// The sockets of one stream and the addresses that go into our SDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamSockets {
+    /// Realm the ports were taken from.
+    pub realm: RealmId,
+    /// Socket of the even port.
+    pub rtp: SocketId,
+    /// Socket of the odd port.
+    pub rtcp: SocketId,
+    /// Advertised RTP address.
+    pub advertised_rtp: SocketAddr,
+    /// Advertised RTCP address.
+    pub advertised_rtcp: SocketAddr,
+}
+
+/// One media session.
+#[derive(Debug)]
+pub struct MediaSession {
+    id: SessionId,
+    wall: WallOffset,
+    endpoints: Vec<Endpoint>,
+    /// The streams of all endpoints, each endpoint's in a row.
+    streams: Vec<Stream>,
+    plan: BridgePlan,
+    one_way_check: Option<Timestamp>,
+    /// Since when both joined endpoints are fully answered.
+    answered_at: Option<Timestamp>,
+    is_released: bool,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    id: EndpointId,
+    streams: Range<usize>,
+    is_closed: bool,
+    liveness: Liveness,
+}
+
+impl MediaSession {
+    /// A session without endpoints.
+    pub fn new(id: SessionId, wall: WallOffset) -> Self {
+        Self {
+            id,
+            wall,
+            endpoints: Vec::new(),
+            streams: Vec::new(),
+            plan: BridgePlan::default(),
+            one_way_check: None,
+            answered_at: None,
+            is_released: false,
+        }
+    }
+
+    /// Name of the session.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whether [`Event::Released`] has been said; the session only waits to be forgotten.
+    pub fn is_released(&self) -> bool {
+        self.is_released
+    }
+
+    /// Whether an endpoint of this name exists or existed.
+    pub fn has_endpoint(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.iter().any(|known| known.id == endpoint)
+    }
+
+    /// Adds an endpoint on sockets that the caller has opened, one entry per stream of the
+    /// specification, and makes its keys. The local facts go into [`Event::Allocated`].
+    ///
+    /// # Errors
+    /// [`AllocateError::Conflict`] if the name is taken or the sockets do not match the streams,
+    /// [`AllocateError::Unavailable`] without random numbers for keys. Nothing is added then.
+    pub fn add_endpoint(
+        &mut self,
+        spec: &EndpointSpec,
+        sockets: &[StreamSockets],
+        entropy: &mut Entropy,
+    ) -> Result<LocalEndpoint, AllocateError> {
+        if self.has_endpoint(spec.endpoint)
+            || spec.streams.is_empty()
+            || spec.streams.len() != sockets.len()
+            || spec.streams.len() > usize::from(u8::MAX)
+        {
+            return Err(AllocateError::Conflict);
+        }
+        let mut local = Vec::with_capacity(sockets.len());
+        for (stream, sockets) in spec.streams.iter().zip(sockets) {
+            let keys = match &stream.protection {
+                ProtectionWanted::None => Vec::new(),
+                ProtectionWanted::Sdes(suites) => suites
+                    .iter()
+                    .map(|suite| fresh_key(*suite, entropy))
+                    .collect::<Result<_, NoEntropy>>()
+                    .map_err(|NoEntropy| AllocateError::Unavailable)?,
+            };
+            local.push(LocalStream {
+                rtp: sockets.advertised_rtp,
+                rtcp: sockets.advertised_rtcp,
+                keys,
+            });
+        }
+        let first = self.streams.len();
+        for (index, sockets) in (0u8..).zip(sockets) {
+            self.streams
+                .push(Stream::new(StreamIndex(index), *sockets, entropy));
+        }
+        self.endpoints.push(Endpoint {
+            id: spec.endpoint,
+            streams: first..self.streams.len(),
+            is_closed: false,
+            liveness: Liveness::default(),
+        });
+        Ok(LocalEndpoint {
+            endpoint: spec.endpoint,
+            streams: local,
+        })
+    }
+
+    /// One datagram of `length` bytes at the start of `slot`, received on `socket`.
+    ///
+    /// `slot` must be at least 14 bytes longer than the datagram, so that a tag fits; the packet to
+    /// send on is made in it. Does not allocate, except for the two events that a stream has.
+    pub fn packet(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        slot: &mut [u8],
+        length: usize,
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Outcome {
+        let Some(at) = self
+            .streams
+            .iter()
+            .position(|stream| stream.sockets.rtp == socket || stream.sockets.rtcp == socket)
+        else {
+            return Outcome::Dropped(DropReason::NoPath);
+        };
+        let is_rtp_port = self.streams[at].sockets.rtp == socket;
+        let outcome = match slot.get_mut(..length) {
+            None => Err(DropReason::Malformed),
+            Some(packet) => match (is_rtp_port, demux::classify(packet)) {
+                (true, Class::Rtp) => self.rtp(at, from, slot, length, now, out),
+                (is_mux, Class::Rtcp) => self.streams[at]
+                    .accept_rtcp(from, packet, is_mux, now, self.wall)
+                    .map(|()| Outcome::Report),
+                // STUN and DTLS have no agent behind them on this kind of stream; nothing is
+                // answered to anybody (MED-038).
+                (false, Class::Rtp)
+                | (
+                    _,
+                    Class::Stun | Class::Zrtp | Class::Dtls | Class::TurnChannel | Class::Unknown,
+                ) => Err(DropReason::Malformed),
+            },
+        };
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(reason) => {
+                self.streams[at].drop_for(reason);
+                Outcome::Dropped(reason)
+            }
+        }
+    }
+
+    /// The operating system did not take a packet that [`Self::packet`] had prepared.
+    pub fn send_failed(&mut self, forward: &Forward) {
+        if let Some(stream) = self.streams.get_mut(forward.stream) {
+            stream.uncount(forward.plain_bytes);
+        }
+    }
+
+    fn rtp(
+        &mut self,
+        at: usize,
+        from: SocketAddr,
+        slot: &mut [u8],
+        length: usize,
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Result<Outcome, DropReason> {
+        let stream = &mut self.streams[at];
+        let packet = slot.get_mut(..length).ok_or(DropReason::Malformed)?;
+        let accepted = stream.accept(from, packet, now);
+        let index = stream.index;
+        let path = stream.path;
+        let pinned = stream.pinned_news.take();
+        if let Some(source) = pinned {
+            let endpoint = self.endpoint_of(at);
+            out.events.push(Event::SourcePinned {
+                session: self.id,
+                endpoint,
+                stream: index,
+                source,
+            });
+        }
+        let accepted = accepted?;
+        if accepted.first {
+            let endpoint = self.endpoint_of(at);
+            out.events.push(Event::FirstMedia {
+                session: self.id,
+                endpoint,
+                stream: index,
+            });
+        }
+        let to = match path {
+            Path::Forward { to } => to,
+            Path::Blocked(reason) => return Err(reason),
+        };
+        let origin = Origin {
+            stream: at,
+            generation: accepted.position.generation,
+        };
+        let Accepted {
+            send_as,
+            ref payload,
+            ..
+        } = accepted;
+        let received_bytes = payload.end;
+        let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
+        let Some(send_as) = send_as else {
+            target
+                .outgoing
+                .leave_out(origin, accepted.position.extended);
+            return Err(DropReason::PayloadType);
+        };
+        let ready = target.emit(origin, &accepted, send_as, slot, now)?;
+        Ok(Outcome::Forward(Forward {
+            socket: ready.socket,
+            to: ready.to,
+            range: ready.range,
+            realm: target.sockets.realm,
+            received_bytes,
+            plain_bytes: ready.plain_bytes,
+            stream: to,
+        }))
+    }
+
+    /// Applies a command of this session. [`Command::Allocate`] is not for a session but for
+    /// whoever owns ports, who calls [`Self::add_endpoint`]; it is ignored here.
+    pub fn command(&mut self, command: Command, now: Timestamp, out: &mut Output) {
+        match command {
+            Command::Allocate { .. } => {}
+            Command::Answer {
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+                ..
+            } => {
+                let Some(at) = self.open_endpoint(endpoint) else {
+                    return;
+                };
+                let streams = self.endpoints[at].streams.clone();
+                let mut terms = negotiated.streams.into_iter();
+                for stream in &mut self.streams[streams] {
+                    stream.agree(fork, stage, terms.next().flatten(), now);
+                }
+                if stage == Stage::Final {
+                    self.endpoints[at].liveness.one_way_reported = false;
+                    self.answered_at = None;
+                }
+                self.replan(now);
+            }
+            Command::Rollback { endpoint, .. } => {
+                let Some(at) = self.open_endpoint(endpoint) else {
+                    return;
+                };
+                let streams = self.endpoints[at].streams.clone();
+                self.streams[streams].iter_mut().for_each(Stream::roll_back);
+                self.replan(now);
+            }
+            Command::Update { plan, .. } => {
+                if plan.joined != self.plan.joined {
+                    self.answered_at = None;
+                }
+                self.plan = plan;
+                self.replan(now);
+            }
+            Command::Release {
+                endpoint: Some(endpoint),
+                ..
+            } => {
+                let Some(at) = self.open_endpoint(endpoint) else {
+                    return;
+                };
+                self.close_endpoint(at, now, out);
+                self.replan(now);
+            }
+            Command::Release { endpoint: None, .. } => self.release(now, out),
+            Command::Stats { session } => {
+                out.events.push(Event::Stats {
+                    session,
+                    stats: self.stats(),
+                });
+            }
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Output) {
+        for stream in &mut self.streams {
+            stream.expire_keys(now);
+            if stream.reports.due().is_some_and(|due| due <= now) {
+                stream.report_if_due(now, self.wall, out);
+                stream.sample(out);
+            }
+        }
+        self.check_silence(now, out);
+        self.check_one_way(now, out);
+    }
+
+    /// When [`Self::tick`] is next wanted. Only commands and ticks change it, packets at most
+    /// postpone what they make unnecessary, so it need not be asked after each packet.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let limit = self.silence_limit();
+        let silence = self.joined().into_iter().flatten().filter_map(|at| {
+            let endpoint = &self.endpoints[at];
+            let heard_at = self.heard_at(endpoint);
+            // While silence lasts there is nothing to wait for but its end, looked at once a limit.
+            let since = if endpoint.liveness.silent {
+                None
+            } else {
+                Some(heard_at)
+            };
+            endpoint.liveness.silence_deadline(since?, limit)
+        });
+        self.streams
+            .iter()
+            .flat_map(|stream| [stream.reports.due(), stream.key_deadline()])
+            .flatten()
+            .chain(silence)
+            .chain(self.one_way_check)
+            .min()
+    }
+
+    /// Figures so far.
+    pub fn stats(&self) -> SessionStats {
+        let endpoints = self
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointStats {
+                endpoint: endpoint.id,
+                streams: self.streams[endpoint.streams.clone()]
+                    .iter()
+                    .map(Stream::stats)
+                    .collect(),
+            })
+            .collect();
+        SessionStats { endpoints }
+    }
+
+    fn release(&mut self, now: Timestamp, out: &mut Output) {
+        if self.is_released {
+            return;
+        }
+        self.is_released = true;
+        let stats = self.stats();
+        for at in 0..self.endpoints.len() {
+            self.close_endpoint(at, now, out);
+        }
+        out.events.push(Event::Released {
+            session: self.id,
+            stats,
+        });
+    }
+
+    fn close_endpoint(&mut self, at: usize, now: Timestamp, out: &mut Output) {
+        let endpoint = &mut self.endpoints[at];
+        if endpoint.is_closed {
+            return;
+        }
+        endpoint.is_closed = true;
+        for stream in &mut self.streams[endpoint.streams.clone()] {
+            stream.say_goodbye(now, self.wall, out);
+            stream.sample(out);
+            stream.close();
+            out.freed.extend([stream.sockets.rtp, stream.sockets.rtcp]);
+        }
+    }
+
+    fn open_endpoint(&self, endpoint: EndpointId) -> Option<usize> {
+        self.endpoints
+            .iter()
+            .position(|known| known.id == endpoint && !known.is_closed)
+    }
+
+    fn endpoint_of(&self, stream: usize) -> EndpointId {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.streams.contains(&stream))
+            .map_or(EndpointId(0), |endpoint| endpoint.id)
+    }
+
+    /// Indices of the joined endpoints.
+    fn joined(&self) -> Option<[usize; 2]> {
+        let (one, other) = self.plan.joined?;
+        Some([self.open_endpoint(one)?, self.open_endpoint(other)?])
+    }
+
+    /// Compiles paths anew and restarts what watches them.
+    fn replan(&mut self, now: Timestamp) {
+        let joined = self
+            .joined()
+            .map(|pair| pair.map(|at| self.endpoints[at].streams.clone()));
+        plan::compile(&mut self.streams, |at| {
+            let [one, other] = joined.as_ref()?;
+            let (own, theirs) = match (one.contains(&at), other.contains(&at)) {
+                (true, false) => (one, other),
+                (false, true) => (other, one),
+                (true, true) | (false, false) => return None,
+            };
+            Some(theirs.start + (at - own.start)).filter(|to| theirs.contains(to))
+        });
+        let pair = self.joined();
+        for at in 0..self.endpoints.len() {
+            let streams = &self.streams[self.endpoints[at].streams.clone()];
+            let expected =
+                pair.is_some_and(|pair| pair.contains(&at)) && streams.iter().any(Stream::receives);
+            self.endpoints[at].liveness.restart(expected, streams, now);
+        }
+        let both_answered = pair.is_some_and(|pair| pair.iter().all(|at| self.is_two_way(*at)));
+        match (both_answered, self.answered_at) {
+            (true, Some(_)) => {}
+            (true, None) => {
+                self.answered_at = Some(now);
+                self.one_way_check = Some(now + ONE_WAY_CHECK);
+            }
+            (false, _) => {
+                self.answered_at = None;
+                self.one_way_check = None;
+            }
+        }
+    }
+
+    /// Whether an endpoint is committed to sending and receiving.
+    fn is_two_way(&self, at: usize) -> bool {
+        let streams = &self.streams[self.endpoints[at].streams.clone()];
+        streams.iter().filter_map(Stream::active).any(|face| {
+            face.stage == Stage::Final && face.terms.direction == Direction::SendReceive
+        })
+    }
+
+    fn silence_limit(&self) -> Duration {
+        Duration::from_millis(u64::from(self.plan.silence_ms))
+    }
+
+    fn heard_at(&self, endpoint: &Endpoint) -> Option<Timestamp> {
+        self.streams[endpoint.streams.clone()]
+            .iter()
+            .filter_map(|stream| stream.heard_at)
+            .max()
+    }
+
+    fn check_silence(&mut self, now: Timestamp, out: &mut Output) {
+        let limit = self.silence_limit();
+        for at in self.joined().into_iter().flatten() {
+            let heard_at = self.heard_at(&self.endpoints[at]);
+            let endpoint = &mut self.endpoints[at];
+            let Some(deadline) = endpoint.liveness.silence_deadline(heard_at, limit) else {
+                continue;
+            };
+            if deadline > now {
+                endpoint.liveness.silent = false;
+            } else if !endpoint.liveness.silent {
+                endpoint.liveness.silent = true;
+                let since = Timestamp(deadline.0.saturating_sub(limit.as_micros() as u64));
+                let silent_ms = u32::try_from(now.since_us(since) / 1000).unwrap_or(u32::MAX);
+                let endpoint = endpoint.id;
+                out.events.push(Event::Silent {
+                    session: self.id,
+                    endpoint,
+                    silent_ms,
+                });
+            }
+        }
+    }
+
+    /// Both sides dead is silence, not one-way; both alive is what we want. Looks again until both
+    /// have been heard, because the first side may start late.
+    fn check_one_way(&mut self, now: Timestamp, out: &mut Output) {
+        let (Some(answered_at), Some(due)) = (self.answered_at, self.one_way_check) else {
+            return;
+        };
+        if due > now {
+            return;
+        }
+        self.one_way_check = None;
+        let Some(pair) = self.joined() else { return };
+        let heard = pair.map(|at| {
+            let streams = &self.streams[self.endpoints[at].streams.clone()];
+            streams
+                .iter()
+                .any(|stream| stream.rtp_at.is_some_and(|rtp_at| rtp_at >= answered_at))
+        });
+        if heard != [true, true] {
+            self.one_way_check = Some(now + ONE_WAY_CHECK);
+        }
+        let missing = match heard {
+            [true, false] => pair[1],
+            [false, true] => pair[0],
+            [true, true] | [false, false] => return,
+        };
+        let endpoint = &mut self.endpoints[missing];
+        if !endpoint.liveness.one_way_reported {
+            endpoint.liveness.one_way_reported = true;
+            let kind = endpoint
+                .liveness
+                .likely_reason(&self.streams[endpoint.streams.clone()]);
+            let endpoint = endpoint.id;
+            out.events.push(Event::OneWay {
+                session: self.id,
+                endpoint,
+                kind,
+            });
+        }
+    }
+}
+
+impl Stream {
+    /// Hands the realm's totals what has changed since the last time.
+    fn sample(&mut self, out: &mut Output) {
+        let lost = self.reception.lost();
+        let change = lost - self.lost_published;
+        self.lost_published = lost;
+        if self.received_packets > 0 {
+            let jitter_us = self.reception.jitter_us();
+            out.samples.push(Sample {
+                realm: self.sockets.realm,
+                lost: change,
+                jitter_us,
+            });
+        }
+    }
+}
+
+/// A master key and salt for one suite.
+fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
+    let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
+    entropy.fill_secret(&mut bytes)?;
+    CryptoKey::new(suite, std::mem::take(&mut *bytes)).ok_or(NoEntropy)
+}

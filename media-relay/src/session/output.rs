@@ -1,0 +1,122 @@
+//! What a session wants done: packets to send, events to deliver, sockets to close.
+
+use super::SocketId;
+use media_api::{DropReason, Event, RealmId};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// What became of one datagram.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// RTP: send this part of the buffer on.
+    Forward(Forward),
+    /// RTCP: read and kept.
+    Report,
+    /// Dropped and counted.
+    Dropped(DropReason),
+}
+
+/// A packet in the buffer it was received in, ready to leave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// Socket to send from.
+    pub socket: SocketId,
+    /// Where to.
+    pub to: SocketAddr,
+    /// Part of the buffer that is the packet.
+    pub range: Range<usize>,
+    /// Realm of the socket, for totals.
+    pub realm: RealmId,
+    /// Bytes of RTP header and payload as received, for totals.
+    pub received_bytes: usize,
+    /// Bytes of RTP header and payload without tag.
+    pub plain_bytes: usize,
+    /// The sending stream's index, to take the packet back with.
+    pub(crate) stream: usize,
+}
+
+/// A packet that the session made itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Made<'a> {
+    /// Socket to send from.
+    pub socket: SocketId,
+    /// Where to.
+    pub to: SocketAddr,
+    /// Realm of the socket.
+    pub realm: RealmId,
+    /// The packet.
+    pub bytes: &'a [u8],
+}
+
+/// Figures of a realm that only a session can know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// The realm.
+    pub realm: RealmId,
+    /// Packets lost since the last sample; negative when late packets correct it.
+    pub lost: i64,
+    /// Present jitter in microseconds.
+    pub jitter_us: u32,
+}
+
+/// A reusable sink. Emptied by its owner, never by the session.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Events in the order in which they happened.
+    pub events: Vec<Event>,
+    /// Sockets that nobody needs any more; closed after everything else has been sent.
+    pub freed: Vec<SocketId>,
+    /// Figures for the realms' totals.
+    pub samples: Vec<Sample>,
+    bytes: Vec<u8>,
+    made: Vec<(SocketId, SocketAddr, RealmId, Range<usize>)>,
+}
+
+impl Output {
+    /// An empty sink.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Packets that the session made, in order.
+    pub fn packets(&self) -> impl Iterator<Item = Made<'_>> {
+        self.made.iter().filter_map(|(socket, to, realm, range)| {
+            let bytes = self.bytes.get(range.clone())?;
+            Some(Made {
+                socket: *socket,
+                to: *to,
+                realm: *realm,
+                bytes,
+            })
+        })
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.freed.clear();
+        self.samples.clear();
+        self.bytes.clear();
+        self.made.clear();
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+            && self.freed.is_empty()
+            && self.samples.is_empty()
+            && self.made.is_empty()
+    }
+
+    pub(super) fn push_packet(
+        &mut self,
+        realm: RealmId,
+        socket: SocketId,
+        to: SocketAddr,
+        packet: &[u8],
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(packet);
+        self.made.push((socket, to, realm, start..self.bytes.len()));
+    }
+}

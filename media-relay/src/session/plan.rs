@@ -1,0 +1,106 @@
+//! From facts to paths: who a stream's packets go to, and under which payload types.
+//!
+//! Compiled when something was agreed or the bridge plan changed, executed for every packet. The
+//! packet path looks at nothing else of a negotiation.
+
+use super::stream::{Face, Stream};
+use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
+
+/// Where the packets of a stream go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Path {
+    /// To the peer of another stream.
+    Forward {
+        /// Its index in the session.
+        to: usize,
+    },
+    /// Nowhere, and why.
+    Blocked(DropReason),
+}
+
+/// What is done with packets of one payload type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Rule {
+    pub(super) format: FormatId,
+    pub(super) clock_hz: u32,
+    pub(super) is_event: bool,
+    /// Payload type toward the joined peer; `None` if that one did not agree to the format.
+    pub(super) send_as: Option<u8>,
+}
+
+/// Rules of one face by received payload type.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// Index into `list` plus one; zero where nothing was agreed.
+    at: [u8; 128],
+    list: Vec<Rule>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            at: [0; 128],
+            list: Vec::new(),
+        }
+    }
+}
+
+impl Rules {
+    /// Received types are the numbers of our description, sent ones those of the peer's (MED-052).
+    fn new(received: &[PayloadBinding], sent: &[PayloadBinding]) -> Self {
+        let mut rules = Self::default();
+        for binding in received {
+            let Some(at) = rules.at.get_mut(usize::from(binding.receive)) else {
+                continue;
+            };
+            let Ok(next) = u8::try_from(rules.list.len() + 1) else {
+                break;
+            };
+            *at = next;
+            rules.list.push(Rule {
+                format: binding.id,
+                clock_hz: binding.format.clock_hz,
+                is_event: binding.format.telephone_event == TelephoneEvent::Yes,
+                send_as: sent
+                    .iter()
+                    .find(|other| other.id == binding.id)
+                    .map(|other| other.send),
+            });
+        }
+        rules
+    }
+
+    /// The rule for a received payload type; `None` if it was not agreed.
+    pub(super) fn of(&self, payload_type: u8) -> Option<Rule> {
+        let at = usize::from(*self.at.get(usize::from(payload_type))?);
+        self.list.get(at.checked_sub(1)?).copied()
+    }
+}
+
+/// Compiles the paths of all streams. `partner` names the stream joined with each.
+pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<usize>) {
+    for at in 0..streams.len() {
+        let to = partner(at).filter(|to| *to != at && *to < streams.len());
+        let path = match to {
+            None => Path::Blocked(DropReason::NoPath),
+            Some(to) => match streams[to].active() {
+                None => Path::Blocked(DropReason::NoPath),
+                Some(_) if streams[to].sends() => Path::Forward { to },
+                Some(_) => Path::Blocked(DropReason::Direction),
+            },
+        };
+        if let (Path::Forward { to }, true) = (path, path != streams[at].path) {
+            streams[to].outgoing.interrupt();
+        }
+        // Taken out and put back, because the bindings of the partner are borrowed meanwhile.
+        let mut faces = std::mem::take(&mut streams[at].faces);
+        let sent = to
+            .and_then(|to| streams[to].active())
+            .map_or(&[][..], |face: &Face| &face.terms.payloads);
+        for face in &mut faces {
+            face.rules = Rules::new(&face.terms.payloads, sent);
+        }
+        streams[at].faces = faces;
+        streams[at].path = path;
+    }
+}

@@ -1,0 +1,248 @@
+//! Reports of one stream: RTCP is ended and made anew on each leg (MED-060 to MED-063).
+
+use super::stream::{Stream, reachable};
+use super::{Output, SocketId};
+use crate::entropy::Entropy;
+use crate::packet::rtcp::{Compound, Packet, SenderInfo, Writer};
+use crate::packet::rtp::MAX_PACKET_BYTES;
+use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
+use crate::time::{Timestamp, WallOffset};
+use media_api::{DropReason, SourcePolicy};
+use std::net::SocketAddr;
+
+/// Mean interval before the first report, in microseconds (RFC 3550 §6.2).
+const FIRST_INTERVAL_US: u64 = 2_500_000;
+/// Mean interval between reports.
+const INTERVAL_US: u64 = 5_000_000;
+/// Round trips longer than this are nonsense, in 1/65536 s (MED-061).
+const MAX_ROUND_TRIP: u32 = 10 << 16;
+/// Room for SR, SDES, BYE and the SRTCP trailer.
+const REPORT_BYTES: usize = 28 + 24 + 36 + 8 + MAX_TRAILER_BYTES;
+
+/// Report state of one stream.
+#[derive(Debug)]
+pub(super) struct Reports {
+    /// Canonical name: 96 random bits in hexadecimal, nothing about user or host (RFC 7022).
+    name: [u8; 24],
+    due: Option<Timestamp>,
+    /// Small generator for the interval's randomness; predicting it gains nobody anything.
+    dice: u64,
+    last_sr: Option<(u32, Timestamp)>,
+    /// RTP packets sent up to the last report.
+    packets_reported: u64,
+    /// Where the peer's RTCP comes from, when that is not where it was announced.
+    source: Option<SocketAddr>,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) round_trip_us: Option<u32>,
+}
+
+impl Reports {
+    pub(super) fn new(entropy: &mut Entropy) -> Self {
+        let mut random = [0; 12];
+        entropy.fill(&mut random);
+        let mut name = [0; 24];
+        for (pair, byte) in name.chunks_mut(2).zip(random) {
+            for (digit, value) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = b"0123456789abcdef"[usize::from(value)];
+            }
+        }
+        Self {
+            name,
+            due: None,
+            dice: entropy.next_u64() | 1,
+            last_sr: None,
+            packets_reported: 0,
+            source: None,
+            received: 0,
+            sent: 0,
+            round_trip_us: None,
+        }
+    }
+
+    /// Something was agreed: reports begin if they have not.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        if self.due.is_none() {
+            self.schedule(FIRST_INTERVAL_US, now);
+        }
+    }
+
+    /// The peer announced another RTCP address.
+    pub(super) fn forget_source(&mut self) {
+        self.source = None;
+    }
+
+    /// When the next report is due.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// Half to one and a half times the mean (RFC 3550 §6.3.1), so that reports of many calls do
+    /// not fall into step.
+    fn schedule(&mut self, mean_us: u64, now: Timestamp) {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.due = Some(Timestamp(now.0 + mean_us / 2 + self.dice % mean_us));
+    }
+
+    fn note_round_trip(&mut self, arrival: u32, last_sr: u32, delay: u32) {
+        if last_sr == 0 {
+            return;
+        }
+        let round_trip = arrival.wrapping_sub(last_sr).wrapping_sub(delay);
+        // Negative values wrap to large ones.
+        if round_trip <= MAX_ROUND_TRIP {
+            self.round_trip_us = u32::try_from((u64::from(round_trip) * 1_000_000) >> 16).ok();
+        }
+    }
+}
+
+impl Stream {
+    /// Reads one RTCP compound, decrypting it in place.
+    pub(super) fn accept_rtcp(
+        &mut self,
+        from: SocketAddr,
+        packet: &mut [u8],
+        is_mux: bool,
+        now: Timestamp,
+        wall: WallOffset,
+    ) -> Result<(), DropReason> {
+        if packet.len() > MAX_PACKET_BYTES {
+            return Err(DropReason::Malformed);
+        }
+        let (at, length) = self.open(Protocol::Rtcp, packet, now, |face| {
+            let admitted = face.terms.rtcp_mux == is_mux
+                && face.guard.admits_rtcp(from, face.terms.remote_rtcp, is_mux);
+            admitted.then_some(super::source::Rank::Exact)
+        })?;
+        let packet = packet.get(..length).ok_or(DropReason::Malformed)?;
+        let compound = Compound::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let face = self.faces.get(at).ok_or(DropReason::NoPath)?;
+        let sender = compound.packets().find_map(|part| match part {
+            Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => Some(ssrc),
+            Packet::SourceDescription { .. } | Packet::Goodbye { .. } | Packet::Other { .. } => {
+                None
+            }
+        });
+        let known = self.reception.ssrc();
+        let is_known = known.is_some() && known == sender;
+        // Without authentication only the SSRC ties a report to the stream (MED-035). Before any
+        // RTP there is nothing to compare with.
+        if !face.is_secure() && known.is_some() && !is_known {
+            return Err(DropReason::Ssrc);
+        }
+        if from != face.terms.remote_rtcp
+            && !is_mux
+            && (is_known || face.is_secure())
+            && matches!(face.terms.source, SourcePolicy::Restricted { .. })
+        {
+            self.reports.source = Some(from);
+        }
+        let ntp = wall.ntp(now);
+        let arrival = middle(ntp);
+        for part in compound.packets() {
+            let blocks = match part {
+                Packet::SenderReport { ntp, blocks, .. } => {
+                    self.reports.last_sr = Some((middle(ntp), now));
+                    blocks
+                }
+                Packet::ReceiverReport { blocks, .. } => blocks,
+                // A goodbye does not end media (MED-035); the rest is not for us.
+                Packet::SourceDescription { .. }
+                | Packet::Goodbye { .. }
+                | Packet::Other { .. } => {
+                    continue;
+                }
+            };
+            for block in blocks.filter(|block| block.ssrc == self.outgoing.ssrc) {
+                self.reports
+                    .note_round_trip(arrival, block.last_sr, block.delay_since_last_sr);
+            }
+        }
+        self.reports.received += 1;
+        self.heard_at = Some(now);
+        Ok(())
+    }
+
+    /// Sends a report if one is due.
+    pub(super) fn report_if_due(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
+        if self.reports.due.is_some_and(|due| due <= now) {
+            self.reports.schedule(INTERVAL_US, now);
+            self.report(now, wall, Ending::No, out);
+        }
+    }
+
+    /// Sends the last report with a BYE, if anything was ever sent to this peer.
+    pub(super) fn say_goodbye(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
+        if self.outgoing.packets > 0 || self.reports.sent > 0 {
+            self.report(now, wall, Ending::Yes, out);
+        }
+        self.reports.due = None;
+    }
+
+    fn report(&mut self, now: Timestamp, wall: WallOffset, ending: Ending, out: &mut Output) {
+        let Some((socket, to)) = self.report_destination() else {
+            return;
+        };
+        let sends = self.outgoing.packets > self.reports.packets_reported;
+        self.reports.packets_reported = self.outgoing.packets;
+        let sender = self
+            .outgoing
+            .timestamp_at(now)
+            .filter(|_| sends)
+            .map(|rtp_timestamp| SenderInfo {
+                ntp: wall.ntp(now),
+                rtp_timestamp,
+                packets: self.outgoing.packets as u32,
+                octets: self.outgoing.octets as u32,
+            });
+        let mut block = self.reception.report_block();
+        if let (Some(block), Some((last_sr, at))) = (&mut block, self.reports.last_sr) {
+            block.last_sr = last_sr;
+            let delay = (u128::from(now.since_us(at)) << 16) / 1_000_000;
+            block.delay_since_last_sr = u32::try_from(delay).unwrap_or(u32::MAX);
+        }
+        let mut buffer = [0; REPORT_BYTES];
+        let mut writer = Writer::new(&mut buffer[..REPORT_BYTES - MAX_TRAILER_BYTES]);
+        writer.report(self.outgoing.ssrc, sender, block.as_ref());
+        writer.canonical_name(self.outgoing.ssrc, &self.reports.name);
+        match ending {
+            Ending::Yes => writer.goodbye(self.outgoing.ssrc),
+            Ending::No => {}
+        }
+        let length = writer.len();
+        if let Some(length) = self.protect_report(&mut buffer, length) {
+            self.reports.sent += 1;
+            out.push_packet(self.sockets.realm, socket, to, &buffer[..length]);
+        }
+    }
+
+    fn report_destination(&self) -> Option<(SocketId, SocketAddr)> {
+        let face = self.active()?;
+        // An unspecified media address asks for silence, RTCP included (MED-066).
+        if !reachable(face.terms.remote_rtp) {
+            return None;
+        }
+        let (socket, to) = if face.terms.rtcp_mux {
+            (self.sockets.rtp, face.guard.destination())
+        } else {
+            (
+                self.sockets.rtcp,
+                self.reports.source.unwrap_or(face.terms.remote_rtcp),
+            )
+        };
+        reachable(to).then_some((socket, to))
+    }
+}
+
+/// Whether a report is the last one.
+enum Ending {
+    Yes,
+    No,
+}
+
+/// The middle 32 bits of an NTP timestamp.
+fn middle(ntp: u64) -> u32 {
+    (ntp >> 16) as u32
+}

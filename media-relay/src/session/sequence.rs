@@ -1,0 +1,263 @@
+//! The one outgoing stream toward a peer: our SSRC, sequence numbers and timestamps.
+//!
+//! Whoever is heard, the peer sees a single RTP source for the life of its `m=` line (MED-050).
+//! Within one origin, gaps and reordering of the source are kept (MED-051); between origins the
+//! numbers go on without a gap and the timestamp moves by the wall clock.
+
+use crate::entropy::Entropy;
+use crate::time::Timestamp;
+
+/// Where a packet that we send comes from. A new origin starts a new epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    /// Index of the receiving stream in the session.
+    pub(super) stream: usize,
+    /// Sequence space of that stream.
+    pub(super) generation: u32,
+}
+
+/// Numbers for one outgoing packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stamp {
+    /// Extended sequence number; the lower 16 bits go on the wire.
+    pub(super) extended: u64,
+    /// RTP timestamp.
+    pub(super) timestamp: u32,
+    /// First packet of an epoch: the marker bit is set (MED-050).
+    pub(super) begins: bool,
+}
+
+/// Sequence space toward one peer.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Our SSRC toward the peer.
+    pub(super) ssrc: u32,
+    /// Highest extended sequence number sent, or the one before the first.
+    highest: u64,
+    /// Bit n: `highest - n` has been sent.
+    sent: u128,
+    epoch: Option<Epoch>,
+    /// Timestamp, time and clock of the newest packet, to go on from.
+    last: Option<Last>,
+    first_timestamp: u32,
+    /// Packets sent.
+    pub(super) packets: u64,
+    /// Payload bytes sent.
+    pub(super) octets: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    origin: Origin,
+    /// Outgoing minus incoming extended sequence number.
+    shift: u64,
+    /// Outgoing minus incoming timestamp.
+    timestamp_shift: u32,
+    clock_hz: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    timestamp: u32,
+    at: Timestamp,
+    clock_hz: u32,
+}
+
+impl Outgoing {
+    /// A random SSRC, a random timestamp, and a sequence number in the lower half of its range, so
+    /// that early loss cannot confuse the peer's roll-over counter (MED-113).
+    pub(super) fn new(entropy: &mut Entropy) -> Self {
+        let start = u64::from(entropy.next_u32() & 0x7fff);
+        Self {
+            ssrc: entropy.next_u32(),
+            // One cycle up, so that reordering at the very beginning stays positive.
+            highest: (1 << 16) + start,
+            sent: 0,
+            epoch: None,
+            last: None,
+            first_timestamp: entropy.next_u32(),
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    /// The flow was interrupted on purpose (hold, another partner): the next packet starts a new
+    /// epoch, so that the peer does not take the pause for loss.
+    pub(super) fn interrupt(&mut self) {
+        self.epoch = None;
+    }
+
+    /// Numbers for a packet, or `None` if its place has been used already: a sequence number is
+    /// never sent twice, because under SRTP that would reuse key stream (MED-113).
+    pub(super) fn stamp(
+        &mut self,
+        origin: Origin,
+        extended: u64,
+        timestamp: u32,
+        clock_hz: u32,
+        now: Timestamp,
+    ) -> Option<Stamp> {
+        let begins;
+        let epoch = match self.epoch {
+            Some(epoch) if epoch.origin == origin => {
+                begins = false;
+                if epoch.clock_hz == clock_hz {
+                    epoch
+                } else {
+                    // A codec with another clock: the timestamp goes on in its units (RFC 7160).
+                    let timestamp_shift = self.continued(clock_hz, now).wrapping_sub(timestamp);
+                    Epoch {
+                        timestamp_shift,
+                        clock_hz,
+                        ..epoch
+                    }
+                }
+            }
+            Some(_) | None => {
+                begins = true;
+                Epoch {
+                    origin,
+                    shift: (self.highest + 1).wrapping_sub(extended),
+                    timestamp_shift: self.continued(clock_hz, now).wrapping_sub(timestamp),
+                    clock_hz,
+                }
+            }
+        };
+        self.epoch = Some(epoch);
+        let outgoing = extended.wrapping_add(epoch.shift);
+        if !self.claim(outgoing) {
+            return None;
+        }
+        let timestamp = timestamp.wrapping_add(epoch.timestamp_shift);
+        if outgoing == self.highest {
+            self.last = Some(Last {
+                timestamp,
+                at: now,
+                clock_hz,
+            });
+        }
+        Some(Stamp {
+            extended: outgoing,
+            timestamp,
+            begins,
+        })
+    }
+
+    /// A packet that is deliberately not sent: if it is the next in order, those behind it move up,
+    /// so that the peer sees no gap.
+    pub(super) fn leave_out(&mut self, origin: Origin, extended: u64) {
+        if let Some(epoch) = &mut self.epoch
+            && epoch.origin == origin
+            && extended.wrapping_add(epoch.shift) == self.highest + 1
+        {
+            epoch.shift = epoch.shift.wrapping_sub(1);
+        }
+    }
+
+    /// What the RTP timestamp is at `now`, for sender reports; `None` before the first packet.
+    pub(super) fn timestamp_at(&self, now: Timestamp) -> Option<u32> {
+        self.last.map(|last| {
+            last.timestamp
+                .wrapping_add(units(now.since_us(last.at), last.clock_hz))
+        })
+    }
+
+    /// Timestamp with which a new epoch begins: later than anything sent.
+    fn continued(&self, clock_hz: u32, now: Timestamp) -> u32 {
+        self.last.map_or(self.first_timestamp, |last| {
+            last.timestamp
+                .wrapping_add(units(now.since_us(last.at), clock_hz).max(1))
+        })
+    }
+
+    fn claim(&mut self, extended: u64) -> bool {
+        if extended > self.highest {
+            let step = u32::try_from(extended - self.highest).unwrap_or(u32::MAX);
+            self.sent = self.sent.checked_shl(step).unwrap_or(0) | 1;
+            self.highest = extended;
+            return true;
+        }
+        let behind = self.highest - extended;
+        // Nothing is remembered that far back, so it counts as used.
+        if behind >= 128 || self.sent & (1 << behind) != 0 {
+            return false;
+        }
+        self.sent |= 1 << behind;
+        true
+    }
+}
+
+/// Microseconds in units of a clock.
+fn units(us: u64, clock_hz: u32) -> u32 {
+    (u128::from(us) * u128::from(clock_hz) / 1_000_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Origin = Origin {
+        stream: 0,
+        generation: 1,
+    };
+    const B: Origin = Origin {
+        stream: 1,
+        generation: 1,
+    };
+
+    fn outgoing() -> Outgoing {
+        Outgoing::new(&mut Entropy::from_seed([3; 32]))
+    }
+
+    #[test]
+    fn gaps_and_reordering_of_one_origin_are_kept() {
+        let mut out = outgoing();
+        let mut at = |extended: u64| {
+            out.stamp(A, extended, extended as u32 * 160, 8000, Timestamp(0))
+                .map(|s| s.extended)
+        };
+        let first = at(70_000).unwrap();
+        assert_eq!(at(70_003), Some(first + 3));
+        assert_eq!(at(70_001), Some(first + 1));
+        assert_eq!(at(70_001), None);
+    }
+
+    #[test]
+    fn a_switch_goes_on_by_one_and_by_the_wall_clock() {
+        let mut out = outgoing();
+        let before = out.stamp(A, 70_000, 1000, 8000, Timestamp(0)).unwrap();
+        assert!(before.begins);
+        let after = out.stamp(B, 90_000, 77, 8000, Timestamp(60_000)).unwrap();
+        assert!(after.begins);
+        assert_eq!(after.extended, before.extended + 1);
+        assert_eq!(after.timestamp, before.timestamp.wrapping_add(480));
+        let next = out
+            .stamp(B, 90_001, 77 + 160, 8000, Timestamp(80_000))
+            .unwrap();
+        assert!(!next.begins);
+        assert_eq!(next.timestamp, after.timestamp.wrapping_add(160));
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_no_gap() {
+        let mut out = outgoing();
+        let first = out.stamp(A, 70_000, 0, 8000, Timestamp(0)).unwrap();
+        out.leave_out(A, 70_001);
+        out.leave_out(A, 70_002);
+        let next = out.stamp(A, 70_003, 480, 8000, Timestamp(0)).unwrap();
+        assert_eq!(next.extended, first.extended + 1);
+        // A straggler that would need a used number is refused rather than sent under it.
+        assert_eq!(out.stamp(A, 70_002, 320, 8000, Timestamp(0)), None);
+    }
+
+    #[test]
+    fn another_clock_within_an_epoch_rebases_the_timestamp_only() {
+        let mut out = outgoing();
+        let voice = out.stamp(A, 70_000, 0, 48_000, Timestamp(0)).unwrap();
+        let event = out.stamp(A, 70_001, 5, 8000, Timestamp(20_000)).unwrap();
+        assert_eq!(event.extended, voice.extended + 1);
+        assert_eq!(event.timestamp, voice.timestamp.wrapping_add(160));
+        let again = out.stamp(A, 70_002, 5, 8000, Timestamp(40_000)).unwrap();
+        assert_eq!(again.timestamp, event.timestamp);
+    }
+}

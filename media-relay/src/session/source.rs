@@ -1,0 +1,378 @@
+//! Source learning and pinning: MED-030 to MED-035. Who may send here, and where we send to.
+//!
+//! | rank | candidate                               |
+//! |------|-----------------------------------------|
+//! | 1    | exactly the address in the peer's SDP   |
+//! | 2    | its IP address, another port            |
+//! | 4    | the IP address of the peer's signalling |
+//!
+//! Anything else is a stranger and never changes a thing. (Rank 3 is the trunk's own address list,
+//! which the contract does not carry yet.)
+//!
+//! The window of MED-031 is counted from the first candidate's packet instead of from the
+//! description: behind NAT the callee's first packet often comes much later than the caller's
+//! offer, and since only ranked addresses are candidates, waiting opens nothing to a stranger.
+
+use crate::time::Timestamp;
+use media_api::SourcePolicy;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long a better candidate may replace a pinned one.
+const WINDOW: Duration = Duration::from_secs(3);
+/// Consecutive packets that a plain RTP candidate must show before it is pinned.
+const PROOFS: u8 = 3;
+/// Silence of the pinned source before its NAT binding may have changed (MED-032).
+const REBIND_SILENCE_US: u64 = 2_000_000;
+/// Rebinds accepted per minute.
+const MAX_REBINDS: u8 = 3;
+const MINUTE_US: u64 = 60_000_000;
+/// Sequence numbers that may be missing across a rebind.
+const REBIND_GAP: u16 = 3000;
+
+/// How close an address is to what was signalled; a smaller one is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Rank {
+    Exact = 1,
+    SameHost = 2,
+    Signalling = 4,
+}
+
+impl Rank {
+    pub(super) const ALL: [Self; 3] = [Self::Exact, Self::SameHost, Self::Signalling];
+}
+
+/// What is known of a packet when its source is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evidence {
+    pub(super) ssrc: u32,
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    /// Its SRTP tag was right, which no address spoofer can arrange.
+    pub(super) authentic: bool,
+}
+
+/// The verdict on a packet from somebody who is not a stranger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Learned {
+    /// From the pinned source.
+    Known,
+    /// Its source has just been pinned.
+    Pinned,
+    /// A candidate with too little evidence so far: the packet goes nowhere (MED-038).
+    NotYet,
+}
+
+/// Source rules of one face of a stream.
+#[derive(Debug)]
+pub(super) struct SourceGuard {
+    signalled: SocketAddr,
+    policy: SourcePolicy,
+    pinned: Option<Pin>,
+    candidate: Option<Candidate>,
+    window_until: Option<Timestamp>,
+    rebinds: u8,
+    rebinds_since: Timestamp,
+}
+
+#[derive(Debug)]
+struct Pin {
+    address: SocketAddr,
+    rank: Rank,
+    heard_at: Timestamp,
+    last: Evidence,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    address: SocketAddr,
+    ssrc: u32,
+    next_sequence: u16,
+    proofs: u8,
+}
+
+impl SourceGuard {
+    pub(super) fn new(signalled: SocketAddr, policy: SourcePolicy) -> Self {
+        Self {
+            signalled,
+            policy,
+            pinned: None,
+            candidate: None,
+            window_until: None,
+            rebinds: 0,
+            rebinds_since: Timestamp(0),
+        }
+    }
+
+    /// Whether these are the facts the guard was made from.
+    pub(super) fn guards(&self, signalled: SocketAddr, policy: SourcePolicy) -> bool {
+        self.signalled == signalled && self.policy == policy
+    }
+
+    /// The pinned source.
+    pub(super) fn pinned(&self) -> Option<SocketAddr> {
+        self.pinned.as_ref().map(|pin| pin.address)
+    }
+
+    /// Where RTP goes: to what was signalled until somebody is pinned (MED-034).
+    pub(super) fn destination(&self) -> SocketAddr {
+        match (self.policy, &self.pinned) {
+            (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address,
+            (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => {
+                self.signalled
+            }
+        }
+    }
+
+    /// The rank of an address that may send now; `None` for strangers. Changes nothing.
+    pub(super) fn standing(&self, from: SocketAddr, now: Timestamp) -> Option<Rank> {
+        let rank = self.rank(from)?;
+        match &self.pinned {
+            None => Some(rank),
+            Some(pin) if pin.address == from => Some(Rank::Exact),
+            Some(pin) => (self.may_improve(pin, rank, now) || self.may_rebind(pin, rank, now))
+                .then_some(rank),
+        }
+    }
+
+    /// Judges a packet that passed every other check, and authentication where there is a key.
+    pub(super) fn learn(
+        &mut self,
+        from: SocketAddr,
+        evidence: Evidence,
+        now: Timestamp,
+    ) -> Learned {
+        let Some(rank) = self.rank(from) else {
+            return Learned::NotYet;
+        };
+        if let Some(pin) = &mut self.pinned
+            && pin.address == from
+        {
+            pin.heard_at = now;
+            pin.last = evidence;
+            return Learned::Known;
+        }
+        if let Some(pin) = &self.pinned
+            && !self.may_improve(pin, rank, now)
+            && !(self.may_rebind(pin, rank, now) && continues(&pin.last, &evidence))
+        {
+            return Learned::NotYet;
+        }
+        let window_until = *self.window_until.get_or_insert(now + WINDOW);
+        if !self.proven(from, rank, evidence) {
+            return Learned::NotYet;
+        }
+        if self.pinned.is_some() && now >= window_until {
+            if now.since_us(self.rebinds_since) >= MINUTE_US {
+                self.rebinds = 0;
+                self.rebinds_since = now;
+            }
+            self.rebinds += 1;
+        }
+        self.candidate = None;
+        self.pinned = Some(Pin {
+            address: from,
+            rank,
+            heard_at: now,
+            last: evidence,
+        });
+        Learned::Pinned
+    }
+
+    /// Whether RTCP from `from` may be looked at: RTCP has its own check (MED-035).
+    pub(super) fn admits_rtcp(&self, from: SocketAddr, signalled: SocketAddr, mux: bool) -> bool {
+        if mux {
+            return match &self.pinned {
+                Some(pin) => pin.address == from,
+                None => self.signalled == from,
+            };
+        }
+        if from == signalled {
+            return true;
+        }
+        match (self.policy, &self.pinned) {
+            (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address.ip() == from.ip(),
+            (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => false,
+        }
+    }
+
+    fn rank(&self, from: SocketAddr) -> Option<Rank> {
+        if from == self.signalled {
+            return Some(Rank::Exact);
+        }
+        match self.policy {
+            SourcePolicy::Signalled => None,
+            SourcePolicy::Restricted { .. } if from.ip() == self.signalled.ip() => {
+                Some(Rank::SameHost)
+            }
+            SourcePolicy::Restricted { signalling } if signalling == Some(from.ip()) => {
+                Some(Rank::Signalling)
+            }
+            SourcePolicy::Restricted { .. } => None,
+        }
+    }
+
+    fn may_improve(&self, pin: &Pin, rank: Rank, now: Timestamp) -> bool {
+        rank < pin.rank && self.window_until.is_some_and(|until| now < until)
+    }
+
+    fn may_rebind(&self, pin: &Pin, rank: Rank, now: Timestamp) -> bool {
+        let allowed = self.rebinds < MAX_REBINDS || now.since_us(self.rebinds_since) >= MINUTE_US;
+        allowed && rank <= Rank::SameHost && now.since_us(pin.heard_at) >= REBIND_SILENCE_US
+    }
+
+    /// Collects evidence for one candidate at a time.
+    fn proven(&mut self, from: SocketAddr, rank: Rank, evidence: Evidence) -> bool {
+        if rank == Rank::Exact || evidence.authentic {
+            return true;
+        }
+        let proofs = match &self.candidate {
+            Some(candidate)
+                if candidate.address == from
+                    && candidate.ssrc == evidence.ssrc
+                    && candidate.next_sequence == evidence.sequence =>
+            {
+                candidate.proofs.saturating_add(1)
+            }
+            Some(_) | None => 1,
+        };
+        self.candidate = Some(Candidate {
+            address: from,
+            ssrc: evidence.ssrc,
+            next_sequence: evidence.sequence.wrapping_add(1),
+            proofs,
+        });
+        proofs >= PROOFS
+    }
+}
+
+/// Whether `next` can be the same stream going on from another address.
+fn continues(last: &Evidence, next: &Evidence) -> bool {
+    let gap = next.sequence.wrapping_sub(last.sequence);
+    let forward = (next.timestamp.wrapping_sub(last.timestamp) as i32) >= 0;
+    last.ssrc == next.ssrc && (1..=REBIND_GAP).contains(&gap) && forward
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn plain(sequence: u16) -> Evidence {
+        Evidence {
+            ssrc: 1,
+            sequence,
+            timestamp: u32::from(sequence) * 160,
+            authentic: false,
+        }
+    }
+
+    fn restricted() -> SourceGuard {
+        let policy = SourcePolicy::Restricted {
+            signalling: Some([198, 51, 100, 9].into()),
+        };
+        SourceGuard::new(address("192.0.2.1:4000"), policy)
+    }
+
+    #[test]
+    fn the_signalled_address_is_pinned_at_once() {
+        let mut guard = restricted();
+        let from = address("192.0.2.1:4000");
+        assert_eq!(guard.learn(from, plain(1), Timestamp(0)), Learned::Pinned);
+        assert_eq!(guard.learn(from, plain(2), Timestamp(0)), Learned::Known);
+    }
+
+    #[test]
+    fn another_port_needs_three_packets_in_a_row() {
+        let mut guard = restricted();
+        let from = address("192.0.2.1:9999");
+        assert_eq!(guard.learn(from, plain(1), Timestamp(0)), Learned::NotYet);
+        assert_eq!(guard.learn(from, plain(3), Timestamp(0)), Learned::NotYet);
+        assert_eq!(guard.learn(from, plain(4), Timestamp(0)), Learned::NotYet);
+        assert_eq!(guard.destination(), address("192.0.2.1:4000"));
+        assert_eq!(guard.learn(from, plain(5), Timestamp(0)), Learned::Pinned);
+        assert_eq!(guard.destination(), from);
+    }
+
+    #[test]
+    fn strangers_have_no_standing_in_either_mode() {
+        let stranger = address("203.0.113.66:4000");
+        assert_eq!(restricted().standing(stranger, Timestamp(0)), None);
+        let strict = SourceGuard::new(address("192.0.2.1:4000"), SourcePolicy::Signalled);
+        assert_eq!(
+            strict.standing(address("192.0.2.1:4002"), Timestamp(0)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_better_candidate_replaces_a_worse_one_within_the_window_only() {
+        for (later_us, wanted) in [(1_000_000, true), (3_500_000, false)] {
+            let mut guard = restricted();
+            let nat = address("198.51.100.9:7000");
+            for sequence in 1..=3 {
+                guard.learn(nat, plain(sequence), Timestamp(0));
+            }
+            assert_eq!(guard.pinned(), Some(nat));
+            // The pinned source keeps talking, so silence is not what decides.
+            guard.learn(nat, plain(4), Timestamp(later_us));
+            let exact = address("192.0.2.1:4000");
+            let standing = guard.standing(exact, Timestamp(later_us));
+            assert_eq!(standing.is_some(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_rebind_needs_silence_and_the_same_stream() {
+        let mut guard = restricted();
+        guard.learn(address("192.0.2.1:4000"), plain(1), Timestamp(0));
+        let moved = address("192.0.2.1:5555");
+        assert_eq!(guard.standing(moved, Timestamp(1_900_000)), None);
+        let late = Timestamp(4_000_000);
+        assert!(guard.standing(moved, late).is_some());
+        let other = Evidence {
+            ssrc: 99,
+            ..plain(2)
+        };
+        for _ in 0..5 {
+            assert_eq!(guard.learn(moved, other, late), Learned::NotYet);
+        }
+        assert_eq!(guard.learn(moved, plain(150), late), Learned::NotYet);
+        assert_eq!(guard.learn(moved, plain(151), late), Learned::NotYet);
+        assert_eq!(guard.learn(moved, plain(152), late), Learned::Pinned);
+    }
+
+    #[test]
+    fn rebinds_are_limited_to_three_a_minute() {
+        let mut guard = restricted();
+        guard.learn(address("192.0.2.1:4000"), plain(1), Timestamp(MINUTE_US));
+        let mut now = MINUTE_US;
+        let mut sequence = 1;
+        for attempt in 0..4u16 {
+            now += 4_000_000;
+            let from = SocketAddr::new([192, 0, 2, 1].into(), 5000 + attempt);
+            let admitted = guard.standing(from, Timestamp(now)).is_some();
+            assert_eq!(admitted, attempt < 3, "attempt {attempt}");
+            for _ in 0..3 {
+                sequence += 1;
+                guard.learn(from, plain(sequence), Timestamp(now));
+            }
+        }
+    }
+
+    #[test]
+    fn rtcp_is_taken_from_the_pinned_host_only() {
+        let mut guard = restricted();
+        let rtcp = address("192.0.2.1:4001");
+        assert!(guard.admits_rtcp(rtcp, rtcp, false));
+        assert!(!guard.admits_rtcp(address("203.0.113.66:4001"), rtcp, false));
+        assert!(!guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false));
+        guard.learn(address("192.0.2.1:4000"), plain(1), Timestamp(0));
+        assert!(guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false));
+        assert!(guard.admits_rtcp(address("192.0.2.1:4000"), rtcp, true));
+        assert!(!guard.admits_rtcp(rtcp, rtcp, true));
+    }
+}

@@ -1,0 +1,575 @@
+//! One stream of an endpoint: what arrives is judged here, what leaves is numbered here.
+//!
+//! A stream has *faces*: the committed agreement first, then the previews of early dialogs in the
+//! order of their answers. All may send to us; we send to the newest.
+
+use super::plan::{Path, Rules};
+use super::quality::{Position, Reception};
+use super::rate::RateLimit;
+use super::rtcp::Reports;
+use super::sequence::{Origin, Outgoing, Stamp};
+use super::source::{Evidence, Learned, Rank, SourceGuard};
+use super::{SocketId, StreamSockets};
+use crate::entropy::Entropy;
+use crate::packet::rtp::{self, RtpHeader};
+use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
+use crate::time::Timestamp;
+use media_api::{
+    CryptoKey, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage, StreamIndex,
+    StreamStats,
+};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long media against a new direction is still let through: it was on its way (MED-054).
+const DIRECTION_GRACE: Duration = Duration::from_secs(1);
+/// Early dialogs that may be open at once beside the committed agreement (MED-117).
+const MAX_PREVIEWS: usize = 4;
+
+/// One stream and all its state.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) index: StreamIndex,
+    pub(super) sockets: StreamSockets,
+    pub(super) faces: Vec<Face>,
+    pub(super) outgoing: Outgoing,
+    pub(super) reception: Reception,
+    pub(super) reports: Reports,
+    pub(super) path: Path,
+    ring: KeyRing,
+    senders: Vec<SendContext>,
+    rate: RateLimit,
+    changed_at: Timestamp,
+    /// A source that has been pinned and not yet reported. Kept apart from the verdict on the
+    /// packet, which may still be dropped for another reason.
+    pub(super) pinned_news: Option<SocketAddr>,
+    /// Last valid RTP packet.
+    pub(super) rtp_at: Option<Timestamp>,
+    /// Last valid RTP or RTCP packet.
+    pub(super) heard_at: Option<Timestamp>,
+    format: Option<FormatId>,
+    pub(super) received_packets: u64,
+    received_bytes: u64,
+    sent_packets: u64,
+    sent_bytes: u64,
+    pub(super) dropped: [u64; DropReason::ALL.len()],
+    /// Loss that has been handed to the realm's totals.
+    pub(super) lost_published: i64,
+}
+
+/// One agreement about the stream.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) fork: ForkId,
+    pub(super) stage: Stage,
+    pub(super) terms: NegotiatedStream,
+    pub(super) rules: Rules,
+    pub(super) guard: SourceGuard,
+    keys: Option<PeerKeys>,
+    /// Index of the local key in [`Stream::senders`].
+    sender: Option<usize>,
+}
+
+/// One local key: kept as long as the stream, so that none of its indices is ever used twice.
+struct SendContext {
+    key: CryptoKey,
+    sender: Sender,
+    /// Extended sequence number of roll-over counter zero, sequence zero under this key (MED-113).
+    origin: Option<u64>,
+}
+
+impl std::fmt::Debug for SendContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SendContext({:?})", self.key)
+    }
+}
+
+/// An RTP packet that passed all checks of the receiving stream.
+#[derive(Clone, Debug)]
+pub(super) struct Accepted {
+    pub(super) marker: bool,
+    pub(super) timestamp: u32,
+    pub(super) clock_hz: u32,
+    pub(super) position: Position,
+    pub(super) payload: Range<usize>,
+    /// Payload type toward the joined stream; `None` if that peer did not agree to the format.
+    pub(super) send_as: Option<u8>,
+    /// First packet of the stream.
+    pub(super) first: bool,
+}
+
+/// Where a finished packet lies and goes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Ready {
+    pub(super) socket: SocketId,
+    pub(super) to: SocketAddr,
+    pub(super) range: Range<usize>,
+    pub(super) plain_bytes: usize,
+}
+
+impl Stream {
+    pub(super) fn new(index: StreamIndex, sockets: StreamSockets, entropy: &mut Entropy) -> Self {
+        Self {
+            index,
+            sockets,
+            faces: Vec::new(),
+            outgoing: Outgoing::new(entropy),
+            reception: Reception::default(),
+            reports: Reports::new(entropy),
+            path: Path::Blocked(DropReason::NoPath),
+            ring: KeyRing::default(),
+            senders: Vec::new(),
+            rate: RateLimit::default(),
+            changed_at: Timestamp(0),
+            pinned_news: None,
+            rtp_at: None,
+            heard_at: None,
+            format: None,
+            received_packets: 0,
+            received_bytes: 0,
+            sent_packets: 0,
+            sent_bytes: 0,
+            dropped: [0; DropReason::ALL.len()],
+            lost_published: 0,
+        }
+    }
+
+    /// The face we send to: the newest preview, or what is committed.
+    pub(super) fn active(&self) -> Option<&Face> {
+        self.faces.last()
+    }
+
+    /// Whether the committed agreement lets the peer send.
+    pub(super) fn receives(&self) -> bool {
+        self.active()
+            .is_some_and(|face| face.terms.direction.receives())
+    }
+
+    /// Whether we may send RTP to the peer now.
+    pub(super) fn sends(&self) -> bool {
+        self.active()
+            .is_some_and(|face| face.terms.direction.sends() && reachable(face.guard.destination()))
+    }
+
+    /// Takes an agreement over. `None` closes the stream for the fork (MED-025).
+    pub(super) fn agree(
+        &mut self,
+        fork: ForkId,
+        stage: Stage,
+        terms: Option<NegotiatedStream>,
+        now: Timestamp,
+    ) {
+        self.changed_at = now;
+        self.reception.expect_change();
+        let Some(terms) = terms else {
+            match stage {
+                Stage::Final => self.faces.clear(),
+                Stage::Preview => self.faces.retain(|face| !face.is_preview_of(fork)),
+            }
+            self.forget_keys();
+            return;
+        };
+        self.rate.set_packet_time(terms.ptime_ms);
+        let preview = self.faces.iter().position(|face| face.is_preview_of(fork));
+        let committed = self
+            .faces
+            .iter()
+            .position(|face| face.stage == Stage::Final);
+        let face = match (stage, preview, committed) {
+            // The preview becomes the agreement, with everything it has learnt.
+            (Stage::Final, Some(at), None) | (Stage::Preview, Some(at), _) => {
+                let face = self.faces.remove(at);
+                self.revised(face, terms, now)
+            }
+            // A new exchange on an established stream: what did not change goes on (MED-114). A
+            // preview of the same exchange is better informed, unless it learnt nothing yet.
+            (Stage::Final, Some(preview), Some(committed)) => {
+                let preview_pinned = self
+                    .faces
+                    .get(preview)
+                    .is_some_and(|face| face.guard.pinned().is_some());
+                let face = self
+                    .faces
+                    .remove(if preview_pinned { preview } else { committed });
+                self.revised(face, terms, now)
+            }
+            (Stage::Final, None, Some(committed)) => {
+                let face = self.faces.remove(committed);
+                self.revised(face, terms, now)
+            }
+            (Stage::Preview, None, _) | (Stage::Final, None, None) => self.made(terms),
+        };
+        let face = Face {
+            fork,
+            stage,
+            ..face
+        };
+        match stage {
+            Stage::Final => self.faces.clear(),
+            Stage::Preview => {
+                let previews = self
+                    .faces
+                    .iter()
+                    .filter(|face| face.stage == Stage::Preview)
+                    .count();
+                if previews >= MAX_PREVIEWS
+                    && let Some(oldest) = self
+                        .faces
+                        .iter()
+                        .position(|face| face.stage == Stage::Preview)
+                {
+                    self.faces.remove(oldest);
+                }
+            }
+        }
+        self.faces.push(face);
+        self.forget_keys();
+        self.reports.begin(now);
+    }
+
+    /// Drops previews; the committed agreement stays as it is.
+    pub(super) fn roll_back(&mut self) {
+        self.faces.retain(|face| face.stage == Stage::Final);
+        self.forget_keys();
+    }
+
+    /// Ends the stream: nothing is received or sent any more, keys are zeroised (MED-004).
+    pub(super) fn close(&mut self) {
+        self.faces.clear();
+        self.senders.clear();
+        self.forget_keys();
+        self.path = Path::Blocked(DropReason::NoPath);
+    }
+
+    fn made(&mut self, terms: NegotiatedStream) -> Face {
+        let (keys, sender) = match &terms.protection {
+            Protection::None => (None, None),
+            Protection::Sdes { local, remote } => (
+                Some(PeerKeys::new(&mut self.ring, remote)),
+                Some(self.sender(local)),
+            ),
+        };
+        Face {
+            fork: ForkId(0),
+            stage: Stage::Preview,
+            rules: Rules::default(),
+            guard: SourceGuard::new(terms.remote_rtp, terms.source),
+            keys,
+            sender,
+            terms,
+        }
+    }
+
+    fn revised(&mut self, face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
+        let same_guard = face.guard.guards(terms.remote_rtp, terms.source);
+        let moved = face.terms.remote_rtp != terms.remote_rtp;
+        if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
+            self.reports.forget_source();
+        }
+        let (keys, sender) = match (&terms.protection, face.keys) {
+            (Protection::None, _) => (None, None),
+            (Protection::Sdes { local, remote }, None) => (
+                Some(PeerKeys::new(&mut self.ring, remote)),
+                Some(self.sender(local)),
+            ),
+            (Protection::Sdes { local, remote }, Some(mut keys)) => {
+                keys.agree(&mut self.ring, remote, moved, now);
+                (Some(keys), Some(self.sender(local)))
+            }
+        };
+        let guard = if same_guard {
+            face.guard
+        } else {
+            SourceGuard::new(terms.remote_rtp, terms.source)
+        };
+        Face {
+            terms,
+            guard,
+            keys,
+            sender,
+            ..face
+        }
+    }
+
+    fn sender(&mut self, key: &CryptoKey) -> usize {
+        match self.senders.iter().position(|context| context.key == *key) {
+            Some(at) => at,
+            None => {
+                let sender = Sender::new(key);
+                self.senders.push(SendContext {
+                    key: key.clone(),
+                    sender,
+                    origin: None,
+                });
+                self.senders.len() - 1
+            }
+        }
+    }
+
+    fn forget_keys(&mut self) {
+        let faces = &self.faces;
+        self.ring.retain(|id| {
+            faces
+                .iter()
+                .any(|face| face.keys.as_ref().is_some_and(|keys| keys.uses(id)))
+        });
+    }
+
+    /// Zeroises old keys whose overlap is over.
+    pub(super) fn expire_keys(&mut self, now: Timestamp) {
+        let mut over = false;
+        for face in &mut self.faces {
+            over |= face.keys.as_mut().is_some_and(|keys| keys.expire(now));
+        }
+        if over {
+            self.forget_keys();
+        }
+    }
+
+    /// When [`Self::expire_keys`] has something to do.
+    pub(super) fn key_deadline(&self) -> Option<Timestamp> {
+        self.faces
+            .iter()
+            .filter_map(|face| face.keys.as_ref()?.deadline())
+            .min()
+    }
+
+    /// Finds the face whose peer sent this packet and removes its protection in place. Nothing is
+    /// learnt here beyond what the authentication itself must remember.
+    pub(super) fn open(
+        &mut self,
+        protocol: Protocol,
+        packet: &mut [u8],
+        now: Timestamp,
+        standing: impl Fn(&Face) -> Option<Rank>,
+    ) -> Result<(usize, usize), DropReason> {
+        let mut refused = if self.faces.is_empty() {
+            DropReason::NoPath
+        } else {
+            DropReason::Source
+        };
+        for wanted in Rank::ALL {
+            // The newest face first: it is where the peer most likely sends from.
+            for (at, face) in self.faces.iter_mut().enumerate().rev() {
+                if standing(face) != Some(wanted) {
+                    continue;
+                }
+                let Some(keys) = &mut face.keys else {
+                    return Ok((at, packet.len()));
+                };
+                match keys.open(&mut self.ring, protocol, packet, now) {
+                    Ok(length) => return Ok((at, length)),
+                    Err(SrtpFault::Replay) => refused = DropReason::Replay,
+                    Err(SrtpFault::Malformed) => refused = DropReason::Malformed,
+                    Err(SrtpFault::Authentication | SrtpFault::Room | SrtpFault::Exhausted) => {
+                        refused = DropReason::Authentication;
+                    }
+                }
+            }
+        }
+        Err(refused)
+    }
+
+    /// Judges one RTP packet, decrypting it in place. The order is that of MED-033: source without
+    /// side effects, authentication, validity, and only then anything that remembers.
+    pub(super) fn accept(
+        &mut self,
+        from: SocketAddr,
+        packet: &mut [u8],
+        now: Timestamp,
+    ) -> Result<Accepted, DropReason> {
+        let header = RtpHeader::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let (at, length) = self.open(Protocol::Rtp, packet, now, |face| {
+            face.guard.standing(from, now)
+        })?;
+        let packet = packet.get(..length).ok_or(DropReason::Malformed)?;
+        let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
+        if header.ssrc == self.outgoing.ssrc {
+            return Err(DropReason::Ssrc);
+        }
+        let face = self.faces.get_mut(at).ok_or(DropReason::NoPath)?;
+        let rule = face
+            .rules
+            .of(header.payload_type)
+            .ok_or(DropReason::PayloadType)?;
+        let evidence = Evidence {
+            ssrc: header.ssrc,
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            authentic: face.keys.is_some(),
+        };
+        match face.guard.learn(from, evidence, now) {
+            Learned::Known => {}
+            Learned::Pinned => self.pinned_news = Some(from),
+            Learned::NotYet => return Err(DropReason::Source),
+        }
+        let receives = face.terms.direction.receives() || now < self.changed_at + DIRECTION_GRACE;
+        if !self.rate.admits(now) {
+            return Err(DropReason::Rate);
+        }
+        let position = self.reception.arrive(header.ssrc, header.sequence, now)?;
+        self.reception
+            .measure_jitter(header.timestamp, rule.clock_hz, now);
+        if !receives {
+            return Err(DropReason::Direction);
+        }
+        let first = self.rtp_at.replace(now).is_none();
+        self.heard_at = Some(now);
+        self.received_packets += 1;
+        self.received_bytes += length as u64;
+        if !rule.is_event {
+            self.format = Some(rule.format);
+        }
+        Ok(Accepted {
+            marker: header.marker,
+            timestamp: header.timestamp,
+            clock_hz: rule.clock_hz,
+            position,
+            payload,
+            send_as: rule.send_as,
+            first,
+        })
+    }
+
+    /// Numbers a packet toward this stream's peer and writes its header in front of the payload,
+    /// where the longer header of the received packet was; protects it where it lies.
+    pub(super) fn emit(
+        &mut self,
+        origin: Origin,
+        packet: &Accepted,
+        payload_type: u8,
+        slot: &mut [u8],
+        now: Timestamp,
+    ) -> Result<Ready, DropReason> {
+        let face = self.faces.last().ok_or(DropReason::NoPath)?;
+        let to = face.guard.destination();
+        let Stamp {
+            extended,
+            timestamp,
+            begins,
+        } = self
+            .outgoing
+            .stamp(
+                origin,
+                packet.position.extended,
+                packet.timestamp,
+                packet.clock_hz,
+                now,
+            )
+            .ok_or(DropReason::Duplicate)?;
+        let start = packet
+            .payload
+            .start
+            .checked_sub(rtp::HEADER_BYTES)
+            .ok_or(DropReason::Malformed)?;
+        let header = slot
+            .get_mut(start..)
+            .and_then(|rest| rest.first_chunk_mut())
+            .ok_or(DropReason::Malformed)?;
+        let marker = packet.marker || begins;
+        rtp::write_header(
+            header,
+            marker,
+            payload_type,
+            extended as u16,
+            timestamp,
+            self.outgoing.ssrc,
+        );
+        let plain_bytes = packet.payload.end - start;
+        let mut end = packet.payload.end;
+        if let Some(sender) = face.sender {
+            let context = self.senders.get_mut(sender).ok_or(DropReason::NoPath)?;
+            let origin = *context.origin.get_or_insert(extended & !0xffff);
+            // A straggler from before this key's first packet has no index under it.
+            let index = extended.checked_sub(origin).ok_or(DropReason::Sequence)?;
+            let room = slot.get_mut(start..).ok_or(DropReason::Malformed)?;
+            end = start
+                + context
+                    .sender
+                    .protect_rtp(room, plain_bytes, index)
+                    .map_err(|_| DropReason::Send)?;
+        }
+        self.outgoing.packets += 1;
+        self.outgoing.octets += packet.payload.len() as u64;
+        self.sent_packets += 1;
+        self.sent_bytes += plain_bytes as u64;
+        Ok(Ready {
+            socket: self.sockets.rtp,
+            to,
+            range: start..end,
+            plain_bytes,
+        })
+    }
+
+    /// The operating system did not take a packet that [`Self::emit`] had counted.
+    pub(super) fn uncount(&mut self, plain_bytes: usize) {
+        self.sent_packets = self.sent_packets.saturating_sub(1);
+        self.sent_bytes = self.sent_bytes.saturating_sub(plain_bytes as u64);
+        self.drop_for(DropReason::Send);
+    }
+
+    pub(super) fn drop_for(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    /// Protects a compound RTCP packet if this stream's peer wants that; `None` if it cannot be.
+    pub(super) fn protect_report(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
+        match self.faces.last()?.sender {
+            None => Some(length),
+            Some(at) => self
+                .senders
+                .get_mut(at)?
+                .sender
+                .protect_rtcp(buffer, length)
+                .ok(),
+        }
+    }
+
+    /// Figures so far.
+    pub(super) fn stats(&self) -> StreamStats {
+        let bindings = self
+            .faces
+            .iter()
+            .rev()
+            .flat_map(|face| &face.terms.payloads);
+        let codec = self.format.and_then(|format| {
+            bindings
+                .clone()
+                .find(|binding| binding.id == format)
+                .map(|b| b.format.name.clone())
+        });
+        StreamStats {
+            received_packets: self.received_packets,
+            received_bytes: self.received_bytes,
+            sent_packets: self.sent_packets,
+            sent_bytes: self.sent_bytes,
+            received_rtcp: self.reports.received,
+            sent_rtcp: self.reports.sent,
+            lost_packets: self.reception.lost(),
+            reordered_packets: self.reception.reordered(),
+            jitter_us: self.reception.jitter_us(),
+            max_jitter_us: self.reception.max_jitter_us(),
+            round_trip_us: self.reports.round_trip_us,
+            dropped: self.dropped,
+            source: self.faces.iter().rev().find_map(|face| face.guard.pinned()),
+            codec,
+        }
+    }
+}
+
+impl Face {
+    fn is_preview_of(&self, fork: ForkId) -> bool {
+        self.stage == Stage::Preview && self.fork == fork
+    }
+
+    /// Whether what this face's peer sends is authenticated.
+    pub(super) fn is_secure(&self) -> bool {
+        self.keys.is_some()
+    }
+}
+
+/// Whether an address can be sent to: `0.0.0.0` and port 0 mean "nothing, please" (MED-066).
+pub(super) fn reachable(address: SocketAddr) -> bool {
+    !address.ip().is_unspecified() && address.port() != 0
+}

@@ -1,0 +1,340 @@
+//! State per key: packet indices, roll-over counters and replay windows of each SSRC.
+//!
+//! | direction | index                                                                  |
+//! |-----------|------------------------------------------------------------------------|
+//! | send      | given by the caller, who owns the sequence space; never used twice     |
+//! | receive   | guessed from the sequence number (RFC 3711 App. A), kept once authentic |
+
+use super::SrtpFault;
+use super::kdf::SessionKeys;
+use super::replay::ReplayWindow;
+use crate::packet::{rtp::RtpHeader, u32_at};
+use crate::time::Timestamp;
+use media_api::CryptoKey;
+
+/// Largest SRTP index, 2⁴⁸ − 1 (RFC 3711 §9.2).
+const LAST_RTP_INDEX: u64 = (1 << 48) - 1;
+/// Largest SRTCP index, 2³¹ − 1.
+const LAST_RTCP_INDEX: u32 = (1 << 31) - 1;
+/// Flag in front of the SRTCP index: the packet is encrypted.
+const ENCRYPTED: u32 = 1 << 31;
+/// Bytes of an RTCP header with its SSRC, which stay in the clear.
+const RTCP_CLEAR_BYTES: usize = 8;
+/// SSRCs remembered per key; the one unused for longest makes room (MED-112).
+const MAX_SOURCES: usize = 8;
+/// Authentication failures in a row after which a restarted roll-over counter is tried (MED-115).
+const FAILURES_BEFORE_RESYNC: u8 = 20;
+/// Silence of authentic packets that must come with those failures. Without it, somebody who can
+/// inject twenty bad packets between two good ones could replay an old recording through the resync.
+const SILENCE_BEFORE_RESYNC_US: u64 = 300_000;
+
+/// Protects what we send under one local key.
+#[derive(Debug)]
+pub struct Sender {
+    keys: SessionKeys,
+    rtcp_index: u32,
+}
+
+impl Sender {
+    /// A fresh context: RTCP index zero. RTP indices are the caller's.
+    pub fn new(master: &CryptoKey) -> Self {
+        Self {
+            keys: SessionKeys::derive(master),
+            rtcp_index: 0,
+        }
+    }
+
+    /// Protects the RTP packet in `buffer[..length]`; returns its new length. `index` is roll-over
+    /// counter and sequence number (48 bits) and must never repeat for one SSRC and key.
+    ///
+    /// # Errors
+    /// [`SrtpFault::Malformed`] if it is no RTP packet, [`SrtpFault::Room`] if `buffer` is too
+    /// short for the tag, [`SrtpFault::Exhausted`] past the last index; the packet is unchanged.
+    pub fn protect_rtp(
+        &self,
+        buffer: &mut [u8],
+        length: usize,
+        index: u64,
+    ) -> Result<usize, SrtpFault> {
+        let transform = &self.keys.rtp;
+        if index > LAST_RTP_INDEX {
+            return Err(SrtpFault::Exhausted);
+        }
+        let end = length + transform.tag_bytes;
+        if end > buffer.len() {
+            return Err(SrtpFault::Room);
+        }
+        let (packet, rest) = buffer.split_at_mut(length);
+        let header = RtpHeader::parse(packet).map_err(|_| SrtpFault::Malformed)?;
+        transform.cipher(header.ssrc, index, &mut packet[header.payload_start..]);
+        let tag = transform.tag(packet, Some((index >> 16) as u32));
+        rest[..transform.tag_bytes].copy_from_slice(&tag[..transform.tag_bytes]);
+        Ok(end)
+    }
+
+    /// Protects the RTCP compound in `buffer[..length]`; returns its new length.
+    ///
+    /// # Errors
+    /// As [`Self::protect_rtp`]; the packet is unchanged.
+    pub fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, SrtpFault> {
+        let transform = &self.keys.rtcp;
+        if self.rtcp_index >= LAST_RTCP_INDEX {
+            return Err(SrtpFault::Exhausted);
+        }
+        let end = length + 4 + transform.tag_bytes;
+        if end > buffer.len() {
+            return Err(SrtpFault::Room);
+        }
+        let ssrc = u32_at(&buffer[..length], 4).ok_or(SrtpFault::Malformed)?;
+        self.rtcp_index += 1;
+        transform.cipher(
+            ssrc,
+            u64::from(self.rtcp_index),
+            &mut buffer[RTCP_CLEAR_BYTES..length],
+        );
+        buffer[length..length + 4].copy_from_slice(&(ENCRYPTED | self.rtcp_index).to_be_bytes());
+        let tag = transform.tag(&buffer[..length + 4], None);
+        buffer[length + 4..end].copy_from_slice(&tag[..transform.tag_bytes]);
+        Ok(end)
+    }
+}
+
+/// Opens what a peer protects under one of its keys.
+#[derive(Debug)]
+pub struct Receiver {
+    keys: SessionKeys,
+    sources: Vec<Source>,
+    /// Counts authenticated packets, to know which source was used last.
+    uses: u64,
+    /// The peer has a reason to restart its roll-over counter (MED-114): do not wait for failures.
+    restart_expected: bool,
+}
+
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    /// Highest authentic RTP index, if there was any RTP.
+    highest: Option<u64>,
+    rtp: ReplayWindow<16>,
+    rtcp: ReplayWindow<2>,
+    failures: u8,
+    authentic_at: Timestamp,
+    used: u64,
+}
+
+impl Receiver {
+    /// A context that has not seen any SSRC yet (late binding, RFC 4568 §6.4.1).
+    pub fn new(master: &CryptoKey) -> Self {
+        Self {
+            keys: SessionKeys::derive(master),
+            sources: Vec::with_capacity(MAX_SOURCES),
+            uses: 0,
+            restart_expected: false,
+        }
+    }
+
+    /// The peer changed its address but kept its key: its roll-over counter may be as it was or
+    /// zero (MED-114), and the next failure is reason enough to try.
+    pub fn expect_restart(&mut self) {
+        self.restart_expected = true;
+    }
+
+    /// Opens the SRTP packet in place; returns the length without the trailer.
+    ///
+    /// # Errors
+    /// [`SrtpFault::Malformed`], [`SrtpFault::Replay`] or [`SrtpFault::Authentication`]. Neither
+    /// packet nor replay state have changed then.
+    pub fn unprotect_rtp(&mut self, packet: &mut [u8], now: Timestamp) -> Result<usize, SrtpFault> {
+        let transform = &self.keys.rtp;
+        let length = packet
+            .len()
+            .checked_sub(transform.tag_bytes)
+            .ok_or(SrtpFault::Malformed)?;
+        let (message, tag) = packet.split_at_mut(length);
+        let header = RtpHeader::parse(message).map_err(|_| SrtpFault::Malformed)?;
+        let known = self
+            .sources
+            .iter()
+            .position(|source| source.ssrc == header.ssrc);
+        let source = known.and_then(|at| self.sources.get(at));
+        let index = match source.and_then(|source| source.highest) {
+            None => Some(u64::from(header.sequence)),
+            Some(highest) => guess_index(highest, header.sequence),
+        };
+        let Some(index) = index else {
+            return Err(SrtpFault::Replay);
+        };
+        if source.is_some_and(|source| !source.rtp.admits(index)) {
+            return Err(SrtpFault::Replay);
+        }
+        let (index, resynced) = if transform.tag_matches(message, Some((index >> 16) as u32), tag) {
+            (index, false)
+        } else {
+            match self.resynchronise(known, header.sequence, index, message, tag, now) {
+                Some(index) => (index, true),
+                None => {
+                    // The only thing that a bad packet may move: how often this happened.
+                    if let Some(source) = known.and_then(|at| self.sources.get_mut(at)) {
+                        source.failures = source.failures.saturating_add(1);
+                    }
+                    return Err(SrtpFault::Authentication);
+                }
+            }
+        };
+        self.keys
+            .rtp
+            .cipher(header.ssrc, index, &mut message[header.payload_start..]);
+        let source = self.source(known, header.ssrc);
+        if resynced {
+            source.rtp = ReplayWindow::new();
+            source.highest = None;
+        }
+        source.highest = Some(source.highest.map_or(index, |highest| highest.max(index)));
+        source.rtp.accept(index);
+        source.failures = 0;
+        source.authentic_at = now;
+        self.restart_expected = false;
+        Ok(length)
+    }
+
+    /// Opens the SRTCP packet in place; returns the length without index and tag.
+    ///
+    /// # Errors
+    /// As [`Self::unprotect_rtp`].
+    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpFault> {
+        let transform = &self.keys.rtcp;
+        let signed = packet
+            .len()
+            .checked_sub(transform.tag_bytes)
+            .ok_or(SrtpFault::Malformed)?;
+        let length = signed.checked_sub(4).ok_or(SrtpFault::Malformed)?;
+        if length < RTCP_CLEAR_BYTES {
+            return Err(SrtpFault::Malformed);
+        }
+        let (Some(trailer), Some(ssrc)) = (u32_at(packet, length), u32_at(packet, 4)) else {
+            return Err(SrtpFault::Malformed);
+        };
+        // An unencrypted packet would mean UNENCRYPTED_SRTCP, which is never agreed (MED-105).
+        if trailer & ENCRYPTED == 0 {
+            return Err(SrtpFault::Malformed);
+        }
+        let index = u64::from(trailer & !ENCRYPTED);
+        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
+        if known
+            .and_then(|at| self.sources.get(at))
+            .is_some_and(|source| !source.rtcp.admits(index))
+        {
+            return Err(SrtpFault::Replay);
+        }
+        let (message, tag) = packet.split_at_mut(signed);
+        if !transform.tag_matches(message, None, tag) {
+            return Err(SrtpFault::Authentication);
+        }
+        transform.cipher(ssrc, index, &mut message[RTCP_CLEAR_BYTES..length]);
+        self.source(known, ssrc).rtcp.accept(index);
+        Ok(length)
+    }
+
+    /// After many failures, or with a reason: tries a roll-over counter of 0 and the neighbours of
+    /// the guess. Only an authentic packet moves anything (MED-115).
+    fn resynchronise(
+        &self,
+        known: Option<usize>,
+        sequence: u16,
+        guessed: u64,
+        message: &[u8],
+        tag: &[u8],
+        now: Timestamp,
+    ) -> Option<u64> {
+        let source = known.and_then(|at| self.sources.get(at))?;
+        let stuck = source.failures >= FAILURES_BEFORE_RESYNC
+            && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
+        if !stuck && !self.restart_expected {
+            return None;
+        }
+        let guessed = (guessed >> 16) as u32;
+        [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
+            .into_iter()
+            .flatten()
+            .filter(|roll_over| *roll_over != guessed)
+            .find(|roll_over| self.keys.rtp.tag_matches(message, Some(*roll_over), tag))
+            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(sequence))
+    }
+
+    /// The state of an authenticated SSRC, made if it is new.
+    fn source(&mut self, known: Option<usize>, ssrc: u32) -> &mut Source {
+        self.uses += 1;
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let fresh = Source {
+                    ssrc,
+                    highest: None,
+                    rtp: ReplayWindow::new(),
+                    rtcp: ReplayWindow::new(),
+                    failures: 0,
+                    authentic_at: Timestamp(0),
+                    used: 0,
+                };
+                if self.sources.len() < MAX_SOURCES {
+                    self.sources.push(fresh);
+                    self.sources.len() - 1
+                } else {
+                    let oldest = (0..self.sources.len())
+                        .min_by_key(|at| self.sources[*at].used)
+                        .unwrap_or(0);
+                    self.sources[oldest] = fresh;
+                    oldest
+                }
+            }
+        };
+        let source = &mut self.sources[at];
+        source.used = self.uses;
+        source
+    }
+}
+
+/// RFC 3711 appendix A: the index of `sequence` closest to the highest one seen; `None` if it would
+/// lie before the first roll-over period.
+fn guess_index(highest: u64, sequence: u16) -> Option<u64> {
+    let roll_over = highest >> 16;
+    let last = i32::from(highest as u16);
+    let new = i32::from(sequence);
+    let roll_over = if last < 32_768 {
+        if new - last > 32_768 {
+            roll_over.checked_sub(1)?
+        } else {
+            roll_over
+        }
+    } else if last - 32_768 > new {
+        roll_over + 1
+    } else {
+        roll_over
+    };
+    Some((roll_over << 16) | u64::from(sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::Suite;
+
+    #[test]
+    fn the_short_suite_keeps_the_long_tag_on_rtcp() {
+        let master = CryptoKey::new(Suite::AesCm128HmacSha1_32, vec![1; 30]).unwrap();
+        let keys = SessionKeys::derive(&master);
+        assert_eq!((keys.rtp.tag_bytes, keys.rtcp.tag_bytes), (4, 10));
+    }
+
+    #[test]
+    fn index_guess_follows_appendix_a() {
+        let at = |roll_over: u64, sequence: u64| (roll_over << 16) | sequence;
+        assert_eq!(guess_index(at(0, 65_535), 0), Some(at(1, 0)));
+        assert_eq!(guess_index(at(1, 0), 65_535), Some(at(0, 65_535)));
+        assert_eq!(guess_index(at(0, 0), 65_535), None);
+        assert_eq!(guess_index(at(5, 40_000), 7_231), Some(at(6, 7_231)));
+        assert_eq!(guess_index(at(5, 40_000), 7_232), Some(at(5, 7_232)));
+        assert_eq!(guess_index(at(5, 100), 32_868), Some(at(5, 32_868)));
+        assert_eq!(guess_index(at(5, 100), 32_869), Some(at(4, 32_869)));
+    }
+}

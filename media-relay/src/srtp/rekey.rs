@@ -1,0 +1,183 @@
+//! Old and new keys of a peer side by side: MED-114 and, for forks, MED-117.
+//!
+//! The contexts of one stream live in a [`KeyRing`], so that two early dialogs with the same key
+//! share one replay window. Each face of the stream holds [`PeerKeys`]: the key that was agreed
+//! last and, for a short time, the one before it.
+
+use super::{Receiver, SrtpFault};
+use crate::time::Timestamp;
+use media_api::CryptoKey;
+use std::time::Duration;
+
+/// How long the old key stays valid beside a new one.
+const OVERLAP: Duration = Duration::from_secs(5);
+/// Packets under the new key that end the overlap early.
+const PROOFS: u8 = 3;
+
+/// Names a context in its ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KeyId(u32);
+
+/// Which protocol a packet to be opened belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    Rtp,
+    Rtcp,
+}
+
+/// All receive contexts of one stream.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing {
+    entries: Vec<Entry>,
+    made: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: KeyId,
+    key: CryptoKey,
+    receiver: Receiver,
+}
+
+impl KeyRing {
+    /// The context of `key`, made on first sight. A key that is known keeps its state.
+    pub(crate) fn install(&mut self, key: &CryptoKey) -> KeyId {
+        if let Some(entry) = self.entries.iter().find(|entry| entry.key == *key) {
+            return entry.id;
+        }
+        self.made = self.made.wrapping_add(1);
+        let id = KeyId(self.made);
+        self.entries.push(Entry {
+            id,
+            key: key.clone(),
+            receiver: Receiver::new(key),
+        });
+        id
+    }
+
+    /// Zeroises and forgets every context that `in_use` does not name.
+    pub(crate) fn retain(&mut self, in_use: impl Fn(KeyId) -> bool) {
+        self.entries.retain(|entry| in_use(entry.id));
+    }
+
+    fn open(
+        &mut self,
+        id: KeyId,
+        protocol: Protocol,
+        packet: &mut [u8],
+        now: Timestamp,
+    ) -> Result<usize, SrtpFault> {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.id == id)
+            .ok_or(SrtpFault::Authentication)?;
+        match protocol {
+            Protocol::Rtp => entry.receiver.unprotect_rtp(packet, now),
+            Protocol::Rtcp => entry.receiver.unprotect_rtcp(packet),
+        }
+    }
+
+    fn expect_restart(&mut self, id: KeyId) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.receiver.expect_restart();
+        }
+    }
+}
+
+/// The keys under which one peer may send.
+#[derive(Debug)]
+pub(crate) struct PeerKeys {
+    current: KeyId,
+    retiring: Option<Retiring>,
+}
+
+#[derive(Debug)]
+struct Retiring {
+    id: KeyId,
+    until: Timestamp,
+    proofs: u8,
+}
+
+impl PeerKeys {
+    pub(crate) fn new(ring: &mut KeyRing, key: &CryptoKey) -> Self {
+        Self {
+            current: ring.install(key),
+            retiring: None,
+        }
+    }
+
+    /// A new agreement. The same key keeps its state; with `moved`, the peer changed its address
+    /// without changing the key. Another key starts beside the present one.
+    pub(crate) fn agree(
+        &mut self,
+        ring: &mut KeyRing,
+        key: &CryptoKey,
+        moved: bool,
+        now: Timestamp,
+    ) {
+        let id = ring.install(key);
+        if id == self.current {
+            if moved {
+                ring.expect_restart(id);
+            }
+            return;
+        }
+        self.retiring = Some(Retiring {
+            id: self.current,
+            until: now + OVERLAP,
+            proofs: 0,
+        });
+        self.current = id;
+    }
+
+    pub(crate) fn uses(&self, id: KeyId) -> bool {
+        self.current == id || self.retiring.as_ref().is_some_and(|old| old.id == id)
+    }
+
+    /// Opens `packet` under the current key or, during the overlap, the one before.
+    pub(crate) fn open(
+        &mut self,
+        ring: &mut KeyRing,
+        protocol: Protocol,
+        packet: &mut [u8],
+        now: Timestamp,
+    ) -> Result<usize, SrtpFault> {
+        let opened = ring.open(self.current, protocol, packet, now);
+        let Some(old) = &mut self.retiring else {
+            return opened;
+        };
+        match opened {
+            Ok(length) => {
+                old.proofs += 1;
+                if old.proofs >= PROOFS {
+                    self.retiring = None;
+                }
+                Ok(length)
+            }
+            Err(SrtpFault::Authentication) if now < old.until => {
+                ring.open(old.id, protocol, packet, now)
+            }
+            Err(fault) => {
+                if now >= old.until {
+                    self.retiring = None;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Ends the overlap if its time is over; tells whether a context may now be forgotten.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
+        let over = self.retiring.as_ref().is_some_and(|old| now >= old.until);
+        if over {
+            self.retiring = None;
+        }
+        over
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.retiring.as_ref().map(|old| old.until)
+    }
+}

@@ -1,0 +1,532 @@
+//! The sessions of one worker: ports and sockets for them, packets to them, what they want done.
+//!
+//! A panic inside one session's packet, command or tick ends that session and nothing else.
+
+use crate::control::EventSink;
+use crate::control::realm::RealmPorts;
+use crate::control::totals::{Published, RealmCounters};
+use crate::entropy::Entropy;
+use crate::io::Batch;
+use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets};
+use crate::time::{Timestamp, WallOffset};
+use media_api::{
+    AllocateError, Command, EndpointSpec, Event, Family, LocalEndpoint, RealmId, SessionId,
+    SessionStats,
+};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Port pairs tried when the operating system says that one is taken.
+const BIND_ATTEMPTS: usize = 8;
+
+/// Pause before a session is ticked again that did not move its deadline.
+const IDLE_TICK: Duration = Duration::from_millis(20);
+
+/// All sessions of one worker.
+pub(super) struct Sessions {
+    entries: Vec<Option<Entry>>,
+    vacant: Vec<usize>,
+    by_id: HashMap<SessionId, usize>,
+    /// Where packets of a socket go, by socket number.
+    bindings: Vec<Option<Binding>>,
+    /// When sessions want to tick. Entries that a session no longer wants are skipped.
+    deadlines: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    realms: Arc<[RealmPorts]>,
+    counters: Vec<RealmCounters>,
+    panics: u64,
+    entropy: Entropy,
+    sink: Arc<EventSink>,
+    wall: WallOffset,
+    out: Output,
+    failed: Vec<usize>,
+    /// What was queued in the present batch, to take back what the kernel refuses.
+    forwards: Vec<(usize, crate::session::Forward)>,
+}
+
+struct Entry {
+    session: MediaSession,
+    leases: Vec<Lease>,
+    deadline: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy)]
+struct Binding {
+    entry: usize,
+    realm: usize,
+}
+
+/// A port pair and the sockets on it.
+struct Lease {
+    realm: usize,
+    family: Family,
+    port: u16,
+    sockets: StreamSockets,
+}
+
+impl Sessions {
+    pub(super) fn new(
+        realms: Arc<[RealmPorts]>,
+        entropy: Entropy,
+        sink: Arc<EventSink>,
+        wall: WallOffset,
+    ) -> Self {
+        Self {
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            by_id: HashMap::new(),
+            bindings: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            counters: vec![RealmCounters::default(); realms.len()],
+            realms,
+            panics: 0,
+            entropy,
+            sink,
+            wall,
+            out: Output::new(),
+            failed: Vec::new(),
+            forwards: Vec::new(),
+        }
+    }
+
+    /// Receives one batch from a socket and sends on what is to be sent on.
+    pub(super) fn receive(&mut self, socket: SocketId, now: Timestamp, batch: &mut impl Batch) {
+        let filled = batch.receive(socket);
+        let Some(binding) = self.binding(socket) else {
+            return;
+        };
+        for at in 0..filled {
+            let Some(Some(entry)) = self.entries.get_mut(binding.entry) else {
+                return;
+            };
+            let counters = &mut self.counters[binding.realm];
+            let Some(received) = batch.slot(at) else {
+                break;
+            };
+            let (Some(from), length) = (received.from, received.length) else {
+                continue;
+            };
+            let slot = received.slot;
+            let session = &mut entry.session;
+            let out = &mut self.out;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                session.packet(socket, from, slot, length, now, out)
+            }));
+            match outcome {
+                Ok(Outcome::Forward(forward)) => {
+                    counters.received_packets += 1;
+                    counters.received_bytes += forward.received_bytes as u64;
+                    batch.queue(at, forward.range.clone(), forward.socket, forward.to);
+                    self.forwards.push((binding.entry, forward));
+                }
+                Ok(Outcome::Report) => counters.received_packets += 1,
+                Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
+                Err(_) => {
+                    batch.flush(&mut self.failed);
+                    self.account();
+                    self.bury(binding.entry, now, batch);
+                    return;
+                }
+            }
+        }
+        batch.flush(&mut self.failed);
+        self.account();
+        if !self.out.is_empty() {
+            self.carry_out(binding.entry, now, batch);
+        }
+    }
+
+    /// Applies one command.
+    pub(super) fn command(&mut self, command: Command, now: Timestamp, batch: &mut impl Batch) {
+        let (session, is_answered) = match &command {
+            Command::Allocate { session, endpoints } => {
+                let event = match self.allocate(*session, endpoints, now, batch) {
+                    Ok(endpoints) => Event::Allocated {
+                        session: *session,
+                        endpoints,
+                    },
+                    Err(why) => Event::Refused {
+                        session: *session,
+                        why,
+                    },
+                };
+                (self.sink)(event);
+                return;
+            }
+            Command::Stats { session }
+            | Command::Release {
+                session,
+                endpoint: None,
+            } => (*session, true),
+            Command::Answer { session, .. }
+            | Command::Rollback { session, .. }
+            | Command::Update { session, .. }
+            | Command::Release {
+                session,
+                endpoint: Some(_),
+            } => (*session, false),
+        };
+        match self.by_id.get(&session).copied() {
+            Some(at) => self.within(at, now, batch, |session, out| {
+                session.command(command, now, out);
+            }),
+            None if is_answered => {
+                (self.sink)(Event::Refused {
+                    session,
+                    why: AllocateError::Conflict,
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// When [`Self::tick`] is next wanted.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Ticks every session that is due.
+    pub(super) fn tick(&mut self, now: Timestamp, batch: &mut impl Batch) {
+        while let Some(&Reverse((due, at))) = self.deadlines.peek()
+            && due <= now
+        {
+            self.deadlines.pop();
+            let wants = self
+                .entries
+                .get(at)
+                .and_then(|entry| entry.as_ref()?.deadline);
+            if wants == Some(due) {
+                self.within(at, now, batch, |session, out| session.tick(now, out));
+            }
+        }
+    }
+
+    /// Ends every session.
+    pub(super) fn release_all(&mut self, now: Timestamp, batch: &mut impl Batch) {
+        for at in 0..self.entries.len() {
+            let Some(Some(entry)) = self.entries.get(at) else {
+                continue;
+            };
+            let command = Command::Release {
+                session: entry.session.id(),
+                endpoint: None,
+            };
+            self.within(at, now, batch, |session, out| {
+                session.command(command, now, out)
+            });
+        }
+    }
+
+    pub(super) fn publish(&self, published: &Published) {
+        published.store(&self.counters, self.by_id.len() as u64, self.panics);
+    }
+
+    /// Runs `work` on a session and does what it wants done.
+    fn within(
+        &mut self,
+        at: usize,
+        now: Timestamp,
+        batch: &mut impl Batch,
+        work: impl FnOnce(&mut MediaSession, &mut Output),
+    ) {
+        let Some(Some(entry)) = self.entries.get_mut(at) else {
+            return;
+        };
+        let (session, out) = (&mut entry.session, &mut self.out);
+        match catch_unwind(AssertUnwindSafe(|| work(session, out))) {
+            Ok(()) => self.carry_out(at, now, batch),
+            Err(_) => self.bury(at, now, batch),
+        }
+    }
+
+    /// Sends what a session made, closes what it freed, tells what it reported, notes when it wants
+    /// to tick.
+    fn carry_out(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
+        let mut out = std::mem::take(&mut self.out);
+        for made in out.packets() {
+            let counters = self
+                .realm_index(made.realm)
+                .and_then(|at| self.counters.get_mut(at));
+            if batch.send(made.socket, made.to, made.bytes)
+                && let Some(counters) = counters
+            {
+                counters.sent_packets += 1;
+            }
+        }
+        for sample in &out.samples {
+            if let Some(realm) = self.realm_index(sample.realm) {
+                let counters = &mut self.counters[realm];
+                counters.lost_packets += sample.lost;
+                counters.jitter_us_sum += u64::from(sample.jitter_us);
+                counters.jitter_samples += 1;
+            }
+        }
+        for socket in &out.freed {
+            self.close(at, *socket, now, batch);
+        }
+        let mut is_over = false;
+        if let Some(Some(entry)) = self.entries.get_mut(at) {
+            is_over = entry.session.is_released();
+            let deadline = entry.session.next_deadline();
+            if deadline != entry.deadline {
+                entry.deadline = deadline;
+                self.deadlines
+                    .extend(deadline.map(|due| Reverse((due, at))));
+            } else if deadline.is_some_and(|due| due <= now) {
+                // A deadline that a tick did not move would be popped for ever; ask again later.
+                let later = now + IDLE_TICK;
+                entry.deadline = Some(later);
+                self.deadlines.push(Reverse((later, at)));
+            }
+        }
+        // Ports are free and the session forgotten before anybody hears of it.
+        if is_over {
+            self.forget(at);
+        }
+        for event in out.events.drain(..) {
+            (self.sink)(event);
+        }
+        out.clear();
+        self.out = out;
+    }
+
+    /// Ends a session whose code panicked. Its state cannot be trusted, so its figures are asked
+    /// for with the same care.
+    fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
+        self.panics += 1;
+        self.out = Output::new();
+        let Some(Some(entry)) = self.entries.get(at) else {
+            return;
+        };
+        let session = entry.session.id();
+        let stats = catch_unwind(AssertUnwindSafe(|| entry.session.stats()))
+            .unwrap_or_else(|_| SessionStats::default());
+        let sockets: Vec<_> = entry
+            .leases
+            .iter()
+            .flat_map(|lease| [lease.sockets.rtp, lease.sockets.rtcp])
+            .collect();
+        for socket in sockets {
+            self.close(at, socket, now, batch);
+        }
+        self.forget(at);
+        (self.sink)(Event::Released { session, stats });
+    }
+
+    fn forget(&mut self, at: usize) {
+        if let Some(entry) = self.entries.get_mut(at).and_then(Option::take) {
+            self.by_id.remove(&entry.session.id());
+            self.vacant.push(at);
+        }
+    }
+
+    /// Counts what was sent and takes back what the kernel refused.
+    fn account(&mut self) {
+        for (position, (entry, forward)) in self.forwards.drain(..).enumerate() {
+            let realm = self
+                .realms
+                .iter()
+                .position(|ports| ports.realm.id == forward.realm);
+            let Some(counters) = realm.and_then(|at| self.counters.get_mut(at)) else {
+                continue;
+            };
+            if self.failed.contains(&position) {
+                counters.dropped[media_api::DropReason::Send as usize] += 1;
+                if let Some(Some(entry)) = self.entries.get_mut(entry) {
+                    entry.session.send_failed(&forward);
+                }
+            } else {
+                counters.sent_packets += 1;
+                counters.sent_bytes += forward.plain_bytes as u64;
+            }
+        }
+        self.failed.clear();
+    }
+
+    fn realm_index(&self, realm: RealmId) -> Option<usize> {
+        self.realms.iter().position(|ports| ports.realm.id == realm)
+    }
+
+    fn binding(&self, socket: SocketId) -> Option<Binding> {
+        *self.bindings.get(socket.0 as usize)?
+    }
+
+    /// Reserves everything for all endpoints, or nothing.
+    fn allocate(
+        &mut self,
+        session: SessionId,
+        specs: &[EndpointSpec],
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) -> Result<Vec<LocalEndpoint>, AllocateError> {
+        let known = self.by_id.get(&session).copied();
+        let existing = known.and_then(|at| self.entries.get(at)?.as_ref());
+        let is_taken = |spec: &EndpointSpec| {
+            existing.is_some_and(|entry| entry.session.has_endpoint(spec.endpoint))
+        };
+        let is_repeated = (1..specs.len()).any(|at| {
+            specs[..at]
+                .iter()
+                .any(|other| other.endpoint == specs[at].endpoint)
+        });
+        let is_empty = specs.is_empty() || specs.iter().any(|spec| spec.streams.is_empty());
+        if is_empty || is_repeated || specs.iter().any(is_taken) {
+            return Err(AllocateError::Conflict);
+        }
+        let mut leases = Vec::new();
+        for stream in specs
+            .iter()
+            .flat_map(|spec| spec.streams.iter().map(move |_| spec))
+        {
+            match self.lease(stream.realm, stream.family, now, batch) {
+                Ok(lease) => leases.push(lease),
+                Err(why) => {
+                    self.return_leases(leases, now, batch);
+                    return Err(why);
+                }
+            }
+        }
+        let mut added = match known.and_then(|at| self.entries.get_mut(at)?.take()) {
+            Some(entry) => entry,
+            None => Entry {
+                session: MediaSession::new(session, self.wall),
+                leases: Vec::new(),
+                deadline: None,
+            },
+        };
+        let mut local = Vec::with_capacity(specs.len());
+        let mut fault = None;
+        let mut rest = leases.iter();
+        for spec in specs {
+            let sockets: Vec<_> = rest
+                .by_ref()
+                .take(spec.streams.len())
+                .map(|lease| lease.sockets)
+                .collect();
+            match added
+                .session
+                .add_endpoint(spec, &sockets, &mut self.entropy)
+            {
+                Ok(endpoint) => local.push(endpoint),
+                Err(why) => {
+                    fault = Some(why);
+                    break;
+                }
+            }
+        }
+        if let Some(why) = fault {
+            // Endpoints made before the fault are taken out again by releasing them.
+            for endpoint in local {
+                added.session.command(
+                    Command::Release {
+                        session,
+                        endpoint: Some(endpoint.endpoint),
+                    },
+                    now,
+                    &mut self.out,
+                );
+            }
+            self.out.clear();
+            self.return_leases(leases, now, batch);
+            if let Some(at) = known {
+                self.entries[at] = Some(added);
+            }
+            return Err(why);
+        }
+        let at = known.unwrap_or_else(|| {
+            self.vacant.pop().unwrap_or_else(|| {
+                self.entries.push(None);
+                self.entries.len() - 1
+            })
+        });
+        self.by_id.insert(session, at);
+        for lease in leases {
+            for socket in [lease.sockets.rtp, lease.sockets.rtcp] {
+                let number = socket.0 as usize;
+                if self.bindings.len() <= number {
+                    self.bindings.resize(number + 1, None);
+                }
+                self.bindings[number] = Some(Binding {
+                    entry: at,
+                    realm: lease.realm,
+                });
+            }
+            added.leases.push(lease);
+        }
+        self.entries[at] = Some(added);
+        Ok(local)
+    }
+
+    fn lease(
+        &mut self,
+        realm: RealmId,
+        family: Family,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) -> Result<Lease, AllocateError> {
+        let at = self.realm_index(realm).ok_or(AllocateError::NoAddress)?;
+        let ports = &self.realms[at];
+        let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
+        for _ in 0..BIND_ATTEMPTS {
+            let port = ports
+                .take(family, &mut self.entropy, now)
+                .ok_or(AllocateError::PortsExhausted)?;
+            let mut open = |port| {
+                batch
+                    .open(SocketAddr::new(address.bind, port), ports.realm.dscp)
+                    .ok()
+            };
+            if let Some(rtp) = open(port) {
+                if let Some(rtcp) = open(port + 1) {
+                    let sockets = StreamSockets {
+                        realm,
+                        rtp,
+                        rtcp,
+                        advertised_rtp: SocketAddr::new(address.advertised, port),
+                        advertised_rtcp: SocketAddr::new(address.advertised, port + 1),
+                    };
+                    return Ok(Lease {
+                        realm: at,
+                        family,
+                        port,
+                        sockets,
+                    });
+                }
+                batch.close(rtp);
+            }
+            // Somebody else on this machine has it; it may be free after a rest.
+            ports.give_back(family, port, now);
+        }
+        Err(AllocateError::Socket)
+    }
+
+    fn return_leases(&self, leases: Vec<Lease>, now: Timestamp, batch: &mut impl Batch) {
+        for lease in leases {
+            batch.close(lease.sockets.rtp);
+            batch.close(lease.sockets.rtcp);
+            self.realms[lease.realm].give_back(lease.family, lease.port, now);
+        }
+    }
+
+    /// Closes one socket of a session; the pair's ports rest once both are closed.
+    fn close(&mut self, at: usize, socket: SocketId, now: Timestamp, batch: &mut impl Batch) {
+        batch.close(socket);
+        if let Some(binding) = self.bindings.get_mut(socket.0 as usize) {
+            *binding = None;
+        }
+        let Some(Some(entry)) = self.entries.get_mut(at) else {
+            return;
+        };
+        let over = entry
+            .leases
+            .iter()
+            .position(|lease| lease.sockets.rtcp == socket);
+        if let Some(over) = over {
+            let lease = entry.leases.swap_remove(over);
+            self.realms[lease.realm].give_back(lease.family, lease.port, now);
+        }
+    }
+}

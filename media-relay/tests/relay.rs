@@ -1,0 +1,354 @@
+//! The whole relay over loopback sockets.
+
+mod common;
+
+use common::{A, B, terms};
+use media_api::*;
+use media_relay::{
+    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError,
+};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A realm on a loopback address that no other test and no other process uses, so that a small range
+/// of ports is free as a whole.
+fn realm(ports: u16) -> Realm {
+    static TESTS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, high | 1, low, TESTS.fetch_add(1, Ordering::Relaxed));
+    let probe = UdpSocket::bind((address, 0)).unwrap();
+    let first_port = (probe.local_addr().unwrap().port() & !1).min(u16::MAX - ports - 1);
+    Realm {
+        id: RealmId(0),
+        v4: Some(LocalAddress::direct(IpAddr::V4(address))),
+        v6: None,
+        first_port,
+        last_port: first_port + ports,
+        dscp: EXPEDITED_FORWARDING,
+    }
+}
+
+fn start(realm: Realm) -> (Relay, Receiver<Event>) {
+    let (events, received) = mpsc::channel();
+    let config = RelayConfig {
+        realms: vec![realm],
+        workers: 2,
+        quarantine: Duration::from_millis(1),
+        entropy: Entropy::from_system().unwrap(),
+    };
+    let relay = Relay::start(config, Box::new(move |event| drop(events.send(event)))).unwrap();
+    (relay, received)
+}
+
+fn spec(endpoint: EndpointId, protection: ProtectionWanted) -> EndpointSpec {
+    EndpointSpec {
+        endpoint,
+        realm: RealmId(0),
+        family: Family::V4,
+        streams: vec![StreamSpec {
+            kind: StreamKind::Audio,
+            protection,
+        }],
+    }
+}
+
+fn allocate(
+    relay: &Relay,
+    events: &Receiver<Event>,
+    session: SessionId,
+    endpoints: Vec<EndpointSpec>,
+) -> Vec<LocalEndpoint> {
+    relay.command(Command::Allocate { session, endpoints });
+    match events.recv_timeout(PATIENCE).unwrap() {
+        Event::Allocated {
+            session: answered,
+            endpoints,
+        } if answered == session => endpoints,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn peer() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn answer(relay: &Relay, session: SessionId, endpoint: EndpointId, terms: NegotiatedStream) {
+    relay.command(Command::Answer {
+        session,
+        endpoint,
+        fork: ForkId(0),
+        negotiated: Negotiated {
+            streams: vec![Some(terms)],
+        },
+        stage: Stage::Final,
+    });
+}
+
+/// Waits for an answer to a command, so that everything before it has been applied.
+fn settle(relay: &Relay, events: &Receiver<Event>, session: SessionId) -> SessionStats {
+    relay.command(Command::Stats { session });
+    loop {
+        if let Event::Stats { stats, .. } = events.recv_timeout(PATIENCE).unwrap() {
+            return stats;
+        }
+    }
+}
+
+#[test]
+fn audio_flows_both_ways_and_the_session_ends_with_figures() {
+    let (relay, events) = start(realm(40));
+    let session = SessionId::new(3, 1);
+    let specs = vec![
+        spec(A, ProtectionWanted::None),
+        spec(B, ProtectionWanted::None),
+    ];
+    let local = allocate(&relay, &events, session, specs);
+    let peers = [peer(), peer()];
+    for (peer, endpoint) in peers.iter().zip([A, B]) {
+        answer(&relay, session, endpoint, terms(peer.local_addr().unwrap()));
+    }
+    let plan = BridgePlan {
+        joined: Some((A, B)),
+        silence_ms: 0,
+    };
+    relay.command(Command::Update { session, plan });
+    settle(&relay, &events, session);
+
+    let ports: Vec<SocketAddr> = local.iter().map(|local| local.streams[0].rtp).collect();
+    assert!(ports.iter().all(|port| port.port() % 2 == 0));
+    let mut buffer = [0; 2000];
+    for sequence in 0..20u16 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let payload = [sequence as u8 + from as u8; 160];
+            let packet = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &payload);
+            peers[from].send_to(&packet, ports[from]).unwrap();
+            let (length, source) = peers[to].recv_from(&mut buffer).unwrap();
+            assert_eq!(source, ports[to]);
+            let heard = common::read(&buffer[..length]);
+            assert_eq!(heard.payload, payload);
+            assert_ne!(heard.ssrc, 77);
+        }
+    }
+    relay.command(Command::Release {
+        session,
+        endpoint: None,
+    });
+    let stats = loop {
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::Released { stats, .. } => break stats,
+            Event::FirstMedia { .. } | Event::SourcePinned { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    for endpoint in &stats.endpoints {
+        let stream = &endpoint.streams[0];
+        assert_eq!((stream.received_packets, stream.sent_packets), (20, 20));
+        assert_eq!((stream.lost_packets, stream.dropped_total()), (0, 0));
+        assert_eq!(stream.codec.as_deref(), Some("PCMA"));
+    }
+    // The goodbye of RFC 3550 §6.3.7 went to the RTCP port that nobody listens on; the ports are
+    // free again before the event.
+    let totals = relay.totals();
+    assert_eq!(totals.realms[0].ports_used, 0);
+    relay.shutdown();
+}
+
+#[test]
+fn exhausted_ports_refuse_the_whole_allocation_and_come_back_after_release() {
+    let (relay, events) = start(realm(5));
+    let (one, two) = (SessionId::new(0, 1), SessionId::new(0, 2));
+    let pair = || {
+        vec![
+            spec(A, ProtectionWanted::None),
+            spec(B, ProtectionWanted::None),
+        ]
+    };
+    allocate(&relay, &events, one, pair());
+    relay.command(Command::Allocate {
+        session: two,
+        endpoints: pair(),
+    });
+    assert_eq!(
+        events.recv_timeout(PATIENCE).unwrap(),
+        Event::Refused {
+            session: two,
+            why: AllocateError::PortsExhausted
+        }
+    );
+    let usage = relay.totals();
+    assert_eq!(
+        (usage.realms[0].ports_used, usage.realms[0].ports_total),
+        (2, 3)
+    );
+    relay.command(Command::Release {
+        session: one,
+        endpoint: None,
+    });
+    assert!(matches!(
+        events.recv_timeout(PATIENCE).unwrap(),
+        Event::Released { .. }
+    ));
+    std::thread::sleep(Duration::from_millis(5));
+    allocate(&relay, &events, two, pair());
+    relay.shutdown();
+}
+
+#[test]
+fn unknown_names_are_refused_where_there_is_an_answer_and_ignored_elsewhere() {
+    let (relay, events) = start(realm(20));
+    let session = SessionId::new(0, 9);
+    relay.command(Command::Rollback {
+        session,
+        endpoint: A,
+    });
+    relay.command(Command::Update {
+        session,
+        plan: BridgePlan::default(),
+    });
+    for command in [
+        Command::Stats { session },
+        Command::Release {
+            session,
+            endpoint: None,
+        },
+    ] {
+        relay.command(command);
+        assert_eq!(
+            events.recv_timeout(PATIENCE).unwrap(),
+            Event::Refused {
+                session,
+                why: AllocateError::Conflict
+            }
+        );
+    }
+    allocate(
+        &relay,
+        &events,
+        session,
+        vec![spec(A, ProtectionWanted::None)],
+    );
+    let again = vec![spec(A, ProtectionWanted::None)];
+    relay.command(Command::Allocate {
+        session,
+        endpoints: again,
+    });
+    assert_eq!(
+        events.recv_timeout(PATIENCE).unwrap(),
+        Event::Refused {
+            session,
+            why: AllocateError::Conflict
+        }
+    );
+    let mut elsewhere = spec(B, ProtectionWanted::None);
+    elsewhere.family = Family::V6;
+    relay.command(Command::Allocate {
+        session,
+        endpoints: vec![elsewhere],
+    });
+    assert_eq!(
+        events.recv_timeout(PATIENCE).unwrap(),
+        Event::Refused {
+            session,
+            why: AllocateError::NoAddress
+        }
+    );
+    relay.shutdown();
+}
+
+#[test]
+fn shutdown_releases_every_session() {
+    let (relay, events) = start(realm(200));
+    for number in 0..20 {
+        let specs = vec![
+            spec(A, ProtectionWanted::None),
+            spec(B, ProtectionWanted::None),
+        ];
+        allocate(&relay, &events, SessionId::new(1, number), specs);
+    }
+    relay.shutdown();
+    let released: BTreeSet<_> = events
+        .try_iter()
+        .map(|event| match event {
+            Event::Released { session, .. } => session,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(released.len(), 20);
+}
+
+#[test]
+fn keys_differ_for_every_suite_endpoint_and_session() {
+    let (relay, events) = start(realm(60));
+    let suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+    let mut seen = BTreeSet::new();
+    for number in 0..5 {
+        let wanted = || ProtectionWanted::Sdes(suites.clone());
+        let specs = vec![spec(A, wanted()), spec(B, wanted())];
+        for local in allocate(&relay, &events, SessionId::new(0, number), specs) {
+            let keys = &local.streams[0].keys;
+            assert_eq!(
+                keys.iter().map(CryptoKey::suite).collect::<Vec<_>>(),
+                suites
+            );
+            seen.extend(keys.iter().map(|key| key.expose_key_and_salt().to_vec()));
+        }
+    }
+    assert_eq!(seen.len(), 20);
+    relay.shutdown();
+}
+
+#[test]
+fn realms_that_cannot_work_are_refused_at_the_start() {
+    let refused = |realm: Realm| {
+        let config = RelayConfig {
+            realms: vec![realm],
+            workers: 1,
+            quarantine: RelayConfig::QUARANTINE,
+            entropy: Entropy::from_seed([0; 32]),
+        };
+        Relay::start(config, Box::new(|_| {})).unwrap_err()
+    };
+    let wildcard = LocalAddress::direct(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    assert!(matches!(
+        refused(Realm {
+            v4: Some(wildcard),
+            ..realm(4)
+        }),
+        StartError::Address(_)
+    ));
+    assert!(matches!(
+        refused(Realm {
+            v4: None,
+            ..realm(4)
+        }),
+        StartError::Address(_)
+    ));
+    let foreign = LocalAddress::direct(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    assert!(matches!(
+        refused(Realm {
+            v4: Some(foreign),
+            ..realm(4)
+        }),
+        StartError::Bind { .. }
+    ));
+    let empty = Realm {
+        first_port: 10_001,
+        last_port: 10_001,
+        ..realm(4)
+    };
+    assert!(matches!(refused(empty), StartError::Ports(_)));
+    assert!(matches!(
+        refused(Realm {
+            dscp: 64,
+            ..realm(4)
+        }),
+        StartError::Dscp(_)
+    ));
+}

@@ -1,0 +1,249 @@
+//! SRTP and SRTCP: published vectors, roll-over, replay, and agreement with `rtc-srtp`.
+
+use media_api::{CryptoKey, Suite};
+use media_relay::Timestamp;
+use media_relay::srtp::{Receiver, Sender, SrtpFault};
+use proptest::prelude::*;
+use rtc_srtp::context::Context;
+use rtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
+use rtc_srtp::protection_profile::ProtectionProfile;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const MASTER: &str = "e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe6";
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn key(suite: Suite) -> CryptoKey {
+    CryptoKey::new(suite, hex(MASTER)).unwrap()
+}
+
+fn protect(sender: &Sender, plain: &[u8], index: u64) -> Vec<u8> {
+    let mut packet = plain.to_vec();
+    packet.resize(plain.len() + 14, 0);
+    let length = sender.protect_rtp(&mut packet, plain.len(), index).unwrap();
+    packet.truncate(length);
+    packet
+}
+
+fn rtp(sequence: u16, ssrc: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 8];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(u32::from(sequence).wrapping_mul(160).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+#[test]
+fn rtp_vectors_with_both_tag_lengths() {
+    let plain = [hex("800f1234decafbadcafebabe"), vec![0xab; 16]].concat();
+    let long = "800f1234decafbadcafebabe4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb";
+    let short = "800f1234decafbadcafebabe4e55dc4ce79978d88ca4d215949d2402b78d6acc";
+    for (suite, wanted) in [
+        (Suite::AesCm128HmacSha1_80, long),
+        (Suite::AesCm128HmacSha1_32, short),
+    ] {
+        let mut packet = protect(&Sender::new(&key(suite)), &plain, 0x1234);
+        assert_eq!(packet, hex(wanted));
+        let length = Receiver::new(&key(suite))
+            .unprotect_rtp(&mut packet, NOW)
+            .unwrap();
+        assert_eq!(packet[..length], plain);
+    }
+}
+
+#[test]
+fn rtp_vector_after_one_roll_over() {
+    let plain = [hex("80080001000000a0cafebabe"), vec![0xd5; 16]].concat();
+    let packet = protect(
+        &Sender::new(&key(Suite::AesCm128HmacSha1_80)),
+        &plain,
+        0x1_0001,
+    );
+    assert_eq!(
+        packet,
+        hex("80080001000000a0cafebabec88f8eda26dc46d243512bd21b18cc229da57cf5b7ba78db17d4")
+    );
+}
+
+#[test]
+fn rtcp_vector() {
+    let plain = [hex("81c8000bcafebabe"), vec![0xab; 16]].concat();
+    let mut sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut packet = plain.clone();
+    packet.resize(plain.len() + 14, 0);
+    let length = sender.protect_rtcp(&mut packet, plain.len()).unwrap();
+    let wanted =
+        hex("81c8000bcafebabe7128035be487b9bdbef89041f977a5a880000001993e08cd54d6c1230798");
+    assert_eq!(packet[..length], wanted);
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    let length = receiver.unprotect_rtcp(&mut packet).unwrap();
+    assert_eq!(packet[..length], plain);
+    let mut again = wanted;
+    assert_eq!(receiver.unprotect_rtcp(&mut again), Err(SrtpFault::Replay));
+}
+
+#[test]
+fn the_roll_over_counter_follows_reordered_packets_across_the_wrap() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    for index in [
+        65_530u64, 65_534, 65_536, 65_535, 65_537, 65_533, 98_000, 130_000, 131_073, 131_070,
+    ] {
+        let mut packet = protect(&sender, &rtp(index as u16, 7, b"voice"), index);
+        assert!(
+            receiver.unprotect_rtp(&mut packet, NOW).is_ok(),
+            "index {index}"
+        );
+    }
+}
+
+#[test]
+fn replayed_forged_and_truncated_packets_change_nothing() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    let first = protect(&sender, &rtp(100, 7, b"voice"), 100);
+    assert!(receiver.unprotect_rtp(&mut first.clone(), NOW).is_ok());
+    assert_eq!(
+        receiver.unprotect_rtp(&mut first.clone(), NOW),
+        Err(SrtpFault::Replay)
+    );
+    for bit in 0..first.len() * 8 {
+        let mut forged = protect(&sender, &rtp(101, 7, b"voice"), 101);
+        forged[bit / 8] ^= 1 << (bit % 8);
+        let before = forged.clone();
+        assert!(
+            receiver.unprotect_rtp(&mut forged, NOW).is_err(),
+            "bit {bit}"
+        );
+        assert_eq!(forged, before);
+    }
+    for end in 0..first.len() {
+        assert!(
+            receiver
+                .unprotect_rtp(&mut first[..end].to_vec(), NOW)
+                .is_err()
+        );
+    }
+    let mut next = protect(&sender, &rtp(101, 7, b"voice"), 101);
+    assert!(receiver.unprotect_rtp(&mut next, NOW).is_ok());
+}
+
+#[test]
+fn each_ssrc_has_its_own_counter_and_window() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    for sequence in 0..50u16 {
+        for ssrc in 0..3 {
+            let mut packet = protect(&sender, &rtp(sequence, ssrc, b"voice"), sequence.into());
+            assert!(receiver.unprotect_rtp(&mut packet, NOW).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_restarted_counter_is_found_after_twenty_failures_and_silence() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    let start = 0x2_9000u64;
+    for index in (0x9000..=start).step_by(0x4000) {
+        let mut packet = protect(&sender, &rtp(index as u16, 7, b"voice"), index);
+        assert!(
+            receiver.unprotect_rtp(&mut packet, NOW).is_ok(),
+            "index {index:x}"
+        );
+    }
+    // The peer starts again: same key, same SSRC, roll-over counter zero.
+    let mut heard = None;
+    for sent in 0..40u16 {
+        let now = Timestamp(NOW.0 + 20_000 * u64::from(sent + 1));
+        let mut packet = protect(&sender, &rtp(sent, 7, b"voice"), sent.into());
+        match receiver.unprotect_rtp(&mut packet, now) {
+            Ok(_) => heard = heard.or(Some(sent)),
+            Err(fault) => assert_eq!(fault, SrtpFault::Authentication),
+        }
+    }
+    assert_eq!(heard, Some(20));
+}
+
+#[test]
+fn a_burst_of_bad_packets_does_not_open_the_door_to_a_recording() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    for index in (0x9000u64..=0x1_9000).step_by(0x4000) {
+        let mut packet = protect(&sender, &rtp(index as u16, 7, b"voice"), index);
+        assert!(receiver.unprotect_rtp(&mut packet, NOW).is_ok());
+    }
+    let recorded = protect(&sender, &rtp(0x0800, 7, b"voice"), 0x0800);
+    for _ in 0..100 {
+        let verdict = receiver.unprotect_rtp(&mut recorded.clone(), NOW);
+        assert_eq!(verdict, Err(SrtpFault::Authentication));
+    }
+}
+
+fn oracle(profile: ProtectionProfile) -> Context {
+    let master = hex(MASTER);
+    Context::new(
+        &master[..16],
+        &master[16..],
+        profile,
+        Some(srtp_replay_protection(64)),
+        Some(srtcp_replay_protection(64)),
+        rtc_crypto::default_provider().unwrap().crypto(),
+    )
+    .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn both_directions_agree_with_rtc_srtp(
+        start in 0u16..=u16::MAX,
+        steps in prop::collection::vec((1u16..3000, prop::collection::vec(any::<u8>(), 0..400)), 1..60),
+        ssrc in any::<u32>(),
+        short in any::<bool>(),
+    ) {
+        let (suite, profile) = if short {
+            (Suite::AesCm128HmacSha1_32, ProtectionProfile::Aes128CmHmacSha1_32)
+        } else {
+            (Suite::AesCm128HmacSha1_80, ProtectionProfile::Aes128CmHmacSha1_80)
+        };
+        let mut sender = Sender::new(&key(suite));
+        let mut receiver = Receiver::new(&key(suite));
+        let mut theirs_out = oracle(profile);
+        let mut theirs_in = oracle(profile);
+        let mut index = u64::from(start);
+        for (step, payload) in steps {
+            let plain = rtp(index as u16, ssrc, &payload);
+            let mut ours = protect(&sender, &plain, index);
+            let theirs = theirs_out.encrypt_rtp(&plain).unwrap();
+            prop_assert_eq!(&ours[..], &theirs[..]);
+            prop_assert_eq!(&theirs_in.decrypt_rtp(&ours).unwrap()[..], &plain[..]);
+            let length = receiver.unprotect_rtp(&mut ours, NOW).unwrap();
+            prop_assert_eq!(&ours[..length], &plain[..]);
+
+            let mut report = vec![0x80, 0xc9, 0, 1];
+            report.extend(ssrc.to_be_bytes());
+            let mut ours = report.clone();
+            ours.resize(64, 0);
+            let length = sender.protect_rtcp(&mut ours, report.len()).unwrap();
+            prop_assert_eq!(&theirs_in.decrypt_rtcp(&ours[..length]).unwrap()[..], &report[..]);
+            let length = receiver.unprotect_rtcp(&mut ours[..length]).unwrap();
+            prop_assert_eq!(&ours[..length], &report[..]);
+            index += u64::from(step);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_pass(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+        prop_assert!(receiver.unprotect_rtp(&mut bytes.clone(), NOW).is_err());
+        prop_assert!(receiver.unprotect_rtcp(&mut bytes.clone()).is_err());
+    }
+}
