@@ -625,17 +625,24 @@ fn write_answer(
 }
 
 /// Direction of our answer to X. A peer that only sends hears `recvonly` (SIP-550), whether or not
-/// the other leg listens. What else we promise is what the other leg does.
+/// the other leg listens. What else we promise is what the other leg does, unless this trunk is
+/// never told of a hold: an answer must not tell what an offer would have kept quiet.
 fn answer_direction(profile: &Profile, offered: Direction, other: &Agreement) -> Direction {
-    let other_sends = other.peer_wish.sends()
-        && other
-            .negotiated
-            .streams
-            .iter()
-            .flatten()
-            .any(|stream| stream.direction.receives());
+    let is_heard = other
+        .negotiated
+        .streams
+        .iter()
+        .flatten()
+        .any(|stream| stream.direction.receives());
+    let (other_sends, other_receives) = match profile.hold {
+        HoldForm::Hidden => (true, true),
+        HoldForm::SendOnly | HoldForm::Inactive | HoldForm::Zero => (
+            other.peer_wish.sends() && is_heard,
+            other.peer_wish.receives(),
+        ),
+    };
     let direction = match offered {
-        Direction::SendRecv => Direction::from_parts(other_sends, other.peer_wish.receives()),
+        Direction::SendRecv => Direction::from_parts(other_sends, other_receives),
         Direction::SendOnly => Direction::RecvOnly,
         Direction::RecvOnly => Direction::from_parts(other_sends, false),
         Direction::Inactive => Direction::Inactive,

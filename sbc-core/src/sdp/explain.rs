@@ -684,9 +684,8 @@ impl fmt::Display for MediaExplanation {
         )?;
         let address = self.address.as_deref().unwrap_or("(no address)");
         write!(f, "  to       {} port {}", Escaped(address), self.port)?;
-        match &self.rtcp {
-            Some(rtcp) => write!(f, ", RTCP {}", Escaped(rtcp))?,
-            None => {}
+        if let Some(rtcp) = &self.rtcp {
+            write!(f, ", RTCP {}", Escaped(rtcp))?;
         }
         writeln!(f, "{}", if self.rtcp_mux { ", rtcp-mux" } else { "" })?;
         for format in &self.formats {
