@@ -30,6 +30,7 @@ use bytes::Bytes;
 use media_api::{
     EndpointSpec, FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, Protection,
 };
+use std::fmt;
 use std::net::SocketAddr;
 
 /// What the relay must reserve before an offer can be carried over.
@@ -42,7 +43,7 @@ pub struct Needs {
 }
 
 /// An answer carried over.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Our answer to X.
     pub body: Bytes,
@@ -53,12 +54,33 @@ pub struct Answered {
 }
 
 /// An offer answered without asking the other leg.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AnsweredAlone {
     /// Our answer to X.
     pub body: Bytes,
     /// For the relay: X's endpoint.
     pub x: Negotiated,
+}
+
+/// Without the keys in the body.
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("body", &sdp::redact(&self.body))
+            .field("x", &self.x)
+            .field("y", &self.y)
+            .finish()
+    }
+}
+
+/// Without the keys in the body.
+impl fmt::Debug for AnsweredAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnsweredAlone")
+            .field("body", &sdp::redact(&self.body))
+            .field("x", &self.x)
+            .finish()
+    }
 }
 
 /// Whether X's offer can be carried to a leg with profile `y`, before anything is reserved or

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Leg `number` (from 1) of a call: 203.0.113.`number`, ports from `number` × 1000 + 19000, every
 /// byte of the first key equal to `number` × 17.
-pub fn leg(profile: Profile, number: u8) -> MediaImage {
+pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
     let family = profile.family;
     let signalling = "198.51.100.1".parse().ok();
     let session_id = u64::from(number) * 1_001;
