@@ -63,6 +63,9 @@ pub struct TlsContext {
     pub names: Vec<String>,
     /// Whether a client must prove who it is.
     pub verify_client: VerifyClient,
+    /// Whether a wildcard in a peer's certificate may stand for one label of an accepted name.
+    /// RFC 5922 §7.2 forbids it for SIP; Microsoft's practice needs it (TDR-TLS-006).
+    pub allow_wildcard: bool,
 }
 
 /// Whether a connecting peer must present a certificate.

@@ -4,16 +4,40 @@
 //! form that operators write is another type (see `file`); `load` turns one into the other and
 //! collects every finding.
 
+mod diff;
+mod facts;
+mod file;
+mod finding;
+mod header;
 mod listen;
+mod load;
+mod name;
+mod preset;
+mod read;
 mod route;
+mod shell;
+mod source;
+mod starter;
 mod tenant;
 mod trunk;
+mod value;
 
+pub use diff::{Change, Changes, changes};
+pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Validity};
+pub use file::{Secret, TlsVersion};
+pub use finding::{Code, Finding, Findings, Severity};
+pub use header::{Action, action, is_configurable};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
+pub use load::{Loaded, load};
+pub use name::{covers, is_same_name};
 pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
+pub use shell::{CdrSpool, Shell, TlsFiles};
+pub use source::{Place, Source};
+pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
 pub use trunk::{
-    CallLimits, IpNet, OptionsProbe, Preset, SipTimers, TargetAddress, Trunk, TrunkMedia, UriForm,
+    CallLimits, HistoryForm, IpNet, OptionsProbe, Preset, SipTimers, TargetAddress, Trunk,
+    TrunkMedia, UriForm,
 };
 
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};

@@ -48,8 +48,14 @@ pub struct Trunk {
     pub options: Option<OptionsProbe>,
     /// Methods of our `Allow` header on this trunk, in order.
     pub allow: Vec<crate::sip::Method>,
-    /// Headers copied unchanged from the other leg.
+    /// Whether P-Asserted-Identity is written towards this peer, where trust allows it.
+    pub send_asserted: bool,
+    /// Whether earlier targets of a call are told to this peer.
+    pub history: HistoryForm,
+    /// Headers copied unchanged from the other leg to this peer.
     pub pass_headers: Vec<String>,
+    /// Headers never copied to this peer, although the built-in table would.
+    pub strip_headers: Vec<String>,
     /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
     pub set_headers: Vec<(String, String)>,
 }
@@ -84,6 +90,15 @@ pub struct UriForm {
     pub user_phone: bool,
     /// Add `;transport=` to Contact and Request-URI for other transports than UDP.
     pub transport_param: bool,
+}
+
+/// Whether History-Info and Diversion are written towards a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HistoryForm {
+    /// Neither.
+    None,
+    /// Each in the header it came in, numbers and hosts rewritten.
+    Pass,
 }
 
 /// Media policy of a trunk.
@@ -148,6 +163,27 @@ pub struct IpNet {
 }
 
 impl IpNet {
+    /// The first address of the range.
+    pub fn first(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                let host_bits = 32_u32.saturating_sub(u32::from(self.prefix));
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::from((u32::from(address) & mask).to_be_bytes())
+            }
+            IpAddr::V6(address) => {
+                let host_bits = 128_u32.saturating_sub(u32::from(self.prefix));
+                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::from((u128::from(address) & mask).to_be_bytes())
+            }
+        }
+    }
+
+    /// Whether the two ranges have an address in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.first()) || other.contains(self.first())
+    }
+
     /// Whether `address` lies in the range. An IPv4 range never contains an IPv6 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {

@@ -1,0 +1,70 @@
+//! What a reload changes for the shell: sockets to open and close, identities to load, ranges of
+//! media ports to tell the relay. Everything else travels inside the new `Arc<Config>`.
+
+use super::load::Loaded;
+use crate::id::{ListenerName, RealmName, TlsContextName};
+use std::collections::BTreeMap;
+
+/// What happened to one named object.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Change {
+    /// It was not there before.
+    Added,
+    /// It is there with other settings.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// Differences between two configurations, as far as the shell must act on them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Sockets. A changed one has another address, protocol or default identity.
+    pub listeners: BTreeMap<ListenerName, Change>,
+    /// TLS identities whose settings differ. Certificates behind unchanged paths may have been
+    /// renewed; the shell loads all of them again on every reload (OPS-121).
+    pub tls: BTreeMap<TlsContextName, Change>,
+    /// Realms whose addresses, ports or marking differ; for new calls only.
+    pub realms: BTreeMap<RealmName, Change>,
+    /// Whether records go elsewhere.
+    pub cdr: bool,
+    /// Whether metrics are served elsewhere.
+    pub metrics: bool,
+    /// Whether the API socket is elsewhere; it moves only at a restart.
+    pub api: bool,
+}
+
+impl Changes {
+    /// Whether the shell has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares two configurations.
+pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
+    Changes {
+        listeners: differences(&old.config.listeners, &new.config.listeners),
+        tls: differences(&old.shell.tls, &new.shell.tls),
+        realms: differences(&old.config.realms, &new.config.realms),
+        cdr: old.shell.cdr != new.shell.cdr,
+        metrics: old.shell.metrics != new.shell.metrics,
+        api: old.shell.api != new.shell.api,
+    }
+}
+
+fn differences<N: Ord + Clone, T: PartialEq>(
+    old: &BTreeMap<N, T>,
+    new: &BTreeMap<N, T>,
+) -> BTreeMap<N, Change> {
+    let gone = old
+        .keys()
+        .filter(|name| !new.contains_key(name))
+        .map(|name| (name.clone(), Change::Removed));
+    let here = new.iter().filter_map(|(name, object)| match old.get(name) {
+        None => Some((name.clone(), Change::Added)),
+        Some(before) if before != object => Some((name.clone(), Change::Changed)),
+        Some(_) => None,
+    });
+    gone.chain(here).collect()
+}

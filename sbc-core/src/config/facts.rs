@@ -1,0 +1,129 @@
+//! What a configuration says about the outside, and how the outside answers.
+//!
+//! Loading is pure. Whether a file exists, what a certificate says and which addresses this host
+//! has come from an implementation of [`Facts`]: the daemon asks the machine, tests and the
+//! simulator use [`Assumed`].
+
+use super::file::Secret;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// Facts of the outside that a configuration depends on.
+pub trait Facts {
+    /// The certificate file at this path.
+    fn certificate(&self, path: &str) -> Result<Certificate, FileFault>;
+
+    /// A private key, and whether it belongs to the certificate at this path.
+    fn key(&self, key: &Secret, certificate: &str) -> Result<Key, FileFault>;
+
+    /// Number of root certificates in the file at this path.
+    fn roots(&self, path: &str) -> Result<usize, FileFault>;
+
+    /// Whether a directory exists and can be written to.
+    fn directory(&self, path: &str) -> Result<(), FileFault>;
+
+    /// Addresses of this host; `None` if they cannot be told.
+    fn addresses(&self) -> Option<Vec<IpAddr>>;
+
+    /// Ports that this host gives to outgoing connections; `None` if they cannot be told.
+    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>>;
+}
+
+/// Why a file is of no use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FileFault {
+    /// It does not exist, or may not be read; the text says which.
+    Unreadable(String),
+    /// It was read, and holds nothing usable; the text says what is wrong.
+    Unusable(String),
+}
+
+/// What a certificate file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Certificate {
+    /// DNS names of the first certificate, lower case; a leading `*.` may be among them.
+    pub names: Vec<String>,
+    /// Whether it is valid now.
+    pub validity: Validity,
+    /// Whether its key is RSA.
+    pub is_rsa: bool,
+    /// Whether its extended key usage allows the client role.
+    pub has_client_auth: bool,
+    /// Whether the file holds an intermediate certificate, or the first is signed by a root.
+    pub has_chain: bool,
+}
+
+/// Whether a certificate is valid now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Validity {
+    /// Valid for so many more days.
+    Valid {
+        /// Whole days left.
+        days_left: u32,
+    },
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    NotYet,
+}
+
+/// What is known about a private key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// Whether it belongs to the certificate.
+    pub matches: bool,
+    /// Whether every user of the machine can read it.
+    pub is_exposed: bool,
+}
+
+/// A world in which every file exists, every key fits, and every certificate is valid for a year
+/// and carries the same names. For tests, the simulator and offline checks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Assumed {
+    /// Names of every certificate.
+    pub names: Vec<String>,
+}
+
+impl Assumed {
+    /// A world whose certificates carry these names.
+    pub fn with_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        Self {
+            names: names.into_iter().map(str::to_lowercase).collect(),
+        }
+    }
+}
+
+impl Facts for Assumed {
+    fn certificate(&self, _path: &str) -> Result<Certificate, FileFault> {
+        Ok(Certificate {
+            names: self.names.clone(),
+            validity: Validity::Valid { days_left: 365 },
+            is_rsa: true,
+            has_client_auth: true,
+            has_chain: true,
+        })
+    }
+
+    fn key(&self, _key: &Secret, _certificate: &str) -> Result<Key, FileFault> {
+        Ok(Key {
+            matches: true,
+            is_exposed: false,
+        })
+    }
+
+    fn roots(&self, _path: &str) -> Result<usize, FileFault> {
+        Ok(1)
+    }
+
+    fn directory(&self, _path: &str) -> Result<(), FileFault> {
+        Ok(())
+    }
+
+    fn addresses(&self) -> Option<Vec<IpAddr>> {
+        None
+    }
+
+    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
+        None
+    }
+}

@@ -1,0 +1,914 @@
+//! The written form: what an operator may put into `causeway.toml` and `conf.d/*.toml`, with the
+//! place of every value. No meaning is given to anything here; that is the work of `load`.
+
+use super::finding::{Code, Collector};
+use super::read::{Item, Section};
+use super::source::{At, Source, Span};
+use super::value::{self, WrittenTarget};
+use super::{HistoryForm, IpNet, NumberRange, Preset, VerifyClient};
+use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
+use crate::transport::Protocol;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Everything that was written, in all files.
+#[derive(Default)]
+pub(super) struct File {
+    pub(super) node: Option<WrittenNode>,
+    pub(super) realms: Vec<WrittenRealm>,
+    pub(super) tls: Vec<WrittenTls>,
+    pub(super) listeners: Vec<WrittenListener>,
+    pub(super) tenants: Vec<WrittenTenant>,
+    pub(super) trunks: Vec<WrittenTrunk>,
+    pub(super) transforms: Vec<WrittenTransform>,
+    pub(super) routes: Vec<WrittenRoute>,
+    pub(super) limits: WrittenNodeLimits,
+    pub(super) cdr: Option<WrittenCdr>,
+    pub(super) metrics: Option<At<SocketAddr>>,
+    pub(super) api: Option<At<String>>,
+}
+
+pub(super) struct WrittenNode {
+    pub(super) id: Option<At<String>>,
+    pub(super) user_agent: Option<At<String>>,
+}
+
+pub(super) struct WrittenRealm {
+    pub(super) name: At<String>,
+    pub(super) addresses: Option<At<Vec<At<IpAddr>>>>,
+    pub(super) advertise_v4: Option<At<IpAddr>>,
+    pub(super) advertise_v6: Option<At<IpAddr>>,
+    pub(super) ports: Option<At<RangeInclusive<u16>>>,
+    pub(super) dscp: Option<At<u8>>,
+}
+
+pub(super) struct WrittenTls {
+    pub(super) name: At<String>,
+    pub(super) cert: Option<At<String>>,
+    pub(super) key: Option<At<Secret>>,
+    pub(super) client_ca: Option<At<String>>,
+    pub(super) verify_client: Option<At<VerifyClient>>,
+    pub(super) min: Option<At<TlsVersion>>,
+    pub(super) allow_wildcard: Option<At<bool>>,
+}
+
+/// Oldest TLS version that is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TlsVersion {
+    /// TLS 1.2, what Microsoft documents.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// Where a secret is found; never the secret itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Secret {
+    /// In this file.
+    File(String),
+    /// In this environment variable.
+    Env(String),
+    /// In this systemd credential.
+    Credential(String),
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Credential(name) => write!(f, "credential {name}"),
+        }
+    }
+}
+
+pub(super) struct WrittenListener {
+    pub(super) name: Option<At<String>>,
+    pub(super) span: Span,
+    pub(super) realm: Option<At<String>>,
+    pub(super) protocol: Option<At<Protocol>>,
+    pub(super) port: Option<At<u16>>,
+    pub(super) tls: Option<At<String>>,
+}
+
+pub(super) struct WrittenTenant {
+    pub(super) name: At<String>,
+    pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) limits: WrittenLimits,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenLimits {
+    pub(super) calls: Option<At<u64>>,
+    pub(super) cps: Option<At<u64>>,
+}
+
+pub(super) struct WrittenTrunk {
+    pub(super) name: At<String>,
+    pub(super) span: Span,
+    pub(super) tenant: Option<At<String>>,
+    pub(super) preset: Option<At<Preset>>,
+    pub(super) mode: Option<At<Preset>>,
+    pub(super) realm: Option<At<String>>,
+    pub(super) tls: Option<At<String>>,
+    pub(super) fqdn: Option<At<String>>,
+    pub(super) targets: Option<At<Vec<At<(WrittenTarget, Vec<SocketAddr>)>>>>,
+    pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
+    pub(super) accept_names: Option<At<Vec<At<String>>>>,
+    pub(super) trusted: Option<At<bool>>,
+    pub(super) codecs: Option<At<Vec<At<String>>>>,
+    pub(super) srtp: Option<At<Srtp>>,
+    pub(super) dtmf: Option<At<Dtmf>>,
+    pub(super) hold: Option<At<HoldForm>>,
+    pub(super) media_source: Option<At<SourceMode>>,
+    pub(super) ptime: Option<At<u64>>,
+    pub(super) family: Option<At<media_api::Family>>,
+    pub(super) t1: Option<At<Duration>>,
+    pub(super) t2: Option<At<Duration>>,
+    pub(super) t4: Option<At<Duration>>,
+    pub(super) response_timeout: Option<At<Duration>>,
+    pub(super) ring_timeout: Option<At<Duration>>,
+    pub(super) identity: WrittenIdentity,
+    pub(super) options: Option<WrittenOptions>,
+    pub(super) limits: WrittenLimits,
+    pub(super) pass_headers: Vec<At<String>>,
+    pub(super) strip_headers: Vec<At<String>>,
+    pub(super) set_headers: Vec<(At<String>, At<String>)>,
+    pub(super) reroute_on: Option<Vec<At<u64>>>,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenIdentity {
+    pub(super) send_asserted: Option<At<bool>>,
+    pub(super) history: Option<At<HistoryForm>>,
+    pub(super) user_phone: Option<At<bool>>,
+    pub(super) transport_param: Option<At<bool>>,
+}
+
+pub(super) enum WrittenOptions {
+    /// `options = false`.
+    Off,
+    Probe {
+        interval: Option<At<Duration>>,
+        ok: Option<Vec<At<u64>>>,
+    },
+}
+
+pub(super) struct WrittenTransform {
+    pub(super) name: At<String>,
+    pub(super) trunk: Option<At<String>>,
+    pub(super) is_inbound: Option<At<bool>>,
+    pub(super) calling: Vec<(At<String>, At<String>)>,
+    pub(super) called: Vec<(At<String>, At<String>)>,
+}
+
+pub(super) struct WrittenRoute {
+    pub(super) name: At<String>,
+    pub(super) span: Span,
+    pub(super) from_trunk: Option<At<String>>,
+    pub(super) tenant: Option<At<String>>,
+    pub(super) called_in: Option<At<String>>,
+    pub(super) called: Option<At<String>>,
+    pub(super) calling: Option<At<String>>,
+    pub(super) to: Option<At<Vec<(At<String>, Option<At<u64>>)>>>,
+    pub(super) max: Option<At<u64>>,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenNodeLimits {
+    pub(super) calls: Option<At<u64>>,
+    pub(super) max_setup: Option<At<Duration>>,
+    pub(super) max_duration: Option<At<Duration>>,
+    pub(super) media_timeout: Option<At<Duration>>,
+}
+
+pub(super) struct WrittenCdr {
+    pub(super) spool: Option<At<String>>,
+    pub(super) rotate: Option<At<u64>>,
+}
+
+/// Reads all files.
+pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
+    let trees: Vec<Spanned<DeTable<'_>>> = sources
+        .iter()
+        .enumerate()
+        .map(|(index, source)| {
+            let (tree, faults) = DeTable::parse_recoverable(&source.text);
+            for fault in faults {
+                let range = fault.span().unwrap_or(0..0);
+                out.add(
+                    Code::Syntax,
+                    &Span::new(index, range),
+                    fault.message(),
+                    None,
+                );
+            }
+            tree
+        })
+        .collect();
+    let mut file = File::default();
+    read_singles(&trees, &mut file, out);
+    for (index, tree) in trees.iter().enumerate() {
+        for (key, value) in tree.get_ref() {
+            read_lists(index, key, value, &mut file, out);
+        }
+    }
+    file
+}
+
+const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
+const LISTS: [&str; 7] = [
+    "realm",
+    "tls",
+    "listen",
+    "tenant",
+    "trunk",
+    "transform",
+    "route",
+];
+const LATER: [&str; 10] = [
+    "emergency",
+    "fraud",
+    "ha",
+    "hep",
+    "include",
+    "recording",
+    "register",
+    "schedule",
+    "security",
+    "stir",
+];
+
+/// Tables that exist once; their keys may be spread over files.
+fn read_singles<'t>(trees: &'t [Spanned<DeTable<'t>>], file: &mut File, out: &mut Collector) {
+    for name in SINGLES {
+        let mut merged: Option<Section<'t>> = None;
+        for (index, tree) in trees.iter().enumerate() {
+            let Some((key, value)) = tree.get_ref().get_key_value(name) else {
+                continue;
+            };
+            let DeValue::Table(table) = value.get_ref() else {
+                out.add(
+                    Code::WrongType,
+                    &Span::new(index, key.span()),
+                    format!("\"{name}\" must be a table"),
+                    Some(format!("write [{name}]")),
+                );
+                continue;
+            };
+            match &mut merged {
+                Some(section) => section.add(index, table, out),
+                None => {
+                    merged = Some(Section::new(
+                        name,
+                        index,
+                        Span::new(index, key.span()),
+                        table,
+                    ));
+                }
+            }
+        }
+        if let Some(section) = merged {
+            read_single(name, section, file, out);
+        }
+    }
+}
+
+fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut Collector) {
+    match name {
+        "node" => {
+            file.node = Some(WrittenNode {
+                id: section.required_text("id", "\"sbc1\"", out),
+                user_agent: section.text("user_agent", out),
+            });
+            section.finish(&["region", "labels"], out);
+        }
+        "limits" => {
+            file.limits = WrittenNodeLimits {
+                calls: section.number("calls", 1..=1_000_000, out),
+                max_setup: section.parsed("max_setup", value::duration, out),
+                max_duration: section.parsed("max_duration", value::duration, out),
+                media_timeout: section.parsed("media_timeout", value::duration, out),
+            };
+            section.finish(&["cps", "memory", "setup"], out);
+        }
+        "cdr" => {
+            file.cdr = Some(WrittenCdr {
+                spool: section.required_text("spool", "\"/var/lib/causeway/cdr\"", out),
+                rotate: section.parsed("rotate", value::size, out),
+            });
+            section.finish(&["ship", "fsync", "cdr_mandatory", "retention"], out);
+        }
+        "metrics" => {
+            file.metrics = section.parsed("listen", value::socket, out);
+            if !section.has("listen") {
+                section.missing("listen", "\"127.0.0.1:9464\"", out);
+            }
+            section.finish(&["tls", "max_series"], out);
+        }
+        _ => {
+            file.api = section.required_text("unix", "\"/run/causeway/api.sock\"", out);
+            section.finish(&["listen", "tls", "users"], out);
+        }
+    }
+}
+
+/// Arrays of tables; those of all files follow each other.
+fn read_lists<'t>(
+    index: usize,
+    key: &Spanned<std::borrow::Cow<'t, str>>,
+    value: &'t Spanned<DeValue<'t>>,
+    file: &mut File,
+    out: &mut Collector,
+) {
+    let name: &str = key.get_ref();
+    let span = Span::new(index, key.span());
+    if SINGLES.contains(&name) {
+        return;
+    }
+    if !LISTS.contains(&name) {
+        match LATER.contains(&name) {
+            true => out.add(
+                Code::NotSupported,
+                &span,
+                format!("\"{name}\" is not supported in this version"),
+                Some("remove it; nothing would act on it".to_owned()),
+            ),
+            false => out.add(
+                Code::UnknownKey,
+                &span,
+                format!("unknown key \"{name}\""),
+                super::finding::did_you_mean(name, SINGLES.into_iter().chain(LISTS)).or_else(
+                    || {
+                        Some(format!(
+                            "known at the top: {}, {}",
+                            SINGLES.join(", "),
+                            LISTS.join(", ")
+                        ))
+                    },
+                ),
+            ),
+        }
+        return;
+    }
+    let DeValue::Array(values) = value.get_ref() else {
+        out.add(
+            Code::WrongType,
+            &span,
+            format!("\"{name}\" must be a list of tables"),
+            Some(format!("write [[{name}]]")),
+        );
+        return;
+    };
+    for value in values {
+        let DeValue::Table(table) = value.get_ref() else {
+            out.add(
+                Code::WrongType,
+                &Span::new(index, value.span()),
+                format!("\"{name}\" must be a list of tables"),
+                Some(format!("write [[{name}]]")),
+            );
+            continue;
+        };
+        let section = Section::new(name, index, Span::new(index, value.span()), table);
+        read_element(name, section, file, out);
+    }
+}
+
+fn read_element(kind: &str, mut section: Section<'_>, file: &mut File, out: &mut Collector) {
+    let span = section.span.clone();
+    if kind == "listen" {
+        file.listeners.push(listener(section, out));
+        return;
+    }
+    let Some(name) = section.required_text("name", "\"…\"", out) else {
+        // Without its name nothing can refer to it; its other keys are still worth checking.
+        let name = At::new(String::new(), span);
+        read_named(kind, name, section, file, out);
+        return;
+    };
+    if !value::is_object_name(&name.value) {
+        out.add(
+            Code::BadForm,
+            &name.span,
+            format!("{kind}: \"{}\" cannot be a name", name.value.escape_debug()),
+            Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+        );
+    }
+    section.title = format!("{kind} \"{}\"", name.value.escape_debug());
+    read_named(kind, name, section, file, out);
+}
+
+fn read_named(
+    kind: &str,
+    name: At<String>,
+    section: Section<'_>,
+    file: &mut File,
+    out: &mut Collector,
+) {
+    match kind {
+        "realm" => file.realms.push(realm(name, section, out)),
+        "tls" => file.tls.push(tls(name, section, out)),
+        "tenant" => file.tenants.push(tenant(name, section, out)),
+        "trunk" => file.trunks.push(trunk(name, section, out)),
+        "transform" => file.transforms.push(transform(name, section, out)),
+        _ => file.routes.push(route(name, section, out)),
+    }
+}
+
+fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRealm {
+    let addresses = section.parsed_list("addresses", value::address, out);
+    if !section.has("addresses") {
+        section.missing("addresses", "[\"203.0.113.5\"]", out);
+    }
+    let mut advertise_v4 = None;
+    let mut advertise_v6 = None;
+    if let Some(mut advertise) = section.table("advertise", out) {
+        advertise_v4 = advertise.parsed("v4", value::address, out);
+        advertise_v6 = advertise.parsed("v6", value::address, out);
+        advertise.finish(&[], out);
+    }
+    let ports = section.parsed("ports", value::ports, out);
+    if !section.has("ports") {
+        section.missing("ports", "\"20000-29999\"", out);
+    }
+    let dscp = section.choice("dscp", &DSCP, &[], out);
+    let realm = WrittenRealm {
+        name,
+        addresses,
+        advertise_v4,
+        advertise_v6,
+        ports,
+        dscp,
+    };
+    section.finish(&["nat", "ice", "vip"], out);
+    realm
+}
+
+/// Code points by their customary names.
+const DSCP: [(&str, u8); 6] = [
+    ("ef", 46),
+    ("cs5", 40),
+    ("cs4", 32),
+    ("cs3", 24),
+    ("af41", 34),
+    ("be", 0),
+];
+
+fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTls {
+    let cert = section.required_text("cert", "\"/etc/causeway/tls/sbc.pem\"", out);
+    let key = secret(&mut section, "key", out);
+    if !section.has("key") {
+        section.missing("key", "{ file = \"/etc/causeway/tls/sbc.key\" }", out);
+    }
+    let tls = WrittenTls {
+        name,
+        cert,
+        key,
+        client_ca: section.text("client_ca", out),
+        verify_client: section.choice(
+            "verify_client",
+            &[
+                ("require", VerifyClient::Require),
+                ("off", VerifyClient::Off),
+            ],
+            &["optional"],
+            out,
+        ),
+        min: section.choice(
+            "min",
+            &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)],
+            &[],
+            out,
+        ),
+        allow_wildcard: section.boolean("allow_wildcard_san", out),
+    };
+    section.finish(&["acme", "ocsp", "ciphers", "crl"], out);
+    tls
+}
+
+fn secret(section: &mut Section<'_>, key: &'static str, out: &mut Collector) -> Option<At<Secret>> {
+    let item = section.take(key)?;
+    let title = format!("{}: {key}", section.title);
+    if let DeValue::String(_) = item.value {
+        out.add(
+            Code::WrongType,
+            &item.span,
+            format!("{title}: secrets are never written into the configuration"),
+            Some("write { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }".to_owned()),
+        );
+        return None;
+    }
+    let mut table = item.section(title, out)?;
+    let file = table.text("file", out).map(|at| Secret::File(at.value));
+    let env = table.text("env", out).map(|at| Secret::Env(at.value));
+    let credential = table
+        .text("credential", out)
+        .map(|at| Secret::Credential(at.value));
+    let given: Vec<Secret> = [file, env, credential].into_iter().flatten().collect();
+    let title = table.title.clone();
+    table.finish(&[], out);
+    match <[Secret; 1]>::try_from(given) {
+        Ok([one]) => Some(At::new(one, item.span)),
+        Err(given) => {
+            out.add(
+                Code::Contradiction,
+                &item.span,
+                match given.is_empty() {
+                    true => format!("{title}: nothing says where the secret is"),
+                    false => format!("{title}: the secret is said to be in several places"),
+                },
+                Some("write one of file, env or credential".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+fn listener(mut section: Section<'_>, out: &mut Collector) -> WrittenListener {
+    let listener = WrittenListener {
+        name: section.text("name", out),
+        span: section.span.clone(),
+        realm: section.required_text("realm", "\"…\"", out),
+        protocol: section.choice("transport", &PROTOCOLS, &["ws", "wss", "sctp"], out),
+        port: section
+            .number("port", 1..=65_535, out)
+            .map(|port| At::new(port.value as u16, port.span)),
+        tls: section.text("tls", out),
+    };
+    if let Some(name) = &listener.name
+        && !value::is_object_name(&name.value)
+    {
+        out.add(
+            Code::BadForm,
+            &name.span,
+            format!("listen: \"{}\" cannot be a name", name.value.escape_debug()),
+            Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+        );
+    }
+    if !section.has("transport") {
+        section.missing("transport", "\"udp\"", out);
+    }
+    section.finish(&["proxy_protocol", "address", "max_connections"], out);
+    listener
+}
+
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("udp", Protocol::Udp),
+    ("tcp", Protocol::Tcp),
+    ("tls", Protocol::Tls),
+];
+
+fn limits(section: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
+    let Some(mut table) = section.table("limits", out) else {
+        return WrittenLimits::default();
+    };
+    let limits = WrittenLimits {
+        calls: table.number("calls", 1..=1_000_000, out),
+        cps: table.number("cps", 1..=100_000, out),
+    };
+    table.finish(&["setup", "spend_per_day", "bandwidth"], out);
+    limits
+}
+
+fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTenant {
+    let tenant = WrittenTenant {
+        name,
+        numbers: section
+            .parsed_list("numbers", value::numbers, out)
+            .map(|list| list.value)
+            .unwrap_or_default(),
+        limits: limits(&mut section, out),
+    };
+    section.finish(&["default_cli", "labels", "emergency", "schedule"], out);
+    tenant
+}
+
+fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTrunk {
+    let presets = [("carrier", Preset::Carrier), ("teams", Preset::Teams)];
+    let modes = [("static", Preset::Carrier), ("core", Preset::Teams)];
+    let timers = section.table("timers", out);
+    let [t1, t2, t4, response_timeout, ring_timeout] =
+        timers.map_or([const { None }; 5], |mut t| {
+            let read = ["t1", "t2", "t4", "response_timeout", "ring_timeout"]
+                .map(|key| t.parsed(key, value::duration, out));
+            t.finish(&["stream_response_timeout"], out);
+            read
+        });
+    let mut pass_headers = Vec::new();
+    let mut strip_headers = Vec::new();
+    let mut set_headers = Vec::new();
+    if let Some(mut headers) = section.table("headers", out) {
+        let texts = |list: Option<At<Vec<At<String>>>>| list.map(|l| l.value).unwrap_or_default();
+        pass_headers = texts(headers.texts("pass", out));
+        strip_headers = texts(headers.texts("strip", out));
+        if let Some(item) = headers.take("set") {
+            set_headers = pairs(&item, &headers.title, out);
+        }
+        headers.finish(&[], out);
+    }
+    let trunk = WrittenTrunk {
+        name,
+        span: section.span.clone(),
+        tenant: section.text("tenant", out),
+        preset: section.choice("preset", &presets, &[], out),
+        mode: section.choice("mode", &modes, &["register", "gin"], out),
+        realm: section.required_text("realm", "\"…\"", out),
+        tls: section.text("tls", out),
+        fqdn: section.text("fqdn", out),
+        targets: targets(&mut section, out),
+        accept_from: section.parsed_list("accept_from", value::network, out),
+        accept_names: section.texts("accept_names", out),
+        trusted: section.boolean("trusted", out),
+        codecs: section.texts("codecs", out),
+        srtp: section.choice(
+            "srtp",
+            &[("off", Srtp::Off), ("required", Srtp::Required)],
+            &["optional", "preferred", "dtls"],
+            out,
+        ),
+        dtmf: section.choice(
+            "dtmf",
+            &[("rfc4733", Dtmf::Rfc4733), ("inband", Dtmf::Inband)],
+            &["info", "auto"],
+            out,
+        ),
+        hold: section.choice(
+            "hold",
+            &[
+                ("sendonly", HoldForm::SendOnly),
+                ("inactive", HoldForm::Inactive),
+                ("zero", HoldForm::Zero),
+                ("hidden", HoldForm::Hidden),
+            ],
+            &[],
+            out,
+        ),
+        media_source: section.choice(
+            "media_source",
+            &[
+                ("signalled", SourceMode::Signalled),
+                ("restricted", SourceMode::Restricted),
+            ],
+            &["open"],
+            out,
+        ),
+        ptime: section.number("ptime", 10..=60, out),
+        family: section.choice(
+            "family",
+            &[("v4", media_api::Family::V4), ("v6", media_api::Family::V6)],
+            &[],
+            out,
+        ),
+        t1,
+        t2,
+        t4,
+        response_timeout,
+        ring_timeout,
+        identity: identity(&mut section, out),
+        options: options(&mut section, out),
+        limits: limits(&mut section, out),
+        pass_headers,
+        strip_headers,
+        set_headers,
+        reroute_on: section
+            .numbers("reroute_on", 300..=699, out)
+            .map(|list| list.value),
+    };
+    section.finish(
+        &[
+            "register",
+            "session_timer",
+            "rel100",
+            "update",
+            "refer",
+            "redirect",
+            "early_media",
+            "fax",
+            "diversion",
+            "schedule",
+            "media_bypass",
+            "ice",
+            "bypass",
+            "all_down",
+            "digest",
+            "nat",
+            "on_remove",
+            "outbound_proxy",
+        ],
+        out,
+    );
+    trunk
+}
+
+fn targets(
+    section: &mut Section<'_>,
+    out: &mut Collector,
+) -> Option<At<Vec<At<(WrittenTarget, Vec<SocketAddr>)>>>> {
+    let list = section.list("targets", out)?;
+    let title = format!("{}: targets", section.title);
+    let mut targets = Vec::new();
+    for item in list.value {
+        let (written, connect_to) = match item.value {
+            DeValue::Table(_) => {
+                let Some(mut table) = item.section(title.clone(), out) else {
+                    continue;
+                };
+                let written = table.parsed("address", value::target, out);
+                if !table.has("address") {
+                    table.missing("address", "\"sip.example.com:5061;tls\"", out);
+                }
+                let connect_to = table.parsed_list("connect_to", value::socket, out);
+                table.finish(&["weight", "priority"], out);
+                (written, connect_to)
+            }
+            _ => {
+                let Some(text) = item.text(&section.title, "targets", out) else {
+                    continue;
+                };
+                match value::target(&text.value) {
+                    Ok(target) => (Some(At::new(target, text.span)), None),
+                    Err(malformed) => {
+                        out.add(
+                            Code::BadForm,
+                            &text.span,
+                            format!("{title} \"{}\" {}", text.value, malformed.what),
+                            Some(malformed.instead.to_owned()),
+                        );
+                        continue;
+                    }
+                }
+            }
+        };
+        if let Some(written) = written {
+            let connect_to = connect_to
+                .map(|list| list.value.into_iter().map(|at| at.value).collect())
+                .unwrap_or_default();
+            targets.push(At::new((written.value, connect_to), item.span));
+        }
+    }
+    Some(At::new(targets, list.span))
+}
+
+fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
+    let Some(mut table) = section.table("identity", out) else {
+        return WrittenIdentity::default();
+    };
+    let identity = WrittenIdentity {
+        send_asserted: table.choice(
+            "egress",
+            &[("pai+from", true), ("from", false)],
+            &["ppi"],
+            out,
+        ),
+        history: table.choice(
+            "diversion",
+            &[("none", HistoryForm::None), ("pass", HistoryForm::Pass)],
+            &["history-info", "diversion", "both"],
+            out,
+        ),
+        user_phone: table.choice(
+            "user_phone",
+            &[("always", true), ("never", false)],
+            &["pass"],
+            out,
+        ),
+        transport_param: table.boolean("transport_param", out),
+    };
+    table.finish(&["source", "number_format", "display", "screening"], out);
+    identity
+}
+
+fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOptions> {
+    let item = section.take("options")?;
+    if let DeValue::Boolean(false) = item.value {
+        return Some(WrittenOptions::Off);
+    }
+    let mut table = item.section(format!("{}: options", section.title), out)?;
+    let options = WrittenOptions::Probe {
+        interval: table.parsed("interval", value::duration, out),
+        ok: table.numbers("ok", 200..=699, out).map(|list| list.value),
+    };
+    table.finish(&["down_interval", "answer"], out);
+    Some(options)
+}
+
+/// A table of free keys with texts.
+fn pairs(item: &Item<'_>, title: &str, out: &mut Collector) -> Vec<(At<String>, At<String>)> {
+    let DeValue::Table(table) = item.value else {
+        item.wrong_type(title, "set", "a table { Name = \"value\" }", out);
+        return Vec::new();
+    };
+    let file = item.span.file;
+    table
+        .iter()
+        .filter_map(|(key, value)| {
+            let name = At::new(key.get_ref().to_string(), Span::new(file, key.span()));
+            let item = Item {
+                value: value.get_ref(),
+                span: Span::new(file, value.span()),
+            };
+            let value = item.text(title, &name.value, out)?;
+            Some((name, value))
+        })
+        .collect()
+}
+
+fn transform(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTransform {
+    let mut trunk = None;
+    let mut is_inbound = None;
+    match section.table("when", out) {
+        Some(mut when) => {
+            trunk = when.required_text("trunk", "\"…\"", out);
+            is_inbound = when.choice("dir", &[("in", true), ("out", false)], &[], out);
+            if !when.has("dir") {
+                when.missing("dir", "\"in\"", out);
+            }
+            when.finish(&["tenant", "header"], out);
+        }
+        None if !section.has("when") => {
+            section.missing("when", "{ trunk = \"…\", dir = \"in\" }", out);
+        }
+        None => {}
+    }
+    let transform = WrittenTransform {
+        name,
+        trunk,
+        is_inbound,
+        calling: rules(&mut section, "calling", out),
+        called: rules(&mut section, "called", out),
+    };
+    section.finish(&["headers", "redirecting", "display", "tests"], out);
+    transform
+}
+
+fn rules(
+    section: &mut Section<'_>,
+    key: &'static str,
+    out: &mut Collector,
+) -> Vec<(At<String>, At<String>)> {
+    let Some(list) = section.list(key, out) else {
+        return Vec::new();
+    };
+    let title = format!("{}: {key}", section.title);
+    list.value
+        .iter()
+        .filter_map(|item| {
+            let mut rule = item.section(title.clone(), out)?;
+            let pattern = rule.required_text("match", "'^0(\\d+)$'", out);
+            let set = rule.required_text("set", "\"+49$1\"", out);
+            rule.finish(&["when"], out);
+            Some((pattern?, set?))
+        })
+        .collect()
+}
+
+fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRoute {
+    let mut route = WrittenRoute {
+        name,
+        span: section.span.clone(),
+        from_trunk: None,
+        tenant: None,
+        called_in: None,
+        called: None,
+        calling: None,
+        to: None,
+        max: None,
+    };
+    if let Some(mut when) = section.table("match", out) {
+        route.from_trunk = when.text("from_trunk", out);
+        route.tenant = when.text("tenant", out);
+        route.called_in = when.text("called_in", out);
+        route.called = when.text("called", out);
+        route.calling = when.text("calling", out);
+        when.finish(&["header", "time", "from_realm", "emergency"], out);
+    }
+    if let Some(list) = section.list("to", out) {
+        let title = format!("{}: to", section.title);
+        let to = list
+            .value
+            .iter()
+            .filter_map(|item| {
+                let mut target = item.section(title.clone(), out)?;
+                let trunk = target.required_text("trunk", "\"…\"", out);
+                let weight = target.number("weight", 1..=100, out);
+                target.finish(&["priority", "transform"], out);
+                Some((trunk?, weight))
+            })
+            .collect();
+        route.to = Some(At::new(to, list.span));
+    } else if !section.has("to") {
+        section.missing("to", "[{ trunk = \"…\" }]", out);
+    }
+    if let Some(mut hunt) = section.table("hunt", out) {
+        route.max = hunt.number("max", 1..=6, out);
+        // The one word there is says what always happens.
+        let _ = hunt.choice("on", &[("trunk.reroute_on", ())], &[], out);
+        hunt.finish(&["parallel", "ring"], out);
+    }
+    section.finish(&["schedule", "action", "tests", "hook"], out);
+    route
+}

@@ -1,0 +1,409 @@
+//! Findings: what is wrong with a configuration, where, and what to write instead (OPS-111).
+
+use super::source::{Lines, Place, Source, Span};
+use serde::{Serialize, Serializer};
+use std::fmt::{self, Write as _};
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
+        /// Stable code of a kind of finding. `E` refuses the configuration, `W` only warns.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),+];
+
+            /// The stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $text,)+
+                }
+            }
+
+            /// What the code means, in the words of its documentation.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Code::$variant => concat!($($doc),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is not TOML.
+    Syntax = "E0001",
+    /// A configuration file cannot be read, or is not UTF-8.
+    Unreadable = "E0002",
+    /// The key does not exist.
+    UnknownKey = "E0003",
+    /// The key or value belongs to a feature that this version does not have.
+    NotSupported = "E0004",
+    /// A required key is absent.
+    MissingKey = "E0005",
+    /// The value has the wrong type.
+    WrongType = "E0006",
+    /// The value is none of the words allowed here.
+    UnknownValue = "E0007",
+    /// The text does not have the form required here.
+    BadForm = "E0008",
+    /// The number, duration or length is outside its range.
+    OutOfRange = "E0009",
+    /// The same key is written in two files.
+    DuplicateKey = "E0010",
+    /// Two objects of one kind have the same name, or one list names the same thing twice.
+    DuplicateName = "E0011",
+    /// Keys that exclude each other, or that are needed together.
+    Contradiction = "E0012",
+    /// No object has this name.
+    UnknownName = "E0020",
+    /// A wildcard, multicast or broadcast address where an exact one is needed.
+    InexactAddress = "E0030",
+    /// A realm has no address, or two of one family, or advertises a family that it lacks.
+    RealmAddress = "E0031",
+    /// A range of media ports holds no RTP/RTCP pair, or begins below 1024.
+    PortRange = "E0032",
+    /// Two sockets would use the same address and port.
+    PortConflict = "E0033",
+    /// A TLS listener without TLS identity, or the reverse.
+    ListenerTls = "E0034",
+    /// A file that is named does not exist or cannot be read.
+    FileUnreadable = "E0040",
+    /// A private key or secret can be read by every user of the machine.
+    SecretExposed = "E0041",
+    /// A certificate or key file holds nothing usable.
+    BadCertificate = "E0042",
+    /// The private key does not belong to the certificate.
+    KeyMismatch = "E0043",
+    /// The certificate has expired or is not valid yet.
+    CertificateExpired = "E0044",
+    /// The certificate does not carry the name that it is used for.
+    NameNotCovered = "E0045",
+    /// A wildcard name that is not one leading label, or that is not allowed here.
+    WildcardName = "E0046",
+    /// A secret that is referred to does not exist.
+    SecretMissing = "E0047",
+    /// No listener of the trunk's realm can reach a target of the trunk.
+    NoListener = "E0050",
+    /// A Teams trunk lacks something that Direct Routing demands.
+    TeamsRule = "E0051",
+    /// It cannot be told which requests come from the peer.
+    NoSource = "E0052",
+    /// Requests of one source could belong to two trunks.
+    AmbiguousIngress = "E0053",
+    /// Not a fully qualified name, or longer than 63 characters.
+    BadFqdn = "E0054",
+    /// A header that cannot be passed or set by configuration.
+    HeaderNotAllowed = "E0055",
+    /// A source range that would admit strangers.
+    OpenSource = "E0056",
+    /// Number ranges of two tenants overlap.
+    NumberOverlap = "E0060",
+    /// A regular expression does not compile, or is too large.
+    BadPattern = "E0070",
+    /// A replacement refers to a group that its pattern does not have.
+    BadReplacement = "E0071",
+    /// A route would carry calls of one tenant over a trunk of another.
+    TenantCrossing = "E0072",
+    /// The certificate expires within 30 days.
+    CertificateEndsSoon = "W0101",
+    /// The address is not present on this host.
+    AddressAbsent = "W0102",
+    /// Media ports overlap the host's ephemeral range.
+    EphemeralOverlap = "W0103",
+    /// The certificate lacks the clientAuth purpose that Microsoft may demand again.
+    NoClientAuth = "W0104",
+    /// The certificate's key is not RSA, which Teams may refuse.
+    KeyNotRsa = "W0105",
+    /// The certificate file holds no intermediate certificate.
+    ChainIncomplete = "W0106",
+    /// The route can never be chosen.
+    UnreachableRoute = "W0107",
+    /// No route leads to the trunk.
+    UnusedTrunk = "W0108",
+    /// Addresses are pinned that the peer may move.
+    PinnedAddress = "W0109",
+}
+
+impl Code {
+    /// Whether the code refuses the configuration.
+    pub const fn severity(self) -> Severity {
+        match self.as_str().as_bytes().first() {
+            Some(b'W') => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration is used; somebody should look.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// Kind of finding.
+    pub code: Code,
+    /// How grave.
+    pub severity: Severity,
+    /// Where; `None` when it is about a file as a whole that could not be read.
+    pub place: Option<Place>,
+    /// What is wrong, with the object's name.
+    pub cause: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a place in a file.
+    pub fn unplaced(code: Code, cause: impl Into<String>, help: Option<String>) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            place: None,
+            cause: cause.into(),
+            help,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        if let Some(place) = &self.place {
+            write!(f, "{}:{}:{}: ", place.file, place.line, place.column)?;
+        }
+        write!(f, "{severity}[{}]: {}", self.code, self.cause)?;
+        if let Some(place) = &self.place {
+            // Tabs stay tabs in the second line, so that the caret is below its character.
+            let mut margin = String::new();
+            for character in place.text.chars().take(place.column.saturating_sub(1)) {
+                margin.push(if character == '\t' { '\t' } else { ' ' });
+            }
+            let width = place.text.chars().count().saturating_sub(place.column - 1);
+            let carets = "^".repeat(place.length.min(width).max(1));
+            let text: String = place.text.chars().map(printable).collect();
+            write!(f, "\n  | {text}\n  | {margin}{carets}")?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Control characters of a broken file must not steer the operator's terminal.
+fn printable(character: char) -> char {
+    match character {
+        '\t' => '\t',
+        character if character.is_control() => '\u{fffd}',
+        character => character,
+    }
+}
+
+/// Everything found in one load: at most [`Findings::MOST`] errors and as many warnings, in the
+/// order of files and lines.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Findings {
+    /// What refuses the configuration.
+    pub errors: Vec<Finding>,
+    /// What deserves a look.
+    pub warnings: Vec<Finding>,
+    /// Findings that were left out because of the limit.
+    pub omitted: usize,
+}
+
+impl Findings {
+    /// Most errors, and most warnings, that are kept.
+    pub const MOST: usize = 100;
+
+    /// Adds one that has no place among the sources, before all others.
+    pub fn prepend(&mut self, finding: Finding) {
+        match finding.severity {
+            Severity::Error => self.errors.insert(0, finding),
+            Severity::Warning => self.warnings.insert(0, finding),
+        }
+    }
+
+    /// The human form: all errors, all warnings, and a line that counts them.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for finding in self.errors.iter().chain(&self.warnings) {
+            let _ = writeln!(text, "{finding}\n");
+        }
+        if self.omitted > 0 {
+            let _ = writeln!(text, "{} more findings are not shown", self.omitted);
+        }
+        let _ = write!(
+            text,
+            "{}, {}",
+            counted(self.errors.len(), "error"),
+            counted(self.warnings.len(), "warning")
+        );
+        text
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+/// Collects findings while a configuration is read.
+#[derive(Default)]
+pub(super) struct Collector {
+    found: Vec<(Span, Code, String, Option<String>)>,
+}
+
+impl Collector {
+    /// Adds a finding.
+    pub(super) fn add(
+        &mut self,
+        code: Code,
+        span: &Span,
+        cause: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
+        self.found
+            .push((span.clone(), code, cause.into(), help.into()));
+    }
+
+    /// Whether anything refuses the configuration so far.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found
+            .iter()
+            .any(|(_, code, ..)| code.severity() == Severity::Error)
+    }
+
+    /// Whether more findings would only be left out: then the search for suggestions, the only
+    /// costly part of a finding, is not worth while.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() > Findings::MOST
+    }
+
+    /// Orders, limits and places what was found.
+    pub(super) fn finish(mut self, sources: &[Source]) -> Findings {
+        self.found.sort();
+        self.found.dedup();
+        let lines = Lines::new(sources);
+        let mut findings = Findings::default();
+        for (span, code, cause, help) in self.found {
+            let list = match code.severity() {
+                Severity::Error => &mut findings.errors,
+                Severity::Warning => &mut findings.warnings,
+            };
+            if list.len() >= Findings::MOST {
+                findings.omitted += 1;
+                continue;
+            }
+            list.push(Finding {
+                code,
+                severity: code.severity(),
+                place: lines.place(&span),
+                cause,
+                help,
+            });
+        }
+        findings
+    }
+}
+
+/// `help: did you mean …?` when one of the known words is close to what was written.
+pub(super) fn did_you_mean<'k>(
+    written: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<String> {
+    let written = written.to_lowercase();
+    known
+        .into_iter()
+        .map(|word| {
+            (
+                strsim::damerau_levenshtein(&written, &word.to_lowercase()),
+                word,
+            )
+        })
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
+        .min()
+        .map(|(_, word)| format!("did you mean \"{word}\"?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_their_letter_tells_the_severity() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert_eq!(Code::Syntax.severity(), Severity::Error);
+        assert_eq!(Code::PinnedAddress.severity(), Severity::Warning);
+        assert!(Code::ALL.iter().all(|code| !code.meaning().is_empty()));
+    }
+
+    #[test]
+    fn a_finding_shows_the_line_with_a_caret_below_the_value() {
+        let sources = [Source::new("c.toml", "[node]\n\tid = 7")];
+        let mut collector = Collector::default();
+        collector.add(
+            Code::WrongType,
+            &Span::new(0, 13..14),
+            "id must be text",
+            Some("write id = \"sbc1\"".to_owned()),
+        );
+        let findings = collector.finish(&sources);
+        assert_eq!(
+            findings.errors[0].to_string(),
+            "c.toml:2:7: error[E0006]: id must be text\n  | \tid = 7\n  | \t     ^\n  help: write id = \"sbc1\""
+        );
+        assert!(findings.to_text().ends_with("1 error, 0 warnings"));
+    }
+
+    #[test]
+    fn no_more_than_a_hundred_errors_are_kept_and_the_rest_is_counted() {
+        let sources = [Source::new("c.toml", "x".repeat(500))];
+        let mut collector = Collector::default();
+        for at in 0..250 {
+            collector.add(Code::UnknownKey, &Span::new(0, at..at + 1), "no", None);
+        }
+        let findings = collector.finish(&sources);
+        assert_eq!(findings.errors.len(), 100);
+        assert_eq!(findings.omitted, 150);
+    }
+
+    #[test]
+    fn a_suggestion_is_made_only_when_it_is_close() {
+        assert_eq!(
+            did_you_mean("PCMZ", ["PCMA", "PCMU", "G729"]),
+            Some("did you mean \"PCMA\"?".to_owned())
+        );
+        assert_eq!(did_you_mean("elephant", ["PCMA", "PCMU"]), None);
+    }
+}

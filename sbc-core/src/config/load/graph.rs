@@ -1,0 +1,384 @@
+//! The whole as a graph: what is right by itself and wrong together.
+
+use super::Load;
+use super::routing::RoutePlaces;
+use crate::config::file::File;
+use crate::config::finding::Code;
+use crate::config::source::{At, Span};
+use crate::config::{
+    Listener, NumberRange, Realm, Route, RouteMatch, Trunk, VerifyClient, is_same_name,
+};
+use crate::id::{ListenerName, TenantName, TrunkName};
+use crate::transport::Protocol;
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+impl Load<'_> {
+    pub(super) fn check_graph(&mut self, file: &File, routes: &[(Route, RoutePlaces)]) {
+        self.overlapping_media_ports(file);
+        self.listeners_among_media_ports();
+        self.metrics_port(file);
+        self.overlapping_numbers(file);
+        self.ambiguous_ingress();
+        self.tenant_crossings(routes);
+        self.unreachable_routes(routes);
+        self.unused_trunks(routes);
+    }
+
+    fn overlapping_media_ports(&mut self, file: &File) {
+        let realms: Vec<(&Realm, &Span)> = file
+            .realms
+            .iter()
+            .filter_map(|written| {
+                let name = crate::id::RealmName::new(&written.name.value);
+                let (realm, declared) = self.realms.valid.get(&name)?;
+                // Of two realms with one name only the first is meant.
+                let is_first = *declared == written.name.span;
+                is_first.then_some((realm.as_ref(), &written.ports.as_ref()?.span))
+            })
+            .collect();
+        for (index, (realm, span)) in realms.iter().enumerate() {
+            let rival = realms.iter().take(index).find(|(other, _)| {
+                let shares_address = (realm.v4.is_some() && realm.v4 == other.v4)
+                    || (realm.v6.is_some() && realm.v6 == other.v6);
+                shares_address
+                    && realm.ports.start() <= other.ports.end()
+                    && other.ports.start() <= realm.ports.end()
+            });
+            if let Some((rival, _)) = rival {
+                self.out.add(
+                    Code::PortConflict,
+                    span,
+                    format!(
+                        "realm \"{}\": ports overlap those of realm \"{}\" on the same address",
+                        realm.name, rival.name
+                    ),
+                    Some("give each realm ports of its own".to_owned()),
+                );
+            }
+        }
+    }
+
+    fn listeners_among_media_ports(&mut self) {
+        let mut found = Vec::new();
+        for (listener, span) in self.listeners.valid.values() {
+            if listener.protocol != Protocol::Udp {
+                continue;
+            }
+            let realm = self
+                .realms
+                .valid
+                .values()
+                .map(|(realm, _)| realm)
+                .find(|realm| {
+                    let is_local = match listener.bind.ip() {
+                        IpAddr::V4(address) => realm.v4 == Some(address),
+                        IpAddr::V6(address) => realm.v6 == Some(address),
+                    };
+                    is_local && realm.ports.contains(&listener.bind.port())
+                });
+            if let Some(realm) = realm {
+                found.push((
+                    span.clone(),
+                    format!(
+                        "port {} lies among the media ports of realm \"{}\"",
+                        listener.bind.port(),
+                        realm.name
+                    ),
+                ));
+            }
+        }
+        for (span, cause) in found {
+            let help = Some("move the listener, or the media ports".to_owned());
+            self.out.add(Code::PortConflict, &span, cause, help);
+        }
+    }
+
+    fn metrics_port(&mut self, file: &File) {
+        let Some(At { value, span }) = &file.metrics else {
+            return;
+        };
+        let is_same = |listener: &Listener| {
+            listener.protocol != Protocol::Udp
+                && listener.bind.port() == value.port()
+                && (listener.bind.ip() == value.ip() || value.ip().is_unspecified())
+        };
+        let rival = self
+            .listeners
+            .valid
+            .values()
+            .find(|(listener, _)| is_same(listener));
+        if let Some((rival, _)) = rival {
+            let cause = format!(
+                "listener \"{}\" uses port {} already",
+                rival.name,
+                value.port()
+            );
+            let help = Some("serve metrics on another port".to_owned());
+            self.out.add(Code::PortConflict, span, cause, help);
+        }
+    }
+
+    /// No two tenants may own a number, else a call could reach the wrong customer (TDR-MT-011).
+    fn overlapping_numbers(&mut self, file: &File) {
+        let mut ranges: Vec<(&NumberRange, &str, &Span)> = file
+            .tenants
+            .iter()
+            .flat_map(|tenant| {
+                let name = tenant.name.value.as_str();
+                tenant
+                    .numbers
+                    .iter()
+                    .map(move |at| (&at.value, name, &at.span))
+            })
+            .collect();
+        // Numbers of one length compare as text.
+        ranges.sort_by(|(a, ..), (b, ..)| {
+            (a.first.len(), &a.first, &a.last).cmp(&(b.first.len(), &b.first, &b.last))
+        });
+        let mut reach: Option<(&NumberRange, &str)> = None;
+        for (range, tenant, span) in ranges {
+            if let Some((before, owner)) = reach
+                && before.last.len() == range.first.len()
+                && range.first <= before.last
+                && owner != tenant
+            {
+                self.out.add(
+                    Code::NumberOverlap,
+                    span,
+                    format!(
+                        "tenant \"{tenant}\": {}-{} overlaps {}-{} of tenant \"{owner}\"",
+                        range.first, range.last, before.first, before.last
+                    ),
+                    Some("a number can belong to one tenant only".to_owned()),
+                );
+            }
+            let reaches_further = reach.is_none_or(|(before, _)| {
+                before.last.len() != range.last.len() || before.last < range.last
+            });
+            if reaches_further {
+                reach = Some((range, tenant));
+            }
+        }
+    }
+
+    /// Requests of one source must belong to one trunk (SIP-1600).
+    fn ambiguous_ingress(&mut self) {
+        let mut by_listener: BTreeMap<&ListenerName, Vec<(&Arc<Trunk>, &Span)>> = BTreeMap::new();
+        for (trunk, span) in self.trunks.valid.values() {
+            for listener in &trunk.listeners {
+                by_listener.entry(listener).or_default().push((trunk, span));
+            }
+        }
+        let mut found: BTreeSet<(Span, TrunkName, TrunkName)> = BTreeSet::new();
+        for trunks in by_listener.values() {
+            for (index, (trunk, span)) in trunks.iter().enumerate() {
+                for (other, other_span) in trunks.iter().take(index) {
+                    if trunk.fqdn == other.fqdn
+                        && share_source(trunk, other)
+                        && self.share_identity(trunk, other)
+                    {
+                        // The finding belongs to the one that was written later.
+                        let (span, later, earlier) = match span > other_span {
+                            true => ((*span).clone(), &trunk.name, &other.name),
+                            false => ((*other_span).clone(), &other.name, &trunk.name),
+                        };
+                        found.insert((span, later.clone(), earlier.clone()));
+                    }
+                }
+            }
+        }
+        for (span, later, earlier) in found {
+            self.out.add(
+                Code::AmbiguousIngress,
+                &span,
+                format!(
+                    "trunk \"{later}\": its requests could also be those of trunk \"{earlier}\""
+                ),
+                Some(
+                    "give them different listeners, source ranges, certificates, or names \
+                     (fqdn) that the peer writes into the Request-URI"
+                        .to_owned(),
+                ),
+            );
+        }
+    }
+
+    fn share_identity(&self, one: &Trunk, two: &Trunk) -> bool {
+        if one.tls != two.tls {
+            // A connection is verified in one context; it proves nothing to the other.
+            return one.tls.is_none() && two.tls.is_none();
+        }
+        let Some((context, _)) = one.tls.as_ref().and_then(|name| self.tls.valid.get(name)) else {
+            return true;
+        };
+        if context.verify_client == VerifyClient::Off
+            || one.accept_names.is_empty()
+            || two.accept_names.is_empty()
+        {
+            return true;
+        }
+        one.accept_names.iter().any(|a| {
+            two.accept_names
+                .iter()
+                .any(|b| is_same_name(a, b, true) || is_same_name(b, a, true))
+        })
+    }
+
+    fn tenant_crossings(&mut self, routes: &[(Route, RoutePlaces)]) {
+        for (route, places) in routes {
+            let Some(tenant) = self.tenant_of_route(route) else {
+                continue;
+            };
+            for (target, span) in route.to.iter().zip(&places.to) {
+                let owner = self
+                    .trunks
+                    .valid
+                    .get(&target.trunk)
+                    .and_then(|(trunk, _)| trunk.tenant.clone());
+                if let Some(owner) = owner.filter(|owner| *owner != tenant) {
+                    self.out.add(
+                        Code::TenantCrossing,
+                        span,
+                        format!(
+                            "route \"{}\": trunk \"{}\" belongs to tenant \"{owner}\", the calls to \
+                             tenant \"{tenant}\"",
+                            route.name, target.trunk
+                        ),
+                        Some("use a trunk of the same tenant, or a shared one".to_owned()),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whose calls take a route, if its conditions say so.
+    fn tenant_of_route(&self, route: &Route) -> Option<TenantName> {
+        let when = &route.when;
+        let from = when.from_trunk.as_ref();
+        let owner = from
+            .and_then(|name| self.trunks.valid.get(name))
+            .and_then(|(trunk, _)| trunk.tenant.clone());
+        owner.or_else(|| when.tenant.clone())
+    }
+
+    fn unreachable_routes(&mut self, routes: &[(Route, RoutePlaces)]) {
+        let mut found = Vec::new();
+        for (index, (route, places)) in routes.iter().enumerate() {
+            let owner = self.tenant_of_route(route);
+            if let (Some(owner), Some(wanted)) = (&owner, &route.when.tenant)
+                && owner != wanted
+            {
+                found.push((
+                    places.name.clone(),
+                    format!(
+                        "route \"{}\": calls from its trunk belong to tenant \"{owner}\", never to \
+                         \"{wanted}\"",
+                        route.name
+                    ),
+                ));
+                continue;
+            }
+            let shadow = routes.iter().take(index).find(|(earlier, _)| {
+                holds_whenever(&earlier.when, &route.when)
+                    && self.serves_all(earlier, owner.as_ref())
+            });
+            if let Some((earlier, _)) = shadow {
+                found.push((
+                    places.name.clone(),
+                    format!(
+                        "route \"{}\" is never chosen: route \"{}\" before it takes its calls",
+                        route.name, earlier.name
+                    ),
+                ));
+            }
+        }
+        for (span, cause) in found {
+            let help = Some("put the narrower route first, or remove this one".to_owned());
+            self.out.add(Code::UnreachableRoute, &span, cause, help);
+        }
+    }
+
+    /// Whether a route has a trunk for every call that another route would get.
+    fn serves_all(&self, route: &Route, owner: Option<&TenantName>) -> bool {
+        route.to.iter().any(|target| {
+            let trunk = self.trunks.valid.get(&target.trunk);
+            trunk.is_some_and(|(trunk, _)| trunk.tenant.is_none() || trunk.tenant.as_ref() == owner)
+        })
+    }
+
+    fn unused_trunks(&mut self, routes: &[(Route, RoutePlaces)]) {
+        if routes.is_empty() {
+            return;
+        }
+        let used: BTreeSet<&TrunkName> = routes
+            .iter()
+            .flat_map(|(route, _)| route.to.iter().map(|target| &target.trunk))
+            .collect();
+        let unused: Vec<(TrunkName, Span)> = self
+            .trunks
+            .valid
+            .iter()
+            .filter(|(name, _)| !used.contains(name))
+            .map(|(name, (_, span))| (name.clone(), span.clone()))
+            .collect();
+        for (name, span) in unused {
+            self.out.add(
+                Code::UnusedTrunk,
+                &span,
+                format!("no route leads to trunk \"{name}\""),
+                Some(
+                    "calls can only come from it; add a [[route]] if they should also go there"
+                        .to_owned(),
+                ),
+            );
+        }
+    }
+}
+
+/// Whether every call that meets `narrow` meets `wide` too, as far as equal conditions tell.
+fn holds_whenever(wide: &RouteMatch, narrow: &RouteMatch) -> bool {
+    fn covers<T: PartialEq>(wide: &Option<T>, narrow: &Option<T>) -> bool {
+        wide.is_none() || wide == narrow
+    }
+    let pattern = |wide: &Option<Regex>, narrow: &Option<Regex>| {
+        covers(
+            &wide.as_ref().map(Regex::as_str),
+            &narrow.as_ref().map(Regex::as_str),
+        )
+    };
+    covers(&wide.from_trunk, &narrow.from_trunk)
+        && covers(&wide.tenant, &narrow.tenant)
+        && covers(&wide.called_in, &narrow.called_in)
+        && pattern(&wide.called, &narrow.called)
+        && pattern(&wide.calling, &narrow.calling)
+}
+
+fn share_source(one: &Trunk, two: &Trunk) -> bool {
+    let (a, b) = (sources(one), sources(two));
+    a.iter()
+        .any(|net| b.iter().any(|other| net.overlaps(other)))
+}
+
+/// Ranges a trunk accepts: as written, else the addresses of its targets.
+fn sources(trunk: &Trunk) -> Vec<crate::config::IpNet> {
+    if !trunk.accept_from.is_empty() {
+        return trunk.accept_from.clone();
+    }
+    trunk
+        .targets
+        .iter()
+        .flat_map(|target| {
+            let literal = target.host.parse::<IpAddr>().ok();
+            literal
+                .into_iter()
+                .chain(target.connect_to.iter().map(SocketAddr::ip))
+        })
+        .map(|address| crate::config::IpNet {
+            address,
+            prefix: if address.is_ipv4() { 32 } else { 128 },
+        })
+        .collect()
+}

@@ -1,0 +1,349 @@
+//! From the written form to the typed form, collecting every finding.
+//!
+//! Order: objects are read one kind after the other, each against those before it; then the whole
+//! is checked as a graph. An object that is broken is left out, but its name stays known, so that
+//! one mistake does not show as ten.
+
+mod graph;
+mod network;
+mod routing;
+mod trunk;
+
+use super::facts::Facts;
+use super::file::{self, File};
+use super::finding::{Code, Collector, Findings, did_you_mean};
+use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
+use super::source::{At, Source, Span};
+use super::{
+    CallLimits, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext, Transform,
+    Trunk,
+};
+use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A configuration that was accepted.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Loaded {
+    /// For the core.
+    pub config: Config,
+    /// For the shell.
+    pub shell: Shell,
+    /// Warnings; there are no errors.
+    pub findings: Findings,
+}
+
+/// Loads a configuration from its files, in the order in which they follow each other.
+///
+/// `previous` is the configuration that is running, if one is: numbers of realms and the count of
+/// loads continue from it. `Err` has every error and warning; nothing is applied then (OPS-112).
+pub fn load(
+    sources: &[Source],
+    facts: &dyn Facts,
+    previous: Option<&Config>,
+) -> Result<Loaded, Findings> {
+    let mut out = Collector::default();
+    let file = file::read(sources, &mut out);
+    let mut load = Load {
+        facts,
+        out,
+        realms: Objects::new("realm"),
+        tls: Objects::new("tls"),
+        listeners: Objects::new("listen"),
+        tenants: Objects::new("tenant"),
+        trunks: Objects::new("trunk"),
+        files: BTreeMap::new(),
+    };
+    let built = load.build(&file, previous);
+    let findings = load.out.finish(sources);
+    match built {
+        Some((config, shell)) if findings.errors.is_empty() => Ok(Loaded {
+            config,
+            shell,
+            findings,
+        }),
+        _ => Err(findings),
+    }
+}
+
+/// Everything that loading knows so far.
+struct Load<'a> {
+    facts: &'a dyn Facts,
+    out: Collector,
+    realms: Objects<RealmName, Realm>,
+    tls: Objects<TlsContextName, TlsContext>,
+    listeners: Objects<ListenerName, Listener>,
+    tenants: Objects<TenantName, Tenant>,
+    trunks: Objects<TrunkName, Trunk>,
+    files: BTreeMap<TlsContextName, TlsFiles>,
+}
+
+/// Objects of one kind, with where each was written.
+struct Objects<N, T> {
+    kind: &'static str,
+    written: BTreeSet<String>,
+    valid: BTreeMap<N, (Arc<T>, Span)>,
+}
+
+impl<N: Ord, T> Objects<N, T> {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            written: BTreeSet::new(),
+            valid: BTreeMap::new(),
+        }
+    }
+
+    /// Takes note of a name; a second object of the same name is a finding.
+    fn declare(&mut self, name: &At<String>, out: &mut Collector) -> bool {
+        let is_new = self.written.insert(name.value.clone());
+        if !is_new && !name.value.is_empty() {
+            out.add(
+                Code::DuplicateName,
+                &name.span,
+                format!("there is another {} \"{}\"", self.kind, name.value),
+                Some("give each its own name".to_owned()),
+            );
+        }
+        is_new
+    }
+
+    /// The object of this name. `None` with a finding if nothing of that name was written, and
+    /// without one if what was written is broken.
+    fn find(&self, name: &At<String>, user: &str, out: &mut Collector) -> Option<&(Arc<T>, Span)>
+    where
+        N: for<'n> From<&'n str>,
+    {
+        if !self.written.contains(&name.value) {
+            let suggestion = match out.is_full() {
+                true => None,
+                false => did_you_mean(&name.value, self.written.iter().map(String::as_str)),
+            };
+            out.add(
+                Code::UnknownName,
+                &name.span,
+                format!(
+                    "{user}: there is no {} \"{}\"",
+                    self.kind,
+                    name.value.escape_debug()
+                ),
+                suggestion.or_else(|| Some(format!("define it with [[{}]]", self.kind))),
+            );
+        }
+        self.valid.get(&N::from(name.value.as_str()))
+    }
+
+    fn into_map(self) -> BTreeMap<N, Arc<T>> {
+        self.valid
+            .into_iter()
+            .map(|(name, (object, _))| (name, object))
+            .collect()
+    }
+}
+
+impl Load<'_> {
+    fn build(&mut self, file: &File, previous: Option<&Config>) -> Option<(Config, Shell)> {
+        let node = self.node(file);
+        let limits = self.node_limits(file);
+        self.build_realms(file, previous);
+        self.build_tls(file);
+        self.build_listeners(file);
+        self.build_tenants(file);
+        self.build_trunks(file);
+        let transforms = self.build_transforms(file);
+        let routes = self.build_routes(file);
+        self.check_graph(file, &routes);
+        let cdr = self.cdr(file);
+        if self.out.has_errors() {
+            return None;
+        }
+        let take = |kind| Objects::new(kind);
+        let config = Config {
+            generation: previous.map_or(0, |config| config.generation) + 1,
+            node: node?,
+            realms: std::mem::replace(&mut self.realms, take("realm")).into_map(),
+            tls: std::mem::replace(&mut self.tls, Objects::new("tls")).into_map(),
+            listeners: std::mem::replace(&mut self.listeners, Objects::new("listen")).into_map(),
+            tenants: std::mem::replace(&mut self.tenants, Objects::new("tenant")).into_map(),
+            trunks: std::mem::replace(&mut self.trunks, Objects::new("trunk")).into_map(),
+            transforms: transforms
+                .into_iter()
+                .map(Arc::new)
+                .collect::<Vec<Arc<Transform>>>(),
+            routes: routes
+                .into_iter()
+                .map(|(route, _)| Arc::new(route))
+                .collect::<Vec<Arc<Route>>>(),
+            limits,
+        };
+        let shell = Shell {
+            tls: std::mem::take(&mut self.files),
+            cdr,
+            metrics: file.metrics.as_ref().map(|at| at.value),
+            api: file
+                .api
+                .as_ref()
+                .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+        };
+        Some((config, shell))
+    }
+
+    fn node(&mut self, file: &File) -> Option<Node> {
+        let Some(node) = &file.node else {
+            self.out.add(
+                Code::MissingKey,
+                &Span::new(0, 0..0),
+                "the table [node] is missing",
+                Some("write [node] and id = \"sbc1\"".to_owned()),
+            );
+            return None;
+        };
+        let id = node.id.as_ref()?;
+        if !super::value::is_object_name(&id.value) {
+            self.out.add(
+                Code::BadForm,
+                &id.span,
+                format!("node: \"{}\" cannot be a name", id.value.escape_debug()),
+                Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+            );
+        }
+        let user_agent = node
+            .user_agent
+            .as_ref()
+            .filter(|text| !text.value.is_empty());
+        if let Some(text) = user_agent
+            && !is_header_text(&text.value, 128)
+        {
+            self.out.add(
+                Code::BadForm,
+                &text.span,
+                "node: user_agent has characters that a header cannot carry, or more than 128",
+                Some("use printable ASCII, or leave it empty to send no such header".to_owned()),
+            );
+        }
+        Some(Node {
+            id: id.value.clone(),
+            user_agent: user_agent.map(|text| text.value.clone()),
+        })
+    }
+
+    fn node_limits(&mut self, file: &File) -> NodeLimits {
+        let defaults = NodeLimits::default();
+        let written = &file.limits;
+        let second = Duration::from_secs(1);
+        let day = Duration::from_secs(86_400);
+        NodeLimits {
+            calls: written
+                .calls
+                .as_ref()
+                .map_or(defaults.calls, |at| at.value as u32),
+            max_setup: self.bounded(
+                "limits: max_setup",
+                &written.max_setup,
+                10 * second..=600 * second,
+                defaults.max_setup,
+            ),
+            max_duration: self.bounded(
+                "limits: max_duration",
+                &written.max_duration,
+                Duration::ZERO..=7 * day,
+                defaults.max_duration,
+            ),
+            media_timeout: self.bounded(
+                "limits: media_timeout",
+                &written.media_timeout,
+                Duration::ZERO..=day,
+                defaults.media_timeout,
+            ),
+        }
+    }
+
+    fn cdr(&mut self, file: &File) -> Option<CdrSpool> {
+        let spool = file.cdr.as_ref()?;
+        let directory = spool.spool.as_ref()?;
+        if let Err(fault) = self.facts.directory(&directory.value) {
+            self.file_fault("cdr: spool", directory, fault);
+        }
+        let rotate_bytes = spool.rotate.as_ref().map_or(64 << 20, |at| at.value);
+        if let Some(rotate) = &spool.rotate
+            && rotate.value < 64 << 10
+        {
+            self.out.add(
+                Code::OutOfRange,
+                &rotate.span,
+                "cdr: rotate is out of range",
+                Some("write at least \"64KiB\"".to_owned()),
+            );
+        }
+        Some(CdrSpool {
+            directory: directory.value.clone(),
+            rotate_bytes,
+        })
+    }
+
+    /// A duration within a range, or its default.
+    fn bounded(
+        &mut self,
+        what: &str,
+        written: &Option<At<Duration>>,
+        range: std::ops::RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        match written {
+            None => default,
+            Some(at) if range.contains(&at.value) => at.value,
+            Some(at) => {
+                self.out.add(
+                    Code::OutOfRange,
+                    &at.span,
+                    format!("{what} is out of range"),
+                    Some(format!(
+                        "write a duration from {} to {}",
+                        spelled(*range.start()),
+                        spelled(*range.end())
+                    )),
+                );
+                default
+            }
+        }
+    }
+
+    fn file_fault(&mut self, what: &str, path: &At<String>, fault: super::facts::FileFault) {
+        use super::facts::FileFault;
+        match fault {
+            FileFault::Unreadable(why) => self.out.add(
+                Code::FileUnreadable,
+                &path.span,
+                format!("{what} {}: {why}", path.value.escape_debug()),
+                Some("correct the path, or make it readable for the user of the daemon".to_owned()),
+            ),
+            FileFault::Unusable(why) => self.out.add(
+                Code::BadCertificate,
+                &path.span,
+                format!("{what} {}: {why}", path.value.escape_debug()),
+                Some("the file must be PEM".to_owned()),
+            ),
+        }
+    }
+}
+
+fn call_limits(written: &file::WrittenLimits) -> CallLimits {
+    CallLimits {
+        calls: written.calls.as_ref().map(|at| at.value as u32),
+        calls_per_second: written.cps.as_ref().map(|at| at.value as u32),
+    }
+}
+
+/// Whether text may stand as the value of a header: printable ASCII and spaces.
+fn is_header_text(text: &str, most: usize) -> bool {
+    text.len() <= most && text.bytes().all(|octet| (0x20..0x7f).contains(&octet))
+}
+
+fn spelled(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        ms if ms % 1_000 != 0 => format!("\"{ms}ms\""),
+        ms => format!("\"{}s\"", ms / 1_000),
+    }
+}

@@ -1,0 +1,473 @@
+//! Realms, TLS identities and listeners.
+
+use super::Load;
+use crate::config::facts::Validity;
+use crate::config::file::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
+use crate::config::finding::Code;
+use crate::config::shell::TlsFiles;
+use crate::config::source::{At, Span};
+use crate::config::value;
+use crate::config::{Config, Listener, Realm, TlsContext, VerifyClient};
+use crate::id::{ListenerName, RealmName, TlsContextName};
+use crate::transport::Protocol;
+use media_api::RealmId;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+impl Load<'_> {
+    pub(super) fn build_realms(&mut self, file: &File, previous: Option<&Config>) {
+        let mut taken: BTreeSet<u16> = previous
+            .iter()
+            .flat_map(|config| config.realms.values())
+            .map(|realm| realm.id.0)
+            .collect();
+        let present = self.facts.addresses();
+        let ephemeral = self.facts.ephemeral_ports();
+        for written in &file.realms {
+            let is_new = self.realms.declare(&written.name, &mut self.out);
+            let name = RealmName::new(&written.name.value);
+            let known = previous.and_then(|config| config.realms.get(&name));
+            let id = known.map(|realm| realm.id).unwrap_or_else(|| {
+                let free = (0..=u16::MAX).find(|id| !taken.contains(id)).unwrap_or(0);
+                taken.insert(free);
+                RealmId(free)
+            });
+            let realm = self.realm(
+                written,
+                name.clone(),
+                id,
+                present.as_deref(),
+                ephemeral.as_ref(),
+            );
+            if let (Some(realm), true) = (realm, is_new) {
+                self.realms
+                    .valid
+                    .insert(name, (Arc::new(realm), written.name.span.clone()));
+            }
+        }
+    }
+
+    fn realm(
+        &mut self,
+        written: &WrittenRealm,
+        name: RealmName,
+        id: RealmId,
+        present: Option<&[IpAddr]>,
+        ephemeral: Option<&RangeInclusive<u16>>,
+    ) -> Option<Realm> {
+        let title = format!("realm \"{name}\"");
+        let (mut v4, mut v6) = (None::<Ipv4Addr>, None::<Ipv6Addr>);
+        let addresses = written.addresses.as_ref();
+        for address in addresses
+            .map(|list| list.value.as_slice())
+            .unwrap_or_default()
+        {
+            if let Some(why) = value::inexact(address.value) {
+                self.inexact(&title, address, why);
+                continue;
+            }
+            let is_second = match address.value {
+                IpAddr::V4(address) => v4.replace(address).is_some(),
+                IpAddr::V6(address) => v6.replace(address).is_some(),
+            };
+            if is_second {
+                self.out.add(
+                    Code::RealmAddress,
+                    &address.span,
+                    format!("{title}: a second address of the same family"),
+                    Some("make another realm for it".to_owned()),
+                );
+            }
+            if present.is_some_and(|present| !present.contains(&address.value)) {
+                self.out.add(
+                    Code::AddressAbsent,
+                    &address.span,
+                    format!("{title}: {} is not an address of this host", address.value),
+                    Some(
+                        "right for an address that moves between hosts; behind NAT write the \
+                         local address here and the public one under advertise"
+                            .to_owned(),
+                    ),
+                );
+            }
+        }
+        if let Some(list) = addresses.filter(|list| list.value.is_empty()) {
+            self.out.add(
+                Code::RealmAddress,
+                &list.span,
+                format!("{title} has no address"),
+                Some("write addresses = [\"203.0.113.5\"]".to_owned()),
+            );
+        }
+        let advertise_v4 = self.advertised(&title, &written.advertise_v4, v4.is_some(), "v4");
+        let advertise_v6 = self.advertised(&title, &written.advertise_v6, v6.is_some(), "v6");
+        let ports = self.media_ports(&title, written, ephemeral);
+        if v4.is_none() && v6.is_none() {
+            return None;
+        }
+        Some(Realm {
+            name,
+            id,
+            v4,
+            v6,
+            advertise_v4: advertise_v4.and_then(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }),
+            advertise_v6: advertise_v6.and_then(|address| match address {
+                IpAddr::V6(address) => Some(address),
+                IpAddr::V4(_) => None,
+            }),
+            ports: ports?,
+            dscp: written.dscp.as_ref().map_or(46, |at| at.value),
+        })
+    }
+
+    fn inexact(&mut self, title: &str, address: &At<IpAddr>, why: &str) {
+        self.out.add(
+            Code::InexactAddress,
+            &address.span,
+            format!("{title}: {} {why}", address.value),
+            Some(
+                "write one exact address: it is what peers read in Via, Contact and SDP".to_owned(),
+            ),
+        );
+    }
+
+    fn advertised(
+        &mut self,
+        title: &str,
+        written: &Option<At<IpAddr>>,
+        has_family: bool,
+        family: &str,
+    ) -> Option<IpAddr> {
+        let at = written.as_ref()?;
+        if let Some(why) = value::inexact(at.value) {
+            self.inexact(title, at, why);
+            return None;
+        }
+        let is_right = matches!(
+            (at.value, family),
+            (IpAddr::V4(_), "v4") | (IpAddr::V6(_), "v6")
+        );
+        if !is_right || !has_family {
+            self.out.add(
+                Code::RealmAddress,
+                &at.span,
+                match is_right {
+                    true => format!("{title} advertises {family}, but has no such address"),
+                    false => format!("{title}: {} is no {family} address", at.value),
+                },
+                Some("advertise what peers see instead of a local address".to_owned()),
+            );
+            return None;
+        }
+        Some(at.value)
+    }
+
+    fn media_ports(
+        &mut self,
+        title: &str,
+        written: &WrittenRealm,
+        ephemeral: Option<&RangeInclusive<u16>>,
+    ) -> Option<RangeInclusive<u16>> {
+        let at = written.ports.as_ref()?;
+        let (first, last) = (*at.value.start(), *at.value.end());
+        // RTP is on the even port, RTCP on the odd one above it.
+        let first_even = u32::from(first) + u32::from(first % 2);
+        if first < 1024 || first_even + 1 > u32::from(last) {
+            self.out.add(
+                Code::PortRange,
+                &at.span,
+                match first < 1024 {
+                    true => format!("{title}: ports below 1024 are not for media"),
+                    false => format!("{title}: no even port with its odd neighbour in the range"),
+                },
+                Some(
+                    "write a range such as \"20000-29999\"; a call takes two ports here".to_owned(),
+                ),
+            );
+            return None;
+        }
+        if let Some(theirs) =
+            ephemeral.filter(|theirs| *theirs.start() <= last && first <= *theirs.end())
+        {
+            self.out.add(
+                Code::EphemeralOverlap,
+                &at.span,
+                format!(
+                    "{title}: ports overlap {}-{}, which this host gives to outgoing connections",
+                    theirs.start(),
+                    theirs.end()
+                ),
+                Some(format!(
+                    "set net.ipv4.ip_local_reserved_ports = {first}-{last}, or choose other ports"
+                )),
+            );
+        }
+        Some(at.value.clone())
+    }
+
+    pub(super) fn build_tls(&mut self, file: &File) {
+        for written in &file.tls {
+            let is_new = self.tls.declare(&written.name, &mut self.out);
+            let name = TlsContextName::new(&written.name.value);
+            if let (Some((facts, files)), true) = (self.tls_context(written, name.clone()), is_new)
+            {
+                self.files.insert(name.clone(), files);
+                self.tls
+                    .valid
+                    .insert(name, (Arc::new(facts), written.name.span.clone()));
+            }
+        }
+    }
+
+    fn tls_context(
+        &mut self,
+        written: &WrittenTls,
+        name: TlsContextName,
+    ) -> Option<(TlsContext, TlsFiles)> {
+        let title = format!("tls \"{name}\"");
+        let verify_client = match (&written.verify_client, &written.client_ca) {
+            (Some(at), _) => at.value,
+            (None, Some(_)) => VerifyClient::Require,
+            (None, None) => VerifyClient::Off,
+        };
+        match &written.client_ca {
+            Some(path) => {
+                if let Err(fault) = self.facts.roots(&path.value) {
+                    self.file_fault(&format!("{title}: client_ca"), path, fault);
+                }
+            }
+            None if verify_client == VerifyClient::Require => {
+                let span = written
+                    .verify_client
+                    .as_ref()
+                    .map_or(&written.name.span, |at| &at.span);
+                self.out.add(
+                    Code::Contradiction,
+                    span,
+                    format!("{title}: clients must show certificates, but no roots are given"),
+                    Some("write client_ca = \"/etc/causeway/tls/roots.pem\"".to_owned()),
+                );
+            }
+            None => {}
+        }
+        let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
+        let allow_wildcard = written.allow_wildcard.as_ref().is_some_and(|at| at.value);
+        let names = self.certificate(&title, cert);
+        if names.is_some() {
+            self.private_key(&title, cert, key);
+        }
+        let context = TlsContext {
+            name,
+            names: names.unwrap_or_default(),
+            verify_client,
+            allow_wildcard,
+        };
+        let files = TlsFiles {
+            cert: cert.value.clone(),
+            key: key.value.clone(),
+            client_ca: written.client_ca.as_ref().map(|at| at.value.clone()),
+            verify_client,
+            min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
+            allow_wildcard,
+        };
+        Some((context, files))
+    }
+
+    fn certificate(&mut self, title: &str, path: &At<String>) -> Option<Vec<String>> {
+        let certificate = match self.facts.certificate(&path.value) {
+            Ok(certificate) => certificate,
+            Err(fault) => {
+                self.file_fault(&format!("{title}: cert"), path, fault);
+                return None;
+            }
+        };
+        match certificate.validity {
+            Validity::Valid { days_left } if days_left <= 30 => self.out.add(
+                Code::CertificateEndsSoon,
+                &path.span,
+                format!("{title}: the certificate expires in {days_left} days"),
+                Some("renew it; Microsoft warns the customer from 30 days on".to_owned()),
+            ),
+            Validity::Valid { .. } => {}
+            Validity::Expired => self.out.add(
+                Code::CertificateExpired,
+                &path.span,
+                format!("{title}: the certificate has expired"),
+                Some("renew it; every peer will refuse this one".to_owned()),
+            ),
+            Validity::NotYet => self.out.add(
+                Code::CertificateExpired,
+                &path.span,
+                format!("{title}: the certificate is not valid yet"),
+                Some("check the clock of this host".to_owned()),
+            ),
+        }
+        if !certificate.has_chain {
+            self.out.add(
+                Code::ChainIncomplete,
+                &path.span,
+                format!("{title}: the file holds no intermediate certificate"),
+                Some("append the intermediates of the authority; peers need the chain".to_owned()),
+            );
+        }
+        Some(certificate.names)
+    }
+
+    fn private_key(&mut self, title: &str, cert: &At<String>, key: &At<crate::config::Secret>) {
+        use crate::config::Secret;
+        use crate::config::facts::FileFault;
+        match self.facts.key(&key.value, &cert.value) {
+            Err(FileFault::Unreadable(why)) => {
+                let code = match key.value {
+                    Secret::File(_) => Code::FileUnreadable,
+                    Secret::Env(_) | Secret::Credential(_) => Code::SecretMissing,
+                };
+                self.out.add(
+                    code,
+                    &key.span,
+                    format!("{title}: key in {}: {why}", key.value),
+                    Some("the user of the daemon must be able to read it".to_owned()),
+                );
+            }
+            Err(FileFault::Unusable(why)) => self.out.add(
+                Code::BadCertificate,
+                &key.span,
+                format!("{title}: key in {}: {why}", key.value),
+                Some(
+                    "write a private key in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted".to_owned(),
+                ),
+            ),
+            Ok(facts) => {
+                if !facts.matches {
+                    self.out.add(
+                        Code::KeyMismatch,
+                        &key.span,
+                        format!(
+                            "{title}: the key does not belong to {}",
+                            cert.value.escape_debug()
+                        ),
+                        Some("use the key that the certificate was requested with".to_owned()),
+                    );
+                }
+                if facts.is_exposed {
+                    self.out.add(
+                        Code::SecretExposed,
+                        &key.span,
+                        format!("{title}: every user of this machine can read the key"),
+                        Some("chmod 600, owner root or the user of the daemon".to_owned()),
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn build_listeners(&mut self, file: &File) {
+        for written in &file.listeners {
+            if let Some(name) = &written.name {
+                self.listeners.declare(name, &mut self.out);
+            }
+            self.listener(written);
+        }
+    }
+
+    fn listener(&mut self, written: &WrittenListener) {
+        let title = match &written.name {
+            Some(name) => format!("listen \"{}\"", name.value),
+            None => "listen".to_owned(),
+        };
+        let realm = written
+            .realm
+            .as_ref()
+            .and_then(|name| self.realms.find(name, &title, &mut self.out))
+            .map(|(realm, _)| Arc::clone(realm));
+        let tls = written.tls.as_ref().and_then(|name| {
+            let found = self.tls.find(name, &title, &mut self.out);
+            found.map(|(context, _)| context.name.clone())
+        });
+        let Some(protocol) = &written.protocol else {
+            return;
+        };
+        match (protocol.value, &written.tls) {
+            (Protocol::Tls, None) => {
+                self.out.add(
+                    Code::ListenerTls,
+                    &protocol.span,
+                    format!("{title}: transport \"tls\" needs a TLS identity"),
+                    Some("write tls = \"…\" with the name of a [[tls]]".to_owned()),
+                );
+                return;
+            }
+            (Protocol::Udp | Protocol::Tcp, Some(tls)) => {
+                self.out.add(
+                    Code::ListenerTls,
+                    &tls.span,
+                    format!(
+                        "{title}: transport \"{}\" has no use for a TLS identity",
+                        protocol.value
+                    ),
+                    Some("write transport = \"tls\", or remove the key".to_owned()),
+                );
+                return;
+            }
+            (Protocol::Tls, Some(_)) | (Protocol::Udp | Protocol::Tcp, None) => {}
+        }
+        let Some(realm) = realm else {
+            return;
+        };
+        let port = written
+            .port
+            .as_ref()
+            .map_or(protocol.value.default_port(), |at| at.value);
+        let both = realm.v4.is_some() && realm.v6.is_some();
+        let addresses = [realm.v4.map(IpAddr::V4), realm.v6.map(IpAddr::V6)];
+        for address in addresses.into_iter().flatten() {
+            let family = if address.is_ipv4() { "v4" } else { "v6" };
+            let name = match (&written.name, both && address.is_ipv6()) {
+                (Some(name), false) => name.value.clone(),
+                (Some(name), true) => format!("{}/{family}", name.value),
+                (None, _) => format!("{}/{}/{family}:{port}", realm.name, protocol.value),
+            };
+            let listener = Listener {
+                name: ListenerName::new(&name),
+                realm: realm.name.clone(),
+                protocol: protocol.value,
+                bind: SocketAddr::new(address, port),
+                advertised: SocketAddr::new(realm.advertised(address), port),
+                tls: tls.clone(),
+            };
+            self.place_listener(listener, written);
+        }
+    }
+
+    /// A stream socket and a datagram socket may share a port; two of a kind may not.
+    fn place_listener(&mut self, listener: Listener, written: &WrittenListener) {
+        let span: Span = written
+            .port
+            .as_ref()
+            .map(|at| at.span.clone())
+            .or_else(|| written.protocol.as_ref().map(|at| at.span.clone()))
+            .unwrap_or_else(|| written.span.clone());
+        let is_datagram = |protocol: Protocol| protocol == Protocol::Udp;
+        let rival = self.listeners.valid.values().find(|(other, _)| {
+            other.bind == listener.bind
+                && is_datagram(other.protocol) == is_datagram(listener.protocol)
+        });
+        if let Some((rival, _)) = rival {
+            self.out.add(
+                Code::PortConflict,
+                &span,
+                format!("listener \"{}\" uses {} already", rival.name, listener.bind),
+                Some("give each its own port".to_owned()),
+            );
+            return;
+        }
+        self.listeners
+            .valid
+            .insert(listener.name.clone(), (Arc::new(listener), span));
+    }
+}

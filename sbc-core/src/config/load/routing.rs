@@ -1,0 +1,294 @@
+//! Tenants, transforms and routes.
+
+use super::{Load, call_limits};
+use crate::config::file::{File, WrittenRoute, WrittenTransform};
+use crate::config::finding::Code;
+use crate::config::source::{At, Span};
+use crate::config::{
+    NumberRule, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
+};
+use crate::id::{RouteName, TenantName, TransformName, TrunkName};
+use regex::{Regex, RegexBuilder};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Where the interesting keys of a route were written.
+pub(super) struct RoutePlaces {
+    pub(super) name: Span,
+    /// One for each target.
+    pub(super) to: Vec<Span>,
+}
+
+impl Load<'_> {
+    pub(super) fn build_tenants(&mut self, file: &File) {
+        for written in &file.tenants {
+            let is_new = self.tenants.declare(&written.name, &mut self.out);
+            if written.name.value == "*" || !is_new {
+                continue;
+            }
+            let name = TenantName::new(&written.name.value);
+            let tenant = Tenant {
+                name: name.clone(),
+                numbers: written.numbers.iter().map(|at| at.value.clone()).collect(),
+                limits: call_limits(&written.limits),
+            };
+            self.tenants
+                .valid
+                .insert(name, (Arc::new(tenant), written.name.span.clone()));
+        }
+    }
+
+    pub(super) fn build_transforms(&mut self, file: &File) -> Vec<Transform> {
+        let mut names = BTreeSet::new();
+        file.transforms
+            .iter()
+            .filter_map(|written| {
+                self.once("transform", &written.name, &mut names);
+                self.transform(written)
+            })
+            .collect()
+    }
+
+    fn once<'f>(&mut self, kind: &str, name: &'f At<String>, names: &mut BTreeSet<&'f str>) {
+        if !names.insert(&name.value) && !name.value.is_empty() {
+            self.out.add(
+                Code::DuplicateName,
+                &name.span,
+                format!("there is another {kind} \"{}\"", name.value),
+                Some("give each its own name".to_owned()),
+            );
+        }
+    }
+
+    fn transform(&mut self, written: &WrittenTransform) -> Option<Transform> {
+        let title = format!("transform \"{}\"", written.name.value);
+        let trunk = written.trunk.as_ref();
+        if let Some(name) = trunk {
+            self.trunks.find(name, &title, &mut self.out);
+        }
+        let calling = self.rules(&format!("{title}: calling"), &written.calling);
+        let called = self.rules(&format!("{title}: called"), &written.called);
+        let trunk = TrunkName::new(&trunk?.value);
+        Some(Transform {
+            name: TransformName::new(&written.name.value),
+            scope: match written.is_inbound.as_ref()?.value {
+                true => TransformScope::In(trunk),
+                false => TransformScope::Out(trunk),
+            },
+            calling,
+            called,
+        })
+    }
+
+    fn rules(&mut self, title: &str, written: &[(At<String>, At<String>)]) -> Vec<NumberRule> {
+        written
+            .iter()
+            .filter_map(|(pattern, set)| {
+                let pattern = self.pattern(title, pattern)?;
+                self.replacement(title, &pattern, set);
+                Some(NumberRule {
+                    pattern,
+                    set: set.value.clone(),
+                })
+            })
+            .collect()
+    }
+
+    fn pattern(&mut self, title: &str, written: &At<String>) -> Option<Regex> {
+        let compiled = match written.value.len() > LONGEST_PATTERN {
+            true => Err(format!("has more than {LONGEST_PATTERN} characters")),
+            false => RegexBuilder::new(&written.value)
+                .size_limit(PATTERN_BYTES)
+                .dfa_size_limit(PATTERN_BYTES)
+                .build()
+                .map_err(|fault| match fault {
+                    regex::Error::CompiledTooBig(_) => "is too large when compiled".to_owned(),
+                    fault => fault
+                        .to_string()
+                        .lines()
+                        .last()
+                        .map_or_else(String::new, |line| format!("does not compile: {line}")),
+                }),
+        };
+        match compiled {
+            Ok(pattern) => Some(pattern),
+            Err(why) => {
+                self.out.add(
+                    Code::BadPattern,
+                    &written.span,
+                    format!("{title}: the pattern {why}"),
+                    Some("write a regular expression such as '^0([1-9]\\d+)$'".to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    fn replacement(&mut self, title: &str, pattern: &Regex, set: &At<String>) {
+        for group in groups(&set.value) {
+            let is_there = match group.parse::<usize>() {
+                Ok(number) => number < pattern.captures_len(),
+                Err(_) => pattern.capture_names().flatten().any(|name| name == group),
+            };
+            if !is_there {
+                self.out.add(
+                    Code::BadReplacement,
+                    &set.span,
+                    format!("{title}: the pattern has no group \"{group}\""),
+                    Some("write ${1} where letters or digits follow the number".to_owned()),
+                );
+            }
+        }
+    }
+
+    pub(super) fn build_routes(&mut self, file: &File) -> Vec<(Route, RoutePlaces)> {
+        let mut names = BTreeSet::new();
+        file.routes
+            .iter()
+            .filter_map(|written| {
+                self.once("route", &written.name, &mut names);
+                self.route(written)
+            })
+            .collect()
+    }
+
+    fn route(&mut self, written: &WrittenRoute) -> Option<(Route, RoutePlaces)> {
+        let title = format!("route \"{}\"", written.name.value);
+        let from_trunk = written.from_trunk.as_ref().map(|name| {
+            self.trunks.find(name, &title, &mut self.out);
+            TrunkName::new(&name.value)
+        });
+        let tenant = written.tenant.as_ref().map(|name| {
+            self.tenants.find(name, &title, &mut self.out);
+            TenantName::new(&name.value)
+        });
+        let called_in = written.called_in.as_ref().and_then(|at| {
+            let Some(name) = at.value.strip_prefix("tenant:") else {
+                self.out.add(
+                    Code::BadForm,
+                    &at.span,
+                    format!(
+                        "{title}: called_in \"{}\" names no tenant",
+                        at.value.escape_debug()
+                    ),
+                    Some("write \"tenant:\" and the tenant's name".to_owned()),
+                );
+                return None;
+            };
+            let name = At::new(name.to_owned(), at.span.clone());
+            self.tenants.find(&name, &title, &mut self.out);
+            Some(TenantName::new(&name.value))
+        });
+        let called = written
+            .called
+            .as_ref()
+            .and_then(|pattern| self.pattern(&format!("{title}: called"), pattern));
+        let calling = written
+            .calling
+            .as_ref()
+            .and_then(|pattern| self.pattern(&format!("{title}: calling"), pattern));
+        let targets = written.to.as_ref()?;
+        if targets.value.is_empty() {
+            self.out.add(
+                Code::BadForm,
+                &targets.span,
+                format!("{title} leads nowhere"),
+                Some("write to = [{ trunk = \"…\" }]".to_owned()),
+            );
+            return None;
+        }
+        let mut to = Vec::new();
+        let mut places = Vec::new();
+        for (trunk, weight) in &targets.value {
+            self.trunks.find(trunk, &title, &mut self.out);
+            let name = TrunkName::new(&trunk.value);
+            if to.iter().any(|target: &RouteTarget| target.trunk == name) {
+                self.out.add(
+                    Code::DuplicateName,
+                    &trunk.span,
+                    format!("{title}: trunk \"{name}\" is there twice"),
+                    Some("a trunk tries all its targets by itself; name it once".to_owned()),
+                );
+            }
+            to.push(RouteTarget {
+                trunk: name,
+                weight: weight.as_ref().map_or(100, |at| at.value as u8),
+            });
+            places.push(trunk.span.clone());
+        }
+        let route = Route {
+            name: RouteName::new(&written.name.value),
+            when: RouteMatch {
+                from_trunk,
+                tenant,
+                called_in,
+                called,
+                calling,
+            },
+            to,
+            max_attempts: written
+                .max
+                .as_ref()
+                .map_or(DEFAULT_ATTEMPTS, |at| at.value as u8),
+        };
+        let places = RoutePlaces {
+            name: match written.name.value.is_empty() {
+                true => written.span.clone(),
+                false => written.name.span.clone(),
+            },
+            to: places,
+        };
+        Some((route, places))
+    }
+}
+
+/// Attempts of a call when the route does not say (SIP-1704 allows six).
+const DEFAULT_ATTEMPTS: u8 = 3;
+
+/// Longest pattern, in bytes.
+const LONGEST_PATTERN: usize = 1024;
+
+/// Most memory of a compiled pattern, in bytes: a load of thousands of rules must stay small.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// Groups that a replacement refers to, by the rules of the regex crate: `$name` takes the longest
+/// run of word characters, `${name}` what is between the braces, `$$` is a dollar sign.
+fn groups(set: &str) -> Vec<&str> {
+    let mut groups = Vec::new();
+    let mut rest = set;
+    while let Some(at) = rest.find('$') {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        if let Some(after) = rest.strip_prefix('$') {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix('{') {
+            let Some((name, after)) = after.split_once('}') else {
+                return groups;
+            };
+            groups.push(name);
+            rest = after;
+        } else {
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            if !name.is_empty() {
+                groups.push(name);
+            }
+            rest = after;
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::groups;
+
+    #[test]
+    fn groups_are_found_as_the_regex_crate_reads_them() {
+        assert_eq!(groups("+49$1"), ["1"]);
+        assert_eq!(groups("$1a"), ["1a"]);
+        assert_eq!(groups("${1}0$name$$5"), ["1", "name"]);
+        assert!(groups("+$").is_empty() && groups("${x").is_empty());
+    }
+}

@@ -1,0 +1,881 @@
+//! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
+
+use super::{Load, call_limits, is_header_text};
+use crate::config::file::{File, WrittenOptions, WrittenTrunk};
+use crate::config::finding::{Code, did_you_mean};
+use crate::config::header::is_configurable;
+use crate::config::name::{covers, is_proper_pattern};
+use crate::config::preset::{self, Defaults};
+use crate::config::source::{At, Span};
+use crate::config::value::{self, WrittenTarget};
+use crate::config::{
+    IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
+    TrunkMedia, UriForm, VerifyClient,
+};
+use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
+use crate::media::{Codec, Profile, Srtp};
+use crate::sip::HeaderName;
+use crate::transport::Protocol;
+use media_api::Family;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Load<'_> {
+    pub(super) fn build_trunks(&mut self, file: &File) {
+        // All names first: transforms and routes may name a trunk that turns out to be broken.
+        for written in &file.trunks {
+            let is_new = self.trunks.declare(&written.name, &mut self.out);
+            let trunk = self.trunk(written);
+            if let (Some(trunk), true) = (trunk, is_new) {
+                self.trunks.valid.insert(
+                    trunk.name.clone(),
+                    (Arc::new(trunk), written.name.span.clone()),
+                );
+            }
+        }
+    }
+
+    fn trunk(&mut self, written: &WrittenTrunk) -> Option<Trunk> {
+        let name = TrunkName::new(&written.name.value);
+        let title = format!("trunk \"{name}\"");
+        let preset = self.preset(&title, written);
+        let defaults = match preset {
+            Preset::Carrier => preset::carrier::defaults(),
+            Preset::Teams => preset::teams::defaults(),
+        };
+        let tenant = self.tenant_of(&title, written);
+        let realm = written.realm.as_ref().and_then(|name| {
+            let found = self.realms.find(name, &title, &mut self.out);
+            found.map(|(realm, _)| Arc::clone(realm))
+        });
+        let targets = self.targets(&title, written, &defaults);
+        let fqdn = self.fqdn(&title, written, preset);
+        let tls = self.tls_of(&title, written, &targets, realm.as_deref());
+        let accept_names = self.accept_names(&title, written, &targets, tls.as_deref());
+        let accept_from = self.accept_from(&title, written, &targets, &defaults, tls.as_deref());
+        let timers = self.timers(&title, written, &defaults);
+        let options = self.options(&title, written, &defaults, preset);
+        let reroute_on = self.reroute_on(&title, written, &defaults);
+        let pass_headers = self.headers(&title, "pass", &written.pass_headers);
+        let strip_headers = self.headers(&title, "strip", &written.strip_headers);
+        let set_headers = self.set_headers(&title, written, &defaults);
+        let codecs = self.codecs(&title, written);
+        if preset == Preset::Teams {
+            self.teams_rules(&title, written, &targets, tls.as_deref());
+        }
+        if let (Some(fqdn), Some(tls), Some(at)) = (&fqdn, &tls, &written.fqdn) {
+            self.fqdn_in_certificate(&title, fqdn, &at.span, tls);
+        }
+        let realm = realm?;
+        let family = self.family(&title, written, &realm)?;
+        let mut profile = (defaults.media)(realm.id, family);
+        media(&mut profile, written, codecs);
+        if profile.srtp == Srtp::Required
+            && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
+            && let Some(srtp) = &written.srtp
+        {
+            self.out.add(
+                Code::Contradiction,
+                &srtp.span,
+                format!("{title}: SRTP keys would travel readable, its signalling is not TLS"),
+                Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
+            );
+        }
+        let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
+        let (tenant, listeners) = (tenant?, listeners?);
+        Some(Trunk {
+            name,
+            tenant,
+            preset,
+            realm: realm.name.clone(),
+            listeners,
+            tls: tls.map(|tls| tls.name.clone()),
+            fqdn,
+            targets: targets.into_iter().map(|at| at.value).collect(),
+            accept_from,
+            accept_names,
+            trusted: written
+                .trusted
+                .as_ref()
+                .map_or(defaults.trusted, |at| at.value),
+            uri: UriForm {
+                user_phone: chosen(&written.identity.user_phone, defaults.uri.user_phone),
+                transport_param: chosen(
+                    &written.identity.transport_param,
+                    defaults.uri.transport_param,
+                ),
+            },
+            media: TrunkMedia { profile },
+            timers,
+            limits: call_limits(&written.limits),
+            reroute_on,
+            options,
+            allow: defaults.allow,
+            send_asserted: chosen(&written.identity.send_asserted, defaults.send_asserted),
+            history: chosen(&written.identity.history, defaults.history),
+            pass_headers,
+            strip_headers,
+            set_headers,
+        })
+    }
+
+    fn preset(&mut self, title: &str, written: &WrittenTrunk) -> Preset {
+        if let (Some(preset), Some(mode)) = (&written.preset, &written.mode)
+            && preset.value != mode.value
+        {
+            self.out.add(
+                Code::Contradiction,
+                &mode.span,
+                format!("{title}: this mode does not fit the preset"),
+                Some(
+                    "preset \"teams\" has mode \"core\", preset \"carrier\" mode \"static\""
+                        .to_owned(),
+                ),
+            );
+        }
+        written
+            .preset
+            .as_ref()
+            .or(written.mode.as_ref())
+            .map_or(Preset::Carrier, |at| at.value)
+    }
+
+    /// `Some(None)` is a shared trunk; `None` is a broken reference.
+    fn tenant_of(&mut self, title: &str, written: &WrittenTrunk) -> Option<Option<TenantName>> {
+        match &written.tenant {
+            Some(name) if name.value == "*" => Some(None),
+            Some(name) => {
+                let found = self.tenants.find(name, title, &mut self.out);
+                found.map(|(tenant, _)| Some(tenant.name.clone()))
+            }
+            None => {
+                self.out.add(
+                    Code::MissingKey,
+                    &written.span,
+                    format!("{title}: \"tenant\" is missing"),
+                    Some("write the customer's name, or tenant = \"*\" for all".to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    fn targets(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        defaults: &Defaults,
+    ) -> Vec<At<TargetAddress>> {
+        let Some(list) = &written.targets else {
+            if defaults.targets.is_empty() {
+                self.out.add(
+                    Code::MissingKey,
+                    &written.span,
+                    format!("{title}: \"targets\" is missing"),
+                    Some("write targets = [\"sip.example.com:5060;udp\"]".to_owned()),
+                );
+            }
+            return defaults
+                .targets
+                .iter()
+                .map(|(host, port, protocol)| {
+                    let target = TargetAddress {
+                        host: (*host).to_owned(),
+                        port: *port,
+                        protocol: *protocol,
+                        connect_to: Vec::new(),
+                    };
+                    At::new(target, written.name.span.clone())
+                })
+                .collect();
+        };
+        if list.value.is_empty() {
+            self.out.add(
+                Code::BadForm,
+                &list.span,
+                format!("{title} has no targets"),
+                Some("write targets = [\"sip.example.com:5060;udp\"]".to_owned()),
+            );
+        }
+        let usual = match written.tls.is_some() || !defaults.targets.is_empty() {
+            true => Protocol::Tls,
+            false => Protocol::Udp,
+        };
+        let mut targets: Vec<At<TargetAddress>> = Vec::new();
+        for at in &list.value {
+            let (target, connect_to) = &at.value;
+            let target = resolved(target, connect_to, usual);
+            if targets.iter().any(|have| have.value == target) {
+                self.out.add(
+                    Code::DuplicateName,
+                    &at.span,
+                    format!("{title}: the target {} is there twice", target.host),
+                    Some("name each once".to_owned()),
+                );
+                continue;
+            }
+            if !target.connect_to.is_empty()
+                && target.host.ends_with("pstnhub.microsoft.com")
+                && target
+                    .connect_to
+                    .iter()
+                    .any(|address| !address.ip().is_loopback())
+            {
+                self.out.add(
+                    Code::PinnedAddress,
+                    &at.span,
+                    format!("{title}: addresses of {} are pinned", target.host),
+                    Some(
+                        "Microsoft moves them in maintenance; let the name be resolved".to_owned(),
+                    ),
+                );
+            }
+            targets.push(At::new(target, at.span.clone()));
+        }
+        targets
+    }
+
+    fn fqdn(&mut self, title: &str, written: &WrittenTrunk, preset: Preset) -> Option<String> {
+        let at = written.fqdn.as_ref()?;
+        let name = at.value.to_ascii_lowercase();
+        let fault = if name.len() > 63 {
+            Some(format!(
+                "has {} characters, Microsoft allows 63",
+                name.len()
+            ))
+        } else if !value::is_host_name(&name) || !name.contains('.') || name.contains('_') {
+            Some("is no fully qualified name".to_owned())
+        } else if preset == Preset::Teams && name.ends_with(".onmicrosoft.com") {
+            Some("is a name that Microsoft refuses for an SBC".to_owned())
+        } else {
+            None
+        };
+        match fault {
+            None => Some(name),
+            Some(fault) => {
+                self.out.add(
+                    Code::BadFqdn,
+                    &at.span,
+                    format!("{title}: fqdn \"{}\" {fault}", at.value.escape_debug()),
+                    Some(
+                        "write the name that peers reach us by, such as \"sbc1.contoso.example\""
+                            .to_owned(),
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// The TLS identity: as written, else that of the realm's only kind of TLS listener.
+    fn tls_of(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        targets: &[At<TargetAddress>],
+        realm: Option<&Realm>,
+    ) -> Option<Arc<TlsContext>> {
+        let wants_tls = targets.iter().any(|at| at.value.protocol == Protocol::Tls);
+        if let Some(name) = &written.tls {
+            let found = self
+                .tls
+                .find(name, title, &mut self.out)
+                .map(|(tls, _)| Arc::clone(tls));
+            if !wants_tls && !targets.is_empty() {
+                self.out.add(
+                    Code::Contradiction,
+                    &name.span,
+                    format!("{title} has a TLS identity, but no target with TLS"),
+                    Some("write targets = [\"host:5061;tls\"], or remove the key".to_owned()),
+                );
+            }
+            return found;
+        }
+        if !wants_tls {
+            return None;
+        }
+        let realm = realm?;
+        let mut contexts: Vec<&TlsContextName> = self
+            .listeners
+            .valid
+            .values()
+            .filter(|(listener, _)| listener.realm == realm.name)
+            .filter_map(|(listener, _)| listener.tls.as_ref())
+            .collect();
+        contexts.sort();
+        contexts.dedup();
+        match contexts.as_slice() {
+            [only] => self.tls.valid.get(*only).map(|(tls, _)| Arc::clone(tls)),
+            _ => {
+                self.out.add(
+                    Code::MissingKey,
+                    &written.span,
+                    format!("{title}: \"tls\" is missing, its targets use TLS"),
+                    Some("write tls = \"…\" with the name of a [[tls]]".to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    fn accept_names(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        targets: &[At<TargetAddress>],
+        tls: Option<&TlsContext>,
+    ) -> Vec<String> {
+        if let Some(list) = &written.accept_names {
+            for at in &list.value {
+                if !is_proper_pattern(&at.value) {
+                    self.out.add(
+                        Code::WildcardName,
+                        &at.span,
+                        format!(
+                            "{title}: \"{}\" cannot be accepted as a peer's name",
+                            at.value.escape_debug()
+                        ),
+                        Some(
+                            "write a name, or \"*.\" and a domain of two labels or more".to_owned(),
+                        ),
+                    );
+                }
+            }
+            return list
+                .value
+                .iter()
+                .map(|at| at.value.to_ascii_lowercase())
+                .collect();
+        }
+        let Some(tls) = tls else {
+            return Vec::new();
+        };
+        let names: Vec<String> = targets
+            .iter()
+            .filter(|at| at.value.protocol == Protocol::Tls)
+            .map(|at| at.value.host.clone())
+            .filter(|host| host.parse::<IpAddr>().is_err())
+            .collect();
+        if names.is_empty() && tls.verify_client == VerifyClient::Require {
+            self.out.add(
+                Code::MissingKey,
+                &written.span,
+                format!("{title}: \"accept_names\" is missing, its targets have no names"),
+                Some(
+                    "write accept_names = [\"…\"] with a name of the peer's certificate".to_owned(),
+                ),
+            );
+        }
+        names
+    }
+
+    fn accept_from(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        targets: &[At<TargetAddress>],
+        defaults: &Defaults,
+        tls: Option<&TlsContext>,
+    ) -> Vec<IpNet> {
+        let proves_identity = tls.is_some_and(|tls| tls.verify_client == VerifyClient::Require);
+        if let Some(list) = &written.accept_from {
+            for at in &list.value {
+                let least = match at.value.address {
+                    IpAddr::V4(_) => 8,
+                    IpAddr::V6(_) => 16,
+                };
+                if at.value.prefix < least && !proves_identity {
+                    self.out.add(
+                        Code::OpenSource,
+                        &at.span,
+                        format!("{title}: the range admits strangers, who could call at your cost"),
+                        Some("write the peer's own ranges, or demand its certificate".to_owned()),
+                    );
+                }
+            }
+            if list.value.is_empty() {
+                self.no_source(title, &list.span);
+            }
+            return list.value.iter().map(|at| at.value).collect();
+        }
+        if !defaults.accept_from.is_empty() {
+            return defaults.accept_from.clone();
+        }
+        let has_address = |target: &TargetAddress| {
+            target.host.parse::<IpAddr>().is_ok() || !target.connect_to.is_empty()
+        };
+        if let Some(at) = targets.iter().find(|at| !has_address(&at.value)) {
+            self.no_source(title, &at.span);
+        }
+        Vec::new()
+    }
+
+    fn no_source(&mut self, title: &str, span: &Span) {
+        self.out.add(
+            Code::NoSource,
+            span,
+            format!("{title}: nothing says from which addresses its requests come"),
+            Some("write accept_from = [\"192.0.2.0/28\"] with the peer's ranges".to_owned()),
+        );
+    }
+
+    fn timers(&mut self, title: &str, written: &WrittenTrunk, defaults: &Defaults) -> SipTimers {
+        let ms = Duration::from_millis;
+        let usual = defaults.timers;
+        let name = |key: &str| format!("{title}: timers: {key}");
+        let timers = SipTimers {
+            t1: self.bounded(&name("t1"), &written.t1, ms(50)..=ms(5_000), usual.t1),
+            t2: self.bounded(&name("t2"), &written.t2, ms(500)..=ms(60_000), usual.t2),
+            t4: self.bounded(&name("t4"), &written.t4, ms(500)..=ms(60_000), usual.t4),
+            response_timeout: self.bounded(
+                &name("response_timeout"),
+                &written.response_timeout,
+                ms(500)..=ms(32_000),
+                usual.response_timeout,
+            ),
+            ring_timeout: self.bounded(
+                &name("ring_timeout"),
+                &written.ring_timeout,
+                ms(5_000)..=ms(600_000),
+                usual.ring_timeout,
+            ),
+        };
+        if timers.t2 < timers.t1
+            && let Some(at) = written.t2.as_ref().or(written.t1.as_ref())
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: timers: t2 is shorter than t1"),
+                Some("t2 is the longest pause between repetitions, t1 the first".to_owned()),
+            );
+        }
+        timers
+    }
+
+    fn options(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        defaults: &Defaults,
+        preset: Preset,
+    ) -> Option<OptionsProbe> {
+        let (interval, ok) = match &written.options {
+            None => return defaults.options.clone(),
+            Some(WrittenOptions::Off) => return None,
+            Some(WrittenOptions::Probe { interval, ok }) => (interval, ok),
+        };
+        let usual = defaults.options.clone()?;
+        let seconds = match preset {
+            Preset::Carrier => 5..=3_600,
+            Preset::Teams => preset::teams::OPTIONS_SECONDS,
+        };
+        let range = Duration::from_secs(*seconds.start())..=Duration::from_secs(*seconds.end());
+        Some(OptionsProbe {
+            interval: self.bounded(
+                &format!("{title}: options: interval"),
+                interval,
+                range,
+                usual.interval,
+            ),
+            ok: match ok {
+                Some(list) => list.iter().map(|at| at.value as u16).collect(),
+                None => usual.ok,
+            },
+        })
+    }
+
+    fn reroute_on(&mut self, title: &str, written: &WrittenTrunk, defaults: &Defaults) -> Vec<u16> {
+        let Some(list) = &written.reroute_on else {
+            return defaults.reroute_on.clone();
+        };
+        for at in list.iter().filter(|at| at.value >= 600) {
+            self.out.add(
+                Code::OutOfRange,
+                &at.span,
+                format!("{title}: {} is the last word of the called party", at.value),
+                Some("a 6xx is never tried elsewhere; remove it".to_owned()),
+            );
+        }
+        list.iter().map(|at| at.value as u16).collect()
+    }
+
+    fn headers(&mut self, title: &str, key: &str, written: &[At<String>]) -> Vec<String> {
+        written
+            .iter()
+            .filter(|at| self.may_configure(title, key, at))
+            .map(|at| at.value.clone())
+            .collect()
+    }
+
+    fn set_headers(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        defaults: &Defaults,
+    ) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for (name, value) in &written.set_headers {
+            if !self.may_configure(title, "set", name) {
+                continue;
+            }
+            if value.value.is_empty() || !is_header_text(&value.value, 256) {
+                self.out.add(
+                    Code::BadForm,
+                    &value.span,
+                    format!(
+                        "{title}: headers: the value of {} cannot be sent",
+                        name.value
+                    ),
+                    Some("write 1 to 256 printable ASCII characters".to_owned()),
+                );
+                continue;
+            }
+            headers.push((name.value.clone(), value.value.clone()));
+        }
+        for (name, value) in &defaults.set_headers {
+            if !headers
+                .iter()
+                .any(|(own, _)| own.eq_ignore_ascii_case(name))
+            {
+                headers.push((name.clone(), value.clone()));
+            }
+        }
+        headers
+    }
+
+    fn may_configure(&mut self, title: &str, key: &str, name: &At<String>) -> bool {
+        let fault = match HeaderName::parse(name.value.clone()) {
+            Err(_) => "is no name of a header",
+            Ok(header) if !is_configurable(&header) => "belongs to us or to the call",
+            Ok(_) => return true,
+        };
+        self.out.add(
+            Code::HeaderNotAllowed,
+            &name.span,
+            format!("{title}: headers: {key}: \"{}\" {fault}", name.value.escape_debug()),
+            Some("only headers that neither route, identify nor authenticate may be listed, each by its exact name".to_owned()),
+        );
+        false
+    }
+
+    fn codecs(&mut self, title: &str, written: &WrittenTrunk) -> Option<Vec<Codec>> {
+        let list = written.codecs.as_ref()?;
+        if list.value.is_empty() {
+            self.out.add(
+                Code::BadForm,
+                &list.span,
+                format!("{title} has no codec"),
+                Some("write codecs = [\"PCMA\", \"PCMU\"]".to_owned()),
+            );
+        }
+        let mut codecs: Vec<Codec> = Vec::new();
+        for at in &list.value {
+            let known = CODECS
+                .iter()
+                .find(|(name, ..)| name.eq_ignore_ascii_case(&at.value));
+            let Some((name, clock_hz, channels)) = known else {
+                let names = || CODECS.iter().map(|(name, ..)| *name);
+                self.out.add(
+                    Code::UnknownValue,
+                    &at.span,
+                    format!("{title}: codec \"{}\" is unknown", at.value.escape_debug()),
+                    did_you_mean(&at.value, names()).or_else(|| {
+                        Some(format!(
+                            "known codecs: {}",
+                            names().collect::<Vec<_>>().join(", ")
+                        ))
+                    }),
+                );
+                continue;
+            };
+            if codecs.iter().any(|codec| codec.name == *name) {
+                self.out.add(
+                    Code::DuplicateName,
+                    &at.span,
+                    format!("{title}: codec \"{name}\" is there twice"),
+                    Some("name each once, preferred first".to_owned()),
+                );
+                continue;
+            }
+            codecs.push(Codec::named(name, *clock_hz).with_channels(*channels));
+        }
+        Some(codecs)
+    }
+
+    /// What Direct Routing demands of every trunk, and what would only fail at the first call.
+    fn teams_rules(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        targets: &[At<TargetAddress>],
+        tls: Option<&TlsContext>,
+    ) {
+        let mut rule = |span: &Span, cause: &str, help: &str| {
+            self.out.add(
+                Code::TeamsRule,
+                span,
+                format!("{title}: {cause}"),
+                Some(help.to_owned()),
+            );
+        };
+        if written.fqdn.is_none() {
+            rule(
+                &written.span,
+                "Teams knows an SBC by its name, and \"fqdn\" is missing",
+                "write fqdn = \"sbc1.contoso.example\" as in New-CsOnlinePSTNGateway",
+            );
+        }
+        for at in targets
+            .iter()
+            .filter(|at| at.value.protocol != Protocol::Tls)
+        {
+            rule(
+                &at.span,
+                "Teams speaks TLS only",
+                "write the target with ;tls",
+            );
+        }
+        if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
+            rule(&at.span, "Teams speaks SRTP only", "remove the key");
+        }
+        if let (Some(tls), false) = (tls, tls.is_some_and(self_verifies)) {
+            let span = written
+                .tls
+                .as_ref()
+                .map_or(&written.name.span, |at| &at.span);
+            rule(
+                span,
+                &format!(
+                    "the TLS identity \"{}\" lets peers in without certificate",
+                    tls.name
+                ),
+                "give it client_ca with Microsoft's roots, and verify_client = \"require\"",
+            );
+        }
+        if let Some(tls) = tls {
+            self.certificate_for_teams(title, written, tls);
+        }
+    }
+
+    fn certificate_for_teams(&mut self, title: &str, written: &WrittenTrunk, tls: &TlsContext) {
+        let Some(files) = self.files.get(&tls.name) else {
+            return;
+        };
+        let Ok(certificate) = self.facts.certificate(&files.cert) else {
+            return;
+        };
+        let span = written
+            .tls
+            .as_ref()
+            .map_or(&written.name.span, |at| &at.span);
+        if !certificate.is_rsa {
+            self.out.add(
+                Code::KeyNotRsa,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" has no RSA key",
+                    tls.name
+                ),
+                Some("Microsoft documents only RSA suites; request an RSA certificate".to_owned()),
+            );
+        }
+        if !certificate.has_client_auth {
+            self.out.add(
+                Code::NoClientAuth,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" is for servers only",
+                    tls.name
+                ),
+                Some(
+                    "it works today; Microsoft reserved the right to demand clientAuth".to_owned(),
+                ),
+            );
+        }
+    }
+
+    fn fqdn_in_certificate(&mut self, title: &str, fqdn: &str, span: &Span, tls: &TlsContext) {
+        if tls.names.is_empty() && !self.files.contains_key(&tls.name) {
+            return;
+        }
+        if !covers(&tls.names, fqdn) {
+            self.out.add(
+                Code::NameNotCovered,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" does not carry {fqdn}",
+                    tls.name
+                ),
+                Some(match tls.names.is_empty() {
+                    true => "the certificate has no DNS names at all".to_owned(),
+                    false => format!(
+                        "it carries {}; a wildcard covers one label",
+                        tls.names.join(", ")
+                    ),
+                }),
+            );
+        } else if !tls.allow_wildcard
+            && !tls.names.iter().any(|name| name.eq_ignore_ascii_case(fqdn))
+        {
+            self.out.add(
+                Code::WildcardName,
+                span,
+                format!("{title}: only a wildcard of the certificate covers {fqdn}"),
+                Some(format!(
+                    "write allow_wildcard_san = true in [[tls]] \"{}\" if the peers accept it",
+                    tls.name
+                )),
+            );
+        }
+    }
+
+    fn family(&mut self, title: &str, written: &WrittenTrunk, realm: &Realm) -> Option<Family> {
+        let has = |family: Family| match family {
+            Family::V4 => realm.v4.is_some(),
+            Family::V6 => realm.v6.is_some(),
+        };
+        match &written.family {
+            None if has(Family::V4) => Some(Family::V4),
+            None => Some(Family::V6),
+            Some(at) if has(at.value) => Some(at.value),
+            Some(at) => {
+                self.out.add(
+                    Code::Contradiction,
+                    &at.span,
+                    format!(
+                        "{title}: realm \"{}\" has no address of this family",
+                        realm.name
+                    ),
+                    Some("give the realm such an address, or remove the key".to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    /// Listeners of the trunk: those on which its requests may arrive, and which reach its targets.
+    fn listeners_of(
+        &mut self,
+        title: &str,
+        realm: &Realm,
+        targets: &[At<TargetAddress>],
+        tls: Option<&TlsContext>,
+    ) -> Option<Vec<ListenerName>> {
+        let is_tls_trunk = tls.is_some();
+        let usable: Vec<Arc<Listener>> = self
+            .listeners
+            .valid
+            .values()
+            .map(|(listener, _)| Arc::clone(listener))
+            .filter(|listener| {
+                listener.realm == realm.name && (listener.protocol == Protocol::Tls) == is_tls_trunk
+            })
+            .collect();
+        let mut is_reachable = true;
+        for at in targets {
+            let target = &at.value;
+            let literal = target.host.parse::<IpAddr>().ok();
+            let addresses: Vec<IpAddr> = match target.connect_to.is_empty() {
+                false => target.connect_to.iter().map(SocketAddr::ip).collect(),
+                true => literal.into_iter().collect(),
+            };
+            let reaches = |listener: &Arc<Listener>| {
+                listener.protocol == target.protocol
+                    && (addresses.is_empty()
+                        || addresses
+                            .iter()
+                            .any(|ip| ip.is_ipv4() == listener.bind.is_ipv4()))
+            };
+            if !usable.iter().any(reaches) {
+                is_reachable = false;
+                self.out.add(
+                    Code::NoListener,
+                    &at.span,
+                    format!(
+                        "{title}: realm \"{}\" has no listener that reaches {} over {}",
+                        realm.name, target.host, target.protocol
+                    ),
+                    Some(format!(
+                        "add [[listen]] with realm = \"{}\" and transport = \"{}\" in the target's family",
+                        realm.name, target.protocol
+                    )),
+                );
+            }
+        }
+        let first = targets.first().map(|at| at.value.protocol);
+        let mut listeners = usable;
+        // The protocol of the first target first; a stable order otherwise.
+        listeners.sort_by_key(|listener| {
+            (
+                Some(listener.protocol) != first,
+                listener.bind.is_ipv6(),
+                listener.name.clone(),
+            )
+        });
+        is_reachable.then(|| {
+            listeners
+                .iter()
+                .map(|listener| listener.name.clone())
+                .collect()
+        })
+    }
+}
+
+fn self_verifies(tls: &TlsContext) -> bool {
+    tls.verify_client == VerifyClient::Require
+}
+
+fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
+    written.as_ref().map_or(default, |at| at.value)
+}
+
+fn resolved(target: &WrittenTarget, connect_to: &[SocketAddr], usual: Protocol) -> TargetAddress {
+    let protocol = target.protocol.unwrap_or(usual);
+    TargetAddress {
+        host: target.host.clone(),
+        port: target.port.unwrap_or(protocol.default_port()),
+        protocol,
+        connect_to: connect_to.to_vec(),
+    }
+}
+
+fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec>>) {
+    if let Some(codecs) = codecs {
+        // Parameters that the preset has for a codec stay, such as G.729 without annex B.
+        profile.codecs = codecs
+            .into_iter()
+            .map(|codec| {
+                let known = profile
+                    .codecs
+                    .iter()
+                    .find(|own| own.is_same_encoding(&codec));
+                known.cloned().unwrap_or(codec)
+            })
+            .collect();
+    }
+    if let Some(srtp) = &written.srtp {
+        profile.srtp = srtp.value;
+        if srtp.value == Srtp::Required && profile.suites.is_empty() {
+            profile.suites = vec![media_api::Suite::AesCm128HmacSha1_80];
+        }
+    }
+    profile.dtmf = chosen(&written.dtmf, profile.dtmf);
+    profile.hold = chosen(&written.hold, profile.hold);
+    profile.source = chosen(&written.media_source, profile.source);
+    if let Some(ptime) = &written.ptime {
+        profile.ptime_ms = ptime.value as u8;
+    }
+}
+
+/// Codecs that can be named: encoding, clock in Hz, channels.
+const CODECS: [(&str, u32, u8); 7] = [
+    ("PCMA", 8_000, 1),
+    ("PCMU", 8_000, 1),
+    ("G722", 8_000, 1),
+    ("G729", 8_000, 1),
+    ("GSM", 8_000, 1),
+    ("iLBC", 8_000, 1),
+    ("opus", 48_000, 2),
+];

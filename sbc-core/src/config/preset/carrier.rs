@@ -1,0 +1,42 @@
+//! Defaults of a carrier's or PBX's SIP trunk.
+
+use super::Defaults;
+use crate::config::{HistoryForm, OptionsProbe, SipTimers, UriForm};
+use crate::media::Profile;
+use crate::sip::Method;
+use std::time::Duration;
+
+/// The defaults. Nobody is trusted before the operator says so; 503 and server failures lead to
+/// the next target, a busy or absent user never does (SIP-1201).
+pub(in crate::config) fn defaults() -> Defaults {
+    Defaults {
+        targets: Vec::new(),
+        accept_from: Vec::new(),
+        trusted: false,
+        uri: UriForm {
+            user_phone: false,
+            transport_param: true,
+        },
+        timers: SipTimers {
+            response_timeout: Duration::from_secs(3),
+            ..SipTimers::default()
+        },
+        reroute_on: vec![408, 500, 502, 503, 504],
+        options: Some(OptionsProbe {
+            interval: Duration::from_secs(60),
+            // A peer that answers at all is there; many refuse OPTIONS to a number-less URI.
+            ok: vec![200, 403, 404, 405, 481, 486, 488, 501],
+        }),
+        allow: vec![
+            Method::Invite,
+            Method::Ack,
+            Method::Cancel,
+            Method::Bye,
+            Method::Options,
+        ],
+        send_asserted: true,
+        history: HistoryForm::None,
+        set_headers: Vec::new(),
+        media: Profile::carrier,
+    }
+}

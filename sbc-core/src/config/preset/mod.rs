@@ -1,0 +1,28 @@
+//! Defaults that a trunk starts from: ordinary values, so that they can be read and tested.
+
+pub(super) mod carrier;
+pub(super) mod teams;
+
+use super::{HistoryForm, IpNet, OptionsProbe, SipTimers, UriForm};
+use crate::media::Profile;
+use crate::sip::Method;
+use crate::transport::Protocol;
+use media_api::{Family, RealmId};
+
+/// Defaults of a trunk.
+pub(super) struct Defaults {
+    /// Targets when none are written.
+    pub(super) targets: Vec<(&'static str, u16, Protocol)>,
+    /// Source ranges when none are written.
+    pub(super) accept_from: Vec<IpNet>,
+    pub(super) trusted: bool,
+    pub(super) uri: UriForm,
+    pub(super) timers: SipTimers,
+    pub(super) reroute_on: Vec<u16>,
+    pub(super) options: Option<OptionsProbe>,
+    pub(super) allow: Vec<Method>,
+    pub(super) send_asserted: bool,
+    pub(super) history: HistoryForm,
+    pub(super) set_headers: Vec<(String, String)>,
+    pub(super) media: fn(RealmId, Family) -> Profile,
+}

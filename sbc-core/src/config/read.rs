@@ -1,0 +1,444 @@
+//! Reading TOML tables key by key: types, required keys, unknown keys, all findings at once.
+//!
+//! A derived deserialiser stops at its first fault. This reader walks the spanned tree instead, so
+//! that one run of `causeway check` shows everything that is wrong (OPS-111).
+
+use super::finding::{Code, Collector, did_you_mean};
+use super::source::{At, Span};
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue};
+
+/// One table while it is read. Every key that was asked for is known; the rest is reported by
+/// [`Section::finish`].
+pub(super) struct Section<'t> {
+    /// How findings name the table, such as `trunk "telco-a"`.
+    pub(super) title: String,
+    /// Where the table was written; findings about absent keys point here.
+    pub(super) span: Span,
+    entries: BTreeMap<&'t str, Entry<'t>>,
+    asked: Vec<&'static str>,
+}
+
+struct Entry<'t> {
+    key: Span,
+    at: Span,
+    value: &'t DeValue<'t>,
+    is_used: bool,
+}
+
+/// A value that was found under a key.
+#[derive(Clone)]
+pub(super) struct Item<'t> {
+    /// The value.
+    pub(super) value: &'t DeValue<'t>,
+    /// Where it stands.
+    pub(super) span: Span,
+}
+
+impl<'t> Section<'t> {
+    /// Begins reading a table.
+    pub(super) fn new(
+        title: impl Into<String>,
+        file: usize,
+        span: Span,
+        table: &'t DeTable<'t>,
+    ) -> Self {
+        let mut section = Self {
+            title: title.into(),
+            span,
+            entries: BTreeMap::new(),
+            asked: Vec::new(),
+        };
+        section.add(file, table, &mut Collector::default());
+        section
+    }
+
+    /// Adds the keys of the same table in another file; a key that is there already is a finding.
+    pub(super) fn add(&mut self, file: usize, table: &'t DeTable<'t>, out: &mut Collector) {
+        for (key, value) in table {
+            let entry = Entry {
+                key: Span::new(file, key.span()),
+                at: Span::new(file, value.span()),
+                value: value.get_ref(),
+                is_used: false,
+            };
+            let name: &'t str = key.get_ref();
+            if self.entries.contains_key(name) {
+                out.add(
+                    Code::DuplicateKey,
+                    &entry.key,
+                    format!(
+                        "{}: \"{name}\" is written in another file already",
+                        self.title
+                    ),
+                    Some("keep one of the two".to_owned()),
+                );
+            } else {
+                self.entries.insert(name, entry);
+            }
+        }
+    }
+
+    /// The raw value of a key.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'t>> {
+        self.asked.push(key);
+        let entry = self.entries.get_mut(key)?;
+        entry.is_used = true;
+        Some(Item {
+            value: entry.value,
+            span: entry.at.clone(),
+        })
+    }
+
+    /// Reports that a required key is absent.
+    pub(super) fn missing(&self, key: &str, example: &str, out: &mut Collector) {
+        out.add(
+            Code::MissingKey,
+            &self.span,
+            format!("{}: \"{key}\" is missing", self.title),
+            Some(format!("write {key} = {example}")),
+        );
+    }
+
+    /// Text.
+    pub(super) fn text(&mut self, key: &'static str, out: &mut Collector) -> Option<At<String>> {
+        let item = self.take(key)?;
+        item.text(&self.title, key, out)
+    }
+
+    /// Text that must be there.
+    pub(super) fn required_text(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        out: &mut Collector,
+    ) -> Option<At<String>> {
+        let is_there = self.entries.contains_key(key);
+        let text = self.text(key, out);
+        if !is_there {
+            self.missing(key, example, out);
+        }
+        text
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &'static str, out: &mut Collector) -> Option<At<bool>> {
+        let item = self.take(key)?;
+        match item.value {
+            DeValue::Boolean(value) => Some(At::new(*value, item.span)),
+            _ => {
+                item.wrong_type(&self.title, key, "true or false", out);
+                None
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+        out: &mut Collector,
+    ) -> Option<At<u64>> {
+        let item = self.take(key)?;
+        item.number(&self.title, key, range, out)
+    }
+
+    /// A list of values; a lone value is a finding.
+    pub(super) fn list(
+        &mut self,
+        key: &'static str,
+        out: &mut Collector,
+    ) -> Option<At<Vec<Item<'t>>>> {
+        let item = self.take(key)?;
+        match item.value {
+            DeValue::Array(values) => {
+                let file = item.span.file;
+                let items = values
+                    .iter()
+                    .map(|value| Item {
+                        value: value.get_ref(),
+                        span: Span::new(file, value.span()),
+                    })
+                    .collect();
+                Some(At::new(items, item.span))
+            }
+            _ => {
+                item.wrong_type(&self.title, key, "a list in [ ]", out);
+                None
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(
+        &mut self,
+        key: &'static str,
+        out: &mut Collector,
+    ) -> Option<At<Vec<At<String>>>> {
+        let list = self.list(key, out)?;
+        let texts = list
+            .value
+            .iter()
+            .filter_map(|item| item.text(&self.title, key, out))
+            .collect();
+        Some(At::new(texts, list.span))
+    }
+
+    /// A list of numbers within a range.
+    pub(super) fn numbers(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+        out: &mut Collector,
+    ) -> Option<At<Vec<At<u64>>>> {
+        let list = self.list(key, out)?;
+        let numbers = list
+            .value
+            .iter()
+            .filter_map(|item| item.number(&self.title, key, range.clone(), out))
+            .collect();
+        Some(At::new(numbers, list.span))
+    }
+
+    /// Text in a form of its own, such as a duration.
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, super::value::Malformed>,
+        out: &mut Collector,
+    ) -> Option<At<T>> {
+        let text = self.text(key, out)?;
+        parse_text(&self.title, key, text, parse, out)
+    }
+
+    /// A list of texts in a form of their own.
+    pub(super) fn parsed_list<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, super::value::Malformed>,
+        out: &mut Collector,
+    ) -> Option<At<Vec<At<T>>>> {
+        let texts = self.texts(key, out)?;
+        let title = &self.title;
+        let values = texts
+            .value
+            .into_iter()
+            .filter_map(|text| parse_text(title, key, text, &parse, out))
+            .collect();
+        Some(At::new(values, texts.span))
+    }
+
+    /// One word of a closed list. Words of features that do not exist yet are told apart from
+    /// words that do not exist.
+    pub(super) fn choice<T: Clone>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        later: &[&str],
+        out: &mut Collector,
+    ) -> Option<At<T>> {
+        let text = self.text(key, out)?;
+        choose(&self.title, key, text, words, later, out)
+    }
+
+    /// A table inside this one.
+    pub(super) fn table(&mut self, key: &'static str, out: &mut Collector) -> Option<Section<'t>> {
+        let item = self.take(key)?;
+        item.section(format!("{}: {key}", self.title), out)
+    }
+
+    /// Whether the key is written.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Reports every key that nobody asked for: those of `later` as features that do not exist
+    /// yet, the others as unknown.
+    pub(super) fn finish(self, later: &[&'static str], out: &mut Collector) {
+        for (name, entry) in &self.entries {
+            if entry.is_used {
+                continue;
+            }
+            if later.contains(name) {
+                out.add(
+                    Code::NotSupported,
+                    &entry.key,
+                    format!(
+                        "{}: \"{name}\" is not supported in this version",
+                        self.title
+                    ),
+                    Some("remove the key; nothing would act on it".to_owned()),
+                );
+                continue;
+            }
+            let suggestion = match out.is_full() {
+                true => None,
+                false => did_you_mean(name, self.asked.iter().copied()),
+            };
+            let help = suggestion.unwrap_or_else(|| {
+                let mut known = self.asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                format!("known keys: {}", known.join(", "))
+            });
+            out.add(
+                Code::UnknownKey,
+                &entry.key,
+                format!("{}: unknown key \"{name}\"", self.title),
+                Some(help),
+            );
+        }
+    }
+}
+
+impl<'t> Item<'t> {
+    /// Text.
+    pub(super) fn text(&self, title: &str, key: &str, out: &mut Collector) -> Option<At<String>> {
+        match self.value {
+            DeValue::String(text) => Some(At::new(text.to_string(), self.span.clone())),
+            _ => {
+                self.wrong_type(title, key, "text in quotes", out);
+                None
+            }
+        }
+    }
+
+    fn number(
+        &self,
+        title: &str,
+        key: &str,
+        range: std::ops::RangeInclusive<u64>,
+        out: &mut Collector,
+    ) -> Option<At<u64>> {
+        let DeValue::Integer(digits) = self.value else {
+            self.wrong_type(title, key, "a whole number", out);
+            return None;
+        };
+        let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok();
+        match number.filter(|number| range.contains(number)) {
+            Some(number) => Some(At::new(number, self.span.clone())),
+            None => {
+                out.add(
+                    Code::OutOfRange,
+                    &self.span,
+                    format!("{title}: \"{key}\" is out of range"),
+                    Some(format!(
+                        "write a number from {} to {}",
+                        range.start(),
+                        range.end()
+                    )),
+                );
+                None
+            }
+        }
+    }
+
+    /// A table, inline or not.
+    pub(super) fn section(&self, title: String, out: &mut Collector) -> Option<Section<'t>> {
+        match self.value {
+            DeValue::Table(table) => Some(Section::new(
+                title,
+                self.span.file,
+                self.span.clone(),
+                table,
+            )),
+            _ => {
+                out.add(
+                    Code::WrongType,
+                    &self.span,
+                    format!("{title} must be a table"),
+                    Some("write { key = value }".to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    /// Reports a value of the wrong type.
+    pub(super) fn wrong_type(&self, title: &str, key: &str, wanted: &str, out: &mut Collector) {
+        out.add(
+            Code::WrongType,
+            &self.span,
+            format!(
+                "{title}: \"{key}\" must be {wanted}, not {}",
+                type_name(self.value)
+            ),
+            None,
+        );
+    }
+}
+
+/// Finds `text` among the words of a closed list.
+pub(super) fn choose<T: Clone>(
+    title: &str,
+    key: &str,
+    text: At<String>,
+    words: &[(&str, T)],
+    later: &[&str],
+    out: &mut Collector,
+) -> Option<At<T>> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+        return Some(At::new(value.clone(), text.span));
+    }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let listed = || format!("write one of: {}", quoted(&known));
+    if later.contains(&text.value.as_str()) {
+        out.add(
+            Code::NotSupported,
+            &text.span,
+            format!(
+                "{title}: {key} = \"{}\" is not supported in this version",
+                text.value
+            ),
+            Some(listed()),
+        );
+        return None;
+    }
+    let help = did_you_mean(&text.value, known.iter().copied()).unwrap_or_else(listed);
+    out.add(
+        Code::UnknownValue,
+        &text.span,
+        format!("{title}: {key} \"{}\" is unknown", text.value),
+        Some(help),
+    );
+    None
+}
+
+fn parse_text<T>(
+    title: &str,
+    key: &str,
+    text: At<String>,
+    parse: impl Fn(&str) -> Result<T, super::value::Malformed>,
+    out: &mut Collector,
+) -> Option<At<T>> {
+    match parse(&text.value) {
+        Ok(value) => Some(At::new(value, text.span)),
+        Err(malformed) => {
+            out.add(
+                Code::BadForm,
+                &text.span,
+                format!("{title}: {key} \"{}\" {}", text.value, malformed.what),
+                Some(malformed.instead.to_owned()),
+            );
+            None
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    quoted.join(", ")
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a decimal number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,49 @@
+//! The part of the configuration that only the shell needs: files, sockets of the operator.
+
+use super::VerifyClient;
+use super::file::{Secret, TlsVersion};
+use crate::id::TlsContextName;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Settings that the core never sees.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shell {
+    /// Files of each TLS identity.
+    pub tls: BTreeMap<TlsContextName, TlsFiles>,
+    /// Where call records are written; `None` writes none.
+    pub cdr: Option<CdrSpool>,
+    /// Where metrics and health are served; `None` serves them on the API socket only.
+    pub metrics: Option<SocketAddr>,
+    /// Path of the API's Unix socket.
+    pub api: String,
+}
+
+/// Where a TLS identity comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// PEM file with the certificate, then its intermediates.
+    pub cert: String,
+    /// Private key in PEM.
+    pub key: Secret,
+    /// PEM file with the roots that peers are verified against, in both roles.
+    pub client_ca: Option<String>,
+    /// Whether clients must present a certificate.
+    pub verify_client: VerifyClient,
+    /// Oldest TLS version spoken.
+    pub min: TlsVersion,
+    /// Whether a wildcard in a peer's certificate may stand for one label.
+    pub allow_wildcard: bool,
+}
+
+/// Where call records are written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrSpool {
+    /// Directory.
+    pub directory: String,
+    /// A file is closed when it has so many bytes; 64 MiB by default.
+    pub rotate_bytes: u64,
+}
+
+/// Path of the API socket when none is written.
+pub(super) const DEFAULT_API: &str = "/run/causeway/api.sock";
