@@ -149,6 +149,9 @@ pub enum DropCode {
     Stranger,
     /// Source address is right, but the TLS identity is not.
     WrongIdentity,
+    /// Source and identity are right, but the Request-URI names no trunk of this peer; answered
+    /// with 404 (TDR-MT-015).
+    UnknownHost,
     /// Not a SIP message.
     Malformed,
     /// A response to nothing of ours (SIP-202).
@@ -167,9 +170,10 @@ pub enum DropCode {
 
 impl DropCode {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Stranger,
         Self::WrongIdentity,
+        Self::UnknownHost,
         Self::Malformed,
         Self::StrayResponse,
         Self::StrayAck,
@@ -184,6 +188,7 @@ impl DropCode {
         match self {
             Self::Stranger => "stranger",
             Self::WrongIdentity => "wrong_identity",
+            Self::UnknownHost => "unknown_host",
             Self::Malformed => "malformed",
             Self::StrayResponse => "stray_response",
             Self::StrayAck => "stray_ack",

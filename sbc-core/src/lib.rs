@@ -20,6 +20,8 @@ pub mod media;
 
 pub mod config;
 
+pub mod policy;
+
 pub mod effect;
 pub mod event;
 pub mod input;

@@ -189,7 +189,7 @@ impl Message {
             let name = line.name();
             if let Some(at) = single.iter().position(|own| *own == name) {
                 if seen[at] {
-                    let what = super::header::known_name(&name);
+                    let what = super::header::KNOWN[usize::from(name.id())].as_str();
                     return Err(ParseFault::new(what, Rule::Repeated, line.offset()));
                 }
                 seen[at] = true;
@@ -288,14 +288,17 @@ impl Capabilities {
         let response = ResponseBuilder::to_head(head, rejection.status, to_tag);
         match &rejection.why {
             Objection::UnknownMethod | Objection::MethodNotAllowed => {
-                response.list(&self.methods.iter().cloned().map(Allow).collect::<Vec<_>>())
+                self.methods.iter().fold(response, |response, method| {
+                    response.header(&Allow(method.clone()))
+                })
             }
-            Objection::MediaType => {
-                response.list(&self.media.iter().map(accept).collect::<Vec<_>>())
-            }
-            Objection::Extension(tags) => {
-                response.list(&tags.iter().cloned().map(Unsupported).collect::<Vec<_>>())
-            }
+            Objection::MediaType => self
+                .media
+                .iter()
+                .fold(response, |response, media| response.header(&accept(media))),
+            Objection::Extension(tags) => tags.iter().fold(response, |response, tag| {
+                response.header(&Unsupported(tag.clone()))
+            }),
             Objection::Malformed(_)
             | Objection::Version
             | Objection::Scheme

@@ -87,16 +87,6 @@ macro_rules! builder_methods {
             self
         }
 
-        /// Adds all values in one line, separated by commas; nothing if there are none. For lists of
-        /// words such as Allow and Supported.
-        pub fn list<'a, H: Header + 'a>(
-            mut self,
-            headers: impl IntoIterator<Item = &'a H>,
-        ) -> Self {
-            self.0.list(headers);
-            self
-        }
-
         /// Adds a line with text from elsewhere; refuses CR, LF and NUL (SIP-017).
         pub fn raw(
             mut self,
@@ -120,12 +110,6 @@ macro_rules! builder_methods {
         /// Sets the body and its type.
         pub fn body(mut self, content_type: &ContentType, body: Bytes) -> Self {
             self.0.typed(content_type);
-            self.0.body = body;
-            self
-        }
-
-        /// Sets the body without saying what it is; for a Content-Type that was copied.
-        pub fn raw_body(mut self, body: Bytes) -> Self {
             self.0.body = body;
             self
         }
@@ -250,20 +234,6 @@ impl Lines {
         self.end(rank(&H::NAME), begin);
     }
 
-    fn list<'a, H: Header + 'a>(&mut self, headers: impl IntoIterator<Item = &'a H>) {
-        let begin = self.out.len();
-        for (index, header) in headers.into_iter().enumerate() {
-            match index {
-                0 => self.name(&H::NAME),
-                _ => self.out.extend_from_slice(b", "),
-            }
-            header.emit(&mut self.out);
-        }
-        if self.out.len() > begin {
-            self.end(rank(&H::NAME), begin);
-        }
-    }
-
     fn raw(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), EmitFault> {
         if *name == HeaderName::ContentLength {
             return Err(EmitFault::Computed);
@@ -314,29 +284,24 @@ impl Lines {
         self.lines.push((rank, begin..self.out.len()));
     }
 
-    /// One buffer of exactly the size of the message: transactions keep it for retransmission.
     fn build(mut self) -> Bytes {
-        let lead = self.out.get(..self.start_end).unwrap_or_default();
-        let mut message = Vec::with_capacity(self.out.len() + COUNT_LINE.len() + self.body.len());
-        message.extend_from_slice(lead);
-        if self.lines.is_sorted_by_key(|(rank, _)| *rank) {
-            message.extend_from_slice(self.out.get(self.start_end..).unwrap_or_default());
-        } else {
-            self.lines.sort_by_key(|(rank, _)| *rank);
-            for (_, line) in self.lines {
-                message.extend_from_slice(self.out.get(line).unwrap_or_default());
+        if !self.lines.is_sorted_by_key(|(rank, _)| *rank) {
+            let mut order: Vec<_> = std::mem::take(&mut self.lines);
+            order.sort_by_key(|(rank, _)| *rank);
+            let mut sorted = Vec::with_capacity(self.out.len() + self.body.len() + 32);
+            sorted.extend_from_slice(&self.out[..self.start_end]);
+            for (_, line) in order {
+                sorted.extend_from_slice(&self.out[line]);
             }
+            self.out = sorted;
         }
-        message.extend_from_slice(b"Content-Length: ");
-        push_number(&mut message, self.body.len() as u64);
-        message.extend_from_slice(b"\r\n\r\n");
-        message.extend_from_slice(&self.body);
-        Bytes::from(message)
+        self.out.extend_from_slice(b"Content-Length: ");
+        push_number(&mut self.out, self.body.len() as u64);
+        self.out.extend_from_slice(b"\r\n\r\n");
+        self.out.extend_from_slice(&self.body);
+        Bytes::from(self.out)
     }
 }
-
-/// As long as the last header line can usually get.
-const COUNT_LINE: &str = "Content-Length: 65535\r\n\r\n";
 
 /// Place of a header in a message (SIP-016).
 fn rank(name: &HeaderName) -> u8 {

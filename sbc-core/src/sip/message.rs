@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::grammar::split_commas;
-use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, known_name, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, lookup};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
 
 /// A request or a response. Immutable; a clone shares buffer and index.
@@ -223,7 +223,11 @@ impl Message {
                     continue;
                 }
                 if values.len() == most {
-                    return Err(ParseFault::new(known_name(&H::NAME), Rule::TooMany, 0));
+                    return Err(ParseFault::new(
+                        KNOWN[usize::from(id)].as_str(),
+                        Rule::TooMany,
+                        0,
+                    ));
                 }
                 values.push(H::parse(&text.slice_ref(part))?);
             }

@@ -1,0 +1,353 @@
+//! Numbers: read from URIs in every form that peers send, brought to one form, changed by
+//! transforms (SIP-1020 to SIP-1022).
+//!
+//! The form inside is `+` and digits for E.164, otherwise the dialled digits or the user part as
+//! text. Conversions happen here, at the edge.
+
+use crate::cause::{Because, CauseCode, Decision};
+use crate::config::{Config, NumberRule, Transform, TransformScope};
+use crate::id::TrunkName;
+use crate::policy::Refusal;
+use crate::sip::header::From;
+use crate::sip::{DisplayName, Message, Status, Uri};
+use std::borrow::Cow;
+
+/// A party's number as read from a URI.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Number {
+    /// User part as received, escapes unresolved, bounded and printable: for the record.
+    pub raw: String,
+    /// Canonical form: `+` and digits, digits, or a user name.
+    pub number: String,
+    /// Extension within the number (`;ext=`), digits (TDR-SIP-011).
+    pub extension: Option<String>,
+}
+
+/// Longest number or user name that is routed, in characters.
+const LONGEST: usize = 128;
+
+impl Number {
+    /// Reads the number of a URI; `None` if the URI has no user part.
+    pub fn of(uri: &Uri) -> Option<Self> {
+        let (user, params) = match uri {
+            Uri::Sip(sip) => {
+                let user = sip.user()?;
+                let text = unescape(user);
+                match text.split_once(';') {
+                    Some((number, params)) => (number.to_owned(), params.to_owned()),
+                    None => (text.into_owned(), String::new()),
+                }
+            }
+            Uri::Tel(tel) => {
+                let params: Vec<String> = tel
+                    .params
+                    .iter()
+                    .map(|(name, value)| {
+                        let value = value.map(|value| lossy(value)).unwrap_or_default();
+                        format!("{}={value}", lossy(name))
+                    })
+                    .collect();
+                (lossy(tel.number()), params.join(";"))
+            }
+            Uri::Other(_) => return None,
+        };
+        let extension = params.split(';').find_map(|param| {
+            let (name, value) = param.split_once('=')?;
+            let digits = without_separators(value);
+            let is_extension = name.eq_ignore_ascii_case("ext")
+                && (1..=20).contains(&digits.len())
+                && digits.bytes().all(|digit| digit.is_ascii_digit());
+            is_extension.then(|| digits.into_owned())
+        });
+        let raw: String = lossy(uri.user()?).chars().take(LONGEST).collect();
+        let number: String = canonical(&user).chars().take(LONGEST).collect();
+        (!number.is_empty()).then_some(Self {
+            raw,
+            number,
+            extension,
+        })
+    }
+
+    /// Whether the number is E.164: `+` and 1–15 digits.
+    pub fn is_global(&self) -> bool {
+        is_e164(&self.number)
+    }
+}
+
+/// Who calls, as the From header claims.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Calling {
+    /// The number; `anonymous` when it is withheld (SIP-1010).
+    pub number: Number,
+    /// Name for display.
+    pub display: Option<DisplayName>,
+    /// Whether the caller withholds the number.
+    pub is_withheld: bool,
+}
+
+/// The called number of an INVITE: its Request-URI, and nothing else (TDR-SIP-010).
+pub fn called(uri: &Uri) -> Result<Number, Refusal> {
+    Number::of(uri).ok_or_else(|| Refusal {
+        status: Status::NOT_FOUND,
+        cause: CauseCode::NumberUnknown,
+        because: Because::of("the Request-URI names no number"),
+    })
+}
+
+/// The calling number of an INVITE as its From header claims.
+pub fn calling(message: &Message) -> Calling {
+    let from = message.get::<From>().ok().flatten();
+    let withheld = || Number {
+        raw: ANONYMOUS.to_owned(),
+        number: ANONYMOUS.to_owned(),
+        extension: None,
+    };
+    let Some(from) = from else {
+        return Calling {
+            number: withheld(),
+            display: None,
+            is_withheld: true,
+        };
+    };
+    if is_withheld(from.uri()) {
+        return Calling {
+            number: withheld(),
+            display: None,
+            is_withheld: true,
+        };
+    }
+    match Number::of(from.uri()) {
+        Some(number) => Calling {
+            number,
+            display: from.display().cloned(),
+            is_withheld: false,
+        },
+        None => Calling {
+            number: withheld(),
+            display: None,
+            is_withheld: true,
+        },
+    }
+}
+
+/// Whether a URI says that the number is withheld: `anonymous.invalid`, `unknown.invalid`, or one
+/// of the customary user names (SIP-1010).
+pub fn is_withheld(uri: &Uri) -> bool {
+    let host_says = uri
+        .host()
+        .is_some_and(|host| host.is_name("anonymous.invalid") || host.is_name("unknown.invalid"));
+    let user_says = uri.user().is_some_and(|user| {
+        [ANONYMOUS, "restricted", "unavailable"]
+            .iter()
+            .any(|word| user.eq_ignore_ascii_case(word.as_bytes()))
+    });
+    host_says || user_says
+}
+
+/// User name of a withheld number.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// Changes a calling number by the transforms of one scope.
+pub fn transform_calling(
+    config: &Config,
+    scope: &TransformScope,
+    number: &str,
+) -> Decision<String> {
+    transform(
+        config,
+        scope,
+        number,
+        |transform| &transform.calling,
+        "calling",
+    )
+}
+
+/// Changes a called number by the transforms of one scope.
+pub fn transform_called(config: &Config, scope: &TransformScope, number: &str) -> Decision<String> {
+    transform(
+        config,
+        scope,
+        number,
+        |transform| &transform.called,
+        "called",
+    )
+}
+
+/// Calling number of a call from one trunk to another: what arrives is changed by the transforms
+/// of the first, what leaves by those of the second.
+pub fn transform_calling_through(
+    config: &Config,
+    from: &TrunkName,
+    to: &TrunkName,
+    number: &str,
+) -> String {
+    let inside = transform_calling(config, &TransformScope::In(from.clone()), number).value;
+    transform_calling(config, &TransformScope::Out(to.clone()), &inside).value
+}
+
+fn transform(
+    config: &Config,
+    scope: &TransformScope,
+    number: &str,
+    rules: impl Fn(&Transform) -> &Vec<NumberRule>,
+    what: &str,
+) -> Decision<String> {
+    let mut value = number.to_owned();
+    let mut because = Because::default();
+    for transform in config.transforms.iter().filter(|t| t.scope == *scope) {
+        let Some(rule) = rules(transform)
+            .iter()
+            .find(|rule| rule.pattern.is_match(&value))
+        else {
+            continue;
+        };
+        let changed = rule.pattern.replace(&value, rule.set.as_str());
+        let changed: String = changed.chars().take(LONGEST).collect();
+        if changed != value {
+            because = because.and(format!(
+                "transform \"{}\" changed the {what} number {value} to {changed}",
+                transform.name
+            ));
+            value = changed;
+        }
+    }
+    Decision { value, because }
+}
+
+/// Whether the text is an E.164 number: `+` and 1–15 digits.
+pub fn is_e164(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|digits| {
+        (1..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+    })
+}
+
+/// Telephone numbers lose their visual separators (RFC 3966 §3); names stay as they are.
+fn canonical(user: &str) -> Cow<'_, str> {
+    let bare = without_separators(user);
+    let digits = bare.strip_prefix('+').unwrap_or(&bare);
+    let is_number = !digits.is_empty()
+        && digits
+            .bytes()
+            .all(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'#'));
+    if is_number { bare } else { Cow::Borrowed(user) }
+}
+
+fn without_separators(text: &str) -> Cow<'_, str> {
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    match text.contains(is_separator) {
+        true => Cow::Owned(text.replace(is_separator, "")),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// Resolves escapes, unless that would bring control characters or broken text into our routing,
+/// records and logs.
+fn unescape(user: &[u8]) -> Cow<'_, str> {
+    let written = || match std::str::from_utf8(user) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(lossy(user)),
+    };
+    if !user.contains(&b'%') {
+        return written();
+    }
+    let mut plain = Vec::with_capacity(user.len());
+    let mut rest = user;
+    while let Some((&octet, after)) = rest.split_first() {
+        if octet != b'%' {
+            plain.push(octet);
+            rest = after;
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|&hex| char::from(hex).to_digit(16));
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+            return written();
+        };
+        plain.push((high * 16 + low) as u8);
+        rest = after.get(2..).unwrap_or_default();
+    }
+    match String::from_utf8(plain) {
+        Ok(text) if !text.chars().any(char::is_control) => Cow::Owned(text),
+        _ => written(),
+    }
+}
+
+fn lossy(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(uri: &'static str) -> Option<Number> {
+        Number::of(&Uri::parse(uri).unwrap())
+    }
+
+    #[test]
+    fn every_way_to_write_a_number_gives_the_same_number() {
+        for uri in [
+            "sip:+4930123456@sip.example.com",
+            "sip:+4930123456@sip.example.com:5061;user=phone;transport=tls",
+            "sip:+49-30.(12)3456@sip.example.com;user=phone",
+            "sip:%2B4930123456@sip.example.com",
+            "sip:+4930123456;npdi;rn=+4930999@sip.example.com;user=phone",
+            "sips:+4930123456:secret@sip.example.com",
+            "tel:+49-30-123456",
+            "tel:+4930123456;isub=5",
+        ] {
+            let number = number(uri).unwrap();
+            assert_eq!(number.number, "+4930123456", "{uri}");
+            assert!(number.is_global(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn extensions_are_kept_apart() {
+        let number = number("sip:+14255550100;ext=1001@sip.pstnhub.microsoft.com").unwrap();
+        assert_eq!(number.number, "+14255550100");
+        assert_eq!(number.extension.as_deref(), Some("1001"));
+        assert_eq!(number.raw, "+14255550100;ext=1001");
+        assert_eq!(
+            self::number("tel:+1425;ext=10-01")
+                .unwrap()
+                .extension
+                .as_deref(),
+            Some("1001")
+        );
+    }
+
+    #[test]
+    fn local_numbers_and_names_stay_what_they_are() {
+        assert_eq!(number("sip:112@h.example").unwrap().number, "112");
+        assert_eq!(number("sip:*21%23@h.example").unwrap().number, "*21#");
+        assert_eq!(number("tel:911;phone-context=+1").unwrap().number, "911");
+        assert_eq!(
+            number("sip:first.last@h.example").unwrap().number,
+            "first.last"
+        );
+        assert_eq!(number("sip:h.example"), None);
+        assert_eq!(number("urn:service:sos"), None);
+    }
+
+    #[test]
+    fn escaped_control_characters_never_become_control_characters() {
+        let number = number("sip:%0d%0aX@h.example").unwrap();
+        assert_eq!(number.number, "%0d%0aX");
+        assert!(!number.raw.contains('\r'));
+    }
+
+    #[test]
+    fn withheld_numbers_are_recognised() {
+        for uri in [
+            "sip:anonymous@anonymous.invalid",
+            "sip:Restricted@carrier.example",
+            "sip:+4930123@anonymous.invalid",
+            "sip:unavailable@unknown.invalid",
+        ] {
+            assert!(is_withheld(&Uri::parse(uri).unwrap()), "{uri}");
+        }
+        assert!(!is_withheld(
+            &Uri::parse("sip:+4930123@carrier.example").unwrap()
+        ));
+    }
+}

@@ -1,0 +1,323 @@
+//! What of the B leg's failure goes back to the A leg: status, cause, Reason; and when the next
+//! attempt is worth while (§5.2, §12 of our requirements).
+
+use crate::cause::{Because, CauseCode, Decision};
+use crate::config::{Preset, Trunk};
+use crate::sip::header::Reason;
+use crate::sip::{QuotedText, Status, Token};
+use bytes::Bytes;
+
+/// A final failure as the A leg is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mapped {
+    /// Status of our response.
+    pub status: Status,
+    /// Reason headers of our response.
+    pub reasons: Vec<Reason>,
+    /// Name of the cause for record and metrics.
+    pub cause: CauseCode,
+    /// Q.850 cause value for the record.
+    pub q850: Option<u8>,
+}
+
+/// Whose doing a failure of the B leg was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Failure {
+    /// The peer answered with this status.
+    Status(Status),
+    /// We cancelled the attempt, and 487 came back.
+    Cancelled,
+    /// No response at all came from any target.
+    NoResponse,
+    /// It rang, and nobody answered within our limit.
+    NoAnswer,
+    /// No target could be reached: DNS, connection or TLS.
+    Unreachable,
+}
+
+/// Translates a failure of the B leg for the A leg's trunk.
+///
+/// `reasons` are the Reason values of the B leg's response. Towards Teams the Q.850 value decides,
+/// because the status decides there whether the call is tried elsewhere (TDR-ERR-010, Annex B).
+pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapped> {
+    let given = q850_of_reasons(reasons);
+    let (status, cause, fact) = match failure {
+        Failure::Status(status) => (
+            from_peer(status, given, to.preset),
+            cause_of(status, given),
+            format!("the called side answered {status}"),
+        ),
+        Failure::Cancelled => (
+            Status::REQUEST_TERMINATED,
+            CauseCode::CallerCancelled,
+            "we cancelled the attempt".to_owned(),
+        ),
+        Failure::NoResponse => (
+            match to.preset {
+                Preset::Teams => Status::REQUEST_TIMEOUT,
+                Preset::Carrier => Status::SERVER_TIMEOUT,
+            },
+            CauseCode::PeerTimeout,
+            "no target answered".to_owned(),
+        ),
+        Failure::NoAnswer => (
+            Status::TEMPORARILY_UNAVAILABLE,
+            CauseCode::NoAnswer,
+            "nobody answered in time".to_owned(),
+        ),
+        Failure::Unreachable => (
+            match to.preset {
+                // Makes Teams try its next SBC; a carrier would quarantine us for it (SIP-1721).
+                Preset::Teams => Status::SERVICE_UNAVAILABLE,
+                Preset::Carrier => Status::BAD_GATEWAY,
+            },
+            CauseCode::PeerUnreachable,
+            "no target could be reached".to_owned(),
+        ),
+    };
+    let q850 = given.or(match failure {
+        Failure::Status(status) => q850_of(status),
+        Failure::Cancelled => None,
+        Failure::NoResponse => Some(102),
+        Failure::NoAnswer => Some(19),
+        Failure::Unreachable => Some(38),
+    });
+    let mut because = Because::of(fact);
+    if let Some(cause) = given {
+        because = because.and(format!("its Reason says Q.850 cause {cause}"));
+    }
+    if let Failure::Status(got) = failure
+        && got != status
+    {
+        because = because.and(format!("trunk \"{}\" is told {status} instead", to.name));
+    }
+    Decision {
+        value: Mapped {
+            status,
+            reasons: told(reasons, q850),
+            cause,
+            q850,
+        },
+        because,
+    }
+}
+
+/// Status for a call that we end ourselves before it is answered.
+pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
+    let status = match cause {
+        CauseCode::NormalClearing
+        | CauseCode::NoAnswer
+        | CauseCode::PeerRejected
+        | CauseCode::Operator => Status::TEMPORARILY_UNAVAILABLE,
+        CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
+        CauseCode::PeerBusy => Status::BUSY_HERE,
+        CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
+        CauseCode::LoopDetected => Status::LOOP_DETECTED,
+        CauseCode::BadRequest => Status::BAD_REQUEST,
+        CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
+        CauseCode::MediaUnavailable | CauseCode::LimitReached => Status::SERVICE_UNAVAILABLE,
+        CauseCode::PeerUnreachable => return mapped(Failure::Unreachable, &[], to).value,
+        CauseCode::PeerTimeout => return mapped(Failure::NoResponse, &[], to).value,
+        CauseCode::MediaTimeout
+        | CauseCode::NoAck
+        | CauseCode::InCallFailure
+        | CauseCode::InternalError => Status::SERVER_INTERNAL_ERROR,
+    };
+    let q850 = match cause {
+        // No circuit: what a switch says when it is full.
+        CauseCode::MediaUnavailable | CauseCode::LimitReached => Some(34),
+        CauseCode::MediaIncompatible => Some(65),
+        _ => q850_of(status),
+    };
+    Mapped {
+        status,
+        reasons: told(&[], q850),
+        cause,
+        q850,
+    }
+}
+
+/// Whether a final failure of an attempt leads to the next attempt of the plan (SIP-1201): the
+/// trunk's list decides, but never against what the user at the far end has decided.
+pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
+    // A 6xx speaks for all of the callee's places, and 603 for the callee himself (TDR-DNS-004).
+    if status.code() >= 600 || !status.is_final() || status.is_success() {
+        return false;
+    }
+    match q850_of_reasons(reasons) {
+        Some(1 | 16 | 17 | 18 | 19 | 21 | 22 | 28) => false,
+        Some(34 | 38 | 41 | 42 | 44 | 47) => true,
+        Some(_) | None => trunk.reroute_on.contains(&status.code()),
+    }
+}
+
+/// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else normal clearing.
+pub fn reasons_for_teardown(reasons: &[Reason]) -> Vec<Reason> {
+    told(reasons, q850_of_reasons(reasons).or(Some(16)))
+}
+
+/// The first usable Q.850 value of Reason headers.
+pub fn q850_of_reasons(reasons: &[Reason]) -> Option<u8> {
+    reasons
+        .iter()
+        .filter(|reason| reason.is("Q.850"))
+        .find_map(|reason| {
+            u8::try_from(reason.cause()?)
+                .ok()
+                .filter(|cause| *cause < 128)
+        })
+}
+
+/// Q.850 value for a status, RFC 3398 §8.2.6.1; `None` for what is no failure.
+pub fn q850_of(status: Status) -> Option<u8> {
+    Some(match status.code() {
+        ..=399 => return None,
+        400 | 481 | 500 | 503 => 41,
+        401 | 402 | 403 | 407 | 603 | 607 | 608 => 21,
+        404 | 485 | 604 => 1,
+        405 => 63,
+        406 | 415 | 501 => 79,
+        408 | 504 => 102,
+        410 => 22,
+        413 | 414 | 416 | 420 | 421 | 423 | 505 | 513 => 127,
+        480 => 18,
+        482 | 483 => 25,
+        484 => 28,
+        486 | 600 => 17,
+        488 | 606 => 65,
+        502 => 38,
+        _ => 31,
+    })
+}
+
+/// Status for a Q.850 value of a call that failed before answer, RFC 3398 §7.2.4.1.
+pub fn status_of(q850: u8) -> Status {
+    match q850 {
+        1..=3 | 26 => Status::NOT_FOUND,
+        17 => Status::BUSY_HERE,
+        18 => Status::REQUEST_TIMEOUT,
+        16 | 19 | 20 | 31 => Status::TEMPORARILY_UNAVAILABLE,
+        21 | 55 | 57 | 87 => Status::FORBIDDEN,
+        22 | 23 => Status::GONE,
+        27 => Status::BAD_GATEWAY,
+        28 => Status::ADDRESS_INCOMPLETE,
+        29 | 79 => Status::NOT_IMPLEMENTED,
+        34 | 38 | 41 | 42 | 47 | 58 | 88 => Status::SERVICE_UNAVAILABLE,
+        65 | 70 => Status::NOT_ACCEPTABLE_HERE,
+        102 => Status::SERVER_TIMEOUT,
+        _ => Status::SERVER_INTERNAL_ERROR,
+    }
+}
+
+/// Cause for record and metrics of a final status from the called side.
+pub fn cause_of(status: Status, q850: Option<u8>) -> CauseCode {
+    match (status.code(), q850) {
+        (_, Some(17)) | (486 | 600, _) => CauseCode::PeerBusy,
+        (_, Some(1 | 22 | 28)) | (404 | 410 | 484 | 604, _) => CauseCode::NumberUnknown,
+        (_, Some(18 | 19)) | (408 | 480 | 487, _) => CauseCode::NoAnswer,
+        (482 | 483, _) => CauseCode::LoopDetected,
+        (406 | 415 | 488 | 606, _) => CauseCode::MediaIncompatible,
+        (504, _) => CauseCode::PeerTimeout,
+        _ => CauseCode::PeerRejected,
+    }
+}
+
+fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
+    let status = match status.code() {
+        // We follow no redirections, and passing them would show the B side's addresses.
+        300..=399 => Status::TEMPORARILY_UNAVAILABLE,
+        // Nobody on the A side could answer a challenge that was meant for us.
+        401 | 407 => Status::FORBIDDEN,
+        406 | 415 => Status::NOT_ACCEPTABLE_HERE,
+        // Without a CANCEL of ours the call was not terminated by its caller.
+        487 => Status::TEMPORARILY_UNAVAILABLE,
+        403
+        | 404
+        | 408
+        | 410
+        | 413
+        | 414
+        | 416
+        | 420
+        | 421
+        | 423
+        | 480
+        | 482..=486
+        | 488
+        | 493
+        | 494 => status,
+        // The peer refuses the form of our request; the caller's was another one.
+        400..=499 => Status::SERVER_INTERNAL_ERROR,
+        // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
+        503 if to == Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
+        _ => status,
+    };
+    match to {
+        Preset::Carrier => status,
+        Preset::Teams => for_teams(status, q850),
+    }
+}
+
+/// Annex B of our Teams requirements: 408, 503 and 504 make Teams try its next SBC, all others end
+/// the call. Trunk trouble must therefore be one of those, and user trouble none of them.
+fn for_teams(status: Status, q850: Option<u8>) -> Status {
+    match (q850, status.code()) {
+        (_, 600..) => status,
+        (Some(1), _) => Status::NOT_FOUND,
+        (Some(16 | 18..=20 | 31), _) => Status::TEMPORARILY_UNAVAILABLE,
+        (Some(17), _) => Status::BUSY_HERE,
+        (Some(21), _) => match status.code() {
+            403 => Status::FORBIDDEN,
+            _ => Status::DECLINE,
+        },
+        (Some(22), _) => Status::GONE,
+        (Some(27), _) => Status::BAD_GATEWAY,
+        (Some(28), _) => Status::ADDRESS_INCOMPLETE,
+        (Some(29), _) => Status::NOT_IMPLEMENTED,
+        (Some(34 | 38 | 41 | 42 | 44 | 47 | 58), _) => Status::SERVICE_UNAVAILABLE,
+        (Some(57), _) => Status::FORBIDDEN,
+        (Some(102), _) => Status::SERVER_TIMEOUT,
+        // Ringing that ended with 408 at the carrier is a user who did not answer.
+        (None, 408) => Status::TEMPORARILY_UNAVAILABLE,
+        // Undocumented there; 503 is what Microsoft understands as trouble of the trunk.
+        (None, 500 | 502) => Status::SERVICE_UNAVAILABLE,
+        (Some(_) | None, _) => status,
+    }
+}
+
+/// At most one value per protocol crosses: the Q.850 value, and that a call was answered elsewhere.
+/// Texts stay behind, they name machines and calls of the other side (TDR-ERR-001).
+fn told(reasons: &[Reason], q850: Option<u8>) -> Vec<Reason> {
+    let mut list = Vec::new();
+    if let Some(cause) = q850 {
+        let mut reason = Reason::q850(cause, None);
+        let location = reasons
+            .iter()
+            .find(|given| given.is("Q.850"))
+            .and_then(|given| given.params.get("location"))
+            .filter(|value| is_location(value.content()));
+        if let (Some(location), Ok(name)) =
+            (location, Token::parse(Bytes::from_static(b"location")))
+        {
+            reason.params.set(name, Some(location.clone()));
+        }
+        list.push(reason);
+    }
+    let elsewhere = reasons
+        .iter()
+        .any(|reason| reason.is("SIP") && reason.cause() == Some(200));
+    if elsewhere {
+        let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
+        list.push(Reason::sip(200, text));
+    }
+    list
+}
+
+/// `location` values of RFC 8606.
+fn is_location(text: &[u8]) -> bool {
+    const KNOWN: [&str; 9] = ["U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI", "LOC-0"];
+    text.len() == 5 && text.starts_with(b"LOC-")
+        || KNOWN
+            .iter()
+            .any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+}

@@ -1,0 +1,174 @@
+//! Where a call goes: the customer it belongs to, the route that matches, the plan of attempts.
+
+use crate::cause::{Because, CauseCode, Decision};
+use crate::config::{Config, Route, RouteTarget, Trunk};
+use crate::id::{RouteName, TenantName};
+use crate::mint::Mint;
+use crate::policy::Refusal;
+use crate::policy::ingress::Ingress;
+use crate::sip::Status;
+use std::sync::Arc;
+
+/// What routing produced: whose call it is and which trunks to try, in this order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// The customer.
+    pub tenant: TenantName,
+    /// The route that matched.
+    pub route: RouteName,
+    /// Trunks to try, at least one. All are shared or belong to the customer.
+    pub attempts: Vec<Arc<Trunk>>,
+}
+
+/// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
+///
+/// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
+/// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
+/// other customers are never tried, whatever a route says.
+pub fn plan(
+    config: &Config,
+    ingress: &Ingress,
+    called: &str,
+    calling: &str,
+    mint: &mut Mint,
+) -> Result<Decision<Plan>, Refusal> {
+    let owner = owner(config, called);
+    let (tenant, mut because) = match (&ingress.tenant, owner) {
+        (Some(tenant), _) => (
+            tenant.clone(),
+            Because::of(format!(
+                "trunk \"{}\" belongs to tenant \"{tenant}\"",
+                ingress.trunk.name
+            )),
+        ),
+        (None, Some(owner)) => (
+            owner.clone(),
+            Because::of(format!("{called} is a number of tenant \"{owner}\"")),
+        ),
+        (None, None) => {
+            return Err(Refusal {
+                status: Status::NOT_FOUND,
+                cause: CauseCode::NumberUnknown,
+                because: Because::of(format!(
+                    "trunk \"{}\" is shared and {called} is a number of no tenant",
+                    ingress.trunk.name
+                )),
+            });
+        }
+    };
+    for route in &config.routes {
+        if !matches(route, ingress, &tenant, owner, called, calling) {
+            continue;
+        }
+        let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
+            .to
+            .iter()
+            .filter_map(|target| Some((target, config.trunks.get(&target.trunk)?)))
+            .filter(|(_, trunk)| trunk.tenant.as_ref().is_none_or(|owner| *owner == tenant))
+            .collect();
+        if allowed.is_empty() {
+            because = because.and(format!(
+                "route \"{}\" matches, but has no trunk for tenant \"{tenant}\"",
+                route.name
+            ));
+            continue;
+        }
+        let attempts: Vec<Arc<Trunk>> = order(allowed, mint)
+            .into_iter()
+            .take(usize::from(route.max_attempts.max(1)))
+            .collect();
+        let names: Vec<&str> = attempts.iter().map(|trunk| trunk.name.as_str()).collect();
+        because = because.and(format!(
+            "route \"{}\" leads to {}",
+            route.name,
+            names.join(", then ")
+        ));
+        return Ok(Decision {
+            value: Plan {
+                tenant,
+                route: route.name.clone(),
+                attempts,
+            },
+            because,
+        });
+    }
+    Err(Refusal {
+        status: Status::NOT_FOUND,
+        cause: CauseCode::NoRoute,
+        because: because.and(format!(
+            "no route matches a call from trunk \"{}\" to {called}",
+            ingress.trunk.name
+        )),
+    })
+}
+
+/// The customer whose ranges hold the number.
+pub fn owner<'c>(config: &'c Config, number: &str) -> Option<&'c TenantName> {
+    config
+        .tenants
+        .values()
+        .find(|tenant| tenant.numbers.iter().any(|range| range.contains(number)))
+        .map(|tenant| &tenant.name)
+}
+
+fn matches(
+    route: &Route,
+    ingress: &Ingress,
+    tenant: &TenantName,
+    owner: Option<&TenantName>,
+    called: &str,
+    calling: &str,
+) -> bool {
+    let when = &route.when;
+    when.from_trunk
+        .as_ref()
+        .is_none_or(|name| *name == ingress.trunk.name)
+        && when.tenant.as_ref().is_none_or(|name| name == tenant)
+        && when
+            .called_in
+            .as_ref()
+            .is_none_or(|name| Some(name) == owner)
+        && when
+            .called
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(called))
+        && when
+            .calling
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(calling))
+}
+
+/// Equal weights keep the written order: the first is the main way, the others are for failures.
+/// Different weights share the calls: each place is drawn among those that are left.
+fn order(mut left: Vec<(&RouteTarget, &Arc<Trunk>)>, mint: &mut Mint) -> Vec<Arc<Trunk>> {
+    let first_weight = left.first().map(|(target, _)| target.weight);
+    if left
+        .iter()
+        .all(|(target, _)| Some(target.weight) == first_weight)
+    {
+        return left
+            .into_iter()
+            .map(|(_, trunk)| Arc::clone(trunk))
+            .collect();
+    }
+    let mut drawn = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let total: u64 = left
+            .iter()
+            .map(|(target, _)| u64::from(target.weight.max(1)))
+            .sum();
+        let mut ticket = mint.between(1, total);
+        let mut index = 0;
+        for (at, (target, _)) in left.iter().enumerate() {
+            index = at;
+            let weight = u64::from(target.weight.max(1));
+            if ticket <= weight {
+                break;
+            }
+            ticket -= weight;
+        }
+        let (_, trunk) = left.remove(index);
+        drawn.push(Arc::clone(trunk));
+    }
+    drawn
+}
