@@ -16,6 +16,8 @@ pub mod sip;
 
 pub mod transport;
 
+pub mod transaction;
+
 pub mod media;
 
 pub mod config;
@@ -27,3 +29,14 @@ pub mod event;
 pub mod input;
 pub mod query;
 pub mod record;
+
+pub mod dialog;
+
+pub mod session;
+
+mod plane;
+
+mod call;
+
+pub mod core;
+pub mod demux;

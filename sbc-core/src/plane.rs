@@ -7,8 +7,10 @@ use crate::id::{CallId, LegId, QueryId, ShardId};
 use crate::mint::Mint;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
-use crate::time::Now;
-use crate::transaction::Table;
+use crate::sip::Message;
+use crate::time::{Now, Timestamp};
+use crate::transaction::{Indication, Table};
+use crate::transport::Flow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,6 +38,19 @@ impl Plane {
             queries: Queries::default(),
             next_media_session: 0,
         }
+    }
+
+    /// Gives a message to the transaction layer.
+    pub(crate) fn receive(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: Message,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        self.transactions
+            .received(now, flow, message, &mut self.mint, out, up);
     }
 
     /// Names a new media session of this shard.

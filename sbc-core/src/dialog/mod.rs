@@ -7,7 +7,7 @@ mod table;
 pub use route_set::NextHop;
 pub use table::{DialogTable, Lookup};
 
-use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, Route, To};
+use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, To};
 use crate::sip::{Address, Message, Method, RequestBuilder, Status, Uri};
 
 /// One dialog, early or confirmed.
@@ -89,12 +89,18 @@ impl Dialog {
 
     /// Our tag.
     pub fn local_tag(&self) -> &[u8] {
-        self.local.params.value("tag").map_or(&[], |tag| tag.as_ref())
+        self.local
+            .params
+            .value("tag")
+            .map_or(&[], |tag| tag.as_ref())
     }
 
     /// The peer's tag; empty if it gave none (RFC 2543).
     pub fn remote_tag(&self) -> &[u8] {
-        self.remote.params.value("tag").map_or(&[], |tag| tag.as_ref())
+        self.remote
+            .params
+            .value("tag")
+            .map_or(&[], |tag| tag.as_ref())
     }
 
     /// Checks and notes the sequence number of a request from the peer (§12.2.2). A gap is fine.
@@ -129,12 +135,19 @@ impl Dialog {
             .header(&From(self.local.clone()))
             .header(&To(self.remote.clone()))
             .header(&self.call_id)
-            .header(&CSeq { number: cseq, method })
+            .header(&CSeq {
+                number: cseq,
+                method,
+            })
     }
 
     /// Where the next request is sent to: the topmost route, else the remote target.
     pub fn next_hop(&self) -> NextHop {
-        NextHop::of(self.route_set.first().map_or(&self.remote_target, Address::uri))
+        NextHop::of(
+            self.route_set
+                .first()
+                .map_or(&self.remote_target, Address::uri),
+        )
     }
 }
 
@@ -161,15 +174,27 @@ impl Damage {
 }
 
 fn required<H: crate::sip::header::Header>(message: &Message) -> Result<H, DialogFault> {
-    message.get::<H>().ok().flatten().ok_or(DialogFault::Incomplete)
+    message
+        .get::<H>()
+        .ok()
+        .flatten()
+        .ok_or(DialogFault::Incomplete)
 }
 
 fn contact(message: &Message) -> Result<Uri, DialogFault> {
-    let contacts = message.list::<Contact>().map_err(|_| DialogFault::Incomplete)?;
-    contacts.first().and_then(Contact::uri).cloned().ok_or(DialogFault::Incomplete)
+    let contacts = message
+        .list::<Contact>()
+        .map_err(|_| DialogFault::Incomplete)?;
+    contacts
+        .first()
+        .and_then(Contact::uri)
+        .cloned()
+        .ok_or(DialogFault::Incomplete)
 }
 
 fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {
-    let routes = message.list::<RecordRoute>().map_err(|_| DialogFault::Incomplete)?;
+    let routes = message
+        .list::<RecordRoute>()
+        .map_err(|_| DialogFault::Incomplete)?;
     Ok(routes.into_iter().map(|route| route.0).collect())
 }

@@ -43,12 +43,19 @@ impl NextHop {
             Some(maddr) => String::from_utf8_lossy(maddr).into_owned(),
             None => uri.host().map(host_text).unwrap_or_default(),
         };
-        let protocol = uri.params().and_then(|params| params.value("transport")).and_then(|name| {
-            [Protocol::Udp, Protocol::Tcp, Protocol::Tls]
-                .into_iter()
-                .find(|protocol| name.eq_ignore_ascii_case(protocol.uri_name().as_bytes()))
-        });
-        Self { host, port: uri.port(), protocol }
+        let protocol = uri
+            .params()
+            .and_then(|params| params.value("transport"))
+            .and_then(|name| {
+                [Protocol::Udp, Protocol::Tcp, Protocol::Tls]
+                    .into_iter()
+                    .find(|protocol| name.eq_ignore_ascii_case(protocol.uri_name().as_bytes()))
+            });
+        Self {
+            host,
+            port: uri.port(),
+            protocol,
+        }
     }
 
     /// The address, when the host is a literal one.

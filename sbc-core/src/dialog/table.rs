@@ -47,8 +47,12 @@ impl DialogTable {
 
     /// Notes that the leg with this tag ended.
     pub fn end(&mut self, now: Timestamp, local_tag: &[u8]) {
-        let Some((tag, entry)) = self.legs.get_key_value(local_tag) else { return };
-        let Entry::Live(call, leg) = *entry else { return };
+        let Some((tag, entry)) = self.legs.get_key_value(local_tag) else {
+            return;
+        };
+        let Entry::Live(call, leg) = *entry else {
+            return;
+        };
         let tag = tag.clone();
         self.next_key += 1;
         self.expiries.push(now + REMEMBERED, self.next_key);

@@ -30,7 +30,10 @@ struct Ack {
 
 impl AckStore {
     /// Sends an ACK and keeps it for `keep` (64·T1 of the trunk).
-    #[allow(clippy::too_many_arguments, reason = "one call site; the values have no common type")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call site; the values have no common type"
+    )]
     pub(crate) fn send(
         &mut self,
         now: Timestamp,

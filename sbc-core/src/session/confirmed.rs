@@ -1,11 +1,11 @@
 //! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
 
 use super::link::{Wanted, patience};
-use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reason_of};
+use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, From, RetryAfter};
+use crate::sip::header::{CSeq, ContentType, From};
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -41,7 +41,13 @@ struct PeerOffer {
 
 impl Confirmed {
     pub(super) fn new(link: Link) -> Self {
-        Self { link, ok: None, interval: Duration::ZERO, offer: None, held_bye: None }
+        Self {
+            link,
+            ok: None,
+            interval: Duration::ZERO,
+            offer: None,
+            held_bye: None,
+        }
     }
 
     /// Whether a request belongs to this dialog: Call-ID and peer's tag agree.
@@ -67,7 +73,9 @@ impl PeerOffer {
     fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
         let response = crate::sip::ResponseBuilder::to(&self.request, status, None);
         let bytes = style.sign_response(response).build();
-        cx.plane.transactions.respond(cx.now.mono, self.id, status, bytes, cx.out);
+        cx.plane
+            .transactions
+            .respond(cx.now.mono, self.id, status, bytes, cx.out);
     }
 }
 
@@ -91,12 +99,18 @@ pub(super) fn from_tag(message: &Message) -> Option<Bytes> {
 impl Session {
     /// Repeats our 2xx until the ACK comes: T1, doubling up to T2, for 64·T1 (SIP-211).
     pub(super) fn await_ack(&mut self, cx: &mut Cx<'_>, ok: RepeatedOk) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
         confirmed.ok = Some(ok);
         confirmed.interval = self.style.trunk.timers.t1;
         self.timers.clear();
-        self.timers.set(Timer::RepeatOk as usize, cx.now.mono + confirmed.interval);
-        self.timers.set(Timer::AwaitAck as usize, cx.now.mono + patience(&self.style));
+        self.timers
+            .set(Timer::RepeatOk as usize, cx.now.mono + confirmed.interval);
+        self.timers.set(
+            Timer::AwaitAck as usize,
+            cx.now.mono + patience(&self.style),
+        );
     }
 
     pub(super) fn repeat_ok(&mut self, cx: &mut Cx<'_>) {
@@ -105,9 +119,12 @@ impl Session {
         };
         let Some(ok) = &confirmed.ok else { return };
         let (now, bytes) = (cx.now.mono, ok.bytes.clone());
-        cx.plane.transactions.respond(now, ok.invite, Status::OK, bytes, cx.out);
+        cx.plane
+            .transactions
+            .respond(now, ok.invite, Status::OK, bytes, cx.out);
         confirmed.interval = (confirmed.interval * 2).min(self.style.trunk.timers.t2);
-        self.timers.set(Timer::RepeatOk as usize, now + confirmed.interval);
+        self.timers
+            .set(Timer::RepeatOk as usize, now + confirmed.interval);
     }
 
     /// The ACK never came: the call is over, with BYE (SIP-211).
@@ -143,7 +160,10 @@ impl Session {
             return;
         };
         let number = message.get::<CSeq>().ok().flatten().map(|cseq| cseq.number);
-        let is_answer = confirmed.ok.as_ref().is_some_and(|ok| Some(ok.cseq) == number);
+        let is_answer = confirmed
+            .ok
+            .as_ref()
+            .is_some_and(|ok| Some(ok.cseq) == number);
         if !is_answer || !confirmed.is_with(message) {
             return;
         }
@@ -152,7 +172,9 @@ impl Session {
         if let Some(reason) = confirmed.held_bye.take() {
             confirmed.hang_up(cx, &self.style, reason);
         } else {
-            up.push(SessionEvent::Acknowledged { description: super::description(message) });
+            up.push(SessionEvent::Acknowledged {
+                description: super::description(message),
+            });
         }
     }
 
@@ -169,7 +191,11 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let number = message.get::<CSeq>().ok().flatten().map_or(0, |cseq| cseq.number);
+        let number = message
+            .get::<CSeq>()
+            .ok()
+            .flatten()
+            .map_or(0, |cseq| cseq.number);
         if confirmed.link.dialog.admit(number).is_err() {
             return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
         }
@@ -204,7 +230,9 @@ impl Session {
                     offer.refuse(cx, &self.style, Status::REQUEST_TERMINATED);
                 }
                 self.finish(cx);
-                up.push(SessionEvent::Ended(Ending::Bye { reason: reason_of(message) }));
+                up.push(SessionEvent::Ended(Ending::Bye {
+                    reasons: reasons_of(message),
+                }));
             }
             Phase::Closing(closing) => {
                 // Crossing BYEs: ours still gets its answer, unless it was never sent.
@@ -226,40 +254,66 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
         if confirmed.offer.is_some() {
             // A second INVITE before the first is answered (RFC 3261 §14.2).
             return self.reply_retry_after(cx, id, message);
         }
         if confirmed.ok.is_some() {
-            return self.reply(cx, id, message, Status::REQUEST_PENDING, |response| response);
+            return self.reply(cx, id, message, Status::REQUEST_PENDING, |response| {
+                response
+            });
         }
         confirmed.link.dialog.refresh_target(message);
-        let offer = PeerOffer { id, flow: flow.clone(), request: message.clone() };
+        let offer = PeerOffer {
+            id,
+            flow: flow.clone(),
+            request: message.clone(),
+        };
         confirmed.offer = Some(offer);
         up.push(SessionEvent::Offer(super::description(message)));
     }
 
     /// Answers the peer's re-INVITE with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
-        let Some(offer) = confirmed.offer.take() else { return };
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
+        let Some(offer) = confirmed.offer.take() else {
+            return;
+        };
         let cseq = confirmed.link.dialog.remote_cseq.unwrap_or_default();
         let mut response = crate::sip::ResponseBuilder::to(&offer.request, Status::OK, None);
         if let Some(listener) = self.style.listener_of(&offer.flow) {
             response = response.header(&self.style.contact(listener));
         }
         response = response.raw_if_valid(HeaderName::Allow, self.style.allow());
-        let bytes =
-            self.style.sign_response(response).body(&ContentType::sdp(), description).build();
+        let bytes = self
+            .style
+            .sign_response(response)
+            .body(&ContentType::sdp(), description)
+            .build();
         let (now, invite) = (cx.now.mono, offer.id);
-        cx.plane.transactions.respond(now, invite, Status::OK, bytes.clone(), cx.out);
-        self.await_ack(cx, RepeatedOk { invite, cseq, bytes });
+        cx.plane
+            .transactions
+            .respond(now, invite, Status::OK, bytes.clone(), cx.out);
+        self.await_ack(
+            cx,
+            RepeatedOk {
+                invite,
+                cseq,
+                bytes,
+            },
+        );
     }
 
     /// Refuses the peer's re-INVITE; the session stays as it was (SIP-502).
     pub(crate) fn refuse_offer(&mut self, cx: &mut Cx<'_>, status: Status) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else { return };
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
         if let Some(offer) = confirmed.offer.take() {
             offer.refuse(cx, &self.style, status);
         }
@@ -281,16 +335,13 @@ impl Session {
             false => Status::NOT_IMPLEMENTED,
         };
         let allow = self.style.allow();
-        self.reply(cx, id, message, status, |r| r.raw_if_valid(HeaderName::Allow, allow));
+        self.reply(cx, id, message, status, |r| {
+            r.raw_if_valid(HeaderName::Allow, allow)
+        });
     }
 
     /// 500 with a random Retry-After of 0–10 s (RFC 3261 §14.2).
-    pub(super) fn reply_retry_after(
-        &self,
-        cx: &mut Cx<'_>,
-        id: TransactionId,
-        message: &Message,
-    ) {
+    pub(super) fn reply_retry_after(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
         let seconds = cx.plane.mint.between(0, 10);
         self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |response| {
             response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string())

@@ -51,7 +51,14 @@ pub(crate) enum Wanted {
 
 impl Link {
     pub(crate) fn new(dialog: Dialog, owner: (CallId, LegId), fallback: Hop) -> Self {
-        Self { dialog, owner, fallback, way: Way::Unknown, waiting: Vec::new(), bye: None }
+        Self {
+            dialog,
+            owner,
+            fallback,
+            way: Way::Unknown,
+            waiting: Vec::new(),
+            bye: None,
+        }
     }
 
     /// Sends a request, now or as soon as the way is known.
@@ -69,7 +76,9 @@ impl Link {
 
     /// Takes the answer to the link's query.
     pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, style: &LegStyle, outcome: &Outcome) {
-        let Way::Asking(_, next) = &self.way else { return };
+        let Way::Asking(_, next) = &self.way else {
+            return;
+        };
         let next = next.clone();
         let hop = match outcome {
             Outcome::Resolved(addresses) => addresses
@@ -80,6 +89,11 @@ impl Link {
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
+    }
+
+    /// Our address on this dialog, and where the peer was last heard.
+    pub(crate) fn local_party(&self) -> (crate::sip::Address, Hop) {
+        (self.dialog.local.clone(), self.fallback.clone())
     }
 
     /// Nothing waits to be sent and no BYE is unanswered.
@@ -96,7 +110,9 @@ impl Link {
         let pinned = pinned_address(style, &next);
         match next.literal(protocol).or(pinned) {
             Some(remote) => {
-                let hop = self.hop_to(style, &next, remote).unwrap_or(self.fallback.clone());
+                let hop = self
+                    .hop_to(style, &next, remote)
+                    .unwrap_or(self.fallback.clone());
                 self.way = Way::Known(next, hop);
                 self.flush(cx, style);
             }
@@ -134,7 +150,9 @@ impl Link {
     }
 
     fn flush(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
-        let Way::Known(_, hop) = &self.way else { return };
+        let Way::Known(_, hop) = &self.way else {
+            return;
+        };
         let hop = hop.clone();
         for wanted in std::mem::take(&mut self.waiting) {
             self.transmit(cx, style, &hop, wanted);
@@ -143,8 +161,12 @@ impl Link {
 
     fn transmit(&mut self, cx: &mut Cx<'_>, style: &LegStyle, hop: &Hop, wanted: Wanted) {
         let branch = cx.plane.mint.branch();
-        let Some(listener) = style.config.listeners.get(&hop.listener) else { return };
-        let Some(via) = style.via(listener, &branch) else { return };
+        let Some(listener) = style.config.listeners.get(&hop.listener) else {
+            return;
+        };
+        let Some(via) = style.via(listener, &branch) else {
+            return;
+        };
         match wanted {
             Wanted::Ack { cseq, invite } => {
                 let request = self.dialog.request(Method::Ack, cseq).header(&via);
@@ -152,7 +174,9 @@ impl Link {
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
-                cx.plane.acks.send(now, keep, invite, tag, hop.clone(), bytes, owner, cx.out);
+                cx.plane
+                    .acks
+                    .send(now, keep, invite, tag, hop.clone(), bytes, owner, cx.out);
             }
             Wanted::Bye { reason } => {
                 let cseq = self.dialog.next_cseq();
@@ -183,7 +207,11 @@ impl Link {
 
 /// The address that the configuration pins for a host of this trunk.
 fn pinned_address(style: &LegStyle, next: &NextHop) -> Option<SocketAddr> {
-    let target = style.trunk.targets.iter().find(|t| t.host.eq_ignore_ascii_case(&next.host))?;
+    let target = style
+        .trunk
+        .targets
+        .iter()
+        .find(|t| t.host.eq_ignore_ascii_case(&next.host))?;
     target.connect_to.first().copied()
 }
 

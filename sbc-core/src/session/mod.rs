@@ -19,12 +19,12 @@ mod uac;
 mod uas;
 
 pub(crate) use ack::AckStore;
-pub(crate) use confirmed::Confirmed;
-pub(crate) use link::Link;
+use confirmed::Confirmed;
+use link::Link;
 pub use style::LegStyle;
-pub(crate) use uac::Outgoing;
 pub use uac::Outset;
-pub(crate) use uas::Incoming;
+use uac::{Outgoing, Try};
+use uas::Incoming;
 
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -37,6 +37,7 @@ use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault, Protocol};
 use bytes::Bytes;
 use link::Wanted;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// What a session tells its call.
@@ -62,8 +63,8 @@ pub enum SessionEvent {
     Rejected(Rejection),
     /// The peer gave up on its INVITE, which now has its 487.
     Cancelled {
-        /// Value of the Reason header of its CANCEL.
-        reason: Option<Bytes>,
+        /// Reason values of its CANCEL.
+        reasons: Vec<Reason>,
     },
     /// The peer acknowledged our answer.
     Acknowledged {
@@ -81,8 +82,8 @@ pub enum SessionEvent {
 pub enum Ending {
     /// The peer sent BYE.
     Bye {
-        /// Value of its Reason header.
-        reason: Option<Bytes>,
+        /// Its Reason values.
+        reasons: Vec<Reason>,
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
@@ -95,10 +96,12 @@ pub struct Rejection {
     pub status: Status,
     /// Whether a peer sent that status.
     pub is_from_peer: bool,
-    /// Q.850 cause of the peer's Reason header.
-    pub q850: Option<u8>,
-    /// Text of its Reason header or reason phrase.
+    /// Values of the peer's Reason headers.
+    pub reasons: Vec<Reason>,
+    /// Text of its Reason header or its reason phrase, for people.
     pub text: Option<String>,
+    /// Whether the called party was alerted or progress was seen.
+    pub was_heard: bool,
     /// What happened to the last target, when no peer refused.
     pub fault: Option<TargetFault>,
 }
@@ -126,8 +129,11 @@ pub struct Session {
     owner: (CallId, LegId),
     style: LegStyle,
     local_tag: Token,
+    facts: PeerFacts,
     phase: Phase,
     timers: Timers,
+    /// Tries that were given up but whose transactions may still bring an answer.
+    unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
     strays: Vec<Link>,
 }
@@ -145,8 +151,10 @@ enum Phase {
 /// What a leg can tell about its peer, for records.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerFacts {
-    /// Host as configured, for legs of ours.
+    /// Host as configured, for legs that we call; the peer's address otherwise.
     pub host: String,
+    /// Call-ID of the leg.
+    pub call_id: String,
     /// Transport.
     pub protocol: Protocol,
     /// Address.
@@ -166,16 +174,30 @@ impl Session {
         request: Message,
     ) -> Self {
         let local_tag = Token::from_minted(cx.plane.mint.tag());
-        cx.plane.dialogs.insert(local_tag.as_bytes().clone(), owner.0, owner.1);
-        cx.plane.transactions.set_owner(id, Owner::Leg(owner.0, owner.1));
+        cx.plane
+            .dialogs
+            .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
+        cx.plane
+            .transactions
+            .set_owner(id, Owner::Leg(owner.0, owner.1));
         let mut timers = Timers::default();
         timers.set(Timer::Refresh as usize, cx.now.mono + uas::REFRESH);
+        let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
+        let facts = PeerFacts {
+            host: flow.remote.ip().to_string(),
+            call_id: printable(&call_id),
+            protocol: flow.protocol,
+            remote: Some(flow.remote),
+            first_response_ms: None,
+        };
         Self {
             owner,
             style,
             local_tag,
+            facts,
             phase: Phase::Incoming(Incoming::new(id, flow, request)),
             timers,
+            unfinished: BTreeMap::new(),
             strays: Vec::new(),
         }
     }
@@ -189,14 +211,19 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> Self {
         let local_tag = Token::from_minted(cx.plane.mint.tag());
-        cx.plane.dialogs.insert(local_tag.as_bytes().clone(), owner.0, owner.1);
+        cx.plane
+            .dialogs
+            .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
         let outgoing = Outgoing::new(cx, &style, outset);
+        let facts = outgoing.first_facts();
         let mut session = Self {
             owner,
             style,
             local_tag,
+            facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
+            unfinished: BTreeMap::new(),
             strays: Vec::new(),
         };
         session.next_target(cx, None, up);
@@ -205,7 +232,9 @@ impl Session {
 
     /// Whether nothing of this session is left to do.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over) && self.strays.iter().all(Link::is_idle)
+        matches!(self.phase, Phase::Over)
+            && self.unfinished.is_empty()
+            && self.strays.iter().all(Link::is_idle)
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -216,6 +245,11 @@ impl Session {
     /// When [`Self::tick`] is next wanted.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.next()
+    }
+
+    /// What is known about the peer.
+    pub fn facts(&self) -> &PeerFacts {
+        &self.facts
     }
 
     /// The trunk and how this leg writes.
@@ -229,18 +263,19 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
-                let refusal = Refusal { status, reason, ..Refusal::default() };
+                let refusal = Refusal {
+                    status,
+                    reason,
+                    ..Refusal::default()
+                };
                 incoming.refuse(cx, &self.style, &self.local_tag, &refusal);
                 self.end_dialog(cx);
             }
             Phase::Outgoing(mut outgoing) => {
-                self.timers.clear();
-                let is_done = outgoing.cancel(cx, reason);
-                if is_done {
-                    self.end_dialog(cx);
-                } else {
-                    self.phase = Phase::Outgoing(outgoing);
+                if let Some(current) = outgoing.take_current() {
+                    self.abandon(cx, current, reason);
                 }
+                self.finish(cx);
             }
             Phase::Confirmed(mut confirmed) => {
                 confirmed.hang_up(cx, &self.style, reason);
@@ -274,6 +309,9 @@ impl Session {
         why: Option<FlowFault>,
         up: &mut Vec<SessionEvent>,
     ) {
+        if self.unfinished.remove(&id).is_some() {
+            return;
+        }
         if matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.owns(id)) {
             let fault = why.map_or(TargetFault::Timeout, TargetFault::Flow);
             return self.target_failed(cx, id, fault, up);
@@ -305,7 +343,9 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        cx.plane.transactions.set_owner(id, Owner::Leg(self.owner.0, self.owner.1));
+        cx.plane
+            .transactions
+            .set_owner(id, Owner::Leg(self.owner.0, self.owner.1));
         match &mut self.phase {
             Phase::Incoming(_) => self.early_request(cx, id, message, up),
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
@@ -341,7 +381,9 @@ impl Session {
     ) {
         let response = ResponseBuilder::to(request, status, Some(&self.local_tag));
         let bytes = self.style.sign_response(finish(response)).build();
-        cx.plane.transactions.respond(cx.now.mono, id, status, bytes, cx.out);
+        cx.plane
+            .transactions
+            .respond(cx.now.mono, id, status, bytes, cx.out);
     }
 
     /// The answer to a query of this session.
@@ -401,7 +443,13 @@ impl Session {
     ) {
         link.send(cx, &self.style, Wanted::Ack { cseq, invite });
         let reason = crate::sip::header::Header::to_bytes(&why);
-        link.send(cx, &self.style, Wanted::Bye { reason: Some(reason) });
+        link.send(
+            cx,
+            &self.style,
+            Wanted::Bye {
+                reason: Some(reason),
+            },
+        );
         self.strays.push(link);
     }
 }
@@ -430,7 +478,59 @@ impl Default for Refusal {
     }
 }
 
-/// Value of the first Reason header line.
-fn reason_of(message: &Message) -> Option<Bytes> {
-    message.raw(HeaderName::Reason)
+impl Rejection {
+    /// Nobody refused: this is what happened to us (SIP-210).
+    fn local(fault: TargetFault) -> Self {
+        let status = match &fault {
+            TargetFault::Timeout => Status::REQUEST_TIMEOUT,
+            TargetFault::Flow(_) | TargetFault::Resolve(_) | TargetFault::Status(_) => {
+                Status::SERVICE_UNAVAILABLE
+            }
+        };
+        Self {
+            status,
+            is_from_peer: false,
+            reasons: Vec::new(),
+            text: None,
+            was_heard: false,
+            fault: Some(fault),
+        }
+    }
+
+    /// A peer's final response.
+    fn from_peer(status: Status, message: &Message) -> Self {
+        let reasons = message.list::<Reason>().unwrap_or_default();
+        let text = reasons.iter().find_map(|reason| reason.text().cloned());
+        let text = text.unwrap_or_else(|| message.reason());
+        Self {
+            status,
+            is_from_peer: true,
+            reasons,
+            text: (!text.is_empty()).then(|| printable(&text)),
+            was_heard: true,
+            fault: None,
+        }
+    }
+}
+
+/// Text of a peer for people: at most 120 characters, control characters replaced (OPS-082).
+fn printable(text: &[u8]) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    String::from_utf8_lossy(text)
+        .chars()
+        .take(120)
+        .map(clean)
+        .collect()
+}
+
+/// The SDP in a message's body, also as a part of a multipart body.
+fn description(message: &Message) -> Option<Bytes> {
+    crate::sip::body::session_description(message)
+        .ok()
+        .flatten()
+}
+
+/// Reason values of a message; unreadable ones are nothing.
+fn reasons_of(message: &Message) -> Vec<Reason> {
+    message.list::<Reason>().unwrap_or_default()
 }

@@ -4,11 +4,10 @@
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
 use crate::config::{Config, Listener, Trunk};
-use crate::mint::Mint;
-use crate::sip::header::{Allow, Contact, Transport, Via};
-use crate::sip::{
-    Address, Host, HeaderName, NameAddr, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
-};
+use crate::policy::header::fixed;
+use crate::policy::identity::our_host;
+use crate::sip::header::{Contact, Transport, Via};
+use crate::sip::{HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri};
 use crate::transport::{Flow, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -51,15 +50,13 @@ impl LegStyle {
                 accept_names: self.trunk.accept_names.clone(),
             }),
         };
-        Some(Hop { listener: listener.name.clone(), protocol, remote, tls, flow: None })
-    }
-
-    /// Our host on this leg: the trunk's name, else the listener's advertised address.
-    pub fn host(&self, listener: &Listener) -> Host {
-        match self.trunk.fqdn.as_deref().map(|name| Host::parse(Bytes::from(name.to_owned()))) {
-            Some(Ok(host)) => host,
-            Some(Err(_)) | None => Host::from(listener.advertised.ip()),
-        }
+        Some(Hop {
+            listener: listener.name.clone(),
+            protocol,
+            remote,
+            tls,
+            flow: None,
+        })
     }
 
     /// The top Via of a request that leaves by `listener` (SIP-101).
@@ -71,7 +68,7 @@ impl LegStyle {
         };
         let branch = Token::parse(Bytes::from(branch.to_owned())).ok()?;
         let port = Some(listener.advertised.port());
-        let mut via = Via::new(transport, self.host(listener), port, branch);
+        let mut via = Via::new(transport, our_host(&self.trunk, listener), port, branch);
         if listener.protocol == Protocol::Udp {
             via.ask_rport();
         }
@@ -80,7 +77,7 @@ impl LegStyle {
 
     /// Our Contact on this leg (SIP-401, TDR-SIP-013).
     pub fn contact(&self, listener: &Listener) -> Contact {
-        let mut uri = SipUri::new(self.host(listener));
+        let mut uri = SipUri::new(our_host(&self.trunk, listener));
         uri.port = Some(listener.advertised.port());
         if let Some(user) = &self.contact_user {
             // A user that cannot stand in a URI is left out: Contact needs none.
@@ -88,17 +85,6 @@ impl LegStyle {
         }
         self.write_transport(&mut uri, listener.protocol);
         Contact::from(Uri::from(uri))
-    }
-
-    /// The Request-URI or To of the called party at a target.
-    pub fn called_uri(&self, user: &[u8], host: &str, port: Option<u16>) -> Option<SipUri> {
-        let mut uri = SipUri::new(Host::parse(Bytes::from(host.to_owned())).ok()?);
-        uri.set_user_text(user).ok()?;
-        uri.port = port;
-        if self.trunk.uri.user_phone && is_telephone_number(user) {
-            uri.params.set("user", Some(Bytes::from_static(b"phone"))).ok()?;
-        }
-        Some(uri)
     }
 
     /// Adds `transport` where this trunk wants it.
@@ -111,55 +97,30 @@ impl LegStyle {
     }
 
     /// Adds what every request of ours carries: product token and fixed headers.
-    pub fn sign_request(&self, mut request: RequestBuilder) -> RequestBuilder {
-        for (name, value) in self.fixed_headers(HeaderName::UserAgent) {
-            request = match request.raw(&name, &value) {
-                Ok(request) => request,
-                Err((request, _)) => request,
-            };
-        }
-        request
+    pub fn sign_request(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = match &self.config.node.user_agent {
+            Some(token) => request.raw_if_valid(HeaderName::UserAgent, token),
+            None => request,
+        };
+        fixed(&self.trunk).fold(request, |request, (name, value)| {
+            request.raw_if_valid(name, value)
+        })
     }
 
     /// Adds what every response of ours carries.
-    pub fn sign_response(&self, mut response: ResponseBuilder) -> ResponseBuilder {
-        for (name, value) in self.fixed_headers(HeaderName::Server) {
-            response = match response.raw(&name, &value) {
-                Ok(response) => response,
-                Err((response, _)) => response,
-            };
-        }
-        response
+    pub fn sign_response(&self, response: ResponseBuilder) -> ResponseBuilder {
+        let response = match &self.config.node.user_agent {
+            Some(token) => response.raw_if_valid(HeaderName::Server, token),
+            None => response,
+        };
+        fixed(&self.trunk).fold(response, |response, (name, value)| {
+            response.raw_if_valid(name, value)
+        })
     }
 
-    fn fixed_headers(&self, product: HeaderName) -> Vec<(HeaderName, Bytes)> {
-        let token = self.config.node.user_agent.as_ref();
-        let product = token.map(|token| (product, Bytes::from(token.clone())));
-        let fixed = self.trunk.set_headers.iter().filter_map(|(name, value)| {
-            let name = HeaderName::parse(Bytes::from(name.clone())).ok()?;
-            Some((name, Bytes::from(value.clone())))
-        });
-        product.into_iter().chain(fixed).collect()
+    /// Value of our Allow header on this leg.
+    pub fn allow(&self) -> String {
+        let names: Vec<&str> = self.trunk.allow.iter().map(Method::as_str).collect();
+        names.join(", ")
     }
-
-    /// Our Allow on this leg.
-    pub fn allow(&self) -> Allow {
-        Allow::from(self.trunk.allow.clone())
-    }
-}
-
-/// Whether a user part is a telephone number: digits, visual separators, an optional leading `+`.
-fn is_telephone_number(user: &[u8]) -> bool {
-    let digits = user.strip_prefix(b"+").unwrap_or(user);
-    !digits.is_empty() && digits.iter().all(|c| c.is_ascii_digit() || b"-.()*#".contains(c))
-}
-
-/// A fresh tag as a token.
-pub fn tag(mint: &mut Mint) -> Token {
-    Token::from_minted(mint.tag())
-}
-
-/// An address without display name and parameters.
-pub fn plain_address(uri: SipUri) -> Address {
-    Address { addr: NameAddr { display: None, uri: Uri::from(uri) }, params: Default::default() }
 }

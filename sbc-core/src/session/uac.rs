@@ -1,40 +1,42 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
-use super::link::patience;
 use super::{
     Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
 };
-use crate::config::TargetAddress;
+use crate::config::{TargetAddress, Trunk};
 use crate::dialog::Dialog;
 use crate::event::{Happened, TargetFault};
 use crate::id::{QueryId, TransactionId};
 use crate::plane::Cx;
+use crate::policy::identity::{self, Caller, Towards};
+use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
 use crate::session::LegStyle;
 use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
-use crate::sip::{
-    Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token, Uri,
-};
+use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::Hop;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Most early dialogs kept of one INVITE; Teams alone may ring 32 endpoints (TDR-SIP-016).
 const MAX_EARLY_DIALOGS: usize = 64;
 
-/// What a new leg says in its INVITE, apart from what depends on the target.
+/// What a new leg says in its INVITE; how it is written depends on the target.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outset {
-    /// User part of Request-URI and To.
-    pub called: Bytes,
-    /// From, without tag.
-    pub from: Address,
-    /// Further headers: identity, diversion, passed ones.
-    pub headers: Vec<(HeaderName, Bytes)>,
-    /// Already decremented.
+    /// The caller as the A leg presents it.
+    pub caller: Arc<Caller>,
+    /// The called number after all transforms.
+    pub called: Number,
+    /// Trunk that the call came from.
+    pub from: Arc<Trunk>,
+    /// Headers that policy lets through unchanged.
+    pub passed: Vec<(HeaderName, Bytes)>,
+    /// Already decremented (SIP-403).
     pub max_forwards: u8,
     /// Our offer.
     pub offer: Bytes,
@@ -50,18 +52,14 @@ pub(crate) struct Outgoing {
     addresses: VecDeque<(TargetAddress, SocketAddr)>,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
-    /// Earlier tries whose transactions may still bring an answer, which then must be ended.
-    given_up: BTreeMap<TransactionId, Try>,
     early: BTreeMap<Bytes, Dialog>,
-    cancelled: bool,
     best: Option<Rejection>,
     started: Timestamp,
-    facts: super::PeerFacts,
 }
 
 /// One INVITE transaction to one address.
-#[derive(Clone, Debug)]
-struct Try {
+#[derive(Debug)]
+pub(super) struct Try {
     id: TransactionId,
     target: TargetAddress,
     hop: Hop,
@@ -73,14 +71,6 @@ struct Try {
 impl Outgoing {
     pub(super) fn new(cx: &mut Cx<'_>, style: &LegStyle, outset: Outset) -> Self {
         let targets: VecDeque<TargetAddress> = style.trunk.targets.iter().cloned().collect();
-        let facts = super::PeerFacts {
-            host: targets.front().map(|target| target.host.clone()).unwrap_or_default(),
-            protocol: targets
-                .front()
-                .map_or(crate::transport::Protocol::Udp, |target| target.protocol),
-            remote: None,
-            first_response_ms: None,
-        };
         Self {
             outset,
             call_id: CallId::from_minted(cx.plane.mint.call_id()),
@@ -89,32 +79,34 @@ impl Outgoing {
             addresses: VecDeque::new(),
             asking: None,
             current: None,
-            given_up: BTreeMap::new(),
             early: BTreeMap::new(),
-            cancelled: false,
             best: None,
             started: cx.now.mono,
-            facts,
         }
     }
 
-    /// Whether an INVITE transaction is one of this leg's.
+    /// What is known before any target was tried.
+    pub(super) fn first_facts(&self) -> super::PeerFacts {
+        let first = self.targets.front();
+        super::PeerFacts {
+            host: first.map(|target| target.host.clone()).unwrap_or_default(),
+            call_id: self.call_id.as_str().to_owned(),
+            protocol: first.map_or(crate::transport::Protocol::Udp, |target| target.protocol),
+            remote: None,
+            first_response_ms: None,
+        }
+    }
+
+    /// Whether this is the INVITE transaction that is running.
     pub(super) fn owns(&self, id: TransactionId) -> bool {
-        self.given_up.contains_key(&id) || self.current.as_ref().is_some_and(|t| t.id == id)
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.id == id)
     }
 
-    /// Gives up. Says whether nothing remains to be waited for.
-    pub(super) fn cancel(&mut self, cx: &mut Cx<'_>, reason: Option<Bytes>) -> bool {
-        self.cancelled = true;
-        self.targets.clear();
-        self.addresses.clear();
-        self.asking = None;
-        if let Some(current) = self.current.take() {
-            let now = cx.now.mono;
-            cx.plane.transactions.cancel(now, current.id, reason.as_deref(), cx.out);
-            self.given_up.insert(current.id, current);
-        }
-        self.given_up.is_empty()
+    /// The running try, to be given up.
+    pub(super) fn take_current(&mut self) -> Option<Try> {
+        self.current.take()
     }
 
     fn rank(&mut self, rejection: Rejection) {
@@ -132,54 +124,70 @@ impl Outgoing {
         self.targets.len() + self.addresses.len()
     }
 
-    /// The INVITE for one target.
+    /// The INVITE for one target, and the From of its dialog.
     fn request(
         &self,
-        style: &LegStyle,
+        style: &mut LegStyle,
         target: &TargetAddress,
         hop: &Hop,
-        from: &Address,
+        tag: &Token,
         branch: &str,
-    ) -> Option<Bytes> {
-        let listener = style.config.listeners.get(&hop.listener)?;
-        let to = style.called_uri(&self.outset.called, &target.host, None)?;
-        let mut request_uri =
-            style.called_uri(&self.outset.called, &target.host, Some(target.port))?;
-        style.write_transport(&mut request_uri, hop.protocol);
-        let mut request = RequestBuilder::new(Method::Invite, &Uri::from(request_uri))
+    ) -> Option<(Bytes, Address)> {
+        let config = Arc::clone(&style.config);
+        let listener = config.listeners.get(&hop.listener)?;
+        let outset = &self.outset;
+        let trunk = Arc::clone(&style.trunk);
+        let towards = Towards {
+            from: &outset.from,
+            to: &trunk,
+            target,
+            listener,
+        };
+        let rewrite = |number: &str| {
+            number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
+        };
+        let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
+        let written = written.ok()?.value;
+        style.contact_user = written.contact_user;
+        let from = From(Address {
+            addr: written.from,
+            params: Default::default(),
+        });
+        let from = from.with_tag(tag.clone()).0;
+        let to = Address {
+            addr: written.to,
+            params: Default::default(),
+        };
+        let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
             .header(&style.via(listener, branch)?)
-            .header(&MaxForwards(self.outset.max_forwards))
+            .header(&MaxForwards(outset.max_forwards))
             .header(&From(from.clone()))
-            .header(&To(Address::new(Uri::from(to))))
+            .header(&To(to))
             .header(&self.call_id)
-            .header(&CSeq { number: self.cseq, method: Method::Invite })
+            .header(&CSeq {
+                number: self.cseq,
+                method: Method::Invite,
+            })
             .header(&style.contact(listener))
-            .raw_if_valid(HeaderName::Allow, style.allow());
-        for (name, value) in &self.outset.headers {
+            .raw_if_valid(HeaderName::Allow, style.allow())
+            .headers(&written.asserted)
+            .headers(&written.privacy)
+            .headers(&written.history)
+            .headers(&written.diversion);
+        for (name, value) in &outset.passed {
             request = request.raw_if_valid(name, value);
         }
         let request = style.sign_request(request);
-        Some(request.body(&ContentType::sdp(), self.outset.offer.clone()).build())
+        Some((
+            request
+                .body(&ContentType::sdp(), outset.offer.clone())
+                .build(),
+            from,
+        ))
     }
 }
 
 impl Session {
-    /// Call-ID of a leg that we call.
-    pub(crate) fn own_call_id(&self) -> Option<String> {
-        match &self.phase {
-            Phase::Outgoing(outgoing) => Some(outgoing.call_id.as_str().to_owned()),
-            Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => None,
-        }
-    }
-
-    /// What is known about the peer of a leg that we call, while it is being set up.
-    pub(crate) fn peer_facts(&self) -> Option<&super::PeerFacts> {
-        match &self.phase {
-            Phase::Outgoing(outgoing) => Some(&outgoing.facts),
-            Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => None,
-        }
-    }
-
     /// Moves to the next target; without one the leg is refused with the best of what happened.
     pub(super) fn next_target(
         &mut self,
@@ -197,7 +205,9 @@ impl Session {
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         loop {
-            let Phase::Outgoing(outgoing) = &mut self.phase else { return };
+            let Phase::Outgoing(outgoing) = &mut self.phase else {
+                return;
+            };
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
                 if self.try_address(cx, target, remote) {
                     return;
@@ -229,7 +239,9 @@ impl Session {
 
     /// Sends the INVITE to one address. Says whether that was possible.
     fn try_address(&mut self, cx: &mut Cx<'_>, target: TargetAddress, remote: SocketAddr) -> bool {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return false };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return false;
+        };
         let no_listener = |outgoing: &mut Outgoing| {
             outgoing.rank(Rejection::local(TargetFault::Flow(
                 crate::transport::FlowFault::NoListener,
@@ -240,16 +252,16 @@ impl Session {
             return no_listener(outgoing);
         };
         outgoing.cseq += 1;
-        let from = From(outgoing.outset.from.clone()).with_tag(self.local_tag.clone()).0;
         let branch = cx.plane.mint.branch();
-        let request = outgoing.request(&self.style, &target, &hop, &from, &branch);
-        let Some(bytes) = request else { return no_listener(outgoing) };
-        outgoing.facts = super::PeerFacts {
-            host: target.host.clone(),
-            protocol: hop.protocol,
-            remote: Some(remote),
-            first_response_ms: None,
+        let tag = &self.local_tag;
+        let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch);
+        let Some((bytes, from)) = request else {
+            return no_listener(outgoing);
         };
+        self.facts.host.clone_from(&target.host);
+        self.facts.protocol = hop.protocol;
+        self.facts.remote = Some(remote);
+        self.facts.first_response_ms = None;
         outgoing.started = cx.now.mono;
         let what = Happened::AttemptStarted {
             trunk: self.style.trunk.name.clone(),
@@ -263,11 +275,29 @@ impl Session {
         let now = cx.now.mono;
         let table = &mut cx.plane.transactions;
         let invite = &Method::Invite;
-        let id =
-            table.request(now, invite, &branch, bytes, hop.clone(), timers, owner, cx.out);
+        let id = table.request(
+            now,
+            invite,
+            &branch,
+            bytes,
+            hop.clone(),
+            timers,
+            owner,
+            cx.out,
+        );
         let cseq = outgoing.cseq;
-        outgoing.current = Some(Try { id, target, hop, cseq, from, is_heard: false });
-        self.timers.set(Timer::Response as usize, now + self.style.trunk.timers.response_timeout);
+        outgoing.current = Some(Try {
+            id,
+            target,
+            hop,
+            cseq,
+            from,
+            is_heard: false,
+        });
+        self.timers.set(
+            Timer::Response as usize,
+            now + self.style.trunk.timers.response_timeout,
+        );
         true
     }
 
@@ -279,8 +309,12 @@ impl Session {
         outcome: &Outcome,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some((_, target)) = outgoing.asking.take_if(|(id, _)| *id == query) else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some((_, target)) = outgoing.asking.take_if(|(id, _)| *id == query) else {
+            return;
+        };
         match outcome {
             Outcome::Resolved(addresses) => {
                 let found = addresses.iter().map(|remote| (target.clone(), *remote));
@@ -303,11 +337,12 @@ impl Session {
         fault: TargetFault,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        if outgoing.given_up.remove(&id).is_some() {
-            return self.end_if_cancelled(cx);
-        }
-        let Some(current) = outgoing.current.take_if(|current| current.id == id) else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = outgoing.current.take_if(|current| current.id == id) else {
+            return;
+        };
         self.timers.clear();
         outgoing.early.clear();
         outgoing.rank(Rejection::local(fault.clone()));
@@ -317,23 +352,43 @@ impl Session {
     /// No response at all within the trunk's limit: the next target gets its chance, and what this
     /// one may still answer is ended when it comes.
     pub(super) fn response_timeout(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some(current) = outgoing.current.take() else { return };
-        cx.plane.transactions.cancel(cx.now.mono, current.id, None, cx.out);
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = outgoing.current.take() else {
+            return;
+        };
         outgoing.rank(Rejection::local(TargetFault::Timeout));
         let target = current.target.clone();
-        outgoing.given_up.insert(current.id, current);
+        self.abandon(cx, current, None);
         self.next_target(cx, Some((target, TargetFault::Timeout)), up);
+    }
+
+    /// Cancels a try and remembers it until its transaction has its end: it may still be answered.
+    pub(super) fn abandon(&mut self, cx: &mut Cx<'_>, given_up: Try, reason: Option<Bytes>) {
+        let now = cx.now.mono;
+        cx.plane
+            .transactions
+            .cancel(now, given_up.id, reason.as_deref(), cx.out);
+        self.unfinished.insert(given_up.id, given_up);
     }
 
     /// It has been ringing for too long: CANCEL, and wait for its 487.
     pub(super) fn ring_timeout(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some(current) = &outgoing.current else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = &outgoing.current else {
+            return;
+        };
         outgoing.targets.clear();
         outgoing.addresses.clear();
-        outgoing.best = Some(Rejection::local(TargetFault::Timeout));
-        cx.plane.transactions.cancel(cx.now.mono, current.id, None, cx.out);
+        let mut rejection = Rejection::local(TargetFault::Timeout);
+        rejection.was_heard = true;
+        outgoing.best = Some(rejection);
+        cx.plane
+            .transactions
+            .cancel(cx.now.mono, current.id, None, cx.out);
     }
 
     /// A response to an INVITE of ours.
@@ -344,24 +399,27 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Some(status) = message.status() else { return };
+        let Some(status) = message.status() else {
+            return;
+        };
         if status.is_success() {
             return self.invite_answered(cx, id, message, up);
         }
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        if outgoing.given_up.contains_key(&id) {
+        if self.unfinished.contains_key(&id) {
             if status.is_final() {
-                outgoing.given_up.remove(&id);
-                self.end_if_cancelled(cx);
+                self.unfinished.remove(&id);
             }
             return;
         }
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
         let Some(current) = outgoing.current.as_mut().filter(|current| current.id == id) else {
             return;
         };
         if !current.is_heard {
             current.is_heard = true;
-            outgoing.facts.first_response_ms =
+            self.facts.first_response_ms =
                 u64::try_from(cx.now.mono.since(outgoing.started).as_millis()).ok();
             self.timers.stop(Timer::Response as usize);
             let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
@@ -370,13 +428,17 @@ impl Session {
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
             Class::Provisional => self.invite_progress(status, message, up),
-            _ => self.invite_refused(cx, status, message, up),
+            Class::Success | Class::Failure => self.invite_refused(cx, status, message, up),
         }
     }
 
     fn invite_progress(&mut self, status: Status, message: &Message, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some(current) = &outgoing.current else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = &outgoing.current else {
+            return;
+        };
         let tag = to_tag(message);
         if !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
@@ -385,7 +447,11 @@ impl Session {
             }
         }
         let description = description(message);
-        up.push(SessionEvent::Progress { status, early: tag, description });
+        up.push(SessionEvent::Progress {
+            status,
+            early: tag,
+            description,
+        });
     }
 
     fn invite_refused(
@@ -395,8 +461,12 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some(current) = outgoing.current.take() else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = outgoing.current.take() else {
+            return;
+        };
         self.timers.clear();
         outgoing.early.clear();
         let is_ring_limit = status == Status::REQUEST_TERMINATED
@@ -425,17 +495,24 @@ impl Session {
         if cx.plane.acks.repeat(id, &tag, cx.out) {
             return;
         }
-        // A second fork of an INVITE that has been answered already (SIP-221).
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return self.end_late_answer(cx, id, message);
-        };
-        if outgoing.given_up.contains_key(&id) || outgoing.cancelled {
-            return self.end_cancelled_answer(cx, id, message);
+        if let Some(given_up) = self.unfinished.remove(&id) {
+            // 200 that crossed our CANCEL, or came after we went on to the next target: the called
+            // party is off hook and must be told (SIP-220).
+            let (from, hop) = (given_up.from, given_up.hop);
+            return self.end_answer(cx, id, message, from, hop, Reason::sip(487, None));
         }
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            // A second fork of an INVITE that has been answered already (SIP-221).
+            let (Phase::Confirmed(winner) | Phase::Closing(winner)) = &self.phase else {
+                return;
+            };
+            let (from, hop) = winner.link.local_party();
+            return self.end_answer(cx, id, message, from, hop, Reason::sip(200, None));
+        };
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return;
         };
-        let Some(dialog) = established(outgoing, current, &tag, message) else {
+        let Some(dialog) = established(&mut outgoing.early, current, &tag, message) else {
             // Without Contact there is no way to send ACK or BYE: nothing that we can keep.
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
@@ -443,50 +520,64 @@ impl Session {
         let (cseq, hop) = (current.cseq, current.hop.clone());
         let mut link = Link::new(dialog, self.owner, hop);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
-        let given_up = std::mem::take(&mut outgoing.given_up);
         self.timers.clear();
-        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link).after(given_up_hops(given_up))));
-        up.push(SessionEvent::Answered { early: tag, description: description(message) });
+        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
+        up.push(SessionEvent::Answered {
+            early: tag,
+            description: description(message),
+        });
     }
 
-    /// 200 that crossed our CANCEL, or came after we went on to the next target: the called party
-    /// is off hook and must be told (SIP-220).
-    fn end_cancelled_answer(&mut self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
-        let Some(given_up) = outgoing.given_up.get(&id).cloned() else { return };
-        let from = given_up.from.clone();
-        if let Ok(dialog) = Dialog::from_response(from, given_up.cseq, message) {
-            let link = Link::new(dialog, self.owner, given_up.hop.clone());
-            self.discard(cx, link, given_up.cseq, id, Reason::sip(487, None));
-        }
-        self.end_if_cancelled(cx);
-    }
-
-    fn end_late_answer(&mut self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        let Some((from, hop)) = self.local_party() else { return };
-        let cseq = message.get::<CSeq>().ok().flatten().map_or(1, |cseq| cseq.number);
-        if let Ok(dialog) = Dialog::from_response(from, cseq, message) {
-            let link = Link::new(dialog, self.owner, hop);
-            self.discard(cx, link, cseq, id, Reason::sip(200, None));
-        }
-    }
-
-    /// A cancelled leg is over when every INVITE of it has its end.
-    fn end_if_cancelled(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Outgoing(outgoing) = &self.phase else { return };
-        if outgoing.cancelled && outgoing.given_up.is_empty() {
-            self.finish(cx);
-        }
+    /// ACK and BYE for an answer that nobody wants any more.
+    fn end_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        from: Address,
+        hop: Hop,
+        why: Reason,
+    ) {
+        let Some(cseq) = message.get::<CSeq>().ok().flatten() else {
+            return;
+        };
+        let Ok(dialog) = Dialog::from_response(from, cseq.number, message) else {
+            return;
+        };
+        let link = Link::new(dialog, self.owner, hop);
+        self.discard(cx, link, cseq.number, id, why);
     }
 
     fn give_up(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else { return };
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
         self.timers.clear();
-        let rejection = outgoing.best.take().unwrap_or_else(|| {
-            Rejection::local(TargetFault::Resolve(ResolveFault::NotFound))
-        });
-        outgoing.cancelled = true;
+        let rejection = outgoing
+            .best
+            .take()
+            .unwrap_or_else(|| Rejection::local(TargetFault::Resolve(ResolveFault::NotFound)));
+        self.finish(cx);
         up.push(SessionEvent::Rejected(rejection));
-        self.end_if_cancelled(cx);
     }
+}
+
+/// The dialog of a 2xx: the early one that it confirms, or a new one.
+fn established(
+    early: &mut BTreeMap<Bytes, Dialog>,
+    current: &Try,
+    tag: &Bytes,
+    message: &Message,
+) -> Option<Dialog> {
+    if let Some(mut dialog) = early.remove(tag) {
+        dialog.confirm(message);
+        return Some(dialog);
+    }
+    Dialog::from_response(current.from.clone(), current.cseq, message).ok()
+}
+
+/// The To tag of a response; empty for a peer without tags.
+fn to_tag(message: &Message) -> Bytes {
+    let to = message.get::<To>().ok().flatten();
+    to.and_then(|to| to.tag().cloned()).unwrap_or_default()
 }

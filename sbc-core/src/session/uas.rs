@@ -1,7 +1,7 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
 use super::confirmed::{Confirmed, RepeatedOk};
-use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reason_of};
+use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -27,7 +27,12 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(super) fn new(id: TransactionId, flow: Flow, request: Message) -> Self {
-        Self { id, flow, request, last: None }
+        Self {
+            id,
+            flow,
+            request,
+            last: None,
+        }
     }
 
     fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
@@ -44,7 +49,9 @@ impl Incoming {
     }
 
     fn respond(&self, cx: &mut Cx<'_>, status: Status, bytes: Bytes) {
-        cx.plane.transactions.respond(cx.now.mono, self.id, status, bytes, cx.out);
+        cx.plane
+            .transactions
+            .respond(cx.now.mono, self.id, status, bytes, cx.out);
     }
 
     fn progress(
@@ -62,13 +69,7 @@ impl Incoming {
         self.respond(cx, status, response.build());
     }
 
-    pub(super) fn refuse(
-        &self,
-        cx: &mut Cx<'_>,
-        style: &LegStyle,
-        tag: &Token,
-        refusal: &Refusal,
-    ) {
+    pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, tag: &Token, refusal: &Refusal) {
         let mut response = self.begin(style, tag, refusal.status);
         if let Some(reason) = &refusal.reason {
             response = response.raw_if_valid(HeaderName::Reason, reason);
@@ -85,28 +86,35 @@ impl Incoming {
 
 impl Session {
     /// Tells the caller of progress; ignored after a final answer.
-    pub(crate) fn progress(
-        &mut self,
-        cx: &mut Cx<'_>,
-        status: Status,
-        description: Option<Bytes>,
-    ) {
-        let Phase::Incoming(incoming) = &mut self.phase else { return };
-        incoming.progress(cx, &self.style, &self.local_tag, status, description.as_ref());
+    pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, status: Status, description: Option<Bytes>) {
+        let Phase::Incoming(incoming) = &mut self.phase else {
+            return;
+        };
+        incoming.progress(
+            cx,
+            &self.style,
+            &self.local_tag,
+            status,
+            description.as_ref(),
+        );
         incoming.last = Some((status, description));
-        self.timers.set(Timer::Refresh as usize, cx.now.mono + REFRESH);
+        self.timers
+            .set(Timer::Refresh as usize, cx.now.mono + REFRESH);
     }
 
     /// Answers the caller with 200 and this description. Says whether that was possible: a caller
     /// whose INVITE lacks a usable Contact cannot have a dialog.
     pub(crate) fn answer(&mut self, cx: &mut Cx<'_>, description: Bytes) -> bool {
-        let Phase::Incoming(incoming) = &self.phase else { return false };
-        let Ok(To(mut local)) = incoming.request.get::<To>().map(|to| to.unwrap_or_else(no_to))
-        else {
+        let Phase::Incoming(incoming) = &self.phase else {
             return false;
         };
-        local = To(local).with_tag(self.local_tag.clone()).0;
-        let Ok(dialog) = Dialog::from_request(local, &incoming.request) else { return false };
+        let Ok(Some(to)) = incoming.request.get::<To>() else {
+            return false;
+        };
+        let local = to.with_tag(self.local_tag.clone()).0;
+        let Ok(dialog) = Dialog::from_request(local, &incoming.request) else {
+            return false;
+        };
         let cseq = dialog.remote_cseq.unwrap_or_default();
         let bytes = incoming
             .begin(&self.style, &self.local_tag, Status::OK)
@@ -115,7 +123,11 @@ impl Session {
         incoming.respond(cx, Status::OK, bytes.clone());
         let fallback = hop_back(&self.style, &incoming.flow);
         let link = Link::new(dialog, self.owner, fallback);
-        let ok = RepeatedOk { invite: incoming.id, cseq, bytes };
+        let ok = RepeatedOk {
+            invite: incoming.id,
+            cseq,
+            bytes,
+        };
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
         self.await_ack(cx, ok);
         true
@@ -123,7 +135,9 @@ impl Session {
 
     /// Refuses the caller; the session is over then.
     pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, refusal: &Refusal) {
-        let Phase::Incoming(incoming) = &self.phase else { return };
+        let Phase::Incoming(incoming) = &self.phase else {
+            return;
+        };
         incoming.refuse(cx, &self.style, &self.local_tag, refusal);
         self.finish(cx);
     }
@@ -135,10 +149,17 @@ impl Session {
         cancel: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Incoming(_) = &self.phase else { return };
-        let refusal = Refusal { status: Status::REQUEST_TERMINATED, ..Refusal::default() };
+        let Phase::Incoming(_) = &self.phase else {
+            return;
+        };
+        let refusal = Refusal {
+            status: Status::REQUEST_TERMINATED,
+            ..Refusal::default()
+        };
         self.refuse(cx, &refusal);
-        up.push(SessionEvent::Cancelled { reason: reason_of(cancel) });
+        up.push(SessionEvent::Cancelled {
+            reasons: reasons_of(cancel),
+        });
     }
 
     /// A request on the early dialog of an INVITE that we have not answered.
@@ -149,9 +170,11 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Incoming(incoming) = &self.phase else { return };
-        let same_caller = super::confirmed::from_tag(message)
-            == super::confirmed::from_tag(&incoming.request);
+        let Phase::Incoming(incoming) = &self.phase else {
+            return;
+        };
+        let same_caller =
+            super::confirmed::from_tag(message) == super::confirmed::from_tag(&incoming.request);
         match message.method() {
             // A caller may end an early dialog with BYE instead of CANCEL (RFC 3261 §15).
             Method::Bye if same_caller => {
@@ -170,7 +193,9 @@ impl Session {
 
     /// Repeats the last provisional so that proxies keep waiting.
     pub(super) fn refresh_progress(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Incoming(incoming) = &self.phase else { return };
+        let Phase::Incoming(incoming) = &self.phase else {
+            return;
+        };
         let (status, description) = match &incoming.last {
             Some((status, description)) => (*status, description.clone()),
             None => (Status::SESSION_PROGRESS, None),

@@ -97,6 +97,18 @@ macro_rules! builder_methods {
             Ok(self)
         }
 
+        /// Adds a line, or leaves it out if its text could break the message (SIP-017). For values
+        /// that were checked where they were configured, or may be lost without harm.
+        pub fn raw_if_valid(
+            mut self,
+            name: impl Borrow<HeaderName>,
+            value: impl AsRef<[u8]>,
+        ) -> Self {
+            // What is refused is left out; nothing was added then.
+            let _ = self.0.raw(name.borrow(), value.as_ref());
+            self
+        }
+
         /// Adds every line of this name that `message` has, as it stands. Values that no line may
         /// carry are left out; only NUL can be the reason.
         pub fn copy(mut self, message: &Message, name: impl Borrow<HeaderName>) -> Self {

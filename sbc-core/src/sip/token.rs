@@ -28,6 +28,11 @@ impl Token {
         }
     }
 
+    /// An identifier of [`crate::mint::Mint`]: letters and digits only.
+    pub(crate) fn from_minted(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+
     /// For text that the grammar has just recognised as a token.
     pub(super) fn recognised(text: Bytes) -> Self {
         debug_assert!(!text.is_empty() && text.iter().copied().all(is_token_octet));

@@ -31,6 +31,11 @@ impl CallId {
         }
     }
 
+    /// An identifier of [`crate::mint::Mint`]: letters and digits only.
+    pub(crate) fn from_minted(text: String) -> Self {
+        Self(Bytes::from(text))
+    }
+
     /// The octets, all of them visible ASCII.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0

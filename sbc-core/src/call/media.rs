@@ -1,0 +1,139 @@
+//! A call's media session: what was asked of the relay and what came back.
+
+use crate::effect::Effect;
+use crate::media::Formats;
+use crate::plane::Cx;
+use media_api::{
+    BridgePlan, Command, EndpointId, EndpointSpec, ForkId, Negotiated, SessionId, SessionStats,
+    Stage,
+};
+
+/// The relay's part of one call.
+#[derive(Debug)]
+pub(crate) struct CallMedia {
+    pub(crate) session: SessionId,
+    /// Identities of encodings, shared by all legs.
+    pub(crate) formats: Formats,
+    state: State,
+    plan: BridgePlan,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was ever asked for.
+    Unused,
+    Active,
+    Releasing,
+    Released(SessionStats),
+}
+
+impl CallMedia {
+    pub(crate) fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            formats: Formats::default(),
+            state: State::Unused,
+            plan: BridgePlan::default(),
+        }
+    }
+
+    fn command(&self, cx: &mut Cx<'_>, command: Command) {
+        cx.out.push(Effect::Media(command));
+    }
+
+    /// Reserves endpoints; answered by an event.
+    pub(crate) fn allocate(&mut self, cx: &mut Cx<'_>, endpoints: Vec<EndpointSpec>) {
+        self.state = State::Active;
+        self.command(
+            cx,
+            Command::Allocate {
+                session: self.session,
+                endpoints,
+            },
+        );
+    }
+
+    /// Tells what was agreed on an endpoint.
+    pub(crate) fn agreed(
+        &self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        fork: ForkId,
+        negotiated: Negotiated,
+        stage: Stage,
+    ) {
+        let session = self.session;
+        self.command(
+            cx,
+            Command::Answer {
+                session,
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+            },
+        );
+    }
+
+    /// Joins two endpoints, or leaves the plan as it is if they are joined already.
+    pub(crate) fn join(&mut self, cx: &mut Cx<'_>, a: EndpointId, b: EndpointId, silence_ms: u32) {
+        let plan = BridgePlan {
+            joined: Some((a, b)),
+            silence_ms,
+        };
+        if self.plan != plan {
+            self.plan = plan;
+            self.command(
+                cx,
+                Command::Update {
+                    session: self.session,
+                    plan,
+                },
+            );
+        }
+    }
+
+    /// Gives one endpoint back.
+    pub(crate) fn drop_endpoint(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        let endpoint = Some(endpoint);
+        self.command(
+            cx,
+            Command::Release {
+                session: self.session,
+                endpoint,
+            },
+        );
+    }
+
+    /// Ends the session; its figures follow.
+    pub(crate) fn release(&mut self, cx: &mut Cx<'_>) {
+        if let State::Active = self.state {
+            self.state = State::Releasing;
+            self.command(
+                cx,
+                Command::Release {
+                    session: self.session,
+                    endpoint: None,
+                },
+            );
+        }
+    }
+
+    /// The relay's last word, or our loss of patience with it (then without figures).
+    pub(crate) fn released(&mut self, stats: SessionStats) {
+        self.state = State::Released(stats);
+    }
+
+    /// Whether the relay holds nothing for this call any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Unused | State::Released(_))
+    }
+
+    /// Final figures.
+    pub(crate) fn stats(&self) -> Option<&SessionStats> {
+        match &self.state {
+            State::Released(stats) => Some(stats),
+            State::Unused | State::Active | State::Releasing => None,
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! The B2BUA: a call is legs plus at most one running operation.
+//!
+//! A leg's event goes to the running operation first. What none of them owns starts the operation
+//! it implies: an offer of a peer in an established call is answered by `modify`, the end of a leg
+//! starts the teardown. Setup and teardown are values that own what they must undo.
+
+mod media;
+mod modify;
+mod record;
+mod setup;
+mod teardown;
+
+use crate::cause::{Because, Cause, CauseCode, EndedBy};
+use crate::config::{Config, Trunk};
+use crate::event::Happened;
+use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
+use crate::media::MediaImage;
+use crate::plane::Cx;
+use crate::policy::identity::Caller;
+use crate::policy::number::Number;
+use crate::policy::response;
+use crate::query::Outcome;
+use crate::record::{CallSummary, Record};
+use crate::session::{Ending, LegStyle, Session, SessionEvent};
+use crate::sip::header::Reason;
+use crate::sip::{HeaderName, Message};
+use crate::time::{Now, Timestamp};
+use crate::transport::{Flow, FlowFault};
+use bytes::Bytes;
+use media::CallMedia;
+use media_api::{Event as MediaEvent, SessionId};
+use setup::Setup;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use teardown::Teardown;
+
+/// The A leg's id.
+pub(crate) const A_LEG: LegId = LegId(0);
+
+/// More session events than one input can rightfully cause; beyond it something runs in circles.
+const STEP_LIMIT: usize = 1_000;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    id: CallId,
+    tenant: TenantName,
+    config: Arc<Config>,
+    legs: BTreeMap<LegId, Leg>,
+    next_leg: u8,
+    media: CallMedia,
+    operation: Option<Operation>,
+    events: VecDeque<(LegId, SessionEvent)>,
+    record: Record,
+    started: Now,
+    answered: Option<Now>,
+    /// The two legs that talk to each other.
+    bridge: Option<(LegId, LegId)>,
+    timers: Timers,
+}
+
+/// One party's side of a call.
+#[derive(Debug)]
+struct Leg {
+    session: Session,
+    image: MediaImage,
+}
+
+/// The procedure that a call is running.
+#[derive(Debug)]
+enum Operation {
+    Setup(Box<Setup>),
+    Teardown(Teardown),
+}
+
+/// Names of a call's timers.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// Longest set-up, then longest call (SIP-409).
+    Limit = 0,
+    /// Longest wait for the relay's last word.
+    Relay = 1,
+}
+
+type Timers = crate::deadline::Timers<2>;
+
+/// How long the relay may take to give its final figures.
+const RELAY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An INVITE that ingress and routing let in.
+pub(crate) struct Admitted {
+    pub(crate) id: CallId,
+    pub(crate) tenant: TenantName,
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) flow: Flow,
+    pub(crate) transaction: TransactionId,
+    pub(crate) request: Message,
+    pub(crate) caller: Caller,
+    /// Called number as received, and after the transforms of the trunk it came in on.
+    pub(crate) called_raw: String,
+    pub(crate) called: Number,
+    pub(crate) calling: String,
+    /// Trunks to try, or the refusal that the call gets.
+    pub(crate) plan: Result<Vec<Arc<Trunk>>, crate::policy::Refusal>,
+    pub(crate) because: Because,
+}
+
+impl Call {
+    /// Opens a call for an INVITE and starts its setup.
+    pub(crate) fn admit(cx: &mut Cx<'_>, admitted: Admitted) -> Self {
+        let config = Arc::clone(&cx.plane.config);
+        let session_id = cx.plane.media_session();
+        let record = record::open(&config, &admitted, cx.now);
+        let style = LegStyle {
+            config: Arc::clone(&config),
+            trunk: Arc::clone(&admitted.trunk),
+            contact_user: Some(Bytes::from(admitted.called.number.clone())),
+        };
+        let image = MediaImage::new(
+            Arc::new(admitted.trunk.media.profile.clone()),
+            endpoint(A_LEG),
+            cx.plane.mint.number(),
+            Some(admitted.flow.remote.ip()),
+        );
+        let session = Session::incoming(
+            cx,
+            (admitted.id, A_LEG),
+            style,
+            admitted.transaction,
+            admitted.flow.clone(),
+            admitted.request.clone(),
+        );
+        let mut call = Self {
+            id: admitted.id,
+            tenant: admitted.tenant.clone(),
+            legs: BTreeMap::from([(A_LEG, Leg { session, image })]),
+            next_leg: 1,
+            media: CallMedia::new(session_id),
+            operation: None,
+            events: VecDeque::new(),
+            record,
+            started: cx.now,
+            answered: None,
+            bridge: None,
+            timers: Timers::default(),
+            config,
+        };
+        call.timers.set(
+            Timer::Limit as usize,
+            cx.now.mono + call.config.limits.max_setup,
+        );
+        cx.out.emit(
+            Some(call.id),
+            Some(A_LEG),
+            Happened::Admitted {
+                tenant: admitted.tenant.clone(),
+                trunk: admitted.trunk.name.clone(),
+                calling: admitted.caller.calling.number.raw.clone(),
+                called: admitted.called_raw.clone(),
+            },
+        );
+        call.operation = Setup::begin(&mut call, cx, admitted);
+        call.settle(cx);
+        call
+    }
+
+    /// The relay's name of this call's media.
+    pub(crate) fn media_session(&self) -> SessionId {
+        self.media.session
+    }
+
+    /// The configuration that the call was admitted with.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// When [`Self::tick`] is next wanted.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let legs = self
+            .legs
+            .values()
+            .filter_map(|leg| leg.session.next_deadline());
+        legs.chain(self.timers.next()).min()
+    }
+
+    /// Whether nothing is left to do; the record is then final.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.operation, Some(Operation::Teardown(_)))
+            && self.media.is_gone()
+            && self.legs.values().all(|leg| leg.session.is_over())
+    }
+
+    /// The record of a call that is over.
+    pub(crate) fn into_record(self) -> Record {
+        record::close(self)
+    }
+
+    /// One line about the call for operators.
+    pub(crate) fn summary(&self) -> CallSummary {
+        CallSummary {
+            call: self.id,
+            tenant: self.tenant.clone(),
+            from_trunk: self.record.ingress.trunk.clone(),
+            to_trunk: self
+                .record
+                .egress
+                .last()
+                .map(|attempt| attempt.trunk.clone()),
+            calling: self.record.calling.clone(),
+            called: self.record.called.clone(),
+            state: match (&self.operation, self.answered) {
+                (Some(Operation::Setup(_)), _) => "setup",
+                (Some(Operation::Teardown(_)), _) => "ending",
+                (None, Some(_)) => "established",
+                (None, None) => "unanswered",
+            },
+            start: self.started.wall,
+            answered: self.answered.map(|now| now.wall),
+        }
+    }
+
+    /// A response to a request of one of the legs.
+    pub(crate) fn response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        id: TransactionId,
+        message: &Message,
+    ) {
+        self.with_session(cx, leg, |session, cx, up| {
+            session.response(cx, id, message, up)
+        });
+    }
+
+    /// A request of a leg that got no answer (`None`) or could not be sent.
+    pub(crate) fn request_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        id: TransactionId,
+        why: Option<FlowFault>,
+    ) {
+        self.with_session(cx, leg, |session, cx, up| {
+            session.request_failed(cx, id, why, up)
+        });
+    }
+
+    /// A request within one of the dialogs.
+    pub(crate) fn request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        self.with_session(cx, leg, |session, cx, up| {
+            session.request(cx, id, flow, message, up)
+        });
+    }
+
+    /// An ACK for an answer of ours.
+    pub(crate) fn acknowledged(&mut self, cx: &mut Cx<'_>, leg: LegId, message: &Message) {
+        self.with_session(cx, leg, |session, cx, up| {
+            session.acknowledged(cx, message, up)
+        });
+    }
+
+    /// The peer cancelled its INVITE.
+    pub(crate) fn cancelled(&mut self, cx: &mut Cx<'_>, leg: LegId, cancel: &Message) {
+        self.with_session(cx, leg, |session, cx, up| session.cancelled(cx, cancel, up));
+    }
+
+    /// The answer to a query of one of the legs.
+    pub(crate) fn outcome(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        query: QueryId,
+        outcome: &Outcome,
+    ) {
+        self.with_session(cx, leg, |session, cx, up| {
+            session.outcome(cx, query, outcome, up)
+        });
+    }
+
+    fn with_session(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        step: impl FnOnce(&mut Session, &mut Cx<'_>, &mut Vec<SessionEvent>),
+    ) {
+        let mut up = Vec::new();
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            step(&mut leg.session, cx, &mut up);
+        }
+        self.events.extend(up.into_iter().map(|event| (leg, event)));
+        self.settle(cx);
+    }
+
+    /// A report of the relay.
+    pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+        match &event {
+            MediaEvent::Released { stats, .. } => {
+                self.timers.stop(Timer::Relay as usize);
+                self.media.released(stats.clone());
+            }
+            MediaEvent::Stats { .. } => {}
+            other => cx
+                .out
+                .emit(Some(self.id), None, Happened::Media(other.clone())),
+        }
+        match self.operation.take() {
+            Some(Operation::Setup(setup)) => {
+                self.operation = setup.media_event(self, cx, event);
+            }
+            None => {
+                if let MediaEvent::Silent {
+                    endpoint,
+                    silent_ms,
+                    ..
+                } = event
+                {
+                    let leg = LegId(endpoint.0);
+                    let because =
+                        Because::of(format!("no media from leg {} for {silent_ms} ms", leg.0));
+                    self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
+                }
+            }
+            teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
+        }
+        self.settle(cx);
+    }
+
+    /// Expired timers of the call and its legs.
+    pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
+        for (id, leg) in &mut self.legs {
+            let mut up = Vec::new();
+            leg.session.tick(cx, &mut up);
+            self.events.extend(up.into_iter().map(|event| (*id, event)));
+        }
+        self.settle(cx);
+        while let Some(timer) = self.timers.expired(cx.now.mono) {
+            if timer == Timer::Relay as usize {
+                self.media.released(media_api::SessionStats::default());
+                let invariant = "the relay reports the end of every session";
+                cx.out
+                    .emit(Some(self.id), None, Happened::Bug { invariant });
+            } else {
+                self.limit_reached(cx);
+            }
+        }
+        self.settle(cx);
+    }
+
+    fn limit_reached(&mut self, cx: &mut Cx<'_>) {
+        let (code, what) = match self.answered {
+            Some(_) => (CauseCode::LimitReached, "longest call duration"),
+            None => (CauseCode::NoAnswer, "longest set-up time"),
+        };
+        self.end(
+            cx,
+            EndedBy::Us,
+            code,
+            Because::of(format!("{what} is over")),
+            &[],
+        );
+    }
+
+    /// An operator, or the end of the node, ends the call.
+    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, why: &str) {
+        self.end(cx, EndedBy::Us, CauseCode::Operator, Because::of(why), &[]);
+        self.settle(cx);
+    }
+
+    /// Ends the call after a defect in our own code; the call's own state is not trusted any more.
+    pub(crate) fn poisoned(&mut self, cx: &mut Cx<'_>) {
+        let because = Because::of("a defect in this product; please report it");
+        self.events.clear();
+        self.operation = None;
+        self.end(cx, EndedBy::Us, CauseCode::InternalError, because, &[]);
+        self.settle(cx);
+    }
+
+    /// Works through what the sessions said until nothing is left.
+    fn settle(&mut self, cx: &mut Cx<'_>) {
+        for _ in 0..STEP_LIMIT {
+            let Some((leg, event)) = self.events.pop_front() else {
+                return;
+            };
+            match self.operation.take() {
+                Some(Operation::Setup(setup)) => {
+                    self.operation = setup.session_event(self, cx, leg, event);
+                }
+                None => self.unowned(cx, leg, event),
+                teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
+            }
+        }
+        self.events.clear();
+        let invariant = "an input causes a bounded number of steps";
+        cx.out
+            .emit(Some(self.id), None, Happened::Bug { invariant });
+    }
+
+    /// An event that no operation waits for.
+    fn unowned(&mut self, cx: &mut Cx<'_>, leg: LegId, event: SessionEvent) {
+        match event {
+            SessionEvent::Offer(description) => self.peer_offer(cx, leg, description),
+            SessionEvent::Acknowledged { description } => {
+                self.peer_acknowledged(cx, leg, description);
+            }
+            SessionEvent::Ended(Ending::Bye { reasons }) => {
+                let by = if leg == A_LEG { EndedBy::A } else { EndedBy::B };
+                let because = Because::of(format!("BYE on leg {}", leg.0));
+                self.end(cx, by, CauseCode::NormalClearing, because, &reasons);
+            }
+            SessionEvent::Ended(Ending::NoAck) => {
+                let because = Because::of(format!("no ACK for our answer on leg {}", leg.0));
+                self.end(cx, EndedBy::Us, CauseCode::NoAck, because, &[]);
+            }
+            SessionEvent::Progress { .. }
+            | SessionEvent::Answered { .. }
+            | SessionEvent::Rejected(_)
+            | SessionEvent::Cancelled { .. } => {}
+        }
+    }
+
+    /// Starts the teardown of an established call or of one whose setup has undone itself.
+    /// `reasons` are what a peer gave as its reason.
+    fn end(
+        &mut self,
+        cx: &mut Cx<'_>,
+        by: EndedBy,
+        code: CauseCode,
+        because: Because,
+        reasons: &[Reason],
+    ) {
+        if matches!(self.operation, Some(Operation::Teardown(_))) {
+            return;
+        }
+        let status = match self.legs.get(&A_LEG) {
+            Some(leg) => response::own(code, &leg.session.style().trunk).status,
+            None => crate::sip::Status::SERVER_INTERNAL_ERROR,
+        };
+        let cause = Cause {
+            by,
+            code,
+            status: self.answered.is_none().then(|| status.code()),
+            q850: response::q850_of_reasons(reasons),
+            because,
+        };
+        self.operation = Some(Operation::Teardown(Teardown::begin(
+            self, cx, cause, status, reasons,
+        )));
+    }
+
+    fn leg(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.get_mut(&id)
+    }
+
+    /// Silence on a leg that is reported, in milliseconds; 0 is never.
+    fn silence_ms(&self) -> u32 {
+        u32::try_from(self.config.limits.media_timeout.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn elapsed_ms(&self, now: Now) -> u64 {
+        u64::try_from(now.mono.since(self.started.mono).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The relay's name for a leg's endpoint.
+fn endpoint(leg: LegId) -> media_api::EndpointId {
+    media_api::EndpointId(leg.0)
+}
+
+/// The media images of two different legs.
+fn images(
+    legs: &mut BTreeMap<LegId, Leg>,
+    x: LegId,
+    y: LegId,
+) -> Option<(&mut MediaImage, &mut MediaImage)> {
+    let (mut found_x, mut found_y) = (None, None);
+    for (id, leg) in legs {
+        match *id {
+            id if id == x => found_x = Some(&mut leg.image),
+            id if id == y => found_y = Some(&mut leg.image),
+            _ => {}
+        }
+    }
+    Some((found_x?, found_y?))
+}
+
+/// The first Reason values of a message that policy lets through to another leg.
+fn teardown_reason(reasons: &[Reason]) -> Option<Bytes> {
+    use crate::sip::header::Header;
+    let told = response::reasons_for_teardown(reasons);
+    let values: Vec<String> = told
+        .iter()
+        .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())
+        .collect();
+    (!values.is_empty()).then(|| Bytes::from(values.join(", ")))
+}
+
+/// The product token of a peer.
+fn user_agent(message: &Message) -> Option<String> {
+    let value = message.raw(HeaderName::UserAgent)?;
+    let text: String = String::from_utf8_lossy(&value)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(120)
+        .collect();
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,205 @@
+//! The call's record: opened at admission, filled as attempts go by, closed exactly once (I6).
+
+use super::{A_LEG, Admitted, Call};
+use crate::cause::{Because, Cause, CauseCode, EndedBy};
+use crate::config::Config;
+use crate::id::LegId;
+use crate::policy::response;
+use crate::record::{AttemptRecord, Disposition, LegRecord, MediaRecord, Record};
+use crate::session::{Rejection, Session};
+use crate::sip::HeaderName;
+use crate::time::Now;
+use media_api::{DropReason, EndpointStats, Protection, StreamStats};
+
+/// Version of the record's layout.
+const VERSION: u16 = 1;
+
+/// A record at admission. Its cause is what stays if nobody ever gives another.
+pub(super) fn open(config: &Config, admitted: &Admitted, now: Now) -> Record {
+    let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
+    Record {
+        version: VERSION,
+        call: admitted.id,
+        node: config.node.id.clone(),
+        tenant: admitted.tenant.clone(),
+        start: now.wall,
+        first_progress_ms: None,
+        setup_ms: None,
+        duration_ms: 0,
+        calling_raw: admitted.caller.calling.number.raw.clone(),
+        called_raw: admitted.called_raw.clone(),
+        calling: admitted.calling.clone(),
+        called: admitted.called.number.clone(),
+        ingress: LegRecord {
+            trunk: admitted.trunk.name.clone(),
+            protocol: admitted.flow.protocol,
+            remote: admitted.flow.remote,
+            call_id: String::from_utf8_lossy(&call_id).into_owned(),
+            user_agent: super::user_agent(&admitted.request),
+        },
+        egress: Vec::new(),
+        disposition: Disposition::Failed,
+        cause: Cause {
+            by: EndedBy::Us,
+            code: CauseCode::InternalError,
+            status: None,
+            q850: None,
+            because: Because::default(),
+        },
+        route: admitted.because.clone(),
+        media: Vec::new(),
+    }
+}
+
+/// A new attempt.
+pub(super) fn attempt(leg: LegId, session: &Session) -> AttemptRecord {
+    let facts = session.facts();
+    AttemptRecord {
+        leg,
+        trunk: session.style().trunk.name.clone(),
+        host: facts.host.clone(),
+        protocol: facts.protocol,
+        remote: facts.remote,
+        call_id: facts.call_id.clone(),
+        status: None,
+        q850: None,
+        reason: None,
+        fault: None,
+        first_response_ms: None,
+    }
+}
+
+/// The attempt was answered.
+pub(super) fn attempt_answered(call: &mut Call, leg: LegId) {
+    if let Some(attempt) = refreshed(call, leg) {
+        attempt.status = Some(200);
+    }
+}
+
+/// The attempt was refused, or nobody could be reached.
+pub(super) fn attempt_rejected(call: &mut Call, leg: LegId, rejection: &Rejection) {
+    if let Some(attempt) = refreshed(call, leg) {
+        attempt.status = rejection.is_from_peer.then(|| rejection.status.code());
+        attempt.q850 = response::q850_of_reasons(&rejection.reasons);
+        attempt.reason.clone_from(&rejection.text);
+        attempt.fault.clone_from(&rejection.fault);
+    }
+}
+
+/// The record of a leg's attempt with what its session knows by now.
+fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
+    let facts = call.legs.get(&leg)?.session.facts().clone();
+    let attempt = call
+        .record
+        .egress
+        .iter_mut()
+        .find(|attempt| attempt.leg == leg)?;
+    attempt.host = facts.host;
+    attempt.protocol = facts.protocol;
+    attempt.remote = facts.remote;
+    attempt.first_response_ms = facts.first_response_ms;
+    Some(attempt)
+}
+
+/// The final record of a call that is over.
+pub(super) fn close(mut call: Call) -> Record {
+    let legs: Vec<LegId> = call
+        .legs
+        .keys()
+        .copied()
+        .filter(|leg| *leg != A_LEG)
+        .collect();
+    for leg in legs {
+        refreshed(&mut call, leg);
+    }
+    let endpoints = call
+        .media
+        .stats()
+        .map(|stats| stats.endpoints.clone())
+        .unwrap_or_default();
+    call.record.media = endpoints
+        .iter()
+        .flat_map(|endpoint| media_records(&call, endpoint))
+        .collect();
+    call.record.disposition = disposition(&call);
+    call.record
+}
+
+/// Notes how long the call was; called when its end begins.
+pub(super) fn ended(call: &mut Call, now: Now) {
+    if let Some(answered) = call.answered {
+        let duration = now.mono.since(answered.mono).as_millis();
+        call.record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+    }
+}
+
+fn disposition(call: &Call) -> Disposition {
+    if call.answered.is_some() {
+        return Disposition::Answered;
+    }
+    match call.record.cause.code {
+        CauseCode::CallerCancelled => Disposition::Cancelled,
+        CauseCode::PeerBusy => Disposition::Busy,
+        CauseCode::NoAnswer => Disposition::NoAnswer,
+        CauseCode::PeerRejected
+        | CauseCode::NumberUnknown
+        | CauseCode::NoRoute
+        | CauseCode::LoopDetected
+        | CauseCode::BadRequest => Disposition::Rejected,
+        CauseCode::NormalClearing
+        | CauseCode::MediaIncompatible
+        | CauseCode::MediaUnavailable
+        | CauseCode::MediaTimeout
+        | CauseCode::PeerUnreachable
+        | CauseCode::PeerTimeout
+        | CauseCode::NoAck
+        | CauseCode::InCallFailure
+        | CauseCode::LimitReached
+        | CauseCode::Operator
+        | CauseCode::InternalError => Disposition::Failed,
+    }
+}
+
+fn media_records<'a>(
+    call: &'a Call,
+    endpoint: &'a EndpointStats,
+) -> impl Iterator<Item = MediaRecord> + 'a {
+    let leg = LegId(endpoint.endpoint.0);
+    let is_srtp = call
+        .legs
+        .get(&leg)
+        .and_then(|leg| leg.image.latest())
+        .is_some_and(|agreed| {
+            let streams = agreed.negotiated().streams.iter().flatten();
+            streams
+                .clone()
+                .any(|stream| !matches!(stream.protection, Protection::None))
+        });
+    endpoint
+        .streams
+        .iter()
+        .map(move |stream| media_record(leg, is_srtp, stream))
+}
+
+fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
+    let milliseconds = |us: u32| f64::from(us) / 1_000.0;
+    MediaRecord {
+        leg,
+        codec: stream.codec.clone(),
+        srtp,
+        remote: stream.source,
+        packets_in: stream.received_packets,
+        packets_out: stream.sent_packets,
+        bytes_in: stream.received_bytes,
+        bytes_out: stream.sent_bytes,
+        lost: stream.lost_packets,
+        jitter_ms: milliseconds(stream.jitter_us),
+        max_jitter_ms: milliseconds(stream.max_jitter_us),
+        rtt_ms: stream.round_trip_us.map(milliseconds),
+        dropped: DropReason::ALL
+            .into_iter()
+            .filter(|reason| stream.dropped(*reason) > 0)
+            .map(|reason| (reason.label(), stream.dropped(reason)))
+            .collect(),
+    }
+}

@@ -1,0 +1,614 @@
+//! Setup: from the admitted INVITE to the answer, over as many attempts as the plan has.
+//!
+//! ```text
+//! Allocating ──ports──► Inviting ──2xx──► done      (or Acknowledging, when A sent no offer)
+//!     ▲                    │
+//!     └── next attempt ◄───┴── refused, unreachable
+//! ```
+//!
+//! Whatever ends it without an answer refuses the A leg and starts the teardown.
+
+use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
+use crate::cause::{Because, Cause, CauseCode, EndedBy};
+use crate::config::{TransformScope, Trunk};
+use crate::event::{Happened, TargetFault};
+use crate::id::LegId;
+use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
+use crate::plane::Cx;
+use crate::policy::identity::Caller;
+use crate::policy::number::{self, Number};
+use crate::policy::response::{self, Failure, Mapped};
+use crate::policy::{Refusal as PolicyRefusal, header};
+use crate::sdp::{Description, Limits};
+use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
+use crate::sip::header::{Header, MaxForwards};
+use crate::sip::{Message, Status};
+use bytes::Bytes;
+use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A call on its way to an answer.
+#[derive(Debug)]
+pub(super) struct Setup {
+    request: Message,
+    trunk: Arc<Trunk>,
+    caller: Arc<Caller>,
+    called: Number,
+    max_forwards: u8,
+    /// What A offers; `None` when its INVITE has no SDP.
+    offer: Option<Facts>,
+    attempts: VecDeque<Arc<Trunk>>,
+    step: Step,
+    /// What A is told if no attempt succeeds: the latest failure.
+    failure: Option<(Mapped, Because)>,
+    /// Peer's tags of the present attempt, in order of appearance: their positions name forks.
+    forks: Vec<Bytes>,
+    /// Agreements of early dialogs, for a 2xx that repeats no SDP.
+    previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// The relay reserves ports for this attempt.
+    Allocating {
+        trunk: Arc<Trunk>,
+        leg: LegId,
+        image: Box<MediaImage>,
+    },
+    /// The attempt's INVITE is out.
+    Inviting { leg: LegId },
+    /// A sent no offer: our 200 carries one, and A's ACK brings the answer.
+    Acknowledging { leg: LegId },
+}
+
+impl Setup {
+    /// Starts the first attempt, or refuses the call.
+    pub(super) fn begin(call: &mut Call, cx: &mut Cx<'_>, admitted: Admitted) -> Option<Operation> {
+        let plan = match admitted.plan {
+            Ok(plan) => plan,
+            Err(PolicyRefusal {
+                status,
+                cause,
+                because,
+            }) => {
+                let mapped = Mapped {
+                    status,
+                    ..response::own(cause, &admitted.trunk)
+                };
+                return refuse(call, cx, mapped, EndedBy::Us, because, None);
+            }
+        };
+        let offer = match offer_of(&admitted.request, &admitted.trunk) {
+            Ok(offer) => offer,
+            Err(incompatible) => return refuse_offer(call, cx, &incompatible),
+        };
+        cx.out.emit(
+            Some(call.id),
+            None,
+            Happened::Routed {
+                trunks: plan.iter().map(|trunk| trunk.name.clone()).collect(),
+                because: admitted.because,
+            },
+        );
+        let max_forwards = admitted.request.get::<MaxForwards>().ok().flatten();
+        let setup = Self {
+            max_forwards: max_forwards
+                .unwrap_or(MaxForwards::DEFAULT)
+                .0
+                .saturating_sub(1),
+            request: admitted.request,
+            trunk: admitted.trunk,
+            caller: Arc::new(admitted.caller),
+            called: admitted.called,
+            offer,
+            attempts: plan.into(),
+            step: Step::Inviting { leg: A_LEG },
+            failure: None,
+            forks: Vec::new(),
+            previews: BTreeMap::new(),
+        };
+        Box::new(setup).next_attempt(call, cx)
+    }
+
+    /// Moves to the next trunk of the plan; without one, A is refused.
+    fn next_attempt(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        self.forks.clear();
+        self.previews.clear();
+        while let Some(trunk) = self.attempts.pop_front() {
+            let leg = LegId(call.next_leg);
+            call.next_leg = call.next_leg.saturating_add(1);
+            let profile = Arc::new(trunk.media.profile.clone());
+            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
+            let Some(a) = call.leg(A_LEG) else { break };
+            let fits = match &self.offer {
+                Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),
+                None => Ok(()),
+            };
+            let first = a.image.local().is_none().then(|| a.image.spec());
+            if let Err(incompatible) = fits {
+                self.fail(&incompatible);
+                continue;
+            }
+            let specs = first.into_iter().chain([image.spec()]).collect();
+            call.media.allocate(cx, specs);
+            self.step = Step::Allocating {
+                trunk,
+                leg,
+                image: Box::new(image),
+            };
+            return Some(Operation::Setup(self));
+        }
+        let (mapped, because) = self.failure.take().unwrap_or_else(|| {
+            let because = Because::of("the routing plan has no attempt left");
+            (response::own(CauseCode::NoRoute, &self.trunk), because)
+        });
+        refuse(call, cx, mapped, EndedBy::B, because, None)
+    }
+
+    /// Remembers that the two legs' media cannot be joined.
+    fn fail(&mut self, incompatible: &Incompatible) {
+        let mapped = response::own(CauseCode::MediaIncompatible, &self.trunk);
+        self.failure = Some((mapped, Because::of(incompatible.because.text())));
+    }
+
+    /// A report of the relay.
+    pub(super) fn media_event(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        event: MediaEvent,
+    ) -> Option<Operation> {
+        match (event, self.step) {
+            (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { trunk, leg, image }) => {
+                self.step = Step::Inviting { leg };
+                self.invite(call, cx, trunk, leg, *image, &endpoints)
+            }
+            (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
+                // Before any INVITE went out: the caller may try another node (MED-011).
+                let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
+                let because = Because::of(format!("the media relay refused: {why:?}"));
+                refuse(call, cx, mapped, EndedBy::Us, because, None)
+            }
+            (_, step) => {
+                self.step = step;
+                Some(Operation::Setup(self))
+            }
+        }
+    }
+
+    /// The ports are there: write the offer and call the peer.
+    fn invite(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        trunk: Arc<Trunk>,
+        leg: LegId,
+        mut image: MediaImage,
+        endpoints: &[LocalEndpoint],
+    ) -> Option<Operation> {
+        let Some(a) = call.leg(A_LEG) else {
+            return Some(Operation::Setup(self));
+        };
+        for local in endpoints {
+            a.image.allocated(local);
+            image.allocated(local);
+        }
+        let offer = match &self.offer {
+            Some(offer) => interwork::offer(offer.clone(), &mut a.image, &mut image),
+            None => interwork::open(&mut image, a.image.profile()),
+        };
+        let offer = match offer {
+            Ok(offer) => offer,
+            Err(incompatible) => {
+                self.fail(&incompatible);
+                call.media.drop_endpoint(cx, endpoint(leg));
+                return self.next_attempt(call, cx);
+            }
+        };
+        let scope = TransformScope::Out(trunk.name.clone());
+        let changed = number::transform_called(&call.config, &scope, &self.called.number);
+        let outset = Outset {
+            caller: Arc::clone(&self.caller),
+            called: Number {
+                number: changed.value,
+                ..self.called.clone()
+            },
+            from: Arc::clone(&self.trunk),
+            passed: header::passed(&self.request, &self.trunk, &trunk),
+            max_forwards: self.max_forwards,
+            offer,
+        };
+        let style = LegStyle {
+            config: Arc::clone(&call.config),
+            trunk,
+            contact_user: None,
+        };
+        let mut up = Vec::new();
+        let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
+        call.record.egress.push(record::attempt(leg, &session));
+        call.legs.insert(leg, Leg { session, image });
+        call.events.extend(up.into_iter().map(|event| (leg, event)));
+        Some(Operation::Setup(self))
+    }
+
+    /// An event of one of the legs.
+    pub(super) fn session_event(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        event: SessionEvent,
+    ) -> Option<Operation> {
+        let (current, is_inviting) = match &self.step {
+            Step::Allocating { leg, .. } => (*leg, false),
+            Step::Inviting { leg } => (*leg, true),
+            Step::Acknowledging { leg } => (*leg, false),
+        };
+        match event {
+            SessionEvent::Progress {
+                status,
+                early,
+                description,
+            } if leg == current && is_inviting => {
+                self.progress(call, cx, leg, status, &early, description);
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::Answered { early, description } if leg == current && is_inviting => {
+                self.answered(call, cx, leg, &early, description)
+            }
+            SessionEvent::Rejected(rejection) if leg == current && is_inviting => {
+                self.rejected(call, cx, leg, rejection)
+            }
+            SessionEvent::Acknowledged { description }
+                if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
+            {
+                call.peer_acknowledged(cx, A_LEG, description);
+                call.operation.take()
+            }
+            SessionEvent::Cancelled { reasons } if leg == A_LEG => {
+                let because = Because::of("the caller gave up");
+                call.end(
+                    cx,
+                    EndedBy::A,
+                    CauseCode::CallerCancelled,
+                    because,
+                    &reasons,
+                );
+                call.operation.take()
+            }
+            SessionEvent::Ended(ending) => {
+                call.unowned(cx, leg, SessionEvent::Ended(ending));
+                call.operation.take()
+            }
+            SessionEvent::Offer(_) => {
+                // An offer while ours is unanswered (RFC 3261 §14.2).
+                if let Some(leg) = call.leg(leg) {
+                    leg.session.refuse_offer(cx, Status::REQUEST_PENDING);
+                }
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::Progress { .. }
+            | SessionEvent::Answered { .. }
+            | SessionEvent::Rejected(_)
+            | SessionEvent::Acknowledged { .. }
+            | SessionEvent::Cancelled { .. } => Some(Operation::Setup(self)),
+        }
+    }
+
+    /// A provisional of the called side, for the caller.
+    fn progress(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        status: Status,
+        early: &Bytes,
+        description: Option<Bytes>,
+    ) {
+        let body = match (&self.offer, description) {
+            (Some(_), Some(description)) => self.preview(call, cx, leg, early, description),
+            // Without an offer of A there is nothing that it could be answered with yet.
+            (None, _) | (_, None) => None,
+        };
+        let first_ms = call.elapsed_ms(cx.now);
+        call.record.first_progress_ms.get_or_insert(first_ms);
+        if let Some(a) = call.leg(A_LEG) {
+            a.session.progress(cx, status, body);
+        }
+    }
+
+    /// Applies early SDP to the media; the answer that A sees, if it can be used.
+    fn preview(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Bytes,
+    ) -> Option<Bytes> {
+        let agreed = agree(call, leg, &description).ok()?;
+        let fork = self.fork(early);
+        self.previews.insert(
+            early.clone(),
+            (agreed.x.clone(), agreed.y.clone(), description),
+        );
+        call.media
+            .agreed(cx, endpoint(leg), fork, agreed.y, Stage::Preview);
+        call.media.agreed(
+            cx,
+            endpoint(A_LEG),
+            ForkId::default(),
+            agreed.x,
+            Stage::Preview,
+        );
+        call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
+        Some(agreed.body)
+    }
+
+    fn fork(&mut self, early: &Bytes) -> ForkId {
+        let known = self.forks.iter().position(|tag| tag == early);
+        let position = known.unwrap_or_else(|| {
+            self.forks.push(early.clone());
+            self.forks.len() - 1
+        });
+        ForkId(u8::try_from(position).unwrap_or(u8::MAX))
+    }
+
+    /// The called side answered: commit the media and answer the caller.
+    fn answered(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Option<Bytes>,
+    ) -> Option<Operation> {
+        record::attempt_answered(call, leg);
+        // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
+        let early_description = || self.previews.get(early).map(|(_, _, text)| text.clone());
+        let description = description.or_else(early_description);
+        let fork = self.fork(early);
+        let outcome = match (&self.offer, &description) {
+            (_, None) => Err(Unusable::AnswerMismatch.into()),
+            (Some(_), Some(description)) => self.commit_answer(call, cx, leg, fork, description),
+            (None, Some(description)) => self.offer_to_caller(call, cx, leg, fork, description),
+        };
+        let body = match outcome {
+            Ok(body) => body,
+            Err(incompatible) => {
+                // B is off hook and gets BYE, A gets 488.
+                return refuse_offer(call, cx, &incompatible);
+            }
+        };
+        let is_answered = call.leg(A_LEG).is_some_and(|a| a.session.answer(cx, body));
+        if !is_answered {
+            let mapped = response::own(CauseCode::BadRequest, &self.trunk);
+            let because = Because::of("the caller's INVITE has no usable Contact");
+            return refuse(call, cx, mapped, EndedBy::Us, because, None);
+        }
+        let silence_ms = call.silence_ms();
+        call.media
+            .join(cx, endpoint(A_LEG), endpoint(leg), silence_ms);
+        call.bridge = Some((A_LEG, leg));
+        call.answered = Some(cx.now);
+        let setup_ms = call.elapsed_ms(cx.now);
+        call.record.setup_ms = Some(setup_ms);
+        cx.out
+            .emit(Some(call.id), Some(leg), Happened::Answered { setup_ms });
+        call.timers.stop(Timer::Limit as usize);
+        let longest = call.config.limits.max_duration;
+        if !longest.is_zero() {
+            call.timers
+                .set(Timer::Limit as usize, cx.now.mono + longest);
+        }
+        match self.offer {
+            Some(_) => None,
+            None => {
+                self.step = Step::Acknowledging { leg };
+                Some(Operation::Setup(self))
+            }
+        }
+    }
+
+    /// The usual case: A offered, B answered.
+    fn commit_answer(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        fork: ForkId,
+        description: &Bytes,
+    ) -> Result<Bytes, Incompatible> {
+        let agreed = agree(call, leg, description)?;
+        if let Some((a, b)) = images(&mut call.legs, A_LEG, leg) {
+            a.commit();
+            b.commit();
+        }
+        call.media
+            .agreed(cx, endpoint(leg), fork, agreed.y, Stage::Final);
+        call.media.agreed(
+            cx,
+            endpoint(A_LEG),
+            ForkId::default(),
+            agreed.x,
+            Stage::Final,
+        );
+        Ok(agreed.body)
+    }
+
+    /// A sent no offer: B's answer to ours is settled, and what it accepted is offered to A.
+    fn offer_to_caller(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        fork: ForkId,
+        description: &Bytes,
+    ) -> Result<Bytes, Incompatible> {
+        let formats = &mut call.media.formats;
+        let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(&parse(description)?, b.profile());
+        let negotiated = interwork::settle(&facts, b, formats)?;
+        b.commit();
+        let body = interwork::join(a, b)?;
+        call.media
+            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
+        Ok(body)
+    }
+
+    /// The attempt ended without an answer: the next one, or the end.
+    fn rejected(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        rejection: Rejection,
+    ) -> Option<Operation> {
+        record::attempt_rejected(call, leg, &rejection);
+        let failure = failure_of(&rejection);
+        let mapped = response::mapped(failure, &rejection.reasons, &self.trunk);
+        let b_trunk = call
+            .legs
+            .get(&leg)
+            .map(|leg| Arc::clone(&leg.session.style().trunk));
+        let tries_next = match failure {
+            Failure::Status(status) => b_trunk
+                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, &trunk)),
+            Failure::NoResponse | Failure::Unreachable => true,
+            Failure::Cancelled | Failure::NoAnswer => false,
+        };
+        let mut because = mapped.because;
+        if let Some(text) = &rejection.text {
+            because = because.and(format!("its text is \"{text}\""));
+        }
+        if let Some(fault) = &rejection.fault {
+            because = because.and(fault_in_words(fault));
+        }
+        if let Some(a) = call.leg(A_LEG) {
+            a.image.rollback();
+        }
+        if tries_next && !self.attempts.is_empty() {
+            self.failure = Some((mapped.value, because));
+            call.media.drop_endpoint(cx, endpoint(leg));
+            return self.next_attempt(call, cx);
+        }
+        let by = if rejection.is_from_peer {
+            EndedBy::B
+        } else {
+            EndedBy::Us
+        };
+        refuse(call, cx, mapped.value, by, because, None)
+    }
+}
+
+/// Refuses the A leg and ends the call.
+fn refuse(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    mapped: Mapped,
+    by: EndedBy,
+    because: Because,
+    warning: Option<Bytes>,
+) -> Option<Operation> {
+    let refusal = Refusal {
+        status: mapped.status,
+        reason: joined(&mapped.reasons),
+        warning,
+        retry_after_s: None,
+    };
+    if let Some(a) = call.leg(A_LEG) {
+        a.session.refuse(cx, &refusal);
+    }
+    let cause = Cause {
+        by,
+        code: mapped.cause,
+        status: Some(mapped.status.code()),
+        q850: mapped.q850,
+        because,
+    };
+    let teardown =
+        super::teardown::Teardown::begin(call, cx, cause, mapped.status, &mapped.reasons);
+    Some(Operation::Teardown(teardown))
+}
+
+/// Refuses A's own offer.
+fn refuse_offer(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    incompatible: &Incompatible,
+) -> Option<Operation> {
+    let trunk = Arc::clone(&call.legs.get(&A_LEG)?.session.style().trunk);
+    let mapped = response::own(CauseCode::MediaIncompatible, &trunk);
+    let because = Because::of(incompatible.because.text());
+    let warning = trunk
+        .fqdn
+        .as_deref()
+        .map(|agent| warning(agent, incompatible));
+    refuse(call, cx, mapped, EndedBy::Us, because, warning)
+}
+
+/// Value of a Warning header.
+fn warning(agent: &str, incompatible: &Incompatible) -> Bytes {
+    let said = &incompatible.warning;
+    Bytes::from(format!("{} {agent} \"{}\"", said.code, said.text))
+}
+
+/// Reason headers as one value.
+fn joined(reasons: &[crate::sip::header::Reason]) -> Option<Bytes> {
+    let values: Vec<String> = reasons
+        .iter()
+        .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())
+        .collect();
+    (!values.is_empty()).then(|| Bytes::from(values.join(", ")))
+}
+
+/// Reads A's offer under the profile of its trunk.
+fn offer_of(request: &Message, trunk: &Trunk) -> Result<Option<Facts>, Incompatible> {
+    let body = crate::sip::body::session_description(request);
+    let Some(body) = body.map_err(|_| Unusable::NotAudio)? else {
+        return Ok(None);
+    };
+    let facts = read(&parse(&body)?, &trunk.media.profile);
+    facts.main()?;
+    Ok(Some(facts))
+}
+
+fn parse(body: &Bytes) -> Result<Description, Incompatible> {
+    Description::parse(body.clone(), &Limits::default()).map_err(|_| Unusable::NotAudio.into())
+}
+
+/// Takes B's answer and writes ours to A; nothing is committed yet.
+fn agree(
+    call: &mut Call,
+    leg: LegId,
+    description: &Bytes,
+) -> Result<interwork::Answered, Incompatible> {
+    let formats = &mut call.media.formats;
+    let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
+    let facts = read(&parse(description)?, b.profile());
+    interwork::answer(&facts, b, a, formats)
+}
+
+fn failure_of(rejection: &Rejection) -> Failure {
+    match (&rejection.fault, rejection.is_from_peer) {
+        (_, true) => Failure::Status(rejection.status),
+        (Some(TargetFault::Timeout), false) if rejection.was_heard => Failure::NoAnswer,
+        (Some(TargetFault::Timeout), false) => Failure::NoResponse,
+        (Some(TargetFault::Status(code)), false) => {
+            Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
+        }
+        (Some(TargetFault::Flow(_) | TargetFault::Resolve(_)) | None, false) => {
+            Failure::Unreachable
+        }
+    }
+}
+
+fn fault_in_words(fault: &TargetFault) -> String {
+    match fault {
+        TargetFault::Flow(fault) => fault.to_string(),
+        TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
+        TargetFault::Timeout => "no response in time".to_owned(),
+        TargetFault::Status(code) => format!("status {code}"),
+    }
+}

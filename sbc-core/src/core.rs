@@ -1,0 +1,694 @@
+//! All signalling state of one shard, and the two methods that drive it.
+
+use crate::call::{Admitted, Call};
+use crate::cause::{Because, CauseCode};
+use crate::config::{Config, TransformScope};
+use crate::deadline::DeadlineQueue;
+use crate::dialog::Lookup;
+use crate::effect::{Effect, Effects};
+use crate::event::{DropCode, Happened};
+use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
+use crate::input::{Answered, Command, Input};
+use crate::mint::Mint;
+use crate::plane::{Cx, Plane};
+use crate::policy::ingress::{self, Ingress};
+use crate::policy::number::{self, Number};
+use crate::policy::{Refusal, identity, route};
+use crate::session::LegStyle;
+use crate::sip::header::{MaxForwards, To};
+use crate::sip::{
+    Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
+    RequestHead, ResponseBuilder, Status, Token,
+};
+use crate::time::{Now, Timestamp};
+use crate::transaction::{Indication, Owner};
+use crate::transport::via::{ResponseTarget, datagram_target, note_source};
+use crate::transport::{Flow, Hop, Protocol};
+use media_api::SessionId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All signalling state of one shard. The same configuration, seed and inputs give the same
+/// effects, byte for byte (I3).
+pub struct Core {
+    plane: Plane,
+    calls: BTreeMap<CallId, Entry>,
+    sessions: BTreeMap<SessionId, CallId>,
+    deadlines: DeadlineQueue<CallId>,
+    is_draining: bool,
+    /// The call whose input is being applied: the one to end after a panic.
+    current: Option<CallId>,
+}
+
+struct Entry {
+    call: Call,
+    /// Earliest entry of this call in the deadline queue.
+    queued: Option<Timestamp>,
+}
+
+/// Sizes of every table, for leak checks and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Calls in any state.
+    pub calls: usize,
+    /// Dialogs, those that ended within the last 32 s included.
+    pub dialogs: usize,
+    /// Transactions.
+    pub transactions: usize,
+    /// Open questions to the outside.
+    pub queries: usize,
+    /// ACKs kept for repeated answers.
+    pub acks: usize,
+    /// Media sessions that a call owns.
+    pub media_sessions: usize,
+}
+
+impl Core {
+    /// An empty shard. Two shards must not share a mint's seed.
+    pub fn new(shard: ShardId, config: Arc<Config>, mint: Mint) -> Self {
+        Self {
+            plane: Plane::new(shard, config, mint),
+            calls: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            deadlines: DeadlineQueue::default(),
+            is_draining: false,
+            current: None,
+        }
+    }
+
+    /// Applies one input and appends everything that must happen because of it. Runs to
+    /// completion; a time that is earlier than the last one is treated as that last one.
+    pub fn apply(&mut self, now: Now, input: Input, out: &mut Effects) {
+        out.begin(now);
+        self.current = None;
+        match input {
+            Input::Received { flow, message } => self.received(now, &flow, message, out),
+            Input::Malformed { flow, rejected } => self.malformed(&flow, rejected, out),
+            Input::FlowLost { flow, why } => {
+                let mut up = Vec::new();
+                let table = &mut self.plane.transactions;
+                table.flow_lost(now.mono, flow, why, out, &mut up);
+                self.indicate(now, up, None, out);
+            }
+            Input::SendFailed { transaction, why } => {
+                let mut up = Vec::new();
+                let table = &mut self.plane.transactions;
+                table.send_failed(now.mono, transaction, why, out, &mut up);
+                self.indicate(now, up, None, out);
+            }
+            Input::Outcome(query, outcome) => {
+                if let Some((call, leg)) = self.plane.queries.close(query) {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.outcome(cx, leg, query, &outcome);
+                    });
+                }
+            }
+            Input::Media(event) => {
+                if let Some(call) = self.sessions.get(&event.session()).copied() {
+                    self.with_call(now, call, out, |call, cx| call.media_event(cx, event));
+                }
+            }
+            Input::Command(id, command) => self.command(now, id, command, out),
+            Input::Config(config) => self.plane.config = config,
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When [`Input::Tick`] is next wanted.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        [
+            self.plane.transactions.next_deadline(),
+            self.plane.dialogs.next_deadline(),
+            self.plane.acks.next_deadline(),
+            self.deadlines.next(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// After a panic inside [`Self::apply`]: ends the call whose input was being applied. What the
+    /// interrupted step had already put into `out` should be discarded by the caller.
+    pub fn recover(&mut self, now: Now, out: &mut Effects) {
+        out.begin(now);
+        let Some(call) = self.current.take() else {
+            return;
+        };
+        self.with_call(now, call, out, |call, cx| call.poisoned(cx));
+    }
+
+    /// Forgets a call that could not even be ended by [`Self::recover`]: its media is given back
+    /// and nothing else is attempted.
+    pub fn abandon(&mut self, out: &mut Effects) {
+        let Some(id) = self.current.take() else {
+            return;
+        };
+        let Some(entry) = self.calls.remove(&id) else {
+            return;
+        };
+        let session = entry.call.media_session();
+        self.sessions.remove(&session);
+        out.push(Effect::Media(media_api::Command::Release {
+            session,
+            endpoint: None,
+        }));
+        out.emit(
+            Some(id),
+            None,
+            Happened::Ended(Box::new(entry.call.into_record())),
+        );
+    }
+
+    /// Sizes of every table.
+    pub fn census(&self) -> Census {
+        Census {
+            calls: self.calls.len(),
+            dialogs: self.plane.dialogs.len(),
+            transactions: self.plane.transactions.len(),
+            queries: self.plane.queries.len(),
+            acks: self.plane.acks.len(),
+            media_sessions: self.sessions.len(),
+        }
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Effects) {
+        self.plane.dialogs.tick(now.mono);
+        self.plane.acks.tick(now.mono);
+        let mut up = Vec::new();
+        self.plane.transactions.tick(now.mono, out, &mut up);
+        self.indicate(now, up, None, out);
+        while let Some(id) = self.deadlines.pop_due(now.mono) {
+            let Some(entry) = self.calls.get_mut(&id) else {
+                continue;
+            };
+            entry.queued = None;
+            self.with_call(now, id, out, |call, cx| {
+                if call.next_deadline().is_some_and(|at| at <= cx.now.mono) {
+                    call.tick(cx);
+                }
+            });
+        }
+    }
+
+    fn received(&mut self, now: Now, flow: &Flow, message: Message, out: &mut Effects) {
+        if message.is_response() {
+            let mut up = Vec::new();
+            self.plane.receive(now.mono, flow, message, out, &mut up);
+            return self.indicate(now, up, None, out);
+        }
+        let ingress = match self.identify(flow, &message) {
+            Ok(ingress) => ingress,
+            Err(why) => return dropped(why, flow, out),
+        };
+        let mut up = Vec::new();
+        self.plane.receive(now.mono, flow, message, out, &mut up);
+        self.indicate(now, up, Some(ingress), out);
+    }
+
+    /// Whose request it is, or how it is dropped. A peer that the configuration does not know any
+    /// more may still speak in the dialogs of its running calls.
+    fn identify(&self, flow: &Flow, message: &Message) -> Result<(Ingress, Because), DropCode> {
+        let uri = message.uri().ok();
+        let host = uri.as_ref().and_then(|uri| uri.host());
+        let found = ingress::identify(&self.plane.config, flow, host);
+        let known = found.or_else(|why| {
+            let config = to_tag(message)
+                .map(|tag| self.plane.dialogs.find(&tag))
+                .and_then(|lookup| match lookup {
+                    Lookup::Live(call, _) => self.calls.get(&call),
+                    Lookup::Ended(..) | Lookup::Unknown => None,
+                })
+                .map(|entry| entry.call.config())
+                .ok_or(why)?;
+            ingress::identify(config, flow, host)
+        });
+        known.map(|decision| (decision.value, decision.because))
+    }
+
+    fn malformed(&mut self, flow: &Flow, rejected: Rejected, out: &mut Effects) {
+        if !ingress::admits_source(&self.plane.config, &flow.listener, flow.remote.ip()) {
+            return dropped(DropCode::Stranger, flow, out);
+        }
+        dropped(DropCode::Malformed, flow, out);
+        let Reaction::Answer { status, mut head } = rejected.reaction else {
+            return;
+        };
+        let Some(via) = &mut head.via else { return };
+        note_source(via, flow.remote);
+        let remote = match (flow.protocol, datagram_target(via)) {
+            (Protocol::Udp, ResponseTarget::Address(remote)) => remote,
+            (Protocol::Udp, ResponseTarget::Resolve { .. })
+            | (Protocol::Tcp | Protocol::Tls, _) => flow.remote,
+        };
+        let tag = Token::from_minted(self.plane.mint.tag());
+        let bytes = ResponseBuilder::to_head(&head, status, Some(&tag)).build();
+        let hop = Hop {
+            listener: flow.listener.clone(),
+            protocol: flow.protocol,
+            remote,
+            tls: None,
+            flow: Some(flow.id),
+        };
+        out.push(Effect::Send {
+            hop,
+            bytes,
+            transaction: None,
+            call: None,
+        });
+    }
+
+    fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
+        let answer = match command {
+            Command::Calls => Answered::Calls(
+                self.calls
+                    .values()
+                    .map(|entry| entry.call.summary())
+                    .collect(),
+            ),
+            Command::HangUp(call) if self.calls.contains_key(&call) => {
+                self.with_call(now, call, out, |call, cx| {
+                    call.hang_up(cx, "ended by an operator")
+                });
+                Answered::Done(1)
+            }
+            Command::HangUp(_) => Answered::NoSuchCall,
+            Command::Drain(is_draining) => {
+                self.is_draining = is_draining;
+                Answered::Done(self.calls.len())
+            }
+            Command::HangUpAll => {
+                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                for call in &calls {
+                    self.with_call(now, *call, out, |call, cx| {
+                        call.hang_up(cx, "the node is stopping");
+                    });
+                }
+                Answered::Done(calls.len())
+            }
+        };
+        out.push(Effect::Reply(id, answer));
+    }
+
+    /// Applies a step to one call and sees to its deadline and its end.
+    fn with_call(
+        &mut self,
+        now: Now,
+        id: CallId,
+        out: &mut Effects,
+        step: impl FnOnce(&mut Call, &mut Cx<'_>),
+    ) {
+        self.current = Some(id);
+        let Some(entry) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let mut cx = Cx {
+            now,
+            plane: &mut self.plane,
+            out,
+        };
+        step(&mut entry.call, &mut cx);
+        self.look_after(id, out);
+    }
+
+    fn look_after(&mut self, id: CallId, out: &mut Effects) {
+        let Some(entry) = self.calls.get_mut(&id) else {
+            return;
+        };
+        if entry.call.is_over() {
+            if let Some(entry) = self.calls.remove(&id) {
+                self.sessions.remove(&entry.call.media_session());
+                out.emit(
+                    Some(id),
+                    None,
+                    Happened::Ended(Box::new(entry.call.into_record())),
+                );
+            }
+            return;
+        }
+        let next = entry.call.next_deadline();
+        if let Some(at) = next.filter(|at| entry.queued.is_none_or(|queued| *at < queued)) {
+            entry.queued = Some(at);
+            self.deadlines.push(at, id);
+        }
+    }
+
+    /// Hands what the transaction layer says to the calls.
+    fn indicate(
+        &mut self,
+        now: Now,
+        up: Vec<Indication>,
+        mut ingress: Option<(Ingress, Because)>,
+        out: &mut Effects,
+    ) {
+        for indication in up {
+            match indication {
+                Indication::Request { id, flow, message } => {
+                    let Some((from, because)) = ingress.take() else {
+                        continue;
+                    };
+                    self.request(now, id, &flow, message, from, because, out);
+                }
+                Indication::Cancelled {
+                    owner: Owner::Leg(call, leg),
+                    message,
+                    ..
+                } => {
+                    self.with_call(now, call, out, |call, cx| call.cancelled(cx, leg, &message));
+                }
+                Indication::Ack { flow, message, .. } => self.ack(now, &flow, &message, out),
+                Indication::Response {
+                    id,
+                    owner: Owner::Leg(call, leg),
+                    message,
+                    ..
+                } => {
+                    if self.calls.contains_key(&call) {
+                        self.with_call(now, call, out, |call, cx| {
+                            call.response(cx, leg, id, &message);
+                        });
+                    } else if message.status().is_some_and(Status::is_success) {
+                        // The answer to a call that is gone: its ACK was lost (SIP-212).
+                        self.plane.acks.repeat(id, &to_tag_of(&message), out);
+                    }
+                }
+                Indication::TimedOut {
+                    id,
+                    owner: Owner::Leg(call, leg),
+                } => {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.request_failed(cx, leg, id, None);
+                    });
+                }
+                Indication::TransportFailed {
+                    id,
+                    owner: Owner::Leg(call, leg),
+                    why,
+                } => {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.request_failed(cx, leg, id, Some(why));
+                    });
+                }
+                Indication::Cancelled { .. }
+                | Indication::Response { .. }
+                | Indication::TimedOut { .. }
+                | Indication::TransportFailed { .. }
+                | Indication::NoAck { .. } => {}
+            }
+        }
+    }
+
+    fn ack(&mut self, now: Now, flow: &Flow, message: &Message, out: &mut Effects) {
+        let lookup = to_tag(message).map(|tag| self.plane.dialogs.find(&tag));
+        let Some(Lookup::Live(call, leg)) = lookup else {
+            return match lookup {
+                Some(Lookup::Ended(..)) => {}
+                _ => dropped(DropCode::StrayAck, flow, out),
+            };
+        };
+        arrived(Some(call), Some(leg), flow, message, out);
+        self.with_call(now, call, out, |call, cx| {
+            call.acknowledged(cx, leg, message)
+        });
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one arrival, used in one place"
+    )]
+    fn request(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        flow: &Flow,
+        message: Message,
+        ingress: Ingress,
+        because: Because,
+        out: &mut Effects,
+    ) {
+        let style = LegStyle {
+            config: Arc::clone(&self.plane.config),
+            trunk: Arc::clone(&ingress.trunk),
+            contact_user: None,
+        };
+        if let Some(tag) = to_tag(&message) {
+            return match self.plane.dialogs.find(&tag) {
+                Lookup::Live(call, leg) => {
+                    arrived(Some(call), Some(leg), flow, &message, out);
+                    self.with_call(now, call, out, |call, cx| {
+                        call.request(cx, leg, id, flow, &message);
+                    });
+                }
+                Lookup::Ended(call, leg) => {
+                    arrived(Some(call), Some(leg), flow, &message, out);
+                    // A BYE that crossed ours is right in its own way (SIP-304).
+                    let status = match message.method() {
+                        Method::Bye => Status::OK,
+                        _ => Status::CALL_DOES_NOT_EXIST,
+                    };
+                    self.reply(now, id, &message, &style, status, out);
+                }
+                Lookup::Unknown => {
+                    arrived(None, None, flow, &message, out);
+                    dropped(DropCode::UnknownDialog, flow, out);
+                    self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
+                }
+            };
+        }
+        let capabilities = Capabilities {
+            methods: ingress.trunk.allow.clone(),
+            extensions: Vec::new(),
+            ..Capabilities::default()
+        };
+        if let Err(rejection) = capabilities.check(&message) {
+            arrived(None, None, flow, &message, out);
+            let why = match rejection.why {
+                Objection::UnknownMethod | Objection::MethodNotAllowed => {
+                    DropCode::MethodNotAllowed
+                }
+                _ => DropCode::Malformed,
+            };
+            dropped(why, flow, out);
+            return self.reject(now, id, &message, &style, &capabilities, &rejection, out);
+        }
+        match message.method() {
+            Method::Invite => self.invited(now, id, flow, message, ingress, because, &style, out),
+            Method::Options => {
+                arrived(None, None, flow, &message, out);
+                self.answer_options(now, id, flow, &message, &style, out);
+            }
+            _ => {
+                // Every other method that we allow lives in a dialog.
+                arrived(None, None, flow, &message, out);
+                dropped(DropCode::UnknownDialog, flow, out);
+                self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
+            }
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one arrival, used in one place"
+    )]
+    fn invited(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        flow: &Flow,
+        message: Message,
+        ingress: Ingress,
+        because: Because,
+        style: &LegStyle,
+        out: &mut Effects,
+    ) {
+        let config = Arc::clone(&self.plane.config);
+        let has_room = u32::try_from(self.calls.len()).is_ok_and(|n| n < config.limits.calls);
+        if self.is_draining || !has_room {
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::Overload, flow, out);
+            return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
+        }
+        let call_id = self.plane.mint.call(now.wall);
+        arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
+        let caller = identity::caller(&message, &ingress.trunk);
+        let scope = TransformScope::In(ingress.trunk.name.clone());
+        let calling = number::transform_calling(&config, &scope, &caller.calling.number.number);
+        let mut because = because;
+        because.0.extend(calling.because.0);
+        let raw = message.uri().ok().map(|uri| number::called(&uri));
+        let called = match raw {
+            Some(Ok(called)) => called,
+            Some(Err(_)) | None => Number {
+                raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
+                number: String::new(),
+                extension: None,
+            },
+        };
+        let changed = number::transform_called(&config, &scope, &called.number);
+        because.0.extend(changed.because.0);
+        let called_raw = called.raw.clone();
+        let called = Number {
+            number: changed.value,
+            ..called
+        };
+        let hops = message
+            .get::<MaxForwards>()
+            .ok()
+            .flatten()
+            .unwrap_or(MaxForwards::DEFAULT);
+        let plan = match hops {
+            MaxForwards(0) => Err(Refusal {
+                status: Status::TOO_MANY_HOPS,
+                cause: CauseCode::LoopDetected,
+                because: Because::of("Max-Forwards has reached 0"),
+            }),
+            _ => {
+                let mint = &mut self.plane.mint;
+                route::plan(&config, &ingress, &called.number, &calling.value, mint)
+            }
+        };
+        let (tenant, plan) = match plan {
+            Ok(decision) => {
+                because.0.extend(decision.because.0);
+                (decision.value.tenant, Ok(decision.value.attempts))
+            }
+            Err(refusal) => {
+                let tenant = ingress.tenant.clone();
+                (
+                    tenant.unwrap_or_else(|| TenantName::new(NO_TENANT)),
+                    Err(refusal),
+                )
+            }
+        };
+        let admitted = Admitted {
+            id: call_id,
+            tenant,
+            trunk: ingress.trunk,
+            flow: flow.clone(),
+            transaction: id,
+            request: message,
+            caller,
+            called_raw,
+            called,
+            calling: calling.value,
+            plan,
+            because,
+        };
+        self.current = Some(call_id);
+        let mut cx = Cx {
+            now,
+            plane: &mut self.plane,
+            out,
+        };
+        let call = Call::admit(&mut cx, admitted);
+        self.sessions.insert(call.media_session(), call_id);
+        self.calls.insert(call_id, Entry { call, queued: None });
+        self.look_after(call_id, out);
+    }
+
+    /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
+    /// (OPS-130).
+    fn answer_options(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        style: &LegStyle,
+        out: &mut Effects,
+    ) {
+        let status = match self.is_draining {
+            true => Status::SERVICE_UNAVAILABLE,
+            false => Status::OK,
+        };
+        let tag = Token::from_minted(self.plane.mint.tag());
+        let mut response = ResponseBuilder::to(message, status, Some(&tag))
+            .raw_if_valid(HeaderName::Allow, style.allow())
+            .raw_if_valid(HeaderName::Accept, "application/sdp");
+        if let Some(listener) = style.listener_of(flow) {
+            response = response.header(&style.contact(listener));
+        }
+        let bytes = style.sign_response(response).build();
+        self.plane
+            .transactions
+            .respond(now.mono, id, status, bytes, out);
+    }
+
+    fn reply(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        message: &Message,
+        style: &LegStyle,
+        status: Status,
+        out: &mut Effects,
+    ) {
+        let tag = Token::from_minted(self.plane.mint.tag());
+        let response = ResponseBuilder::to(message, status, Some(&tag));
+        let bytes = style.sign_response(response).build();
+        self.plane
+            .transactions
+            .respond(now.mono, id, status, bytes, out);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one arrival, used in one place"
+    )]
+    fn reject(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        message: &Message,
+        style: &LegStyle,
+        capabilities: &Capabilities,
+        rejection: &Rejection,
+        out: &mut Effects,
+    ) {
+        let tag = Token::from_minted(self.plane.mint.tag());
+        let Some(head) = RequestHead::of(message) else {
+            return;
+        };
+        let response = capabilities.refuse(&head, rejection, Some(&tag));
+        let bytes = style.sign_response(response).build();
+        self.plane
+            .transactions
+            .respond(now.mono, id, rejection.status, bytes, out);
+    }
+}
+
+/// Tenant of a record whose call could not be given to anybody.
+const NO_TENANT: &str = "none";
+
+fn to_tag(message: &Message) -> Option<bytes::Bytes> {
+    message.get::<To>().ok().flatten()?.tag().cloned()
+}
+
+fn to_tag_of(message: &Message) -> bytes::Bytes {
+    to_tag(message).unwrap_or_default()
+}
+
+fn dropped(why: DropCode, flow: &Flow, out: &mut Effects) {
+    let what = Happened::Dropped {
+        why,
+        protocol: flow.protocol,
+        remote: flow.remote,
+        listener: flow.listener.clone(),
+    };
+    out.emit(None, None, what);
+}
+
+fn arrived(
+    call: Option<CallId>,
+    leg: Option<LegId>,
+    flow: &Flow,
+    message: &Message,
+    out: &mut Effects,
+) {
+    let what = Happened::Received {
+        protocol: flow.protocol,
+        local: flow.local,
+        remote: flow.remote,
+        bytes: message.bytes().clone(),
+    };
+    out.emit(call, leg, what);
+}

@@ -1,0 +1,160 @@
+//! INVITE server transaction: RFC 3261 §17.2.1 as amended by RFC 6026 §7.1.
+//!
+//! | state      | event        | does                                  | next       |
+//! |------------|--------------|---------------------------------------|------------|
+//! | Proceeding | INVITE       | repeat the last provisional           | Proceeding |
+//! | Proceeding | 101–199 down | send                                  | Proceeding |
+//! | Proceeding | 2xx down     | send, start L                         | Accepted   |
+//! | Proceeding | 3xx–6xx down | send, start G (UDP) and H             | Completed  |
+//! | Accepted   | INVITE       | absorb: the 2xx is repeated from above| Accepted   |
+//! | Accepted   | 2xx down     | send                                  | Accepted   |
+//! | Accepted   | ACK          | pass up                               | Accepted   |
+//! | Accepted   | Timer L      |                                       | Terminated |
+//! | Completed  | Timer G      | repeat; interval doubles up to T2     | Completed  |
+//! | Completed  | INVITE       | repeat                                | Completed  |
+//! | Completed  | ACK          | start I                               | Confirmed  |
+//! | Completed  | Timer H      | report the missing ACK                | Terminated |
+//! | Confirmed  | ACK          | absorb                                | Confirmed  |
+//! | Confirmed  | Timer I      |                                       | Terminated |
+
+use super::{Sender, TimerSet, Verdict};
+use crate::deadline::Timers;
+use crate::sip::{Class, Status};
+use crate::time::Timestamp;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// One INVITE of a peer.
+#[derive(Debug)]
+pub(super) struct InviteServer {
+    pub(super) state: State,
+    pub(super) timers: Timers<TIMERS>,
+    set: TimerSet,
+    is_reliable: bool,
+    interval: Duration,
+    last: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Proceeding,
+    Accepted,
+    Completed,
+    Confirmed,
+    Terminated,
+}
+
+const TIMERS: usize = 4;
+const G: usize = 0;
+const H: usize = 1;
+const I: usize = 2;
+const L: usize = 3;
+
+impl InviteServer {
+    /// Answers 100 at once: everything behind us may take longer than 200 ms.
+    pub(super) fn start(
+        set: TimerSet,
+        is_reliable: bool,
+        trying: Bytes,
+        to: &mut Sender<'_>,
+    ) -> Self {
+        to.send(&trying);
+        Self {
+            state: State::Proceeding,
+            timers: Timers::default(),
+            set,
+            is_reliable,
+            interval: set.t1,
+            last: trying,
+        }
+    }
+
+    /// The INVITE again.
+    pub(super) fn repeated(&self, to: &mut Sender<'_>) {
+        match self.state {
+            State::Proceeding | State::Completed => to.send(&self.last),
+            State::Accepted | State::Confirmed | State::Terminated => {}
+        }
+    }
+
+    /// Whether no final response was given yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Proceeding
+    }
+
+    /// A response from above. A second final one is ignored, except a 2xx after a 2xx.
+    pub(super) fn respond(
+        &mut self,
+        now: Timestamp,
+        status: Status,
+        bytes: Bytes,
+        to: &mut Sender<'_>,
+    ) {
+        match (self.state, status.class()) {
+            (State::Proceeding, Class::Provisional) => {
+                to.send(&bytes);
+                self.last = bytes;
+            }
+            (State::Proceeding, Class::Success) => {
+                to.send(&bytes);
+                self.timers.set(L, now + self.set.patience());
+                self.state = State::Accepted;
+            }
+            (State::Accepted, Class::Success) => to.send(&bytes),
+            (State::Proceeding, Class::Failure) => {
+                to.send(&bytes);
+                self.last = bytes;
+                if !self.is_reliable {
+                    self.timers.set(G, now + self.interval);
+                }
+                self.timers.set(H, now + self.set.patience());
+                self.state = State::Completed;
+            }
+            (State::Accepted, Class::Provisional | Class::Failure)
+            | (State::Completed | State::Confirmed | State::Terminated, _) => {}
+        }
+    }
+
+    pub(super) fn ack(&mut self, now: Timestamp) -> Verdict {
+        match self.state {
+            State::Accepted => Verdict::Tell,
+            State::Completed => {
+                self.timers.clear();
+                let linger = self.set.absorb_repeats(self.is_reliable);
+                self.state = match linger.is_zero() {
+                    true => State::Terminated,
+                    false => State::Confirmed,
+                };
+                self.timers.set(I, now + linger);
+                Verdict::Quiet
+            }
+            State::Proceeding | State::Confirmed | State::Terminated => Verdict::Quiet,
+        }
+    }
+
+    pub(super) fn expired(&mut self, now: Timestamp, timer: usize, to: &mut Sender<'_>) -> Verdict {
+        match (self.state, timer) {
+            (State::Completed, G) => {
+                to.send(&self.last);
+                self.interval = (self.interval * 2).min(self.set.t2);
+                self.timers.set(G, now + self.interval);
+                Verdict::Quiet
+            }
+            (State::Completed, H) => {
+                self.end();
+                Verdict::Tell
+            }
+            (State::Confirmed, I) | (State::Accepted, L) => {
+                self.end();
+                Verdict::Quiet
+            }
+            (State::Proceeding | State::Accepted, _)
+            | (State::Completed | State::Confirmed | State::Terminated, _) => Verdict::Quiet,
+        }
+    }
+
+    fn end(&mut self) {
+        self.timers.clear();
+        self.state = State::Terminated;
+    }
+}

@@ -1,0 +1,93 @@
+//! Matching of messages to transactions: RFC 3261 §17.1.3 and §17.2.3, with the RFC 2543 fallback.
+
+use crate::sip::header::{CSeq, From, To, Via};
+use crate::sip::{HeaderName, Message, Method};
+use bytes::Bytes;
+
+/// Key of a server transaction: octets that are equal for every message of it.
+pub(super) type ServerKey = Vec<u8>;
+
+/// Key of a client transaction: our branch and the method of CSeq.
+pub(super) type ClientKey = (Bytes, Method);
+
+/// The server transaction that a request belongs to if it were of method `as_method`: an ACK is
+/// matched as INVITE, and a CANCEL finds its target the same way (SIP-200).
+pub(super) fn server_key(message: &Message, as_method: &Method) -> Option<ServerKey> {
+    let via = message.top_via().ok()?;
+    match via.transaction_branch() {
+        Some(branch) => {
+            let host = via.host.to_string().to_ascii_lowercase();
+            let port = via.sent_by_port().to_string();
+            Some(joined(&[
+                branch,
+                host.as_bytes(),
+                port.as_bytes(),
+                method_name(as_method),
+            ]))
+        }
+        None => old_key(message, &via, as_method),
+    }
+}
+
+/// RFC 2543 matching. The To tag is left out for INVITE, because its ACK carries the tag of our
+/// response.
+fn old_key(message: &Message, via: &Via, as_method: &Method) -> Option<ServerKey> {
+    let from = message.get::<From>().ok()??;
+    let to = message.get::<To>().ok()??;
+    let cseq = message.get::<CSeq>().ok()??.number.to_string();
+    let via = format!("{} {}", via.host, via.sent_by_port());
+    let to_tag = match as_method {
+        Method::Invite => Bytes::new(),
+        _ => to.tag().cloned().unwrap_or_default(),
+    };
+    Some(joined(&[
+        &message.request_uri(),
+        &from.tag().cloned().unwrap_or_default(),
+        &to_tag,
+        &message.raw(HeaderName::CallId)?,
+        cseq.as_bytes(),
+        via.as_bytes(),
+        method_name(as_method),
+    ]))
+}
+
+/// What two requests share that are one request on two ways (RFC 3261 §8.2.2.2); nothing for
+/// requests within a dialog.
+pub(super) fn merge_key(message: &Message) -> Option<ServerKey> {
+    let to = message.get::<To>().ok()??;
+    if to.tag().is_some() {
+        return None;
+    }
+    let from = message.get::<From>().ok()??;
+    let cseq = message.get::<CSeq>().ok()??.number.to_string();
+    Some(joined(&[
+        &from.tag().cloned().unwrap_or_default(),
+        &message.raw(HeaderName::CallId)?,
+        cseq.as_bytes(),
+        method_name(message.method()),
+    ]))
+}
+
+/// The client transaction that a response belongs to (SIP-201).
+pub(super) fn client_key(response: &Message) -> Option<ClientKey> {
+    let via = response.top_via().ok()?;
+    Some((via.transaction_branch()?.clone(), response.method().clone()))
+}
+
+fn method_name(method: &Method) -> &[u8] {
+    match method {
+        Method::Ack => Method::Invite.as_str().as_bytes(),
+        other => other.as_str().as_bytes(),
+    }
+}
+
+/// Parts with their lengths in front, so that no two lists of parts are one key.
+fn joined(parts: &[&[u8]]) -> ServerKey {
+    let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum());
+    for part in parts {
+        let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        key.extend_from_slice(&length.to_be_bytes());
+        key.extend_from_slice(part);
+    }
+    key
+}

@@ -1,0 +1,134 @@
+//! Transactions: RFC 3261 §17 with RFC 6026 and RFC 4320 applied.
+//!
+//! [`Table`] owns the four machines, matches messages to them, and keeps their deadlines. Upwards it
+//! speaks in [`Indication`]s. A machine keeps the bytes it sent and repeats exactly those.
+
+mod client;
+mod invite_client;
+mod invite_server;
+mod key;
+mod server;
+mod table;
+mod timer;
+
+pub use table::{MAX_SERVER_TRANSACTIONS, Table, TableSizes};
+pub use timer::TimerSet;
+
+use crate::effect::{Effect, Effects};
+use crate::id::{CallId, FlowId, LegId, TransactionId};
+use crate::sip::Message;
+use crate::transport::{Flow, FlowFault, Hop};
+use bytes::Bytes;
+
+/// Whose transaction it is; handed back with everything that concerns it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A leg of a call.
+    Leg(CallId, LegId),
+    /// A health probe of a trunk.
+    Probe(u32),
+    /// Nobody waits for it.
+    Nobody,
+}
+
+impl Owner {
+    /// The call and leg, for the ladder.
+    fn leg(self) -> Option<(CallId, LegId)> {
+        match self {
+            Self::Leg(call, leg) => Some((call, leg)),
+            Self::Probe(_) | Self::Nobody => None,
+        }
+    }
+}
+
+/// What the transaction layer tells the layer above.
+#[derive(Clone, Debug)]
+pub enum Indication {
+    /// A new request. An INVITE has got its 100.
+    Request {
+        /// The server transaction that wants a final response.
+        id: TransactionId,
+        /// What the request arrived on.
+        flow: Flow,
+        /// The request, its top Via completed with `received` and `rport`.
+        message: Message,
+    },
+    /// The peer cancelled an INVITE that has no final response; the CANCEL has got its 200.
+    Cancelled {
+        /// The INVITE's transaction.
+        invite: TransactionId,
+        /// Its owner.
+        owner: Owner,
+        /// The CANCEL.
+        message: Message,
+    },
+    /// An ACK that belongs to a 2xx, or to nothing.
+    Ack {
+        /// What it arrived on.
+        flow: Flow,
+        /// The ACK.
+        message: Message,
+    },
+    /// A response to a request of ours. After the first 2xx to an INVITE, every further one too.
+    Response {
+        /// The client transaction.
+        id: TransactionId,
+        /// Its owner.
+        owner: Owner,
+        /// The response.
+        message: Message,
+        /// What it arrived on.
+        flow: FlowId,
+    },
+    /// A request of ours got no final response in time; counts as 408 (SIP-210).
+    TimedOut {
+        /// The client transaction.
+        id: TransactionId,
+        /// Its owner.
+        owner: Owner,
+    },
+    /// A request of ours could not be sent; counts as 503 (SIP-210).
+    TransportFailed {
+        /// The client transaction.
+        id: TransactionId,
+        /// Its owner.
+        owner: Owner,
+        /// Why.
+        why: FlowFault,
+    },
+    /// Our final failure response to an INVITE was never acknowledged.
+    NoAck {
+        /// The server transaction.
+        id: TransactionId,
+        /// Its owner.
+        owner: Owner,
+    },
+}
+
+/// What a machine wants done besides changing its own state. Its table knows the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Quiet,
+    /// Tell the layer above about the message or timeout at hand.
+    Tell,
+}
+
+/// Where and as what a machine sends.
+struct Sender<'a> {
+    id: TransactionId,
+    owner: Owner,
+    hop: &'a Hop,
+    out: &'a mut Effects,
+}
+
+impl Sender<'_> {
+    fn send(&mut self, bytes: &Bytes) {
+        self.out.push(Effect::Send {
+            hop: self.hop.clone(),
+            bytes: bytes.clone(),
+            transaction: Some(self.id),
+            call: self.owner.leg(),
+        });
+    }
+}

@@ -1,0 +1,681 @@
+//! The transactions of a shard: matching, dispatch, deadlines, bounds.
+
+use super::client::{self, Client};
+use super::invite_client::{self, InviteClient};
+use super::invite_server::{self, InviteServer};
+use super::key::{ClientKey, ServerKey, client_key, merge_key, server_key};
+use super::server::{self, Server};
+use super::{Indication, Owner, Sender, TimerSet, Verdict};
+use crate::deadline::DeadlineQueue;
+use crate::effect::Effects;
+use crate::event::{DropCode, Happened};
+use crate::id::{FlowId, TransactionId};
+use crate::mint::Mint;
+use crate::sip::{Message, Method, ResponseBuilder, Status, Token};
+use crate::time::Timestamp;
+use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
+use crate::transport::{Flow, FlowFault, Hop, Protocol};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Server transactions at the same time. A peer at 1,000 calls per second over UDP keeps about
+/// 64,000 alive; beyond the bound new requests are dropped, and their senders repeat them.
+pub const MAX_SERVER_TRANSACTIONS: usize = 400_000;
+
+/// Of those, how many one source address may hold (SIP-216).
+const MAX_PER_SOURCE: u32 = 200_000;
+
+/// All transactions of one shard.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: BTreeMap<TransactionId, Entry>,
+    clients: BTreeMap<ClientKey, TransactionId>,
+    servers: BTreeMap<ServerKey, TransactionId>,
+    merges: BTreeMap<ServerKey, TransactionId>,
+    sources: BTreeMap<IpAddr, u32>,
+    deadlines: DeadlineQueue<TransactionId>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    machine: Machine,
+    owner: Owner,
+    hop: Hop,
+    keys: Keys,
+    /// Earliest entry of this transaction in the deadline queue.
+    queued: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Client(ClientKey),
+    Server {
+        key: ServerKey,
+        merge: Option<ServerKey>,
+        source: IpAddr,
+    },
+}
+
+#[derive(Debug)]
+enum Machine {
+    InviteClient(Box<InviteClient>),
+    Client(Box<Client>),
+    InviteServer(Box<InviteServer>),
+    Server(Box<Server>),
+}
+
+/// Transactions by kind, for leak checks and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TableSizes {
+    /// INVITEs of ours.
+    pub invite_clients: usize,
+    /// Other requests of ours.
+    pub clients: usize,
+    /// INVITEs of peers.
+    pub invite_servers: usize,
+    /// Other requests of peers.
+    pub servers: usize,
+}
+
+impl Machine {
+    fn next_deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::InviteClient(machine) => machine.timers.next(),
+            Self::Client(machine) => machine.timers.next(),
+            Self::InviteServer(machine) => machine.timers.next(),
+            Self::Server(machine) => machine.timers.next(),
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::InviteClient(machine) => machine.state == invite_client::State::Terminated,
+            Self::Client(machine) => machine.state == client::State::Terminated,
+            Self::InviteServer(machine) => machine.state == invite_server::State::Terminated,
+            Self::Server(machine) => machine.state == server::State::Terminated,
+        }
+    }
+}
+
+impl Table {
+    /// No transactions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Transactions at present.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Transactions by kind.
+    pub fn sizes(&self) -> TableSizes {
+        let mut sizes = TableSizes::default();
+        for entry in self.entries.values() {
+            match entry.machine {
+                Machine::InviteClient(_) => sizes.invite_clients += 1,
+                Machine::Client(_) => sizes.clients += 1,
+                Machine::InviteServer(_) => sizes.invite_servers += 1,
+                Machine::Server(_) => sizes.servers += 1,
+            }
+        }
+        sizes
+    }
+
+    /// When [`Self::tick`] is next wanted.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.next()
+    }
+
+    /// Sends a request (not ACK) in a new client transaction. `bytes` carries our Via with
+    /// `branch` on top.
+    #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
+    pub fn request(
+        &mut self,
+        now: Timestamp,
+        method: &Method,
+        branch: &str,
+        bytes: Bytes,
+        hop: Hop,
+        timers: TimerSet,
+        owner: Owner,
+        out: &mut Effects,
+    ) -> TransactionId {
+        let key = (Bytes::copy_from_slice(branch.as_bytes()), method.clone());
+        let id = self.new_id();
+        let is_reliable = hop.protocol.is_reliable();
+        let mut to = Sender {
+            id,
+            owner,
+            hop: &hop,
+            out,
+        };
+        let machine = match method {
+            Method::Invite => Machine::InviteClient(Box::new(InviteClient::start(
+                now,
+                timers,
+                is_reliable,
+                bytes,
+                &mut to,
+            ))),
+            _ => Machine::Client(Box::new(Client::start(
+                now,
+                timers,
+                is_reliable,
+                bytes,
+                &mut to,
+            ))),
+        };
+        self.clients.insert(key.clone(), id);
+        let keys = Keys::Client(key);
+        self.entries.insert(
+            id,
+            Entry {
+                machine,
+                owner,
+                hop,
+                keys,
+                queued: None,
+            },
+        );
+        self.look_after(id);
+        id
+    }
+
+    /// Cancels an INVITE of ours, now or as soon as a provisional has come (SIP-218). `reason` is
+    /// the value of the CANCEL's Reason header. Ignored when the INVITE is answered or gone.
+    pub fn cancel(
+        &mut self,
+        now: Timestamp,
+        invite: TransactionId,
+        reason: Option<&[u8]>,
+        out: &mut Effects,
+    ) {
+        let Some(entry) = self.entries.get_mut(&invite) else {
+            return;
+        };
+        let Machine::InviteClient(machine) = &mut entry.machine else {
+            return;
+        };
+        let cancel = machine.cancel(now, reason);
+        self.look_after(invite);
+        if let Some(bytes) = cancel {
+            self.send_cancel(now, invite, bytes, out);
+        }
+    }
+
+    fn send_cancel(
+        &mut self,
+        now: Timestamp,
+        invite: TransactionId,
+        bytes: Bytes,
+        out: &mut Effects,
+    ) {
+        let Some(entry) = self.entries.get(&invite) else {
+            return;
+        };
+        let Keys::Client((branch, _)) = &entry.keys else {
+            return;
+        };
+        let branch = String::from_utf8_lossy(branch).into_owned();
+        let (hop, owner) = (entry.hop.clone(), entry.owner);
+        let timers = TimerSet::default();
+        self.request(
+            now,
+            &Method::Cancel,
+            &branch,
+            bytes,
+            hop,
+            timers,
+            owner,
+            out,
+        );
+    }
+
+    /// Says whose transaction it is.
+    pub fn set_owner(&mut self, id: TransactionId, owner: Owner) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.owner = owner;
+        }
+    }
+
+    /// Sends a response on a server transaction. A second final response is ignored, except a
+    /// repeated 2xx to INVITE.
+    pub fn respond(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        status: Status,
+        bytes: Bytes,
+        out: &mut Effects,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let mut to = Sender {
+            id,
+            owner: entry.owner,
+            hop: &entry.hop,
+            out,
+        };
+        match &mut entry.machine {
+            Machine::InviteServer(machine) => machine.respond(now, status, bytes, &mut to),
+            Machine::Server(machine) => machine.respond(now, status, bytes, &mut to),
+            Machine::InviteClient(_) | Machine::Client(_) => {}
+        }
+        self.look_after(id);
+    }
+
+    /// A message from the network.
+    pub fn received(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: Message,
+        mint: &mut Mint,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        if message.is_response() {
+            return self.response(now, flow, message, out, up);
+        }
+        let message = with_source(&message, flow.remote).unwrap_or(message);
+        let known = server_key(&message, message.method())
+            .and_then(|key| Some((self.servers.get(&key).copied()?, key)));
+        match (message.method(), known) {
+            (Method::Ack, Some((id, _))) => self.ack(now, id, flow, message, up),
+            (Method::Ack, None) => up.push(Indication::Ack {
+                flow: flow.clone(),
+                message,
+            }),
+            (_, Some((id, _))) => self.repeated(id, out),
+            (_, None) => self.new_request(now, flow, message, mint, out, up),
+        }
+    }
+
+    fn response(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: Message,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        let found = client_key(&message).and_then(|key| self.clients.get(&key).copied());
+        let Some((id, entry)) = found.and_then(|id| Some((id, self.entries.get_mut(&id)?))) else {
+            return dropped(DropCode::StrayResponse, flow, out);
+        };
+        let mut to = Sender {
+            id,
+            owner: entry.owner,
+            hop: &entry.hop,
+            out,
+        };
+        let (verdict, cancel) = match &mut entry.machine {
+            Machine::InviteClient(machine) => machine.response(now, &message, &mut to),
+            Machine::Client(machine) => (machine.response(now, &message), None),
+            Machine::InviteServer(_) | Machine::Server(_) => (Verdict::Quiet, None),
+        };
+        if verdict == Verdict::Tell {
+            let (owner, flow) = (entry.owner, flow.id);
+            up.push(Indication::Response {
+                id,
+                owner,
+                message,
+                flow,
+            });
+        }
+        if let Some(cancel) = cancel {
+            self.send_cancel(now, id, cancel, out);
+        }
+        self.look_after(id);
+    }
+
+    fn ack(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        flow: &Flow,
+        message: Message,
+        up: &mut Vec<Indication>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Machine::InviteServer(machine) = &mut entry.machine
+            && machine.ack(now) == Verdict::Tell
+        {
+            up.push(Indication::Ack {
+                flow: flow.clone(),
+                message,
+            });
+        }
+        self.look_after(id);
+    }
+
+    fn repeated(&mut self, id: TransactionId, out: &mut Effects) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let mut to = Sender {
+            id,
+            owner: entry.owner,
+            hop: &entry.hop,
+            out,
+        };
+        match &entry.machine {
+            Machine::InviteServer(machine) => machine.repeated(&mut to),
+            Machine::Server(machine) => machine.repeated(&mut to),
+            Machine::InviteClient(_) | Machine::Client(_) => {}
+        }
+    }
+
+    fn new_request(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: Message,
+        mint: &mut Mint,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        let source = flow.remote.ip();
+        let of_source = self.sources.get(&source).copied().unwrap_or(0);
+        let total: usize = self.servers.len();
+        if total >= MAX_SERVER_TRANSACTIONS || of_source >= MAX_PER_SOURCE {
+            return dropped(DropCode::Overload, flow, out);
+        }
+        let (Some(key), Some(hop)) = (
+            server_key(&message, message.method()),
+            way_back(flow, &message),
+        ) else {
+            return dropped(DropCode::Malformed, flow, out);
+        };
+        let merge = merge_key(&message);
+        let is_merged = merge
+            .as_ref()
+            .is_some_and(|merge| self.merges.contains_key(merge));
+        let id = self.open(now, key, merge, source, hop, &message, out);
+        match message.method() {
+            _ if is_merged => {
+                let tag = Token::from_minted(mint.tag());
+                let bytes =
+                    ResponseBuilder::to(&message, Status::LOOP_DETECTED, Some(&tag)).build();
+                self.respond(now, id, Status::LOOP_DETECTED, bytes, out);
+            }
+            Method::Cancel => self.cancelled(now, id, message, mint, out, up),
+            _ => up.push(Indication::Request {
+                id,
+                flow: flow.clone(),
+                message,
+            }),
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call site; the values have no common type"
+    )]
+    fn open(
+        &mut self,
+        now: Timestamp,
+        key: ServerKey,
+        merge: Option<ServerKey>,
+        source: IpAddr,
+        hop: Hop,
+        message: &Message,
+        out: &mut Effects,
+    ) -> TransactionId {
+        let id = self.new_id();
+        let timers = TimerSet::default();
+        let is_reliable = hop.protocol.is_reliable();
+        let trying = ResponseBuilder::to(message, Status::TRYING, None).build();
+        let mut to = Sender {
+            id,
+            owner: Owner::Nobody,
+            hop: &hop,
+            out,
+        };
+        let machine = match message.method() {
+            Method::Invite => Machine::InviteServer(Box::new(InviteServer::start(
+                timers,
+                is_reliable,
+                trying,
+                &mut to,
+            ))),
+            _ => Machine::Server(Box::new(Server::start(now, timers, is_reliable, trying))),
+        };
+        self.servers.insert(key.clone(), id);
+        if let Some(merge) = &merge {
+            self.merges.entry(merge.clone()).or_insert(id);
+        }
+        *self.sources.entry(source).or_insert(0) += 1;
+        let keys = Keys::Server { key, merge, source };
+        self.entries.insert(
+            id,
+            Entry {
+                machine,
+                owner: Owner::Nobody,
+                hop,
+                keys,
+                queued: None,
+            },
+        );
+        self.look_after(id);
+        id
+    }
+
+    /// A CANCEL in its own transaction `id` (SIP-219).
+    fn cancelled(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        message: Message,
+        mint: &mut Mint,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        let invite = server_key(&message, &Method::Invite)
+            .and_then(|key| self.servers.get(&key).copied())
+            .and_then(|invite| Some((invite, self.entries.get(&invite)?)));
+        let status = match invite {
+            Some(_) => Status::OK,
+            None => Status::CALL_DOES_NOT_EXIST,
+        };
+        let tag = Token::from_minted(mint.tag());
+        let bytes = ResponseBuilder::to(&message, status, Some(&tag)).build();
+        let told = match invite {
+            Some((invite, entry)) => match &entry.machine {
+                Machine::InviteServer(machine) if machine.is_open() => Some((invite, entry.owner)),
+                _ => None,
+            },
+            None => None,
+        };
+        if let Some((_, owner)) = told {
+            self.set_owner(id, owner);
+        }
+        self.respond(now, id, status, bytes, out);
+        if let Some((invite, owner)) = told {
+            up.push(Indication::Cancelled {
+                invite,
+                owner,
+                message,
+            });
+        }
+    }
+
+    /// A message of a transaction could not be sent.
+    pub fn send_failed(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        why: FlowFault,
+        _out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        let _ = now;
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let verdict = match &mut entry.machine {
+            Machine::InviteClient(machine) => machine.transport_failed(),
+            Machine::Client(machine) => machine.transport_failed(),
+            // The response is lost; the timers end the transaction (RFC 6026 §7.1).
+            Machine::InviteServer(_) | Machine::Server(_) => Verdict::Quiet,
+        };
+        if verdict == Verdict::Tell {
+            up.push(Indication::TransportFailed {
+                id,
+                owner: entry.owner,
+                why,
+            });
+        }
+        self.look_after(id);
+    }
+
+    /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126).
+    pub fn flow_lost(
+        &mut self,
+        now: Timestamp,
+        flow: FlowId,
+        why: FlowFault,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
+        let lost: Vec<TransactionId> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.hop.flow == Some(flow))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.send_failed(now, id, why.clone(), out, up);
+        }
+    }
+
+    /// Expired timers.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Effects, up: &mut Vec<Indication>) {
+        while let Some(id) = self.deadlines.pop_due(now) {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            entry.queued = None;
+            let mut to = Sender {
+                id,
+                owner: entry.owner,
+                hop: &entry.hop,
+                out,
+            };
+            let owner = entry.owner;
+            match &mut entry.machine {
+                Machine::InviteClient(machine) => {
+                    while let Some(timer) = machine.timers.expired(now) {
+                        if machine.expired(now, timer, &mut to) == Verdict::Tell {
+                            up.push(Indication::TimedOut { id, owner });
+                        }
+                    }
+                }
+                Machine::Client(machine) => {
+                    while let Some(timer) = machine.timers.expired(now) {
+                        if machine.expired(now, timer, &mut to) == Verdict::Tell {
+                            up.push(Indication::TimedOut { id, owner });
+                        }
+                    }
+                }
+                Machine::InviteServer(machine) => {
+                    while let Some(timer) = machine.timers.expired(now) {
+                        if machine.expired(now, timer, &mut to) == Verdict::Tell {
+                            up.push(Indication::NoAck { id, owner });
+                        }
+                    }
+                }
+                Machine::Server(machine) => {
+                    while let Some(timer) = machine.timers.expired(now) {
+                        machine.expired(timer, &mut to);
+                    }
+                }
+            }
+            self.look_after(id);
+        }
+    }
+
+    fn new_id(&mut self) -> TransactionId {
+        self.next += 1;
+        TransactionId(self.next)
+    }
+
+    /// Removes a transaction that has ended, or sees to its deadline.
+    fn look_after(&mut self, id: TransactionId) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if !entry.machine.is_terminated() {
+            let next = entry.machine.next_deadline();
+            if let Some(at) = next.filter(|at| entry.queued.is_none_or(|queued| *at < queued)) {
+                entry.queued = Some(at);
+                self.deadlines.push(at, id);
+            }
+            return;
+        }
+        let Some(entry) = self.entries.remove(&id) else {
+            return;
+        };
+        match entry.keys {
+            Keys::Client(key) => {
+                self.clients.remove(&key);
+            }
+            Keys::Server { key, merge, source } => {
+                self.servers.remove(&key);
+                if let Some(merge) = merge.filter(|merge| self.merges.get(merge) == Some(&id)) {
+                    self.merges.remove(&merge);
+                }
+                if let Some(count) = self.sources.get_mut(&source) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.sources.remove(&source);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where responses to a request go (SIP-103): back on its connection, or over UDP where the top
+/// Via says. `remote` of a stream is where a new connection would be opened.
+fn way_back(flow: &Flow, message: &Message) -> Option<Hop> {
+    let via = message.top_via().ok()?;
+    let target = match flow.protocol {
+        Protocol::Udp => datagram_target(&via),
+        Protocol::Tcp | Protocol::Tls => reconnect_target(&via),
+    };
+    let remote = match target {
+        ResponseTarget::Address(remote) => remote,
+        // A name in maddr or sent-by without received: nobody that we talk to writes that.
+        ResponseTarget::Resolve { .. } => flow.remote,
+    };
+    let (listener, protocol) = (flow.listener.clone(), flow.protocol);
+    Some(Hop {
+        listener,
+        protocol,
+        remote,
+        tls: None,
+        flow: Some(flow.id),
+    })
+}
+
+fn dropped(why: DropCode, flow: &Flow, out: &mut Effects) {
+    let what = Happened::Dropped {
+        why,
+        protocol: flow.protocol,
+        remote: flow.remote,
+        listener: flow.listener.clone(),
+    };
+    out.emit(None, None, what);
+}
