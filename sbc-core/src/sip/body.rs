@@ -205,3 +205,82 @@ const fn fault(rule: Rule) -> ParseFault {
 
 /// RFC 2046 §5.1.1.
 const MAX_BOUNDARY: usize = 70;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Capabilities;
+
+    fn message(headers: &str, body: &str) -> Message {
+        let text = format!(
+            "INVITE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1\r\n\
+             From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: 1\r\n\
+             CSeq: 1 INVITE\r\n{headers}\r\n{body}"
+        );
+        Message::parse(text.into(), &Limits::default()).unwrap()
+    }
+
+    fn status(message: &Message) -> Option<u16> {
+        Capabilities::default()
+            .check(message)
+            .err()
+            .map(|own| own.status.code())
+    }
+
+    const MIXED: &str = "Content-Type: multipart/mixed;boundary=\"a b\"\r\n";
+
+    #[test]
+    fn the_description_is_found_in_nested_parts() {
+        let body = "preamble\r\n--a b\r\n\
+            Content-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\n\
+            x\0y\r\n--a b \r\nContent-Type: multipart/alternative; boundary=in\r\n\r\n\
+            --in\r\nContent-Type: text/plain\r\n\r\nhello\r\n--in\r\n\
+            c: application/sdp\r\n\r\nv=0\r\n\r\n--in--\r\n--a b--\r\nepilogue";
+        let message = message(MIXED, body);
+        assert_eq!(parts(&message).unwrap().len(), 3);
+        assert_eq!(session_description(&message).unwrap().unwrap(), "v=0\r\n");
+        assert_eq!(status(&message), None);
+    }
+
+    #[test]
+    fn a_part_that_must_be_understood_and_is_not_is_refused() {
+        let body = "--a b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--a b\r\n\
+            Content-Type: application/isup\r\n\r\nx\r\n--a b--\r\n";
+        assert_eq!(status(&message(MIXED, body)), Some(415));
+    }
+
+    #[test]
+    fn broken_multiparts_are_malformed() {
+        let rule =
+            |headers: &str, body: &str| parts(&message(headers, body)).map_err(|own| own.rule);
+        let open = "--a b\r\n\r\nx\r\n";
+        assert_eq!(rule(MIXED, open), Err(Rule::Boundary));
+        assert_eq!(status(&message(MIXED, open)), Some(400));
+        let no_boundary = "Content-Type: multipart/mixed\r\n";
+        assert_eq!(rule(no_boundary, "--a--"), Err(Rule::Boundary));
+        let many = format!("{}--a b--", "--a b\r\n\r\nx\r\n".repeat(17));
+        assert_eq!(rule(MIXED, &many), Err(Rule::TooMany));
+        let mut deep = String::from("x");
+        for _ in 0..6 {
+            deep = format!(
+                "--a b\r\nContent-Type: multipart/mixed;boundary=\"a b\"\r\n\r\n{deep}\r\n--a b--"
+            );
+        }
+        assert!(parts(&message(MIXED, &deep)).is_err());
+    }
+
+    #[test]
+    fn sipfrag_carries_a_status() {
+        assert_eq!(sipfrag(Status::OK), "SIP/2.0 200 OK\r\n");
+        assert_eq!(
+            sipfrag_status(b"SIP/2.0 486 Busy Here"),
+            Ok(Status::BUSY_HERE)
+        );
+        assert_eq!(
+            sipfrag_status(b"SIP/2.0 100\r\nX: 1\r\n"),
+            Ok(Status::TRYING)
+        );
+        assert!(sipfrag_status(b"INVITE sip:a@b SIP/2.0\r\n").is_err());
+        assert!(sipfrag_status(b"").is_err());
+    }
+}

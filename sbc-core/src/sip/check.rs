@@ -184,16 +184,17 @@ impl Message {
             HeaderName::ReferTo,
             HeaderName::Replaces,
         ];
-        let mut seen = [false; 9];
+        let mut lines = [0_u8; 1 + u8::MAX as usize];
         for line in self.headers() {
-            let name = line.name();
-            if let Some(at) = single.iter().position(|own| *own == name) {
-                if seen[at] {
-                    let what = super::header::KNOWN[usize::from(name.id())].as_str();
-                    return Err(ParseFault::new(what, Rule::Repeated, line.offset()));
-                }
-                seen[at] = true;
-            }
+            let count = &mut lines[usize::from(line.id())];
+            *count = count.saturating_add(1);
+        }
+        if let Some(name) = single.iter().find(|name| lines[usize::from(name.id())] > 1) {
+            return Err(ParseFault::new(
+                super::header::known_name(name),
+                Rule::Repeated,
+                0,
+            ));
         }
         Ok(())
     }
@@ -288,17 +289,14 @@ impl Capabilities {
         let response = ResponseBuilder::to_head(head, rejection.status, to_tag);
         match &rejection.why {
             Objection::UnknownMethod | Objection::MethodNotAllowed => {
-                self.methods.iter().fold(response, |response, method| {
-                    response.header(&Allow(method.clone()))
-                })
+                response.list(&self.methods.iter().cloned().map(Allow).collect::<Vec<_>>())
             }
-            Objection::MediaType => self
-                .media
-                .iter()
-                .fold(response, |response, media| response.header(&accept(media))),
-            Objection::Extension(tags) => tags.iter().fold(response, |response, tag| {
-                response.header(&Unsupported(tag.clone()))
-            }),
+            Objection::MediaType => {
+                response.list(&self.media.iter().map(accept).collect::<Vec<_>>())
+            }
+            Objection::Extension(tags) => {
+                response.list(&tags.iter().cloned().map(Unsupported).collect::<Vec<_>>())
+            }
             Objection::Malformed(_)
             | Objection::Version
             | Objection::Scheme

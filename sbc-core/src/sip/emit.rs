@@ -87,6 +87,16 @@ macro_rules! builder_methods {
             self
         }
 
+        /// Adds all values in one line, separated by commas; nothing if there are none. For lists of
+        /// words such as Allow and Supported.
+        pub fn list<'a, H: Header + 'a>(
+            mut self,
+            headers: impl IntoIterator<Item = &'a H>,
+        ) -> Self {
+            self.0.list(headers);
+            self
+        }
+
         /// Adds a line with text from elsewhere; refuses CR, LF and NUL (SIP-017).
         pub fn raw(
             mut self,
@@ -113,15 +123,19 @@ macro_rules! builder_methods {
         /// carry are left out; only NUL can be the reason.
         pub fn copy(mut self, message: &Message, name: impl Borrow<HeaderName>) -> Self {
             let name = name.borrow();
-            for value in message.raw_all(name) {
-                self.0.copied(name, &value);
-            }
+            message.each_value(name, |value| self.0.copied(name, value));
             self
         }
 
         /// Sets the body and its type.
         pub fn body(mut self, content_type: &ContentType, body: Bytes) -> Self {
             self.0.typed(content_type);
+            self.0.body = body;
+            self
+        }
+
+        /// Sets the body without saying what it is; for a Content-Type that was copied.
+        pub fn raw_body(mut self, body: Bytes) -> Self {
             self.0.body = body;
             self
         }
@@ -246,6 +260,20 @@ impl Lines {
         self.end(rank(&H::NAME), begin);
     }
 
+    fn list<'a, H: Header + 'a>(&mut self, headers: impl IntoIterator<Item = &'a H>) {
+        let begin = self.out.len();
+        for (index, header) in headers.into_iter().enumerate() {
+            match index {
+                0 => self.name(&H::NAME),
+                _ => self.out.extend_from_slice(b", "),
+            }
+            header.emit(&mut self.out);
+        }
+        if self.out.len() > begin {
+            self.end(rank(&H::NAME), begin);
+        }
+    }
+
     fn raw(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), EmitFault> {
         if *name == HeaderName::ContentLength {
             return Err(EmitFault::Computed);
@@ -296,22 +324,25 @@ impl Lines {
         self.lines.push((rank, begin..self.out.len()));
     }
 
+    /// One buffer of exactly the size of the message: transactions keep it for retransmission.
     fn build(mut self) -> Bytes {
-        if !self.lines.is_sorted_by_key(|(rank, _)| *rank) {
-            let mut order: Vec<_> = std::mem::take(&mut self.lines);
-            order.sort_by_key(|(rank, _)| *rank);
-            let mut sorted = Vec::with_capacity(self.out.len() + self.body.len() + 32);
-            sorted.extend_from_slice(&self.out[..self.start_end]);
-            for (_, line) in order {
-                sorted.extend_from_slice(&self.out[line]);
-            }
-            self.out = sorted;
-        }
+        let lines_end = self.out.len();
         self.out.extend_from_slice(b"Content-Length: ");
         push_number(&mut self.out, self.body.len() as u64);
         self.out.extend_from_slice(b"\r\n\r\n");
-        self.out.extend_from_slice(&self.body);
-        Bytes::from(self.out)
+        let mut message = Vec::with_capacity(self.out.len() + self.body.len());
+        if self.lines.is_sorted_by_key(|(rank, _)| *rank) {
+            message.extend_from_slice(&self.out);
+        } else {
+            self.lines.sort_by_key(|(rank, _)| *rank);
+            message.extend_from_slice(self.out.get(..self.start_end).unwrap_or_default());
+            for (_, line) in self.lines {
+                message.extend_from_slice(self.out.get(line).unwrap_or_default());
+            }
+            message.extend_from_slice(self.out.get(lines_end..).unwrap_or_default());
+        }
+        message.extend_from_slice(&self.body);
+        Bytes::from(message)
     }
 }
 
@@ -330,5 +361,75 @@ fn rank(name: &HeaderName) -> u8 {
         HeaderName::ContentType => 10,
         HeaderName::ContentLength => 11,
         _ => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::{CSeq, CallId};
+    use crate::sip::{Limits, Rule};
+
+    const INVITE: &str = "INVITE sip:b@example.com SIP/2.0\r\n\
+        t: <sip:b@example.com>\r\nf: \"A\" <sip:a@example.com>;tag=1\r\n\
+        CSeq: 1 INVITE\r\nv: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK2\r\n\
+        v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\ni: 7\r\nTimestamp: 5\r\n\r\n";
+
+    fn invite() -> Message {
+        Message::parse(INVITE.into(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_response_repeats_what_the_rfc_says_and_adds_the_tag() {
+        let tag = Token::parse("9").unwrap();
+        let ringing = ResponseBuilder::to(&invite(), Status::RINGING, Some(&tag)).build();
+        assert_eq!(
+            ringing,
+            "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK2\r\n\
+             Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+             From: \"A\" <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>;tag=9\r\n\
+             Call-ID: 7\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+        let trying = ResponseBuilder::to(&invite(), Status::TRYING, None).build();
+        let trying = Message::parse(trying, &Limits::default()).unwrap();
+        assert_eq!(trying.raw(HeaderName::Timestamp).unwrap(), "5");
+        assert_eq!(trying.raw(HeaderName::To).unwrap(), "<sip:b@example.com>");
+    }
+
+    #[test]
+    fn no_value_can_begin_a_line_of_its_own() {
+        let uri = Uri::parse("sip:b@example.com").unwrap();
+        for bad in ["a\r\nX-Evil: 1", "a\nb", "a\0b", "\r"] {
+            let builder = RequestBuilder::new(Method::Bye, &uri);
+            assert!(builder.raw(HeaderName::Subject, bad).is_err(), "{bad:?}");
+            assert!(ResponseBuilder::with_phrase(Status::OK, bad.as_bytes()).is_err());
+            assert!(Token::parse(bad).is_err());
+            assert!(CallId::new(bad).is_err());
+            assert!(Method::parse(bad).is_err());
+            assert!(crate::sip::QuotedText::new(bad).is_err());
+            assert!(crate::sip::DisplayName::new(bad).is_err());
+        }
+        let builder = RequestBuilder::new(Method::Bye, &uri);
+        let refused = builder.raw(HeaderName::ContentLength, "7").err();
+        assert_eq!(refused, Some(EmitFault::Computed));
+    }
+
+    #[test]
+    fn escaped_headers_of_a_uri_do_not_become_part_of_a_request_line() {
+        let uri = Uri::parse("sip:b@example.com;lr?Route=%3Csip:x%3E").unwrap();
+        let bytes = RequestBuilder::new(Method::Ack, &uri)
+            .header(&CSeq {
+                number: 1,
+                method: Method::Ack,
+            })
+            .build();
+        assert!(bytes.starts_with(b"ACK sip:b@example.com;lr SIP/2.0\r\nCSeq: 1 ACK\r\n"));
+        assert_eq!(
+            Message::parse(bytes, &Limits::default())
+                .unwrap()
+                .top_via()
+                .map_err(|own| own.rule),
+            Err(Rule::Missing)
+        );
     }
 }

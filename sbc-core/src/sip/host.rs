@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 
-use super::grammar::octets_as_str;
+use super::grammar::{octets_as_str, push_number};
 use super::{ParseFault, Rule};
 
 /// `host` of RFC 3261 §25.1.
@@ -118,7 +118,15 @@ impl Host {
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
         match self {
             Self::Name(name) => out.extend_from_slice(&name.0),
-            Self::V4(_) | Self::V6(_) => out.extend_from_slice(self.to_string().as_bytes()),
+            Self::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        out.push(b'.');
+                    }
+                    push_number(out, u64::from(octet));
+                }
+            }
+            Self::V6(_) => out.extend_from_slice(self.to_string().as_bytes()),
         }
     }
 }

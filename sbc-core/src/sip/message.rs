@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::grammar::split_commas;
-use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, known_name, lookup};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
 
 /// A request or a response. Immutable; a clone shares buffer and index.
@@ -168,6 +168,30 @@ impl Message {
         self.lines(name).map(|header| header.value())
     }
 
+    /// Calls `each` with the value of every line of this name: as [`Message::raw_all`], but without
+    /// making a handle for each.
+    pub(super) fn each_value(&self, name: &HeaderName, mut each: impl FnMut(&[u8])) {
+        let id = name.id();
+        for line in self.0.lines.iter().filter(|line| line.id == id) {
+            let header = HeaderLine {
+                index: &self.0,
+                line,
+            };
+            let is_other_name = id == UNKNOWN
+                && !header
+                    .raw_name()
+                    .eq_ignore_ascii_case(name.as_str().as_bytes());
+            if is_other_name {
+                continue;
+            }
+            let value = line.value.start as usize..line.value.end as usize;
+            match line.is_folded {
+                false => each(self.0.bytes.get(value).unwrap_or_default()),
+                true => each(&header.value()),
+            }
+        }
+    }
+
     /// The first value of a header given by text, known or not, in any spelling.
     pub fn raw_named(&self, name: &str) -> Option<Bytes> {
         let id = lookup(name.as_bytes());
@@ -223,11 +247,7 @@ impl Message {
                     continue;
                 }
                 if values.len() == most {
-                    return Err(ParseFault::new(
-                        KNOWN[usize::from(id)].as_str(),
-                        Rule::TooMany,
-                        0,
-                    ));
+                    return Err(ParseFault::new(known_name(&H::NAME), Rule::TooMany, 0));
                 }
                 values.push(H::parse(&text.slice_ref(part))?);
             }
@@ -282,6 +302,11 @@ impl<'a> HeaderLine<'a> {
             )
             .unwrap_or(HeaderName::Subject),
         }
+    }
+
+    /// Number of the known name, or [`UNKNOWN`].
+    pub(super) fn id(&self) -> u8 {
+        self.line.id
     }
 
     /// The name as it stands.
@@ -345,4 +370,79 @@ pub(super) fn unfold(value: &[u8]) -> Bytes {
         flat.push(b' ');
     }
     Bytes::from(flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::{Allow, Require, Supported};
+
+    fn message(headers: &str) -> Message {
+        let text = format!("OPTIONS sip:a@example.com SIP/2.0\r\n{headers}\r\n");
+        Message::parse(text.into(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_a_header_is_the_same_header() {
+        let spellings = message(
+            "X-Internal: 1\r\nx-internal\t: 2\r\nX-INTERNAL :\r\n 3\r\nx-Internal:\t4 \r\n\t5\r\n",
+        );
+        let name = HeaderName::parse("x-iNternal").unwrap();
+        let values: Vec<_> = spellings.raw_all(&name).collect();
+        assert_eq!(values, ["1", "2", "3", "4 5"]);
+        assert_eq!(spellings.raw_named("X-INTERNAL").unwrap(), "1");
+        let compact = message("i: 1\r\nM: <sip:a@example.com>\r\n");
+        assert_eq!(compact.raw(HeaderName::CallId).unwrap(), "1");
+        assert!(compact.has(HeaderName::Contact));
+    }
+
+    #[test]
+    fn comma_lists_equal_repeated_lines() {
+        let list = message("Supported: timer, ,replaces\r\nk:\r\nSUPPORTED: 100rel,\r\n");
+        let tags = list.list::<Supported>().unwrap();
+        let tags: Vec<_> = tags.iter().map(|tag| tag.0.as_str().to_owned()).collect();
+        assert_eq!(tags, ["timer", "replaces", "100rel"]);
+        assert_eq!(list.get::<Require>(), Ok(None));
+        let many = message(&format!("Allow: {}\r\n", vec!["INVITE"; 33].join(",")));
+        assert_eq!(
+            many.list::<Allow>().map_err(|fault| fault.rule),
+            Err(Rule::TooMany)
+        );
+    }
+
+    #[test]
+    fn limits_and_line_ends_are_kept() {
+        let refused = |text: String| match Message::parse(text.into(), &Limits::default()) {
+            Err(rejected) => (rejected.fault.rule, rejected.status().map(Status::code)),
+            Ok(message) => panic!("{message:?}"),
+        };
+        let start = "OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1\r\n";
+        let long = format!("{start}X: {}\r\n\r\n", "x".repeat(17_000));
+        assert_eq!(refused(long), (Rule::TooLong, Some(400)));
+        let many = format!("{start}{}\r\n", "X: 1\r\n".repeat(256));
+        assert_eq!(refused(many), (Rule::TooMany, Some(400)));
+        let line = format!("X: {}\r\n", "x".repeat(10_000));
+        assert_eq!(
+            refused(format!("{start}{}\r\n", line.repeat(7))),
+            (Rule::TooLong, Some(513))
+        );
+        assert_eq!(
+            refused(format!("{start}X: a\nY: b\r\n\r\n")),
+            (Rule::LineEnd, Some(400))
+        );
+        assert_eq!(
+            refused(format!("{start}X: a\rb\r\n\r\n")),
+            (Rule::LineEnd, Some(400))
+        );
+        assert_eq!(
+            refused(format!("{start}l: 4294967300\r\n\r\n")),
+            (Rule::Range, Some(400))
+        );
+        assert_eq!(
+            refused(format!("{start}l: +1\r\n\r\n")),
+            (Rule::Number, Some(400))
+        );
+        let ack = start.replace("OPTIONS", "ACK") + "l: x\r\n\r\n";
+        assert_eq!(refused(ack), (Rule::Number, None));
+    }
 }

@@ -211,19 +211,20 @@ fn header_line(bytes: &[u8], begin: usize, limits: &Limits) -> Result<(Line, usi
     if end - begin > limits.header_line {
         return Err(ParseFault::new("header line", Rule::TooLong, begin));
     }
-    let value = bytes.get(colon + 1..end).unwrap_or_default();
-    let lead = value.iter().take_while(|&&octet| is_space(octet)).count();
-    let trail = value
-        .iter()
-        .skip(lead)
-        .rev()
-        .take_while(|&&octet| is_space(octet))
-        .count();
+    let mut value = bytes.get(colon + 1..end).unwrap_or_default();
+    while let [first, rest @ ..] = value {
+        match is_space(*first) {
+            true => value = rest,
+            false => break,
+        }
+    }
+    let value_end = end - trailing_space(value);
+    let value_begin = end - value.len();
     let line = Line {
         id: lookup(rest.get(..name_len).unwrap_or_default()),
         is_folded,
         name: narrow(begin)..narrow(begin + name_len),
-        value: narrow(colon + 1 + lead)..narrow(end - trail),
+        value: narrow(value_begin)..narrow(value_end),
     };
     Ok((line, end + 2))
 }
@@ -255,7 +256,7 @@ fn request_line(bytes: &Bytes, line: &[u8]) -> Result<StartLine, ParseFault> {
     if text.is_empty() {
         return fault("Request-URI", Rule::Empty, method_end);
     }
-    if let Some(at) = text.iter().position(|octet| octet.is_ascii_whitespace()) {
+    if let Some(at) = memchr2(b' ', b'\t', text) {
         return fault("Request-URI", Rule::Separator, uri.start + at);
     }
     if version.end != line.len() {
@@ -468,6 +469,15 @@ impl RequestHead {
 /// Stands in the index of a response until its CSeq line is reached; no token is empty.
 fn no_method() -> Method {
     Method::Other(Token::recognised(Bytes::from_static(b"-")))
+}
+
+/// How much white space is at the end.
+fn trailing_space(value: &[u8]) -> usize {
+    value
+        .iter()
+        .rev()
+        .take_while(|&&octet| is_space(octet))
+        .count()
 }
 
 fn is_space(octet: u8) -> bool {

@@ -658,3 +658,132 @@ fn is_header_octet(octet: u8) -> bool {
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &'static str) -> Uri {
+        Uri::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))
+    }
+
+    #[test]
+    fn uris_that_the_rfc_calls_equivalent_are() {
+        for (one, two) in [
+            (
+                "sip:%61lice@atlanta.com;transport=TCP",
+                "sip:alice@AtLanTa.CoM;Transport=tcp",
+            ),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:carol@chicago.com;security=on",
+                "sip:carol@chicago.com;newparam=5",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:0db8:0::1]"),
+            ("tel:+1-201-555-0123", "tel:+12015550123"),
+            (
+                "tel:7042;phone-context=example.com",
+                "tel:7042;PHONE-CONTEXT=Example.com",
+            ),
+        ] {
+            assert!(uri(one).is_equivalent(&uri(two)), "{one} {two}");
+            assert!(uri(two).is_equivalent(&uri(one)), "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn uris_that_the_rfc_calls_different_are() {
+        for (one, two) in [
+            (
+                "SIP:ALICE@AtLanTa.CoM;Transport=udp",
+                "sip:alice@AtLanTa.CoM;Transport=UDP",
+            ),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sips:bob@biloxi.com"),
+            (
+                "sip:carol@chicago.com",
+                "sip:carol@chicago.com?Subject=next%20meeting",
+            ),
+            (
+                "sip:carol@chicago.com;security=on",
+                "sip:carol@chicago.com;security=off",
+            ),
+            ("sip:bob@phone21.example.com", "sip:bob@192.0.2.4"),
+            ("sip:a%40b@example.com", "sip:a%41b@example.com"),
+            ("sip:%00@example.com", "sip:%00a@example.com"),
+            ("sip:a@example.com;maddr=192.0.2.1", "sip:a@example.com"),
+            ("tel:+12015550123", "tel:12015550123"),
+            ("tel:+12015550123;ext=1", "tel:+12015550123"),
+        ] {
+            assert!(!uri(one).is_equivalent(&uri(two)), "{one} {two}");
+            assert!(!uri(two).is_equivalent(&uri(one)), "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn user_parts_keep_every_octet() {
+        for text in [
+            "sip:+4930123456;ext=7@example.com:5061;user=phone",
+            "sip:user;par=u%40example.net@example.com",
+            "sip:sips%3Auser%40example.com@example.net",
+            "sip:*21#@example.com",
+            "sip:a:p%20w@example.com",
+            "sip:sip.pstnhub.example.com:5061;transport=tls;x-m=8:orgid:aaaa-bbbb;x-t=a/b==",
+            "sip:t@example.com?Replaces=1%40x%3Bto-tag%3Da%3Bfrom-tag%3Db",
+            "sips:[2001:db8::9:1]:5061;lr",
+            "tel:+1-201-555-0123;ext=1",
+            "urn:service:sos",
+        ] {
+            assert_eq!(uri(text).to_bytes(), text);
+        }
+    }
+
+    #[test]
+    fn broken_uris_are_refused_at_the_place() {
+        for (text, rule) in [
+            ("example.com", Rule::Uri),
+            ("sip:", Rule::Host),
+            ("sip:@example.com", Rule::Empty),
+            ("sip:a@", Rule::Host),
+            ("sip:a b@example.com", Rule::Uri),
+            ("sip:a%4@example.com", Rule::Escape),
+            ("sip:a@example.com:0", Rule::Port),
+            ("sip:a@example.com:65536", Rule::Port),
+            ("sip:a@example.com:", Rule::Port),
+            ("sip:a@192.0.2.256", Rule::Host),
+            ("sip:a@[2001:db8::1", Rule::Host),
+            ("sip:a@example.com;lr;LR", Rule::Repeated),
+            ("sip:a@example.com;", Rule::Empty),
+            ("sip:a@example.com;x=", Rule::Empty),
+            ("sip:a@example.com?x", Rule::Separator),
+            ("sip:a@ex\r\nample.com", Rule::Uri),
+            ("tel:", Rule::Empty),
+            ("tel:+49a", Rule::Uri),
+            ("http:", Rule::Empty),
+            ("<sip:a@example.com>", Rule::Uri),
+        ] {
+            assert_eq!(
+                Uri::parse(text).map_err(|fault| fault.rule),
+                Err(rule),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn plain_text_becomes_a_user_part_that_reads_back() {
+        let mut sip = SipUri::new(Host::parse("example.com").unwrap());
+        sip.set_user_text("a@b;c \r\n%".as_bytes()).unwrap();
+        assert_eq!(
+            Uri::from(sip.clone()).to_bytes(),
+            "sip:a%40b%3Bc%20%0D%0A%25@example.com"
+        );
+        assert!(sip.set_user(Some("a\r\nb".into())).is_err());
+        assert!(sip.params.set("x", Some("a;b".into())).is_err());
+    }
+}

@@ -228,3 +228,111 @@ fn is_start_octet(octet: u8) -> bool {
 
 /// Most octets of buffer that an idle connection keeps.
 const KEPT_CAPACITY: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBE: &str = "OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1\r\n\
+                         l : 4\r\n\r\nbody";
+
+    fn frames(stream: &str) -> Vec<Frame> {
+        let mut framer = Framer::new(Limits::default());
+        framer.push(stream.as_bytes());
+        std::iter::from_fn(|| framer.next_frame()).collect()
+    }
+
+    fn fault(frames: &[Frame]) -> (Rule, Option<u16>) {
+        match frames.last() {
+            Some(Frame::Fault(rejected)) => (
+                rejected.fault.rule,
+                rejected.status().map(|status| status.code()),
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn messages_follow_each_other_with_pings_between() {
+        let stream = format!("{PROBE}{PROBE}\r\n\r\n{PROBE}\r\n{PROBE}");
+        let message = Frame::Message(PROBE.into());
+        let wanted = [
+            message.clone(),
+            message.clone(),
+            Frame::Pong,
+            Frame::Ping,
+            message.clone(),
+            Frame::Pong,
+            message,
+        ];
+        assert_eq!(frames(&stream), wanted);
+    }
+
+    #[test]
+    fn a_message_without_a_usable_length_is_answered_and_ends_the_stream() {
+        let without = PROBE.replace("l : 4\r\n", "");
+        assert_eq!(fault(&frames(&without)), (Rule::Missing, Some(400)));
+        let negative = PROBE.replace("l : 4", "l: -4");
+        assert_eq!(fault(&frames(&negative)), (Rule::Number, Some(400)));
+        let twice = PROBE.replace("l : 4", "l: 4\r\nContent-Length: 4");
+        assert_eq!(fault(&frames(&twice)), (Rule::Repeated, Some(400)));
+        for wrapped in ["4294967300", "18446744073709551620"] {
+            let wrapped = PROBE.replace("l : 4", &format!("l: {wrapped}"));
+            assert_eq!(fault(&frames(&wrapped)), (Rule::Range, Some(400)));
+        }
+        let huge = PROBE.replace("l : 4", "l: 300000");
+        assert_eq!(fault(&frames(&huge)), (Rule::TooLong, Some(513)));
+    }
+
+    #[test]
+    fn other_protocols_end_the_stream_without_an_answer() {
+        for stream in [
+            "GET / HTTP/1.1\r\n",
+            "\u{16}\u{3}\u{1}",
+            "\n",
+            "SSH-2.0-x\r\n",
+        ] {
+            let frames = frames(stream);
+            assert_eq!(fault(&frames), (Rule::NotSip, None), "{stream:?}");
+            assert_eq!(frames.len(), 1);
+        }
+    }
+
+    #[test]
+    fn endless_lines_and_header_sections_end_the_stream() {
+        let line = "A".repeat(9_000);
+        assert_eq!(fault(&frames(&line)), (Rule::TooLong, None));
+        let mut section =
+            String::from("OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TCP a\r\n");
+        while section.len() < 70_000 {
+            section.push_str("X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n");
+        }
+        assert_eq!(fault(&frames(&section)), (Rule::TooLong, Some(513)));
+    }
+
+    #[test]
+    fn nothing_is_understood_after_a_fault() {
+        let mut framer = Framer::new(Limits::default());
+        framer.push(b"GET / HTTP/1.1\r\n");
+        assert!(matches!(framer.next_frame(), Some(Frame::Fault(_))));
+        framer.push(PROBE.as_bytes());
+        assert_eq!(framer.next_frame(), None);
+        assert_eq!(framer.buffered_bytes(), 0);
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_no_big_buffer() {
+        let mut framer = Framer::new(Limits::default());
+        let big = PROBE.replace("l : 4", "l: 200004") + &"x".repeat(200_000);
+        for chunk in big.as_bytes().chunks(1_000) {
+            framer.push(chunk);
+            assert!(framer.is_mid_message());
+            if let Some(frame) = framer.next_frame() {
+                assert_eq!(frame, Frame::Message(big.clone().into()));
+            }
+        }
+        assert!(!framer.is_mid_message());
+        assert_eq!(framer.next_frame(), None);
+        assert!(framer.buffer.capacity() <= KEPT_CAPACITY);
+    }
+}

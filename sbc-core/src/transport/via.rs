@@ -106,3 +106,126 @@ fn is_unicast(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !address.is_multicast() && !address.is_unspecified() && !is_broadcast
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Header;
+
+    fn noted(text: &'static str, source: &str) -> Via {
+        let mut via = Via::parse(&text.into()).unwrap();
+        note_source(&mut via, source.parse().unwrap());
+        via
+    }
+
+    fn target(via: &Via) -> String {
+        match datagram_target(via) {
+            ResponseTarget::Address(address) => address.to_string(),
+            ResponseTarget::Resolve { host, port } => format!("{host} {port:?}"),
+        }
+    }
+
+    #[test]
+    fn received_is_added_for_names_and_other_addresses_only() {
+        let same = noted(
+            "SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(
+            same.to_bytes(),
+            "SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1"
+        );
+        assert_eq!(target(&same), "192.0.2.1:5070");
+
+        let name = noted(
+            "SIP/2.0/UDP pbx.example.com;branch=z9hG4bK1",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(
+            name.to_bytes(),
+            "SIP/2.0/UDP pbx.example.com;branch=z9hG4bK1;received=192.0.2.1"
+        );
+        assert_eq!(target(&name), "192.0.2.1:5060");
+    }
+
+    #[test]
+    fn rport_is_filled_and_always_brings_received() {
+        let via = noted(
+            "SIP/2.0/TCP 192.0.2.1:5070;rport;branch=z9hG4bK1",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(
+            via.to_bytes(),
+            "SIP/2.0/TCP 192.0.2.1:5070;rport=9999;branch=z9hG4bK1;received=192.0.2.1"
+        );
+        assert_eq!(target(&via), "192.0.2.1:9999");
+        // A new connection goes to where the peer listens, not to the port it called from.
+        let reopened = ResponseTarget::Address("192.0.2.1:5070".parse().unwrap());
+        assert_eq!(reconnect_target(&via), reopened);
+    }
+
+    #[test]
+    fn what_the_sender_claims_about_itself_is_not_believed() {
+        let via = noted(
+            "SIP/2.0/UDP 192.0.2.1;received=198.51.100.7;rport=53;branch=z9hG4bK1",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(target(&via), "192.0.2.1:9999");
+        let via = noted(
+            "SIP/2.0/UDP 192.0.2.1;received=198.51.100.7",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(via.received(), None);
+        assert_eq!(target(&via), "192.0.2.1:5060");
+    }
+
+    #[test]
+    fn maddr_goes_first_unless_it_is_no_single_host() {
+        let via = noted(
+            "SIP/2.0/UDP 192.0.2.1:5070;maddr=192.0.2.8",
+            "192.0.2.1:9999",
+        );
+        assert_eq!(target(&via), "192.0.2.8:5070");
+        for nobody in ["255.255.255.255", "224.0.1.75", "0.0.0.0"] {
+            let text = format!("SIP/2.0/UDP 192.0.2.1:5070;maddr={nobody}");
+            let via = Via::parse(&text.into()).unwrap();
+            assert_eq!(target(&via), "192.0.2.1:5070");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_compared_as_an_address() {
+        let via = noted(
+            "SIP/2.0/UDP [2001:0db8::1];branch=z9hG4bK1",
+            "[2001:db8::1]:5060",
+        );
+        assert_eq!(via.received(), None);
+        let via = noted(
+            "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1",
+            "[::ffff:192.0.2.1]:5060",
+        );
+        assert_eq!(via.received(), None);
+        let via = noted("SIP/2.0/UDP [2001:db8::2];rport", "[2001:db8::1]:5061");
+        assert_eq!(
+            via.to_bytes(),
+            "SIP/2.0/UDP [2001:db8::2];rport=5061;received=2001:db8::1"
+        );
+        assert_eq!(target(&via), "[2001:db8::1]:5061");
+    }
+
+    #[test]
+    fn only_the_topmost_via_of_the_message_changes() {
+        let text = "BYE sip:a@example.com SIP/2.0\r\nV: SIP/2.0/TCP a.example.com;branch=z9hG4bK1,\r\n \
+                    SIP/2.0/UDP b.example.com\r\nvia: SIP/2.0/UDP c.example.com\r\nX: 1\r\n\r\nbody";
+        let request = Message::parse(text.into(), &crate::sip::Limits::default());
+        let request = request.unwrap();
+        let noted = with_source(&request, "192.0.2.1:9999".parse().unwrap()).unwrap();
+        assert_eq!(
+            noted.bytes(),
+            "BYE sip:a@example.com SIP/2.0\r\nV: SIP/2.0/TCP a.example.com;branch=z9hG4bK1;\
+             received=192.0.2.1, SIP/2.0/UDP b.example.com\r\nvia: SIP/2.0/UDP c.example.com\r\n\
+             X: 1\r\n\r\nbody"
+        );
+        assert_eq!(noted.list::<Via>().unwrap().len(), 3);
+    }
+}

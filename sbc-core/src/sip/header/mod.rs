@@ -93,6 +93,13 @@ pub trait Header: Sized {
     }
 }
 
+/// The canonical name of a known header, for faults.
+pub(in crate::sip) fn known_name(name: &HeaderName) -> &'static str {
+    KNOWN
+        .get(usize::from(name.id()))
+        .map_or("header", HeaderName::as_str)
+}
+
 /// Headers whose value is an [`Address`](crate::sip::Address), each a type of its own.
 macro_rules! address_headers {
     ($($(#[$doc:meta])* $name:ident, $shape:ident;)+) => {
@@ -106,7 +113,8 @@ macro_rules! address_headers {
                 const SHAPE: $crate::sip::header::Shape = $crate::sip::header::Shape::$shape;
 
                 fn parse(text: &bytes::Bytes) -> Result<Self, $crate::sip::ParseFault> {
-                    $crate::sip::Address::parse(stringify!($name), text).map(Self)
+                    let what = $crate::sip::header::known_name(&Self::NAME);
+                    $crate::sip::Address::parse(what, text).map(Self)
                 }
 
                 fn emit(&self, out: &mut Vec<u8>) {

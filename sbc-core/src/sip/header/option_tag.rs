@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Header, HeaderName, Shape};
+use super::{Header, HeaderName, Shape, known_name};
 use crate::sip::grammar::{self, whole};
 use crate::sip::{ParseFault, Token};
 
@@ -71,7 +71,7 @@ macro_rules! option_tag_headers {
                 const SHAPE: Shape = Shape::Words;
 
                 fn parse(text: &Bytes) -> Result<Self, ParseFault> {
-                    whole(stringify!($name), text, |input| {
+                    whole(known_name(&Self::NAME), text, |input| {
                         let (rest, tag) = grammar::token(text, input)?;
                         Ok((rest, Self(OptionTag(tag))))
                     })
