@@ -1,0 +1,3 @@
+//! Signalling sockets.
+
+pub mod tls;

@@ -1,0 +1,311 @@
+//! Verification of a peer's certificate: path and time by webpki, then usage and name by us.
+
+use super::material::TlsContext;
+use super::names::{CertificateNames, any_accepted};
+use super::{Refusal, provider};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
+
+/// Most certificates of a chain, the first included (SEC-022).
+const MAX_CHAIN: usize = 10;
+/// Bits of an RSA key that are accepted (SEC-022): above, a verification costs too much.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// What a verifier found out about one peer; shared with whoever runs the handshake.
+#[derive(Clone, Default, Debug)]
+pub(in crate::daemon::net) struct Verdict(Arc<Mutex<Option<Result<Vec<String>, Refusal>>>>);
+
+impl Verdict {
+    /// The names that the peer proved, or why it was refused; `None` if it showed no certificate.
+    pub(in crate::daemon::net) fn take(&self) -> Option<Result<Vec<String>, Refusal>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, found: Result<Vec<String>, Refusal>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+}
+
+/// What both roles have in common.
+struct Check {
+    roots: Arc<RootCertStore>,
+    /// Names of which one must be there; empty accepts any.
+    accepted: Vec<String>,
+    allow_wildcard: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+    verdict: Verdict,
+}
+
+impl Check {
+    fn new(context: &TlsContext, accepted: Vec<String>, verdict: Verdict) -> Self {
+        Self {
+            roots: Arc::clone(context.roots()),
+            accepted,
+            allow_wildcard: context.allow_wildcard(),
+            algorithms: provider().signature_verification_algorithms,
+            verdict,
+        }
+    }
+
+    fn run(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let found = self.judge(end_entity, intermediates, now);
+        let answer = match &found {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(Error::InvalidCertificate(alert_of(refusal))),
+        };
+        self.verdict.set(found);
+        answer
+    }
+
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Vec<String>, Refusal> {
+        if intermediates.len() >= MAX_CHAIN {
+            return Err(Refusal::BadCertificate(format!(
+                "more than {MAX_CHAIN} certificates"
+            )));
+        }
+        refuse_odd_rsa_keys(std::iter::once(end_entity).chain(intermediates))?;
+        let certificate = EndEntityCert::try_from(end_entity)
+            .map_err(|fault| Refusal::BadCertificate(fault.to_string()))?;
+        certificate
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.roots.roots,
+                intermediates,
+                now,
+                EitherRole,
+                None,
+                None,
+            )
+            .map_err(|fault| refusal_of(fault, end_entity))?;
+        let names = CertificateNames::read(end_entity).identities();
+        let is_accepted =
+            self.accepted.is_empty() || any_accepted(&self.accepted, &names, self.allow_wildcard);
+        if is_accepted {
+            Ok(names)
+        } else {
+            Err(Refusal::name(&self.accepted, &names))
+        }
+    }
+}
+
+/// RFC 5280 usage as this product reads it: a certificate without extended key usage is good for
+/// everything; one with it must allow either TLS role or SIP.
+///
+/// The client role does not insist on `clientAuth`: public CAs have stopped issuing it, and Teams
+/// may present a certificate for servers only (TDR-TLS-009, SEC-075). What protects us is the
+/// trust store, the name and the source address of the trunk.
+struct EitherRole;
+
+/// serverAuth, clientAuth, sipDomain (RFC 5924), any.
+const USAGES: [&[usize]; 4] = [
+    &[1, 3, 6, 1, 5, 5, 7, 3, 1],
+    &[1, 3, 6, 1, 5, 5, 7, 3, 2],
+    &[1, 3, 6, 1, 5, 5, 7, 3, 20],
+    &[2, 5, 29, 37, 0],
+];
+
+impl ExtendedKeyUsageValidator for EitherRole {
+    fn validate(&self, usages: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut present = Vec::new();
+        for usage in usages {
+            let usage = usage?.to_decoded_oid();
+            if USAGES.contains(&usage.as_slice()) {
+                return Ok(());
+            }
+            present.push(usage);
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        Err(webpki::Error::RequiredEkuNotFoundContext(
+            webpki::RequiredEkuNotFoundContext {
+                required: KeyUsage::server_auth(),
+                present,
+            },
+        ))
+    }
+}
+
+/// Keys outside the range are refused before any computation with them.
+fn refuse_odd_rsa_keys<'c>(
+    chain: impl Iterator<Item = &'c CertificateDer<'c>>,
+) -> Result<(), Refusal> {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    for der in chain {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+            return Err(Refusal::BadCertificate(
+                "not an X.509 certificate".to_owned(),
+            ));
+        };
+        if let Ok(x509_parser::public_key::PublicKey::RSA(key)) = certificate.public_key().parsed()
+        {
+            if !RSA_BITS.contains(&key.key_size()) {
+                return Err(Refusal::WeakKey);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refusal_of(fault: webpki::Error, end_entity: &CertificateDer<'_>) -> Refusal {
+    use webpki::Error as Fault;
+    match fault {
+        Fault::CertExpired { .. } | Fault::InvalidCertValidity => Refusal::Expired,
+        Fault::CertNotValidYet { .. } => Refusal::NotYetValid,
+        Fault::UnknownIssuer | Fault::CaUsedAsEndEntity if is_self_signed(end_entity) => {
+            Refusal::SelfSigned
+        }
+        Fault::UnknownIssuer => Refusal::UnknownCa,
+        Fault::RequiredEkuNotFoundContext(_) | Fault::EmptyEkuExtension => Refusal::Usage,
+        Fault::CertRevoked => Refusal::Revoked,
+        Fault::UnsupportedSignatureAlgorithmContext(_)
+        | Fault::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Refusal::WeakKey,
+        other => Refusal::BadCertificate(other.to_string()),
+    }
+}
+
+fn is_self_signed(der: &CertificateDer<'_>) -> bool {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    X509Certificate::from_der(der)
+        .is_ok_and(|(_, certificate)| certificate.subject() == certificate.issuer())
+}
+
+/// The error whose alert tells the peer as much as TLS can say.
+fn alert_of(refusal: &Refusal) -> CertificateError {
+    match refusal {
+        Refusal::Expired => CertificateError::Expired,
+        Refusal::NotYetValid => CertificateError::NotValidYet,
+        Refusal::UnknownCa | Refusal::SelfSigned => CertificateError::UnknownIssuer,
+        Refusal::Usage => CertificateError::InvalidPurpose,
+        Refusal::Revoked => CertificateError::Revoked,
+        Refusal::Name { .. } => CertificateError::NotValidForName,
+        other => CertificateError::Other(OtherError(Arc::new(other.clone()))),
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("accepted", &self.accepted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies clients that connect to us.
+#[derive(Debug)]
+pub(super) struct ClientVerifier(Check);
+
+impl ClientVerifier {
+    pub(super) fn new(context: &TlsContext, accepted: Vec<String>, verdict: Verdict) -> Self {
+        Self(Check::new(context, accepted, verdict))
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    /// None: which CAs we trust is nobody's business, and clients like Teams send the one
+    /// certificate they have.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0
+            .run(end_entity, intermediates, now)
+            .map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.algorithms.supported_schemes()
+    }
+}
+
+/// Verifies servers that we connect to.
+#[derive(Debug)]
+pub(super) struct ServerVerifier(Check);
+
+impl ServerVerifier {
+    pub(super) fn new(context: &TlsContext, wanted: Vec<String>, verdict: Verdict) -> Self {
+        Self(Check::new(context, wanted, verdict))
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    /// The name asked for by SNI is not compared: the wanted names decide, and the caller puts the
+    /// server name among them where it belongs (SIP-131).
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.0
+            .run(end_entity, intermediates, now)
+            .map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.algorithms.supported_schemes()
+    }
+}

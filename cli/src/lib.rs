@@ -1,0 +1,5 @@
+//! Everything that the binary `causeway` calls: the daemon, its sinks, the operator interface.
+#![forbid(unsafe_code)]
+
+pub mod daemon;
+pub mod sink;

@@ -1,0 +1,494 @@
+//! Structured log lines on standard error: JSON or text, never blocking, bounded, rate limited.
+//!
+//! A line has a level, a stable code and fields. It is formatted by the thread that reports it and
+//! written by a thread of its own, so a blocked terminal, pipe or journal stalls nobody (OPS-083).
+//! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
+//! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
+
+use sbc_core::time::UnixTime;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::io::Write;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How grave a line is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Level {
+    /// An operator must act.
+    Error,
+    /// Someone lost something.
+    Warn,
+    /// One line per call and per state of a trunk.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Messages and state changes.
+    Trace,
+}
+
+impl Level {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// Priority of syslog(3), which the journal reads from the start of a line.
+    const fn priority(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warn => 4,
+            Self::Info => 6,
+            Self::Debug | Self::Trace => 7,
+        }
+    }
+}
+
+/// How lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// One JSON object per line.
+    Json,
+    /// For a person: time, level, code, `key=value`.
+    Text,
+    /// As text without the time, with the journal's priority mark.
+    Journal,
+}
+
+/// Longest field value in bytes; the rest is cut (OPS-082).
+const MAX_VALUE_BYTES: usize = 512;
+/// Lines that may wait for the writer.
+const QUEUE: usize = 4096;
+/// Lines of one code per second before the rest is only counted.
+const RATE: u32 = 20;
+
+/// Handle to the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    queue: SyncSender<Order>,
+}
+
+struct Shared {
+    level: AtomicU8,
+    form: Form,
+    dropped: AtomicU64,
+    buckets: Mutex<BTreeMap<&'static str, Bucket>>,
+}
+
+struct Bucket {
+    since: Instant,
+    lines: u32,
+    suppressed: u64,
+}
+
+enum Order {
+    Line(String),
+    Stop,
+}
+
+/// Ends the writer thread after everything queued was written.
+pub struct LogWriter {
+    queue: SyncSender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    /// A log that writes to `to`; the writer thread lives until [`LogWriter::finish`].
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(
+        level: Level,
+        form: Form,
+        to: impl Write + Send + 'static,
+    ) -> std::io::Result<(Self, LogWriter)> {
+        let (queue, orders) = mpsc::sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&orders, to))?;
+        let log = Self {
+            shared: Arc::new(Shared {
+                level: AtomicU8::new(level as u8),
+                form,
+                dropped: AtomicU64::new(0),
+                buckets: Mutex::new(BTreeMap::new()),
+            }),
+            queue: queue.clone(),
+        };
+        let writer = LogWriter {
+            queue,
+            thread: Some(thread),
+        };
+        Ok((log, writer))
+    }
+
+    /// A log to standard error in the form that suits whoever reads it: the journal, a terminal,
+    /// or a collector.
+    ///
+    /// # Errors
+    /// If the writer thread cannot be started.
+    pub fn to_stderr(level: Level, form: Option<Form>) -> std::io::Result<(Self, LogWriter)> {
+        let form = form.unwrap_or_else(|| {
+            use std::io::IsTerminal as _;
+            if std::env::var_os("JOURNAL_STREAM").is_some() {
+                Form::Journal
+            } else if std::io::stderr().is_terminal() {
+                Form::Text
+            } else {
+                Form::Json
+            }
+        });
+        Self::start(level, form, std::io::stderr())
+    }
+
+    /// Whether lines of this level are written.
+    pub fn has(&self, level: Level) -> bool {
+        // Ordering: a level that changes a few lines later is as good.
+        level as u8 <= self.shared.level.load(Ordering::Relaxed)
+    }
+
+    /// Lines lost because the writer did not keep up.
+    pub fn dropped(&self) -> u64 {
+        // Ordering: a counter that stands for itself.
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Begins a line. `code` is stable; `message` is for a person.
+    #[must_use = "a line is written by send"]
+    pub fn line(&self, level: Level, code: &'static str, message: impl Display) -> Line<'_> {
+        if !self.has(level) {
+            return Line { open: None };
+        }
+        let Some(suppressed) = self.allow(level, code) else {
+            return Line { open: None };
+        };
+        let mut open = Open {
+            log: self,
+            text: String::with_capacity(160),
+        };
+        open.begin(level, code, &message);
+        if suppressed > 0 {
+            open.field("suppressed", &suppressed);
+        }
+        Line { open: Some(open) }
+    }
+
+    /// An error line.
+    #[must_use = "a line is written by send"]
+    pub fn error(&self, code: &'static str, message: impl Display) -> Line<'_> {
+        self.line(Level::Error, code, message)
+    }
+
+    /// A warning.
+    #[must_use = "a line is written by send"]
+    pub fn warn(&self, code: &'static str, message: impl Display) -> Line<'_> {
+        self.line(Level::Warn, code, message)
+    }
+
+    /// An information.
+    #[must_use = "a line is written by send"]
+    pub fn info(&self, code: &'static str, message: impl Display) -> Line<'_> {
+        self.line(Level::Info, code, message)
+    }
+
+    /// A detail for debugging.
+    #[must_use = "a line is written by send"]
+    pub fn debug(&self, code: &'static str, message: impl Display) -> Line<'_> {
+        self.line(Level::Debug, code, message)
+    }
+
+    /// Whether another line of this code may be written now; then how many were left out before.
+    /// Call summaries are exempt: there are as many of them as there are admitted calls.
+    fn allow(&self, level: Level, code: &'static str) -> Option<u64> {
+        if level == Level::Info {
+            return Some(0);
+        }
+        let now = Instant::now();
+        let mut buckets = self
+            .shared
+            .buckets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(code).or_insert(Bucket {
+            since: now,
+            lines: 0,
+            suppressed: 0,
+        });
+        if now.duration_since(bucket.since) >= Duration::from_secs(1) {
+            bucket.since = now;
+            bucket.lines = 0;
+        }
+        if bucket.lines >= RATE {
+            bucket.suppressed += 1;
+            return None;
+        }
+        bucket.lines += 1;
+        Some(std::mem::take(&mut bucket.suppressed))
+    }
+}
+
+/// A line being made.
+pub struct Line<'a> {
+    open: Option<Open<'a>>,
+}
+
+struct Open<'a> {
+    log: &'a Log,
+    text: String,
+}
+
+impl Line<'_> {
+    /// Adds a field. Text from the network is escaped and cut.
+    #[must_use = "a line is written by send"]
+    pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        if let Some(open) = &mut self.open {
+            open.field(key, &value);
+        }
+        self
+    }
+
+    /// Hands the line to the writer, or counts it as lost.
+    pub fn send(self) {
+        let Some(mut open) = self.open else {
+            return;
+        };
+        if open.log.shared.form == Form::Json {
+            open.text.push('}');
+        }
+        open.text.push('\n');
+        match open.log.queue.try_send(Order::Line(open.text)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                // Ordering: a counter that stands for itself.
+                open.log.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Open<'_> {
+    fn begin(&mut self, level: Level, code: &str, message: &dyn Display) {
+        let at = wall_clock();
+        // Writing to a String cannot fail.
+        let _ = match self.log.shared.form {
+            Form::Json => write!(
+                self.text,
+                "{{\"at\":\"{}\",\"level\":\"{}\",\"code\":\"{code}\"",
+                at.rfc3339(),
+                level.as_str()
+            ),
+            Form::Text => write!(self.text, "{} {:5} {code}:", at.rfc3339(), level.as_str()),
+            Form::Journal => write!(self.text, "<{}>{code}:", level.priority()),
+        };
+        match self.log.shared.form {
+            Form::Json => self.field("message", message),
+            Form::Text | Form::Journal => {
+                let text = bounded(message);
+                self.text.push(' ');
+                escape_text(&text, &mut self.text);
+            }
+        }
+    }
+
+    fn field(&mut self, key: &str, value: &dyn Display) {
+        let value = bounded(value);
+        match self.log.shared.form {
+            Form::Json => {
+                let _ = write!(self.text, ",\"{key}\":");
+                escape_json(&value, &mut self.text);
+            }
+            Form::Text | Form::Journal => {
+                let _ = write!(self.text, " {key}=");
+                let is_plain = !value.is_empty()
+                    && value
+                        .chars()
+                        .all(|c| !c.is_whitespace() && c != '"' && c != '=');
+                if is_plain {
+                    escape_text(&value, &mut self.text);
+                } else {
+                    self.text.push('"');
+                    escape_text(&value.replace('"', "'"), &mut self.text);
+                    self.text.push('"');
+                }
+            }
+        }
+    }
+}
+
+impl LogWriter {
+    /// Writes what is queued and ends the thread; gives up after two seconds if the reader of the
+    /// log has stopped reading.
+    pub fn finish(mut self) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut stop = Some(Order::Stop);
+        while let Some(order) = stop.take() {
+            match self.queue.try_send(order) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(order)) if Instant::now() < deadline => {
+                    stop = Some(order);
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(TrySendError::Full(_)) => return,
+            }
+        }
+        if let Some(thread) = self.thread.take() {
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write) {
+    while let Ok(order) = orders.recv() {
+        match order {
+            // Nobody could be told that the log cannot be written.
+            Order::Line(line) => {
+                let _ = to.write_all(line.as_bytes());
+            }
+            Order::Stop => break,
+        }
+    }
+    let _ = to.flush();
+}
+
+/// Present wall-clock time.
+pub(crate) fn wall_clock() -> UnixTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn bounded(value: &dyn Display) -> String {
+    let mut text = value.to_string();
+    if text.len() > MAX_VALUE_BYTES {
+        let end = (0..=MAX_VALUE_BYTES)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// No control character of a peer may steer the terminal or forge a line.
+fn escape_text(text: &str, to: &mut String) {
+    for c in text.chars() {
+        if c.is_control() {
+            to.extend(c.escape_default());
+        } else {
+            to.push(c);
+        }
+    }
+}
+
+fn escape_json(text: &str, to: &mut String) {
+    match serde_json::to_string(text) {
+        Ok(quoted) => to.push_str(&quoted),
+        Err(_) => to.push_str("\"\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(form: Form, work: impl FnOnce(&Log)) -> String {
+        let written = Written::default();
+        let (log, writer) = Log::start(Level::Info, form, written.clone()).unwrap();
+        work(&log);
+        writer.finish();
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn text_from_a_peer_cannot_forge_a_line_or_steer_the_terminal() {
+        let evil = "x\r\nerror fake: \u{1b}[2J";
+        for form in [Form::Json, Form::Text, Form::Journal] {
+            let text = logged(form, |log| {
+                log.warn("test", "odd").with("peer", evil).send()
+            });
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn json_lines_parse_and_carry_their_fields() {
+        let text = logged(Form::Json, |log| {
+            log.info("call", "ended")
+                .with("cause", "no \"route\"")
+                .send();
+        });
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["code"], "call");
+        assert_eq!(value["cause"], "no \"route\"");
+        assert_eq!(value["level"], "info");
+    }
+
+    #[test]
+    fn a_flood_of_one_code_is_limited_and_counted() {
+        let text = logged(Form::Text, |log| {
+            for _ in 0..1000 {
+                log.warn("flood", "again").send();
+            }
+        });
+        assert!(text.lines().count() <= 2 * RATE as usize);
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let text = logged(Form::Text, |log| {
+            log.info("long", "").with("v", "ä".repeat(5000)).send();
+        });
+        assert!(text.len() < 700);
+    }
+
+    #[test]
+    fn a_writer_that_blocks_stalls_nobody() {
+        struct Stuck(mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (release, stuck) = mpsc::channel();
+        let (log, writer) = Log::start(Level::Info, Form::Text, Stuck(stuck)).unwrap();
+        for _ in 0..2 * QUEUE {
+            log.info("n", "line").send();
+        }
+        assert!(log.dropped() >= QUEUE as u64 - 1);
+        drop(release);
+        writer.finish();
+    }
+}

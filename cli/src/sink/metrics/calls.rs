@@ -1,0 +1,285 @@
+//! Calls in figures: a fold over events.
+
+use super::{Maker, SETUP_SECONDS};
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
+use sbc_core::cause::EndedBy;
+use sbc_core::event::{Event, Happened, TargetFault};
+use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
+use sbc_core::record::{Disposition, Record};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
+pub struct CallMetrics {
+    active: IntGaugeVec,
+    attempts: IntCounterVec,
+    answered: IntCounterVec,
+    ended: IntCounterVec,
+    duration: HistogramVec,
+    setup: HistogramVec,
+    reroutes: IntCounterVec,
+    peer_up: GaugeVec,
+    peer_changes: IntCounterVec,
+    bugs: IntCounterVec,
+    media_loss: HistogramVec,
+    media_jitter: HistogramVec,
+    one_way: IntCounterVec,
+    calls: Mutex<HashMap<CallId, Open>>,
+}
+
+struct Open {
+    tenant: TenantName,
+    trunk: TrunkName,
+    is_answered: bool,
+}
+
+impl CallMetrics {
+    pub(super) fn new(maker: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            active: maker.gauges(
+                "sbc_calls_active",
+                "Calls in progress by the trunk they came from.",
+                &["trunk", "tenant", "dir", "state"],
+            )?,
+            attempts: maker.counters(
+                "sbc_call_attempts_total",
+                "INVITEs that were admitted (in) or sent to a target (out).",
+                &["trunk", "tenant", "dir"],
+            )?,
+            answered: maker.counters(
+                "sbc_calls_answered_total",
+                "Calls that were answered.",
+                &["trunk", "tenant", "dir"],
+            )?,
+            ended: maker.counters(
+                "sbc_calls_ended_total",
+                "Calls that ended, by cause and by who ended them.",
+                &["trunk", "dir", "cause", "side"],
+            )?,
+            duration: maker.histograms(
+                "sbc_call_duration_seconds",
+                "From answer to end of answered calls.",
+                &["tenant", "dir"],
+                &[
+                    1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
+                ],
+            )?,
+            setup: maker.histograms(
+                "sbc_call_setup_seconds",
+                "From the INVITE to the first ringing or progress, and to the answer.",
+                &["trunk", "phase"],
+                &SETUP_SECONDS,
+            )?,
+            reroutes: maker.counters(
+                "sbc_reroutes_total",
+                "Targets that were given up while others were left.",
+                &["trunk", "reason"],
+            )?,
+            peer_up: maker.float_gauges(
+                "sbc_peer_up",
+                "1 if the target answers, 0 if not.",
+                &["trunk", "peer"],
+            )?,
+            peer_changes: maker.counters(
+                "sbc_peer_state_changes_total",
+                "Changes of a target's health.",
+                &["trunk", "peer", "to"],
+            )?,
+            bugs: maker.counters(
+                "sbc_broken_invariants_total",
+                "Contradictions in our own state; must be 0.",
+                &["invariant"],
+            )?,
+            media_loss: maker.histograms(
+                "sbc_rtp_loss_ratio",
+                "Loss on the way to us, one observation per leg at the end of a call.",
+                &["trunk", "dir"],
+                &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3],
+            )?,
+            media_jitter: maker.histograms(
+                "sbc_rtp_jitter_seconds",
+                "Interarrival jitter, one observation per leg at the end of a call.",
+                &["trunk", "dir"],
+                &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
+            )?,
+            one_way: maker.counters(
+                "sbc_rtp_one_way_total",
+                "Legs whose media did not get through.",
+                &["trunk"],
+            )?,
+            calls: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Counts an event.
+    pub fn apply(&self, event: &Event) {
+        match (&event.what, event.call) {
+            (Happened::Admitted { tenant, trunk, .. }, Some(call)) => {
+                self.admitted(call, tenant, trunk);
+            }
+            (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
+                let tenant = self.with(call, |open| open.tenant.clone());
+                let tenant = tenant.as_ref().map_or("", TenantName::as_str);
+                self.attempts
+                    .with_label_values(&[trunk.as_str(), tenant, "out"])
+                    .inc();
+            }
+            (
+                Happened::TargetFailed {
+                    trunk, why, left, ..
+                },
+                _,
+            ) if *left > 0 => {
+                self.reroutes
+                    .with_label_values(&[trunk.as_str(), fault_label(why)])
+                    .inc();
+            }
+            (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
+                self.answered_call(call);
+            }
+            (Happened::Media(media_api::Event::OneWay { .. }), Some(call)) => {
+                if let Some(trunk) = self.with(call, |open| open.trunk.clone()) {
+                    self.one_way.with_label_values(&[trunk.as_str()]).inc();
+                }
+            }
+            (Happened::Ended(record), _) => self.ended_call(record),
+            (
+                Happened::TargetHealth {
+                    trunk, host, alive, ..
+                },
+                _,
+            ) => {
+                self.peer_up
+                    .with_label_values(&[trunk.as_str(), host.as_str()])
+                    .set(if *alive { 1.0 } else { 0.0 });
+                let to = if *alive { "up" } else { "down" };
+                self.peer_changes
+                    .with_label_values(&[trunk.as_str(), host.as_str(), to])
+                    .inc();
+            }
+            (Happened::Bug { invariant }, _) => {
+                self.bugs.with_label_values(&[*invariant]).inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// Calls in progress.
+    pub fn in_progress(&self) -> usize {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    fn admitted(&self, call: CallId, tenant: &TenantName, trunk: &TrunkName) {
+        let labels = [trunk.as_str(), tenant.as_str(), "in"];
+        self.attempts.with_label_values(&labels).inc();
+        let open = Open {
+            tenant: tenant.clone(),
+            trunk: trunk.clone(),
+            is_answered: false,
+        };
+        self.gauge(&open).inc();
+        self.lock().insert(call, open);
+    }
+
+    fn answered_call(&self, call: CallId) {
+        let mut calls = self.lock();
+        let Some(open) = calls.get_mut(&call).filter(|open| !open.is_answered) else {
+            return;
+        };
+        self.gauge(open).dec();
+        open.is_answered = true;
+        self.gauge(open).inc();
+        self.answered
+            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in"])
+            .inc();
+    }
+
+    fn ended_call(&self, record: &Record) {
+        if let Some(open) = self.lock().remove(&record.call) {
+            self.gauge(&open).dec();
+        }
+        let trunk = record.ingress.trunk.as_str();
+        let tenant = record.tenant.as_str();
+        let side = match record.cause.by {
+            EndedBy::A => "a",
+            EndedBy::B => "b",
+            EndedBy::Us => "local",
+        };
+        self.ended
+            .with_label_values(&[trunk, "in", record.cause.code.as_str(), side])
+            .inc();
+        let seconds = |ms: u64| ms as f64 / 1000.0;
+        if let Some(ms) = record.first_progress_ms {
+            self.setup
+                .with_label_values(&[trunk, "ringing"])
+                .observe(seconds(ms));
+        }
+        if let Some(ms) = record.setup_ms {
+            self.setup
+                .with_label_values(&[trunk, "answer"])
+                .observe(seconds(ms));
+        }
+        if record.disposition == Disposition::Answered {
+            self.duration
+                .with_label_values(&[tenant, "in"])
+                .observe(seconds(record.duration_ms));
+            if let Some(attempt) = record.egress.iter().rev().find(|a| a.status == Some(200)) {
+                self.answered
+                    .with_label_values(&[attempt.trunk.as_str(), tenant, "out"])
+                    .inc();
+            }
+        }
+        self.media(record);
+    }
+
+    fn media(&self, record: &Record) {
+        for media in &record.media {
+            let (trunk, dir) = if media.leg == LegId(0) {
+                (Some(&record.ingress.trunk), "in")
+            } else {
+                let attempt = record.egress.iter().find(|a| a.leg == media.leg);
+                (attempt.map(|a| &a.trunk), "out")
+            };
+            let Some(trunk) = trunk.filter(|_| media.packets_in > 0) else {
+                continue;
+            };
+            let lost = media.lost.max(0) as f64;
+            self.media_loss
+                .with_label_values(&[trunk.as_str(), dir])
+                .observe(lost / (lost + media.packets_in as f64));
+            self.media_jitter
+                .with_label_values(&[trunk.as_str(), dir])
+                .observe(media.jitter_ms / 1000.0);
+        }
+    }
+
+    fn gauge(&self, open: &Open) -> prometheus::IntGauge {
+        let state = if open.is_answered {
+            "connected"
+        } else {
+            "setup"
+        };
+        self.active
+            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in", state])
+    }
+
+    fn with<T>(&self, call: CallId, read: impl FnOnce(&Open) -> T) -> Option<T> {
+        self.lock().get(&call).map(read)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Open>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fault_label(fault: &TargetFault) -> &'static str {
+    match fault {
+        TargetFault::Flow(_) => "transport",
+        TargetFault::Resolve(_) => "dns",
+        TargetFault::Timeout => "timeout",
+        TargetFault::Status(_) => "status",
+    }
+}

@@ -1,0 +1,222 @@
+//! Media in figures, read from the relay's totals at scrape time: the packet path counts plain
+//! numbers and knows no metrics (operations, section 2).
+
+use media_api::DropReason;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use sbc_core::id::RealmName;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// The relay's totals at one moment.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct MediaFigures {
+    /// Per network side.
+    pub realms: Vec<RealmFigures>,
+    /// Media sessions that exist.
+    pub sessions: u64,
+    /// Panics caught in workers.
+    pub panics: u64,
+}
+
+/// Totals of one network side; counters since the start.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RealmFigures {
+    /// The realm.
+    pub realm: RealmName,
+    /// Packets and bytes received and used.
+    pub received: (u64, u64),
+    /// Packets and bytes sent.
+    pub sent: (u64, u64),
+    /// Packets lost on the way to us.
+    pub lost: i64,
+    /// Packets dropped, in the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// Mean interarrival jitter in seconds.
+    pub jitter_seconds: f64,
+    /// Port pairs in use and in all.
+    pub ports: (u64, u64),
+}
+
+/// Turns figures into metrics when they are asked for.
+pub struct MediaCollector {
+    read: Box<dyn Fn() -> MediaFigures + Send + Sync>,
+    packets: IntCounterVec,
+    bytes: IntCounterVec,
+    dropped: IntCounterVec,
+    lost: IntGaugeVec,
+    jitter: GaugeVec,
+    ports_used: IntGaugeVec,
+    ports_total: IntGaugeVec,
+    sessions: IntGauge,
+    panics: prometheus::IntCounter,
+    /// Two scrapes at a time would each add the same difference.
+    turn: Mutex<()>,
+}
+
+impl MediaCollector {
+    /// A collector over a source of figures. `panics` is the counter of caught panics.
+    ///
+    /// # Errors
+    /// If a name is malformed, which a test excludes.
+    pub fn new(
+        read: Box<dyn Fn() -> MediaFigures + Send + Sync>,
+        panics: prometheus::IntCounter,
+    ) -> Result<Self, prometheus::Error> {
+        let both = ["realm", "dir"];
+        Ok(Self {
+            read,
+            packets: IntCounterVec::new(
+                Opts::new("sbc_rtp_packets_total", "RTP and RTCP packets relayed."),
+                &both,
+            )?,
+            bytes: IntCounterVec::new(
+                Opts::new("sbc_rtp_bytes_total", "Bytes of RTP packets relayed."),
+                &both,
+            )?,
+            dropped: IntCounterVec::new(
+                Opts::new("sbc_rtp_dropped_total", "Media packets dropped, by reason."),
+                &["realm", "reason"],
+            )?,
+            lost: IntGaugeVec::new(
+                Opts::new(
+                    "sbc_rtp_lost_packets",
+                    "RTP packets lost on the way to us since the start; a late packet is subtracted again.",
+                ),
+                &["realm"],
+            )?,
+            jitter: GaugeVec::new(
+                Opts::new(
+                    "sbc_rtp_jitter_mean_seconds",
+                    "Mean interarrival jitter over all samples since the start.",
+                ),
+                &["realm"],
+            )?,
+            ports_used: IntGaugeVec::new(
+                Opts::new("sbc_media_ports_used", "Media port pairs in use."),
+                &["realm"],
+            )?,
+            ports_total: IntGaugeVec::new(
+                Opts::new("sbc_media_ports_total", "Media port pairs of the realm."),
+                &["realm"],
+            )?,
+            sessions: IntGauge::new("sbc_media_sessions", "Media sessions that exist.")?,
+            panics,
+            turn: Mutex::new(()),
+        })
+    }
+
+    fn refresh(&self) {
+        let figures = (self.read)();
+        for each in &figures.realms {
+            let realm = each.realm.as_str();
+            for (dir, (packets, bytes)) in [("in", each.received), ("out", each.sent)] {
+                raise(&self.packets.with_label_values(&[realm, dir]), packets);
+                raise(&self.bytes.with_label_values(&[realm, dir]), bytes);
+            }
+            for (reason, count) in DropReason::ALL.iter().zip(each.dropped) {
+                raise(
+                    &self.dropped.with_label_values(&[realm, reason.label()]),
+                    count,
+                );
+            }
+            self.lost.with_label_values(&[realm]).set(each.lost);
+            self.jitter
+                .with_label_values(&[realm])
+                .set(each.jitter_seconds);
+            let (used, total) = each.ports;
+            self.ports_used
+                .with_label_values(&[realm])
+                .set(signed(used));
+            self.ports_total
+                .with_label_values(&[realm])
+                .set(signed(total));
+        }
+        self.sessions.set(signed(figures.sessions));
+        raise(&self.panics, figures.panics);
+    }
+}
+
+impl Collector for MediaCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        let mut all = self.packets.desc();
+        all.extend(self.bytes.desc());
+        all.extend(self.dropped.desc());
+        all.extend(self.lost.desc());
+        all.extend(self.jitter.desc());
+        all.extend(self.ports_used.desc());
+        all.extend(self.ports_total.desc());
+        all.extend(self.sessions.desc());
+        all
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh();
+        let mut all = self.packets.collect();
+        all.extend(self.bytes.collect());
+        all.extend(self.dropped.collect());
+        all.extend(self.lost.collect());
+        all.extend(self.jitter.collect());
+        all.extend(self.ports_used.collect());
+        all.extend(self.ports_total.collect());
+        all.extend(self.sessions.collect());
+        all
+    }
+}
+
+/// Brings a counter up to a total that somebody else counts.
+fn raise(counter: &prometheus::IntCounter, total: u64) {
+    let difference = total.saturating_sub(counter.get());
+    if difference > 0 {
+        counter.inc_by(difference);
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::metrics::Metrics;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn counters_follow_the_relays_totals() {
+        let metrics = Metrics::new().unwrap();
+        let packets = Arc::new(AtomicU64::new(5));
+        let read = {
+            let packets = Arc::clone(&packets);
+            move || MediaFigures {
+                realms: vec![RealmFigures {
+                    realm: RealmName::new("core"),
+                    received: (packets.load(Ordering::Relaxed), 100),
+                    sent: (0, 0),
+                    lost: -1,
+                    dropped: [0; DropReason::ALL.len()],
+                    jitter_seconds: 0.002,
+                    ports: (2, 50),
+                }],
+                sessions: 1,
+                panics: 0,
+            }
+        };
+        let panics = metrics.panics.with_label_values(&["media"]);
+        metrics
+            .add_collector(Box::new(
+                MediaCollector::new(Box::new(read), panics).unwrap(),
+            ))
+            .unwrap();
+        let series = "sbc_rtp_packets_total{dir=\"in\",realm=\"core\"}";
+        assert!(metrics.text().contains(&format!("{series} 5")));
+        packets.store(9, Ordering::Relaxed);
+        let text = metrics.text();
+        assert!(text.contains(&format!("{series} 9")));
+        assert!(text.contains("sbc_rtp_lost_packets{realm=\"core\"} -1"));
+        assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
+    }
+}

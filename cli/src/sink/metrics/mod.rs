@@ -1,0 +1,336 @@
+//! Metrics in Prometheus form: every handle is resolved once and kept.
+//!
+//! Label values come from the configuration or from closed lists, never from the network, so the
+//! number of series is bounded by the configuration (operations, section 2).
+
+mod calls;
+mod media;
+mod net;
+mod process;
+
+pub use calls::CallMetrics;
+pub use media::{MediaCollector, MediaFigures, RealmFigures};
+pub use net::{Direction, ListenerMetrics, NetMetrics};
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use sbc_core::id::TlsContextName;
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    /// Sockets, messages, TLS.
+    pub net: NetMetrics,
+    /// Calls, attempts and their ends.
+    pub calls: CallMetrics,
+    /// Panics caught, by component; must be 0.
+    pub panics: IntCounterVec,
+    /// Lines, records and entries lost because a sink did not keep up, by queue.
+    pub queue_dropped: IntCounterVec,
+    /// Entries waiting, by queue.
+    pub queue_depth: IntGaugeVec,
+    /// From the arrival of an input in the inbox to its turn.
+    pub inbox_wait: Histogram,
+    /// Name look-ups by result.
+    pub dns: IntCounterVec,
+    /// Duration of name look-ups.
+    pub dns_seconds: Histogram,
+    /// Answers served although they were older than their lifetime.
+    pub dns_stale: IntCounter,
+    config_generation: IntGauge,
+    config_success: IntGauge,
+    config_reloaded: Gauge,
+    up_state: IntGaugeVec,
+    certificates: GaugeVec,
+}
+
+/// What the node is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpState {
+    /// Not ready yet.
+    Starting,
+    /// Serving.
+    Active,
+    /// Finishing calls, taking no new ones.
+    Draining,
+}
+
+impl UpState {
+    const ALL: [Self; 3] = [Self::Starting, Self::Active, Self::Draining];
+
+    /// Label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Active => "active",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Buckets of set-up times in seconds.
+pub(super) const SETUP_SECONDS: [f64; 15] = [
+    0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 60.0,
+];
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// If two metrics have one name, which a test excludes.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let maker = Maker(&registry);
+        maker
+            .gauges(
+                "sbc_build_info",
+                "Always 1; the labels tell what runs.",
+                &["version"],
+            )?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        registry.register(Box::new(process::ProcessCollector::new()?))?;
+        let metrics = Self {
+            net: NetMetrics::new(&maker)?,
+            calls: CallMetrics::new(&maker)?,
+            panics: maker.counters(
+                "sbc_panics_total",
+                "Panics that were caught; must be 0.",
+                &["component"],
+            )?,
+            queue_dropped: maker.counters(
+                "sbc_queue_dropped_total",
+                "Entries lost because a queue was full.",
+                &["queue"],
+            )?,
+            queue_depth: maker.gauges(
+                "sbc_queue_depth",
+                "Entries waiting in a queue.",
+                &["queue"],
+            )?,
+            inbox_wait: maker.histogram(
+                "sbc_event_loop_lag_seconds",
+                "From the arrival of an input to its turn.",
+                &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0],
+            )?,
+            dns: maker.counters(
+                "sbc_dns_queries_total",
+                "Name look-ups.",
+                &["type", "result"],
+            )?,
+            dns_seconds: maker.histogram(
+                "sbc_dns_query_seconds",
+                "Duration of name look-ups.",
+                &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0],
+            )?,
+            dns_stale: maker.counter(
+                "sbc_dns_stale_served_total",
+                "Answers served after their lifetime because the resolver failed.",
+            )?,
+            config_generation: maker.gauge(
+                "sbc_config_generation",
+                "Number of the configuration in use, from 1.",
+            )?,
+            config_success: maker.gauge(
+                "sbc_config_last_reload_success",
+                "1 if the last load of the configuration succeeded.",
+            )?,
+            config_reloaded: maker.float_gauge(
+                "sbc_config_last_reload_timestamp_seconds",
+                "When the configuration was last loaded with success.",
+            )?,
+            up_state: maker.gauges("sbc_up_state", "1 for what the node is doing.", &["state"])?,
+            certificates: maker.float_gauges(
+                "sbc_tls_certificate_not_after_timestamp_seconds",
+                "End of validity; days left are (x - time()) / 86400.",
+                &["context", "subject_cn", "kind"],
+            )?,
+            registry: registry.clone(),
+        };
+        for component in ["shard", "media"] {
+            metrics.panics.with_label_values(&[component]);
+        }
+        metrics.set_state(UpState::Starting);
+        Ok(metrics)
+    }
+
+    /// The text form of everything.
+    pub fn text(&self) -> String {
+        let mut buffer = Vec::new();
+        let families = self.registry.gather();
+        match TextEncoder::new().encode(&families, &mut buffer) {
+            Ok(()) => String::from_utf8_lossy(&buffer).into_owned(),
+            // Only a sample without a value cannot be written; none of ours is.
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Adds figures that are read at scrape time.
+    ///
+    /// # Errors
+    /// If their names are taken.
+    pub fn add_collector(
+        &self,
+        collector: Box<dyn prometheus::core::Collector>,
+    ) -> Result<(), prometheus::Error> {
+        self.registry.register(collector)
+    }
+
+    /// Says what the node is doing.
+    pub fn set_state(&self, state: UpState) {
+        for each in UpState::ALL {
+            self.up_state
+                .with_label_values(&[each.as_str()])
+                .set(i64::from(each == state));
+        }
+    }
+
+    /// A configuration was loaded and is in use.
+    pub fn config_loaded(&self, generation: u64, at_seconds: f64) {
+        self.config_generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.config_success.set(1);
+        self.config_reloaded.set(at_seconds);
+    }
+
+    /// A configuration was refused; the old one stays.
+    pub fn config_refused(&self) {
+        self.config_success.set(0);
+    }
+
+    /// Replaces what is known about certificates of ours: context, subject, kind (`own` or `ca`)
+    /// and end of validity in seconds since 1970.
+    pub fn set_certificates<'c>(
+        &self,
+        certificates: impl IntoIterator<Item = (&'c TlsContextName, &'c str, &'c str, i64)>,
+    ) {
+        self.certificates.reset();
+        for (context, subject, kind, not_after) in certificates {
+            self.certificates
+                .with_label_values(&[context.as_str(), subject, kind])
+                .set(not_after as f64);
+        }
+    }
+}
+
+/// Makes metrics and registers them.
+pub(super) struct Maker<'r>(&'r Registry);
+
+impl Maker<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let made = IntCounter::new(name, help)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let made = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let made = IntGauge::new(name, help)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        let made = Gauge::new(name, help)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn float_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, prometheus::Error> {
+        let made = GaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let made = Histogram::with_opts(options)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let made = HistogramVec::new(options, labels)?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_registers_and_the_text_form_has_help_and_type() {
+        let metrics = Metrics::new().unwrap();
+        metrics.config_loaded(3, 1.5);
+        let text = metrics.text();
+        assert!(text.contains("sbc_config_generation 3"));
+        assert!(text.contains("sbc_up_state{state=\"starting\"} 1"));
+        assert!(text.contains("sbc_panics_total{component=\"shard\"} 0"));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix))
+                .filter(|family| text.contains(&format!("# TYPE {family} histogram")))
+                .unwrap_or(name);
+            assert!(text.contains(&format!("# TYPE {family} ")), "{name}");
+            assert!(text.contains(&format!("# HELP {family} ")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_gone_leaves_no_series() {
+        let metrics = Metrics::new().unwrap();
+        let context = TlsContextName::new("teams");
+        metrics.set_certificates([(&context, "sbc.contoso.example", "own", 1_900_000_000)]);
+        assert!(
+            metrics
+                .text()
+                .contains("subject_cn=\"sbc.contoso.example\"} 1900000000")
+        );
+        metrics.set_certificates([]);
+        assert!(!metrics.text().contains("subject_cn"));
+    }
+}
