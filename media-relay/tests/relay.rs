@@ -4,8 +4,9 @@ mod common;
 
 use common::{A, B, terms};
 use media_api::*;
+use media_relay::srtp::{Receiver as SrtpReceiver, Sender};
 use media_relay::{
-    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError,
+    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -351,4 +352,80 @@ fn realms_that_cannot_work_are_refused_at_the_start() {
         }),
         StartError::Dscp(_)
     ));
+}
+
+#[test]
+fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
+    let Ok(b) = UdpSocket::bind("[::1]:0") else {
+        return;
+    };
+    b.set_read_timeout(Some(PATIENCE)).unwrap();
+    let v6 = LocalAddress::direct(b.local_addr().unwrap().ip());
+    let (relay, events) = start(Realm {
+        v6: Some(v6),
+        ..realm(400)
+    });
+    let session = SessionId::new(0, 1);
+    let mut plain = spec(B, ProtectionWanted::None);
+    plain.family = Family::V6;
+    let suite = Suite::AesCm128HmacSha1_80;
+    let specs = vec![spec(A, ProtectionWanted::Sdes(vec![suite])), plain];
+    let local = allocate(&relay, &events, session, specs);
+    let a = peer();
+    let ours = local[0].streams[0].keys[0].clone();
+    let theirs = CryptoKey::new(suite, vec![7; 30]).unwrap();
+    let (sender, mut receiver) = (Sender::new(&theirs), SrtpReceiver::new(&ours));
+    let protection = Protection::Sdes {
+        local: ours,
+        remote: theirs,
+    };
+    let secured = NegotiatedStream {
+        protection,
+        ..terms(a.local_addr().unwrap())
+    };
+    answer(&relay, session, A, secured);
+    answer(&relay, session, B, terms(b.local_addr().unwrap()));
+    let plan = BridgePlan {
+        joined: Some((A, B)),
+        silence_ms: 0,
+    };
+    relay.command(Command::Update { session, plan });
+    settle(&relay, &events, session);
+    let mut buffer = [0; 2000];
+    for sequence in 0..50u16 {
+        let plain = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[9; 160]);
+        let mut packet = [&plain[..], &[0; 14]].concat();
+        let length = sender
+            .protect_rtp(&mut packet, plain.len(), sequence.into())
+            .unwrap();
+        a.send_to(&packet[..length], local[0].streams[0].rtp)
+            .unwrap();
+        let (length, source) = b.recv_from(&mut buffer).unwrap();
+        assert_eq!(source, local[1].streams[0].rtp);
+        assert_eq!(common::read(&buffer[..length]).payload, [9; 160]);
+        b.send_to(&plain, local[1].streams[0].rtp).unwrap();
+        let (length, _) = a.recv_from(&mut buffer).unwrap();
+        let length = receiver
+            .unprotect_rtp(&mut buffer[..length], Timestamp(0))
+            .unwrap();
+        assert_eq!(common::read(&buffer[..length]).payload, [9; 160]);
+    }
+    b.send_to(b"noise", local[1].streams[0].rtp).unwrap();
+    // Totals are published a few times a second.
+    let mut totals = relay.totals();
+    for _ in 0..1000 {
+        if totals.realms[0].dropped[DropReason::Malformed as usize] == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        totals = relay.totals();
+    }
+    let realm = &totals.realms[0];
+    assert_eq!((realm.received_packets, realm.sent_packets), (100, 100));
+    assert_eq!((realm.received_bytes, realm.sent_bytes), (17_200, 17_200));
+    assert_eq!(
+        (totals.sessions, totals.panics, realm.ports_used),
+        (1, 0, 2)
+    );
+    relay.shutdown();
 }

@@ -292,10 +292,13 @@ impl MediaSession {
                 };
                 let streams = self.endpoints[at].streams.clone();
                 let mut terms = negotiated.streams.into_iter();
+                let mut is_changed = false;
                 for stream in &mut self.streams[streams] {
-                    stream.agree(fork, stage, terms.next().flatten(), now);
+                    let terms = terms.next().flatten();
+                    is_changed |= stage == Stage::Final && stream.would_change(terms.as_ref());
+                    stream.agree(fork, stage, terms, now);
                 }
-                if stage == Stage::Final {
+                if is_changed {
                     self.endpoints[at].liveness.one_way_reported = false;
                     self.answered_at = None;
                 }
@@ -394,10 +397,10 @@ impl MediaSession {
             return;
         }
         self.is_released = true;
-        let stats = self.stats();
         for at in 0..self.endpoints.len() {
             self.close_endpoint(at, now, out);
         }
+        let stats = self.stats();
         out.events.push(Event::Released {
             session: self.id,
             stats,

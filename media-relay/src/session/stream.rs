@@ -49,6 +49,9 @@ pub(super) struct Stream {
     /// Last valid RTP or RTCP packet.
     pub(super) heard_at: Option<Timestamp>,
     format: Option<FormatId>,
+    /// Codec and source as they were when faces last changed, for figures asked for later.
+    codec: Option<String>,
+    source: Option<SocketAddr>,
     pub(super) received_packets: u64,
     received_bytes: u64,
     sent_packets: u64,
@@ -126,6 +129,8 @@ impl Stream {
             rtp_at: None,
             heard_at: None,
             format: None,
+            codec: None,
+            source: None,
             received_packets: 0,
             received_bytes: 0,
             sent_packets: 0,
@@ -149,7 +154,22 @@ impl Stream {
     /// Whether we may send RTP to the peer now.
     pub(super) fn sends(&self) -> bool {
         self.active()
-            .is_some_and(|face| face.terms.direction.sends() && reachable(face.guard.destination()))
+            .is_some_and(|face| face.terms.direction.sends() && reachable(face.terms.remote_rtp))
+    }
+
+    /// Whether committing to `terms` would change who the peer is or what it may send. A session
+    /// refresh changes nothing.
+    pub(super) fn would_change(&self, terms: Option<&NegotiatedStream>) -> bool {
+        let committed = self.faces.iter().find(|face| face.stage == Stage::Final);
+        match (committed, terms) {
+            (None, None) => false,
+            (Some(face), Some(terms)) => {
+                face.terms.remote_rtp != terms.remote_rtp
+                    || face.terms.protection != terms.protection
+                    || face.terms.payloads != terms.payloads
+            }
+            (Some(_), None) | (None, Some(_)) => true,
+        }
     }
 
     /// Takes an agreement over. `None` closes the stream for the fork (MED-025).
@@ -160,6 +180,7 @@ impl Stream {
         terms: Option<NegotiatedStream>,
         now: Timestamp,
     ) {
+        self.remember();
         self.changed_at = now;
         self.reception.expect_change();
         let Some(terms) = terms else {
@@ -230,12 +251,14 @@ impl Stream {
 
     /// Drops previews; the committed agreement stays as it is.
     pub(super) fn roll_back(&mut self) {
+        self.remember();
         self.faces.retain(|face| face.stage == Stage::Final);
         self.forget_keys();
     }
 
     /// Ends the stream: nothing is received or sent any more, keys are zeroised (MED-004).
     pub(super) fn close(&mut self) {
+        self.remember();
         self.faces.clear();
         self.senders.clear();
         self.forget_keys();
@@ -528,17 +551,6 @@ impl Stream {
 
     /// Figures so far.
     pub(super) fn stats(&self) -> StreamStats {
-        let bindings = self
-            .faces
-            .iter()
-            .rev()
-            .flat_map(|face| &face.terms.payloads);
-        let codec = self.format.and_then(|format| {
-            bindings
-                .clone()
-                .find(|binding| binding.id == format)
-                .map(|b| b.format.name.clone())
-        });
         StreamStats {
             received_packets: self.received_packets,
             received_bytes: self.received_bytes,
@@ -552,9 +564,35 @@ impl Stream {
             max_jitter_us: self.reception.max_jitter_us(),
             round_trip_us: self.reports.round_trip_us,
             dropped: self.dropped,
-            source: self.faces.iter().rev().find_map(|face| face.guard.pinned()),
-            codec,
+            source: self.pinned_source(),
+            codec: self.codec_name(),
         }
+    }
+
+    fn remember(&mut self) {
+        self.codec = self.codec_name();
+        self.source = self.pinned_source();
+    }
+
+    fn codec_name(&self) -> Option<String> {
+        let format = self.format?;
+        let mut bindings = self
+            .faces
+            .iter()
+            .rev()
+            .flat_map(|face| &face.terms.payloads);
+        match bindings.find(|binding| binding.id == format) {
+            Some(binding) => Some(binding.format.name.clone()),
+            None => self.codec.clone(),
+        }
+    }
+
+    fn pinned_source(&self) -> Option<SocketAddr> {
+        self.faces
+            .iter()
+            .rev()
+            .find_map(|face| face.guard.pinned())
+            .or(self.source)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod context;
 mod kdf;
+mod mac;
 mod rekey;
 mod replay;
 
@@ -15,9 +16,8 @@ pub(crate) use rekey::{KeyRing, PeerKeys, Protocol};
 
 use aes::Aes128Enc;
 use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCoreWrapper};
-use hmac::{Hmac, Mac};
 use kdf::{CIPHER_KEY_BYTES, MAC_KEY_BYTES, SALT_BYTES};
-use sha1::Sha1;
+use mac::HmacSha1;
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -44,8 +44,7 @@ pub enum SrtpFault {
 struct Transform {
     cipher: Aes128Enc,
     salt: [u8; SALT_BYTES],
-    /// The keyed state before the first byte of a message; a copy of it starts each tag.
-    mac: Hmac<Sha1>,
+    mac: HmacSha1,
     tag_bytes: usize,
 }
 
@@ -58,15 +57,10 @@ impl Transform {
         salt: &[u8; SALT_BYTES],
         tag_bytes: usize,
     ) -> Self {
-        // HMAC pads a key shorter than its block with zeros, so this is the 20-byte key.
-        let mut padded = [0; 64];
-        padded[..MAC_KEY_BYTES].copy_from_slice(mac_key);
-        let mac = <Hmac<Sha1> as KeyInit>::new(&padded.into());
-        padded.zeroize();
         Self {
             cipher: Aes128Enc::new(&(*cipher_key).into()),
             salt: *salt,
-            mac,
+            mac: HmacSha1::new(mac_key),
             tag_bytes,
         }
     }
@@ -89,12 +83,10 @@ impl Transform {
 
     /// The tag over `message` and, for RTP, the roll-over counter behind it.
     fn tag(&self, message: &[u8], roll_over: Option<u32>) -> [u8; 20] {
-        let mut mac = self.mac.clone();
-        mac.update(message);
-        if let Some(roll_over) = roll_over {
-            mac.update(&roll_over.to_be_bytes());
+        match roll_over {
+            Some(roll_over) => self.mac.tag(message, &roll_over.to_be_bytes()),
+            None => self.mac.tag(message, &[]),
         }
-        mac.finalize().into_bytes().into()
     }
 
     fn tag_matches(&self, message: &[u8], roll_over: Option<u32>, tag: &[u8]) -> bool {
@@ -107,7 +99,7 @@ impl Transform {
 
 impl Drop for Transform {
     fn drop(&mut self) {
-        // Cipher and MAC state zeroise themselves through their crates' `zeroize` features.
+        // Cipher and MAC state zeroise themselves.
         self.salt.zeroize();
     }
 }

@@ -530,3 +530,173 @@ impl Sessions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::realm::{LocalAddress, Realm};
+    use crate::io::{BackendReport, Received};
+    use media_api::{EndpointId, ProtectionWanted, StreamKind, StreamSpec};
+    use std::collections::BTreeSet;
+    use std::io;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::ops::Range;
+    use std::sync::Mutex;
+
+    /// A machine on which some ports are taken by others.
+    #[derive(Default)]
+    struct FakeSockets {
+        taken: BTreeSet<u16>,
+        open: BTreeSet<u32>,
+        next: u32,
+    }
+
+    impl Batch for FakeSockets {
+        fn open(&mut self, local: SocketAddr, _: u8) -> io::Result<SocketId> {
+            if self.taken.contains(&local.port()) {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            self.next += 1;
+            self.open.insert(self.next);
+            Ok(SocketId(self.next))
+        }
+
+        fn close(&mut self, socket: SocketId) {
+            assert!(self.open.remove(&socket.0), "closed twice");
+        }
+
+        fn wait(&mut self, _: Duration, _: &mut Vec<SocketId>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn receive(&mut self, _: SocketId) -> usize {
+            0
+        }
+
+        fn slot(&mut self, _: usize) -> Option<Received<'_>> {
+            None
+        }
+
+        fn queue(&mut self, _: usize, _: Range<usize>, _: SocketId, _: SocketAddr) {}
+
+        fn flush(&mut self, _: &mut Vec<usize>) {}
+
+        fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
+            true
+        }
+
+        fn wake(&self) {}
+
+        fn report(&self) -> BackendReport {
+            BackendReport {
+                name: "fake",
+                batch: 0,
+                receive_buffer_bytes: 0,
+                wanted_receive_buffer_bytes: 0,
+            }
+        }
+    }
+
+    fn sessions(last_port: u16) -> (Sessions, Arc<Mutex<Vec<Event>>>) {
+        let realm = Realm {
+            id: RealmId(0),
+            v4: Some(LocalAddress::direct(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            v6: None,
+            first_port: 10_000,
+            last_port,
+            dscp: 46,
+        };
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let events = Arc::clone(&heard);
+        let sink: EventSink = Box::new(move |event| events.lock().unwrap().push(event));
+        let sessions = Sessions::new(
+            Arc::new([RealmPorts::new(realm, Duration::from_secs(10))]),
+            Entropy::from_seed([1; 32]),
+            Arc::new(sink),
+            WallOffset::default(),
+        );
+        (sessions, heard)
+    }
+
+    fn allocate(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, endpoints: u8) {
+        let endpoints = (0..endpoints)
+            .map(|endpoint| EndpointSpec {
+                endpoint: EndpointId(endpoint),
+                realm: RealmId(0),
+                family: Family::V4,
+                streams: vec![StreamSpec {
+                    kind: StreamKind::Audio,
+                    protection: ProtectionWanted::None,
+                }],
+            })
+            .collect();
+        let command = Command::Allocate {
+            session: SessionId(number),
+            endpoints,
+        };
+        sessions.command(command, Timestamp(0), sockets);
+    }
+
+    #[test]
+    fn a_panic_ends_its_session_and_no_other() {
+        let (mut sessions, events) = sessions(10_099);
+        let mut sockets = FakeSockets::default();
+        allocate(&mut sessions, &mut sockets, 1, 2);
+        allocate(&mut sessions, &mut sockets, 2, 2);
+        let at = sessions.by_id[&SessionId(1)];
+        sessions.within(at, Timestamp(1), &mut sockets, |_, _| {
+            panic!("as a bug would")
+        });
+        let last = events.lock().unwrap().pop();
+        assert!(matches!(
+            last,
+            Some(Event::Released {
+                session: SessionId(1),
+                ..
+            })
+        ));
+        assert_eq!((sessions.panics, sockets.open.len()), (1, 4));
+        assert_eq!(sessions.realms[0].usage().0, 2);
+        let stats = Command::Stats {
+            session: SessionId(2),
+        };
+        sessions.command(stats, Timestamp(2), &mut sockets);
+        let last = events.lock().unwrap().pop();
+        assert!(matches!(
+            last,
+            Some(Event::Stats {
+                session: SessionId(2),
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn ports_taken_by_others_are_passed_over_and_nothing_leaks() {
+        let (mut sessions, events) = sessions(10_007);
+        let mut sockets = FakeSockets {
+            taken: BTreeSet::from([10_000, 10_003]),
+            ..FakeSockets::default()
+        };
+        allocate(&mut sessions, &mut sockets, 1, 2);
+        let last = events.lock().unwrap().pop();
+        let Some(Event::Allocated { endpoints, .. }) = last else {
+            panic!("{last:?}")
+        };
+        let ports: BTreeSet<_> = endpoints
+            .iter()
+            .map(|endpoint| endpoint.streams[0].rtp.port())
+            .collect();
+        assert_eq!(ports, BTreeSet::from([10_004, 10_006]));
+        assert_eq!(sockets.open.len(), 4);
+        // Nothing is left for a second session, and trying leaves nothing behind.
+        allocate(&mut sessions, &mut sockets, 2, 1);
+        assert!(matches!(
+            events.lock().unwrap().pop(),
+            Some(Event::Refused { .. })
+        ));
+        sessions.release_all(Timestamp(3), &mut sockets);
+        assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (0, 0));
+        assert!(sessions.by_id.is_empty());
+    }
+}

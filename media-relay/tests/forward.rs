@@ -1,0 +1,409 @@
+//! What a forwarded packet looks like: headers, payload types, directions, forks.
+
+mod common;
+
+use common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, read, rtp, terms};
+use media_api::*;
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_peer_sees_one_source_of_ours_and_the_payload_untouched() {
+    let mut bench = Bench::joined();
+    let first = bench.voice(A, 65_533).unwrap();
+    assert!(
+        first.marker,
+        "the first packet of a source begins a talk spurt"
+    );
+    assert_ne!(first.ssrc, 0x1000);
+    assert!(
+        first.sequence < 1 << 15,
+        "room before the first roll-over (MED-113)"
+    );
+    for step in 1..10u16 {
+        bench.wait_ms(20);
+        let next = bench.voice(A, 65_533u16.wrapping_add(step)).unwrap();
+        assert_eq!(next.sequence, first.sequence + step);
+        assert_eq!(
+            (next.ssrc, next.payload_type, next.marker),
+            (first.ssrc, 8, false)
+        );
+        assert_eq!(next.payload, [0xd5; 160]);
+    }
+}
+
+#[test]
+fn extension_contributing_sources_and_padding_do_not_cross() {
+    let mut bench = Bench::joined();
+    // PT 8, one CSRC, a one-word extension, "voice", three octets of padding.
+    let packet = hex("b1080001000000a01122334400000009bede000110ff0000766f69636500");
+    let packet = [&packet[..packet.len() - 1], &[0, 0, 3]].concat();
+    let (to, packet) = bench.send(A, peer_a(), &packet).unwrap();
+    assert_eq!(to, peer_b());
+    assert_eq!(read(&packet).payload, b"voice");
+}
+
+#[test]
+fn gaps_and_reordering_of_the_source_are_seen_by_the_peer() {
+    let mut bench = Bench::joined();
+    let first = bench.voice(A, 100).unwrap();
+    for (sequence, wanted) in [(103, 3), (101, 1), (104, 4), (102, 2)] {
+        let packet = bench.voice(A, sequence).unwrap();
+        assert_eq!(packet.sequence, first.sequence + wanted);
+        assert_eq!(
+            packet.timestamp,
+            first.timestamp.wrapping_add(u32::from(wanted) * 160)
+        );
+    }
+    assert_eq!(bench.voice(A, 103), Err(DropReason::Duplicate));
+    let stats = bench.stats(A);
+    assert_eq!((stats.lost_packets, stats.reordered_packets), (0, 2));
+}
+
+#[test]
+fn payload_types_are_translated_by_format_and_unknown_ones_dropped() {
+    let mut bench = Bench::joined();
+    let event = |receive, send| codec(receive, send, 2, "telephone-event", 8000);
+    let g722 = codec(9, 9, 3, "G722", 8000);
+    // A numbers its events 101 and wants 97; B numbers them 96 and wants 110.
+    bench.answer(
+        A,
+        NegotiatedStream {
+            payloads: vec![pcma(), event(101, 97), g722],
+            ..terms(peer_a())
+        },
+    );
+    bench.answer(
+        B,
+        NegotiatedStream {
+            payloads: vec![codec(107, 118, 1, "PCMA", 8000), event(96, 110)],
+            ..terms(peer_b())
+        },
+    );
+    let mut forward = |to, from, payload_type, sequence| {
+        let packet = rtp(
+            payload_type,
+            sequence,
+            u32::from(sequence) * 160,
+            9,
+            b"1234",
+        );
+        bench.wait_ms(20);
+        bench.send(to, from, &packet).map(|(_, packet)| {
+            let packet = read(&packet);
+            (packet.payload_type, packet.sequence)
+        })
+    };
+    let (pcma_type, first) = forward(A, peer_a(), 8, 1).unwrap();
+    assert_eq!(pcma_type, 118);
+    assert_eq!(forward(A, peer_a(), 101, 2), Ok((110, first + 1)));
+    // Agreed with A only: dropped, and B sees no gap where it was.
+    assert_eq!(forward(A, peer_a(), 9, 3), Err(DropReason::PayloadType));
+    assert_eq!(forward(A, peer_a(), 8, 4), Ok((118, first + 2)));
+    assert_eq!(forward(A, peer_a(), 0, 5), Err(DropReason::PayloadType));
+    assert_eq!(forward(B, peer_b(), 107, 1).unwrap().0, 8);
+    assert_eq!(forward(B, peer_b(), 96, 2).unwrap().0, 97);
+    assert_eq!(forward(B, peer_b(), 8, 3), Err(DropReason::PayloadType));
+}
+
+#[test]
+fn the_packets_of_a_digit_keep_one_timestamp_and_the_marker_of_the_first() {
+    let mut bench = Bench::joined();
+    let event = codec(101, 96, 2, "telephone-event", 8000);
+    for (endpoint, peer) in [(A, peer_a()), (B, peer_b())] {
+        let payloads = vec![pcma(), event.clone()];
+        bench.answer(
+            endpoint,
+            NegotiatedStream {
+                payloads,
+                ..terms(peer)
+            },
+        );
+    }
+    // Voice of the same source first, so that the digit does not begin an epoch.
+    let voice = rtp(8, 0x03e7, 0x26_70, 0x1122_3344, &[0xd5; 160]);
+    let (_, voice) = bench.send(A, peer_a(), &voice).unwrap();
+    let voice = read(&voice);
+    let digit: Vec<_> = [
+        "80e503e80002710011223344050a00a0",
+        "806503e90002710011223344050a0140",
+        "806503ea0002710011223344050a01e0",
+        "806503eb0002710011223344058a03c0",
+        "806503ec0002710011223344058a03c0",
+        "806503ed0002710011223344058a03c0",
+    ]
+    .iter()
+    .map(|packet| {
+        bench.wait_ms(20);
+        read(&bench.send(A, peer_a(), &hex(packet)).unwrap().1)
+    })
+    .collect();
+    let timestamp = voice.timestamp.wrapping_add(0x2_7100 - 0x2670);
+    for (step, packet) in (0u16..).zip(&digit) {
+        assert_eq!(packet.payload_type, 96);
+        assert_eq!(packet.timestamp, timestamp);
+        assert_eq!(packet.sequence, voice.sequence + 1 + step);
+        assert_eq!(packet.marker, step == 0);
+    }
+    assert_eq!(digit[5].payload, hex("058a03c0"));
+    assert_eq!(bench.stats(A).codec.as_deref(), Some("PCMA"));
+}
+
+#[test]
+fn a_changed_source_goes_on_in_the_same_stream() {
+    let mut bench = Bench::joined();
+    let before = bench.voice(A, 500).unwrap();
+    bench.wait_ms(120);
+    let packet = rtp(8, 9, 77, 0xabcd, &[0xd5; 160]);
+    let (_, packet) = bench.send(A, peer_a(), &packet).unwrap();
+    let after = read(&packet);
+    assert_eq!(
+        (after.ssrc, after.sequence),
+        (before.ssrc, before.sequence + 1)
+    );
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(960));
+    assert!(after.marker);
+}
+
+#[test]
+fn directions_are_kept_on_both_sides() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    // A becomes recvonly: we only send to it.
+    bench.answer(
+        A,
+        NegotiatedStream {
+            direction: Direction::Send,
+            ..terms(peer_a())
+        },
+    );
+    assert!(
+        bench.voice(A, 2).is_ok(),
+        "what was on its way still passes for a second"
+    );
+    bench.wait_ms(1_001);
+    assert_eq!(bench.voice(A, 3), Err(DropReason::Direction));
+    assert!(bench.voice(B, 1).is_ok());
+    // A becomes sendonly: we must not send to it.
+    bench.answer(
+        A,
+        NegotiatedStream {
+            direction: Direction::Receive,
+            ..terms(peer_a())
+        },
+    );
+    assert_eq!(bench.voice(B, 2), Err(DropReason::Direction));
+    assert!(bench.voice(A, 4).is_ok());
+}
+
+#[test]
+fn nothing_passes_before_an_answer_or_without_a_bridge() {
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    assert_eq!(bench.voice(A, 1), Err(DropReason::NoPath));
+    bench.answer(A, terms(peer_a()));
+    assert_eq!(bench.voice(A, 1), Err(DropReason::NoPath));
+    bench.answer(B, terms(peer_b()));
+    assert_eq!(bench.voice(A, 2), Err(DropReason::NoPath));
+    bench.join(0);
+    assert!(bench.voice(A, 3).is_ok());
+    bench.command(Command::Update {
+        session: common::SESSION,
+        plan: BridgePlan::default(),
+    });
+    assert_eq!(bench.voice(A, 4), Err(DropReason::NoPath));
+}
+
+#[test]
+fn a_flood_is_cut_to_twice_the_agreed_rate() {
+    let mut bench = Bench::joined();
+    let mut passed = 0;
+    for sequence in 0..5000u16 {
+        bench.now.0 += 2_000; // 500 packets per second for ten seconds.
+        match bench.voice(A, sequence) {
+            Ok(_) => passed += 1,
+            Err(reason) => assert_eq!(reason, DropReason::Rate),
+        }
+    }
+    assert!((1000..=1150).contains(&passed), "{passed}");
+}
+
+#[test]
+fn foreign_and_broken_packets_are_dropped_with_their_reason() {
+    let mut bench = Bench::joined();
+    let ours = bench.voice(B, 1).unwrap().ssrc;
+    let mut verdict = |packet: &[u8]| bench.send(A, peer_a(), packet).map(|_| ());
+    assert_eq!(verdict(&[]), Err(DropReason::Malformed));
+    assert_eq!(verdict(&[0x80, 8, 0]), Err(DropReason::Malformed));
+    assert_eq!(
+        verdict(&rtp(8, 1, 1, 1, &[0; 1600])),
+        Err(DropReason::Malformed)
+    );
+    assert_eq!(
+        verdict(&hex("a00800010000000111223344787800")),
+        Err(DropReason::Malformed)
+    );
+    assert_eq!(
+        verdict(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]),
+        Err(DropReason::Malformed)
+    );
+    assert_eq!(verdict(&[22, 254, 253, 0, 0]), Err(DropReason::Malformed));
+    // Our own stream coming back would feed itself.
+    assert_eq!(verdict(&rtp(8, 1, 1, ours, b"echo")), Err(DropReason::Ssrc));
+    assert_eq!(bench.stats(A).dropped_total(), 7);
+}
+
+#[test]
+fn the_newest_early_dialog_is_sent_to_and_any_may_be_heard() {
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    let forks = [address("198.51.100.31:5000"), address("198.51.100.32:5000")];
+    bench.answer(A, terms(peer_a()));
+    bench.join(0);
+    for (fork, remote) in (1u8..).zip(forks) {
+        bench.answer_as(B, terms(remote), ForkId(fork), Stage::Preview);
+    }
+    let (to, _) = bench.send(A, peer_a(), &rtp(8, 1, 160, 1, b"x")).unwrap();
+    assert_eq!(to, forks[1]);
+    assert!(
+        bench
+            .send(B, forks[0], &rtp(8, 1, 160, 1, b"ringback"))
+            .is_ok()
+    );
+    // Two at once cannot both be heard: the first one is, until it pauses.
+    assert_eq!(
+        bench.send(B, forks[1], &rtp(8, 1, 160, 2, b"x")),
+        Err(DropReason::Ssrc)
+    );
+    // The first fork answers: the other is dropped, the numbers go on.
+    bench.answer_as(B, terms(forks[0]), ForkId(1), Stage::Final);
+    let (to, _) = bench.send(A, peer_a(), &rtp(8, 2, 320, 1, b"x")).unwrap();
+    assert_eq!(to, forks[0]);
+    assert_eq!(
+        bench.send(B, forks[1], &rtp(8, 2, 320, 2, b"x")),
+        Err(DropReason::Source)
+    );
+    assert!(bench.send(B, forks[0], &rtp(8, 2, 320, 1, b"x")).is_ok());
+}
+
+#[test]
+fn a_failed_offer_leaves_media_as_it_was() {
+    let mut bench = Bench::joined();
+    let before = bench.voice(A, 1).unwrap();
+    let elsewhere = terms(address("198.51.100.99:7000"));
+    bench.answer_as(B, elsewhere, ForkId(0), Stage::Preview);
+    bench.command(Command::Rollback {
+        session: common::SESSION,
+        endpoint: B,
+    });
+    bench.wait_ms(20);
+    let (to, packet) = bench
+        .send(A, peer_a(), &rtp(8, 2, 320, 0x1000, b"x"))
+        .unwrap();
+    assert_eq!(to, peer_b());
+    assert_eq!(read(&packet).sequence, before.sequence + 1);
+}
+
+#[test]
+fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    bench.command(Command::Release {
+        session: common::SESSION,
+        endpoint: Some(B),
+    });
+    assert_eq!(bench.out.freed.len(), 2);
+    assert_eq!(bench.voice(A, 2), Err(DropReason::NoPath));
+    assert!(
+        bench
+            .events()
+            .iter()
+            .all(|event| !matches!(event, Event::Released { .. }))
+    );
+    bench.command(Command::Release {
+        session: common::SESSION,
+        endpoint: None,
+    });
+    bench.command(Command::Release {
+        session: common::SESSION,
+        endpoint: None,
+    });
+    let released = bench
+        .events()
+        .iter()
+        .filter(|event| matches!(event, Event::Released { .. }))
+        .count();
+    assert_eq!(released, 1);
+    assert_eq!(
+        (bench.stats(B).sent_packets, bench.stats(B).sent_rtcp),
+        (1, 1)
+    );
+    let stats = bench.stats(A);
+    assert_eq!(
+        (stats.source, stats.codec.as_deref()),
+        (Some(peer_a()), Some("PCMA"))
+    );
+}
+
+#[test]
+fn every_datagram_has_exactly_one_outcome() {
+    let mut bench = Bench::joined();
+    bench.answer(
+        A,
+        NegotiatedStream {
+            rtcp_mux: true,
+            ..terms(peer_a())
+        },
+    );
+    let mut seed = 1u64;
+    let mut arrived = 0;
+    for step in 0..20_000u32 {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bench.now.0 += 15_000;
+        let dice = (seed >> 33) as u32;
+        let mut packet = rtp(
+            (dice % 3 * 4) as u8,
+            (step + dice % 5) as u16,
+            step * 160,
+            1,
+            b"12345",
+        );
+        if dice.is_multiple_of(7) {
+            let at = dice as usize % packet.len();
+            packet[at] ^= (dice >> 8) as u8;
+        }
+        packet.truncate(if dice.is_multiple_of(11) {
+            dice as usize % 20
+        } else {
+            packet.len()
+        });
+        let from = if dice.is_multiple_of(13) {
+            address("203.0.113.66:1")
+        } else {
+            peer_a()
+        };
+        let mut slot = packet.clone();
+        slot.resize(2048, 0);
+        let socket = media_relay::session::SocketId(0);
+        bench.session.packet(
+            socket,
+            from,
+            &mut slot,
+            packet.len(),
+            bench.now,
+            &mut bench.out,
+        );
+        arrived += 1;
+    }
+    let (a, b) = (bench.stats(A), bench.stats(B));
+    assert_eq!(
+        a.dropped_total() + a.received_rtcp + b.sent_packets,
+        arrived
+    );
+    assert!(b.sent_packets > 1000);
+}

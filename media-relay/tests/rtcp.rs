@@ -1,0 +1,194 @@
+//! RTCP is ended on each leg: what we report, and what we take from reports.
+
+mod common;
+
+use common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
+use media_api::*;
+use media_relay::packet::rtcp::{Compound, Packet, ReportBlock, Writer};
+use media_relay::session::{Outcome, SocketId};
+use rtc_rtcp::goodbye::Goodbye;
+use rtc_rtcp::sender_report::SenderReport;
+use rtc_rtcp::source_description::SourceDescription;
+
+#[test]
+fn our_reports_say_what_we_sent_and_what_we_missed() {
+    let mut bench = Bench::joined();
+    for sequence in (0..100u16).filter(|sequence| sequence % 4 != 3) {
+        bench.wait_ms(20);
+        bench.voice(A, sequence).unwrap();
+        bench.voice(B, sequence).unwrap();
+    }
+    let ours = bench.voice(B, 100).unwrap();
+    let report = bench
+        .run_ms(5_000)
+        .into_iter()
+        .find(|(to, _)| *to == address("192.0.2.10:4001"))
+        .expect("a report within the first interval")
+        .1;
+    // Read by somebody else's code.
+    let packets = rtc_rtcp::packet::unmarshal(&mut &report[..]).unwrap();
+    let sent = packets[0].as_any().downcast_ref::<SenderReport>().unwrap();
+    assert_eq!(
+        (sent.ssrc, sent.packet_count, sent.octet_count),
+        (ours.ssrc, 76, 76 * 160)
+    );
+    let block = &sent.reports[0];
+    assert_eq!(
+        (block.ssrc, block.total_lost, block.last_sequence_number),
+        (0x1000, 24, 98)
+    );
+    assert_eq!(block.fraction_lost, (24 * 256 / 99) as u8);
+    let described = packets[1]
+        .as_any()
+        .downcast_ref::<SourceDescription>()
+        .unwrap();
+    let name = &described.chunks[0].items[0].text;
+    assert_eq!((described.chunks[0].source, name.len()), (ours.ssrc, 24));
+    // The timestamp of the report runs on from that of the last packet.
+    let age_us = 5_000_000;
+    assert!(sent.rtp_time.wrapping_sub(ours.timestamp) <= age_us / 125);
+    let seconds = (sent.ntp_time >> 32) - 2_208_988_800;
+    assert!((1_700_000_000..1_700_000_030).contains(&seconds));
+}
+
+#[test]
+fn a_listener_gets_receiver_reports_and_a_goodbye_at_the_end() {
+    let mut bench = Bench::joined();
+    for sequence in 0..300 {
+        bench.run_ms(20);
+        bench.voice(A, sequence).unwrap();
+    }
+    let reports = bench.run_ms(20_000);
+    let to_a: Vec<_> = reports
+        .iter()
+        .filter(|(to, _)| to.ip() == peer_a().ip())
+        .collect();
+    assert!(to_a.len() >= 2);
+    for (_, report) in &to_a {
+        let first = Compound::parse(report).unwrap().packets().next();
+        assert!(
+            matches!(first, Some(Packet::ReceiverReport { .. })),
+            "nothing was sent to A"
+        );
+    }
+    bench.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+    });
+    let last = bench.made();
+    assert_eq!(last.len(), 2);
+    for (_, report) in last {
+        let packets = rtc_rtcp::packet::unmarshal(&mut &report[..]).unwrap();
+        let goodbye = packets
+            .last()
+            .unwrap()
+            .as_any()
+            .downcast_ref::<Goodbye>()
+            .unwrap();
+        assert_eq!(goodbye.sources.len(), 1);
+    }
+    assert!(matches!(
+        bench.events().last(),
+        Some(Event::Released { .. })
+    ));
+}
+
+#[test]
+fn the_round_trip_is_measured_with_the_peers_own_delay_taken_off() {
+    let mut bench = Bench::joined();
+    bench.voice(B, 1).unwrap();
+    let (_, report) = bench
+        .run_ms(5_000)
+        .into_iter()
+        .find(|(to, _)| to.ip() == peer_a().ip())
+        .unwrap();
+    // When it left is in it; take the instant from there.
+    let Some(Packet::SenderReport { ssrc, ntp, .. }) =
+        Compound::parse(&report).unwrap().packets().next()
+    else {
+        panic!("we sent, so it is a sender report");
+    };
+    let wall_us =
+        ((ntp >> 32) - 2_208_988_800) * 1_000_000 + (((ntp & 0xffff_ffff) * 1_000_000) >> 32);
+    bench.now.0 = wall_us - 1_700_000_000_000_000 + 500_000 + 80_000;
+    let block = ReportBlock {
+        ssrc,
+        last_sr: (ntp >> 16) as u32,
+        delay_since_last_sr: 1 << 15,
+        ..ReportBlock::default()
+    };
+    let mut buffer = [0; 100];
+    let mut writer = Writer::new(&mut buffer);
+    writer.report(0x1000, None, Some(&block));
+    let length = writer.len();
+    let outcome = bench.send_rtcp(A, address("192.0.2.10:4001"), &buffer[..length]);
+    assert_eq!(outcome, Outcome::Report);
+    let round_trip = bench.stats(A).round_trip_us.unwrap();
+    assert!(round_trip.abs_diff(80_000) < 50, "{round_trip}");
+}
+
+#[test]
+fn mux_and_separate_ports_are_bridged_without_mixing() {
+    let mut bench = Bench::joined();
+    bench.answer(
+        A,
+        NegotiatedStream {
+            rtcp_mux: true,
+            remote_rtcp: peer_a(),
+            ..terms(peer_a())
+        },
+    );
+    bench.voice(A, 1).unwrap();
+    bench.voice(B, 1).unwrap();
+    let report = [0x80, 201, 0, 1, 0, 0, 0x10, 0];
+    let mut slot = [0; 64];
+    slot[..8].copy_from_slice(&report);
+    let outcome = bench.session.packet(
+        SocketId(0),
+        peer_a(),
+        &mut slot,
+        8,
+        bench.now,
+        &mut bench.out,
+    );
+    assert_eq!(outcome, Outcome::Report);
+    // Where mux was agreed, the second port is closed to reports, and the other way round.
+    let outcome = bench.send_rtcp(A, address("192.0.2.10:4001"), &report);
+    assert_eq!(outcome, Outcome::Dropped(DropReason::Source));
+    let outcome = bench.session.packet(
+        SocketId(2),
+        peer_b(),
+        &mut slot,
+        8,
+        bench.now,
+        &mut bench.out,
+    );
+    assert_eq!(outcome, Outcome::Dropped(DropReason::Source));
+    let destinations: Vec<_> = bench.run_ms(10_000).into_iter().map(|(to, _)| to).collect();
+    assert!(destinations.contains(&peer_a()));
+    assert!(destinations.contains(&address("198.51.100.20:6001")));
+    assert!(!destinations.contains(&address("192.0.2.10:4001")));
+}
+
+#[test]
+fn short_foreign_and_broken_reports_are_dropped_and_a_goodbye_ends_nothing() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    let rtcp = address("192.0.2.10:4001");
+    for (packet, wanted) in [
+        (&[0x80, 201, 0][..], DropReason::Malformed),
+        (&[0x80, 201, 0, 9, 0, 0, 0x10, 0], DropReason::Malformed),
+        (&[0x80, 201, 0, 1, 0, 0, 0, 1], DropReason::Ssrc),
+        (&[0x80, 202, 0, 1, 0, 0, 0x10, 0], DropReason::Malformed),
+    ] {
+        assert_eq!(bench.send_rtcp(A, rtcp, packet), Outcome::Dropped(wanted));
+    }
+    let goodbye = [
+        0x80, 201, 0, 1, 0, 0, 0x10, 0, 0x81, 203, 0, 1, 0, 0, 0x10, 0,
+    ];
+    assert_eq!(bench.send_rtcp(A, rtcp, &goodbye), Outcome::Report);
+    assert!(bench.voice(A, 2).is_ok());
+    // RTP on the RTCP port is nothing.
+    let outcome = bench.send_rtcp(A, peer_a(), &rtp(8, 3, 0, 0x1000, b"x"));
+    assert_eq!(outcome, Outcome::Dropped(DropReason::Malformed));
+}

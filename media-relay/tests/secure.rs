@@ -1,0 +1,341 @@
+//! Sessions with SRTP on one or both legs: keys, re-keying, forks, forged packets.
+
+mod common;
+
+use common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
+use media_api::*;
+use media_relay::packet::rtcp::{Compound, Packet};
+use media_relay::session::Outcome;
+use media_relay::srtp::{Receiver, Sender};
+use std::net::SocketAddr;
+
+const SUITE: Suite = Suite::AesCm128HmacSha1_80;
+
+fn key(seed: u8) -> CryptoKey {
+    CryptoKey::new(SUITE, vec![seed; 30]).unwrap()
+}
+
+/// A peer with its own SRTP contexts.
+struct SecurePeer {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl SecurePeer {
+    fn new(own: &CryptoKey, ours: &CryptoKey) -> Self {
+        Self {
+            sender: Sender::new(own),
+            receiver: Receiver::new(ours),
+        }
+    }
+
+    fn protect(&self, plain: &[u8], index: u64) -> Vec<u8> {
+        let mut packet = plain.to_vec();
+        packet.resize(plain.len() + 14, 0);
+        let length = self
+            .sender
+            .protect_rtp(&mut packet, plain.len(), index)
+            .unwrap();
+        packet.truncate(length);
+        packet
+    }
+
+    fn voice(&self, index: u64) -> Vec<u8> {
+        self.protect(
+            &rtp(8, index as u16, index as u32 * 160, 0x2222, b"secret voice"),
+            index,
+        )
+    }
+}
+
+fn secure(remote: SocketAddr, local: &CryptoKey, theirs: &CryptoKey) -> NegotiatedStream {
+    let protection = Protection::Sdes {
+        local: local.clone(),
+        remote: theirs.clone(),
+    };
+    NegotiatedStream {
+        protection,
+        ..terms(remote)
+    }
+}
+
+/// A with SRTP, B plain.
+fn half_secure() -> (Bench, SecurePeer, CryptoKey) {
+    let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+    let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+    let ours = bench.local[0].streams[0].keys[0].clone();
+    bench.answer(A, secure(peer_a(), &ours, &key(1)));
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    let peer = SecurePeer::new(&key(1), &ours);
+    (bench, peer, ours)
+}
+
+#[test]
+fn srtp_on_one_leg_is_plain_on_the_other_both_ways() {
+    let (mut bench, mut peer, _) = half_secure();
+    for index in 0..100u64 {
+        bench.wait_ms(20);
+        let (to, packet) = bench.send(A, peer_a(), &peer.voice(index)).unwrap();
+        assert_eq!(to, peer_b());
+        assert_eq!(read(&packet).payload, b"secret voice");
+        let plain = rtp(8, index as u16, index as u32 * 160, 5, b"plain voice");
+        let (to, mut packet) = bench.send(B, peer_b(), &plain).unwrap();
+        assert_eq!(to, peer_a());
+        let length = peer.receiver.unprotect_rtp(&mut packet, bench.now).unwrap();
+        assert_eq!(read(&packet[..length]).payload, b"plain voice");
+    }
+}
+
+#[test]
+fn srtp_on_both_legs_uses_four_different_keys_across_the_roll_over() {
+    let wanted = || ProtectionWanted::Sdes(vec![SUITE]);
+    let mut bench = Bench::allocated([wanted(), wanted()]);
+    let ours = [0, 1].map(|at: usize| bench.local[at].streams[0].keys[0].clone());
+    bench.answer(A, secure(peer_a(), &ours[0], &key(1)));
+    bench.answer(B, secure(peer_b(), &ours[1], &key(2)));
+    bench.join(0);
+    let a = SecurePeer::new(&key(1), &ours[0]);
+    let mut b = SecurePeer::new(&key(2), &ours[1]);
+    // Long enough for both A's counter and ours toward B to roll over.
+    for index in 30_000..130_000u64 {
+        bench.wait_ms(20);
+        let (_, mut packet) = bench.send(A, peer_a(), &a.voice(index)).unwrap();
+        let length = b.receiver.unprotect_rtp(&mut packet, bench.now).unwrap();
+        assert_eq!(read(&packet[..length]).payload, b"secret voice");
+    }
+    assert_eq!(bench.stats(A).lost_packets, 0);
+}
+
+#[test]
+fn forged_packets_move_nothing() {
+    let (mut bench, peer, _) = half_secure();
+    let restricted = SourcePolicy::Restricted { signalling: None };
+    let ours = bench.local[0].streams[0].keys[0].clone();
+    let secured = secure(peer_a(), &ours, &key(1));
+    bench.answer(
+        A,
+        NegotiatedStream {
+            source: restricted,
+            ..secured
+        },
+    );
+    let attacker = SecurePeer::new(&key(66), &key(67));
+    let other_port = address("192.0.2.10:9999");
+    for index in 0..500 {
+        for from in [peer_a(), other_port] {
+            let forged = bench.send(A, from, &attacker.voice(index));
+            assert_eq!(forged, Err(DropReason::Authentication));
+            let clear = rtp(8, index as u16, 0, 0x2222, b"clear voice");
+            assert_eq!(bench.send(A, from, &clear), Err(DropReason::Authentication));
+        }
+    }
+    // Clear RTCP on a secured stream is nothing either: no BYE, no report.
+    let goodbye = [
+        0x80, 201, 0, 1, 0, 0, 0x22, 0x22, 0x81, 203, 0, 1, 0, 0, 0x22, 0x22,
+    ];
+    let outcome = bench.send_rtcp(A, address("192.0.2.10:4001"), &goodbye);
+    assert!(matches!(outcome, Outcome::Dropped(_)));
+    assert_eq!(bench.events(), []);
+    let stats = bench.stats(A);
+    assert_eq!(
+        (stats.received_packets, stats.lost_packets, stats.source),
+        (0, 0, None)
+    );
+    assert!(bench.send(A, peer_a(), &peer.voice(5)).is_ok());
+}
+
+#[test]
+fn an_authentic_packet_from_another_port_is_proof_enough_and_a_replay_is_not() {
+    let (mut bench, peer, ours) = half_secure();
+    let restricted = SourcePolicy::Restricted { signalling: None };
+    let secured = secure(peer_a(), &ours, &key(1));
+    bench.answer(
+        A,
+        NegotiatedStream {
+            source: restricted,
+            ..secured
+        },
+    );
+    bench.send(A, peer_a(), &peer.voice(1)).unwrap();
+    let moved = address("192.0.2.10:9999");
+    bench.wait_ms(2_500);
+    assert_eq!(
+        bench.send(A, moved, &peer.voice(1)),
+        Err(DropReason::Replay)
+    );
+    assert!(bench.send(A, moved, &peer.voice(2)).is_ok());
+    assert_eq!(bench.stats(A).source, Some(moved));
+}
+
+#[test]
+fn a_new_key_works_beside_the_old_one_until_it_is_proven() {
+    let (mut bench, old, ours) = half_secure();
+    bench.send(A, peer_a(), &old.voice(1)).unwrap();
+    bench.answer(A, secure(peer_a(), &ours, &key(9)));
+    let new = SecurePeer::new(&key(9), &ours);
+    // Packets under the old key are still on their way.
+    assert!(bench.send(A, peer_a(), &old.voice(2)).is_ok());
+    bench.wait_ms(20);
+    for index in 3..6 {
+        assert!(bench.send(A, peer_a(), &new.voice(index)).is_ok());
+    }
+    assert_eq!(
+        bench.send(A, peer_a(), &old.voice(6)),
+        Err(DropReason::Authentication)
+    );
+
+    // A key that is never used does not keep the old one alive for longer than five seconds.
+    bench.answer(A, secure(peer_a(), &ours, &key(10)));
+    assert!(bench.send(A, peer_a(), &new.voice(7)).is_ok());
+    bench.run_ms(5_100);
+    assert_eq!(
+        bench.send(A, peer_a(), &new.voice(8)),
+        Err(DropReason::Authentication)
+    );
+}
+
+#[test]
+fn hold_and_resume_with_the_same_keys_keep_counters_and_windows() {
+    let (mut bench, mut peer, ours) = half_secure();
+    for index in 65_530..65_540u64 {
+        bench.send(A, peer_a(), &peer.voice(index)).ok();
+    }
+    let hold = secure(peer_a(), &ours, &key(1));
+    bench.answer(
+        A,
+        NegotiatedStream {
+            direction: Direction::Inactive,
+            ..hold
+        },
+    );
+    bench.wait_ms(60_000);
+    bench.answer(A, secure(peer_a(), &ours, &key(1)));
+    // The roll-over counter is still one: index 65,540 opens, the replayed one does not.
+    assert_eq!(
+        bench.send(A, peer_a(), &peer.voice(65_539)),
+        Err(DropReason::Replay)
+    );
+    assert!(bench.send(A, peer_a(), &peer.voice(65_540)).is_ok());
+    let (_, mut packet) = bench.send(B, peer_b(), &rtp(8, 1, 160, 5, b"x")).unwrap();
+    assert!(peer.receiver.unprotect_rtp(&mut packet, bench.now).is_ok());
+}
+
+#[test]
+fn a_new_local_key_starts_its_counter_at_zero_and_the_old_one_is_never_reused() {
+    let suites = vec![SUITE, Suite::AesCm128HmacSha1_32];
+    let mut bench = Bench::allocated([ProtectionWanted::Sdes(suites), ProtectionWanted::None]);
+    let keys = bench.local[0].streams[0].keys.clone();
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    let mut receivers = keys.iter().map(Receiver::new).collect::<Vec<_>>();
+    let mut sequence = 0u16;
+    for round in 0..6 {
+        let at = round % 2;
+        let theirs = CryptoKey::new(keys[at].suite(), vec![1; 30]).unwrap();
+        bench.answer(A, secure(peer_a(), &keys[at], &theirs));
+        for _ in 0..100 {
+            sequence += 1;
+            bench.wait_ms(20);
+            let voice = rtp(8, sequence, u32::from(sequence) * 160, 5, b"voice");
+            let (_, mut packet) = bench.send(B, peer_b(), &voice).unwrap();
+            // The receiver's replay window would notice an index used twice.
+            assert!(receivers[at].unprotect_rtp(&mut packet, bench.now).is_ok());
+        }
+    }
+}
+
+#[test]
+fn forks_answer_with_their_own_keys_and_the_winner_keeps_its_state() {
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::Sdes(vec![SUITE])]);
+    let ours = bench.local[1].streams[0].keys[0].clone();
+    bench.answer(A, terms(peer_a()));
+    bench.join(0);
+    let remote = peer_b();
+    // Both forks sit behind the same address, as with a forking proxy in front of one gateway.
+    for fork in 1..=2 {
+        bench.answer_as(
+            B,
+            secure(remote, &ours, &key(fork)),
+            ForkId(fork),
+            Stage::Preview,
+        );
+    }
+    let forks = [1, 2].map(|fork| SecurePeer::new(&key(fork), &ours));
+    assert!(bench.send(B, remote, &forks[0].voice(10)).is_ok());
+    bench.wait_ms(200);
+    let other = forks[1].protect(&rtp(8, 20, 0, 0x3333, b"x"), 20);
+    assert!(bench.send(B, remote, &other).is_ok());
+    bench.answer_as(B, secure(remote, &ours, &key(1)), ForkId(1), Stage::Final);
+    assert_eq!(
+        bench.send(B, remote, &forks[0].voice(10)),
+        Err(DropReason::Replay)
+    );
+    assert!(bench.send(B, remote, &forks[0].voice(11)).is_ok());
+    let loser = forks[1].protect(&rtp(8, 21, 0, 0x3333, b"x"), 21);
+    assert_eq!(
+        bench.send(B, remote, &loser),
+        Err(DropReason::Authentication)
+    );
+}
+
+#[test]
+fn reports_to_a_secured_peer_are_encrypted_and_end_with_a_goodbye() {
+    let (mut bench, mut peer, _) = half_secure();
+    bench.send(A, peer_a(), &peer.voice(1)).unwrap();
+    bench
+        .send(B, peer_b(), &rtp(8, 1, 160, 5, b"voice"))
+        .unwrap();
+    let mut reports = bench.run_ms(12_000);
+    bench.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+    });
+    reports.extend(bench.made());
+    let mut last = Vec::new();
+    let mut count = 0;
+    for (to, packet) in &mut reports {
+        if *to == address("192.0.2.10:4001") {
+            let length = peer.receiver.unprotect_rtcp(packet).unwrap();
+            packet.truncate(length);
+            last = packet.clone();
+            count += 1;
+        } else {
+            assert_eq!(*to, address("198.51.100.20:6001"));
+            assert!(Compound::parse(packet).is_ok(), "plain leg, plain report");
+        }
+    }
+    assert!(count >= 2);
+    let parts: Vec<_> = Compound::parse(&last).unwrap().packets().collect();
+    assert!(matches!(
+        parts.last(),
+        Some(Packet::Goodbye { ssrc: Some(_) })
+    ));
+}
+
+#[test]
+fn a_peer_that_moves_with_its_key_is_heard_whether_or_not_it_restarts_its_counter() {
+    for restarts in [false, true] {
+        let (mut bench, peer, ours) = half_secure();
+        for index in (60_000..=70_000u64).step_by(100) {
+            bench.now.0 += 2_000_000;
+            bench.send(A, peer_a(), &peer.voice(index)).unwrap();
+        }
+        let moved = address("192.0.2.11:4800");
+        bench.answer(A, secure(moved, &ours, &key(1)));
+        let index = if restarts { 10_000 } else { 70_001 };
+        let heard = bench.send(A, moved, &peer.voice(index)).map(|_| ());
+        // A jump within the same SSRC needs a second packet, as without encryption.
+        let wanted = if restarts {
+            Err(DropReason::Sequence)
+        } else {
+            Ok(())
+        };
+        assert_eq!(heard, wanted, "restarts: {restarts}");
+        assert!(bench.send(A, moved, &peer.voice(index + 1)).is_ok());
+        assert_eq!(
+            bench.send(A, peer_a(), &peer.voice(index + 2)),
+            Err(DropReason::Source)
+        );
+    }
+}

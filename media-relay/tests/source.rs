@@ -1,0 +1,157 @@
+//! RTP bleed and RTP inject: strangers are neither heard nor answered (MED-030 to MED-038).
+
+mod common;
+
+use common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
+use media_api::*;
+use media_relay::session::{Outcome, SocketId};
+use std::net::{IpAddr, SocketAddr};
+
+fn restricted(remote: SocketAddr, signalling: Option<IpAddr>) -> NegotiatedStream {
+    NegotiatedStream {
+        source: SourcePolicy::Restricted { signalling },
+        ..terms(remote)
+    }
+}
+
+fn sprayer() -> SocketAddr {
+    address("203.0.113.66:4000")
+}
+
+#[test]
+fn a_sprayer_gets_nothing_and_nothing_of_it_is_heard() {
+    for policy in [
+        SourcePolicy::Signalled,
+        SourcePolicy::Restricted { signalling: None },
+    ] {
+        let mut bench = Bench::joined();
+        bench.answer(
+            A,
+            NegotiatedStream {
+                source: policy,
+                ..terms(peer_a())
+            },
+        );
+        for round in 0..2 {
+            for sequence in 0..200u16 {
+                bench.wait_ms(1);
+                let voice = rtp(8, sequence, u32::from(sequence) * 160, 0x1000, b"inject");
+                let packets: [&[u8]; 5] = [
+                    &voice,
+                    &[0, 1, 0, 0],
+                    &[0x80, 200],
+                    &[0x81, 201, 0, 1, 0, 0, 0, 0],
+                    &[22; 40],
+                ];
+                for packet in packets {
+                    for socket in 0..4 {
+                        let mut slot = packet.to_vec();
+                        slot.resize(2048, 0);
+                        let outcome = bench.session.packet(
+                            SocketId(socket),
+                            sprayer(),
+                            &mut slot,
+                            packet.len(),
+                            bench.now,
+                            &mut bench.out,
+                        );
+                        assert!(matches!(outcome, Outcome::Dropped(_)), "round {round}");
+                    }
+                }
+                // What B says keeps going to A, never to the sprayer.
+                bench.wait_ms(19);
+                let voice = rtp(8, round * 200 + sequence, 0, 5, b"voice");
+                let (to, _) = bench.send(B, peer_b(), &voice).unwrap();
+                assert_eq!(to, peer_a());
+            }
+            for (to, _) in bench.run_ms(10_000) {
+                assert_ne!(to.ip(), sprayer().ip());
+            }
+            // The second round sprays a pinned stream.
+            bench.voice(A, 1000 + round).unwrap();
+        }
+        let pins = bench
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::SourcePinned {
+                    endpoint: A,
+                    source,
+                    ..
+                } => Some(source),
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(pins, [peer_a()]);
+        assert_eq!(bench.stats(A).received_packets, 2);
+    }
+}
+
+#[test]
+fn a_peer_behind_nat_is_found_by_three_packets_and_answered_there() {
+    let mut bench = Bench::joined();
+    let nat = address("198.51.100.77:31000");
+    bench.answer(A, restricted(address("192.168.1.5:4000"), Some(nat.ip())));
+    for sequence in 1..=2 {
+        let packet = rtp(8, sequence, 0, 1, b"x");
+        assert_eq!(bench.send(A, nat, &packet), Err(DropReason::Source));
+        let (to, _) = bench
+            .send(B, peer_b(), &rtp(8, sequence, 0, 2, b"x"))
+            .unwrap();
+        assert_eq!(
+            to,
+            address("192.168.1.5:4000"),
+            "no media to an unproven source"
+        );
+    }
+    assert!(bench.send(A, nat, &rtp(8, 3, 0, 1, b"x")).is_ok());
+    let (to, _) = bench.send(B, peer_b(), &rtp(8, 3, 0, 2, b"x")).unwrap();
+    assert_eq!(to, nat);
+    let pinned = Event::SourcePinned {
+        session: SESSION,
+        endpoint: A,
+        stream: StreamIndex(0),
+        source: nat,
+    };
+    assert!(bench.events().contains(&pinned));
+    assert_eq!(bench.stats(A).source, Some(nat));
+}
+
+#[test]
+fn a_new_description_opens_the_search_again_and_the_same_one_does_not() {
+    let mut bench = Bench::joined();
+    bench.answer(A, restricted(peer_a(), None));
+    bench.voice(A, 1).unwrap();
+    bench.answer(A, restricted(peer_a(), None));
+    let other_port = address("192.0.2.10:4444");
+    for sequence in 2..8 {
+        let packet = rtp(8, sequence, 0, 0x1000, b"x");
+        assert_eq!(bench.send(A, other_port, &packet), Err(DropReason::Source));
+    }
+    bench.answer(A, restricted(other_port, None));
+    assert!(
+        bench
+            .send(A, other_port, &rtp(8, 9, 0, 0x1000, b"x"))
+            .is_ok()
+    );
+    assert_eq!(
+        bench.send(A, address("192.0.2.99:4444"), &rtp(8, 10, 0, 0x1000, b"x")),
+        Err(DropReason::Source)
+    );
+}
+
+#[test]
+fn first_media_is_told_once() {
+    let mut bench = Bench::joined();
+    for sequence in 1..5 {
+        bench.voice(A, sequence).unwrap();
+    }
+    bench.answer(A, terms(peer_a()));
+    bench.voice(A, 6).unwrap();
+    let firsts = bench
+        .events()
+        .iter()
+        .filter(|event| matches!(event, Event::FirstMedia { endpoint: A, .. }))
+        .count();
+    assert_eq!(firsts, 1);
+}
