@@ -1,0 +1,155 @@
+//! What an actor does in one call, as data.
+
+use std::time::Duration;
+
+/// A call to place.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Dial {
+    /// Number of the call in its scenario.
+    pub call: usize,
+    /// Calling number.
+    pub from: String,
+    /// Called number.
+    pub to: String,
+    /// Host of the Request-URI, and name to ask for in TLS.
+    pub host: String,
+    /// When to give up, if at all.
+    pub cancel: Option<Cancel>,
+    /// Whether and when the answer is acknowledged.
+    pub ack: Ack,
+    /// When to hang up, counted from the answer.
+    pub hang_up: Option<Duration>,
+    /// When to put the other side on hold by re-INVITE, counted from the answer.
+    pub hold: Option<Duration>,
+    /// Max-Forwards; `None` leaves the header out.
+    pub max_forwards: Option<u8>,
+    /// What this caller does wrong.
+    pub oddity: Option<Oddity>,
+}
+
+/// When a caller gives up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancel {
+    /// So long after the INVITE; not before any provisional, which RFC 3261 §9.1 forbids.
+    After(Duration),
+    /// So long after a provisional of this status.
+    AfterStatus(u16, Duration),
+}
+
+/// How a caller acknowledges a 2xx.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ack {
+    /// At once.
+    Prompt,
+    /// After so long.
+    Late(Duration),
+    /// Never.
+    Never,
+}
+
+/// What a party does wrong, on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Oddity {
+    /// Sends its INVITE a second time with another branch (merged request).
+    Merged,
+    /// Sends BYE with a CSeq that is lower than one already used, before the proper one.
+    StaleBye,
+    /// Sends BYE with an unknown To tag, before the proper one.
+    ForgedBye,
+    /// Repeats an old message long after it was answered.
+    Replay,
+    /// Sends a method nobody knows, inside the call.
+    UnknownMethod,
+    /// Demands an extension nobody knows.
+    UnknownRequire,
+    /// Callee: sends its final response a second time with another status.
+    TwoFinals,
+    /// Callee: answers with the CSeq of nobody.
+    WrongCSeq,
+    /// Callee: does not answer BYE.
+    DeafToBye,
+    /// Callee: sends a provisional after the final.
+    LateProvisional,
+}
+
+/// How a callee treats a call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Script {
+    /// Number of the call in its scenario.
+    pub call: usize,
+    /// What it does, each so long after the INVITE arrived.
+    pub acts: Vec<(Duration, Act)>,
+    /// When it hangs up, counted from its answer.
+    pub hang_up: Option<Duration>,
+    /// When to put the other side on hold by re-INVITE, counted from its answer.
+    pub hold: Option<Duration>,
+    /// Answers with 200 instead of 487 when CANCEL comes: the 200 crossed it.
+    pub answers_on_cancel: bool,
+    /// What this callee does wrong.
+    pub oddity: Option<Oddity>,
+}
+
+/// One act of a callee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// 100.
+    Trying,
+    /// A provisional status of an early dialog, with or without description.
+    Progress {
+        /// 180–183.
+        status: u16,
+        /// Which early dialog.
+        fork: u8,
+        /// Whether it carries SDP.
+        sdp: bool,
+    },
+    /// 200 of an early dialog; a second one, of another fork, is a forked answer.
+    Answer {
+        /// Which dialog.
+        fork: u8,
+    },
+    /// A final refusal.
+    Refuse(u16),
+}
+
+impl Script {
+    /// Rings after 20 ms and answers after `answer`.
+    pub fn answering(call: usize, answer: Duration) -> Self {
+        let ring = Act::Progress {
+            status: 180,
+            fork: 0,
+            sdp: false,
+        };
+        Self::acting(
+            call,
+            vec![
+                (Duration::from_millis(1), Act::Trying),
+                (Duration::from_millis(20), ring),
+                (answer, Act::Answer { fork: 0 }),
+            ],
+        )
+    }
+
+    /// Refuses after 20 ms.
+    pub fn refusing(call: usize, status: u16) -> Self {
+        Self::acting(
+            call,
+            vec![
+                (Duration::from_millis(1), Act::Trying),
+                (Duration::from_millis(20), Act::Refuse(status)),
+            ],
+        )
+    }
+
+    /// Does these things and nothing wrong.
+    pub fn acting(call: usize, acts: Vec<(Duration, Act)>) -> Self {
+        Self {
+            call,
+            acts,
+            hang_up: None,
+            hold: None,
+            answers_on_cancel: false,
+            oddity: None,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What one party of a call saw: the ground truth that checkers and tests compare with.
+
+/// What one party saw of one call.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PartyView {
+    /// Number of the call in its scenario.
+    pub call: usize,
+    /// Name of the actor.
+    pub actor: String,
+    /// Whether this party placed the call.
+    pub is_caller: bool,
+    /// Provisional statuses seen or sent, in order, without repetitions by the network.
+    pub provisionals: Vec<u16>,
+    /// Final status of the INVITE, seen or sent.
+    pub final_status: Option<u16>,
+    /// Session descriptions received, in order, without repetitions.
+    pub descriptions: Vec<String>,
+    /// Whether this party considers the call answered and acknowledged.
+    pub was_up: bool,
+    /// Whether the party asked to cancel or was asked to.
+    pub cancelled: bool,
+    /// How the call ended for it; `None` while it lasts.
+    pub ending: Option<Ending>,
+    /// Finals of re-INVITEs that it sent.
+    pub reinvite_statuses: Vec<u16>,
+    /// Final statuses of requests that were wrong on purpose.
+    pub odd_statuses: Vec<(String, u16)>,
+}
+
+/// How a call ended for a party.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It was never set up.
+    Refused,
+    /// This party sent BYE.
+    HungUp,
+    /// The other side sent BYE.
+    WasHungUp,
+    /// This party gave up waiting.
+    GaveUp,
+}
