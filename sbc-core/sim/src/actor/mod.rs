@@ -7,6 +7,7 @@ mod plan;
 mod view;
 
 pub use agent::Agent;
+pub(crate) use agent::Place;
 pub use dialect::Dialect;
 pub use plan::{Act, Ack, Cancel, Dial, Oddity, Script};
 pub use view::{Ending, PartyView};

@@ -1,0 +1,179 @@
+//! A scenario as data: who calls whom, what everybody does, and what goes wrong.
+
+use crate::actor::{Ack, Dial, Oddity, Script};
+use crate::fault::{ActorIndex, Fault, Trouble};
+use crate::topology::{self, NORTH_1, TEAMS_1};
+use std::time::Duration;
+
+/// Everything that happens from outside. The same scenario always gives the same run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// Seeds whatever is random in the world: latencies, losses, identifiers.
+    pub seed: u64,
+    /// Time on the wire, one way.
+    pub latency: Duration,
+    /// Random addition to it.
+    pub jitter: Duration,
+    /// Calls, each by its index.
+    pub calls: Vec<PlannedCall>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// What else happens.
+    pub extras: Vec<Extra>,
+}
+
+/// One call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlannedCall {
+    /// When it is placed.
+    pub at: Duration,
+    /// Whose call it is, an index of [`topology::TENANTS`].
+    pub tenant: usize,
+    /// Who places it.
+    pub caller: ActorIndex,
+    /// What the caller does.
+    pub dial: Dial,
+    /// What each callee does that the call may reach.
+    pub scripts: Vec<(ActorIndex, Script)>,
+}
+
+/// Something that belongs to no call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Extra {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub what: Happening,
+}
+
+/// What may happen beside calls.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Happening {
+    /// An actor sends bytes as they are.
+    Bytes(ActorIndex, Vec<u8>),
+    /// The operator ends all calls.
+    HangUpAll,
+    /// The same configuration is loaded again.
+    Reload,
+    /// All media stops arriving.
+    Silence,
+}
+
+impl Scenario {
+    /// A quiet world: 20 ms on the wire, nothing goes wrong.
+    pub fn quiet(seed: u64) -> Self {
+        Self {
+            seed,
+            latency: Duration::from_millis(20),
+            jitter: Duration::ZERO,
+            calls: Vec::new(),
+            faults: Vec::new(),
+            extras: Vec::new(),
+        }
+    }
+
+    /// Adds a call.
+    #[must_use]
+    pub fn call(mut self, plan: impl FnOnce(usize) -> PlannedCall) -> Self {
+        let call = plan(self.calls.len());
+        self.calls.push(call);
+        self
+    }
+
+    /// Adds a fault that lasts from the beginning until `until`.
+    #[must_use]
+    pub fn fault(self, until: Duration, trouble: Trouble) -> Self {
+        self.fault_between(Duration::ZERO, until, trouble)
+    }
+
+    /// Adds a fault.
+    #[must_use]
+    pub fn fault_between(mut self, from: Duration, until: Duration, trouble: Trouble) -> Self {
+        self.faults.push(Fault {
+            from,
+            until,
+            trouble,
+        });
+        self
+    }
+
+    /// Adds something else.
+    #[must_use]
+    pub fn extra(mut self, at: Duration, what: Happening) -> Self {
+        self.extras.push(Extra { at, what });
+        self
+    }
+}
+
+impl PlannedCall {
+    /// A call of tenant contoso from the public network to Teams, answered after two seconds and
+    /// hung up by the caller after three more.
+    pub fn to_teams(call: usize) -> Self {
+        Self::between(call, 0, NORTH_1, TEAMS_1)
+    }
+
+    /// The same the other way.
+    pub fn from_teams(call: usize) -> Self {
+        Self::between(call, 0, TEAMS_1, NORTH_1)
+    }
+
+    /// A call of a tenant from one actor, answered by another.
+    pub fn between(call: usize, tenant: usize, caller: ActorIndex, callee: ActorIndex) -> Self {
+        let is_from_teams = caller < NORTH_1;
+        let (inside, outside) = (
+            topology::inside_number(tenant, call),
+            topology::outside_number(call),
+        );
+        let (from, to, host) = if is_from_teams {
+            (inside, outside, topology::fqdn(tenant))
+        } else {
+            let protocol = topology::peer(caller).protocol;
+            (outside, inside, topology::listener_address(protocol).ip().to_string())
+        };
+        Self {
+            at: Duration::from_millis(1_000 + 10 * call as u64),
+            tenant,
+            caller,
+            dial: Dial {
+                call,
+                from,
+                to,
+                host,
+                cancel: None,
+                ack: Ack::Prompt,
+                hang_up: Some(Duration::from_secs(3)),
+                hold: None,
+                max_forwards: Some(70),
+                oddity: None,
+            },
+            scripts: vec![(callee, Script::answering(call, Duration::from_secs(2)))],
+        }
+    }
+
+    /// Changes what the caller does.
+    #[must_use]
+    pub fn dialing(mut self, change: impl FnOnce(&mut Dial)) -> Self {
+        change(&mut self.dial);
+        self
+    }
+
+    /// Changes what the first callee does.
+    #[must_use]
+    pub fn answering(mut self, change: impl FnOnce(&mut Script)) -> Self {
+        change(&mut self.scripts[0].1);
+        self
+    }
+
+    /// Adds another callee that the call may reach.
+    #[must_use]
+    pub fn or_at(mut self, callee: ActorIndex, script: Script) -> Self {
+        self.scripts.push((callee, script));
+        self
+    }
+
+    /// Whether caller or callees break rules that the SBC need not survive politely.
+    pub fn has_oddity(&self, wanted: Oddity) -> bool {
+        self.dial.oddity == Some(wanted)
+            || self.scripts.iter().any(|(_, script)| script.oddity == Some(wanted))
+    }
+}

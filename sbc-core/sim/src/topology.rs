@@ -1,0 +1,428 @@
+//! The one topology of all scenarios: two tenants with a Teams trunk each, two carriers, a
+//! stranger, and the SBC between them.
+//!
+//! ```text
+//! teams-1..3  192.0.2.11–13  TLS ─┐                          ┌─ north-1, -2  198.51.100.11–12  UDP
+//!   (both tenants, one address)   ├─ 203.0.113.10 SBC .20 ───┤   (shared by both tenants)
+//! stranger  198.51.100.99  ───────┘                          └─ south        198.51.100.21     TCP
+//!                                                                (tenant fabrikam only)
+//! ```
+//!
+//! Both tenants meet the same Teams addresses: only the TLS context tells them apart, which is what
+//! the tenant checker is after.
+
+use crate::actor::{Dialect, Place};
+use crate::fault::ActorIndex;
+use media_api::{Family, RealmId};
+use sbc_core::config::{
+    CallLimits, Config, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe, Preset,
+    Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext, Trunk,
+    TrunkMedia, UriForm, VerifyClient,
+};
+use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
+use sbc_core::media::Profile;
+use sbc_core::sip::Method;
+use sbc_core::transport::Protocol;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Teams' first proxy.
+pub const TEAMS_1: ActorIndex = 0;
+/// Teams' second proxy.
+pub const TEAMS_2: ActorIndex = 1;
+/// Teams' third proxy.
+pub const TEAMS_3: ActorIndex = 2;
+/// First address of the carrier both tenants use.
+pub const NORTH_1: ActorIndex = 3;
+/// Second address of the carrier both tenants use.
+pub const NORTH_2: ActorIndex = 4;
+/// The carrier of tenant fabrikam.
+pub const SOUTH: ActorIndex = 5;
+/// Somebody from elsewhere.
+pub const STRANGER: ActorIndex = 6;
+/// How many actors there are.
+pub const ACTORS: usize = 7;
+
+/// The tenants, by index.
+pub const TENANTS: [&str; 2] = ["contoso", "fabrikam"];
+
+const TEAMS_SIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const CARRIER_SIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+
+/// Media realm of the Teams side.
+pub const TEAMS_REALM: RealmId = RealmId(1);
+/// Media realm of the carrier side.
+pub const CARRIER_REALM: RealmId = RealmId(2);
+
+/// What the network knows about an actor.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its signalling address.
+    pub address: SocketAddr,
+    /// Its transport.
+    pub protocol: Protocol,
+    /// Names in its certificate; empty if it has none.
+    pub certificate: Vec<String>,
+}
+
+/// Name of the SBC for a tenant.
+pub fn fqdn(tenant: usize) -> String {
+    format!("sbc.{}.example", TENANTS[tenant])
+}
+
+/// A number of a tenant, one per call.
+pub fn inside_number(tenant: usize, call: usize) -> String {
+    format!("+4930{}0{call:05}", tenant + 1)
+}
+
+/// A number in the public network, one per call.
+pub fn outside_number(call: usize) -> String {
+    format!("+49895{call:06}")
+}
+
+/// The call that a number belongs to.
+pub fn call_of_number(number: &str) -> Option<usize> {
+    let digits = number.strip_prefix('+')?;
+    match digits.get(..4)? {
+        "4930" => digits.get(6..)?.parse().ok(),
+        "4989" => digits.get(5..)?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Address of an actor.
+pub fn peer(actor: ActorIndex) -> Peer {
+    let ip = |a, b, c, d, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port);
+    let teams = vec!["*.pstnhub.example".to_owned(), "sip.pstnhub.example".to_owned()];
+    let (address, protocol, certificate) = match actor {
+        TEAMS_1 => (ip(192, 0, 2, 11, 5061), Protocol::Tls, teams),
+        TEAMS_2 => (ip(192, 0, 2, 12, 5061), Protocol::Tls, teams),
+        TEAMS_3 => (ip(192, 0, 2, 13, 5061), Protocol::Tls, teams),
+        NORTH_1 => (ip(198, 51, 100, 11, 5060), Protocol::Udp, Vec::new()),
+        NORTH_2 => (ip(198, 51, 100, 12, 5060), Protocol::Udp, Vec::new()),
+        SOUTH => (ip(198, 51, 100, 21, 5060), Protocol::Tcp, Vec::new()),
+        _ => (ip(198, 51, 100, 99, 5060), Protocol::Udp, Vec::new()),
+    };
+    Peer {
+        address,
+        protocol,
+        certificate,
+    }
+}
+
+/// Where an actor stands and how it speaks.
+pub(crate) fn place(actor: ActorIndex) -> Place {
+    let peer = peer(actor);
+    let hosts: BTreeMap<String, SocketAddr> = (0..TENANTS.len())
+        .map(|tenant| (fqdn(tenant), listener_address(Protocol::Tls)))
+        .collect();
+    let (name, dialect, probes) = match actor {
+        TEAMS_1 | TEAMS_2 | TEAMS_3 => {
+            let number = actor + 1;
+            let dialect = Dialect::Teams {
+                region: format!("sip{}.pstnhub.example", if number == 1 { String::new() } else { number.to_string() }),
+                edge: edge(actor),
+            };
+            let probes = (Duration::from_secs(60), hosts.keys().cloned().collect());
+            (format!("teams-{number}"), dialect, Some(probes))
+        }
+        NORTH_1 | NORTH_2 => {
+            let domain = format!("gw{}.north.example", actor - NORTH_1 + 1);
+            (format!("north-{}", actor - NORTH_1 + 1), Dialect::Carrier { domain }, None)
+        }
+        SOUTH => {
+            let domain = "gw.south.example".to_owned();
+            ("south".to_owned(), Dialect::Carrier { domain }, None)
+        }
+        _ => {
+            let domain = "elsewhere.example".to_owned();
+            ("stranger".to_owned(), Dialect::Carrier { domain }, None)
+        }
+    };
+    Place {
+        name,
+        dialect,
+        address: peer.address,
+        protocol: peer.protocol,
+        sbc: listener_address(peer.protocol),
+        hosts,
+        probes,
+    }
+}
+
+fn edge(actor: ActorIndex) -> String {
+    format!("sip-du-a-{}.pstnhub.example", actor + 1)
+}
+
+/// Where peers reach the SBC over a transport.
+pub fn listener_address(protocol: Protocol) -> SocketAddr {
+    match protocol {
+        Protocol::Udp | Protocol::Tcp => SocketAddr::new(IpAddr::V4(CARRIER_SIDE), 5060),
+        Protocol::Tls => SocketAddr::new(IpAddr::V4(TEAMS_SIDE), 5061),
+    }
+}
+
+/// The listener of a transport.
+pub fn listener_name(protocol: Protocol) -> ListenerName {
+    ListenerName::new(match protocol {
+        Protocol::Udp => "carriers-udp",
+        Protocol::Tcp => "carriers-tcp",
+        Protocol::Tls => "teams-tls",
+    })
+}
+
+/// What the resolver knows.
+pub fn zone() -> BTreeMap<String, Vec<IpAddr>> {
+    let ip = |actor| peer(actor).address.ip();
+    let mut zone = BTreeMap::new();
+    for actor in [TEAMS_1, TEAMS_2, TEAMS_3] {
+        zone.insert(edge(actor), vec![ip(actor)]);
+    }
+    zone.insert("sip.pstnhub.example".to_owned(), vec![ip(TEAMS_1)]);
+    zone.insert("sip2.pstnhub.example".to_owned(), vec![ip(TEAMS_2)]);
+    zone.insert("sip3.pstnhub.example".to_owned(), vec![ip(TEAMS_3)]);
+    // Nobody listens behind the name in Teams' Contact: whoever connects there lost the route set.
+    let nowhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
+    zone.insert("api-du-a.pstnhub.example".to_owned(), vec![nowhere]);
+    zone.insert("sip.north.example".to_owned(), vec![ip(NORTH_1), ip(NORTH_2)]);
+    zone.insert("sip.south.example".to_owned(), vec![ip(SOUTH)]);
+    zone
+}
+
+/// Addresses of media realms, as the relay advertises them.
+pub fn realm_address(realm: RealmId) -> IpAddr {
+    IpAddr::V4(if realm == TEAMS_REALM { TEAMS_SIDE } else { CARRIER_SIDE })
+}
+
+/// The configuration of the SBC.
+pub fn config(generation: u64) -> Config {
+    Config {
+        generation,
+        node: Node {
+            id: "sim-1".to_owned(),
+            user_agent: Some("Causeway".to_owned()),
+        },
+        realms: realms(),
+        tls: (0..TENANTS.len()).map(tls_context).collect(),
+        listeners: listeners(),
+        tenants: (0..TENANTS.len()).map(tenant).collect(),
+        trunks: trunks(),
+        transforms: Vec::new(),
+        routes: routes(),
+        limits: NodeLimits {
+            calls: 1_000,
+            max_setup: Duration::from_secs(60),
+            max_duration: Duration::from_secs(3_600),
+            media_timeout: Duration::from_secs(30),
+        },
+    }
+}
+
+fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
+    let realm = |name: &str, id, v4| {
+        let name = RealmName::new(name);
+        let realm = Realm {
+            name: name.clone(),
+            id,
+            v4: Some(v4),
+            v6: None,
+            advertise_v4: None,
+            advertise_v6: None,
+            ports: 20_000..=29_999,
+            dscp: 46,
+        };
+        (name, Arc::new(realm))
+    };
+    BTreeMap::from([
+        realm("teams", TEAMS_REALM, TEAMS_SIDE),
+        realm("carriers", CARRIER_REALM, CARRIER_SIDE),
+    ])
+}
+
+fn tls_context(index: usize) -> (TlsContextName, Arc<TlsContext>) {
+    let name = TlsContextName::new(TENANTS[index]);
+    let context = TlsContext {
+        name: name.clone(),
+        names: vec![fqdn(index)],
+        verify_client: VerifyClient::Require,
+    };
+    (name, Arc::new(context))
+}
+
+fn listeners() -> BTreeMap<ListenerName, Arc<Listener>> {
+    [Protocol::Udp, Protocol::Tcp, Protocol::Tls]
+        .map(|protocol| {
+            let is_tls = protocol == Protocol::Tls;
+            let listener = Listener {
+                name: listener_name(protocol),
+                realm: RealmName::new(if is_tls { "teams" } else { "carriers" }),
+                protocol,
+                bind: listener_address(protocol),
+                advertised: listener_address(protocol),
+                tls: is_tls.then(|| TlsContextName::new(TENANTS[0])),
+            };
+            (listener.name.clone(), Arc::new(listener))
+        })
+        .into()
+}
+
+fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
+    let name = TenantName::new(TENANTS[index]);
+    let tenant = Tenant {
+        name: name.clone(),
+        numbers: vec![NumberRange {
+            first: inside_number(index, 0),
+            last: inside_number(index, 99_999),
+        }],
+        limits: CallLimits::default(),
+    };
+    (name, Arc::new(tenant))
+}
+
+fn trunks() -> BTreeMap<TrunkName, Arc<Trunk>> {
+    let mut trunks: Vec<Trunk> = (0..TENANTS.len()).map(teams_trunk).collect();
+    trunks.push(carrier_trunk("north", None, Protocol::Udp, &[NORTH_1, NORTH_2]));
+    trunks.push(carrier_trunk("south", Some(1), Protocol::Tcp, &[SOUTH]));
+    trunks.into_iter().map(|trunk| (trunk.name.clone(), Arc::new(trunk))).collect()
+}
+
+fn teams_trunk(index: usize) -> Trunk {
+    let target = |host: &str| TargetAddress {
+        host: host.to_owned(),
+        port: 5061,
+        protocol: Protocol::Tls,
+        connect_to: Vec::new(),
+    };
+    Trunk {
+        name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
+        tenant: Some(TenantName::new(TENANTS[index])),
+        preset: Preset::Teams,
+        realm: RealmName::new("teams"),
+        listeners: vec![listener_name(Protocol::Tls)],
+        tls: Some(TlsContextName::new(TENANTS[index])),
+        fqdn: Some(fqdn(index)),
+        targets: ["sip", "sip2", "sip3"]
+            .map(|name| target(&format!("{name}.pstnhub.example")))
+            .into(),
+        accept_from: vec![IpNet {
+            address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0)),
+            prefix: 24,
+        }],
+        accept_names: vec!["sip.pstnhub.example".to_owned(), "*.pstnhub.example".to_owned()],
+        trusted: true,
+        uri: UriForm {
+            user_phone: true,
+            transport_param: true,
+        },
+        media: TrunkMedia {
+            profile: Profile::teams(TEAMS_REALM, Family::V4),
+        },
+        timers: timers(),
+        limits: CallLimits::default(),
+        reroute_on: vec![408, 503, 504],
+        options: Some(OptionsProbe {
+            interval: Duration::from_secs(60),
+            ok: vec![200],
+        }),
+        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
+        pass_headers: Vec::new(),
+        set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
+    }
+}
+
+fn carrier_trunk(name: &str, tenant: Option<usize>, protocol: Protocol, peers: &[ActorIndex]) -> Trunk {
+    Trunk {
+        name: TrunkName::new(name),
+        tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
+        preset: Preset::Carrier,
+        realm: RealmName::new("carriers"),
+        listeners: vec![listener_name(protocol)],
+        tls: None,
+        fqdn: None,
+        targets: vec![TargetAddress {
+            host: format!("sip.{name}.example"),
+            port: 5060,
+            protocol,
+            connect_to: Vec::new(),
+        }],
+        accept_from: peers
+            .iter()
+            .map(|actor| IpNet {
+                address: peer(*actor).address.ip(),
+                prefix: 32,
+            })
+            .collect(),
+        accept_names: Vec::new(),
+        trusted: false,
+        uri: UriForm {
+            user_phone: false,
+            transport_param: true,
+        },
+        media: TrunkMedia {
+            profile: Profile::carrier(CARRIER_REALM, Family::V4),
+        },
+        timers: timers(),
+        limits: CallLimits::default(),
+        reroute_on: vec![408, 503, 504],
+        options: None,
+        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
+        pass_headers: Vec::new(),
+        set_headers: Vec::new(),
+    }
+}
+
+fn timers() -> SipTimers {
+    SipTimers {
+        ring_timeout: Duration::from_secs(30),
+        ..SipTimers::default()
+    }
+}
+
+fn methods(names: &[&'static str]) -> Vec<Method> {
+    names.iter().filter_map(|name| Method::parse(*name).ok()).collect()
+}
+
+fn routes() -> Vec<Arc<Route>> {
+    let route = |name: &str, when, to: &[&str]| {
+        let to = to.iter().map(|trunk| RouteTarget {
+            trunk: TrunkName::new(trunk),
+            weight: 100,
+        });
+        Arc::new(Route {
+            name: RouteName::new(name),
+            when,
+            to: to.collect(),
+            max_attempts: 6,
+        })
+    };
+    let from = |trunk: &str| RouteMatch {
+        from_trunk: Some(TrunkName::new(trunk)),
+        ..RouteMatch::default()
+    };
+    let towards = |tenant: usize| RouteMatch {
+        called_in: Some(TenantName::new(TENANTS[tenant])),
+        ..RouteMatch::default()
+    };
+    vec![
+        route("contoso-out", from("contoso-teams"), &["north"]),
+        route("fabrikam-out", from("fabrikam-teams"), &["south", "north"]),
+        route("contoso-in", towards(0), &["contoso-teams"]),
+        route("fabrikam-in", towards(1), &["fabrikam-teams"]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_leads_back_to_its_call() {
+        for call in [0, 7, 12_345] {
+            assert_eq!(call_of_number(&inside_number(1, call)), Some(call));
+            assert_eq!(call_of_number(&outside_number(call)), Some(call));
+        }
+        assert_eq!(call_of_number("+1555"), None);
+    }
+}
