@@ -112,6 +112,19 @@ pub fn peer(actor: ActorIndex) -> Peer {
     }
 }
 
+/// Name of an actor.
+pub fn name(actor: ActorIndex) -> &'static str {
+    ["teams-1", "teams-2", "teams-3", "north-1", "north-2", "south", "stranger"]
+        .get(actor)
+        .copied()
+        .unwrap_or("nobody")
+}
+
+/// Name of the actor at an address.
+pub fn name_of_address(address: SocketAddr) -> &'static str {
+    (0..ACTORS).find(|actor| peer(*actor).address == address).map_or("nobody", name)
+}
+
 /// Where an actor stands and how it speaks.
 pub(crate) fn place(actor: ActorIndex) -> Place {
     let peer = peer(actor);

@@ -1,0 +1,75 @@
+//! When faults stop everything settles: a call is up on both sides or gone on both.
+
+use super::{Checker, End, Rules, Violation};
+use crate::actor::{Act, Ending, PartyView};
+use crate::topology;
+use std::collections::BTreeMap;
+
+pub(super) struct Liveness(Rules);
+
+impl Liveness {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self(rules)
+    }
+
+    /// Whether a party's connections broke: messages that only a connection carries are then lost
+    /// for good, and a party may never learn of its call's end.
+    fn is_excused(&self, view: &PartyView) -> bool {
+        let mut unreliable = self.0.unreliable.iter();
+        unreliable.any(|actor| topology::name(*actor) == view.actor)
+    }
+}
+
+impl Checker for Liveness {
+    fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
+        let mut fail = |rule, text: String| out.push(Violation { at: end.at, rule, text });
+        for text in &end.complaints {
+            fail("peer-complaint", text.clone());
+        }
+        let mut up: BTreeMap<usize, (usize, usize, bool)> = BTreeMap::new();
+        for view in end.inspected.iter().filter(|view| view.was_up) {
+            let sides = up.entry(view.call).or_default();
+            sides.2 |= self.is_excused(view);
+            if view.ending.is_none() {
+                if view.is_caller { sides.0 += 1 } else { sides.1 += 1 }
+            }
+        }
+        for (call, (callers, callees, is_excused)) in up {
+            if !is_excused && callers != callees {
+                let text = format!("call {call} is up for {callers} callers and {callees} callees");
+                fail("liveness-half-call", text);
+            }
+        }
+        for view in end.views.iter().filter(|view| view.call != usize::MAX) {
+            if self.is_excused(view) || view.ending.is_some() {
+                continue;
+            }
+            if view.is_caller || has_shown_itself(end, view) {
+                let text = format!("call {} never ended for {}: {view:?}", view.call, view.actor);
+                fail("liveness-stuck", text);
+            }
+        }
+        for view in end.views.iter().filter(|view| view.is_caller && view.was_up) {
+            let answered = end.views.iter().any(|v| v.call == view.call && !v.is_caller && v.final_status == Some(200));
+            if !answered {
+                fail("answer-without-callee", format!("call {} was answered by nobody", view.call));
+            }
+            let gave_up = view.ending == Some(Ending::GaveUp);
+            if gave_up && view.final_status == Some(200) && !view.cancelled && !self.is_excused(view) {
+                fail("late-answer", format!("call {} was answered after its caller gave up", view.call));
+            }
+        }
+    }
+}
+
+/// Whether a callee sent anything provisional, after which the SBC must cancel what it gives up.
+fn has_shown_itself(end: &End<'_>, view: &PartyView) -> bool {
+    let Some(call) = end.scenario.calls.iter().find(|call| call.dial.call == view.call) else {
+        return false;
+    };
+    let lossy = !end.scenario.faults.is_empty();
+    let shown = |script: &crate::actor::Script| {
+        script.acts.iter().any(|(_, act)| matches!(act, Act::Trying | Act::Progress { .. }))
+    };
+    !lossy && call.scripts.iter().any(|(actor, script)| topology::name(*actor) == view.actor && shown(script))
+}

@@ -1,0 +1,122 @@
+//! Everything the SBC writes is a message by three readers: the product's strict one, the actors'
+//! and `rsip`. Beside it, what RFC 3261 §20 demands of each kind of message.
+
+use super::{Checker, Seen, Violation, call_of};
+use crate::topology::{self, NORTH_1, TENANTS};
+use crate::wire::{Wire, host_of};
+use sbc_core::sip::{Limits, Message};
+use sbc_core::time::Timestamp;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Syntax {
+    /// Max-Forwards of the INVITE of each call as it arrived.
+    hops: BTreeMap<usize, u32>,
+}
+
+impl Checker for Syntax {
+    fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
+        let mut fail = |rule, text| out.push(Violation { at, rule, text });
+        match seen {
+            Seen::Heard { wire: Some(wire), .. } if wire.method() == Some("INVITE") => {
+                let hops = wire.get("Max-Forwards").and_then(|v| v.parse().ok()).unwrap_or(70);
+                if let Some(call) = call_of(wire) {
+                    self.hops.entry(call).or_insert(hops);
+                }
+            }
+            Seen::Sent { actor, wire, bytes, .. } => {
+                if let Err(rejected) = Message::parse(bytes.to_vec().into(), &Limits::default()) {
+                    fail("syntax", format!("our own reader refuses {:?}: {}", rejected.fault, text(bytes)));
+                }
+                if let Err(error) = rsip::SipMessage::try_from(bytes.to_vec()) {
+                    fail("syntax", format!("rsip refuses it: {error}: {}", text(bytes)));
+                }
+                let Some(wire) = wire else {
+                    return fail("syntax", format!("not a message: {}", text(bytes)));
+                };
+                self.headers(wire, &mut fail);
+                if actor.is_some_and(|actor| actor < NORTH_1) {
+                    teams(wire, &mut fail);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Syntax {
+    fn headers(&self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+        let mut miss = |what: &str| fail("headers", format!("{}: {what}", wire.first));
+        for name in ["Via", "From", "To", "Call-ID", "CSeq", "Content-Length"] {
+            if wire.get(name).is_none() {
+                miss(&format!("{name} is missing"));
+            }
+        }
+        let length = wire.get("Content-Length").and_then(|v| v.parse().ok());
+        if length != Some(wire.body.len()) {
+            miss("Content-Length is not the length of the body");
+        }
+        if !wire.body.is_empty() && wire.get("Content-Type").is_none() {
+            miss("body without Content-Type");
+        }
+        let (is_invite, status) = (wire.cseq().is_some_and(|(_, m)| m == "INVITE"), wire.status());
+        let forms_dialog = is_invite && status.is_none_or(|s| (200..300).contains(&s));
+        if forms_dialog && wire.values("Contact").len() != 1 {
+            miss("needs exactly one Contact");
+        }
+        if forms_dialog && wire.get("Allow").is_none() {
+            miss("Allow is missing");
+        }
+        if status.is_none() {
+            if wire.values("Via").len() != 1 {
+                miss("a request of ours has one Via");
+            }
+            let hops = wire.get("Max-Forwards").and_then(|v| v.parse::<u32>().ok());
+            let is_initial = wire.method() == Some("INVITE") && wire.tag("To").is_none();
+            let allowed = call_of(wire).and_then(|call| self.hops.get(&call)).copied();
+            match (hops, allowed) {
+                (None, _) => miss("Max-Forwards is missing"),
+                (Some(hops), Some(allowed)) if is_initial && hops + 1 != allowed => {
+                    miss(&format!("Max-Forwards {hops} on the way out of {allowed} (SIP-403)"));
+                }
+                _ => {}
+            }
+        }
+        if wire.body.contains("0.0.0.0") || wire.headers.iter().any(|(_, v)| v.contains("0.0.0.0")) {
+            miss("wildcard address (SIP-105)");
+        }
+    }
+}
+
+/// What the Teams proxies insist on (TDR-OPT-002, TDR-SIP-003, 013, 014, 042).
+fn teams(wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+    let mut miss = |what: String| fail("teams-headers", format!("{}: {what}", wire.first));
+    if let Some(contact) = wire.contact() {
+        let (host, port) = host_of(&contact);
+        let named = (0..TENANTS.len()).any(|tenant| topology::fqdn(tenant) == host);
+        if !named || port.unwrap_or(5061) != 5061 {
+            miss(format!("Contact {contact} is not a paired name"));
+        }
+    } else if wire.method() == Some("OPTIONS") {
+        miss("OPTIONS needs Contact".to_owned());
+    }
+    let is_request = wire.status().is_none();
+    if is_request && (wire.get("Replaces").is_some() || wire.get("Record-Route").is_some()) {
+        miss("neither Replaces nor Record-Route may be sent".to_owned());
+    }
+    if let Some(method) = wire.method()
+        && !["INVITE", "ACK", "OPTIONS", "CANCEL", "BYE", "NOTIFY"].contains(&method)
+    {
+        miss("not in Teams' Allow".to_owned());
+    }
+    if wire.method() == Some("INVITE") && !wire.has_sdp() {
+        miss("Teams does not take a late offer".to_owned());
+    }
+    if wire.status().is_some_and(|s| (300..400).contains(&s)) {
+        miss("Teams is never redirected".to_owned());
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).escape_debug().to_string()
+}

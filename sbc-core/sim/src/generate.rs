@@ -1,0 +1,247 @@
+//! Seed → scenario.
+
+use crate::actor::{Ack, Act, Cancel, Oddity, Script};
+use crate::dice::Dice;
+use crate::fault::{ActorIndex, Fault, Trouble};
+use crate::scenario::{Extra, Happening, PlannedCall, Scenario};
+use crate::topology::{
+    self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3,
+};
+use sbc_core::query::ResolveFault;
+use std::time::Duration;
+
+/// Faults are over after this.
+const CALM: Duration = Duration::from_secs(60);
+
+/// The scenario of a seed.
+pub fn generate(seed: u64) -> Scenario {
+    let mut dice = Dice::new(seed, "scenario");
+    let mut scenario = Scenario::quiet(seed);
+    scenario.latency = dice.between(ms(1), ms(120));
+    scenario.jitter = if dice.chance(50) { dice.between(ms(0), ms(60)) } else { ms(0) };
+    let calls = 1 + dice.below(6);
+    for _ in 0..calls {
+        scenario = scenario.call(|call| planned(call, &mut dice));
+    }
+    if dice.chance(60) {
+        for _ in 0..=dice.below(3) {
+            let fault = fault(&mut dice);
+            scenario.faults.push(fault);
+        }
+    }
+    for _ in 0..dice.below(3) {
+        let extra = extra(&mut dice);
+        scenario.extras.push(extra);
+    }
+    scenario
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
+    let tenant = dice.below(2);
+    let is_from_teams = dice.chance(50);
+    let (caller, callees): (ActorIndex, Vec<ActorIndex>) = match (is_from_teams, tenant) {
+        (true, 0) => (*dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]), vec![NORTH_1, NORTH_2]),
+        (true, _) => (*dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]), vec![SOUTH, NORTH_1, NORTH_2]),
+        (false, 0) => (*dice.pick(&[NORTH_1, NORTH_2]), vec![TEAMS_1, TEAMS_2, TEAMS_3]),
+        (false, _) => (*dice.pick(&[NORTH_1, NORTH_2, SOUTH]), vec![TEAMS_1, TEAMS_2, TEAMS_3]),
+    };
+    let mut plan = PlannedCall::between(call, tenant, caller, callees[0]);
+    plan.at = dice.between(ms(100), Duration::from_secs(18));
+    plan.scripts = callees.iter().map(|callee| (*callee, script(call, dice))).collect();
+    let dial = &mut plan.dial;
+    dial.hang_up = dice.chance(70).then(|| dice.between(ms(0), Duration::from_secs(8)));
+    dial.hold = dice.chance(10).then(|| dice.between(ms(100), Duration::from_secs(3)));
+    if dice.chance(30) {
+        dial.cancel = Some(match dice.below(4) {
+            0 => Cancel::After(dice.between(ms(0), ms(300))),
+            1 => Cancel::After(dice.between(ms(0), Duration::from_secs(6))),
+            2 => Cancel::AfterStatus(180, dice.between(ms(0), ms(200))),
+            _ => Cancel::AfterStatus(100, dice.between(ms(0), ms(200))),
+        });
+    }
+    dial.ack = match dice.below(20) {
+        0 => Ack::Never,
+        1 | 2 => Ack::Late(dice.between(ms(10), Duration::from_secs(5))),
+        _ => Ack::Prompt,
+    };
+    dial.max_forwards = match dice.below(30) {
+        0 => None,
+        1 => Some(0),
+        2 => Some(1),
+        _ => Some(70),
+    };
+    if dice.chance(12) {
+        dial.oddity = Some(match dice.below(6) {
+            0 => Oddity::Merged,
+            1 => Oddity::StaleBye,
+            2 => Oddity::ForgedBye,
+            3 if topology::peer(caller).protocol == sbc_core::transport::Protocol::Udp => Oddity::Replay,
+            4 => Oddity::UnknownMethod,
+            _ => Oddity::UnknownRequire,
+        });
+    }
+    plan
+}
+
+fn script(call: usize, dice: &mut Dice) -> Script {
+    let mut acts = Vec::new();
+    let mut at = dice.between(ms(0), ms(30));
+    if dice.chance(85) {
+        acts.push((at, Act::Trying));
+    }
+    let forks = if dice.chance(15) { 2 + dice.below(2) as u8 } else { 1 };
+    for _ in 0..dice.below(4) {
+        at += dice.between(ms(0), ms(1_500));
+        let status = *dice.pick(&[180, 180, 183, 183, 181, 182]);
+        let fork = dice.below(usize::from(forks)) as u8;
+        let sdp = status == 183 || (status == 180 && dice.chance(20));
+        acts.push((at, Act::Progress { status, fork, sdp }));
+    }
+    at += dice.between(ms(0), Duration::from_secs(4));
+    let fork = dice.below(usize::from(forks)) as u8;
+    match dice.below(20) {
+        // It never answers; half of the time it does not even say that it is there.
+        0 => {
+            if dice.chance(50) {
+                acts.clear();
+            }
+        }
+        1..=5 => {
+            let status = *dice.pick(&[
+                300, 302, 400, 401, 403, 404, 407, 408, 410, 480, 481, 484, 486, 487, 488, 500, 501, 502,
+                503, 504, 513, 580, 600, 603, 604, 606, 499, 699,
+            ]);
+            acts.push((at, Act::Refuse(status)));
+        }
+        6 => {
+            acts.push((at, Act::Answer { fork }));
+            let later = at + dice.between(ms(0), ms(900));
+            acts.push((later, Act::Answer { fork: fork + 1 }));
+        }
+        _ => acts.push((at, Act::Answer { fork })),
+    }
+    let mut script = Script::acting(call, acts);
+    script.hang_up = dice.chance(40).then(|| dice.between(ms(0), Duration::from_secs(8)));
+    script.hold = dice.chance(6).then(|| dice.between(ms(100), Duration::from_secs(3)));
+    script.answers_on_cancel = dice.chance(15);
+    if dice.chance(8) {
+        script.oddity = Some(*dice.pick(&[
+            Oddity::TwoFinals,
+            Oddity::WrongCSeq,
+            Oddity::DeafToBye,
+            Oddity::LateProvisional,
+        ]));
+    }
+    script
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    let udp = *dice.pick(&[NORTH_1, NORTH_2]);
+    let stream = *dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3, SOUTH]);
+    let any = dice.below(STRANGER);
+    let percent = 1 + dice.below(30) as u8;
+    let from = dice.between(ms(0), Duration::from_secs(25));
+    let length = dice.between(ms(10), Duration::from_secs(12));
+    let (until, trouble) = match dice.below(12) {
+        0 | 1 => (CALM, Trouble::Loss { actor: udp, percent }),
+        2 => (CALM, Trouble::LoseFirst { actor: udp }),
+        3 => (CALM, Trouble::Duplication { actor: udp, percent: 3 * percent }),
+        4 => (CALM, Trouble::Reordering { actor: udp, percent }),
+        5 => (from + length, Trouble::Partition { actor: any }),
+        6 | 7 => (from + length, Trouble::Reset { actor: stream }),
+        8 => (from + length, Trouble::Refuse { actor: stream }),
+        9 => {
+            let fault = *dice.pick(&[ResolveFault::NotFound, ResolveFault::Timeout, ResolveFault::ServerFailure]);
+            (from + length, Trouble::Unresolved { fault })
+        }
+        10 => {
+            let by = dice.between(ms(10), Duration::from_secs(5));
+            (from + length, Trouble::SlowResolver { by })
+        }
+        _ => (from + length, Trouble::NoPorts),
+    };
+    Fault {
+        from,
+        until,
+        trouble,
+    }
+}
+
+fn extra(dice: &mut Dice) -> Extra {
+    let at = dice.between(ms(0), Duration::from_secs(30));
+    let what = match dice.below(10) {
+        0 => Happening::HangUpAll,
+        1 => Happening::Silence,
+        2 | 3 => Happening::Reload,
+        4..=6 => {
+            let actor = *dice.pick(&[NORTH_1, NORTH_2, STRANGER]);
+            Happening::Bytes(actor, garbage(dice))
+        }
+        _ => Happening::Bytes(STRANGER, stray_request(dice)),
+    };
+    Extra { at, what }
+}
+
+/// Bytes that are no message, or nearly one.
+fn garbage(dice: &mut Dice) -> Vec<u8> {
+    match dice.below(5) {
+        0 => b"GET / HTTP/1.1\r\nHost: sbc\r\n\r\n".to_vec(),
+        1 => (0..dice.below(200)).map(|_| dice.number() as u8).collect(),
+        2 => b"INVITE sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n".to_vec(),
+        3 => format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{}\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:c@d>;tag=2\r\nCall-ID: {}\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n",
+            topology::listener_address(sbc_core::transport::Protocol::Udp),
+            dice.word(20),
+            dice.word(10)
+        )
+        .into_bytes(),
+        _ => {
+            let mut request = stray_request(dice);
+            for _ in 0..4 {
+                let at = dice.below(request.len());
+                request[at] = dice.number() as u8;
+            }
+            request
+        }
+    }
+}
+
+/// A well-formed request of somebody who belongs to no call here.
+pub(crate) fn stray_request(dice: &mut Dice) -> Vec<u8> {
+    let method = *dice.pick(&["INVITE", "OPTIONS", "REGISTER", "BYE", "CANCEL", "ACK", "MESSAGE"]);
+    let sbc = topology::listener_address(sbc_core::transport::Protocol::Udp);
+    let peer = topology::peer(STRANGER).address;
+    format!(
+        "{method} sip:+390000@{sbc} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:scanner@elsewhere.example>;tag={}\r\nTo: <sip:+390000@{sbc}>\r\n\
+         Call-ID: {}\r\nCSeq: 1 {method}\r\nContact: <sip:scanner@{peer}>\r\n\
+         User-Agent: friendly-scanner\r\nContent-Length: 0\r\n\r\n",
+        dice.word(12),
+        dice.word(8),
+        dice.word(16)
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_gives_the_same_scenario_and_seeds_differ() {
+        assert_eq!(generate(42), generate(42));
+        assert_ne!(generate(42), generate(43));
+    }
+
+    #[test]
+    fn faults_end_before_the_parties_are_inspected() {
+        for seed in 0..200 {
+            assert!(generate(seed).faults.iter().all(|f| f.until <= CALM && f.from <= f.until));
+        }
+    }
+}
