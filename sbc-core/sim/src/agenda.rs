@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// Things to come, in order of time; things of the same time in the order they were noted.
 #[derive(Debug, Clone)]
-pub struct Agenda<T> {
+pub(crate) struct Agenda<T> {
     due: BTreeMap<(Timestamp, u64), T>,
     noted: u64,
 }
@@ -21,26 +21,21 @@ impl<T> Default for Agenda<T> {
 
 impl<T> Agenda<T> {
     /// Notes something for `at`.
-    pub fn note(&mut self, at: Timestamp, what: T) {
+    pub(crate) fn note(&mut self, at: Timestamp, what: T) {
         self.noted += 1;
         self.due.insert((at, self.noted), what);
     }
 
     /// When the next thing is due.
-    pub fn next(&self) -> Option<Timestamp> {
+    pub(crate) fn next(&self) -> Option<Timestamp> {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
     /// Takes the next thing that is due at `now`.
-    pub fn take(&mut self, now: Timestamp) -> Option<T> {
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<T> {
         if self.next()? > now {
             return None;
         }
         self.due.pop_first().map(|(_, what)| what)
-    }
-
-    /// Whether nothing is to come.
-    pub fn is_empty(&self) -> bool {
-        self.due.is_empty()
     }
 }

@@ -85,6 +85,10 @@ mod tests {
     fn delays_stay_between_their_bounds() {
         let mut dice = Dice::new(1, "delays");
         let (low, high) = (Duration::from_millis(3), Duration::from_millis(5));
-        assert!((0..100).map(|_| dice.between(low, high)).all(|d| d >= low && d <= high));
+        assert!(
+            (0..100)
+                .map(|_| dice.between(low, high))
+                .all(|d| d >= low && d <= high)
+        );
     }
 }

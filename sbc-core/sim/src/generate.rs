@@ -4,9 +4,7 @@ use crate::actor::{Ack, Act, Cancel, Oddity, Script};
 use crate::dice::Dice;
 use crate::fault::{ActorIndex, Fault, Trouble};
 use crate::scenario::{Extra, Happening, PlannedCall, Scenario};
-use crate::topology::{
-    self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3,
-};
+use crate::topology::{self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3};
 use sbc_core::query::ResolveFault;
 use std::time::Duration;
 
@@ -18,7 +16,11 @@ pub fn generate(seed: u64) -> Scenario {
     let mut dice = Dice::new(seed, "scenario");
     let mut scenario = Scenario::quiet(seed);
     scenario.latency = dice.between(ms(1), ms(120));
-    scenario.jitter = if dice.chance(50) { dice.between(ms(0), ms(60)) } else { ms(0) };
+    scenario.jitter = if dice.chance(50) {
+        dice.between(ms(0), ms(60))
+    } else {
+        ms(0)
+    };
     let calls = 1 + dice.below(6);
     for _ in 0..calls {
         scenario = scenario.call(|call| planned(call, &mut dice));
@@ -44,17 +46,36 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
     let tenant = dice.below(2);
     let is_from_teams = dice.chance(50);
     let (caller, callees): (ActorIndex, Vec<ActorIndex>) = match (is_from_teams, tenant) {
-        (true, 0) => (*dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]), vec![NORTH_1, NORTH_2]),
-        (true, _) => (*dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]), vec![SOUTH, NORTH_1, NORTH_2]),
-        (false, 0) => (*dice.pick(&[NORTH_1, NORTH_2]), vec![TEAMS_1, TEAMS_2, TEAMS_3]),
-        (false, _) => (*dice.pick(&[NORTH_1, NORTH_2, SOUTH]), vec![TEAMS_1, TEAMS_2, TEAMS_3]),
+        (true, 0) => (
+            *dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]),
+            vec![NORTH_1, NORTH_2],
+        ),
+        (true, _) => (
+            *dice.pick(&[TEAMS_1, TEAMS_2, TEAMS_3]),
+            vec![SOUTH, NORTH_1, NORTH_2],
+        ),
+        (false, 0) => (
+            *dice.pick(&[NORTH_1, NORTH_2]),
+            vec![TEAMS_1, TEAMS_2, TEAMS_3],
+        ),
+        (false, _) => (
+            *dice.pick(&[NORTH_1, NORTH_2, SOUTH]),
+            vec![TEAMS_1, TEAMS_2, TEAMS_3],
+        ),
     };
     let mut plan = PlannedCall::between(call, tenant, caller, callees[0]);
     plan.at = dice.between(ms(100), Duration::from_secs(18));
-    plan.scripts = callees.iter().map(|callee| (*callee, script(call, dice))).collect();
+    plan.scripts = callees
+        .iter()
+        .map(|callee| (*callee, script(call, dice)))
+        .collect();
     let dial = &mut plan.dial;
-    dial.hang_up = dice.chance(70).then(|| dice.between(ms(0), Duration::from_secs(8)));
-    dial.hold = dice.chance(10).then(|| dice.between(ms(100), Duration::from_secs(3)));
+    dial.hang_up = dice
+        .chance(70)
+        .then(|| dice.between(ms(0), Duration::from_secs(8)));
+    dial.hold = dice
+        .chance(10)
+        .then(|| dice.between(ms(100), Duration::from_secs(3)));
     if dice.chance(30) {
         dial.cancel = Some(match dice.below(4) {
             0 => Cancel::After(dice.between(ms(0), ms(300))),
@@ -79,7 +100,9 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
             0 => Oddity::Merged,
             1 => Oddity::StaleBye,
             2 => Oddity::ForgedBye,
-            3 if topology::peer(caller).protocol == sbc_core::transport::Protocol::Udp => Oddity::Replay,
+            3 if topology::peer(caller).protocol == sbc_core::transport::Protocol::Udp => {
+                Oddity::Replay
+            }
             4 => Oddity::UnknownMethod,
             _ => Oddity::UnknownRequire,
         });
@@ -93,7 +116,11 @@ fn script(call: usize, dice: &mut Dice) -> Script {
     if dice.chance(85) {
         acts.push((at, Act::Trying));
     }
-    let forks = if dice.chance(15) { 2 + dice.below(2) as u8 } else { 1 };
+    let forks = if dice.chance(15) {
+        2 + dice.below(2) as u8
+    } else {
+        1
+    };
     for _ in 0..dice.below(4) {
         at += dice.between(ms(0), ms(1_500));
         let status = *dice.pick(&[180, 180, 183, 183, 181, 182]);
@@ -112,8 +139,8 @@ fn script(call: usize, dice: &mut Dice) -> Script {
         }
         1..=5 => {
             let status = *dice.pick(&[
-                300, 302, 400, 401, 403, 404, 407, 408, 410, 480, 481, 484, 486, 487, 488, 500, 501, 502,
-                503, 504, 513, 580, 600, 603, 604, 606, 499, 699,
+                300, 302, 400, 401, 403, 404, 407, 408, 410, 480, 481, 484, 486, 487, 488, 500,
+                501, 502, 503, 504, 513, 580, 600, 603, 604, 606, 499, 699,
             ]);
             acts.push((at, Act::Refuse(status)));
         }
@@ -125,8 +152,12 @@ fn script(call: usize, dice: &mut Dice) -> Script {
         _ => acts.push((at, Act::Answer { fork })),
     }
     let mut script = Script::acting(call, acts);
-    script.hang_up = dice.chance(40).then(|| dice.between(ms(0), Duration::from_secs(8)));
-    script.hold = dice.chance(6).then(|| dice.between(ms(100), Duration::from_secs(3)));
+    script.hang_up = dice
+        .chance(40)
+        .then(|| dice.between(ms(0), Duration::from_secs(8)));
+    script.hold = dice
+        .chance(6)
+        .then(|| dice.between(ms(100), Duration::from_secs(3)));
     script.answers_on_cancel = dice.chance(15);
     if dice.chance(8) {
         script.oddity = Some(*dice.pick(&[
@@ -147,15 +178,37 @@ fn fault(dice: &mut Dice) -> Fault {
     let from = dice.between(ms(0), Duration::from_secs(25));
     let length = dice.between(ms(10), Duration::from_secs(12));
     let (until, trouble) = match dice.below(12) {
-        0 | 1 => (CALM, Trouble::Loss { actor: udp, percent }),
+        0 | 1 => (
+            CALM,
+            Trouble::Loss {
+                actor: udp,
+                percent,
+            },
+        ),
         2 => (CALM, Trouble::LoseFirst { actor: udp }),
-        3 => (CALM, Trouble::Duplication { actor: udp, percent: 3 * percent }),
-        4 => (CALM, Trouble::Reordering { actor: udp, percent }),
+        3 => (
+            CALM,
+            Trouble::Duplication {
+                actor: udp,
+                percent: 3 * percent,
+            },
+        ),
+        4 => (
+            CALM,
+            Trouble::Reordering {
+                actor: udp,
+                percent,
+            },
+        ),
         5 => (from + length, Trouble::Partition { actor: any }),
         6 | 7 => (from + length, Trouble::Reset { actor: stream }),
         8 => (from + length, Trouble::Refuse { actor: stream }),
         9 => {
-            let fault = *dice.pick(&[ResolveFault::NotFound, ResolveFault::Timeout, ResolveFault::ServerFailure]);
+            let fault = *dice.pick(&[
+                ResolveFault::NotFound,
+                ResolveFault::Timeout,
+                ResolveFault::ServerFailure,
+            ]);
             (from + length, Trouble::Unresolved { fault })
         }
         10 => {
@@ -213,7 +266,9 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
 
 /// A well-formed request of somebody who belongs to no call here.
 pub(crate) fn stray_request(dice: &mut Dice) -> Vec<u8> {
-    let method = *dice.pick(&["INVITE", "OPTIONS", "REGISTER", "BYE", "CANCEL", "ACK", "MESSAGE"]);
+    let method = *dice.pick(&[
+        "INVITE", "OPTIONS", "REGISTER", "BYE", "CANCEL", "ACK", "MESSAGE",
+    ]);
     let sbc = topology::listener_address(sbc_core::transport::Protocol::Udp);
     let peer = topology::peer(STRANGER).address;
     format!(
@@ -241,7 +296,12 @@ mod tests {
     #[test]
     fn faults_end_before_the_parties_are_inspected() {
         for seed in 0..200 {
-            assert!(generate(seed).faults.iter().all(|f| f.until <= CALM && f.from <= f.until));
+            assert!(
+                generate(seed)
+                    .faults
+                    .iter()
+                    .all(|f| f.until <= CALM && f.from <= f.until)
+            );
         }
     }
 }

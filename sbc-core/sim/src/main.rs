@@ -27,7 +27,10 @@ fn main() -> ExitCode {
                     let told = play(&generate(seed), wanted.shards, true);
                     told.ladder.iter().for_each(|line| println!("{line}"));
                 }
-                println!("seed {seed}: {} inputs, trace {:016x}", run.inputs, run.hash);
+                println!(
+                    "seed {seed}: {} inputs, trace {:016x}",
+                    run.inputs, run.hash
+                );
             }
             Ok(_) => {}
             Err(report) => {
@@ -60,8 +63,12 @@ impl Wanted {
                 wanted.ladder = true;
                 continue;
             }
-            let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
-            let number: u64 = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+            let value = words
+                .next()
+                .ok_or_else(|| format!("{word} needs a number"))?;
+            let number: u64 = value
+                .parse()
+                .map_err(|_| format!("{value:?} is no number"))?;
             match word.as_str() {
                 "--seed" => wanted.first = number,
                 "--seeds" => wanted.count = number,

@@ -58,7 +58,9 @@ impl FakeRelay {
 
     /// Carries out a command; the events that follow, each after a delay.
     pub fn command(&mut self, command: &Command, has_ports: bool) -> Vec<(Duration, Event)> {
-        let short = self.dice.between(Duration::from_micros(200), Duration::from_millis(4));
+        let short = self
+            .dice
+            .between(Duration::from_micros(200), Duration::from_millis(4));
         match command {
             Command::Allocate { session, endpoints } => {
                 let event = self.allocate(*session, endpoints, has_ports);
@@ -76,7 +78,8 @@ impl FakeRelay {
                 };
                 known.is_answered |= *stage == Stage::Final;
                 if negotiated.streams.is_empty() {
-                    self.misuse.push(format!("answer without streams for {session:?}"));
+                    self.misuse
+                        .push(format!("answer without streams for {session:?}"));
                 }
                 self.first_media(*session)
             }
@@ -116,25 +119,39 @@ impl FakeRelay {
             .collect()
     }
 
-    fn endpoint(&mut self, session: SessionId, endpoint: EndpointId, what: &str) -> Option<&mut Endpoint> {
-        let known = self.sessions.get_mut(&session).and_then(|s| s.endpoints.get_mut(&endpoint));
+    fn endpoint(
+        &mut self,
+        session: SessionId,
+        endpoint: EndpointId,
+        what: &str,
+    ) -> Option<&mut Endpoint> {
+        let known = self
+            .sessions
+            .get_mut(&session)
+            .and_then(|s| s.endpoints.get_mut(&endpoint));
         if known.is_none() {
-            self.misuse.push(format!("{what} for unknown {endpoint:?} of {session:?}"));
+            self.misuse
+                .push(format!("{what} for unknown {endpoint:?} of {session:?}"));
         }
         known
     }
 
     fn allocate(&mut self, session: SessionId, wanted: &[EndpointSpec], has_ports: bool) -> Event {
         if self.released.contains(&session) {
-            self.misuse.push(format!("{session:?} is used again after release"));
+            self.misuse
+                .push(format!("{session:?} is used again after release"));
         }
         if !has_ports {
             let why = AllocateError::PortsExhausted;
             return Event::Refused { session, why };
         }
         let known = self.sessions.entry(session).or_default();
-        if wanted.iter().any(|spec| known.endpoints.contains_key(&spec.endpoint)) {
-            self.misuse.push(format!("an endpoint of {session:?} is allocated twice"));
+        if wanted
+            .iter()
+            .any(|spec| known.endpoints.contains_key(&spec.endpoint))
+        {
+            self.misuse
+                .push(format!("an endpoint of {session:?} is allocated twice"));
             let why = AllocateError::Conflict;
             return Event::Refused { session, why };
         }
@@ -178,12 +195,17 @@ impl FakeRelay {
     }
 
     fn first_media(&mut self, session: SessionId) -> Vec<(Duration, Event)> {
-        let Some(known) = self.sessions.get_mut(&session) else { return Vec::new() };
-        let Some((a, b)) = known.joined else { return Vec::new() };
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return Vec::new();
+        };
+        let Some((a, b)) = known.joined else {
+            return Vec::new();
+        };
         let mut events = Vec::new();
         for endpoint in [a, b] {
             let Some(facts) = known.endpoints.get_mut(&endpoint) else {
-                self.misuse.push(format!("unknown {endpoint:?} joined in {session:?}"));
+                self.misuse
+                    .push(format!("unknown {endpoint:?} joined in {session:?}"));
                 continue;
             };
             if facts.is_answered && !facts.has_sent {
@@ -200,12 +222,21 @@ impl FakeRelay {
         events
     }
 
-    fn release(&mut self, session: SessionId, endpoint: Option<EndpointId>, after: Duration) -> Vec<(Duration, Event)> {
+    fn release(
+        &mut self,
+        session: SessionId,
+        endpoint: Option<EndpointId>,
+        after: Duration,
+    ) -> Vec<(Duration, Event)> {
         match endpoint {
             Some(endpoint) => {
                 let known = self.sessions.get_mut(&session);
-                if known.and_then(|known| known.endpoints.remove(&endpoint)).is_none() {
-                    self.misuse.push(format!("release of unknown {endpoint:?} of {session:?}"));
+                if known
+                    .and_then(|known| known.endpoints.remove(&endpoint))
+                    .is_none()
+                {
+                    self.misuse
+                        .push(format!("release of unknown {endpoint:?} of {session:?}"));
                 }
                 Vec::new()
             }
@@ -223,20 +254,24 @@ impl FakeRelay {
 
     fn stats(&self, session: SessionId) -> SessionStats {
         let known = self.sessions.get(&session);
-        let endpoints = known.into_iter().flat_map(|known| &known.endpoints).map(|(endpoint, facts)| {
-            let packets = u64::from(facts.has_sent) * 50;
-            let stream = StreamStats {
-                received_packets: packets,
-                received_bytes: packets * 172,
-                sent_packets: packets,
-                sent_bytes: packets * 172,
-                ..StreamStats::default()
-            };
-            EndpointStats {
-                endpoint: *endpoint,
-                streams: vec![stream],
-            }
-        });
+        let endpoints =
+            known
+                .into_iter()
+                .flat_map(|known| &known.endpoints)
+                .map(|(endpoint, facts)| {
+                    let packets = u64::from(facts.has_sent) * 50;
+                    let stream = StreamStats {
+                        received_packets: packets,
+                        received_bytes: packets * 172,
+                        sent_packets: packets,
+                        sent_bytes: packets * 172,
+                        ..StreamStats::default()
+                    };
+                    EndpointStats {
+                        endpoint: *endpoint,
+                        streams: vec![stream],
+                    }
+                });
         SessionStats {
             endpoints: endpoints.collect(),
         }

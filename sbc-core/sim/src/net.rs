@@ -12,7 +12,8 @@ use crate::wire::Splitter;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::sip::Limits;
 use sbc_core::time::Timestamp;
-use sbc_core::transport::{Flow, FlowFault, FlowKey, Framer, Hop, PeerIdentity, Protocol};
+use sbc_core::transport::framer::Framer;
+use sbc_core::transport::{Flow, FlowFault, FlowKey, Hop, PeerIdentity, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -156,10 +157,14 @@ impl Net {
         for fault in faults.iter().filter(|fault| fault.is_on(at)) {
             let dice = &mut self.links[actor];
             match fault.trouble {
-                Trouble::Loss { actor: a, percent } if a == actor && dice.chance(percent) => copies = 0,
+                Trouble::Loss { actor: a, percent } if a == actor && dice.chance(percent) => {
+                    copies = 0
+                }
                 Trouble::LoseFirst { actor: a } if a == actor && is_first => copies = 0,
                 Trouble::Partition { actor: a } if a == actor => copies = 0,
-                Trouble::Duplication { actor: a, percent } if a == actor && dice.chance(percent) => {
+                Trouble::Duplication { actor: a, percent }
+                    if a == actor && dice.chance(percent) =>
+                {
                     copies *= 2;
                 }
                 Trouble::Reordering { actor: a, percent } if a == actor && dice.chance(percent) => {
@@ -171,7 +176,14 @@ impl Net {
         for _ in 0..copies {
             let delay = self.one_way(actor) + extra;
             let bytes = bytes.to_vec();
-            agenda.note(now + delay, Arrival::Datagram { to_sbc, actor, bytes });
+            agenda.note(
+                now + delay,
+                Arrival::Datagram {
+                    to_sbc,
+                    actor,
+                    bytes,
+                },
+            );
         }
     }
 
@@ -184,7 +196,10 @@ impl Net {
         faults: &[Fault],
         agenda: &mut Agenda<Arrival>,
     ) -> Sending {
-        let known = self.listeners.iter().any(|(p, name, _)| *p == hop.protocol && *name == hop.listener);
+        let known = self
+            .listeners
+            .iter()
+            .any(|(p, name, _)| *p == hop.protocol && *name == hop.listener);
         if !known {
             return Sending::Failed(FlowFault::NoListener);
         }
@@ -212,7 +227,10 @@ impl Net {
         }
         let key = hop.key();
         let fits = |c: &Connection| lives(c) && c.key.as_ref() == Some(&key);
-        self.connections.iter().find(|(_, c)| fits(c)).map(|(id, _)| *id)
+        self.connections
+            .iter()
+            .find(|(_, c)| fits(c))
+            .map(|(id, _)| *id)
     }
 
     fn open_for_sbc(
@@ -230,7 +248,11 @@ impl Net {
             Some(_) => None,
         };
         let round = 2 * self.one_way(actor.unwrap_or(0));
-        let mut delay = if hop.protocol == Protocol::Tls { 2 * round } else { round };
+        let mut delay = if hop.protocol == Protocol::Tls {
+            2 * round
+        } else {
+            round
+        };
         for trouble in faults.iter().filter(|f| f.is_on(at)).map(|f| &f.trouble) {
             match trouble {
                 Trouble::Refuse { actor } if listens == Some(*actor) => {
@@ -244,7 +266,9 @@ impl Net {
             }
         }
         let identity = hop.tls.as_ref().map(|tls| {
-            let presented = listens.map(|a| topology::peer(a).certificate).unwrap_or_default();
+            let presented = listens
+                .map(|a| topology::peer(a).certificate)
+                .unwrap_or_default();
             let wanted = if tls.accept_names.is_empty() {
                 std::slice::from_ref(&tls.server_name)
             } else {
@@ -267,13 +291,22 @@ impl Net {
             id: FlowId(id),
             protocol: hop.protocol,
             listener: hop.listener.clone(),
-            local: SocketAddr::new(topology::listener_address(hop.protocol).ip(), 32_000 + id as u16),
+            local: SocketAddr::new(
+                topology::listener_address(hop.protocol).ip(),
+                32_000 + id as u16,
+            ),
             remote: hop.remote,
             identity,
         };
         let connection = Connection::new(actor.unwrap_or(0), flow, Some(hop.key()), None, now);
         self.connections.insert(id, connection);
-        agenda.note(now + delay, Arrival::Opened { connection: id, fault });
+        agenda.note(
+            now + delay,
+            Arrival::Opened {
+                connection: id,
+                fault,
+            },
+        );
         id
     }
 
@@ -321,9 +354,16 @@ impl Net {
             identity,
         };
         let name = server_name.map(str::to_owned);
-        self.connections.insert(id, Connection::new(actor, flow, None, name, now));
+        self.connections
+            .insert(id, Connection::new(actor, flow, None, name, now));
         let delay = 4 * self.one_way(actor);
-        agenda.note(now + delay, Arrival::Opened { connection: id, fault: None });
+        agenda.note(
+            now + delay,
+            Arrival::Opened {
+                connection: id,
+                fault: None,
+            },
+        );
         Some(id)
     }
 
@@ -337,7 +377,9 @@ impl Net {
         faults: &[Fault],
         agenda: &mut Agenda<Arrival>,
     ) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         match &mut connection.state {
             ConnectionState::Opening(queue) => queue.push(waiting),
             ConnectionState::Up => self.write(now, id, to_sbc, &waiting.bytes, faults, agenda),
@@ -355,32 +397,62 @@ impl Net {
         faults: &[Fault],
         agenda: &mut Agenda<Arrival>,
     ) {
-        let Some(actor) = self.connections.get(&id).map(|c| c.actor) else { return };
+        let Some(actor) = self.connections.get(&id).map(|c| c.actor) else {
+            return;
+        };
         let delay = self.one_way(actor);
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         let dice = &mut self.links[actor];
         let mut at = now + delay;
-        for fault in faults.iter().filter(|f| f.is_on(now.since(Timestamp::ZERO))) {
+        for fault in faults
+            .iter()
+            .filter(|f| f.is_on(now.since(Timestamp::ZERO)))
+        {
             if matches!(fault.trouble, Trouble::Partition { actor: a } if a == actor) {
                 at = at.max(Timestamp::ZERO + fault.until + delay);
             }
         }
-        let last = if to_sbc { &mut connection.last_to_sbc } else { &mut connection.last_to_actor };
+        let last = if to_sbc {
+            &mut connection.last_to_sbc
+        } else {
+            &mut connection.last_to_actor
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
-            let cut = if dice.chance(70) { rest.len() } else { 1 + dice.below(rest.len()) };
+            let cut = if dice.chance(70) {
+                rest.len()
+            } else {
+                1 + dice.below(rest.len())
+            };
             let (piece, after) = rest.split_at(cut);
             rest = after;
             at = at.max(*last + Duration::from_micros(1));
             *last = at;
             let bytes = piece.to_vec();
-            agenda.note(at, Arrival::Segment { connection: id, to_sbc, bytes });
+            agenda.note(
+                at,
+                Arrival::Segment {
+                    connection: id,
+                    to_sbc,
+                    bytes,
+                },
+            );
         }
     }
 
     /// A connection came up: what waited is written.
-    pub(crate) fn opened(&mut self, now: Timestamp, id: ConnectionId, faults: &[Fault], agenda: &mut Agenda<Arrival>) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+    pub(crate) fn opened(
+        &mut self,
+        now: Timestamp,
+        id: ConnectionId,
+        faults: &[Fault],
+        agenda: &mut Agenda<Arrival>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         let to_sbc = connection.key.is_none();
         let before = std::mem::replace(&mut connection.state, ConnectionState::Up);
         match before {
@@ -407,12 +479,22 @@ impl Net {
     /// Connections of an actor that are not gone.
     pub(crate) fn connections_of(&self, actor: ActorIndex) -> Vec<ConnectionId> {
         let lives = |c: &Connection| c.actor == actor && !matches!(c.state, ConnectionState::Gone);
-        self.connections.iter().filter(|(_, c)| lives(c)).map(|(id, _)| *id).collect()
+        self.connections
+            .iter()
+            .filter(|(_, c)| lives(c))
+            .map(|(id, _)| *id)
+            .collect()
     }
 }
 
 impl Connection {
-    fn new(actor: ActorIndex, flow: Flow, key: Option<FlowKey>, server_name: Option<String>, now: Timestamp) -> Self {
+    fn new(
+        actor: ActorIndex,
+        flow: Flow,
+        key: Option<FlowKey>,
+        server_name: Option<String>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             actor,
             flow,
@@ -433,7 +515,9 @@ pub(crate) fn actor_at(address: SocketAddr) -> Option<ActorIndex> {
 }
 
 fn fingerprint(to_sbc: bool, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(u64::from(to_sbc) + 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(u64::from(to_sbc) + 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
 }

@@ -27,11 +27,17 @@ pub fn check_seed(seed: u64, shards: u8) -> Result<Run, String> {
 /// Plays a seed twice; a report if the two runs differ.
 pub fn check_repeats(seed: u64, shards: u8) -> Result<u64, String> {
     let scenario = generate(seed);
-    let hashes = (play(&scenario, shards, false).hash, play(&scenario, shards, false).hash);
+    let hashes = (
+        play(&scenario, shards, false).hash,
+        play(&scenario, shards, false).hash,
+    );
     if hashes.0 == hashes.1 {
         Ok(hashes.0)
     } else {
-        Err(format!("seed {seed} with {shards} shards: trace {:016x} became {:016x}", hashes.0, hashes.1))
+        Err(format!(
+            "seed {seed} with {shards} shards: trace {:016x} became {:016x}",
+            hashes.0, hashes.1
+        ))
     }
 }
 
@@ -39,7 +45,9 @@ pub fn check_repeats(seed: u64, shards: u8) -> Result<u64, String> {
 pub fn failure(scenario: &Scenario, shards: u8, violation: &Violation) -> String {
     let rule = violation.rule;
     let breaks = |run: &Run| run.violations.iter().any(|v| v.rule == rule);
-    let small = shrink(scenario, |candidate| breaks(&play(candidate, shards, false)));
+    let small = shrink(scenario, |candidate| {
+        breaks(&play(candidate, shards, false))
+    });
     let run = play(&small, shards, true);
     let mut text = format!(
         "seed {} with {shards} shards breaks {rule}\n  {violation}\n\

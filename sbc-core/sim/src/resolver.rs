@@ -19,7 +19,12 @@ impl Default for Resolver {
 
 impl Resolver {
     /// The answer to a query asked at `at`, and how long it takes.
-    pub fn answer(&self, at: Duration, spec: &ResolveSpec, faults: &[Fault]) -> (Duration, Outcome) {
+    pub fn answer(
+        &self,
+        at: Duration,
+        spec: &ResolveSpec,
+        faults: &[Fault],
+    ) -> (Duration, Outcome) {
         let mut delay = Duration::from_millis(3);
         let mut failure = None;
         for fault in faults.iter().filter(|fault| fault.is_on(at)) {
@@ -33,7 +38,10 @@ impl Resolver {
             (Some(fault), _) => Outcome::ResolveFailed(fault),
             (None, None) => Outcome::ResolveFailed(ResolveFault::NotFound),
             (None, Some(addresses)) => Outcome::Resolved(
-                addresses.iter().map(|ip| SocketAddr::new(*ip, spec.port)).collect(),
+                addresses
+                    .iter()
+                    .map(|ip| SocketAddr::new(*ip, spec.port))
+                    .collect(),
             ),
         };
         (delay, outcome)

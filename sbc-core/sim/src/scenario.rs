@@ -128,7 +128,11 @@ impl PlannedCall {
             (inside, outside, topology::fqdn(tenant))
         } else {
             let protocol = topology::peer(caller).protocol;
-            (outside, inside, topology::listener_address(protocol).ip().to_string())
+            (
+                outside,
+                inside,
+                topology::listener_address(protocol).ip().to_string(),
+            )
         };
         Self {
             at: Duration::from_millis(1_000 + 10 * call as u64),
@@ -174,6 +178,9 @@ impl PlannedCall {
     /// Whether caller or callees break rules that the SBC need not survive politely.
     pub fn has_oddity(&self, wanted: Oddity) -> bool {
         self.dial.oddity == Some(wanted)
-            || self.scripts.iter().any(|(_, script)| script.oddity == Some(wanted))
+            || self
+                .scripts
+                .iter()
+                .any(|(_, script)| script.oddity == Some(wanted))
     }
 }

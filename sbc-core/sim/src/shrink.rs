@@ -7,7 +7,9 @@ use crate::scenario::Scenario;
 pub fn shrink(scenario: &Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
     let mut smallest = scenario.clone();
     loop {
-        let smaller = candidates(&smallest).into_iter().find(|candidate| fails(candidate));
+        let smaller = candidates(&smallest)
+            .into_iter()
+            .find(|candidate| fails(candidate));
         match smaller {
             Some(smaller) => smallest = smaller,
             None => return smallest,
@@ -47,7 +49,9 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
             offer(&mut |s| s.calls[n].scripts[m].1.answers_on_cancel = false);
             offer(&mut |s| drop(s.calls[n].scripts.remove(m)));
             for act in 0..scenario.calls[n].scripts[m].1.acts.len() {
-                offer(&mut |s| drop(s.calls[n].scripts[m].1.acts.remove(act)));
+                offer(&mut |s| {
+                    s.calls[n].scripts[m].1.acts.remove(act);
+                });
             }
         }
     }
@@ -62,7 +66,10 @@ mod tests {
 
     #[test]
     fn what_does_not_matter_is_taken_away_and_what_matters_stays() {
-        let big = (0..).map(generate).find(|s| s.calls.len() > 3 && s.faults.len() > 1).unwrap();
+        let big = (0..)
+            .map(generate)
+            .find(|s| s.calls.len() > 3 && s.faults.len() > 1)
+            .unwrap();
         let wanted = big.calls[2].dial.to.clone();
         let small = shrink(&big, |s| s.calls.iter().any(|call| call.dial.to == wanted));
         assert_eq!(small.calls.len(), 1);

@@ -24,7 +24,13 @@ pub trait Subject {
     fn shard_of(&self, message: &Message) -> ShardId;
 
     /// Applies an input; `Err` is the text of a panic.
-    fn apply(&mut self, shard: ShardId, now: Now, input: Input, out: &mut Effects) -> Result<(), String>;
+    fn apply(
+        &mut self,
+        shard: ShardId,
+        now: Now,
+        input: Input,
+        out: &mut Effects,
+    ) -> Result<(), String>;
 
     /// When a shard wants its next tick.
     fn deadline(&self, shard: ShardId) -> Option<Timestamp>;
@@ -78,7 +84,13 @@ impl Subject for Shards {
         shard_of_message(message, self.shards())
     }
 
-    fn apply(&mut self, shard: ShardId, now: Now, input: Input, out: &mut Effects) -> Result<(), String> {
+    fn apply(
+        &mut self,
+        shard: ShardId,
+        now: Now,
+        input: Input,
+        out: &mut Effects,
+    ) -> Result<(), String> {
         let core = &mut self.0[usize::from(shard.0)];
         catch_unwind(AssertUnwindSafe(|| core.apply(now, input, out))).map_err(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

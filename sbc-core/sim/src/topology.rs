@@ -95,7 +95,10 @@ pub fn call_of_number(number: &str) -> Option<usize> {
 /// Address of an actor.
 pub fn peer(actor: ActorIndex) -> Peer {
     let ip = |a, b, c, d, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port);
-    let teams = vec!["*.pstnhub.example".to_owned(), "sip.pstnhub.example".to_owned()];
+    let teams = vec![
+        "*.pstnhub.example".to_owned(),
+        "sip.pstnhub.example".to_owned(),
+    ];
     let (address, protocol, certificate) = match actor {
         TEAMS_1 => (ip(192, 0, 2, 11, 5061), Protocol::Tls, teams),
         TEAMS_2 => (ip(192, 0, 2, 12, 5061), Protocol::Tls, teams),
@@ -114,15 +117,19 @@ pub fn peer(actor: ActorIndex) -> Peer {
 
 /// Name of an actor.
 pub fn name(actor: ActorIndex) -> &'static str {
-    ["teams-1", "teams-2", "teams-3", "north-1", "north-2", "south", "stranger"]
-        .get(actor)
-        .copied()
-        .unwrap_or("nobody")
+    [
+        "teams-1", "teams-2", "teams-3", "north-1", "north-2", "south", "stranger",
+    ]
+    .get(actor)
+    .copied()
+    .unwrap_or("nobody")
 }
 
 /// Name of the actor at an address.
 pub fn name_of_address(address: SocketAddr) -> &'static str {
-    (0..ACTORS).find(|actor| peer(*actor).address == address).map_or("nobody", name)
+    (0..ACTORS)
+        .find(|actor| peer(*actor).address == address)
+        .map_or("nobody", name)
 }
 
 /// Where an actor stands and how it speaks.
@@ -135,7 +142,14 @@ pub(crate) fn place(actor: ActorIndex) -> Place {
         TEAMS_1 | TEAMS_2 | TEAMS_3 => {
             let number = actor + 1;
             let dialect = Dialect::Teams {
-                region: format!("sip{}.pstnhub.example", if number == 1 { String::new() } else { number.to_string() }),
+                region: format!(
+                    "sip{}.pstnhub.example",
+                    if number == 1 {
+                        String::new()
+                    } else {
+                        number.to_string()
+                    }
+                ),
                 edge: edge(actor),
             };
             let probes = (Duration::from_secs(60), hosts.keys().cloned().collect());
@@ -143,7 +157,11 @@ pub(crate) fn place(actor: ActorIndex) -> Place {
         }
         NORTH_1 | NORTH_2 => {
             let domain = format!("gw{}.north.example", actor - NORTH_1 + 1);
-            (format!("north-{}", actor - NORTH_1 + 1), Dialect::Carrier { domain }, None)
+            (
+                format!("north-{}", actor - NORTH_1 + 1),
+                Dialect::Carrier { domain },
+                None,
+            )
         }
         SOUTH => {
             let domain = "gw.south.example".to_owned();
@@ -199,14 +217,21 @@ pub fn zone() -> BTreeMap<String, Vec<IpAddr>> {
     // Nobody listens behind the name in Teams' Contact: whoever connects there lost the route set.
     let nowhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
     zone.insert("api-du-a.pstnhub.example".to_owned(), vec![nowhere]);
-    zone.insert("sip.north.example".to_owned(), vec![ip(NORTH_1), ip(NORTH_2)]);
+    zone.insert(
+        "sip.north.example".to_owned(),
+        vec![ip(NORTH_1), ip(NORTH_2)],
+    );
     zone.insert("sip.south.example".to_owned(), vec![ip(SOUTH)]);
     zone
 }
 
 /// Addresses of media realms, as the relay advertises them.
 pub fn realm_address(realm: RealmId) -> IpAddr {
-    IpAddr::V4(if realm == TEAMS_REALM { TEAMS_SIDE } else { CARRIER_SIDE })
+    IpAddr::V4(if realm == TEAMS_REALM {
+        TEAMS_SIDE
+    } else {
+        CARRIER_SIDE
+    })
 }
 
 /// The configuration of the SBC.
@@ -296,9 +321,17 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
 
 fn trunks() -> BTreeMap<TrunkName, Arc<Trunk>> {
     let mut trunks: Vec<Trunk> = (0..TENANTS.len()).map(teams_trunk).collect();
-    trunks.push(carrier_trunk("north", None, Protocol::Udp, &[NORTH_1, NORTH_2]));
+    trunks.push(carrier_trunk(
+        "north",
+        None,
+        Protocol::Udp,
+        &[NORTH_1, NORTH_2],
+    ));
     trunks.push(carrier_trunk("south", Some(1), Protocol::Tcp, &[SOUTH]));
-    trunks.into_iter().map(|trunk| (trunk.name.clone(), Arc::new(trunk))).collect()
+    trunks
+        .into_iter()
+        .map(|trunk| (trunk.name.clone(), Arc::new(trunk)))
+        .collect()
 }
 
 fn teams_trunk(index: usize) -> Trunk {
@@ -323,7 +356,10 @@ fn teams_trunk(index: usize) -> Trunk {
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0)),
             prefix: 24,
         }],
-        accept_names: vec!["sip.pstnhub.example".to_owned(), "*.pstnhub.example".to_owned()],
+        accept_names: vec![
+            "sip.pstnhub.example".to_owned(),
+            "*.pstnhub.example".to_owned(),
+        ],
         trusted: true,
         uri: UriForm {
             user_phone: true,
@@ -345,7 +381,12 @@ fn teams_trunk(index: usize) -> Trunk {
     }
 }
 
-fn carrier_trunk(name: &str, tenant: Option<usize>, protocol: Protocol, peers: &[ActorIndex]) -> Trunk {
+fn carrier_trunk(
+    name: &str,
+    tenant: Option<usize>,
+    protocol: Protocol,
+    peers: &[ActorIndex],
+) -> Trunk {
     Trunk {
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
@@ -394,7 +435,10 @@ fn timers() -> SipTimers {
 }
 
 fn methods(names: &[&'static str]) -> Vec<Method> {
-    names.iter().filter_map(|name| Method::parse(*name).ok()).collect()
+    names
+        .iter()
+        .filter_map(|name| Method::parse(*name).ok())
+        .collect()
 }
 
 fn routes() -> Vec<Arc<Route>> {

@@ -30,7 +30,10 @@ impl Trace {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
             self.hash ^= u64::from_le_bytes(word);
-            self.hash = self.hash.wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+            self.hash = self
+                .hash
+                .wrapping_mul(0x0000_0100_0000_01b3)
+                .rotate_left(29);
         }
     }
 

@@ -76,7 +76,12 @@ impl Wire {
         for (name, value) in &self.headers {
             let _ = write!(text, "{name}: {value}\r\n");
         }
-        let _ = write!(text, "Content-Length: {}\r\n\r\n{}", self.body.len(), self.body);
+        let _ = write!(
+            text,
+            "Content-Length: {}\r\n\r\n{}",
+            self.body.len(),
+            self.body
+        );
         text.into_bytes()
     }
 
@@ -91,11 +96,7 @@ impl Wire {
 
     /// Status code of a response.
     pub fn status(&self) -> Option<u16> {
-        self.first
-            .strip_prefix("SIP/2.0 ")?
-            .get(..3)?
-            .parse()
-            .ok()
+        self.first.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
     /// Method of a request.
@@ -113,7 +114,10 @@ impl Wire {
 
     /// First line of this header, long or compact name in any case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.lines(name).next()
+        self.headers
+            .iter()
+            .find(|(written, _)| long_name(written).eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every line of this header.
@@ -162,7 +166,9 @@ impl Wire {
 
     /// URI of the first Contact.
     pub fn contact(&self) -> Option<String> {
-        self.values("Contact").first().map(|value| uri_of(value).to_owned())
+        self.values("Contact")
+            .first()
+            .map(|value| uri_of(value).to_owned())
     }
 
     /// Whether the body is a session description.
@@ -201,7 +207,11 @@ impl Splitter {
         self.0.extend_from_slice(bytes);
         let mut complete = Vec::new();
         loop {
-            let skip = self.0.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            let skip = self
+                .0
+                .iter()
+                .take_while(|b| matches!(b, b'\r' | b'\n'))
+                .count();
             self.0.drain(..skip);
             let Some(head) = self.0.windows(4).position(|w| w == b"\r\n\r\n") else {
                 return complete;
@@ -249,9 +259,7 @@ pub fn host_of(uri: &str) -> (&str, Option<u16>) {
     let rest = rest.split_once('@').map_or(rest, |(_, host)| host);
     let host_port = rest.split([';', '?']).next().unwrap_or_default();
     match host_port.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && !port.ends_with(']') => {
-            (host, port.parse().ok())
-        }
+        Some((host, port)) if !host.is_empty() && !port.ends_with(']') => (host, port.parse().ok()),
         _ => (host_port, None),
     }
 }

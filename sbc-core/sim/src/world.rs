@@ -81,13 +81,21 @@ impl Run {
 
     /// What each callee of a call saw that the call reached.
     pub fn callees(&self, call: usize) -> Vec<&PartyView> {
-        self.views.iter().filter(|v| v.call == call && !v.is_caller).collect()
+        self.views
+            .iter()
+            .filter(|v| v.call == call && !v.is_caller)
+            .collect()
     }
 
     /// What the only callee of a call saw.
     pub fn callee(&self, call: usize) -> &PartyView {
         let callees = self.callees(call);
-        assert_eq!(callees.len(), 1, "call {call} reached {} callees", callees.len());
+        assert_eq!(
+            callees.len(),
+            1,
+            "call {call} reached {} callees",
+            callees.len()
+        );
         callees[0]
     }
 }
@@ -164,11 +172,13 @@ impl<'a> World<'a> {
             }
         }
         for extra in &self.scenario.extras {
-            self.agenda.note(at(extra.at), Due::Other(extra.what.clone()));
+            self.agenda
+                .note(at(extra.at), Due::Other(extra.what.clone()));
         }
         self.agenda.note(at(INSPECTION), Due::Inspect);
         for actor in 0..topology::ACTORS {
-            self.agenda.note(at(CLOSING), Due::Told(actor, Intent::HangUpAll));
+            self.agenda
+                .note(at(CLOSING), Due::Told(actor, Intent::HangUpAll));
         }
     }
 
@@ -177,7 +187,9 @@ impl<'a> World<'a> {
         let end = Timestamp::ZERO + END;
         let mut at_once = 0;
         while !self.is_broken {
-            let Some(next) = self.next_instant().filter(|next| *next <= end) else { break };
+            let Some(next) = self.next_instant().filter(|next| *next <= end) else {
+                break;
+            };
             if next > self.now {
                 self.now = next;
                 at_once = 0;
@@ -185,7 +197,10 @@ impl<'a> World<'a> {
             }
             at_once += 1;
             if at_once > MOST_AT_ONCE {
-                self.violated("limit-step", format!("time stands still after {at_once} inputs"));
+                self.violated(
+                    "limit-step",
+                    format!("time stands still after {at_once} inputs"),
+                );
                 break;
             }
             self.step();
@@ -210,12 +225,19 @@ impl<'a> World<'a> {
             return self.due(due);
         }
         for shard in (0..self.subject.shards()).map(ShardId) {
-            if self.subject.deadline(shard).is_some_and(|at| at <= self.now) {
+            if self
+                .subject
+                .deadline(shard)
+                .is_some_and(|at| at <= self.now)
+            {
                 return self.apply(shard, Input::Tick);
             }
         }
         for actor in 0..self.actors.len() {
-            if self.actors[actor].deadline().is_some_and(|at| at <= self.now) {
+            if self.actors[actor]
+                .deadline()
+                .is_some_and(|at| at <= self.now)
+            {
                 return self.tell(actor, ActorInput::Tick);
             }
         }
@@ -227,7 +249,10 @@ impl<'a> World<'a> {
         }
         let residue = self.subject.residue();
         let weight = |r: Residue| r.calls + r.dialogs + r.transactions + r.queries;
-        if self.least.is_none_or(|least| weight(residue) < weight(least)) {
+        if self
+            .least
+            .is_none_or(|least| weight(residue) < weight(least))
+        {
             self.least = Some(residue);
         }
     }
@@ -307,16 +332,20 @@ impl<'a> World<'a> {
                 };
                 let faults = &self.scenario.faults;
                 let owner = waiting.owner;
-                let sending = self.net.send(self.now, &hop, waiting, faults, &mut self.arrivals);
+                let sending = self
+                    .net
+                    .send(self.now, &hop, waiting, faults, &mut self.arrivals);
                 if let (Sending::Failed(why), Some((shard, transaction))) = (sending, owner) {
-                    self.agenda.note(self.now, Due::Failed(shard, transaction, why));
+                    self.agenda
+                        .note(self.now, Due::Failed(shard, transaction, why));
                 }
             }
             Effect::CloseFlow(flow) => self.close(flow.0, &FlowFault::Closed),
             Effect::Query(id, Query::Resolve(spec)) => {
                 let at = self.now.since(Timestamp::ZERO);
                 let (delay, outcome) = self.resolver.answer(at, &spec, &self.scenario.faults);
-                self.agenda.note(self.now + delay, Due::Asked(shard, id, outcome));
+                self.agenda
+                    .note(self.now + delay, Due::Asked(shard, id, outcome));
             }
             Effect::Media(command) => {
                 let at = self.now.since(Timestamp::ZERO);
@@ -334,7 +363,10 @@ impl<'a> World<'a> {
                 self.trace.line(self.now, || match &event.what {
                     Happened::Received { .. } => String::new(),
                     Happened::Ended(record) => {
-                        format!("sbc/{} ended: {:?} {:?}", shard.0, record.disposition, record.cause)
+                        format!(
+                            "sbc/{} ended: {:?} {:?}",
+                            shard.0, record.disposition, record.cause
+                        )
                     }
                     other => format!("sbc/{} {other:?}", shard.0),
                 });
@@ -354,7 +386,9 @@ impl<'a> World<'a> {
     fn received(&mut self, actor: ActorIndex, flow: Flow, bytes: Vec<u8>) {
         let wire = Wire::read(&bytes);
         let first = wire.as_ref().map_or("?", |w| w.first.as_str()).to_owned();
-        self.trace.line(self.now, || format!("{:10} → sbc   {first}", topology::name(actor)));
+        self.trace.line(self.now, || {
+            format!("{:10} → sbc   {first}", topology::name(actor))
+        });
         let seen = Seen::Heard {
             actor,
             flow: &flow,
@@ -381,9 +415,12 @@ impl<'a> World<'a> {
     }
 
     fn close(&mut self, id: ConnectionId, why: &FlowFault) {
-        let Some((was_up, queue)) = self.net.close(id) else { return };
+        let Some((was_up, queue)) = self.net.close(id) else {
+            return;
+        };
         for (shard, transaction) in queue.into_iter().filter_map(|waiting| waiting.owner) {
-            self.agenda.note(self.now, Due::Failed(shard, transaction, why.clone()));
+            self.agenda
+                .note(self.now, Due::Failed(shard, transaction, why.clone()));
         }
         if was_up {
             let flow = FlowId(id);
@@ -437,11 +474,19 @@ impl<'a> World<'a> {
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Datagram { to_sbc: true, actor, bytes } => {
+            Arrival::Datagram {
+                to_sbc: true,
+                actor,
+                bytes,
+            } => {
                 let flow = self.net.datagram_flow(actor);
                 self.received(actor, flow, bytes);
             }
-            Arrival::Datagram { to_sbc: false, actor, bytes } => {
+            Arrival::Datagram {
+                to_sbc: false,
+                actor,
+                bytes,
+            } => {
                 let peer = topology::peer(actor);
                 let line = Line {
                     protocol: Protocol::Udp,
@@ -453,14 +498,31 @@ impl<'a> World<'a> {
                 };
                 self.heard(actor, line, &bytes);
             }
-            Arrival::Opened { connection, fault: None } => {
+            Arrival::Opened {
+                connection,
+                fault: None,
+            } => {
                 let faults = &self.scenario.faults;
-                self.net.opened(self.now, connection, faults, &mut self.arrivals);
+                self.net
+                    .opened(self.now, connection, faults, &mut self.arrivals);
             }
-            Arrival::Opened { connection, fault: Some(why) } => self.close(connection, &why),
-            Arrival::Segment { connection, to_sbc: true, bytes } => self.segment(connection, &bytes),
-            Arrival::Segment { connection, to_sbc: false, bytes } => {
-                let Some(known) = self.net.connections.get_mut(&connection) else { return };
+            Arrival::Opened {
+                connection,
+                fault: Some(why),
+            } => self.close(connection, &why),
+            Arrival::Segment {
+                connection,
+                to_sbc: true,
+                bytes,
+            } => self.segment(connection, &bytes),
+            Arrival::Segment {
+                connection,
+                to_sbc: false,
+                bytes,
+            } => {
+                let Some(known) = self.net.connections.get_mut(&connection) else {
+                    return;
+                };
                 if matches!(known.state, crate::net::ConnectionState::Gone) {
                     return;
                 }
@@ -486,13 +548,17 @@ impl<'a> World<'a> {
     }
 
     fn segment(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(known) = self.net.connections.get_mut(&id) else { return };
+        let Some(known) = self.net.connections.get_mut(&id) else {
+            return;
+        };
         if matches!(known.state, crate::net::ConnectionState::Gone) {
             return;
         }
         known.framer.push(bytes);
         loop {
-            let Some(known) = self.net.connections.get_mut(&id) else { return };
+            let Some(known) = self.net.connections.get_mut(&id) else {
+                return;
+            };
             let (actor, flow) = (known.actor, known.flow.clone());
             match known.framer.next_frame() {
                 None => return,
@@ -567,7 +633,10 @@ impl<'a> World<'a> {
         if !self.is_broken {
             let complaints = self.actors.iter().flat_map(|actor| {
                 let name = topology::name_of_address(actor.address());
-                actor.complaints().iter().map(move |text| format!("{name}: {text}"))
+                actor
+                    .complaints()
+                    .iter()
+                    .map(move |text| format!("{name}: {text}"))
             });
             let end = End {
                 at: self.now,

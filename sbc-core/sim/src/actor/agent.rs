@@ -188,7 +188,11 @@ impl Agent {
     /// Dialogs that still last.
     pub fn open_dialogs(&self) -> usize {
         let lasting = |fork: &&Fork| matches!(fork.state, State::Answered | State::Up);
-        self.legs.iter().flat_map(|leg| &leg.forks).filter(lasting).count()
+        self.legs
+            .iter()
+            .flat_map(|leg| &leg.forks)
+            .filter(lasting)
+            .count()
     }
 
     fn line(&self, server_name: Option<&str>) -> Line {
@@ -203,8 +207,16 @@ impl Agent {
     }
 
     fn via(&mut self, branch: &str) -> String {
-        let rport = if self.protocol == Protocol::Udp { ";rport" } else { "" };
-        format!("SIP/2.0/{} {}{rport};branch={branch}", self.protocol.via_name(), self.address)
+        let rport = if self.protocol == Protocol::Udp {
+            ";rport"
+        } else {
+            ""
+        };
+        format!(
+            "SIP/2.0/{} {}{rport};branch={branch}",
+            self.protocol.via_name(),
+            self.address
+        )
     }
 
     fn branch(&mut self) -> String {
@@ -254,11 +266,16 @@ impl Agent {
         let media = self.next_media();
         let (tag, branch) = (self.dice.word(14), self.branch());
         let call_id = format!("{}@{}", self.dice.word(24), self.address.ip());
-        let contact = self.dialect.contact(self.address, self.protocol, &mut self.dice);
+        let contact = self
+            .dialect
+            .contact(self.address, self.protocol, &mut self.dice);
         let uri = self.dialect.request_uri(&dial.to, &dial.host);
         let mut invite = Wire::begin(format!("INVITE {uri} SIP/2.0"))
             .with("Via", self.via(&branch))
-            .with("From", format!("{};tag={tag}", self.dialect.party(&dial.from)))
+            .with(
+                "From",
+                format!("{};tag={tag}", self.dialect.party(&dial.from)),
+            )
             .with("To", format!("<{uri}>"))
             .with("Call-ID", call_id.clone())
             .with("CSeq", "1 INVITE")
@@ -317,7 +334,14 @@ impl Agent {
             cancel_sent: false,
             view,
         });
-        self.start(now, &invite, line.clone(), Some(index), Purpose::Invite, out);
+        self.start(
+            now,
+            &invite,
+            line.clone(),
+            Some(index),
+            Purpose::Invite,
+            out,
+        );
         if merged {
             let (other, mut twin) = (self.branch(), invite);
             let via = self.via(&other);
@@ -356,7 +380,9 @@ impl Agent {
         let Some(status) = wire.status() else { return };
         let method = wire.cseq().map(|(_, m)| m.to_owned()).unwrap_or_default();
         let key = (wire.branch().to_owned(), method);
-        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
         if status < 200 {
             client.got_provisional = true;
         }
@@ -369,7 +395,9 @@ impl Agent {
             out.push(Say { line, bytes });
         }
         match (purpose, leg) {
-            (Purpose::Invite, Some(leg)) => self.invite_response(now, leg, status, wire, was_done, out),
+            (Purpose::Invite, Some(leg)) => {
+                self.invite_response(now, leg, status, wire, was_done, out)
+            }
             (Purpose::Reinvite, Some(leg)) if status >= 200 && status < 300 => {
                 if !was_done {
                     self.legs[leg].view.reinvite_statuses.push(status);
@@ -383,7 +411,10 @@ impl Agent {
                 self.legs[leg].view.reinvite_statuses.push(status);
             }
             (Purpose::Odd(what), Some(leg)) if status >= 200 && !was_done => {
-                self.legs[leg].view.odd_statuses.push((what.to_owned(), status));
+                self.legs[leg]
+                    .view
+                    .odd_statuses
+                    .push((what.to_owned(), status));
             }
             (Purpose::Probe, _) if status >= 200 && !was_done => self.probe_statuses.push(status),
             _ => {}
@@ -437,14 +468,17 @@ impl Agent {
             return;
         }
         if tag.is_empty() {
-            self.complaints.push("2xx to INVITE without To tag".to_owned());
+            self.complaints
+                .push("2xx to INVITE without To tag".to_owned());
         }
         let Some(target) = wire.contact() else {
-            self.complaints.push("2xx to INVITE without Contact".to_owned());
+            self.complaints
+                .push("2xx to INVITE without Contact".to_owned());
             return;
         };
         if leg.is_final && !was_done && leg.view.ending != Some(Ending::GaveUp) {
-            self.complaints.push("2xx after another final response".to_owned());
+            self.complaints
+                .push("2xx after another final response".to_owned());
         }
         let gave_up = leg.view.ending.is_some() || leg.cancel_sent;
         leg.is_final = true;
@@ -484,7 +518,8 @@ impl Agent {
         }
         let bytes = self.dialect.finish(leg.invite.clone()).emit();
         let again = now + Duration::from_secs(1);
-        self.agenda.note(again, Timer::Replay(bytes, leg.line.clone()));
+        self.agenda
+            .note(again, Timer::Replay(bytes, leg.line.clone()));
     }
 
     fn ack(&mut self, index: usize, out: &mut Vec<Say>) {
@@ -528,7 +563,11 @@ impl Agent {
             .with("CSeq", format!("{cseq} {method}"))
             .with("Max-Forwards", "70")
             .with("Contact", leg.contact.clone());
-        let next = fork.route.first().map_or(fork.target.as_str(), |r| uri_of(r)).to_owned();
+        let next = fork
+            .route
+            .first()
+            .map_or(fork.target.as_str(), |r| uri_of(r))
+            .to_owned();
         let mut line = leg.line.clone();
         line.connection = None;
         match self.locate(&next) {
@@ -559,12 +598,16 @@ impl Agent {
         else {
             return;
         };
-        if fork.state == State::Answered && (!is_caller || leg.view.ending.is_none()) && !leg.cancel_sent {
+        if fork.state == State::Answered
+            && (!is_caller || leg.view.ending.is_none())
+            && !leg.cancel_sent
+        {
             // A callee may not send BYE before the ACK (RFC 3261 §15); a caller that never sends
             // ACK never hangs up either.
             let never = leg.dial.as_ref().is_some_and(|d| d.ack == Ack::Never);
             if !never {
-                self.agenda.note(now + Duration::from_millis(100), Timer::HangUp(index));
+                self.agenda
+                    .note(now + Duration::from_millis(100), Timer::HangUp(index));
             }
             return;
         }
@@ -576,7 +619,10 @@ impl Agent {
             .or(leg.script.as_ref().and_then(|s| s.oddity));
         if let Some(odd @ (Oddity::StaleBye | Oddity::ForgedBye)) = oddity
             && leg.view.odd_statuses.is_empty()
-            && !self.clients.values().any(|c| c.leg == Some(index) && matches!(c.purpose, Purpose::Odd(_)))
+            && !self
+                .clients
+                .values()
+                .any(|c| c.leg == Some(index) && matches!(c.purpose, Purpose::Odd(_)))
         {
             let (mut wire, line) = self.in_dialog(index, number, "BYE", 0);
             let what = if odd == Oddity::StaleBye {
@@ -622,7 +668,14 @@ impl Agent {
 
     // ---- server transactions
 
-    fn reply(&mut self, now: Timestamp, line: &Line, request: &Wire, response: Wire, out: &mut Vec<Say>) {
+    fn reply(
+        &mut self,
+        now: Timestamp,
+        line: &Line,
+        request: &Wire,
+        response: Wire,
+        out: &mut Vec<Say>,
+    ) {
         let bytes = self.dialect.finish(response.clone()).emit();
         let key = server_key(request);
         let status = response.status().unwrap_or_default();
@@ -637,7 +690,8 @@ impl Agent {
         );
         if key.1 == "INVITE" && status >= 300 && line.protocol == Protocol::Udp {
             let until = now + PATIENCE;
-            self.agenda.note(now + T1, Timer::ResendRefusal(key, T1, until));
+            self.agenda
+                .note(now + T1, Timer::ResendRefusal(key, T1, until));
         }
         let _ = is_new;
         out.push(Say {
@@ -685,7 +739,9 @@ impl Agent {
         if let Some(server) = self.servers.get_mut(&key) {
             server.is_acked = true;
         }
-        let Some((index, fork)) = self.find(wire) else { return };
+        let Some((index, fork)) = self.find(wire) else {
+            return;
+        };
         let leg = &mut self.legs[index];
         if leg.forks[fork].state == State::Answered {
             leg.forks[fork].state = State::Up;
@@ -719,7 +775,9 @@ impl Agent {
                 is_acked: false,
             },
         );
-        let contact = self.dialect.contact(self.address, self.protocol, &mut self.dice);
+        let contact = self
+            .dialect
+            .contact(self.address, self.protocol, &mut self.dice);
         let view = PartyView {
             call: script.call,
             actor: self.name.clone(),
@@ -839,7 +897,8 @@ impl Agent {
             }
         }
         let until = now + PATIENCE;
-        self.agenda.note(now + T1, Timer::ResendAnswer(index, number, T1, until));
+        self.agenda
+            .note(now + T1, Timer::ResendAnswer(index, number, T1, until));
         if oddity == Some(Oddity::LateProvisional) {
             let late = self.dialog_response(index, number, 180, "Ringing", false);
             let bytes = self.dialect.finish(late).emit();
@@ -878,7 +937,14 @@ impl Agent {
         local_tag
     }
 
-    fn dialog_response(&mut self, index: usize, number: u8, status: u16, phrase: &str, sdp: bool) -> Wire {
+    fn dialog_response(
+        &mut self,
+        index: usize,
+        number: u8,
+        status: u16,
+        phrase: &str,
+        sdp: bool,
+    ) -> Wire {
         let tag = self.fork_tag(index, number);
         let leg = &self.legs[index];
         let mut response = leg
@@ -905,15 +971,19 @@ impl Agent {
     }
 
     fn cancelled(&mut self, now: Timestamp, line: &Line, wire: &Wire, out: &mut Vec<Say>) {
-        let found = self.legs.iter().position(|leg| {
-            leg.dial.is_none() && leg.invite.branch() == wire.branch()
-        });
+        let found = self
+            .legs
+            .iter()
+            .position(|leg| leg.dial.is_none() && leg.invite.branch() == wire.branch());
         let Some(index) = found else {
             let none = wire.answer(481, "No Such Transaction", Some("none"));
             return self.reply(now, line, wire, none, out);
         };
         let is_pending = !self.legs[index].is_final;
-        let answers = self.legs[index].script.as_ref().is_some_and(|s| s.answers_on_cancel);
+        let answers = self.legs[index]
+            .script
+            .as_ref()
+            .is_some_and(|s| s.answers_on_cancel);
         if is_pending && answers {
             self.answer(now, index, 0, out);
         }
@@ -937,7 +1007,10 @@ impl Agent {
         let cseq = wire.cseq().map_or(0, |(n, _)| n);
         let leg = &mut self.legs[index];
         if cseq <= leg.remote_cseq && leg.dial.is_some() {
-            self.complaints.push(format!("CSeq {cseq} {method} is not above {}", leg.remote_cseq));
+            self.complaints.push(format!(
+                "CSeq {cseq} {method} is not above {}",
+                leg.remote_cseq
+            ));
         }
         leg.remote_cseq = leg.remote_cseq.max(cseq);
         let state = leg.forks[fork].state;
@@ -979,13 +1052,19 @@ impl Agent {
     fn due(&mut self, now: Timestamp, timer: Timer, out: &mut Vec<Say>) {
         match timer {
             Timer::Resend(key, interval) => {
-                let Some(client) = self.clients.get(&key) else { return };
+                let Some(client) = self.clients.get(&key) else {
+                    return;
+                };
                 if client.is_done || (client.got_provisional && key.1 == "INVITE") {
                     return;
                 }
                 let (line, bytes) = (client.line.clone(), client.bytes.clone());
                 out.push(Say { line, bytes });
-                let double = if key.1 == "INVITE" { interval * 2 } else { (interval * 2).min(T2) };
+                let double = if key.1 == "INVITE" {
+                    interval * 2
+                } else {
+                    (interval * 2).min(T2)
+                };
                 self.agenda.note(now + double, Timer::Resend(key, double));
             }
             Timer::GiveUp(key) => self.give_up(&key),
@@ -994,14 +1073,17 @@ impl Agent {
                 self.resend_answer(now, leg, number, interval, until, out);
             }
             Timer::ResendRefusal(key, interval, until) => {
-                let Some(server) = self.servers.get(&key) else { return };
+                let Some(server) = self.servers.get(&key) else {
+                    return;
+                };
                 if server.is_acked || now >= until {
                     return;
                 }
                 let (line, bytes) = (server.line.clone(), server.last.clone());
                 out.extend(bytes.map(|bytes| Say { line, bytes }));
                 let double = (interval * 2).min(T2);
-                self.agenda.note(now + double, Timer::ResendRefusal(key, double, until));
+                self.agenda
+                    .note(now + double, Timer::ResendRefusal(key, double, until));
             }
             Timer::Cancel(leg) => self.cancel(now, leg, out),
             Timer::HangUp(leg) => self.hang_up(now, leg, out),
@@ -1012,15 +1094,26 @@ impl Agent {
                 self.legs[leg].cseq += 1;
                 let cseq = self.legs[leg].cseq;
                 let (wire, line) = self.in_dialog(leg, 0, "FROBNICATE", cseq);
-                self.start(now, &wire, line, Some(leg), Purpose::Odd("unknown method"), out);
+                self.start(
+                    now,
+                    &wire,
+                    line,
+                    Some(leg),
+                    Purpose::Odd("unknown method"),
+                    out,
+                );
             }
             Timer::Probe => self.probe(now, out),
         }
     }
 
     fn give_up(&mut self, key: &Key) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        let Some(leg) = client.leg.map(|leg| &mut self.legs[leg]) else { return };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let Some(leg) = client.leg.map(|leg| &mut self.legs[leg]) else {
+            return;
+        };
         let waits = client.got_provisional && !leg.cancel_sent;
         if client.is_done || client.purpose != Purpose::Invite || waits {
             return;
@@ -1041,7 +1134,9 @@ impl Agent {
     ) {
         let leg = &mut self.legs[index];
         let line = leg.line.clone();
-        let Some(fork) = leg.forks.iter_mut().find(|f| f.number == number) else { return };
+        let Some(fork) = leg.forks.iter_mut().find(|f| f.number == number) else {
+            return;
+        };
         if fork.ack.is_some() || fork.state == State::Gone {
             return;
         }
@@ -1053,12 +1148,16 @@ impl Agent {
         }
         out.extend(fork.answer.clone().map(|bytes| Say { line, bytes }));
         let double = (interval * 2).min(T2);
-        self.agenda
-            .note(now + double, Timer::ResendAnswer(index, number, double, until));
+        self.agenda.note(
+            now + double,
+            Timer::ResendAnswer(index, number, double, until),
+        );
     }
 
     fn probe(&mut self, now: Timestamp, out: &mut Vec<Say>) {
-        let Some((interval, hosts)) = self.probes.clone() else { return };
+        let Some((interval, hosts)) = self.probes.clone() else {
+            return;
+        };
         for host in hosts {
             let (tag, branch) = (self.dice.word(10), self.branch());
             let from = format!("<sip:{}>;tag={tag}", self.dialect.domain());
@@ -1118,8 +1217,8 @@ fn non_2xx_ack(invite: &[u8], response: &Wire) -> Wire {
     let invite = Wire::read(invite).unwrap_or_default();
     let get = |name: &str| invite.get(name).unwrap_or_default().to_owned();
     let cseq = invite.cseq().map_or(0, |(n, _)| n);
-    let mut ack = Wire::begin(format!("ACK {} SIP/2.0", invite.request_uri()))
-        .with("Via", get("Via"));
+    let mut ack =
+        Wire::begin(format!("ACK {} SIP/2.0", invite.request_uri())).with("Via", get("Via"));
     for route in invite.lines("Route") {
         ack = ack.with("Route", route);
     }

@@ -169,7 +169,9 @@ impl Dialect {
         let name = if *codec == "8" { "PCMA" } else { "PCMU" };
         let event = offer.lines().find_map(|line| {
             let (payload, encoding) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
-            encoding.starts_with("telephone-event/8000").then_some(payload)
+            encoding
+                .starts_with("telephone-event/8000")
+                .then_some(payload)
         });
         let direction = match attribute_direction(offer) {
             "sendonly" => "recvonly",
@@ -182,7 +184,10 @@ impl Dialect {
             event.map(|e| format!(" {e}")).unwrap_or_default()
         );
         if let Some(event) = event {
-            let _ = write!(sdp, "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n");
+            let _ = write!(
+                sdp,
+                "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n"
+            );
         }
         if wanted == "RTP/SAVP" {
             let tag = offer.lines().find_map(|line| {

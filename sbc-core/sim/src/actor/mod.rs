@@ -9,7 +9,7 @@ mod view;
 pub use agent::Agent;
 pub(crate) use agent::Place;
 pub use dialect::Dialect;
-pub use plan::{Act, Ack, Cancel, Dial, Oddity, Script};
+pub use plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 pub use view::{Ending, PartyView};
 
 use crate::wire::Wire;

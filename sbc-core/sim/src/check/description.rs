@@ -22,12 +22,18 @@ impl Checker for Descriptions {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
         match seen {
-            Seen::Heard { wire: Some(wire), .. } if wire.method() == Some("INVITE") => {
+            Seen::Heard {
+                wire: Some(wire), ..
+            } if wire.method() == Some("INVITE") => {
                 let number = wire.cseq().map_or(0, |(n, _)| n);
                 let key = (wire.call_id().to_owned(), number);
                 self.offers.entry(key).or_insert_with(|| wire.body.clone());
             }
-            Seen::Sent { actor: Some(actor), wire: Some(wire), .. } if !wire.body.is_empty() => {
+            Seen::Sent {
+                actor: Some(actor),
+                wire: Some(wire),
+                ..
+            } if !wire.body.is_empty() => {
                 self.sent(*actor, wire, &mut fail);
             }
             _ => {}
@@ -36,30 +42,53 @@ impl Checker for Descriptions {
 }
 
 impl Descriptions {
-    fn sent(&mut self, actor: ActorIndex, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+    fn sent(
+        &mut self,
+        actor: ActorIndex,
+        wire: &Wire,
+        fail: &mut impl FnMut(&'static str, String),
+    ) {
         let sdp = wire.body.as_str();
         let is_teams = actor < NORTH_1;
         let mut miss = |what: String| fail("description", format!("{}: {what}", wire.first));
-        let order: String = sdp.lines().filter_map(|line| line.chars().next()).filter(|c| "vostm".contains(*c)).collect();
+        let order: String = sdp
+            .lines()
+            .filter_map(|line| line.chars().next())
+            .filter(|c| "vostm".contains(*c))
+            .collect();
         if !order.starts_with("vostm") {
             miss(format!("lines come as {order}"));
         }
         let wanted = if is_teams { "RTP/SAVP" } else { "RTP/AVP" };
-        let media: Vec<&str> = sdp.lines().filter_map(|line| line.strip_prefix("m=")).collect();
+        let media: Vec<&str> = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("m="))
+            .collect();
         for line in &media {
             let words: Vec<&str> = line.split(' ').collect();
             if words.get(1) != Some(&"0") && words.get(2) != Some(&wanted) {
                 miss(format!("{line} towards {}", topology::name(actor)));
             }
         }
-        let own = if is_teams { topology::TEAMS_REALM } else { topology::CARRIER_REALM };
+        let own = if is_teams {
+            topology::TEAMS_REALM
+        } else {
+            topology::CARRIER_REALM
+        };
         let address = topology::realm_address(own).to_string();
-        for line in sdp.lines().filter(|line| line.starts_with("c=") || line.starts_with("o=")) {
+        for line in sdp
+            .lines()
+            .filter(|line| line.starts_with("c=") || line.starts_with("o="))
+        {
             if line.split(' ').next_back() != Some(address.as_str()) {
                 miss(format!("{line} is not our address on this side"));
             }
         }
-        if is_teams && sdp.lines().any(|line| matches!(line, "a=sendonly" | "a=recvonly")) {
+        if is_teams
+            && sdp
+                .lines()
+                .any(|line| matches!(line, "a=sendonly" | "a=recvonly"))
+        {
             miss("Teams knows sendrecv and inactive only (TDR-HLD-001)".to_owned());
         }
         if wire.status().is_some() {
@@ -68,44 +97,89 @@ impl Descriptions {
         self.origin(wire, fail);
     }
 
-    fn answered(&mut self, wire: &Wire, media: &[&str], fail: &mut impl FnMut(&'static str, String)) {
+    fn answered(
+        &mut self,
+        wire: &Wire,
+        media: &[&str],
+        fail: &mut impl FnMut(&'static str, String),
+    ) {
         let number = wire.cseq().map_or(0, |(n, _)| n);
         let key = (wire.call_id().to_owned(), number);
-        let Some(offer) = self.offers.get(&key).filter(|offer| !offer.is_empty()) else { return };
-        let offered: Vec<&str> = offer.lines().filter_map(|line| line.strip_prefix("m=")).collect();
+        let Some(offer) = self.offers.get(&key).filter(|offer| !offer.is_empty()) else {
+            return;
+        };
+        let offered: Vec<&str> = offer
+            .lines()
+            .filter_map(|line| line.strip_prefix("m="))
+            .collect();
         if offered.len() != media.len() {
-            fail("answer", format!("{}: {} m= lines answer {}", wire.first, media.len(), offered.len()));
+            fail(
+                "answer",
+                format!(
+                    "{}: {} m= lines answer {}",
+                    wire.first,
+                    media.len(),
+                    offered.len()
+                ),
+            );
         }
-        let payloads: Vec<&str> = offered.iter().flat_map(|line| line.split(' ').skip(3)).collect();
+        let payloads: Vec<&str> = offered
+            .iter()
+            .flat_map(|line| line.split(' ').skip(3))
+            .collect();
         for chosen in media.iter().flat_map(|line| line.split(' ').skip(3)) {
             if !payloads.contains(&chosen) {
-                fail("answer", format!("{}: payload type {chosen} was not offered", wire.first));
+                fail(
+                    "answer",
+                    format!("{}: payload type {chosen} was not offered", wire.first),
+                );
             }
         }
-        let tag = |line: &str| line.strip_prefix("a=crypto:").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        let tag = |line: &str| {
+            line.strip_prefix("a=crypto:")
+                .and_then(|rest| rest.split(' ').next())
+                .map(str::to_owned)
+        };
         let tags: Vec<String> = offer.lines().filter_map(tag).collect();
         let chosen: Vec<String> = wire.body.lines().filter_map(tag).collect();
-        if chosen.len() != usize::from(!tags.is_empty()) || chosen.iter().any(|tag| !tags.contains(tag)) {
-            fail("answer", format!("{}: crypto {chosen:?} answers {tags:?}", wire.first));
+        if chosen.len() != usize::from(!tags.is_empty())
+            || chosen.iter().any(|tag| !tags.contains(tag))
+        {
+            fail(
+                "answer",
+                format!("{}: crypto {chosen:?} answers {tags:?}", wire.first),
+            );
         }
         let first = self.answers.entry(key).or_insert_with(|| wire.body.clone());
         if *first != wire.body {
-            fail("answer-changed", format!("{}: another answer than before (SIP-312)", wire.first));
+            fail(
+                "answer-changed",
+                format!("{}: another answer than before (SIP-312)", wire.first),
+            );
         }
     }
 
     fn origin(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
-        let own_tag = if wire.status().is_some() { wire.tag("To") } else { wire.tag("From") };
+        let own_tag = if wire.status().is_some() {
+            wire.tag("To")
+        } else {
+            wire.tag("From")
+        };
         let leg = format!("{} {}", wire.call_id(), own_tag.unwrap_or_default());
         if let Some(last) = self.last.insert(leg, wire.body.clone()) {
             let (before, after) = (origin(&last), origin(&wire.body));
             let same = last == wire.body;
             let fits = match (before, after) {
-                (Some(b), Some(a)) => a.0 == b.0 && (if same { a.1 == b.1 } else { a.1 == b.1 + 1 }),
+                (Some(b), Some(a)) => {
+                    a.0 == b.0 && (if same { a.1 == b.1 } else { a.1 == b.1 + 1 })
+                }
                 _ => false,
             };
             if !fits {
-                fail("origin", format!("{}: o= {before:?} became {after:?} (SIP-504)", wire.first));
+                fail(
+                    "origin",
+                    format!("{}: o= {before:?} became {after:?} (SIP-504)", wire.first),
+                );
             }
         }
     }

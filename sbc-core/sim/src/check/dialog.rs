@@ -22,9 +22,19 @@ struct Peer {
 impl Checker for Dialogs {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         match seen {
-            Seen::Heard { wire: Some(wire), .. } => self.heard(wire),
-            Seen::Sent { wire: Some(wire), .. } => {
-                let mut fail = |text| out.push(Violation { at, rule: "dialog", text });
+            Seen::Heard {
+                wire: Some(wire), ..
+            } => self.heard(wire),
+            Seen::Sent {
+                wire: Some(wire), ..
+            } => {
+                let mut fail = |text| {
+                    out.push(Violation {
+                        at,
+                        rule: "dialog",
+                        text,
+                    })
+                };
                 self.sent(wire, &mut fail);
             }
             _ => {}
@@ -34,17 +44,24 @@ impl Checker for Dialogs {
 
 impl Dialogs {
     fn heard(&mut self, wire: &Wire) {
-        let Some((_, method)) = wire.cseq() else { return };
+        let Some((_, method)) = wire.cseq() else {
+            return;
+        };
         if method != "INVITE" {
             return;
         }
         let is_request = wire.status().is_none();
-        if wire.status().is_some_and(|status| status <= 100 || status >= 300) {
+        if wire
+            .status()
+            .is_some_and(|status| status <= 100 || status >= 300)
+        {
             return;
         }
         // A re-INVITE refreshes the target only; the route set stays (§12.2).
         let is_refresh = is_request && wire.tag("To").is_some();
-        let tag = wire.tag(if is_request { "From" } else { "To" }).unwrap_or_default();
+        let tag = wire
+            .tag(if is_request { "From" } else { "To" })
+            .unwrap_or_default();
         let Some(target) = wire.contact() else { return };
         let key = (wire.call_id().to_owned(), tag.to_owned());
         let mut routes = wire.values("Record-Route");
@@ -64,7 +81,8 @@ impl Dialogs {
     fn sent(&mut self, wire: &Wire, fail: &mut impl FnMut(String)) {
         if wire.status().is_some() {
             if let Some(tag) = wire.tag("To") {
-                self.ours.insert((wire.call_id().to_owned(), tag.to_owned()));
+                self.ours
+                    .insert((wire.call_id().to_owned(), tag.to_owned()));
             }
             return;
         }
@@ -93,11 +111,17 @@ impl Dialogs {
             return fail(format!("{}: nobody has To tag {tag}", wire.first));
         };
         if wire.request_uri() != peer.target {
-            fail(format!("{}: Request-URI is not the remote target {}", wire.first, peer.target));
+            fail(format!(
+                "{}: Request-URI is not the remote target {}",
+                wire.first, peer.target
+            ));
         }
         let routes = wire.values("Route");
         if routes != peer.routes {
-            fail(format!("{}: Route {routes:?} is not the route set {:?}", wire.first, peer.routes));
+            fail(format!(
+                "{}: Route {routes:?} is not the route set {:?}",
+                wire.first, peer.routes
+            ));
         }
     }
 }

@@ -22,7 +22,13 @@ impl Liveness {
 
 impl Checker for Liveness {
     fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
-        let mut fail = |rule, text: String| out.push(Violation { at: end.at, rule, text });
+        let mut fail = |rule, text: String| {
+            out.push(Violation {
+                at: end.at,
+                rule,
+                text,
+            })
+        };
         for text in &end.complaints {
             fail("peer-complaint", text.clone());
         }
@@ -31,7 +37,11 @@ impl Checker for Liveness {
             let sides = up.entry(view.call).or_default();
             sides.2 |= self.is_excused(view);
             if view.ending.is_none() {
-                if view.is_caller { sides.0 += 1 } else { sides.1 += 1 }
+                if view.is_caller {
+                    sides.0 += 1
+                } else {
+                    sides.1 += 1
+                }
             }
         }
         for (call, (callers, callees, is_excused)) in up {
@@ -45,18 +55,38 @@ impl Checker for Liveness {
                 continue;
             }
             if view.is_caller || has_shown_itself(end, view) {
-                let text = format!("call {} never ended for {}: {view:?}", view.call, view.actor);
+                let text = format!(
+                    "call {} never ended for {}: {view:?}",
+                    view.call, view.actor
+                );
                 fail("liveness-stuck", text);
             }
         }
-        for view in end.views.iter().filter(|view| view.is_caller && view.was_up) {
-            let answered = end.views.iter().any(|v| v.call == view.call && !v.is_caller && v.final_status == Some(200));
+        for view in end
+            .views
+            .iter()
+            .filter(|view| view.is_caller && view.was_up)
+        {
+            let answered = end
+                .views
+                .iter()
+                .any(|v| v.call == view.call && !v.is_caller && v.final_status == Some(200));
             if !answered {
-                fail("answer-without-callee", format!("call {} was answered by nobody", view.call));
+                fail(
+                    "answer-without-callee",
+                    format!("call {} was answered by nobody", view.call),
+                );
             }
             let gave_up = view.ending == Some(Ending::GaveUp);
-            if gave_up && view.final_status == Some(200) && !view.cancelled && !self.is_excused(view) {
-                fail("late-answer", format!("call {} was answered after its caller gave up", view.call));
+            if gave_up
+                && view.final_status == Some(200)
+                && !view.cancelled
+                && !self.is_excused(view)
+            {
+                fail(
+                    "late-answer",
+                    format!("call {} was answered after its caller gave up", view.call),
+                );
             }
         }
     }
@@ -64,12 +94,24 @@ impl Checker for Liveness {
 
 /// Whether a callee sent anything provisional, after which the SBC must cancel what it gives up.
 fn has_shown_itself(end: &End<'_>, view: &PartyView) -> bool {
-    let Some(call) = end.scenario.calls.iter().find(|call| call.dial.call == view.call) else {
+    let Some(call) = end
+        .scenario
+        .calls
+        .iter()
+        .find(|call| call.dial.call == view.call)
+    else {
         return false;
     };
     let lossy = !end.scenario.faults.is_empty();
     let shown = |script: &crate::actor::Script| {
-        script.acts.iter().any(|(_, act)| matches!(act, Act::Trying | Act::Progress { .. }))
+        script
+            .acts
+            .iter()
+            .any(|(_, act)| matches!(act, Act::Trying | Act::Progress { .. }))
     };
-    !lossy && call.scripts.iter().any(|(actor, script)| topology::name(*actor) == view.actor && shown(script))
+    !lossy
+        && call
+            .scripts
+            .iter()
+            .any(|(actor, script)| topology::name(*actor) == view.actor && shown(script))
 }

@@ -114,14 +114,23 @@ pub struct Rules {
 impl Rules {
     /// What a scenario says.
     pub fn of(scenario: &Scenario) -> Self {
-        let tenants = scenario.calls.iter().map(|call| (call.dial.call, call.tenant));
+        let tenants = scenario
+            .calls
+            .iter()
+            .map(|call| (call.dial.call, call.tenant));
         let breaks = |trouble: &Trouble| match trouble {
-            Trouble::Reset { actor } | Trouble::Refuse { actor } | Trouble::Partition { actor } => Some(*actor),
+            Trouble::Reset { actor } | Trouble::Refuse { actor } | Trouble::Partition { actor } => {
+                Some(*actor)
+            }
             _ => None,
         };
         Self {
             tenants: tenants.collect(),
-            unreliable: scenario.faults.iter().filter_map(|f| breaks(&f.trouble)).collect(),
+            unreliable: scenario
+                .faults
+                .iter()
+                .filter_map(|f| breaks(&f.trouble))
+                .collect(),
         }
     }
 }
@@ -132,7 +141,14 @@ pub trait Checker {
     fn see(&mut self, _at: Timestamp, _seen: &Seen<'_>, _out: &mut Vec<Violation>) {}
 
     /// Looks at an effect of any kind.
-    fn effect(&mut self, _at: Timestamp, _shard: ShardId, _effect: &Effect, _out: &mut Vec<Violation>) {}
+    fn effect(
+        &mut self,
+        _at: Timestamp,
+        _shard: ShardId,
+        _effect: &Effect,
+        _out: &mut Vec<Violation>,
+    ) {
+    }
 
     /// Judges the whole.
     fn finish(&mut self, _end: &End<'_>, _out: &mut Vec<Violation>) {}
@@ -182,7 +198,11 @@ impl Checkers {
     pub(crate) fn produced(&mut self, at: Timestamp, effects: usize) {
         if effects > MOST_EFFECTS {
             let text = format!("{effects} effects of one input");
-            self.violations.push(Violation { at, rule: "limit-step", text });
+            self.violations.push(Violation {
+                at,
+                rule: "limit-step",
+                text,
+            });
         }
     }
 
@@ -199,6 +219,9 @@ impl Checkers {
 
 /// The call of the scenario that a message belongs to, by the numbers in it.
 pub(crate) fn call_of(wire: &Wire) -> Option<usize> {
-    let of = |name: &str| wire.get(name).and_then(|v| topology::call_of_number(user_of(uri_of(v))));
+    let of = |name: &str| {
+        wire.get(name)
+            .and_then(|v| topology::call_of_number(user_of(uri_of(v))))
+    };
     of("From").or_else(|| of("To"))
 }

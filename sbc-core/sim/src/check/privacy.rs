@@ -21,21 +21,35 @@ pub(super) struct Privacy {
 impl Checker for Privacy {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         match seen {
-            Seen::Heard { wire: Some(wire), .. } => self.learn(wire),
-            Seen::Sent { actor: Some(actor), wire: Some(wire), bytes, .. } => {
+            Seen::Heard {
+                wire: Some(wire), ..
+            } => self.learn(wire),
+            Seen::Sent {
+                actor: Some(actor),
+                wire: Some(wire),
+                bytes,
+                ..
+            } => {
                 if !self.seen.insert(bytes.to_vec()) {
                     return;
                 }
                 let text = String::from_utf8_lossy(bytes);
                 let mut fail = |what: &str| {
                     let text = format!("{} to {}: {what}", wire.first, topology::name(*actor));
-                    out.push(Violation { at, rule: "privacy", text });
+                    out.push(Violation {
+                        at,
+                        rule: "privacy",
+                        text,
+                    });
                 };
                 if let Some(what) = foreign(*actor, &text) {
                     fail(&format!("contains {what:?} of another side"));
                 }
                 let legs = call_of(wire).and_then(|call| self.legs.get(&call));
-                let others = legs.into_iter().flatten().filter(|(id, _)| *id != wire.call_id());
+                let others = legs
+                    .into_iter()
+                    .flatten()
+                    .filter(|(id, _)| *id != wire.call_id());
                 for token in others.flat_map(|(_, tokens)| tokens) {
                     if text.contains(token.as_str()) {
                         fail(&format!("contains {token:?} of another leg"));
@@ -51,30 +65,71 @@ impl Checker for Privacy {
 impl Privacy {
     fn learn(&mut self, wire: &Wire) {
         let Some(call) = call_of(wire) else { return };
-        let leg = self.legs.entry(call).or_default().entry(wire.call_id().to_owned()).or_default();
+        let leg = self
+            .legs
+            .entry(call)
+            .or_default()
+            .entry(wire.call_id().to_owned())
+            .or_default();
         let identifiers = [
             Some(wire.call_id()),
             wire.tag("From"),
             wire.tag("To"),
             Some(wire.branch()),
         ];
-        let mut tokens: Vec<String> = identifiers.into_iter().flatten().map(str::to_owned).collect();
+        let mut tokens: Vec<String> = identifiers
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect();
         if let Some(contact) = wire.get("Contact") {
             let inner = contact.trim_matches(['<', '>']);
-            tokens.extend(["x-i", "x-c"].into_iter().filter_map(|name| param(inner, name)).map(str::to_owned));
+            tokens.extend(
+                ["x-i", "x-c"]
+                    .into_iter()
+                    .filter_map(|name| param(inner, name))
+                    .map(str::to_owned),
+            );
         }
-        for key in wire.body.lines().filter_map(|line| line.split_once("inline:")) {
+        for key in wire
+            .body
+            .lines()
+            .filter_map(|line| line.split_once("inline:"))
+        {
             tokens.push(key.1.split('|').next().unwrap_or_default().to_owned());
         }
-        leg.extend(tokens.into_iter().filter(|token| token.len() >= LONG_ENOUGH));
+        leg.extend(
+            tokens
+                .into_iter()
+                .filter(|token| token.len() >= LONG_ENOUGH),
+        );
     }
 }
 
 /// Something of another side in a message to `actor`.
 fn foreign(actor: ActorIndex, text: &str) -> Option<String> {
-    let teams_side = ["192.0.2.", "pstnhub", "Microsoft", "203.0.113.10", "api-du-a", "sbc.contoso", "sbc.fabrikam"];
-    let carrier_side = ["198.51.100.", "203.0.113.20", "north.example", "south.example", "softswitch", "Trunk-Secret"];
-    let words: &[&str] = if actor < NORTH_1 { &carrier_side } else { &teams_side };
+    let teams_side = [
+        "192.0.2.",
+        "pstnhub",
+        "Microsoft",
+        "203.0.113.10",
+        "api-du-a",
+        "sbc.contoso",
+        "sbc.fabrikam",
+    ];
+    let carrier_side = [
+        "198.51.100.",
+        "203.0.113.20",
+        "north.example",
+        "south.example",
+        "softswitch",
+        "Trunk-Secret",
+    ];
+    let words: &[&str] = if actor < NORTH_1 {
+        &carrier_side
+    } else {
+        &teams_side
+    };
     if let Some(word) = words.iter().find(|word| text.contains(**word)) {
         return Some((*word).to_owned());
     }

@@ -19,7 +19,14 @@ pub(super) struct Records {
 
 impl Checker for Records {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
-        let Seen::Sent { wire: Some(wire), call, .. } = seen else { return };
+        let Seen::Sent {
+            wire: Some(wire),
+            call,
+            ..
+        } = seen
+        else {
+            return;
+        };
         let is_invite = wire.cseq().is_some_and(|(_, method)| method == "INVITE");
         if is_invite && wire.status().is_some_and(|s| (200..300).contains(&s)) {
             self.answered.insert(wire.call_id().to_owned());
@@ -28,14 +35,24 @@ impl Checker for Records {
             self.attempted.insert(wire.call_id().to_owned());
             if !call.is_some_and(|(id, _)| self.admitted.contains_key(&id)) {
                 let text = format!("{} belongs to no admitted call", wire.first);
-                out.push(Violation { at, rule: "record", text });
+                out.push(Violation {
+                    at,
+                    rule: "record",
+                    text,
+                });
             }
         }
     }
 
     fn effect(&mut self, at: Timestamp, _: ShardId, effect: &Effect, out: &mut Vec<Violation>) {
         let Effect::Emit(event) = effect else { return };
-        let mut fail = |text| out.push(Violation { at, rule: "record", text });
+        let mut fail = |text| {
+            out.push(Violation {
+                at,
+                rule: "record",
+                text,
+            })
+        };
         match (&event.what, event.call) {
             (Happened::Admitted { .. }, Some(call)) => {
                 if self.admitted.insert(call, false).is_some() {
@@ -52,7 +69,10 @@ impl Checker for Records {
                     Some(ended) => *ended = true,
                 }
                 if (record.disposition == Disposition::Answered) != record.setup_ms.is_some() {
-                    fail(format!("{}: {:?} with set-up time {:?}", record.call, record.disposition, record.setup_ms));
+                    fail(format!(
+                        "{}: {:?} with set-up time {:?}",
+                        record.call, record.disposition, record.setup_ms
+                    ));
                 }
             }
             (Happened::Admitted { .. }, None) => fail("admission without call".to_owned()),
@@ -62,7 +82,13 @@ impl Checker for Records {
     }
 
     fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
-        let mut fail = |text| out.push(Violation { at: end.at, rule: "record", text });
+        let mut fail = |text| {
+            out.push(Violation {
+                at: end.at,
+                rule: "record",
+                text,
+            })
+        };
         for (call, _) in self.admitted.iter().filter(|(_, ended)| !**ended) {
             fail(format!("{call} has no record"));
         }
@@ -70,7 +96,10 @@ impl Checker for Records {
         for record in end.records {
             let is_answered = self.answered.contains(&record.ingress.call_id);
             if (record.disposition == Disposition::Answered) != is_answered {
-                fail(format!("{}: {:?}, but answered is {is_answered}", record.call, record.disposition));
+                fail(format!(
+                    "{}: {:?}, but answered is {is_answered}",
+                    record.call, record.disposition
+                ));
             }
             for attempt in &record.egress {
                 *told.entry(attempt.call_id.as_str()).or_insert(0) += 1;

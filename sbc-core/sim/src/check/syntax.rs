@@ -18,18 +18,35 @@ impl Checker for Syntax {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
         match seen {
-            Seen::Heard { wire: Some(wire), .. } if wire.method() == Some("INVITE") => {
-                let hops = wire.get("Max-Forwards").and_then(|v| v.parse().ok()).unwrap_or(70);
+            Seen::Heard {
+                wire: Some(wire), ..
+            } if wire.method() == Some("INVITE") => {
+                let hops = wire
+                    .get("Max-Forwards")
+                    .and_then(|v| v.parse().ok())
+                    .unwrap_or(70);
                 if let Some(call) = call_of(wire) {
                     self.hops.entry(call).or_insert(hops);
                 }
             }
-            Seen::Sent { actor, wire, bytes, .. } => {
+            Seen::Sent {
+                actor, wire, bytes, ..
+            } => {
                 if let Err(rejected) = Message::parse(bytes.to_vec().into(), &Limits::default()) {
-                    fail("syntax", format!("our own reader refuses {:?}: {}", rejected.fault, text(bytes)));
+                    fail(
+                        "syntax",
+                        format!(
+                            "our own reader refuses {:?}: {}",
+                            rejected.fault,
+                            text(bytes)
+                        ),
+                    );
                 }
                 if let Err(error) = rsip::SipMessage::try_from(bytes.to_vec()) {
-                    fail("syntax", format!("rsip refuses it: {error}: {}", text(bytes)));
+                    fail(
+                        "syntax",
+                        format!("rsip refuses it: {error}: {}", text(bytes)),
+                    );
                 }
                 let Some(wire) = wire else {
                     return fail("syntax", format!("not a message: {}", text(bytes)));
@@ -59,7 +76,10 @@ impl Syntax {
         if !wire.body.is_empty() && wire.get("Content-Type").is_none() {
             miss("body without Content-Type");
         }
-        let (is_invite, status) = (wire.cseq().is_some_and(|(_, m)| m == "INVITE"), wire.status());
+        let (is_invite, status) = (
+            wire.cseq().is_some_and(|(_, m)| m == "INVITE"),
+            wire.status(),
+        );
         let forms_dialog = is_invite && status.is_none_or(|s| (200..300).contains(&s));
         if forms_dialog && wire.values("Contact").len() != 1 {
             miss("needs exactly one Contact");
@@ -77,12 +97,15 @@ impl Syntax {
             match (hops, allowed) {
                 (None, _) => miss("Max-Forwards is missing"),
                 (Some(hops), Some(allowed)) if is_initial && hops + 1 != allowed => {
-                    miss(&format!("Max-Forwards {hops} on the way out of {allowed} (SIP-403)"));
+                    miss(&format!(
+                        "Max-Forwards {hops} on the way out of {allowed} (SIP-403)"
+                    ));
                 }
                 _ => {}
             }
         }
-        if wire.body.contains("0.0.0.0") || wire.headers.iter().any(|(_, v)| v.contains("0.0.0.0")) {
+        if wire.body.contains("0.0.0.0") || wire.headers.iter().any(|(_, v)| v.contains("0.0.0.0"))
+        {
             miss("wildcard address (SIP-105)");
         }
     }
@@ -118,5 +141,7 @@ fn teams(wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).escape_debug().to_string()
+    String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
+        .escape_debug()
+        .to_string()
 }

@@ -55,11 +55,21 @@ impl Checker for Transactions {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
         match seen {
-            Seen::Heard { actor, wire: Some(wire), .. } => match wire.status() {
+            Seen::Heard {
+                actor,
+                wire: Some(wire),
+                ..
+            } => match wire.status() {
                 None => self.request_heard(at, *actor, wire),
                 Some(status) => self.response_heard(at, wire, status),
             },
-            Seen::Sent { actor, hop, wire: Some(wire), bytes, .. } => match wire.status() {
+            Seen::Sent {
+                actor,
+                hop,
+                wire: Some(wire),
+                bytes,
+                ..
+            } => match wire.status() {
                 None => self.request_sent(at, *actor, hop, wire, bytes, &mut fail),
                 Some(status) => self.response_sent(*actor, wire, status, bytes, &mut fail),
             },
@@ -74,7 +84,11 @@ impl Checker for Transactions {
         for ((actor, ..), server) in &self.servers {
             let is_late = server.at + TOO_LATE > end.at;
             if server.final_bytes.is_none() && !is_late {
-                let text = format!("{} of {} was never finally answered", server.request.first, name(*actor));
+                let text = format!(
+                    "{} of {} was never finally answered",
+                    server.request.first,
+                    name(*actor)
+                );
                 fail("transaction-no-final", text);
             }
         }
@@ -118,35 +132,62 @@ impl Transactions {
         fail: &mut impl FnMut(&'static str, String),
     ) {
         let method = wire.cseq().map(|(_, m)| m.to_owned()).unwrap_or_default();
-        let key = (actor.unwrap_or(STRANGER), wire.branch().to_owned(), method.clone());
+        let key = (
+            actor.unwrap_or(STRANGER),
+            wire.branch().to_owned(),
+            method.clone(),
+        );
         let Some(server) = self.servers.get_mut(&key) else {
-            return fail("transaction-unasked", format!("{} answers no request", wire.first));
+            return fail(
+                "transaction-unasked",
+                format!("{} answers no request", wire.first),
+            );
         };
         let asked = &server.request;
         let what = format!("{} to {}", wire.first, asked.first);
         if status < 200 && server.final_bytes.is_some() {
-            fail("transaction-order", format!("{what}: provisional after the final"));
+            fail(
+                "transaction-order",
+                format!("{what}: provisional after the final"),
+            );
         }
         if method != "INVITE" && ((101..200).contains(&status) || status == 408) {
-            fail("transaction-rfc4320", format!("{what} is forbidden for {method}"));
+            fail(
+                "transaction-rfc4320",
+                format!("{what} is forbidden for {method}"),
+            );
         }
         for header in ["From", "Call-ID", "CSeq"] {
             if asked.get(header) != wire.get(header) {
-                fail("response-copies", format!("{what}: {header} differs from the request"));
+                fail(
+                    "response-copies",
+                    format!("{what}: {header} differs from the request"),
+                );
             }
         }
-        if asked.values("Via").len() != wire.values("Via").len() || asked.sent_by() != wire.sent_by() {
-            fail("response-copies", format!("{what}: Via differs from the request"));
+        if asked.values("Via").len() != wire.values("Via").len()
+            || asked.sent_by() != wire.sent_by()
+        {
+            fail(
+                "response-copies",
+                format!("{what}: Via differs from the request"),
+            );
         }
         if let Some(tag) = asked.tag("To") {
             if wire.tag("To") != Some(tag) {
-                fail("response-to-tag", format!("{what}: To tag of the request changed"));
+                fail(
+                    "response-to-tag",
+                    format!("{what}: To tag of the request changed"),
+                );
             }
         } else if status > 100 {
             let tag = wire.tag("To").unwrap_or_default();
             let known = server.to_tag.get_or_insert_with(|| tag.to_owned());
             if tag.is_empty() || known != tag {
-                fail("response-to-tag", format!("{what}: To tag {tag:?} after {known:?}"));
+                fail(
+                    "response-to-tag",
+                    format!("{what}: To tag {tag:?} after {known:?}"),
+                );
             }
         }
         if status < 200 {
@@ -156,19 +197,28 @@ impl Transactions {
             None => server.final_bytes = Some((status, bytes.to_vec())),
             Some((first, same)) if *first == status && same == bytes => return,
             Some((first, _)) if *first == status => {
-                return fail("transaction-final-changed", format!("{what}: repeated with other content"));
+                return fail(
+                    "transaction-final-changed",
+                    format!("{what}: repeated with other content"),
+                );
             }
             Some((first, _)) => {
                 return fail("transaction-two-finals", format!("{what} after {first}"));
             }
         }
         if server.is_cancelled && status != 487 {
-            fail("transaction-cancel", format!("{what} although it was cancelled before"));
+            fail(
+                "transaction-cancel",
+                format!("{what} although it was cancelled before"),
+            );
         }
         if method == "INVITE" && (200..300).contains(&status) {
             let routes = (asked.values("Record-Route"), wire.values("Record-Route"));
             if routes.0 != routes.1 {
-                fail("response-copies", format!("{what}: Record-Route {:?} became {:?}", routes.0, routes.1));
+                fail(
+                    "response-copies",
+                    format!("{what}: Record-Route {:?} became {:?}", routes.0, routes.1),
+                );
             }
         }
     }
@@ -184,11 +234,17 @@ impl Transactions {
     ) {
         let (number, method) = wire.cseq().unwrap_or((0, ""));
         if Some(method) != wire.method() {
-            fail("request-cseq", format!("{}: CSeq names {method}", wire.first));
+            fail(
+                "request-cseq",
+                format!("{}: CSeq names {method}", wire.first),
+            );
         }
         let branch = wire.branch().to_owned();
         if !branch.starts_with("z9hG4bK") || branch.len() < 24 {
-            fail("request-branch", format!("{}: branch {branch:?} is not random enough", wire.first));
+            fail(
+                "request-branch",
+                format!("{}: branch {branch:?} is not random enough", wire.first),
+            );
         }
         match method {
             "ACK" => return self.ack_sent(hop, wire, number, fail),
@@ -197,17 +253,32 @@ impl Transactions {
         }
         if let Some(known) = self.clients.get(&branch) {
             if known.bytes != bytes {
-                fail("request-branch", format!("{}: branch used before for {}", wire.first, known.request.first));
+                fail(
+                    "request-branch",
+                    format!(
+                        "{}: branch used before for {}",
+                        wire.first, known.request.first
+                    ),
+                );
             } else if known.finals.iter().any(|f| f.at < at) && method == "INVITE" {
-                fail("transaction-order", format!("{}: repeated after its final response", wire.first));
+                fail(
+                    "transaction-order",
+                    format!("{}: repeated after its final response", wire.first),
+                );
             }
             return;
         }
-        let sequence = (wire.call_id().to_owned(), wire.tag("From").unwrap_or_default().to_owned());
+        let sequence = (
+            wire.call_id().to_owned(),
+            wire.tag("From").unwrap_or_default().to_owned(),
+        );
         let last = self.sequences.get(&sequence).copied();
         let may_repeat = wire.tag("To").is_none();
         if last.is_some_and(|last| number < last || (number == last && !may_repeat)) {
-            fail("request-cseq", format!("{}: CSeq {number} after {last:?}", wire.first));
+            fail(
+                "request-cseq",
+                format!("{}: CSeq {number} after {last:?}", wire.first),
+            );
         }
         self.sequences.insert(sequence, number);
         let client = Client {
@@ -224,38 +295,74 @@ impl Transactions {
         self.clients.insert(branch, client);
     }
 
-    fn cancel_sent(&mut self, at: Timestamp, hop: &Hop, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+    fn cancel_sent(
+        &mut self,
+        at: Timestamp,
+        hop: &Hop,
+        wire: &Wire,
+        fail: &mut impl FnMut(&'static str, String),
+    ) {
         let Some(client) = self.clients.get_mut(wire.branch()) else {
-            return fail("cancel", format!("{}: no INVITE has this branch", wire.first));
+            return fail(
+                "cancel",
+                format!("{}: no INVITE has this branch", wire.first),
+            );
         };
         let invite = &client.request;
         if !client.had_provisional {
-            fail("cancel", format!("{}: before any provisional response", wire.first));
+            fail(
+                "cancel",
+                format!("{}: before any provisional response", wire.first),
+            );
         }
         if client.cancelled_at.is_none() && client.finals.iter().any(|f| f.at < at) {
-            fail("cancel", format!("{}: after the final response", wire.first));
+            fail(
+                "cancel",
+                format!("{}: after the final response", wire.first),
+            );
         }
         if wire.request_uri() != invite.request_uri() || hop.remote != client.remote {
-            fail("cancel", format!("{}: goes elsewhere than its INVITE", wire.first));
+            fail(
+                "cancel",
+                format!("{}: goes elsewhere than its INVITE", wire.first),
+            );
         }
         for header in ["From", "To", "Call-ID", "Via"] {
             if wire.get(header) != invite.get(header) {
-                fail("cancel", format!("{}: {header} differs from its INVITE", wire.first));
+                fail(
+                    "cancel",
+                    format!("{}: {header} differs from its INVITE", wire.first),
+                );
             }
         }
         if wire.cseq().map(|c| c.0) != invite.cseq().map(|c| c.0) || wire.values("Via").len() != 1 {
-            fail("cancel", format!("{}: CSeq or Via differs from its INVITE", wire.first));
+            fail(
+                "cancel",
+                format!("{}: CSeq or Via differs from its INVITE", wire.first),
+            );
         }
         client.cancelled_at.get_or_insert(at);
     }
 
-    fn ack_sent(&mut self, hop: &Hop, wire: &Wire, number: u32, fail: &mut impl FnMut(&'static str, String)) {
+    fn ack_sent(
+        &mut self,
+        hop: &Hop,
+        wire: &Wire,
+        number: u32,
+        fail: &mut impl FnMut(&'static str, String),
+    ) {
         let tag = wire.tag("To").unwrap_or_default();
         if let Some(client) = self.clients.get_mut(wire.branch()) {
             if hop.remote != client.remote {
-                fail("ack", format!("{}: goes elsewhere than its INVITE", wire.first));
+                fail(
+                    "ack",
+                    format!("{}: goes elsewhere than its INVITE", wire.first),
+                );
             }
-            let refusal = client.finals.iter_mut().find(|f| f.status >= 300 && f.to_tag == tag);
+            let refusal = client
+                .finals
+                .iter_mut()
+                .find(|f| f.status >= 300 && f.to_tag == tag);
             return match refusal {
                 Some(refusal) => refusal.is_acked = true,
                 None => fail("ack", format!("{}: acknowledges no refusal", wire.first)),
@@ -279,7 +386,9 @@ impl Transactions {
             return;
         }
         let excused_at = self.excused_at;
-        let Some(client) = self.clients.get_mut(wire.branch()) else { return };
+        let Some(client) = self.clients.get_mut(wire.branch()) else {
+            return;
+        };
         if status < 200 {
             client.had_provisional = true;
             return;
@@ -287,7 +396,10 @@ impl Transactions {
         let to_tag = wire.tag("To").unwrap_or_default().to_owned();
         let refused = client.finals.iter().any(|f| f.status >= 300);
         let answered = client.finals.iter().find(|f| f.status < 300).map(|f| f.at);
-        let known = client.finals.iter().any(|f| f.to_tag == to_tag && (f.status < 300) == (status < 300));
+        let known = client
+            .finals
+            .iter()
+            .any(|f| f.to_tag == to_tag && (f.status < 300) == (status < 300));
         if known || refused {
             return;
         }

@@ -1,0 +1,618 @@
+//! The checkers are checked: a fault planted into the effects of the product must be found, by the
+//! rule that is there for it. A checker that cannot fail proves nothing.
+
+mod common;
+
+use common::{ms, secs};
+use sbc_core::effect::{Effect, Effects};
+use sbc_core::event::Happened;
+use sbc_core::id::{ShardId, TlsContextName};
+use sbc_core::input::Input;
+use sbc_core::sip::Message;
+use sbc_core::time::{Now, Timestamp};
+use sbc_sim::actor::{Act, Cancel, Script};
+use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
+use sbc_sim::subject::{Residue, Shards, Subject};
+use sbc_sim::topology::STRANGER;
+use sbc_sim::world::World;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The product with something wrong in its output.
+struct Tampered<F> {
+    inner: Shards,
+    tamper: F,
+    residue: Residue,
+    never_sleeps: bool,
+}
+
+impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
+    fn shards(&self) -> u8 {
+        self.inner.shards()
+    }
+
+    fn shard_of(&self, message: &Message) -> ShardId {
+        self.inner.shard_of(message)
+    }
+
+    fn apply(
+        &mut self,
+        shard: ShardId,
+        now: Now,
+        input: Input,
+        out: &mut Effects,
+    ) -> Result<(), String> {
+        self.inner.apply(shard, now, input, out)?;
+        let honest: Vec<Effect> = out.drain().collect();
+        for effect in honest.into_iter().flat_map(&mut self.tamper) {
+            out.push(effect);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, shard: ShardId) -> Option<Timestamp> {
+        if self.never_sleeps {
+            return Some(Timestamp::ZERO);
+        }
+        self.inner.deadline(shard)
+    }
+
+    fn residue(&self) -> Residue {
+        let inner = self.inner.residue();
+        Residue {
+            calls: inner.calls + self.residue.calls,
+            ..inner
+        }
+    }
+}
+
+fn tampered<F: FnMut(Effect) -> Vec<Effect>>(tamper: F) -> Tampered<F> {
+    Tampered {
+        inner: Shards::new(1, 1),
+        tamper,
+        residue: Residue::default(),
+        never_sleeps: false,
+    }
+}
+
+fn rules(scenario: &Scenario, subject: impl Subject + 'static) -> Vec<&'static str> {
+    let run = World::new(scenario, Box::new(subject), false).run();
+    run.violations
+        .iter()
+        .map(|violation| violation.rule)
+        .collect()
+}
+
+#[track_caller]
+fn finds(rule: &str, scenario: &Scenario, tamper: impl FnMut(Effect) -> Vec<Effect> + 'static) {
+    let found = rules(scenario, tampered(tamper));
+    assert!(found.contains(&rule), "wanted {rule}, found {found:?}");
+}
+
+/// Changes the text of messages; `None` drops one.
+fn editing(mut edit: impl FnMut(String) -> Option<String>) -> impl FnMut(Effect) -> Vec<Effect> {
+    move |effect| match effect {
+        Effect::Send {
+            hop,
+            bytes,
+            transaction,
+            call,
+        } => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            edit(text)
+                .map(|text| Effect::Send {
+                    hop,
+                    bytes: text.into_bytes().into(),
+                    transaction,
+                    call,
+                })
+                .into_iter()
+                .collect()
+        }
+        other => vec![other],
+    }
+}
+
+fn call() -> Scenario {
+    Scenario::quiet(1).call(PlannedCall::to_teams)
+}
+
+fn header<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_default();
+    line.get(name.len()..).unwrap_or_default().trim()
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_planted() {
+    assert_eq!(
+        rules(&call(), tampered(|effect| vec![effect])),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn a_missing_ack_is_found() {
+    finds(
+        "transaction-no-ack",
+        &call(),
+        editing(|text| (!text.starts_with("ACK ")).then_some(text)),
+    );
+}
+
+#[test]
+fn a_request_without_final_response_is_found() {
+    let tamper = editing(|text| {
+        let is_bye_answer =
+            text.starts_with("SIP/2.0 200") && header(&text, "CSeq:").ends_with("BYE");
+        (!is_bye_answer).then_some(text)
+    });
+    finds("transaction-no-final", &call(), tamper);
+}
+
+#[test]
+fn a_second_final_response_is_found() {
+    finds("transaction-two-finals", &call(), |effect| match &effect {
+        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"SIP/2.0 200") => {
+            let text = String::from_utf8_lossy(bytes).replacen("200 OK", "486 Busy Here", 1);
+            let second = Effect::Send {
+                hop: hop.clone(),
+                bytes: text.into_bytes().into(),
+                transaction: None,
+                call: None,
+            };
+            vec![effect, second]
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_provisional_after_the_final_is_found() {
+    finds("transaction-order", &call(), |effect| match &effect {
+        Effect::Send { hop, bytes, .. }
+            if bytes.starts_with(b"SIP/2.0 200") && bytes.windows(8).any(|w| w == b"1 INVITE") =>
+        {
+            let text = String::from_utf8_lossy(bytes).replacen("200 OK", "180 Ringing", 1);
+            let second = Effect::Send {
+                hop: hop.clone(),
+                bytes: text.into_bytes().into(),
+                transaction: None,
+                call: None,
+            };
+            vec![effect, second]
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_used_branch_is_found() {
+    let mut first = None;
+    let tamper = editing(move |text| {
+        if text.starts_with("SIP/2.0") {
+            return Some(text);
+        }
+        let via = header(&text, "Via:").to_owned();
+        if text.starts_with("INVITE ") {
+            first.get_or_insert(via);
+            return Some(text);
+        }
+        match &first {
+            Some(used) if text.starts_with("BYE ") => Some(text.replace(&via, used)),
+            _ => Some(text),
+        }
+    });
+    finds("request-branch", &call(), tamper);
+}
+
+#[test]
+fn a_sequence_number_that_stands_still_is_found() {
+    let tamper = editing(|text| {
+        let cseq = header(&text, "CSeq:").to_owned();
+        Some(if text.starts_with("BYE ") {
+            text.replace(&cseq, "1 BYE")
+        } else {
+            text
+        })
+    });
+    finds("request-cseq", &call(), tamper);
+}
+
+#[test]
+fn a_cancel_before_any_provisional_and_a_cancel_that_is_ignored_are_found() {
+    let scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n)
+            .dialing(|d| d.cancel = Some(Cancel::AfterStatus(180, ms(100))))
+            .answering(|s| {
+                s.acts = vec![
+                    (ms(1), Act::Trying),
+                    (
+                        ms(20),
+                        Act::Progress {
+                            status: 180,
+                            fork: 0,
+                            sdp: false,
+                        },
+                    ),
+                ]
+            })
+    });
+    let early = |effect: Effect| match &effect {
+        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"INVITE ") => {
+            let text = String::from_utf8_lossy(bytes);
+            let head = text.split("\r\n\r\n").next().unwrap_or_default();
+            let cancel = head
+                .replacen("INVITE ", "CANCEL ", 1)
+                .replace("1 INVITE", "1 CANCEL")
+                + "\r\n\r\n";
+            let second = Effect::Send {
+                hop: hop.clone(),
+                bytes: cancel.into_bytes().into(),
+                transaction: None,
+                call: None,
+            };
+            vec![effect, second]
+        }
+        _ => vec![effect],
+    };
+    finds("cancel", &scenario, early);
+    let ignored = editing(|text| {
+        Some(if text.starts_with("SIP/2.0 487") {
+            text.replacen("487", "480", 1)
+        } else {
+            text
+        })
+    });
+    finds("transaction-cancel", &scenario, ignored);
+}
+
+#[test]
+fn a_changed_to_tag_is_found() {
+    let mut count = 0;
+    let tamper = editing(move |text| {
+        count += 1;
+        let to = header(&text, "To:").to_owned();
+        let is_answer =
+            text.starts_with("SIP/2.0 200") && header(&text, "CSeq:").ends_with("INVITE");
+        Some(if is_answer {
+            text.replace(&to, &format!("{to}x{count}"))
+        } else {
+            text
+        })
+    });
+    finds("response-to-tag", &call(), tamper);
+}
+
+#[test]
+fn a_response_that_does_not_copy_its_request_is_found() {
+    let tamper = editing(|text| {
+        let from = header(&text, "From:").to_owned();
+        let is_ringing = text.starts_with("SIP/2.0 180");
+        Some(if is_ringing {
+            text.replace(&from, "<sip:other@example.com>;tag=1")
+        } else {
+            text
+        })
+    });
+    finds("response-copies", &call(), tamper);
+}
+
+#[test]
+fn a_request_beside_the_route_set_is_found() {
+    let tamper = editing(|text| {
+        let route = header(&text, "Route:").to_owned();
+        Some(if text.starts_with("ACK ") {
+            text.replace(&format!("Route: {route}\r\n"), "")
+        } else {
+            text
+        })
+    });
+    finds("dialog", &call(), tamper);
+}
+
+#[test]
+fn an_address_of_the_other_side_is_found() {
+    let tamper = editing(|text| {
+        let leak = "\r\nX-Debug: 198.51.100.11\r\nContent-Length";
+        Some(if text.starts_with("INVITE ") {
+            text.replacen("\r\nContent-Length", leak, 1)
+        } else {
+            text
+        })
+    });
+    finds("privacy", &call(), tamper);
+}
+
+#[test]
+fn a_call_id_of_the_other_leg_is_found() {
+    let mut others = None;
+    let tamper = editing(move |text| {
+        let id = header(&text, "Call-ID:").to_owned();
+        if text.starts_with("SIP/2.0 100") {
+            others.get_or_insert(id);
+            return Some(text);
+        }
+        let leak = format!(
+            "\r\nX-Debug: {}\r\nContent-Length",
+            others.as_deref().unwrap_or_default()
+        );
+        Some(if text.starts_with("INVITE ") {
+            text.replacen("\r\nContent-Length", &leak, 1)
+        } else {
+            text
+        })
+    });
+    finds("privacy", &call(), tamper);
+}
+
+#[test]
+fn a_connection_of_another_tenant_is_found() {
+    finds("tenant", &call(), |effect| match effect {
+        Effect::Send {
+            mut hop,
+            bytes,
+            transaction,
+            call,
+        } => {
+            if let Some(tls) = &mut hop.tls {
+                tls.context = TlsContextName::new("fabrikam");
+            }
+            vec![Effect::Send {
+                hop,
+                bytes,
+                transaction,
+                call,
+            }]
+        }
+        other => vec![other],
+    });
+}
+
+#[test]
+fn a_reply_to_a_stranger_is_found() {
+    let scenario = Scenario::quiet(1).extra(
+        secs(1),
+        Happening::Bytes(STRANGER, b"OPTIONS sip:x SIP/2.0\r\n\r\n".to_vec()),
+    );
+    let mut is_sent = false;
+    finds("stranger", &scenario, move |effect| match &effect {
+        Effect::Send { hop, bytes, .. } if !is_sent => {
+            is_sent = true;
+            let mut hop = hop.clone();
+            hop.protocol = sbc_core::transport::Protocol::Udp;
+            hop.listener = sbc_sim::topology::listener_name(hop.protocol);
+            hop.remote = sbc_sim::topology::peer(STRANGER).address;
+            hop.flow = None;
+            let second = Effect::Send {
+                hop,
+                bytes: bytes.clone(),
+                transaction: None,
+                call: None,
+            };
+            vec![effect, second]
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_missing_and_a_second_record_are_found() {
+    finds("record", &call(), |effect| match &effect {
+        Effect::Emit(event) if matches!(event.what, Happened::Ended(_)) => Vec::new(),
+        _ => vec![effect],
+    });
+    finds("record", &call(), |effect| match &effect {
+        Effect::Emit(event) if matches!(event.what, Happened::Ended(_)) => {
+            vec![effect.clone(), effect]
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn media_that_is_never_released_is_found() {
+    finds("leak", &call(), |effect| match effect {
+        Effect::Media(media_api::Command::Release { .. }) => Vec::new(),
+        other => vec![other],
+    });
+}
+
+#[test]
+fn media_commands_for_nothing_are_found() {
+    finds("media-misuse", &call(), |effect| match &effect {
+        Effect::Media(media_api::Command::Release { .. }) => vec![effect.clone(), effect],
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_table_that_stays_full_is_found() {
+    let mut subject = tampered(|effect| vec![effect]);
+    subject.residue.calls = 1;
+    assert!(rules(&call(), subject).contains(&"leak"));
+}
+
+#[test]
+fn a_party_that_is_left_alone_is_found() {
+    // The callee hangs up; the caller is never told.
+    let scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n)
+            .dialing(|d| d.hang_up = None)
+            .answering(|s| s.hang_up = Some(secs(1)))
+    });
+    let tamper = editing(|text| (!text.starts_with("BYE ")).then_some(text));
+    finds("liveness-half-call", &scenario, tamper);
+}
+
+#[test]
+fn a_party_that_waits_for_ever_is_found() {
+    let scenario = Scenario::quiet(1)
+        .call(|n| PlannedCall::to_teams(n).answering(|s| *s = Script::refusing(n, 486)));
+    let tamper = editing(|text| (!text.starts_with("SIP/2.0 486")).then_some(text));
+    finds("liveness-stuck", &scenario, tamper);
+}
+
+#[test]
+fn what_a_peer_cannot_accept_is_found() {
+    let tamper = editing(|text| {
+        let contact = header(&text, "Contact:").to_owned();
+        let is_answer =
+            text.starts_with("SIP/2.0 200") && header(&text, "CSeq:").ends_with("INVITE");
+        Some(if is_answer {
+            text.replace(&format!("Contact: {contact}\r\n"), "")
+        } else {
+            text
+        })
+    });
+    finds("peer-complaint", &call(), tamper);
+}
+
+#[test]
+fn bytes_that_are_no_message_are_found() {
+    let tamper = editing(|text| {
+        Some(if text.starts_with("BYE ") {
+            text.replacen("SIP/2.0", "SIP/2", 1)
+        } else {
+            text
+        })
+    });
+    finds("syntax", &call(), tamper);
+}
+
+#[test]
+fn missing_headers_are_found() {
+    for (name, rule) in [
+        ("Max-Forwards:", "headers"),
+        ("Contact:", "headers"),
+        ("Allow:", "headers"),
+    ] {
+        let tamper = editing(move |text| {
+            let value = header(&text, name).to_owned();
+            let line = format!("{name} {value}\r\n");
+            Some(if text.starts_with("INVITE ") {
+                text.replace(&line, "")
+            } else {
+                text
+            })
+        });
+        finds(rule, &call(), tamper);
+    }
+    let tamper = editing(|text| {
+        Some(if text.starts_with("INVITE ") {
+            text.replace("Max-Forwards: 69", "Max-Forwards: 70")
+        } else {
+            text
+        })
+    });
+    finds("headers", &call(), tamper);
+}
+
+#[test]
+fn an_address_in_contact_towards_teams_is_found() {
+    let tamper = editing(|text| Some(text.replace("@sbc.contoso.example", "@203.0.113.10")));
+    finds("teams-headers", &call(), tamper);
+}
+
+#[test]
+fn an_answer_that_changes_is_found() {
+    let scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n).answering(|s| {
+            s.acts = vec![
+                (
+                    ms(10),
+                    Act::Progress {
+                        status: 183,
+                        fork: 0,
+                        sdp: true,
+                    },
+                ),
+                (secs(1), Act::Answer { fork: 0 }),
+            ];
+        })
+    });
+    let tamper = editing(|text| {
+        let is_answer =
+            text.starts_with("SIP/2.0 200") && header(&text, "CSeq:").ends_with("INVITE");
+        Some(if is_answer {
+            text.replace("a=ptime:20", "a=ptime:30")
+        } else {
+            text
+        })
+    });
+    finds("answer-changed", &scenario, tamper);
+}
+
+#[test]
+fn a_description_for_the_wrong_side_is_found() {
+    let tamper = editing(|text| {
+        Some(if text.starts_with("INVITE ") {
+            text.replace("RTP/SAVP", "RTP/AVPX")
+        } else {
+            text
+        })
+    });
+    finds("description", &call(), tamper);
+}
+
+#[test]
+fn a_panic_is_found() {
+    struct Panicking;
+    impl Subject for Panicking {
+        fn shards(&self) -> u8 {
+            1
+        }
+        fn shard_of(&self, _: &Message) -> ShardId {
+            ShardId(0)
+        }
+        fn apply(&mut self, _: ShardId, _: Now, _: Input, _: &mut Effects) -> Result<(), String> {
+            Err("index out of bounds".to_owned())
+        }
+        fn deadline(&self, _: ShardId) -> Option<Timestamp> {
+            None
+        }
+        fn residue(&self) -> Residue {
+            Residue::default()
+        }
+    }
+    assert!(rules(&call(), Panicking).contains(&"panic"));
+}
+
+#[test]
+fn time_that_stands_still_is_found() {
+    let mut subject = tampered(|effect| vec![effect]);
+    subject.never_sleeps = true;
+    assert!(rules(&call(), subject).contains(&"limit-step"));
+}
+
+#[test]
+fn an_input_without_end_is_found() {
+    finds("limit-step", &call(), |effect| match &effect {
+        Effect::Media(media_api::Command::Allocate { .. }) => {
+            let mut many = vec![Effect::CloseFlow(sbc_core::id::FlowId(u64::MAX)); 500];
+            many.push(effect);
+            many
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_run_that_depends_on_more_than_its_seed_is_found() {
+    static OUTSIDE: AtomicU64 = AtomicU64::new(0);
+    let hash = || {
+        let tamper = editing(|text| {
+            let number = OUTSIDE.fetch_add(1, Ordering::Relaxed);
+            Some(text.replacen(
+                "\r\nContent-Length",
+                &format!("\r\nX-Run: {number}\r\nContent-Length"),
+                1,
+            ))
+        });
+        World::new(&call(), Box::new(tampered(tamper)), false)
+            .run()
+            .hash
+    };
+    assert_ne!(hash(), hash());
+}

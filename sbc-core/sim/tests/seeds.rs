@@ -1,0 +1,48 @@
+//! Random worlds: more than two thousand seeds with one, two and four shards, some of them twice.
+
+use sbc_sim::report::{check_repeats, check_seed};
+use std::ops::Range;
+
+fn check(seeds: Range<u64>, shards: u8) {
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for seed in seeds {
+        count += 1;
+        if let Err(report) = check_seed(seed, shards) {
+            failures.push(report);
+            if failures.len() == 3 {
+                break;
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "of {count} seeds:\n{}",
+        failures.join("\n\n")
+    );
+}
+
+#[test]
+fn seven_hundred_worlds_with_one_shard_break_no_rule() {
+    check(0..700, 1);
+}
+
+#[test]
+fn seven_hundred_worlds_with_two_shards_break_no_rule() {
+    check(700..1_400, 2);
+}
+
+#[test]
+fn seven_hundred_worlds_with_four_shards_break_no_rule() {
+    check(1_400..2_100, 4);
+}
+
+#[test]
+fn a_seed_played_twice_gives_the_same_bytes() {
+    for (n, seed) in (0..2_100).step_by(35).enumerate() {
+        let shards = [1, 2, 4][n % 3];
+        if let Err(report) = check_repeats(seed, shards) {
+            panic!("{report}");
+        }
+    }
+}
