@@ -50,12 +50,26 @@ pub struct Residue {
     pub transactions: usize,
     /// Questions without answer.
     pub queries: usize,
+    /// ACKs kept for repeated answers.
+    pub acks: usize,
+    /// Media sessions that calls own.
+    pub media_sessions: usize,
 }
 
 impl Residue {
     /// Whether nothing is left.
     pub fn is_empty(self) -> bool {
-        self == Self::default()
+        self.total() == 0
+    }
+
+    /// Everything that is left.
+    pub fn total(self) -> usize {
+        self.calls
+            + self.dialogs
+            + self.transactions
+            + self.queries
+            + self.acks
+            + self.media_sessions
     }
 }
 
@@ -111,6 +125,8 @@ impl Subject for Shards {
                 dialogs: sum.dialogs + census.dialogs,
                 transactions: sum.transactions + census.transactions,
                 queries: sum.queries + census.queries,
+                acks: sum.acks + census.acks,
+                media_sessions: sum.media_sessions + census.media_sessions,
             }
         })
     }

@@ -15,9 +15,9 @@ use crate::actor::{Dialect, Place};
 use crate::fault::ActorIndex;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    CallLimits, Config, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe, Preset,
-    Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext, Trunk,
-    TrunkMedia, UriForm, VerifyClient,
+    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
+    Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
+    Trunk, TrunkMedia, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
@@ -285,6 +285,7 @@ fn tls_context(index: usize) -> (TlsContextName, Arc<TlsContext>) {
         name: name.clone(),
         names: vec![fqdn(index)],
         verify_client: VerifyClient::Require,
+        allow_wildcard: true,
     };
     (name, Arc::new(context))
 }
@@ -376,7 +377,10 @@ fn teams_trunk(index: usize) -> Trunk {
             ok: vec![200],
         }),
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
+        send_asserted: false,
+        history: HistoryForm::Pass,
         pass_headers: Vec::new(),
+        strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
     }
 }
@@ -422,7 +426,10 @@ fn carrier_trunk(
         reroute_on: vec![408, 503, 504],
         options: None,
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
+        send_asserted: true,
+        history: HistoryForm::None,
         pass_headers: Vec::new(),
+        strip_headers: Vec::new(),
         set_headers: Vec::new(),
     }
 }

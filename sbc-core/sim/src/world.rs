@@ -248,10 +248,9 @@ impl<'a> World<'a> {
             return;
         }
         let residue = self.subject.residue();
-        let weight = |r: Residue| r.calls + r.dialogs + r.transactions + r.queries;
         if self
             .least
-            .is_none_or(|least| weight(residue) < weight(least))
+            .is_none_or(|least| residue.total() < least.total())
         {
             self.least = Some(residue);
         }
