@@ -19,7 +19,8 @@ const TOO_LATE: Duration = Duration::from_secs(40);
 pub(super) struct Transactions {
     servers: BTreeMap<(ActorIndex, String, String), Server>,
     clients: BTreeMap<String, Client>,
-    sequences: BTreeMap<(String, String), u32>,
+    /// Last sequence number by Call-ID, From tag and To tag; without To tag before there is a dialog.
+    sequences: BTreeMap<(String, String, String), u32>,
     excused_at: Option<Timestamp>,
 }
 
@@ -268,19 +269,7 @@ impl Transactions {
             }
             return;
         }
-        let sequence = (
-            wire.call_id().to_owned(),
-            wire.tag("From").unwrap_or_default().to_owned(),
-        );
-        let last = self.sequences.get(&sequence).copied();
-        let may_repeat = wire.tag("To").is_none();
-        if last.is_some_and(|last| number < last || (number == last && !may_repeat)) {
-            fail(
-                "request-cseq",
-                format!("{}: CSeq {number} after {last:?}", wire.first),
-            );
-        }
-        self.sequences.insert(sequence, number);
+        self.count(wire, number, fail);
         let client = Client {
             at,
             request: wire.clone(),
@@ -293,6 +282,27 @@ impl Transactions {
             finals: Vec::new(),
         };
         self.clients.insert(branch, client);
+    }
+
+    /// Sequence numbers of a dialog rise; the dialogs of a forked INVITE go on from its number each
+    /// on its own, and the next target of a failed INVITE may get the same number (RFC 3263 §4.3).
+    fn count(&mut self, wire: &Wire, number: u32, fail: &mut impl FnMut(&'static str, String)) {
+        let tag = |name| wire.tag(name).unwrap_or_default().to_owned();
+        let key = (wire.call_id().to_owned(), tag("From"), tag("To"));
+        let begin = (key.0.clone(), key.1.clone(), String::new());
+        let last = self
+            .sequences
+            .get(&key)
+            .or(self.sequences.get(&begin))
+            .copied();
+        let may_repeat = key.2.is_empty();
+        if last.is_some_and(|last| number < last || (number == last && !may_repeat)) {
+            fail(
+                "request-cseq",
+                format!("{}: CSeq {number} after {last:?}", wire.first),
+            );
+        }
+        self.sequences.insert(key, number);
     }
 
     fn cancel_sent(
