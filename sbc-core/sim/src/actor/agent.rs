@@ -648,7 +648,10 @@ impl Agent {
                 fork.state = State::Gone;
             }
         }
-        leg.view.ending.get_or_insert(Ending::HungUp);
+        let lasts = |f: &Fork| matches!(f.state, State::Answered | State::Up);
+        if !leg.forks.iter().any(lasts) {
+            leg.view.ending.get_or_insert(Ending::HungUp);
+        }
         self.start(now, &wire, line, Some(index), Purpose::Bye, out);
     }
 
@@ -1018,7 +1021,9 @@ impl Agent {
             "BYE" => {
                 let oddity = leg.script.as_ref().and_then(|s| s.oddity);
                 leg.forks[fork].state = State::Gone;
-                if matches!(state, State::Answered | State::Up) {
+                // A fork that lost ends without the call.
+                let lasts = |f: &Fork| matches!(f.state, State::Answered | State::Up);
+                if matches!(state, State::Answered | State::Up) && !leg.forks.iter().any(lasts) {
                     leg.view.ending.get_or_insert(Ending::WasHungUp);
                 }
                 if oddity == Some(Oddity::DeafToBye) {

@@ -284,25 +284,19 @@ impl Transactions {
         self.clients.insert(branch, client);
     }
 
-    /// Sequence numbers of a dialog rise; the dialogs of a forked INVITE go on from its number each
-    /// on its own, and the next target of a failed INVITE may get the same number (RFC 3263 §4.3).
+    /// Sequence numbers of a dialog rise, beginning with that of the INVITE that made it. The next
+    /// target of a failed INVITE may get the same number again (RFC 3263 §4.3).
     fn count(&mut self, wire: &Wire, number: u32, fail: &mut impl FnMut(&'static str, String)) {
         let tag = |name| wire.tag(name).unwrap_or_default().to_owned();
         let key = (wire.call_id().to_owned(), tag("From"), tag("To"));
-        let begin = (key.0.clone(), key.1.clone(), String::new());
-        let last = self
-            .sequences
-            .get(&key)
-            .or(self.sequences.get(&begin))
-            .copied();
         let may_repeat = key.2.is_empty();
+        let last = self.sequences.insert(key, number);
         if last.is_some_and(|last| number < last || (number == last && !may_repeat)) {
             fail(
                 "request-cseq",
                 format!("{}: CSeq {number} after {last:?}", wire.first),
             );
         }
-        self.sequences.insert(key, number);
     }
 
     fn cancel_sent(
@@ -395,6 +389,10 @@ impl Transactions {
         if wire.cseq().map(|(_, m)| m) != Some("INVITE") {
             return;
         }
+        let tag = |name| wire.tag(name).unwrap_or_default().to_owned();
+        let dialog = (wire.call_id().to_owned(), tag("From"), tag("To"));
+        let number = wire.cseq().map_or(0, |(number, _)| number);
+        self.sequences.entry(dialog).or_insert(number);
         let excused_at = self.excused_at;
         let Some(client) = self.clients.get_mut(wire.branch()) else {
             return;
