@@ -1,3 +1,4 @@
 //! The daemon.
 
+pub mod inbox;
 pub mod net;

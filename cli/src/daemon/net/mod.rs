@@ -1,3 +1,530 @@
-//! Signalling sockets.
+//! Signalling sockets: everything between the wire and the shards' inboxes.
+//!
+//! ```text
+//! datagram ─► udp ──────────────┐
+//! accept ─► tls ─► stream ──────┼─► message ─► inbox of its shard
+//! connect ─► tls ─► stream ─────┘
+//! Effect::Send ─► Net::send ─► socket, or the write queue of a connection
+//! ```
+//!
+//! Nothing here waits for a peer on behalf of another: every connection is a task with a bounded
+//! queue, and a shard that sends only ever queues (SIP-124).
 
+mod accept;
+mod admission;
+mod connect;
+mod options;
+mod pool;
+mod stream;
 pub mod tls;
+mod udp;
+
+use crate::daemon::inbox::Inboxes;
+use crate::sink::log::Log;
+use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use pool::{Found, Outgoing, Pool};
+use sbc_core::config::{Config, Listener};
+use sbc_core::event::DropCode;
+use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
+use sbc_core::input::Input;
+use sbc_core::sip::header::To;
+use sbc_core::sip::{Limits, Message, Rejected};
+use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tls::{Refusal, TlsStore};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use udp::Udp;
+
+/// Longest time to connect (SIP-125).
+const CONNECT_TIME: Duration = Duration::from_secs(4);
+/// Longest time to shake hands (SIP-125, SEC-022).
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Datagrams that may wait for room in their socket.
+const LATE_DATAGRAMS: usize = 1024;
+/// How long a listener that is no longer configured serves its dialogs (OPS-121).
+const RETIREMENT: Duration = Duration::from_secs(4 * 3600);
+
+/// What a reload replaces as a whole.
+pub(crate) struct State {
+    /// The configuration in use.
+    pub(crate) config: Arc<Config>,
+    /// Its TLS identities.
+    pub(crate) tls: Arc<TlsStore>,
+}
+
+/// What all tasks of the network share.
+struct Shared {
+    runtime: Handle,
+    state: ArcSwap<State>,
+    pool: Pool,
+    sockets: ArcSwap<HashMap<ListenerName, Arc<Udp>>>,
+    inboxes: Inboxes,
+    metrics: Arc<Metrics>,
+    log: Log,
+    next_flow: AtomicU64,
+    /// Handshakes that may compute at once (SEC-022).
+    handshakes: Semaphore,
+    late_datagrams: Arc<Semaphore>,
+}
+
+/// The signalling sockets of the process.
+#[derive(Clone)]
+pub struct Net {
+    shared: Arc<Shared>,
+    listeners: Arc<Mutex<BTreeMap<ListenerName, Running>>>,
+}
+
+struct Running {
+    listener: Arc<Listener>,
+    address: SocketAddr,
+    socket: Option<Arc<Udp>>,
+    task: JoinHandle<()>,
+}
+
+/// A socket that could not be opened.
+#[derive(Debug)]
+pub struct BindFault {
+    /// Which listener.
+    pub listener: ListenerName,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// What the operating system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = match self.error.kind() {
+            io::ErrorKind::AddrInUse => "; another program uses this port (see ss -lnp)",
+            io::ErrorKind::AddrNotAvailable => "; this host does not have the address",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+            _ => "",
+        };
+        write!(
+            f,
+            "listener \"{}\" cannot bind {} {}: {}{advice}",
+            self.listener, self.protocol, self.address, self.error
+        )
+    }
+}
+
+impl std::error::Error for BindFault {}
+
+/// Sockets opened but not serving yet, so that a failure leaves nothing half done.
+pub struct Opened(Vec<(Arc<Listener>, SocketAddr, Bound)>);
+
+enum Bound {
+    Datagram(Arc<Udp>),
+    Stream(tokio::net::TcpListener),
+}
+
+impl Net {
+    /// A network without listeners. Call within the runtime.
+    pub fn new(
+        config: Arc<Config>,
+        tls: Arc<TlsStore>,
+        inboxes: Inboxes,
+        metrics: Arc<Metrics>,
+        log: Log,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Shared {
+            runtime: Handle::current(),
+            state: ArcSwap::from_pointee(State { config, tls }),
+            pool: Pool::default(),
+            sockets: ArcSwap::from_pointee(HashMap::new()),
+            inboxes,
+            metrics,
+            log,
+            next_flow: AtomicU64::new(1),
+            handshakes: Semaphore::new(4 * cores),
+            late_datagrams: Arc::new(Semaphore::new(LATE_DATAGRAMS)),
+        };
+        Self {
+            shared: Arc::new(shared),
+            listeners: Arc::default(),
+        }
+    }
+
+    /// Opens the sockets that `config` wants and that are not open yet.
+    ///
+    /// # Errors
+    /// Every socket that could not be opened; the others are closed again.
+    pub fn open(&self, config: &Config) -> Result<Opened, Vec<BindFault>> {
+        let _runtime = self.shared.runtime.enter();
+        let mut opened = Vec::new();
+        let mut faults = Vec::new();
+        let running = self.running();
+        for listener in config.listeners.values() {
+            let is_open = running.get(&listener.name).is_some_and(|present| {
+                present.listener.bind == listener.bind
+                    && present.listener.protocol == listener.protocol
+            });
+            if is_open {
+                continue;
+            }
+            match self.bind(listener) {
+                Ok((address, bound)) => opened.push((Arc::clone(listener), address, bound)),
+                Err(error) => faults.push(BindFault {
+                    listener: listener.name.clone(),
+                    address: listener.bind,
+                    protocol: listener.protocol,
+                    error,
+                }),
+            }
+        }
+        if faults.is_empty() {
+            Ok(Opened(opened))
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn bind(&self, listener: &Listener) -> io::Result<(SocketAddr, Bound)> {
+        match listener.protocol {
+            Protocol::Udp => {
+                let metrics = self
+                    .shared
+                    .metrics
+                    .net
+                    .listener(&listener.name, listener.protocol);
+                let socket = Udp::bind(listener.name.clone(), listener.bind, metrics)?;
+                Ok((socket.local(), Bound::Datagram(socket)))
+            }
+            Protocol::Tcp | Protocol::Tls => {
+                let socket = tokio::net::TcpListener::from_std(options::tcp(listener.bind)?)?;
+                Ok((socket.local_addr()?, Bound::Stream(socket)))
+            }
+        }
+    }
+
+    /// Puts a configuration and its identities into use: new connections and handshakes in both
+    /// directions use them, live connections are not touched (OPS-121). Opened sockets begin to
+    /// serve, those no longer wanted stop taking new work.
+    pub fn apply(&self, config: Arc<Config>, tls: Arc<TlsStore>, opened: Opened) {
+        let before = self.shared.state.swap(Arc::new(State {
+            config: Arc::clone(&config),
+            tls,
+        }));
+        let mut running = self.running();
+        let gone: Vec<ListenerName> = running
+            .iter()
+            .filter(|(name, present)| {
+                config.listeners.get(*name).is_none_or(|wanted| {
+                    wanted.bind != present.listener.bind
+                        || wanted.protocol != present.listener.protocol
+                })
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            if let Some(gone) = running.remove(&name) {
+                self.retire(gone, &before.config);
+            }
+        }
+        for (name, present) in running.iter_mut() {
+            if let Some(listener) = config.listeners.get(name) {
+                present.listener = Arc::clone(listener);
+            }
+        }
+        for (listener, address, bound) in opened.0 {
+            running.insert(
+                listener.name.clone(),
+                self.serve(listener, address, bound),
+            );
+        }
+        let sockets = running
+            .iter()
+            .filter_map(|(name, present)| Some((name.clone(), present.socket.clone()?)))
+            .collect();
+        self.shared.sockets.store(Arc::new(sockets));
+    }
+
+    fn serve(&self, listener: Arc<Listener>, address: SocketAddr, bound: Bound) -> Running {
+        let shared = Arc::clone(&self.shared);
+        let (socket, task) = match bound {
+            Bound::Datagram(socket) => {
+                let task = self.shared.runtime.spawn(Arc::clone(&socket).run(shared));
+                (Some(socket), task)
+            }
+            Bound::Stream(socket) => {
+                let name = listener.name.clone();
+                let task = self.shared.runtime.spawn(accept::run(shared, name, socket));
+                (None, task)
+            }
+        };
+        Running {
+            listener,
+            address,
+            socket,
+            task,
+        }
+    }
+
+    fn retire(&self, gone: Running, config: &Arc<Config>) {
+        let task = gone.task;
+        match gone.socket {
+            Some(socket) => {
+                socket.retire(Arc::clone(config));
+                self.shared.runtime.spawn(async move {
+                    tokio::time::sleep(RETIREMENT).await;
+                    task.abort();
+                });
+            }
+            // Connections already accepted live on in their own tasks.
+            None => task.abort(),
+        }
+    }
+
+    /// Sends one message. Never waits: what cannot be sent comes back as
+    /// [`Input::SendFailed`] to the shard that sent it.
+    pub fn send(
+        &self,
+        shard: ShardId,
+        hop: &Hop,
+        bytes: Bytes,
+        transaction: Option<TransactionId>,
+    ) {
+        let owner = transaction.map(|transaction| (shard, transaction));
+        if hop.protocol == Protocol::Udp {
+            match self.shared.sockets.load().get(&hop.listener) {
+                Some(socket) => socket.send(&self.shared, hop.remote, bytes, owner),
+                None => self.failed(owner, FlowFault::NoListener),
+            }
+            return;
+        }
+        let mut outgoing = Outgoing { bytes, owner };
+        if let Some(line) = hop.flow.and_then(|flow| self.shared.pool.by_flow(flow)) {
+            match line.offer(outgoing) {
+                Ok(()) => return,
+                // The connection has just died: as if it had been gone already.
+                Err((rest, FlowFault::Closed)) => outgoing = rest,
+                Err((rest, fault)) => return self.failed(rest.owner, fault),
+            }
+        }
+        let key = hop.key();
+        // A second round only if the shared connection died between look-up and offer.
+        for _ in 0..3 {
+            match self.shared.pool.line_for(&key, || self.shared.new_flow()) {
+                Found::Failed(fault) => return self.failed(outgoing.owner, fault),
+                Found::Line(line) => match line.offer(outgoing) {
+                    Ok(()) => return,
+                    Err((rest, FlowFault::Closed)) => {
+                        self.shared.pool.remove(&line, Some(&key));
+                        outgoing = rest;
+                    }
+                    Err((rest, fault)) => return self.failed(rest.owner, fault),
+                },
+                Found::Open(line, queue) => {
+                    let offered = line.offer(outgoing);
+                    let task = connect::run(Arc::clone(&self.shared), hop.clone(), line, queue);
+                    self.shared.runtime.spawn(task);
+                    if let Err((rest, fault)) = offered {
+                        self.failed(rest.owner, fault);
+                    }
+                    return;
+                }
+            }
+        }
+        self.failed(outgoing.owner, FlowFault::Closed);
+    }
+
+    /// Closes a connection after what is queued on it was written.
+    pub fn close(&self, flow: FlowId) {
+        if let Some(line) = self.shared.pool.by_flow(flow) {
+            line.close(FlowFault::Closed);
+        }
+    }
+
+    /// The address that a listener is bound to.
+    pub fn address(&self, listener: &ListenerName) -> Option<SocketAddr> {
+        self.running().get(listener).map(|running| running.address)
+    }
+
+    /// Connections that live.
+    pub fn connections(&self) -> usize {
+        self.shared.pool.len()
+    }
+
+    /// Takes nothing new, writes what is queued and closes everything; at most `limit` long.
+    pub async fn shutdown(&self, limit: Duration) {
+        let tasks: Vec<JoinHandle<()>> = {
+            let mut running = self.running();
+            std::mem::take(&mut *running)
+                .into_values()
+                .map(|running| running.task)
+                .collect()
+        };
+        for task in tasks {
+            task.abort();
+        }
+        self.shared.pool.close();
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.shared.pool.len() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn failed(&self, owner: Option<(ShardId, TransactionId)>, fault: FlowFault) {
+        if let Some((shard, transaction)) = owner {
+            self.shared.send_failed(shard, transaction, fault);
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<ListenerName, Running>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn new_flow(&self) -> FlowId {
+        // Ordering: only uniqueness matters.
+        FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Parses what arrived and hands it to its shard; `false` if it is no message.
+    fn message(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) -> bool {
+        let length = bytes.len();
+        match Message::parse(bytes, &Limits::default()) {
+            Ok(message) => {
+                match message.status() {
+                    None => metrics.request(Direction::In, message.method(), length),
+                    Some(status) => {
+                        metrics.response(Direction::In, message.method(), status.code(), length);
+                    }
+                }
+                self.received(flow, message);
+                true
+            }
+            Err(rejected) => {
+                self.malformed(flow, rejected);
+                false
+            }
+        }
+    }
+
+    /// As [`Shared::message`], on a listener that is no longer configured: only what belongs to a
+    /// dialog or transaction is taken.
+    fn message_of_retired(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) {
+        let is_known = Message::parse(bytes.clone(), &Limits::default()).is_ok_and(|message| {
+            message.is_response()
+                || matches!(message.get::<To>(), Ok(Some(to)) if to.tag().is_some())
+        });
+        if is_known {
+            self.message(flow, metrics, bytes);
+        } else {
+            self.metrics.net.dropped(DropCode::Stranger);
+        }
+    }
+
+    fn received(&self, flow: &Flow, message: Message) {
+        let Some(inbox) = self.inboxes.of_message(&message) else {
+            return;
+        };
+        let input = Input::Received {
+            flow: flow.clone(),
+            message,
+        };
+        if inbox.push(input).is_err() {
+            self.overloaded(flow);
+        }
+    }
+
+    fn malformed(&self, flow: &Flow, rejected: Rejected) {
+        self.metrics
+            .net
+            .parse_error(flow.protocol, rejected.fault.rule);
+        self.log
+            .warn("malformed", rejected.fault)
+            .with("listener", &flow.listener)
+            .with("remote", flow.remote)
+            .send();
+        // It has no dialog that could be looked up; the first shard answers for all.
+        let Some(inbox) = self.inboxes.all().first() else {
+            return;
+        };
+        let input = Input::Malformed {
+            flow: flow.clone(),
+            rejected,
+        };
+        if inbox.push(input).is_err() {
+            self.overloaded(flow);
+        }
+    }
+
+    fn overloaded(&self, flow: &Flow) {
+        self.metrics.net.dropped(DropCode::Overload);
+        self.log
+            .warn("overload", "new work refused: the shard does not keep up")
+            .with("listener", &flow.listener)
+            .with("remote", flow.remote)
+            .send();
+    }
+
+    fn stranger(&self, listener: &ListenerName, protocol: Protocol, remote: SocketAddr) {
+        self.metrics.net.dropped(DropCode::Stranger);
+        self.log
+            .debug("stranger", "source belongs to no trunk")
+            .with("listener", listener)
+            .with("protocol", protocol)
+            .with("remote", remote)
+            .send();
+    }
+
+    fn refused(
+        &self,
+        listener: &ListenerName,
+        context: &TlsContextName,
+        direction: Direction,
+        remote: SocketAddr,
+        refusal: &Refusal,
+    ) {
+        self.metrics
+            .net
+            .handshake(context, direction, refusal.label());
+        if direction == Direction::In {
+            self.metrics.net.refused(listener, refusal.label());
+        }
+        self.log
+            .warn("tls_refused", refusal)
+            .with("reason", refusal.label())
+            .with("dir", direction.as_str())
+            .with("listener", listener)
+            .with("context", context)
+            .with("remote", remote)
+            .with("advice", refusal.advice())
+            .send();
+    }
+
+    fn send_failed(&self, shard: ShardId, transaction: TransactionId, why: FlowFault) {
+        if let Some(inbox) = self.inboxes.of(shard) {
+            // Reports of our own side are always taken.
+            let _ = inbox.push(Input::SendFailed { transaction, why });
+        }
+    }
+
+    fn flow_lost(&self, flow: &Flow, why: &FlowFault) {
+        self.log
+            .debug("flow_lost", why)
+            .with("listener", &flow.listener)
+            .with("remote", flow.remote)
+            .send();
+        for inbox in self.inboxes.all() {
+            let _ = inbox.push(stream::lost(flow, why));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The way into a shard: a bounded queue with two lanes.
+//!
+//! Messages of existing dialogs and transactions, and everything our own side reports, go first;
+//! requests that would begin something new go second (architecture, section 16). Under overload the
+//! second lane fills and is refused, so that work in progress is always finished.
+
+use sbc_core::id::ShardId;
+use sbc_core::input::Input;
+use sbc_core::sip::header::To;
+use sbc_core::sip::{Message, Method};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Inputs that may wait in the first lane; beyond it only peers' messages are refused.
+const FIRST_LANE: usize = 65_536;
+/// New requests that may wait.
+const SECOND_LANE: usize = 4_096;
+/// A new request older than this has been repeated or given up by its sender: refusing the newest
+/// is better than serving the oldest.
+const SECOND_LANE_AGE: Duration = Duration::from_secs(2);
+
+/// The queue of one shard. Many writers, one reader.
+pub struct Inbox {
+    shard: ShardId,
+    lanes: Mutex<Lanes>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Lanes {
+    first: VecDeque<(Instant, Input)>,
+    second: VecDeque<(Instant, Input)>,
+    is_closed: bool,
+}
+
+/// What a shard finds in its inbox.
+pub enum Next {
+    /// An input, and how long it waited.
+    Input(Box<Input>, Duration),
+    /// Nothing came in time.
+    Nothing,
+    /// The inbox is closed and empty.
+    Closed,
+}
+
+/// An input was refused because its lane is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl Inbox {
+    /// An empty inbox.
+    pub fn new(shard: ShardId) -> Arc<Self> {
+        Arc::new(Self {
+            shard,
+            lanes: Mutex::new(Lanes::default()),
+            ready: Condvar::new(),
+        })
+    }
+
+    /// Whose inbox it is.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Adds an input.
+    ///
+    /// # Errors
+    /// [`Full`] if it is a peer's message and there is no room; what our own side reports is always
+    /// taken, because it is bounded by what the shard itself asked for.
+    pub fn push(&self, input: Input) -> Result<(), Full> {
+        let now = Instant::now();
+        let mut lanes = self.lock();
+        match lane(&input) {
+            Lane::New => {
+                let is_stale = lanes
+                    .second
+                    .front()
+                    .is_some_and(|(since, _)| now.duration_since(*since) > SECOND_LANE_AGE);
+                if lanes.second.len() >= SECOND_LANE || is_stale {
+                    return Err(Full);
+                }
+                lanes.second.push_back((now, input));
+            }
+            Lane::Known if lanes.first.len() >= FIRST_LANE => return Err(Full),
+            Lane::Known | Lane::Own => lanes.first.push_back((now, input)),
+        }
+        drop(lanes);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the next input, at most `wait`.
+    pub fn next(&self, wait: Duration) -> Next {
+        let deadline = Instant::now() + wait;
+        let mut lanes = self.lock();
+        loop {
+            let next = lanes.first.pop_front();
+            if let Some((since, input)) = next.or_else(|| lanes.second.pop_front()) {
+                return Next::Input(Box::new(input), since.elapsed());
+            }
+            if lanes.is_closed {
+                return Next::Closed;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Nothing;
+            }
+            lanes = self
+                .ready
+                .wait_timeout(lanes, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Lets the reader finish what is there and then end.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.ready.notify_all();
+    }
+
+    /// Inputs waiting in both lanes.
+    pub fn depth(&self) -> usize {
+        let lanes = self.lock();
+        lanes.first.len() + lanes.second.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        // The lanes are consistent between any two statements above.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Lane {
+    /// Reported by our own side.
+    Own,
+    /// A peer's message that belongs to something we know.
+    Known,
+    /// A peer's request that begins something.
+    New,
+}
+
+fn lane(input: &Input) -> Lane {
+    match input {
+        Input::Received { message, .. } if begins_something(message) => Lane::New,
+        Input::Received { .. } | Input::Malformed { .. } => Lane::Known,
+        Input::FlowLost { .. }
+        | Input::SendFailed { .. }
+        | Input::Outcome(..)
+        | Input::Media(_)
+        | Input::Command(..)
+        | Input::Config(_)
+        | Input::Tick => Lane::Own,
+    }
+}
+
+/// A request outside any dialog, other than those that can only belong to one.
+fn begins_something(message: &Message) -> bool {
+    if message.is_response() {
+        return false;
+    }
+    match message.method() {
+        Method::Ack | Method::Cancel | Method::Bye | Method::Prack | Method::Update => false,
+        _ => !matches!(message.get::<To>(), Ok(Some(to)) if to.tag().is_some()),
+    }
+}
+
+/// All inboxes, and the way from a message to its shard.
+#[derive(Clone)]
+pub struct Inboxes {
+    shards: Arc<[Arc<Inbox>]>,
+    demux: fn(&Message, u8) -> ShardId,
+}
+
+impl Inboxes {
+    /// Inboxes of shards 0, 1, … and the function that finds the shard of a message.
+    pub fn new(shards: Vec<Arc<Inbox>>, demux: fn(&Message, u8) -> ShardId) -> Self {
+        Self {
+            shards: shards.into(),
+            demux,
+        }
+    }
+
+    /// The inbox of one shard.
+    pub fn of(&self, shard: ShardId) -> Option<&Arc<Inbox>> {
+        self.shards.get(usize::from(shard.0))
+    }
+
+    /// The inbox that a message belongs into.
+    pub fn of_message(&self, message: &Message) -> Option<&Arc<Inbox>> {
+        let count = u8::try_from(self.shards.len()).unwrap_or(u8::MAX);
+        self.of((self.demux)(message, count))
+            .or_else(|| self.shards.first())
+    }
+
+    /// Every inbox.
+    pub fn all(&self) -> &[Arc<Inbox>] {
+        &self.shards
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::id::{FlowId, ListenerName};
+    use sbc_core::sip::Limits;
+    use sbc_core::transport::{Flow, Protocol};
+
+    fn received(text: &str) -> Input {
+        let address = "192.0.2.1:5060".parse().unwrap();
+        Input::Received {
+            flow: Flow {
+                id: FlowId(1),
+                protocol: Protocol::Udp,
+                listener: ListenerName::new("l"),
+                local: address,
+                remote: address,
+                identity: None,
+            },
+            message: Message::parse(text.to_owned().into(), &Limits::default()).unwrap(),
+        }
+    }
+
+    fn request(method: &str, to_tag: &str) -> Input {
+        received(&format!(
+            "{method} sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+             From: <sip:b@example.com>;tag=1\r\nTo: <sip:a@example.com>{to_tag}\r\nCall-ID: 1\r\n\
+             CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        ))
+    }
+
+    fn method(next: Next) -> String {
+        match next {
+            Next::Input(input, _) => match *input {
+                Input::Received { message, .. } => message.method().as_str().to_owned(),
+                other => format!("{other:?}"),
+            },
+            Next::Nothing => "nothing".to_owned(),
+            Next::Closed => "closed".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_dialog_overtakes_new_work() {
+        let inbox = Inbox::new(ShardId(0));
+        inbox.push(request("INVITE", "")).unwrap();
+        inbox.push(request("BYE", ";tag=2")).unwrap();
+        inbox.push(request("INVITE", ";tag=2")).unwrap();
+        inbox.push(Input::Tick).unwrap();
+        let wait = Duration::from_millis(1);
+        assert_eq!(method(inbox.next(wait)), "BYE");
+        assert_eq!(method(inbox.next(wait)), "INVITE");
+        assert_eq!(method(inbox.next(wait)), "Tick");
+        assert_eq!(inbox.depth(), 1);
+    }
+
+    #[test]
+    fn new_work_is_refused_when_its_lane_is_full_and_known_work_is_not() {
+        let inbox = Inbox::new(ShardId(0));
+        let invite = request("INVITE", "");
+        for _ in 0..SECOND_LANE {
+            inbox.push(invite.clone()).unwrap();
+        }
+        assert_eq!(inbox.push(invite), Err(Full));
+        assert_eq!(inbox.push(request("ACK", ";tag=2")), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_inbox_is_emptied_first() {
+        let inbox = Inbox::new(ShardId(0));
+        inbox.push(Input::Tick).unwrap();
+        inbox.close();
+        assert_eq!(method(inbox.next(Duration::ZERO)), "Tick");
+        assert_eq!(method(inbox.next(Duration::ZERO)), "closed");
+    }
+}

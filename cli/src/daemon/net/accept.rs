@@ -1,0 +1,298 @@
+//! Connections that peers open: who may, under which identity, and how many.
+
+use super::stream::{self, Connection};
+use super::tls::{Refusal, TlsContext, Verdict};
+use super::{HANDSHAKE_TIME, Shared, State, options};
+use super::pool::Line;
+use crate::sink::metrics::Direction;
+use sbc_core::config::{Config, Listener, Trunk};
+use sbc_core::id::{ListenerName, TlsContextName};
+use sbc_core::policy::ingress::admits_source;
+use sbc_core::transport::{Flow, PeerIdentity, Protocol};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Pause when the process has no descriptors left, instead of a busy loop (SEC-020).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a handshake may wait for its turn (SEC-022).
+const HANDSHAKE_QUEUE: Duration = Duration::from_secs(2);
+
+/// Accepts until the task is ended.
+pub(super) async fn run(shared: Arc<Shared>, name: ListenerName, socket: TcpListener) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, remote)) => accepted(&shared, &name, stream, remote),
+            Err(error) => {
+                shared
+                    .log
+                    .error("accept", "cannot accept connections")
+                    .with("listener", &name)
+                    .with("why", &error)
+                    .send();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote: SocketAddr) {
+    let state = shared.state.load_full();
+    let Some(listener) = state.config.listeners.get(name).cloned() else {
+        return;
+    };
+    let source = remote.ip().to_canonical();
+    if !admits_source(&state.config, name, source) {
+        options::reset_on_close(&stream);
+        shared.metrics.net.refused(name, "stranger");
+        shared.stranger(name, listener.protocol, remote);
+        return;
+    }
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let seat = match Seat::take(shared, source) {
+        Ok(seat) => seat,
+        Err(why) => {
+            options::reset_on_close(&stream);
+            shared.metrics.net.refused(name, why.label());
+            shared
+                .log
+                .warn("connection_refused", "too many connections")
+                .with("listener", name)
+                .with("remote", remote)
+                .with("why", why.label())
+                .send();
+            return;
+        }
+    };
+    options::connection(&stream);
+    let shared_in_task = Arc::clone(shared);
+    shared.runtime.spawn(async move {
+        let _seat = seat;
+        let peer = Peer {
+            listener,
+            local,
+            remote,
+        };
+        match peer.listener.protocol {
+            Protocol::Tls => {
+                if let Some((stream, identity)) = handshake(&shared_in_task, &state, &peer, stream).await
+                {
+                    serve(&shared_in_task, &peer, stream, identity).await;
+                }
+            }
+            Protocol::Tcp | Protocol::Udp => serve(&shared_in_task, &peer, stream, None).await,
+        }
+    });
+}
+
+struct Peer {
+    listener: Arc<Listener>,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    peer: &Peer,
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    identity: Option<Arc<PeerIdentity>>,
+) {
+    let flow = Flow {
+        id: shared.new_flow(),
+        protocol: peer.listener.protocol,
+        listener: peer.listener.name.clone(),
+        local: peer.local,
+        remote: peer.remote,
+        identity,
+    };
+    let metrics = shared
+        .metrics
+        .net
+        .listener(&peer.listener.name, peer.listener.protocol);
+    let (line, mut queue) = Line::new(flow.id);
+    shared.pool.established(&line, None);
+    metrics.opened(Direction::In);
+    let connection = Connection::new(shared, &flow, &line, Direction::In, &metrics);
+    let fault = connection.run(io, &mut queue).await;
+    metrics.closed(Direction::In);
+    shared.pool.remove(&line, None);
+    stream::refuse_rest(shared, &line, &mut queue, &fault).await;
+    shared.flow_lost(&flow, &fault);
+}
+
+/// Shakes hands in the context that fits the peer and the name it asked for.
+async fn handshake(
+    shared: &Arc<Shared>,
+    state: &State,
+    peer: &Peer,
+    stream: TcpStream,
+) -> Option<(TlsStream<TcpStream>, Option<Arc<PeerIdentity>>)> {
+    let mut context_name = peer.listener.tls.clone();
+    let permit = timeout(HANDSHAKE_QUEUE, shared.handshakes.acquire()).await;
+    let shaken = match permit {
+        Ok(Ok(_permit)) => {
+            let work = shake(state, peer, stream, &mut context_name);
+            match timeout(HANDSHAKE_TIME, work).await {
+                Ok(result) => result,
+                Err(_) => Err(Refusal::Timeout),
+            }
+        }
+        Ok(Err(_)) | Err(_) => Err(Refusal::Timeout),
+    };
+    let context = context_name.unwrap_or_else(|| TlsContextName::new("none"));
+    match shaken {
+        Ok((stream, identity)) => {
+            shared
+                .metrics
+                .net
+                .handshake(&context, Direction::In, "ok");
+            Some((stream, identity.map(Arc::new)))
+        }
+        Err(refusal) => {
+            shared.refused(&peer.listener.name, &context, Direction::In, peer.remote, &refusal);
+            None
+        }
+    }
+}
+
+async fn shake(
+    state: &State,
+    peer: &Peer,
+    stream: TcpStream,
+    context_name: &mut Option<TlsContextName>,
+) -> Result<(TlsStream<TcpStream>, Option<PeerIdentity>), Refusal> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
+        .await
+        .map_err(|error| Refusal::of_io(&error))?;
+    let server_name = start
+        .client_hello()
+        .server_name()
+        .map(str::to_ascii_lowercase);
+    let source = peer.remote.ip().to_canonical();
+    let context = choose(state, &peer.listener, source, server_name.as_deref())
+        .ok_or(Refusal::NoTrunk)?;
+    *context_name = Some(context.name().clone());
+    let accepted = accepted_names(&state.config, &peer.listener, source, context.name())
+        .ok_or(Refusal::NoTrunk)?;
+    let verdict = Verdict::default();
+    let config = context
+        .accept(accepted, &verdict)
+        .map_err(|error| Refusal::of(&error))?;
+    match start.into_stream(config).await {
+        Ok(stream) => {
+            let identity = match verdict.take() {
+                Some(Ok(names)) => Some(PeerIdentity {
+                    context: context.name().clone(),
+                    names,
+                    server_name,
+                }),
+                Some(Err(refusal)) => return Err(refusal),
+                None => None,
+            };
+            Ok((stream, identity))
+        }
+        Err(error) => Err(match verdict.take() {
+            Some(Err(refusal)) => refusal,
+            Some(Ok(_)) | None => Refusal::of_io(&error),
+        }),
+    }
+}
+
+/// The context for a peer: the one that hosts the name it asked for; otherwise the listener's own,
+/// or the only one that the peer's trunks use.
+fn choose<'s>(
+    state: &'s State,
+    listener: &Listener,
+    source: IpAddr,
+    server_name: Option<&str>,
+) -> Option<&'s Arc<TlsContext>> {
+    let hosted: Vec<TlsContextName> = state
+        .config
+        .trunks
+        .values()
+        .filter(|trunk| trunk.realm == listener.realm)
+        .filter_map(|trunk| trunk.tls.clone())
+        .chain(listener.tls.clone())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    if let Some(context) = server_name.and_then(|name| state.tls.by_server_name(name, &hosted)) {
+        return Some(context);
+    }
+    let of_peer: BTreeSet<&TlsContextName> = trunks_of(&state.config, listener, source)
+        .filter_map(|trunk| trunk.tls.as_ref())
+        .collect();
+    let name = match (&listener.tls, of_peer.len()) {
+        (Some(default), _) if of_peer.contains(default) => Some(default),
+        (_, 1) => of_peer.first().copied(),
+        (default, _) => default.as_ref(),
+    };
+    name.and_then(|name| state.tls.get(name))
+}
+
+/// Names of which a peer's certificate must carry one, empty if any will do; `None` if none of the
+/// trunks that this peer may use has this context.
+fn accepted_names(
+    config: &Config,
+    listener: &Listener,
+    source: IpAddr,
+    context: &TlsContextName,
+) -> Option<Vec<String>> {
+    let mut accepted = Vec::new();
+    let mut has_trunk = false;
+    let mut accepts_any = false;
+    for trunk in trunks_of(config, listener, source) {
+        if trunk.tls.as_ref() == Some(context) {
+            has_trunk = true;
+            accepts_any |= trunk.accept_names.is_empty();
+            accepted.extend(trunk.accept_names.iter().cloned());
+        }
+    }
+    if accepts_any {
+        accepted.clear();
+    }
+    has_trunk.then_some(accepted)
+}
+
+fn trunks_of<'c>(
+    config: &'c Config,
+    listener: &'c Listener,
+    source: IpAddr,
+) -> impl Iterator<Item = &'c Arc<Trunk>> {
+    config.trunks.values().filter(move |trunk| {
+        trunk.listeners.contains(&listener.name)
+            && sbc_core::policy::ingress::accepts_source(trunk, source)
+    })
+}
+
+/// A place among the accepted connections, given back when dropped.
+struct Seat {
+    shared: Arc<Shared>,
+    source: IpAddr,
+}
+
+impl Seat {
+    fn take(shared: &Arc<Shared>, source: IpAddr) -> Result<Self, super::admission::NoSeat> {
+        shared.pool.with_seats(|seats| seats.take(source))?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            source,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared
+            .pool
+            .with_seats(|seats| seats.give_back(self.source));
+    }
+}

@@ -1,0 +1,249 @@
+//! Connections that we open: one attempt at a time per peer and identity, and back again after a
+//! loss where the peer is watched.
+
+use super::pool::{Found, Line, Queue};
+use super::stream::{self, Connection};
+use super::tls::{Refusal, Verdict};
+use super::{CONNECT_TIME, HANDSHAKE_TIME, Shared, options};
+use crate::sink::metrics::Direction;
+use rustls::pki_types::ServerName;
+use sbc_core::transport::{Flow, FlowFault, FlowKey, Hop, PeerIdentity, Protocol, TlsHop};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Pause before a lost connection is opened again; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause: as often as a peer is probed (TDR-OPT-009).
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After so many attempts only traffic opens the connection.
+const MAX_ATTEMPTS: u32 = 20;
+
+/// Opens a connection and serves it until it ends.
+pub(super) async fn run(shared: Arc<Shared>, hop: Hop, line: Arc<Line>, mut queue: Queue) {
+    let key = hop.key();
+    let opened = tokio::select! {
+        opened = open(&shared, &hop) => opened,
+        _ = queue.closing.wait_for(Option::is_some) => Err(FlowFault::Closed),
+    };
+    let (io, local, identity) = match opened {
+        Ok(opened) => opened,
+        Err(fault) => {
+            shared.pool.remove(&line, Some(&key));
+            shared.pool.failed(&key, fault.clone());
+            shared
+                .log
+                .warn("connect_failed", &fault)
+                .with("listener", &hop.listener)
+                .with("remote", hop.remote)
+                .with("protocol", hop.protocol)
+                .send();
+            stream::refuse_rest(&shared, &line, &mut queue, &fault).await;
+            return;
+        }
+    };
+    let flow = Flow {
+        id: line.flow,
+        protocol: hop.protocol,
+        listener: hop.listener.clone(),
+        local,
+        remote: hop.remote,
+        identity: identity.map(Arc::new),
+    };
+    let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
+    shared.pool.established(&line, Some(&key));
+    metrics.opened(Direction::Out);
+    let connection = Connection::new(&shared, &flow, &line, Direction::Out, &metrics);
+    let fault = match io {
+        Io::Tcp(io) => connection.run(io, &mut queue).await,
+        Io::Tls(io) => connection.run(io, &mut queue).await,
+    };
+    let had_history = connection.has_history();
+    metrics.closed(Direction::Out);
+    shared.pool.remove(&line, Some(&key));
+    if !had_history {
+        // A peer that accepts and then closes at once is down for our purposes.
+        shared.pool.failed(&key, fault.clone());
+        if let FlowFault::Handshake(why) = &fault {
+            if let Some(tls) = &hop.tls {
+                shared
+                    .metrics
+                    .net
+                    .handshake(&tls.context, Direction::Out, "alert");
+                shared
+                    .log
+                    .warn("tls_refused", why)
+                    .with("context", &tls.context)
+                    .with("remote", hop.remote)
+                    .with("advice", Refusal::Alert(String::new()).advice())
+                    .send();
+            }
+        }
+    }
+    stream::refuse_rest(&shared, &line, &mut queue, &fault).await;
+    shared.flow_lost(&flow, &fault);
+    if had_history && fault != FlowFault::Idle {
+        open_again(shared, hop, key).await;
+    }
+}
+
+enum Io {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A watched peer's connection is opened again before somebody needs it.
+async fn open_again(shared: Arc<Shared>, hop: Hop, key: FlowKey) {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..MAX_ATTEMPTS {
+        if shared.pool.is_closed() || !is_watched(&shared, &hop) {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        if shared.pool.has(&key) || shared.pool.is_closed() {
+            return;
+        }
+        match shared.pool.line_for(&key, || shared.new_flow()) {
+            Found::Line(_) => return,
+            Found::Failed(_) => {}
+            Found::Open(line, queue) => {
+                // In a task of its own, which brings its own next attempt after a loss.
+                let attempt = run(Arc::clone(&shared), hop.clone(), line, queue);
+                let attempt: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> =
+                    Box::pin(attempt);
+                shared.runtime.spawn(attempt);
+                tokio::time::sleep(CONNECT_TIME + HANDSHAKE_TIME).await;
+                if shared.pool.has(&key) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a trunk that probes its targets uses this hop.
+fn is_watched(shared: &Shared, hop: &Hop) -> bool {
+    let state = shared.state.load();
+    let context = hop.tls.as_ref().map(|tls| &tls.context);
+    state.config.trunks.values().any(|trunk| {
+        trunk.options.is_some()
+            && trunk.listeners.contains(&hop.listener)
+            && trunk.tls.as_ref() == context
+            && trunk
+                .targets
+                .iter()
+                .any(|target| target.protocol == hop.protocol)
+    })
+}
+
+async fn open(
+    shared: &Shared,
+    hop: &Hop,
+) -> Result<(Io, SocketAddr, Option<PeerIdentity>), FlowFault> {
+    let state = shared.state.load_full();
+    let from = state
+        .config
+        .listeners
+        .get(&hop.listener)
+        .map(|listener| listener.bind.ip())
+        .filter(|address| address.is_ipv4() == hop.remote.is_ipv4())
+        .ok_or(FlowFault::NoListener)?;
+    let broken = |error: std::io::Error| FlowFault::Connect(error.to_string());
+    let socket = match hop.remote {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .map_err(broken)?;
+    socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
+    let stream = match timeout(CONNECT_TIME, socket.connect(hop.remote)).await {
+        Err(_) => return Err(FlowFault::ConnectTimeout),
+        Ok(stream) => stream.map_err(broken)?,
+    };
+    options::connection(&stream);
+    let local = stream.local_addr().map_err(broken)?;
+    match (&hop.tls, hop.protocol) {
+        (Some(tls), Protocol::Tls) => {
+            let (stream, identity) = shake(shared, hop, tls, stream).await?;
+            Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
+        }
+        (None, Protocol::Tls) => Err(FlowFault::Handshake("no TLS context for this hop".to_owned())),
+        (_, Protocol::Tcp | Protocol::Udp) => Ok((Io::Tcp(stream), local, None)),
+    }
+}
+
+async fn shake(
+    shared: &Shared,
+    hop: &Hop,
+    tls: &TlsHop,
+    stream: TcpStream,
+) -> Result<(TlsStream<TcpStream>, PeerIdentity), FlowFault> {
+    let refuse = |refusal: Refusal| {
+        shared.refused(
+            &hop.listener,
+            &tls.context,
+            Direction::Out,
+            hop.remote,
+            &refusal,
+        );
+        match refusal {
+            Refusal::Timeout => FlowFault::HandshakeTimeout,
+            Refusal::Name { wanted, presented } => FlowFault::TlsName {
+                wanted: wanted.join(" or "),
+                presented,
+            },
+            other => FlowFault::Handshake(other.to_string()),
+        }
+    };
+    let state = shared.state.load_full();
+    let Some(context) = state.tls.get(&tls.context) else {
+        return Err(FlowFault::Handshake(format!(
+            "there is no TLS context \"{}\"",
+            tls.context
+        )));
+    };
+    let Ok(server_name) = ServerName::try_from(tls.server_name.clone()) else {
+        return Err(FlowFault::Handshake(format!(
+            "\"{}\" cannot be a server name",
+            tls.server_name
+        )));
+    };
+    let wanted = if tls.accept_names.is_empty() {
+        vec![tls.server_name.clone()]
+    } else {
+        tls.accept_names.clone()
+    };
+    let verdict = Verdict::default();
+    let config = context
+        .connect(wanted, &verdict)
+        .map_err(|error| refuse(Refusal::of(&error)))?;
+    let work = TlsConnector::from(config).connect(server_name, stream);
+    match timeout(HANDSHAKE_TIME, work).await {
+        Err(_) => Err(refuse(Refusal::Timeout)),
+        Ok(Ok(stream)) => {
+            let names = match verdict.take() {
+                Some(Ok(names)) => names,
+                Some(Err(refusal)) => return Err(refuse(refusal)),
+                None => return Err(refuse(Refusal::NoCertificate)),
+            };
+            shared
+                .metrics
+                .net
+                .handshake(&tls.context, Direction::Out, "ok");
+            let identity = PeerIdentity {
+                context: tls.context.clone(),
+                names,
+                server_name: None,
+            };
+            Ok((stream, identity))
+        }
+        Ok(Err(error)) => Err(refuse(match verdict.take() {
+            Some(Err(refusal)) => refusal,
+            Some(Ok(_)) | None => Refusal::of_io(&error),
+        })),
+    }
+}

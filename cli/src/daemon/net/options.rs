@@ -1,0 +1,58 @@
+//! Options of signalling sockets.
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Connections that may wait to be accepted (SEC-021).
+const BACKLOG: i32 = 4096;
+/// Half-open peers are noticed within this time when data is in flight (SIP-128).
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A UDP socket bound to exactly this address.
+pub(super) fn udp(bind: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // As much as the kernel grants: a burst of messages must survive a busy moment.
+    let _ = socket.set_recv_buffer_size(4 * 1024 * 1024);
+    let _ = socket.set_send_buffer_size(1024 * 1024);
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    Ok(socket.into())
+}
+
+/// A listening TCP socket bound to exactly this address.
+pub(super) fn tcp(bind: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a previous process in TIME_WAIT must not keep us from starting.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Options of every signalling connection (SIP-128). A refused option is no reason to refuse the
+/// peer.
+pub(super) fn connection(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+}
+
+/// Makes closing this connection a reset: no state is kept for a stranger.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}

@@ -1,0 +1,397 @@
+//! One TCP or TLS connection: cut into messages, answered when it pings, written to without ever
+//! waiting for anybody else (SIP-120 to SIP-128).
+
+use super::Shared;
+use super::pool::{Line, Outgoing, Queue};
+use crate::sink::metrics::{Direction, ListenerMetrics};
+use bytes::Bytes;
+use sbc_core::id::{ShardId, TransactionId};
+use sbc_core::input::Input;
+use sbc_core::sip::{Limits, Reaction};
+use sbc_core::transport::framer::{Frame, Framer};
+use sbc_core::transport::{Flow, FlowFault};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+/// An incomplete message older than this closes the connection (SIP-123).
+const MAX_MESSAGE_TIME: Duration = Duration::from_secs(10);
+/// An accepted connection that brought no message for this long is closed (SIP-123).
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
+/// A connection without any traffic for this long is closed (SIP-123).
+const IDLE: Duration = Duration::from_secs(3600);
+/// Without any progress for this long the peer does not read (SIP-124).
+const WRITE_STALL: Duration = Duration::from_secs(5);
+/// Time for the answer to a message that broke the stream.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Pings are sent so often, at random within the range, on connections that we opened (SIP-122).
+const PING: (Duration, Duration) = (Duration::from_secs(95), Duration::from_secs(120));
+/// A peer that has answered a ping before must answer the next within this time (SIP-122).
+const PONG: Duration = Duration::from_secs(10);
+/// Pongs that a peer may make us send per second (SEC-026).
+const PONGS_PER_SECOND: u32 = 2;
+/// Broken messages per minute after which the connection is closed.
+const BROKEN_PER_MINUTE: u32 = 10;
+/// A request's transaction can wait this long for its response: Timer B and F (RFC 3261 §17).
+const REQUEST_LIFE: Duration = Duration::from_secs(32);
+/// Requests remembered per connection.
+const MAX_REMEMBERED: usize = 4096;
+
+// Ordering: flags of one task, never read by two threads at a time.
+const ORDER: Ordering = Ordering::Relaxed;
+
+/// What the two ends of a connection share. Both run in one task; the locks only satisfy the type
+/// system and are never contended.
+pub(super) struct Connection<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) flow: &'a Flow,
+    pub(super) line: &'a Arc<Line>,
+    pub(super) direction: Direction,
+    pub(super) metrics: &'a ListenerMetrics,
+    /// Whether a message of the peer was understood.
+    has_history: AtomicBool,
+    /// Requests of ours that may still wait for their response.
+    waiting: Mutex<VecDeque<(Instant, ShardId, TransactionId)>>,
+    /// When our last ping was sent, while its answer is outstanding.
+    pinged: Mutex<Option<Instant>>,
+    peer_pongs: AtomicBool,
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        flow: &'a Flow,
+        line: &'a Arc<Line>,
+        direction: Direction,
+        metrics: &'a ListenerMetrics,
+    ) -> Self {
+        Self {
+            shared,
+            flow,
+            line,
+            direction,
+            metrics,
+            has_history: AtomicBool::new(false),
+            waiting: Mutex::new(VecDeque::new()),
+            pinged: Mutex::new(None),
+            peer_pongs: AtomicBool::new(false),
+        }
+    }
+
+    /// Serves the connection until it ends; tells every owner of an unfinished message.
+    pub(super) async fn run(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin,
+        queue: &mut Queue,
+    ) -> FlowFault {
+        let (reader, writer) = tokio::io::split(io);
+        let fault = tokio::select! {
+            fault = self.read(reader) => fault,
+            fault = self.write(writer, queue) => fault,
+        };
+        for (_, shard, transaction) in std::mem::take(&mut *lock(&self.waiting)) {
+            self.shared.send_failed(shard, transaction, fault.clone());
+        }
+        fault
+    }
+
+    /// Whether a message of the peer was understood.
+    pub(super) fn has_history(&self) -> bool {
+        self.has_history.load(ORDER)
+    }
+
+    fn pinged(&self) -> Option<Instant> {
+        *lock(&self.pinged)
+    }
+
+    async fn read(&self, mut reader: impl AsyncRead + Unpin) -> FlowFault {
+        let mut framer = Framer::new(Limits::default());
+        let mut buffer = vec![0; 16 * 1024];
+        let begun = Instant::now();
+        let mut last_octet = begun;
+        let mut message_begun = None;
+        let mut pongs = Rate::default();
+        let mut broken = Rate::default();
+        loop {
+            let deadline = self.read_deadline(begun, last_octet, message_begun);
+            let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
+                Err(_) if self.has_traffic_since(deadline) => continue,
+                Err(_) => return FlowFault::Idle,
+                Ok(Ok(0)) => return FlowFault::Closed,
+                Ok(Ok(length)) => length,
+                Ok(Err(error)) => return read_fault(&error, self.has_history()),
+            };
+            last_octet = Instant::now();
+            framer.push(buffer.get(..length).unwrap_or_default());
+            let mut maybe_pong = false;
+            while let Some(frame) = framer.next_frame() {
+                match frame {
+                    Frame::Message(bytes) => {
+                        if self.message(bytes) {
+                            self.has_history.store(true, ORDER);
+                        } else if broken.count(Duration::from_secs(60)) > BROKEN_PER_MINUTE {
+                            return FlowFault::NotSip;
+                        }
+                    }
+                    // The first half of a ping looks like a pong; only what stays alone is one.
+                    Frame::Pong => maybe_pong = true,
+                    Frame::Ping => {
+                        maybe_pong = false;
+                        if pongs.count(Duration::from_secs(1)) > PONGS_PER_SECOND {
+                            return FlowFault::NotSip;
+                        }
+                        let pong = Outgoing {
+                            bytes: Bytes::from_static(b"\r\n"),
+                            owner: None,
+                        };
+                        if let Err((_, fault)) = self.line.offer(pong) {
+                            return fault;
+                        }
+                    }
+                    Frame::Fault(rejected) => {
+                        let has_answer = matches!(rejected.reaction, Reaction::Answer { .. });
+                        self.shared.malformed(self.flow, rejected);
+                        if has_answer {
+                            tokio::time::sleep(LAST_WORDS).await;
+                        }
+                        return FlowFault::NotSip;
+                    }
+                }
+            }
+            if maybe_pong && lock(&self.pinged).take().is_some() {
+                self.peer_pongs.store(true, ORDER);
+            }
+            message_begun = match (framer.is_mid_message(), message_begun) {
+                (false, _) => None,
+                (true, Some(since)) => Some(since),
+                (true, None) => Some(last_octet),
+            };
+        }
+    }
+
+    /// Hands one message over; `false` if it was none.
+    fn message(&self, bytes: Bytes) -> bool {
+        self.shared.message(self.flow, self.metrics, bytes)
+    }
+
+    fn read_deadline(
+        &self,
+        begun: Instant,
+        last_octet: Instant,
+        message_begun: Option<Instant>,
+    ) -> Instant {
+        let mut deadline = last_octet + IDLE;
+        if let Some(since) = message_begun {
+            deadline = deadline.min(since + MAX_MESSAGE_TIME);
+        }
+        if self.direction == Direction::In && !self.has_history() {
+            deadline = deadline.min(begun + FIRST_MESSAGE);
+        }
+        if let (Some(pinged), true) = (self.pinged(), self.peer_pongs.load(ORDER)) {
+            deadline = deadline.min(pinged + PONG);
+        } else if self.peer_pongs.load(ORDER) {
+            // A ping that is sent while we wait must shorten the wait.
+            deadline = deadline.min(Instant::now() + PONG);
+        }
+        deadline
+    }
+
+    /// A deadline that was only a look at whether a ping is outstanding is no fault.
+    fn has_traffic_since(&self, deadline: Instant) -> bool {
+        self.peer_pongs.load(ORDER)
+            && match self.pinged() {
+                None => true,
+                Some(pinged) => pinged + PONG > deadline,
+            }
+    }
+
+    async fn write(&self, mut writer: impl AsyncWrite + Unpin, queue: &mut Queue) -> FlowFault {
+        let mut next_ping = Instant::now() + self.ping_pause();
+        let is_client = self.direction == Direction::Out;
+        loop {
+            let fault = tokio::select! {
+                biased;
+                // Leaves when somebody wants the connection to end.
+                changed = queue.closing.wait_for(Option::is_some) => match changed {
+                    Ok(why) => why.clone().unwrap_or(FlowFault::Closed),
+                    Err(_) => FlowFault::Closed,
+                },
+                outgoing = queue.messages.recv() => match outgoing {
+                    Some(outgoing) => match self.send(&mut writer, outgoing).await {
+                        Ok(()) => continue,
+                        Err(fault) => return fault,
+                    },
+                    None => FlowFault::Closed,
+                },
+                () = sleep_until(next_ping), if is_client => {
+                    next_ping = Instant::now() + self.ping_pause();
+                    if let Err(fault) = write_all(&mut writer, b"\r\n\r\n").await {
+                        return fault;
+                    }
+                    *lock(&self.pinged) = Some(Instant::now());
+                    continue;
+                }
+            };
+            if fault == FlowFault::Closed {
+                self.finish(&mut writer, queue).await;
+            }
+            return fault;
+        }
+    }
+
+    async fn send(
+        &self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        outgoing: Outgoing,
+    ) -> Result<(), FlowFault> {
+        self.line.taken(outgoing.bytes.len());
+        if let Err(fault) = write_all(writer, &outgoing.bytes).await {
+            if let Some((shard, transaction)) = outgoing.owner {
+                self.shared.send_failed(shard, transaction, fault.clone());
+            }
+            return Err(fault);
+        }
+        if outgoing.bytes.len() > 2 {
+            self.metrics.sent(&outgoing.bytes);
+        }
+        self.remember(&outgoing);
+        Ok(())
+    }
+
+    /// When the connection dies, client transactions that wait for a response learn it at once
+    /// (SIP-126); server transactions do not care (RFC 6026 §7.1).
+    fn remember(&self, outgoing: &Outgoing) {
+        let Some((shard, transaction)) = outgoing.owner else {
+            return;
+        };
+        if outgoing.bytes.starts_with(b"SIP/2.0 ") {
+            return;
+        }
+        let now = Instant::now();
+        let mut waiting = lock(&self.waiting);
+        while waiting.len() >= MAX_REMEMBERED
+            || waiting
+                .front()
+                .is_some_and(|(since, ..)| now.duration_since(*since) > REQUEST_LIFE)
+        {
+            waiting.pop_front();
+        }
+        waiting.push_back((now, shard, transaction));
+    }
+
+    /// Writes what is still queued, then says goodbye properly.
+    async fn finish(&self, writer: &mut (impl AsyncWrite + Unpin), queue: &mut Queue) {
+        queue.messages.close();
+        while let Some(outgoing) = queue.messages.recv().await {
+            if self.send(writer, outgoing).await.is_err() {
+                return;
+            }
+        }
+        // The peer may be gone already; there is nobody to tell.
+        let _ = timeout(WRITE_STALL, writer.shutdown()).await;
+    }
+
+    /// A pause within the range, different for every connection and ping.
+    fn ping_pause(&self) -> Duration {
+        let random = RandomState::new().hash_one(self.flow.id.0);
+        let spread = (PING.1 - PING.0).as_millis();
+        let extra = u128::from(random) % spread.max(1);
+        PING.0 + Duration::from_millis(u64::try_from(extra).unwrap_or(0))
+    }
+}
+
+/// Writes everything as long as there is progress.
+async fn write_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+) -> Result<(), FlowFault> {
+    while !bytes.is_empty() {
+        match timeout(WRITE_STALL, writer.write(bytes)).await {
+            Err(_) => return Err(FlowFault::QueueFull),
+            Ok(Ok(0)) => return Err(FlowFault::Closed),
+            Ok(Ok(length)) => bytes = bytes.get(length..).unwrap_or_default(),
+            Ok(Err(error)) => return Err(FlowFault::Broken(error.to_string())),
+        }
+    }
+    match timeout(WRITE_STALL, writer.flush()).await {
+        Err(_) => Err(FlowFault::QueueFull),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(FlowFault::Broken(error.to_string())),
+    }
+}
+
+/// With TLS 1.3 a server's verdict on our certificate arrives after our handshake is complete, as
+/// the first thing that is read.
+fn read_fault(error: &std::io::Error, has_history: bool) -> FlowFault {
+    let alert = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .filter(|inner| matches!(inner, rustls::Error::AlertReceived(_)));
+    match alert {
+        Some(alert) if !has_history => {
+            FlowFault::Handshake(super::tls::Refusal::of(alert).to_string())
+        }
+        _ if error.kind() == std::io::ErrorKind::UnexpectedEof => FlowFault::Closed,
+        _ => FlowFault::Broken(error.to_string()),
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts within a window of time.
+struct Rate {
+    since: Instant,
+    count: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            count: 0,
+        }
+    }
+}
+
+impl Rate {
+    /// One more; how many in the present window.
+    fn count(&mut self, window: Duration) -> u32 {
+        let now = Instant::now();
+        if now.duration_since(self.since) >= window {
+            self.since = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+/// Tells the owners of everything that is still queued, after the connection is no longer found.
+pub(super) async fn refuse_rest(
+    shared: &Shared,
+    line: &Line,
+    queue: &mut Queue,
+    fault: &FlowFault,
+) {
+    queue.messages.close();
+    while let Some(outgoing) = queue.messages.recv().await {
+        line.taken(outgoing.bytes.len());
+        if let Some((shard, transaction)) = outgoing.owner {
+            shared.send_failed(shard, transaction, fault.clone());
+        }
+    }
+}
+
+/// What every shard hears when a flow is gone: any of them may hold calls on it.
+pub(super) fn lost(flow: &Flow, why: &FlowFault) -> Input {
+    Input::FlowLost {
+        flow: flow.id,
+        why: why.clone(),
+    }
+}
