@@ -89,7 +89,8 @@ pub fn admits_source(config: &Config, listener: &crate::id::ListenerName, source
         .any(|trunk| trunk.listeners.contains(listener) && accepts_source(trunk, source))
 }
 
-fn accepts_source(trunk: &Trunk, source: IpAddr) -> bool {
+/// Whether an address belongs to the peer of a trunk.
+pub fn accepts_source(trunk: &Trunk, source: IpAddr) -> bool {
     if !trunk.accept_from.is_empty() {
         return trunk.accept_from.iter().any(|net| net.contains(source));
     }

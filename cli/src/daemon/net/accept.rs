@@ -1,9 +1,9 @@
 //! Connections that peers open: who may, under which identity, and how many.
 
+use super::pool::Line;
 use super::stream::{self, Connection};
 use super::tls::{Refusal, TlsContext, Verdict};
 use super::{HANDSHAKE_TIME, Shared, State, options};
-use super::pool::Line;
 use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Listener, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
@@ -83,7 +83,8 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         };
         match peer.listener.protocol {
             Protocol::Tls => {
-                if let Some((stream, identity)) = handshake(&shared_in_task, &state, &peer, stream).await
+                if let Some((stream, identity)) =
+                    handshake(&shared_in_task, &state, &peer, stream).await
                 {
                     serve(&shared_in_task, &peer, stream, identity).await;
                 }
@@ -150,14 +151,17 @@ async fn handshake(
     let context = context_name.unwrap_or_else(|| TlsContextName::new("none"));
     match shaken {
         Ok((stream, identity)) => {
-            shared
-                .metrics
-                .net
-                .handshake(&context, Direction::In, "ok");
+            shared.metrics.net.handshake(&context, Direction::In, "ok");
             Some((stream, identity.map(Arc::new)))
         }
         Err(refusal) => {
-            shared.refused(&peer.listener.name, &context, Direction::In, peer.remote, &refusal);
+            shared.refused(
+                &peer.listener.name,
+                &context,
+                Direction::In,
+                peer.remote,
+                &refusal,
+            );
             None
         }
     }
@@ -177,8 +181,8 @@ async fn shake(
         .server_name()
         .map(str::to_ascii_lowercase);
     let source = peer.remote.ip().to_canonical();
-    let context = choose(state, &peer.listener, source, server_name.as_deref())
-        .ok_or(Refusal::NoTrunk)?;
+    let context =
+        choose(state, &peer.listener, source, server_name.as_deref()).ok_or(Refusal::NoTrunk)?;
     *context_name = Some(context.name().clone());
     let accepted = accepted_names(&state.config, &peer.listener, source, context.name())
         .ok_or(Refusal::NoTrunk)?;

@@ -1,13 +1,13 @@
 //! Connections that we open: one attempt at a time per peer and identity, and back again after a
 //! loss where the peer is watched.
 
-use super::pool::{Found, Line, Queue};
+use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
 use super::tls::{Refusal, Verdict};
 use super::{CONNECT_TIME, HANDSHAKE_TIME, Shared, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
-use sbc_core::transport::{Flow, FlowFault, FlowKey, Hop, PeerIdentity, Protocol, TlsHop};
+use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol, TlsHop};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,36 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After so many attempts only traffic opens the connection.
 const MAX_ATTEMPTS: u32 = 20;
 
-/// Opens a connection and serves it until it ends.
-pub(super) async fn run(shared: Arc<Shared>, hop: Hop, line: Arc<Line>, mut queue: Queue) {
+/// Opens a connection in a task of its own and serves it until it ends.
+pub(super) fn start(shared: &Arc<Shared>, hop: Hop, line: Arc<Line>, queue: Queue) {
+    let shared_in_task = Arc::clone(shared);
+    shared.runtime.spawn(async move {
+        let shared = shared_in_task;
+        if run(&shared, &hop, &line, queue).await == Ended::Wanted {
+            open_again(&shared, &hop).await;
+        }
+    });
+}
+
+/// How a connection of ours ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It never worked, or nobody needs it.
+    Done,
+    /// It worked and was lost.
+    Wanted,
+}
+
+async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue) -> Ended {
     let key = hop.key();
     let opened = tokio::select! {
-        opened = open(&shared, &hop) => opened,
-        _ = queue.closing.wait_for(Option::is_some) => Err(FlowFault::Closed),
+        opened = open(shared, hop) => opened,
+        why = pool::wanted_end(&mut queue.closing) => Err(why),
     };
     let (io, local, identity) = match opened {
         Ok(opened) => opened,
         Err(fault) => {
-            shared.pool.remove(&line, Some(&key));
+            shared.pool.remove(line, Some(&key));
             shared.pool.failed(&key, fault.clone());
             shared
                 .log
@@ -42,8 +61,8 @@ pub(super) async fn run(shared: Arc<Shared>, hop: Hop, line: Arc<Line>, mut queu
                 .with("remote", hop.remote)
                 .with("protocol", hop.protocol)
                 .send();
-            stream::refuse_rest(&shared, &line, &mut queue, &fault).await;
-            return;
+            stream::refuse_rest(shared, line, &mut queue, &fault).await;
+            return Ended::Done;
         }
     };
     let flow = Flow {
@@ -55,16 +74,16 @@ pub(super) async fn run(shared: Arc<Shared>, hop: Hop, line: Arc<Line>, mut queu
         identity: identity.map(Arc::new),
     };
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
-    shared.pool.established(&line, Some(&key));
+    shared.pool.established(line, Some(&key));
     metrics.opened(Direction::Out);
-    let connection = Connection::new(&shared, &flow, &line, Direction::Out, &metrics);
+    let connection = Connection::new(shared, &flow, line, Direction::Out, &metrics);
     let fault = match io {
         Io::Tcp(io) => connection.run(io, &mut queue).await,
         Io::Tls(io) => connection.run(io, &mut queue).await,
     };
     let had_history = connection.has_history();
     metrics.closed(Direction::Out);
-    shared.pool.remove(&line, Some(&key));
+    shared.pool.remove(line, Some(&key));
     if !had_history {
         // A peer that accepts and then closes at once is down for our purposes.
         shared.pool.failed(&key, fault.clone());
@@ -84,10 +103,12 @@ pub(super) async fn run(shared: Arc<Shared>, hop: Hop, line: Arc<Line>, mut queu
             }
         }
     }
-    stream::refuse_rest(&shared, &line, &mut queue, &fault).await;
+    stream::refuse_rest(shared, line, &mut queue, &fault).await;
     shared.flow_lost(&flow, &fault);
     if had_history && fault != FlowFault::Idle {
-        open_again(shared, hop, key).await;
+        Ended::Wanted
+    } else {
+        Ended::Done
     }
 }
 
@@ -97,26 +118,20 @@ enum Io {
 }
 
 /// A watched peer's connection is opened again before somebody needs it.
-async fn open_again(shared: Arc<Shared>, hop: Hop, key: FlowKey) {
+async fn open_again(shared: &Arc<Shared>, hop: &Hop) {
+    let key = hop.key();
     let mut pause = FIRST_PAUSE;
     for _ in 0..MAX_ATTEMPTS {
-        if shared.pool.is_closed() || !is_watched(&shared, &hop) {
+        if shared.pool.is_closed() || !is_watched(shared, hop) {
             return;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        if shared.pool.has(&key) || shared.pool.is_closed() {
-            return;
-        }
         match shared.pool.line_for(&key, || shared.new_flow()) {
             Found::Line(_) => return,
             Found::Failed(_) => {}
             Found::Open(line, queue) => {
-                // In a task of its own, which brings its own next attempt after a loss.
-                let attempt = run(Arc::clone(&shared), hop.clone(), line, queue);
-                let attempt: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(attempt);
-                shared.runtime.spawn(attempt);
+                start(shared, hop.clone(), line, queue);
                 tokio::time::sleep(CONNECT_TIME + HANDSHAKE_TIME).await;
                 if shared.pool.has(&key) {
                     return;
@@ -171,7 +186,9 @@ async fn open(
             let (stream, identity) = shake(shared, hop, tls, stream).await?;
             Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
         }
-        (None, Protocol::Tls) => Err(FlowFault::Handshake("no TLS context for this hop".to_owned())),
+        (None, Protocol::Tls) => Err(FlowFault::Handshake(
+            "no TLS context for this hop".to_owned(),
+        )),
         (_, Protocol::Tcp | Protocol::Udp) => Ok((Io::Tcp(stream), local, None)),
     }
 }

@@ -240,10 +240,7 @@ impl Net {
             }
         }
         for (listener, address, bound) in opened.0 {
-            running.insert(
-                listener.name.clone(),
-                self.serve(listener, address, bound),
-            );
+            running.insert(listener.name.clone(), self.serve(listener, address, bound));
         }
         let sockets = running
             .iter()
@@ -329,8 +326,7 @@ impl Net {
                 },
                 Found::Open(line, queue) => {
                     let offered = line.offer(outgoing);
-                    let task = connect::run(Arc::clone(&self.shared), hop.clone(), line, queue);
-                    self.shared.runtime.spawn(task);
+                    connect::start(&self.shared, hop.clone(), line, queue);
                     if let Err((rest, fault)) = offered {
                         self.failed(rest.owner, fault);
                     }

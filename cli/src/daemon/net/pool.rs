@@ -107,6 +107,14 @@ impl Line {
     }
 }
 
+/// Waits until somebody wants the connection to end.
+pub(super) async fn wanted_end(closing: &mut watch::Receiver<Option<FlowFault>>) -> FlowFault {
+    match closing.wait_for(Option::is_some).await {
+        Ok(why) => why.clone().unwrap_or(FlowFault::Closed),
+        Err(_) => FlowFault::Closed,
+    }
+}
+
 /// What is known about failed attempts to reach a peer.
 struct Failures {
     count: u32,

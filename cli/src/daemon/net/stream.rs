@@ -2,7 +2,7 @@
 //! waiting for anybody else (SIP-120 to SIP-128).
 
 use super::Shared;
-use super::pool::{Line, Outgoing, Queue};
+use super::pool::{self, Line, Outgoing, Queue};
 use crate::sink::metrics::{Direction, ListenerMetrics};
 use bytes::Bytes;
 use sbc_core::id::{ShardId, TransactionId};
@@ -216,10 +216,7 @@ impl<'a> Connection<'a> {
             let fault = tokio::select! {
                 biased;
                 // Leaves when somebody wants the connection to end.
-                changed = queue.closing.wait_for(Option::is_some) => match changed {
-                    Ok(why) => why.clone().unwrap_or(FlowFault::Closed),
-                    Err(_) => FlowFault::Closed,
-                },
+                why = pool::wanted_end(&mut queue.closing) => why,
                 outgoing = queue.messages.recv() => match outgoing {
                     Some(outgoing) => match self.send(&mut writer, outgoing).await {
                         Ok(()) => continue,

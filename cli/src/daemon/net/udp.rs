@@ -200,4 +200,3 @@ fn is_of_peer(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
-
