@@ -1,5 +1,7 @@
 //! Everything that the binary `causeway` calls: the daemon, its sinks, the operator interface.
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod config;
 pub mod daemon;
 pub mod sink;

@@ -22,8 +22,8 @@ pub trait Facts {
     /// Whether a directory exists and can be written to.
     fn directory(&self, path: &str) -> Result<(), FileFault>;
 
-    /// Addresses of this host; `None` if they cannot be told.
-    fn addresses(&self) -> Option<Vec<IpAddr>>;
+    /// Whether this host has the address; `None` if that cannot be told.
+    fn has_address(&self, address: IpAddr) -> Option<bool>;
 
     /// Ports that this host gives to outgoing connections; `None` if they cannot be told.
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>>;
@@ -119,7 +119,7 @@ impl Facts for Assumed {
         Ok(())
     }
 
-    fn addresses(&self) -> Option<Vec<IpAddr>> {
+    fn has_address(&self, _address: IpAddr) -> Option<bool> {
         None
     }
 

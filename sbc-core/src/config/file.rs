@@ -420,6 +420,7 @@ fn read_named(
 }
 
 fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRealm {
+    section.refuse_empty("addresses", "[\"203.0.113.5\"]", out);
     let addresses = section.parsed_list("addresses", value::address, out);
     if !section.has("addresses") {
         section.missing("addresses", "[\"203.0.113.5\"]", out);
@@ -588,6 +589,10 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
 }
 
 fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTrunk {
+    section.refuse_empty("targets", "[\"sip.example.com:5060;udp\"]", out);
+    section.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
+    section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
+    section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
     let presets = [("carrier", Preset::Carrier), ("teams", Preset::Teams)];
     let modes = [("static", Preset::Carrier), ("core", Preset::Teams)];
     let timers = section.table("timers", out);
@@ -867,6 +872,7 @@ fn rules(
 }
 
 fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRoute {
+    section.refuse_empty("to", "[{ trunk = \"…\" }]", out);
     let mut route = WrittenRoute {
         name,
         span: section.span.clone(),

@@ -216,6 +216,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Text of a file as part of a sentence: what was written as an escape is shown as one.
+fn visible(text: &str) -> String {
+    match text.contains(char::is_control) {
+        false => text.to_owned(),
+        true => text.escape_debug().to_string(),
+    }
+}
+
 /// Control characters of a broken file must not steer the operator's terminal.
 fn printable(character: char) -> char {
     match character {
@@ -290,8 +298,9 @@ impl Collector {
         cause: impl Into<String>,
         help: impl Into<Option<String>>,
     ) {
+        let help = help.into().map(|help| visible(&help));
         self.found
-            .push((span.clone(), code, cause.into(), help.into()));
+            .push((span.clone(), code, visible(&cause.into()), help));
     }
 
     /// Whether anything refuses the configuration so far.

@@ -242,6 +242,21 @@ impl<'t> Section<'t> {
         choose(&self.title, key, text, words, later, out)
     }
 
+    /// Reports a list that is written without an element although one is needed.
+    pub(super) fn refuse_empty(&self, key: &str, example: &str, out: &mut Collector) {
+        if let Some(entry) = self.entries.get(key)
+            && let DeValue::Array(values) = entry.value
+            && values.is_empty()
+        {
+            out.add(
+                Code::BadForm,
+                &entry.at,
+                format!("{}: \"{key}\" is empty", self.title),
+                Some(format!("write {key} = {example}")),
+            );
+        }
+    }
+
     /// A table inside this one.
     pub(super) fn table(&mut self, key: &'static str, out: &mut Collector) -> Option<Section<'t>> {
         let item = self.take(key)?;

@@ -23,7 +23,6 @@ impl Load<'_> {
             .flat_map(|config| config.realms.values())
             .map(|realm| realm.id.0)
             .collect();
-        let present = self.facts.addresses();
         let ephemeral = self.facts.ephemeral_ports();
         for written in &file.realms {
             let is_new = self.realms.declare(&written.name, &mut self.out);
@@ -34,13 +33,7 @@ impl Load<'_> {
                 taken.insert(free);
                 RealmId(free)
             });
-            let realm = self.realm(
-                written,
-                name.clone(),
-                id,
-                present.as_deref(),
-                ephemeral.as_ref(),
-            );
+            let realm = self.realm(written, name.clone(), id, ephemeral.as_ref());
             if let (Some(realm), true) = (realm, is_new) {
                 self.realms
                     .valid
@@ -54,7 +47,6 @@ impl Load<'_> {
         written: &WrittenRealm,
         name: RealmName,
         id: RealmId,
-        present: Option<&[IpAddr]>,
         ephemeral: Option<&RangeInclusive<u16>>,
     ) -> Option<Realm> {
         let title = format!("realm \"{name}\"");
@@ -80,7 +72,7 @@ impl Load<'_> {
                     Some("make another realm for it".to_owned()),
                 );
             }
-            if present.is_some_and(|present| !present.contains(&address.value)) {
+            if self.facts.has_address(address.value) == Some(false) {
                 self.out.add(
                     Code::AddressAbsent,
                     &address.span,
@@ -92,14 +84,6 @@ impl Load<'_> {
                     ),
                 );
             }
-        }
-        if let Some(list) = addresses.filter(|list| list.value.is_empty()) {
-            self.out.add(
-                Code::RealmAddress,
-                &list.span,
-                format!("{title} has no address"),
-                Some("write addresses = [\"203.0.113.5\"]".to_owned()),
-            );
         }
         let advertise_v4 = self.advertised(&title, &written.advertise_v4, v4.is_some(), "v4");
         let advertise_v6 = self.advertised(&title, &written.advertise_v6, v6.is_some(), "v6");

@@ -189,12 +189,6 @@ impl Load<'_> {
             .and_then(|pattern| self.pattern(&format!("{title}: calling"), pattern));
         let targets = written.to.as_ref()?;
         if targets.value.is_empty() {
-            self.out.add(
-                Code::BadForm,
-                &targets.span,
-                format!("{title} leads nowhere"),
-                Some("write to = [{ trunk = \"…\" }]".to_owned()),
-            );
             return None;
         }
         let mut to = Vec::new();

@@ -190,14 +190,6 @@ impl Load<'_> {
                 })
                 .collect();
         };
-        if list.value.is_empty() {
-            self.out.add(
-                Code::BadForm,
-                &list.span,
-                format!("{title} has no targets"),
-                Some("write targets = [\"sip.example.com:5060;udp\"]".to_owned()),
-            );
-        }
         let usual = match written.tls.is_some() || !defaults.targets.is_empty() {
             true => Protocol::Tls,
             false => Protocol::Udp,
@@ -394,9 +386,6 @@ impl Load<'_> {
                     );
                 }
             }
-            if list.value.is_empty() {
-                self.no_source(title, &list.span);
-            }
             return list.value.iter().map(|at| at.value).collect();
         }
         if !defaults.accept_from.is_empty() {
@@ -562,14 +551,6 @@ impl Load<'_> {
 
     fn codecs(&mut self, title: &str, written: &WrittenTrunk) -> Option<Vec<Codec>> {
         let list = written.codecs.as_ref()?;
-        if list.value.is_empty() {
-            self.out.add(
-                Code::BadForm,
-                &list.span,
-                format!("{title} has no codec"),
-                Some("write codecs = [\"PCMA\", \"PCMU\"]".to_owned()),
-            );
-        }
         let mut codecs: Vec<Codec> = Vec::new();
         for at in &list.value {
             let known = CODECS

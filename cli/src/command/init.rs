@@ -1,0 +1,77 @@
+//! `causeway init`: a commented configuration to start from, and which of its lines to change.
+
+use crate::command::exit;
+use sbc_core::config::starter;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// Arguments of `causeway init`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Init {
+    /// File to write; "-" prints it instead
+    #[arg(default_value = "/etc/causeway/causeway.toml")]
+    pub file: PathBuf,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Writes the starter configuration. Returns 0, or 5 when the file exists and is not to be
+/// replaced, or cannot be written; nothing is changed then.
+pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
+    if arguments.file.as_os_str() == "-" {
+        out.write_all(starter().as_bytes())?;
+        return Ok(exit::OK);
+    }
+    let path = arguments.file.display();
+    if let Err(fault) = write_file(arguments) {
+        match fault.kind() {
+            ErrorKind::AlreadyExists => writeln!(
+                out,
+                "{path} exists and was left as it is; --force replaces it"
+            )?,
+            _ => writeln!(out, "{path} cannot be written: {fault}")?,
+        }
+        return Ok(exit::REFUSED);
+    }
+    writeln!(out, "{path} is written. Lines to change:\n")?;
+    for (index, line) in starter().lines().enumerate() {
+        if line.contains("CHANGE") && index > 8 {
+            writeln!(out, "{:>5}  {line}", index + 1)?;
+        }
+    }
+    writeln!(out, "\nThen: causeway check --config {path}")?;
+    Ok(exit::OK)
+}
+
+/// The new file appears complete or not at all.
+fn write_file(arguments: &Init) -> io::Result<()> {
+    if !arguments.force && arguments.file.symlink_metadata().is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    if let Some(folder) = arguments.file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut draft = arguments.file.clone().into_os_string();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&draft)?;
+    let written = file
+        .write_all(starter().as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match arguments.force {
+            true => fs::rename(&draft, &arguments.file),
+            // Unlike a rename, a link never replaces what somebody else made meanwhile.
+            false => fs::hard_link(&draft, &arguments.file).and_then(|()| fs::remove_file(&draft)),
+        });
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}

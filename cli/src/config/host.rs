@@ -1,0 +1,224 @@
+//! Facts of this host: files, certificates, keys, addresses, ports.
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sbc_core::config::{Certificate, Facts, FileFault, Key, Secret, Validity};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
+use x509_parser::public_key::PublicKey;
+
+/// The machine that the process runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host;
+
+/// Reads a secret from where it is said to be.
+pub fn read_secret(secret: &Secret) -> Result<Vec<u8>, FileFault> {
+    match secret {
+        Secret::File(path) => read(Path::new(path)),
+        Secret::Env(name) => std::env::var_os(name)
+            .map(|value| value.into_encoded_bytes())
+            .ok_or_else(|| FileFault::Unreadable("it is not set".to_owned())),
+        Secret::Credential(name) => read(&credential_path(name)?),
+    }
+}
+
+/// Reads a private key in PEM.
+pub fn read_key(secret: &Secret) -> Result<PrivateKeyDer<'static>, FileFault> {
+    let pem = read_secret(secret)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|fault| {
+        FileFault::Unusable(match fault {
+            PemError::NoItemsFound => {
+                "there is no private key in it, or it is encrypted".to_owned()
+            }
+            fault => format!("the private key cannot be read: {fault}"),
+        })
+    })
+}
+
+/// Reads every certificate of a PEM file, at least one.
+pub fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    let pem = read(Path::new(path))?;
+    let certificates: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(list) if list.is_empty() => Err(FileFault::Unusable(
+            "there is no certificate in it".to_owned(),
+        )),
+        Ok(list) => Ok(list),
+        Err(fault) => Err(FileFault::Unusable(format!(
+            "a certificate cannot be read: {fault}"
+        ))),
+    }
+}
+
+impl Facts for Host {
+    fn certificate(&self, path: &str) -> Result<Certificate, FileFault> {
+        let chain = read_certificates(path)?;
+        let broken = || FileFault::Unusable("the certificate is broken".to_owned());
+        let leaf = chain.first().ok_or_else(broken)?;
+        let (_, certificate) = parse_x509_certificate(leaf).map_err(|_| broken())?;
+        let names = match certificate.subject_alternative_name() {
+            Ok(Some(extension)) => extension
+                .value
+                .general_names
+                .iter()
+                .filter_map(|name| match name {
+                    GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                    _ => None,
+                })
+                .collect(),
+            Ok(None) => Vec::new(),
+            Err(_) => return Err(broken()),
+        };
+        let has_client_auth = match certificate.extended_key_usage() {
+            Ok(Some(usage)) => usage.value.any || usage.value.client_auth,
+            Ok(None) => true,
+            Err(_) => return Err(broken()),
+        };
+        Ok(Certificate {
+            names,
+            validity: validity(
+                certificate.validity().not_before.timestamp(),
+                certificate.validity().not_after.timestamp(),
+                now(),
+            ),
+            is_rsa: matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(_))),
+            has_client_auth,
+            has_chain: chain.len() > 1 || certificate.issuer() == certificate.subject(),
+        })
+    }
+
+    fn key(&self, key: &Secret, certificate: &str) -> Result<Key, FileFault> {
+        let der = read_key(key)?;
+        let signer = any_supported_type(&der).map_err(|_| {
+            FileFault::Unusable("the private key is of a kind that TLS cannot use".to_owned())
+        })?;
+        let chain = read_certificates(certificate)?;
+        let is_exposed = match key {
+            Secret::File(path) => is_exposed(Path::new(path)),
+            // Environment and credentials are readable for the service's user only.
+            Secret::Env(_) | Secret::Credential(_) => false,
+        };
+        Ok(Key {
+            matches: CertifiedKey::new(chain, signer).keys_match().is_ok(),
+            is_exposed,
+        })
+    }
+
+    fn roots(&self, path: &str) -> Result<usize, FileFault> {
+        let certificates = read_certificates(path)?;
+        let mut roots = rustls::RootCertStore::empty();
+        let (usable, _) = roots.add_parsable_certificates(certificates);
+        match usable {
+            0 => Err(FileFault::Unusable(
+                "no certificate in it can serve as a root".to_owned(),
+            )),
+            usable => Ok(usable),
+        }
+    }
+
+    fn directory(&self, path: &str) -> Result<(), FileFault> {
+        let path = Path::new(path);
+        let fault = match fs::metadata(path) {
+            Ok(facts) if facts.is_dir() => return Ok(()),
+            Ok(_) => "it is no directory".to_owned(),
+            // The daemon makes the last part itself.
+            Err(_) if path.parent().is_some_and(Path::is_dir) => return Ok(()),
+            Err(fault) => reason(&fault),
+        };
+        Err(FileFault::Unreadable(fault))
+    }
+
+    /// Asked of the kernel by binding: no list of interfaces says more, and no privilege is needed.
+    fn has_address(&self, address: IpAddr) -> Option<bool> {
+        match UdpSocket::bind((address, 0)) {
+            Ok(_) => Some(true),
+            Err(fault) if fault.kind() == io::ErrorKind::AddrNotAvailable => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let mut ports = text.split_whitespace().map(str::parse::<u16>);
+        let (Some(Ok(first)), Some(Ok(last))) = (ports.next(), ports.next()) else {
+            return None;
+        };
+        // Somebody who reserved ports has thought about it.
+        let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
+        match reserved.is_ok_and(|list| !list.trim().is_empty()) {
+            true => None,
+            false => Some(first..=last),
+        }
+    }
+}
+
+/// `$CREDENTIALS_DIRECTORY/name`, or `secrets_name` when the unit loads a whole directory. Outside
+/// the service, where an operator runs `check`, the directory that the unit loads from.
+fn credential_path(name: &str) -> Result<PathBuf, FileFault> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(FileFault::Unreadable("this cannot be its name".to_owned()));
+    }
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+        return Ok(Path::new("/etc/causeway/secrets").join(name));
+    };
+    let folder = PathBuf::from(folder);
+    let alone = folder.join(name);
+    match alone.exists() {
+        true => Ok(alone),
+        false => Ok(folder.join(format!("secrets_{name}"))),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+    let too_large = || FileFault::Unusable("it is larger than 1 MiB".to_owned());
+    let unreadable = |fault: io::Error| FileFault::Unreadable(reason(&fault));
+    let facts = fs::metadata(path).map_err(unreadable)?;
+    if !facts.is_file() {
+        return Err(FileFault::Unreadable("it is no file".to_owned()));
+    }
+    match facts.len() > 1 << 20 {
+        true => Err(too_large()),
+        false => fs::read(path).map_err(unreadable),
+    }
+}
+
+fn reason(fault: &io::Error) -> String {
+    match fault.kind() {
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        _ => fault.to_string(),
+    }
+}
+
+fn is_exposed(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|facts| facts.mode() & 0o004 != 0)
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+fn validity(not_before: i64, not_after: i64, now: i64) -> Validity {
+    if now < not_before {
+        Validity::NotYet
+    } else if now > not_after {
+        Validity::Expired
+    } else {
+        let days = (not_after - now) / 86_400;
+        Validity::Valid {
+            days_left: u32::try_from(days).unwrap_or(u32::MAX),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Configuration from disk: which files belong to it, and the facts of this host it depends on.
+
+mod host;
+
+pub use host::{Host, read_certificates, read_key, read_secret};
+
+use sbc_core::config::{Code, Config, Finding, Findings, Loaded, Source};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Reads the main file and `conf.d/*.toml` beside it, in the order of their names.
+///
+/// `Err` names every file that cannot be read.
+pub fn read_sources(main: &Path) -> Result<Vec<Source>, Findings> {
+    let mut findings = Findings::default();
+    let mut paths = vec![main.to_owned()];
+    let folder = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    match further_files(&folder) {
+        Ok(further) => paths.extend(further),
+        Err(fault) => findings.errors.push(unreadable(&folder, &fault)),
+    }
+    let mut sources = Vec::new();
+    for path in paths {
+        match fs::read_to_string(&path) {
+            Ok(text) => sources.push(Source::new(path.display().to_string(), text)),
+            Err(fault) => findings.errors.push(unreadable(&path, &fault)),
+        }
+    }
+    match findings.errors.is_empty() {
+        true => Ok(sources),
+        false => Err(findings),
+    }
+}
+
+/// Loads a configuration with the facts of this host; `previous` is the one that is running.
+pub fn load(sources: &[Source], previous: Option<&Config>) -> Result<Loaded, Findings> {
+    sbc_core::config::load(sources, &Host, previous)
+}
+
+fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(fault) => return Err(fault),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|ending| ending == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, fault: &io::Error) -> Finding {
+    let why = match fault.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
+        _ => format!("cannot be read: {fault}"),
+    };
+    let help = match fault.kind() {
+        io::ErrorKind::NotFound => Some("\"causeway init\" writes one to start from".to_owned()),
+        _ => None,
+    };
+    Finding::unplaced(Code::Unreadable, format!("{} {why}", path.display()), help)
+}

@@ -1,0 +1,723 @@
+//! Every finding of the configuration loader, each with its exact place; and that no text at all
+//! makes the loader panic.
+
+use proptest::prelude::*;
+use sbc_core::config::{
+    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Preset,
+    Secret, Source, Validity, changes, load, starter,
+};
+use sbc_core::transport::Protocol;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+/// A configuration without any finding. Cases replace one part of it.
+const BASE: &str = r#"[node]
+id = "sbc1"
+
+[[realm]]
+name = "outside"
+addresses = ["192.0.2.10", "2001:db8::10"]
+ports = "49152-53247"
+
+[[realm]]
+name = "inside"
+addresses = ["198.51.100.9"]
+ports = "20000-29999"
+
+[[tls]]
+name = "teams"
+cert = "/tls/sbc.pem"
+key = { file = "/tls/sbc.key" }
+client_ca = "/tls/roots.pem"
+verify_client = "require"
+
+[[listen]]
+realm = "outside"
+transport = "tls"
+tls = "teams"
+
+[[listen]]
+realm = "inside"
+transport = "udp"
+
+[[tenant]]
+name = "contoso"
+numbers = ["+4930123000-+4930123999"]
+
+[[tenant]]
+name = "fabrikam"
+numbers = ["+4989456000-+4989456999"]
+
+[[trunk]]
+name = "teams-contoso"
+preset = "teams"
+tenant = "contoso"
+realm = "outside"
+fqdn = "sbc1.contoso.example"
+
+[[trunk]]
+name = "carrier"
+tenant = "*"
+realm = "inside"
+targets = ["198.51.100.20:5060;udp"]
+codecs = ["PCMA", "PCMU"]
+
+[[transform]]
+name = "in"
+when = { trunk = "carrier", dir = "in" }
+called = [{ match = '^0([1-9]\d+)$', set = '+49$1' }]
+
+[[route]]
+name = "to-teams"
+match = { called_in = "tenant:contoso", from_trunk = "carrier" }
+to = [{ trunk = "teams-contoso" }]
+
+[[route]]
+name = "to-carrier"
+match = { from_trunk = "teams-contoso" }
+to = [{ trunk = "carrier" }]
+
+[metrics]
+listen = "127.0.0.1:9464"
+"#;
+
+/// Replace the first text by the second; `§` in the second is where the finding must point.
+const CASES: &[(Code, &str, &str)] = &[
+    (Code::Syntax, "id = \"sbc1\"", "id = §sbc1"),
+    (Code::UnknownKey, "codecs =", "§codex ="),
+    (Code::UnknownKey, "[metrics]\n", "[§metrix]\n"),
+    (
+        Code::NotSupported,
+        "codecs =",
+        "§session_timer = { expires = \"30m\" }\ncodecs =",
+    ),
+    (
+        Code::NotSupported,
+        "preset = \"teams\"",
+        "mode = §\"register\"",
+    ),
+    (
+        Code::NotSupported,
+        "[metrics]\n",
+        "[§hep]\nid = 1\n[metrics]\n",
+    ),
+    (
+        Code::MissingKey,
+        "[[tenant]]\nname = \"contoso\"",
+        "§[[tenant]]",
+    ),
+    (
+        Code::MissingKey,
+        "[[trunk]]\nname = \"carrier\"\ntenant = \"*\"",
+        "§[[trunk]]\nname = \"carrier\"",
+    ),
+    (
+        Code::WrongType,
+        "codecs = [\"PCMA\", \"PCMU\"]",
+        "codecs = §\"PCMA\"",
+    ),
+    (
+        Code::WrongType,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §\"hunter2\"",
+    ),
+    (Code::UnknownValue, "\"PCMU\"]", "§\"PCMZ\"]"),
+    (
+        Code::UnknownValue,
+        "transport = \"udp\"",
+        "transport = §\"upd\"",
+    ),
+    (
+        Code::BadForm,
+        "ports = \"20000-29999\"",
+        "ports = §\"20000\"",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "timers = { t1 = §\"half a second\" }\ncodecs =",
+    ),
+    (Code::BadForm, "name = \"inside\"", "name = §\"in side\""),
+    (
+        Code::OutOfRange,
+        "transport = \"udp\"",
+        "transport = \"udp\"\nport = §70000",
+    ),
+    (
+        Code::OutOfRange,
+        "preset = \"teams\"",
+        "preset = \"teams\"\noptions = { interval = §\"30s\" }",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "reroute_on = [503, §603]\ncodecs =",
+    ),
+    (
+        Code::DuplicateName,
+        "name = \"fabrikam\"",
+        "name = §\"contoso\"",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "srtp = §\"required\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "client_ca = \"/tls/roots.pem\"\nverify_client = \"require\"",
+        "verify_client = §\"require\"",
+    ),
+    (
+        Code::UnknownName,
+        "to = [{ trunk = \"carrier\" }]",
+        "to = [{ trunk = §\"carier\" }]",
+    ),
+    (Code::InexactAddress, "\"198.51.100.9\"", "§\"0.0.0.0\""),
+    (
+        Code::RealmAddress,
+        "[\"198.51.100.9\"]",
+        "[\"198.51.100.9\", §\"198.51.100.8\"]",
+    ),
+    (
+        Code::RealmAddress,
+        "ports = \"20000-29999\"",
+        "ports = \"20000-29999\"\nadvertise = { v6 = §\"2001:db8::1\" }",
+    ),
+    (Code::PortRange, "\"20000-29999\"", "§\"20001-20002\""),
+    (Code::PortRange, "\"20000-29999\"", "§\"500-29999\""),
+    (
+        Code::PortConflict,
+        "addresses = [\"198.51.100.9\"]\nports = \"20000-29999\"",
+        "addresses = [\"192.0.2.10\"]\nports = §\"50000-50010\"",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\n[[listen]]\nrealm = \"inside\"\ntransport = \"udp\"\nport = §5060\n",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\nport = §20010\n",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\n[[listen]]\nrealm = \"inside\"\ntransport = \"tcp\"\nport = 20010\n[[listen]]\nrealm = \"inside\"\ntransport = \"tcp\"\nport = §20010\n",
+    ),
+    (
+        Code::ListenerTls,
+        "transport = \"tls\"\ntls = \"teams\"",
+        "transport = §\"tls\"",
+    ),
+    (
+        Code::ListenerTls,
+        "transport = \"udp\"",
+        "transport = \"udp\"\ntls = §\"teams\"",
+    ),
+    (
+        Code::FileUnreadable,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = §\"/absent\"",
+    ),
+    (
+        Code::SecretExposed,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ file = \"/exposed\" }",
+    ),
+    (
+        Code::BadCertificate,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/garbage\"",
+    ),
+    (
+        Code::KeyMismatch,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ file = \"/other\" }",
+    ),
+    (
+        Code::CertificateExpired,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/expired\"",
+    ),
+    (
+        Code::NameNotCovered,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"a.sbc1.contoso.example\"",
+    ),
+    (
+        Code::WildcardName,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"x.wild.example\"",
+    ),
+    (
+        Code::WildcardName,
+        "preset = \"teams\"",
+        "preset = \"teams\"\naccept_names = [§\"*.*.microsoft.com\"]",
+    ),
+    (
+        Code::SecretMissing,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ env = \"ABSENT\" }",
+    ),
+    (
+        Code::NoListener,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"198.51.100.20:5060;tcp\"]",
+    ),
+    (
+        Code::NoListener,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"[2001:db8::5]:5060;udp\"]",
+    ),
+    (
+        Code::TeamsRule,
+        "[[trunk]]\nname = \"teams-contoso\"\npreset = \"teams\"\ntenant = \"contoso\"\nrealm = \"outside\"\nfqdn = \"sbc1.contoso.example\"",
+        "§[[trunk]]\nname = \"teams-contoso\"\npreset = \"teams\"\ntenant = \"contoso\"\nrealm = \"outside\"",
+    ),
+    (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp = §\"off\"",
+    ),
+    (
+        Code::NoSource,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"sip.carrier.example\"]",
+    ),
+    (
+        Code::AmbiguousIngress,
+        "[[transform]]",
+        "[[trunk]]\nname = §\"carrier-2\"\ntenant = \"*\"\nrealm = \"inside\"\ntargets = [\"sip.other.example\"]\naccept_from = [\"198.51.100.16/28\"]\n[[transform]]",
+    ),
+    (
+        Code::BadFqdn,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"192.0.2.1\"",
+    ),
+    (
+        Code::BadFqdn,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"a-name-that-is-longer-than-microsoft-allows-for-an-sbc.contoso.example\"",
+    ),
+    (
+        Code::HeaderNotAllowed,
+        "codecs =",
+        "headers = { pass = [\"X-Ref\", §\"v\"] }\ncodecs =",
+    ),
+    (
+        Code::HeaderNotAllowed,
+        "codecs =",
+        "headers = { set = { §Contact = \"<sip:x@y>\" } }\ncodecs =",
+    ),
+    (
+        Code::OpenSource,
+        "codecs =",
+        "accept_from = [§\"0.0.0.0/0\"]\ncodecs =",
+    ),
+    (
+        Code::NumberOverlap,
+        "\"+4989456000-+4989456999\"",
+        "\"+4989456000-+4989456999\", §\"+4930123500-+4930124000\"",
+    ),
+    (Code::BadPattern, "'^0([1-9]\\d+)$'", "§'^0([1-9]\\d+$'"),
+    (Code::BadReplacement, "set = '+49$1'", "set = §'+49$2'"),
+    (
+        Code::TenantCrossing,
+        "[[transform]]",
+        "[[trunk]]\nname = \"other\"\ntenant = \"fabrikam\"\nrealm = \"inside\"\ntargets = [\"198.51.100.21\"]\n[[route]]\nname = \"x\"\nmatch = { from_trunk = \"teams-contoso\", called = '^1' }\nto = [{ trunk = §\"other\" }]\n[[transform]]",
+    ),
+    (
+        Code::CertificateEndsSoon,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/soon\"",
+    ),
+    (
+        Code::AddressAbsent,
+        "[\"198.51.100.9\"]",
+        "[§\"198.51.100.99\"]",
+    ),
+    (
+        Code::EphemeralOverlap,
+        "\"20000-29999\"",
+        "§\"32000-33000\"",
+    ),
+    (
+        Code::NoClientAuth,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/server-only\"",
+    ),
+    (
+        Code::KeyNotRsa,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/ecdsa\"",
+    ),
+    (
+        Code::ChainIncomplete,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/leaf-only\"",
+    ),
+    (
+        Code::UnreachableRoute,
+        "[metrics]",
+        "[[route]]\nname = §\"late\"\nmatch = { from_trunk = \"teams-contoso\", called = '^\\+1' }\nto = [{ trunk = \"carrier\" }]\n[metrics]",
+    ),
+    (
+        Code::UnusedTrunk,
+        "[[transform]]",
+        "[[trunk]]\nname = §\"idle\"\ntenant = \"*\"\nrealm = \"inside\"\ntargets = [\"198.51.100.22\"]\n[[transform]]",
+    ),
+    (
+        Code::PinnedAddress,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§{ address = \"sip.pstnhub.microsoft.com\", connect_to = [\"52.112.0.1:5061\"] }]",
+    ),
+];
+
+/// A machine on which every path is what its name says.
+struct Machine;
+
+impl Facts for Machine {
+    fn certificate(&self, path: &str) -> Result<Certificate, FileFault> {
+        if path == "/garbage" {
+            return Err(FileFault::Unusable("there is no certificate in it".into()));
+        }
+        Ok(Certificate {
+            names: vec!["sbc1.contoso.example".into(), "*.wild.example".into()],
+            validity: match path {
+                "/expired" => Validity::Expired,
+                "/soon" => Validity::Valid { days_left: 7 },
+                _ => Validity::Valid { days_left: 90 },
+            },
+            is_rsa: path != "/ecdsa",
+            has_client_auth: path != "/server-only",
+            has_chain: path != "/leaf-only",
+        })
+    }
+
+    fn key(&self, key: &Secret, _certificate: &str) -> Result<Key, FileFault> {
+        match key {
+            Secret::Env(_) => Err(FileFault::Unreadable("it is not set".into())),
+            key => Ok(Key {
+                matches: *key != Secret::File("/other".into()),
+                is_exposed: *key == Secret::File("/exposed".into()),
+            }),
+        }
+    }
+
+    fn roots(&self, path: &str) -> Result<usize, FileFault> {
+        match path {
+            "/absent" => Err(FileFault::Unreadable("it does not exist".into())),
+            _ => Ok(7),
+        }
+    }
+
+    fn directory(&self, _path: &str) -> Result<(), FileFault> {
+        Ok(())
+    }
+
+    fn has_address(&self, address: IpAddr) -> Option<bool> {
+        Some(address.to_string() != "198.51.100.99")
+    }
+
+    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
+        Some(32_768..=40_000)
+    }
+}
+
+fn load_text(text: &str) -> Result<Loaded, Findings> {
+    load(&[Source::new("causeway.toml", text)], &Machine, None)
+}
+
+fn valid(text: &str) -> Loaded {
+    load_text(text).unwrap_or_else(|findings| panic!("{}", findings.to_text()))
+}
+
+fn all(result: Result<Loaded, Findings>) -> Vec<Finding> {
+    let findings = match result {
+        Ok(loaded) => loaded.findings,
+        Err(findings) => findings,
+    };
+    findings
+        .errors
+        .into_iter()
+        .chain(findings.warnings)
+        .collect()
+}
+
+#[test]
+fn the_base_of_all_cases_has_no_finding() {
+    let loaded = valid(BASE);
+    assert!(
+        loaded.findings.warnings.is_empty(),
+        "{}",
+        loaded.findings.to_text()
+    );
+}
+
+#[test]
+fn every_finding_points_to_the_exact_place() {
+    for (code, from, to) in CASES {
+        assert!(BASE.contains(from), "case {code} replaces nothing: {from}");
+        let marked = BASE.replacen(from, to, 1);
+        let wanted = marked.find('§').map(|at| {
+            let before = &marked[..at];
+            let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+            (before.matches('\n').count() + 1, column)
+        });
+        let findings = all(load_text(&marked.replace('§', "")));
+        let found: Vec<&Finding> = findings.iter().filter(|f| f.code == *code).collect();
+        let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(!found.is_empty(), "no {code} for {to}\n{}", text.join("\n"));
+        if let Some(wanted) = wanted {
+            let place = |f: &&Finding| f.place.as_ref().map(|p| (p.line, p.column)).unwrap();
+            let places: Vec<(usize, usize)> = found.iter().map(place).collect();
+            assert_eq!(places, [wanted], "{code} for {to}\n{}", text.join("\n"));
+        }
+        assert!(
+            found.iter().all(|f| f.help.is_some())
+                || *code == Code::Syntax
+                || *code == Code::WrongType,
+            "{code} has no help"
+        );
+    }
+}
+
+#[test]
+fn every_code_has_a_case() {
+    let tested: BTreeSet<Code> = CASES.iter().map(|(code, ..)| *code).collect();
+    for code in Code::ALL {
+        // One is raised by who reads the files, the other needs two files.
+        if !matches!(code, Code::Unreadable | Code::DuplicateKey) {
+            assert!(tested.contains(code), "{code} has no case");
+        }
+    }
+}
+
+#[test]
+fn one_mistake_is_one_finding() {
+    let text = BASE.replacen("\"198.51.100.9\"", "\"198.51.100\"", 1);
+    let findings = load_text(&text).unwrap_err();
+    let codes: Vec<Code> = findings.errors.iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::BadForm], "{}", findings.to_text());
+}
+
+#[test]
+fn all_mistakes_are_found_in_one_run_and_in_the_order_of_lines() {
+    let text = BASE
+        .replacen("id = \"sbc1\"", "idd = \"sbc1\"", 1)
+        .replacen("\"PCMU\"", "\"PCMZ\"", 1)
+        .replacen("trunk = \"carrier\", dir", "trunk = \"carier\", dir", 1);
+    let findings = load_text(&text).unwrap_err();
+    let codes: Vec<Code> = findings.errors.iter().map(|f| f.code).collect();
+    assert_eq!(
+        codes,
+        [
+            Code::MissingKey,
+            Code::UnknownKey,
+            Code::UnknownValue,
+            Code::UnknownName
+        ],
+        "{}",
+        findings.to_text()
+    );
+    assert!(findings.to_text().contains("help: did you mean \"PCMA\"?"));
+    assert!(
+        findings
+            .to_text()
+            .contains("help: did you mean \"carrier\"?")
+    );
+}
+
+#[test]
+fn several_files_are_one_tree_and_a_key_in_two_of_them_is_refused() {
+    let (main, rest) = BASE.split_at(BASE.find("[[trunk]]").unwrap());
+    let split = [
+        Source::new("causeway.toml", main),
+        Source::new("conf.d/trunks.toml", rest),
+    ];
+    let whole = valid(BASE);
+    let loaded = load(&split, &Machine, None).unwrap();
+    assert_eq!(loaded.config, whole.config);
+
+    let twice = [
+        Source::new("causeway.toml", BASE),
+        Source::new(
+            "conf.d/x.toml",
+            "[node]\nuser_agent = \"X\"\nid = \"sbc2\"\n",
+        ),
+    ];
+    let findings = load(&twice, &Machine, None).unwrap_err();
+    assert_eq!(findings.errors.len(), 1);
+    let place = findings.errors[0].place.as_ref().unwrap();
+    assert_eq!(findings.errors[0].code, Code::DuplicateKey);
+    assert_eq!(
+        (place.file.as_str(), place.line, place.column),
+        ("conf.d/x.toml", 3, 1)
+    );
+}
+
+#[test]
+fn a_teams_trunk_needs_nothing_but_its_name_and_gets_what_microsoft_demands() {
+    let loaded = valid(BASE);
+    let trunk = &loaded.config.trunks[&"teams-contoso".into()];
+    assert_eq!(trunk.preset, Preset::Teams);
+    let hosts: Vec<&str> = trunk.targets.iter().map(|t| t.host.as_str()).collect();
+    assert_eq!(
+        hosts,
+        [
+            "sip.pstnhub.microsoft.com",
+            "sip2.pstnhub.microsoft.com",
+            "sip3.pstnhub.microsoft.com"
+        ]
+    );
+    assert!(
+        trunk
+            .targets
+            .iter()
+            .all(|t| t.port == 5061 && t.protocol == Protocol::Tls)
+    );
+    assert_eq!(trunk.accept_names, hosts);
+    assert!(
+        trunk
+            .accept_from
+            .iter()
+            .any(|net| net.contains("52.115.255.1".parse().unwrap()))
+    );
+    assert!(
+        trunk
+            .accept_from
+            .iter()
+            .any(|net| net.contains("52.123.255.1".parse().unwrap()))
+    );
+    assert!(
+        !trunk
+            .accept_from
+            .iter()
+            .any(|net| net.contains("52.124.0.1".parse().unwrap()))
+    );
+    assert_eq!(trunk.tls, Some("teams".into()));
+    assert_eq!(trunk.reroute_on, [503]);
+    assert!(
+        trunk.set_headers[0].0 == "X-MS-SBC" && trunk.set_headers[0].1.matches('/').count() == 2
+    );
+    // Both families of the realm have a listener; TLS only.
+    assert_eq!(trunk.listeners.len(), 2);
+    assert_eq!(
+        trunk.options.as_ref().unwrap().interval,
+        Duration::from_secs(60)
+    );
+}
+
+#[test]
+fn realms_keep_their_number_over_reloads() {
+    let first = valid(BASE);
+    let renamed = BASE.replace("\"outside\"", "\"abroad\"");
+    let second = load(
+        &[Source::new("c", &*renamed)],
+        &Machine,
+        Some(&first.config),
+    )
+    .unwrap();
+    let id = |loaded: &Loaded, name: &str| loaded.config.realms[&name.into()].id.0;
+    assert_eq!(id(&first, "inside"), id(&second, "inside"));
+    assert_ne!(id(&second, "abroad"), id(&first, "outside"));
+    assert_eq!(second.config.generation, 2);
+}
+
+#[test]
+fn a_reload_is_told_apart_by_what_the_shell_must_do() {
+    let first = valid(BASE);
+    assert!(changes(&first, &first).is_empty());
+    let text = BASE
+        .replacen("transport = \"udp\"", "transport = \"udp\"\nport = 5070", 1)
+        .replacen("ports = \"20000-29999\"", "ports = \"20000-20999\"", 1)
+        .replacen("cert = \"/tls/sbc.pem\"", "cert = \"/tls/new.pem\"", 1);
+    let changed = changes(&first, &valid(&text));
+    assert_eq!(
+        changed.listeners[&"inside/udp/v4:5060".into()],
+        Change::Removed
+    );
+    assert_eq!(
+        changed.listeners[&"inside/udp/v4:5070".into()],
+        Change::Added
+    );
+    assert_eq!(changed.realms[&"inside".into()], Change::Changed);
+    assert_eq!(changed.tls[&"teams".into()], Change::Changed);
+    assert!(!changed.metrics && !changed.cdr && !changed.api);
+}
+
+#[test]
+fn findings_serialise_with_code_place_and_help() {
+    let text = BASE.replacen("\"PCMU\"", "\"PCMZ\"", 1);
+    let findings = load_text(&text).unwrap_err();
+    let json = serde_json::to_value(&findings).unwrap();
+    assert_eq!(json["errors"][0]["code"], "E0007");
+    assert_eq!(json["errors"][0]["severity"], "error");
+    assert_eq!(json["errors"][0]["place"]["file"], "causeway.toml");
+    assert_eq!(json["errors"][0]["help"], "did you mean \"PCMA\"?");
+}
+
+#[test]
+fn ten_thousand_lines_load_within_a_second() {
+    let mut text = BASE.to_owned();
+    let mut index = 0;
+    while text.lines().count() < 10_000 {
+        text.push_str(&format!(
+            "[[tenant]]\nname = \"t{index}\"\nnumbers = [\"+1{index:09}\"]\n\
+             [[trunk]]\nname = \"c{index}\"\ntenant = \"t{index}\"\nrealm = \"inside\"\n\
+             targets = [\"10.{}.{}.{}\"]\n\
+             [[route]]\nname = \"r{index}\"\nmatch = {{ called_in = \"tenant:t{index}\" }}\n\
+             to = [{{ trunk = \"c{index}\" }}]\n",
+            index / 60_000,
+            index / 250 % 250,
+            index % 250 + 1,
+        ));
+        index += 1;
+    }
+    let begin = Instant::now();
+    let loaded = valid(&text);
+    let took = begin.elapsed();
+    assert!(loaded.config.trunks.len() > 800);
+    // Unoptimised and beside other tests; optimised it is a small part of this.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    println!("10,000 lines in {took:?}");
+}
+
+#[test]
+fn control_characters_of_a_broken_file_do_not_reach_the_terminal() {
+    let text = BASE.replacen("codecs =", "\"\\u001b[2Jx\" = 1\ncodecs =", 1);
+    let printed = load_text(&text).unwrap_err().to_text();
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "\\PC*") {
+        let _ = load(&[Source::new("x", text)], &Assumed::default(), None);
+    }
+
+    #[test]
+    fn no_mutation_of_a_real_file_makes_the_loader_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[\\[\\]={}\"'0-9a-z.,\n§+*$-]{0,6}"), 1..6)
+    ) {
+        let mut text: Vec<char> = if edits.len() % 2 == 0 { BASE } else { starter() }.chars().collect();
+        for (at, cut, insert) in edits {
+            let at = at.index(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let result = load(&[Source::new("x", &*text)], &Machine, None);
+        if let Err(findings) = result {
+            prop_assert!(!findings.errors.is_empty());
+            prop_assert!(findings.errors.len() <= Findings::MOST);
+            prop_assert!(!findings.to_text().is_empty());
+        }
+    }
+}
