@@ -678,12 +678,16 @@ fn ten_thousand_lines_load_within_a_second() {
         ));
         index += 1;
     }
-    let begin = Instant::now();
-    let loaded = valid(&text);
-    let took = begin.elapsed();
-    assert!(loaded.config.trunks.len() > 800);
-    // Unoptimised and beside other tests; optimised it is a small part of this.
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    // The best of three: the machine may be busy with other tests.
+    let took = (0..3)
+        .map(|_| {
+            let begin = Instant::now();
+            assert!(valid(&text).config.trunks.len() > 800);
+            begin.elapsed()
+        })
+        .min()
+        .unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
     println!("10,000 lines in {took:?}");
 }
 

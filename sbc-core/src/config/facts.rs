@@ -4,7 +4,7 @@
 //! has come from an implementation of [`Facts`]: the daemon asks the machine, tests and the
 //! simulator use [`Assumed`].
 
-use super::file::Secret;
+use super::written::Secret;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 

@@ -21,10 +21,10 @@ mod starter;
 mod tenant;
 mod trunk;
 mod value;
+mod written;
 
 pub use diff::{Change, Changes, changes};
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Validity};
-pub use file::{Secret, TlsVersion};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use header::{Action, action, is_configurable};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
@@ -39,6 +39,7 @@ pub use trunk::{
     CallLimits, HistoryForm, IpNet, OptionsProbe, Preset, SipTimers, TargetAddress, Trunk,
     TrunkMedia, UriForm,
 };
+pub use written::{Secret, TlsVersion};
 
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::VerifyClient;
-use super::file::{Secret, TlsVersion};
+use super::written::{Secret, TlsVersion};
 use crate::id::TlsContextName;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,9 +2,9 @@
 
 use super::Load;
 use super::routing::RoutePlaces;
-use crate::config::file::File;
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
+use crate::config::written::File;
 use crate::config::{
     Listener, NumberRange, Realm, Route, RouteMatch, Trunk, VerifyClient, is_same_name,
 };

@@ -10,10 +10,11 @@ mod routing;
 mod trunk;
 
 use super::facts::Facts;
-use super::file::{self, File};
+use super::file;
 use super::finding::{Code, Collector, Findings, did_you_mean};
 use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Source, Span};
+use super::written::{self, File};
 use super::{
     CallLimits, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext, Transform,
     Trunk,
@@ -328,7 +329,7 @@ impl Load<'_> {
     }
 }
 
-fn call_limits(written: &file::WrittenLimits) -> CallLimits {
+fn call_limits(written: &written::WrittenLimits) -> CallLimits {
     CallLimits {
         calls: written.calls.as_ref().map(|at| at.value as u32),
         calls_per_second: written.cps.as_ref().map(|at| at.value as u32),

@@ -2,11 +2,11 @@
 
 use super::Load;
 use crate::config::facts::Validity;
-use crate::config::file::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
 use crate::config::finding::Code;
 use crate::config::shell::TlsFiles;
 use crate::config::source::{At, Span};
 use crate::config::value;
+use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
 use crate::config::{Config, Listener, Realm, TlsContext, VerifyClient};
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::transport::Protocol;

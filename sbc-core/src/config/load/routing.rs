@@ -1,9 +1,9 @@
 //! Tenants, transforms and routes.
 
 use super::{Load, call_limits};
-use crate::config::file::{File, WrittenRoute, WrittenTransform};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
+use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTransform};
 use crate::config::{
     NumberRule, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
 };
@@ -193,7 +193,7 @@ impl Load<'_> {
         }
         let mut to = Vec::new();
         let mut places = Vec::new();
-        for (trunk, weight) in &targets.value {
+        for WrittenHop { trunk, weight } in &targets.value {
             self.trunks.find(trunk, &title, &mut self.out);
             let name = TrunkName::new(&trunk.value);
             if to.iter().any(|target: &RouteTarget| target.trunk == name) {

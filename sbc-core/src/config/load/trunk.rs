@@ -1,13 +1,13 @@
 //! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
 
 use super::{Load, call_limits, is_header_text};
-use crate::config::file::{File, WrittenOptions, WrittenTrunk};
 use crate::config::finding::{Code, did_you_mean};
 use crate::config::header::is_configurable;
 use crate::config::name::{covers, is_proper_pattern};
 use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
-use crate::config::value::{self, WrittenTarget};
+use crate::config::value;
+use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
 use crate::config::{
     IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
     TrunkMedia, UriForm, VerifyClient,
@@ -196,8 +196,7 @@ impl Load<'_> {
         };
         let mut targets: Vec<At<TargetAddress>> = Vec::new();
         for at in &list.value {
-            let (target, connect_to) = &at.value;
-            let target = resolved(target, connect_to, usual);
+            let target = resolved(&at.value, usual);
             if targets.iter().any(|have| have.value == target) {
                 self.out.add(
                     Code::DuplicateName,
@@ -812,13 +811,14 @@ fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
     written.as_ref().map_or(default, |at| at.value)
 }
 
-fn resolved(target: &WrittenTarget, connect_to: &[SocketAddr], usual: Protocol) -> TargetAddress {
+fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
+    let target = &pinned.target;
     let protocol = target.protocol.unwrap_or(usual);
     TargetAddress {
         host: target.host.clone(),
         port: target.port.unwrap_or(protocol.default_port()),
         protocol,
-        connect_to: connect_to.to_vec(),
+        connect_to: pinned.connect_to.clone(),
     }
 }
 

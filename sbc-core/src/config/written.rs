@@ -1,0 +1,200 @@
+//! The written form: what an operator may put into `causeway.toml` and `conf.d/*.toml`, with the
+//! place of every value. A value that is absent or malformed is `None`; the second case has left a
+//! finding.
+
+use super::source::{At, Span};
+use super::value::WrittenTarget;
+use super::{HistoryForm, IpNet, NumberRange, Preset, VerifyClient};
+use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
+use crate::transport::Protocol;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Everything that was written, in all files.
+#[derive(Default)]
+pub(super) struct File {
+    pub(super) node: Option<WrittenNode>,
+    pub(super) realms: Vec<WrittenRealm>,
+    pub(super) tls: Vec<WrittenTls>,
+    pub(super) listeners: Vec<WrittenListener>,
+    pub(super) tenants: Vec<WrittenTenant>,
+    pub(super) trunks: Vec<WrittenTrunk>,
+    pub(super) transforms: Vec<WrittenTransform>,
+    pub(super) routes: Vec<WrittenRoute>,
+    pub(super) limits: WrittenNodeLimits,
+    pub(super) cdr: Option<WrittenCdr>,
+    pub(super) metrics: Option<At<SocketAddr>>,
+    pub(super) api: Option<At<String>>,
+}
+
+pub(super) struct WrittenNode {
+    pub(super) id: Option<At<String>>,
+    pub(super) user_agent: Option<At<String>>,
+}
+
+pub(super) struct WrittenRealm {
+    pub(super) name: At<String>,
+    pub(super) addresses: Option<At<Vec<At<IpAddr>>>>,
+    pub(super) advertise_v4: Option<At<IpAddr>>,
+    pub(super) advertise_v6: Option<At<IpAddr>>,
+    pub(super) ports: Option<At<RangeInclusive<u16>>>,
+    pub(super) dscp: Option<At<u8>>,
+}
+
+pub(super) struct WrittenTls {
+    pub(super) name: At<String>,
+    pub(super) cert: Option<At<String>>,
+    pub(super) key: Option<At<Secret>>,
+    pub(super) client_ca: Option<At<String>>,
+    pub(super) verify_client: Option<At<VerifyClient>>,
+    pub(super) min: Option<At<TlsVersion>>,
+    pub(super) allow_wildcard: Option<At<bool>>,
+}
+
+/// Oldest TLS version that is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TlsVersion {
+    /// TLS 1.2, what Microsoft documents.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// Where a secret is found; never the secret itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Secret {
+    /// In this file.
+    File(String),
+    /// In this environment variable.
+    Env(String),
+    /// In this systemd credential.
+    Credential(String),
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Credential(name) => write!(f, "credential {name}"),
+        }
+    }
+}
+
+pub(super) struct WrittenListener {
+    pub(super) name: Option<At<String>>,
+    pub(super) span: Span,
+    pub(super) realm: Option<At<String>>,
+    pub(super) protocol: Option<At<Protocol>>,
+    pub(super) port: Option<At<u16>>,
+    pub(super) tls: Option<At<String>>,
+}
+
+pub(super) struct WrittenTenant {
+    pub(super) name: At<String>,
+    pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) limits: WrittenLimits,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenLimits {
+    pub(super) calls: Option<At<u64>>,
+    pub(super) cps: Option<At<u64>>,
+}
+
+pub(super) struct WrittenTrunk {
+    pub(super) name: At<String>,
+    pub(super) span: Span,
+    pub(super) tenant: Option<At<String>>,
+    pub(super) preset: Option<At<Preset>>,
+    pub(super) mode: Option<At<Preset>>,
+    pub(super) realm: Option<At<String>>,
+    pub(super) tls: Option<At<String>>,
+    pub(super) fqdn: Option<At<String>>,
+    pub(super) targets: Option<At<Vec<At<PinnedTarget>>>>,
+    pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
+    pub(super) accept_names: Option<At<Vec<At<String>>>>,
+    pub(super) trusted: Option<At<bool>>,
+    pub(super) codecs: Option<At<Vec<At<String>>>>,
+    pub(super) srtp: Option<At<Srtp>>,
+    pub(super) dtmf: Option<At<Dtmf>>,
+    pub(super) hold: Option<At<HoldForm>>,
+    pub(super) media_source: Option<At<SourceMode>>,
+    pub(super) ptime: Option<At<u64>>,
+    pub(super) family: Option<At<media_api::Family>>,
+    pub(super) t1: Option<At<Duration>>,
+    pub(super) t2: Option<At<Duration>>,
+    pub(super) t4: Option<At<Duration>>,
+    pub(super) response_timeout: Option<At<Duration>>,
+    pub(super) ring_timeout: Option<At<Duration>>,
+    pub(super) identity: WrittenIdentity,
+    pub(super) options: Option<WrittenOptions>,
+    pub(super) limits: WrittenLimits,
+    pub(super) pass_headers: Vec<At<String>>,
+    pub(super) strip_headers: Vec<At<String>>,
+    pub(super) set_headers: Vec<(At<String>, At<String>)>,
+    pub(super) reroute_on: Option<Vec<At<u64>>>,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenIdentity {
+    pub(super) send_asserted: Option<At<bool>>,
+    pub(super) history: Option<At<HistoryForm>>,
+    pub(super) user_phone: Option<At<bool>>,
+    pub(super) transport_param: Option<At<bool>>,
+}
+
+pub(super) enum WrittenOptions {
+    /// `options = false`.
+    Off,
+    Probe {
+        interval: Option<At<Duration>>,
+        ok: Option<Vec<At<u64>>>,
+    },
+}
+
+/// A target with the addresses to use instead of asking the resolver.
+pub(super) struct PinnedTarget {
+    pub(super) target: WrittenTarget,
+    pub(super) connect_to: Vec<SocketAddr>,
+}
+
+/// One destination of a route.
+pub(super) struct WrittenHop {
+    pub(super) trunk: At<String>,
+    pub(super) weight: Option<At<u64>>,
+}
+
+pub(super) struct WrittenTransform {
+    pub(super) name: At<String>,
+    pub(super) trunk: Option<At<String>>,
+    pub(super) is_inbound: Option<At<bool>>,
+    pub(super) calling: Vec<(At<String>, At<String>)>,
+    pub(super) called: Vec<(At<String>, At<String>)>,
+}
+
+pub(super) struct WrittenRoute {
+    pub(super) name: At<String>,
+    pub(super) span: Span,
+    pub(super) from_trunk: Option<At<String>>,
+    pub(super) tenant: Option<At<String>>,
+    pub(super) called_in: Option<At<String>>,
+    pub(super) called: Option<At<String>>,
+    pub(super) calling: Option<At<String>>,
+    pub(super) to: Option<At<Vec<WrittenHop>>>,
+    pub(super) max: Option<At<u64>>,
+}
+
+#[derive(Default)]
+pub(super) struct WrittenNodeLimits {
+    pub(super) calls: Option<At<u64>>,
+    pub(super) max_setup: Option<At<Duration>>,
+    pub(super) max_duration: Option<At<Duration>>,
+    pub(super) media_timeout: Option<At<Duration>>,
+}
+
+pub(super) struct WrittenCdr {
+    pub(super) spool: Option<At<String>>,
+    pub(super) rotate: Option<At<u64>>,
+}
