@@ -1,0 +1,310 @@
+//! `causeway check` and `causeway init` on real files, keys and certificates.
+
+use causeway::command::check::{self, Check};
+use causeway::command::exit;
+use causeway::command::init::{self, Init};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder of its own for one test, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "causeway-check-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The starter configuration with its files in `folder`, on addresses that every host has.
+fn starter_in(folder: &Folder) -> String {
+    sbc_core::config::starter()
+        .replace("/etc/causeway/tls/", &format!("{}/", folder.0.display()))
+        .replace(
+            "/var/lib/causeway/cdr",
+            &format!("{}/cdr", folder.0.display()),
+        )
+        .replace("192.0.2.10", "127.0.0.1")
+        .replace("49152-53247", "21000-21999")
+        .replace("20000-29999", "20000-20999")
+}
+
+/// Authority, leaf with these names, and the leaf's key, written into the folder.
+fn certificates(folder: &Folder, names: &[&str], change: impl Fn(&mut CertificateParams)) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut leaf = CertificateParams::new(names).unwrap();
+    leaf.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    change(&mut leaf);
+    let key = KeyPair::generate().unwrap();
+    let signed = leaf
+        .signed_by(&key, &Issuer::from_params(&authority, &authority_key))
+        .unwrap();
+    folder.write("sbc.pem", &format!("{}{}", signed.pem(), root.pem()));
+    folder.write("sbc.key", &key.serialize_pem());
+    folder.write("ms-roots.pem", &root.pem());
+}
+
+fn check(path: &Path, json: bool) -> (u8, String) {
+    let mut out = Vec::new();
+    let arguments = Check {
+        config: path.to_owned(),
+        json,
+    };
+    let code = check::run(&arguments, &mut out).unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+fn check_starter(folder: &Folder) -> (u8, String) {
+    folder.write("causeway.toml", &starter_in(folder));
+    check(&folder.path("causeway.toml"), false)
+}
+
+#[test]
+fn the_starter_configuration_is_valid_once_its_certificates_exist() {
+    let folder = Folder::new();
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::INVALID);
+    assert!(
+        text.contains("error[E0040]") && text.contains("it does not exist"),
+        "{text}"
+    );
+
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(
+        text.contains("valid: tenants 1, trunks 2, routes 2, listeners 2"),
+        "{text}"
+    );
+    // The keys of this test are ECDSA, and that is said.
+    assert!(
+        text.contains("warning[W0105]") && text.contains("0 errors, 1 warning"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_certificate_is_refused_for_the_wrong_name_age_or_key() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc2.contoso.example"], |_| {});
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::INVALID);
+    assert!(
+        text.contains("error[E0045]") && text.contains("it carries sbc2"),
+        "{text}"
+    );
+
+    certificates(&folder, &["*.contoso.example"], |_| {});
+    let (_, text) = check_starter(&folder);
+    assert!(
+        text.contains("error[E0046]") && text.contains("allow_wildcard_san"),
+        "{text}"
+    );
+
+    certificates(&folder, &["sbc1.contoso.example"], |leaf| {
+        leaf.not_before = date_time_ymd(2020, 1, 1);
+        leaf.not_after = date_time_ymd(2021, 1, 1);
+    });
+    let (_, text) = check_starter(&folder);
+    assert!(
+        text.contains("error[E0044]") && text.contains("has expired"),
+        "{text}"
+    );
+
+    certificates(&folder, &["sbc1.contoso.example"], |leaf| {
+        leaf.not_before = date_time_ymd(2090, 1, 1);
+        leaf.not_after = date_time_ymd(2091, 1, 1);
+    });
+    let (_, text) = check_starter(&folder);
+    assert!(
+        text.contains("error[E0044]") && text.contains("not valid yet"),
+        "{text}"
+    );
+
+    certificates(&folder, &["sbc1.contoso.example"], |leaf| {
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    folder.write("sbc.key", &KeyPair::generate().unwrap().serialize_pem());
+    let (_, text) = check_starter(&folder);
+    assert!(
+        text.contains("error[E0043]") && text.contains("warning[W0104]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn files_that_are_no_keys_or_certificates_are_named() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    folder.write("sbc.key", "not a key\n");
+    folder.write("ms-roots.pem", "not a root\n");
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::INVALID);
+    assert!(text.contains("there is no private key in it"), "{text}");
+    assert!(
+        text.contains("ms-roots.pem: there is no certificate in it"),
+        "{text}"
+    );
+    assert_eq!(text.matches("error[E0042]").count(), 2, "{text}");
+}
+
+#[test]
+fn a_key_that_everybody_can_read_is_refused() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    fs::set_permissions(folder.path("sbc.key"), Permissions::from_mode(0o644)).unwrap();
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::INVALID);
+    assert!(
+        text.contains("error[E0041]") && text.contains("chmod 600"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_address_of_another_host_is_a_warning() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    let text = starter_in(&folder).replacen("127.0.0.1\"]", "203.0.113.77\"]", 1);
+    folder.write("causeway.toml", &text);
+    let (code, text) = check(&folder.path("causeway.toml"), false);
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(text.contains("warning[W0102]"), "{text}");
+}
+
+#[test]
+fn files_in_conf_d_belong_to_the_configuration_in_the_order_of_their_names() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    folder.write("causeway.toml", &starter_in(&folder));
+    folder.write(
+        "conf.d/20-b.toml",
+        "[[tenant]]\nname = \"b\"\nnumbers = [\"+4930123500\"]\n",
+    );
+    folder.write("conf.d/10-a.toml", "[[tenant]]\nname = \"b\"\n");
+    folder.write("conf.d/notes.txt", "not read");
+    folder.write("conf.d/.hidden.toml", "not read");
+    let (code, text) = check(&folder.path("causeway.toml"), false);
+    assert_eq!(code, exit::INVALID);
+    assert!(text.contains("20-b.toml:2:8: error[E0011]"), "{text}");
+    assert!(text.contains("20-b.toml:3:12: error[E0060]"), "{text}");
+    assert!(!text.contains("not read"), "{text}");
+}
+
+#[test]
+fn findings_come_as_json_too() {
+    let folder = Folder::new();
+    folder.write("causeway.toml", "[node]\nid = 7\n");
+    let (code, text) = check(&folder.path("causeway.toml"), true);
+    assert_eq!(code, exit::INVALID);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["valid"], false);
+    assert_eq!(json["errors"][0]["code"], "E0006");
+    assert_eq!(json["errors"][0]["place"]["line"], 2);
+    assert_eq!(json["errors"][0]["place"]["column"], 6);
+}
+
+#[test]
+fn a_file_that_does_not_exist_is_wrong_use_and_one_that_is_no_text_is_invalid() {
+    let folder = Folder::new();
+    let (code, text) = check(&folder.path("absent.toml"), false);
+    assert_eq!(code, exit::USAGE);
+    assert!(
+        text.contains("does not exist") && text.contains("causeway init"),
+        "{text}"
+    );
+    fs::write(folder.path("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    let (code, text) = check(&folder.path("binary.toml"), false);
+    assert_eq!(code, exit::INVALID);
+    assert!(
+        text.contains("error[E0002]") && text.contains("is not UTF-8"),
+        "{text}"
+    );
+}
+
+#[test]
+fn init_writes_the_starter_once_and_says_which_lines_to_change() {
+    let folder = Folder::new();
+    let run = |force| {
+        let mut out = Vec::new();
+        let file = folder.path("etc/causeway.toml");
+        let code = init::run(&Init { file, force }, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let (code, text) = run(false);
+    assert_eq!(code, exit::OK, "{text}");
+    let path = folder.path("etc/causeway.toml");
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(written, sbc_core::config::starter());
+    for (index, line) in written.lines().enumerate().skip(9) {
+        if line.contains("CHANGE") {
+            assert!(
+                text.contains(&format!("{:>5}  {line}", index + 1)),
+                "{line}"
+            );
+        }
+    }
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0);
+
+    fs::write(&path, "mine").unwrap();
+    let (code, text) = run(false);
+    assert_eq!(code, exit::REFUSED);
+    assert!(text.contains("was left as it is"), "{text}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    let (code, _) = run(true);
+    assert_eq!(code, exit::OK);
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+    assert_eq!(
+        fs::read_dir(folder.path("etc")).unwrap().count(),
+        1,
+        "no draft is left"
+    );
+}
+
+#[test]
+fn init_prints_instead_of_writing_when_asked() {
+    let mut out = Vec::new();
+    let arguments = Init {
+        file: PathBuf::from("-"),
+        force: false,
+    };
+    assert_eq!(init::run(&arguments, &mut out).unwrap(), exit::OK);
+    assert_eq!(out, sbc_core::config::starter().as_bytes());
+}
