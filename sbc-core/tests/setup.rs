@@ -1,0 +1,289 @@
+//! Calls from INVITE to BYE, by hand, message by message.
+
+mod world;
+
+use sbc_core::cause::CauseCode;
+use sbc_core::record::Disposition;
+use sbc_core::sip::{HeaderName, Method};
+use world::*;
+
+const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+const TEAMS_CONTACT: &str =
+    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+
+#[test]
+fn a_carrier_call_reaches_teams_and_ends_from_the_carrier() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call1", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    let written = text(&invite);
+    assert_eq!(invite.hop.remote.to_string(), TEAMS);
+    assert!(written.starts_with("INVITE sip:+4930123456@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls SIP/2.0\r\n") , "{written}");
+    assert!(written.contains("RTP/SAVP"), "{written}");
+    assert!(
+        !written.contains("198.51.100"),
+        "nothing of the carrier shows: {written}"
+    );
+    assert!(
+        !written.contains("192.0.2.11"),
+        "nothing of the carrier realm shows: {written}"
+    );
+    assert!(written.contains("Max-Forwards: 68\r\n"), "{written}");
+    assert!(
+        written.contains("@sbc1.contoso.example:5061;transport=tls"),
+        "{written}"
+    );
+
+    shard.teams_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    let ringing = shard.next_response(180);
+    assert_eq!(ringing.hop.remote.to_string(), CARRIER);
+    shard.teams_says(&response(
+        &invite.message,
+        "200 OK",
+        "x1",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    ));
+    let ack = shard.next_request(Method::Ack);
+    assert!(text(&ack).contains("Route: <sip:203.0.113.1:5061;transport=tls;lr>\r\n"));
+    assert_eq!(ack.hop.remote.to_string(), TEAMS);
+    let ok = shard.next_response(200);
+    assert!(text(&ok).contains("RTP/AVP"), "{}", text(&ok));
+    let via = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKa;rport";
+    shard.carrier_says(&in_dialog(&ok.message, "ACK", 10, via));
+    assert!(shard.sent.is_empty());
+
+    shard.carrier_says(&in_dialog(
+        &ok.message,
+        "BYE",
+        11,
+        &via.replace("bKa", "bKb"),
+    ));
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye);
+    shard.teams_says(&response(&bye.message, "200 OK", "", "", ""));
+    assert_eq!(shard.records.len(), 1);
+    let record = &shard.records[0];
+    assert_eq!(record.disposition, Disposition::Answered);
+    assert_eq!(record.cause.code, CauseCode::NormalClearing);
+    shard.settles();
+}
+
+#[test]
+fn a_teams_call_reaches_the_carrier_with_early_media_and_ends_from_the_carrier() {
+    let mut shard = Shard::new();
+    shard.teams_says(&teams_invite("call2"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert!(text(&invite).contains("RTP/AVP"), "{}", text(&invite));
+    assert!(!text(&invite).contains("microsoft"), "{}", text(&invite));
+    shard.carrier_says(&response(
+        &invite.message,
+        "183 Session Progress",
+        "b1",
+        CARRIER_CONTACT,
+        CARRIER_SDP,
+    ));
+    let early = shard.next_response(183);
+    assert!(
+        text(&early).contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80"),
+        "{}",
+        text(&early)
+    );
+    shard.carrier_says(&response(
+        &invite.message,
+        "200 OK",
+        "b1",
+        CARRIER_CONTACT,
+        CARRIER_SDP,
+    ));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200);
+    assert_eq!(ok.message.body(), early.message.body(), "SIP-312");
+    shard.teams_says(&in_dialog(
+        &ok.message,
+        "ACK",
+        1,
+        "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKack",
+    ));
+    let from =
+        String::from_utf8_lossy(&invite.message.raw(HeaderName::From).expect("From")).into_owned();
+    let bye = format!(
+        "BYE sip:sbc@192.0.2.11:5060 SIP/2.0
+Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKbye
+Max-Forwards: 70
+From: <sip:+4989555001@198.51.100.20>;tag=b1
+To: {from}
+Call-ID: {}
+CSeq: 1 BYE
+Content-Length: 0
+
+",
+        String::from_utf8_lossy(&invite.message.raw(HeaderName::CallId).expect("Call-ID"))
+    );
+    shard.carrier_says(&bye);
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye);
+    assert_eq!(
+        bye.hop.remote.to_string(),
+        TEAMS,
+        "BYE follows the route set, not port 443"
+    );
+    shard.teams_says(&response(&bye.message, "200 OK", "", "", ""));
+    assert_eq!(shard.records.len(), 1);
+    shard.settles();
+}
+
+#[test]
+fn a_busy_carrier_is_told_to_teams_and_acknowledged() {
+    let mut shard = Shard::new();
+    shard.teams_says(&teams_invite("call3"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    shard.carrier_says(&response(&invite.message, "486 Busy Here", "b1", "", ""));
+    shard.next_request(Method::Ack);
+    shard.next_response(486);
+    assert_eq!(shard.records.len(), 1);
+    assert_eq!(shard.records[0].disposition, Disposition::Busy);
+    shard.settles();
+}
+
+#[test]
+fn a_caller_who_gives_up_stops_the_ringing() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call4", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    shard.teams_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    shard.next_response(180);
+    let cancel = carrier_invite("call4", "")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("10 INVITE", "10 CANCEL");
+    shard.carrier_says(&cancel);
+    assert_eq!(*shard.next_response(200).message.method(), Method::Cancel);
+    shard.next_response(487);
+    let cancel = shard.next_request(Method::Cancel);
+    shard.teams_says(&response(&cancel.message, "200 OK", "x1", "", ""));
+    shard.teams_says(&response(
+        &invite.message,
+        "487 Request Terminated",
+        "x1",
+        "",
+        "",
+    ));
+    shard.next_request(Method::Ack);
+    assert_eq!(shard.records.len(), 1);
+    assert_eq!(shard.records[0].disposition, Disposition::Cancelled);
+    shard.settles();
+}
+
+#[test]
+fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call5", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    shard.teams_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    shard.next_response(180);
+    let cancel = carrier_invite("call5", "")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("10 INVITE", "10 CANCEL");
+    shard.carrier_says(&cancel);
+    shard.sent.clear();
+    shard.teams_says(&response(
+        &invite.message,
+        "200 OK",
+        "x1",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    ));
+    shard.next_request(Method::Ack);
+    let bye = shard.next_request(Method::Bye);
+    shard.teams_says(&response(&bye.message, "200 OK", "", "", ""));
+    assert_eq!(shard.records.len(), 1);
+    shard.settles();
+}
+
+#[test]
+fn a_silent_teams_region_is_followed_by_the_next() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call6", CARRIER_SDP));
+    shard.next_response(100);
+    let first = shard.next_request(Method::Invite);
+    assert_eq!(first.hop.remote.to_string(), "203.0.113.1:5061");
+    shard.pass(std::time::Duration::from_secs(5));
+    let second = shard.next_request(Method::Invite);
+    assert_eq!(second.hop.remote.to_string(), "203.0.113.2:5061");
+    shard.teams_says(&response(
+        &second.message,
+        "200 OK",
+        "y",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    ));
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+}
+
+#[test]
+fn without_media_ports_no_invite_leaves() {
+    let mut shard = Shard::new();
+    shard.refuse_media = true;
+    shard.carrier_says(&carrier_invite("call7", CARRIER_SDP));
+    shard.next_response(100);
+    shard.next_response(503);
+    assert!(shard.sent.is_empty());
+    assert_eq!(shard.records[0].cause.code, CauseCode::MediaUnavailable);
+}
+
+#[test]
+fn a_stranger_gets_nothing() {
+    let mut shard = Shard::new();
+    let mut flow = carrier_flow();
+    flow.remote = "203.0.113.77:5060".parse().expect("address");
+    shard.receive(flow, &carrier_invite("call8", CARRIER_SDP));
+    assert!(shard.sent.is_empty());
+    assert_eq!(shard.core.census(), Default::default());
+}
+
+#[test]
+fn options_of_teams_are_answered_with_our_name() {
+    let mut shard = Shard::new();
+    let options = "OPTIONS sip:sbc1.contoso.example:5061;transport=tls SIP/2.0
+VIA: SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKo
+FROM: <sip:sip.pstnhub.microsoft.com:5061>;tag=1
+TO: <sip:sbc1.contoso.example>
+CALL-ID: o1
+CSEQ: 1 OPTIONS
+MAX-FORWARDS: 70
+CONTENT-LENGTH: 0
+
+";
+    shard.teams_says(options);
+    let ok = shard.next_response(200);
+    assert!(
+        text(&ok).contains("Contact: <sip:sbc1.contoso.example:5061;transport=tls>\r\n"),
+        "{}",
+        text(&ok)
+    );
+    assert!(text(&ok).contains("Allow: "), "{}", text(&ok));
+}
