@@ -6,7 +6,7 @@ use media_api::{
     Command as MediaCommand, CryptoKey, Event as MediaEvent, LocalEndpoint, LocalStream,
     ProtectionWanted, SessionId, SessionStats,
 };
-use sbc_core::config::{Config, facts::Assumed, load::load, source::Source};
+use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::Core;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
@@ -67,8 +67,8 @@ realm = "teams"
 tls = "teams"
 fqdn = "sbc1.contoso.example"
 targets = [
-    { at = "sip.pstnhub.microsoft.com:5061;tls", connect_to = ["203.0.113.1:5061"] },
-    { at = "sip2.pstnhub.microsoft.com:5061;tls", connect_to = ["203.0.113.2:5061"] },
+    { address = "sip.pstnhub.microsoft.com:5061;tls", connect_to = ["203.0.113.1:5061"] },
+    { address = "sip2.pstnhub.microsoft.com:5061;tls", connect_to = ["203.0.113.2:5061"] },
 ]
 accept_from = ["203.0.113.0/24"]
 
