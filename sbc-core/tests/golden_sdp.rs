@@ -5,18 +5,16 @@
 //! `<` are what we answer. The test plays the `>` blocks and compares the whole transcript with
 //! the file. To accept a change, run with `CAUSEWAY_BLESS=1` and review the difference.
 
+mod legs;
+
 use bytes::Bytes;
-use media_api::{
-    CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, Protection,
-    ProtectionWanted, RealmId, Suite,
-};
+use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
 use sbc_core::media::{
     Facts, Formats, HoldForm, Incompatible, MediaImage, Profile, interwork, read,
 };
 use sbc_core::sdp::{Description, Limits};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 struct Stage {
     formats: Formats,
@@ -51,41 +49,6 @@ fn profile(words: &str) -> Profile {
         }
     }
     profile
-}
-
-/// A leg with ports and keys as the relay would hand them out.
-fn leg(words: &str, number: u8, session_id: u64) -> MediaImage {
-    let profile = profile(words);
-    let family = profile.family;
-    let signalling = "198.51.100.1".parse().ok();
-    let mut image = MediaImage::new(
-        Arc::new(profile),
-        EndpointId(number),
-        session_id,
-        signalling,
-    );
-    let ip = match family {
-        Family::V4 => format!("203.0.113.{}", number + 1),
-        Family::V6 => format!("[2001:db8::{}]", number + 1),
-    };
-    let port = 20_000 + 1_000 * u16::from(number);
-    let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None => Vec::new(),
-        ProtectionWanted::Sdes(suites) => suites
-            .iter()
-            .zip(1..)
-            .map(|(suite, fill)| CryptoKey::new(*suite, vec![fill * 17; 30]).unwrap())
-            .collect(),
-    };
-    image.allocated(&LocalEndpoint {
-        endpoint: EndpointId(number),
-        streams: vec![LocalStream {
-            rtp: format!("{ip}:{port}").parse().unwrap(),
-            rtcp: format!("{ip}:{}", port + 1).parse().unwrap(),
-            keys,
-        }],
-    });
-    image
 }
 
 impl Stage {
@@ -250,7 +213,7 @@ fn replay(text: &str) -> String {
     let mut stage: Option<Stage> = None;
     let mut head = String::new();
     let mut lines = text.lines().peekable();
-    let mut legs = Vec::new();
+    let mut settings: Vec<String> = Vec::new();
     while let Some(line) = lines.next() {
         if line.starts_with('#') {
             let _ = writeln!(
@@ -259,17 +222,18 @@ fn replay(text: &str) -> String {
             );
         } else if let Some(words) = line.strip_prefix("leg ") {
             let _ = writeln!(head, "{line}");
-            legs.push(words.to_owned());
-            if legs.len() == 2 {
+            settings.push(words.to_owned());
+            if settings.len() == 2 {
                 let words = |name: &str| {
-                    legs.iter()
+                    settings
+                        .iter()
                         .find_map(|leg| leg.strip_prefix(name))
                         .expect("both legs")
                 };
                 stage = Some(Stage {
                     formats: Formats::default(),
-                    x: leg(words("X "), 0, 1_001),
-                    y: leg(words("Y "), 1, 2_002),
+                    x: legs::leg(profile(words("X ")), 1),
+                    y: legs::leg(profile(words("Y ")), 2),
                     out: std::mem::take(&mut head) + "\n",
                 });
             }

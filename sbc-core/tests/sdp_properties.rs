@@ -1,14 +1,13 @@
 //! Properties of the SDP layer over generated input: no panic, byte stability, agreement with an
 //! independent reader, and what must never cross from one leg to the other.
 
+mod legs;
+
 use bytes::Bytes;
-use media_api::{
-    CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, ProtectionWanted, RealmId,
-};
+use media_api::{Family, RealmId};
 use proptest::prelude::*;
-use sbc_core::media::{Formats, MediaImage, Profile, interwork, read};
+use sbc_core::media::{Formats, Profile, interwork, read};
 use sbc_core::sdp::{Crypto, Description, Direction, Limits, explain, redact};
-use std::sync::Arc;
 
 fn parse(body: &[u8]) -> Option<Description> {
     Description::parse(Bytes::copy_from_slice(body), &Limits::default()).ok()
@@ -35,27 +34,6 @@ fn look_at_everything(body: &[u8]) {
         let facts = read(&seen, &profile);
         assert_eq!(facts.lines.len(), seen.media().len());
     }
-}
-
-/// A leg with ports and keys as the relay would hand them out.
-fn leg(profile: Profile, number: u8) -> MediaImage {
-    let mut image = MediaImage::new(Arc::new(profile), EndpointId(number), 7, None);
-    let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None => Vec::new(),
-        ProtectionWanted::Sdes(suites) => suites
-            .iter()
-            .map(|suite| CryptoKey::new(*suite, vec![number + 1; 30]).unwrap())
-            .collect(),
-    };
-    image.allocated(&LocalEndpoint {
-        endpoint: EndpointId(number),
-        streams: vec![LocalStream {
-            rtp: format!("203.0.113.{number}:20000").parse().unwrap(),
-            rtcp: format!("203.0.113.{number}:20001").parse().unwrap(),
-            keys,
-        }],
-    });
-    image
 }
 
 /// One line of SDP that is mostly sensible.
@@ -141,8 +119,8 @@ proptest! {
         } else {
             Profile::carrier(RealmId(0), Family::V4)
         };
-        let mut x = leg(Profile::carrier(RealmId(1), Family::V4), 1);
-        let mut y = leg(profile, 2);
+        let mut x = legs::leg(Profile::carrier(RealmId(1), Family::V4), 1);
+        let mut y = legs::leg(profile, 2);
         let mut formats = Formats::default();
         let facts = read(&offer, x.profile());
         let lines_offered = facts.lines.len();

@@ -11,6 +11,7 @@ use super::read::{AudioFacts, Facts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,11 +31,21 @@ pub struct MediaImage {
     pending: Option<Agreement>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Written {
     draft: Draft,
     origin: OriginLine,
     body: Bytes,
+}
+
+/// Without the body, which has our keys in it.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written")
+            .field("draft", &self.draft)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The offer that is outstanding on a leg.
@@ -301,5 +312,107 @@ impl MediaImage {
             body: body.clone(),
         });
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::interwork;
+    use super::super::read::read;
+    use super::*;
+    use crate::sdp::{Description, Limits};
+    use media_api::{CryptoKey, Family, RealmId, Suite};
+
+    fn image() -> MediaImage {
+        let profile = Arc::new(Profile::teams(RealmId(0), Family::V4));
+        let mut image = MediaImage::new(profile, EndpointId(1), u64::MAX, None);
+        image.allocated(&LocalEndpoint {
+            endpoint: EndpointId(1),
+            streams: vec![LocalStream {
+                rtp: "203.0.113.1:20000".parse().unwrap(),
+                rtcp: "203.0.113.1:20001".parse().unwrap(),
+                keys: CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![0x41; 30])
+                    .into_iter()
+                    .collect(),
+            }],
+        });
+        image
+    }
+
+    fn accepted(offer: &Bytes, image: &MediaImage) -> Facts {
+        let description = Description::parse(offer.clone(), &Limits::default()).unwrap();
+        read(&description, image.profile())
+    }
+
+    #[test]
+    fn the_same_facts_are_written_in_the_same_octets() {
+        let mut image = image();
+        let other = Profile::carrier(RealmId(1), Family::V4);
+        let first = interwork::open(&mut image, &other).unwrap();
+        image.rollback();
+        let second = interwork::open(&mut image, &other).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(image.last_written(), Some(&first));
+        let text = std::str::from_utf8(&first).unwrap();
+        // The session id keeps clear of the sign bit.
+        assert!(text.contains("o=- 9223372036854775807 1 IN IP4 203.0.113.1\r\n"));
+    }
+
+    #[test]
+    fn only_what_was_agreed_can_be_committed_and_rollback_keeps_what_was() {
+        let mut image = image();
+        let other = Profile::carrier(RealmId(1), Family::V4);
+        assert!(image.commit().is_none());
+        let offer = interwork::open(&mut image, &other).unwrap();
+        assert!(image.is_negotiating() && image.commit().is_none() && image.is_negotiating());
+        let answer = accepted(&offer, &image);
+        interwork::settle(&answer, &mut image, &mut Default::default()).unwrap();
+        assert!(image.pending().is_some() && image.committed().is_none());
+        assert!(image.commit().is_some() && !image.is_negotiating());
+
+        let before = image.committed().cloned();
+        interwork::open(&mut image, &other).unwrap();
+        image.rollback();
+        assert_eq!(image.committed(), before.as_ref());
+        assert!(image.pending().is_none() && !image.is_negotiating());
+    }
+
+    #[test]
+    fn an_answer_without_an_offer_is_refused() {
+        let mut image = image();
+        let offer = interwork::open(&mut image, &Profile::carrier(RealmId(1), Family::V4)).unwrap();
+        image.rollback();
+        let answer = accepted(&offer, &image);
+        let refused = interwork::settle(&answer, &mut image, &mut Default::default());
+        assert_eq!(
+            refused.unwrap_err().because,
+            super::super::Unusable::OutOfOrder
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_printed_shows_a_key() {
+        let mut image = image();
+        let offer = interwork::open(&mut image, &Profile::carrier(RealmId(1), Family::V4)).unwrap();
+        let answer = accepted(&offer, &image);
+        interwork::settle(&answer, &mut image, &mut Default::default()).unwrap();
+        let shown = format!("{image:?} {answer:?}");
+        assert!(std::str::from_utf8(&offer).unwrap().contains("QUFBQUFB"));
+        assert!(!shown.contains("QUFB") && !shown.contains("65, 65"));
+    }
+
+    #[test]
+    fn numbers_are_kept_then_static_then_wanted_then_usual_then_free() {
+        let image = image();
+        let events = Codec::telephone_event(8000);
+        let silk = Codec::named("SILK", 16000);
+        let number =
+            |codec: &Codec, wanted, taken: &[(u8, Codec)]| image.number_for(codec, wanted, taken);
+        assert_eq!(number(&Codec::named("PCMA", 8000), Some(96), &[]), Some(8));
+        assert_eq!(number(&events, Some(97), &[]), Some(97));
+        assert_eq!(number(&events, None, &[]), Some(101));
+        assert_eq!(number(&events, Some(8), &[(101, silk.clone())]), Some(96));
+        let all: Vec<_> = (96..=127).map(|number| (number, silk.clone())).collect();
+        assert_eq!(number(&events, Some(96), &all), None);
     }
 }

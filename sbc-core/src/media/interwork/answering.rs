@@ -1,0 +1,174 @@
+//! Our answers to offers.
+
+use super::super::codec::{Codec, Formats};
+use super::super::image::{Agreement, MediaImage};
+use super::super::incompatible::{Incompatible, Unusable};
+use super::super::profile::{HoldForm, Profile};
+use super::super::read::{Facts, Secured};
+use super::asking::{admitted, allowed};
+use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
+use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
+use media_api::{FormatId, PayloadBinding, Protection};
+
+/// Writes our answer to an offer, given what is agreed on the other leg and what this peer was told
+/// in answer to the same offer before.
+pub(super) fn write_answer(
+    offer: &Facts,
+    leg: &MediaImage,
+    told: Option<(&Agreement, &DraftStream)>,
+    other: &Agreement,
+    formats: &mut Formats,
+) -> Result<(Draft, Agreement), Incompatible> {
+    let (main, audio) = offer.main()?;
+    let local = leg.local().ok_or(Unusable::OutOfOrder)?;
+    let profile = leg.profile();
+
+    // What both have. The numbers are the offerer's (RFC 3264 §6.1).
+    let mut common: Vec<(u8, FormatId, Codec)> = Vec::new();
+    for (number, codec) in admitted(audio, profile) {
+        let found = other
+            .formats
+            .iter()
+            .find_map(|(id, theirs)| Some((*id, theirs.common(&codec)?)));
+        if let Some((id, codec)) = found
+            && formats.id(&codec) == Some(id)
+            && !common.iter().any(|(_, known, _)| *known == id)
+        {
+            common.push((number, id, codec));
+        }
+    }
+    // One audio codec (MED-201): the other leg's first, unless this peer was told another one in a
+    // preview and the other leg can do that too.
+    let told = told.filter(|(told, _)| other.formats.iter().any(|(id, _)| *id == told.format));
+    let chosen = told
+        .map(|(told, _)| told.format)
+        .into_iter()
+        .chain(other.formats.iter().map(|(id, _)| *id))
+        .find_map(|id| {
+            common
+                .iter()
+                .find(|(_, known, codec)| *known == id && codec.is_audio())
+        })
+        .cloned()
+        .ok_or(Unusable::NoCommonCodec)?;
+    let companions = common
+        .into_iter()
+        .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz);
+    let mut answered: Vec<_> = std::iter::once(chosen.clone()).chain(companions).collect();
+    let mut ptime_ms = other
+        .theirs
+        .ptime_ms
+        .or(audio.ptime_ms)
+        .unwrap_or(u32::from(profile.ptime_ms));
+    let mut maxptime_ms = other.theirs.maxptime_ms;
+    if let Some((told, stream)) = told {
+        // 18x and 2xx carry the same description (SIP-312), so what another fork would have
+        // worded otherwise stays as it was told.
+        answered = told
+            .negotiated
+            .streams
+            .iter()
+            .flatten()
+            .flat_map(|stream| &stream.payloads)
+            .zip(&told.formats)
+            .map(|(binding, (id, codec))| (binding.receive, *id, codec.clone()))
+            .collect();
+        ptime_ms = stream.ptime_ms.unwrap_or(ptime_ms);
+        maxptime_ms = stream.maxptime_ms;
+    }
+
+    let (protection, cryptos) = match &audio.secured {
+        Secured::Plain => (Protection::None, Vec::new()),
+        Secured::Sdes(keys) => {
+            let theirs = profile
+                .suites
+                .iter()
+                .find_map(|suite| keys.iter().find(|key| key.key.suite() == *suite))
+                .ok_or(Unusable::NoUsableKey)?;
+            let protection = sdes(local, theirs)?;
+            let own = local
+                .keys
+                .iter()
+                .find(|key| key.suite() == theirs.key.suite());
+            let line = own.map(|key| draft_crypto(profile, theirs.tag, key));
+            (protection, line.into_iter().collect())
+        }
+    };
+    let direction = answer_direction(profile, audio.direction, other);
+    let stream = DraftStream {
+        transport: audio.transport.clone(),
+        rtp: local.rtp,
+        rtcp: rtcp_line(profile, local, audio.rtcp_mux),
+        rtcp_mux: audio.rtcp_mux,
+        connection_zero: false,
+        formats: answered
+            .iter()
+            .map(|(number, _, codec)| draft_format(*number, codec))
+            .collect(),
+        direction,
+        ptime_ms: Some(ptime_ms),
+        maxptime_ms,
+        cryptos,
+    };
+    let slots: Vec<RefusedLine> = offer
+        .lines
+        .iter()
+        .map(|line| line.refused.clone())
+        .collect();
+    let mut media: Vec<DraftMedia> = slots.iter().cloned().map(DraftMedia::Refused).collect();
+    media[main] = DraftMedia::Stream(stream);
+    let agreement = complete(Outcome {
+        leg,
+        slots,
+        main,
+        bindings: answered
+            .iter()
+            .map(|(number, id, codec)| PayloadBinding {
+                receive: *number,
+                send: *number,
+                id: *id,
+                format: codec.format(),
+            })
+            .collect(),
+        agreed: answered
+            .into_iter()
+            .map(|(_, id, codec)| (id, codec))
+            .collect(),
+        ours: direction,
+        peer_wish: audio.direction,
+        audio,
+        protection,
+        rtcp_mux: audio.rtcp_mux,
+    })?;
+    let draft = Draft {
+        address: local.rtp.ip(),
+        media,
+    };
+    Ok((draft, agreement))
+}
+
+/// Direction of our answer to X. A peer that only sends hears `recvonly` (SIP-550), whether or not
+/// the other leg listens. What else we promise is what the other leg does, unless this trunk is
+/// never told of a hold: an answer must not tell what an offer would have kept quiet.
+fn answer_direction(profile: &Profile, offered: Direction, other: &Agreement) -> Direction {
+    let is_heard = other
+        .negotiated
+        .streams
+        .iter()
+        .flatten()
+        .any(|stream| stream.direction.receives());
+    let (other_sends, other_receives) = match profile.hold {
+        HoldForm::Hidden => (true, true),
+        HoldForm::SendOnly | HoldForm::Inactive | HoldForm::Zero => (
+            other.peer_wish.sends() && is_heard,
+            other.peer_wish.receives(),
+        ),
+    };
+    let direction = match offered {
+        Direction::SendRecv => Direction::from_parts(other_sends, other_receives),
+        Direction::SendOnly => Direction::RecvOnly,
+        Direction::RecvOnly => Direction::from_parts(other_sends, false),
+        Direction::Inactive => Direction::Inactive,
+    };
+    allowed(profile, direction)
+}

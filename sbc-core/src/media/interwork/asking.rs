@@ -1,0 +1,165 @@
+//! Our offers: what is carried over, in which order, under which numbers.
+
+use super::super::codec::Codec;
+use super::super::image::{Exchange, MediaImage, OurOffer};
+use super::super::incompatible::{Incompatible, Unusable};
+use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
+use super::super::read::AudioFacts;
+use super::parts::{draft_crypto, draft_format, rtcp_line};
+use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
+use bytes::Bytes;
+
+/// What an offer of ours is to say.
+pub(super) struct Ask {
+    /// Codecs in order, with the number that the other leg uses.
+    pub(super) formats: Vec<(Option<u8>, Codec)>,
+    pub(super) direction: Direction,
+    pub(super) zero: bool,
+    pub(super) ptime_ms: Option<u32>,
+    pub(super) maxptime_ms: Option<u32>,
+}
+
+/// The payload types of a peer that its own trunk allows, in its order.
+pub(super) fn admitted<'a>(
+    audio: &'a AudioFacts,
+    profile: &'a Profile,
+) -> impl Iterator<Item = (u8, Codec)> + 'a {
+    audio.payloads.iter().filter_map(|payload| {
+        let codec = profile.admit(payload.codec.as_ref()?)?;
+        Some((payload.number, codec))
+    })
+}
+
+/// The formats of X's offer that both trunks allow, in X's order (MED-201). Events and comfort
+/// noise come along only for a clock rate that one of the codecs has.
+pub(super) fn carried_formats(
+    audio: &AudioFacts,
+    x: &Profile,
+    y: &Profile,
+) -> Result<Vec<(Option<u8>, Codec)>, Incompatible> {
+    let mut carried: Vec<(Option<u8>, Codec)> = Vec::new();
+    for (number, codec) in admitted(audio, x) {
+        let Some(codec) = y.admit(&codec) else {
+            continue;
+        };
+        // The same codec under two numbers would give Teams a reason to refuse (TDR-ERR-013).
+        if !carried
+            .iter()
+            .any(|(_, known)| known.common(&codec).is_some())
+        {
+            carried.push((Some(number), codec));
+        }
+    }
+    let clocks: Vec<u32> = carried
+        .iter()
+        .filter(|(_, codec)| codec.is_audio())
+        .map(|(_, codec)| codec.clock_hz)
+        .collect();
+    if clocks.is_empty() {
+        return Err(Unusable::NoCommonCodec.into());
+    }
+    carried.retain(|(_, codec)| codec.is_audio() || clocks.contains(&codec.clock_hz));
+    Ok(carried)
+}
+
+/// Moves the codec in use on the leg to the front, so that a hold does not change the codec.
+pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaImage) {
+    let Some(current) = y.committed() else {
+        return;
+    };
+    if let Some(at) = carried
+        .iter()
+        .position(|(_, codec)| codec.common(&current.codec).is_some())
+    {
+        let entry = carried.remove(at);
+        carried.insert(0, entry);
+    }
+}
+
+/// How a wish of the other leg is told to a leg with this profile: direction, and whether the
+/// address is blanked (SIP-551, TDR-HLD-001).
+pub(super) fn told_to(profile: &Profile, wish: Direction) -> (Direction, bool) {
+    let (direction, zero) = match (wish, profile.hold) {
+        (Direction::SendRecv, _) | (_, HoldForm::Hidden) => (Direction::SendRecv, false),
+        (_, HoldForm::Inactive) => (Direction::Inactive, false),
+        (_, HoldForm::SendOnly) => (wish, false),
+        (_, HoldForm::Zero) => (wish, !wish.receives()),
+    };
+    (allowed(profile, direction), zero)
+}
+
+/// One-way directions become `inactive` where the peer does not understand them.
+pub(super) fn allowed(profile: &Profile, direction: Direction) -> Direction {
+    match (profile.one_way, direction) {
+        (OneWay::Never, Direction::SendOnly | Direction::RecvOnly) => Direction::Inactive,
+        (OneWay::Never | OneWay::Understood, _) => direction,
+    }
+}
+
+pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incompatible> {
+    let local = leg.local().ok_or(Unusable::OutOfOrder)?.clone();
+    let profile = leg.profile();
+    let mut taken: Vec<(u8, Codec)> = Vec::new();
+    for (wanted, codec) in ask.formats {
+        if let Some(number) = leg.number_for(&codec, wanted, &taken) {
+            taken.push((number, codec));
+        }
+    }
+    let before = leg.latest();
+    // The line keeps its transport protocol once one is agreed, RTP/SAVPF for instance.
+    let transport = before.map_or(
+        match profile.srtp {
+            Srtp::Off => "RTP/AVP",
+            Srtp::Required => "RTP/SAVP",
+        },
+        |before| before.theirs.transport.as_str(),
+    );
+    let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
+    let stream = DraftStream {
+        transport: transport.to_owned(),
+        rtp: local.rtp,
+        rtcp: rtcp_line(profile, &local, false),
+        rtcp_mux,
+        connection_zero: ask.zero,
+        formats: taken
+            .iter()
+            .map(|(number, codec)| draft_format(*number, codec))
+            .collect(),
+        direction: ask.direction,
+        ptime_ms: Some(ask.ptime_ms.unwrap_or(u32::from(profile.ptime_ms))),
+        maxptime_ms: ask.maxptime_ms,
+        cryptos: profile
+            .suites
+            .iter()
+            .filter_map(|suite| local.keys.iter().find(|key| key.suite() == *suite))
+            .zip(1..)
+            .map(|(key, tag)| draft_crypto(profile, tag, key))
+            .collect(),
+    };
+    let (mut slots, main) = match before {
+        Some(before) => (before.slots.clone(), before.main),
+        None => (Vec::new(), 0),
+    };
+    let mut media: Vec<DraftMedia> = slots.iter().cloned().map(DraftMedia::Refused).collect();
+    let own = RefusedLine::of_stream(&stream);
+    match media.get_mut(main) {
+        Some(slot) => {
+            *slot = DraftMedia::Stream(stream.clone());
+            slots[main] = own;
+        }
+        None => {
+            media.push(DraftMedia::Stream(stream.clone()));
+            slots.push(own);
+        }
+    }
+    let body = leg.write(Draft {
+        address: local.rtp.ip(),
+        media,
+    });
+    leg.begin(Exchange::Offered(OurOffer {
+        slots,
+        main,
+        stream,
+    }));
+    Ok(body)
+}

@@ -1,0 +1,240 @@
+//! Carries offers and answers from one leg to the other.
+//!
+//! Call the leg that offers X and the other one Y. The usual exchange:
+//!
+//! 1. [`read`](super::read()) X's offer, [`needs`] says what the relay must reserve, or refuses;
+//! 2. [`offer`] writes our offer to Y;
+//! 3. [`answer`] takes Y's answer and writes ours to X. It may be called again for every answer
+//!    that a fork or a repeated provisional brings; the answer to X stays the same as long as
+//!    that is possible;
+//! 4. [`MediaImage::commit`] on both legs, or [`MediaImage::rollback`] on both.
+//!
+//! A later offer that changes nothing for Y ([`must_ask`]) is answered by [`answer_alone`]. Where X
+//! sent no offer, [`open`] offers to Y from the profiles, [`settle`] takes Y's answer, [`join`]
+//! offers to X what Y accepted, and [`settle`] takes X's answer. [`join`] also serves the new leg
+//! of a transfer.
+//!
+//! Only one audio stream is joined; every other line is answered with port 0 and keeps its place
+//! (MED-026). Nothing of X's addresses, keys, candidates or feedback attributes reaches Y
+//! (MED-103, SIP-507).
+
+mod answering;
+mod asking;
+mod parts;
+mod taking;
+
+use super::codec::{Codec, Formats};
+use super::image::{Exchange, MediaImage};
+use super::incompatible::{Incompatible, Unusable};
+use super::profile::Profile;
+use super::read::Facts;
+use crate::sdp::{self, Direction};
+use answering::write_answer;
+use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
+use bytes::Bytes;
+use media_api::{EndpointSpec, Negotiated};
+use std::fmt;
+use taking::take_answer;
+
+/// What the relay must reserve before an offer can be carried over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// For the leg that offered.
+    pub x: EndpointSpec,
+    /// For the other leg.
+    pub y: EndpointSpec,
+}
+
+/// An answer carried over.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Our answer to X.
+    pub body: Bytes,
+    /// For the relay: X's endpoint.
+    pub x: Negotiated,
+    /// For the relay: Y's endpoint.
+    pub y: Negotiated,
+}
+
+/// An offer answered without asking the other leg.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnsweredAlone {
+    /// Our answer to X.
+    pub body: Bytes,
+    /// For the relay: X's endpoint.
+    pub x: Negotiated,
+}
+
+/// Without the keys in the body.
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("body", &sdp::redact(&self.body))
+            .field("x", &self.x)
+            .field("y", &self.y)
+            .finish()
+    }
+}
+
+/// Without the keys in the body.
+impl fmt::Debug for AnsweredAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnsweredAlone")
+            .field("body", &sdp::redact(&self.body))
+            .field("x", &self.x)
+            .finish()
+    }
+}
+
+/// Whether X's offer can be carried to a leg with profile `y`, before anything is reserved or
+/// rings (MED-204), and what must be reserved.
+pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Incompatible> {
+    let (_, audio) = offer.main()?;
+    carried_formats(audio, x.profile(), y.profile())?;
+    Ok(Needs {
+        x: x.spec(),
+        y: y.spec(),
+    })
+}
+
+/// Writes our offer to Y for X's offer. Both legs then have an exchange outstanding; an older one
+/// that never ended is forgotten.
+pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Bytes, Incompatible> {
+    let (_, audio) = offer.main()?;
+    let mut carried = carried_formats(audio, x.profile(), y.profile())?;
+    prefer_current(&mut carried, y);
+    let (direction, zero) = told_to(y.profile(), audio.direction);
+    let ask = Ask {
+        formats: carried,
+        direction,
+        zero,
+        ptime_ms: audio.ptime_ms,
+        maxptime_ms: audio.maxptime_ms,
+    };
+    let body = write_offer(y, ask)?;
+    x.begin(Exchange::Received(offer));
+    Ok(body)
+}
+
+/// Takes Y's answer to our offer and writes our answer to X's.
+pub fn answer(
+    answer: &Facts,
+    y: &mut MediaImage,
+    x: &mut MediaImage,
+    formats: &mut Formats,
+) -> Result<Answered, Incompatible> {
+    let agreed = take_answer(answer, y, formats)?;
+    let Exchange::Received(offer) = x.exchange() else {
+        return Err(Unusable::OutOfOrder.into());
+    };
+    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, formats)?;
+    let y_negotiated = agreed.negotiated.clone();
+    let x_negotiated = ours.negotiated.clone();
+    y.agree(agreed);
+    x.agree(ours);
+    Ok(Answered {
+        body: x.write(draft),
+        x: x_negotiated,
+        y: y_negotiated,
+    })
+}
+
+/// Whether a later offer of X changes anything for Y: its codec in use is gone, or X's wish to
+/// send or receive is another one, as far as Y is told such things (SIP-544).
+pub fn must_ask(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
+    let (Ok((_, audio)), Some(before), Some(other)) = (offer.main(), x.committed(), y.committed())
+    else {
+        return true;
+    };
+    let keeps_codec = admitted(audio, x.profile())
+        .any(|(_, codec)| codec.is_audio() && codec.common(&other.codec).is_some());
+    let told = |wish| told_to(y.profile(), wish);
+    !keeps_codec || told(audio.direction) != told(before.peer_wish)
+}
+
+/// Answers X's offer from what is in force on Y.
+pub fn answer_alone(
+    offer: Facts,
+    x: &mut MediaImage,
+    y: &MediaImage,
+    formats: &mut Formats,
+) -> Result<AnsweredAlone, Incompatible> {
+    let other = y.latest().ok_or(Unusable::OutOfOrder)?;
+    let (draft, ours) = write_answer(&offer, x, None, other, formats)?;
+    let negotiated = ours.negotiated.clone();
+    x.begin(Exchange::Received(offer));
+    x.agree(ours);
+    Ok(AnsweredAlone {
+        body: x.write(draft),
+        x: negotiated,
+    })
+}
+
+/// Offers to Y from the profiles, because X sent no offer (SIP-510 b, TDR-SIP-004).
+pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
+    let mut formats: Vec<(Option<u8>, Codec)> = y
+        .profile()
+        .codecs
+        .iter()
+        .filter_map(|codec| Some((None, x.admit(codec)?)))
+        .collect();
+    if formats.is_empty() {
+        return Err(Unusable::NoCommonCodec.into());
+    }
+    let mut clocks: Vec<u32> = formats.iter().map(|(_, codec)| codec.clock_hz).collect();
+    clocks.sort_unstable();
+    clocks.dedup();
+    let extras = clocks
+        .into_iter()
+        .map(Codec::telephone_event)
+        .chain([Codec::named("CN", 8000)]);
+    for extra in extras {
+        if let Some(codec) = x.admit(&extra).and_then(|codec| y.profile().admit(&codec)) {
+            formats.push((None, codec));
+        }
+    }
+    let ask = Ask {
+        formats,
+        direction: Direction::SendRecv,
+        zero: false,
+        ptime_ms: None,
+        maxptime_ms: None,
+    };
+    write_offer(y, ask)
+}
+
+/// Offers to X the formats that are agreed on Y: X sent no offer, or is a new leg that is to be
+/// joined with Y. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
+/// (SIP-512).
+pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    let other = y.latest().ok_or(Unusable::OutOfOrder)?;
+    let formats: Vec<_> = other
+        .formats
+        .iter()
+        .filter_map(|(_, codec)| Some((None, x.profile().admit(codec)?)))
+        .collect();
+    if !formats.iter().any(|(_, codec)| codec.is_audio()) {
+        return Err(Unusable::NoCommonCodec.into());
+    }
+    let (direction, zero) = told_to(x.profile(), other.peer_wish);
+    let ask = Ask {
+        formats,
+        direction,
+        zero,
+        ptime_ms: other.theirs.ptime_ms,
+        maxptime_ms: other.theirs.maxptime_ms,
+    };
+    write_offer(x, ask)
+}
+
+/// Takes the answer to an offer that was made by [`open`] or [`join`].
+pub fn settle(
+    answer: &Facts,
+    leg: &mut MediaImage,
+    formats: &mut Formats,
+) -> Result<Negotiated, Incompatible> {
+    let agreed = take_answer(answer, leg, formats)?;
+    let negotiated = agreed.negotiated.clone();
+    leg.agree(agreed);
+    Ok(negotiated)
+}

@@ -1,0 +1,123 @@
+//! What offers and answers have in common: the completed exchange, keys and single lines.
+
+use super::super::codec::Codec;
+use super::super::image::{Agreement, MediaImage};
+use super::super::incompatible::{Incompatible, Unusable};
+use super::super::profile::{Profile, RtcpLine};
+use super::super::read::{AudioFacts, OfferedKey};
+use crate::sdp::{self, Direction, DraftCrypto, DraftFormat, RefusedLine};
+use media_api::{FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, Protection};
+use std::net::SocketAddr;
+
+/// Both sides of a completed exchange.
+pub(super) struct Outcome<'a> {
+    pub(super) leg: &'a MediaImage,
+    pub(super) slots: Vec<RefusedLine>,
+    pub(super) main: usize,
+    pub(super) agreed: Vec<(FormatId, Codec)>,
+    pub(super) bindings: Vec<PayloadBinding>,
+    /// What our side of the exchange says.
+    pub(super) ours: Direction,
+    pub(super) peer_wish: Direction,
+    pub(super) audio: &'a AudioFacts,
+    pub(super) protection: Protection,
+    pub(super) rtcp_mux: bool,
+}
+
+pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> {
+    let Outcome {
+        leg,
+        slots,
+        main,
+        mut agreed,
+        bindings,
+        ours,
+        peer_wish,
+        audio,
+        protection,
+        rtcp_mux,
+    } = outcome;
+    let first_audio = agreed
+        .iter()
+        .position(|(_, codec)| codec.is_audio())
+        .ok_or(Unusable::AnswerMismatch)?;
+    let entry = agreed.remove(first_audio);
+    agreed.insert(0, entry.clone());
+    let (format, codec) = entry;
+    let ptime_ms = audio
+        .ptime_ms
+        .unwrap_or(20)
+        .min(audio.maxptime_ms.unwrap_or(u32::MAX))
+        .clamp(10, 60);
+    let negotiated = Negotiated {
+        streams: vec![Some(NegotiatedStream {
+            remote_rtp: audio.rtp,
+            remote_rtcp: if rtcp_mux { audio.rtp } else { audio.rtcp },
+            rtcp_mux,
+            direction: media_api::Direction::from_parts(
+                ours.sends() && audio.direction.receives(),
+                ours.receives() && audio.direction.sends(),
+            ),
+            protection,
+            payloads: bindings,
+            source: leg.profile().source_policy(leg.signalling()),
+            // 10 to 60 fits.
+            ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
+        })],
+    };
+    Ok(Agreement {
+        slots,
+        main,
+        codec,
+        format,
+        formats: agreed,
+        peer_wish,
+        theirs: audio.clone(),
+        negotiated,
+    })
+}
+
+pub(super) fn sdes(local: &LocalStream, theirs: &OfferedKey) -> Result<Protection, Incompatible> {
+    let ours = local
+        .keys
+        .iter()
+        .find(|key| key.suite() == theirs.key.suite())
+        .ok_or(Unusable::NoUsableKey)?;
+    Ok(Protection::Sdes {
+        local: ours.clone(),
+        remote: theirs.key.clone(),
+    })
+}
+
+pub(super) fn rtcp_line(
+    profile: &Profile,
+    local: &LocalStream,
+    is_muxed: bool,
+) -> Option<SocketAddr> {
+    let rtcp = if is_muxed { local.rtp } else { local.rtcp };
+    let is_usual = rtcp.ip() == local.rtp.ip()
+        && (is_muxed || Some(rtcp.port()) == local.rtp.port().checked_add(1));
+    match profile.rtcp_line {
+        RtcpLine::WhenNeeded if is_usual => None,
+        RtcpLine::WhenNeeded | RtcpLine::Always => Some(rtcp),
+    }
+}
+
+pub(super) fn draft_format(number: u8, codec: &Codec) -> DraftFormat {
+    DraftFormat {
+        payload_type: number,
+        name: codec.name.clone(),
+        clock_hz: codec.clock_hz,
+        channels: codec.channels,
+        fmtp: codec.fmtp.clone(),
+    }
+}
+
+pub(super) fn draft_crypto(profile: &Profile, tag: u32, key: &media_api::CryptoKey) -> DraftCrypto {
+    DraftCrypto {
+        tag,
+        suite: key.suite().name(),
+        inline: sdp::base64_encode(key.expose_key_and_salt()),
+        lifetime_exponent: profile.lifetime_exponent,
+    }
+}

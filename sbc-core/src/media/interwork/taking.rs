@@ -1,0 +1,127 @@
+//! Answers to our offers.
+
+use super::super::codec::{Codec, Formats};
+use super::super::image::{Agreement, Exchange, MediaImage};
+use super::super::incompatible::{Incompatible, Unusable};
+use super::super::read::{Facts, OfferedKey, Payload, Secured};
+use super::parts::{Outcome, complete, sdes};
+use crate::sdp::{Direction, DraftFormat, DraftStream};
+use media_api::{PayloadBinding, Protection};
+
+/// Compares an answer with our offer.
+pub(super) fn take_answer(
+    answer: &Facts,
+    leg: &MediaImage,
+    formats: &mut Formats,
+) -> Result<Agreement, Incompatible> {
+    let Exchange::Offered(offer) = leg.exchange() else {
+        return Err(Unusable::OutOfOrder.into());
+    };
+    let local = leg.local().ok_or(Unusable::OutOfOrder)?;
+    let audio = match answer.lines.get(offer.main).map(|line| &line.audio) {
+        Some(Ok(audio)) => audio,
+        Some(Err(unusable)) => return Err((*unusable).into()),
+        None => return Err(Unusable::AnswerMismatch.into()),
+    };
+    let mut bindings = Vec::new();
+    let mut agreed = Vec::new();
+    for payload in &audio.payloads {
+        let Some((ours, codec)) = match_offered(payload, &offer.stream) else {
+            continue;
+        };
+        // Two numbers for one format would make the way back ambiguous; the first is preferred.
+        let Some(id) = formats.id(&codec) else {
+            continue;
+        };
+        if agreed.iter().any(|(known, _)| *known == id) {
+            continue;
+        }
+        bindings.push(PayloadBinding {
+            receive: ours,
+            send: payload.number,
+            id,
+            format: codec.format(),
+        });
+        agreed.push((id, codec));
+    }
+    let protection = match &audio.secured {
+        Secured::Plain => Protection::None,
+        Secured::Sdes(keys) => {
+            let ours = |key: &&OfferedKey| {
+                offer
+                    .stream
+                    .cryptos
+                    .iter()
+                    .any(|crypto| crypto.suite == key.key.suite().name())
+            };
+            let has_tag =
+                |key: &&OfferedKey| {
+                    offer.stream.cryptos.iter().any(|crypto| {
+                        crypto.tag == key.tag && crypto.suite == key.key.suite().name()
+                    })
+                };
+            // The tag should be one of ours, but the suite alone says which key is meant, and
+            // Teams was seen to answer with tags of its own (TDR-MED-003).
+            let theirs = keys
+                .iter()
+                .find(has_tag)
+                .or_else(|| keys.iter().find(ours))
+                .ok_or(Unusable::NoUsableKey)?;
+            sdes(local, theirs)?
+        }
+    };
+    let stream = &offer.stream;
+    let offered = Direction::from_parts(
+        stream.direction.sends(),
+        stream.direction.receives() && !stream.connection_zero,
+    );
+    let before = leg
+        .committed()
+        .map_or(Direction::SendRecv, |before| before.peer_wish);
+    let peer_wish = Direction::from_parts(
+        if offered.receives() {
+            audio.direction.sends()
+        } else {
+            before.sends()
+        },
+        if offered.sends() {
+            audio.direction.receives()
+        } else {
+            before.receives()
+        },
+    );
+    complete(Outcome {
+        leg,
+        slots: offer.slots.clone(),
+        main: offer.main,
+        agreed,
+        bindings,
+        ours: offered,
+        peer_wish,
+        audio,
+        protection,
+        rtcp_mux: stream.rtcp_mux && audio.rtcp_mux,
+    })
+}
+
+/// Our number and the agreed codec for a payload type of an answer.
+fn match_offered(payload: &Payload, offered: &DraftStream) -> Option<(u8, Codec)> {
+    let codec_of = |format: &DraftFormat| Codec {
+        name: format.name.clone(),
+        clock_hz: format.clock_hz,
+        channels: format.channels,
+        fmtp: format.fmtp.clone(),
+    };
+    match &payload.codec {
+        Some(codec) => offered.formats.iter().find_map(|format| {
+            let common = codec.common(&codec_of(format))?;
+            Some((format.payload_type, common))
+        }),
+        // A dynamic number without a name: it can only mean what we said.
+        None => offered
+            .formats
+            .iter()
+            .find(|format| format.payload_type == payload.number)
+            .map(|format| (format.payload_type, codec_of(format))),
+    }
+}

@@ -1,0 +1,41 @@
+//! Legs with ports and keys as the relay would hand them out.
+
+use media_api::{CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, ProtectionWanted};
+use sbc_core::media::{MediaImage, Profile};
+use std::sync::Arc;
+
+/// Leg `number` (from 1) of a call: 203.0.113.`number`, ports from `number` × 1000 + 19000, every
+/// byte of the first key equal to `number` × 17.
+pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
+    let family = profile.family;
+    let signalling = "198.51.100.1".parse().ok();
+    let session_id = u64::from(number) * 1_001;
+    let mut image = MediaImage::new(
+        Arc::new(profile),
+        EndpointId(number),
+        session_id,
+        signalling,
+    );
+    let ip = match family {
+        Family::V4 => format!("203.0.113.{number}"),
+        Family::V6 => format!("[2001:db8::{number}]"),
+    };
+    let port = 19_000 + 1_000 * u16::from(number);
+    let keys = match &image.spec().streams[0].protection {
+        ProtectionWanted::None => Vec::new(),
+        ProtectionWanted::Sdes(suites) => suites
+            .iter()
+            .zip(number..)
+            .map(|(suite, fill)| CryptoKey::new(*suite, vec![fill * 17; 30]).unwrap())
+            .collect(),
+    };
+    image.allocated(&LocalEndpoint {
+        endpoint: EndpointId(number),
+        streams: vec![LocalStream {
+            rtp: format!("{ip}:{port}").parse().unwrap(),
+            rtcp: format!("{ip}:{}", port + 1).parse().unwrap(),
+            keys,
+        }],
+    });
+    image
+}
