@@ -230,11 +230,13 @@ impl FakeRelay {
     ) -> Vec<(Duration, Event)> {
         match endpoint {
             Some(endpoint) => {
-                let known = self.sessions.get_mut(&session);
-                if known
-                    .and_then(|known| known.endpoints.remove(&endpoint))
-                    .is_none()
-                {
+                let removed = self.sessions.get_mut(&session).and_then(|known| {
+                    known.joined = known
+                        .joined
+                        .filter(|(a, b)| *a != endpoint && *b != endpoint);
+                    known.endpoints.remove(&endpoint)
+                });
+                if removed.is_none() {
                     self.misuse
                         .push(format!("release of unknown {endpoint:?} of {session:?}"));
                 }

@@ -117,6 +117,7 @@ pub struct World<'a> {
     run: Run,
     inspected: Vec<PartyView>,
     least: Option<Residue>,
+    answers_garbage: bool,
     is_broken: bool,
 }
 
@@ -150,6 +151,7 @@ impl<'a> World<'a> {
             },
             inspected: Vec::new(),
             least: None,
+            answers_garbage: false,
             is_broken: false,
         };
         world.plan();
@@ -264,6 +266,7 @@ impl<'a> World<'a> {
             wall: UnixTime::from_micros(EPOCH_US + self.now.as_micros()),
         };
         self.run.inputs += 1;
+        self.answers_garbage = matches!(input, Input::Malformed { .. });
         self.trace.value(self.now, &shard);
         match &input {
             // The message is hashed as bytes; its index is derived from them.
@@ -308,8 +311,8 @@ impl<'a> World<'a> {
                         .map(|identity| identity.context.clone()),
                 };
                 let name = actor.map(|a| topology::name(a));
-                let first = wire.as_ref().map_or("?", |w| w.first.as_str()).to_owned();
                 self.trace.line(self.now, || {
+                    let first = headline(wire.as_ref());
                     format!("sbc/{} → {:10} {first}", shard.0, name.unwrap_or("nowhere"))
                 });
                 let seen = Seen::Sent {
@@ -320,6 +323,7 @@ impl<'a> World<'a> {
                     wire: wire.as_ref(),
                     bytes: &bytes,
                     call,
+                    answers_garbage: self.answers_garbage,
                 };
                 self.checkers.see(self.now, &seen);
                 if let Some(wire) = wire {
@@ -384,8 +388,8 @@ impl<'a> World<'a> {
 
     fn received(&mut self, actor: ActorIndex, flow: Flow, bytes: Vec<u8>) {
         let wire = Wire::read(&bytes);
-        let first = wire.as_ref().map_or("?", |w| w.first.as_str()).to_owned();
         self.trace.line(self.now, || {
+            let first = headline(wire.as_ref());
             format!("{:10} → sbc   {first}", topology::name(actor))
         });
         let seen = Seen::Heard {
@@ -656,6 +660,16 @@ impl<'a> World<'a> {
         self.run.ladder = self.trace.into_lines();
         self.run
     }
+}
+
+/// First line, sequence number and beginning of the Call-ID: what a ladder shows of a message.
+fn headline(wire: Option<&Wire>) -> String {
+    let Some(wire) = wire else {
+        return "no message".to_owned();
+    };
+    let call_id: String = wire.call_id().chars().take(6).collect();
+    let cseq = wire.get("CSeq").unwrap_or_default();
+    format!("{} ({cseq}, {call_id})", wire.first)
 }
 
 /// Name by which actors open connections to a tenant.

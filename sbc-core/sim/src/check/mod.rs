@@ -72,6 +72,9 @@ pub enum Seen<'a> {
         bytes: &'a [u8],
         /// Call and leg as the SBC sees them.
         call: Option<(CallId, LegId)>,
+        /// Whether it answers something that was no message: such an answer can only repeat what
+        /// was there (RFC 4475 §3.3.1).
+        answers_garbage: bool,
     },
     /// A connection was lost, and the SBC told.
     FlowLost {

@@ -12,21 +12,16 @@ use std::collections::BTreeMap;
 pub(super) struct Syntax {
     /// Max-Forwards of the INVITE of each call as it arrived.
     hops: BTreeMap<usize, u32>,
-    /// Whether the last thing that arrived was no message: its 400 can only repeat what was there
-    /// (RFC 4475 §3.3.1).
-    answers_garbage: bool,
 }
 
 impl Checker for Syntax {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
-        if let Seen::Heard { bytes, .. } = seen {
-            self.answers_garbage =
-                Message::parse(bytes.to_vec().into(), &Limits::default()).is_err();
-        }
         match seen {
-            Seen::Sent { bytes, .. } if self.answers_garbage && bytes.starts_with(b"SIP/2.0 4") => {
-            }
+            Seen::Sent {
+                answers_garbage: true,
+                ..
+            } => {}
             Seen::Heard {
                 wire: Some(wire), ..
             } if wire.method() == Some("INVITE") => {

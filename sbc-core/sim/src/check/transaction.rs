@@ -2,7 +2,7 @@
 
 use super::{Checker, End, Seen, Violation};
 use crate::fault::ActorIndex;
-use crate::topology::{STRANGER, name};
+use crate::topology::{self, STRANGER, name};
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
 use sbc_core::transport::Hop;
@@ -65,6 +65,10 @@ impl Checker for Transactions {
                 Some(status) => self.response_heard(at, wire, status),
             },
             Seen::Sent {
+                answers_garbage: true,
+                ..
+            } => {}
+            Seen::Sent {
                 actor,
                 hop,
                 wire: Some(wire),
@@ -105,7 +109,9 @@ impl Checker for Transactions {
 impl Transactions {
     fn request_heard(&mut self, at: Timestamp, actor: ActorIndex, wire: &Wire) {
         let method = wire.method().unwrap_or_default();
-        if method == "ACK" || actor == STRANGER {
+        // Somebody else's Via leads the answer elsewhere.
+        let is_own = wire.sent_by() == topology::peer(actor).address.to_string();
+        if method == "ACK" || actor == STRANGER || !is_own {
             return;
         }
         let key = |method: &str| (actor, wire.branch().to_owned(), method.to_owned());
@@ -139,6 +145,9 @@ impl Transactions {
             method.clone(),
         );
         let Some(server) = self.servers.get_mut(&key) else {
+            if wire.sent_by() != topology::peer(key.0).address.to_string() {
+                return;
+            }
             return fail(
                 "transaction-unasked",
                 format!("{} answers no request", wire.first),
