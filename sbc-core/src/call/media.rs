@@ -15,6 +15,8 @@ pub(crate) struct CallMedia {
     /// Identities of encodings, shared by all legs.
     pub(crate) formats: Formats,
     state: State,
+    /// Whether the relay ever reserved anything: only then does it know the session.
+    is_reserved: bool,
     plan: BridgePlan,
 }
 
@@ -33,6 +35,7 @@ impl CallMedia {
             session,
             formats: Formats::default(),
             state: State::Unused,
+            is_reserved: false,
             plan: BridgePlan::default(),
         }
     }
@@ -116,6 +119,19 @@ impl CallMedia {
                     endpoint: None,
                 },
             );
+        }
+    }
+
+    /// The relay reserved what was asked for.
+    pub(crate) fn reserved(&mut self) {
+        self.is_reserved = true;
+    }
+
+    /// The relay refused what was asked for. A session of which nothing was ever reserved does not
+    /// exist, so there is nothing to release and no last word to wait for.
+    pub(crate) fn refused(&mut self) {
+        if !self.is_reserved {
+            self.state = State::Unused;
         }
     }
 

@@ -302,6 +302,16 @@ impl Call {
     /// A report of the relay.
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
         match &event {
+            MediaEvent::Allocated { .. } => self.media.reserved(),
+            MediaEvent::Refused { .. } => {
+                self.media.refused();
+                if self.media.is_gone() {
+                    self.timers.stop(Timer::Relay as usize);
+                }
+            }
+            _ => {}
+        }
+        match &event {
             MediaEvent::Released { stats, .. } => {
                 self.timers.stop(Timer::Relay as usize);
                 self.media.released(stats.clone());
