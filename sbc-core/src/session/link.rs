@@ -96,6 +96,15 @@ impl Link {
         (self.dialog.local.clone(), self.fallback.clone())
     }
 
+    /// Whether the ACK for the 2xx of this INVITE waits here for the way to be found.
+    pub(crate) fn owes_ack(&self, invite: TransactionId, remote_tag: &[u8]) -> bool {
+        self.dialog.remote_tag() == remote_tag
+            && self
+                .waiting
+                .iter()
+                .any(|wanted| matches!(wanted, Wanted::Ack { invite: of, .. } if *of == invite))
+    }
+
     /// Nothing waits to be sent and no BYE is unanswered.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.bye.is_none()

@@ -495,6 +495,15 @@ impl Session {
         if cx.plane.acks.repeat(id, &tag, cx.out) {
             return;
         }
+        // Repeated because our ACK still waits for a name to be resolved: not a second answer.
+        let current = match &self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&confirmed.link),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
+        };
+        let mut links = current.into_iter().chain(&self.strays);
+        if links.any(|link| link.owes_ack(id, &tag)) {
+            return;
+        }
         if let Some(given_up) = self.unfinished.remove(&id) {
             // 200 that crossed our CANCEL, or came after we went on to the next target: the called
             // party is off hook and must be told (SIP-220).
