@@ -21,6 +21,11 @@ pub(super) struct Privacy {
 impl Checker for Privacy {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         match seen {
+            // It repeats what its sender wrote.
+            Seen::Sent {
+                answers_garbage: true,
+                ..
+            } => {}
             Seen::Heard {
                 wire: Some(wire), ..
             } => self.learn(wire),
