@@ -1,0 +1,104 @@
+//! Effects of one shard to the outside, in order, without ever waiting.
+
+use crate::daemon::inbox::Inbox;
+use crate::daemon::net::Net;
+use crate::daemon::resolver::Resolver;
+use crate::sink::Sinks;
+use media_relay::Relay;
+use sbc_core::effect::{Effect, Effects};
+use sbc_core::id::{CommandId, QueryId};
+use sbc_core::input::{Answered, Command, Input};
+use sbc_core::query::Query;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// Carries out the effects of one shard.
+pub struct Dispatch {
+    /// The shard's own inbox, for answers.
+    pub inbox: Arc<Inbox>,
+    /// Where questions are worked on.
+    pub runtime: Handle,
+    /// Sockets.
+    pub net: Net,
+    /// Names.
+    pub resolver: Resolver,
+    /// Media.
+    pub relay: Arc<Relay>,
+    /// Records, log, ladders, metrics.
+    pub sinks: Sinks,
+    /// Operators who wait for an answer.
+    pub replies: Arc<Replies>,
+}
+
+impl Dispatch {
+    /// Empties the buffer.
+    pub fn run(&mut self, effects: &mut Effects) {
+        for effect in effects.drain() {
+            match effect {
+                Effect::Send {
+                    hop,
+                    bytes,
+                    transaction,
+                    call,
+                } => {
+                    self.sinks.sent(call, &hop, &bytes);
+                    self.net
+                        .send(self.inbox.shard(), &hop, bytes, transaction);
+                }
+                Effect::CloseFlow(flow) => self.net.close(flow),
+                Effect::Query(id, query) => self.ask(id, query),
+                Effect::Media(command) => self.relay.command(command),
+                Effect::Reply(id, answer) => self.replies.answer(id, answer),
+                Effect::Emit(event) => self.sinks.event(&event),
+            }
+        }
+    }
+
+    fn ask(&self, id: QueryId, query: Query) {
+        let inbox = Arc::clone(&self.inbox);
+        let resolver = self.resolver.clone();
+        self.runtime.spawn(async move {
+            let outcome = match &query {
+                Query::Resolve(spec) => resolver.resolve(spec).await,
+            };
+            // Reports of our own side are always taken.
+            let _ = inbox.push(Input::Outcome(id, outcome));
+        });
+    }
+}
+
+/// Commands that wait for their answer.
+#[derive(Default)]
+pub struct Replies {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<CommandId, oneshot::Sender<Answered>>>,
+}
+
+impl Replies {
+    /// Gives a command to a shard and waits for the answer; `None` if it does not come in time.
+    pub async fn ask(&self, inbox: &Inbox, command: Command, limit: Duration) -> Option<Answered> {
+        // Ordering: only uniqueness matters.
+        let id = CommandId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        self.lock().insert(id, answer);
+        let _ = inbox.push(Input::Command(id, command));
+        let result = tokio::time::timeout(limit, answered).await;
+        self.lock().remove(&id);
+        result.ok()?.ok()
+    }
+
+    fn answer(&self, id: CommandId, answer: Answered) {
+        if let Some(waiting) = self.lock().remove(&id) {
+            // The operator may have given up.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CommandId, oneshot::Sender<Answered>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

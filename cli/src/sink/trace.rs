@@ -1,0 +1,245 @@
+//! Recent calls: their messages and events, bounded in bytes and in time (OPS-084).
+
+use crate::sink::log::wall_clock;
+use bytes::Bytes;
+use sbc_core::event::{Event, Happened};
+use sbc_core::id::{CallId, LegId};
+use sbc_core::record::Record;
+use sbc_core::report::{Entry, Seen, note};
+use sbc_core::transport::Hop;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of messages kept in all.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Entries kept per call (SEC-030); the first ones, because they tell the set-up.
+const MAX_ENTRIES: usize = 200;
+/// Bytes of messages kept per call (SEC-030).
+const MAX_CALL_BYTES: usize = 512 * 1024;
+/// How long a call is kept after its end.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// What is kept of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// Messages and events in order.
+    pub entries: Vec<Entry>,
+    /// Entries left out because of the bound.
+    pub omitted: usize,
+    /// Its record, once it has ended.
+    pub record: Option<Arc<Record>>,
+    bytes: usize,
+}
+
+/// The ring of recent calls. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Traces {
+    ring: Arc<Mutex<Ring>>,
+}
+
+#[derive(Default)]
+struct Ring {
+    calls: HashMap<CallId, Trace>,
+    /// Calls in the order they began.
+    begun: VecDeque<CallId>,
+    /// Calls in the order they ended.
+    ended: VecDeque<(Instant, CallId)>,
+    bytes: usize,
+}
+
+impl Traces {
+    /// Keeps an event of a call.
+    pub fn event(&self, event: &Event) {
+        let Some(call) = event.call else {
+            return;
+        };
+        if let Happened::Ended(record) = &event.what {
+            self.ended(call, record);
+        }
+        let seen = match &event.what {
+            Happened::Received {
+                protocol,
+                remote,
+                bytes,
+                ..
+            } => Seen::Message {
+                is_received: true,
+                protocol: *protocol,
+                remote: *remote,
+                bytes: bytes.clone(),
+            },
+            other => match note(other) {
+                Some(text) => Seen::Note(text),
+                None => return,
+            },
+        };
+        self.add(call, event.at, event.leg, seen);
+    }
+
+    /// Keeps a message that was sent for a call.
+    pub fn sent(&self, call: CallId, leg: LegId, hop: &Hop, bytes: &Bytes) {
+        let seen = Seen::Message {
+            is_received: false,
+            protocol: hop.protocol,
+            remote: hop.remote,
+            bytes: bytes.clone(),
+        };
+        self.add(call, wall_clock(), Some(leg), seen);
+    }
+
+    /// What is known of a call.
+    pub fn get(&self, call: CallId) -> Option<Trace> {
+        self.lock().calls.get(&call).cloned()
+    }
+
+    /// Calls whose identifier begins with these hexadecimal digits, at most ten.
+    pub fn find(&self, prefix: &str) -> Vec<CallId> {
+        let ring = self.lock();
+        let mut found: Vec<CallId> = ring
+            .begun
+            .iter()
+            .filter(|call| call.to_string().starts_with(prefix))
+            .copied()
+            .take(10)
+            .collect();
+        found.dedup();
+        found
+    }
+
+    /// Records of calls that ended, latest first.
+    pub fn recent(&self, most: usize) -> Vec<Arc<Record>> {
+        let ring = self.lock();
+        ring.ended
+            .iter()
+            .rev()
+            .filter_map(|(_, call)| ring.calls.get(call)?.record.clone())
+            .take(most)
+            .collect()
+    }
+
+    fn add(
+        &self,
+        call: CallId,
+        at: sbc_core::time::UnixTime,
+        leg: Option<LegId>,
+        seen: Seen,
+    ) {
+        let size = match &seen {
+            Seen::Message { bytes, .. } => bytes.len(),
+            Seen::Note(text) => text.len(),
+        };
+        let mut ring = self.lock();
+        let ring = &mut *ring;
+        let trace = ring.calls.entry(call).or_insert_with(|| {
+            ring.begun.push_back(call);
+            Trace::default()
+        });
+        if trace.entries.len() >= MAX_ENTRIES || trace.bytes + size > MAX_CALL_BYTES {
+            trace.omitted += 1;
+            return;
+        }
+        trace.bytes += size;
+        trace.entries.push(Entry {
+            at,
+            leg,
+            what: seen,
+        });
+        ring.bytes += size;
+        ring.shrink();
+    }
+
+    fn ended(&self, call: CallId, record: &Record) {
+        let mut ring = self.lock();
+        let ring = &mut *ring;
+        let trace = ring.calls.entry(call).or_insert_with(|| {
+            ring.begun.push_back(call);
+            Trace::default()
+        });
+        trace.record = Some(Arc::new(record.clone()));
+        ring.ended.push_back((Instant::now(), call));
+        ring.shrink();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    /// Forgets what is too old, then what is too much: ended calls first, then the oldest.
+    fn shrink(&mut self) {
+        while self
+            .ended
+            .front()
+            .is_some_and(|(at, _)| at.elapsed() > KEPT)
+        {
+            if let Some((_, call)) = self.ended.pop_front() {
+                self.forget(call);
+            }
+        }
+        while self.bytes > MAX_BYTES {
+            let oldest = self.ended.pop_front().map(|(_, call)| call);
+            match oldest.or_else(|| self.begun.pop_front()) {
+                Some(call) => self.forget(call),
+                None => return,
+            }
+        }
+        while self
+            .begun
+            .front()
+            .is_some_and(|call| !self.calls.contains_key(call))
+        {
+            self.begun.pop_front();
+        }
+    }
+
+    fn forget(&mut self, call: CallId) {
+        if let Some(trace) = self.calls.remove(&call) {
+            self.bytes = self.bytes.saturating_sub(trace.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::time::UnixTime;
+
+    fn note_of(traces: &Traces, call: u128, text: String) {
+        traces.add(CallId(call), UnixTime::default(), None, Seen::Note(text));
+    }
+
+    #[test]
+    fn one_long_call_does_not_push_out_the_others() {
+        let traces = Traces::default();
+        note_of(&traces, 1, "first".to_owned());
+        for _ in 0..1000 {
+            note_of(&traces, 2, "x".repeat(10_000));
+        }
+        assert_eq!(traces.get(CallId(1)).unwrap().entries.len(), 1);
+        let long = traces.get(CallId(2)).unwrap();
+        assert!(long.entries.len() <= MAX_ENTRIES && long.omitted > 0);
+    }
+
+    #[test]
+    fn the_ring_is_bounded_in_bytes_and_keeps_the_latest() {
+        let traces = Traces::default();
+        let each = 400 * 1024;
+        for call in 0..300 {
+            note_of(&traces, call, "x".repeat(each));
+        }
+        assert!(traces.lock().bytes <= MAX_BYTES);
+        assert!(traces.get(CallId(0)).is_none());
+        assert!(traces.get(CallId(299)).is_some());
+        assert!(traces.lock().begun.len() <= MAX_BYTES / each + 1);
+    }
+
+    #[test]
+    fn a_call_is_found_by_the_beginning_of_its_identifier() {
+        let traces = Traces::default();
+        note_of(&traces, 0xabc << 116, "x".to_owned());
+        assert_eq!(traces.find("abc"), [CallId(0xabc << 116)]);
+        assert!(traces.find("abd").is_empty());
+    }
+}

@@ -1,0 +1,492 @@
+//! Why a call ended, in plain words: who, where, why, and what to change.
+
+use crate::cause::{CauseCode, EndedBy};
+use crate::event::TargetFault;
+use crate::query::ResolveFault;
+use crate::record::{AttemptRecord, Disposition, Record};
+use crate::sip::Status;
+use crate::transport::FlowFault;
+use serde::Serialize;
+use std::fmt;
+
+/// What an operator wants to know about a call that ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Explanation {
+    /// Who ended it.
+    pub who: String,
+    /// On which side of us, and at which equipment.
+    pub place: String,
+    /// What happened.
+    pub why: String,
+    /// What to change, most promising first; empty when nothing is wrong.
+    pub change: Vec<String>,
+    /// What was tried towards the called side, one line per attempt.
+    pub attempts: Vec<String>,
+}
+
+/// Explains a finished call.
+pub fn explain(record: &Record) -> Explanation {
+    let last = record.egress.last();
+    Explanation {
+        who: who(record),
+        place: place(record, last),
+        why: why(record, last),
+        change: change(record, last),
+        attempts: record.egress.iter().map(attempt).collect(),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "who:    {}", self.who)?;
+        writeln!(f, "where:  {}", self.place)?;
+        writeln!(f, "why:    {}", self.why)?;
+        for (at, line) in self.attempts.iter().enumerate() {
+            let title = if at == 0 { "tried:" } else { "" };
+            writeln!(f, "{title:7} {line}")?;
+        }
+        for (at, line) in self.change.iter().enumerate() {
+            let title = if at == 0 { "change:" } else { "" };
+            writeln!(f, "{title:7} {line}")?;
+        }
+        Ok(())
+    }
+}
+
+fn who(record: &Record) -> String {
+    match (record.cause.by, record.disposition) {
+        (EndedBy::A, Disposition::Answered) => "the calling side hung up".to_owned(),
+        (EndedBy::A, _) => "the calling side ended the attempt".to_owned(),
+        (EndedBy::B, Disposition::Answered) => "the called side hung up".to_owned(),
+        (EndedBy::B, _) => "the called side refused or failed".to_owned(),
+        (EndedBy::Us, _) => format!("this SBC ({})", record.node),
+    }
+}
+
+fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
+    let a = || {
+        format!(
+            "A leg: trunk \"{}\", {} over {}",
+            record.ingress.trunk, record.ingress.remote, record.ingress.protocol
+        )
+    };
+    let b = |attempt: &AttemptRecord| {
+        let remote = attempt
+            .remote
+            .map_or_else(|| "no address".to_owned(), |remote| remote.to_string());
+        format!(
+            "B leg: trunk \"{}\", {} ({remote}) over {}",
+            attempt.trunk, attempt.host, attempt.protocol
+        )
+    };
+    let is_of_b = match record.cause.code {
+        CauseCode::PeerRejected
+        | CauseCode::PeerBusy
+        | CauseCode::NoAnswer
+        | CauseCode::NumberUnknown
+        | CauseCode::PeerUnreachable
+        | CauseCode::PeerTimeout => true,
+        CauseCode::CallerCancelled
+        | CauseCode::BadRequest
+        | CauseCode::LoopDetected
+        | CauseCode::NoRoute
+        | CauseCode::NoAck => false,
+        CauseCode::NormalClearing
+        | CauseCode::MediaIncompatible
+        | CauseCode::MediaUnavailable
+        | CauseCode::MediaTimeout
+        | CauseCode::InCallFailure
+        | CauseCode::LimitReached
+        | CauseCode::Operator
+        | CauseCode::InternalError => record.cause.by == EndedBy::B,
+    };
+    match last {
+        Some(attempt) if is_of_b => b(attempt),
+        _ => a(),
+    }
+}
+
+fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
+    let cause = &record.cause;
+    let facts = || match cause.because.0.as_slice() {
+        [] => String::new(),
+        facts => format!(": {}", facts.join("; ")),
+    };
+    let status = || match cause.status {
+        Some(code) => format!(" with {}", status_text(code)),
+        None => String::new(),
+    };
+    let reason = || {
+        let reason = last.and_then(|attempt| attempt.reason.as_deref());
+        let q850 = cause.q850.or(last.and_then(|attempt| attempt.q850));
+        match (q850, reason) {
+            (Some(q850), Some(reason)) => format!(" (Q.850 {q850}, \"{reason}\")"),
+            (Some(q850), None) => format!(" (Q.850 {q850}: {})", q850_text(q850)),
+            (None, Some(reason)) => format!(" (\"{reason}\")"),
+            (None, None) => String::new(),
+        }
+    };
+    match cause.code {
+        CauseCode::NormalClearing => format!(
+            "the call was answered and lasted {:.1} s; it ended normally",
+            record.duration_ms as f64 / 1000.0
+        ),
+        CauseCode::CallerCancelled => "the caller gave up before anybody answered".to_owned(),
+        CauseCode::PeerRejected => {
+            format!("the called side refused the call{}{}", status(), reason())
+        }
+        CauseCode::PeerBusy => format!("the called party is busy{}{}", status(), reason()),
+        CauseCode::NoAnswer => format!("nobody answered in time{}{}", status(), reason()),
+        CauseCode::NumberUnknown => format!(
+            "the called side does not know the number {}{}{}",
+            record.called.escape_debug(),
+            status(),
+            reason()
+        ),
+        CauseCode::NoRoute => format!(
+            "no route matches a call from trunk \"{}\" to {}{}",
+            record.ingress.trunk,
+            record.called.escape_debug(),
+            facts()
+        ),
+        CauseCode::LoopDetected => {
+            format!("the call has been forwarded too often{}{}", status(), facts())
+        }
+        CauseCode::BadRequest => {
+            format!("the request cannot be served{}{}", status(), facts())
+        }
+        CauseCode::MediaIncompatible => format!(
+            "the two sides have no codec or media protection in common{}{}",
+            status(),
+            facts()
+        ),
+        CauseCode::MediaUnavailable => format!("no media ports could be reserved{}", facts()),
+        CauseCode::MediaTimeout => format!("no media arrived for too long{}", facts()),
+        CauseCode::PeerUnreachable => format!(
+            "no target could be reached{}",
+            last.and_then(|attempt| attempt.fault.as_ref())
+                .map_or_else(facts, |fault| format!("; the last one: {fault}"))
+        ),
+        CauseCode::PeerTimeout => {
+            "the target accepts messages but sent no response in time".to_owned()
+        }
+        CauseCode::NoAck => "the caller's side never acknowledged the answer (no ACK)".to_owned(),
+        CauseCode::InCallFailure => {
+            format!("a request within the call failed{}{}", status(), facts())
+        }
+        CauseCode::LimitReached => format!("a limit was reached{}", facts()),
+        CauseCode::Operator => {
+            "an operator ended the call, or the node was being stopped".to_owned()
+        }
+        CauseCode::InternalError => format!("an error in this program{}", facts()),
+    }
+}
+
+fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
+    let trunk = last.map_or_else(String::new, |attempt| attempt.trunk.to_string());
+    let advice = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+    match record.cause.code {
+        CauseCode::NormalClearing | CauseCode::CallerCancelled | CauseCode::PeerBusy => Vec::new(),
+        CauseCode::PeerRejected => rejected(record, &trunk),
+        CauseCode::NoAnswer => advice(&[
+            "nothing, if the party simply did not answer; otherwise raise timers.ring_timeout of \
+             the trunk",
+        ]),
+        CauseCode::NumberUnknown => vec![
+            format!(
+                "check the form of the number: trunk \"{trunk}\" got {}; a transform with dir = \
+                 \"out\" can change it",
+                record.called.escape_debug()
+            ),
+            "check that the number exists at the called side".to_owned(),
+        ],
+        CauseCode::NoRoute => vec![
+            format!(
+                "add a [[route]] that matches from_trunk = \"{}\" and called {}",
+                record.ingress.trunk,
+                record.called.escape_debug()
+            ),
+            "if the number should belong to a tenant, add it to numbers of that [[tenant]]"
+                .to_owned(),
+        ],
+        CauseCode::LoopDetected => advice(&[
+            "look for two systems that send the call to each other: a route back to the trunk it \
+             came from, or a forwarding that points to itself",
+        ]),
+        CauseCode::BadRequest => advice(&[
+            "look at the INVITE in the ladder with `causeway sip parse`; the peer must send it \
+             differently",
+        ]),
+        CauseCode::MediaIncompatible => advice(&[
+            "compare codecs and srtp of both trunks with the offer in the ladder; let one codec \
+             be in both lists",
+            "towards Teams srtp must be \"required\"; towards a carrier usually \"off\"",
+        ]),
+        CauseCode::MediaUnavailable => advice(&[
+            "widen ports of the [[realm]]; two ports are needed per leg, and freed ones rest for \
+             10 s",
+            "check that the realm has an address of the family that the peer uses",
+        ]),
+        CauseCode::MediaTimeout => advice(&[
+            "check that the firewall lets the realm's UDP ports through in both directions",
+            "behind NAT set advertise of the [[realm]] to the public address",
+        ]),
+        CauseCode::PeerUnreachable => match last.and_then(|attempt| attempt.fault.as_ref()) {
+            Some(fault) => unreachable(fault, &trunk),
+            None => vec![format!("check targets of trunk \"{trunk}\"")],
+        },
+        CauseCode::PeerTimeout => vec![
+            format!("check that the peer of trunk \"{trunk}\" knows our address and answers it"),
+            "check that a firewall lets answers through".to_owned(),
+        ],
+        CauseCode::NoAck => advice(&[
+            "the caller's side must be able to reach the address in our Contact: check fqdn of \
+             the trunk and advertise of the realm",
+        ]),
+        CauseCode::InCallFailure => advice(&[
+            "look at the last request in the ladder and at the answer it got",
+        ]),
+        CauseCode::LimitReached => advice(&[
+            "raise the limit named above at the trunk, the tenant or [limits], if this many or \
+             this long calls are wanted",
+        ]),
+        CauseCode::Operator => Vec::new(),
+        CauseCode::InternalError => advice(&[
+            "please report it with this ladder; no setting causes or avoids it",
+        ]),
+    }
+}
+
+fn rejected(record: &Record, trunk: &str) -> Vec<String> {
+    let line = match record.cause.status {
+        Some(401 | 407) => format!(
+            "the peer of trunk \"{trunk}\" wants a login; agree with it on identification by \
+             address"
+        ),
+        Some(403) => format!(
+            "the peer of trunk \"{trunk}\" does not allow this: check the caller's number, the \
+             fqdn of the trunk and what the peer has on record for us"
+        ),
+        Some(415 | 488 | 606) => format!(
+            "the peer of trunk \"{trunk}\" accepts no media we offered: compare codecs and srtp \
+             with what it supports"
+        ),
+        Some(420 | 421) => format!(
+            "the peer of trunk \"{trunk}\" wants another set of SIP extensions; see Unsupported \
+             or Require in the ladder"
+        ),
+        Some(482 | 483) => "look for a routing loop behind the called side".to_owned(),
+        Some(500..=599) => format!(
+            "the peer of trunk \"{trunk}\" has a fault or is overloaded; add the status to \
+             reroute_on to try the next trunk"
+        ),
+        _ => "ask the called side why it refuses; its words are above".to_owned(),
+    };
+    vec![line]
+}
+
+fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
+    let line = match fault {
+        TargetFault::Resolve(ResolveFault::NotFound) => format!(
+            "the host name of trunk \"{trunk}\" does not exist: correct targets, or the DNS zone"
+        ),
+        TargetFault::Resolve(ResolveFault::Timeout | ResolveFault::ServerFailure) => {
+            "this host's DNS resolver does not work: check /etc/resolv.conf".to_owned()
+        }
+        TargetFault::Flow(fault) => return of_flow(fault, trunk),
+        TargetFault::Timeout => format!(
+            "nothing came back from the peer of trunk \"{trunk}\": check address, port and \
+             firewall"
+        ),
+        TargetFault::Status(status) => format!(
+            "every target of trunk \"{trunk}\" answered with a status on which the next is \
+             tried, the last with {status}"
+        ),
+    };
+    vec![line]
+}
+
+fn of_flow(fault: &FlowFault, trunk: &str) -> Vec<String> {
+    let line = match fault {
+        FlowFault::Connect(_) => format!(
+            "nobody listens at the target of trunk \"{trunk}\", or a firewall refuses: check \
+             address, port and protocol"
+        ),
+        FlowFault::ConnectTimeout => format!(
+            "packets to the target of trunk \"{trunk}\" vanish: check routing and firewalls"
+        ),
+        FlowFault::Handshake(_) => format!(
+            "TLS with the peer of trunk \"{trunk}\" fails: check the certificate, its chain and \
+             client_ca of the trunk's TLS context; the log has a line tls_refused with the exact \
+             reason"
+        ),
+        FlowFault::HandshakeTimeout => format!(
+            "the peer of trunk \"{trunk}\" accepts the connection but not TLS: check the port"
+        ),
+        FlowFault::TlsName { presented, .. } => format!(
+            "if {} is the right peer, add it to accept_names of trunk \"{trunk}\"",
+            presented.join(", ")
+        ),
+        FlowFault::Closed | FlowFault::Broken(_) => format!(
+            "the peer of trunk \"{trunk}\" closes the connection: it may not like our \
+             certificate or address"
+        ),
+        FlowFault::QueueFull => {
+            format!("the peer of trunk \"{trunk}\" does not read: it is overloaded or hangs")
+        }
+        FlowFault::NotSip => format!("what answers for trunk \"{trunk}\" is not a SIP server"),
+        FlowFault::Idle => "nothing; an idle connection was closed at a bad moment".to_owned(),
+        FlowFault::NoListener => format!(
+            "trunk \"{trunk}\" has no listener of the target's protocol and address family: add \
+             a [[listen]] to its realm"
+        ),
+    };
+    vec![line]
+}
+
+fn attempt(attempt: &AttemptRecord) -> String {
+    let remote = attempt
+        .remote
+        .map_or_else(String::new, |remote| format!(" at {remote}"));
+    let result = match (attempt.status, &attempt.fault) {
+        (_, Some(fault)) => fault.to_string(),
+        (Some(status), None) => format!("answered {}", status_text(status)),
+        (None, None) => "ended before an answer".to_owned(),
+    };
+    format!(
+        "trunk \"{}\", {}{remote} over {}: {result}",
+        attempt.trunk, attempt.host, attempt.protocol
+    )
+}
+
+fn status_text(code: u16) -> String {
+    match Status::new(code) {
+        Some(status) => format!("{code} {}", status.phrase()),
+        None => code.to_string(),
+    }
+}
+
+fn q850_text(cause: u8) -> &'static str {
+    match cause {
+        1 => "unallocated number",
+        3 => "no route to destination",
+        16 => "normal call clearing",
+        17 => "user busy",
+        18 => "no user responding",
+        19 => "no answer from user",
+        20 => "subscriber absent",
+        21 => "call rejected",
+        22 => "number changed",
+        27 => "destination out of order",
+        28 => "invalid number format",
+        31 => "normal, unspecified",
+        34 => "no circuit available",
+        38 => "network out of order",
+        41 => "temporary failure",
+        42 => "switching equipment congestion",
+        47 => "resource unavailable",
+        50 => "facility not subscribed",
+        57 => "bearer capability not authorised",
+        58 => "bearer capability not available",
+        65 => "bearer capability not implemented",
+        79 => "service not implemented",
+        88 => "incompatible destination",
+        102 => "timer expired",
+        111 => "protocol error",
+        127 => "interworking, unspecified",
+        _ => "see Q.850",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::{Because, Cause};
+    use crate::id::{CallId, LegId, TenantName, TrunkName};
+    use crate::record::LegRecord;
+    use crate::time::UnixTime;
+    use crate::transport::Protocol;
+
+    fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> Record {
+        Record {
+            version: 1,
+            call: CallId(1),
+            node: "sbc1".to_owned(),
+            tenant: TenantName::new("contoso"),
+            start: UnixTime::from_micros(0),
+            first_progress_ms: None,
+            setup_ms: None,
+            duration_ms: 0,
+            calling_raw: "+15550100".to_owned(),
+            called_raw: "+15550199".to_owned(),
+            calling: "+15550100".to_owned(),
+            called: "+15550199".to_owned(),
+            ingress: LegRecord {
+                trunk: TrunkName::new("carrier"),
+                protocol: Protocol::Udp,
+                remote: "192.0.2.1:5060".parse().unwrap(),
+                call_id: "x".to_owned(),
+                user_agent: None,
+            },
+            egress: vec![AttemptRecord {
+                leg: LegId(1),
+                trunk: TrunkName::new("teams"),
+                host: "sip.example.com".to_owned(),
+                protocol: Protocol::Tls,
+                remote: None,
+                call_id: "y".to_owned(),
+                status,
+                q850: None,
+                reason: None,
+                fault,
+                first_response_ms: None,
+            }],
+            disposition: Disposition::Failed,
+            cause: Cause {
+                by: EndedBy::Us,
+                code,
+                status,
+                q850: None,
+                because: Because::of("fact"),
+            },
+            route: Because::default(),
+            media: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_cause_says_who_where_and_why_and_only_normal_ends_need_no_change() {
+        for code in CauseCode::ALL {
+            let told = explain(&record(code, None, Some(480)));
+            assert!(!told.who.is_empty() && !told.place.is_empty(), "{code}");
+            assert!(told.why.len() > 15, "{code}: {}", told.why);
+            let is_normal = matches!(
+                code,
+                CauseCode::NormalClearing
+                    | CauseCode::CallerCancelled
+                    | CauseCode::PeerBusy
+                    | CauseCode::Operator
+            );
+            assert_eq!(told.change.is_empty(), is_normal, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_says_which_setting_would_accept_it() {
+        let fault = TargetFault::Flow(FlowFault::TlsName {
+            wanted: "sip.example.com".to_owned(),
+            presented: vec!["sip.example.net".to_owned()],
+        });
+        let told = explain(&record(CauseCode::PeerUnreachable, Some(fault), None));
+        let text = told.to_string();
+        assert!(text.contains("accept_names of trunk \"teams\""), "{text}");
+        assert!(text.contains("sip.example.net"));
+    }
+
+    #[test]
+    fn a_refusal_names_the_status_and_the_equipment() {
+        let told = explain(&record(CauseCode::PeerRejected, None, Some(403)));
+        assert!(told.why.contains("403 Forbidden"), "{}", told.why);
+        assert!(told.place.contains("trunk \"teams\""));
+    }
+}

@@ -1,0 +1,44 @@
+//! What happened to a call, told to a person: as a ladder of its messages and as plain words.
+
+mod explain;
+mod ladder;
+mod note;
+
+pub use explain::{Explanation, explain};
+pub use ladder::{Detail, ladder};
+pub use note::note;
+
+use crate::id::LegId;
+use crate::time::UnixTime;
+use crate::transport::Protocol;
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+/// One thing that was seen of a call, in the order it happened.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// When, wall clock.
+    pub at: UnixTime,
+    /// Which leg it belongs to; `None` for the call as a whole.
+    pub leg: Option<LegId>,
+    /// What was seen.
+    pub what: Seen,
+}
+
+/// What was seen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Seen {
+    /// A message came in from a peer, or left for it.
+    Message {
+        /// Whether the peer sent it.
+        is_received: bool,
+        /// Transport protocol.
+        protocol: Protocol,
+        /// The peer's address.
+        remote: SocketAddr,
+        /// The message as on the wire.
+        bytes: Bytes,
+    },
+    /// A decision or observation, in words.
+    Note(String),
+}

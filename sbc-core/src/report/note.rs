@@ -1,0 +1,95 @@
+//! One line for a person about one event.
+
+use crate::event::{Happened, TargetFault};
+use std::fmt;
+
+/// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
+/// state changes that only a developer wants.
+pub fn note(what: &Happened) -> Option<String> {
+    let text = match what {
+        Happened::Received { .. } | Happened::Answered { .. } | Happened::StateChanged { .. } => {
+            return None;
+        }
+        Happened::Dropped { why, remote, .. } => {
+            format!("message from {remote} dropped: {}", why.as_str())
+        }
+        Happened::Admitted {
+            tenant,
+            trunk,
+            calling,
+            called,
+        } => format!(
+            "call admitted: {} → {} from trunk \"{trunk}\", tenant \"{tenant}\"",
+            calling.escape_debug(),
+            called.escape_debug()
+        ),
+        Happened::Routed { trunks, because } => {
+            let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
+            format!("routed to {} ({})", trunks.join(", then "), because.0.join("; "))
+        }
+        Happened::AttemptStarted {
+            trunk,
+            host,
+            remote,
+            protocol,
+        } => format!("trying trunk \"{trunk}\": {host} at {remote} over {protocol}"),
+        Happened::TargetFailed {
+            trunk,
+            host,
+            why,
+            left,
+        } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::Media(event) => return media(event),
+        Happened::Ended(record) => format!("call ended: {}", record.cause.code),
+        Happened::TargetHealth {
+            trunk,
+            host,
+            alive,
+            because,
+        } => {
+            let state = if *alive { "answers" } else { "does not answer" };
+            format!("trunk \"{trunk}\": {host} {state} ({because})")
+        }
+        Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
+    };
+    Some(text)
+}
+
+fn media(event: &media_api::Event) -> Option<String> {
+    use media_api::Event;
+    let text = match event {
+        Event::Allocated { endpoints, .. } => {
+            format!("media ports reserved for {} legs", endpoints.len())
+        }
+        Event::Refused { why, .. } => format!("no media ports: {why:?}"),
+        Event::FirstMedia { endpoint, .. } => format!("first media from leg {}", endpoint.0),
+        Event::SourcePinned {
+            endpoint, source, ..
+        } => format!("media of leg {} comes from {source}", endpoint.0),
+        Event::Silent {
+            endpoint,
+            silent_ms,
+            ..
+        } => format!("no media from leg {} for {silent_ms} ms", endpoint.0),
+        Event::OneWay { endpoint, kind, .. } => {
+            format!("media of leg {} does not get through: {kind:?}", endpoint.0)
+        }
+        Event::Released { .. } => "media released".to_owned(),
+        Event::Stats { .. } => return None,
+    };
+    Some(text)
+}
+
+impl fmt::Display for TargetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::query::ResolveFault;
+        match self {
+            Self::Flow(fault) => write!(f, "{fault}"),
+            Self::Resolve(ResolveFault::NotFound) => f.write_str("the name has no address"),
+            Self::Resolve(ResolveFault::Timeout) => f.write_str("DNS did not answer in time"),
+            Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
+            Self::Timeout => f.write_str("no response in time"),
+            Self::Status(status) => write!(f, "answered {status}"),
+        }
+    }
+}
