@@ -38,5 +38,7 @@ mod plane;
 
 mod call;
 
+pub mod report;
+
 pub mod core;
 pub mod demux;

@@ -46,8 +46,7 @@ impl Dispatch {
                     call,
                 } => {
                     self.sinks.sent(call, &hop, &bytes);
-                    self.net
-                        .send(self.inbox.shard(), &hop, bytes, transaction);
+                    self.net.send(self.inbox.shard(), &hop, bytes, transaction);
                 }
                 Effect::CloseFlow(flow) => self.net.close(flow),
                 Effect::Query(id, query) => self.ask(id, query),

@@ -28,7 +28,11 @@ pub enum MediaFault {
 pub fn start(config: &Config, inboxes: Inboxes) -> Result<Relay, MediaFault> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let relay_config = RelayConfig {
-        realms: config.realms.values().map(|realm| realm_of(realm)).collect(),
+        realms: config
+            .realms
+            .values()
+            .map(|realm| realm_of(realm))
+            .collect(),
         // One core is left to signalling.
         workers: cores.saturating_sub(1).max(1),
         quarantine: RelayConfig::QUARANTINE,

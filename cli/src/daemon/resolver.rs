@@ -155,7 +155,11 @@ impl Resolver {
 /// for that, everything else is a failure of the resolver.
 fn fault_of(error: &io::Error) -> ResolveFault {
     let text = error.to_string();
-    let says_no = ["not known", "No address associated", "nodename nor servname"];
+    let says_no = [
+        "not known",
+        "No address associated",
+        "nodename nor servname",
+    ];
     if says_no.iter().any(|words| text.contains(words)) {
         ResolveFault::NotFound
     } else {
@@ -180,7 +184,11 @@ mod tests {
         for _ in 0..2 {
             match resolver.resolve(&spec).await {
                 Outcome::Resolved(addresses) => {
-                    assert!(addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 5061));
+                    assert!(
+                        addresses
+                            .iter()
+                            .all(|a| a.ip().is_loopback() && a.port() == 5061)
+                    );
                 }
                 other => panic!("{other:?}"),
             }

@@ -155,7 +155,6 @@ impl Driver {
         step: &mut impl FnMut(Now, Turn, &mut Effects) -> Option<Timestamp>,
         effects: &mut Effects,
     ) -> Option<Timestamp> {
-        let now = self.now();
         // The core is left as the panic found it; the two further turns make it whole again.
         let mut attempt = |turn| {
             let done = catch_unwind(AssertUnwindSafe(|| step(self.now(), turn, effects)));
@@ -233,8 +232,14 @@ mod tests {
             }
             None
         };
-        let shard =
-            Shard::start(Arc::clone(&inbox), Arc::clone(&metrics), log(), step, |_| {}).unwrap();
+        let shard = Shard::start(
+            Arc::clone(&inbox),
+            Arc::clone(&metrics),
+            log(),
+            step,
+            |_| {},
+        )
+        .unwrap();
         inbox.push(lost(1)).unwrap();
         inbox.push(lost(2)).unwrap();
         assert_eq!(saw.recv().unwrap(), None);

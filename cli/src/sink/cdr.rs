@@ -90,7 +90,11 @@ impl Cdr {
 
     /// Writes from now on elsewhere (after a reload).
     pub fn relocate(&self, directory: PathBuf, rotate_bytes: u64) {
-        if self.queue.try_send(Order::Move(directory, rotate_bytes)).is_err() {
+        if self
+            .queue
+            .try_send(Order::Move(directory, rotate_bytes))
+            .is_err()
+        {
             self.log
                 .error("cdr_move", "records are still written to the old directory")
                 .send();
@@ -98,10 +102,7 @@ impl Cdr {
     }
 
     fn lost(&self, why: &dyn std::fmt::Display) {
-        self.metrics
-            .queue_dropped
-            .with_label_values(&["cdr"])
-            .inc();
+        self.metrics.queue_dropped.with_label_values(&["cdr"]).inc();
         self.log
             .error("cdr_lost", "a call record is lost")
             .with("why", why)
@@ -274,12 +275,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(directory.path(), 100).unwrap();
         for number in 0..10 {
-            spool.append(&format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(30))).unwrap();
+            spool
+                .append(&format!(
+                    "{{\"n\":{number},\"pad\":\"{}\"}}",
+                    "x".repeat(30)
+                ))
+                .unwrap();
         }
         spool.sync().unwrap();
         let mut numbers: Vec<u64> = lines(directory.path())
             .iter()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["n"].as_u64().unwrap())
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["n"]
+                    .as_u64()
+                    .unwrap()
+            })
             .collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..10).collect::<Vec<_>>());

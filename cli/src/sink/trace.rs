@@ -118,13 +118,7 @@ impl Traces {
             .collect()
     }
 
-    fn add(
-        &self,
-        call: CallId,
-        at: sbc_core::time::UnixTime,
-        leg: Option<LegId>,
-        seen: Seen,
-    ) {
+    fn add(&self, call: CallId, at: sbc_core::time::UnixTime, leg: Option<LegId>, seen: Seen) {
         let size = match &seen {
             Seen::Message { bytes, .. } => bytes.len(),
             Seen::Note(text) => text.len(),

@@ -150,7 +150,11 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             facts()
         ),
         CauseCode::LoopDetected => {
-            format!("the call has been forwarded too often{}{}", status(), facts())
+            format!(
+                "the call has been forwarded too often{}{}",
+                status(),
+                facts()
+            )
         }
         CauseCode::BadRequest => {
             format!("the request cannot be served{}{}", status(), facts())
@@ -243,17 +247,17 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             "the caller's side must be able to reach the address in our Contact: check fqdn of \
              the trunk and advertise of the realm",
         ]),
-        CauseCode::InCallFailure => advice(&[
-            "look at the last request in the ladder and at the answer it got",
-        ]),
+        CauseCode::InCallFailure => {
+            advice(&["look at the last request in the ladder and at the answer it got"])
+        }
         CauseCode::LimitReached => advice(&[
             "raise the limit named above at the trunk, the tenant or [limits], if this many or \
              this long calls are wanted",
         ]),
         CauseCode::Operator => Vec::new(),
-        CauseCode::InternalError => advice(&[
-            "please report it with this ladder; no setting causes or avoids it",
-        ]),
+        CauseCode::InternalError => {
+            advice(&["please report it with this ladder; no setting causes or avoids it"])
+        }
     }
 }
 
@@ -361,7 +365,7 @@ fn attempt(attempt: &AttemptRecord) -> String {
 
 fn status_text(code: u16) -> String {
     match Status::new(code) {
-        Some(status) => format!("{code} {}", status.phrase()),
+        Some(status) => format!("{code} {}", status.default_phrase()),
         None => code.to_string(),
     }
 }

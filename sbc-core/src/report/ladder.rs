@@ -48,7 +48,11 @@ pub fn ladder(entries: &[Entry], detail: Detail) -> String {
                 let is_a = entry.leg.is_none_or(|leg| leg == LegId(0));
                 let arrow = arrow(&title, is_a == *is_received);
                 let empty = " ".repeat(SPAN);
-                let (left, right) = if is_a { (&arrow, &empty) } else { (&empty, &arrow) };
+                let (left, right) = if is_a {
+                    (&arrow, &empty)
+                } else {
+                    (&empty, &arrow)
+                };
                 let leg = match entry.leg {
                     Some(LegId(number)) if number > 1 => format!("  leg {number}"),
                     _ => String::new(),
@@ -73,9 +77,7 @@ pub fn ladder(entries: &[Entry], detail: Detail) -> String {
 fn header(entries: &[Entry], out: &mut String) {
     let remote_of = |is_a: bool| {
         entries.iter().find_map(|entry| match &entry.what {
-            Seen::Message { remote, .. }
-                if entry.leg.is_none_or(|leg| leg == LegId(0)) == is_a =>
-            {
+            Seen::Message { remote, .. } if entry.leg.is_none_or(|leg| leg == LegId(0)) == is_a => {
                 Some(remote.to_string())
             }
             Seen::Message { .. } | Seen::Note(_) => None,
@@ -84,12 +86,7 @@ fn header(entries: &[Entry], out: &mut String) {
     let a = remote_of(true).unwrap_or_else(|| "peer A".to_owned());
     let b = remote_of(false).unwrap_or_else(|| "peer B".to_owned());
     let half = MARGIN + SPAN / 2;
-    let _ = writeln!(
-        out,
-        "{a:>width$}{sbc:^SPAN$}{b}",
-        width = half,
-        sbc = "SBC"
-    );
+    let _ = writeln!(out, "{a:>width$}{sbc:^SPAN$}{b}", width = half, sbc = "SBC");
 }
 
 fn delta(before: Option<UnixTime>, now: UnixTime) -> String {
@@ -116,7 +113,10 @@ fn arrow(title: &str, is_right: bool) -> String {
 /// Method or status with phrase, and CSeq's method where the status alone would not tell.
 fn title(bytes: &[u8]) -> String {
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
-    let line: String = String::from_utf8_lossy(line).chars().map(printable).collect();
+    let line: String = String::from_utf8_lossy(line)
+        .chars()
+        .map(printable)
+        .collect();
     match line.strip_prefix("SIP/2.0 ") {
         Some(status) => {
             let method = Message::parse(bytes.to_vec().into(), &Limits::default())
@@ -251,7 +251,10 @@ mod tests {
              m=audio 4000 RTP/SAVP 8\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRETKEY\n"
         );
         let text = ladder(&[message(0, 0, true, &invite)], Detail::Messages);
-        assert!(!text.contains("SECRETKEY") && !text.contains("deadbeef"), "{text}");
+        assert!(
+            !text.contains("SECRETKEY") && !text.contains("deadbeef"),
+            "{text}"
+        );
         assert!(text.contains("Authorization: <secret>"));
     }
 

@@ -25,7 +25,11 @@ pub fn note(what: &Happened) -> Option<String> {
         ),
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
-            format!("routed to {} ({})", trunks.join(", then "), because.0.join("; "))
+            format!(
+                "routed to {} ({})",
+                trunks.join(", then "),
+                because.0.join("; ")
+            )
         }
         Happened::AttemptStarted {
             trunk,
