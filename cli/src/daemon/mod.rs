@@ -1,8 +1,331 @@
-//! The daemon.
+//! The daemon: start and stop order on one screen.
+//!
+//! ```text
+//! start: configuration ─► identities ─► sinks ─► inboxes ─► relay ─► sockets open ─► shards ─►
+//!        sockets serve ─► admin ─► ready
+//! stop:  drain ─► BYE ─► sockets ─► shards ─► relay ─► records ─► log
+//! ```
 
 pub mod dispatch;
 pub mod inbox;
 pub mod media;
 pub mod net;
+pub mod notify;
+pub mod reload;
 pub mod resolver;
+pub mod run;
 pub mod shard;
+pub mod stop;
+
+use crate::admin::{Admin, AdminFault};
+use crate::sink::Sinks;
+use crate::sink::cdr::{Cdr, CdrWriter};
+use crate::sink::log::Log;
+use crate::sink::metrics::{MediaCollector, Metrics, UpState};
+use crate::sink::trace::Traces;
+use dispatch::{Dispatch, Replies};
+use inbox::{Inbox, Inboxes};
+use media::MediaFault;
+use media_relay::Relay;
+use net::Net;
+use reload::ReloadFault;
+use resolver::Resolver;
+use sbc_core::config::Loaded;
+use sbc_core::core::Core;
+use sbc_core::effect::Effects;
+use sbc_core::id::ShardId;
+use sbc_core::mint::Mint;
+use sbc_core::time::Now;
+use shard::{Heartbeat, Shard, Turn};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// What the daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Main configuration file.
+    pub config: PathBuf,
+    /// Signalling threads, 1–32.
+    pub shards: u8,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// Configuration, identities or sockets.
+    #[error("{0}")]
+    Config(ReloadFault),
+    /// The media relay.
+    #[error("media: {0}")]
+    Media(MediaFault),
+    /// The operator interface.
+    #[error("{0}")]
+    Admin(AdminFault),
+    /// Directory of call records.
+    #[error("call records cannot be written to {}: {why}", directory.display())]
+    Records {
+        /// The configured directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        why: io::Error,
+    },
+    /// Threads or random numbers.
+    #[error("{0}")]
+    System(String),
+}
+
+/// A running daemon.
+pub struct Daemon {
+    config_path: PathBuf,
+    started: Instant,
+    loaded: tokio::sync::Mutex<Loaded>,
+    sinks: Sinks,
+    inboxes: Inboxes,
+    replies: Arc<Replies>,
+    net: Net,
+    heartbeats: Vec<Arc<Heartbeat>>,
+    is_draining: AtomicBool,
+    parts: Mutex<Option<Parts>>,
+}
+
+/// What is taken apart when the daemon stops.
+struct Parts {
+    shards: Vec<Shard>,
+    relay: Arc<Relay>,
+    records: Option<CdrWriter>,
+    admin: Admin,
+}
+
+impl Daemon {
+    /// Starts everything. Call within a tokio runtime of several threads.
+    ///
+    /// # Errors
+    /// [`StartFault`]; nothing runs then.
+    pub async fn start(options: Options, log: Log) -> Result<Arc<Self>, StartFault> {
+        let loaded = reload::load(&options.config, None).map_err(StartFault::Config)?;
+        Self::start_with(options, loaded, log).await
+    }
+
+    /// Starts everything with a configuration that was loaded elsewhere.
+    ///
+    /// # Errors
+    /// [`StartFault`]; nothing runs then.
+    pub async fn start_with(
+        options: Options,
+        loaded: Loaded,
+        log: Log,
+    ) -> Result<Arc<Self>, StartFault> {
+        let tls = Arc::new(reload::identities(&loaded).map_err(StartFault::Config)?);
+        let config = Arc::new(loaded.config.clone());
+        let metrics = Metrics::new().map_err(|fault| StartFault::System(fault.to_string()))?;
+        let metrics = Arc::new(metrics);
+        let (cdr, records) = records(&loaded, &metrics, &log)?;
+        let sinks = Sinks {
+            log,
+            metrics: Arc::clone(&metrics),
+            traces: Traces::default(),
+            cdr,
+        };
+        let count = options.shards.clamp(1, 32);
+        let inboxes = Inboxes::new(
+            (0..count).map(|shard| Inbox::new(ShardId(shard))).collect(),
+            sbc_core::demux::shard_of_message,
+        );
+        let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
+        let relay = Arc::new(relay);
+        let collector = MediaCollector::new(
+            Box::new(media::figures(&config, Arc::clone(&relay))),
+            metrics.panics.with_label_values(&["media"]),
+        );
+        collector
+            .and_then(|collector| metrics.add_collector(Box::new(collector)))
+            .map_err(|fault| StartFault::System(fault.to_string()))?;
+        let net = Net::new(
+            Arc::clone(&config),
+            Arc::clone(&tls),
+            inboxes.clone(),
+            Arc::clone(&metrics),
+            sinks.log.clone(),
+        );
+        let opened = net
+            .open(&config)
+            .map_err(|faults| StartFault::Config(ReloadFault::Bind(faults)))?;
+        let replies = Arc::new(Replies::default());
+        let resolver = Resolver::new(Arc::clone(&metrics));
+        let mut shards = Vec::new();
+        for inbox in inboxes.all() {
+            let dispatch = Dispatch {
+                inbox: Arc::clone(inbox),
+                runtime: Handle::current(),
+                net: net.clone(),
+                resolver: resolver.clone(),
+                relay: Arc::clone(&relay),
+                sinks: sinks.clone(),
+                replies: Arc::clone(&replies),
+            };
+            let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
+            shards.push(start_shard(inbox, &sinks, core, dispatch)?);
+        }
+        let daemon = Arc::new(Self {
+            config_path: options.config,
+            started: Instant::now(),
+            sinks,
+            inboxes,
+            replies,
+            net,
+            heartbeats: shards
+                .iter()
+                .map(|shard| Arc::clone(shard.heartbeat()))
+                .collect(),
+            is_draining: AtomicBool::new(false),
+            parts: Mutex::new(None),
+            loaded: tokio::sync::Mutex::new(loaded),
+        });
+        let shell = daemon.loaded.lock().await.shell.clone();
+        let admin = Admin::start(&daemon, Path::new(&shell.api), shell.metrics)
+            .await
+            .map_err(StartFault::Admin)?;
+        daemon.net.apply(config, Arc::clone(&tls), opened);
+        daemon.publish(&*daemon.loaded.lock().await, &tls);
+        *daemon.parts() = Some(Parts {
+            shards,
+            relay,
+            records,
+            admin,
+        });
+        metrics.set_state(UpState::Active);
+        Ok(daemon)
+    }
+
+    /// Ends everything that is left. Calls in progress should have been ended before.
+    pub async fn shutdown(&self) {
+        self.set_draining(true);
+        let Some(parts) = self.parts().take() else {
+            return;
+        };
+        self.net.shutdown(Duration::from_secs(2)).await;
+        parts.admin.stop().await;
+        // These wait for threads, which must not hold up the runtime's own.
+        let ending = tokio::task::spawn_blocking(move || {
+            for shard in parts.shards {
+                shard.stop();
+            }
+            drop(parts.relay);
+            if let Some(records) = parts.records {
+                records.finish();
+            }
+        });
+        let _ = ending.await;
+    }
+
+    /// Calls in progress over all shards.
+    pub fn calls_in_progress(&self) -> usize {
+        self.sinks.metrics.calls.in_progress()
+    }
+
+    /// Whether new calls are refused.
+    pub fn is_draining(&self) -> bool {
+        // Ordering: the flag stands for itself.
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Where facts go.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
+    /// Signalling sockets.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// Signs of life of the shards.
+    pub fn heartbeats(&self) -> &[Arc<Heartbeat>] {
+        &self.heartbeats
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The configuration in use.
+    pub fn loaded(&self) -> &tokio::sync::Mutex<Loaded> {
+        &self.loaded
+    }
+
+    pub(crate) fn inboxes(&self) -> &Inboxes {
+        &self.inboxes
+    }
+
+    pub(crate) fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    fn config_path(&self) -> &Path {
+        &self.config_path
+    }
+
+    fn set_draining(&self, is_draining: bool) {
+        self.is_draining.store(is_draining, Ordering::Relaxed);
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, Option<Parts>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start_shard(
+    inbox: &Arc<Inbox>,
+    sinks: &Sinks,
+    mut core: Core,
+    mut dispatch: Dispatch,
+) -> Result<Shard, StartFault> {
+    let step = move |now: Now, turn: Turn, out: &mut Effects| {
+        match turn {
+            Turn::Apply(input) => core.apply(now, input, out),
+            Turn::Recover => core.recover(now, out),
+            Turn::Abandon => core.abandon(out),
+        }
+        core.deadline()
+    };
+    Shard::start(
+        Arc::clone(inbox),
+        Arc::clone(&sinks.metrics),
+        sinks.log.clone(),
+        step,
+        move |effects| dispatch.run(effects),
+    )
+    .map_err(|fault| StartFault::System(format!("cannot start a shard: {fault}")))
+}
+
+fn records(
+    loaded: &Loaded,
+    metrics: &Arc<Metrics>,
+    log: &Log,
+) -> Result<(Option<Cdr>, Option<CdrWriter>), StartFault> {
+    let Some(spool) = &loaded.shell.cdr else {
+        return Ok((None, None));
+    };
+    let directory = PathBuf::from(&spool.directory);
+    let (cdr, writer) = Cdr::start(
+        &directory,
+        spool.rotate_bytes,
+        Arc::clone(metrics),
+        log.clone(),
+    )
+    .map_err(|why| StartFault::Records { directory, why })?;
+    Ok((Some(cdr), Some(writer)))
+}
+
+/// Every shard has a seed of its own from the operating system.
+fn mint(shard: ShardId) -> Result<Mint, StartFault> {
+    let mut seed = [0; 32];
+    net::tls::random(&mut seed)
+        .map_err(|()| StartFault::System("the system has no random numbers".to_owned()))?;
+    Ok(Mint::new(shard, seed))
+}

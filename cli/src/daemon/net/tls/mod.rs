@@ -164,3 +164,11 @@ impl TlsContext {
         Ok(Arc::new(config))
     }
 }
+
+/// Fills `to` with random bytes of the operating system's quality.
+///
+/// # Errors
+/// If there are none.
+pub(crate) fn random(to: &mut [u8]) -> Result<(), ()> {
+    provider().secure_random.fill(to).map_err(|_| ())
+}

@@ -1,0 +1,178 @@
+//! Calls: in progress, recent, one of them with its ladder, and ending one.
+
+use super::{Access, Problem};
+use crate::daemon::Daemon;
+use crate::daemon::stop::ANSWER;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use sbc_core::id::CallId;
+use sbc_core::input::{Answered, Command};
+use sbc_core::record::{CallSummary, Record};
+use sbc_core::report::{Detail, explain, ladder};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Records listed at most.
+const RECENT: usize = 100;
+
+pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<CallSummary>>, Problem> {
+    let daemon = access.daemon()?;
+    Ok(Json(calls(&daemon).await?))
+}
+
+async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
+    let mut all = Vec::new();
+    for inbox in daemon.inboxes().all() {
+        match daemon.replies().ask(inbox, Command::Calls, ANSWER).await {
+            Some(Answered::Calls(calls)) => all.extend(calls),
+            Some(Answered::Done(_) | Answered::NoSuchCall) => {}
+            None => return Err(busy()),
+        }
+    }
+    all.sort_by_key(|call| (call.start, call.call));
+    Ok(all)
+}
+
+pub(super) async fn recent(
+    State(access): State<Access>,
+) -> Result<Json<Vec<Arc<RecordView>>>, Problem> {
+    let daemon = access.daemon()?;
+    let records = daemon.sinks().traces.recent(RECENT);
+    Ok(Json(
+        records
+            .into_iter()
+            .map(|record| Arc::new(RecordView(record)))
+            .collect(),
+    ))
+}
+
+/// A shared record, serialised as the record itself.
+pub(super) struct RecordView(Arc<Record>);
+
+impl serde::Serialize for RecordView {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+
+pub(super) async fn show(
+    State(access): State<Access>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let call = identify(&daemon, &id).await?;
+    let trace = daemon.sinks().traces.get(call);
+    let record = trace.as_ref().and_then(|trace| trace.record.clone());
+    let summary = match record {
+        Some(_) => None,
+        None => calls(&daemon).await?.into_iter().find(|c| c.call == call),
+    };
+    if record.is_none() && summary.is_none() && trace.is_none() {
+        return Err(unknown(&id));
+    }
+    Ok(Json(json!({
+        "call": call,
+        "summary": summary,
+        "record": record.as_deref(),
+        "explanation": record.as_deref().map(explain),
+    })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct TraceWish {
+    /// Whether messages are shown in full.
+    #[serde(default)]
+    messages: bool,
+}
+
+pub(super) async fn trace(
+    State(access): State<Access>,
+    Path(id): Path<String>,
+    Query(wish): Query<TraceWish>,
+) -> Result<String, Problem> {
+    let daemon = access.daemon()?;
+    let call = identify(&daemon, &id).await?;
+    let trace = daemon
+        .sinks()
+        .traces
+        .get(call)
+        .ok_or_else(|| unknown(&id))?;
+    let detail = if wish.messages {
+        Detail::Messages
+    } else {
+        Detail::Lines
+    };
+    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries, detail));
+    if trace.omitted > 0 {
+        text.push_str(&format!("{} later entries were not kept\n", trace.omitted));
+    }
+    match &trace.record {
+        Some(record) => text.push_str(&format!("\n{}", explain(record))),
+        None => text.push_str("\nthe call is in progress\n"),
+    }
+    Ok(text)
+}
+
+pub(super) async fn hang_up(
+    State(access): State<Access>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let call = identify(&daemon, &id).await?;
+    for inbox in daemon.inboxes().all() {
+        match daemon
+            .replies()
+            .ask(inbox, Command::HangUp(call), ANSWER)
+            .await
+        {
+            Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
+            Some(Answered::NoSuchCall | Answered::Calls(_)) => {}
+            None => return Err(busy()),
+        }
+    }
+    Err(unknown(&id))
+}
+
+/// A call by its identifier, or by the beginning of it if only one call begins so.
+async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
+    if id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "a call is named by up to 32 hexadecimal digits",
+        ));
+    }
+    let id = id.to_ascii_lowercase();
+    if id.len() == 32 {
+        return id.parse().map_err(|_| unknown(&id));
+    }
+    let mut found = daemon.sinks().traces.find(&id);
+    for call in calls(daemon).await? {
+        if call.call.to_string().starts_with(&id) && !found.contains(&call.call) {
+            found.push(call.call);
+        }
+    }
+    match found.as_slice() {
+        [] => Err(unknown(&id)),
+        [only] => Ok(*only),
+        _ => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("several calls begin with {id}; write more digits"),
+        )),
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("no call {id}; calls are kept for 15 minutes after their end"),
+    )
+}
+
+fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "a shard did not answer in time",
+    )
+}

@@ -1,0 +1,228 @@
+//! The operator's interface: HTTP on a Unix socket, and its read-only part on a TCP listener.
+//!
+//! | path                      | where | what                                        |
+//! |---------------------------|-------|---------------------------------------------|
+//! | `GET /metrics`            | both  | Prometheus text                             |
+//! | `GET /healthz`            | both  | 200 while every shard makes progress        |
+//! | `GET /readyz`             | both  | 200 while new calls are taken               |
+//! | `GET /status`             | Unix  | the node in one object                      |
+//! | `GET /calls`              | Unix  | calls in progress                           |
+//! | `GET /calls/recent`       | Unix  | records of calls that ended                 |
+//! | `GET /calls/{id}`         | Unix  | one call: its record, its explanation       |
+//! | `GET /calls/{id}/trace`   | Unix  | its ladder as text; `?messages=true` in full|
+//! | `POST /calls/{id}/hangup` | Unix  | ends it                                     |
+//! | `POST /reload`            | Unix  | as SIGHUP                                   |
+//! | `POST /drain`, `/undrain` | Unix  | no new calls, or again                      |
+//!
+//! Who may open the socket is decided by its file mode: owner and group.
+
+mod calls;
+mod node;
+
+use crate::daemon::Daemon;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Mode of the socket: owner and group.
+const SOCKET_MODE: u32 = 0o660;
+/// How long requests may finish when the daemon stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+/// Why the interface cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminFault {
+    /// The Unix socket.
+    #[error("operator socket {}: {why}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system said, or that another daemon runs.
+        why: io::Error,
+    },
+    /// The TCP listener.
+    #[error("metrics listener {address}: {why}")]
+    Metrics {
+        /// Its address.
+        address: SocketAddr,
+        /// What the operating system said.
+        why: io::Error,
+    },
+}
+
+/// The running interface.
+pub struct Admin {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    socket: PathBuf,
+    metrics: Option<SocketAddr>,
+}
+
+/// What request handlers work on. The daemon may be gone while a request is still open.
+#[derive(Clone)]
+pub(crate) struct Access(Weak<Daemon>);
+
+impl Access {
+    pub(crate) fn daemon(&self) -> Result<Arc<Daemon>, Problem> {
+        self.0.upgrade().ok_or(Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            detail: "the daemon is stopping".to_owned(),
+        })
+    }
+}
+
+/// A refused request, as RFC 9457 describes it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "status": self.status.as_u16(),
+            "title": self.status.canonical_reason().unwrap_or(""),
+            "detail": self.detail,
+        });
+        (
+            self.status,
+            [(CONTENT_TYPE, "application/problem+json")],
+            body.to_string(),
+        )
+            .into_response()
+    }
+}
+
+impl Admin {
+    /// Opens the socket and the listener.
+    ///
+    /// # Errors
+    /// [`AdminFault`]; nothing is open then.
+    pub async fn start(
+        daemon: &Arc<Daemon>,
+        socket: &Path,
+        metrics: Option<SocketAddr>,
+    ) -> Result<Self, AdminFault> {
+        let access = Access(Arc::downgrade(daemon));
+        let unix = bind_socket(socket)
+            .await
+            .map_err(|why| AdminFault::Socket {
+                path: socket.to_owned(),
+                why,
+            })?;
+        let tcp = match metrics {
+            Some(address) => {
+                let bound = TcpListener::bind(address)
+                    .await
+                    .map_err(|why| AdminFault::Metrics { address, why })?;
+                Some(bound)
+            }
+            None => None,
+        };
+        let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // A sender that is gone means the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let mut tasks = Vec::new();
+        let everything = readable().merge(operable()).with_state(access.clone());
+        let ends = until(stopped.clone());
+        tasks.push(tokio::spawn(async move {
+            let _ = axum::serve(unix, everything)
+                .with_graceful_shutdown(ends)
+                .await;
+        }));
+        if let Some(tcp) = tcp {
+            let figures = readable().with_state(access);
+            let ends = until(stopped);
+            tasks.push(tokio::spawn(async move {
+                let _ = axum::serve(tcp, figures)
+                    .with_graceful_shutdown(ends)
+                    .await;
+            }));
+        }
+        Ok(Self {
+            stop,
+            tasks,
+            socket: socket.to_owned(),
+            metrics: address,
+        })
+    }
+
+    /// Address of the TCP listener, if there is one.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// Finishes open requests and closes both.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for mut task in self.tasks {
+            if tokio::time::timeout(LAST_REQUESTS, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+fn readable() -> Router<Access> {
+    Router::new()
+        .route("/metrics", get(node::metrics))
+        .route("/healthz", get(node::health))
+        .route("/readyz", get(node::ready))
+}
+
+fn operable() -> Router<Access> {
+    Router::new()
+        .route("/status", get(node::status))
+        .route("/reload", post(node::reload))
+        .route("/drain", post(node::drain))
+        .route("/undrain", post(node::undrain))
+        .route("/calls", get(calls::list))
+        .route("/calls/recent", get(calls::recent))
+        .route("/calls/{id}", get(calls::show))
+        .route("/calls/{id}/trace", get(calls::trace))
+        .route("/calls/{id}/hangup", post(calls::hang_up))
+}
+
+/// Binds the socket; one left by a dead process is replaced, one of a living daemon is not.
+async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    if path.exists() {
+        if tokio::net::UnixStream::connect(path).await.is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another daemon answers on this socket",
+            ));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}

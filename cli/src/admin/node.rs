@@ -1,0 +1,118 @@
+//! The node as a whole: metrics, health, status, reload, drain.
+
+use super::{Access, Problem};
+use crate::daemon::Daemon;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A shard that made no progress for this long is stuck.
+const STUCK: Duration = Duration::from_secs(3);
+
+pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
+    let daemon = access.daemon()?;
+    let metrics = &daemon.sinks().metrics;
+    for inbox in daemon.inboxes().all() {
+        let queue = format!("shard{}", inbox.shard().0);
+        metrics
+            .queue_depth
+            .with_label_values(&[queue.as_str()])
+            .set(i64::try_from(inbox.depth()).unwrap_or(i64::MAX));
+    }
+    let log = metrics.queue_dropped.with_label_values(&["log"]);
+    log.inc_by(daemon.sinks().log.dropped().saturating_sub(log.get()));
+    let form = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(CONTENT_TYPE, form)], metrics.text()).into_response())
+}
+
+pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    match stuck(&daemon) {
+        None => Ok(Json(json!({ "alive": true }))),
+        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+    }
+}
+
+pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let mut reasons = Vec::new();
+    if daemon.is_draining() {
+        reasons.push("draining: no new calls are taken".to_owned());
+    }
+    reasons.extend(stuck(&daemon));
+    if reasons.is_empty() {
+        Ok(Json(json!({ "ready": true })))
+    } else {
+        Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            reasons.join("; "),
+        ))
+    }
+}
+
+fn stuck(daemon: &Daemon) -> Option<String> {
+    let age = daemon
+        .heartbeats()
+        .iter()
+        .map(|heartbeat| heartbeat.age())
+        .max()?;
+    (age > STUCK).then(|| format!("a shard made no progress for {} ms", age.as_millis()))
+}
+
+pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let loaded = daemon.loaded().lock().await;
+    let listeners: Vec<Value> = loaded
+        .config
+        .listeners
+        .values()
+        .map(|listener| {
+            json!({
+                "name": listener.name,
+                "protocol": listener.protocol,
+                "address": daemon.net().address(&listener.name),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "node": loaded.config.node.id,
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": if daemon.is_draining() { "draining" } else { "active" },
+        "uptime_seconds": daemon.uptime().as_secs(),
+        "calls": daemon.calls_in_progress(),
+        "connections": daemon.net().connections(),
+        "shards": daemon.heartbeats().len(),
+        "config_generation": loaded.config.generation,
+        "tenants": loaded.config.tenants.len(),
+        "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
+        "listeners": listeners,
+    })))
+}
+
+pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    match daemon.reload().await {
+        Ok(_) => {
+            let generation = daemon.loaded().lock().await.config.generation;
+            Ok(Json(json!({ "config_generation": generation })))
+        }
+        Err(fault) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            fault.to_string(),
+        )),
+    }
+}
+
+pub(super) async fn drain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let calls = access.daemon()?.drain(true).await;
+    Ok(Json(json!({ "state": "draining", "calls": calls })))
+}
+
+pub(super) async fn undrain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let calls = access.daemon()?.drain(false).await;
+    Ok(Json(json!({ "state": "active", "calls": calls })))
+}

@@ -1,0 +1,158 @@
+//! A new configuration while calls run: load, check, open what is new, then swap (OPS-120).
+//!
+//! Any failure leaves everything as it was and says why.
+
+use crate::daemon::Daemon;
+use crate::daemon::net::BindFault;
+use crate::daemon::net::tls::{MaterialFault, TlsStore};
+use crate::sink::log::wall_clock;
+use sbc_core::config::{Changes, Findings, Loaded, changes};
+use sbc_core::id::TlsContextName;
+use sbc_core::input::Input;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why a configuration was not put into use.
+#[derive(Debug)]
+pub enum ReloadFault {
+    /// It is not valid.
+    Invalid(Findings),
+    /// Certificates, keys or roots cannot be used.
+    Material(Vec<(TlsContextName, MaterialFault)>),
+    /// New sockets cannot be opened.
+    Bind(Vec<BindFault>),
+    /// Something that is only set up at start was changed.
+    NeedsRestart(&'static str),
+}
+
+impl fmt::Display for ReloadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(findings) => f.write_str(&findings.to_text()),
+            Self::Material(faults) => {
+                for (context, fault) in faults {
+                    writeln!(f, "tls \"{context}\": {fault}")?;
+                }
+                Ok(())
+            }
+            Self::Bind(faults) => {
+                for fault in faults {
+                    writeln!(f, "{fault}")?;
+                }
+                Ok(())
+            }
+            Self::NeedsRestart(what) => write!(f, "{what} can only be changed by a restart"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadFault {}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// Every finding.
+pub fn load(path: &Path, previous: Option<&Loaded>) -> Result<Loaded, ReloadFault> {
+    let sources = crate::config::read_sources(path).map_err(ReloadFault::Invalid)?;
+    crate::config::load(&sources, previous.map(|loaded| &loaded.config))
+        .map_err(ReloadFault::Invalid)
+}
+
+/// Loads every TLS identity of a configuration. All of them, each time: certificates behind
+/// unchanged paths may have been renewed.
+///
+/// # Errors
+/// Every identity that cannot be used.
+pub fn identities(loaded: &Loaded) -> Result<TlsStore, ReloadFault> {
+    TlsStore::load(&loaded.shell.tls).map_err(ReloadFault::Material)
+}
+
+impl Daemon {
+    /// Puts the configuration on disk into use. Reloads are done one after the other.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; the running configuration stays.
+    pub async fn reload(&self) -> Result<Changes, ReloadFault> {
+        let mut running = self.loaded().lock().await;
+        let result = self.try_reload(&running);
+        match result {
+            Ok((loaded, changed)) => {
+                self.sinks().log
+                    .info("reload", "configuration is in use")
+                    .with("generation", loaded.config.generation)
+                    .send();
+                *running = loaded;
+                Ok(changed)
+            }
+            Err(fault) => {
+                self.sinks().metrics.config_refused();
+                self.sinks().log
+                    .error("reload_refused", &fault)
+                    .send();
+                Err(fault)
+            }
+        }
+    }
+
+    fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
+        let loaded = load(self.config_path(), Some(running))?;
+        let changed = changes(running, &loaded);
+        if !changed.realms.is_empty() {
+            return Err(ReloadFault::NeedsRestart("a realm's addresses, ports or marking"));
+        }
+        if changed.api || changed.metrics {
+            return Err(ReloadFault::NeedsRestart("the address of [api] or [metrics]"));
+        }
+        let tls = Arc::new(identities(&loaded)?);
+        let config = Arc::new(loaded.config.clone());
+        let opened = self.net().open(&config).map_err(ReloadFault::Bind)?;
+        // From here on nothing can fail.
+        self.net().apply(Arc::clone(&config), Arc::clone(&tls), opened);
+        for inbox in self.inboxes().all() {
+            // Reports of our own side are always taken.
+            let _ = inbox.push(Input::Config(Arc::clone(&config)));
+        }
+        if changed.cdr {
+            if let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr) {
+                cdr.relocate(spool.directory.clone().into(), spool.rotate_bytes);
+            }
+        }
+        self.publish(&loaded, &tls);
+        Ok((loaded, changed))
+    }
+
+    /// Tells the metrics which configuration and certificates are in use.
+    pub(super) fn publish(&self, loaded: &Loaded, tls: &TlsStore) {
+        let now = wall_clock().as_micros() as f64 / 1e6;
+        let metrics = &self.sinks().metrics;
+        metrics.config_loaded(loaded.config.generation, now);
+        metrics.set_certificates(tls.iter().flat_map(|context| {
+            let own = std::iter::once((context.facts(), "own"));
+            let cas = context.cas().iter().map(|ca| (ca, "ca"));
+            own.chain(cas).map(|(facts, kind)| {
+                (context.name(), facts.subject.as_str(), kind, facts.not_after)
+            })
+        }));
+        for context in tls.iter() {
+            warn_of_expiry(self, context);
+        }
+    }
+}
+
+/// Certificates that end soon (SEC-080): Teams warns its administrators at 30 days, too.
+fn warn_of_expiry(daemon: &Daemon, context: &crate::daemon::net::tls::TlsContext) {
+    let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(0);
+    let facts = context.facts();
+    let days = (facts.not_after - now).div_euclid(86_400);
+    if days <= 30 {
+        daemon
+            .sinks()
+            .log
+            .warn("certificate_expiry", "our certificate ends soon; renew it and reload")
+            .with("context", context.name())
+            .with("subject", &facts.subject)
+            .with("days_left", days)
+            .send();
+    }
+}

@@ -1,0 +1,128 @@
+//! `causeway run`: the daemon in the foreground, driven by signals.
+
+use crate::command::exit;
+use crate::daemon::notify;
+use crate::daemon::stop::DRAIN;
+use crate::daemon::{Daemon, Options};
+use crate::sink::log::{Form, Level, Log};
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Exit code when the daemon cannot start although its configuration is valid.
+pub const FAILED: u8 = 1;
+
+/// Runs until a signal ends it; returns the exit code.
+pub fn run(options: Options, level: Level, form: Option<Form>) -> u8 {
+    let (log, writer) = match Log::to_stderr(level, form) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("causeway: cannot start the log: {why}");
+            return FAILED;
+        }
+    };
+    report_panics(&log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("io")
+        .build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(serve(options, &log)),
+        Err(why) => {
+            log.error("start", why).send();
+            FAILED
+        }
+    };
+    writer.finish();
+    code
+}
+
+async fn serve(options: Options, log: &Log) -> u8 {
+    // Before anything starts: a signal that comes early must not kill us half way.
+    let (Ok(mut hang_up), Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::hangup()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        log.error("start", "signals cannot be received").send();
+        return FAILED;
+    };
+    let daemon = match Daemon::start(options, log.clone()).await {
+        Ok(daemon) => daemon,
+        Err(fault) => {
+            // Many lines for a person; the log's form would make one of them.
+            eprintln!("causeway: cannot start\n{fault}");
+            return match fault {
+                crate::daemon::StartFault::Config(crate::daemon::reload::ReloadFault::Invalid(
+                    _,
+                )) => exit::INVALID,
+                _ => FAILED,
+            };
+        }
+    };
+    let watchdog = tokio::spawn(notify::watchdog(daemon.heartbeats().to_vec(), log.clone()));
+    log.info("ready", "serving")
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .send();
+    notify::ready("serving");
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => {
+                notify::reloading();
+                let result = daemon.reload().await;
+                notify::ready(match result {
+                    Ok(_) => "serving",
+                    Err(_) => "serving with the previous configuration; the new one was refused",
+                });
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    stop(&daemon, log, &mut terminate, &mut interrupt).await;
+    watchdog.abort();
+    exit::OK
+}
+
+async fn stop(
+    daemon: &Arc<Daemon>,
+    log: &Log,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+) {
+    let calls = daemon.drain(true).await;
+    notify::stopping(&format!("draining, {calls} calls"));
+    log.info("draining", "no new calls; waiting for those in progress")
+        .with("calls", calls)
+        .send();
+    tokio::select! {
+        _ = daemon.wait_until_idle(DRAIN) => {
+            let ended = daemon.hang_up_all().await;
+            log.info("stopping", "all calls have ended").with("by_us", ended).send();
+        }
+        // A second signal means: now.
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    daemon.shutdown().await;
+    log.info("stopped", "good bye").send();
+}
+
+/// Panics go to the log, with their place, like everything else.
+fn report_panics(log: &Log) {
+    let log = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
+        let thread = std::thread::current();
+        let payload = panic.payload();
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        log.error("panic", text.unwrap_or("panic"))
+            .with("place", place)
+            .with("thread", thread.name().unwrap_or(""))
+            .send();
+    }));
+}

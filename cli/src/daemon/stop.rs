@@ -1,0 +1,62 @@
+//! Draining and stopping (OPS-130): no new calls, then a while for those in progress, then BYE.
+
+use crate::daemon::Daemon;
+use crate::sink::metrics::UpState;
+use sbc_core::input::{Answered, Command};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long calls may finish by themselves after the first SIGTERM.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// How long ending the rest may take.
+const END: Duration = Duration::from_secs(5);
+/// How often progress is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a shard may take to answer.
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    /// Takes no new calls any more, or takes them again. Says how many calls are in progress.
+    pub async fn drain(&self, is_draining: bool) -> usize {
+        self.set_draining(is_draining);
+        self.sinks().metrics.set_state(if is_draining {
+            UpState::Draining
+        } else {
+            UpState::Active
+        });
+        for inbox in self.inboxes().all() {
+            self.replies()
+                .ask(inbox, Command::Drain(is_draining), ANSWER)
+                .await;
+        }
+        self.calls_in_progress()
+    }
+
+    /// Waits until no call is left, at most `limit`; `true` if none is.
+    pub async fn wait_until_idle(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.calls_in_progress() > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+        true
+    }
+
+    /// Ends every call with BYE and waits for the answers, but not long.
+    pub async fn hang_up_all(&self) -> usize {
+        let mut ended = 0;
+        for inbox in self.inboxes().all() {
+            if let Some(Answered::Done(count)) = self
+                .replies()
+                .ask(inbox, Command::HangUpAll, ANSWER)
+                .await
+            {
+                ended += count;
+            }
+        }
+        self.wait_until_idle(END).await;
+        ended
+    }
+}
