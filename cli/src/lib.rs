@@ -1,6 +1,8 @@
 //! Everything that the binary `causeway` calls: the daemon, its sinks, the operator interface.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod daemon;

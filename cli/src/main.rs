@@ -1,4 +1,199 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use causeway::command::node::{Calls, Connection};
+use causeway::command::parse::Parse;
+use causeway::command::{check, exit, init, node, parse};
+use causeway::daemon::{Options, run};
+use causeway::sink::log::{Form, Level};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Session border controller between SIP carriers and Microsoft Teams
+#[derive(Parser)]
+#[command(name = "causeway", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    Run(Run),
+    /// Check a configuration and print every finding
+    Check(check::Check),
+    /// Write a starter configuration
+    Init(init::Init),
+    /// One call: show, hangup
+    Call {
+        #[command(subcommand)]
+        command: Calls,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Calls: list, recent
+    Calls {
+        #[command(subcommand)]
+        command: Option<Calls>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What the node is doing
+    Status {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Load the configuration again; a faulty one changes nothing
+    Reload {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Take no new calls; calls in progress go on
+    Drain {
+        /// Take new calls again
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// SIP messages
+    Sip {
+        #[command(subcommand)]
+        command: Explain,
+    },
+    /// Session descriptions
+    Sdp {
+        #[command(subcommand)]
+        command: Explain,
+    },
+    /// Print the version
+    Version,
+    /// Print a completion script
+    Completions {
+        /// For this shell
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Explain {
+    /// Explain one: verdict, reaction, part by part
+    Parse(Parse),
+}
+
+#[derive(Args)]
+struct Run {
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    config: PathBuf,
+    /// Signalling threads; one is enough for most sites
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
+    shards: u8,
+    /// Least grave lines that are logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+    /// Form of log lines; chosen by where they go if not given
+    #[arg(long, value_enum)]
+    log_form: Option<LogForm>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogForm {
+    Json,
+    Text,
+    Journal,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let code = perform(cli.command, &mut out).and_then(|code| out.flush().map(|()| code));
+    ExitCode::from(match code {
+        Ok(code) => code,
+        // Whoever read our output has gone; that is no failure of the command.
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Err(why) => {
+            eprintln!("causeway: {why}");
+            run::FAILED
+        }
+    })
+}
+
+fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
+    match command {
+        Command::Run(arguments) => Ok(run_daemon(&arguments)),
+        Command::Check(arguments) => check::run(&arguments, out),
+        Command::Init(arguments) => init::run(&arguments, out),
+        Command::Call {
+            command,
+            connection,
+        } => node::calls(&command, &connection, out),
+        Command::Calls {
+            command,
+            connection,
+        } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
+        Command::Status { connection } => node::status(&connection, out),
+        Command::Reload { connection } => node::reload(&connection, out),
+        Command::Drain { off, connection } => node::drain(&connection, off, out),
+        Command::Sip {
+            command: Explain::Parse(arguments),
+        } => parse::sip(&arguments, out),
+        Command::Sdp {
+            command: Explain::Parse(arguments),
+        } => parse::sdp(&arguments, out),
+        Command::Version => {
+            writeln!(out, "causeway {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(exit::OK)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut Sink(out));
+            Ok(exit::OK)
+        }
+    }
+}
+
+fn run_daemon(arguments: &Run) -> u8 {
+    let level = match arguments.log_level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Trace => Level::Trace,
+    };
+    let form = arguments.log_form.map(|form| match form {
+        LogForm::Json => Form::Json,
+        LogForm::Text => Form::Text,
+        LogForm::Journal => Form::Journal,
+    });
+    let options = Options {
+        config: arguments.config.clone(),
+        shards: arguments.shards,
+    };
+    run::run(options, level, form)
+}
+
+/// Lets a borrowed writer be used where an owned one is wanted.
+struct Sink<'a>(&'a mut dyn Write);
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -35,17 +35,10 @@ async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
     Ok(all)
 }
 
-pub(super) async fn recent(
-    State(access): State<Access>,
-) -> Result<Json<Vec<Arc<RecordView>>>, Problem> {
+pub(super) async fn recent(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
     let daemon = access.daemon()?;
     let records = daemon.sinks().traces.recent(RECENT);
-    Ok(Json(
-        records
-            .into_iter()
-            .map(|record| Arc::new(RecordView(record)))
-            .collect(),
-    ))
+    Ok(Json(records.into_iter().map(RecordView).collect()))
 }
 
 /// A shared record, serialised as the record itself.

@@ -158,9 +158,7 @@ impl Admin {
             let figures = readable().with_state(access);
             let ends = until(stopped);
             tasks.push(tokio::spawn(async move {
-                let _ = axum::serve(tcp, figures)
-                    .with_graceful_shutdown(ends)
-                    .await;
+                let _ = axum::serve(tcp, figures).with_graceful_shutdown(ends).await;
             }));
         }
         Ok(Self {
@@ -180,7 +178,10 @@ impl Admin {
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         for mut task in self.tasks {
-            if tokio::time::timeout(LAST_REQUESTS, &mut task).await.is_err() {
+            if tokio::time::timeout(LAST_REQUESTS, &mut task)
+                .await
+                .is_err()
+            {
                 task.abort();
             }
         }

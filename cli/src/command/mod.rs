@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod init;
+pub mod node;
+pub mod parse;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

@@ -39,15 +39,13 @@ pub async fn watchdog(heartbeats: Vec<Arc<Heartbeat>>, log: Log) {
         // Without a service manager a stuck shard is still worth a line.
         return watch(&heartbeats, &log, STUCK, || {}).await;
     };
-    watch(&heartbeats, &log, limit / 2, || tell(&[NotifyState::Watchdog])).await;
+    watch(&heartbeats, &log, limit / 2, || {
+        tell(&[NotifyState::Watchdog])
+    })
+    .await;
 }
 
-async fn watch(
-    heartbeats: &[Arc<Heartbeat>],
-    log: &Log,
-    interval: Duration,
-    alive: impl Fn(),
-) {
+async fn watch(heartbeats: &[Arc<Heartbeat>], log: &Log, interval: Duration, alive: impl Fn()) {
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(100)));
     loop {
         ticks.tick().await;

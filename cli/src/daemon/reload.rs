@@ -78,7 +78,8 @@ impl Daemon {
         let result = self.try_reload(&running);
         match result {
             Ok((loaded, changed)) => {
-                self.sinks().log
+                self.sinks()
+                    .log
                     .info("reload", "configuration is in use")
                     .with("generation", loaded.config.generation)
                     .send();
@@ -87,9 +88,7 @@ impl Daemon {
             }
             Err(fault) => {
                 self.sinks().metrics.config_refused();
-                self.sinks().log
-                    .error("reload_refused", &fault)
-                    .send();
+                self.sinks().log.error("reload_refused", &fault).send();
                 Err(fault)
             }
         }
@@ -99,16 +98,21 @@ impl Daemon {
         let loaded = load(self.config_path(), Some(running))?;
         let changed = changes(running, &loaded);
         if !changed.realms.is_empty() {
-            return Err(ReloadFault::NeedsRestart("a realm's addresses, ports or marking"));
+            return Err(ReloadFault::NeedsRestart(
+                "a realm's addresses, ports or marking",
+            ));
         }
         if changed.api || changed.metrics {
-            return Err(ReloadFault::NeedsRestart("the address of [api] or [metrics]"));
+            return Err(ReloadFault::NeedsRestart(
+                "the address of [api] or [metrics]",
+            ));
         }
         let tls = Arc::new(identities(&loaded)?);
         let config = Arc::new(loaded.config.clone());
         let opened = self.net().open(&config).map_err(ReloadFault::Bind)?;
         // From here on nothing can fail.
-        self.net().apply(Arc::clone(&config), Arc::clone(&tls), opened);
+        self.net()
+            .apply(Arc::clone(&config), Arc::clone(&tls), opened);
         for inbox in self.inboxes().all() {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
@@ -131,7 +135,12 @@ impl Daemon {
             let own = std::iter::once((context.facts(), "own"));
             let cas = context.cas().iter().map(|ca| (ca, "ca"));
             own.chain(cas).map(|(facts, kind)| {
-                (context.name(), facts.subject.as_str(), kind, facts.not_after)
+                (
+                    context.name(),
+                    facts.subject.as_str(),
+                    kind,
+                    facts.not_after,
+                )
             })
         }));
         for context in tls.iter() {
@@ -149,7 +158,10 @@ fn warn_of_expiry(daemon: &Daemon, context: &crate::daemon::net::tls::TlsContext
         daemon
             .sinks()
             .log
-            .warn("certificate_expiry", "our certificate ends soon; renew it and reload")
+            .warn(
+                "certificate_expiry",
+                "our certificate ends soon; renew it and reload",
+            )
             .with("context", context.name())
             .with("subject", &facts.subject)
             .with("days_left", days)

@@ -83,12 +83,7 @@ async fn serve(options: Options, log: &Log) -> u8 {
     exit::OK
 }
 
-async fn stop(
-    daemon: &Arc<Daemon>,
-    log: &Log,
-    terminate: &mut Signal,
-    interrupt: &mut Signal,
-) {
+async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt: &mut Signal) {
     let calls = daemon.drain(true).await;
     notify::stopping(&format!("draining, {calls} calls"));
     log.info("draining", "no new calls; waiting for those in progress")
@@ -111,9 +106,9 @@ async fn stop(
 fn report_panics(log: &Log) {
     let log = log.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic
-            .location()
-            .map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
+        let place = panic.location().map_or_else(String::new, |place| {
+            format!("{}:{}", place.file(), place.line())
+        });
         let thread = std::thread::current();
         let payload = panic.payload();
         let text = payload

@@ -13,7 +13,7 @@ const END: Duration = Duration::from_secs(5);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a shard may take to answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Takes no new calls any more, or takes them again. Says how many calls are in progress.
@@ -48,10 +48,8 @@ impl Daemon {
     pub async fn hang_up_all(&self) -> usize {
         let mut ended = 0;
         for inbox in self.inboxes().all() {
-            if let Some(Answered::Done(count)) = self
-                .replies()
-                .ask(inbox, Command::HangUpAll, ANSWER)
-                .await
+            if let Some(Answered::Done(count)) =
+                self.replies().ask(inbox, Command::HangUpAll, ANSWER).await
             {
                 ended += count;
             }

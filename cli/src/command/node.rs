@@ -1,0 +1,331 @@
+//! Commands that ask a running daemon: calls, status, reload, drain.
+
+use crate::client::{Answer, ask};
+use crate::command::exit;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Where the daemon listens, and how its answer is printed.
+#[derive(Args, Clone, Debug)]
+pub struct Connection {
+    /// The daemon's operator socket
+    #[arg(long, global = true, default_value = "/run/causeway/api.sock")]
+    pub socket: PathBuf,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with calls.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Calls {
+    /// List calls in progress
+    List,
+    /// List calls that have ended, latest first
+    Recent,
+    /// Print the ladder of a call and, if it failed, who, where, why and what to change
+    Show {
+        /// The call, or the first digits of its identifier
+        id: String,
+        /// Print every message in full
+        #[arg(long)]
+        messages: bool,
+    },
+    /// End a call
+    Hangup {
+        /// The call, or the first digits of its identifier
+        id: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `causeway calls` and `causeway call`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    match command {
+        Calls::List => get(to, "/calls", out, |answer, out| {
+            let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            table(
+                rows,
+                &[
+                    "call",
+                    "state",
+                    "from_trunk",
+                    "to_trunk",
+                    "calling",
+                    "called",
+                    "start",
+                ],
+                out,
+            )
+        }),
+        Calls::Recent => get(to, "/calls/recent", out, |answer, out| {
+            let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            let rows: Vec<Value> = rows.iter().map(recent_row).collect();
+            table(
+                &rows,
+                &[
+                    "call", "start", "from", "calling", "called", "outcome", "cause", "seconds",
+                ],
+                out,
+            )
+        }),
+        Calls::Show { id, messages } => show(to, id, *messages, out),
+        Calls::Hangup { id, yes } => {
+            if !yes {
+                writeln!(out, "this ends call {id}; repeat with --yes")?;
+                return Ok(exit::REFUSED);
+            }
+            post(to, &format!("/calls/{}/hangup", segment(id)), out)
+        }
+    }
+}
+
+/// `causeway status`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    get(to, "/status", out, |answer, out| {
+        let Some(fields) = answer.as_object() else {
+            return Ok(());
+        };
+        for (name, value) in fields.iter().filter(|(name, _)| *name != "listeners") {
+            writeln!(out, "{:18} {}", name.replace('_', " "), plain(value))?;
+        }
+        let listeners = fields.get("listeners").and_then(Value::as_array);
+        writeln!(out)?;
+        table(
+            listeners.map(Vec::as_slice).unwrap_or_default(),
+            &["name", "protocol", "address"],
+            out,
+        )
+    })
+}
+
+/// `causeway reload`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn reload(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    post(to, "/reload", out)
+}
+
+/// `causeway drain` and `causeway drain --off`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn drain(to: &Connection, is_off: bool, out: &mut dyn Write) -> io::Result<u8> {
+    post(to, if is_off { "/undrain" } else { "/drain" }, out)
+}
+
+fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let id = segment(id);
+    let path = match to.json {
+        true => format!("/calls/{id}"),
+        false => format!("/calls/{id}/trace?messages={messages}"),
+    };
+    match request(&to.socket, "GET", &path, out)? {
+        Ok(answer) => {
+            out.write_all(answer.body.as_bytes())?;
+            if to.json {
+                writeln!(out)?;
+            }
+            Ok(exit::OK)
+        }
+        Err(code) => Ok(code),
+    }
+}
+
+fn get(
+    to: &Connection,
+    path: &str,
+    out: &mut dyn Write,
+    print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
+) -> io::Result<u8> {
+    let answer = match request(&to.socket, "GET", path, out)? {
+        Ok(answer) => answer,
+        Err(code) => return Ok(code),
+    };
+    if to.json {
+        writeln!(out, "{}", answer.body)?;
+        return Ok(exit::OK);
+    }
+    match serde_json::from_str(&answer.body) {
+        Ok(value) => print(&value, out)?,
+        Err(_) => writeln!(out, "{}", answer.body)?,
+    }
+    Ok(exit::OK)
+}
+
+fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
+    let answer = match request(&to.socket, "POST", path, out)? {
+        Ok(answer) => answer,
+        Err(code) => return Ok(code),
+    };
+    if to.json {
+        writeln!(out, "{}", answer.body)?;
+        return Ok(exit::OK);
+    }
+    if let Ok(Value::Object(fields)) = serde_json::from_str(&answer.body) {
+        for (name, value) in &fields {
+            writeln!(out, "{}: {}", name.replace('_', " "), plain(value))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// Asks; a refusal is printed and becomes an exit code.
+fn request(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    out: &mut dyn Write,
+) -> io::Result<Result<Answer, u8>> {
+    let answer = match ask(socket, method, path) {
+        Ok(answer) => answer,
+        Err(fault) => {
+            writeln!(out, "causeway: {} ({})", fault, socket.display())?;
+            return Ok(Err(exit::UNREACHABLE));
+        }
+    };
+    if answer.status < 300 {
+        return Ok(Ok(answer));
+    }
+    let detail = serde_json::from_str::<Value>(&answer.body)
+        .ok()
+        .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned))
+        .unwrap_or_else(|| answer.body.clone());
+    writeln!(out, "causeway: {detail}")?;
+    Ok(Err(match answer.status {
+        400 => exit::USAGE,
+        422 => exit::INVALID,
+        _ => exit::REFUSED,
+    }))
+}
+
+/// What may stand in a path; anything else cannot be an identifier and is refused by the daemon.
+fn segment(id: &str) -> String {
+    let is_plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if is_plain {
+        id.to_owned()
+    } else {
+        "-".to_owned()
+    }
+}
+
+fn recent_row(record: &Value) -> Value {
+    let at = |path: &str| record.pointer(path).cloned().unwrap_or(Value::Null);
+    let seconds = at("/duration_ms").as_u64().unwrap_or(0) as f64 / 1000.0;
+    serde_json::json!({
+        "call": at("/call"),
+        "start": at("/start"),
+        "from": at("/ingress/trunk"),
+        "calling": at("/calling"),
+        "called": at("/called"),
+        "outcome": at("/disposition"),
+        "cause": at("/cause/code"),
+        "seconds": format!("{seconds:.1}"),
+    })
+}
+
+/// Columns as wide as their content.
+fn table(rows: &[Value], columns: &[&str], out: &mut dyn Write) -> io::Result<()> {
+    let mut cells: Vec<Vec<String>> = vec![
+        columns
+            .iter()
+            .map(|name| name.to_uppercase().replace('_', " "))
+            .collect(),
+    ];
+    for row in rows {
+        cells.push(
+            columns
+                .iter()
+                .map(|name| plain(row.get(*name).unwrap_or(&Value::Null)))
+                .collect(),
+        );
+    }
+    let width = |column: usize| {
+        cells
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for row in &cells {
+        let line: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(out, "{}", line.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A value for a person; control characters must not steer the terminal.
+fn plain(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(plain).collect();
+            values.join(", ")
+        }
+        other => other.to_string(),
+    };
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_control_characters_are_replaced() {
+        let rows = [
+            serde_json::json!({ "call": "a1", "state": "ringing" }),
+            serde_json::json!({ "call": "b", "state": "x\u{1b}[2J" }),
+        ];
+        let mut out = Vec::new();
+        table(&rows, &["call", "state"], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "CALL  STATE\na1    ringing\nb     x\u{fffd}[2J\n");
+    }
+
+    #[test]
+    fn without_a_daemon_the_exit_code_says_unreachable() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = Connection {
+            socket: directory.path().join("none.sock"),
+            json: false,
+        };
+        let mut out = Vec::new();
+        assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
+        assert_eq!(reload(&to, &mut out).unwrap(), exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn hanging_up_asks_first() {
+        let to = Connection {
+            socket: "/nonexistent".into(),
+            json: false,
+        };
+        let command = Calls::Hangup {
+            id: "ab".to_owned(),
+            yes: false,
+        };
+        let mut out = Vec::new();
+        assert_eq!(calls(&command, &to, &mut out).unwrap(), exit::REFUSED);
+    }
+}

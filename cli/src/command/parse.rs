@@ -1,0 +1,235 @@
+//! `causeway sip parse` and `causeway sdp parse`: what a message or a description says, and what
+//! this product does with it.
+
+use crate::command::exit;
+use clap::Args;
+use sbc_core::sdp::explain as sdp;
+use sbc_core::sip::Limits;
+use sbc_core::sip::explain as sip;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Largest input that is read: more than any message may have.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What to read and how to print.
+#[derive(Args, Clone, Debug)]
+pub struct Parse {
+    /// File with the bytes as on the wire; "-" reads standard input
+    pub file: PathBuf,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `causeway sip parse`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn sip(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
+    let bytes = match read(&arguments.file) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            writeln!(out, "causeway: {}: {why}", arguments.file.display())?;
+            return Ok(exit::USAGE);
+        }
+    };
+    // A text editor writes LF; on the wire it is CR LF. A file without any CR was not captured.
+    let bytes = if bytes.contains(&b'\r') {
+        bytes
+    } else {
+        with_carriage_returns(&bytes)
+    };
+    let told = sip::explain(bytes.into(), &Limits::default());
+    if arguments.json {
+        writeln!(out, "{}", json(&told))?;
+    } else {
+        print_sip(&told, out)?;
+    }
+    Ok(match told.verdict {
+        sip::Verdict::Valid => exit::OK,
+        sip::Verdict::Invalid => exit::INVALID,
+    })
+}
+
+/// `causeway sdp parse`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn sdp(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
+    let bytes = match read(&arguments.file) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            writeln!(out, "causeway: {}: {why}", arguments.file.display())?;
+            return Ok(exit::USAGE);
+        }
+    };
+    let told = sdp::explain(&bytes);
+    if arguments.json {
+        writeln!(out, "{}", json(&told))?;
+    } else {
+        write!(out, "{told}")?;
+    }
+    Ok(if told.is_valid() {
+        exit::OK
+    } else {
+        exit::INVALID
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        io::stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?
+            .take(MAX_BYTES)
+            .read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn with_carriage_returns(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    for byte in bytes {
+        if *byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|fault| format!("\"{fault}\""))
+}
+
+fn print_sip(told: &sip::Explanation, out: &mut dyn Write) -> io::Result<()> {
+    let verdict = match told.verdict {
+        sip::Verdict::Valid => "valid",
+        sip::Verdict::Invalid => "invalid",
+    };
+    let kind = match told.kind {
+        sip::Kind::Request => "request",
+        sip::Kind::Response => "response",
+        sip::Kind::Unknown => "message",
+    };
+    writeln!(out, "verdict   {verdict} {kind}")?;
+    writeln!(out, "line      {}", told.start_line)?;
+    match &told.reaction {
+        sip::Treatment::Accepts => writeln!(out, "reaction  accepted")?,
+        sip::Treatment::Answers {
+            status,
+            phrase,
+            because,
+            fault,
+        } => {
+            writeln!(out, "reaction  answered with {status} {phrase}: {because}")?;
+            print_fault(fault.as_ref(), out)?;
+        }
+        sip::Treatment::Drops { because, fault } => {
+            writeln!(out, "reaction  dropped: {because}")?;
+            print_fault(fault.as_ref(), out)?;
+        }
+    }
+    writeln!(out)?;
+    for header in &told.headers {
+        let name = if header.name.eq_ignore_ascii_case(&header.canonical) {
+            header.canonical.clone()
+        } else {
+            format!("{} ({})", header.canonical, header.name)
+        };
+        writeln!(out, "{name}: {}", header.raw)?;
+        if header.folded {
+            writeln!(out, "    written over several lines")?;
+        }
+        print_fault(header.fault.as_ref(), out)?;
+        for value in &header.values {
+            for field in &value.fields {
+                writeln!(out, "    {:16} {}", field.name, field.value)?;
+            }
+        }
+    }
+    for part in &told.body {
+        let kind = match part.content_type.as_str() {
+            "" => "unknown type",
+            kind => kind,
+        };
+        writeln!(out, "\nbody      {kind}, {} octets", part.octets)?;
+    }
+    if let Some(fault) = &told.body_fault {
+        writeln!(out, "\nbody")?;
+        print_fault(Some(fault), out)?;
+    }
+    Ok(())
+}
+
+fn print_fault(fault: Option<&sip::Fault>, out: &mut dyn Write) -> io::Result<()> {
+    match fault {
+        Some(fault) => writeln!(
+            out,
+            "    fault: {}: {} (octet {})",
+            fault.what, fault.rule, fault.at
+        ),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &str = "OPTIONS sip:sbc.example.com SIP/2.0\n\
+        Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@example.com>;tag=1\n\
+        To: <sip:sbc.example.com>\nCall-ID: 1\nCSeq: 1 OPTIONS\nMax-Forwards: 70\n\
+        Content-Length: 0\n\n";
+
+    fn run(
+        text: &str,
+        json: bool,
+        parse: fn(&Parse, &mut dyn Write) -> io::Result<u8>,
+    ) -> (u8, String) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let arguments = Parse {
+            file: file.path().to_owned(),
+            json,
+        };
+        let mut out = Vec::new();
+        let code = parse(&arguments, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_valid_message_is_told_header_by_header_and_exits_0() {
+        let (code, text) = run(OPTIONS, false, sip);
+        assert_eq!(code, exit::OK, "{text}");
+        assert!(text.starts_with("verdict   valid request\n"), "{text}");
+        let (_, text) = run(OPTIONS, true, sip);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["verdict"], "valid");
+    }
+
+    #[test]
+    fn a_broken_message_names_the_fault_and_exits_3() {
+        let (code, text) = run(&OPTIONS.replace("CSeq: 1", "CSeq: x"), false, sip);
+        assert_eq!(code, exit::INVALID);
+        assert!(text.contains("CSeq") && text.contains("400"), "{text}");
+    }
+
+    #[test]
+    fn a_description_is_explained_and_garbage_is_invalid() {
+        let body = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 8\n";
+        assert_eq!(run(body, false, sdp).0, exit::OK);
+        assert_eq!(run("nonsense", true, sdp).0, exit::INVALID);
+    }
+
+    #[test]
+    fn a_missing_file_is_wrong_use() {
+        let arguments = Parse {
+            file: "/nonexistent/message.sip".into(),
+            json: false,
+        };
+        assert_eq!(sip(&arguments, &mut Vec::new()).unwrap(), exit::USAGE);
+    }
+}
