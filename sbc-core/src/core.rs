@@ -14,7 +14,7 @@ use crate::plane::{Cx, Plane};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::{Refusal, identity, route};
-use crate::session::LegStyle;
+use crate::session::{LegStyle, orphan};
 use crate::sip::header::{MaxForwards, To};
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
@@ -367,8 +367,13 @@ impl Core {
                             call.response(cx, leg, id, &message);
                         });
                     } else if message.status().is_some_and(Status::is_success) {
-                        // The answer to a call that is gone: its ACK was lost (SIP-212).
-                        self.plane.acks.repeat(id, &to_tag_of(&message), out);
+                        // The answer to a call that is gone: its ACK was lost (SIP-212), or
+                        // another phone answered as well (SIP-221).
+                        let tag = to_tag_of(&message);
+                        if !self.plane.acks.repeat(id, &tag, out) {
+                            let plane = &mut self.plane;
+                            orphan::end(&mut Cx { now, plane, out }, id, &message);
+                        }
                     }
                 }
                 Indication::TimedOut {

@@ -5,6 +5,7 @@
 use crate::deadline::DeadlineQueue;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, TransactionId};
+use crate::session::style::LegStyle;
 use crate::time::Timestamp;
 use crate::transport::Hop;
 use bytes::Bytes;
@@ -23,6 +24,7 @@ pub(crate) struct AckStore {
 type Key = (TransactionId, Bytes);
 
 struct Ack {
+    style: LegStyle,
     hop: Hop,
     bytes: Bytes,
     owner: (CallId, LegId),
@@ -43,9 +45,15 @@ impl AckStore {
         hop: Hop,
         bytes: Bytes,
         owner: (CallId, LegId),
+        style: &LegStyle,
         out: &mut Effects,
     ) {
-        let ack = Ack { hop, bytes, owner };
+        let ack = Ack {
+            style: style.clone(),
+            hop,
+            bytes,
+            owner,
+        };
         ack.transmit(out);
         self.next += 1;
         self.expiries.push(now + keep, (invite, self.next));
@@ -65,6 +73,16 @@ impl AckStore {
             ack.transmit(out);
         }
         ack.is_some()
+    }
+
+    /// How and where an ACK for another 2xx of this INVITE was sent, and for which leg.
+    pub(crate) fn sibling(
+        &self,
+        invite: TransactionId,
+    ) -> Option<(LegStyle, Hop, (CallId, LegId))> {
+        let begin = (invite, Bytes::new());
+        let ((of, _), ack) = self.sent.range(begin..).next()?;
+        (*of == invite).then(|| (ack.style.clone(), ack.hop.clone(), ack.owner))
     }
 
     /// Forgets what nobody can ask for any more.

@@ -69,6 +69,20 @@ impl Link {
         }
     }
 
+    /// Sends ACK and BYE to where the peer was last heard, without waiting for any resolver.
+    pub(crate) fn end_at_once(
+        mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        cseq: u32,
+        invite: TransactionId,
+    ) {
+        self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
+        self.waiting.push(Wanted::Ack { cseq, invite });
+        self.waiting.push(Wanted::Bye { reason: None });
+        self.flush(cx, style);
+    }
+
     /// Whether this query was asked for this link.
     pub(crate) fn asked(&self, query: QueryId) -> bool {
         matches!(&self.way, Way::Asking(id, _) if *id == query)
@@ -183,9 +197,10 @@ impl Link {
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
+                let hop = hop.clone();
                 cx.plane
                     .acks
-                    .send(now, keep, invite, tag, hop.clone(), bytes, owner, cx.out);
+                    .send(now, keep, invite, tag, hop, bytes, owner, style, cx.out);
             }
             Wanted::Bye { reason } => {
                 let cseq = self.dialog.next_cseq();

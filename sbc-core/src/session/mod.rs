@@ -14,6 +14,7 @@
 mod ack;
 mod confirmed;
 mod link;
+pub(crate) mod orphan;
 mod style;
 mod uac;
 mod uas;

@@ -11,7 +11,7 @@ use crate::plane::Cx;
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
-use crate::session::LegStyle;
+use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
@@ -513,13 +513,13 @@ impl Session {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             // A second fork of an INVITE that has been answered already (SIP-221).
             let (Phase::Confirmed(winner) | Phase::Closing(winner)) = &self.phase else {
-                return;
+                return orphan::end(cx, id, message);
             };
             let (from, hop) = winner.link.local_party();
             return self.end_answer(cx, id, message, from, hop, Reason::sip(200, None));
         };
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
-            return;
+            return orphan::end(cx, id, message);
         };
         let Some(dialog) = established(&mut outgoing.early, current, &tag, message) else {
             // Without Contact there is no way to send ACK or BYE: nothing that we can keep.
