@@ -405,7 +405,7 @@ fn tenants_share_the_addresses_of_teams_and_nothing_else() {
 }
 
 #[test]
-fn options_of_teams_are_answered_and_ours_name_the_right_tenant() {
+fn options_of_teams_are_answered_for_every_tenant() {
     let run = clean(&Scenario::quiet(21));
     let answered = run
         .sent
@@ -415,11 +415,6 @@ fn options_of_teams_are_answered_and_ours_name_the_right_tenant() {
         answered.count() >= 3 * 2 * 4,
         "three proxies probe two tenants every minute"
     );
-    let ours = run
-        .sent
-        .iter()
-        .filter(|(_, _, wire)| wire.method() == Some("OPTIONS"));
-    assert!(ours.count() >= 3 * 2 * 4);
 }
 
 #[test]
