@@ -232,15 +232,15 @@ fn extra(dice: &mut Dice) -> Extra {
         2 | 3 => Happening::Reload,
         4..=6 => {
             let actor = *dice.pick(&[NORTH_1, NORTH_2, STRANGER]);
-            Happening::Bytes(actor, garbage(dice))
+            Happening::Bytes(actor, garbage(actor, dice))
         }
-        _ => Happening::Bytes(STRANGER, stray_request(dice)),
+        _ => Happening::Bytes(STRANGER, stray_request(STRANGER, dice)),
     };
     Extra { at, what }
 }
 
 /// Bytes that are no message, or nearly one.
-fn garbage(dice: &mut Dice) -> Vec<u8> {
+fn garbage(actor: ActorIndex, dice: &mut Dice) -> Vec<u8> {
     match dice.below(5) {
         0 => b"GET / HTTP/1.1\r\nHost: sbc\r\n\r\n".to_vec(),
         1 => (0..dice.below(200)).map(|_| dice.number() as u8).collect(),
@@ -254,7 +254,7 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
         )
         .into_bytes(),
         _ => {
-            let mut request = stray_request(dice);
+            let mut request = stray_request(actor, dice);
             for _ in 0..4 {
                 let at = dice.below(request.len());
                 request[at] = dice.number() as u8;
@@ -265,12 +265,12 @@ fn garbage(dice: &mut Dice) -> Vec<u8> {
 }
 
 /// A well-formed request of somebody who belongs to no call here.
-pub(crate) fn stray_request(dice: &mut Dice) -> Vec<u8> {
+fn stray_request(actor: ActorIndex, dice: &mut Dice) -> Vec<u8> {
     let method = *dice.pick(&[
         "INVITE", "OPTIONS", "REGISTER", "BYE", "CANCEL", "ACK", "MESSAGE",
     ]);
     let sbc = topology::listener_address(sbc_core::transport::Protocol::Udp);
-    let peer = topology::peer(STRANGER).address;
+    let peer = topology::peer(actor).address;
     format!(
         "{method} sip:+390000@{sbc} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:scanner@elsewhere.example>;tag={}\r\nTo: <sip:+390000@{sbc}>\r\n\

@@ -18,6 +18,7 @@ use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
 use sbc_core::input::{Command, Input};
 use sbc_core::query::{Outcome, Query};
 use sbc_core::record::Record;
+use sbc_core::sip::header::{CSeq, From, To, Via};
 use sbc_core::sip::{Limits, Message};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::framer::Frame;
@@ -266,7 +267,11 @@ impl<'a> World<'a> {
             wall: UnixTime::from_micros(EPOCH_US + self.now.as_micros()),
         };
         self.run.inputs += 1;
-        self.answers_garbage = matches!(input, Input::Malformed { .. });
+        self.answers_garbage = match &input {
+            Input::Malformed { .. } => true,
+            Input::Received { message, .. } => !is_sound(message),
+            _ => false,
+        };
         self.trace.value(self.now, &shard);
         match &input {
             // The message is hashed as bytes; its index is derived from them.
@@ -392,14 +397,16 @@ impl<'a> World<'a> {
             let first = headline(wire.as_ref());
             format!("{:10} → sbc   {first}", topology::name(actor))
         });
+        let message = Message::parse(bytes.clone().into(), &Limits::default());
         let seen = Seen::Heard {
             actor,
             flow: &flow,
             wire: wire.as_ref(),
             bytes: &bytes,
+            is_garbage: !message.as_ref().is_ok_and(is_sound),
         };
         self.checkers.see(self.now, &seen);
-        match Message::parse(bytes.into(), &Limits::default()) {
+        match message {
             Ok(message) => {
                 let shard = self.subject.shard_of(&message);
                 if shard.0 >= self.subject.shards() {
@@ -660,6 +667,16 @@ impl<'a> World<'a> {
         self.run.ladder = self.trace.into_lines();
         self.run
     }
+}
+
+/// Whether every header that an answer repeats can be read.
+fn is_sound(message: &Message) -> bool {
+    message.get::<From>().is_ok()
+        && message.get::<To>().is_ok()
+        && message.get::<CSeq>().is_ok()
+        && message.list::<Via>().is_ok()
+        && (message.is_response() || message.uri().is_ok())
+        && Wire::read(message.bytes()).is_some()
 }
 
 /// First line, sequence number and beginning of the Call-ID: what a ladder shows of a message.

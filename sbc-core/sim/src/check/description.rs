@@ -6,7 +6,7 @@ use crate::fault::ActorIndex;
 use crate::topology::{self, NORTH_1};
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Descriptions {
@@ -16,6 +16,8 @@ pub(super) struct Descriptions {
     answers: BTreeMap<(String, u32), String>,
     /// Last description that we sent on each leg.
     last: BTreeMap<String, String>,
+    /// Branches of requests already looked at: what is repeated says nothing new.
+    requests: BTreeSet<String>,
 }
 
 impl Checker for Descriptions {
@@ -160,6 +162,9 @@ impl Descriptions {
     }
 
     fn origin(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+        if wire.status().is_none() && !self.requests.insert(wire.branch().to_owned()) {
+            return;
+        }
         let own_tag = if wire.status().is_some() {
             wire.tag("To")
         } else {

@@ -55,6 +55,8 @@ pub enum Seen<'a> {
         wire: Option<&'a Wire>,
         /// Its bytes.
         bytes: &'a [u8],
+        /// Whether it is no message, or one whose essential headers cannot be read.
+        is_garbage: bool,
     },
     /// The SBC sent it.
     Sent {

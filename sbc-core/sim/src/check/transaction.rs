@@ -57,6 +57,9 @@ impl Checker for Transactions {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
         match seen {
             Seen::Heard {
+                is_garbage: true, ..
+            } => {}
+            Seen::Heard {
                 actor,
                 wire: Some(wire),
                 ..
