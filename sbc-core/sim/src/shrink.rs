@@ -28,13 +28,19 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         }
     };
     for n in 0..scenario.faults.len() {
-        offer(&mut |s| drop(s.faults.remove(n)));
+        offer(&mut |s| {
+            s.faults.remove(n);
+        });
     }
     for n in 0..scenario.extras.len() {
-        offer(&mut |s| drop(s.extras.remove(n)));
+        offer(&mut |s| {
+            s.extras.remove(n);
+        });
     }
     for n in 0..scenario.calls.len() {
-        offer(&mut |s| drop(s.calls.remove(n)));
+        offer(&mut |s| {
+            s.calls.remove(n);
+        });
     }
     for n in 0..scenario.calls.len() {
         offer(&mut |s| s.calls[n].dial.cancel = None);
@@ -47,7 +53,9 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
             offer(&mut |s| s.calls[n].scripts[m].1.hold = None);
             offer(&mut |s| s.calls[n].scripts[m].1.oddity = None);
             offer(&mut |s| s.calls[n].scripts[m].1.answers_on_cancel = false);
-            offer(&mut |s| drop(s.calls[n].scripts.remove(m)));
+            offer(&mut |s| {
+                s.calls[n].scripts.remove(m);
+            });
             for act in 0..scenario.calls[n].scripts[m].1.acts.len() {
                 offer(&mut |s| {
                     s.calls[n].scripts[m].1.acts.remove(act);

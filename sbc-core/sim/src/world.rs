@@ -259,8 +259,6 @@ impl<'a> World<'a> {
         }
     }
 
-    // ---- towards the SBC
-
     fn apply(&mut self, shard: ShardId, input: Input) {
         let now = Now {
             mono: self.now,
@@ -315,7 +313,7 @@ impl<'a> World<'a> {
                         .and_then(|c| c.flow.identity.as_ref())
                         .map(|identity| identity.context.clone()),
                 };
-                let name = actor.map(|a| topology::name(a));
+                let name = actor.map(topology::name);
                 self.trace.line(self.now, || {
                     let first = headline(wire.as_ref());
                     format!("sbc/{} → {:10} {first}", shard.0, name.unwrap_or("nowhere"))
@@ -439,8 +437,6 @@ impl<'a> World<'a> {
             self.every_shard(&Input::FlowLost { flow, why });
         }
     }
-
-    // ---- things that are due
 
     fn due(&mut self, due: Due) {
         match due {
@@ -582,8 +578,6 @@ impl<'a> World<'a> {
         }
     }
 
-    // ---- towards the actors
-
     fn heard(&mut self, actor: ActorIndex, line: Line, bytes: &[u8]) {
         if let Some(wire) = Wire::read(bytes) {
             self.tell(actor, ActorInput::Heard { line, wire });
@@ -626,8 +620,6 @@ impl<'a> World<'a> {
                 .queue(self.now, id, true, waiting, faults, &mut self.arrivals);
         }
     }
-
-    // ---- the end
 
     fn views(&self) -> Vec<PartyView> {
         self.actors.iter().flat_map(Agent::views).cloned().collect()

@@ -55,7 +55,8 @@ impl Checker for Records {
         };
         match (&event.what, event.call) {
             (Happened::Admitted { .. }, Some(call)) => {
-                if self.admitted.insert(call, false).is_some() {
+                let before = self.admitted.insert(call, false);
+                if before.is_some() {
                     fail(format!("{call} is admitted twice"));
                 }
             }
