@@ -18,11 +18,12 @@ use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
 use sbc_core::input::{Command, Input};
 use sbc_core::query::{Outcome, Query};
 use sbc_core::record::Record;
-use sbc_core::sip::header::{CSeq, From, To, Via};
+use sbc_core::sip::header::{CSeq, CallId, From, To, Via};
 use sbc_core::sip::{Limits, Message};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::framer::Frame;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +119,8 @@ pub struct World<'a> {
     run: Run,
     inspected: Vec<PartyView>,
     least: Option<Residue>,
+    /// Branches of what arrived and was no sound message: answers to it may be repeated later.
+    garbage: BTreeSet<String>,
     answers_garbage: bool,
     is_broken: bool,
 }
@@ -152,6 +155,7 @@ impl<'a> World<'a> {
             },
             inspected: Vec::new(),
             least: None,
+            garbage: BTreeSet::new(),
             answers_garbage: false,
             is_broken: false,
         };
@@ -326,7 +330,10 @@ impl<'a> World<'a> {
                     wire: wire.as_ref(),
                     bytes: &bytes,
                     call,
-                    answers_garbage: self.answers_garbage,
+                    answers_garbage: self.answers_garbage
+                        || wire
+                            .as_ref()
+                            .is_some_and(|w| self.garbage.contains(w.branch())),
                 };
                 self.checkers.see(self.now, &seen);
                 if let Some(wire) = wire {
@@ -404,6 +411,13 @@ impl<'a> World<'a> {
             is_garbage: !message.as_ref().is_ok_and(is_sound),
         };
         self.checkers.see(self.now, &seen);
+        if let Seen::Heard {
+            is_garbage: true, ..
+        } = seen
+        {
+            self.garbage
+                .extend(wire.as_ref().map(|wire| wire.branch().to_owned()));
+        }
         match message {
             Ok(message) => {
                 let shard = self.subject.shard_of(&message);
@@ -663,9 +677,14 @@ impl<'a> World<'a> {
 
 /// Whether every header that an answer repeats can be read.
 fn is_sound(message: &Message) -> bool {
-    message.get::<From>().is_ok()
-        && message.get::<To>().is_ok()
-        && message.get::<CSeq>().is_ok()
+    let has_cseq = match message.get::<CSeq>() {
+        Ok(Some(cseq)) => message.is_response() || cseq.method == *message.method(),
+        Ok(None) | Err(_) => false,
+    };
+    has_cseq
+        && message.get::<From>().is_ok_and(|from| from.is_some())
+        && message.get::<To>().is_ok_and(|to| to.is_some())
+        && message.get::<CallId>().is_ok_and(|id| id.is_some())
         && message.list::<Via>().is_ok()
         && (message.is_response() || message.uri().is_ok())
         && Wire::read(message.bytes()).is_some()

@@ -280,11 +280,15 @@ impl Agent {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        if !client.got_provisional {
+            // Timers B and F: no more of it.
+            client.is_done = true;
+        }
         let Some(leg) = client.leg.map(|leg| &mut self.legs[leg]) else {
             return;
         };
         let waits = client.got_provisional && !leg.cancel_sent;
-        if client.is_done || client.purpose != Purpose::Invite || waits {
+        if leg.is_final || client.purpose != Purpose::Invite || waits {
             return;
         }
         leg.is_final = true;
