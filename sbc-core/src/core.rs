@@ -10,7 +10,7 @@ use crate::event::{DropCode, Happened};
 use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
 use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
-use crate::plane::{Cx, Plane};
+use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::{Refusal, identity, route};
@@ -24,6 +24,7 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
+use crate::trunk::Probes;
 use media_api::SessionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct Core {
     calls: BTreeMap<CallId, Entry>,
     sessions: BTreeMap<SessionId, CallId>,
     deadlines: DeadlineQueue<CallId>,
+    probes: Probes,
     is_draining: bool,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
@@ -71,6 +73,7 @@ impl Core {
             calls: BTreeMap::new(),
             sessions: BTreeMap::new(),
             deadlines: DeadlineQueue::default(),
+            probes: Probes::default(),
             is_draining: false,
             current: None,
         }
@@ -96,20 +99,26 @@ impl Core {
                 table.send_failed(now.mono, transaction, why, out, &mut up);
                 self.indicate(now, up, None, out);
             }
-            Input::Outcome(query, outcome) => {
-                if let Some((call, leg)) = self.plane.queries.close(query) {
+            Input::Outcome(query, outcome) => match self.plane.queries.close(query) {
+                Some(Asker::Leg(call, leg)) => {
                     self.with_call(now, call, out, |call, cx| {
                         call.outcome(cx, leg, query, &outcome);
                     });
                 }
-            }
+                Some(Asker::Probe(id)) => {
+                    self.with_probes(now, out, |probes, cx| {
+                        probes.outcome(cx, id, query, &outcome);
+                    });
+                }
+                None => {}
+            },
             Input::Media(event) => {
                 if let Some(call) = self.sessions.get(&event.session()).copied() {
                     self.with_call(now, call, out, |call, cx| call.media_event(cx, event));
                 }
             }
             Input::Command(id, command) => self.command(now, id, command, out),
-            Input::Config(config) => self.plane.config = config,
+            Input::Config(config) => self.configure(now, config, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -121,6 +130,7 @@ impl Core {
             self.plane.dialogs.next_deadline(),
             self.plane.acks.next_deadline(),
             self.deadlines.next(),
+            self.probes.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -171,7 +181,31 @@ impl Core {
         }
     }
 
+    /// Takes a configuration into use; calls keep the one they were admitted with.
+    fn configure(&mut self, now: Now, config: Arc<Config>, out: &mut Effects) {
+        self.plane.config = Arc::clone(&config);
+        // Peers are probed once per node, not once per shard.
+        if self.plane.shard == ShardId(0) {
+            self.with_probes(now, out, |probes, cx| probes.configure(cx, &config));
+        }
+    }
+
+    fn with_probes(
+        &mut self,
+        now: Now,
+        out: &mut Effects,
+        step: impl FnOnce(&mut Probes, &mut Cx<'_>),
+    ) {
+        let mut cx = Cx {
+            now,
+            plane: &mut self.plane,
+            out,
+        };
+        step(&mut self.probes, &mut cx);
+    }
+
     fn tick(&mut self, now: Now, out: &mut Effects) {
+        self.with_probes(now, out, |probes, cx| probes.tick(cx));
         self.plane.dialogs.tick(now.mono);
         self.plane.acks.tick(now.mono);
         let mut up = Vec::new();
@@ -375,6 +409,31 @@ impl Core {
                             orphan::end(&mut Cx { now, plane, out }, id, &message);
                         }
                     }
+                }
+                Indication::Response {
+                    id,
+                    owner: Owner::Probe(probe),
+                    message,
+                    ..
+                } => {
+                    self.with_probes(now, out, |probes, cx| {
+                        probes.response(cx, probe, id, &message);
+                    });
+                }
+                Indication::TimedOut {
+                    id,
+                    owner: Owner::Probe(probe),
+                } => {
+                    self.with_probes(now, out, |probes, cx| probes.failed(cx, probe, id, None));
+                }
+                Indication::TransportFailed {
+                    id,
+                    owner: Owner::Probe(probe),
+                    why,
+                } => {
+                    self.with_probes(now, out, |probes, cx| {
+                        probes.failed(cx, probe, id, Some(why));
+                    });
                 }
                 Indication::TimedOut {
                     id,

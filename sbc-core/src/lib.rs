@@ -36,6 +36,8 @@ pub mod session;
 
 mod plane;
 
+mod trunk;
+
 mod call;
 
 pub mod report;

@@ -68,31 +68,40 @@ pub(crate) struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    /// Asks for the addresses of a host on behalf of a leg.
-    pub(crate) fn resolve(&mut self, call: CallId, leg: LegId, spec: ResolveSpec) -> QueryId {
-        let id = self.plane.queries.open(call, leg);
+    /// Asks for the addresses of a host.
+    pub(crate) fn resolve(&mut self, asker: Asker, spec: ResolveSpec) -> QueryId {
+        let id = self.plane.queries.open(asker);
         self.out.push(Effect::Query(id, Query::Resolve(spec)));
         id
     }
+}
+
+/// Who asked a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asker {
+    /// A leg of a call.
+    Leg(CallId, LegId),
+    /// A health probe.
+    Probe(u32),
 }
 
 /// Questions to the outside that wait for their outcome.
 #[derive(Default)]
 pub(crate) struct Queries {
     next: u64,
-    open: BTreeMap<QueryId, (CallId, LegId)>,
+    open: BTreeMap<QueryId, Asker>,
 }
 
 impl Queries {
-    fn open(&mut self, call: CallId, leg: LegId) -> QueryId {
+    fn open(&mut self, asker: Asker) -> QueryId {
         self.next += 1;
         let id = QueryId(self.next);
-        self.open.insert(id, (call, leg));
+        self.open.insert(id, asker);
         id
     }
 
     /// Who asked; the question is then closed.
-    pub(crate) fn close(&mut self, id: QueryId) -> Option<(CallId, LegId)> {
+    pub(crate) fn close(&mut self, id: QueryId) -> Option<Asker> {
         self.open.remove(&id)
     }
 

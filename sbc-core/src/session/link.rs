@@ -5,7 +5,7 @@
 
 use crate::dialog::{Dialog, NextHop};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
-use crate::plane::Cx;
+use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::style::LegStyle;
 use crate::sip::{HeaderName, Method};
@@ -145,7 +145,7 @@ impl Link {
                     port: next.port_for(protocol),
                     protocol,
                 };
-                let query = cx.resolve(self.owner.0, self.owner.1, spec);
+                let query = cx.resolve(Asker::Leg(self.owner.0, self.owner.1), spec);
                 self.way = Way::Asking(query, next);
             }
         }

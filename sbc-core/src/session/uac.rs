@@ -7,7 +7,7 @@ use crate::config::{TargetAddress, Trunk};
 use crate::dialog::Dialog;
 use crate::event::{Happened, TargetFault};
 use crate::id::{QueryId, TransactionId};
-use crate::plane::Cx;
+use crate::plane::{Asker, Cx};
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
@@ -230,7 +230,7 @@ impl Session {
                     port: target.port,
                     protocol: target.protocol,
                 };
-                let query = cx.resolve(self.owner.0, self.owner.1, spec);
+                let query = cx.resolve(Asker::Leg(self.owner.0, self.owner.1), spec);
                 outgoing.asking = Some((query, target));
                 return;
             }
