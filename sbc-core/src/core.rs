@@ -66,7 +66,8 @@ pub struct Census {
 }
 
 impl Core {
-    /// An empty shard. Two shards must not share a mint's seed.
+    /// An empty shard. Two shards must not share a mint's seed. Health probes begin with the first
+    /// [`Input::Config`], which the shell sends once its sockets are open.
     pub fn new(shard: ShardId, config: Arc<Config>, mint: Mint) -> Self {
         Self {
             plane: Plane::new(shard, config, mint),

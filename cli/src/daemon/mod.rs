@@ -34,6 +34,7 @@ use sbc_core::config::Loaded;
 use sbc_core::core::Core;
 use sbc_core::effect::Effects;
 use sbc_core::id::ShardId;
+use sbc_core::input::Input;
 use sbc_core::mint::Mint;
 use sbc_core::time::Now;
 use shard::{Heartbeat, Shard, Turn};
@@ -189,7 +190,13 @@ impl Daemon {
         let admin = Admin::start(&daemon, Path::new(&shell.api), shell.metrics)
             .await
             .map_err(StartFault::Admin)?;
-        daemon.net.apply(config, Arc::clone(&tls), opened);
+        daemon
+            .net
+            .apply(Arc::clone(&config), Arc::clone(&tls), opened);
+        for inbox in daemon.inboxes.all() {
+            // The shards know the configuration; this starts what needs open sockets: the probes.
+            let _ = inbox.push(Input::Config(Arc::clone(&config)));
+        }
         daemon.publish(&*daemon.loaded.lock().await, &tls);
         *daemon.parts() = Some(Parts {
             shards,

@@ -151,6 +151,8 @@ impl InviteClient {
         match (self.state, &self.cancel) {
             (State::Calling, Cancel::No) => {
                 self.cancel = Cancel::Held(reason.map(Bytes::copy_from_slice));
+                // Nobody wants this INVITE to arrive any more: if it never did, it never should.
+                self.timers.stop(A);
                 None
             }
             (State::Proceeding, Cancel::No) => self.send_cancel(now, reason),

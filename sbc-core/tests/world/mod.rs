@@ -1,5 +1,9 @@
 //! A shard driven by hand: one Teams tenant, one carrier, and helpers to speak as either.
-#![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses its own part"
+)]
 
 use bytes::Bytes;
 use media_api::{
