@@ -2,7 +2,7 @@
 
 use crate::call::{Admitted, Call};
 use crate::cause::{Because, CauseCode};
-use crate::config::{Config, TransformScope};
+use crate::config::{Config, TransformScope, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::Lookup;
 use crate::effect::{Effect, Effects};
@@ -11,6 +11,7 @@ use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
 use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
 use crate::plane::{Asker, Cx, Plane};
+use crate::policy::admission::{Counted, Place};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::{Refusal, identity, route};
@@ -63,6 +64,8 @@ pub struct Census {
     pub acks: usize,
     /// Media sessions that a call owns.
     pub media_sessions: usize,
+    /// Places that calls take of limits.
+    pub places: usize,
 }
 
 impl Core {
@@ -166,7 +169,7 @@ impl Core {
         out.emit(
             Some(id),
             None,
-            Happened::Ended(Box::new(entry.call.into_record())),
+            Happened::Ended(Box::new(entry.call.into_record(&mut self.plane.admission))),
         );
     }
 
@@ -179,6 +182,7 @@ impl Core {
             queries: self.plane.queries.len(),
             acks: self.plane.acks.len(),
             media_sessions: self.sessions.len(),
+            places: self.plane.admission.taken(),
         }
     }
 
@@ -355,7 +359,7 @@ impl Core {
                 out.emit(
                     Some(id),
                     None,
-                    Happened::Ended(Box::new(entry.call.into_record())),
+                    Happened::Ended(Box::new(entry.call.into_record(&mut self.plane.admission))),
                 );
             }
             return;
@@ -624,6 +628,7 @@ impl Core {
                 )
             }
         };
+        let (plan, places) = self.take_places(now, &tenant, &ingress.trunk, plan);
         let admitted = Admitted {
             id: call_id,
             tenant,
@@ -637,6 +642,7 @@ impl Core {
             calling: calling.value,
             plan,
             because,
+            places,
         };
         self.current = Some(call_id);
         let mut cx = Cx {
@@ -648,6 +654,48 @@ impl Core {
         self.sessions.insert(call.media_session(), call_id);
         self.calls.insert(call_id, Entry { call, queued: None });
         self.look_after(call_id, out);
+    }
+
+    /// Counts a call on its tenant and on the trunk it came in on; a limit that is reached turns the
+    /// plan into a refusal. A call that is refused anyway is not counted.
+    fn take_places(
+        &mut self,
+        now: Now,
+        tenant: &TenantName,
+        trunk: &Trunk,
+        plan: Result<Vec<Arc<Trunk>>, Refusal>,
+    ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Vec<Place>) {
+        let Ok(plan) = plan else {
+            return (plan, Vec::new());
+        };
+        let config = &self.plane.config;
+        let of_tenant = config
+            .tenants
+            .get(tenant)
+            .map(|tenant| tenant.limits)
+            .unwrap_or_default();
+        let counted = [
+            (Counted::Tenant(tenant.clone()), of_tenant),
+            (Counted::Trunk(trunk.name.clone()), trunk.limits),
+        ];
+        let mut places = Vec::with_capacity(4);
+        for (counted, limits) in counted {
+            match self.plane.admission.take(now.mono, counted, &limits) {
+                Ok(place) => places.push(place),
+                Err(full) => {
+                    for place in places.drain(..) {
+                        self.plane.admission.give_back(place);
+                    }
+                    let refusal = Refusal {
+                        status: Status::SERVICE_UNAVAILABLE,
+                        cause: CauseCode::LimitReached,
+                        because: Because::of(full.to_string()),
+                    };
+                    return (Err(refusal), places);
+                }
+            }
+        }
+        (Ok(plan), places)
     }
 
     /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere

@@ -5,6 +5,7 @@ use crate::dialog::DialogTable;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, QueryId, ShardId};
 use crate::mint::Mint;
+use crate::policy::admission::Admission;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
@@ -23,6 +24,7 @@ pub(crate) struct Plane {
     pub(crate) dialogs: DialogTable,
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
+    pub(crate) admission: Admission,
     next_media_session: u64,
 }
 
@@ -36,6 +38,7 @@ impl Plane {
             dialogs: DialogTable::default(),
             acks: AckStore::default(),
             queries: Queries::default(),
+            admission: Admission::default(),
             next_media_session: 0,
         }
     }

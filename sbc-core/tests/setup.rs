@@ -287,3 +287,23 @@ CONTENT-LENGTH: 0
     );
     assert!(text(&ok).contains("Allow: "), "{}", text(&ok));
 }
+
+#[test]
+fn a_full_tenant_gets_503_and_a_record_that_says_so() {
+    let text = CONFIG.replace(
+        "numbers = [\"+4930123000-+4930123999\"]",
+        "numbers = [\"+4930123000-+4930123999\"]\nlimits = { calls = 1 }",
+    );
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&carrier_invite("call9", CARRIER_SDP));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    shard.carrier_says(&carrier_invite("call10", CARRIER_SDP));
+    shard.next_response(100);
+    shard.next_response(503);
+    assert_eq!(shard.records[0].cause.code, CauseCode::LimitReached);
+    assert_eq!(
+        shard.records[0].cause.because.0,
+        ["tenant \"contoso\" has its 1 calls"]
+    );
+}

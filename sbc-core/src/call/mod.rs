@@ -16,6 +16,7 @@ use crate::event::Happened;
 use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
 use crate::media::MediaImage;
 use crate::plane::Cx;
+use crate::policy::admission::{Admission, Place};
 use crate::policy::identity::Caller;
 use crate::policy::number::Number;
 use crate::policy::response;
@@ -53,6 +54,8 @@ pub(crate) struct Call {
     operation: Option<Operation>,
     events: VecDeque<(LegId, SessionEvent)>,
     record: Record,
+    /// What the call takes of limits.
+    places: Vec<Place>,
     started: Now,
     answered: Option<Now>,
     /// The two legs that talk to each other.
@@ -104,11 +107,13 @@ pub(crate) struct Admitted {
     /// Trunks to try, or the refusal that the call gets.
     pub(crate) plan: Result<Vec<Arc<Trunk>>, crate::policy::Refusal>,
     pub(crate) because: Because,
+    /// What the call takes of the limits of its tenant and of the trunk it came in on.
+    pub(crate) places: Vec<Place>,
 }
 
 impl Call {
     /// Opens a call for an INVITE and starts its setup.
-    pub(crate) fn admit(cx: &mut Cx<'_>, admitted: Admitted) -> Self {
+    pub(crate) fn admit(cx: &mut Cx<'_>, mut admitted: Admitted) -> Self {
         let config = Arc::clone(&cx.plane.config);
         let session_id = cx.plane.media_session();
         let record = record::open(&config, &admitted, cx.now);
@@ -140,6 +145,7 @@ impl Call {
             operation: None,
             events: VecDeque::new(),
             record,
+            places: std::mem::take(&mut admitted.places),
             started: cx.now,
             answered: None,
             bridge: None,
@@ -191,8 +197,11 @@ impl Call {
             && self.legs.values().all(|leg| leg.session.is_over())
     }
 
-    /// The record of a call that is over.
-    pub(crate) fn into_record(self) -> Record {
+    /// The record of a call that is over. What it took of limits is given back.
+    pub(crate) fn into_record(mut self, admission: &mut Admission) -> Record {
+        for place in self.places.drain(..) {
+            admission.give_back(place);
+        }
         record::close(self)
     }
 

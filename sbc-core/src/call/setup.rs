@@ -15,6 +15,7 @@ use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
+use crate::policy::admission::Counted;
 use crate::policy::identity::Caller;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Failure, Mapped};
@@ -129,6 +130,16 @@ impl Setup {
             if let Err(incompatible) = fits {
                 self.fail(&incompatible);
                 continue;
+            }
+            let counted = Counted::Trunk(trunk.name.clone());
+            let admission = &mut cx.plane.admission;
+            match admission.take(cx.now.mono, counted, &trunk.limits) {
+                Ok(place) => call.places.push(place),
+                Err(full) => {
+                    let mapped = response::own(CauseCode::LimitReached, &self.trunk);
+                    self.failure = Some((mapped, Because::of(full.to_string())));
+                    continue;
+                }
             }
             let specs = first.into_iter().chain([image.spec()]).collect();
             call.media.allocate(cx, specs);

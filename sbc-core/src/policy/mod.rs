@@ -5,6 +5,7 @@
 //! of the A leg's request the B leg's may carry, [`response`] says what of the B leg's answer goes
 //! back.
 
+pub mod admission;
 pub mod header;
 pub mod identity;
 pub mod ingress;

@@ -118,9 +118,12 @@ pub struct Shard {
 }
 
 pub fn config() -> Arc<Config> {
+    config_of(CONFIG)
+}
+
+pub fn config_of(text: &str) -> Arc<Config> {
     let facts = Assumed::with_names(["sbc1.contoso.example"]);
-    let loaded = load(&[Source::new("test.toml", CONFIG)], &facts, None);
-    match loaded {
+    match load(&[Source::new("test.toml", text)], &facts, None) {
         Ok(loaded) => Arc::new(loaded.config),
         Err(findings) => panic!("{}", findings.to_text()),
     }
