@@ -174,7 +174,8 @@ fn refusal_of(fault: webpki::Error, end_entity: &CertificateDer<'_>) -> Refusal 
         Fault::UnknownIssuer | Fault::CaUsedAsEndEntity if is_self_signed(end_entity) => {
             Refusal::SelfSigned
         }
-        Fault::UnknownIssuer => Refusal::UnknownCa,
+        // A trusted root has the name of the issuer, but another key.
+        Fault::UnknownIssuer | Fault::InvalidSignatureForPublicKey => Refusal::UnknownCa,
         Fault::RequiredEkuNotFoundContext(_) | Fault::EmptyEkuExtension => Refusal::Usage,
         Fault::CertRevoked => Refusal::Revoked,
         Fault::UnsupportedSignatureAlgorithmContext(_)

@@ -1,0 +1,347 @@
+//! Mutual TLS over real sockets: who gets in, who is refused with which reason, which certificate
+//! is shown, and what a reload changes.
+
+mod support;
+
+use causeway::sink::metrics::Direction;
+use rcgen::{ExtendedKeyUsagePurpose, SanType, date_time_ymd};
+use rustls::pki_types::pem::PemObject;
+use sbc_core::event::DropCode;
+use sbc_core::transport::FlowFault;
+use support::{
+    Authority, Leaf, World, accept_tls, call_id, listener, options, read_to_close, read_until,
+    tls_hop, write_leaf, write_text,
+};
+use tokio::io::AsyncWriteExt;
+
+const PEER: &str = "sip.peer.example";
+const SBC: &str = "sbc.contoso.example";
+
+/// Connects with a certificate; the daemon must refuse it for this reason.
+async fn is_refused(world: &World, leaf: Option<&Leaf>, reason: &str) {
+    // With TLS 1.3 a client learns of its refusal only when it reads.
+    if let Ok(mut stream) = world.tls(leaf, SBC).await {
+        let _ = stream.write_all(options("refused").as_bytes()).await;
+        assert_eq!(read_to_close(&mut stream).await, b"");
+    }
+    world.handshake("contoso", Direction::In, reason).await;
+    world.logged(&format!("reason={reason}")).await;
+}
+
+async fn gets_in(world: &World, leaf: &Leaf) {
+    let mut stream = world.tls(Some(leaf), SBC).await.unwrap();
+    write_text(&mut stream, &options("in")).await;
+    let (flow, message) = world.received().await;
+    assert_eq!(call_id(&message), "in");
+    let identity = flow.identity.expect("verified");
+    assert_eq!(identity.context.as_str(), "contoso");
+    assert_eq!(identity.server_name.as_deref(), Some(SBC));
+}
+
+#[tokio::test]
+async fn a_peer_with_the_right_certificate_gets_in_and_is_known_by_name() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&["SIP.peer.example", "other.example"]);
+    gets_in(&world, &leaf).await;
+    world.handshake("contoso", Direction::In, "ok").await;
+}
+
+#[tokio::test]
+async fn a_peer_without_certificate_is_refused() {
+    is_refused(&World::new(), None, "no_client_cert").await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let leaf = Authority::new().leaf(&[PEER]);
+    is_refused(&World::new(), Some(&leaf), "cert_unknown_ca").await;
+}
+
+#[tokio::test]
+async fn an_expired_certificate_and_one_of_the_future_are_refused() {
+    let world = World::new();
+    let expired = world.authority.leaf_with(&[PEER], |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    is_refused(&world, Some(&expired), "cert_expired").await;
+    let future = world.authority.leaf_with(&[PEER], |params| {
+        params.not_before = date_time_ymd(3000, 1, 1);
+        params.not_after = date_time_ymd(3001, 1, 1);
+    });
+    is_refused(&world, Some(&future), "cert_not_yet_valid").await;
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused_and_the_log_names_both() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&["evil.example"]);
+    is_refused(&world, Some(&leaf), "name_mismatch").await;
+    world
+        .logged("is for evil.example, wanted sip.peer.example")
+        .await;
+}
+
+#[tokio::test]
+async fn a_wildcard_covers_one_label_and_only_where_it_is_allowed() {
+    let world = World::new();
+    let wildcard = world.authority.leaf(&["*.peer.example"]);
+    is_refused(&world, Some(&wildcard), "name_mismatch").await;
+
+    let allowing = World::with(|text| {
+        text.replace(
+            "verify_client = \"require\"",
+            "verify_client = \"require\"\nallow_wildcard_san = true",
+        )
+    });
+    let wildcard = allowing.authority.leaf(&["*.peer.example"]);
+    gets_in(&allowing, &wildcard).await;
+    let too_high = allowing.authority.leaf(&["*.example"]);
+    is_refused(&allowing, Some(&too_high), "name_mismatch").await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_for_servers_only_gets_in() {
+    let world = World::new();
+    for usages in [
+        vec![ExtendedKeyUsagePurpose::ServerAuth],
+        vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Vec::new(),
+    ] {
+        let leaf = world.authority.leaf_with(&[PEER], |params| {
+            params.extended_key_usages = usages.clone();
+        });
+        gets_in(&world, &leaf).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_for_neither_role_is_refused() {
+    let world = World::new();
+    let leaf = world.authority.leaf_with(&[PEER], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    });
+    is_refused(&world, Some(&leaf), "cert_usage").await;
+}
+
+#[tokio::test]
+async fn a_sip_uri_in_the_certificate_counts_instead_of_its_dns_names() {
+    let world = World::new();
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let right = world.authority.leaf_with(&["host.example"], |params| {
+        params.subject_alt_names.push(uri("sip:sip.peer.example"));
+    });
+    gets_in(&world, &right).await;
+    let hidden = world.authority.leaf_with(&[PEER], |params| {
+        params.subject_alt_names.push(uri("sip:other.example"));
+    });
+    is_refused(&world, Some(&hidden), "name_mismatch").await;
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_named_as_such() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![PEER.to_owned()]).unwrap();
+    let leaf = Leaf {
+        chain_pem: params.self_signed(&key).unwrap().pem(),
+        key_pem: key.serialize_pem(),
+    };
+    is_refused(&World::new(), Some(&leaf), "cert_self_signed").await;
+}
+
+#[tokio::test]
+async fn what_is_not_tls_is_refused_as_such() {
+    let world = World::new();
+    let mut stream = world.tcp("tls").await;
+    write_text(&mut stream, &options("plain")).await;
+    read_to_close(&mut stream).await;
+    world.handshake("contoso", Direction::In, "not_tls").await;
+}
+
+#[tokio::test]
+async fn the_certificate_is_chosen_by_the_name_asked_for() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    for (asked, context) in [
+        ("sbc.contoso.example", "contoso"),
+        ("sbc.fabrikam.example", "fabrikam"),
+    ] {
+        // The test's client checks that the certificate is for the name it asked for.
+        let mut stream = world.tls(Some(&leaf), asked).await.unwrap();
+        write_text(&mut stream, &options(context)).await;
+        let (flow, _) = world.received().await;
+        assert_eq!(flow.identity.unwrap().context.as_str(), context);
+    }
+    let refused = world.tls(Some(&leaf), "nobody.example").await.unwrap_err();
+    assert!(refused.to_string().contains("nobody.example") || refused.to_string().contains("name"));
+}
+
+#[tokio::test]
+async fn new_certificates_are_used_after_a_reload_and_live_connections_stay() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut before = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut before, &options("before")).await;
+    world.received().await;
+
+    let renewed = world.authority.leaf(&[SBC]);
+    write_leaf(world.directory.path(), "contoso", &renewed);
+    world.reload();
+
+    let after = world.tls(Some(&leaf), SBC).await.unwrap();
+    let shown = after.get_ref().1.peer_certificates().unwrap()[0].clone();
+    assert_eq!(shown, renewed.parts().0[0]);
+    write_text(&mut before, &options("still")).await;
+    assert_eq!(call_id(&world.received().await.1), "still");
+
+    // The client role uses it, too.
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("out"), 1);
+    let (stream, _) = peer.accept().await.unwrap();
+    let server = asking_server(&world, &leaf).accept(stream).await.unwrap();
+    let shown = server.get_ref().1.peer_certificates().unwrap()[0].clone();
+    assert_eq!(shown, renewed.parts().0[0]);
+}
+
+/// A server that requires a certificate of the world's authority.
+fn asking_server(world: &World, leaf: &Leaf) -> tokio_rustls::TlsAcceptor {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        std::sync::Arc::new(world.authority.roots()),
+        std::sync::Arc::clone(&provider),
+    )
+    .build()
+    .unwrap();
+    let (chain, key) = leaf.parts();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap();
+    tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_server_for_another_name_is_refused_and_the_sender_learns_why() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let wrong = world.authority.leaf(&["evil.example"]);
+    world.send(&tls_hop("contoso", address), &options("x"), 7);
+    let (stream, _) = peer.accept().await.unwrap();
+    assert!(support::server(&wrong).accept(stream).await.is_err());
+    let (transaction, why) = world.send_failed().await;
+    assert_eq!(transaction.0, 7);
+    match why {
+        FlowFault::TlsName { wanted, presented } => {
+            assert_eq!(wanted, PEER);
+            assert_eq!(presented, ["evil.example"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    world
+        .handshake("contoso", Direction::Out, "name_mismatch")
+        .await;
+}
+
+#[tokio::test]
+async fn names_of_the_hop_count_instead_of_the_server_name_where_they_are_given() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let other = world.authority.leaf(&["sip2.peer.example"]);
+    let mut hop = tls_hop("contoso", address);
+    if let Some(tls) = &mut hop.tls {
+        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+    }
+    world.send(&hop, &options("named"), 1);
+    let mut stream = accept_tls(&peer, &other).await;
+    assert_eq!(stream.get_ref().1.server_name(), Some(PEER));
+    read_until(&mut stream, "Call-ID: named").await;
+}
+
+#[tokio::test]
+async fn a_server_of_an_unknown_authority_is_refused() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let foreign = Authority::new().leaf(&[PEER]);
+    world.send(&tls_hop("contoso", address), &options("x"), 7);
+    let (stream, _) = peer.accept().await.unwrap();
+    assert!(support::server(&foreign).accept(stream).await.is_err());
+    assert!(matches!(
+        world.send_failed().await.1,
+        FlowFault::Handshake(_)
+    ));
+}
+
+#[tokio::test]
+async fn connections_are_shared_within_a_context_and_never_across() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let leaf = world.authority.leaf(&[PEER]);
+    let hop = tls_hop("contoso", address);
+    for name in ["one", "two"] {
+        world.send(&hop, &options(name), 1);
+    }
+    let mut first = accept_tls(&peer, &leaf).await;
+    let text = read_until(&mut first, "Call-ID: two").await;
+    assert!(text.contains("Call-ID: one"), "one connection for both");
+
+    world.send(&tls_hop("fabrikam", address), &options("three"), 1);
+    let mut second = accept_tls(&peer, &leaf).await;
+    let text = read_until(&mut second, "Call-ID: three").await;
+    assert!(!text.contains("Call-ID: one"), "a connection of its own");
+    world.send(&hop, &options("four"), 1);
+    read_until(&mut first, "Call-ID: four").await;
+}
+
+#[tokio::test]
+async fn a_response_goes_back_on_the_connection_of_its_request() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut stream = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut stream, &options("ask")).await;
+    let (flow, _) = world.received().await;
+    let mut hop = tls_hop("contoso", flow.remote);
+    hop.flow = Some(flow.id);
+    world.send(&hop, "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n\r\n", 1);
+    read_until(&mut stream, "200 OK").await;
+}
+
+#[tokio::test]
+async fn strangers_are_closed_without_a_byte_and_counted() {
+    let world = World::with(|text| text.replace("127.0.0.0/8", "192.0.2.0/24"));
+    let mut stream = world.tcp("tls").await;
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    assert_eq!(world.metrics.net.dropped_so_far(DropCode::Stranger), 1);
+}
+
+#[test]
+fn a_key_that_does_not_fit_is_named() {
+    use causeway::daemon::net::tls::TlsStore;
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    support::write(directory.path(), "ca.pem", &authority.pem());
+    for name in ["contoso", "fabrikam"] {
+        write_leaf(directory.path(), name, &authority.leaf(&[SBC]));
+    }
+    support::write(
+        directory.path(),
+        "contoso.key",
+        &authority.leaf(&[SBC]).key_pem,
+    );
+    let text = support::CONFIG.replace("DIR", &directory.path().display().to_string());
+    let faults = TlsStore::load(&support::load(&text).shell.tls)
+        .err()
+        .unwrap();
+    assert_eq!(faults.len(), 1);
+    let text = faults[0].1.to_string();
+    assert!(
+        text.contains("contoso.key") && text.contains("does not belong"),
+        "{text}"
+    );
+    // The certificate itself is fine.
+    assert!(
+        rustls::pki_types::CertificateDer::from_pem_file(directory.path().join("contoso.pem"))
+            .is_ok()
+    );
+}
