@@ -107,6 +107,9 @@ impl Daemon {
                 "the address of [api] or [metrics]",
             ));
         }
+        if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
+            return Err(ReloadFault::NeedsRestart("whether [cdr] is written"));
+        }
         let tls = Arc::new(identities(&loaded)?);
         let config = Arc::new(loaded.config.clone());
         let opened = self.net().open(&config).map_err(ReloadFault::Bind)?;
@@ -117,10 +120,10 @@ impl Daemon {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
         }
-        if changed.cdr {
-            if let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr) {
-                cdr.relocate(spool.directory.clone().into(), spool.rotate_bytes);
-            }
+        if changed.cdr
+            && let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr)
+        {
+            cdr.relocate(spool.directory.clone().into(), spool.rotate_bytes);
         }
         self.publish(&loaded, &tls);
         Ok((loaded, changed))

@@ -76,7 +76,7 @@ impl Sinks {
             .last()
             .map_or_else(|| "none".to_owned(), |attempt| attempt.trunk.to_string());
         self.log
-            .info("call", &record.cause.code)
+            .info("call", record.cause.code)
             .with("call", record.call)
             .with("tenant", &record.tenant)
             .with("from_trunk", &record.ingress.trunk)

@@ -306,10 +306,11 @@ impl World {
         let found = tokio::task::spawn_blocking(move || {
             let deadline = std::time::Instant::now() + PATIENCE;
             while std::time::Instant::now() < deadline {
-                if let Next::Input(input, _) = inbox.next(Duration::from_millis(100)) {
-                    if let Some(found) = want(*input) {
-                        return Some(found);
-                    }
+                let next = inbox.next(Duration::from_millis(100));
+                if let Next::Input(input, _) = next
+                    && let Some(found) = want(*input)
+                {
+                    return Some(found);
                 }
             }
             None

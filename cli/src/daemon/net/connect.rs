@@ -87,20 +87,20 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     if !had_history {
         // A peer that accepts and then closes at once is down for our purposes.
         shared.pool.failed(&key, fault.clone());
-        if let FlowFault::Handshake(why) = &fault {
-            if let Some(tls) = &hop.tls {
-                shared
-                    .metrics
-                    .net
-                    .handshake(&tls.context, Direction::Out, "alert");
-                shared
-                    .log
-                    .warn("tls_refused", why)
-                    .with("context", &tls.context)
-                    .with("remote", hop.remote)
-                    .with("advice", Refusal::Alert(String::new()).advice())
-                    .send();
-            }
+        if let FlowFault::Handshake(why) = &fault
+            && let Some(tls) = &hop.tls
+        {
+            shared
+                .metrics
+                .net
+                .handshake(&tls.context, Direction::Out, "alert");
+            shared
+                .log
+                .warn("tls_refused", why)
+                .with("context", &tls.context)
+                .with("remote", hop.remote)
+                .with("advice", Refusal::Alert(String::new()).advice())
+                .send();
         }
     }
     stream::refuse_rest(shared, line, &mut queue, &fault).await;

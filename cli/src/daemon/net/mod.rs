@@ -365,7 +365,10 @@ impl Net {
         };
         for task in tasks {
             task.abort();
+            // Its socket is closed once the task is gone, which is soon.
+            let _ = task.await;
         }
+        self.shared.sockets.store(Arc::default());
         self.shared.pool.close();
         let deadline = tokio::time::Instant::now() + limit;
         while self.shared.pool.len() > 0 && tokio::time::Instant::now() < deadline {

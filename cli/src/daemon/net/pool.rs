@@ -163,10 +163,10 @@ impl Pool {
         if tables.is_closed {
             return Found::Failed(FlowFault::Closed);
         }
-        if let Some(failures) = tables.failures.get(key) {
-            if Instant::now() < failures.until {
-                return Found::Failed(failures.fault.clone());
-            }
+        if let Some(failures) = tables.failures.get(key)
+            && Instant::now() < failures.until
+        {
+            return Found::Failed(failures.fault.clone());
         }
         let (line, queue) = Line::new(new_flow());
         tables.by_key.insert(key.clone(), Arc::clone(&line));

@@ -184,10 +184,10 @@ impl NetMetrics {
 
     /// A message or connection was dropped.
     pub fn dropped(&self, code: DropCode) {
-        if let Some(at) = DropCode::ALL.iter().position(|each| *each == code) {
-            if let Some(counter) = self.dropped.get(at) {
-                counter.inc();
-            }
+        if let Some(at) = DropCode::ALL.iter().position(|each| *each == code)
+            && let Some(counter) = self.dropped.get(at)
+        {
+            counter.inc();
         }
     }
 

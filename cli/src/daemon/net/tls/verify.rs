@@ -22,15 +22,18 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// What a verifier found out about one peer; shared with whoever runs the handshake.
 #[derive(Clone, Default, Debug)]
-pub(in crate::daemon::net) struct Verdict(Arc<Mutex<Option<Result<Vec<String>, Refusal>>>>);
+pub(in crate::daemon::net) struct Verdict(Arc<Mutex<Option<Found>>>);
+
+/// The names that a peer proved, or why it was refused.
+type Found = Result<Vec<String>, Refusal>;
 
 impl Verdict {
-    /// The names that the peer proved, or why it was refused; `None` if it showed no certificate.
-    pub(in crate::daemon::net) fn take(&self) -> Option<Result<Vec<String>, Refusal>> {
+    /// What was found out; `None` if the peer showed no certificate.
+    pub(in crate::daemon::net) fn take(&self) -> Option<Found> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn set(&self, found: Result<Vec<String>, Refusal>) {
+    fn set(&self, found: Found) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 }
@@ -157,10 +160,9 @@ fn refuse_odd_rsa_keys<'c>(
             ));
         };
         if let Ok(x509_parser::public_key::PublicKey::RSA(key)) = certificate.public_key().parsed()
+            && !RSA_BITS.contains(&key.key_size())
         {
-            if !RSA_BITS.contains(&key.key_size()) {
-                return Err(Refusal::WeakKey);
-            }
+            return Err(Refusal::WeakKey);
         }
     }
     Ok(())

@@ -1,0 +1,226 @@
+//! The whole daemon in this process: start, serve, reload, drain, stop.
+
+mod support;
+
+use causeway::client::{Answer, ask};
+use causeway::daemon::{Daemon, Options};
+use causeway::sink::log::{Form, Level, Log};
+use std::net::{SocketAddr, UdpSocket as FreePort};
+use std::path::PathBuf;
+use std::sync::Arc;
+use support::{Authority, CONFIG, Lines, PATIENCE, write, write_leaf};
+use tempfile::TempDir;
+use tokio::net::UdpSocket;
+
+struct Node {
+    daemon: Arc<Daemon>,
+    directory: TempDir,
+    lines: Lines,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        write(directory.path(), "ca.pem", &authority.pem());
+        for name in ["contoso", "fabrikam"] {
+            write_leaf(
+                directory.path(),
+                name,
+                &authority.leaf(&[&format!("sbc.{name}.example")]),
+            );
+        }
+        let path = directory.path().display().to_string();
+        let mut text = CONFIG.replace("DIR", &path);
+        text.push_str(&format!(
+            "\n[cdr]\nspool = \"{path}/cdr\"\n\n[api]\nunix = \"{path}/run/api.sock\"\n"
+        ));
+        let config = write(directory.path(), "causeway.toml", &with_free_ports(&text));
+        for name in ["contoso.key", "fabrikam.key", "causeway.toml"] {
+            private(&directory.path().join(name));
+        }
+        let lines = Lines::default();
+        let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
+        let options = Options { config, shards: 2 };
+        let daemon = Daemon::start(options, log)
+            .await
+            .unwrap_or_else(|fault| panic!("{fault}"));
+        Self {
+            daemon,
+            directory,
+            lines,
+        }
+    }
+
+    async fn ask(&self, method: &'static str, path: &str) -> Answer {
+        let socket: PathBuf = self.directory.path().join("run/api.sock");
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || ask(&socket, method, &path))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    fn udp(&self) -> SocketAddr {
+        self.daemon.net().address(&"udp".into()).unwrap()
+    }
+
+    /// Sends one message from the carrier's address and waits for a final answer.
+    async fn carrier(&self, text: impl Fn(SocketAddr) -> String) -> String {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let text = text(socket.local_addr().unwrap());
+        socket.send_to(text.as_bytes(), self.udp()).await.unwrap();
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let got = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
+            let Ok(Ok((length, _))) = got else {
+                panic!("no answer; log:\n{}", self.lines.text());
+            };
+            let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if !answer.starts_with("SIP/2.0 1") {
+                return answer;
+            }
+        }
+    }
+}
+
+fn private(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Ports that nobody uses at the moment.
+fn with_free_ports(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.starts_with("port = ") {
+            let port = FreePort::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            out.push_str(&format!("port = {port}\n"));
+        } else {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn request(method: &str, uri: &str, from: SocketAddr, body: &str) -> String {
+    let kind = if body.is_empty() {
+        String::new()
+    } else {
+        "Content-Type: application/sdp\r\n".to_owned()
+    };
+    format!(
+        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKtest1;rport\r\n\
+         From: <sip:+15550001@{from}>;tag=1\r\nTo: <{uri}>\r\nCall-ID: test1\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:{from}>\r\nMax-Forwards: 70\r\n{kind}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_starts_answers_and_stops_without_residue() {
+    let node = Node::start().await;
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    assert_eq!(node.ask("GET", "/healthz").await.status, 200);
+    let ours = node.udp();
+    let answer = node
+        .carrier(|from| request("OPTIONS", &format!("sip:{ours}"), from, ""))
+        .await;
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    let metrics = node.ask("GET", "/metrics").await.body;
+    for wanted in [
+        "sbc_up_state{state=\"active\"} 1",
+        "sbc_sip_requests_total{dir=\"in\",listener=\"udp\",method=\"OPTIONS\",transport=\"udp\"} 1",
+        "sbc_config_generation 1",
+        "sbc_media_ports_total{realm=\"core\"}",
+        "subject_cn=\"",
+    ] {
+        assert!(metrics.contains(wanted), "{wanted}\n{metrics}");
+    }
+    let status: serde_json::Value =
+        serde_json::from_str(&node.ask("GET", "/status").await.body).unwrap();
+    assert_eq!(status["shards"], 2);
+    node.daemon.shutdown().await;
+    assert!(!node.directory.path().join("run/api.sock").exists());
+    assert!(
+        UdpSocket::bind(ours).await.is_ok(),
+        "the port is free again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
+    let node = Node::start().await;
+    let answer = node
+        .carrier(|from| {
+            let body = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                        m=audio 40000 RTP/AVP 8\r\n";
+            request("INVITE", "sip:+15550100@sbc.example.com", from, body)
+        })
+        .await;
+    // The configuration has no route.
+    assert!(!answer.starts_with("SIP/2.0 2"), "{answer}");
+    let recent = node.ask("GET", "/calls/recent").await.body;
+    let recent: serde_json::Value = serde_json::from_str(&recent).unwrap();
+    let record = &recent[0];
+    assert_eq!(record["cause"]["code"], "no_route", "{recent}");
+    let id = record["call"].as_str().unwrap();
+    let ladder = node
+        .ask("GET", &format!("/calls/{}/trace", &id[..31]))
+        .await
+        .body;
+    assert!(
+        ladder.contains("INVITE ─") && ladder.contains("change: "),
+        "{ladder}"
+    );
+    assert!(ladder.contains("[[route]]"), "{ladder}");
+    assert_eq!(node.ask("GET", "/calls/ffff").await.status, 404);
+    assert_eq!(node.ask("GET", "/calls/x-y").await.status, 400);
+    node.daemon.shutdown().await;
+    let spool = std::fs::read_to_string(node.directory.path().join("cdr/current.jsonl")).unwrap();
+    assert_eq!(spool.lines().count(), 1, "one record per call");
+    assert!(spool.contains(id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once() {
+    let node = Node::start().await;
+    let path = node.directory.path().join("causeway.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        good.replace("tenant = \"contoso\"", "tenant = \"nobody\""),
+    )
+    .unwrap();
+    let refused = node.ask("POST", "/reload").await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("nobody"), "{}", refused.body);
+    let metrics = node.ask("GET", "/metrics").await.body;
+    assert!(metrics.contains("sbc_config_last_reload_success 0"));
+    assert!(metrics.contains("sbc_config_generation 1"));
+
+    std::fs::write(&path, &good).unwrap();
+    let done = node.ask("POST", "/reload").await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    let metrics = node.ask("GET", "/metrics").await.body;
+    assert!(metrics.contains("sbc_config_last_reload_success 1"));
+    assert!(metrics.contains("sbc_config_generation 2"));
+    node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
+    let node = Node::start().await;
+    assert_eq!(node.ask("POST", "/drain").await.status, 200);
+    assert_eq!(node.ask("GET", "/readyz").await.status, 503);
+    assert_eq!(node.ask("POST", "/undrain").await.status, 200);
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    assert_eq!(node.daemon.hang_up_all().await, 0);
+    node.daemon.shutdown().await;
+}
