@@ -138,7 +138,7 @@ async fn a_daemon_starts_answers_and_stops_without_residue() {
         "sbc_up_state{state=\"active\"} 1",
         "sbc_sip_requests_total{dir=\"in\",listener=\"udp\",method=\"OPTIONS\",transport=\"udp\"} 1",
         "sbc_config_generation 1",
-        "sbc_media_ports_total{realm=\"core\"}",
+        "sbc_media_ports_limit{realm=\"core\"}",
         "subject_cn=\"",
     ] {
         assert!(metrics.contains(wanted), "{wanted}\n{metrics}");

@@ -1,5 +1,8 @@
 //! Media in figures, read from the relay's totals at scrape time: the packet path counts plain
 //! numbers and knows no metrics (operations, section 2).
+//!
+//! The size of a port pool is `sbc_media_ports_limit`: the name with `_total` belongs to counters,
+//! and `promtool check metrics` refuses it for anything else.
 
 use media_api::DropReason;
 use prometheus::core::{Collector, Desc};
@@ -98,7 +101,7 @@ impl MediaCollector {
                 &["realm"],
             )?,
             ports_total: IntGaugeVec::new(
-                Opts::new("sbc_media_ports_total", "Media port pairs of the realm."),
+                Opts::new("sbc_media_ports_limit", "Media port pairs of the realm."),
                 &["realm"],
             )?,
             sessions: IntGauge::new("sbc_media_sessions", "Media sessions that exist.")?,
