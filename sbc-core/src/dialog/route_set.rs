@@ -40,7 +40,9 @@ impl NextHop {
     /// Reads a URI; a URI without host (tel:) gives an empty host, which no resolver knows.
     pub fn of(uri: &Uri) -> Self {
         let host = match uri.params().and_then(|params| params.value("maddr")) {
-            Some(maddr) => String::from_utf8_lossy(maddr).into_owned(),
+            Some(maddr) => String::from_utf8_lossy(maddr)
+                .trim_matches(['[', ']'])
+                .to_owned(),
             None => uri.host().map(host_text).unwrap_or_default(),
         };
         let protocol = uri

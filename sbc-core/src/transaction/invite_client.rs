@@ -27,7 +27,8 @@ use std::time::Duration;
 pub(super) struct InviteClient {
     pub(super) state: State,
     pub(super) timers: Timers<TIMERS>,
-    set: TimerSet,
+    /// Also that of its CANCEL.
+    pub(super) set: TimerSet,
     is_reliable: bool,
     interval: Duration,
     request: Bytes,

@@ -3,9 +3,10 @@
 //! | state      | event        | does                                  | next       |
 //! |------------|--------------|---------------------------------------|------------|
 //! | Proceeding | INVITE       | repeat the last provisional           | Proceeding |
-//! | Proceeding | 101–199 down | send                                  | Proceeding |
+//! | Proceeding | 1xx down     | send                                  | Proceeding |
 //! | Proceeding | 2xx down     | send, start L                         | Accepted   |
 //! | Proceeding | 3xx–6xx down | send, start G (UDP) and H             | Completed  |
+//! | Proceeding | give up      |                                       | Terminated |
 //! | Accepted   | INVITE       | absorb: the 2xx is repeated from above| Accepted   |
 //! | Accepted   | 2xx down     | send                                  | Accepted   |
 //! | Accepted   | ACK          | pass up                               | Accepted   |
@@ -16,6 +17,9 @@
 //! | Completed  | Timer H      | report the missing ACK                | Terminated |
 //! | Confirmed  | ACK          | absorb                                | Confirmed  |
 //! | Confirmed  | Timer I      |                                       | Terminated |
+//!
+//! "Give up" ends a transaction about which the layer above has fallen silent (SIP-216). RFC 3261
+//! has no such timer, because it trusts its user.
 
 use super::{Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
@@ -44,24 +48,32 @@ pub(super) enum State {
     Terminated,
 }
 
-const TIMERS: usize = 4;
+const TIMERS: usize = 5;
 const G: usize = 0;
 const H: usize = 1;
 const I: usize = 2;
 const L: usize = 3;
+const GIVE_UP: usize = 4;
+
+/// Longest silence of the layer above. A call that lives sends a provisional every 60 s
+/// (SIP-315), and no call is set up for longer than this.
+const LONGEST_SILENCE: Duration = Duration::from_secs(240);
 
 impl InviteServer {
     /// Answers 100 at once: everything behind us may take longer than 200 ms.
     pub(super) fn start(
+        now: Timestamp,
         set: TimerSet,
         is_reliable: bool,
         trying: Bytes,
         to: &mut Sender<'_>,
     ) -> Self {
         to.send(&trying);
+        let mut timers = Timers::default();
+        timers.set(GIVE_UP, now + LONGEST_SILENCE);
         Self {
             state: State::Proceeding,
-            timers: Timers::default(),
+            timers,
             set,
             is_reliable,
             interval: set.t1,
@@ -94,9 +106,11 @@ impl InviteServer {
             (State::Proceeding, Class::Provisional) => {
                 to.send(&bytes);
                 self.last = bytes;
+                self.timers.set(GIVE_UP, now + LONGEST_SILENCE);
             }
             (State::Proceeding, Class::Success) => {
                 to.send(&bytes);
+                self.timers.clear();
                 self.timers.set(L, now + self.set.patience());
                 self.state = State::Accepted;
             }
@@ -104,6 +118,7 @@ impl InviteServer {
             (State::Proceeding, Class::Failure) => {
                 to.send(&bytes);
                 self.last = bytes;
+                self.timers.clear();
                 if !self.is_reliable {
                     self.timers.set(G, now + self.interval);
                 }
@@ -144,7 +159,7 @@ impl InviteServer {
                 self.end();
                 Verdict::Tell
             }
-            (State::Confirmed, I) | (State::Accepted, L) => {
+            (State::Confirmed, I) | (State::Accepted, L) | (State::Proceeding, GIVE_UP) => {
                 self.end();
                 Verdict::Quiet
             }

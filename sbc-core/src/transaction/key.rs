@@ -29,15 +29,15 @@ pub(super) fn server_key(message: &Message, as_method: &Method) -> Option<Server
     }
 }
 
-/// RFC 2543 matching. The To tag is left out for INVITE, because its ACK carries the tag of our
-/// response.
+/// RFC 2543 matching. The To tag is left out for INVITE and its ACK, because the ACK carries the tag
+/// of our response. A branch counts if there is one: old proxies tell forks apart by it.
 fn old_key(message: &Message, via: &Via, as_method: &Method) -> Option<ServerKey> {
     let from = message.get::<From>().ok()??;
     let to = message.get::<To>().ok()??;
     let cseq = message.get::<CSeq>().ok()??.number.to_string();
-    let via = format!("{} {}", via.host, via.sent_by_port());
+    let sent_by = format!("{} {}", via.host, via.sent_by_port()).to_ascii_lowercase();
     let to_tag = match as_method {
-        Method::Invite => Bytes::new(),
+        Method::Invite | Method::Ack => Bytes::new(),
         _ => to.tag().cloned().unwrap_or_default(),
     };
     Some(joined(&[
@@ -46,14 +46,19 @@ fn old_key(message: &Message, via: &Via, as_method: &Method) -> Option<ServerKey
         &to_tag,
         &message.raw(HeaderName::CallId)?,
         cseq.as_bytes(),
-        via.as_bytes(),
+        sent_by.as_bytes(),
+        &via.branch().cloned().unwrap_or_default(),
         method_name(as_method),
     ]))
 }
 
 /// What two requests share that are one request on two ways (RFC 3261 §8.2.2.2); nothing for
-/// requests within a dialog.
+/// requests within a dialog, and for CANCEL, which is hop by hop: a proxy that forked to two of our
+/// addresses cancels both branches.
 pub(super) fn merge_key(message: &Message) -> Option<ServerKey> {
+    if *message.method() == Method::Cancel {
+        return None;
+    }
     let to = message.get::<To>().ok()??;
     if to.tag().is_some() {
         return None;

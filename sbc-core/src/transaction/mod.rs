@@ -7,6 +7,8 @@ mod client;
 mod invite_client;
 mod invite_server;
 mod key;
+#[cfg(test)]
+mod matrix;
 mod server;
 mod table;
 mod timer;

@@ -225,8 +225,11 @@ impl Table {
             return;
         };
         let branch = String::from_utf8_lossy(branch).into_owned();
+        let Machine::InviteClient(machine) = &entry.machine else {
+            return;
+        };
+        let timers = machine.set;
         let (hop, owner) = (entry.hop.clone(), entry.owner);
-        let timers = TimerSet::default();
         self.request(
             now,
             &Method::Cancel,
@@ -445,6 +448,7 @@ impl Table {
         };
         let machine = match message.method() {
             Method::Invite => Machine::InviteServer(Box::new(InviteServer::start(
+                now,
                 timers,
                 is_reliable,
                 trying,
