@@ -408,10 +408,12 @@ impl Stream {
         })?;
         let packet = packet.get(..length).ok_or(DropReason::Malformed)?;
         let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
-        if header.ssrc == self.outgoing.ssrc {
+        let face = self.faces.get_mut(at).ok_or(DropReason::NoPath)?;
+        // Our own SSRC is a loop (MED-036), unless it comes from the very address that the peer
+        // named for its media: then the peer is an echo test, and the echo is what it sends.
+        if header.ssrc == self.outgoing.ssrc && from != face.terms.remote_rtp {
             return Err(DropReason::Ssrc);
         }
-        let face = self.faces.get_mut(at).ok_or(DropReason::NoPath)?;
         let rule = face
             .rules
             .of(header.payload_type)

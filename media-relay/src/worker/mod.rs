@@ -1,4 +1,4 @@
-//! The loop of one worker thread: wait, receive, send, obey, tick, publish.
+//! The loop of one worker thread: wait, obey, receive, send, tick, publish.
 
 mod sessions;
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Longest time between two publications of the totals.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 /// Commands applied before packets get their turn again.
-const COMMANDS_AT_ONCE: usize = 32;
+const COMMANDS_AT_ONCE: usize = 256;
 
 /// What reaches a worker.
 #[derive(Debug)]
@@ -91,12 +91,14 @@ impl Worker {
                 // Only a broken epoll descriptor ends here; do not spin on it.
                 std::thread::sleep(timeout);
             }
+            // Commands first: whoever answers a call tells us before it tells the caller, so media
+            // that follows the answer finds its path, however late this thread was woken.
+            if self.obey().is_break() {
+                return;
+            }
             for socket in &ready {
                 self.sessions
                     .receive(*socket, self.clock.now(), &mut self.batch);
-            }
-            if self.obey().is_break() {
-                return;
             }
             let now = self.clock.now();
             self.sessions.tick(now, &mut self.batch);
