@@ -243,7 +243,7 @@ impl Session {
         matches!(self.phase, Phase::Confirmed(_))
     }
 
-    /// When [`Self::tick`] is next wanted.
+    /// When the session wants to be looked at again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.next()
     }
