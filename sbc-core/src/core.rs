@@ -15,7 +15,7 @@ use crate::policy::admission::{Counted, Place};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::{Refusal, identity, route};
-use crate::session::{LegStyle, orphan};
+use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::{MaxForwards, To};
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
@@ -499,6 +499,9 @@ impl Core {
             trunk: Arc::clone(&ingress.trunk),
             contact_user: None,
         };
+        if let Some(tls) = hop_back(&style, flow).tls {
+            self.plane.transactions.set_way_back(id, tls);
+        }
         if let Some(tag) = to_tag(&message) {
             return match self.plane.dialogs.find(&tag) {
                 Lookup::Live(call, leg) => {

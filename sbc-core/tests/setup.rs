@@ -307,3 +307,20 @@ fn a_full_tenant_gets_503_and_a_record_that_says_so() {
         ["tenant \"contoso\" has its 1 calls"]
     );
 }
+
+#[test]
+fn an_answer_to_teams_can_open_a_connection_of_its_own() {
+    let mut shard = Shard::new();
+    shard.teams_says(&teams_invite("call11"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    let answer = response(&invite.message, "486 Busy Here", "b1", "", "");
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let busy = shard.next_response(486);
+    // The connection of the request if it lives, else one to the port that its Via names.
+    assert!(busy.hop.flow.is_some());
+    assert_eq!(busy.hop.remote.to_string(), TEAMS);
+    let tls = busy.hop.tls.expect("names for a TLS connection");
+    assert_eq!(tls.server_name, "sip.pstnhub.microsoft.com");
+}

@@ -26,6 +26,7 @@ pub use style::LegStyle;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
 use uas::Incoming;
+pub(crate) use uas::hop_back;
 
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};

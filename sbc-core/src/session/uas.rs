@@ -205,7 +205,7 @@ impl Session {
 }
 
 /// The hop back to where a flow came from.
-pub(super) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
+pub(crate) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
     let tls = match (&flow.identity, style.trunk.tls.clone()) {
         (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => Some(TlsHop {
             context,

@@ -14,7 +14,7 @@ use crate::mint::Mint;
 use crate::sip::{Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
-use crate::transport::{Flow, FlowFault, Hop, Protocol};
+use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -240,6 +240,14 @@ impl Table {
             owner,
             out,
         );
+    }
+
+    /// Says how a new connection for the responses of a request is opened, should the one it came
+    /// on be gone (SIP-103, TDR-TCP-002).
+    pub fn set_way_back(&mut self, id: TransactionId, tls: TlsHop) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.hop.tls = Some(tls);
+        }
     }
 
     /// Says whose transaction it is.
