@@ -427,6 +427,20 @@ fn media_commands_for_nothing_are_found() {
 }
 
 #[test]
+fn an_answer_that_leaves_before_its_path_is_found() {
+    // What the relay is told waits for the next message, as if it had been said after it.
+    let mut late = Vec::new();
+    finds("path-after-answer", &call(), move |effect| match &effect {
+        Effect::Media(media_api::Command::Update { .. }) => {
+            late.push(effect);
+            Vec::new()
+        }
+        Effect::Send { .. } => std::iter::once(effect).chain(late.drain(..)).collect(),
+        _ => vec![effect],
+    });
+}
+
+#[test]
 fn a_table_that_stays_full_is_found() {
     let mut subject = tampered(|effect| vec![effect]);
     subject.residue.calls = 1;

@@ -392,15 +392,17 @@ impl Setup {
                 return refuse_offer(call, cx, &incompatible);
             }
         };
+        // The relay hears of the path before the caller hears of the answer: media may follow it at
+        // once.
+        let silence_ms = call.silence_ms();
+        call.media
+            .join(cx, endpoint(A_LEG), endpoint(leg), silence_ms);
         let is_answered = call.leg(A_LEG).is_some_and(|a| a.session.answer(cx, body));
         if !is_answered {
             let mapped = response::own(CauseCode::BadRequest, &self.trunk);
             let because = Because::of("the caller's INVITE has no usable Contact");
             return refuse(call, cx, mapped, EndedBy::Us, because, None);
         }
-        let silence_ms = call.silence_ms();
-        call.media
-            .join(cx, endpoint(A_LEG), endpoint(leg), silence_ms);
         call.bridge = Some((A_LEG, leg));
         call.answered = Some(cx.now);
         let setup_ms = call.elapsed_ms(cx.now);

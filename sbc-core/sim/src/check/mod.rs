@@ -5,6 +5,7 @@ mod description;
 mod dialog;
 mod leak;
 mod liveness;
+mod order;
 mod privacy;
 mod record;
 mod syntax;
@@ -145,6 +146,9 @@ pub trait Checker {
     /// Looks at something that crossed the border.
     fn see(&mut self, _at: Timestamp, _seen: &Seen<'_>, _out: &mut Vec<Violation>) {}
 
+    /// A new input begins: the effects that follow are its own.
+    fn input(&mut self) {}
+
     /// Looks at an effect of any kind.
     fn effect(
         &mut self,
@@ -178,6 +182,7 @@ impl Checkers {
             Box::new(privacy::Privacy::default()),
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),
+            Box::new(order::Order::default()),
             Box::new(leak::Leaks),
             Box::new(liveness::Liveness::new(rules)),
         ];
@@ -199,8 +204,9 @@ impl Checkers {
         }
     }
 
-    /// Invariant I2: one input has a bounded consequence.
+    /// Invariant I2: one input has a bounded consequence. Said before its effects are shown.
     pub(crate) fn produced(&mut self, at: Timestamp, effects: usize) {
+        self.list.iter_mut().for_each(|checker| checker.input());
         if effects > MOST_EFFECTS {
             let text = format!("{effects} effects of one input");
             self.violations.push(Violation {
