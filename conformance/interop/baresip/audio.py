@@ -17,7 +17,7 @@ def write_voice(path, seconds, seed):
         if n % (RATE // 5) == 0:  # A syllable: its loudness rises and falls within 200 ms.
             loudness = chance.uniform(4000, 9000)
         at = n % (RATE // 5) / (RATE // 5)
-        low += 0.35 * (chance.gauss(0, 1) - low)
+        low += 0.35 * (3 * (chance.random() - 0.5) - low)
         band += 0.05 * (low - band)
         envelope = loudness * (0.3 + 0.7 * 4 * at * (1 - at))
         samples.append(max(-32000, min(32000, int((low - band) * envelope))))
