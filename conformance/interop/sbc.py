@@ -158,48 +158,59 @@ unix = "{self.path}/api.sock"
 
 
 class Sbc(Daemon):
-    """Two carriers of one tenant, "left" and "right"; whatever comes from one goes to the other."""
+    """Two carriers of one tenant, "left" and "right"; whatever comes from one goes to the other.
 
-    def __init__(self):
-        self.address, self.LEFT, self.RIGHT = own_addresses(3)
-        self.port = free_port(self.address)
-        self.left_port = free_port(self.LEFT)
-        self.right_port = free_port(self.RIGHT)
+    There is one IPv6 loopback address, so with IPv6 each side has a realm and listener of its own.
+    Nobody is asked for OPTIONS: who plays a side is not always there, and answers nothing else."""
+
+    def __init__(self, transport="udp", is_v6=False):
+        self.transport = transport
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        self.address, self.LEFT, self.RIGHT = ["::1"] * 3 if is_v6 else own_addresses(3)
+        self.port = free_port(self.address, kind)
+        self.left_port = free_port(self.LEFT, kind)
+        self.right_port = free_port(self.RIGHT, kind)
+        # Realm of a side, and what it is to call.
+        self.realms = {"left": "loopback", "right": "other" if is_v6 else "loopback"}
+        self.entries = {"loopback": self.port, "other": free_port(self.address, kind)}
         super().__init__()
 
     def config(self):
-        trunk = """
+        text = """
+[[tenant]]
+name = "interop"
+numbers = ["+4930123000-+4930123999"]
+"""
+        for n, realm in enumerate(sorted(set(self.realms.values()))):
+            text += f"""
+[[realm]]
+name = "{realm}"
+addresses = ["{self.address}"]
+ports = "{20000 + 5000 * n}-{24999 + 5000 * n}"
+
+[[listen]]
+realm = "{realm}"
+transport = "{self.transport}"
+port = {self.entries[realm]}
+"""
+        sides = {"left": (self.LEFT, self.left_port), "right": (self.RIGHT, self.right_port)}
+        for name, other in (("left", "right"), ("right", "left")):
+            address, port = sides[name]
+            target = f"[{address}]" if ":" in address else address
+            text += f"""
 [[trunk]]
 name = "{name}"
 preset = "carrier"
 tenant = "interop"
-realm = "loopback"
-targets = ["{address}:{port};udp"]
-accept_from = ["{address}/32"]
+realm = "{self.realms[name]}"
+targets = ["{target}:{port};{self.transport}"]
+accept_from = ["{address}/{128 if ":" in address else 32}"]
 codecs = ["PCMA", "PCMU"]
-"""
-        route = """
+options = false
+
 [[route]]
-name = "{name}"
-match = {{ from_trunk = "{source}" }}
-to = [{{ trunk = "{target}" }}]
+name = "to-{other}"
+match = {{ from_trunk = "{name}" }}
+to = [{{ trunk = "{other}" }}]
 """
-        return f"""
-[[realm]]
-name = "loopback"
-addresses = ["{self.address}"]
-ports = "20000-29999"
-
-[[listen]]
-realm = "loopback"
-transport = "udp"
-port = {self.port}
-
-[[tenant]]
-name = "interop"
-numbers = ["+4930123000-+4930123999"]
-{trunk.format(name="left", address=self.LEFT, port=self.left_port)}
-{trunk.format(name="right", address=self.RIGHT, port=self.right_port)}
-{route.format(name="to-right", source="left", target="right")}
-{route.format(name="to-left", source="right", target="left")}
-"""
+        return text
