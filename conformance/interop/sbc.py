@@ -1,23 +1,44 @@
-"""A Causeway between two UDP carriers on loopback, for programs that are to talk through it."""
+"""The real daemon on loopback, for programs that are to talk through it."""
 
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.request
+
+from checks import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def free_port(address="127.0.0.1", kind=socket.SOCK_DGRAM):
     """A port that nobody uses at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
+
+
+def is_bound(address, port, kind=socket.SOCK_DGRAM):
+    """Whether somebody has bound this port."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False
+
+
+def own_addresses(count):
+    """Loopback addresses that no other run uses, so that captures and port ranges are our own."""
+    chance = random.SystemRandom()
+    net = f"127.{chance.randrange(1, 255)}.{chance.randrange(256)}"
+    return [f"{net}.{n + 1}" for n in range(count)]
 
 
 def binary():
@@ -30,65 +51,31 @@ def binary():
     raise SystemExit("no causeway binary: run `cargo build --release`, or set CAUSEWAY")
 
 
-class Sbc:
-    """The daemon with trunk "left" at 127.0.0.2 and trunk "right" at 127.0.0.3."""
-
-    LEFT, RIGHT = "127.0.0.2", "127.0.0.3"
+class Daemon:
+    """A running daemon with its configuration, log, records and metrics in a folder of its own."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="causeway-interop-")
         self.path = pathlib.Path(self.folder.name)
-        self.port = free_port()
-        self.left_port = free_port(self.LEFT)
-        self.right_port = free_port(self.RIGHT)
         self.metrics = free_port(kind=socket.SOCK_STREAM)
         (self.path / "cdr").mkdir()
         config = self.path / "causeway.toml"
-        config.write_text(self.config())
+        config.write_text(self.config() + self.node())
         self.log = open(self.path / "log", "wb")
         command = [binary(), "run", "--config", str(config)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.await_ready()
 
     def config(self):
-        """Two trunks of one tenant; whatever comes from one goes to the other."""
-        trunk = """
-[[trunk]]
-name = "{name}"
-preset = "carrier"
-tenant = "interop"
-realm = "loopback"
-targets = ["{address}:{port};udp"]
-accept_from = ["{address}/32"]
-codecs = ["PCMA", "PCMU"]
-"""
-        route = """
-[[route]]
-name = "{name}"
-match = {{ from_trunk = "{source}" }}
-to = [{{ trunk = "{target}" }}]
-"""
+        """Realms, listeners, tenants, trunks and routes."""
+        raise NotImplementedError
+
+    def node(self):
+        """What every daemon here has."""
         return f"""
 [node]
 id = "interop"
 
-[[realm]]
-name = "loopback"
-addresses = ["127.0.0.1"]
-ports = "20000-29999"
-
-[[listen]]
-realm = "loopback"
-transport = "udp"
-port = {self.port}
-
-[[tenant]]
-name = "interop"
-numbers = ["+4930123000-+4930123999"]
-{trunk.format(name="left", address=self.LEFT, port=self.left_port)}
-{trunk.format(name="right", address=self.RIGHT, port=self.right_port)}
-{route.format(name="to-right", source="left", target="right")}
-{route.format(name="to-left", source="right", target="left")}
 [cdr]
 spool = "{self.path}/cdr"
 
@@ -104,34 +91,55 @@ unix = "{self.path}/api.sock"
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}{path}", timeout=5) as page:
             return page.read().decode()
 
+    def metric(self, series):
+        """Value of a series, by its name and the labels that matter; the sum if several fit."""
+        name, _, labels = series.rstrip("}").partition("{")
+        wanted = [label for label in labels.split(",") if label]
+        lines = [line for line in self.get("/metrics").splitlines()
+                 if line.startswith((name + "{", name + " "))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if all(label in line for label in wanted))
+
+    def log_text(self):
+        """What the daemon has logged so far."""
+        return (self.path / "log").read_text(errors="replace")
+
+    def is_ready(self):
+        """Whether it takes calls."""
+        if self.process.poll() is not None:
+            raise SystemExit("the daemon ended:\n" + self.log_text())
+        try:
+            return bool(self.get("/readyz"))
+        except OSError:
+            return False
+
     def await_ready(self):
         """Waits until the daemon takes calls."""
-        for _ in range(100):
-            if self.process.poll() is not None:
-                raise SystemExit("the daemon ended:\n" + (self.path / "log").read_text())
-            try:
-                self.get("/readyz")
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise SystemExit("the daemon is not ready after 10 s:\n" + (self.path / "log").read_text())
+        if not wait_until(self.is_ready):
+            raise SystemExit("the daemon is not ready after 10 s:\n" + self.log_text())
 
     def records(self, wanted, patience=10):
         """The call records, as soon as there are `wanted` of them."""
         records = []
-        for _ in range(patience * 10):
+
+        def enough():
             lines = [line for file in (self.path / "cdr").glob("*.jsonl")
                      for line in file.read_text().splitlines()]
-            records = [json.loads(line) for line in lines]
-            if len(records) >= wanted:
-                break
-            time.sleep(0.1)
+            records[:] = [json.loads(line) for line in lines]
+            return len(records) >= wanted
+
+        wait_until(enough, patience, pause=0.1)
         return records
 
     def cpu_seconds(self):
         """CPU time of the daemon so far, all threads."""
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self):
+        """Resident memory of the daemon in bytes."""
+        pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         """Ends the daemon as a service manager does. Says its exit code."""
@@ -147,3 +155,62 @@ unix = "{self.path}/api.sock"
     def clean_up(self):
         """Removes what the daemon wrote."""
         self.folder.cleanup()
+
+
+class Sbc(Daemon):
+    """Two carriers of one tenant, "left" and "right"; whatever comes from one goes to the other.
+
+    There is one IPv6 loopback address, so with IPv6 each side has a realm and listener of its own.
+    Nobody is asked for OPTIONS: who plays a side is not always there, and answers nothing else."""
+
+    def __init__(self, transport="udp", is_v6=False):
+        self.transport = transport
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        self.address, self.LEFT, self.RIGHT = ["::1"] * 3 if is_v6 else own_addresses(3)
+        self.port = free_port(self.address, kind)
+        self.left_port = free_port(self.LEFT, kind)
+        self.right_port = free_port(self.RIGHT, kind)
+        # Realm of a side, and what it is to call.
+        self.realms = {"left": "loopback", "right": "other" if is_v6 else "loopback"}
+        self.entries = {"loopback": self.port, "other": free_port(self.address, kind)}
+        super().__init__()
+
+    def config(self):
+        text = """
+[[tenant]]
+name = "interop"
+numbers = ["+4930123000-+4930123999"]
+"""
+        for n, realm in enumerate(sorted(set(self.realms.values()))):
+            text += f"""
+[[realm]]
+name = "{realm}"
+addresses = ["{self.address}"]
+ports = "{20000 + 5000 * n}-{24999 + 5000 * n}"
+
+[[listen]]
+realm = "{realm}"
+transport = "{self.transport}"
+port = {self.entries[realm]}
+"""
+        sides = {"left": (self.LEFT, self.left_port), "right": (self.RIGHT, self.right_port)}
+        for name, other in (("left", "right"), ("right", "left")):
+            address, port = sides[name]
+            target = f"[{address}]" if ":" in address else address
+            text += f"""
+[[trunk]]
+name = "{name}"
+preset = "carrier"
+tenant = "interop"
+realm = "{self.realms[name]}"
+targets = ["{target}:{port};{self.transport}"]
+accept_from = ["{address}/{128 if ":" in address else 32}"]
+codecs = ["PCMA", "PCMU"]
+options = false
+
+[[route]]
+name = "to-{other}"
+match = {{ from_trunk = "{name}" }}
+to = [{{ trunk = "{other}" }}]
+"""
+        return text
