@@ -339,3 +339,28 @@ fn a_peer_that_moves_with_its_key_is_heard_whether_or_not_it_restarts_its_counte
         );
     }
 }
+
+#[test]
+fn a_new_key_is_followed_whether_or_not_the_peer_restarts_its_counter() {
+    for restarts in [true, false] {
+        let (mut bench, old, ours) = half_secure();
+        for index in (60_000..=70_000u64).step_by(100) {
+            bench.now.0 += 2_000_000;
+            bench.send(A, peer_a(), &old.voice(index)).unwrap();
+        }
+        bench.answer(A, secure(peer_a(), &ours, &key(9)));
+        let new = SecurePeer::new(&key(9), &ours);
+        // SDES peers begin at zero (TDR-MED-007), those that take RFC 3711 §3.3.1 by the letter
+        // go on counting.
+        let first = if restarts { 70_001 & 0xffff } else { 70_001 };
+        for index in first..first + 100 {
+            bench.wait_ms(20);
+            let heard = bench.send(A, peer_a(), &new.voice(index)).map(|_| ());
+            assert_eq!(heard, Ok(()), "restarts: {restarts}, index {index}");
+        }
+        assert_eq!(
+            bench.send(A, peer_a(), &new.voice(first)),
+            Err(DropReason::Replay)
+        );
+    }
+}

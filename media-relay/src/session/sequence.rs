@@ -54,6 +54,8 @@ struct Epoch {
     /// Outgoing minus incoming timestamp.
     timestamp_shift: u32,
     clock_hz: u32,
+    /// Lowest number of this epoch. What lies below belongs to the epoch before, lost or not.
+    floor: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,12 +122,14 @@ impl Outgoing {
                     shift: (self.highest + 1).wrapping_sub(extended),
                     timestamp_shift: self.continued(clock_hz, now).wrapping_sub(timestamp),
                     clock_hz,
+                    // Before the very first packet nothing has been sent that could be mistaken.
+                    floor: self.last.map_or(0, |_| self.highest + 1),
                 }
             }
         };
         self.epoch = Some(epoch);
         let outgoing = extended.wrapping_add(epoch.shift);
-        if !self.claim(outgoing) {
+        if outgoing < epoch.floor || !self.claim(outgoing) {
             return None;
         }
         let timestamp = timestamp.wrapping_add(epoch.timestamp_shift);

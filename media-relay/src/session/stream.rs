@@ -15,8 +15,8 @@ use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{
-    CryptoKey, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage, StreamIndex,
-    StreamStats,
+    CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage,
+    StreamIndex, StreamStats,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -145,10 +145,11 @@ impl Stream {
         self.faces.last()
     }
 
-    /// Whether the committed agreement lets the peer send.
-    pub(super) fn receives(&self) -> bool {
+    /// Whether silence of the peer would be a fault. One that only sends holds us: it may play
+    /// music, and mostly does not.
+    pub(super) fn must_be_heard(&self) -> bool {
         self.active()
-            .is_some_and(|face| face.terms.direction.receives())
+            .is_some_and(|face| face.terms.direction == Direction::SendReceive)
     }
 
     /// Whether we may send RTP to the peer now.
@@ -182,7 +183,7 @@ impl Stream {
     ) {
         self.remember();
         self.changed_at = now;
-        self.reception.expect_change();
+        self.reception.expect_change(now);
         let Some(terms) = terms else {
             match stage {
                 Stage::Final => self.faces.clear(),
@@ -286,7 +287,7 @@ impl Stream {
 
     fn revised(&mut self, face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
         let same_guard = face.guard.guards(terms.remote_rtp, terms.source);
-        let moved = face.terms.remote_rtp != terms.remote_rtp;
+        let moved = !face.guard.names(terms.remote_rtp);
         if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
         }
@@ -434,11 +435,11 @@ impl Stream {
             return Err(DropReason::Rate);
         }
         let position = self.reception.arrive(header.ssrc, header.sequence, now)?;
-        self.reception
-            .measure_jitter(header.timestamp, rule.clock_hz, now);
         if !receives {
             return Err(DropReason::Direction);
         }
+        self.reception
+            .measure_jitter(header.timestamp, rule.clock_hz, now);
         let first = self.rtp_at.replace(now).is_none();
         self.heard_at = Some(now);
         self.received_packets += 1;

@@ -108,6 +108,9 @@ pub struct Receiver {
     uses: u64,
     /// The peer has a reason to restart its roll-over counter (MED-114): do not wait for failures.
     restart_expected: bool,
+    /// SSRCs and their highest indices under the key before this one: a peer may go on counting
+    /// (RFC 3711 §3.3.1), although by SDES it should begin at zero.
+    before: Vec<(u32, u64)>,
 }
 
 #[derive(Debug)]
@@ -130,7 +133,21 @@ impl Receiver {
             sources: Vec::with_capacity(MAX_SOURCES),
             uses: 0,
             restart_expected: false,
+            before: Vec::new(),
         }
+    }
+
+    /// The highest RTP index of each SSRC.
+    pub(super) fn highest(&self) -> Vec<(u32, u64)> {
+        self.sources
+            .iter()
+            .filter_map(|source| Some((source.ssrc, source.highest?)))
+            .collect()
+    }
+
+    /// What [`Self::highest`] was under the key that this one replaces.
+    pub(super) fn follow(&mut self, before: Vec<(u32, u64)>) {
+        self.before = before;
     }
 
     /// The peer changed its address but kept its key: its roll-over counter may be as it was or
@@ -170,7 +187,7 @@ impl Receiver {
         let (index, resynced) = if transform.tag_matches(message, Some((index >> 16) as u32), tag) {
             (index, false)
         } else {
-            match self.resynchronise(known, header.sequence, index, message, tag, now) {
+            match self.resynchronise(source, &header, index, message, tag, now) {
                 Some(index) => (index, true),
                 None => {
                     // The only thing that a bad packet may move: how often this happened.
@@ -236,29 +253,39 @@ impl Receiver {
     }
 
     /// After many failures, or with a reason: tries a roll-over counter of 0 and the neighbours of
-    /// the guess. Only an authentic packet moves anything (MED-115).
+    /// the guess, and for an SSRC that is new under this key the counter it had under the key
+    /// before. Only an authentic packet moves anything (MED-115).
     fn resynchronise(
         &self,
-        known: Option<usize>,
-        sequence: u16,
+        source: Option<&Source>,
+        header: &RtpHeader,
         guessed: u64,
         message: &[u8],
         tag: &[u8],
         now: Timestamp,
     ) -> Option<u64> {
-        let source = known.and_then(|at| self.sources.get(at))?;
-        let stuck = source.failures >= FAILURES_BEFORE_RESYNC
-            && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
-        if !stuck && !self.restart_expected {
-            return None;
-        }
         let guessed = (guessed >> 16) as u32;
-        [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
+        let others = match source.filter(|source| source.highest.is_some()) {
+            Some(source) => {
+                let stuck = source.failures >= FAILURES_BEFORE_RESYNC
+                    && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
+                if !stuck && !self.restart_expected {
+                    return None;
+                }
+                [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
+            }
+            None => {
+                let (_, highest) = self.before.iter().find(|(ssrc, _)| *ssrc == header.ssrc)?;
+                let index = guess_index(*highest, header.sequence)?;
+                [Some((index >> 16) as u32), None, None]
+            }
+        };
+        others
             .into_iter()
             .flatten()
             .filter(|roll_over| *roll_over != guessed)
             .find(|roll_over| self.keys.rtp.tag_matches(message, Some(*roll_over), tag))
-            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(sequence))
+            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(header.sequence))
     }
 
     /// The state of an authenticated SSRC, made if it is new.
