@@ -186,6 +186,57 @@ fn a_burst_of_bad_packets_does_not_open_the_door_to_a_recording() {
     }
 }
 
+#[test]
+fn a_key_identifier_is_taken_off_where_the_peer_puts_one() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let sender = Sender::new(&key(suite));
+    let mut reporter = Sender::new(&key(suite));
+    for identifier in [vec![1], vec![0, 0, 0, 7], vec![9; 128]] {
+        let theirs = key(suite).with_identifier(identifier.clone());
+        let mut receiver = Receiver::new(&theirs);
+        let with_identifier = |mut packet: Vec<u8>| {
+            let at = packet.len() - 10;
+            packet.splice(at..at, identifier.iter().copied());
+            packet
+        };
+        for sequence in 1..2000u16 {
+            let plain = rtp(sequence, 7, b"voice");
+            let bare = protect(&sender, &plain, sequence.into());
+            // Some announce it and leave it out, or do both.
+            let mut packet = if sequence % 3 == 0 {
+                bare
+            } else {
+                with_identifier(bare)
+            };
+            let length = receiver.unprotect_rtp(&mut packet, NOW).unwrap();
+            assert_eq!(packet[..length], plain);
+            let again = protect(&sender, &plain, sequence.into());
+            assert_eq!(
+                receiver.unprotect_rtp(&mut with_identifier(again), NOW),
+                Err(SrtpFault::Replay)
+            );
+
+            let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+            let mut bare = [&report[..], &[0; 14]].concat();
+            reporter.protect_rtcp(&mut bare, report.len()).unwrap();
+            let mut packet = if sequence % 3 == 0 {
+                bare
+            } else {
+                with_identifier(bare)
+            };
+            let length = receiver.unprotect_rtcp(&mut packet).unwrap();
+            assert_eq!(packet[..length], report);
+        }
+        let mut forged = with_identifier(protect(&sender, &rtp(2001, 7, b"voice"), 2001));
+        let at = forged.len() - 11;
+        forged[at] ^= 1;
+        assert_eq!(
+            receiver.unprotect_rtp(&mut forged, NOW),
+            Err(SrtpFault::Authentication)
+        );
+    }
+}
+
 fn oracle(profile: ProtectionProfile) -> Context {
     let master = hex(MASTER);
     Context::new(

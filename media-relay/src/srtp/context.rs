@@ -103,6 +103,8 @@ impl Sender {
 #[derive(Debug)]
 pub struct Receiver {
     keys: SessionKeys,
+    /// Key identifier in front of each tag; empty without one.
+    identifier: Vec<u8>,
     sources: Vec<Source>,
     /// Counts authenticated packets, to know which source was used last.
     uses: u64,
@@ -130,6 +132,7 @@ impl Receiver {
     pub fn new(master: &CryptoKey) -> Self {
         Self {
             keys: SessionKeys::derive(master),
+            identifier: master.identifier().to_vec(),
             sources: Vec::with_capacity(MAX_SOURCES),
             uses: 0,
             restart_expected: false,
@@ -162,12 +165,29 @@ impl Receiver {
     /// [`SrtpFault::Malformed`], [`SrtpFault::Replay`] or [`SrtpFault::Authentication`]. Neither
     /// packet nor replay state have changed then.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8], now: Timestamp) -> Result<usize, SrtpFault> {
+        if self.carries_identifier(packet, self.keys.rtp.tag_bytes) {
+            let opened = self.open_rtp(packet, self.identifier.len(), now);
+            if opened != Err(SrtpFault::Authentication) {
+                return opened;
+            }
+        }
+        // Peers that announce an identifier and then leave it out were seen; the tag decides.
+        self.open_rtp(packet, 0, now)
+    }
+
+    fn open_rtp(
+        &mut self,
+        packet: &mut [u8],
+        identifier_bytes: usize,
+        now: Timestamp,
+    ) -> Result<usize, SrtpFault> {
         let transform = &self.keys.rtp;
         let length = packet
             .len()
-            .checked_sub(transform.tag_bytes)
+            .checked_sub(identifier_bytes + transform.tag_bytes)
             .ok_or(SrtpFault::Malformed)?;
-        let (message, tag) = packet.split_at_mut(length);
+        let (message, rest) = packet.split_at_mut(length);
+        let tag = &rest[identifier_bytes..];
         let header = RtpHeader::parse(message).map_err(|_| SrtpFault::Malformed)?;
         let known = self
             .sources
@@ -219,10 +239,34 @@ impl Receiver {
     /// # Errors
     /// As [`Self::unprotect_rtp`].
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpFault> {
+        if self.carries_identifier(packet, self.keys.rtcp.tag_bytes) {
+            match self.open_rtcp(packet, self.identifier.len()) {
+                // Without an identifier, the index stands where one of four bytes would.
+                Err(SrtpFault::Authentication | SrtpFault::Malformed) => {}
+                opened => return opened,
+            }
+        }
+        self.open_rtcp(packet, 0)
+    }
+
+    /// Whether this peer's packets have a key identifier and these bytes can be one with it.
+    fn carries_identifier(&self, packet: &[u8], tag_bytes: usize) -> bool {
+        !self.identifier.is_empty()
+            && packet
+                .len()
+                .checked_sub(tag_bytes)
+                .is_some_and(|end| packet[..end].ends_with(&self.identifier))
+    }
+
+    fn open_rtcp(
+        &mut self,
+        packet: &mut [u8],
+        identifier_bytes: usize,
+    ) -> Result<usize, SrtpFault> {
         let transform = &self.keys.rtcp;
         let signed = packet
             .len()
-            .checked_sub(transform.tag_bytes)
+            .checked_sub(identifier_bytes + transform.tag_bytes)
             .ok_or(SrtpFault::Malformed)?;
         let length = signed.checked_sub(4).ok_or(SrtpFault::Malformed)?;
         if length < RTCP_CLEAR_BYTES {
@@ -243,8 +287,8 @@ impl Receiver {
         {
             return Err(SrtpFault::Replay);
         }
-        let (message, tag) = packet.split_at_mut(signed);
-        if !transform.tag_matches(message, None, tag) {
+        let (message, rest) = packet.split_at_mut(signed);
+        if !transform.tag_matches(message, None, &rest[identifier_bytes..]) {
             return Err(SrtpFault::Authentication);
         }
         transform.cipher(ssrc, index, &mut message[RTCP_CLEAR_BYTES..length]);
