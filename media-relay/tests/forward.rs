@@ -467,3 +467,33 @@ fn a_new_agreement_lets_a_new_source_in_although_the_old_one_was_still_on_its_wa
     }
     assert_eq!(bench.voice(A, 4), Err(DropReason::Ssrc));
 }
+
+#[test]
+fn a_digit_with_a_clock_of_its_own_stays_one_digit_when_speech_comes_in_between() {
+    let mut bench = Bench::joined();
+    let payloads = vec![
+        codec(111, 111, 1, "opus", 48_000),
+        codec(101, 101, 2, "telephone-event", 8000),
+    ];
+    for (endpoint, peer) in [(A, peer_a()), (B, peer_b())] {
+        bench.answer(
+            endpoint,
+            NegotiatedStream {
+                payloads: payloads.clone(),
+                ..terms(peer)
+            },
+        );
+    }
+    let mut send = |payload_type, sequence, timestamp| {
+        bench.wait_ms(20);
+        let packet = rtp(payload_type, sequence, timestamp, 9, b"x");
+        read(&bench.send(A, peer_a(), &packet).unwrap().1).timestamp
+    };
+    let speech = send(111, 1, 960);
+    let digit = send(101, 3, 77_000);
+    // Overtaken by the digit.
+    assert_eq!(send(111, 2, 1920), speech.wrapping_add(960));
+    assert_eq!(send(101, 4, 77_000), digit);
+    assert_eq!(send(111, 5, 4800), speech.wrapping_add(3840));
+    assert_eq!(send(101, 6, 77_000), digit);
+}

@@ -302,6 +302,24 @@ fn hold_by_a_blank_address_does_not_forget_where_the_peer_was_found() {
     );
     assert_eq!(bench.voice(B, 1), Err(DropReason::Direction));
     bench.answer(A, behind_nat("192.168.1.5:4000", Direction::SendReceive));
-    let (to, _) = bench.send(B, peer_b(), &rtp(8, 2, 0, 2, b"x")).unwrap();
+    let packet = rtp(8, 2, 320, 0x1001, b"x");
+    let (to, _) = bench.send(B, peer_b(), &packet).unwrap();
     assert_eq!(to, nat);
+}
+
+#[test]
+fn a_refreshed_hold_lets_nothing_through() {
+    let mut bench = Bench::joined();
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(1_001);
+    assert_eq!(bench.voice(A, 1), Err(DropReason::Direction));
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(20);
+    assert_eq!(bench.voice(A, 2), Err(DropReason::Direction));
+    // An agreement that begins held has nothing on its way either.
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    bench.answer(A, held(peer_a()));
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    assert_eq!(bench.voice(A, 1), Err(DropReason::Direction));
 }

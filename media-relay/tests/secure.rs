@@ -364,3 +364,23 @@ fn a_new_key_is_followed_whether_or_not_the_peer_restarts_its_counter() {
         );
     }
 }
+
+#[test]
+fn a_peer_that_answers_with_our_own_key_is_heard_but_our_packets_are_not_taken_back() {
+    let mut bench = Bench::allocated([ProtectionWanted::Sdes(vec![SUITE]), ProtectionWanted::None]);
+    let ours = bench.local[0].streams[0].keys[0].clone();
+    bench.answer(A, secure(peer_a(), &ours, &ours));
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    let mut peer = SecurePeer::new(&ours, &ours);
+    for index in 1..50u16 {
+        bench.wait_ms(20);
+        assert!(bench.send(A, peer_a(), &peer.voice(index.into())).is_ok());
+        let voice = rtp(8, index, 0, 5, b"voice");
+        let (_, mut packet) = bench.send(B, peer_b(), &voice).unwrap();
+        let reflected = packet.clone();
+        assert!(peer.receiver.unprotect_rtp(&mut packet, bench.now).is_ok());
+        let elsewhere = SocketAddr::new(peer_a().ip(), peer_a().port() + 2);
+        assert!(bench.send(A, elsewhere, &reflected).is_err());
+    }
+}

@@ -40,7 +40,8 @@ pub(super) struct Stream {
     ring: KeyRing,
     senders: Vec<SendContext>,
     rate: RateLimit,
-    changed_at: Timestamp,
+    /// Until when media against a new direction may still be on its way.
+    grace_until: Option<Timestamp>,
     /// A source that has been pinned and not yet reported. Kept apart from the verdict on the
     /// packet, which may still be dropped for another reason.
     pub(super) pinned_news: Option<SocketAddr>,
@@ -124,7 +125,7 @@ impl Stream {
             ring: KeyRing::default(),
             senders: Vec::new(),
             rate: RateLimit::default(),
-            changed_at: Timestamp(0),
+            grace_until: None,
             pinned_news: None,
             rtp_at: None,
             heard_at: None,
@@ -182,7 +183,12 @@ impl Stream {
         now: Timestamp,
     ) {
         self.remember();
-        self.changed_at = now;
+        if self
+            .active()
+            .is_some_and(|face| face.terms.direction.receives())
+        {
+            self.grace_until = Some(now + DIRECTION_GRACE);
+        }
         self.reception.expect_change(now);
         let Some(terms) = terms else {
             match stage {
@@ -430,7 +436,8 @@ impl Stream {
             Learned::Pinned => self.pinned_news = Some(from),
             Learned::NotYet => return Err(DropReason::Source),
         }
-        let receives = face.terms.direction.receives() || now < self.changed_at + DIRECTION_GRACE;
+        let receives =
+            face.terms.direction.receives() || self.grace_until.is_some_and(|until| now < until);
         if !self.rate.admits(now) {
             return Err(DropReason::Rate);
         }
