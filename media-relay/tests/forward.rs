@@ -419,3 +419,81 @@ fn every_datagram_has_exactly_one_outcome() {
     );
     assert!(b.sent_packets > 1000);
 }
+
+#[test]
+fn a_straggler_of_a_new_source_does_not_fill_a_hole_of_the_old_one() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 100).unwrap();
+    bench.voice(A, 103).unwrap();
+    bench.wait_ms(120);
+    let mut other = |sequence| {
+        let packet = rtp(8, sequence, u32::from(sequence) * 160, 0xabcd, b"x");
+        bench.send(A, peer_a(), &packet)
+    };
+    other(500).unwrap();
+    // 102 and 101 were lost and stay lost.
+    for sequence in [499, 498, 497] {
+        assert!(other(sequence).is_err(), "{sequence}");
+    }
+    assert!(other(501).is_ok());
+}
+
+#[test]
+fn packets_swapped_at_the_very_beginning_are_both_heard() {
+    let mut bench = Bench::joined();
+    let second = bench.voice(A, 2).unwrap();
+    let first = bench.voice(A, 1).unwrap();
+    assert_eq!(first.sequence.wrapping_add(1), second.sequence);
+}
+
+#[test]
+fn a_new_agreement_lets_a_new_source_in_although_the_old_one_was_still_on_its_way() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    bench.answer(A, terms(peer_a()));
+    bench.wait_ms(10);
+    bench.voice(A, 2).unwrap();
+    bench.wait_ms(20);
+    let packet = rtp(8, 700, 0, 0xabcd, b"x");
+    assert!(bench.send(A, peer_a(), &packet).is_ok());
+    // Once: the old source is now the parallel one.
+    assert_eq!(bench.voice(A, 3), Err(DropReason::Ssrc));
+    // And not for ever.
+    bench.answer(A, terms(peer_a()));
+    for sequence in 701..900u16 {
+        bench.wait_ms(20);
+        let packet = rtp(8, sequence, u32::from(sequence) * 160, 0xabcd, b"x");
+        bench.send(A, peer_a(), &packet).unwrap();
+    }
+    assert_eq!(bench.voice(A, 4), Err(DropReason::Ssrc));
+}
+
+#[test]
+fn a_digit_with_a_clock_of_its_own_stays_one_digit_when_speech_comes_in_between() {
+    let mut bench = Bench::joined();
+    let payloads = vec![
+        codec(111, 111, 1, "opus", 48_000),
+        codec(101, 101, 2, "telephone-event", 8000),
+    ];
+    for (endpoint, peer) in [(A, peer_a()), (B, peer_b())] {
+        bench.answer(
+            endpoint,
+            NegotiatedStream {
+                payloads: payloads.clone(),
+                ..terms(peer)
+            },
+        );
+    }
+    let mut send = |payload_type, sequence, timestamp| {
+        bench.wait_ms(20);
+        let packet = rtp(payload_type, sequence, timestamp, 9, b"x");
+        read(&bench.send(A, peer_a(), &packet).unwrap().1).timestamp
+    };
+    let speech = send(111, 1, 960);
+    let digit = send(101, 3, 77_000);
+    // Overtaken by the digit.
+    assert_eq!(send(111, 2, 1920), speech.wrapping_add(960));
+    assert_eq!(send(101, 4, 77_000), digit);
+    assert_eq!(send(111, 5, 4800), speech.wrapping_add(3840));
+    assert_eq!(send(101, 6, 77_000), digit);
+}

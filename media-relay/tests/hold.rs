@@ -195,3 +195,131 @@ fn a_session_refresh_neither_asks_again_for_media_nor_breaks_the_stream() {
             .all(|event| !matches!(event, Event::OneWay { .. }))
     );
 }
+
+#[test]
+fn what_a_peer_sends_against_hold_leaves_no_gap_after_resume() {
+    let mut bench = Bench::joined();
+    let before = bench.voice(A, 100).unwrap();
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(1_001);
+    // Half a cycle of sequence numbers would upset the roll-over counter of an SRTP peer.
+    let mut sequence = 100u16;
+    for _ in 0..33_000 {
+        bench.wait_ms(20);
+        sequence = sequence.wrapping_add(1);
+        assert_eq!(bench.voice(A, sequence), Err(DropReason::Direction));
+    }
+    bench.answer(A, terms(peer_a()));
+    let after = bench.voice(A, sequence.wrapping_add(1)).unwrap();
+    assert_eq!(after.sequence, before.sequence + 1);
+    assert!(after.marker);
+}
+
+#[test]
+fn a_clock_that_stands_still_during_hold_is_not_jitter() {
+    let mut bench = Bench::joined();
+    for sequence in 0..50 {
+        bench.wait_ms(20);
+        bench.voice(A, sequence).unwrap();
+    }
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(60_000);
+    // The first packet overtakes the signalling.
+    assert_eq!(bench.voice(A, 50), Err(DropReason::Direction));
+    bench.answer(A, terms(peer_a()));
+    for sequence in 51..100 {
+        bench.wait_ms(20);
+        bench.voice(A, sequence).unwrap();
+    }
+    assert!(bench.stats(A).max_jitter_us < 1_000);
+}
+
+#[test]
+fn a_peer_that_holds_us_may_be_silent() {
+    for (remote, direction) in [
+        (peer_a(), Direction::Receive),
+        (address("0.0.0.0:4000"), Direction::Receive),
+        (peer_a(), Direction::Inactive),
+    ] {
+        let mut bench = Bench::joined();
+        bench.join(20_000);
+        bench.answer(
+            A,
+            NegotiatedStream {
+                direction,
+                ..terms(remote)
+            },
+        );
+        for sequence in 0..50 {
+            bench.run_ms(10_000);
+            let _ = bench.voice(B, sequence);
+        }
+        assert_eq!(silences(&mut bench), [], "{remote} {direction:?}");
+        bench.answer(A, terms(peer_a()));
+        for sequence in 50..52 {
+            bench.run_ms(10_100);
+            let _ = bench.voice(B, sequence);
+        }
+        assert_eq!(silences(&mut bench), [A]);
+    }
+}
+
+#[test]
+fn a_long_ring_with_early_media_is_not_silence_once_it_is_answered() {
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    bench.answer_as(A, terms(peer_a()), ForkId(0), Stage::Preview);
+    bench.answer_as(B, terms(peer_b()), ForkId(1), Stage::Preview);
+    bench.join(0);
+    bench.run_ms(90_000);
+    bench.answer(A, terms(peer_a()));
+    bench.answer_as(B, terms(peer_b()), ForkId(1), Stage::Final);
+    bench.join(20_000);
+    bench.run_ms(19_900);
+    assert_eq!(silences(&mut bench), []);
+    bench.run_ms(200);
+    assert_eq!(silences(&mut bench), [A, B]);
+}
+
+#[test]
+fn hold_by_a_blank_address_does_not_forget_where_the_peer_was_found() {
+    let nat = address("198.51.100.77:31000");
+    let behind_nat = |remote: &str, direction| NegotiatedStream {
+        direction,
+        source: SourcePolicy::Restricted {
+            signalling: Some(nat.ip()),
+        },
+        ..terms(address(remote))
+    };
+    let mut bench = Bench::joined();
+    bench.answer(A, behind_nat("192.168.1.5:4000", Direction::SendReceive));
+    for sequence in 1..=3 {
+        let _ = bench.send(A, nat, &rtp(8, sequence, 0, 1, b"x"));
+    }
+    bench.answer(A, behind_nat("0.0.0.0:4000", Direction::Receive));
+    assert!(
+        bench.send(A, nat, &rtp(8, 4, 0, 1, b"music")).is_ok(),
+        "a peer that holds us may play music"
+    );
+    assert_eq!(bench.voice(B, 1), Err(DropReason::Direction));
+    bench.answer(A, behind_nat("192.168.1.5:4000", Direction::SendReceive));
+    let packet = rtp(8, 2, 320, 0x1001, b"x");
+    let (to, _) = bench.send(B, peer_b(), &packet).unwrap();
+    assert_eq!(to, nat);
+}
+
+#[test]
+fn a_refreshed_hold_lets_nothing_through() {
+    let mut bench = Bench::joined();
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(1_001);
+    assert_eq!(bench.voice(A, 1), Err(DropReason::Direction));
+    bench.answer(A, held(peer_a()));
+    bench.wait_ms(20);
+    assert_eq!(bench.voice(A, 2), Err(DropReason::Direction));
+    // An agreement that begins held has nothing on its way either.
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    bench.answer(A, held(peer_a()));
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    assert_eq!(bench.voice(A, 1), Err(DropReason::Direction));
+}

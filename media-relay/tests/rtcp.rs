@@ -4,7 +4,7 @@ mod common;
 
 use common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
-use media_relay::packet::rtcp::{Compound, Packet, ReportBlock, Writer};
+use media_relay::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use media_relay::session::{Outcome, SocketId};
 use rtc_rtcp::goodbye::Goodbye;
 use rtc_rtcp::sender_report::SenderReport;
@@ -191,4 +191,77 @@ fn short_foreign_and_broken_reports_are_dropped_and_a_goodbye_ends_nothing() {
     // RTP on the RTCP port is nothing.
     let outcome = bench.send_rtcp(A, peer_a(), &rtp(8, 3, 0, 0x1000, b"x"));
     assert_eq!(outcome, Outcome::Dropped(DropReason::Malformed));
+}
+
+#[test]
+fn a_report_on_a_new_source_does_not_name_the_last_report_of_the_old_one() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    let info = SenderInfo {
+        ntp: 0x1234_5678 << 16,
+        rtp_timestamp: 0,
+        packets: 1,
+        octets: 160,
+    };
+    let mut buffer = [0; 100];
+    let mut writer = Writer::new(&mut buffer);
+    writer.report(0x1000, Some(info), None);
+    let length = writer.len();
+    let rtcp = address("192.0.2.10:4001");
+    assert_eq!(bench.send_rtcp(A, rtcp, &buffer[..length]), Outcome::Report);
+    let last_sr = |bench: &mut Bench| {
+        let (_, report) = bench
+            .run_ms(5_000)
+            .into_iter()
+            .find(|(to, _)| *to == rtcp)
+            .unwrap();
+        let packets: Vec<_> = Compound::parse(&report).unwrap().packets().collect();
+        let Packet::ReceiverReport { mut blocks, .. } = packets[0] else {
+            panic!("nothing was sent to A")
+        };
+        let block = blocks.next().unwrap();
+        (block.ssrc, block.last_sr)
+    };
+    assert_eq!(last_sr(&mut bench), (0x1000, 0x1234_5678));
+    bench
+        .send(A, peer_a(), &rtp(8, 900, 0, 0xabcd, b"x"))
+        .unwrap();
+    assert_eq!(last_sr(&mut bench), (0xabcd, 0));
+}
+
+#[test]
+fn reports_are_never_further_apart_than_five_seconds() {
+    let mut bench = Bench::joined();
+    bench.run_ms(5_000);
+    for _ in 0..200 {
+        let reports = bench.run_ms(5_001);
+        for peer in [peer_a(), peer_b()] {
+            assert!(reports.iter().any(|(to, _)| to.ip() == peer.ip()));
+        }
+        assert!(reports.len() <= 6);
+    }
+}
+
+#[test]
+fn a_peer_without_bandwidth_for_reports_gets_none() {
+    let mut bench = Bench::joined();
+    for mux in [false, true] {
+        let nowhere = address("192.0.2.10:0");
+        bench.answer(
+            A,
+            NegotiatedStream {
+                rtcp_mux: mux,
+                remote_rtcp: nowhere,
+                ..terms(peer_a())
+            },
+        );
+        bench.voice(B, 1 + u16::from(mux)).unwrap();
+        let reports = bench.run_ms(30_000);
+        assert!(reports.iter().all(|(to, _)| to.ip() == peer_b().ip()));
+    }
+    bench.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+    });
+    assert!(bench.made().iter().all(|(to, _)| to.ip() == peer_b().ip()));
 }

@@ -339,3 +339,48 @@ fn a_peer_that_moves_with_its_key_is_heard_whether_or_not_it_restarts_its_counte
         );
     }
 }
+
+#[test]
+fn a_new_key_is_followed_whether_or_not_the_peer_restarts_its_counter() {
+    for restarts in [true, false] {
+        let (mut bench, old, ours) = half_secure();
+        for index in (60_000..=70_000u64).step_by(100) {
+            bench.now.0 += 2_000_000;
+            bench.send(A, peer_a(), &old.voice(index)).unwrap();
+        }
+        bench.answer(A, secure(peer_a(), &ours, &key(9)));
+        let new = SecurePeer::new(&key(9), &ours);
+        // SDES peers begin at zero (TDR-MED-007), those that take RFC 3711 §3.3.1 by the letter
+        // go on counting.
+        let first = if restarts { 70_001 & 0xffff } else { 70_001 };
+        for index in first..first + 100 {
+            bench.wait_ms(20);
+            let heard = bench.send(A, peer_a(), &new.voice(index)).map(|_| ());
+            assert_eq!(heard, Ok(()), "restarts: {restarts}, index {index}");
+        }
+        assert_eq!(
+            bench.send(A, peer_a(), &new.voice(first)),
+            Err(DropReason::Replay)
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_answers_with_our_own_key_is_heard_but_our_packets_are_not_taken_back() {
+    let mut bench = Bench::allocated([ProtectionWanted::Sdes(vec![SUITE]), ProtectionWanted::None]);
+    let ours = bench.local[0].streams[0].keys[0].clone();
+    bench.answer(A, secure(peer_a(), &ours, &ours));
+    bench.answer(B, terms(peer_b()));
+    bench.join(0);
+    let mut peer = SecurePeer::new(&ours, &ours);
+    for index in 1..50u16 {
+        bench.wait_ms(20);
+        assert!(bench.send(A, peer_a(), &peer.voice(index.into())).is_ok());
+        let voice = rtp(8, index, 0, 5, b"voice");
+        let (_, mut packet) = bench.send(B, peer_b(), &voice).unwrap();
+        let reflected = packet.clone();
+        assert!(peer.receiver.unprotect_rtp(&mut packet, bench.now).is_ok());
+        let elsewhere = SocketAddr::new(peer_a().ip(), peer_a().port() + 2);
+        assert!(bench.send(A, elsewhere, &reflected).is_err());
+    }
+}

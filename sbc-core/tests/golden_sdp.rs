@@ -90,6 +90,9 @@ impl Stage {
                     mark(local),
                     mark(remote)
                 );
+                if !remote.identifier().is_empty() {
+                    let _ = write!(self.out, " identifier {:02x?}", remote.identifier());
+                }
             }
         }
         for binding in &stream.payloads {

@@ -50,6 +50,8 @@ pub struct CryptoKey {
     suite: Suite,
     /// Master key followed by master salt, exactly as in the `inline:` value before base64.
     key_and_salt: Vec<u8>,
+    /// Master key identifier; empty without one. No secret.
+    identifier: Vec<u8>,
 }
 
 impl CryptoKey {
@@ -60,12 +62,26 @@ impl CryptoKey {
             Some(Self {
                 suite,
                 key_and_salt,
+                identifier: Vec::new(),
             })
         } else {
             let mut refused = key_and_salt;
             refused.zeroize();
             None
         }
+    }
+
+    /// The same key of a peer that puts `identifier` into its packets: 1 to 128 bytes, as they stand
+    /// there (RFC 3711 §3.1). Keys of our own have none (MED-106).
+    #[must_use]
+    pub fn with_identifier(mut self, identifier: Vec<u8>) -> Self {
+        self.identifier = identifier;
+        self
+    }
+
+    /// Master key identifier that the peer's packets carry in front of the tag; empty without one.
+    pub fn identifier(&self) -> &[u8] {
+        &self.identifier
     }
 
     /// The suite this key belongs to.

@@ -82,7 +82,8 @@ pub struct Negotiated {
 pub struct NegotiatedStream {
     /// Where the peer wants RTP. Unspecified address (`0.0.0.0`) means: send nothing (MED-066).
     pub remote_rtp: SocketAddr,
-    /// Where the peer wants RTCP; equal to `remote_rtp` with rtcp-mux.
+    /// Where the peer wants RTCP; equal to `remote_rtp` with rtcp-mux. Port 0 means: send none, the
+    /// peer left no bandwidth for it (MED-024).
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,

@@ -263,7 +263,7 @@ impl fmt::Debug for Relay {
     }
 }
 
-fn session_of(command: &Command) -> SessionId {
+pub(crate) fn session_of(command: &Command) -> SessionId {
     match command {
         Command::Allocate { session, .. }
         | Command::Answer { session, .. }

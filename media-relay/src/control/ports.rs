@@ -115,6 +115,43 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_thousand_calls_lose_no_pair() {
+        let mut pool = PortPool::new(10_000, 10_499, Duration::from_millis(10));
+        let mut entropy = entropy();
+        let mut in_use: Vec<u16> = Vec::new();
+        let mut refused = 0;
+        for call in 0..100_000u64 {
+            let now = Timestamp(call * 100);
+            match pool.take(&mut entropy, now) {
+                Some(port) => {
+                    assert!(!in_use.contains(&port), "{port} is in use");
+                    in_use.push(port);
+                }
+                None => refused += 1,
+            }
+            // Never the same order, sometimes none for a while and then many.
+            let ended = match entropy.below(40) {
+                0 => in_use.len(),
+                1..20 => 1,
+                _ => 0,
+            };
+            for _ in 0..ended.min(in_use.len()) {
+                let at = entropy.below(in_use.len());
+                pool.give_back(in_use.swap_remove(at), now);
+            }
+            assert_eq!(pool.used(), in_use.len());
+        }
+        assert!(refused < 50_000);
+        let later = Timestamp(u64::MAX / 2);
+        in_use
+            .drain(..)
+            .for_each(|port| pool.give_back(port, later));
+        let rest = later + Duration::from_secs(1);
+        let again: BTreeSet<_> = std::iter::from_fn(|| pool.take(&mut entropy, rest)).collect();
+        assert_eq!(again.len(), pool.total());
+    }
+
+    #[test]
     fn an_empty_range_has_no_pairs() {
         let mut pool = PortPool::new(10_001, 10_001, Duration::ZERO);
         assert_eq!(pool.take(&mut entropy(), Timestamp(0)), None);

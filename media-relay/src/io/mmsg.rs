@@ -439,6 +439,70 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_the_kernel_refuses_does_not_hold_up_those_behind_it() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let socket = batch.open(loopback("127.0.0.1:0"), 46).unwrap();
+        let to = peer.local_addr().unwrap();
+        let broadcast = loopback("255.255.255.255:9");
+        for (number, slot) in (0u8..).zip(&mut batch.buffers).take(6) {
+            slot[..10].fill(number);
+        }
+        for (slot, to) in [
+            (0, broadcast),
+            (1, to),
+            (2, to),
+            (3, broadcast),
+            (4, to),
+            (5, broadcast),
+        ] {
+            batch.queue(slot, 0..10, socket, to);
+        }
+        let mut failed = Vec::new();
+        batch.flush(&mut failed);
+        assert_eq!(failed, [0, 3, 5]);
+        for number in [1, 2, 4] {
+            let mut buffer = [0; 20];
+            assert_eq!(peer.recv(&mut buffer).unwrap(), 10);
+            assert_eq!(buffer[..10], [number; 10]);
+        }
+    }
+
+    #[test]
+    fn an_unreachable_peer_and_an_oversize_datagram_do_not_disturb_a_socket() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let gone = {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.local_addr().unwrap()
+        };
+        let socket = batch.open(loopback("127.0.0.1:0"), 46).unwrap();
+        let open = batch.descriptor(socket).unwrap();
+        assert_eq!(sockopt::ip_tos(open).unwrap(), 46 << 2);
+        let address = SocketAddr::try_from(net::getsockname(open).unwrap()).unwrap();
+        // The answer is an ICMP message, which anybody can forge.
+        for _ in 0..10 {
+            assert!(batch.send(socket, gone, b"nobody"));
+        }
+        for length in [1500, 1501, 3000, 0, 1] {
+            peer.send_to(&vec![7; length], address).unwrap();
+        }
+        let mut lengths = Vec::new();
+        let mut ready = Vec::new();
+        while lengths.len() < 5 {
+            ready.clear();
+            batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+            assert_eq!(ready, [socket]);
+            for at in 0..batch.receive(socket) {
+                lengths.push(batch.slot(at).unwrap().length);
+            }
+        }
+        // Cut where a packet is too long in any case.
+        assert_eq!(lengths, [1500, 1501, 1501, 0, 1]);
+    }
+
+    #[test]
     fn the_waker_ends_a_wait_and_closed_sockets_are_silent() {
         let (mut batch, waker) = Mmsg::new().unwrap();
         let socket = batch.open(loopback("127.0.0.1:0"), 0).unwrap();

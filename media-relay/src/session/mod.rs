@@ -233,7 +233,17 @@ impl MediaSession {
                 source,
             });
         }
-        let accepted = accepted?;
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(reason) => {
+                if let (DropReason::Direction, Path::Forward { to }) = (reason, path) {
+                    // A peer that goes on sending through a hold would leave a gap as long as the
+                    // hold, and one of half a cycle misleads the other side's roll-over counter.
+                    self.streams[to].outgoing.interrupt();
+                }
+                return Err(reason);
+            }
+        };
         if accepted.first {
             let endpoint = self.endpoint_of(at);
             out.events.push(Event::FirstMedia {
@@ -315,6 +325,12 @@ impl MediaSession {
             Command::Update { plan, .. } => {
                 if plan.joined != self.plan.joined {
                     self.answered_at = None;
+                }
+                if plan != self.plan {
+                    // Time that passed under another plan, ringing for instance, is not silence.
+                    for endpoint in &mut self.endpoints {
+                        endpoint.liveness.expected_since = None;
+                    }
                 }
                 self.plan = plan;
                 self.replan(now);
@@ -457,8 +473,8 @@ impl MediaSession {
         let pair = self.joined();
         for at in 0..self.endpoints.len() {
             let streams = &self.streams[self.endpoints[at].streams.clone()];
-            let expected =
-                pair.is_some_and(|pair| pair.contains(&at)) && streams.iter().any(Stream::receives);
+            let expected = pair.is_some_and(|pair| pair.contains(&at))
+                && streams.iter().any(Stream::must_be_heard);
             self.endpoints[at].liveness.restart(expected, streams, now);
         }
         let both_answered = pair.is_some_and(|pair| pair.iter().all(|at| self.is_two_way(*at)));

@@ -3,6 +3,7 @@
 use crate::packet::rtcp::ReportBlock;
 use crate::time::Timestamp;
 use media_api::DropReason;
+use std::time::Duration;
 
 /// Sequence numbers that may be missing before a jump counts as a restart (RFC 3550 A.1).
 const MAX_DROPOUT: u16 = 3000;
@@ -13,6 +14,8 @@ const MAX_SSRC_CHANGES: u8 = 4;
 /// Silence of the present SSRC before another one may take its place (MED-037).
 const SSRC_HOLD_US: u64 = 100_000;
 const MINUTE_US: u64 = 60_000_000;
+/// How long after an agreement the peer's new SSRC is expected.
+const CHANGE_WINDOW: Duration = Duration::from_secs(3);
 
 /// What one stream's peer sends, across all its SSRCs.
 #[derive(Debug, Default)]
@@ -26,8 +29,9 @@ pub(super) struct Reception {
     generation: u32,
     changes: u8,
     changes_since: Timestamp,
-    /// A new agreement makes the next SSRC change immediate.
-    expects_change: bool,
+    /// Until when a new agreement makes an SSRC change immediate. Packets of the old SSRC may still
+    /// be on their way and do not end it.
+    change_expected_until: Option<Timestamp>,
 }
 
 /// The present SSRC.
@@ -69,9 +73,13 @@ impl Reception {
         self.source.as_ref().map(|source| source.ssrc)
     }
 
-    /// A new agreement: the peer may have a new SSRC at once.
-    pub(super) fn expect_change(&mut self) {
-        self.expects_change = true;
+    /// A new agreement: the peer may have a new SSRC at once, and where a hold ends here, its clock
+    /// may have stood still meanwhile.
+    pub(super) fn expect_change(&mut self, now: Timestamp) {
+        self.change_expected_until = Some(now + CHANGE_WINDOW);
+        if let Some(source) = &mut self.source {
+            source.transit = None;
+        }
     }
 
     /// Takes one packet into account, or says why it may not pass. Nothing has changed then, except
@@ -115,7 +123,7 @@ impl Reception {
                 }
             }
             Some(source) => {
-                if !self.expects_change {
+                if self.change_expected_until.is_none_or(|until| now >= until) {
                     if now.since_us(source.heard_at) < SSRC_HOLD_US {
                         return Err(DropReason::Ssrc);
                     }
@@ -128,11 +136,14 @@ impl Reception {
                     }
                     self.changes += 1;
                 }
+                self.change_expected_until = None;
                 self.begin(ssrc, sequence, now);
             }
-            None => self.begin(ssrc, sequence, now),
+            None => {
+                self.change_expected_until = None;
+                self.begin(ssrc, sequence, now);
+            }
         }
-        self.expects_change = false;
         let generation = self.generation;
         let Some(source) = &mut self.source else {
             return Err(DropReason::Ssrc);
@@ -324,7 +335,7 @@ mod tests {
         }
         now.0 += 200_000;
         assert_eq!(reception.arrive(9, 1, now), Err(DropReason::Ssrc));
-        reception.expect_change();
+        reception.expect_change(now);
         assert!(reception.arrive(9, 1, now).is_ok());
         now.0 += MINUTE_US;
         assert!(reception.arrive(10, 1, now).is_ok());

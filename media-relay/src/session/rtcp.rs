@@ -9,11 +9,13 @@ use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{DropReason, SourcePolicy};
 use std::net::SocketAddr;
+use std::ops::Range;
 
-/// Mean interval before the first report, in microseconds (RFC 3550 §6.2).
-const FIRST_INTERVAL_US: u64 = 2_500_000;
-/// Mean interval between reports.
-const INTERVAL_US: u64 = 5_000_000;
+/// Least and greatest time before the first report, in microseconds (RFC 3550 §6.2).
+const FIRST_INTERVAL_US: Range<u64> = 1_250_000..3_750_000;
+/// Least and greatest time between reports. RFC 3550 §6.3.1 would go up to 6.2 s; Teams wants one at
+/// least every 5 s (TDR-MED-040), and a worker may be a little late.
+const INTERVAL_US: Range<u64> = 2_500_000..4_950_000;
 /// Round trips longer than this are nonsense, in 1/65536 s (MED-061).
 const MAX_ROUND_TRIP: u32 = 10 << 16;
 /// Room for SR, SDES, BYE and the SRTCP trailer.
@@ -27,7 +29,8 @@ pub(super) struct Reports {
     due: Option<Timestamp>,
     /// Small generator for the interval's randomness; predicting it gains nobody anything.
     dice: u64,
-    last_sr: Option<(u32, Timestamp)>,
+    /// Who sent the last SR, the middle of its NTP time, and when it came.
+    last_sr: Option<(u32, u32, Timestamp)>,
     /// RTP packets sent up to the last report.
     packets_reported: u64,
     /// Where the peer's RTCP comes from, when that is not where it was announced.
@@ -77,13 +80,13 @@ impl Reports {
         self.due
     }
 
-    /// Half to one and a half times the mean (RFC 3550 §6.3.1), so that reports of many calls do
-    /// not fall into step.
-    fn schedule(&mut self, mean_us: u64, now: Timestamp) {
+    /// Somewhere within the interval, so that reports of many calls do not fall into step.
+    fn schedule(&mut self, interval_us: Range<u64>, now: Timestamp) {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        self.due = Some(Timestamp(now.0 + mean_us / 2 + self.dice % mean_us));
+        let width = interval_us.end - interval_us.start;
+        self.due = Some(Timestamp(now.0 + interval_us.start + self.dice % width));
     }
 
     fn note_round_trip(&mut self, arrival: u32, last_sr: u32, delay: u32) {
@@ -143,8 +146,10 @@ impl Stream {
         let arrival = middle(ntp);
         for part in compound.packets() {
             let blocks = match part {
-                Packet::SenderReport { ntp, blocks, .. } => {
-                    self.reports.last_sr = Some((middle(ntp), now));
+                Packet::SenderReport {
+                    ssrc, ntp, blocks, ..
+                } => {
+                    self.reports.last_sr = Some((ssrc, middle(ntp), now));
                     blocks
                 }
                 Packet::ReceiverReport { blocks, .. } => blocks,
@@ -198,7 +203,9 @@ impl Stream {
                 octets: self.outgoing.octets as u32,
             });
         let mut block = self.reception.report_block();
-        if let (Some(block), Some((last_sr, at))) = (&mut block, self.reports.last_sr) {
+        if let (Some(block), Some((ssrc, last_sr, at))) = (&mut block, self.reports.last_sr)
+            && block.ssrc == ssrc
+        {
             block.last_sr = last_sr;
             let delay = (u128::from(now.since_us(at)) << 16) / 1_000_000;
             block.delay_since_last_sr = u32::try_from(delay).unwrap_or(u32::MAX);
@@ -221,7 +228,8 @@ impl Stream {
     fn report_destination(&self) -> Option<(SocketId, SocketAddr)> {
         let face = self.active()?;
         // An unspecified media address asks for silence, RTCP included (MED-066).
-        if !reachable(face.terms.remote_rtp) {
+        // A report address without a port: the peer has no bandwidth for reports (MED-024).
+        if !reachable(face.terms.remote_rtp) || !reachable(face.terms.remote_rtcp) {
             return None;
         }
         let (socket, to) = if face.terms.rtcp_mux {

@@ -51,9 +51,20 @@ struct Epoch {
     origin: Origin,
     /// Outgoing minus incoming extended sequence number.
     shift: u64,
+    /// The clock of the newest packet, and the one before it if the source has two: a telephone
+    /// event may have its own beside the codec's.
+    clocks: [Option<Clock>; 2],
+    /// Lowest number of this epoch. What lies below belongs to the epoch before, lost or not.
+    floor: u64,
+}
+
+/// One clock of a source. Its shift never changes within an epoch, so that all packets of one
+/// telephone event keep one timestamp whatever comes in between.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    hz: u32,
     /// Outgoing minus incoming timestamp.
-    timestamp_shift: u32,
-    clock_hz: u32,
+    shift: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,38 +108,41 @@ impl Outgoing {
         clock_hz: u32,
         now: Timestamp,
     ) -> Option<Stamp> {
-        let begins;
-        let epoch = match self.epoch {
-            Some(epoch) if epoch.origin == origin => {
-                begins = false;
-                if epoch.clock_hz == clock_hz {
-                    epoch
-                } else {
-                    // A codec with another clock: the timestamp goes on in its units (RFC 7160).
-                    let timestamp_shift = self.continued(clock_hz, now).wrapping_sub(timestamp);
-                    Epoch {
-                        timestamp_shift,
-                        clock_hz,
-                        ..epoch
-                    }
-                }
-            }
+        let (mut epoch, begins) = match self.epoch {
+            Some(epoch) if epoch.origin == origin => (epoch, false),
             Some(_) | None => {
-                begins = true;
-                Epoch {
+                let epoch = Epoch {
                     origin,
                     shift: (self.highest + 1).wrapping_sub(extended),
-                    timestamp_shift: self.continued(clock_hz, now).wrapping_sub(timestamp),
-                    clock_hz,
-                }
+                    clocks: [None; 2],
+                    // Before the very first packet nothing has been sent that could be mistaken.
+                    floor: self.last.map_or(0, |_| self.highest + 1),
+                };
+                (epoch, true)
+            }
+        };
+        let clock = match epoch.clocks {
+            [Some(clock), _] if clock.hz == clock_hz => clock,
+            [newest, Some(clock)] if clock.hz == clock_hz => {
+                epoch.clocks = [Some(clock), newest];
+                clock
+            }
+            // The timestamp goes on in units of the new clock (RFC 7160).
+            [newest, _] => {
+                let clock = Clock {
+                    hz: clock_hz,
+                    shift: self.continued(clock_hz, now).wrapping_sub(timestamp),
+                };
+                epoch.clocks = [Some(clock), newest];
+                clock
             }
         };
         self.epoch = Some(epoch);
         let outgoing = extended.wrapping_add(epoch.shift);
-        if !self.claim(outgoing) {
+        if outgoing < epoch.floor || !self.claim(outgoing) {
             return None;
         }
-        let timestamp = timestamp.wrapping_add(epoch.timestamp_shift);
+        let timestamp = timestamp.wrapping_add(clock.shift);
         if outgoing == self.highest {
             self.last = Some(Last {
                 timestamp,

@@ -106,7 +106,13 @@ impl SourceGuard {
 
     /// Whether these are the facts the guard was made from.
     pub(super) fn guards(&self, signalled: SocketAddr, policy: SourcePolicy) -> bool {
-        self.signalled == signalled && self.policy == policy
+        self.names(signalled) && self.policy == policy
+    }
+
+    /// Whether a description with this address names the same place. A blank one says that nothing
+    /// is to be sent (MED-066), not that the peer has moved.
+    pub(super) fn names(&self, signalled: SocketAddr) -> bool {
+        self.signalled == signalled || signalled.ip().is_unspecified()
     }
 
     /// The pinned source.

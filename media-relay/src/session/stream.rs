@@ -15,8 +15,8 @@ use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{
-    CryptoKey, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage, StreamIndex,
-    StreamStats,
+    CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage,
+    StreamIndex, StreamStats,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -40,7 +40,8 @@ pub(super) struct Stream {
     ring: KeyRing,
     senders: Vec<SendContext>,
     rate: RateLimit,
-    changed_at: Timestamp,
+    /// Until when media against a new direction may still be on its way.
+    grace_until: Option<Timestamp>,
     /// A source that has been pinned and not yet reported. Kept apart from the verdict on the
     /// packet, which may still be dropped for another reason.
     pub(super) pinned_news: Option<SocketAddr>,
@@ -124,7 +125,7 @@ impl Stream {
             ring: KeyRing::default(),
             senders: Vec::new(),
             rate: RateLimit::default(),
-            changed_at: Timestamp(0),
+            grace_until: None,
             pinned_news: None,
             rtp_at: None,
             heard_at: None,
@@ -145,10 +146,11 @@ impl Stream {
         self.faces.last()
     }
 
-    /// Whether the committed agreement lets the peer send.
-    pub(super) fn receives(&self) -> bool {
+    /// Whether silence of the peer would be a fault. One that only sends holds us: it may play
+    /// music, and mostly does not.
+    pub(super) fn must_be_heard(&self) -> bool {
         self.active()
-            .is_some_and(|face| face.terms.direction.receives())
+            .is_some_and(|face| face.terms.direction == Direction::SendReceive)
     }
 
     /// Whether we may send RTP to the peer now.
@@ -181,8 +183,13 @@ impl Stream {
         now: Timestamp,
     ) {
         self.remember();
-        self.changed_at = now;
-        self.reception.expect_change();
+        if self
+            .active()
+            .is_some_and(|face| face.terms.direction.receives())
+        {
+            self.grace_until = Some(now + DIRECTION_GRACE);
+        }
+        self.reception.expect_change(now);
         let Some(terms) = terms else {
             match stage {
                 Stage::Final => self.faces.clear(),
@@ -286,7 +293,7 @@ impl Stream {
 
     fn revised(&mut self, face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
         let same_guard = face.guard.guards(terms.remote_rtp, terms.source);
-        let moved = face.terms.remote_rtp != terms.remote_rtp;
+        let moved = !face.guard.names(terms.remote_rtp);
         if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
         }
@@ -429,16 +436,17 @@ impl Stream {
             Learned::Pinned => self.pinned_news = Some(from),
             Learned::NotYet => return Err(DropReason::Source),
         }
-        let receives = face.terms.direction.receives() || now < self.changed_at + DIRECTION_GRACE;
+        let receives =
+            face.terms.direction.receives() || self.grace_until.is_some_and(|until| now < until);
         if !self.rate.admits(now) {
             return Err(DropReason::Rate);
         }
         let position = self.reception.arrive(header.ssrc, header.sequence, now)?;
-        self.reception
-            .measure_jitter(header.timestamp, rule.clock_hz, now);
         if !receives {
             return Err(DropReason::Direction);
         }
+        self.reception
+            .measure_jitter(header.timestamp, rule.clock_hz, now);
         let first = self.rtp_at.replace(now).is_none();
         self.heard_at = Some(now);
         self.received_packets += 1;

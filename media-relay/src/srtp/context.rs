@@ -103,11 +103,16 @@ impl Sender {
 #[derive(Debug)]
 pub struct Receiver {
     keys: SessionKeys,
+    /// Key identifier in front of each tag; empty without one.
+    identifier: Vec<u8>,
     sources: Vec<Source>,
     /// Counts authenticated packets, to know which source was used last.
     uses: u64,
     /// The peer has a reason to restart its roll-over counter (MED-114): do not wait for failures.
     restart_expected: bool,
+    /// SSRCs and their highest indices under the key before this one: a peer may go on counting
+    /// (RFC 3711 §3.3.1), although by SDES it should begin at zero.
+    before: Vec<(u32, u64)>,
 }
 
 #[derive(Debug)]
@@ -127,10 +132,25 @@ impl Receiver {
     pub fn new(master: &CryptoKey) -> Self {
         Self {
             keys: SessionKeys::derive(master),
+            identifier: master.identifier().to_vec(),
             sources: Vec::with_capacity(MAX_SOURCES),
             uses: 0,
             restart_expected: false,
+            before: Vec::new(),
         }
+    }
+
+    /// The highest RTP index of each SSRC.
+    pub(super) fn highest(&self) -> Vec<(u32, u64)> {
+        self.sources
+            .iter()
+            .filter_map(|source| Some((source.ssrc, source.highest?)))
+            .collect()
+    }
+
+    /// What [`Self::highest`] was under the key that this one replaces.
+    pub(super) fn follow(&mut self, before: Vec<(u32, u64)>) {
+        self.before = before;
     }
 
     /// The peer changed its address but kept its key: its roll-over counter may be as it was or
@@ -145,12 +165,29 @@ impl Receiver {
     /// [`SrtpFault::Malformed`], [`SrtpFault::Replay`] or [`SrtpFault::Authentication`]. Neither
     /// packet nor replay state have changed then.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8], now: Timestamp) -> Result<usize, SrtpFault> {
+        if self.carries_identifier(packet, self.keys.rtp.tag_bytes) {
+            let opened = self.open_rtp(packet, self.identifier.len(), now);
+            if opened != Err(SrtpFault::Authentication) {
+                return opened;
+            }
+        }
+        // Peers that announce an identifier and then leave it out were seen; the tag decides.
+        self.open_rtp(packet, 0, now)
+    }
+
+    fn open_rtp(
+        &mut self,
+        packet: &mut [u8],
+        identifier_bytes: usize,
+        now: Timestamp,
+    ) -> Result<usize, SrtpFault> {
         let transform = &self.keys.rtp;
         let length = packet
             .len()
-            .checked_sub(transform.tag_bytes)
+            .checked_sub(identifier_bytes + transform.tag_bytes)
             .ok_or(SrtpFault::Malformed)?;
-        let (message, tag) = packet.split_at_mut(length);
+        let (message, rest) = packet.split_at_mut(length);
+        let tag = &rest[identifier_bytes..];
         let header = RtpHeader::parse(message).map_err(|_| SrtpFault::Malformed)?;
         let known = self
             .sources
@@ -170,7 +207,7 @@ impl Receiver {
         let (index, resynced) = if transform.tag_matches(message, Some((index >> 16) as u32), tag) {
             (index, false)
         } else {
-            match self.resynchronise(known, header.sequence, index, message, tag, now) {
+            match self.resynchronise(source, &header, index, message, tag, now) {
                 Some(index) => (index, true),
                 None => {
                     // The only thing that a bad packet may move: how often this happened.
@@ -202,10 +239,34 @@ impl Receiver {
     /// # Errors
     /// As [`Self::unprotect_rtp`].
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpFault> {
+        if self.carries_identifier(packet, self.keys.rtcp.tag_bytes) {
+            match self.open_rtcp(packet, self.identifier.len()) {
+                // Without an identifier, the index stands where one of four bytes would.
+                Err(SrtpFault::Authentication | SrtpFault::Malformed) => {}
+                opened => return opened,
+            }
+        }
+        self.open_rtcp(packet, 0)
+    }
+
+    /// Whether this peer's packets have a key identifier and these bytes can be one with it.
+    fn carries_identifier(&self, packet: &[u8], tag_bytes: usize) -> bool {
+        !self.identifier.is_empty()
+            && packet
+                .len()
+                .checked_sub(tag_bytes)
+                .is_some_and(|end| packet[..end].ends_with(&self.identifier))
+    }
+
+    fn open_rtcp(
+        &mut self,
+        packet: &mut [u8],
+        identifier_bytes: usize,
+    ) -> Result<usize, SrtpFault> {
         let transform = &self.keys.rtcp;
         let signed = packet
             .len()
-            .checked_sub(transform.tag_bytes)
+            .checked_sub(identifier_bytes + transform.tag_bytes)
             .ok_or(SrtpFault::Malformed)?;
         let length = signed.checked_sub(4).ok_or(SrtpFault::Malformed)?;
         if length < RTCP_CLEAR_BYTES {
@@ -226,8 +287,8 @@ impl Receiver {
         {
             return Err(SrtpFault::Replay);
         }
-        let (message, tag) = packet.split_at_mut(signed);
-        if !transform.tag_matches(message, None, tag) {
+        let (message, rest) = packet.split_at_mut(signed);
+        if !transform.tag_matches(message, None, &rest[identifier_bytes..]) {
             return Err(SrtpFault::Authentication);
         }
         transform.cipher(ssrc, index, &mut message[RTCP_CLEAR_BYTES..length]);
@@ -236,29 +297,39 @@ impl Receiver {
     }
 
     /// After many failures, or with a reason: tries a roll-over counter of 0 and the neighbours of
-    /// the guess. Only an authentic packet moves anything (MED-115).
+    /// the guess, and for an SSRC that is new under this key the counter it had under the key
+    /// before. Only an authentic packet moves anything (MED-115).
     fn resynchronise(
         &self,
-        known: Option<usize>,
-        sequence: u16,
+        source: Option<&Source>,
+        header: &RtpHeader,
         guessed: u64,
         message: &[u8],
         tag: &[u8],
         now: Timestamp,
     ) -> Option<u64> {
-        let source = known.and_then(|at| self.sources.get(at))?;
-        let stuck = source.failures >= FAILURES_BEFORE_RESYNC
-            && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
-        if !stuck && !self.restart_expected {
-            return None;
-        }
         let guessed = (guessed >> 16) as u32;
-        [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
+        let others = match source.filter(|source| source.highest.is_some()) {
+            Some(source) => {
+                let stuck = source.failures >= FAILURES_BEFORE_RESYNC
+                    && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
+                if !stuck && !self.restart_expected {
+                    return None;
+                }
+                [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
+            }
+            None => {
+                let (_, highest) = self.before.iter().find(|(ssrc, _)| *ssrc == header.ssrc)?;
+                let index = guess_index(*highest, header.sequence)?;
+                [Some((index >> 16) as u32), None, None]
+            }
+        };
+        others
             .into_iter()
             .flatten()
             .filter(|roll_over| *roll_over != guessed)
             .find(|roll_over| self.keys.rtp.tag_matches(message, Some(*roll_over), tag))
-            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(sequence))
+            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(header.sequence))
     }
 
     /// The state of an authenticated SSRC, made if it is new.

@@ -78,6 +78,18 @@ impl KeyRing {
         }
     }
 
+    /// `id` replaces `before` for the same peer.
+    fn follow(&mut self, id: KeyId, before: KeyId) {
+        let highest = self
+            .entries
+            .iter()
+            .find(|entry| entry.id == before)
+            .map_or_else(Vec::new, |entry| entry.receiver.highest());
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.receiver.follow(highest);
+        }
+    }
+
     fn expect_restart(&mut self, id: KeyId) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
             entry.receiver.expect_restart();
@@ -123,6 +135,7 @@ impl PeerKeys {
             }
             return;
         }
+        ring.follow(id, self.current);
         self.retiring = Some(Retiring {
             id: self.current,
             until: now + OVERLAP,

@@ -1,16 +1,18 @@
-//! The loop of one worker thread: wait, obey, receive, send, tick, publish.
+//! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
 mod sessions;
 
-use crate::control::EventSink;
 use crate::control::realm::RealmPorts;
 use crate::control::totals::Published;
+use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
-use crate::io::{Batch, Mmsg};
+use crate::io::Batch;
 use crate::session::SocketId;
 use crate::time::{Timestamp, WallOffset};
-use media_api::Command;
+use media_api::{Command, SessionId};
 use sessions::Sessions;
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -18,8 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Longest time between two publications of the totals.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
-/// Commands applied before packets get their turn again.
-const COMMANDS_AT_ONCE: usize = 256;
+/// Orders that open or close sockets carried out before packets get their turn again: each takes
+/// several system calls, and a burst of new calls must not delay the media of the others (MED-002).
+const SOCKET_ORDERS_AT_ONCE: usize = 16;
 
 /// What reaches a worker.
 #[derive(Debug)]
@@ -43,22 +46,26 @@ impl Clock {
 }
 
 /// One worker thread and everything it owns.
-pub(crate) struct Worker {
-    batch: Mmsg,
+pub(crate) struct Worker<B> {
+    batch: B,
     orders: Receiver<Order>,
     waiting: Arc<AtomicUsize>,
+    /// Orders that open or close sockets, and what came behind them for the same session.
+    postponed: VecDeque<Command>,
+    /// How many orders of a session are postponed.
+    postponed_of: HashMap<SessionId, usize>,
     sessions: Sessions,
     published: Arc<Published>,
     clock: Clock,
 }
 
-impl Worker {
+impl<B: Batch> Worker<B> {
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of a worker, put together once"
     )]
     pub(crate) fn new(
-        batch: Mmsg,
+        batch: B,
         orders: Receiver<Order>,
         waiting: Arc<AtomicUsize>,
         realms: Arc<[RealmPorts]>,
@@ -73,6 +80,8 @@ impl Worker {
             batch,
             orders,
             waiting,
+            postponed: VecDeque::new(),
+            postponed_of: HashMap::new(),
             sessions,
             published,
             clock,
@@ -91,17 +100,10 @@ impl Worker {
                 // Only a broken epoll descriptor ends here; do not spin on it.
                 std::thread::sleep(timeout);
             }
-            // Commands first: whoever answers a call tells us before it tells the caller, so media
-            // that follows the answer finds its path, however late this thread was woken.
-            if self.obey().is_break() {
+            if self.turn(&ready).is_break() {
                 return;
             }
-            for socket in &ready {
-                self.sessions
-                    .receive(*socket, self.clock.now(), &mut self.batch);
-            }
             let now = self.clock.now();
-            self.sessions.tick(now, &mut self.batch);
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
                 self.sessions.publish(&self.published);
@@ -109,25 +111,377 @@ impl Worker {
         }
     }
 
-    fn obey(&mut self) -> std::ops::ControlFlow<()> {
-        for _ in 0..COMMANDS_AT_ONCE {
+    /// Does what waits: commands, packets, sockets to open and close, deadlines.
+    fn turn(&mut self, ready: &[SocketId]) -> ControlFlow<()> {
+        self.obey()?;
+        for socket in ready {
+            let filled = self.batch.receive(*socket);
+            // Whoever answers a call tells us before it tells the caller. So what a packet depends
+            // on was in our inbox before the packet was in its socket: obeying between taking
+            // packets and judging them is what keeps the two in order, however late this thread
+            // was woken and wherever it was interrupted.
+            self.obey()?;
             let now = self.clock.now();
+            self.sessions.deliver(*socket, filled, now, &mut self.batch);
+        }
+        // Here and nowhere above: a socket that is opened may get the number of one just closed,
+        // whose packets could then be taken for its own.
+        self.open_and_close(SOCKET_ORDERS_AT_ONCE);
+        if !self.postponed.is_empty() {
+            // The next turn must not sleep on them.
+            self.batch.wake();
+        }
+        let now = self.clock.now();
+        self.sessions.tick(now, &mut self.batch);
+        ControlFlow::Continue(())
+    }
+
+    /// Applies every command that waits, except those that open or close sockets: no packet can
+    /// depend on ports that nobody has been told of, or on their return.
+    fn obey(&mut self) -> ControlFlow<()> {
+        loop {
             match self.orders.try_recv() {
                 Ok(Order::Command(command)) => {
-                    // Ordering: see `Relay::command`.
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    self.sessions.command(command, now, &mut self.batch);
+                    let session = session_of(&command);
+                    let has_to_wait = match command {
+                        Command::Allocate { .. } | Command::Release { .. } => true,
+                        // Commands of one session keep their order.
+                        Command::Answer { .. }
+                        | Command::Rollback { .. }
+                        | Command::Update { .. }
+                        | Command::Stats { .. } => self.postponed_of.contains_key(&session),
+                    };
+                    if has_to_wait {
+                        *self.postponed_of.entry(session).or_default() += 1;
+                        self.postponed.push_back(command);
+                    } else {
+                        self.apply(command);
+                    }
                 }
-                Err(TryRecvError::Empty) => return std::ops::ControlFlow::Continue(()),
+                Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
+                    self.open_and_close(usize::MAX);
+                    let now = self.clock.now();
                     self.sessions.release_all(now, &mut self.batch);
                     self.sessions.publish(&self.published);
-                    return std::ops::ControlFlow::Break(());
+                    return ControlFlow::Break(());
                 }
             }
         }
-        // More may wait; the next turn must not sleep on it.
-        self.batch.wake();
-        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Applies up to `most` postponed commands.
+    fn open_and_close(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(command) = self.postponed.pop_front() else {
+                return;
+            };
+            let session = session_of(&command);
+            if let Some(count) = self.postponed_of.get_mut(&session) {
+                *count -= 1;
+                if *count == 0 {
+                    self.postponed_of.remove(&session);
+                }
+            }
+            self.apply(command);
+        }
+    }
+
+    fn apply(&mut self, command: Command) {
+        // Ordering: see `Relay::command`.
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let now = self.clock.now();
+        self.sessions.command(command, now, &mut self.batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::realm::{LocalAddress, Realm};
+    use crate::io::{BackendReport, Received, SLOT_BYTES};
+    use media_api::{
+        BridgePlan, Direction, EndpointId, EndpointSpec, Event, Family, ForkId, Format, FormatId,
+        Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, RealmId,
+        SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
+    };
+    use std::io;
+    use std::net::SocketAddr;
+    use std::ops::Range;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{self, Sender};
+
+    const CALL: SessionId = SessionId(7);
+
+    /// Sockets on which a packet arrives after the worker has begun its turn, and commands that were
+    /// given just before that packet.
+    struct Arriving {
+        orders: Sender<Order>,
+        before_packet: Vec<Command>,
+        packet: Vec<u8>,
+        slot: Vec<u8>,
+        open: Vec<SocketId>,
+        opened: u32,
+        vacant: Vec<u32>,
+        queued: usize,
+    }
+
+    impl Batch for Arriving {
+        fn open(&mut self, _: SocketAddr, _: u8) -> io::Result<SocketId> {
+            let number = self.vacant.pop().unwrap_or_else(|| {
+                self.opened += 1;
+                self.opened
+            });
+            self.open.push(SocketId(number));
+            Ok(SocketId(number))
+        }
+
+        fn close(&mut self, socket: SocketId) {
+            self.open.retain(|open| *open != socket);
+            self.vacant.push(socket.0);
+        }
+
+        fn wait(&mut self, _: Duration, _: &mut Vec<SocketId>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn receive(&mut self, _: SocketId) -> usize {
+            for command in self.before_packet.drain(..) {
+                self.orders.send(Order::Command(command)).unwrap();
+            }
+            self.slot = self.packet.clone();
+            self.slot.resize(SLOT_BYTES, 0);
+            1
+        }
+
+        fn slot(&mut self, _: usize) -> Option<Received<'_>> {
+            Some(Received {
+                from: Some(peer(0)),
+                slot: &mut self.slot,
+                length: self.packet.len(),
+            })
+        }
+
+        fn queue(&mut self, _: usize, _: Range<usize>, _: SocketId, _: SocketAddr) {
+            self.queued += 1;
+        }
+
+        fn flush(&mut self, _: &mut Vec<usize>) {}
+
+        fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
+            true
+        }
+
+        fn wake(&self) {}
+
+        fn report(&self) -> BackendReport {
+            BackendReport {
+                name: "arriving",
+                batch: 1,
+                receive_buffer_bytes: 0,
+                wanted_receive_buffer_bytes: 0,
+            }
+        }
+    }
+
+    fn peer(endpoint: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, endpoint], 4000))
+    }
+
+    fn worker() -> (Worker<Arriving>, Arc<Mutex<Vec<Event>>>) {
+        let (orders, received) = mpsc::channel();
+        let realm = Realm {
+            id: RealmId(0),
+            v4: Some(LocalAddress::direct([127, 0, 0, 1].into())),
+            v6: None,
+            first_port: 10_000,
+            last_port: 10_999,
+            dscp: 46,
+        };
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&events);
+        let sink: EventSink = Box::new(move |event| heard.lock().unwrap().push(event));
+        let arriving = Arriving {
+            orders,
+            before_packet: Vec::new(),
+            packet: [&[0x80, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9][..], b"voice"].concat(),
+            slot: Vec::new(),
+            open: Vec::new(),
+            opened: 0,
+            vacant: Vec::new(),
+            queued: 0,
+        };
+        let worker = Worker::new(
+            arriving,
+            received,
+            Arc::new(AtomicUsize::new(usize::MAX / 2)),
+            Arc::new([RealmPorts::new(realm, Duration::ZERO)]),
+            Entropy::from_seed([1; 32]),
+            Arc::new(sink),
+            Arc::new(Published::new(1)),
+            Clock::new(Instant::now()),
+            WallOffset::default(),
+        );
+        (worker, events)
+    }
+
+    fn allocate(session: SessionId) -> Command {
+        let spec = |endpoint| EndpointSpec {
+            endpoint: EndpointId(endpoint),
+            realm: RealmId(0),
+            family: Family::V4,
+            streams: vec![StreamSpec {
+                kind: StreamKind::Audio,
+                protection: ProtectionWanted::None,
+            }],
+        };
+        Command::Allocate {
+            session,
+            endpoints: vec![spec(0), spec(1)],
+        }
+    }
+
+    fn agreed(session: SessionId, endpoint: u8) -> Command {
+        let stream = NegotiatedStream {
+            remote_rtp: peer(endpoint),
+            remote_rtcp: peer(endpoint),
+            rtcp_mux: true,
+            direction: Direction::SendReceive,
+            protection: Protection::None,
+            payloads: vec![PayloadBinding {
+                receive: 8,
+                send: 8,
+                id: FormatId(0),
+                format: Format {
+                    name: "PCMA".into(),
+                    clock_hz: 8000,
+                    telephone_event: TelephoneEvent::No,
+                },
+            }],
+            source: SourcePolicy::Signalled,
+            ptime_ms: 20,
+        };
+        Command::Answer {
+            session,
+            endpoint: EndpointId(endpoint),
+            fork: ForkId(0),
+            negotiated: Negotiated {
+                streams: vec![Some(stream)],
+            },
+            stage: Stage::Final,
+        }
+    }
+
+    fn join(session: SessionId) -> Command {
+        Command::Update {
+            session,
+            plan: BridgePlan {
+                joined: Some((EndpointId(0), EndpointId(1))),
+                silence_ms: 0,
+            },
+        }
+    }
+
+    fn release(session: SessionId) -> Command {
+        Command::Release {
+            session,
+            endpoint: None,
+        }
+    }
+
+    fn order(worker: &Worker<Arriving>, command: Command) {
+        worker.batch.orders.send(Order::Command(command)).unwrap();
+    }
+
+    #[test]
+    fn commands_given_before_a_packet_was_sent_are_obeyed_before_it_is_judged() {
+        let (mut worker, _) = worker();
+        order(&worker, allocate(CALL));
+        assert!(worker.turn(&[]).is_continue());
+        let socket = worker.batch.open[0];
+        // However many there are: none of them may be left for later.
+        let idle = Command::Rollback {
+            session: CALL,
+            endpoint: EndpointId(5),
+        };
+        let mut before = vec![idle; 1000];
+        before.extend([agreed(CALL, 0), agreed(CALL, 1), join(CALL)]);
+        worker.batch.before_packet = before;
+        assert!(worker.turn(&[socket]).is_continue());
+        assert_eq!(worker.batch.queued, 1);
+    }
+
+    #[test]
+    fn a_packet_of_a_closed_socket_never_reaches_the_session_that_gets_its_number() {
+        let (mut worker, events) = worker();
+        for command in [allocate(CALL), agreed(CALL, 0), agreed(CALL, 1), join(CALL)] {
+            order(&worker, command);
+        }
+        assert!(worker.turn(&[]).is_continue());
+        let socket = worker.batch.open[0];
+        let next = SessionId(8);
+        worker.batch.before_packet = vec![
+            release(CALL),
+            allocate(next),
+            agreed(next, 0),
+            agreed(next, 1),
+            join(next),
+        ];
+        assert!(worker.turn(&[socket]).is_continue());
+        assert_eq!(worker.batch.open.len(), 4);
+        assert!(worker.batch.open.contains(&socket));
+        order(&worker, Command::Stats { session: next });
+        assert!(worker.turn(&[]).is_continue());
+        let last = events.lock().unwrap().pop();
+        let Some(Event::Stats { session, stats }) = last else {
+            panic!("{last:?}")
+        };
+        assert_eq!(session, next);
+        for endpoint in &stats.endpoints {
+            let stream = &endpoint.streams[0];
+            assert_eq!((stream.received_packets, stream.dropped_total()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_burst_of_new_calls_is_spread_over_turns_and_each_call_keeps_its_order() {
+        let (mut worker, events) = worker();
+        let calls = 3 * SOCKET_ORDERS_AT_ONCE as u64;
+        for number in 0..calls {
+            let session = SessionId(number);
+            for command in [allocate(session), agreed(session, 0), release(session)] {
+                order(&worker, command);
+            }
+        }
+        let mut turns = 0;
+        let mut opened = 0;
+        loop {
+            assert!(worker.turn(&[]).is_continue());
+            turns += 1;
+            opened = opened.max(worker.batch.open.len());
+            if worker.postponed.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(turns, 9);
+        assert!(worker.postponed_of.is_empty());
+        assert!(opened > 0 && worker.batch.open.is_empty());
+        let events = events.lock().unwrap();
+        let released = |event: &&Event| matches!(event, Event::Released { .. });
+        assert_eq!(events.iter().filter(released).count() as u64, calls);
+        assert_eq!(events.len() as u64, 2 * calls);
+    }
+
+    #[test]
+    fn stopping_answers_what_was_postponed() {
+        let (mut worker, events) = worker();
+        for number in 0..100 {
+            order(&worker, allocate(SessionId(number)));
+        }
+        worker.batch.orders.send(Order::Stop).unwrap();
+        assert!(worker.turn(&[]).is_break());
+        assert!(worker.batch.open.is_empty());
+        let released = |event: &&Event| matches!(event, Event::Released { .. });
+        assert_eq!(events.lock().unwrap().iter().filter(released).count(), 100);
     }
 }

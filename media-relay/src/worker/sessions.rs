@@ -92,9 +92,15 @@ impl Sessions {
         }
     }
 
-    /// Receives one batch from a socket and sends on what is to be sent on.
-    pub(super) fn receive(&mut self, socket: SocketId, now: Timestamp, batch: &mut impl Batch) {
-        let filled = batch.receive(socket);
+    /// Judges the `filled` datagrams of a batch that was received from `socket`, and sends on what
+    /// is to be sent on.
+    pub(super) fn deliver(
+        &mut self,
+        socket: SocketId,
+        filled: usize,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) {
         let Some(binding) = self.binding(socket) else {
             return;
         };

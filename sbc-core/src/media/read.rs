@@ -30,7 +30,7 @@ pub struct AudioFacts {
     pub transport: String,
     /// Where the peer wants RTP; unspecified address if it must not be sent any (SIP-508).
     pub rtp: SocketAddr,
-    /// Where the peer wants RTCP if it is not multiplexed.
+    /// Where the peer wants RTCP if it is not multiplexed; port 0 if it wants none at all (MED-024).
     pub rtcp: SocketAddr,
     /// Whether the peer can have RTP and RTCP on one port.
     pub rtcp_mux: bool,
@@ -130,13 +130,17 @@ fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusab
     Ok(AudioFacts {
         transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
         rtp,
-        rtcp: read_rtcp(media, rtp),
+        rtcp: if has_no_reports(media) {
+            SocketAddr::new(ip, 0)
+        } else {
+            read_rtcp(media, rtp)
+        },
         rtcp_mux,
         direction: Direction::from_parts(stated.sends(), stated.receives() && !ip.is_unspecified()),
         payloads,
         secured,
-        ptime_ms: media.ptime_ms(),
-        maxptime_ms: media.maxptime_ms(),
+        ptime_ms: media.ptime_ms().filter(is_packet_time),
+        maxptime_ms: media.maxptime_ms().filter(is_packet_time),
     })
 }
 
@@ -164,27 +168,34 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
     }
 }
 
+/// The keys of the lines that may be used. A line with a key identifier counts only where there is
+/// none without: those are understood by everybody (MED-106, TDR-MED-003).
 fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
-    media
+    let mut keys: Vec<OfferedKey> = media
         .cryptos()
         .into_iter()
         .filter_map(|crypto| {
             let crypto = crypto.ok()?;
             let suite = Suite::from_name(crypto.suite.name().as_bytes())
                 .filter(|suite| suites.contains(suite))?;
-            let key = crypto.keys.first()?;
-            // With a key identifier every packet of the peer would carry it, and the relay's
-            // contract has no place for one (MED-106). Peers that send such a line send one
-            // without beside it (TDR-MED-003).
-            if key.mki.is_some() || crypto.keys.len() > 1 {
+            // Several keys in one line would be told apart packet by packet.
+            let [key] = &crypto.keys[..] else {
                 return None;
-            }
+            };
+            let bare = CryptoKey::new(suite, key.expose_key_and_salt())?;
             Some(OfferedKey {
                 tag: crypto.tag,
-                key: CryptoKey::new(suite, key.expose_key_and_salt())?,
+                key: match key.mki {
+                    Some(mki) => bare.with_identifier(mki.to_bytes()),
+                    None => bare,
+                },
             })
         })
-        .collect()
+        .collect();
+    if keys.iter().any(|key| key.key.identifier().is_empty()) {
+        keys.retain(|key| key.key.identifier().is_empty());
+    }
+    keys
 }
 
 fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
@@ -214,9 +225,21 @@ fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
     }
 }
 
+/// Longer packets than any codec has are not carried to the other leg as a wish.
+fn is_packet_time(ms: &u32) -> bool {
+    *ms <= 200
+}
+
+/// Whether the peer leaves RTCP no bandwidth, for senders and receivers alike (RFC 3556 §2).
+fn has_no_reports(media: &Media<'_>) -> bool {
+    [b"RS", b"RR"]
+        .into_iter()
+        .all(|modifier| media.bandwidth(modifier) == Some(0))
+}
+
 fn read_rtcp(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
-    // Port 65535 has no neighbour; RTCP then goes nowhere useful, but nothing else breaks.
-    let beside = SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1));
+    // Port 65535 has no neighbour, and a peer that does not say where gets no reports.
+    let beside = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(0));
     match media.rtcp() {
         Some(rtcp) if rtcp.port != 0 => {
             let ip = rtcp

@@ -67,6 +67,16 @@ pub struct Mki {
     pub bytes: u8,
 }
 
+impl Mki {
+    /// As it stands in the packets: the value in as many bytes as were announced.
+    pub fn to_bytes(self) -> Vec<u8> {
+        let value = self.value.to_be_bytes();
+        let bytes = usize::from(self.bytes);
+        let padding = vec![0; bytes.saturating_sub(value.len())];
+        [&padding[..], &value[value.len().saturating_sub(bytes)..]].concat()
+    }
+}
+
 /// A session parameter that does not make the line unusable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SessionParam<'a> {
@@ -369,6 +379,15 @@ mod tests {
         assert_eq!(seen.keys[0].lifetime, None);
         assert_eq!(seen.keys[0].mki, Some(Mki { value: 7, bytes: 1 }));
         assert_eq!(seen.keys[1].lifetime, Some(Lifetime(999)));
+    }
+
+    #[test]
+    fn a_key_identifier_has_the_length_that_was_announced() {
+        let bytes = |value, bytes| Mki { value, bytes }.to_bytes();
+        assert_eq!(bytes(1, 1), [1]);
+        assert_eq!(bytes(0x0102, 4), [0, 0, 1, 2]);
+        assert_eq!(bytes(u128::MAX, 16), [0xff; 16]);
+        assert_eq!(bytes(5, 128)[..], [&[0; 127][..], &[5]].concat());
     }
 
     #[test]

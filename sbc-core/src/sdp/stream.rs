@@ -208,6 +208,14 @@ impl<'a> Media<'a> {
             .filter_map(Bandwidth::parse)
     }
 
+    /// Bandwidth of this modifier here, else of the session.
+    pub fn bandwidth(&self, modifier: &[u8]) -> Option<u64> {
+        self.bandwidths()
+            .chain(self.owner.bandwidths())
+            .find(|bandwidth| bandwidth.modifier.eq_ignore_ascii_case(modifier))
+            .map(|bandwidth| bandwidth.value)
+    }
+
     /// Direction here, else of the session, else `sendrecv` (RFC 8866 §6.7).
     pub fn direction(&self) -> Direction {
         self.attributes()

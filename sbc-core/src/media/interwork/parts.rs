@@ -52,7 +52,11 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
     let negotiated = Negotiated {
         streams: vec![Some(NegotiatedStream {
             remote_rtp: audio.rtp,
-            remote_rtcp: if rtcp_mux { audio.rtp } else { audio.rtcp },
+            remote_rtcp: if rtcp_mux && audio.rtcp.port() != 0 {
+                audio.rtp
+            } else {
+                audio.rtcp
+            },
             rtcp_mux,
             direction: media_api::Direction::from_parts(
                 ours.sends() && audio.direction.receives(),
