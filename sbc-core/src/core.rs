@@ -4,7 +4,7 @@ use crate::call::{Admitted, Call};
 use crate::cause::{Because, CauseCode};
 use crate::config::{Config, TransformScope, Trunk};
 use crate::deadline::DeadlineQueue;
-use crate::dialog::Lookup;
+use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
 use crate::event::{DropCode, Happened};
 use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
@@ -22,7 +22,7 @@ use crate::sip::{
     RequestHead, ResponseBuilder, Status, Token,
 };
 use crate::time::{Now, Timestamp};
-use crate::transaction::{Indication, Owner};
+use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
 use crate::trunk::Probes;
@@ -387,6 +387,9 @@ impl Core {
                     };
                     self.request(now, id, &flow, message, from, because, out);
                 }
+                Indication::Unmatched { flow, message } => {
+                    self.malformed(&flow, Rejected::unmatched(&message), out);
+                }
                 Indication::Cancelled {
                     owner: Owner::Leg(call, leg),
                     message,
@@ -480,6 +483,13 @@ impl Core {
         });
     }
 
+    /// Whether a message that came in on this trunk may concern a leg.
+    fn admits(&self, call: CallId, leg: LegId, trunk: &Trunk, flow: &Flow) -> bool {
+        self.calls
+            .get(&call)
+            .is_some_and(|entry| entry.call.admits(leg, trunk, flow))
+    }
+
     #[allow(
         clippy::too_many_arguments,
         reason = "facts of one arrival, used in one place"
@@ -502,8 +512,15 @@ impl Core {
         if let Some(tls) = hop_back(&style, flow).tls {
             self.plane.transactions.set_way_back(id, tls);
         }
+        let timers = TimerSet::from(&style.trunk.timers);
+        self.plane.transactions.set_timers(now.mono, id, timers);
         if let Some(tag) = to_tag(&message) {
             return match self.plane.dialogs.find(&tag) {
+                Lookup::Live(call, leg) if !self.admits(call, leg, &style.trunk, flow) => {
+                    arrived(None, None, flow, &message, out);
+                    dropped(DropCode::UnknownDialog, flow, out);
+                    self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
+                }
                 Lookup::Live(call, leg) => {
                     arrived(Some(call), Some(leg), flow, &message, out);
                     self.with_call(now, call, out, |call, cx| {
@@ -526,11 +543,7 @@ impl Core {
                 }
             };
         }
-        let capabilities = Capabilities {
-            methods: ingress.trunk.allow.clone(),
-            extensions: Vec::new(),
-            ..Capabilities::default()
-        };
+        let capabilities = style.capabilities();
         if let Err(rejection) = capabilities.check(&message) {
             arrived(None, None, flow, &message, out);
             let why = match rejection.why {
@@ -542,7 +555,22 @@ impl Core {
             dropped(why, flow, out);
             return self.reject(now, id, &message, &style, &capabilities, &rejection, out);
         }
+        let is_secure = message
+            .uri()
+            .is_ok_and(|uri| uri.as_sip().is_some_and(|uri| uri.is_sips));
+        if is_secure && flow.protocol != Protocol::Tls {
+            // Whoever promises security from end to end does not begin without (SIP-134).
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::Malformed, flow, out);
+            return self.reply(now, id, &message, &style, Status::FORBIDDEN, out);
+        }
         match message.method() {
+            Method::Invite if contact(&message).is_err() => {
+                // Without it there can be no dialog, so nobody need be rung (RFC 3261 §8.1.1.8).
+                arrived(None, None, flow, &message, out);
+                dropped(DropCode::Malformed, flow, out);
+                self.reply(now, id, &message, &style, Status::BAD_REQUEST, out);
+            }
             Method::Invite => self.invited(now, id, flow, message, ingress, because, &style, out),
             Method::Options => {
                 arrived(None, None, flow, &message, out);
@@ -586,14 +614,11 @@ impl Core {
         let calling = number::transform_calling(&config, &scope, &caller.calling.number.number);
         let mut because = because;
         because.0.extend(calling.because.0);
-        let raw = message.uri().ok().map(|uri| number::called(&uri));
-        let called = match raw {
-            Some(Ok(called)) => called,
-            Some(Err(_)) | None => Number {
-                raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
-                number: String::new(),
-                extension: None,
-            },
+        let (called, nameless) = match message.uri().map(|uri| number::called(&uri)) {
+            Ok(Ok(called)) => (called, None),
+            // Every Request-URI can be read here; without a number it leads nowhere.
+            Ok(Err(refusal)) => (no_number(&message), Some(refusal)),
+            Err(_) => (no_number(&message), None),
         };
         let changed = number::transform_called(&config, &scope, &called.number);
         because.0.extend(changed.because.0);
@@ -607,13 +632,14 @@ impl Core {
             .ok()
             .flatten()
             .unwrap_or(MaxForwards::DEFAULT);
-        let plan = match hops {
-            MaxForwards(0) => Err(Refusal {
+        let plan = match (hops, nameless) {
+            (MaxForwards(0), _) => Err(Refusal {
                 status: Status::TOO_MANY_HOPS,
                 cause: CauseCode::LoopDetected,
                 because: Because::of("Max-Forwards has reached 0"),
             }),
-            _ => {
+            (_, Some(refusal)) => Err(refusal),
+            (_, None) => {
                 let mint = &mut self.plane.mint;
                 route::plan(&config, &ingress, &called.number, &calling.value, mint)
             }
@@ -774,6 +800,15 @@ impl Core {
 
 /// Tenant of a record whose call could not be given to anybody.
 const NO_TENANT: &str = "none";
+
+/// The called number of a Request-URI that has none.
+fn no_number(message: &Message) -> Number {
+    Number {
+        raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
+        number: String::new(),
+        extension: None,
+    }
+}
 
 fn to_tag(message: &Message) -> Option<bytes::Bytes> {
     message.get::<To>().ok().flatten()?.tag().cloned()

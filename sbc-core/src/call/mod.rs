@@ -18,6 +18,7 @@ use crate::media::MediaImage;
 use crate::plane::Cx;
 use crate::policy::admission::{Admission, Place};
 use crate::policy::identity::Caller;
+use crate::policy::ingress;
 use crate::policy::number::Number;
 use crate::policy::response;
 use crate::query::Outcome;
@@ -84,9 +85,11 @@ enum Timer {
     Limit = 0,
     /// Longest wait for the relay's last word.
     Relay = 1,
+    /// The caller's own limit: the Expires of its INVITE.
+    Expires = 2,
 }
 
-type Timers = crate::deadline::Timers<2>;
+type Timers = crate::deadline::Timers<3>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -179,6 +182,15 @@ impl Call {
     /// The configuration that the call was admitted with.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Whether a message that came in on `trunk` may concern this leg: its own trunk, as it is now
+    /// or as it was when the call was admitted.
+    pub(crate) fn admits(&self, leg: LegId, trunk: &Trunk, flow: &Flow) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| {
+            let own = &leg.session.style().trunk;
+            own.name == trunk.name || ingress::admits_flow(&self.config, own, flow)
+        })
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -366,11 +378,23 @@ impl Call {
                 let invariant = "the relay reports the end of every session";
                 cx.out
                     .emit(Some(self.id), None, Happened::Bug { invariant });
+            } else if timer == Timer::Expires as usize {
+                self.expired(cx);
             } else {
                 self.limit_reached(cx);
             }
         }
         self.settle(cx);
+    }
+
+    /// The caller's invitation holds no longer: 487 if it has no answer yet (RFC 3261 §13.3.1).
+    fn expired(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_none() {
+            let because = Because::of("the caller's invitation has expired");
+            let status = crate::sip::Status::REQUEST_TERMINATED;
+            let (by, code) = (EndedBy::A, CauseCode::NoAnswer);
+            self.end_with(cx, by, code, status, because, &[]);
+        }
     }
 
     fn limit_reached(&mut self, cx: &mut Cx<'_>) {
@@ -455,13 +479,26 @@ impl Call {
         because: Because,
         reasons: &[Reason],
     ) {
-        if matches!(self.operation, Some(Operation::Teardown(_))) {
-            return;
-        }
         let status = match self.legs.get(&A_LEG) {
             Some(leg) => response::own(code, &leg.session.style().trunk).status,
             None => crate::sip::Status::SERVER_INTERNAL_ERROR,
         };
+        self.end_with(cx, by, code, status, because, reasons);
+    }
+
+    /// As [`Self::end`], with the status for an INVITE of the A leg that still waits.
+    fn end_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        by: EndedBy,
+        code: CauseCode,
+        status: crate::sip::Status,
+        because: Because,
+        reasons: &[Reason],
+    ) {
+        if matches!(self.operation, Some(Operation::Teardown(_))) {
+            return;
+        }
         let cause = Cause {
             by,
             code,

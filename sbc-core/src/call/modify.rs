@@ -94,7 +94,8 @@ impl Call {
                     crate::cause::EndedBy::Us,
                     crate::cause::CauseCode::MediaIncompatible,
                 );
-                self.end(cx, by, code, because, &[Reason::sip(488, None)]);
+                let reasons = [Reason::q850(65, None), Reason::sip(488, None)];
+                self.end(cx, by, code, because, &reasons);
             }
         }
     }

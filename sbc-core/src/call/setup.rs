@@ -22,12 +22,13 @@ use crate::policy::response::{self, Failure, Mapped};
 use crate::policy::{Refusal as PolicyRefusal, header};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
-use crate::sip::header::{Header, MaxForwards};
+use crate::sip::header::{Expires, Header, MaxForwards};
 use crate::sip::{Message, Status};
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A call on its way to an answer.
 #[derive(Debug)]
@@ -41,13 +42,27 @@ pub(super) struct Setup {
     offer: Option<Facts>,
     attempts: VecDeque<Arc<Trunk>>,
     step: Step,
-    /// What A is told if no attempt succeeds: the latest failure.
-    failure: Option<(Mapped, Because)>,
+    /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
+    failure: Option<Failed>,
     /// Peer's tags of the present attempt, in order of appearance: their positions name forks.
     forks: Vec<Bytes>,
     /// Agreements of early dialogs, for a 2xx that repeats no SDP.
     previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
 }
+
+/// An attempt that failed, as A would be told of it.
+#[derive(Debug)]
+struct Failed {
+    mapped: Mapped,
+    by: EndedBy,
+    because: Because,
+    /// See [`response::rank`].
+    rank: u16,
+}
+
+/// Most early dialogs of one attempt whose media is listened to; Teams alone may ring 32 endpoints
+/// (TDR-SIP-016).
+const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 enum Step {
@@ -92,6 +107,10 @@ impl Setup {
                 because: admitted.because,
             },
         );
+        if let Ok(Some(Expires(seconds))) = admitted.request.get() {
+            let end = cx.now.mono + Duration::from_secs(u64::from(seconds));
+            call.timers.set(Timer::Expires as usize, end);
+        }
         let max_forwards = admitted.request.get::<MaxForwards>().ok().flatten();
         let setup = Self {
             max_forwards: max_forwards
@@ -137,7 +156,7 @@ impl Setup {
                 Ok(place) => call.places.push(place),
                 Err(full) => {
                     let mapped = response::own(CauseCode::LimitReached, &self.trunk);
-                    self.failure = Some((mapped, Because::of(full.to_string())));
+                    self.failed_here(mapped, Because::of(full.to_string()));
                     continue;
                 }
             }
@@ -150,17 +169,37 @@ impl Setup {
             };
             return Some(Operation::Setup(self));
         }
-        let (mapped, because) = self.failure.take().unwrap_or_else(|| {
-            let because = Because::of("the routing plan has no attempt left");
-            (response::own(CauseCode::NoRoute, &self.trunk), because)
+        let failed = self.failure.take().unwrap_or_else(|| Failed {
+            mapped: response::own(CauseCode::NoRoute, &self.trunk),
+            by: EndedBy::Us,
+            because: Because::of("the routing plan has no attempt left"),
+            rank: response::UNHEARD,
         });
-        refuse(call, cx, mapped, EndedBy::B, because, None)
+        refuse(call, cx, failed.mapped, failed.by, failed.because, None)
     }
 
     /// Remembers that the two legs' media cannot be joined.
     fn fail(&mut self, incompatible: &Incompatible) {
         let mapped = response::own(CauseCode::MediaIncompatible, &self.trunk);
-        self.failure = Some((mapped, Because::of(incompatible.because.text())));
+        self.failed_here(mapped, Because::of(incompatible.because.text()));
+    }
+
+    /// Remembers an attempt that failed on our side.
+    fn failed_here(&mut self, mapped: Mapped, because: Because) {
+        self.failed(Failed {
+            mapped,
+            by: EndedBy::Us,
+            because,
+            rank: response::UNHEARD,
+        });
+    }
+
+    /// Remembers a failed attempt, unless an earlier failure says more to the caller.
+    fn failed(&mut self, failed: Failed) {
+        let is_better = |earlier: &Failed| failed.rank <= earlier.rank;
+        if self.failure.as_ref().is_none_or(is_better) {
+            self.failure = Some(failed);
+        }
     }
 
     /// A report of the relay.
@@ -317,6 +356,14 @@ impl Setup {
         early: &Bytes,
         description: Option<Bytes>,
     ) {
+        let status = match status.code() {
+            // One of the callee's early dialogs has ended; the caller has only one, and it goes on
+            // (SIP-313).
+            199 => return,
+            180..=183 => status,
+            // Nobody knows what it means but that the call makes progress (SIP-008).
+            _ => Status::SESSION_PROGRESS,
+        };
         let body = match (&self.offer, description) {
             (Some(_), Some(description)) => self.preview(call, cx, leg, early, description),
             // Without an offer of A there is nothing that it could be answered with yet.
@@ -338,6 +385,10 @@ impl Setup {
         early: &Bytes,
         description: Bytes,
     ) -> Option<Bytes> {
+        // A callee may have many phones, but it may not fill our memory with them.
+        if self.forks.len() >= MOST_FORKS && !self.forks.contains(early) {
+            return None;
+        }
         let agreed = agree(call, leg, &description).ok()?;
         let fork = self.fork(early);
         self.previews.insert(
@@ -501,17 +552,25 @@ impl Setup {
         if let Some(a) = call.leg(A_LEG) {
             a.image.rollback();
         }
-        if tries_next && !self.attempts.is_empty() {
-            self.failure = Some((mapped.value, because));
-            call.media.drop_endpoint(cx, endpoint(leg));
-            return self.next_attempt(call, cx);
-        }
         let by = if rejection.is_from_peer {
             EndedBy::B
         } else {
             EndedBy::Us
         };
-        refuse(call, cx, mapped.value, by, because, None)
+        let failed = Failed {
+            mapped: mapped.value,
+            by,
+            because,
+            rank: response::rank(failure),
+        };
+        if !tries_next {
+            return refuse(call, cx, failed.mapped, by, failed.because, None);
+        }
+        self.failed(failed);
+        if !self.attempts.is_empty() {
+            call.media.drop_endpoint(cx, endpoint(leg));
+        }
+        self.next_attempt(call, cx)
     }
 }
 

@@ -112,6 +112,11 @@ impl Dialog {
         Ok(())
     }
 
+    /// As [`Self::admit`], for the request itself.
+    pub fn admit_request(&mut self, request: &Message) -> Result<(), DialogFault> {
+        self.admit(required::<CSeq>(request)?.number)
+    }
+
     /// Takes the peer's new Contact from a target refresh request or its 2xx (SIP-303).
     pub fn refresh_target(&mut self, message: &Message) {
         if let Ok(target) = contact(message) {
@@ -181,13 +186,16 @@ fn required<H: crate::sip::header::Header>(message: &Message) -> Result<H, Dialo
         .ok_or(DialogFault::Incomplete)
 }
 
-fn contact(message: &Message) -> Result<Uri, DialogFault> {
+/// The peer's Contact, where requests within a dialog go.
+pub(crate) fn contact(message: &Message) -> Result<Uri, DialogFault> {
     let contacts = message
         .list::<Contact>()
         .map_err(|_| DialogFault::Incomplete)?;
     contacts
         .first()
         .and_then(Contact::uri)
+        // Nothing else can be a Request-URI that leads anywhere (RFC 3261 §12.1.1).
+        .filter(|uri| matches!(uri, Uri::Sip(_)))
         .cloned()
         .ok_or(DialogFault::Incomplete)
 }

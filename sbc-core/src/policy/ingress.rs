@@ -89,6 +89,14 @@ pub fn admits_source(config: &Config, listener: &crate::id::ListenerName, source
         .any(|trunk| trunk.listeners.contains(listener) && accepts_source(trunk, source))
 }
 
+/// Whether a flow is one of this trunk's peer: listener, source and verified identity. Requests
+/// within a dialog must come that way too; from which connection does not matter (SIP-127).
+pub fn admits_flow(config: &Config, trunk: &Trunk, flow: &Flow) -> bool {
+    trunk.listeners.contains(&flow.listener)
+        && accepts_source(trunk, flow.remote.ip().to_canonical())
+        && accepts_identity(config, trunk, flow)
+}
+
 /// Whether an address belongs to the peer of a trunk.
 pub fn accepts_source(trunk: &Trunk, source: IpAddr) -> bool {
     if !trunk.accept_from.is_empty() {

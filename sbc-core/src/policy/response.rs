@@ -137,6 +137,24 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
     }
 }
 
+/// How much a failed attempt has to say to the caller when several have failed; the lowest is told
+/// (RFC 3261 §16.7 step 6, SIP-314). What a peer said counts more than what we concluded, and its
+/// 503 speaks of its own trouble only.
+pub fn rank(failure: Failure) -> u16 {
+    match failure {
+        Failure::Status(status) => match status.code() {
+            600.. => 0,
+            503 => 599,
+            code => code - code % 100,
+        },
+        Failure::Cancelled | Failure::NoAnswer => 400,
+        Failure::NoResponse | Failure::Unreachable => UNHEARD,
+    }
+}
+
+/// The [`rank`] of what no peer said.
+pub const UNHEARD: u16 = 1_000;
+
 /// Whether a final failure of an attempt leads to the next attempt of the plan (SIP-1201): the
 /// trunk's list decides, but never against what the user at the far end has decided.
 pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
@@ -250,7 +268,7 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         400..=499 => Status::SERVER_INTERNAL_ERROR,
         // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
         503 if to == Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
-        _ => status,
+        _ => status.or_class_default(Status::is_registered),
     };
     match to {
         Preset::Carrier => status,
@@ -285,7 +303,8 @@ fn for_teams(status: Status, q850: Option<u8>) -> Status {
     }
 }
 
-/// At most one value per protocol crosses: the Q.850 value, and that a call was answered elsewhere.
+/// At most one value per protocol crosses: the Q.850 value, and that a call was answered elsewhere
+/// or its media did not fit.
 /// Texts stay behind, they name machines and calls of the other side (TDR-ERR-001).
 fn told(reasons: &[Reason], q850: Option<u8>) -> Vec<Reason> {
     let mut list = Vec::new();
@@ -303,12 +322,17 @@ fn told(reasons: &[Reason], q850: Option<u8>) -> Vec<Reason> {
         }
         list.push(reason);
     }
-    let elsewhere = reasons
+    let sip = reasons
         .iter()
-        .any(|reason| reason.is("SIP") && reason.cause() == Some(200));
-    if elsewhere {
-        let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
-        list.push(Reason::sip(200, text));
+        .find(|reason| reason.is("SIP"))
+        .and_then(Reason::cause);
+    match sip {
+        Some(200) => {
+            let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
+            list.push(Reason::sip(200, text));
+        }
+        Some(488) => list.push(Reason::sip(488, None)),
+        Some(_) | None => {}
     }
     list
 }

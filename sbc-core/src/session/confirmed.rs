@@ -1,6 +1,7 @@
 //! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
 
 use super::link::{Wanted, patience};
+use super::within::is_of;
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -80,13 +81,9 @@ impl PeerOffer {
 }
 
 impl Link {
-    /// Whether a request belongs to this dialog: Call-ID and peer's tag agree. Our own tag has led
-    /// here already.
+    /// Whether a request belongs to this dialog.
     pub(super) fn is_with(&self, message: &Message) -> bool {
-        from_tag(message).is_some_and(|tag| tag == self.dialog.remote_tag())
-            && message
-                .raw(HeaderName::CallId)
-                .is_some_and(|call_id| call_id == *self.dialog.call_id.as_bytes())
+        is_of(&self.dialog, message)
     }
 }
 
@@ -191,12 +188,7 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let number = message
-            .get::<CSeq>()
-            .ok()
-            .flatten()
-            .map_or(0, |cseq| cseq.number);
-        if confirmed.link.dialog.admit(number).is_err() {
+        if confirmed.link.dialog.admit_request(message).is_err() {
             return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
         }
         match message.method() {
@@ -205,14 +197,11 @@ impl Session {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
-            Method::Invite => self.peer_offer(cx, id, flow, message, up),
-            Method::Options => self.answer_options(cx, id, message),
-            Method::Notify => {
-                // We subscribe to nothing (RFC 6665 §4.1.3).
-                let status = Status::CALL_DOES_NOT_EXIST;
-                self.reply(cx, id, message, status, |response| response);
-            }
-            _ => self.refuse_method(cx, id, message),
+            Method::Invite => match self.style.capabilities().check(message) {
+                Ok(()) => self.peer_offer(cx, id, flow, message, up),
+                Err(rejection) => self.reject(cx, id, message, &rejection),
+            },
+            _ => self.serve(cx, id, flow, message),
         }
     }
 
@@ -317,34 +306,5 @@ impl Session {
         if let Some(offer) = confirmed.offer.take() {
             offer.refuse(cx, &self.style, status);
         }
-    }
-
-    /// 200 to OPTIONS within a dialog (TDR-OPT-012).
-    pub(super) fn answer_options(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        self.reply(cx, id, message, Status::OK, |response| {
-            response
-                .raw_if_valid(HeaderName::Allow, self.style.allow())
-                .raw_if_valid(HeaderName::Accept, "application/sdp")
-        });
-    }
-
-    /// 405 or 501 (SIP-013).
-    pub(super) fn refuse_method(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        let status = match message.method().is_known() {
-            true => Status::METHOD_NOT_ALLOWED,
-            false => Status::NOT_IMPLEMENTED,
-        };
-        let allow = self.style.allow();
-        self.reply(cx, id, message, status, |r| {
-            r.raw_if_valid(HeaderName::Allow, allow)
-        });
-    }
-
-    /// 500 with a random Retry-After of 0–10 s (RFC 3261 §14.2).
-    pub(super) fn reply_retry_after(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        let seconds = cx.plane.mint.between(0, 10);
-        self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |response| {
-            response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string())
-        });
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod orphan;
 mod style;
 mod uac;
 mod uas;
+mod within;
 
 pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
@@ -183,7 +184,10 @@ impl Session {
             .transactions
             .set_owner(id, Owner::Leg(owner.0, owner.1));
         let mut timers = Timers::default();
-        timers.set(Timer::Refresh as usize, cx.now.mono + uas::REFRESH);
+        timers.set(
+            Timer::Refresh as usize,
+            cx.now.mono + uas::first_progress(&style),
+        );
         let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
         let facts = PeerFacts {
             host: flow.remote.ip().to_string(),
@@ -348,14 +352,18 @@ impl Session {
         cx.plane
             .transactions
             .set_owner(id, Owner::Leg(self.owner.0, self.owner.1));
+        if let Err(rejection) = message.validate() {
+            return self.reject(cx, id, message, &rejection);
+        }
         match &mut self.phase {
-            Phase::Incoming(_) => self.early_request(cx, id, message, up),
+            Phase::Incoming(_) => self.early_request(cx, id, flow, message, up),
+            Phase::Outgoing(_) => self.callee_request(cx, id, flow, message),
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
                 if confirmed.is_with(message) =>
             {
                 self.confirmed_request(cx, id, flow, message, up);
             }
-            Phase::Confirmed(_) | Phase::Closing(_) | Phase::Outgoing(_) | Phase::Over => {
+            Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {
                 self.stray_request(cx, id, message);
             }
         }

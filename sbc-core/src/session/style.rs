@@ -7,7 +7,9 @@ use crate::config::{Config, Listener, Trunk};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
 use crate::sip::header::{Contact, Transport, Via};
-use crate::sip::{HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri};
+use crate::sip::{
+    Capabilities, HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
+};
 use crate::transport::{Flow, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -116,6 +118,15 @@ impl LegStyle {
         fixed(&self.trunk).fold(response, |response, (name, value)| {
             response.raw_if_valid(name, value)
         })
+    }
+
+    /// What requests of this leg's peer may ask of us.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            methods: self.trunk.allow.clone(),
+            extensions: Vec::new(),
+            ..Capabilities::default()
+        }
     }
 
     /// Value of our Allow header on this leg.

@@ -52,7 +52,7 @@ pub(crate) struct Outgoing {
     addresses: VecDeque<(TargetAddress, SocketAddr)>,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
-    early: BTreeMap<Bytes, Dialog>,
+    pub(super) early: BTreeMap<Bytes, Dialog>,
     best: Option<Rejection>,
     started: Timestamp,
 }
@@ -110,9 +110,10 @@ impl Outgoing {
     }
 
     fn rank(&mut self, rejection: Rejection) {
-        // What a peer says counts more than what we think (SIP-314).
+        // What a peer says counts more than what we think (SIP-314), and that it rang for too long
+        // more than that nobody said anything when we gave up.
         let is_better = match &self.best {
-            Some(best) => rejection.is_from_peer || !best.is_from_peer,
+            Some(best) => rejection.is_from_peer || !(best.is_from_peer || best.was_heard),
             None => true,
         };
         if is_better {

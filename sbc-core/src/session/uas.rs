@@ -2,19 +2,35 @@
 
 use super::confirmed::{Confirmed, RepeatedOk};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
+use crate::config::Preset;
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
 use crate::sip::header::{ContentType, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
 use bytes::Bytes;
 use std::time::Duration;
 
 /// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
 /// keeps them patient (SIP-315).
-pub(super) const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Teams goes to its next SBC when it hears of no progress within ten seconds (TDR-SIP-032).
+const TEAMS_GUARD: Duration = Duration::from_secs(8);
+
+/// Several phones may ring at once; the caller is not told of each (SIP-315).
+const SAME_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a caller is left without any provisional but 100.
+pub(super) fn first_progress(style: &LegStyle) -> Duration {
+    match style.trunk.preset {
+        Preset::Teams => TEAMS_GUARD,
+        Preset::Carrier => REFRESH,
+    }
+}
 
 /// An INVITE of the peer that has no final answer yet.
 #[derive(Debug)]
@@ -23,6 +39,8 @@ pub(crate) struct Incoming {
     pub(super) flow: Flow,
     pub(super) request: Message,
     last: Option<(Status, Option<Bytes>)>,
+    /// When it was sent.
+    told: Timestamp,
 }
 
 impl Incoming {
@@ -32,6 +50,7 @@ impl Incoming {
             flow,
             request,
             last: None,
+            told: Timestamp::ZERO,
         }
     }
 
@@ -90,6 +109,12 @@ impl Session {
         let Phase::Incoming(incoming) = &mut self.phase else {
             return;
         };
+        let again = incoming.last.as_ref().is_some_and(|(last, had)| {
+            *last == status && (description.is_none() || *had == description)
+        });
+        if again && cx.now.mono.since(incoming.told) < SAME_AGAIN {
+            return;
+        }
         incoming.progress(
             cx,
             &self.style,
@@ -98,6 +123,7 @@ impl Session {
             description.as_ref(),
         );
         incoming.last = Some((status, description));
+        incoming.told = cx.now.mono;
         self.timers
             .set(Timer::Refresh as usize, cx.now.mono + REFRESH);
     }
@@ -167,6 +193,7 @@ impl Session {
         &mut self,
         cx: &mut Cx<'_>,
         id: TransactionId,
+        flow: &Flow,
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
@@ -181,13 +208,12 @@ impl Session {
                 self.reply(cx, id, message, Status::OK, |response| response);
                 self.cancelled(cx, message, up);
             }
-            Method::Options if same_caller => self.answer_options(cx, id, message),
             _ if !same_caller => {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
             Method::Invite => self.reply_retry_after(cx, id, message),
-            _ => self.refuse_method(cx, id, message),
+            _ => self.serve(cx, id, flow, message),
         }
     }
 

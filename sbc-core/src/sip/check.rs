@@ -38,8 +38,10 @@ pub enum Objection {
     MethodNotAllowed,
     /// The peer accepts nothing that we could answer with: 406.
     NotAcceptable,
-    /// A body, a part of it or its coding that must be understood and is not: 415.
+    /// A body, or a part of it, that must be understood and is not: 415.
     MediaType,
+    /// A body in a coding that must be undone and cannot: 415.
+    Coding,
     /// Required extensions that are not supported, all of them: 420.
     Extension(Vec<OptionTag>),
 }
@@ -107,6 +109,7 @@ impl fmt::Display for Objection {
             Self::MethodNotAllowed => f.write_str("the method is not allowed"),
             Self::NotAcceptable => f.write_str("the sender accepts no application/sdp"),
             Self::MediaType => f.write_str("a body that must be understood is not"),
+            Self::Coding => f.write_str("the body has a coding that is not understood"),
             Self::Extension(tags) => {
                 f.write_str("extensions are required that are not supported:")?;
                 tags.iter()
@@ -294,6 +297,7 @@ impl Capabilities {
             Objection::MediaType => {
                 response.list(&self.media.iter().map(accept).collect::<Vec<_>>())
             }
+            Objection::Coding => response.raw_if_valid(HeaderName::AcceptEncoding, "identity"),
             Objection::Extension(tags) => {
                 response.list(&tags.iter().cloned().map(Unsupported).collect::<Vec<_>>())
             }
@@ -308,10 +312,12 @@ impl Capabilities {
         if message.body().is_empty() {
             return Ok(());
         }
-        let unsupported = Err(Rejection {
-            status: Status::UNSUPPORTED_MEDIA_TYPE,
-            why: Objection::MediaType,
-        });
+        let unsupported = |why| {
+            Err(Rejection {
+                status: Status::UNSUPPORTED_MEDIA_TYPE,
+                why,
+            })
+        };
         let disposition = message
             .get::<ContentDisposition>()
             .map_err(Rejection::malformed)?;
@@ -322,12 +328,12 @@ impl Capabilities {
             .list::<ContentEncoding>()
             .map_err(Rejection::malformed)?;
         if codings.iter().any(|coding| !coding.0.is("identity")) {
-            return unsupported;
+            return unsupported(Objection::Coding);
         }
         let parts = body::parts(message).map_err(Rejection::malformed)?;
         match parts.iter().all(|part| self.understands(part, &parts)) {
             true => Ok(()),
-            false => unsupported,
+            false => unsupported(Objection::MediaType),
         }
     }
 

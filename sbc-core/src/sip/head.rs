@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::grammar::split_commas;
 use super::header::{Header, Via};
-use super::{Message, Method, ParseFault, Status};
+use super::{Message, Method, Objection, ParseFault, Rule, Status};
 use crate::sip::HeaderName;
 
 /// Bytes that are not a message, and what to do about them.
@@ -51,6 +51,22 @@ pub struct RequestHead {
 }
 
 impl Rejected {
+    /// A request that could be indexed, but lacks what it takes to be matched to a transaction.
+    pub fn unmatched(request: &Message) -> Self {
+        let fault = match request.validate().map_err(|rejection| rejection.why) {
+            Err(Objection::Malformed(fault)) => fault,
+            Err(_) | Ok(()) => ParseFault::new("Via", Rule::Missing, 0),
+        };
+        let reaction = match RequestHead::of(request) {
+            Some(head) => Reaction::Answer {
+                status: Status::BAD_REQUEST,
+                head: Box::new(head),
+            },
+            None => Reaction::Drop,
+        };
+        Self { fault, reaction }
+    }
+
     /// The status that a request would get.
     pub fn status(&self) -> Option<Status> {
         match &self.reaction {

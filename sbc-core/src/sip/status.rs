@@ -25,6 +25,11 @@ macro_rules! statuses {
                 pub const $name: Status = Status($code);
             )+
 
+            /// Whether the code is one of these, and so means something to everybody.
+            pub const fn is_registered(self) -> bool {
+                matches!(self.0, $($code)|+)
+            }
+
             /// The registered phrase, or that of the class for a code we have no phrase for.
             pub const fn default_phrase(self) -> &'static str {
                 match self.0 {

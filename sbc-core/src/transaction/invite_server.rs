@@ -81,6 +81,12 @@ impl InviteServer {
         }
     }
 
+    /// Takes other timers; before any final response they decide nothing yet.
+    pub(super) fn set_timers(&mut self, set: TimerSet) {
+        self.set = set;
+        self.interval = set.t1;
+    }
+
     /// The INVITE again.
     pub(super) fn repeated(&self, to: &mut Sender<'_>) {
         match self.state {

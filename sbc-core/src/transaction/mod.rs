@@ -55,6 +55,14 @@ pub enum Indication {
         /// The request, its top Via completed with `received` and `rport`.
         message: Message,
     },
+    /// A request that belongs to no transaction and can begin none, because a header that names
+    /// one cannot be read. It is answered without state.
+    Unmatched {
+        /// What it arrived on.
+        flow: Flow,
+        /// The request.
+        message: Message,
+    },
     /// The peer cancelled an INVITE that has no final response; the CANCEL has got its 200.
     Cancelled {
         /// The INVITE's transaction.

@@ -47,17 +47,23 @@ const J: usize = 2;
 impl Server {
     /// `trying` is the 100 that is sent if the layer above takes its time.
     pub(super) fn start(now: Timestamp, set: TimerSet, is_reliable: bool, trying: Bytes) -> Self {
-        let mut timers = Timers::default();
-        timers.set(LATE, now + set.late_trying());
-        timers.set(GIVE_UP, now + set.patience());
-        Self {
+        let mut server = Self {
             state: State::Trying,
-            timers,
+            timers: Timers::default(),
             set,
             is_reliable,
             trying,
             last: None,
-        }
+        };
+        server.set_timers(now, set);
+        server
+    }
+
+    /// Takes the timers of its trunk, which is known only after the request has arrived.
+    pub(super) fn set_timers(&mut self, now: Timestamp, set: TimerSet) {
+        self.set = set;
+        self.timers.set(LATE, now + set.late_trying());
+        self.timers.set(GIVE_UP, now + set.patience());
     }
 
     /// The request again.

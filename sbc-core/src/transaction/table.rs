@@ -250,6 +250,18 @@ impl Table {
         }
     }
 
+    /// Gives a request that just arrived the timers of the trunk it belongs to (SIP-217).
+    pub fn set_timers(&mut self, now: Timestamp, id: TransactionId, timers: TimerSet) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            match &mut entry.machine {
+                Machine::InviteServer(machine) => machine.set_timers(timers),
+                Machine::Server(machine) => machine.set_timers(now, timers),
+                Machine::InviteClient(_) | Machine::Client(_) => {}
+            }
+            self.look_after(id);
+        }
+    }
+
     /// Says whose transaction it is.
     pub fn set_owner(&mut self, id: TransactionId, owner: Owner) {
         if let Some(entry) = self.entries.get_mut(&id) {
@@ -407,7 +419,8 @@ impl Table {
             server_key(&message, message.method()),
             way_back(flow, &message),
         ) else {
-            return dropped(DropCode::Malformed, flow, out);
+            let flow = flow.clone();
+            return up.push(Indication::Unmatched { flow, message });
         };
         let merge = merge_key(&message);
         let is_merged = merge
@@ -494,10 +507,13 @@ impl Table {
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
+        let is_valid = message.validate().is_ok();
         let invite = server_key(&message, &Method::Invite)
+            .filter(|_| is_valid)
             .and_then(|key| self.servers.get(&key).copied())
             .and_then(|invite| Some((invite, self.entries.get(&invite)?)));
         let status = match invite {
+            _ if !is_valid => Status::BAD_REQUEST,
             Some(_) => Status::OK,
             None => Status::CALL_DOES_NOT_EXIST,
         };

@@ -114,6 +114,9 @@ pub struct Shard {
     pub records: Vec<Record>,
     pub happened: Vec<Happened>,
     pub refuse_media: bool,
+    /// Start lines of what was sent, where peers send broken messages: answers repeat what was
+    /// broken, so they need not be sound.
+    pub start_lines: Option<Vec<String>>,
     next_port: u16,
 }
 
@@ -146,6 +149,7 @@ impl Shard {
             records: Vec::new(),
             happened: Vec::new(),
             refuse_media: false,
+            start_lines: None,
             next_port: 40_000,
         }
     }
@@ -159,6 +163,11 @@ impl Shard {
             for effect in out.drain() {
                 match effect {
                     Effect::Send { hop, bytes, .. } => {
+                        if let Some(lines) = &mut self.start_lines {
+                            let text = String::from_utf8_lossy(&bytes);
+                            lines.extend(text.lines().next().map(str::to_owned));
+                            continue;
+                        }
                         let message =
                             Message::parse(bytes, &Limits::default()).expect("we send SIP");
                         message.validate().expect("we send valid SIP");

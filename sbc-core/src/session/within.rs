@@ -1,0 +1,108 @@
+//! Requests within a dialog, early or confirmed, that change nothing in it: OPTIONS, what is refused,
+//! and everything that the called party sends before it answers.
+
+use super::confirmed::from_tag;
+use super::{Phase, Session};
+use crate::dialog::Dialog;
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::sip::{HeaderName, Message, Method, Rejection, RequestHead, Status};
+use crate::transport::Flow;
+
+impl Session {
+    /// Serves a request that needs nothing of the dialog, or refuses it with 400 to 501 (SIP-013).
+    pub(super) fn serve(&self, cx: &mut Cx<'_>, id: TransactionId, flow: &Flow, message: &Message) {
+        match (message.method(), self.style.capabilities().check(message)) {
+            // We subscribe to nothing (RFC 6665 §4.1.3).
+            (Method::Notify, _) => {
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
+            (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
+            (Method::Options, Ok(())) => self.answer_options(cx, id, flow, message),
+            (_, Ok(())) => {
+                let allow = self.style.allow();
+                self.reply(cx, id, message, Status::METHOD_NOT_ALLOWED, |response| {
+                    response.raw_if_valid(HeaderName::Allow, allow)
+                });
+            }
+        }
+    }
+
+    /// Refuses a request with what its objection has to tell the peer.
+    pub(super) fn reject(
+        &self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        rejection: &Rejection,
+    ) {
+        let Some(head) = RequestHead::of(message) else {
+            return;
+        };
+        let can = self.style.capabilities();
+        let response = can.refuse(&head, rejection, Some(&self.local_tag));
+        let bytes = self.style.sign_response(response).build();
+        cx.plane
+            .transactions
+            .respond(cx.now.mono, id, rejection.status, bytes, cx.out);
+    }
+
+    /// A request of the called party on the early dialog of our INVITE. To say 481 would tell it
+    /// that the dialog is gone, and end the call before it began (RFC 5057 §5.1).
+    pub(super) fn callee_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let known = from_tag(message).and_then(|tag| outgoing.early.get_mut(&tag));
+        let Some(dialog) = known.filter(|dialog| is_of(dialog, message)) else {
+            return self.stray_request(cx, id, message);
+        };
+        if dialog.admit_request(message).is_err() {
+            return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
+        }
+        match message.method() {
+            // Only the caller may end an early dialog with BYE (RFC 3261 §15).
+            Method::Bye => self.stray_request(cx, id, message),
+            // Ours is still open (RFC 3261 §14.2).
+            Method::Invite => self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r),
+            _ => self.serve(cx, id, flow, message),
+        }
+    }
+
+    /// 200 to OPTIONS within a dialog (TDR-OPT-012).
+    fn answer_options(&self, cx: &mut Cx<'_>, id: TransactionId, flow: &Flow, message: &Message) {
+        self.reply(cx, id, message, Status::OK, |response| {
+            let response = response
+                .raw_if_valid(HeaderName::Allow, self.style.allow())
+                .raw_if_valid(HeaderName::Accept, "application/sdp");
+            match self.style.listener_of(flow) {
+                Some(listener) => response.header(&self.style.contact(listener)),
+                None => response,
+            }
+        });
+    }
+
+    /// 500 with a random Retry-After of 0–10 s (RFC 3261 §14.2).
+    pub(super) fn reply_retry_after(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
+        let seconds = cx.plane.mint.between(0, 10);
+        self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |response| {
+            response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string())
+        });
+    }
+}
+
+/// Whether a request belongs to a dialog: Call-ID and peer's tag agree. Our own tag has led here
+/// already.
+pub(super) fn is_of(dialog: &Dialog, message: &Message) -> bool {
+    from_tag(message).is_some_and(|tag| tag == dialog.remote_tag())
+        && message
+            .raw(HeaderName::CallId)
+            .is_some_and(|call_id| call_id == *dialog.call_id.as_bytes())
+}

@@ -1,0 +1,552 @@
+//! Attempts to reach the called side, by hand: provisionals, failures of every class, failover and
+//! what the caller is told of it.
+
+mod world;
+
+use sbc_core::cause::CauseCode;
+use sbc_core::record::Disposition;
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::*;
+
+const TEAMS_CONTACT: &str =
+    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A call of the carrier that has reached Teams.
+fn ringing_out(lines: &str) -> (Shard, Message) {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("out", CARRIER_SDP);
+    shard.carrier_says(&invite.replace("Max-Forwards", &format!("{lines}Max-Forwards")));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+/// A call of Teams that has reached the carrier.
+fn ringing_in(config: &str) -> (Shard, Message) {
+    let mut shard = Shard::with(config_of(config));
+    shard.teams_says(&teams_invite("in"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+fn statuses(shard: &mut Shard) -> Vec<u16> {
+    shard
+        .sent
+        .drain(..)
+        .filter_map(|sent| sent.message.status().map(|status| status.code()))
+        .collect()
+}
+
+#[test]
+fn provisionals_that_only_concern_the_called_side_stay_there() {
+    let (mut shard, invite) = ringing_out("");
+    let mut say = |status: &str, tag: &str| {
+        shard.teams_says(&response(&invite, status, tag, TEAMS_CONTACT, ""));
+        statuses(&mut shard)
+    };
+    assert_eq!(say("180 Ringing", "x1"), [180]);
+    // 199 ends one early dialog of the callee; the caller has only one, and it lives (SIP-313).
+    assert_eq!(say("199 Early Dialog Terminated", "x1"), []);
+    // A provisional status that nobody knows is a 183 (SIP-008).
+    assert_eq!(say("155 Thinking", "x2"), [183]);
+    assert_eq!(say("100 Trying", ""), []);
+}
+
+#[test]
+fn a_called_side_with_endless_phones_fills_no_memory() {
+    let (mut shard, invite) = ringing_out("");
+    for phone in 0..300 {
+        let ringing = response(
+            &invite,
+            "183 Session Progress",
+            &format!("phone-{phone}"),
+            TEAMS_CONTACT,
+            TEAMS_SDP,
+        );
+        shard.teams_says(&ringing);
+    }
+    let forks: std::collections::BTreeSet<_> = shard
+        .media
+        .iter()
+        .filter_map(|command| match command {
+            media_api::Command::Answer { fork, .. } => Some(*fork),
+            _ => None,
+        })
+        .collect();
+    assert!(forks.len() <= 64, "{} forks", forks.len());
+    // Whoever answers is heard all the same.
+    let answer = response(&invite, "200 OK", "late", TEAMS_CONTACT, TEAMS_SDP);
+    shard.sent.clear();
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+}
+
+#[test]
+fn an_invitation_that_expires_is_cancelled_and_answered_487() {
+    let (mut shard, invite) = ringing_out("Expires: 20\n");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    shard.pass(secs(19));
+    assert!(shard.sent.is_empty());
+    shard.pass(secs(2));
+    let sent: Vec<String> = shard
+        .sent
+        .iter()
+        .map(|sent| match sent.message.status() {
+            Some(status) => status.code().to_string(),
+            None => sent.message.method().as_str().to_owned(),
+        })
+        .collect();
+    assert!(sent.contains(&"487".to_owned()), "{sent:?}");
+    assert!(sent.contains(&"CANCEL".to_owned()), "{sent:?}");
+    shard.pass(secs(40));
+    assert_eq!(shard.records[0].disposition, Disposition::NoAnswer);
+}
+
+#[test]
+fn an_invitation_that_was_answered_in_time_does_not_expire() {
+    let (mut shard, invite) = ringing_out("Expires: 20\n");
+    shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    let via = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKack";
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, via));
+    shard.pass(secs(60));
+    assert!(shard.sent.is_empty());
+}
+
+#[test]
+fn a_phone_that_rings_for_ever_and_ignores_cancel_counts_as_not_answered() {
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.pass(secs(180));
+    shard.sent.retain(|sent| sent.message.is_request());
+    shard.next_request(Method::Cancel);
+    // Neither the CANCEL nor the INVITE gets any answer.
+    shard.pass(secs(33));
+    let mut told = statuses(&mut shard);
+    told.dedup();
+    assert_eq!(told, [480]);
+    assert_eq!(shard.records[0].disposition, Disposition::NoAnswer);
+}
+
+#[test]
+fn teams_hears_of_progress_before_it_gives_up_on_a_slow_carrier() {
+    let (mut shard, invite) = ringing_in(CONFIG);
+    shard.carrier_says(&response(&invite, "100 Trying", "", "", ""));
+    assert_eq!(statuses(&mut shard), []);
+    // Teams goes elsewhere after ten seconds of silence (TDR-SIP-032).
+    shard.pass(secs(8));
+    let early = shard.next_response(183).message;
+    assert!(early.body().is_empty());
+    assert!(shard.sent.is_empty());
+    // Once is enough, and a caller from a carrier is used to waiting.
+    shard.pass(secs(20));
+    assert_eq!(statuses(&mut shard), []);
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(&invite, "100 Trying", "", "", ""));
+    shard.pass(secs(20));
+    assert_eq!(statuses(&mut shard), []);
+}
+
+#[test]
+fn progress_that_came_in_time_is_not_repeated_for_teams() {
+    let (mut shard, invite) = ringing_in(CONFIG);
+    shard.carrier_says(&response(&invite, "180 Ringing", "b1", CARRIER_CONTACT, ""));
+    assert_eq!(statuses(&mut shard), [180]);
+    shard.pass(secs(20));
+    assert_eq!(statuses(&mut shard), []);
+}
+
+#[test]
+fn a_caller_without_usable_contact_is_refused_before_anybody_rings() {
+    for contact in ["", "Contact: *\n", "Contact: <tel:+4989555001>\n"] {
+        let mut shard = Shard::new();
+        let invite = carrier_invite("bad", CARRIER_SDP);
+        shard.carrier_says(&invite.replace("Contact: <sip:gw@198.51.100.20:5060>\n", contact));
+        assert_eq!(statuses(&mut shard), [100, 400], "{contact}");
+        assert!(shard.records.is_empty(), "it was never admitted");
+    }
+}
+
+#[test]
+fn a_request_uri_without_number_leads_nowhere() {
+    let mut shard = Shard::new();
+    let invite = teams_invite("nobody").replace("sip:+4989555001@sbc1", "sip:sbc1");
+    shard.teams_says(&invite);
+    assert_eq!(statuses(&mut shard), [100, 404]);
+    assert_eq!(shard.records[0].cause.code, CauseCode::NumberUnknown);
+}
+
+/// What Teams is told when the carrier's two addresses give these answers, one after the other.
+/// `None` is silence.
+fn told_to_teams(answers: &[Option<&str>]) -> u16 {
+    let (mut shard, mut invite) = ringing_in(CONFIG);
+    for (n, answer) in answers.iter().enumerate() {
+        match answer {
+            Some(status) => shard.carrier_says(&response(&invite, status, "b1", "", "")),
+            None => shard.pass(secs(4)),
+        }
+        shard.sent.retain(|sent| {
+            let is_invite = *sent.message.method() == Method::Invite;
+            is_invite
+                && sent
+                    .message
+                    .status()
+                    .is_none_or(|status| status.code() >= 200)
+        });
+        if n + 1 < answers.len() {
+            while let Some(sent) = shard.sent.pop_front() {
+                invite = sent.message;
+            }
+        }
+    }
+    let told = statuses(&mut shard);
+    assert_eq!(told.len(), 1, "{told:?}");
+    told[0]
+}
+
+#[test]
+fn what_a_peer_says_counts_more_than_what_we_think_of_it() {
+    let refused = Some("500 Server Internal Error");
+    assert_eq!(told_to_teams(&[refused]), 503);
+    // 503 leads to the carrier's second address, which is silent: the answer that was given stands.
+    assert_eq!(told_to_teams(&[Some("503 Unavailable"), None]), 503);
+    assert_eq!(told_to_teams(&[None, Some("486 Busy Here")]), 486);
+    assert_eq!(told_to_teams(&[None, None]), 408);
+}
+
+#[test]
+fn a_later_trunk_that_cannot_be_reached_does_not_hide_an_earlier_answer() {
+    let second = r#"
+[[trunk]]
+name = "carrier-b"
+preset = "carrier"
+tenant = "*"
+realm = "carrier"
+targets = ["198.51.100.40:5060;udp"]
+accept_from = ["198.51.100.40/32"]
+codecs = ["PCMA", "PCMU"]
+"#;
+    let config = CONFIG
+        .replace(
+            "[[route]]\nname = \"to-teams\"",
+            &format!("{second}\n[[route]]\nname = \"to-teams\""),
+        )
+        .replace(
+            "to = [{ trunk = \"carrier-a\" }]",
+            "to = [{ trunk = \"carrier-a\" }, { trunk = \"carrier-b\" }]",
+        )
+        // Without a second address, 502 leads to the next trunk at once.
+        .replace(
+            "\"198.51.100.20:5060;udp\", \"198.51.100.21:5060;udp\"",
+            "\"198.51.100.20:5060;udp\"",
+        );
+    let (mut shard, invite) = ringing_in(&config);
+    shard.carrier_says(&response(&invite, "504 Server Time-out", "b1", "", ""));
+    shard.next_request(Method::Ack);
+    let second = shard.next_request(Method::Invite);
+    assert_eq!(second.hop.remote.to_string(), "198.51.100.40:5060");
+    shard.sent.clear();
+    shard.pass(secs(4));
+    assert_eq!(statuses(&mut shard), [504]);
+    shard.pass(secs(40));
+    assert_eq!(shard.records[0].cause.code, CauseCode::PeerTimeout);
+    assert_eq!(shard.records[0].egress.len(), 2);
+    assert_eq!(shard.records[0].egress[0].status, Some(504));
+}
+
+#[test]
+fn a_6xx_ends_the_hunt_at_once() {
+    for status in [
+        "600 Busy Everywhere",
+        "603 Decline",
+        "604 Nowhere",
+        "606 No",
+    ] {
+        let (mut shard, invite) = ringing_in(CONFIG);
+        shard.carrier_says(&response(&invite, status, "b1", "", ""));
+        shard.next_request(Method::Ack);
+        let told = statuses(&mut shard);
+        assert_eq!(told, [status[..3].parse::<u16>().expect("status")]);
+    }
+}
+
+/// Status and Reason that the caller's side gets when the called side says `status`.
+fn mapped(from_teams: bool, status: u16, lines: &str) -> (u16, String) {
+    let config = CONFIG.replace(", \"198.51.100.21:5060;udp\"", "").replace(
+        "    { address = \"sip2.pstnhub.microsoft.com:5061;tls\", connect_to = [\"203.0.113.2:5061\"] },\n",
+        "",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    match from_teams {
+        true => shard.teams_says(&teams_invite("map")),
+        false => shard.carrier_says(&carrier_invite("map", CARRIER_SDP)),
+    }
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let answer = response(
+        &invite,
+        &format!("{status} secret.example 10.1.2.3"),
+        "b1",
+        lines,
+        "",
+    );
+    match from_teams {
+        true => shard.carrier_says(&answer),
+        false => shard.teams_says(&answer),
+    }
+    shard.next_request(Method::Ack);
+    let told = shard.next().message;
+    assert!(shard.sent.is_empty());
+    let text = String::from_utf8_lossy(told.bytes()).into_owned();
+    for hidden in [
+        "secret.example",
+        "10.1.2.3",
+        "Retry-After",
+        "Warning",
+        "Contact",
+        "challenge",
+    ] {
+        assert!(!text.contains(hidden), "{status}: {text}");
+    }
+    let reason = told.raw(HeaderName::Reason).unwrap_or_default();
+    (
+        told.status().expect("a response").code(),
+        String::from_utf8_lossy(&reason).into_owned(),
+    )
+}
+
+/// What crosses for every final status there is, both ways. Rows: from the called side, towards a
+/// carrier, towards Teams.
+#[test]
+fn every_final_failure_crosses_as_the_table_says() {
+    const TABLE: &[(u16, u16, u16)] = &[
+        (300, 480, 480),
+        (301, 480, 480),
+        (302, 480, 480),
+        (305, 480, 480),
+        (380, 480, 480),
+        (400, 500, 503),
+        (401, 403, 403),
+        (402, 500, 503),
+        (403, 403, 403),
+        (404, 404, 404),
+        (405, 500, 503),
+        (406, 488, 488),
+        (407, 403, 403),
+        (408, 408, 480),
+        (410, 410, 410),
+        (412, 500, 503),
+        (413, 413, 413),
+        (414, 414, 414),
+        (415, 488, 488),
+        (416, 416, 416),
+        (420, 420, 420),
+        (421, 421, 421),
+        (422, 500, 503),
+        (423, 423, 423),
+        (428, 500, 503),
+        (436, 500, 503),
+        (437, 500, 503),
+        (438, 500, 503),
+        (440, 500, 503),
+        (470, 500, 503),
+        (480, 480, 480),
+        (481, 500, 503),
+        (482, 482, 482),
+        (483, 483, 483),
+        (484, 484, 484),
+        (485, 485, 485),
+        (486, 486, 486),
+        (487, 480, 480),
+        (488, 488, 488),
+        (489, 500, 503),
+        (491, 500, 503),
+        (493, 493, 493),
+        (494, 494, 494),
+        (499, 500, 503),
+        (500, 500, 503),
+        (501, 501, 501),
+        (502, 502, 503),
+        (503, 500, 503),
+        (504, 504, 504),
+        (505, 505, 505),
+        (513, 513, 513),
+        (580, 580, 580),
+        (599, 500, 503),
+        (600, 600, 600),
+        (603, 603, 603),
+        (604, 604, 604),
+        (606, 606, 606),
+        (607, 607, 607),
+        (608, 608, 608),
+        (699, 600, 600),
+    ];
+    let mut wrong = Vec::new();
+    for (status, carrier, teams) in TABLE {
+        let lines = "Contact: <sip:other@10.1.2.3>\nRetry-After: 30\nWarning: 399 10.1.2.3 \"x\"\n\
+                     WWW-Authenticate: Digest realm=\"challenge\"\n";
+        let (to_teams, reason) = mapped(true, *status, lines);
+        if to_teams != *teams {
+            wrong.push(format!("{status} → Teams {to_teams}, not {teams}"));
+        }
+        if *status >= 400 && !reason.starts_with("Q.850;cause=") {
+            wrong.push(format!("{status} → Teams without cause: {reason:?}"));
+        }
+        let (to_carrier, _) = mapped(false, *status, lines);
+        if to_carrier != *carrier {
+            wrong.push(format!("{status} → carrier {to_carrier}, not {carrier}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_cause_of_the_telephone_network_decides_what_teams_does_next() {
+    for (cause, status) in [
+        (1, 404),
+        (16, 480),
+        (17, 486),
+        (18, 480),
+        (19, 480),
+        (20, 480),
+        (21, 603),
+        (22, 410),
+        (27, 502),
+        (28, 484),
+        (29, 501),
+        (34, 503),
+        (38, 503),
+        (41, 503),
+        (42, 503),
+        (47, 503),
+        (57, 403),
+        (102, 504),
+    ] {
+        let lines = format!("Reason: Q.850;cause={cause};text=\"at 10.1.2.3\";location=LN\n");
+        let (told, reason) = mapped(true, 480, &lines);
+        assert_eq!(told, status, "cause {cause}");
+        assert_eq!(reason, format!("Q.850;cause={cause};location=LN"));
+    }
+}
+
+#[test]
+fn a_503_with_retry_after_leads_to_the_next_region_at_once_and_stays_here() {
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(
+        &invite,
+        "503 Service Unavailable",
+        "x1",
+        "Retry-After: 1\n",
+        "",
+    ));
+    shard.next_request(Method::Ack);
+    let second = shard.next_request(Method::Invite);
+    assert_eq!(second.hop.remote.to_string(), "203.0.113.2:5061");
+    let second = response(&second.message, "503 Service Unavailable", "y", "", "");
+    shard.teams_says(&second);
+    shard.next_request(Method::Ack);
+    let told = shard.next_response(500);
+    assert!(!told.message.has(HeaderName::RetryAfter));
+}
+
+#[test]
+fn another_answer_than_before_comes_with_another_version() {
+    // The first attempt is heard early and fails; the second agrees on another codec.
+    let (mut shard, invite) = ringing_in(CONFIG);
+    let only =
+        |codec: &str| CARRIER_SDP.replace("RTP/AVP 8 0 101", &format!("RTP/AVP {codec} 101"));
+    shard.carrier_says(&response(
+        &invite,
+        "183 Session Progress",
+        "b1",
+        CARRIER_CONTACT,
+        &only("8"),
+    ));
+    let early = shard.next_response(183).message;
+    shard.carrier_says(&response(&invite, "503 Service Unavailable", "b1", "", ""));
+    shard.next_request(Method::Ack);
+    let second = shard.next_request(Method::Invite).message;
+    shard.carrier_says(&response(
+        &second,
+        "200 OK",
+        "b2",
+        CARRIER_CONTACT,
+        &only("8"),
+    ));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    assert_eq!(ok.body(), early.body(), "SIP-312");
+}
+
+#[test]
+fn an_early_answer_of_a_failed_trunk_is_kept_by_the_next() {
+    let second = r#"
+[[trunk]]
+name = "carrier-b"
+preset = "carrier"
+tenant = "*"
+realm = "carrier"
+targets = ["198.51.100.40:5060;udp"]
+accept_from = ["198.51.100.40/32"]
+codecs = ["PCMA", "PCMU"]
+"#;
+    let config = CONFIG
+        .replace(
+            "[[route]]\nname = \"to-teams\"",
+            &format!("{second}\n[[route]]\nname = \"to-teams\""),
+        )
+        .replace(
+            "to = [{ trunk = \"carrier-a\" }]",
+            "to = [{ trunk = \"carrier-a\" }, { trunk = \"carrier-b\" }]",
+        );
+    for next_codec in ["8", "0"] {
+        let (mut shard, invite) = ringing_in(&config);
+        let only =
+            |codec: &str| CARRIER_SDP.replace("RTP/AVP 8 0 101", &format!("RTP/AVP {codec} 101"));
+        shard.carrier_says(&response(
+            &invite,
+            "183 Session Progress",
+            "b1",
+            CARRIER_CONTACT,
+            &only("8"),
+        ));
+        let early = shard.next_response(183).message;
+        shard.carrier_says(&response(&invite, "504 Server Time-out", "b1", "", ""));
+        shard.next_request(Method::Ack);
+        let second = shard.next_request(Method::Invite).message;
+        let mut flow = carrier_flow();
+        flow.remote = "198.51.100.40:5060".parse().expect("address");
+        let answer = response(&second, "200 OK", "b2", CARRIER_CONTACT, &only(next_codec));
+        shard.receive(flow, &answer);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        let body = |message: &Message| String::from_utf8_lossy(&message.body()).into_owned();
+        match next_codec {
+            "8" => assert_eq!(body(&ok), body(&early), "SIP-312"),
+            _ => {
+                // It cannot be kept: then the version must say that it changed (SIP-504).
+                let version = |text: String| -> u64 {
+                    let line = text
+                        .lines()
+                        .find(|line| line.starts_with("o="))
+                        .unwrap_or("");
+                    line.split(' ')
+                        .nth(2)
+                        .and_then(|v| v.parse().ok())
+                        .unwrap_or(0)
+                };
+                assert_eq!(version(body(&ok)), version(body(&early)) + 1);
+            }
+        }
+    }
+}

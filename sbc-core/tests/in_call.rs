@@ -1,0 +1,414 @@
+//! Requests within dialogs, by hand: which are served, which are refused, and how.
+
+mod world;
+
+use sbc_core::cause::CauseCode;
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::*;
+
+const TEAMS_CONTACT: &str =
+    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+
+const VIA: &str = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK";
+
+/// A call from the carrier to Teams, answered and acknowledged on both sides.
+struct Call {
+    shard: Shard,
+    /// Our INVITE to Teams.
+    invite: Message,
+    /// Our 200 to the carrier.
+    ok: Message,
+    cseq: u32,
+}
+
+impl Call {
+    fn new() -> Self {
+        let mut shard = Shard::new();
+        shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+        shard.teams_says(&answer);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+        assert!(shard.sent.is_empty());
+        Self {
+            shard,
+            invite,
+            ok,
+            cseq: 10,
+        }
+    }
+
+    /// A request of the caller with these lines and this body.
+    fn says(&mut self, method: &str, lines: &str, body: &str) {
+        self.cseq += 1;
+        let via = format!("{VIA}{}", self.cseq);
+        let bare = in_dialog(&self.ok, method, self.cseq, &via);
+        let head = bare.replace("Content-Length: 0\n\n", lines);
+        let length = body.replace('\n', "\r\n").len();
+        self.shard
+            .carrier_says(&format!("{head}Content-Length: {length}\n\n{body}"));
+    }
+
+    /// A request of Teams in the dialog of our INVITE.
+    fn teams_says(&mut self, method: &str, cseq: u32, lines: &str) {
+        let request = callee_request(&self.invite, "x1", method, cseq, lines);
+        self.shard.teams_says(&request);
+    }
+
+    /// The next message, which must refuse the caller with this status.
+    fn refused(&mut self, code: u16) -> Message {
+        self.shard.next_response(code).message
+    }
+
+    /// The call lives: a re-INVITE is answered and a BYE ends both sides.
+    fn lives(mut self) {
+        self.says(
+            "INVITE",
+            "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n",
+            CARRIER_SDP,
+        );
+        self.shard.next_response(100);
+        self.shard.next_response(200);
+        let ack = in_dialog(&self.ok, "ACK", self.cseq, &format!("{VIA}ack2"));
+        self.shard.carrier_says(&ack);
+        assert!(self.shard.records.is_empty(), "the call has ended");
+        self.says("BYE", "", "");
+        self.shard.next_response(200);
+        let bye = self.shard.next_request(Method::Bye);
+        self.shard
+            .teams_says(&response(&bye.message, "200 OK", "", "", ""));
+        assert_eq!(self.shard.records.len(), 1);
+        self.shard.settles();
+    }
+}
+
+/// A request of a called party in the dialog that our INVITE and its tag make.
+fn callee_request(invite: &Message, tag: &str, method: &str, cseq: u32, lines: &str) -> String {
+    let value =
+        |name: HeaderName| String::from_utf8_lossy(&invite.raw(name).expect("header")).into_owned();
+    format!(
+        "{method} sip:sbc1.contoso.example:5061;transport=tls SIP/2.0
+Via: SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK{method}{cseq}
+Max-Forwards: 70
+From: {};tag={tag}
+To: {}
+Call-ID: {}
+CSeq: {cseq} {method}
+{lines}Content-Length: 0
+
+",
+        value(HeaderName::To),
+        value(HeaderName::From),
+        value(HeaderName::CallId),
+    )
+}
+
+fn header(message: &Message, name: HeaderName) -> String {
+    let value = message.raw(&name).unwrap_or_default();
+    String::from_utf8_lossy(&value).into_owned()
+}
+
+#[test]
+fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
+    for (method, code) in [
+        ("INFO", 405),
+        ("UPDATE", 405),
+        ("REFER", 405),
+        ("MESSAGE", 405),
+        ("SUBSCRIBE", 405),
+        ("PRACK", 405),
+        ("PUBLISH", 405),
+        ("NOTIFY", 481),
+        ("FROBNICATE", 501),
+    ] {
+        let mut call = Call::new();
+        let lines = match method {
+            "REFER" => "Refer-To: <sip:+4930999@192.0.2.11>\n",
+            "NOTIFY" => "Event: refer\nSubscription-State: active\n",
+            "PRACK" => "RAck: 1 10 INVITE\n",
+            _ => "",
+        };
+        call.says(method, lines, "");
+        let refused = call.refused(code);
+        if code != 481 {
+            let allow = header(&refused, HeaderName::Allow);
+            assert_eq!(allow, "INVITE, ACK, CANCEL, BYE, OPTIONS", "{method}");
+        }
+        call.lives();
+    }
+}
+
+#[test]
+fn options_within_a_call_say_what_we_are_and_where() {
+    let mut call = Call::new();
+    call.says("OPTIONS", "", "");
+    let ok = call.refused(200);
+    assert_eq!(
+        header(&ok, HeaderName::Allow),
+        "INVITE, ACK, CANCEL, BYE, OPTIONS"
+    );
+    assert_eq!(header(&ok, HeaderName::Accept), "application/sdp");
+    assert!(ok.has(HeaderName::Contact), "every answer names us");
+    // Teams checks the name in every message (TDR-SIP-013).
+    call.teams_says("OPTIONS", 1, "");
+    let ok = call.refused(200);
+    let contact = header(&ok, HeaderName::Contact);
+    assert!(
+        contact.contains("sbc1.contoso.example:5061;transport=tls"),
+        "{contact}"
+    );
+    call.lives();
+}
+
+#[test]
+fn an_extension_that_a_reinvite_demands_is_refused_by_name() {
+    let mut call = Call::new();
+    call.says(
+        "INVITE",
+        "Contact: <sip:gw@198.51.100.20:5060>\nRequire: 100rel, nobody-has-this\n",
+        "",
+    );
+    call.shard.next_response(100);
+    let refused = call.refused(420);
+    assert_eq!(
+        header(&refused, HeaderName::Unsupported),
+        "100rel, nobody-has-this"
+    );
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&ack);
+    call.lives();
+}
+
+#[test]
+fn a_bye_ends_the_call_whatever_it_demands() {
+    let mut call = Call::new();
+    call.says("BYE", "Require: nobody-has-this\n", "");
+    call.refused(200);
+    call.shard.next_request(Method::Bye);
+}
+
+#[test]
+fn a_body_that_a_reinvite_must_not_carry_is_refused_and_the_call_lives() {
+    let contact = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    for (lines, code, told) in [
+        ("Content-Type: text/plain\n", 415, HeaderName::Accept),
+        (
+            "Content-Type: application/sdp\nContent-Encoding: gzip\n",
+            415,
+            HeaderName::AcceptEncoding,
+        ),
+        (
+            "Content-Type: multipart/mixed;boundary=x\n",
+            400,
+            HeaderName::Via,
+        ),
+        ("Content-Type: application/sdp\n", 488, HeaderName::Via),
+    ] {
+        let mut call = Call::new();
+        call.says("INVITE", &format!("{contact}{lines}"), "v=0\nnonsense\n");
+        call.shard.next_response(100);
+        let refused = call.refused(code);
+        assert!(refused.has(&told), "{lines}: {refused:?} without {told}");
+        let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+        call.shard.carrier_says(&ack);
+        call.lives();
+    }
+}
+
+#[test]
+fn a_request_in_a_call_that_is_malformed_gets_400_and_the_call_lives() {
+    for (from, to) in [
+        ("CSeq: 11 INFO", "CSeq: 11 BYE"),
+        ("Max-Forwards: 70", "Max-Forwards: many"),
+        ("Max-Forwards: 70", "Max-Forwards: 70\nMax-Forwards: 70"),
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: 70\nContent-Type: a/b\nContent-Type: a/b",
+        ),
+    ] {
+        let mut call = Call::new();
+        call.cseq += 1;
+        let info = in_dialog(&call.ok, "INFO", call.cseq, &format!("{VIA}odd"));
+        call.shard.carrier_says(&info.replace(from, to));
+        call.refused(400);
+        call.lives();
+    }
+}
+
+#[test]
+fn an_offerless_reinvite_gets_an_offer_and_its_ack_the_answer() {
+    let mut call = Call::new();
+    call.says("INVITE", "Contact: <sip:gw@198.51.100.20:5060>\n", "");
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(!ok.body().is_empty());
+    let head = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack3"));
+    let ack = head.replace("Content-Length: 0\n\n", "");
+    call.shard.carrier_says(&with_body(&ack, CARRIER_SDP));
+    assert!(call.shard.sent.is_empty());
+    call.lives();
+}
+
+#[test]
+fn an_offer_of_ours_that_gets_no_answer_in_the_ack_ends_the_call() {
+    let mut call = Call::new();
+    call.says("INVITE", "Contact: <sip:gw@198.51.100.20:5060>\n", "");
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack4"));
+    call.shard.carrier_says(&ack);
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::Reason),
+        "Q.850;cause=65, SIP;cause=488"
+    );
+    call.shard.next_request(Method::Bye);
+    assert!(call.shard.records.is_empty());
+}
+
+#[test]
+fn a_second_reinvite_before_the_ack_of_the_first_gets_491() {
+    let mut call = Call::new();
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
+    call.says("INVITE", lines, CARRIER_SDP);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    call.says("INVITE", lines, CARRIER_SDP);
+    call.shard.next_response(100);
+    call.shard.next_response(491);
+    let refusal = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&refusal);
+    let ack = in_dialog(
+        &call.ok,
+        "ACK",
+        call.cseq - 1,
+        &format!("{VIA}ack{}", call.cseq),
+    );
+    call.shard.carrier_says(&ack);
+    call.lives();
+}
+
+#[test]
+fn a_reinvite_whose_answer_is_never_acknowledged_ends_the_call() {
+    let mut call = Call::new();
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
+    call.says("INVITE", lines, CARRIER_SDP);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    call.shard.pass(Duration::from_millis(31_900));
+    let repeats: Vec<_> = call.shard.sent.drain(..).collect();
+    assert!(
+        repeats
+            .iter()
+            .all(|sent| sent.message.bytes() == ok.bytes())
+    );
+    // T1 doubling up to T2: 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5 s.
+    assert_eq!(repeats.len(), 10);
+    call.shard.pass(Duration::from_millis(200));
+    call.shard.next_request(Method::Bye);
+    call.shard.next_request(Method::Bye);
+    call.shard.pass(Duration::from_secs(40));
+    assert_eq!(call.shard.records[0].cause.code, CauseCode::NoAck);
+}
+
+#[test]
+fn a_target_refresh_moves_what_we_send_and_a_bye_does_not() {
+    let mut call = Call::new();
+    call.says(
+        "INVITE",
+        "Contact: <sip:moved@198.51.100.22:5070>\nContent-Type: application/sdp\n",
+        CARRIER_SDP,
+    );
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack5"));
+    call.shard.carrier_says(&ack);
+    call.teams_says("BYE", 1, "Contact: <sip:elsewhere@203.0.113.200>\n");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye);
+    assert_eq!(
+        bye.message.request_uri(),
+        "sip:moved@198.51.100.22:5070",
+        "{bye:?}"
+    );
+    assert_eq!(bye.hop.remote.to_string(), "198.51.100.22:5070");
+}
+
+#[test]
+fn requests_in_the_early_dialog_of_a_called_party_do_not_lose_the_dialog() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    // 481 would tell the peer that its early dialog is gone (RFC 5057 §5.1).
+    shard.teams_says(&callee_request(&invite, "x1", "UPDATE", 1, ""));
+    shard.next_response(405);
+    shard.teams_says(&callee_request(&invite, "x1", "OPTIONS", 2, ""));
+    shard.next_response(200);
+    shard.teams_says(&callee_request(&invite, "x1", "OPTIONS", 1, ""));
+    shard.next_response(500);
+    shard.teams_says(&callee_request(&invite, "stranger", "OPTIONS", 1, ""));
+    shard.next_response(481);
+}
+
+#[test]
+fn requests_in_the_early_dialog_of_a_caller_are_judged_by_their_method() {
+    for (method, code) in [("OPTIONS", 200), ("UPDATE", 405), ("FROB", 501)] {
+        let mut shard = Shard::new();
+        shard.carrier_says(&carrier_invite("early2", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+        let ringing = shard.next_response(180).message;
+        shard.carrier_says(&in_dialog(&ringing, method, 11, &format!("{VIA}e")));
+        shard.next_response(code);
+    }
+}
+
+#[test]
+fn a_bye_in_the_early_dialog_ends_the_attempt() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("early3", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    let ringing = shard.next_response(180).message;
+    shard.carrier_says(&in_dialog(&ringing, "BYE", 11, &format!("{VIA}b")));
+    assert_eq!(*shard.next_response(200).message.method(), Method::Bye);
+    shard.next_response(487);
+    shard.next_request(Method::Cancel);
+    shard.pass(Duration::from_secs(40));
+    assert_eq!(shard.records[0].cause.code, CauseCode::CallerCancelled);
+}
+
+#[test]
+fn a_request_on_a_new_connection_finds_its_call() {
+    let mut call = Call::new();
+    let mut flow = teams_flow();
+    flow.id = sbc_core::id::FlowId(77);
+    flow.remote = "203.0.113.99:50123".parse().expect("address");
+    let bye = callee_request(&call.invite, "x1", "BYE", 5, "");
+    call.shard.receive(flow, &bye);
+    let ok = call.shard.next_response(200);
+    assert_eq!(ok.hop.flow, Some(sbc_core::id::FlowId(77)));
+    call.shard.next_request(Method::Bye);
+}
+
+#[test]
+fn a_peer_of_another_trunk_cannot_end_a_call_it_knows_of() {
+    let mut call = Call::new();
+    // The carrier knows Teams' dialog, and sends BYE in it.
+    let bye = callee_request(&call.invite, "x1", "BYE", 5, "").replace(
+        "SIP/2.0/TLS 203.0.113.1:5061",
+        "SIP/2.0/UDP 198.51.100.20:5060",
+    );
+    call.shard.carrier_says(&bye);
+    call.shard.next_response(481);
+    call.lives();
+}
