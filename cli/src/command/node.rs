@@ -282,9 +282,7 @@ fn plain(value: &Value) -> String {
         }
         other => other.to_string(),
     };
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(sbc_core::display::shown).collect()
 }
 
 #[cfg(test)]

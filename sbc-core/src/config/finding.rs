@@ -218,7 +218,7 @@ impl fmt::Display for Finding {
 
 /// Text of a file as part of a sentence: what was written as an escape is shown as one.
 fn visible(text: &str) -> String {
-    match text.contains(char::is_control) {
+    match text.contains(crate::display::is_steering) {
         false => text.to_owned(),
         true => text.escape_debug().to_string(),
     }
@@ -228,8 +228,7 @@ fn visible(text: &str) -> String {
 fn printable(character: char) -> char {
     match character {
         '\t' => '\t',
-        character if character.is_control() => '\u{fffd}',
-        character => character,
+        character => crate::display::shown(character),
     }
 }
 
