@@ -159,6 +159,43 @@ async fn what_is_not_tls_is_refused_as_such() {
 }
 
 #[tokio::test]
+async fn peers_that_keep_silent_in_their_handshake_hold_up_nobody_else() {
+    let world = World::new();
+    let mut silent = Vec::new();
+    for number in 0..50_u8 {
+        // Another address of the same peer, as a cloud has many.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let source = format!("127.0.1.{}:0", number / 10 + 1);
+        socket.bind(source.parse().unwrap()).unwrap();
+        silent.push(socket.connect(world.address("tls")).await.unwrap());
+    }
+    let begun = std::time::Instant::now();
+    gets_in(&world, &world.authority.leaf(&[PEER])).await;
+    // They are refused after five seconds; nobody waits so long for them.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4));
+    assert_eq!(silent.len(), 50);
+}
+
+#[tokio::test]
+async fn a_source_with_too_many_unfinished_handshakes_is_refused_and_counted() {
+    let world = World::new();
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(world.tcp("tls").await);
+    }
+    for _ in 0..4 {
+        // The reset may come before the connection is known to be complete.
+        if let Ok(mut stream) = tokio::net::TcpStream::connect(world.address("tls")).await {
+            assert_eq!(read_to_close(&mut stream).await, b"");
+        }
+    }
+    let text = world.metrics.text();
+    let refused = "reason=\"too_many_handshakes_from_source\"} 4";
+    assert!(text.contains(refused), "{text}");
+    world.logged("why=too_many_handshakes_from_source").await;
+}
+
+#[tokio::test]
 async fn the_certificate_is_chosen_by_the_name_asked_for() {
     let world = World::new();
     let leaf = world.authority.leaf(&[PEER]);

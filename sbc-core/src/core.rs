@@ -231,6 +231,7 @@ impl Core {
 
     fn received(&mut self, now: Now, flow: &Flow, message: Message, out: &mut Effects) {
         if message.is_response() {
+            self.arrived_in_transaction(flow, &message, out);
             let mut up = Vec::new();
             self.plane.receive(now.mono, flow, message, out, &mut up);
             return self.indicate(now, up, None, out);
@@ -239,9 +240,21 @@ impl Core {
             Ok(ingress) => ingress,
             Err(why) => return dropped(why, flow, out),
         };
+        self.arrived_in_transaction(flow, &message, out);
         let mut up = Vec::new();
         self.plane.receive(now.mono, flow, message, out, &mut up);
         self.indicate(now, up, Some(ingress), out);
+    }
+
+    /// Shows a message of a transaction that a running call has already, before it has any effect:
+    /// in a ladder what came stands above what it caused. All others are shown where it is found
+    /// out what they are.
+    fn arrived_in_transaction(&self, flow: &Flow, message: &Message, out: &mut Effects) {
+        if let Owner::Leg(call, leg) = self.plane.transactions.owner_of(message)
+            && self.calls.contains_key(&call)
+        {
+            arrived(Some(call), Some(leg), flow, message, out);
+        }
     }
 
     /// Whose request it is, or how it is dropped. A peer that the configuration does not know any

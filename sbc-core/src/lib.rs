@@ -7,6 +7,7 @@
 
 pub mod cause;
 pub mod deadline;
+pub mod display;
 pub mod id;
 pub mod mint;
 pub mod time;

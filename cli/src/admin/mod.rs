@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -209,12 +209,19 @@ fn operable() -> Router<Access> {
         .route("/calls/{id}/hangup", post(calls::hang_up))
 }
 
-/// Binds the socket; one left by a dead process is replaced, one of a living daemon is not.
+/// Binds the socket; one left by a dead process is replaced, one of a living daemon is not, and
+/// neither is anything else that a slip of the pen may have named.
 async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    if path.exists() {
+    if let Ok(present) = std::fs::symlink_metadata(path) {
+        if !present.file_type().is_socket() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file of another kind; name another path in [api]",
+            ));
+        }
         if tokio::net::UnixStream::connect(path).await.is_ok() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
@@ -226,4 +233,26 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_left_behind_is_replaced_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("api.sock");
+        drop(bind_socket(&path).await.unwrap());
+        let living = bind_socket(&path).await.unwrap();
+        let refused = bind_socket(&path).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(living);
+
+        let file = directory.path().join("causeway.toml");
+        std::fs::write(&file, "precious").unwrap();
+        let refused = bind_socket(&file).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
 }

@@ -2,11 +2,13 @@
 
 use super::{Access, Problem};
 use crate::daemon::Daemon;
+use crate::sink::metrics::PeerHealth;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use sbc_core::config::{Preset, Trunk};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
         reasons.push("draining: no new calls are taken".to_owned());
     }
     reasons.extend(stuck(&daemon));
+    reasons.extend(cut_off(&daemon).await);
     if reasons.is_empty() {
         Ok(Json(json!({ "ready": true })))
     } else {
@@ -52,6 +55,37 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
             reasons.join("; "),
         ))
     }
+}
+
+/// Sides of which no target answers: a call needs both. A trunk that is not watched, or not yet
+/// heard of, counts as answering.
+async fn cut_off(daemon: &Daemon) -> Vec<String> {
+    let config = daemon.loaded().lock().await.config.clone();
+    let peers = daemon.sinks().metrics.calls.peers();
+    let is_down = |trunk: &Trunk, host: &str| {
+        let known = peers
+            .iter()
+            .find(|peer| peer.trunk == trunk.name && peer.host == host);
+        known.is_some_and(|peer| !peer.is_up)
+    };
+    let sides = [
+        (Preset::Teams, "no target of any Teams trunk answers"),
+        (Preset::Carrier, "no target of any carrier trunk answers"),
+    ];
+    let mut reasons = Vec::new();
+    for (preset, reason) in sides {
+        let mut trunks = config
+            .trunks
+            .values()
+            .filter(|trunk| trunk.preset == preset && !trunk.targets.is_empty())
+            .peekable();
+        let is_cut_off = trunks.peek().is_some()
+            && trunks.all(|trunk| trunk.targets.iter().all(|at| is_down(trunk, &at.host)));
+        if is_cut_off {
+            reasons.push(reason.to_owned());
+        }
+    }
+    reasons
 }
 
 fn stuck(daemon: &Daemon) -> Option<String> {
@@ -90,7 +124,20 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
+        "peers": peers(&daemon),
     })))
+}
+
+fn peers(daemon: &Daemon) -> Vec<Value> {
+    let peers = daemon.sinks().metrics.calls.peers();
+    let row = |peer: &PeerHealth| {
+        json!({
+            "trunk": peer.trunk,
+            "peer": peer.host,
+            "state": if peer.is_up { "up" } else { "down" },
+        })
+    };
+    peers.iter().map(row).collect()
 }
 
 pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, Problem> {

@@ -7,6 +7,10 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+/// Secrets are only referred to, and the user of the daemon, who is not the one that runs
+/// `causeway init`, must be able to read the file.
+const MODE: u32 = 0o644;
+
 /// Arguments of `causeway init`.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Init {
@@ -28,11 +32,10 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
     let path = arguments.file.display();
     if let Err(fault) = write_file(arguments) {
         match fault.kind() {
-            ErrorKind::AlreadyExists => writeln!(
-                out,
-                "{path} exists and was left as it is; --force replaces it"
-            )?,
-            _ => writeln!(out, "{path} cannot be written: {fault}")?,
+            ErrorKind::AlreadyExists => {
+                eprintln!("causeway: {path} exists and was left as it is; --force replaces it");
+            }
+            _ => eprintln!("causeway: {path} cannot be written: {fault}"),
         }
         return Ok(exit::REFUSED);
     }
@@ -60,7 +63,7 @@ fn write_file(arguments: &Init) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o640)
+        .mode(MODE)
         .open(&draft)?;
     let written = file
         .write_all(starter().as_bytes())

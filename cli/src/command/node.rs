@@ -79,7 +79,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
         Calls::Show { id, messages } => show(to, id, *messages, out),
         Calls::Hangup { id, yes } => {
             if !yes {
-                writeln!(out, "this ends call {id}; repeat with --yes")?;
+                eprintln!("causeway: this ends call {id}; repeat with --yes");
                 return Ok(exit::REFUSED);
             }
             post(to, &format!("/calls/{}/hangup", segment(id)), out)
@@ -96,16 +96,21 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
         let Some(fields) = answer.as_object() else {
             return Ok(());
         };
-        for (name, value) in fields.iter().filter(|(name, _)| *name != "listeners") {
+        let is_table = |name: &str| matches!(name, "listeners" | "peers");
+        for (name, value) in fields.iter().filter(|(name, _)| !is_table(name)) {
             writeln!(out, "{:18} {}", name.replace('_', " "), plain(value))?;
         }
-        let listeners = fields.get("listeners").and_then(Value::as_array);
+        let rows = |name: &str| fields.get(name).and_then(Value::as_array).cloned();
+        let listeners = rows("listeners").unwrap_or_default();
         writeln!(out)?;
-        table(
-            listeners.map(Vec::as_slice).unwrap_or_default(),
-            &["name", "protocol", "address"],
-            out,
-        )
+        table(&listeners, &["name", "protocol", "address"], out)?;
+        match rows("peers").unwrap_or_default() {
+            peers if peers.is_empty() => Ok(()),
+            peers => {
+                writeln!(out)?;
+                table(&peers, &["trunk", "peer", "state"], out)
+            }
+        }
     })
 }
 
@@ -131,7 +136,7 @@ fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::R
         true => format!("/calls/{id}"),
         false => format!("/calls/{id}/trace?messages={messages}"),
     };
-    match request(&to.socket, "GET", &path, out)? {
+    match request(&to.socket, "GET", &path) {
         Ok(answer) => {
             out.write_all(answer.body.as_bytes())?;
             if to.json {
@@ -149,7 +154,7 @@ fn get(
     out: &mut dyn Write,
     print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u8> {
-    let answer = match request(&to.socket, "GET", path, out)? {
+    let answer = match request(&to.socket, "GET", path) {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
@@ -165,7 +170,7 @@ fn get(
 }
 
 fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
-    let answer = match request(&to.socket, "POST", path, out)? {
+    let answer = match request(&to.socket, "POST", path) {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
@@ -181,33 +186,29 @@ fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
     Ok(exit::OK)
 }
 
-/// Asks; a refusal is printed and becomes an exit code.
-fn request(
-    socket: &Path,
-    method: &str,
-    path: &str,
-    out: &mut dyn Write,
-) -> io::Result<Result<Answer, u8>> {
+/// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or
+/// nothing, and becomes an exit code.
+fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
     let answer = match ask(socket, method, path) {
         Ok(answer) => answer,
         Err(fault) => {
-            writeln!(out, "causeway: {} ({})", fault, socket.display())?;
-            return Ok(Err(exit::UNREACHABLE));
+            eprintln!("causeway: {} ({})", fault, socket.display());
+            return Err(exit::UNREACHABLE);
         }
     };
     if answer.status < 300 {
-        return Ok(Ok(answer));
+        return Ok(answer);
     }
     let detail = serde_json::from_str::<Value>(&answer.body)
         .ok()
         .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned))
         .unwrap_or_else(|| answer.body.clone());
-    writeln!(out, "causeway: {detail}")?;
-    Ok(Err(match answer.status {
+    eprintln!("causeway: {detail}");
+    Err(match answer.status {
         400 => exit::USAGE,
         422 => exit::INVALID,
         _ => exit::REFUSED,
-    }))
+    })
 }
 
 /// What may stand in a path; anything else cannot be an identifier and is refused by the daemon.
@@ -282,9 +283,7 @@ fn plain(value: &Value) -> String {
         }
         other => other.to_string(),
     };
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(sbc_core::display::shown).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub fn sip(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
     let bytes = match read(&arguments.file) {
         Ok(bytes) => bytes,
         Err(why) => {
-            writeln!(out, "causeway: {}: {why}", arguments.file.display())?;
+            eprintln!("causeway: {}: {why}", arguments.file.display());
             return Ok(exit::USAGE);
         }
     };
@@ -60,7 +60,7 @@ pub fn sdp(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
     let bytes = match read(&arguments.file) {
         Ok(bytes) => bytes,
         Err(why) => {
-            writeln!(out, "causeway: {}: {why}", arguments.file.display())?;
+            eprintln!("causeway: {}: {why}", arguments.file.display());
             return Ok(exit::USAGE);
         }
     };

@@ -1,5 +1,6 @@
 //! Facts of this host: files, certificates, keys, addresses, ports.
 
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -44,6 +45,22 @@ pub fn read_key(secret: &Secret) -> Result<PrivateKeyDer<'static>, FileFault> {
     })
 }
 
+/// Reads the root certificates of a PEM file. All of them must be usable: a root that is silently
+/// left out shows months later as a peer that is refused.
+pub fn read_roots(path: &str) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), FileFault> {
+    let certificates = read_certificates(path)?;
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in certificates.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|fault| {
+            FileFault::Unusable(format!(
+                "certificate {} in it cannot serve as a root: {fault}",
+                index + 1
+            ))
+        })?;
+    }
+    Ok((roots, certificates))
+}
+
 /// Reads every certificate of a PEM file, at least one.
 pub fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, FileFault> {
     let pem = read(Path::new(path))?;
@@ -65,6 +82,12 @@ impl Facts for Host {
         let broken = || FileFault::Unusable("the certificate is broken".to_owned());
         let leaf = chain.first().ok_or_else(broken)?;
         let (_, certificate) = parse_x509_certificate(leaf).map_err(|_| broken())?;
+        if certificate.is_ca() && chain.len() > 1 {
+            return Err(FileFault::Unusable(
+                "the first certificate in it is that of an authority; our own must come first"
+                    .to_owned(),
+            ));
+        }
         let names = match certificate.subject_alternative_name() {
             Ok(Some(extension)) => extension
                 .value
@@ -92,7 +115,11 @@ impl Facts for Host {
             ),
             is_rsa: matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(_))),
             has_client_auth,
-            has_chain: chain.len() > 1 || certificate.issuer() == certificate.subject(),
+            has_chain: certificate.issuer() == certificate.subject()
+                || chain.iter().skip(1).any(|other| {
+                    parse_x509_certificate(other)
+                        .is_ok_and(|(_, other)| other.subject() == certificate.issuer())
+                }),
         })
     }
 
@@ -101,28 +128,21 @@ impl Facts for Host {
         let signer = any_supported_type(&der).map_err(|_| {
             FileFault::Unusable("the private key is of a kind that TLS cannot use".to_owned())
         })?;
-        let chain = read_certificates(certificate)?;
         let is_exposed = match key {
             Secret::File(path) => is_exposed(Path::new(path)),
             // Environment and credentials are readable for the service's user only.
             Secret::Env(_) | Secret::Credential(_) => false,
         };
         Ok(Key {
-            matches: CertifiedKey::new(chain, signer).keys_match().is_ok(),
+            matches: read_certificates(certificate).map_or(true, |chain| {
+                CertifiedKey::new(chain, signer).keys_match().is_ok()
+            }),
             is_exposed,
         })
     }
 
     fn roots(&self, path: &str) -> Result<usize, FileFault> {
-        let certificates = read_certificates(path)?;
-        let mut roots = rustls::RootCertStore::empty();
-        let (usable, _) = roots.add_parsable_certificates(certificates);
-        match usable {
-            0 => Err(FileFault::Unusable(
-                "no certificate in it can serve as a root".to_owned(),
-            )),
-            usable => Ok(usable),
-        }
+        read_roots(path).map(|(roots, _)| roots.len())
     }
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {

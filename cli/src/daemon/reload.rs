@@ -5,7 +5,7 @@
 use crate::daemon::Daemon;
 use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
-use crate::sink::log::wall_clock;
+use crate::sink::log::{Level, wall_clock};
 use sbc_core::config::{Changes, Findings, Loaded, changes};
 use sbc_core::id::TlsContextName;
 use sbc_core::input::Input;
@@ -146,6 +146,23 @@ impl Daemon {
                 )
             })
         }));
+        metrics.calls.keep_peers(|trunk, host| {
+            loaded.config.trunks.get(trunk).is_some_and(|trunk| {
+                trunk.options.is_some() && trunk.targets.iter().any(|target| target.host == host)
+            })
+        });
+        for finding in &loaded.findings.warnings {
+            let place = finding.place.as_ref().map_or_else(String::new, |place| {
+                format!("{}:{}:{}", place.file, place.line, place.column)
+            });
+            self.sinks()
+                .log
+                .warn("config", &finding.cause)
+                .with("finding", finding.code)
+                .with("place", place)
+                .with("help", finding.help.as_deref().unwrap_or(""))
+                .send();
+        }
         for context in tls.iter() {
             warn_of_expiry(self, context);
         }
@@ -158,13 +175,20 @@ fn warn_of_expiry(daemon: &Daemon, context: &crate::daemon::net::tls::TlsContext
     let facts = context.facts();
     let days = (facts.not_after - now).div_euclid(86_400);
     if days <= 30 {
+        let (level, text) = match days {
+            ..0 => (
+                Level::Error,
+                "our certificate has expired and every peer refuses it; renew it and reload",
+            ),
+            0.. => (
+                Level::Warn,
+                "our certificate ends soon; renew it and reload",
+            ),
+        };
         daemon
             .sinks()
             .log
-            .warn(
-                "certificate_expiry",
-                "our certificate ends soon; renew it and reload",
-            )
+            .line(level, "certificate_expiry", text)
             .with("context", context.name())
             .with("subject", &facts.subject)
             .with("days_left", days)

@@ -2,8 +2,9 @@
 
 use crate::command::exit;
 use crate::daemon::notify;
+use crate::daemon::reload::ReloadFault;
 use crate::daemon::stop::DRAIN;
-use crate::daemon::{Daemon, Options};
+use crate::daemon::{Daemon, Options, StartFault};
 use crate::sink::log::{Form, Level, Log};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -52,9 +53,9 @@ async fn serve(options: Options, log: &Log) -> u8 {
             // Many lines for a person; the log's form would make one of them.
             eprintln!("causeway: cannot start\n{fault}");
             return match fault {
-                crate::daemon::StartFault::Config(crate::daemon::reload::ReloadFault::Invalid(
-                    _,
-                )) => exit::INVALID,
+                StartFault::Config(ReloadFault::Invalid(_) | ReloadFault::Material(_)) => {
+                    exit::INVALID
+                }
                 _ => FAILED,
             };
         }
@@ -90,16 +91,20 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
         .with("calls", calls)
         .send();
     tokio::select! {
-        _ = daemon.wait_until_idle(DRAIN) => {
-            let ended = daemon.hang_up_all().await;
-            log.info("stopping", "all calls have ended").with("by_us", ended).send();
-        }
-        // A second signal means: now.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = daemon.wait_until_idle(DRAIN) => end_calls(daemon, log).await,
+        // A second signal means now; the parties are still told that their calls end.
+        _ = terminate.recv() => end_calls(daemon, log).await,
+        _ = interrupt.recv() => end_calls(daemon, log).await,
     }
     daemon.shutdown().await;
     log.info("stopped", "good bye").send();
+}
+
+async fn end_calls(daemon: &Daemon, log: &Log) {
+    let ended = daemon.hang_up_all().await;
+    log.info("stopping", "all calls have ended")
+        .with("by_us", ended)
+        .send();
 }
 
 /// Panics go to the log, with their place, like everything else.

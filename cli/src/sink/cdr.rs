@@ -9,7 +9,8 @@ use crate::sink::metrics::Metrics;
 use sbc_core::record::Record;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
@@ -20,13 +21,23 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 100_000;
 /// How often what was written is forced to the disk.
 const SYNC: Duration = Duration::from_secs(1);
+/// How long the end of the program waits for a disk that does not answer.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 /// The file that is being written.
 const CURRENT: &str = "current.jsonl";
+/// Records hold telephone numbers: the daemon's user writes, its group may ship them.
+const MODE: u32 = 0o640;
 
 /// Where records go. Cheap to clone.
 #[derive(Clone)]
 pub struct Cdr {
     queue: SyncSender<Order>,
+    losses: Losses,
+}
+
+/// Where it is said that records are lost.
+#[derive(Clone)]
+struct Losses {
     metrics: Arc<Metrics>,
     log: Log,
 }
@@ -56,14 +67,14 @@ impl Cdr {
     ) -> io::Result<(Self, CdrWriter)> {
         let spool = Spool::open(directory, rotate_bytes)?;
         let (queue, orders) = mpsc::sync_channel(QUEUE);
-        let writer_log = log.clone();
+        let losses = Losses { metrics, log };
+        let of_writer = losses.clone();
         let thread = thread::Builder::new()
             .name("cdr".to_owned())
-            .spawn(move || write_records(&orders, spool, &writer_log))?;
+            .spawn(move || write_records(&orders, spool, &of_writer))?;
         let cdr = Self {
             queue: queue.clone(),
-            metrics,
-            log,
+            losses,
         };
         let writer = CdrWriter {
             queue,
@@ -74,17 +85,17 @@ impl Cdr {
 
     /// Queues a record.
     pub fn record(&self, record: &Record) {
-        let line = match serde_json::to_string(record) {
-            Ok(line) => line,
-            Err(why) => {
-                self.lost(&why);
-                return;
-            }
-        };
-        match self.queue.try_send(Order::Record(line.into())) {
+        match serde_json::to_string(record) {
+            Ok(line) => self.line(line.into()),
+            Err(why) => self.losses.count(1, &why),
+        }
+    }
+
+    fn line(&self, line: Box<str>) {
+        match self.queue.try_send(Order::Record(line)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.lost(&"the disk does not keep up"),
-            Err(TrySendError::Disconnected(_)) => self.lost(&"the writer has ended"),
+            Err(TrySendError::Full(_)) => self.losses.count(1, &"the disk does not keep up"),
+            Err(TrySendError::Disconnected(_)) => self.losses.count(1, &"the writer has ended"),
         }
     }
 
@@ -95,33 +106,55 @@ impl Cdr {
             .try_send(Order::Move(directory, rotate_bytes))
             .is_err()
         {
-            self.log
+            self.losses
+                .log
                 .error("cdr_move", "records are still written to the old directory")
                 .send();
         }
     }
+}
 
-    fn lost(&self, why: &dyn std::fmt::Display) {
-        self.metrics.queue_dropped.with_label_values(&["cdr"]).inc();
+impl Losses {
+    fn count(&self, records: u64, why: &dyn std::fmt::Display) {
+        self.metrics
+            .queue_dropped
+            .with_label_values(&["cdr"])
+            .inc_by(records);
         self.log
-            .error("cdr_lost", "a call record is lost")
+            .error("cdr_lost", "call records are lost")
+            .with("records", records)
             .with("why", why)
             .send();
     }
 }
 
 impl CdrWriter {
-    /// Writes what is queued, forces it to the disk and ends the thread.
+    /// Writes what is queued, forces it to the disk and ends the thread; gives up after five
+    /// seconds if the disk does not answer.
     pub fn finish(mut self) {
-        // If the queue is full the writer is busy with it and will see this next.
-        let _ = self.queue.send(Order::Stop);
+        let deadline = Instant::now() + LAST_WRITES;
+        let mut stop = Some(Order::Stop);
+        while let Some(order) = stop.take() {
+            match self.queue.try_send(order) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(order)) if Instant::now() < deadline => {
+                    stop = Some(order);
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(TrySendError::Full(_)) => return,
+            }
+        }
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 }
 
-fn write_records(orders: &Receiver<Order>, mut spool: Spool, log: &Log) {
+fn write_records(orders: &Receiver<Order>, mut spool: Spool, losses: &Losses) {
+    let log = &losses.log;
+    let depth = losses.metrics.queue_depth.with_label_values(&["cdr"]);
     let mut unwritten: VecDeque<Box<str>> = VecDeque::new();
     let mut next_sync = Instant::now() + SYNC;
     let mut is_stopping = false;
@@ -157,15 +190,24 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, log: &Log) {
                 }
             }
         }
-        while unwritten.len() > QUEUE {
-            unwritten.pop_front();
+        let surplus = unwritten.len().saturating_sub(QUEUE);
+        if surplus > 0 {
+            unwritten.drain(..surplus);
+            losses.count(surplus as u64, &"the disk refuses them and memory is full");
         }
+        depth.set(i64::try_from(unwritten.len()).unwrap_or(i64::MAX));
         if is_stopping || Instant::now() >= next_sync {
             next_sync = Instant::now() + SYNC;
             if let Err(why) = spool.sync() {
                 log.error("cdr_sync", why).send();
             }
         }
+    }
+    if !unwritten.is_empty() {
+        losses.count(
+            unwritten.len() as u64,
+            &"the disk refused them until the end",
+        );
     }
 }
 
@@ -183,7 +225,11 @@ impl Spool {
         fs::create_dir_all(directory)?;
         let path = directory.join(CURRENT);
         mend(&path)?;
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(MODE)
+            .open(path)?;
         let bytes = file.metadata()?.len();
         Ok(Self {
             directory: directory.to_owned(),
@@ -230,26 +276,40 @@ impl Spool {
             self.file.sync_data()?;
             self.is_dirty = false;
         }
+        // Somebody removed the file: what is written on would never be seen.
+        if self.file.metadata()?.nlink() == 0 {
+            *self = Self::open(&self.directory, self.rotate_bytes)?;
+        }
         Ok(())
     }
 }
 
 /// A crash may have left half a line at the end; it is cut off, so that every line is a record.
 fn mend(path: &Path) -> io::Result<()> {
-    let Ok(bytes) = fs::read(path) else {
-        return Ok(());
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(why),
     };
-    if bytes.is_empty() || bytes.ends_with(b"\n") {
-        return Ok(());
+    let mut end = file.metadata()?.len();
+    let whole = end;
+    let mut chunk = vec![0; 64 * 1024];
+    while end > 0 {
+        let length = usize::try_from(end).map_or(chunk.len(), |end| end.min(chunk.len()));
+        let begin = end - length as u64;
+        let part = chunk.get_mut(..length).unwrap_or_default();
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|b| *b == b'\n') {
+            end = begin + at as u64 + 1;
+            break;
+        }
+        end = begin;
     }
-    let whole = bytes
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
-    OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .set_len(whole as u64)
+    if end < whole {
+        file.set_len(end)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -294,6 +354,72 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, (0..10).collect::<Vec<_>>());
         assert!(fs::read_dir(directory.path()).unwrap().count() >= 4);
+    }
+
+    fn started(directory: &Path) -> (Cdr, CdrWriter, Arc<Metrics>) {
+        use crate::sink::log::{Form, Level};
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let (cdr, writer) = Cdr::start(directory, 1 << 20, Arc::clone(&metrics), log).unwrap();
+        (cdr, writer, metrics)
+    }
+
+    /// A spool whose file is on a disk that is always full.
+    fn full_disk() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", directory.path().join(CURRENT)).unwrap();
+        directory
+    }
+
+    #[test]
+    fn records_that_a_full_disk_refuses_wait_and_are_written_elsewhere_in_order() {
+        let (full, free) = (full_disk(), tempfile::tempdir().unwrap());
+        let (cdr, writer, metrics) = started(full.path());
+        for number in 0..3 {
+            cdr.line(format!("{{\"n\":{number}}}").into());
+        }
+        cdr.relocate(free.path().to_owned(), 1 << 20);
+        writer.finish();
+        assert_eq!(lines(free.path()), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
+        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
+    }
+
+    #[test]
+    fn records_that_the_disk_refused_until_the_end_are_counted_as_lost() {
+        let full = full_disk();
+        let (cdr, writer, metrics) = started(full.path());
+        for number in 0..3 {
+            cdr.line(format!("{{\"n\":{number}}}").into());
+        }
+        writer.finish();
+        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 3);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again_and_not_for_everybody_to_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(directory.path(), 1000).unwrap();
+        fs::remove_file(directory.path().join(CURRENT)).unwrap();
+        spool.sync().unwrap();
+        spool.append("{\"n\":1}").unwrap();
+        assert_eq!(lines(directory.path()), ["{\"n\":1}"]);
+        let mode = fs::metadata(directory.path().join(CURRENT)).unwrap().mode();
+        assert_eq!(mode & 0o007, 0);
+    }
+
+    #[test]
+    fn half_a_line_longer_than_what_is_read_at_a_time_is_cut_off_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(CURRENT);
+        for (text, left) in [
+            (format!("{{}}\n{}", "x".repeat(200_000)), 3),
+            ("x".repeat(70_000), 0),
+            (format!("{}\n", "x".repeat(70_000)), 70_001),
+        ] {
+            fs::write(&path, text).unwrap();
+            mend(&path).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), left);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
+use sbc_core::display::is_steering;
 use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -386,7 +387,7 @@ fn bounded(value: &dyn Display) -> String {
 /// No control character of a peer may steer the terminal or forge a line.
 fn escape_text(text: &str, to: &mut String) {
     for c in text.chars() {
-        if c.is_control() {
+        if is_steering(c) {
             to.extend(c.escape_default());
         } else {
             to.push(c);
@@ -394,10 +395,16 @@ fn escape_text(text: &str, to: &mut String) {
     }
 }
 
+/// JSON allows DEL, C1 and marks of direction as they are; a terminal that shows the line does not
+/// care that it is JSON. All of them lie in the basic plane, so one escape is enough.
 fn escape_json(text: &str, to: &mut String) {
-    match serde_json::to_string(text) {
-        Ok(quoted) => to.push_str(&quoted),
-        Err(_) => to.push_str("\"\""),
+    let quoted = serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned());
+    for c in quoted.chars() {
+        if is_steering(c) {
+            let _ = write!(to, "\\u{:04x}", u32::from(c));
+        } else {
+            to.push(c);
+        }
     }
 }
 
@@ -429,14 +436,22 @@ mod tests {
 
     #[test]
     fn text_from_a_peer_cannot_forge_a_line_or_steer_the_terminal() {
-        let evil = "x\r\nerror fake: \u{1b}[2J";
+        let evil = "x\r\nerror fake: \u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2028}";
         for form in [Form::Json, Form::Text, Form::Journal] {
-            let text = logged(form, |log| {
-                log.warn("test", "odd").with("peer", evil).send()
-            });
+            let text = logged(form, |log| log.warn("test", evil).with("peer", evil).send());
             assert_eq!(text.lines().count(), 1, "{text}");
-            assert!(!text.contains('\u{1b}'));
+            assert!(!text.trim_end().contains(is_steering), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_escaped_in_json_is_read_back_as_it_was() {
+        let evil = "\\ \u{9b}2J \u{7f} \u{202e} ä 漢";
+        let text = logged(Form::Json, |log| {
+            log.info("test", "").with("peer", evil).send();
+        });
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["peer"], evil);
     }
 
     #[test]

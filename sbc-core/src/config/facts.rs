@@ -13,13 +13,14 @@ pub trait Facts {
     /// The certificate file at this path.
     fn certificate(&self, path: &str) -> Result<Certificate, FileFault>;
 
-    /// A private key, and whether it belongs to the certificate at this path.
+    /// A private key, and whether it belongs to the certificate at this path. If that cannot be
+    /// read, which [`Facts::certificate`] tells, the key counts as the right one.
     fn key(&self, key: &Secret, certificate: &str) -> Result<Key, FileFault>;
 
     /// Number of root certificates in the file at this path.
     fn roots(&self, path: &str) -> Result<usize, FileFault>;
 
-    /// Whether a directory exists and can be written to.
+    /// Whether a directory exists, or can be made.
     fn directory(&self, path: &str) -> Result<(), FileFault>;
 
     /// Whether this host has the address; `None` if that cannot be told.
@@ -49,7 +50,7 @@ pub struct Certificate {
     pub is_rsa: bool,
     /// Whether its extended key usage allows the client role.
     pub has_client_auth: bool,
-    /// Whether the file holds an intermediate certificate, or the first is signed by a root.
+    /// Whether the issuer of the first certificate is in the file too, or it is its own issuer.
     pub has_chain: bool,
 }
 

@@ -78,8 +78,6 @@ codes! {
     BadCertificate = "E0042",
     /// The private key does not belong to the certificate.
     KeyMismatch = "E0043",
-    /// The certificate has expired or is not valid yet.
-    CertificateExpired = "E0044",
     /// The certificate does not carry the name that it is used for.
     NameNotCovered = "E0045",
     /// A wildcard name that is not one leading label, or that is not allowed here.
@@ -108,6 +106,9 @@ codes! {
     BadReplacement = "E0071",
     /// A route would carry calls of one tenant over a trunk of another.
     TenantCrossing = "E0072",
+    /// The certificate has expired or is not valid yet. Only a warning: the trunks that need it are
+    /// dead, and a restart at night must not take all others with them (SEC-079).
+    CertificateExpired = "W0100",
     /// The certificate expires within 30 days.
     CertificateEndsSoon = "W0101",
     /// The address is not present on this host.
@@ -218,7 +219,7 @@ impl fmt::Display for Finding {
 
 /// Text of a file as part of a sentence: what was written as an escape is shown as one.
 fn visible(text: &str) -> String {
-    match text.contains(char::is_control) {
+    match text.contains(crate::display::is_steering) {
         false => text.to_owned(),
         true => text.escape_debug().to_string(),
     }
@@ -228,8 +229,7 @@ fn visible(text: &str) -> String {
 fn printable(character: char) -> char {
     match character {
         '\t' => '\t',
-        character if character.is_control() => '\u{fffd}',
-        character => character,
+        character => crate::display::shown(character),
     }
 }
 
@@ -317,9 +317,16 @@ impl Collector {
     }
 
     /// Orders, limits and places what was found.
+    ///
+    /// Where the text is not TOML, objects are missing that somebody did write: what follows from
+    /// that only hides the line that must be mended.
     pub(super) fn finish(mut self, sources: &[Source]) -> Findings {
         self.found.sort();
         self.found.dedup();
+        if self.found.iter().any(|(_, code, ..)| *code == Code::Syntax) {
+            self.found
+                .retain(|(_, code, ..)| !follows_from_syntax(*code));
+        }
         let lines = Lines::new(sources);
         let mut findings = Findings::default();
         for (span, code, cause, help) in self.found {
@@ -341,6 +348,22 @@ impl Collector {
         }
         findings
     }
+}
+
+/// Whether a broken line elsewhere in the text can be the reason.
+fn follows_from_syntax(code: Code) -> bool {
+    matches!(
+        code,
+        Code::MissingKey
+            | Code::WrongType
+            | Code::UnknownName
+            | Code::NoListener
+            | Code::NoSource
+            | Code::TeamsRule
+            | Code::NameNotCovered
+            | Code::UnreachableRoute
+            | Code::UnusedTrunk
+    )
 }
 
 /// `help: did you mean …?` when one of the known words is close to what was written.

@@ -55,6 +55,9 @@ impl fmt::Display for Explanation {
 
 fn who(record: &Record) -> String {
     match (record.cause.by, record.disposition) {
+        (EndedBy::Us, _) if record.cause.code == CauseCode::Operator => {
+            format!("this SBC ({}), on command", record.node)
+        }
         (EndedBy::A, Disposition::Answered) => "the calling side hung up".to_owned(),
         (EndedBy::A, _) => "the calling side ended the attempt".to_owned(),
         (EndedBy::B, Disposition::Answered) => "the called side hung up".to_owned(),
@@ -83,7 +86,6 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::PeerRejected
         | CauseCode::PeerBusy
         | CauseCode::NoAnswer
-        | CauseCode::NumberUnknown
         | CauseCode::PeerUnreachable
         | CauseCode::PeerTimeout => true,
         CauseCode::CallerCancelled
@@ -91,6 +93,8 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::LoopDetected
         | CauseCode::NoRoute
         | CauseCode::NoAck => false,
+        // Without an attempt it was we who knew no owner of the number.
+        CauseCode::NumberUnknown => last.is_some(),
         CauseCode::NormalClearing
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
@@ -112,15 +116,26 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         [] => String::new(),
         facts => format!(": {}", facts.join("; ")),
     };
-    let status = || match cause.status {
-        Some(code) => format!(" with {}", status_text(code)),
-        None => String::new(),
+    // What the peer said, and what the caller was told where that is something else.
+    let of_peer = last
+        .filter(|_| cause.by == EndedBy::B)
+        .and_then(|attempt| attempt.status);
+    let status = || match (of_peer, cause.status) {
+        (Some(theirs), Some(ours)) if theirs != ours => format!(
+            " with {}; the caller was told {}",
+            status_text(theirs),
+            status_text(ours)
+        ),
+        (Some(code), _) | (None, Some(code)) => format!(" with {}", status_text(code)),
+        (None, None) => String::new(),
     };
     let reason = || {
         let reason = last.and_then(|attempt| attempt.reason.as_deref());
         let q850 = cause.q850.or(last.and_then(|attempt| attempt.q850));
         match (q850, reason) {
-            (Some(q850), Some(reason)) => format!(" (Q.850 {q850}, \"{reason}\")"),
+            (Some(q850), Some(reason)) => {
+                format!(" (Q.850 {q850}: {}; \"{reason}\")", q850_text(q850))
+            }
             (Some(q850), None) => format!(" (Q.850 {q850}: {})", q850_text(q850)),
             (None, Some(reason)) => format!(" (\"{reason}\")"),
             (None, None) => String::new(),
@@ -136,7 +151,20 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             format!("the called side refused the call{}{}", status(), reason())
         }
         CauseCode::PeerBusy => format!("the called party is busy{}{}", status(), reason()),
-        CauseCode::NoAnswer => format!("nobody answered in time{}{}", status(), reason()),
+        CauseCode::NoAnswer => match of_peer {
+            Some(480) => format!(
+                "the called party cannot be reached at the moment{}{}",
+                status(),
+                reason()
+            ),
+            Some(408) => format!("the called side gave up waiting{}{}", status(), reason()),
+            Some(_) | None => format!("nobody answered in time{}{}", status(), reason()),
+        },
+        CauseCode::NumberUnknown if last.is_none() => format!(
+            "the number {} belongs to no tenant here, so nobody was called{}",
+            record.called.escape_debug(),
+            facts()
+        ),
         CauseCode::NumberUnknown => format!(
             "the called side does not know the number {}{}{}",
             record.called.escape_debug(),
@@ -191,11 +219,35 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
     let advice = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     match record.cause.code {
         CauseCode::NormalClearing | CauseCode::CallerCancelled | CauseCode::PeerBusy => Vec::new(),
-        CauseCode::PeerRejected => rejected(record, &trunk),
-        CauseCode::NoAnswer => advice(&[
-            "nothing, if the party simply did not answer; otherwise raise timers.ring_timeout of \
-             the trunk",
-        ]),
+        CauseCode::PeerRejected => rejected(record, last, &trunk),
+        CauseCode::NoAnswer => match last.and_then(|attempt| attempt.status) {
+            Some(480) => advice(&[
+                "nothing, if the party is only away; otherwise check at the called side that the \
+                 user exists, may be called from outside and is signed in",
+            ]),
+            Some(_) | None => advice(&[
+                "nothing, if the party simply did not answer; otherwise raise timers.ring_timeout \
+                 of the trunk",
+            ]),
+        },
+        CauseCode::NumberUnknown if last.is_none() => vec![
+            format!(
+                "add {} to numbers of the [[tenant]] it belongs to",
+                record.called.escape_debug()
+            ),
+            match record.called == record.called_raw {
+                true => format!(
+                    "if the form is wrong, add a [[transform]] with when = {{ trunk = \"{}\", dir \
+                     = \"in\" }} that turns it into +E.164",
+                    record.ingress.trunk
+                ),
+                false => format!(
+                    "it was received as {}: check the transforms of trunk \"{}\"",
+                    record.called_raw.escape_debug(),
+                    record.ingress.trunk
+                ),
+            },
+        ],
         CauseCode::NumberUnknown => vec![
             format!(
                 "check the form of the number: trunk \"{trunk}\" got {}; a transform with dir = \
@@ -261,8 +313,22 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
     }
 }
 
-fn rejected(record: &Record, trunk: &str) -> Vec<String> {
-    let line = match record.cause.status {
+fn rejected(record: &Record, last: Option<&AttemptRecord>, trunk: &str) -> Vec<String> {
+    // What the caller was told is often a translation; the peer's own word says more.
+    let of_peer = last
+        .filter(|_| record.cause.by == EndedBy::B)
+        .and_then(|attempt| attempt.status);
+    let line = match of_peer.or(record.cause.status) {
+        Some(300..=399) => format!(
+            "the peer of trunk \"{trunk}\" sends the caller to another address, which is not \
+             followed: make that address a target of the trunk, or have the peer forward the call \
+             itself"
+        ),
+        Some(400 | 485 | 493) => format!(
+            "the peer of trunk \"{trunk}\" does not understand our INVITE: look at it with \
+             `causeway call show {} --messages` and ask the peer what it misses",
+            record.call
+        ),
         Some(401 | 407) => format!(
             "the peer of trunk \"{trunk}\" wants a login; agree with it on identification by \
              address"
@@ -279,10 +345,25 @@ fn rejected(record: &Record, trunk: &str) -> Vec<String> {
             "the peer of trunk \"{trunk}\" wants another set of SIP extensions; see Unsupported \
              or Require in the ladder"
         ),
+        Some(405 | 501 | 505) => format!(
+            "what answers for trunk \"{trunk}\" takes no calls: check targets, it may be another \
+             kind of server"
+        ),
+        Some(413 | 513) => format!(
+            "our INVITE is too large for the peer of trunk \"{trunk}\": shorten codecs and \
+             headers.pass, or use tcp or tls"
+        ),
+        Some(422) => {
+            format!("the peer of trunk \"{trunk}\" wants longer session intervals than we offered")
+        }
         Some(482 | 483) => "look for a routing loop behind the called side".to_owned(),
-        Some(500..=599) => format!(
-            "the peer of trunk \"{trunk}\" has a fault or is overloaded; add the status to \
-             reroute_on to try the next trunk"
+        Some(code @ 500..=599) => format!(
+            "the peer of trunk \"{trunk}\" has a fault or is overloaded; a second trunk in to of \
+             the [[route]] would be tried with {code} in reroute_on"
+        ),
+        Some(code @ (603 | 607 | 608)) => format!(
+            "the called party, or a filter on its behalf, does not want the call ({code}): check \
+             the caller's number as the peer sees it"
         ),
         _ => "ask the called side why it refuses; its words are above".to_owned(),
     };
@@ -485,6 +566,51 @@ mod tests {
         let text = told.to_string();
         assert!(text.contains("accept_names of trunk \"teams\""), "{text}");
         assert!(text.contains("sip.example.net"));
+    }
+
+    /// A refusal of the peer, and what the caller was told instead.
+    fn refused(theirs: u16, ours: u16) -> Explanation {
+        let mut record = record(CauseCode::PeerRejected, None, Some(theirs));
+        record.cause.by = EndedBy::B;
+        record.cause.status = Some(ours);
+        explain(&record)
+    }
+
+    #[test]
+    fn the_peers_own_word_counts_and_not_its_translation() {
+        let told = refused(503, 500);
+        let wanted = "with 503 Service Unavailable; the caller was told 500";
+        assert!(told.why.contains(wanted), "{}", told.why);
+        assert!(told.change[0].contains("503 in reroute_on"), "{told}");
+        assert!(refused(401, 403).change[0].contains("wants a login"));
+        assert!(refused(302, 480).change[0].contains("another address"));
+        assert!(refused(513, 513).change[0].contains("too large"));
+        assert!(refused(603, 603).change[0].contains("does not want"));
+        assert!(!refused(403, 403).why.contains("was told"));
+    }
+
+    #[test]
+    fn a_number_of_no_tenant_is_our_own_finding() {
+        let mut record = record(CauseCode::NumberUnknown, None, None);
+        record.egress.clear();
+        record.cause.status = Some(404);
+        let told = explain(&record);
+        assert!(told.why.contains("belongs to no tenant"), "{told}");
+        assert!(told.place.contains("trunk \"carrier\""), "{told}");
+        assert!(told.change[0].contains("[[tenant]]"), "{told}");
+        assert!(!told.to_string().contains("\"\""), "{told}");
+        record.called_raw = "0155".to_owned();
+        assert!(explain(&record).change[1].contains("received as 0155"));
+    }
+
+    #[test]
+    fn a_party_that_cannot_be_reached_is_not_one_that_does_not_answer() {
+        let mut record = record(CauseCode::NoAnswer, None, Some(480));
+        record.cause.by = EndedBy::B;
+        assert!(explain(&record).why.contains("cannot be reached"));
+        record.egress[0].status = None;
+        record.cause.status = Some(408);
+        assert!(explain(&record).why.contains("nobody answered in time"));
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn without_credentials(line: &str) -> &str {
 
 /// Control characters of a peer must not steer the operator's terminal.
 fn printable(c: char) -> char {
-    if c.is_control() { '\u{fffd}' } else { c }
+    crate::display::shown(c)
 }
 
 #[cfg(test)]

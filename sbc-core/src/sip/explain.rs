@@ -496,7 +496,7 @@ fn printable(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for chunk in octets.utf8_chunks() {
         for character in chunk.valid().chars() {
-            match character.is_control() {
+            match crate::display::is_steering(character) {
                 true => text.extend(character.escape_default()),
                 false => text.push(character),
             }

@@ -129,6 +129,22 @@ impl Table {
         sizes
     }
 
+    /// Whose transaction a message belongs to before it is applied: a response to a request of
+    /// ours; an ACK or CANCEL to an INVITE; the repetition of a request.
+    pub fn owner_of(&self, message: &Message) -> Owner {
+        let id = if message.is_response() {
+            client_key(message).and_then(|key| self.clients.get(&key))
+        } else {
+            let method = match message.method() {
+                Method::Ack | Method::Cancel => &Method::Invite,
+                method => method,
+            };
+            server_key(message, method).and_then(|key| self.servers.get(&key))
+        };
+        id.and_then(|id| self.entries.get(id))
+            .map_or(Owner::Nobody, |entry| entry.owner)
+    }
+
     /// When [`Self::tick`] is next wanted.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.next()

@@ -1,5 +1,10 @@
 //! Connections that peers open: who may, under which identity, and how many.
+//!
+//! No more handshakes compute at once than the runtime has threads (SEC-022); what waits for the
+//! peer's next packet computes nothing, so a peer that keeps silent in the middle of its handshake
+//! holds up nobody else.
 
+use super::admission::Room;
 use super::pool::Line;
 use super::stream::{self, Connection};
 use super::tls::{Refusal, TlsContext, Verdict};
@@ -21,8 +26,6 @@ use tokio_rustls::server::TlsStream;
 
 /// Pause when the process has no descriptors left, instead of a busy loop (SEC-020).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a handshake may wait for its turn (SEC-022).
-const HANDSHAKE_QUEUE: Duration = Duration::from_secs(2);
 
 /// Accepts until the task is ended.
 pub(super) async fn run(shared: Arc<Shared>, name: ListenerName, socket: TcpListener) {
@@ -57,17 +60,22 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    let seat = match Seat::take(shared, source) {
-        Ok(seat) => seat,
+    let is_tls = listener.protocol == Protocol::Tls;
+    let seats = Seat::take(shared, source, Room::Connections).and_then(|seat| {
+        let shaking = is_tls.then(|| Seat::take(shared, source, Room::Handshakes));
+        Ok((seat, shaking.transpose()?))
+    });
+    let (seat, shaking) = match seats {
+        Ok(seats) => seats,
         Err(why) => {
             options::reset_on_close(&stream);
-            shared.metrics.net.refused(name, why.label());
+            shared.metrics.net.refused(name, why);
             shared
                 .log
                 .warn("connection_refused", "too many connections")
                 .with("listener", name)
                 .with("remote", remote)
-                .with("why", why.label())
+                .with("why", why)
                 .send();
             return;
         }
@@ -83,9 +91,9 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         };
         match peer.listener.protocol {
             Protocol::Tls => {
-                if let Some((stream, identity)) =
-                    handshake(&shared_in_task, &state, &peer, stream).await
-                {
+                let shaken = handshake(&shared_in_task, &state, &peer, stream).await;
+                drop(shaking);
+                if let Some((stream, identity)) = shaken {
                     serve(&shared_in_task, &peer, stream, identity).await;
                 }
             }
@@ -137,16 +145,10 @@ async fn handshake(
     stream: TcpStream,
 ) -> Option<(TlsStream<TcpStream>, Option<Arc<PeerIdentity>>)> {
     let mut context_name = peer.listener.tls.clone();
-    let permit = timeout(HANDSHAKE_QUEUE, shared.handshakes.acquire()).await;
-    let shaken = match permit {
-        Ok(Ok(_permit)) => {
-            let work = shake(state, peer, stream, &mut context_name);
-            match timeout(HANDSHAKE_TIME, work).await {
-                Ok(result) => result,
-                Err(_) => Err(Refusal::Timeout),
-            }
-        }
-        Ok(Err(_)) | Err(_) => Err(Refusal::Timeout),
+    let work = shake(state, peer, stream, &mut context_name);
+    let shaken = match timeout(HANDSHAKE_TIME, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Refusal::Timeout),
     };
     let context = context_name.unwrap_or_else(|| TlsContextName::new("none"));
     match shaken {
@@ -277,18 +279,24 @@ fn trunks_of<'c>(
     })
 }
 
-/// A place among the accepted connections, given back when dropped.
+/// A place among the accepted connections or their handshakes, given back when dropped.
 struct Seat {
     shared: Arc<Shared>,
     source: IpAddr,
+    room: Room,
 }
 
 impl Seat {
-    fn take(shared: &Arc<Shared>, source: IpAddr) -> Result<Self, super::admission::NoSeat> {
-        shared.pool.with_seats(|seats| seats.take(source))?;
+    /// Takes one; the error is a metric label value.
+    fn take(shared: &Arc<Shared>, source: IpAddr, room: Room) -> Result<Self, &'static str> {
+        shared
+            .pool
+            .with_rooms(|rooms| rooms.seats(room).take(source))
+            .map_err(|why| why.label(room))?;
         Ok(Self {
             shared: Arc::clone(shared),
             source,
+            room,
         })
     }
 }
@@ -297,6 +305,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.shared
             .pool
-            .with_seats(|seats| seats.give_back(self.source));
+            .with_rooms(|rooms| rooms.seats(self.room).give_back(self.source));
     }
 }

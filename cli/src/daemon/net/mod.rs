@@ -72,8 +72,6 @@ struct Shared {
     metrics: Arc<Metrics>,
     log: Log,
     next_flow: AtomicU64,
-    /// Handshakes that may compute at once (SEC-022).
-    handshakes: Semaphore,
     late_datagrams: Arc<Semaphore>,
 }
 
@@ -139,7 +137,6 @@ impl Net {
         metrics: Arc<Metrics>,
         log: Log,
     ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
             runtime: Handle::current(),
             state: ArcSwap::from_pointee(State { config, tls }),
@@ -149,7 +146,6 @@ impl Net {
             metrics,
             log,
             next_flow: AtomicU64::new(1),
-            handshakes: Semaphore::new(4 * cores),
             late_datagrams: Arc::new(Semaphore::new(LATE_DATAGRAMS)),
         };
         Self {

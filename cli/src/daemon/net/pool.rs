@@ -1,6 +1,6 @@
 //! Connections by flow and by key, the write queue of each, and how many there may be.
 
-use super::admission::Seats;
+use super::admission::Rooms;
 use bytes::Bytes;
 use sbc_core::id::{FlowId, ShardId, TransactionId};
 use sbc_core::transport::{FlowFault, FlowKey};
@@ -133,7 +133,7 @@ struct Tables {
     by_flow: HashMap<FlowId, Arc<Line>>,
     by_key: HashMap<FlowKey, Arc<Line>>,
     failures: HashMap<FlowKey, Failures>,
-    seats: Seats,
+    rooms: Rooms,
     is_closed: bool,
 }
 
@@ -232,9 +232,9 @@ impl Pool {
         self.lock().is_closed
     }
 
-    /// Seats of accepted connections.
-    pub(super) fn with_seats<T>(&self, work: impl FnOnce(&mut Seats) -> T) -> T {
-        work(&mut self.lock().seats)
+    /// Seats of accepted connections and of their handshakes.
+    pub(super) fn with_rooms<T>(&self, work: impl FnOnce(&mut Rooms) -> T) -> T {
+        work(&mut self.lock().rooms)
     }
 
     /// Ends every connection and opens none any more.

@@ -128,9 +128,11 @@ impl<'a> Connection<'a> {
             last_octet = Instant::now();
             framer.push(buffer.get(..length).unwrap_or_default());
             let mut maybe_pong = false;
+            let mut was_completed = false;
             while let Some(frame) = framer.next_frame() {
                 match frame {
                     Frame::Message(bytes) => {
+                        was_completed = true;
                         if self.message(bytes) {
                             self.has_history.store(true, ORDER);
                         } else if broken.count(Duration::from_secs(60)) > BROKEN_PER_MINUTE {
@@ -165,11 +167,9 @@ impl<'a> Connection<'a> {
             if maybe_pong && lock(&self.pinged).take().is_some() {
                 self.peer_pongs.store(true, ORDER);
             }
-            message_begun = match (framer.is_mid_message(), message_begun) {
-                (false, _) => None,
-                (true, Some(since)) => Some(since),
-                (true, None) => Some(last_octet),
-            };
+            message_begun = framer
+                .is_mid_message()
+                .then(|| begun_at(message_begun, was_completed, last_octet));
         }
     }
 
@@ -301,6 +301,15 @@ impl<'a> Connection<'a> {
     }
 }
 
+/// When the message that is incomplete now began: on a busy connection nearly every read ends in the
+/// middle of one, but of another one each time.
+fn begun_at(before: Option<Instant>, was_completed: bool, last_octet: Instant) -> Instant {
+    match before {
+        Some(before) if !was_completed => before,
+        Some(_) | None => last_octet,
+    }
+}
+
 /// Writes everything as long as there is progress.
 async fn write_all(
     writer: &mut (impl AsyncWrite + Unpin),
@@ -390,5 +399,19 @@ pub(super) fn lost(flow: &Flow, why: &FlowFault) -> Input {
     Input::FlowLost {
         flow: flow.id,
         why: why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_one_and_the_same_incomplete_message_grows_old() {
+        let first = Instant::now();
+        let later = first + Duration::from_secs(9);
+        assert_eq!(begun_at(None, false, first), first);
+        assert_eq!(begun_at(Some(first), false, later), first, "still the same");
+        assert_eq!(begun_at(Some(first), true, later), later, "the next one");
     }
 }

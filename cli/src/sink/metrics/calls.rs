@@ -6,7 +6,7 @@ use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
 use sbc_core::record::{Disposition, Record};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
@@ -25,6 +25,18 @@ pub struct CallMetrics {
     media_jitter: HistogramVec,
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
+    peers: Mutex<BTreeMap<(TrunkName, String), bool>>,
+}
+
+/// What is known of one target that is watched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerHealth {
+    /// The trunk it belongs to.
+    pub trunk: TrunkName,
+    /// Its host as configured.
+    pub host: String,
+    /// Whether it answers.
+    pub is_up: bool,
 }
 
 struct Open {
@@ -108,6 +120,7 @@ impl CallMetrics {
                 &["trunk"],
             )?,
             calls: Mutex::new(HashMap::new()),
+            peers: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -152,6 +165,8 @@ impl CallMetrics {
                 self.peer_up
                     .with_label_values(&[trunk.as_str(), host.as_str()])
                     .set(if *alive { 1.0 } else { 0.0 });
+                self.lock_peers()
+                    .insert((trunk.clone(), host.clone()), *alive);
                 let to = if *alive { "up" } else { "down" };
                 self.peer_changes
                     .with_label_values(&[trunk.as_str(), host.as_str(), to])
@@ -162,6 +177,31 @@ impl CallMetrics {
             }
             _ => {}
         }
+    }
+
+    /// Watched targets of which something is known, by trunk and host.
+    pub fn peers(&self) -> Vec<PeerHealth> {
+        let peers = self.lock_peers();
+        let health = |((trunk, host), is_up): (&(TrunkName, String), &bool)| PeerHealth {
+            trunk: trunk.clone(),
+            host: host.clone(),
+            is_up: *is_up,
+        };
+        peers.iter().map(health).collect()
+    }
+
+    /// Forgets the targets that are no longer watched: a series that stays at 0 is an alarm about
+    /// something that does not exist.
+    pub fn keep_peers(&self, is_watched: impl Fn(&TrunkName, &str) -> bool) {
+        self.lock_peers().retain(|(trunk, host), _| {
+            let keep = is_watched(trunk, host);
+            if !keep {
+                let labels = [trunk.as_str(), host.as_str()];
+                // It has just been there.
+                let _ = self.peer_up.remove_label_values(&labels);
+            }
+            keep
+        });
     }
 
     /// Calls in progress.
@@ -270,6 +310,10 @@ impl CallMetrics {
         self.lock().get(&call).map(read)
     }
 
+    fn lock_peers(&self) -> std::sync::MutexGuard<'_, BTreeMap<(TrunkName, String), bool>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Open>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -281,5 +325,39 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Resolve(_) => "dns",
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::metrics::Metrics;
+    use sbc_core::time::UnixTime;
+
+    #[test]
+    fn a_target_that_is_no_longer_configured_leaves_no_series_that_says_down() {
+        let metrics = Metrics::new().unwrap();
+        for (host, alive) in [("a.example.net", false), ("b.example.net", true)] {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: None,
+                leg: None,
+                what: Happened::TargetHealth {
+                    trunk: TrunkName::new("carrier"),
+                    host: host.to_owned(),
+                    alive,
+                    because: String::new(),
+                },
+            });
+        }
+        assert_eq!(metrics.calls.peers().len(), 2);
+        metrics.calls.keep_peers(|_, host| host == "b.example.net");
+        let text = metrics.text();
+        assert!(
+            !text.contains("sbc_peer_up{peer=\"a.example.net\""),
+            "{text}"
+        );
+        assert!(text.contains("sbc_peer_up{peer=\"b.example.net\",trunk=\"carrier\"} 1"));
+        assert_eq!(metrics.calls.peers().len(), 1);
     }
 }

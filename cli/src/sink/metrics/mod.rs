@@ -8,7 +8,7 @@ mod media;
 mod net;
 mod process;
 
-pub use calls::CallMetrics;
+pub use calls::{CallMetrics, PeerHealth};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 
@@ -152,6 +152,10 @@ impl Metrics {
         for component in ["shard", "media"] {
             metrics.panics.with_label_values(&[component]);
         }
+        // A counter that appears with its first loss hides that loss from rate().
+        for queue in ["cdr", "log"] {
+            metrics.queue_dropped.with_label_values(&[queue]);
+        }
         metrics.set_state(UpState::Starting);
         Ok(metrics)
     }
@@ -208,9 +212,14 @@ impl Metrics {
     ) {
         self.certificates.reset();
         for (context, subject, kind, not_after) in certificates {
-            self.certificates
-                .with_label_values(&[context.as_str(), subject, kind])
-                .set(not_after as f64);
+            let series = self
+                .certificates
+                .with_label_values(&[context.as_str(), subject, kind]);
+            // Of several with one name, such as a root and its renewal, the first to end counts.
+            let other = series.get();
+            if other == 0.0 || (not_after as f64) < other {
+                series.set(not_after as f64);
+            }
         }
     }
 }
@@ -329,6 +338,13 @@ mod tests {
             metrics
                 .text()
                 .contains("subject_cn=\"sbc.contoso.example\"} 1900000000")
+        );
+        let twice = [1_950_000_000, 1_800_000_000, 1_900_000_000];
+        metrics.set_certificates(twice.map(|end| (&context, "Some Root", "ca", end)));
+        assert!(
+            metrics
+                .text()
+                .contains("subject_cn=\"Some Root\"} 1800000000")
         );
         metrics.set_certificates([]);
         assert!(!metrics.text().contains("subject_cn"));

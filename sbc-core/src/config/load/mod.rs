@@ -263,8 +263,20 @@ impl Load<'_> {
     fn cdr(&mut self, file: &File) -> Option<CdrSpool> {
         let spool = file.cdr.as_ref()?;
         let directory = spool.spool.as_ref()?;
-        if let Err(fault) = self.facts.directory(&directory.value) {
-            self.file_fault("cdr: spool", directory, fault);
+        if let Err(
+            super::facts::FileFault::Unreadable(why) | super::facts::FileFault::Unusable(why),
+        ) = self.facts.directory(&directory.value)
+        {
+            self.out.add(
+                Code::FileUnreadable,
+                &directory.span,
+                format!("cdr: spool {}: {why}", directory.value.escape_debug()),
+                Some(
+                    "make the directory and give it to the user of the daemon; \
+                     \"systemd-tmpfiles --create\" does that where Causeway is installed"
+                        .to_owned(),
+                ),
+            );
         }
         let rotate_bytes = spool.rotate.as_ref().map_or(64 << 20, |at| at.value);
         if let Some(rotate) = &spool.rotate

@@ -200,7 +200,9 @@ impl Load<'_> {
             let name = TlsContextName::new(&written.name.value);
             if let (Some((facts, files)), true) = (self.tls_context(written, name.clone()), is_new)
             {
-                self.files.insert(name.clone(), files);
+                if let Some(files) = files {
+                    self.files.insert(name.clone(), files);
+                }
                 self.tls
                     .valid
                     .insert(name, (Arc::new(facts), written.name.span.clone()));
@@ -208,11 +210,13 @@ impl Load<'_> {
         }
     }
 
+    /// The files are absent when the certificate cannot be read: nobody knows its names then, and
+    /// there is one finding instead of one per trunk.
     fn tls_context(
         &mut self,
         written: &WrittenTls,
         name: TlsContextName,
-    ) -> Option<(TlsContext, TlsFiles)> {
+    ) -> Option<(TlsContext, Option<TlsFiles>)> {
         let title = format!("tls \"{name}\"");
         let verify_client = match (&written.verify_client, &written.client_ca) {
             (Some(at), _) => at.value,
@@ -242,9 +246,8 @@ impl Load<'_> {
         let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
         let allow_wildcard = written.allow_wildcard.as_ref().is_some_and(|at| at.value);
         let names = self.certificate(&title, cert);
-        if names.is_some() {
-            self.private_key(&title, cert, key);
-        }
+        self.private_key(&title, cert, key);
+        let is_readable = names.is_some();
         let context = TlsContext {
             name,
             names: names.unwrap_or_default(),
@@ -259,7 +262,7 @@ impl Load<'_> {
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
         };
-        Some((context, files))
+        Some((context, is_readable.then_some(files)))
     }
 
     fn certificate(&mut self, title: &str, path: &At<String>) -> Option<Vec<String>> {
@@ -281,8 +284,8 @@ impl Load<'_> {
             Validity::Expired => self.out.add(
                 Code::CertificateExpired,
                 &path.span,
-                format!("{title}: the certificate has expired"),
-                Some("renew it; every peer will refuse this one".to_owned()),
+                format!("{title}: the certificate has expired; its trunks do not work"),
+                Some("renew it; every peer refuses this one".to_owned()),
             ),
             Validity::NotYet => self.out.add(
                 Code::CertificateExpired,
@@ -295,8 +298,12 @@ impl Load<'_> {
             self.out.add(
                 Code::ChainIncomplete,
                 &path.span,
-                format!("{title}: the file holds no intermediate certificate"),
-                Some("append the intermediates of the authority; peers need the chain".to_owned()),
+                format!("{title}: the issuer of the certificate is not in the file"),
+                Some(
+                    "append the intermediates of the authority, peers need the chain; nothing to do \
+                     if a root has signed the certificate itself"
+                        .to_owned(),
+                ),
             );
         }
         Some(certificate.names)
@@ -335,7 +342,11 @@ impl Load<'_> {
                             "{title}: the key does not belong to {}",
                             cert.value.escape_debug()
                         ),
-                        Some("use the key that the certificate was requested with".to_owned()),
+                        Some(
+                        "use the key that the certificate was requested with; in the file of the \
+                         certificate our own must be the first"
+                            .to_owned(),
+                    ),
                     );
                 }
                 if facts.is_exposed {

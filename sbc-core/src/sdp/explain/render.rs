@@ -104,7 +104,7 @@ struct Escaped<'a>(&'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in self.0.chars() {
-            if letter.is_control() {
+            if crate::display::is_steering(letter) {
                 write!(f, "{}", letter.escape_default())?;
             } else {
                 write!(f, "{letter}")?;

@@ -2,61 +2,51 @@
 
 use super::names::CertificateNames;
 use super::provider;
+use crate::config::{read_certificates, read_key, read_roots};
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use sbc_core::config::{Secret, TlsFiles, TlsVersion, VerifyClient};
+use sbc_core::config::{FileFault, TlsFiles, TlsVersion, VerifyClient};
 use sbc_core::id::TlsContextName;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-/// Largest PEM file that is read.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why an identity cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MaterialFault {
-    /// A file cannot be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the operating system said.
-        why: String,
-    },
-    /// A file holds nothing of the kind that belongs there.
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// What is missing or wrong.
-        why: String,
+    /// A file, environment variable or credential is of no use.
+    File {
+        /// Which, as it is written in the configuration.
+        place: String,
+        /// What is wrong with it.
+        why: FileFault,
     },
     /// The private key does not belong to the certificate.
     KeyMismatch {
-        /// Key file.
-        key: PathBuf,
+        /// Where the key is.
+        key: String,
         /// Certificate file.
-        chain: PathBuf,
+        chain: String,
     },
 }
 
 impl fmt::Display for MaterialFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, why } => write!(f, "cannot read {}: {why}", path.display()),
-            Self::Unusable { path, why } => write!(f, "{}: {why}", path.display()),
-            Self::KeyMismatch { key, chain } => write!(
-                f,
-                "the key in {} does not belong to the certificate in {}",
-                key.display(),
-                chain.display()
-            ),
+            Self::File {
+                place,
+                why: FileFault::Unreadable(why) | FileFault::Unusable(why),
+            } => write!(f, "{place}: {why}"),
+            Self::KeyMismatch { key, chain } => {
+                write!(
+                    f,
+                    "the key in {key} does not belong to the certificate in {chain}"
+                )
+            }
         }
     }
 }
@@ -92,38 +82,36 @@ impl TlsContext {
     /// # Errors
     /// [`MaterialFault`]; nothing is kept then.
     pub fn load(name: TlsContextName, files: &TlsFiles) -> Result<Self, MaterialFault> {
-        let chain_path = Path::new(&files.cert);
-        let unusable = |path: &Path, why: String| MaterialFault::Unusable {
-            path: path.to_owned(),
+        // The same readers as `causeway check` uses (OPS-112).
+        let fault = |place: &dyn fmt::Display, why| MaterialFault::File {
+            place: place.to_string(),
             why,
         };
-        let chain = certificates(chain_path)?;
-        let first = chain
-            .first()
-            .ok_or_else(|| unusable(chain_path, "no certificate in PEM form".to_owned()))?;
-        let own = facts(first).ok_or_else(|| {
-            unusable(
-                chain_path,
-                "the first certificate cannot be read".to_owned(),
-            )
+        let chain = read_certificates(&files.cert).map_err(|why| fault(&files.cert, why))?;
+        let own = chain.first().and_then(facts).ok_or_else(|| {
+            let why = "the first certificate cannot be read".to_owned();
+            fault(&files.cert, FileFault::Unusable(why))
         })?;
-        let key = private_key(&files.key)?;
+        let key = read_key(&files.key).map_err(|why| fault(&files.key, why))?;
         let signing = provider()
             .key_provider
             .load_private_key(key)
-            .map_err(|fault| {
-                let why = format!("the private key cannot be used: {fault}");
-                unusable(&place(&files.key), why)
+            .map_err(|why| {
+                let why = format!("the private key cannot be used: {why}");
+                fault(&files.key, FileFault::Unusable(why))
             })?;
         let certified = CertifiedKey::new(chain, signing);
         if certified.keys_match().is_err() {
             return Err(MaterialFault::KeyMismatch {
-                key: place(&files.key),
-                chain: chain_path.to_owned(),
+                key: files.key.to_string(),
+                chain: files.cert.clone(),
             });
         }
         let (roots, cas) = match &files.client_ca {
-            Some(path) => trust(Path::new(path))?,
+            Some(path) => {
+                let (roots, certificates) = read_roots(path).map_err(|why| fault(path, why))?;
+                (roots, certificates.iter().filter_map(facts).collect())
+            }
             None => (RootCertStore::empty(), Vec::new()),
         };
         Ok(Self {
@@ -211,93 +199,6 @@ impl ResolvesClientCert for Always {
     fn has_certs(&self) -> bool {
         true
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, MaterialFault> {
-    let unreadable = |why: String| MaterialFault::Unreadable {
-        path: path.to_owned(),
-        why,
-    };
-    let size = fs::metadata(path)
-        .map_err(|e| unreadable(e.to_string()))?
-        .len();
-    if size > MAX_FILE_BYTES {
-        return Err(unreadable(format!(
-            "{size} bytes are too many for a PEM file"
-        )));
-    }
-    fs::read(path).map_err(|e| unreadable(e.to_string()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialFault> {
-    let text = read(path)?;
-    CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|fault| MaterialFault::Unusable {
-            path: path.to_owned(),
-            why: format!("not PEM: {fault}"),
-        })
-}
-
-fn private_key(source: &Secret) -> Result<PrivateKeyDer<'static>, MaterialFault> {
-    let text = match source {
-        Secret::File(_) | Secret::Credential(_) => read(&place(source))?,
-        Secret::Env(name) => match std::env::var(name) {
-            Ok(text) => text.into_bytes(),
-            Err(why) => {
-                return Err(MaterialFault::Unreadable {
-                    path: place(source),
-                    why: why.to_string(),
-                });
-            }
-        },
-    };
-    PrivateKeyDer::from_pem_slice(&text).map_err(|fault| MaterialFault::Unusable {
-        path: place(source),
-        why: format!("no private key in PEM form: {fault}"),
-    })
-}
-
-/// The file of a secret, or what stands for it in a message. A credential is a file in the
-/// directory that the service manager names (`LoadCredential`); its id is `secrets_` and the name
-/// when a whole directory was passed.
-fn place(source: &Secret) -> PathBuf {
-    match source {
-        Secret::File(path) => PathBuf::from(path),
-        Secret::Env(name) => PathBuf::from(format!("environment variable {name}")),
-        Secret::Credential(name) => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
-            let directory = Path::new(&directory);
-            let of_directory = directory.join(format!("secrets_{name}"));
-            if of_directory.exists() {
-                of_directory
-            } else {
-                directory.join(name)
-            }
-        }
-    }
-}
-
-fn trust(path: &Path) -> Result<(RootCertStore, Vec<CertificateFacts>), MaterialFault> {
-    let found = certificates(path)?;
-    let mut roots = RootCertStore::empty();
-    let mut cas = Vec::new();
-    for certificate in found {
-        cas.extend(facts(&certificate));
-        roots
-            .add(certificate)
-            .map_err(|fault| MaterialFault::Unusable {
-                path: path.to_owned(),
-                why: format!("a root cannot be used: {fault}"),
-            })?;
-    }
-    if roots.is_empty() {
-        return Err(MaterialFault::Unusable {
-            path: path.to_owned(),
-            why: "no certificate in PEM form".to_owned(),
-        });
-    }
-    Ok((roots, cas))
 }
 
 fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {

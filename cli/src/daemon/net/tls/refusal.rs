@@ -177,6 +177,8 @@ impl Refusal {
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::Tls13RequiredForQuic
             | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Required from TLS 1.2 on: who does not send it speaks an older version.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => Self::Version,
             other => Self::Other(format!("{other:?}")),
