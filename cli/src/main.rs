@@ -3,7 +3,7 @@
 
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
-use causeway::command::{check, exit, init, node, parse};
+use causeway::command::{check, exit, init, lab, node, parse};
 use causeway::daemon::{Options, run};
 use causeway::sink::log::{Form, Level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -28,6 +28,8 @@ enum Command {
     Check(check::Check),
     /// Write a starter configuration
     Init(init::Init),
+    /// Try everything on this machine: simulated carrier and Teams, real calls, no configuration
+    Lab(lab::Lab),
     /// One call: show, hangup
     Call {
         #[command(subcommand)]
@@ -137,6 +139,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Run(arguments) => Ok(run_daemon(&arguments)),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Init(arguments) => init::run(&arguments, out),
+        Command::Lab(arguments) => lab::run(&arguments, out),
         Command::Call {
             command,
             connection,

@@ -1,1 +1,18 @@
-//! Certification runs and the lab: Causeway's peers over real sockets.
+//! The lab and certification runs: Causeway's peers over real sockets.
+//!
+//! Everything here is a second opinion. Peers read and write SIP with `rsip`, SDP with `rtc-sdp`
+//! and SRTP with `rtc-srtp`; nothing of the product is used, so that two halves by one hand cannot
+//! agree on the same mistake.
+//!
+//! - [`ca`]: a certification authority that lives as long as one run.
+//! - [`peer`]: SIP endpoints, their sockets and what they insist on.
+//! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
+//! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
+#![forbid(unsafe_code)]
+
+pub mod ca;
+pub mod lab;
+mod lock;
+pub mod media;
+pub mod peer;
+mod random;

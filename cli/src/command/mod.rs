@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod init;
+pub mod lab;
 pub mod node;
 pub mod parse;
 

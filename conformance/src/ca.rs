@@ -1,0 +1,161 @@
+//! A certification authority for one run: a root, an intermediate, and certificates from that.
+//!
+//! The intermediate is there on purpose. Peers trust the root alone, so an SBC that forgets to send
+//! the rest of its chain is refused here as it would be by Microsoft (TDR-TLS-004).
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fmt;
+
+/// A certification authority.
+pub struct Authority {
+    root_pem: String,
+    intermediate: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate with its key and the rest of its chain.
+#[derive(Clone)]
+pub struct Identity {
+    /// Certificate, then intermediate, PEM.
+    pub chain_pem: String,
+    /// Private key, PEM.
+    pub key_pem: String,
+}
+
+/// A certificate could not be made or read.
+#[derive(Debug)]
+pub struct CaFault(String);
+
+impl fmt::Display for CaFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate: {}", self.0)
+    }
+}
+
+impl std::error::Error for CaFault {}
+
+impl From<rcgen::Error> for CaFault {
+    fn from(fault: rcgen::Error) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+impl From<rustls::Error> for CaFault {
+    fn from(fault: rustls::Error) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+impl From<rustls::pki_types::pem::Error> for CaFault {
+    fn from(fault: rustls::pki_types::pem::Error) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+impl Authority {
+    /// A new authority whose certificates carry this name.
+    ///
+    /// # Errors
+    /// [`CaFault`], when the system cannot make keys.
+    pub fn new(name: &str) -> Result<Self, CaFault> {
+        let root = CertifiedIssuer::self_signed(authority(name), KeyPair::generate()?)?;
+        let below = authority(&format!("{name} intermediate"));
+        let intermediate = CertifiedIssuer::signed_by(below, KeyPair::generate()?, &root)?;
+        Ok(Self {
+            root_pem: root.pem(),
+            intermediate,
+        })
+    }
+
+    /// The root certificate, PEM.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The root as what a TLS peer trusts.
+    ///
+    /// # Errors
+    /// [`CaFault`], which means that the root is broken.
+    pub fn roots(&self) -> Result<RootCertStore, CaFault> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.root_pem.as_bytes())?)?;
+        Ok(roots)
+    }
+
+    /// A certificate for these DNS names, for servers and clients, with an RSA key of 2,048 bits:
+    /// the suites that Microsoft documents need one (TDR-TLS-002).
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue(&self, names: &[&str]) -> Result<Identity, CaFault> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let common_name = names.first().cloned().unwrap_or_default();
+        let mut params = CertificateParams::new(names)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
+        let leaf = params.signed_by(&key, &*self.intermediate)?;
+        Ok(Identity {
+            chain_pem: leaf.pem() + &self.intermediate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+}
+
+impl Identity {
+    /// Chain and key as rustls wants them.
+    ///
+    /// # Errors
+    /// [`CaFault`], when the PEM texts are not what they say.
+    pub fn parts(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CaFault> {
+        let chain = CertificateDer::pem_slice_iter(self.chain_pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())?;
+        Ok((chain, key))
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_comes_with_its_intermediate_and_an_rsa_key() {
+        let authority = Authority::new("Test").unwrap();
+        let identity = authority.issue(&["sbc.contoso.example"]).unwrap();
+        let (chain, key) = identity.parts().unwrap();
+        assert_eq!(chain.len(), 2);
+        assert!(matches!(key, PrivateKeyDer::Pkcs8(_)));
+        let (_, leaf) = x509_parser::parse_x509_certificate(&chain[0]).unwrap();
+        assert!(matches!(
+            leaf.public_key().parsed(),
+            Ok(x509_parser::public_key::PublicKey::RSA(_))
+        ));
+        assert_eq!(leaf.issuer().to_string(), "CN=Test intermediate");
+    }
+
+    #[test]
+    fn two_authorities_have_nothing_in_common() {
+        let (one, two) = (Authority::new("A").unwrap(), Authority::new("A").unwrap());
+        assert_ne!(one.root_pem(), two.root_pem());
+        assert_eq!(one.roots().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a lab could not be set up.
+
+use crate::ca::CaFault;
+use crate::peer::fault::PeerFault;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a lab could not be set up.
+#[derive(Debug)]
+pub enum LabFault {
+    /// The operating system refused.
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// What it said.
+        why: io::Error,
+    },
+    /// A file cannot be written.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        why: io::Error,
+    },
+    /// The address to expose is not one of this machine, or its port is taken.
+    Expose {
+        /// Address and port.
+        at: String,
+        /// What the operating system said.
+        why: io::Error,
+    },
+    /// The daemon ended instead of getting ready.
+    Ended {
+        /// How it ended.
+        status: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The daemon did not get ready.
+    NotReady {
+        /// How long it was waited for.
+        after: Duration,
+        /// The end of its log.
+        log: String,
+    },
+    /// The daemon does not answer its operators.
+    Unanswered {
+        /// What was asked for.
+        path: String,
+        /// What happened.
+        why: String,
+    },
+    /// A certificate could not be made.
+    Certificate(CaFault),
+    /// A peer could not do its part, with the end of the daemon's log.
+    Peer {
+        /// What it could not do.
+        fault: PeerFault,
+        /// The end of the daemon's log.
+        log: String,
+    },
+    /// Somebody wants it to end.
+    Interrupted,
+}
+
+impl fmt::Display for LabFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System { what, why } => write!(f, "cannot {what}: {why}"),
+            Self::File { path, why } => write!(f, "cannot write {}: {why}", path.display()),
+            Self::Expose { at, why } => write!(
+                f,
+                "cannot listen on {at}: {why}; give an address of this machine to --expose, and a \
+                 free port to --expose-port"
+            ),
+            Self::Ended { status, log } => {
+                write!(f, "the daemon ended ({status}); the end of its log:\n{log}")
+            }
+            Self::NotReady { after, log } => write!(
+                f,
+                "the daemon is not ready after {} s; the end of its log:\n{log}",
+                after.as_secs()
+            ),
+            Self::Unanswered { path, why } => {
+                write!(f, "the daemon does not answer GET {path}: {why}")
+            }
+            Self::Certificate(fault) => fault.fmt(f),
+            Self::Peer { fault, log } => {
+                write!(f, "{fault}; the end of the daemon's log:\n{log}")
+            }
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for LabFault {}
+
+impl From<CaFault> for LabFault {
+    fn from(fault: CaFault) -> Self {
+        Self::Certificate(fault)
+    }
+}
+
+impl From<io::Error> for LabFault {
+    fn from(why: io::Error) -> Self {
+        Self::System { what: "print", why }
+    }
+}

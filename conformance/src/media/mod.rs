@@ -1,0 +1,7 @@
+//! Media of the peers: descriptions, a tone in G.711, RTP and SRTP over sockets, measurements.
+
+pub mod endpoint;
+pub mod figures;
+pub mod sdp;
+pub mod secure;
+pub mod tone;

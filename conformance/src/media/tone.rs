@@ -1,0 +1,202 @@
+//! A tone in G.711, and hearing whether it is there.
+
+use super::sdp::Format;
+use std::f64::consts::TAU;
+
+/// Samples per second.
+pub const RATE: u32 = 8_000;
+/// Samples of a packet of 20 ms.
+pub const SAMPLES: usize = 160;
+/// Peak of the tone, about a third of full scale.
+const PEAK: f64 = 10_000.0;
+
+/// A variant of G.711.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Codec {
+    /// A-law.
+    Pcma,
+    /// µ-law.
+    Pcmu,
+}
+
+impl Codec {
+    /// Which one an encoding name means.
+    pub fn of(encoding: &str) -> Option<Self> {
+        match encoding.to_ascii_uppercase().as_str() {
+            "PCMA/8000" | "PCMA/8000/1" => Some(Self::Pcma),
+            "PCMU/8000" | "PCMU/8000/1" => Some(Self::Pcmu),
+            _ => None,
+        }
+    }
+
+    /// Name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pcma => "PCMA",
+            Self::Pcmu => "PCMU",
+        }
+    }
+
+    /// Its static payload type (RFC 3551 §6).
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Self::Pcma => 8,
+            Self::Pcmu => 0,
+        }
+    }
+
+    /// As it stands in a description.
+    pub fn format(self) -> Format {
+        Format {
+            payload_type: self.payload_type(),
+            encoding: format!("{}/8000", self.name()),
+        }
+    }
+
+    /// One sample to one octet (ITU-T G.711).
+    pub fn encode(self, sample: i16) -> u8 {
+        match self {
+            Self::Pcma => {
+                let is_negative = sample < 0;
+                let level = if is_negative { !sample } else { sample } >> 3;
+                let segment = (level >> 5).checked_ilog2().map_or(0, |top| top + 1);
+                let step = match segment {
+                    0 | 1 => level >> 1,
+                    segment => level >> segment,
+                };
+                let code = (segment as u8) << 4 | (step & 0x0F) as u8;
+                code ^ if is_negative { 0x55 } else { 0xD5 }
+            }
+            Self::Pcmu => {
+                let is_negative = sample < 0;
+                let level = i32::from(sample).abs().min(32_635) + 132;
+                let segment = (level >> 7).ilog2();
+                let code = (segment as u8) << 4 | (level >> (segment + 3) & 0x0F) as u8;
+                !(code | if is_negative { 0x80 } else { 0 })
+            }
+        }
+    }
+
+    /// One octet to one sample.
+    pub fn decode(self, octet: u8) -> i16 {
+        match self {
+            Self::Pcma => {
+                let code = octet ^ 0x55;
+                let (segment, step) = (code >> 4 & 7, i16::from(code & 0x0F));
+                let level = match segment {
+                    0 => step << 4 | 8,
+                    segment => (step << 4 | 0x108) << (segment - 1),
+                };
+                if code & 0x80 == 0 { -level } else { level }
+            }
+            Self::Pcmu => {
+                let code = !octet;
+                let level = (((i16::from(code & 0x0F) << 3) + 132) << (code >> 4 & 7)) - 132;
+                if code & 0x80 == 0 { level } else { -level }
+            }
+        }
+    }
+}
+
+/// A sine that goes on from packet to packet.
+#[derive(Clone, Debug)]
+pub struct Tone {
+    hz: f64,
+    sample: u64,
+}
+
+impl Tone {
+    /// A tone of this frequency. A fraction of a hertz that does not divide the packet makes every
+    /// packet differ from every other, so that each can be recognised where it arrives.
+    pub fn new(hz: f64) -> Self {
+        Self { hz, sample: 0 }
+    }
+
+    /// The next 20 ms.
+    pub fn next(&mut self, codec: Codec) -> Vec<u8> {
+        let first = self.sample;
+        self.sample += SAMPLES as u64;
+        (first..self.sample)
+            .map(|sample| {
+                let turns = self.hz * sample as f64 / f64::from(RATE);
+                codec.encode(((turns * TAU).sin() * PEAK) as i16)
+            })
+            .collect()
+    }
+}
+
+/// Share of the energy of `samples` that lies at `hz`: 1 for that tone alone, 0 for silence
+/// (Goertzel's algorithm).
+pub fn share_at(hz: f64, samples: &[i16]) -> f64 {
+    let total: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
+    if samples.is_empty() || total == 0.0 {
+        return 0.0;
+    }
+    let turn = TAU * hz / f64::from(RATE);
+    let (mut before, mut last) = (0.0, 0.0);
+    for sample in samples {
+        let next = f64::from(*sample) + 2.0 * turn.cos() * last - before;
+        (before, last) = (last, next);
+    }
+    let power = last * last + before * before - 2.0 * turn.cos() * last * before;
+    2.0 * power / (samples.len() as f64 * total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_codes_of_g711() {
+        for (sample, a, mu) in [
+            (0_i16, 0xD5, 0xFF),
+            (-1, 0x55, 0x7F),
+            (i16::MAX, 0xAA, 0x80),
+            (i16::MIN, 0x2A, 0x00),
+        ] {
+            assert_eq!(Codec::Pcma.encode(sample), a, "A-law of {sample}");
+            if sample != -1 {
+                assert_eq!(Codec::Pcmu.encode(sample), mu, "µ-law of {sample}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_comes_back_and_no_sample_strays_far() {
+        for codec in [Codec::Pcma, Codec::Pcmu] {
+            for octet in 0..=255_u8 {
+                let sample = codec.decode(octet);
+                // µ-law has two codes for zero.
+                assert!(
+                    codec.encode(sample) == octet || sample == 0,
+                    "{codec:?} {octet:#x}"
+                );
+            }
+            for sample in (i16::MIN..=i16::MAX).step_by(7) {
+                let off = i32::from(codec.decode(codec.encode(sample))) - i32::from(sample);
+                let most = (i32::from(sample).abs() / 24).max(20);
+                assert!(off.abs() <= most, "{codec:?} {sample} is off by {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tone_is_heard_and_another_is_not() {
+        let mut tone = Tone::new(437.3);
+        let packets: Vec<Vec<u8>> = (0..50).map(|_| tone.next(Codec::Pcma)).collect();
+        let heard: Vec<i16> = packets
+            .concat()
+            .into_iter()
+            .map(|o| Codec::Pcma.decode(o))
+            .collect();
+        assert!(share_at(437.3, &heard) > 0.98);
+        assert!(share_at(611.7, &heard) < 0.01);
+        assert_eq!(share_at(437.3, &[0; 100]), 0.0);
+        for (index, packet) in packets.iter().enumerate() {
+            assert!(
+                !packets[..index].contains(packet),
+                "packet {index} was there before"
+            );
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! One SIP endpoint: gives every message to the call it belongs to, and keeps what it found wrong.
+
+use super::fault::{Breach, PeerFault};
+use super::flow::Flow;
+use super::message::{Draft, Message};
+use crate::lock::lock;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+
+/// A message with the way it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The message.
+    pub message: Message,
+    /// How it came, and how an answer goes.
+    pub flow: Flow,
+    /// Rules that it breaks.
+    pub breaches: Vec<Breach>,
+}
+
+impl Received {
+    /// The status with which it is to be refused, and the reason.
+    pub fn refusal(&self) -> Option<(u16, &Breach)> {
+        let breach = self
+            .breaches
+            .iter()
+            .find(|breach| breach.refuse.is_some())?;
+        Some((breach.refuse?, breach))
+    }
+}
+
+/// What a peer insists on, asked for every message that it receives.
+pub trait Rules: Send + Sync {
+    /// The rules that a message breaks.
+    fn breaches(&self, message: &Message, flow: &Flow) -> Vec<Breach>;
+}
+
+/// A breach with where it was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Who found it.
+    pub peer: String,
+    /// Call-ID of the message; empty if it had none.
+    pub call_id: String,
+    /// Start line of the message.
+    pub message: String,
+    /// What is wrong.
+    pub breach: Breach,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on \"{}\": {}", self.peer, self.message, self.breach)
+    }
+}
+
+/// A SIP endpoint. Clones are the same endpoint.
+#[derive(Clone)]
+pub struct Agent(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    shouted: bool,
+    rules: Box<dyn Rules>,
+    strangers: mpsc::UnboundedSender<Received>,
+    calls: Mutex<HashMap<String, mpsc::UnboundedSender<Received>>>,
+    /// Last answer to each request: what a repeated request gets.
+    answered: Mutex<HashMap<String, Option<Vec<u8>>>>,
+    findings: Mutex<Vec<Finding>>,
+}
+
+impl Agent {
+    /// An endpoint, and the requests that belong to none of its calls. `shouted` peers write header
+    /// names in capitals.
+    pub fn new(
+        name: &str,
+        shouted: bool,
+        rules: impl Rules + 'static,
+    ) -> (Self, mpsc::UnboundedReceiver<Received>) {
+        let (strangers, requests) = mpsc::unbounded_channel();
+        let inner = Inner {
+            name: name.to_owned(),
+            shouted,
+            rules: Box::new(rules),
+            strangers,
+            calls: Mutex::default(),
+            answered: Mutex::default(),
+            findings: Mutex::default(),
+        };
+        (Self(Arc::new(inner)), requests)
+    }
+
+    /// Who this is, for people.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Takes what came on a flow.
+    pub fn receive(&self, flow: &Flow, bytes: &[u8]) {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(fault) => {
+                let line = fault.line.clone();
+                self.find("", &line, vec![fault.into()]);
+                return;
+            }
+        };
+        if self.is_repeated(&message, flow) {
+            return;
+        }
+        let breaches = self.0.rules.breaches(&message, flow);
+        self.find(message.call_id(), &message.title(), breaches.clone());
+        let call = lock(&self.0.calls).get(message.call_id()).cloned();
+        let received = Received {
+            message,
+            flow: flow.clone(),
+            breaches,
+        };
+        let rest = match call {
+            Some(call) => call.send(received).err().map(|unsent| unsent.0),
+            None => Some(received),
+        };
+        if let Some(received) = rest.filter(|rest| rest.message.method().is_some()) {
+            // Nobody takes requests any more while the endpoint goes away.
+            let _ = self.0.strangers.send(received);
+        }
+    }
+
+    /// From now on, messages with this Call-ID come here.
+    pub fn call(&self, call_id: &str) -> mpsc::UnboundedReceiver<Received> {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        lock(&self.0.calls).insert(call_id.to_owned(), sender);
+        inbox
+    }
+
+    /// Forgets a call.
+    pub fn forget(&self, call_id: &str) {
+        lock(&self.0.calls).remove(call_id);
+    }
+
+    /// Answers a request on the flow it came on. What was sent comes back.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn answer(&self, request: &Received, draft: Draft) -> Result<Vec<u8>, PeerFault> {
+        let bytes = self.write(draft)?;
+        if let Some(key) = key(&request.message) {
+            lock(&self.0.answered).insert(key, Some(bytes.clone()));
+        }
+        request.flow.send(bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Writes a message in this peer's manner.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn write(&self, draft: Draft) -> Result<Vec<u8>, PeerFault> {
+        draft
+            .build(self.0.shouted)
+            .map_err(|fault| PeerFault::Draft {
+                peer: self.0.name.clone(),
+                why: fault.to_string(),
+            })
+    }
+
+    /// Notes broken rules.
+    pub fn find(&self, call_id: &str, message: &str, breaches: Vec<Breach>) {
+        let findings = breaches.into_iter().map(|breach| Finding {
+            peer: self.0.name.clone(),
+            call_id: call_id.to_owned(),
+            message: message.to_owned(),
+            breach,
+        });
+        lock(&self.0.findings).extend(findings);
+    }
+
+    /// What was found wrong so far.
+    pub fn findings(&self) -> Vec<Finding> {
+        lock(&self.0.findings).clone()
+    }
+
+    /// A request seen before gets its last answer again, and goes nowhere else.
+    fn is_repeated(&self, message: &Message, flow: &Flow) -> bool {
+        let Some(key) = key(message) else {
+            return false;
+        };
+        let mut answered = lock(&self.0.answered);
+        match answered.get(&key) {
+            Some(answer) => {
+                if let Some(bytes) = answer {
+                    flow.send(bytes.clone());
+                }
+                true
+            }
+            None => {
+                answered.insert(key, None);
+                false
+            }
+        }
+    }
+}
+
+/// What tells one transaction from another (RFC 3261 §17.2.3). ACKs are never answered, and each
+/// is of interest.
+fn key(message: &Message) -> Option<String> {
+    let method = message.method().filter(|method| method != "ACK")?;
+    Some(format!(
+        "{} {method} {}",
+        message.branch()?,
+        message.call_id()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::net::UdpSocket;
+
+    struct NoInfo;
+
+    impl Rules for NoInfo {
+        fn breaches(&self, message: &Message, _: &Flow) -> Vec<Breach> {
+            match message.method().as_deref() {
+                Some("INFO") => vec![Breach::refused("TEST-1", "INFO", 405)],
+                _ => Vec::new(),
+            }
+        }
+    }
+
+    fn request(method: &str, branch: &str) -> Vec<u8> {
+        Draft::request(method, "sip:a@example.com")
+            .with(
+                "Via",
+                format!("SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK{branch}"),
+            )
+            .with("From", "<sip:b@example.com>;tag=1")
+            .with("To", "<sip:a@example.com>")
+            .with("Call-ID", "c1")
+            .with("CSeq", format!("1 {method}"))
+            .build(false)
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn messages_reach_their_call_and_repeated_requests_get_the_same_answer() {
+        let near = Arc::new(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let flow = Flow::datagrams(near, far.local_addr().unwrap());
+        let (agent, mut strangers) = Agent::new("peer", false, NoInfo);
+
+        agent.receive(&flow, &request("OPTIONS", "a"));
+        let received = strangers.recv().await.unwrap();
+        agent
+            .answer(&received, Draft::response(200, "Fine"))
+            .unwrap();
+        agent.receive(&flow, &request("OPTIONS", "a"));
+        assert!(
+            strangers.try_recv().is_err(),
+            "a repeated request is nobody's business"
+        );
+        let mut buffer = [0; 1500];
+        for _ in 0..2 {
+            let length = far.recv(&mut buffer).await.unwrap();
+            assert!(buffer[..length].starts_with(b"SIP/2.0 200 Fine\r\n"));
+        }
+
+        let mut call = agent.call("c1");
+        agent.receive(&flow, &request("INFO", "b"));
+        assert_eq!(call.recv().await.unwrap().refusal().unwrap().0, 405);
+        agent.forget("c1");
+        agent.receive(&flow, &request("BYE", "c"));
+        assert_eq!(
+            strangers.recv().await.unwrap().message.method().unwrap(),
+            "BYE"
+        );
+
+        agent.receive(&flow, b"noise\r\n\r\n");
+        let rules: Vec<_> = agent.findings().iter().map(|f| f.breach.rule).collect();
+        assert_eq!(rules, ["TEST-1", "RFC3261"]);
+    }
+}

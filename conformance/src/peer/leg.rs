@@ -1,0 +1,444 @@
+//! One dialog of a peer, driven step by step by whoever holds it.
+
+use super::agent::{Agent, Received};
+use super::fault::{Breach, PeerFault};
+use super::flow::Flow;
+use super::message::{Draft, Message, uri_text};
+use crate::random;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a peer waits for anything on loopback before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// First interval between two copies of a message over UDP (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+
+/// How a peer writes what is its own in a message.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// Transport in Via.
+    pub transport: &'static str,
+    /// Host and port in Via.
+    pub sent_by: String,
+    /// User-Agent or Server.
+    pub product: String,
+    /// Allow.
+    pub allow: &'static str,
+    /// Contact of dialog-forming messages, a name-addr.
+    pub contact: String,
+    /// Record-Route of dialog-forming messages, a name-addr.
+    pub record_route: Option<String>,
+    /// Further header fields of an INVITE.
+    pub invite: Vec<(&'static str, String)>,
+}
+
+/// Whom an INVITE is for and whom it is from.
+#[derive(Clone, Debug)]
+pub struct Parties {
+    /// Request-URI.
+    pub uri: String,
+    /// From without its tag.
+    pub from: String,
+    /// To.
+    pub to: String,
+}
+
+/// One side of a dialog.
+pub struct Leg {
+    agent: Agent,
+    manner: Arc<Manner>,
+    /// Where requests of this leg go. A Teams proxy may choose another connection for each.
+    pub flow: Flow,
+    call_id: String,
+    local: String,
+    remote: String,
+    target: String,
+    route: Vec<String>,
+    cseq: u32,
+    branch: String,
+    invite: Option<Received>,
+    answered: Option<Vec<u8>>,
+    inbox: mpsc::UnboundedReceiver<Received>,
+    waiting: VecDeque<Received>,
+}
+
+impl Leg {
+    /// Calls somebody: sends an INVITE with an offer.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn invite(
+        agent: &Agent,
+        manner: Arc<Manner>,
+        flow: Flow,
+        parties: &Parties,
+        offer: String,
+    ) -> Result<(Self, Vec<u8>), PeerFault> {
+        let call_id = random::word::<16>();
+        let mut leg = Self {
+            inbox: agent.call(&call_id),
+            agent: agent.clone(),
+            flow,
+            call_id,
+            local: format!("{};tag={}", parties.from, random::word::<6>()),
+            remote: parties.to.clone(),
+            target: parties.uri.clone(),
+            route: Vec::new(),
+            cseq: 0,
+            branch: String::new(),
+            invite: None,
+            answered: None,
+            waiting: VecDeque::new(),
+            manner,
+        };
+        let mut draft = leg.request("INVITE").with("Contact", &leg.manner.contact);
+        if let Some(route) = &leg.manner.record_route {
+            draft = draft.with("Record-Route", route);
+        }
+        draft = draft.with("Allow", leg.manner.allow);
+        for (name, value) in &leg.manner.invite {
+            draft = draft.with(name, value);
+        }
+        let bytes = leg.agent.write(draft.sdp(offer))?;
+        leg.flow.send(bytes.clone());
+        Ok((leg, bytes))
+    }
+
+    /// Takes a call that came in. Nothing is answered yet.
+    pub fn invited(agent: &Agent, manner: Arc<Manner>, invite: Received) -> Self {
+        let message = &invite.message;
+        let value = |name| message.line(name).unwrap_or_default().to_owned();
+        Self {
+            inbox: agent.call(message.call_id()),
+            agent: agent.clone(),
+            flow: invite.flow.clone(),
+            call_id: message.call_id().to_owned(),
+            local: format!("{};tag={}", value("To"), random::word::<6>()),
+            remote: value("From"),
+            target: uri_text(&value("Contact")).to_owned(),
+            route: message
+                .values("Record-Route")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            cseq: 0,
+            branch: String::new(),
+            answered: None,
+            waiting: VecDeque::new(),
+            invite: Some(invite),
+            manner,
+        }
+    }
+
+    /// Call-ID of the dialog.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// Body of the INVITE that came in.
+    pub fn offer(&self) -> String {
+        self.invite
+            .as_ref()
+            .map(|invite| invite.message.body())
+            .unwrap_or_default()
+    }
+
+    /// The INVITE that came in.
+    pub fn invitation(&self) -> Option<&Received> {
+        self.invite.as_ref()
+    }
+
+    /// Waits for a final response to our INVITE, and acknowledges one that is no 2xx. Over UDP the
+    /// INVITE is repeated until anything comes.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn final_response(&mut self, invite: &[u8]) -> Result<Message, PeerFault> {
+        let cseq = self.cseq;
+        let again = (!self.flow.is_reliable()).then(|| invite.to_vec());
+        let first = self
+            .wait("an answer to its INVITE", PATIENCE, again, |m| {
+                is_answer(m, cseq, "INVITE")
+            })
+            .await?;
+        let mut answer = first;
+        while answer.message.status().is_some_and(|status| status < 200) {
+            answer = self
+                .wait("a final answer to its INVITE", PATIENCE, None, |m| {
+                    is_answer(m, cseq, "INVITE")
+                })
+                .await?;
+        }
+        let message = answer.message;
+        if message.status().is_some_and(|status| status >= 300) {
+            self.acknowledge_failure(&message)?;
+            self.agent.forget(&self.call_id);
+        }
+        Ok(message)
+    }
+
+    /// Sends ACK for a 2xx, along the route that it recorded.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn acknowledge(&mut self, answer: &Message) -> Result<(), PeerFault> {
+        if let Some(to) = answer.line("To") {
+            self.remote = to.to_owned();
+        }
+        if let Some(contact) = answer.line("Contact") {
+            self.target = uri_text(contact).to_owned();
+        }
+        let mut route: Vec<String> = answer
+            .values("Record-Route")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        route.reverse();
+        self.route = route;
+        let number = self.cseq;
+        let draft = self.request_numbered("ACK", number);
+        let bytes = self.agent.write(draft)?;
+        self.flow.send(bytes);
+        Ok(())
+    }
+
+    /// Answers the INVITE, with a description if there is one to give.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn respond(
+        &mut self,
+        status: u16,
+        phrase: &str,
+        answer: Option<String>,
+        extra: &[(&str, String)],
+    ) -> Result<(), PeerFault> {
+        let Some(invite) = &self.invite else {
+            return Ok(());
+        };
+        let mut draft = reply(&invite.message, status, phrase, Some(&self.local));
+        draft = draft.with("Server", &self.manner.product);
+        if (101..300).contains(&status) {
+            for route in invite.message.lines("Record-Route") {
+                draft = draft.with("Record-Route", route);
+            }
+            if let Some(route) = &self.manner.record_route {
+                draft = draft.with("Record-Route", route);
+            }
+            draft = draft
+                .with("Contact", &self.manner.contact)
+                .with("Allow", self.manner.allow);
+        }
+        for (name, value) in extra {
+            draft = draft.with(name, value);
+        }
+        if let Some(answer) = answer {
+            draft = draft.sdp(answer);
+        }
+        self.answered = Some(self.agent.answer(invite, draft)?);
+        Ok(())
+    }
+
+    /// Waits for the ACK of our final response. A 2xx is repeated until then over UDP.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn acknowledged(&mut self) -> Result<Received, PeerFault> {
+        let again = self.answered.take().filter(|_| !self.flow.is_reliable());
+        let ack = self
+            .wait("ACK", PATIENCE, again, |m| {
+                m.method().as_deref() == Some("ACK")
+            })
+            .await?;
+        self.check_in_dialog(&ack.message);
+        Ok(ack)
+    }
+
+    /// Ends the call and waits until the other side agrees.
+    ///
+    /// # Errors
+    /// [`PeerFault`], when it does not.
+    pub async fn hang_up(&mut self) -> Result<(), PeerFault> {
+        let draft = self.request("BYE");
+        let bytes = self.agent.write(draft)?;
+        self.flow.send(bytes.clone());
+        let cseq = self.cseq;
+        let again = (!self.flow.is_reliable()).then_some(bytes);
+        let answer = self
+            .wait("an answer to its BYE", PATIENCE, again, |m| {
+                is_answer(m, cseq, "BYE") && m.status().is_some_and(|status| status >= 200)
+            })
+            .await?;
+        self.agent.forget(&self.call_id);
+        match answer.message.status() {
+            Some(200..=299) => Ok(()),
+            _ => Err(self.unexpected("200 for its BYE", &answer.message)),
+        }
+    }
+
+    /// Waits until the other side ends the call, and agrees.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn hung_up(&mut self, patience: Duration) -> Result<(), PeerFault> {
+        let bye = self
+            .wait("BYE", patience, None, |m| {
+                m.method().as_deref() == Some("BYE")
+            })
+            .await?;
+        self.check_in_dialog(&bye.message);
+        let draft = reply(&bye.message, 200, "OK", None).with("Server", &self.manner.product);
+        self.agent.answer(&bye, draft)?;
+        self.agent.forget(&self.call_id);
+        Ok(())
+    }
+
+    /// Waits for a message; others wait for their turn. `again` is repeated as over UDP.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn wait(
+        &mut self,
+        wanted: &str,
+        patience: Duration,
+        again: Option<Vec<u8>>,
+        is_it: impl Fn(&Message) -> bool,
+    ) -> Result<Received, PeerFault> {
+        if let Some(at) = self.waiting.iter().position(|r| is_it(&r.message))
+            && let Some(found) = self.waiting.remove(at)
+        {
+            return Ok(found);
+        }
+        let deadline = Instant::now() + patience;
+        let mut interval = T1;
+        let mut next = Instant::now() + interval;
+        loop {
+            let until = if again.is_some() {
+                next.min(deadline)
+            } else {
+                deadline
+            };
+            match timeout_at(until, self.inbox.recv()).await {
+                Ok(Some(received)) if is_it(&received.message) => return Ok(received),
+                Ok(Some(received)) => self.waiting.push_back(received),
+                Err(_) if Instant::now() < deadline => {
+                    if let Some(bytes) = &again {
+                        self.flow.send(bytes.clone());
+                    }
+                    interval *= 2;
+                    next = Instant::now() + interval;
+                }
+                Ok(None) | Err(_) => {
+                    return Err(PeerFault::Silence {
+                        peer: self.agent.name().to_owned(),
+                        wanted: wanted.to_owned(),
+                        after: patience,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What to say about a message that was not wanted.
+    pub fn unexpected(&self, wanted: &str, got: &Message) -> PeerFault {
+        PeerFault::Unexpected {
+            peer: self.agent.name().to_owned(),
+            wanted: wanted.to_owned(),
+            got: format!("\"{}\"", got.title()),
+        }
+    }
+
+    /// The other side must address us as we asked it to (RFC 3261 §12.2.1.1, TDR-SIP-040).
+    fn check_in_dialog(&self, request: &Message) {
+        let mut breaches = Vec::new();
+        let contact = uri_text(&self.manner.contact);
+        let uri = request.uri_text();
+        if uri != contact {
+            let what = format!("Request-URI is {uri}, our Contact was {contact}");
+            breaches.push(Breach::noted("TDR-SIP-040", what));
+        }
+        let route: Vec<&str> = request.values("Route").into_iter().map(uri_text).collect();
+        let wanted: Vec<&str> = self
+            .manner
+            .record_route
+            .iter()
+            .map(|r| uri_text(r))
+            .collect();
+        if route != wanted {
+            let what = format!(
+                "Route is [{}], we recorded [{}]",
+                route.join(", "),
+                wanted.join(", ")
+            );
+            breaches.push(Breach::noted("TDR-SIP-040", what));
+        }
+        self.agent.find(&self.call_id, &request.title(), breaches);
+    }
+
+    /// ACK of a final response that is no 2xx: same branch, same route (RFC 3261 §17.1.1.3).
+    fn acknowledge_failure(&mut self, answer: &Message) -> Result<(), PeerFault> {
+        let draft = Draft::request("ACK", &self.target)
+            .with("Via", self.via(&self.branch))
+            .with("Max-Forwards", 70)
+            .with("From", &self.local)
+            .with("To", answer.line("To").unwrap_or(&self.remote))
+            .with("Call-ID", &self.call_id)
+            .with("CSeq", format!("{} ACK", self.cseq));
+        let bytes = self.agent.write(draft)?;
+        self.flow.send(bytes);
+        Ok(())
+    }
+
+    fn request(&mut self, method: &str) -> Draft {
+        self.cseq += 1;
+        self.request_numbered(method, self.cseq)
+    }
+
+    fn request_numbered(&mut self, method: &str, number: u32) -> Draft {
+        self.branch = format!("z9hG4bK{}", random::word::<8>());
+        let mut draft = Draft::request(method, &self.target)
+            .with("From", &self.local)
+            .with("To", &self.remote)
+            .with("CSeq", format!("{number} {method}"))
+            .with("Call-ID", &self.call_id)
+            .with("Max-Forwards", 70)
+            .with("Via", self.via(&self.branch));
+        for route in &self.route {
+            draft = draft.with("Route", route);
+        }
+        draft.with("User-Agent", &self.manner.product)
+    }
+
+    fn via(&self, branch: &str) -> String {
+        let rport = if self.flow.is_reliable() {
+            ""
+        } else {
+            ";rport"
+        };
+        format!(
+            "SIP/2.0/{} {};branch={branch}{rport}",
+            self.manner.transport, self.manner.sent_by
+        )
+    }
+}
+
+/// A response with what it must copy from the request; `local` is To with our tag.
+pub fn reply(request: &Message, status: u16, phrase: &str, local: Option<&str>) -> Draft {
+    let mut draft = Draft::response(status, phrase);
+    for via in request.lines("Via") {
+        draft = draft.with("Via", via);
+    }
+    let to = request.line("To").unwrap_or_default();
+    draft
+        .with("From", request.line("From").unwrap_or_default())
+        .with("To", local.unwrap_or(to))
+        .with("Call-ID", request.call_id())
+        .with("CSeq", request.line("CSeq").unwrap_or_default())
+}
+
+fn is_answer(message: &Message, cseq: u32, method: &str) -> bool {
+    message.status().is_some() && message.cseq() == Some((cseq, method))
+}

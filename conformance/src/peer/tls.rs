@@ -1,0 +1,145 @@
+//! TLS as Microsoft's proxies speak it: version 1.2, certificates on both sides, RSA suites.
+
+use crate::ca::{CaFault, Identity};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::cipher_suite::{
+    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS12;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::sync::Arc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use x509_parser::extensions::GeneralName;
+
+/// The two documented suites that a modern library still has (TDR-TLS-002).
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ],
+        ..rustls::crypto::aws_lc_rs::default_provider()
+    })
+}
+
+/// A server that demands a certificate from every client.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn acceptor(identity: &Identity, roots: RootCertStore) -> Result<TlsAcceptor, CaFault> {
+    let provider = provider();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|fault| rustls::Error::General(fault.to_string()))?;
+    let (chain, key) = identity.parts()?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS12])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A client that shows `identity`, or no certificate.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn connector(
+    identity: Option<&Identity>,
+    roots: RootCertStore,
+) -> Result<TlsConnector, CaFault> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS12])?
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some(identity) => {
+            let (chain, key) = identity.parts()?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// DNS names of the first certificate of a chain, lower case.
+pub fn names(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
+    let Some(first) = chain.and_then(<[_]>::first) else {
+        return Vec::new();
+    };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(first) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether a certificate with `names` covers `host`; a wildcard stands for one label (TDR-TLS-006).
+pub fn covers(names: &[String], host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    names.iter().any(|name| match name.strip_prefix("*.") {
+        Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest == parent),
+        None => *name == host,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Authority;
+
+    #[test]
+    fn a_wildcard_covers_one_label_and_names_are_read_from_the_certificate() {
+        let authority = Authority::new("Test").unwrap();
+        let identity = authority
+            .issue(&["*.contoso.example", "Sbc.Other.example"])
+            .unwrap();
+        let (chain, _) = identity.parts().unwrap();
+        let names = names(Some(&chain));
+        assert_eq!(names, ["*.contoso.example", "sbc.other.example"]);
+        assert!(covers(&names, "SBC1.contoso.example"));
+        assert!(!covers(&names, "a.sbc1.contoso.example"));
+        assert!(!covers(&names, "contoso.example"));
+        assert!(covers(&names, "sbc.other.example"));
+    }
+
+    #[tokio::test]
+    async fn a_client_without_certificate_is_refused() {
+        let authority = Authority::new("Test").unwrap();
+        let server = authority.issue(&["sip.pstnhub.example"]).unwrap();
+        let acceptor = acceptor(&server, authority.roots().unwrap()).unwrap();
+        for (client, is_welcome) in [
+            (None, false),
+            (
+                Some(
+                    Authority::new("Other")
+                        .unwrap()
+                        .issue(&["a.example"])
+                        .unwrap(),
+                ),
+                false,
+            ),
+            (
+                Some(authority.issue(&["sbc.contoso.example"]).unwrap()),
+                true,
+            ),
+        ] {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let connector = connector(client.as_ref(), authority.roots().unwrap()).unwrap();
+            let name = "sip.pstnhub.example".try_into().unwrap();
+            let (accepted, _) = tokio::join!(acceptor.accept(far), connector.connect(name, near));
+            assert_eq!(accepted.is_ok(), is_welcome);
+        }
+    }
+}
