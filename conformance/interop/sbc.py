@@ -141,6 +141,13 @@ unix = "{self.path}/api.sock"
         pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    @staticmethod
+    def udp_ports(address):
+        """UDP ports that are bound at an IPv4 address of ours: listeners and media."""
+        wanted = socket.inet_aton(address)[::-1].hex().upper()
+        lines = [line.split()[1] for line in pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]]
+        return [int(local[9:], 16) for local in lines if local.startswith(wanted)]
+
     def stop(self):
         """Ends the daemon as a service manager does. Says its exit code."""
         self.process.send_signal(signal.SIGTERM)
