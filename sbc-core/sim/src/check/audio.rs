@@ -25,6 +25,8 @@ pub(super) struct Audio {
     winners: BTreeMap<String, String>,
     /// Call-IDs of INVITEs without offer: their answer comes with the ACK, and the path after it.
     late: BTreeSet<String>,
+    /// Call-IDs in which we sent BYE: to the party, or to a phone that answered too late.
+    ended: BTreeSet<String>,
     /// Branches of the INVITEs that we sent: the ACK of a refusal has the same.
     invites: BTreeSet<String>,
 }
@@ -35,7 +37,6 @@ struct Session {
     joined: Option<(EndpointId, EndpointId)>,
     leads_to: BTreeMap<EndpointId, SocketAddr>,
     is_released: bool,
-    is_ending: bool,
 }
 
 impl Checker for Audio {
@@ -68,10 +69,8 @@ impl Checker for Audio {
                     let winner = self.winners.entry(wire.call_id().to_owned());
                     winner.or_insert_with(|| tag.to_owned());
                 }
-                if matches!(wire.method(), Some("BYE" | "CANCEL"))
-                    && let Some(session) = self.sessions.get_mut(&leg.0)
-                {
-                    session.is_ending = true;
+                if wire.method() == Some("BYE") {
+                    self.ended.insert(wire.call_id().to_owned());
                 }
             }
             _ => {}
@@ -154,14 +153,15 @@ impl Audio {
         if *leg != LegId(0)
             || !is_answer
             || session.is_released
-            || session.is_ending
+            || self.ended.contains(call_id)
             || self.late.contains(call_id)
         {
             return None;
         }
+        let is_winner = |id: &String| self.winners.contains_key(id) && !self.ended.contains(id);
         let mut legs = self.legs.iter();
         let (b_id, (_, b_leg)) =
-            legs.find(|(id, (of, leg))| of == call && leg.0 > 0 && self.winners.contains_key(*id))?;
+            legs.find(|(id, (of, leg))| of == call && leg.0 > 0 && is_winner(id))?;
         let joined = session.joined == Some((EndpointId(0), EndpointId(b_leg.0)));
         if !joined {
             return Some(format!(
