@@ -604,3 +604,26 @@ fn a_cancel_that_contradicts_itself_cancels_nothing() {
     shard.carrier_says(&cancel);
     assert_eq!(statuses(&mut shard), [400]);
 }
+
+#[test]
+fn an_early_answer_holds_when_the_final_one_repeats_nothing() {
+    // Whether the caller offered itself, or left it to us (TDR-SIP-019).
+    for sdp in [CARRIER_SDP, ""] {
+        let mut shard = Shard::new();
+        shard.carrier_says(&carrier_invite("early", sdp));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        shard.teams_says(&response(
+            &invite,
+            "183 Session Progress",
+            "x1",
+            TEAMS_CONTACT,
+            TEAMS_SDP,
+        ));
+        shard.next_response(183);
+        shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, ""));
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        assert!(!ok.body().is_empty());
+    }
+}
