@@ -28,6 +28,7 @@ use crate::transport::{Flow, Hop, Protocol};
 use crate::trunk::Probes;
 use media_api::SessionId;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// All signalling state of one shard. The same configuration, seed and inputs give the same
@@ -238,6 +239,13 @@ impl Core {
         }
         let ingress = match self.identify(flow, &message) {
             Ok(ingress) => ingress,
+            Err(DropCode::UnknownHost) => {
+                dropped(DropCode::UnknownHost, flow, out);
+                if let Some(mut head) = RequestHead::of(&message) {
+                    answer_statelessly(flow, Status::NOT_FOUND, &mut head, out);
+                }
+                return;
+            }
             Err(why) => return dropped(why, flow, out),
         };
         self.arrived_in_transaction(flow, &message, out);
@@ -285,28 +293,7 @@ impl Core {
         let Reaction::Answer { status, mut head } = rejected.reaction else {
             return;
         };
-        let Some(via) = &mut head.via else { return };
-        note_source(via, flow.remote);
-        let remote = match (flow.protocol, datagram_target(via)) {
-            (Protocol::Udp, ResponseTarget::Address(remote)) => remote,
-            (Protocol::Udp, ResponseTarget::Resolve { .. })
-            | (Protocol::Tcp | Protocol::Tls, _) => flow.remote,
-        };
-        let tag = Token::from_minted(self.plane.mint.tag());
-        let bytes = ResponseBuilder::to_head(&head, status, Some(&tag)).build();
-        let hop = Hop {
-            listener: flow.listener.clone(),
-            protocol: flow.protocol,
-            remote,
-            tls: None,
-            flow: Some(flow.id),
-        };
-        out.push(Effect::Send {
-            hop,
-            bytes,
-            transaction: None,
-            call: None,
-        });
+        answer_statelessly(flow, status, &mut head, out);
     }
 
     fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
@@ -821,6 +808,41 @@ fn no_number(message: &Message) -> Number {
         number: String::new(),
         extension: None,
     }
+}
+
+/// Answers a request that gets no transaction (RFC 3261 §8.2.7).
+fn answer_statelessly(flow: &Flow, status: Status, head: &mut RequestHead, out: &mut Effects) {
+    let tag = stateless_tag(head);
+    let Some(via) = &mut head.via else { return };
+    note_source(via, flow.remote);
+    let remote = match (flow.protocol, datagram_target(via)) {
+        (Protocol::Udp, ResponseTarget::Address(remote)) => remote,
+        (Protocol::Udp, ResponseTarget::Resolve { .. }) | (Protocol::Tcp | Protocol::Tls, _) => {
+            flow.remote
+        }
+    };
+    let bytes = ResponseBuilder::to_head(head, status, Some(&tag)).build();
+    let hop = Hop {
+        listener: flow.listener.clone(),
+        protocol: flow.protocol,
+        remote,
+        tls: None,
+        flow: Some(flow.id),
+    };
+    out.push(Effect::Send {
+        hop,
+        bytes,
+        transaction: None,
+        call: None,
+    });
+}
+
+/// The tag of an answer without state: the same whenever the same request comes again.
+fn stateless_tag(head: &RequestHead) -> Token {
+    let mut hasher = DefaultHasher::new();
+    let branch = head.via.as_ref().and_then(|via| via.branch().cloned());
+    (branch, &head.from, &head.call_id, &head.cseq).hash(&mut hasher);
+    Token::from_minted(format!("{:016x}", hasher.finish()))
 }
 
 fn to_tag(message: &Message) -> Option<bytes::Bytes> {

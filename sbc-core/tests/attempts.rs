@@ -550,3 +550,80 @@ codecs = ["PCMA", "PCMU"]
         }
     }
 }
+
+#[test]
+fn phones_that_all_answer_are_ended_as_far_as_memory_goes() {
+    let (mut shard, invite) = ringing_out("");
+    for phone in 0..300 {
+        let tag = format!("phone-{phone}");
+        shard.teams_says(&response(&invite, "200 OK", &tag, TEAMS_CONTACT, TEAMS_SDP));
+    }
+    let sent: Vec<Method> = shard
+        .sent
+        .drain(..)
+        .filter(|sent| sent.message.is_request())
+        .map(|sent| sent.message.method().clone())
+        .collect();
+    let count = |method: &Method| sent.iter().filter(|sent| *sent == method).count();
+    assert_eq!(count(&Method::Ack), 65);
+    assert_eq!(count(&Method::Bye), 64);
+}
+
+#[test]
+fn a_name_that_we_do_not_host_gets_404_and_no_state() {
+    let mut shard = Shard::new();
+    let invite = teams_invite("elsewhere").replace("sbc1.contoso", "sbc9.contoso");
+    shard.teams_says(&invite);
+    let first = shard.next_response(404).message;
+    shard.teams_says(&invite);
+    let again = shard.next_response(404).message;
+    // Without state, the same request still gets the same answer (RFC 3261 §8.2.7).
+    assert_eq!(first.bytes(), again.bytes());
+    let ack = invite
+        .replace("INVITE sip", "ACK sip")
+        .replace("1 INVITE", "1 ACK");
+    shard.teams_says(&ack);
+    assert!(shard.sent.is_empty());
+    shard.settles();
+}
+
+#[test]
+fn security_from_end_to_end_does_not_begin_without() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("sips", CARRIER_SDP).replace("INVITE sip:", "INVITE sips:");
+    shard.carrier_says(&invite);
+    assert_eq!(statuses(&mut shard), [100, 403]);
+}
+
+#[test]
+fn a_cancel_that_contradicts_itself_cancels_nothing() {
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.sent.clear();
+    let cancel = carrier_invite("out", "").replace("INVITE sip", "CANCEL sip");
+    shard.carrier_says(&cancel);
+    assert_eq!(statuses(&mut shard), [400]);
+}
+
+#[test]
+fn an_early_answer_holds_when_the_final_one_repeats_nothing() {
+    // Whether the caller offered itself, or left it to us (TDR-SIP-019).
+    for sdp in [CARRIER_SDP, ""] {
+        let mut shard = Shard::new();
+        shard.carrier_says(&carrier_invite("early", sdp));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        shard.teams_says(&response(
+            &invite,
+            "183 Session Progress",
+            "x1",
+            TEAMS_CONTACT,
+            TEAMS_SDP,
+        ));
+        shard.next_response(183);
+        shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, ""));
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        assert!(!ok.body().is_empty());
+    }
+}

@@ -95,6 +95,10 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
         2 => Some(1),
         _ => Some(70),
     };
+    let is_teams = topology::peer(caller).protocol == sbc_core::transport::Protocol::Tls;
+    // Teams takes no late offer and sends none (TDR-SIP-004).
+    dial.late_offer = !is_teams && dice.chance(12);
+    dial.expires = dice.chance(8).then(|| 1 + dice.below(40) as u32);
     if dice.chance(12) {
         dial.oddity = Some(match dice.below(6) {
             0 => Oddity::Merged,
@@ -123,7 +127,7 @@ fn script(call: usize, dice: &mut Dice) -> Script {
     };
     for _ in 0..dice.below(4) {
         at += dice.between(ms(0), ms(1_500));
-        let status = *dice.pick(&[180, 180, 183, 183, 181, 182]);
+        let status = *dice.pick(&[180, 180, 183, 183, 181, 182, 199, 155]);
         let fork = dice.below(usize::from(forks)) as u8;
         let sdp = status == 183 || (status == 180 && dice.chance(20));
         acts.push((at, Act::Progress { status, fork, sdp }));

@@ -148,6 +148,8 @@ impl PlannedCall {
                 hang_up: Some(Duration::from_secs(3)),
                 hold: None,
                 max_forwards: Some(70),
+                late_offer: false,
+                expires: None,
                 oddity: None,
             },
             scripts: vec![(callee, Script::answering(call, Duration::from_secs(2)))],

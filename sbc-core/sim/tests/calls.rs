@@ -397,3 +397,51 @@ fn a_phone_that_rings_for_ever_is_given_up() {
         assert_eq!(run.records[0].disposition, Disposition::NoAnswer);
     }
 }
+
+#[test]
+fn a_caller_without_offer_gets_ours_and_answers_in_its_ack() {
+    let scenario = Scenario::quiet(4).call(|n| {
+        PlannedCall::to_teams(n).dialing(|dial| {
+            dial.late_offer = true;
+        })
+    });
+    let run = clean(&scenario);
+    let caller = run.caller(0);
+    assert_eq!(caller.final_status, Some(200));
+    assert_eq!(caller.ending, Some(Ending::HungUp));
+    assert_eq!(caller.descriptions.len(), 1);
+    assert_eq!(run.records[0].disposition, Disposition::Answered);
+}
+
+#[test]
+fn an_invitation_that_expires_stops_the_ringing() {
+    let scenario = Scenario::quiet(4).call(|n| {
+        PlannedCall::to_teams(n)
+            .dialing(|dial| dial.expires = Some(5))
+            .answering(|script| {
+                script
+                    .acts
+                    .retain(|(_, act)| !matches!(act, Act::Answer { .. }))
+            })
+    });
+    let run = clean(&scenario);
+    assert_eq!(run.caller(0).final_status, Some(487));
+    assert_eq!(run.callee(0).ending, Some(Ending::Refused));
+    assert!(run.callee(0).cancelled);
+}
+
+#[test]
+fn provisionals_that_concern_the_callee_alone_stay_with_it() {
+    let scenario = Scenario::quiet(4).call(|n| {
+        PlannedCall::to_teams(n).answering(|script| {
+            script.acts = vec![
+                (ms(10), progress(180, 0, false)),
+                (ms(400), progress(199, 1, false)),
+                (ms(800), progress(155, 1, false)),
+                (secs(2), Act::Answer { fork: 0 }),
+            ];
+        })
+    });
+    let run = clean(&scenario);
+    assert_eq!(run.caller(0).provisionals, [100, 180, 183]);
+}

@@ -629,3 +629,54 @@ fn a_run_that_depends_on_more_than_its_seed_is_found() {
     };
     assert_ne!(hash(), hash());
 }
+
+#[test]
+fn endpoints_that_are_not_joined_are_found() {
+    finds("audio-path", &call(), |effect| match effect {
+        Effect::Media(media_api::Command::Update { .. }) => Vec::new(),
+        other => vec![other],
+    });
+}
+
+#[test]
+fn audio_that_leads_elsewhere_is_found() {
+    finds("audio-path", &call(), |effect| match effect {
+        Effect::Media(media_api::Command::Answer {
+            session,
+            endpoint,
+            fork,
+            mut negotiated,
+            stage,
+        }) => {
+            for stream in negotiated.streams.iter_mut().flatten() {
+                stream.remote_rtp.set_port(9);
+            }
+            vec![Effect::Media(media_api::Command::Answer {
+                session,
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+            })]
+        }
+        other => vec![other],
+    });
+}
+
+#[test]
+fn a_direction_that_was_not_offered_is_found() {
+    let scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n).dialing(|dial| {
+            dial.hold = Some(secs(1));
+        })
+    });
+    let tamper = editing(|text| {
+        let is_answer = text.starts_with("SIP/2.0 200");
+        Some(if is_answer {
+            text.replace("a=inactive", "a=sendrecv")
+        } else {
+            text
+        })
+    });
+    finds("answer", &scenario, tamper);
+}

@@ -46,6 +46,8 @@ pub(super) struct Setup {
     failure: Option<Failed>,
     /// Peer's tags of the present attempt, in order of appearance: their positions name forks.
     forks: Vec<Bytes>,
+    /// Early answers to our own offer, when A has made none: for a 2xx that repeats no SDP.
+    early_answers: BTreeMap<Bytes, Bytes>,
     /// Agreements of early dialogs, for a 2xx that repeats no SDP.
     previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
 }
@@ -126,6 +128,7 @@ impl Setup {
             step: Step::Inviting { leg: A_LEG },
             failure: None,
             forks: Vec::new(),
+            early_answers: BTreeMap::new(),
             previews: BTreeMap::new(),
         };
         Box::new(setup).next_attempt(call, cx)
@@ -135,6 +138,7 @@ impl Setup {
     fn next_attempt(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.forks.clear();
         self.previews.clear();
+        self.early_answers.clear();
         while let Some(trunk) = self.attempts.pop_front() {
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
@@ -305,6 +309,7 @@ impl Setup {
                 Some(Operation::Setup(self))
             }
             SessionEvent::Answered { early, description } if leg == current && is_inviting => {
+                let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
             SessionEvent::Rejected(rejection) if leg == current && is_inviting => {
@@ -367,7 +372,13 @@ impl Setup {
         let body = match (&self.offer, description) {
             (Some(_), Some(description)) => self.preview(call, cx, leg, early, description),
             // Without an offer of A there is nothing that it could be answered with yet.
-            (None, _) | (_, None) => None,
+            (None, Some(description)) => {
+                if self.early_answers.len() < MOST_FORKS {
+                    self.early_answers.insert(early.clone(), description);
+                }
+                None
+            }
+            (_, None) => None,
         };
         let first_ms = call.elapsed_ms(cx.now);
         call.record.first_progress_ms.get_or_insert(first_ms);

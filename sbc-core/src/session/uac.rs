@@ -554,6 +554,10 @@ impl Session {
         let Ok(dialog) = Dialog::from_response(from, cseq.number, message) else {
             return;
         };
+        // A callee may answer on many phones, but it may not fill our memory with them.
+        if self.strays.len() >= MAX_EARLY_DIALOGS {
+            return;
+        }
         let link = Link::new(dialog, self.owner, hop);
         self.discard(cx, link, cseq.number, id, why);
     }

@@ -23,6 +23,10 @@ pub struct Dial {
     pub hold: Option<Duration>,
     /// Max-Forwards; `None` leaves the header out.
     pub max_forwards: Option<u8>,
+    /// Whether the INVITE leaves the offer to us, and its ACK brings the answer.
+    pub late_offer: bool,
+    /// Seconds after which the invitation expires, if it does.
+    pub expires: Option<u32>,
     /// What this caller does wrong.
     pub oddity: Option<Oddity>,
 }

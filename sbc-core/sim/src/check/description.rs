@@ -152,6 +152,19 @@ impl Descriptions {
                 format!("{}: crypto {chosen:?} answers {tags:?}", wire.first),
             );
         }
+        let (wish, answer) = (direction(offer), direction(&wire.body));
+        let is_legal = match wish {
+            "sendonly" => matches!(answer, "recvonly" | "inactive"),
+            "recvonly" => matches!(answer, "sendonly" | "inactive"),
+            "inactive" => answer == "inactive",
+            _ => true,
+        };
+        if !is_legal {
+            fail(
+                "answer",
+                format!("{}: {answer} answers {wish} (SIP-503)", wire.first),
+            );
+        }
         let first = self.answers.entry(key).or_insert_with(|| wire.body.clone());
         if *first != wire.body {
             fail(
@@ -188,6 +201,14 @@ impl Descriptions {
             }
         }
     }
+}
+
+/// Direction of a description with one media line.
+fn direction(sdp: &str) -> &str {
+    sdp.lines()
+        .filter_map(|line| line.strip_prefix("a="))
+        .find(|value| matches!(*value, "sendrecv" | "sendonly" | "recvonly" | "inactive"))
+        .unwrap_or("sendrecv")
 }
 
 /// Session id and version.

@@ -1,6 +1,7 @@
 //! Rules that must hold in every run, whatever the scenario does. One file per family; each checker
 //! sees every message, every effect and the end, and knows nothing of the product's state.
 
+mod audio;
 mod description;
 mod dialog;
 mod leak;
@@ -175,6 +176,7 @@ const MOST_EFFECTS: usize = 400;
 impl Checkers {
     pub(crate) fn new(rules: Rules) -> Self {
         let list: Vec<Box<dyn Checker>> = vec![
+            Box::new(audio::Audio::default()),
             Box::new(transaction::Transactions::default()),
             Box::new(dialog::Dialogs::default()),
             Box::new(syntax::Syntax::default()),

@@ -30,11 +30,14 @@ impl Agent {
         if dial.oddity == Some(Oddity::UnknownRequire) {
             invite = invite.with("Require", "frobnicate");
         }
+        if let Some(seconds) = dial.expires {
+            invite = invite.with("Expires", seconds.to_string());
+        }
         let offer = self.dialect.offer(media, "sendrecv", &mut self.dice);
-        let invite = self
-            .dialect
-            .dress_invite(invite)
-            .with_body("application/sdp", offer);
+        let mut invite = self.dialect.dress_invite(invite);
+        if !dial.late_offer {
+            invite = invite.with_body("application/sdp", offer);
+        }
         let line = self.line(Some(&dial.host));
         let index = self.legs.len();
         if let Some(Cancel::After(after)) = dial.cancel {
@@ -230,6 +233,14 @@ impl Agent {
         fork.target = target;
         fork.state = State::Answered;
         let plan = plan.unwrap_or_else(|| unreachable!("a caller has a plan"));
+        if plan.late_offer {
+            let answer = self.dialect.answer(&wire.body, leg.media, &mut self.dice);
+            if answer.is_none() {
+                self.complaints
+                    .push("2xx without an offer that could be answered".to_owned());
+            }
+            self.legs[index].answer = answer;
+        }
         match plan.ack {
             Ack::Prompt => self.ack(index, out),
             Ack::Late(after) => self.agenda.note(now + after, Timer::Ack(index)),
@@ -264,7 +275,10 @@ impl Agent {
     }
 
     pub(super) fn ack(&mut self, index: usize, out: &mut Vec<Say>) {
-        let (ack, line) = self.in_dialog(index, 0, "ACK", 1);
+        let (mut ack, line) = self.in_dialog(index, 0, "ACK", 1);
+        if let Some(answer) = self.legs[index].answer.clone() {
+            ack = ack.with_body("application/sdp", answer);
+        }
         let bytes = self.dialect.finish(ack).emit();
         let leg = &mut self.legs[index];
         let fork = &mut leg.forks[0];
