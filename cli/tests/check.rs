@@ -362,7 +362,7 @@ fn init_writes_the_starter_once_and_says_which_lines_to_change() {
         }
     }
     // The daemon reads it as another user than the one who wrote it.
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o026, 0);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o022, 0);
 
     fs::write(&path, "mine").unwrap();
     let (code, text) = run(false);

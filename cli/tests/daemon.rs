@@ -202,6 +202,12 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
     assert_eq!(refused.status, 422);
     assert!(refused.body.contains("nobody"), "{}", refused.body);
     let metrics = node.ask("GET", "/metrics").await.body;
+    for told in [
+        "config: trunk \"teams-contoso\": there is no tenant \"nobody\" finding=E0020 place=",
+        "reload_refused: nothing has changed",
+    ] {
+        assert!(node.lines.text().contains(told), "{}", node.lines.text());
+    }
     assert!(metrics.contains("sbc_config_last_reload_success 0"));
     assert!(metrics.contains("sbc_config_generation 1"));
 

@@ -44,7 +44,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminFault {
     /// The Unix socket.
-    #[error("operator socket {}: {why}", path.display())]
+    #[error("operator socket {}: {why}{}", path.display(), advice(why))]
     Socket {
         /// Its path.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum AdminFault {
         why: io::Error,
     },
     /// The TCP listener.
-    #[error("metrics listener {address}: {why}")]
+    #[error("metrics listener {address}: {why}; choose another address in [metrics]")]
     Metrics {
         /// Its address.
         address: SocketAddr,
@@ -186,6 +186,19 @@ impl Admin {
             }
         }
         let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// What to do when the socket cannot be made.
+fn advice(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotFound
+        | io::ErrorKind::ReadOnlyFilesystem => {
+            "; its directory must belong to the user of the daemon, systemd-tmpfiles --create \
+             makes it"
+        }
+        _ => "",
     }
 }
 

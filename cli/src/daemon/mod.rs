@@ -67,7 +67,11 @@ pub enum StartFault {
     #[error("{0}")]
     Admin(AdminFault),
     /// Directory of call records.
-    #[error("call records cannot be written to {}: {why}", directory.display())]
+    #[error(
+        "call records cannot be written to {}: {why}; make the directory and give it to the user \
+         of the daemon",
+        directory.display()
+    )]
     Records {
         /// The configured directory.
         directory: PathBuf,

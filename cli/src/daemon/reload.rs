@@ -5,8 +5,8 @@
 use crate::daemon::Daemon;
 use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
-use crate::sink::log::{Level, wall_clock};
-use sbc_core::config::{Changes, Findings, Loaded, changes};
+use crate::sink::log::{Level, Log, wall_clock};
+use sbc_core::config::{Changes, Finding, Findings, Loaded, changes};
 use sbc_core::id::TlsContextName;
 use sbc_core::input::Input;
 use std::fmt;
@@ -42,7 +42,11 @@ impl fmt::Display for ReloadFault {
                 }
                 Ok(())
             }
-            Self::NeedsRestart(what) => write!(f, "{what} can only be changed by a restart"),
+            Self::NeedsRestart(what) => write!(
+                f,
+                "{what} can only be changed by a restart; until then undo this change, or others \
+                 cannot be loaded either"
+            ),
         }
     }
 }
@@ -88,10 +92,40 @@ impl Daemon {
             }
             Err(fault) => {
                 self.sinks().metrics.config_refused();
-                self.sinks().log.error("reload_refused", &fault).send();
+                self.tell_refusal(&fault);
                 Err(fault)
             }
         }
+    }
+
+    /// A line for each finding: whoever sent SIGHUP has nothing but the log.
+    fn tell_refusal(&self, fault: &ReloadFault) {
+        let log = &self.sinks().log;
+        let reasons = match fault {
+            ReloadFault::Invalid(findings) => {
+                for finding in &findings.errors {
+                    log_finding(log, Level::Error, finding);
+                }
+                findings.errors.len() + findings.omitted
+            }
+            ReloadFault::Material(_) | ReloadFault::Bind(_) => {
+                let text = fault.to_string();
+                for line in text.lines() {
+                    log.error("config", line).send();
+                }
+                text.lines().count()
+            }
+            ReloadFault::NeedsRestart(_) => {
+                log.error("config", fault).send();
+                1
+            }
+        };
+        log.error(
+            "reload_refused",
+            "nothing has changed; the previous configuration stays in use",
+        )
+        .with("reasons", reasons)
+        .send();
     }
 
     fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
@@ -152,21 +186,23 @@ impl Daemon {
             })
         });
         for finding in &loaded.findings.warnings {
-            let place = finding.place.as_ref().map_or_else(String::new, |place| {
-                format!("{}:{}:{}", place.file, place.line, place.column)
-            });
-            self.sinks()
-                .log
-                .warn("config", &finding.cause)
-                .with("finding", finding.code)
-                .with("place", place)
-                .with("help", finding.help.as_deref().unwrap_or(""))
-                .send();
+            log_finding(&self.sinks().log, Level::Warn, finding);
         }
         for context in tls.iter() {
             warn_of_expiry(self, context);
         }
     }
+}
+
+fn log_finding(log: &Log, level: Level, finding: &Finding) {
+    let place = finding.place.as_ref().map_or_else(String::new, |place| {
+        format!("{}:{}:{}", place.file, place.line, place.column)
+    });
+    log.line(level, "config", &finding.cause)
+        .with("finding", finding.code)
+        .with("place", place)
+        .with("help", finding.help.as_deref().unwrap_or(""))
+        .send();
 }
 
 /// Certificates that end soon (SEC-080): Teams warns its administrators at 30 days, too.

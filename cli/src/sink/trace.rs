@@ -17,6 +17,10 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_ENTRIES: usize = 200;
 /// Bytes of messages kept per call (SEC-030).
 const MAX_CALL_BYTES: usize = 512 * 1024;
+/// What an entry takes besides its text.
+const ENTRY_BYTES: usize = 160;
+/// What the record of a call takes, on the large side.
+const RECORD_BYTES: usize = 4096;
 /// How long a call is kept after its end.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
@@ -119,10 +123,11 @@ impl Traces {
     }
 
     fn add(&self, call: CallId, at: sbc_core::time::UnixTime, leg: Option<LegId>, seen: Seen) {
-        let size = match &seen {
+        let text = match &seen {
             Seen::Message { bytes, .. } => bytes.len(),
             Seen::Note(text) => text.len(),
         };
+        let size = text + ENTRY_BYTES;
         let mut ring = self.lock();
         let ring = &mut *ring;
         let trace = ring.calls.entry(call).or_insert_with(|| {
@@ -151,6 +156,8 @@ impl Traces {
             Trace::default()
         });
         trace.record = Some(Arc::new(record.clone()));
+        trace.bytes += RECORD_BYTES;
+        ring.bytes += RECORD_BYTES;
         ring.ended.push_back((Instant::now(), call));
         ring.shrink();
     }
@@ -227,6 +234,17 @@ mod tests {
         assert!(traces.get(CallId(0)).is_none());
         assert!(traces.get(CallId(299)).is_some());
         assert!(traces.lock().begun.len() <= MAX_BYTES / each + 1);
+    }
+
+    #[test]
+    fn calls_of_few_words_are_bounded_too() {
+        let traces = Traces::default();
+        for call in 0..1_000_000 {
+            note_of(&traces, call, String::new());
+        }
+        let ring = traces.lock();
+        assert!(ring.calls.len() * ENTRY_BYTES <= MAX_BYTES);
+        assert_eq!(ring.calls.len(), ring.begun.len());
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub fn explain(bytes: Bytes, limits: &Limits) -> Explanation {
     let mut explanation = Explanation {
         verdict: Verdict::Valid,
         kind,
-        start_line: printable(first),
+        start_line: printable(first.get(..MAX_SHOWN).unwrap_or(first)),
         reaction: Treatment::Accepts,
         headers: Vec::new(),
         body: Vec::new(),
@@ -490,6 +490,9 @@ fn lenient_headers(bytes: &Bytes, limits: &Limits) -> Vec<ExplainedHeader> {
     }
     headers
 }
+
+/// Octets of the first line that are shown; a longer one is no SIP anyway.
+const MAX_SHOWN: usize = 8 * 1024;
 
 /// Text for a terminal: UTF-8 as it is, control octets and everything else escaped.
 fn printable(octets: &[u8]) -> String {
