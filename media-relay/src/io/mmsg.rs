@@ -14,8 +14,10 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Datagrams per system call.
+/// Datagrams per system call at most.
 const BATCH: usize = 16;
+/// How much more is asked of a socket that had more than was asked for.
+const GROWTH: usize = 4;
 /// Sockets reported per wait.
 const EVENTS: usize = 256;
 /// Receive buffer asked for, in bytes (MED-013).
@@ -29,8 +31,10 @@ const NAME_BYTES: usize = 28;
 pub(crate) struct Mmsg {
     epoll: OwnedFd,
     waker: Arc<OwnedFd>,
-    sockets: Vec<Option<OwnedFd>>,
+    sockets: Vec<Option<Socket>>,
     vacant: Vec<u32>,
+    /// Counts waits.
+    turn: u64,
     events: Vec<epoll::Event>,
     buffers: Vec<[u8; SLOT_BYTES]>,
     names: Vec<Name>,
@@ -39,6 +43,27 @@ pub(crate) struct Mmsg {
     filled: usize,
     queued: Vec<Queued>,
     receive_buffer_bytes: usize,
+}
+
+struct Socket {
+    descriptor: OwnedFd,
+    /// How many datagrams were asked for last time, and how many there were.
+    asked: usize,
+    had: usize,
+    /// The turn in which all that were asked for were there.
+    full_in: Option<u64>,
+}
+
+impl Socket {
+    /// How many datagrams to ask for: as many as there were last time, which mostly is one. Asking
+    /// for more costs a header each, and the kernel a look for another one. A socket that is ready
+    /// again in the turn after it had all that was asked for has a queue.
+    fn appetite(&self, turn: u64) -> usize {
+        match self.full_in {
+            Some(full_in) if full_in + 1 == turn => (self.asked * GROWTH).min(BATCH),
+            Some(_) | None => self.had.max(1),
+        }
+    }
 }
 
 /// A `sockaddr` in the kernel's layout, read and written byte by byte.
@@ -76,6 +101,7 @@ impl Mmsg {
             waker: Arc::clone(&waker),
             sockets: Vec::new(),
             vacant: Vec::new(),
+            turn: 0,
             events: Vec::with_capacity(EVENTS),
             buffers: vec![[0; SLOT_BYTES]; BATCH],
             names: vec![empty; BATCH],
@@ -89,7 +115,8 @@ impl Mmsg {
     }
 
     fn descriptor(&self, socket: SocketId) -> Option<&OwnedFd> {
-        self.sockets.get(socket.0 as usize)?.as_ref()
+        let open = self.sockets.get(socket.0 as usize)?.as_ref()?;
+        Some(&open.descriptor)
     }
 
     /// Sends `queued[range]`, all on one socket; returns how many the kernel took from the front.
@@ -178,7 +205,12 @@ impl Batch for Mmsg {
             self.vacant.push(number);
             return Err(refused.into());
         }
-        self.sockets[number as usize] = Some(socket);
+        self.sockets[number as usize] = Some(Socket {
+            descriptor: socket,
+            asked: 1,
+            had: 1,
+            full_in: None,
+        });
         Ok(SocketId(number))
     }
 
@@ -196,6 +228,7 @@ impl Batch for Mmsg {
 
     fn wait(&mut self, timeout: Duration, ready: &mut Vec<SocketId>) -> io::Result<()> {
         self.events.clear();
+        self.turn += 1;
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
@@ -222,12 +255,14 @@ impl Batch for Mmsg {
 
     fn receive(&mut self, socket: SocketId) -> usize {
         self.filled = 0;
-        let Some(descriptor) = self.descriptor(socket).map(AsRawFd::as_raw_fd) else {
+        let Some(Some(open)) = self.sockets.get_mut(socket.0 as usize) else {
             return 0;
         };
+        let asked = open.appetite(self.turn);
+        open.asked = asked;
         self.vectors.clear();
         self.headers.clear();
-        for buffer in &mut self.buffers {
+        for buffer in self.buffers.iter_mut().take(asked) {
             self.vectors.push(libc::iovec {
                 iov_base: buffer.as_mut_ptr().cast(),
                 // What does not fit is longer than any packet we accept, and shows as such.
@@ -244,7 +279,7 @@ impl Batch for Mmsg {
         // touched otherwise during the call. The count is the number of headers, no time-out is given.
         let received = unsafe {
             libc::recvmmsg(
-                descriptor,
+                open.descriptor.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 self.headers.len() as libc::c_uint,
                 libc::MSG_DONTWAIT,
@@ -254,6 +289,8 @@ impl Batch for Mmsg {
         // Errors are an empty queue, or ICMP answers to what we sent, which anybody can forge and
         // which therefore change nothing (MED-013).
         self.filled = usize::try_from(received).unwrap_or(0);
+        open.had = self.filled;
+        open.full_in = (self.filled == asked).then_some(self.turn);
         self.filled
     }
 
@@ -416,20 +453,25 @@ mod tests {
             for number in 0..5u8 {
                 peer.send_to(&[number; 100], address).unwrap();
             }
-            let mut ready = Vec::new();
-            batch.wait(Duration::from_secs(5), &mut ready).unwrap();
-            assert_eq!(ready, [socket]);
-            assert_eq!(batch.receive(socket), 5);
-            for at in 0..5 {
-                let received = batch.slot(at).unwrap();
-                assert_eq!(received.from, Some(peer.local_addr().unwrap()));
-                assert_eq!(received.slot[..received.length], [at as u8; 100]);
-                batch.queue(at, 10..50, socket, peer.local_addr().unwrap());
+            // One, to see whether more wait; then the rest at once.
+            let mut number = 0;
+            for wanted in [1, 4] {
+                let mut ready = Vec::new();
+                batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+                assert_eq!(ready, [socket]);
+                assert_eq!(batch.receive(socket), wanted);
+                for at in 0..wanted {
+                    let received = batch.slot(at).unwrap();
+                    assert_eq!(received.from, Some(peer.local_addr().unwrap()));
+                    assert_eq!(received.slot[..received.length], [number; 100]);
+                    number += 1;
+                    batch.queue(at, 10..50, socket, peer.local_addr().unwrap());
+                }
+                assert!(batch.slot(wanted).is_none());
+                let mut failed = Vec::new();
+                batch.flush(&mut failed);
+                assert!(failed.is_empty());
             }
-            assert!(batch.slot(5).is_none());
-            let mut failed = Vec::new();
-            batch.flush(&mut failed);
-            assert!(failed.is_empty());
             for number in 0..5u8 {
                 let mut buffer = [0; 200];
                 assert_eq!(peer.recv(&mut buffer).unwrap(), 40);
@@ -500,6 +542,37 @@ mod tests {
         }
         // Cut where a packet is too long in any case.
         assert_eq!(lengths, [1500, 1501, 1501, 0, 1]);
+    }
+
+    #[test]
+    fn a_queue_is_emptied_in_growing_bites_and_one_packet_at_a_time_stays_one() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = batch.open(loopback("127.0.0.1:0"), 0).unwrap();
+        let open = batch.descriptor(socket).unwrap();
+        let address = SocketAddr::try_from(net::getsockname(open).unwrap()).unwrap();
+        let mut bites = |packets: usize| {
+            for _ in 0..packets {
+                peer.send_to(b"x", address).unwrap();
+            }
+            let mut bites = Vec::new();
+            while bites.iter().sum::<usize>() < packets {
+                let mut ready = Vec::new();
+                batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+                bites.push(batch.receive(socket));
+            }
+            // Somebody else's turn.
+            batch.wake();
+            batch.wait(Duration::from_secs(5), &mut Vec::new()).unwrap();
+            (
+                bites,
+                batch.sockets[socket.0 as usize].as_ref().unwrap().asked,
+            )
+        };
+        assert_eq!(bites(60), (vec![1, 4, 16, 16, 16, 7], 16));
+        for asked in [7, 1, 1] {
+            assert_eq!(bites(1), (vec![1], asked));
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) struct Reception {
     /// Loss of the SSRCs before the present one.
     lost_before: i64,
     reordered: u64,
-    max_jitter_us: u32,
+    /// Largest jitter before the present SSRC and clock, in microseconds.
+    max_jitter_before_us: u32,
     /// Counts sequence spaces: up by one with each new SSRC and each restart within one.
     generation: u32,
     changes: u8,
@@ -51,8 +52,9 @@ struct SourceState {
     heard_at: Timestamp,
     expected_at_report: u64,
     received_at_report: u64,
-    /// Sixteen times the jitter, in timestamp units.
+    /// Sixteen times the jitter, in timestamp units, and the largest that it has been.
     jitter_16: u32,
+    max_jitter_16: u32,
     transit: Option<u32>,
     timestamp: Option<u32>,
     clock_hz: u32,
@@ -158,6 +160,7 @@ impl Reception {
 
     fn begin(&mut self, ssrc: u32, sequence: u16, now: Timestamp) {
         self.lost_before = self.lost();
+        self.max_jitter_before_us = self.max_jitter_us();
         self.generation = self.generation.wrapping_add(1);
         let highest = (1 << 16) | u64::from(sequence);
         self.source = Some(SourceState {
@@ -171,6 +174,7 @@ impl Reception {
             expected_at_report: 0,
             received_at_report: 0,
             jitter_16: 0,
+            max_jitter_16: 0,
             transit: None,
             timestamp: None,
             clock_hz: 0,
@@ -180,6 +184,10 @@ impl Reception {
     /// Feeds the jitter estimate (RFC 3550 A.8). Packets with the timestamp of the one before count
     /// as one, as those of a telephone event do (MED-062).
     pub(super) fn measure_jitter(&mut self, timestamp: u32, clock_hz: u32, now: Timestamp) {
+        let has_clock = |source: &SourceState| source.clock_hz == clock_hz;
+        if !self.source.as_ref().is_some_and(has_clock) {
+            self.max_jitter_before_us = self.max_jitter_us();
+        }
         let Some(source) = &mut self.source else {
             return;
         };
@@ -187,11 +195,13 @@ impl Reception {
             source.clock_hz = clock_hz;
             source.transit = None;
             source.jitter_16 = 0;
+            source.max_jitter_16 = 0;
         } else if source.timestamp == Some(timestamp) {
             return;
         }
         source.timestamp = Some(timestamp);
-        let arrival = (u128::from(now.0) * u128::from(clock_hz) / 1_000_000) as u32;
+        // Twelve years of microseconds fit at 48 kHz; what wraps then is one sample.
+        let arrival = (now.0.wrapping_mul(clock_hz.into()) / 1_000_000) as u32;
         let transit = arrival.wrapping_sub(timestamp);
         if let Some(before) = source.transit.replace(transit) {
             let difference = (transit.wrapping_sub(before) as i32).unsigned_abs();
@@ -200,24 +210,24 @@ impl Reception {
                 .jitter_16
                 .saturating_add(difference)
                 .saturating_sub(decay);
+            source.max_jitter_16 = source.max_jitter_16.max(source.jitter_16);
         }
-        self.max_jitter_us = self.max_jitter_us.max(self.jitter_us());
     }
 
     /// Present jitter in microseconds.
     pub(super) fn jitter_us(&self) -> u32 {
         self.source
             .as_ref()
-            .filter(|source| source.clock_hz > 0)
-            .map_or(0, |source| {
-                let us = u64::from(source.jitter_16) * 1_000_000 / 16 / u64::from(source.clock_hz);
-                u32::try_from(us).unwrap_or(u32::MAX)
-            })
+            .map_or(0, |source| source.in_us(source.jitter_16))
     }
 
     /// Largest jitter so far in microseconds.
     pub(super) fn max_jitter_us(&self) -> u32 {
-        self.max_jitter_us
+        let present = self
+            .source
+            .as_ref()
+            .map_or(0, |source| source.in_us(source.max_jitter_16));
+        self.max_jitter_before_us.max(present)
     }
 
     /// Packets lost so far: expected minus received, over all SSRCs. A late packet corrects it.
@@ -262,6 +272,13 @@ impl Reception {
 impl SourceState {
     fn expected(&self) -> u64 {
         self.highest - self.base + 1
+    }
+
+    /// A jitter in sixteenths of a timestamp unit as microseconds; 0 before the clock is known.
+    fn in_us(&self, jitter_16: u32) -> u32 {
+        (u64::from(jitter_16) * 1_000_000 / 16)
+            .checked_div(self.clock_hz.into())
+            .map_or(0, |us| u32::try_from(us).unwrap_or(u32::MAX))
     }
 }
 
@@ -359,6 +376,33 @@ mod tests {
             previous = transit;
         }
         assert_eq!(reception.report_block().unwrap().jitter, expected >> 4);
+    }
+
+    #[test]
+    fn the_largest_jitter_is_kept_when_source_and_clock_change() {
+        let mut reception = Reception::default();
+        reception.arrive(1, 1, Timestamp(0)).unwrap();
+        reception.measure_jitter(0, 8000, Timestamp(0));
+        reception.measure_jitter(160, 8000, Timestamp(36_000));
+        assert_eq!(
+            (reception.jitter_us(), reception.max_jitter_us()),
+            (1000, 1000)
+        );
+        for step in 2..100 {
+            reception.measure_jitter(
+                160 * step,
+                8000,
+                Timestamp(u64::from(step) * 20_000 + 16_000),
+            );
+        }
+        assert!(reception.jitter_us() < 300);
+        reception.measure_jitter(7, 48_000, Timestamp(2_000_000));
+        assert_eq!(
+            (reception.jitter_us(), reception.max_jitter_us()),
+            (0, 1000)
+        );
+        reception.arrive(2, 1, Timestamp(3_000_000)).unwrap();
+        assert_eq!(reception.max_jitter_us(), 1000);
     }
 
     #[test]

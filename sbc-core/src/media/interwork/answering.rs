@@ -52,7 +52,8 @@ pub(super) fn write_answer(
         .cloned()
         .ok_or(Unusable::NoCommonCodec)?;
     let companions = common
-        .into_iter()
+        .iter()
+        .cloned()
         .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz);
     let mut answered: Vec<_> = std::iter::once(chosen.clone()).chain(companions).collect();
     let mut ptime_ms = other
@@ -94,6 +95,18 @@ pub(super) fn write_answer(
             (protection, line.into_iter().collect())
         }
     };
+    // The other leg may go over to another codec of its answer at any time (MED-203). This peer is
+    // told one only, but it offered the others too, and hearing them beats silence.
+    let untold: Vec<_> = common
+        .iter()
+        .filter(|(number, id, codec)| {
+            codec.is_audio()
+                && !answered
+                    .iter()
+                    .any(|(told, known, _)| told == number || known == id)
+        })
+        .cloned()
+        .collect();
     let direction = answer_direction(profile, audio.direction, other);
     let stream = DraftStream {
         transport: audio.transport.clone(),
@@ -123,6 +136,7 @@ pub(super) fn write_answer(
         main,
         bindings: answered
             .iter()
+            .chain(&untold)
             .map(|(number, id, codec)| PayloadBinding {
                 receive: *number,
                 send: *number,
