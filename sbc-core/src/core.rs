@@ -233,6 +233,16 @@ impl Core {
         if message.is_response() {
             let mut up = Vec::new();
             self.plane.receive(now.mono, flow, message, out, &mut up);
+            for indication in &up {
+                if let Indication::Response {
+                    owner: Owner::Leg(call, leg),
+                    message,
+                    ..
+                } = indication
+                {
+                    arrived(Some(*call), Some(*leg), flow, message, out);
+                }
+            }
             return self.indicate(now, up, None, out);
         }
         let ingress = match self.identify(flow, &message) {
@@ -241,6 +251,16 @@ impl Core {
         };
         let mut up = Vec::new();
         self.plane.receive(now.mono, flow, message, out, &mut up);
+        for indication in &up {
+            if let Indication::Cancelled {
+                owner: Owner::Leg(call, leg),
+                message,
+                ..
+            } = indication
+            {
+                arrived(Some(*call), Some(*leg), flow, message, out);
+            }
+        }
         self.indicate(now, up, Some(ingress), out);
     }
 
