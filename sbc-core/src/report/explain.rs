@@ -83,7 +83,6 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::PeerRejected
         | CauseCode::PeerBusy
         | CauseCode::NoAnswer
-        | CauseCode::NumberUnknown
         | CauseCode::PeerUnreachable
         | CauseCode::PeerTimeout => true,
         CauseCode::CallerCancelled
@@ -92,6 +91,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::NoRoute
         | CauseCode::NoAck => false,
         CauseCode::NormalClearing
+        | CauseCode::NumberUnknown
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
         | CauseCode::MediaTimeout
@@ -137,6 +137,9 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         }
         CauseCode::PeerBusy => format!("the called party is busy{}{}", status(), reason()),
         CauseCode::NoAnswer => format!("nobody answered in time{}{}", status(), reason()),
+        CauseCode::NumberUnknown if cause.by == EndedBy::Us => {
+            format!("the call is for nobody here{}{}", status(), facts())
+        }
         CauseCode::NumberUnknown => format!(
             "the called side does not know the number {}{}{}",
             record.called.escape_debug(),
@@ -196,6 +199,17 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             "nothing, if the party simply did not answer; otherwise raise timers.ring_timeout of \
              the trunk",
         ]),
+        CauseCode::NumberUnknown if record.cause.by == EndedBy::Us => vec![
+            format!(
+                "if {} should belong to a tenant, add it to numbers of that [[tenant]]",
+                record.called.escape_debug()
+            ),
+            format!(
+                "check the form of the number; a transform with when = {{ trunk = \"{}\", dir = \
+                 \"in\" }} can change it",
+                record.ingress.trunk
+            ),
+        ],
         CauseCode::NumberUnknown => vec![
             format!(
                 "check the form of the number: trunk \"{trunk}\" got {}; a transform with dir = \
@@ -485,6 +499,19 @@ mod tests {
         let text = told.to_string();
         assert!(text.contains("accept_names of trunk \"teams\""), "{text}");
         assert!(text.contains("sip.example.net"));
+    }
+
+    #[test]
+    fn a_number_of_no_tenant_is_our_own_refusal_and_not_the_called_sides() {
+        let mut record = record(CauseCode::NumberUnknown, None, Some(404));
+        record.cause.by = EndedBy::Us;
+        record.egress.clear();
+        let told = explain(&record);
+        assert!(told.place.starts_with("A leg"), "{}", told.place);
+        assert!(told.why.contains("nobody here"), "{}", told.why);
+        let text = told.to_string();
+        assert!(text.contains("numbers of that [[tenant]]"), "{text}");
+        assert!(!text.contains("trunk \"\""), "{text}");
     }
 
     #[test]
