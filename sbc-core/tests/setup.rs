@@ -3,6 +3,7 @@
 mod world;
 
 use sbc_core::cause::CauseCode;
+use sbc_core::event::Happened;
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Method};
 use world::*;
@@ -188,6 +189,60 @@ fn a_caller_who_gives_up_stops_the_ringing() {
     assert_eq!(shard.records.len(), 1);
     assert_eq!(shard.records[0].disposition, Disposition::Cancelled);
     shard.settles();
+}
+
+#[test]
+fn a_ladder_has_the_messages_of_both_sides() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call4", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    shard.teams_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    shard.next_response(180);
+    let cancel = carrier_invite("call4", "")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("10 INVITE", "10 CANCEL");
+    shard.carrier_says(&cancel);
+    shard.next_response(200);
+    shard.next_response(487);
+    let cancel = shard.next_request(Method::Cancel);
+    shard.teams_says(&response(&cancel.message, "200 OK", "x1", "", ""));
+    shard.teams_says(&response(
+        &invite.message,
+        "487 Request Terminated",
+        "x1",
+        "",
+        "",
+    ));
+    let came: Vec<String> = shard
+        .happened
+        .iter()
+        .filter_map(|what| match what {
+            Happened::Received { remote, bytes, .. } => {
+                let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+                let line = String::from_utf8_lossy(line);
+                let words: Vec<&str> = line.split(' ').take(2).collect();
+                Some(format!("{} {}", remote.ip(), words.join(" ")))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        came,
+        [
+            "198.51.100.20 INVITE sip:+4930123456@192.0.2.11:5060",
+            "203.0.113.1 SIP/2.0 180",
+            "198.51.100.20 CANCEL sip:+4930123456@192.0.2.11:5060",
+            "203.0.113.1 SIP/2.0 200",
+            "203.0.113.1 SIP/2.0 487",
+        ]
+    );
 }
 
 #[test]
