@@ -235,16 +235,6 @@ impl Core {
             self.arrived_in_transaction(flow, &message, out);
             let mut up = Vec::new();
             self.plane.receive(now.mono, flow, message, out, &mut up);
-            for indication in &up {
-                if let Indication::Response {
-                    owner: Owner::Leg(call, leg),
-                    message,
-                    ..
-                } = indication
-                {
-                    arrived(Some(*call), Some(*leg), flow, message, out);
-                }
-            }
             return self.indicate(now, up, None, out);
         }
         let ingress = match self.identify(flow, &message) {
@@ -261,16 +251,6 @@ impl Core {
         self.arrived_in_transaction(flow, &message, out);
         let mut up = Vec::new();
         self.plane.receive(now.mono, flow, message, out, &mut up);
-        for indication in &up {
-            if let Indication::Cancelled {
-                owner: Owner::Leg(call, leg),
-                message,
-                ..
-            } = indication
-            {
-                arrived(Some(*call), Some(*leg), flow, message, out);
-            }
-        }
         self.indicate(now, up, Some(ingress), out);
     }
 
