@@ -138,7 +138,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::PeerBusy => format!("the called party is busy{}{}", status(), reason()),
         CauseCode::NoAnswer => format!("nobody answered in time{}{}", status(), reason()),
         CauseCode::NumberUnknown if cause.by == EndedBy::Us => {
-            format!("the call is for nobody here{}{}", status(), facts())
+            format!("the call was refused{}{}", status(), facts())
         }
         CauseCode::NumberUnknown => format!(
             "the called side does not know the number {}{}{}",
@@ -508,7 +508,7 @@ mod tests {
         record.egress.clear();
         let told = explain(&record);
         assert!(told.place.starts_with("A leg"), "{}", told.place);
-        assert!(told.why.contains("nobody here"), "{}", told.why);
+        assert!(told.why.starts_with("the call was refused with 404"));
         let text = told.to_string();
         assert!(text.contains("numbers of that [[tenant]]"), "{text}");
         assert!(!text.contains("trunk \"\""), "{text}");
