@@ -1,5 +1,7 @@
 //! `causeway lab`: the whole product, with this very binary as the daemon.
 
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -45,7 +47,7 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
         .lines()
         .find(|line| line.starts_with("PASS: "))
         .unwrap();
-    assert!(verdict.starts_with("PASS: 11 of 11 "), "{verdict}");
+    assert!(verdict.starts_with("PASS: 12 of 12 "), "{verdict}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     for wanted in [
         "contoso: carrier → Teams",
@@ -62,8 +64,8 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
     let heard = |line: &&str| line.trim_end().ends_with("100 %") && line.contains(" ms ");
     assert_eq!(
         text.lines().filter(heard).count(),
-        8,
-        "four calls, both ways\n{text}"
+        9,
+        "four calls both ways, and an echo\n{text}"
     );
     assert!(!text.contains('\u{1b}'), "no colours outside of a terminal");
     assert!(!is_alive(daemon(&text)), "the daemon has ended");
@@ -80,6 +82,73 @@ fn labs_run_side_by_side() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{text}");
     }
+}
+
+#[test]
+fn a_lab_stays_until_it_is_told_to_end_and_takes_calls_of_others() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["lab", "--expose", "127.0.0.1"])
+        .env("TMPDIR", temporary.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        text.push_str(&line);
+        text.push('\n');
+        if line.starts_with("Ctrl-C") {
+            break;
+        }
+    }
+    let command = text.lines().find(|line| line.contains("sipp -sn uac"));
+    let words: Vec<&str> = command.unwrap_or(&text).split_whitespace().collect();
+    let (to, called) = (words.last().unwrap(), words[6]);
+
+    // What SIPp would do, as far as the answer.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let from = socket.local_addr().unwrap();
+    let body = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {} RTP/AVP 0\r\n",
+        from.port()
+    );
+    let invite = format!(
+        "INVITE sip:{called}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKx\r\n\
+         From: <sip:sipp@{from}>;tag=1\r\nTo: <sip:{called}@{to}>\r\nCall-ID: x@{from}\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:sipp@{from}>\r\nMax-Forwards: 70\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.send_to(invite.as_bytes(), to).unwrap();
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]);
+        if answer.starts_with("SIP/2.0 200") {
+            break;
+        }
+        assert!(answer.starts_with("SIP/2.0 1"), "{answer}");
+    }
+
+    // With a call in progress: that must not keep anything alive.
+    let process = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .arg(process)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
+    assert!(!is_alive(daemon(&text)), "the daemon has ended");
+    assert_eq!(left_behind(temporary.path()), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long it may take to get ready.
 const START: Duration = Duration::from_secs(20);
-/// How long it may take to end, and again after a second request.
-const STOP: Duration = Duration::from_secs(5);
+/// How long it may wait for calls to end, and how long it may take to end after a second request.
+const STOP: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Lines of the log that a fault shows.
 const TAIL: usize = 12;
 
@@ -118,15 +118,16 @@ impl Daemon {
 
     /// Ends it as a service manager does. Says its exit status.
     pub async fn stop(mut self) -> String {
-        for _ in 0..2 {
+        for patience in STOP {
             self.terminate();
-            if let Ok(status) = timeout(STOP, self.child.wait()).await {
+            if let Ok(status) = timeout(patience, self.child.wait()).await {
                 return status.map_or_else(|why| why.to_string(), |status| status.to_string());
             }
         }
         // Nothing is left to ask for; what it was doing is in its log.
         let _ = self.child.kill().await;
-        format!("killed after {} s", 2 * STOP.as_secs())
+        let waited: Duration = STOP.iter().sum();
+        format!("killed after {} s", waited.as_secs())
     }
 
     fn terminate(&self) {

@@ -61,6 +61,11 @@ pub enum LabFault {
         /// The end of the daemon's log.
         log: String,
     },
+    /// It took too long.
+    Slow {
+        /// How long it may take.
+        after: Duration,
+    },
     /// Somebody wants it to end.
     Interrupted,
 }
@@ -90,6 +95,11 @@ impl fmt::Display for LabFault {
             Self::Peer { fault, log } => {
                 write!(f, "{fault}; the end of the daemon's log:\n{log}")
             }
+            Self::Slow { after } => write!(
+                f,
+                "not done after {} s; is this machine busy with something else?",
+                after.as_secs()
+            ),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

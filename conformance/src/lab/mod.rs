@@ -23,8 +23,13 @@ use report::Report;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 use world::World;
+
+/// Longest time from the start to the verdict.
+const LIMIT: Duration = Duration::from_secs(25);
 
 /// What the lab is to do.
 #[derive(Clone, Debug)]
@@ -68,25 +73,24 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool, LabFault> {
 async fn play_and_stay(options: &Options, out: &mut dyn Write) -> Result<bool, LabFault> {
     let mut signals = Signals::listen()?;
     let mut report = Report::new(out, options.has_colours);
+    let end = Instant::now() + LIMIT;
     let world = tokio::select! {
         started = World::start(options, &mut report) => started?,
         () = signals.any() => return Err(LabFault::Interrupted),
+        () = sleep_until(end) => return Err(LabFault::Slow { after: LIMIT }),
     };
-    // A signal during the calls ends the lab like one afterwards: in order.
-    let played = tokio::select! {
-        scenes = play::everything(&world) => Some(scenes),
-        () = signals.any() => None,
+    // Whatever ends the calls, everything is stopped in order.
+    let verdict = tokio::select! {
+        scenes = play::everything(&world) => report.scenes(&world, &scenes),
+        () = signals.any() => Err(LabFault::Interrupted),
+        () = sleep_until(end) => Err(LabFault::Slow { after: LIMIT }),
     };
-    let verdict = match &played {
-        Some(scenes) => report.scenes(&world, scenes).map(Some),
-        None => Ok(None),
-    };
-    if !options.once && matches!(verdict, Ok(Some(_))) {
+    if !options.once && verdict.is_ok() {
         report.stay(&world)?;
         signals.any().await;
     }
     world.end(options.keep, &mut report).await?;
-    verdict?.ok_or(LabFault::Interrupted)
+    verdict
 }
 
 /// The signals that end the lab.

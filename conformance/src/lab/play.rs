@@ -69,6 +69,7 @@ pub async fn everything(world: &World) -> Vec<Scene> {
         answered(world, fabrikam, Direction::FromTeams, 1, Codec::Pcma, true),
     );
     let mut scenes = vec![a, b, c, d];
+    scenes.push(echo(world, contoso).await);
     scenes.push(another_region(world, contoso).await);
     scenes.push(unknown_user(world, contoso).await);
     scenes.push(busy(world, fabrikam).await);
@@ -359,6 +360,48 @@ impl Session {
         self.heard = heard.clone();
         self
     }
+}
+
+/// A user who sends back what he hears, as for whoever joins in: the caller hears himself.
+async fn echo(world: &World, tenant: &Tenant) -> Scene {
+    let title = format!(
+        "{}: carrier → Teams, the called sends back what he hears",
+        tenant.name
+    );
+    let mut scene = Scene::new(title);
+    let direction = Direction::ToTeams;
+    let work = async {
+        let ours = Caller::open(world, direction).await?;
+        let offer = sdp::carrier_offer(ours.at, &[Codec::Pcma]);
+        let called = tenant.echo();
+        let (mut caller, invite) = world
+            .carrier
+            .call(world.ports.udp, OUTSIDE, &called, offer)?;
+        scene.call_ids.push(caller.call_id().to_owned());
+        let answer = accepted(&mut caller, &invite).await?;
+        let fault = |why| media_fault(direction.caller(), why);
+        let answer = sdp::read(&answer.body()).map_err(fault)?;
+        let ledger = Ledger::default();
+        let session = session(&answer, Codec::Pcma, None, (TONES.0, TONES.0)).map_err(fault)?;
+        let session = session.with(&ledger, &ledger);
+        let heard = ours.sockets.talk(session, PACKETS / 2).await;
+        let heard = heard.map_err(|why| fault(why.to_string()))?;
+        caller.hang_up().await.map(|()| heard)
+    };
+    match work.await {
+        Ok(heard) => {
+            if !heard.is_perfect() {
+                scene
+                    .problems
+                    .push("the caller does not hear what he played".to_owned());
+            }
+            scene.happened = "answered; the delay is that of both ways together".to_owned();
+            scene.media.push((direction.caller(), heard));
+        }
+        Err(fault) => scene.problems.push(fault.to_string()),
+    }
+    scene.record(world, "answered").await;
+    scene
 }
 
 /// The first region is out of order; the call must go to the second without the caller noticing

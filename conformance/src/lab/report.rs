@@ -197,6 +197,7 @@ impl<'o> Report<'o> {
                 out,
                 "  dial {echo}: a user of Teams who sends back what he hears"
             )?;
+            writeln!(out, "  or with SIPp, from another machine without -i:")?;
             writeln!(
                 out,
                 "  sipp -sn uac -i {} -s {} -d 3000 -m 1 {exposed}\n",

@@ -32,7 +32,7 @@ pub struct TeamsRules {
 
 /// Methods that the proxy knows (TDR-SIP-001).
 const METHODS: [&str; 6] = ["INVITE", "ACK", "OPTIONS", "CANCEL", "BYE", "NOTIFY"];
-/// The one suite (TDR-MED).
+/// The one suite (TDR-MED-001).
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
 impl Rules for TeamsRules {
@@ -241,7 +241,7 @@ fn secure_media(message: &Message, out: &mut Vec<Breach>) {
         Ok(media) => media,
         Err(why) => {
             out.push(Breach::refused(
-                "TDR-MED",
+                "TDR-MED-004",
                 format!("session description: {why}"),
                 488,
             ));
@@ -250,11 +250,11 @@ fn secure_media(message: &Message, out: &mut Vec<Breach>) {
     };
     if media.protocol != "RTP/SAVP" {
         let what = format!("media is {}, wanted RTP/SAVP", media.protocol);
-        out.push(Breach::refused("TDR-MED", what, 488));
+        out.push(Breach::refused("TDR-MED-004", what, 488));
     }
     if !media.keys.iter().any(|key| key.suite == SUITE) {
         out.push(Breach::refused(
-            "TDR-MED",
+            "TDR-MED-001",
             format!("no key for {SUITE}"),
             488,
         ));
@@ -462,8 +462,8 @@ mod tests {
                 Some(403),
             ),
             ("X-MS-SBC: ", "X-MS-SBC: 127.9.9.10/", "PRIVACY", None),
-            ("RTP/SAVP", "RTP/AVP", "TDR-MED", Some(488)),
-            ("_80 inline", "_32 inline", "TDR-MED", Some(488)),
+            ("RTP/SAVP", "RTP/AVP", "TDR-MED-004", Some(488)),
+            ("_80 inline", "_32 inline", "TDR-MED-001", Some(488)),
         ] {
             let text = good().replacen(right, wrong, 1);
             assert_ne!(text, good(), "{right} is not there");

@@ -387,7 +387,10 @@ pub async fn connect_from(ip: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
         IpAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.bind(SocketAddr::new(ip, 0))?;
-    socket.connect(to).await
+    let stream = socket.connect(to).await?;
+    // Short messages must not wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
@@ -397,6 +400,8 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
         let Ok((stream, remote)) = listener.accept().await else {
             continue;
         };
+        // Without it short messages wait for each other; a socket that refuses is only slower.
+        let _ = stream.set_nodelay(true);
         let acceptor = acceptor.clone();
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
