@@ -42,6 +42,9 @@ pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, 
 pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let mut reasons = Vec::new();
+    if !daemon.is_serving() {
+        reasons.push("the sockets are not served".to_owned());
+    }
     if daemon.is_draining() {
         reasons.push("draining: no new calls are taken".to_owned());
     }

@@ -244,6 +244,12 @@ impl Daemon {
         self.is_draining.load(Ordering::Relaxed)
     }
 
+    /// Whether the sockets are served: not yet while the daemon starts, no more once it stops. The
+    /// operator interface answers longer than that at both ends.
+    pub fn is_serving(&self) -> bool {
+        self.parts().is_some()
+    }
+
     /// Where facts go.
     pub fn sinks(&self) -> &Sinks {
         &self.sinks

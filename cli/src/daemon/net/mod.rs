@@ -235,14 +235,27 @@ impl Net {
                 present.listener = Arc::clone(listener);
             }
         }
-        for (listener, address, bound) in opened.0 {
-            running.insert(listener.name.clone(), self.serve(listener, address, bound));
-        }
+        // Sockets can be sent through before anybody reads them: the answer to the first datagram may
+        // come at once.
         let sockets = running
             .iter()
             .filter_map(|(name, present)| Some((name.clone(), present.socket.clone()?)))
+            .chain(
+                opened
+                    .0
+                    .iter()
+                    .filter_map(|(listener, _, bound)| match bound {
+                        Bound::Datagram(socket) => {
+                            Some((listener.name.clone(), Arc::clone(socket)))
+                        }
+                        Bound::Stream(_) => None,
+                    }),
+            )
             .collect();
         self.shared.sockets.store(Arc::new(sockets));
+        for (listener, address, bound) in opened.0 {
+            running.insert(listener.name.clone(), self.serve(listener, address, bound));
+        }
     }
 
     fn serve(&self, listener: Arc<Listener>, address: SocketAddr, bound: Bound) -> Running {
