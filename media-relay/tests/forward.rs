@@ -233,6 +233,24 @@ fn a_flood_is_cut_to_twice_the_agreed_rate() {
 }
 
 #[test]
+fn a_peer_that_was_asked_for_short_packets_may_send_them() {
+    let mut bench = Bench::joined();
+    // What B wants to receive is what A is asked to send.
+    bench.answer(
+        B,
+        NegotiatedStream {
+            ptime_ms: 10,
+            ..terms(peer_b())
+        },
+    );
+    for sequence in 0..12_000u16 {
+        // A little more than asked for: digits, a clock that is fast.
+        bench.now.0 += 9_500;
+        bench.voice(A, sequence).unwrap();
+    }
+}
+
+#[test]
 fn foreign_and_broken_packets_are_dropped_with_their_reason() {
     let mut bench = Bench::joined();
     let mut verdict = |packet: &[u8]| bench.send(A, peer_a(), packet).map(|_| ());

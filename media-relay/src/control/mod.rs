@@ -172,7 +172,8 @@ impl Relay {
     }
 
     /// Hands a command to the worker that owns its session. Never blocks; may be called from any
-    /// thread. Commands of one session sent by one thread are applied in that order.
+    /// thread. Commands of one session sent by one thread are applied in that order, and before any
+    /// packet that arrives after this returned.
     pub fn command(&self, command: Command) {
         let session = session_of(&command);
         let is_new = matches!(command, Command::Allocate { .. });

@@ -101,6 +101,14 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
             face.rules = Rules::new(&face.terms.payloads, sent);
         }
         streams[at].faces = faces;
+        // A peer sends what the other side wants to receive, or what it wants itself.
+        let wishes = [Some(at), to].into_iter().flatten();
+        let shortest = wishes
+            .filter_map(|stream| Some(streams[stream].active()?.terms.ptime_ms))
+            .min();
+        if let Some(packet_time_ms) = shortest {
+            streams[at].rate.set_packet_time(packet_time_ms);
+        }
         streams[at].path = path;
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Stream {
     pub(super) path: Path,
     ring: KeyRing,
     senders: Vec<SendContext>,
-    rate: RateLimit,
+    pub(super) rate: RateLimit,
     /// Until when media against a new direction may still be on its way.
     grace_until: Option<Timestamp>,
     /// A source that has been pinned and not yet reported. Kept apart from the verdict on the
@@ -198,7 +198,6 @@ impl Stream {
             self.forget_keys();
             return;
         };
-        self.rate.set_packet_time(terms.ptime_ms);
         let preview = self.faces.iter().position(|face| face.is_preview_of(fork));
         let committed = self
             .faces

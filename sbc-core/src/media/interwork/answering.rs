@@ -53,8 +53,8 @@ pub(super) fn write_answer(
         .ok_or(Unusable::NoCommonCodec)?;
     let companions = common
         .iter()
-        .cloned()
-        .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz);
+        .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz)
+        .cloned();
     let mut answered: Vec<_> = std::iter::once(chosen.clone()).chain(companions).collect();
     let mut ptime_ms = other
         .theirs
