@@ -627,3 +627,57 @@ fn an_early_answer_holds_when_the_final_one_repeats_nothing() {
         assert!(!ok.body().is_empty());
     }
 }
+
+#[test]
+fn phones_that_ring_at_once_are_told_of_once_a_second() {
+    let (mut shard, invite) = ringing_out("");
+    for phone in ["x1", "x2", "x3"] {
+        shard.teams_says(&response(&invite, "180 Ringing", phone, TEAMS_CONTACT, ""));
+    }
+    assert_eq!(statuses(&mut shard), [180], "SIP-315");
+    shard.pass(secs(1));
+    shard.teams_says(&response(&invite, "180 Ringing", "x4", TEAMS_CONTACT, ""));
+    assert_eq!(statuses(&mut shard), [180]);
+    // What is new is told at once.
+    let early = "183 Session Progress";
+    shard.teams_says(&response(&invite, early, "x4", TEAMS_CONTACT, TEAMS_SDP));
+    assert_eq!(statuses(&mut shard), [183]);
+}
+
+#[test]
+fn a_slow_trunk_is_answered_with_its_own_timers() {
+    let slow = "codecs = [\"PCMA\", \"PCMU\"]\ntimers = { t1 = \"1s\", t2 = \"8s\" }";
+    let config = CONFIG.replace("codecs = [\"PCMA\", \"PCMU\"]", slow);
+    let mut shard = Shard::with(config_of(&config));
+    // Nobody has this number: a refusal that is repeated until its ACK.
+    let invite = carrier_invite("slow", CARRIER_SDP).replace("+4930123456", "+4930999999");
+    shard.carrier_says(&invite);
+    assert_eq!(statuses(&mut shard), [100, 404]);
+    let mut repeats = Vec::new();
+    for tenth in 1..=200 {
+        shard.pass(Duration::from_millis(100));
+        repeats.extend(statuses(&mut shard).iter().map(|_| tenth / 10));
+    }
+    // Timer G: T1, doubling up to T2.
+    assert_eq!(repeats, [1, 3, 7, 15]);
+    shard.pass(secs(43));
+    assert_ne!(shard.core.census().transactions, 0, "Timer H is 64·T1");
+    shard.pass(secs(2));
+    assert_eq!(shard.core.census().transactions, 0);
+}
+
+#[test]
+fn a_request_without_what_every_answer_repeats_gets_400_and_no_state() {
+    for line in [
+        "CSeq: 10 INVITE\n",
+        "Call-ID: bare\n",
+        "To: <sip:+4930123456@192.0.2.11>\n",
+    ] {
+        let mut shard = Shard::new();
+        shard.start_lines = Some(Vec::new());
+        shard.carrier_says(&carrier_invite("bare", CARRIER_SDP).replace(line, ""));
+        assert_eq!(shard.core.census(), Default::default(), "{line}");
+        let lines = shard.start_lines.expect("start lines are kept");
+        assert_eq!(lines, ["SIP/2.0 400 Bad Request"], "{line}");
+    }
+}

@@ -10,7 +10,7 @@ use sbc_core::id::{ShardId, TlsContextName};
 use sbc_core::input::Input;
 use sbc_core::sip::Message;
 use sbc_core::time::{Now, Timestamp};
-use sbc_sim::actor::{Act, Cancel, Script};
+use sbc_sim::actor::{Ack, Act, Cancel, Script};
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
 use sbc_sim::subject::{Residue, Shards, Subject};
 use sbc_sim::topology::STRANGER;
@@ -679,4 +679,92 @@ fn a_direction_that_was_not_offered_is_found() {
         })
     });
     finds("answer", &scenario, tamper);
+}
+
+fn is_answer(text: &str, code: &str, method: &str) -> bool {
+    text.starts_with(&format!("SIP/2.0 {code} ")) && header(text, "CSeq:").ends_with(method)
+}
+
+#[test]
+fn an_ack_for_an_answer_that_nobody_gave_is_found() {
+    let tamper = editing(|text| {
+        Some(match text.starts_with("ACK ") {
+            true => {
+                let to = header(&text, "To:").to_owned();
+                text.replace(&to, &format!("{to}x"))
+            }
+            false => text,
+        })
+    });
+    finds("ack", &call(), tamper);
+}
+
+#[test]
+fn an_answer_that_changes_when_it_is_repeated_is_found() {
+    let scenario = Scenario::quiet(1)
+        .call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.ack = Ack::Late(secs(2))));
+    let mut answers = 0;
+    let tamper = editing(move |text| {
+        if !is_answer(&text, "200", "INVITE") {
+            return Some(text);
+        }
+        answers += 1;
+        Some(match answers {
+            1 => text,
+            _ => text.replacen("Content-Length", "Subject: again\r\nContent-Length", 1),
+        })
+    });
+    finds("transaction-final-changed", &scenario, tamper);
+}
+
+#[test]
+fn a_timeout_told_to_anything_but_an_invite_is_found() {
+    let tamper = editing(|text| {
+        Some(match is_answer(&text, "200", "BYE") {
+            true => text.replacen("200 OK", "408 Request Timeout", 1),
+            false => text,
+        })
+    });
+    finds("transaction-rfc4320", &call(), tamper);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_found() {
+    let tamper = editing(|text| {
+        Some(match is_answer(&text, "200", "BYE") {
+            true => text.replace("branch=z9hG4bK", "branch=z9hG4bKx"),
+            false => text,
+        })
+    });
+    finds("transaction-unasked", &call(), tamper);
+}
+
+#[test]
+fn an_origin_that_does_not_count_is_found() {
+    let scenario = Scenario::quiet(1)
+        .call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.hold = Some(secs(1))));
+    let tamper = editing(|text| {
+        if !is_answer(&text, "200", "INVITE") || header(&text, "CSeq:").starts_with("1 ") {
+            return Some(text);
+        }
+        let origin = header(&text, "o=").to_owned();
+        let mut words: Vec<&str> = origin.split(' ').collect();
+        words[2] = "9";
+        Some(text.replace(&origin, &words.join(" ")))
+    });
+    finds("origin", &scenario, tamper);
+}
+
+#[test]
+fn an_answer_in_the_name_of_nobody_is_found() {
+    let scenario = Scenario::quiet(1).call(|n| {
+        let mut call = PlannedCall::to_teams(n);
+        call.scripts[0].1 = Script::refusing(n, 486);
+        call
+    });
+    let tamper = editing(|text| {
+        let head = "SIP/2.0 200 OK\r\nContact: <sip:203.0.113.20:5060>\r\nAllow: INVITE";
+        Some(text.replace("SIP/2.0 486 Busy Here", head))
+    });
+    finds("answer-without-callee", &scenario, tamper);
 }

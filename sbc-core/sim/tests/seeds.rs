@@ -46,3 +46,18 @@ fn a_seed_played_twice_gives_the_same_bytes() {
         }
     }
 }
+
+#[test]
+fn worlds_that_once_broke_a_rule_break_none() {
+    // A phone that answers when its trunk was given up; callees whose refusal is lost and whose
+    // second, contradicting answer arrives; an INVITE without CSeq that kept a transaction.
+    for (seed, shards) in [
+        (1_000_066, 1),
+        (1_004_334, 1),
+        (1_004_749, 1),
+        (2_000_167, 2),
+        (10_001_759, 1),
+    ] {
+        check(seed..seed + 1, shards);
+    }
+}

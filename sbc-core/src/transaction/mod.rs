@@ -56,7 +56,8 @@ pub enum Indication {
         message: Message,
     },
     /// A request that belongs to no transaction and can begin none, because a header that names
-    /// one cannot be read. It is answered without state.
+    /// one cannot be read or one that every answer repeats is missing. It is answered without
+    /// state.
     Unmatched {
         /// What it arrived on.
         flow: Flow,

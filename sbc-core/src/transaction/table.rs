@@ -11,7 +11,7 @@ use crate::effect::Effects;
 use crate::event::{DropCode, Happened};
 use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
-use crate::sip::{Message, Method, ResponseBuilder, Status, Token};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
 use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
@@ -431,10 +431,15 @@ impl Table {
         if total >= MAX_SERVER_TRANSACTIONS || of_source >= MAX_PER_SOURCE {
             return dropped(DropCode::Overload, flow, out);
         }
-        let (Some(key), Some(hop)) = (
-            server_key(&message, message.method()),
-            way_back(flow, &message),
-        ) else {
+        let copied = [
+            HeaderName::From,
+            HeaderName::To,
+            HeaderName::CallId,
+            HeaderName::CSeq,
+        ];
+        let key = server_key(&message, message.method())
+            .filter(|_| copied.iter().all(|name| message.has(name)));
+        let (Some(key), Some(hop)) = (key, way_back(flow, &message)) else {
             let flow = flow.clone();
             return up.push(Indication::Unmatched { flow, message });
         };

@@ -1,7 +1,7 @@
 //! When faults stop everything settles: a call is up on both sides or gone on both.
 
 use super::{Checker, End, Rules, Violation};
-use crate::actor::{Act, Ending, PartyView};
+use crate::actor::{Act, Ending, Oddity, PartyView};
 use crate::topology;
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl Checker for Liveness {
             }
         }
         for (call, (callers, callees, is_excused)) in up {
-            if !is_excused && callers != callees {
+            if !is_excused && !contradicts_itself(end, call) && callers != callees {
                 let text = format!("call {call} is up for {callers} callers and {callees} callees");
                 fail("liveness-half-call", text);
             }
@@ -71,7 +71,7 @@ impl Checker for Liveness {
                 .views
                 .iter()
                 .any(|v| v.call == view.call && !v.is_caller && v.final_status == Some(200));
-            if !answered {
+            if !answered && !contradicts_itself(end, view.call) {
                 fail(
                     "answer-without-callee",
                     format!("call {} was answered by nobody", view.call),
@@ -90,6 +90,13 @@ impl Checker for Liveness {
             }
         }
     }
+}
+
+/// Whether a callee gives two final answers: where the first is lost, the second one counts, and the
+/// callee itself believes the first.
+fn contradicts_itself(end: &End<'_>, call: usize) -> bool {
+    let mut calls = end.scenario.calls.iter();
+    calls.any(|planned| planned.dial.call == call && planned.has_oddity(Oddity::TwoFinals))
 }
 
 /// Whether a callee sent anything provisional, after which the SBC must cancel what it gives up.
