@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn letters_of_any_language_are_shown_and_what_steers_is_not() {
-        for c in "aß漢ي⁠ —→│".chars() {
+        for c in "aß漢ي —→│".chars() {
             assert!(!is_steering(c), "{c:?}");
         }
         for c in [
