@@ -306,7 +306,7 @@ async fn a_server_of_an_unknown_authority_is_refused() {
     assert!(support::server(&foreign).accept(stream).await.is_err());
     assert!(matches!(
         world.send_failed().await.1,
-        FlowFault::Handshake(_)
+        FlowFault::TlsCertificate(_)
     ));
 }
 
@@ -329,6 +329,27 @@ async fn connections_are_shared_within_a_context_and_never_across() {
     assert!(!text.contains("Call-ID: one"), "a connection of its own");
     world.send(&hop, &options("four"), 1);
     read_until(&mut first, "Call-ID: four").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_verified_for_one_name_is_not_used_for_another() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let leaf = world.authority.leaf(&[PEER]);
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut first = accept_tls(&peer, &leaf).await;
+    read_until(&mut first, "Call-ID: one").await;
+
+    let mut other = tls_hop("contoso", address);
+    if let Some(tls) = &mut other.tls {
+        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+    }
+    world.send(&other, &options("two"), 2);
+    let (stream, _) = peer.accept().await.unwrap();
+    let _ = asking_server(&world, &leaf).accept(stream).await;
+    let (transaction, why) = world.send_failed().await;
+    assert_eq!(transaction.0, 2);
+    assert!(matches!(why, FlowFault::TlsName { .. }), "{why:?}");
 }
 
 #[tokio::test]

@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn calls_of_few_words_are_bounded_too() {
         let traces = Traces::default();
-        for call in 0..1_000_000 {
+        for call in 0..450_000 {
             note_of(&traces, call, String::new());
         }
         let ring = traces.lock();

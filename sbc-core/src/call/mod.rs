@@ -353,9 +353,11 @@ impl Call {
                     ..
                 } = event
                 {
-                    let leg = LegId(endpoint.0);
-                    let because =
-                        Because::of(format!("no media from leg {} for {silent_ms} ms", leg.0));
+                    let side = match LegId(endpoint.0) {
+                        LegId(0) => "the calling side",
+                        _ => "the called side",
+                    };
+                    let because = Because::of(format!("no media from {side} for {silent_ms} ms"));
                     self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
                 }
             }

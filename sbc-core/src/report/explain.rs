@@ -2,6 +2,7 @@
 
 use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
+use crate::id::LegId;
 use crate::query::ResolveFault;
 use crate::record::{AttemptRecord, Disposition, Record};
 use crate::sip::Status;
@@ -95,10 +96,15 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::NoAck => false,
         // Without an attempt it was we who knew no owner of the number.
         CauseCode::NumberUnknown => last.is_some(),
+        // The side that sent least is the one that fell silent.
+        CauseCode::MediaTimeout => record
+            .media
+            .iter()
+            .min_by_key(|media| (media.packets_in, media.leg))
+            .is_some_and(|media| media.leg != LegId(0)),
         CauseCode::NormalClearing
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
-        | CauseCode::MediaTimeout
         | CauseCode::InCallFailure
         | CauseCode::LimitReached
         | CauseCode::Operator
@@ -405,6 +411,28 @@ fn of_flow(fault: &FlowFault, trunk: &str) -> Vec<String> {
              client_ca of the trunk's TLS context; the log has a line tls_refused with the exact \
              reason"
         ),
+        FlowFault::TlsCertificate(_) => {
+            return vec![
+                format!(
+                    "if it is the right peer, have it renew or complete its certificate, or add \
+                     its root to client_ca of the [[tls]] of trunk \"{trunk}\", as the reason says"
+                ),
+                format!(
+                    "if it is not, somebody else answers at this address: check targets and DNS of \
+                     trunk \"{trunk}\""
+                ),
+            ];
+        }
+        FlowFault::TlsAlert(_) => {
+            return vec![
+                format!(
+                    "the peer of trunk \"{trunk}\" does not accept our certificate: have it trust \
+                     our authority, and check with `causeway check` that ours is in time, has its \
+                     intermediates and carries fqdn of the trunk"
+                ),
+                "Microsoft accepts public authorities only".to_owned(),
+            ];
+        }
         FlowFault::HandshakeTimeout => format!(
             "the peer of trunk \"{trunk}\" accepts the connection but not TLS: check the port"
         ),
@@ -487,7 +515,7 @@ fn q850_text(cause: u8) -> &'static str {
 mod tests {
     use super::*;
     use crate::cause::{Because, Cause};
-    use crate::id::{CallId, LegId, TenantName, TrunkName};
+    use crate::id::{CallId, TenantName, TrunkName};
     use crate::record::LegRecord;
     use crate::time::UnixTime;
     use crate::transport::Protocol;
@@ -611,6 +639,18 @@ mod tests {
         record.egress[0].status = None;
         record.cause.status = Some(408);
         assert!(explain(&record).why.contains("nobody answered in time"));
+    }
+
+    #[test]
+    fn whose_certificate_is_wrong_decides_what_to_change() {
+        let advice = |fault: FlowFault| {
+            let fault = TargetFault::Flow(fault);
+            explain(&record(CauseCode::PeerUnreachable, Some(fault), None)).change
+        };
+        let theirs = advice(FlowFault::TlsCertificate("it has expired".to_owned()));
+        assert!(theirs[0].contains("renew or complete its certificate"));
+        let ours = advice(FlowFault::TlsAlert("alert UnknownCA".to_owned()));
+        assert!(ours[0].contains("does not accept our certificate"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a message arrived on.
 
+use super::TlsHop;
 use crate::id::{FlowId, ListenerName, TlsContextName};
 use serde::Serialize;
 use std::fmt;
@@ -86,7 +87,7 @@ pub struct PeerIdentity {
 }
 
 /// Key of the connection pool: a connection may be reused only for the same TLS context, the same
-/// name it was verified for and the same address (SIP-132).
+/// names it was verified for and the same address (SIP-132).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FlowKey {
     /// Listener on whose behalf the connection is used.
@@ -95,8 +96,8 @@ pub struct FlowKey {
     pub protocol: Protocol,
     /// Remote address.
     pub remote: SocketAddr,
-    /// TLS context and the name the peer's certificate was checked against.
-    pub tls: Option<(TlsContextName, String)>,
+    /// TLS context, the name asked for, and the names the peer's certificate was checked against.
+    pub tls: Option<TlsHop>,
 }
 
 /// Why a flow failed, or a message could not be sent.
@@ -109,6 +110,10 @@ pub enum FlowFault {
     ConnectTimeout,
     /// The TLS handshake failed; the text says why.
     Handshake(String),
+    /// We do not accept the peer's certificate; the text says why.
+    TlsCertificate(String),
+    /// The peer ended the TLS handshake with an alert: it does not accept us.
+    TlsAlert(String),
     /// No TLS handshake within the time allowed.
     HandshakeTimeout,
     /// The certificate is valid but does not carry the wanted name.
@@ -138,6 +143,8 @@ impl fmt::Display for FlowFault {
             Self::Connect(why) => write!(f, "connection failed: {why}"),
             Self::ConnectTimeout => f.write_str("no connection within the time allowed"),
             Self::Handshake(why) => write!(f, "TLS handshake failed: {why}"),
+            Self::TlsCertificate(why) => f.write_str(why),
+            Self::TlsAlert(why) => f.write_str(why),
             Self::HandshakeTimeout => f.write_str("no TLS handshake within the time allowed"),
             Self::TlsName { wanted, presented } => {
                 write!(

@@ -20,7 +20,7 @@ pub struct Hop {
 }
 
 /// How a TLS connection to a hop is opened and checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TlsHop {
     /// Our identity and trust store.
     pub context: TlsContextName,
@@ -38,10 +38,7 @@ impl Hop {
             listener: self.listener.clone(),
             protocol: self.protocol,
             remote: self.remote,
-            tls: self
-                .tls
-                .as_ref()
-                .map(|tls| (tls.context.clone(), tls.server_name.clone())),
+            tls: self.tls.clone(),
         }
     }
 }

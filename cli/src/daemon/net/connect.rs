@@ -87,7 +87,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     if !had_history {
         // A peer that accepts and then closes at once is down for our purposes.
         shared.pool.failed(&key, fault.clone());
-        if let FlowFault::Handshake(why) = &fault
+        if let FlowFault::TlsAlert(why) = &fault
             && let Some(tls) = &hop.tls
         {
             shared
@@ -213,6 +213,15 @@ async fn shake(
                 wanted: wanted.join(" or "),
                 presented,
             },
+            refusal @ Refusal::Alert(_) => FlowFault::TlsAlert(refusal.to_string()),
+            refusal @ (Refusal::UnknownCa
+            | Refusal::SelfSigned
+            | Refusal::Expired
+            | Refusal::NotYetValid
+            | Refusal::Usage
+            | Refusal::Revoked
+            | Refusal::WeakKey
+            | Refusal::BadCertificate(_)) => FlowFault::TlsCertificate(refusal.to_string()),
             other => FlowFault::Handshake(other.to_string()),
         }
     };

@@ -261,14 +261,18 @@ impl Pool {
 mod tests {
     use super::*;
     use sbc_core::id::{ListenerName, TlsContextName};
-    use sbc_core::transport::Protocol;
+    use sbc_core::transport::{Protocol, TlsHop};
 
     fn key(context: &str) -> FlowKey {
         FlowKey {
             listener: ListenerName::new("l"),
             protocol: Protocol::Tls,
             remote: "192.0.2.1:5061".parse().unwrap(),
-            tls: Some((TlsContextName::new(context), "sip.example.com".to_owned())),
+            tls: Some(TlsHop {
+                context: TlsContextName::new(context),
+                server_name: "sip.example.com".to_owned(),
+                accept_names: Vec::new(),
+            }),
         }
     }
 

@@ -339,7 +339,7 @@ fn read_fault(error: &std::io::Error, has_history: bool) -> FlowFault {
         .filter(|inner| matches!(inner, rustls::Error::AlertReceived(_)));
     match alert {
         Some(alert) if !has_history => {
-            FlowFault::Handshake(super::tls::Refusal::of(alert).to_string())
+            FlowFault::TlsAlert(super::tls::Refusal::of(alert).to_string())
         }
         _ if error.kind() == std::io::ErrorKind::UnexpectedEof => FlowFault::Closed,
         _ => FlowFault::Broken(error.to_string()),
