@@ -133,7 +133,7 @@ impl fmt::Debug for DraftCrypto {
 impl Draft {
     /// Writes the description.
     pub fn write(&self, origin: &OriginLine) -> Bytes {
-        let mut out = Writer(String::with_capacity(512));
+        let mut out = Writer(Vec::with_capacity(512));
         out.line(format_args!("v=0"));
         out.line(format_args!(
             "o=- {} {} {}",
@@ -156,20 +156,17 @@ impl Draft {
 
 impl RefusedLine {
     fn write(&self, out: &mut Writer) {
-        let mut formats = String::new();
+        // Octets as they came, text or not: the peer finds its line by them.
+        let mut line = [b"m=", &self.kind[..], b" 0 ", &self.transport].concat();
         for format in &self.formats {
-            formats.push(' ');
-            formats.push_str(&String::from_utf8_lossy(format));
+            line.push(b' ');
+            line.extend_from_slice(format);
         }
-        if formats.is_empty() {
+        if self.formats.is_empty() {
             // The grammar wants a format even where the offer had none.
-            formats.push_str(" 0");
+            line.extend_from_slice(b" 0");
         }
-        out.line(format_args!(
-            "m={} 0 {}{formats}",
-            String::from_utf8_lossy(&self.kind),
-            String::from_utf8_lossy(&self.transport),
-        ));
+        out.octets(&line);
     }
 }
 
@@ -257,18 +254,20 @@ impl fmt::Display for Network {
 
 /// Writes whole lines. Encoding names and parameters can come from the other leg: a line end or
 /// NUL in them is dropped here, so that no fact can add a line.
-struct Writer(String);
+struct Writer(Vec<u8>);
 
 impl Writer {
     fn line(&mut self, content: fmt::Arguments<'_>) {
-        let start = self.0.len();
-        let _ = self.0.write_fmt(content);
-        if self.0[start..].contains(['\r', '\n', '\0']) {
-            let clean = self.0[start..].replace(['\r', '\n', '\0'], "");
-            self.0.truncate(start);
-            self.0.push_str(&clean);
+        match content.as_str() {
+            Some(fixed) => self.octets(fixed.as_bytes()),
+            None => self.octets(content.to_string().as_bytes()),
         }
-        self.0.push_str("\r\n");
+    }
+
+    fn octets(&mut self, line: &[u8]) {
+        let ends = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0);
+        self.0.extend(line.iter().filter(|octet| !ends(octet)));
+        self.0.extend_from_slice(b"\r\n");
     }
 }
 
@@ -354,6 +353,22 @@ mod tests {
         let text = draft.write(&ORIGIN);
         let text = std::str::from_utf8(&text).unwrap();
         assert!(text.ends_with("t=0 0\r\nm=video 0 RTP/AVPF 96 97\r\nm=x 0 a/b 0\r\n"));
+    }
+
+    #[test]
+    fn a_refusal_repeats_octets_that_are_no_text() {
+        let body = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=video 9 R\xd4P 9\xff\r\n";
+        let offer = Description::parse(Bytes::from_static(body), &Limits::default()).unwrap();
+        let media = offer.media().next().unwrap();
+        let draft = Draft {
+            address: ORIGIN.address,
+            media: vec![DraftMedia::Refused(RefusedLine::of(&media))],
+        };
+        assert!(
+            draft
+                .write(&ORIGIN)
+                .ends_with(b"\r\nm=video 0 R\xd4P 9\xff\r\n")
+        );
     }
 
     #[test]

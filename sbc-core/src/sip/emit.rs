@@ -119,8 +119,8 @@ macro_rules! builder_methods {
             self
         }
 
-        /// Adds every line of this name that `message` has, as it stands. Values that no line may
-        /// carry are left out; only NUL can be the reason.
+        /// Adds every line of this name that `message` has, as it stands. For answers to the peer
+        /// that sent them, and what repeats a request of ours: nothing else may be added unread.
         pub fn copy(mut self, message: &Message, name: impl Borrow<HeaderName>) -> Self {
             let name = name.borrow();
             message.each_value(name, |value| self.0.copied(name, value));
@@ -284,17 +284,27 @@ impl Lines {
                 at,
             });
         }
+        self.push(name, value);
+        Ok(())
+    }
+
+    /// A value of a received line: no CR or LF can be in it. An escaped NUL may be, in a quoted
+    /// string (RFC 3261 §25.1), and whoever wrote it needs it back to know its request.
+    fn copied(&mut self, name: &HeaderName, value: &[u8]) {
+        debug_assert!(
+            memchr::memchr2(b'\r', b'\n', value).is_none(),
+            "a received line has one line end"
+        );
+        if *name != HeaderName::ContentLength {
+            self.push(name, value);
+        }
+    }
+
+    fn push(&mut self, name: &HeaderName, value: &[u8]) {
         let begin = self.out.len();
         self.name(name);
         self.out.extend_from_slice(value);
         self.end(rank(name), begin);
-        Ok(())
-    }
-
-    /// A value of a received line: no CR or LF can be in it, and a line with NUL is left out.
-    fn copied(&mut self, name: &HeaderName, value: &[u8]) {
-        // The refusal is the wanted outcome here, see `copy`.
-        let _ = self.raw(name, value);
     }
 
     /// To of a response: as it came, with a tag if there is none yet. A To that cannot be read gets
@@ -394,6 +404,20 @@ mod tests {
         let trying = Message::parse(trying, &Limits::default()).unwrap();
         assert_eq!(trying.raw(HeaderName::Timestamp).unwrap(), "5");
         assert_eq!(trying.raw(HeaderName::To).unwrap(), "<sip:b@example.com>");
+    }
+
+    #[test]
+    fn an_answer_gives_back_a_name_with_an_escaped_nul() {
+        let to = "\"NUL:\\\0\" <sip:b@example.com>";
+        let request = INVITE.replace("<sip:b@example.com>", to);
+        let request = Message::parse(request.into(), &Limits::default()).unwrap();
+        request.validate().unwrap();
+        let tag = Token::parse("9").unwrap();
+        let answer = ResponseBuilder::to(&request, Status::OK, Some(&tag)).build();
+        let answer = Message::parse(answer, &Limits::default()).unwrap();
+        let wanted = format!("{to};tag=9");
+        assert_eq!(answer.raw(HeaderName::To).unwrap(), wanted);
+        answer.validate().unwrap();
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! SDP: kept lines, bounded explanations without keys, and what is written for the other leg.
+
+use bytes::Bytes;
+use media_api::{
+    CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, ProtectionWanted,
+    RealmId,
+};
+use sbc_core::media::{Formats, MediaImage, Profile, interwork, read};
+use sbc_core::sdp::{Crypto, Description, Limits, explain, redact};
+use std::sync::Arc;
+
+pub(crate) fn check(data: &[u8]) {
+    let shown = explain::explain(data);
+    let text = shown.to_string();
+    assert!(text.len() <= 64 * data.len() + 8192, "bounded explanation");
+    serde_json::to_string(&shown).expect("an explanation is JSON");
+    let _ = (redact(data), Crypto::parse(data));
+    let body = Bytes::copy_from_slice(data);
+    let Ok(seen) = Description::parse(body, &Limits::default()) else {
+        return;
+    };
+    assert_eq!(&seen.as_bytes()[..], data, "kept octet by octet");
+    viewed(&seen);
+    for (x, y) in [
+        (carrier(), teams()),
+        (teams(), carrier()),
+        (carrier(), carrier()),
+    ] {
+        offered(&seen, &x, &y);
+        answered(&seen, &x, &y);
+    }
+}
+
+/// Every view, and no key in what is meant for people.
+fn viewed(seen: &Description) {
+    let _ = (seen.origin(), seen.connection(), seen.ice_lite());
+    let _ = (seen.groups().count(), seen.bandwidths().count());
+    let shown = seen.redacted();
+    for media in seen.media() {
+        let _ = (media.fax(), media.setup(), media.rtcp(), media.ptime_ms());
+        let _ = (media.candidates().count(), media.fingerprints());
+        let _ = (media.rtpmaps().count(), media.fmtps().count());
+        for crypto in media.cryptos().into_iter().flatten() {
+            for param in &crypto.keys {
+                let key = sbc_core::sdp::base64_encode(&param.expose_key_and_salt());
+                assert!(key.len() < 16 || !shown.contains(&key), "a key is shown");
+            }
+        }
+    }
+    for profile in [teams(), carrier()] {
+        assert_eq!(read(seen, &profile).lines.len(), seen.media().len());
+    }
+}
+
+/// The input as X's offer; Y answers our offer with what it was offered.
+fn offered(offer: &Description, x: &Arc<Profile>, y: &Arc<Profile>) {
+    let (mut x, mut y) = (leg(x, 1), leg(y, 2));
+    let mut formats = Formats::default();
+    let facts = read(offer, x.profile());
+    let lines = facts.lines.len();
+    if interwork::needs(&facts, &x, &y).is_err() {
+        let before = (x.is_negotiating(), y.is_negotiating());
+        assert!(interwork::offer(facts, &mut x, &mut y).is_err());
+        assert_eq!(before, (x.is_negotiating(), y.is_negotiating()));
+        return;
+    }
+    let Ok(told) = interwork::offer(facts.clone(), &mut x, &mut y) else {
+        return;
+    };
+    let told = ours(&told, &y);
+    let echo = read(&told, y.profile());
+    let Ok(done) = interwork::answer(&echo, &mut y, &mut x, &mut formats) else {
+        return;
+    };
+    let body = ours(&done.body, &x);
+    assert_eq!(body.media().len(), lines, "every line is answered");
+    for (answer, offer) in body.media().zip(offer.media()) {
+        assert_eq!(answer.kind_text(), offer.kind_text());
+        assert_eq!(answer.transport_text(), offer.transport_text());
+        if answer.port() == 0 {
+            continue;
+        }
+        let wanted = answer.direction().answering(offer.direction());
+        assert_eq!(wanted, answer.direction(), "a direction that was offered");
+        let offered: Vec<u8> = offer.payload_types().collect();
+        assert!(
+            answer
+                .payload_types()
+                .all(|number| offered.contains(&number))
+        );
+    }
+    is_usable(&done.x);
+    is_usable(&done.y);
+    x.commit();
+    y.commit();
+    // The same offer within the call is answered alone, and asks for nothing new.
+    assert!(!interwork::must_ask(&facts, &x, &y), "nothing has changed");
+    let alone = interwork::answer_alone(facts, &mut x, &y, &mut formats)
+        .expect("what could be answered before");
+    ours(&alone.body, &x);
+    is_usable(&alone.x);
+    x.rollback();
+    assert!(!x.is_negotiating());
+    if let Ok(join) = interwork::join(&mut x, &y) {
+        ours(&join, &x);
+    }
+}
+
+/// The input as the answer to an offer of ours.
+fn answered(answer: &Description, x: &Arc<Profile>, y: &Arc<Profile>) {
+    let mut y = leg(y, 2);
+    let Ok(offer) = interwork::open(&mut y, x) else {
+        return;
+    };
+    ours(&offer, &y);
+    let facts = read(answer, y.profile());
+    if let Ok(negotiated) = interwork::settle(&facts, &mut y, &mut Formats::default()) {
+        is_usable(&negotiated);
+    }
+}
+
+/// What we write is well-formed, names our address alone, has keys only where they belong, and is
+/// read to the last line by somebody else.
+fn ours(body: &Bytes, leg: &MediaImage) -> Description {
+    let read = Description::parse(body.clone(), &Limits::default()).expect("what we write");
+    let connection = read
+        .connection()
+        .and_then(|connection| connection.address.ip());
+    let own = leg.local().expect("ports").rtp.ip();
+    assert!(connection.is_none_or(|ip| ip == own || ip.is_unspecified()));
+    for media in read.media() {
+        let ip = media.connection().and_then(|at| at.address.ip());
+        assert!(ip.is_none_or(|ip| ip == own || ip.is_unspecified()));
+    }
+    // A refused line repeats what the peer wrote, which need not be text; the rest is ours.
+    let Ok(text) = std::str::from_utf8(body) else {
+        return read;
+    };
+    if *leg.profile() == *carrier() {
+        assert!(!text.contains("inline:"), "a key without need");
+    }
+    // The oracle knows few kinds and transports, and refuses a description for a line it is not to
+    // read anyway.
+    let is_known = |media: sbc_core::sdp::Media<'_>| {
+        media.kind_text() == b"audio" && media.transport_text().starts_with(b"RTP/")
+    };
+    if read.media().all(is_known) {
+        let mut input = std::io::Cursor::new(&body[..]);
+        let theirs = rtc_sdp::SessionDescription::unmarshal(&mut input);
+        assert_eq!(theirs.expect("read by the oracle").marshal(), text);
+    }
+    read
+}
+
+/// What the relay is told can be carried out.
+fn is_usable(negotiated: &Negotiated) {
+    for stream in negotiated.streams.iter().flatten() {
+        assert!((10..=60).contains(&stream.ptime_ms));
+        assert!(!stream.payloads.is_empty());
+        let mut receive: Vec<u8> = stream.payloads.iter().map(|one| one.receive).collect();
+        assert!(receive.iter().all(|number| *number < 128));
+        assert!(
+            stream
+                .payloads
+                .iter()
+                .all(|one| one.send < 128 && one.format.clock_hz > 0)
+        );
+        receive.sort_unstable();
+        receive.dedup();
+        assert_eq!(
+            receive.len(),
+            stream.payloads.len(),
+            "one meaning per number"
+        );
+    }
+}
+
+fn carrier() -> Arc<Profile> {
+    Arc::new(Profile::carrier(RealmId(0), Family::V4))
+}
+
+fn teams() -> Arc<Profile> {
+    Arc::new(Profile::teams(RealmId(1), Family::V4))
+}
+
+/// A leg with ports and keys as the relay hands them out.
+fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
+    let signalling = "198.51.100.1".parse().ok();
+    let mut image = MediaImage::new(Arc::clone(profile), EndpointId(number), 7, signalling);
+    let keys = match &image.spec().streams[0].protection {
+        ProtectionWanted::None => Vec::new(),
+        ProtectionWanted::Sdes(suites) => suites
+            .iter()
+            .map(|suite| CryptoKey::new(*suite, vec![number; 30]).expect("its length"))
+            .collect(),
+    };
+    image.allocated(&LocalEndpoint {
+        endpoint: EndpointId(number),
+        streams: vec![LocalStream {
+            rtp: ([203, 0, 113, number], 20_000).into(),
+            rtcp: ([203, 0, 113, number], 20_001).into(),
+            keys,
+        }],
+    });
+    image
+}
