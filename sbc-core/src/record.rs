@@ -108,6 +108,17 @@ pub struct AttemptRecord {
     pub fault: Option<TargetFault>,
     /// From the INVITE to its first response, in milliseconds.
     pub first_response_ms: Option<u64>,
+    /// Targets of the trunk that were given up before this one, in order.
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A target of a trunk that was given up for the next one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct GivenUp {
+    /// Host as configured.
+    pub host: String,
+    /// Why.
+    pub why: TargetFault,
 }
 
 /// Media figures of one leg.

@@ -66,6 +66,7 @@ pub(super) fn attempt(leg: LegId, session: &Session) -> AttemptRecord {
         reason: None,
         fault: None,
         first_response_ms: None,
+        given_up: Vec::new(),
     }
 }
 
@@ -98,6 +99,7 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     attempt.protocol = facts.protocol;
     attempt.remote = facts.remote;
     attempt.first_response_ms = facts.first_response_ms;
+    attempt.given_up = facts.given_up;
     Some(attempt)
 }
 

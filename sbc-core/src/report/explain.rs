@@ -33,7 +33,7 @@ pub fn explain(record: &Record) -> Explanation {
         place: place(record, last),
         why: why(record, last),
         change: change(record, last),
-        attempts: record.egress.iter().map(attempt).collect(),
+        attempts: record.egress.iter().flat_map(attempts).collect(),
     }
 }
 
@@ -457,7 +457,16 @@ fn of_flow(fault: &FlowFault, trunk: &str) -> Vec<String> {
     vec![line]
 }
 
-fn attempt(attempt: &AttemptRecord) -> String {
+/// The targets that were tried on one trunk, the last one as it ended.
+fn attempts(attempt: &AttemptRecord) -> Vec<String> {
+    let given_up = attempt.given_up.iter().map(|target| {
+        let (trunk, host, protocol) = (&attempt.trunk, &target.host, attempt.protocol);
+        format!("trunk \"{trunk}\", {host} over {protocol}: {}", target.why)
+    });
+    given_up.chain([last_of(attempt)]).collect()
+}
+
+fn last_of(attempt: &AttemptRecord) -> String {
     let remote = attempt
         .remote
         .map_or_else(String::new, |remote| format!(" at {remote}"));
@@ -516,7 +525,7 @@ mod tests {
     use super::*;
     use crate::cause::{Because, Cause};
     use crate::id::{CallId, TenantName, TrunkName};
-    use crate::record::LegRecord;
+    use crate::record::{GivenUp, LegRecord};
     use crate::time::UnixTime;
     use crate::transport::Protocol;
 
@@ -553,6 +562,7 @@ mod tests {
                 reason: None,
                 fault,
                 first_response_ms: None,
+                given_up: Vec::new(),
             }],
             disposition: Disposition::Failed,
             cause: Cause {
@@ -565,6 +575,25 @@ mod tests {
             route: Because::default(),
             media: Vec::new(),
         }
+    }
+
+    #[test]
+    fn every_target_that_was_given_up_is_told_in_order() {
+        let mut record = record(CauseCode::NormalClearing, None, Some(200));
+        record.egress[0].given_up = vec![GivenUp {
+            host: "sip0.example.com".to_owned(),
+            why: TargetFault::Status(503),
+        }];
+        let told = explain(&record).attempts;
+        assert!(
+            told[0].contains("sip0.example.com over tls: answered 503"),
+            "{told:?}"
+        );
+        assert!(
+            told[1].contains("sip.example.com over tls: answered 200"),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 2);
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::Cx;
 use crate::query::Outcome;
+use crate::record::GivenUp;
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
@@ -164,6 +165,8 @@ pub struct PeerFacts {
     pub remote: Option<SocketAddr>,
     /// From INVITE to the first response in milliseconds.
     pub first_response_ms: Option<u64>,
+    /// Targets that were given up before this one, in order.
+    pub given_up: Vec<GivenUp>,
 }
 
 impl Session {
@@ -195,6 +198,7 @@ impl Session {
             protocol: flow.protocol,
             remote: Some(flow.remote),
             first_response_ms: None,
+            given_up: Vec::new(),
         };
         Self {
             owner,

@@ -11,6 +11,7 @@ use crate::plane::{Asker, Cx};
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
+use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
@@ -94,6 +95,7 @@ impl Outgoing {
             protocol: first.map_or(crate::transport::Protocol::Udp, |target| target.protocol),
             remote: None,
             first_response_ms: None,
+            given_up: Vec::new(),
         }
     }
 
@@ -197,6 +199,12 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) {
         if let (Some((target, why)), Phase::Outgoing(outgoing)) = (failed, &self.phase) {
+            if outgoing.left() > 0 {
+                self.facts.given_up.push(GivenUp {
+                    host: target.host.clone(),
+                    why: why.clone(),
+                });
+            }
             let what = Happened::TargetFailed {
                 trunk: self.style.trunk.name.clone(),
                 host: target.host,
