@@ -57,6 +57,7 @@ fn worlds_that_once_broke_a_rule_break_none() {
         (1_004_749, 1),
         (2_000_167, 2),
         (10_001_759, 1),
+        (743, 2),
     ] {
         check(seed..seed + 1, shards);
     }

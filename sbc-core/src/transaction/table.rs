@@ -11,7 +11,8 @@ use crate::effect::Effects;
 use crate::event::{DropCode, Happened};
 use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
-use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::sip::header::{CSeq, CallId, From, To};
+use crate::sip::{Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
 use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
@@ -431,14 +432,7 @@ impl Table {
         if total >= MAX_SERVER_TRANSACTIONS || of_source >= MAX_PER_SOURCE {
             return dropped(DropCode::Overload, flow, out);
         }
-        let copied = [
-            HeaderName::From,
-            HeaderName::To,
-            HeaderName::CallId,
-            HeaderName::CSeq,
-        ];
-        let key = server_key(&message, message.method())
-            .filter(|_| copied.iter().all(|name| message.has(name)));
+        let key = server_key(&message, message.method()).filter(|_| can_be_answered(&message));
         let (Some(key), Some(hop)) = (key, way_back(flow, &message)) else {
             let flow = flow.clone();
             return up.push(Indication::Unmatched { flow, message });
@@ -694,6 +688,15 @@ impl Table {
             }
         }
     }
+}
+
+/// Whether the headers that every answer repeats are there and can be read: with others an answer
+/// is no message, and not worth repeating.
+fn can_be_answered(request: &Message) -> bool {
+    request.get::<From>().is_ok_and(|from| from.is_some())
+        && request.get::<To>().is_ok_and(|to| to.is_some())
+        && request.get::<CallId>().is_ok_and(|id| id.is_some())
+        && request.get::<CSeq>().is_ok_and(|cseq| cseq.is_some())
 }
 
 /// Where responses to a request go (SIP-103): back on its connection, or over UDP where the top
