@@ -123,8 +123,9 @@ unix = "{self.path}/api.sock"
         records = []
 
         def enough():
+            # A line that is still being written has no end yet.
             lines = [line for file in (self.path / "cdr").glob("*.jsonl")
-                     for line in file.read_text().splitlines()]
+                     for line in file.read_text().split("\n")[:-1]]
             records[:] = [json.loads(line) for line in lines]
             return len(records) >= wanted
 
