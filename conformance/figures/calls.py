@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""CPU time per call, beside Kamailio as a stateful proxy that records its route.
+
+SIPp calls SIPp through each in turn over UDP: INVITE, 180, 200, ACK, BYE, 200, no media. RATE calls a
+second (default 1,000) for SECONDS (default 15); if either cannot keep up, both are measured at half
+the rate. The daemon does more for it: two dialogs, new SDP, two pairs of media ports, a call record.
+CPU time is user and system of the process with its children, until two seconds after the last call."""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from bench import HERE, compare, cpu_seconds, end, machine, need
+from sbc import Sbc, free_port
+
+RATE = int(os.environ.get("RATE", "1000"))
+SECONDS = int(os.environ.get("SECONDS", "15"))
+
+
+class Causeway(Sbc):
+    """The daemon between two UDP carriers, with enough media ports for this rate."""
+
+    name = "causeway"
+    FAR = "127.0.0.4"
+
+    def config(self):
+        # Ports rest ten seconds after a call; at this rate each side needs a realm of its own.
+        text = super().config().replace('ports = "20000-29999"', 'ports = "1024-32767"')
+        text = text.replace('name = "right"\npreset = "carrier"\ntenant = "interop"\nrealm = "loopback"',
+                            'name = "right"\npreset = "carrier"\ntenant = "interop"\nrealm = "far"')
+        return text + f"""
+[[realm]]
+name = "far"
+addresses = ["{self.FAR}"]
+ports = "1024-32767"
+
+[[listen]]
+realm = "far"
+transport = "udp"
+port = {free_port(self.FAR)}
+"""
+
+    def pid(self):
+        return self.process.pid
+
+
+class Kamailio:
+    """Kamailio between the same two carriers."""
+
+    name = "kamailio"
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="causeway-figures-")
+        self.path = pathlib.Path(self.folder.name)
+        self.port = free_port()
+        self.left_port = free_port(Sbc.LEFT)
+        self.right_port = free_port(Sbc.RIGHT)
+        config = (HERE / "kamailio.cfg").read_text()
+        for name, value in (("PORT", self.port), ("RIGHT", f"{Sbc.RIGHT}:{self.right_port}"),
+                            ("FOLDER", self.path), ("CHILDREN", os.cpu_count())):
+            config = config.replace(f"@{name}@", str(value))
+        (self.path / "kamailio.cfg").write_text(config)
+        log = open(self.path / "log", "wb")
+        command = ["kamailio", "-DD", "-E", "-f", str(self.path / "kamailio.cfg"), "-m", "512",
+                   "-M", "32", "-Y", str(self.path)]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.path)
+        time.sleep(2)
+        if self.process.poll() is not None:
+            raise SystemExit("kamailio ended:\n" + (self.path / "log").read_text())
+
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        end(self.process)
+
+    def clean_up(self):
+        self.folder.cleanup()
+
+
+def sipp(folder, scenario, address, port, *arguments):
+    command = ["sipp", "-sf", str(HERE / scenario), "-i", address, "-p", str(port), "-nostdin",
+               "-buff_size", "4000000", *map(str, arguments)]
+    log = open(f"{folder}/{scenario}.log", "wb")
+    return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+
+
+def play(between, rate, calls):
+    """`calls` calls; says whether all went well, and how many messages were repeated."""
+    answerer = sipp(between.path, "answerer.xml", Sbc.RIGHT, between.right_port)
+    statistics = between.path / "caller.csv"
+    statistics.unlink(missing_ok=True)
+    try:
+        time.sleep(0.5)
+        caller = sipp(between.path, "caller.xml", Sbc.LEFT, between.left_port,
+                      f"127.0.0.1:{between.port}", "-s", "+4930123456", "-r", rate, "-m", calls,
+                      "-l", 20 * rate, "-timeout", calls // rate + 40, "-timeout_error",
+                      "-trace_stat", "-stf", statistics, "-fd", 1)
+        code = caller.wait()
+    finally:
+        end(answerer)
+    with open(statistics, newline="") as file:
+        last = list(csv.DictReader(file, delimiter=";"))[-1]
+    done, repeated = int(last["SuccessfulCall(C)"]), int(last["Retransmissions(C)"])
+    if code or done != calls:
+        print(f"  sipp ended with {code}, {done} of {calls} calls done", flush=True)
+    return code == 0 and done == calls and repeated < calls // 20, repeated
+
+
+def measure(kind, rate):
+    """Microseconds of CPU per call, or nothing if it could not keep up."""
+    between = kind()
+    try:
+        play(between, rate // 2 or 1, rate)
+        before = cpu_seconds(between.pid())
+        calls = rate * SECONDS
+        is_well, repeated = play(between, rate, calls)
+        time.sleep(2)
+        spent = cpu_seconds(between.pid()) - before
+        print(f"  {between.name}: {calls} calls at {rate}/s, {spent:.2f} s of CPU, {repeated} "
+              f"messages repeated{'' if is_well else ': not sustained'}", flush=True)
+        return 1e6 * spent / calls if is_well else None
+    finally:
+        between.stop()
+        between.clean_up()
+
+
+def main():
+    need("sipp", "kamailio")
+    print(f"calls over UDP without media, {SECONDS} s; {machine()}")
+    rate = RATE
+    while rate >= 50:
+        theirs = measure(Kamailio, rate)
+        ours = measure(Causeway, rate) if theirs else None
+        if ours and theirs:
+            compare(f"CPU per call at {rate} calls/s", ours, theirs, "us", "kamailio")
+            return 0
+        rate //= 2
+    print("this machine does not sustain 50 calls/s")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

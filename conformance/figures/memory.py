@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Resident memory of the daemon per established call: the difference that CALLS held calls make
+(default 1,000; each with media ports on both legs), after a round of calls has warmed everything."""
+
+import os
+import pathlib
+import re
+import sys
+import time
+
+from bench import end, machine, need
+from calls import Causeway, sipp
+from sbc import Sbc
+
+CALLS = int(os.environ.get("CALLS", "1000"))
+RATE = int(os.environ.get("RATE", "100"))
+
+
+def resident_kib(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+
+def held(sbc):
+    """Calls in progress."""
+    found = re.findall(r"^sbc_calls_active(?:\{[^}]*\})? (\d+)", sbc.get("/metrics"), re.M)
+    return sum(map(int, found))
+
+
+def hold(sbc, calls):
+    """Establishes calls and holds them; resident memory then."""
+    answerer = sipp(sbc.path, "answerer.xml", Sbc.RIGHT, sbc.right_port)
+    try:
+        time.sleep(0.5)
+        patience = calls // RATE + 10
+        caller = sipp(sbc.path, "caller.xml", Sbc.LEFT, sbc.left_port, f"127.0.0.1:{sbc.port}", "-s",
+                      "+4930123456", "-r", RATE, "-m", calls, "-l", calls, "-d", 1000 * patience)
+        for _ in range(patience * 10):
+            if held(sbc) == calls:
+                break
+            time.sleep(0.1)
+        count, resident = held(sbc), resident_kib(sbc.pid())
+        if count != calls:
+            raise SystemExit(f"{count} of {calls} calls are established")
+        caller.wait()
+        return resident
+    finally:
+        end(answerer)
+
+
+def main():
+    need("sipp")
+    print(f"memory of {CALLS} held calls; {machine()}")
+    sbc = Causeway()
+    try:
+        hold(sbc, min(CALLS, 100))
+        time.sleep(1)
+        before = resident_kib(sbc.pid())
+        after = hold(sbc, CALLS)
+        print(f"resident: {before} KiB idle, {after} KiB with {CALLS} calls: "
+              f"{(after - before) / CALLS:.2f} KiB per established call")
+    finally:
+        sbc.stop()
+        sbc.clean_up()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
