@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from bench import HERE, compare, cpu_seconds, end, machine, need
-from sbc import Sbc, free_port
+from sbc import Sbc, free_port, own_addresses
 
 RATE = int(os.environ.get("RATE", "1000"))
 SECONDS = int(os.environ.get("SECONDS", "15"))
@@ -25,24 +25,10 @@ class Causeway(Sbc):
     """The daemon between two UDP carriers, with enough media ports for this rate."""
 
     name = "causeway"
-    FAR = "127.0.0.4"
 
-    def config(self):
+    def __init__(self):
         # Ports rest ten seconds after a call; at this rate each side needs a realm of its own.
-        text = super().config().replace('ports = "20000-29999"', 'ports = "1024-32767"')
-        text = text.replace('name = "right"\npreset = "carrier"\ntenant = "interop"\nrealm = "loopback"',
-                            'name = "right"\npreset = "carrier"\ntenant = "interop"\nrealm = "far"')
-        return text + f"""
-[[realm]]
-name = "far"
-addresses = ["{self.FAR}"]
-ports = "1024-32767"
-
-[[listen]]
-realm = "far"
-transport = "udp"
-port = {free_port(self.FAR)}
-"""
+        super().__init__(realms=("loopback", "other"), ports=range(1024, 32768))
 
     def pid(self):
         return self.process.pid
@@ -56,11 +42,13 @@ class Kamailio:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="causeway-figures-")
         self.path = pathlib.Path(self.folder.name)
-        self.port = free_port()
-        self.left_port = free_port(Sbc.LEFT)
-        self.right_port = free_port(Sbc.RIGHT)
+        self.address, self.LEFT, self.RIGHT = own_addresses(3)
+        self.port = free_port(self.address)
+        self.left_port = free_port(self.LEFT)
+        self.right_port = free_port(self.RIGHT)
         config = (HERE / "kamailio.cfg").read_text()
-        for name, value in (("PORT", self.port), ("RIGHT", f"{Sbc.RIGHT}:{self.right_port}"),
+        for name, value in (("ADDRESS", self.address), ("PORT", self.port),
+                            ("RIGHT", f"{self.RIGHT}:{self.right_port}"),
                             ("FOLDER", self.path), ("CHILDREN", os.cpu_count())):
             config = config.replace(f"@{name}@", str(value))
         (self.path / "kamailio.cfg").write_text(config)
@@ -91,13 +79,13 @@ def sipp(folder, scenario, address, port, *arguments):
 
 def play(between, rate, calls):
     """`calls` calls; says whether all went well, and how many messages were repeated."""
-    answerer = sipp(between.path, "answerer.xml", Sbc.RIGHT, between.right_port)
+    answerer = sipp(between.path, "answerer.xml", between.RIGHT, between.right_port)
     statistics = between.path / "caller.csv"
     statistics.unlink(missing_ok=True)
     try:
         time.sleep(0.5)
-        caller = sipp(between.path, "caller.xml", Sbc.LEFT, between.left_port,
-                      f"127.0.0.1:{between.port}", "-s", "+4930123456", "-r", rate, "-m", calls,
+        caller = sipp(between.path, "caller.xml", between.LEFT, between.left_port,
+                      f"{between.address}:{between.port}", "-s", "+4930123456", "-r", rate, "-m", calls,
                       "-l", 20 * rate, "-timeout", calls // rate + 40, "-timeout_error",
                       "-trace_stat", "-stf", statistics, "-fd", 1)
         code = caller.wait()

@@ -10,7 +10,6 @@ import time
 
 from bench import end, machine, need
 from calls import Causeway, sipp
-from sbc import Sbc
 
 CALLS = int(os.environ.get("CALLS", "1000"))
 RATE = int(os.environ.get("RATE", "100"))
@@ -29,11 +28,11 @@ def held(sbc):
 
 def hold(sbc, calls):
     """Establishes calls and holds them; resident memory then."""
-    answerer = sipp(sbc.path, "answerer.xml", Sbc.RIGHT, sbc.right_port)
+    answerer = sipp(sbc.path, "answerer.xml", sbc.RIGHT, sbc.right_port)
     try:
         time.sleep(0.5)
         patience = calls // RATE + 10
-        caller = sipp(sbc.path, "caller.xml", Sbc.LEFT, sbc.left_port, f"127.0.0.1:{sbc.port}", "-s",
+        caller = sipp(sbc.path, "caller.xml", sbc.LEFT, sbc.left_port, f"{sbc.address}:{sbc.port}", "-s",
                       "+4930123456", "-r", RATE, "-m", calls, "-l", calls, "-d", 1000 * patience)
         for _ in range(patience * 10):
             if held(sbc) == calls:

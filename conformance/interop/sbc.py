@@ -171,16 +171,19 @@ class Sbc(Daemon):
     There is one IPv6 loopback address, so with IPv6 each side has a realm and listener of its own.
     Nobody is asked for OPTIONS: who plays a side is not always there, and answers nothing else."""
 
-    def __init__(self, transport="udp", is_v6=False):
+    def __init__(self, transport="udp", is_v6=False, realms=None, ports=range(20000, 30000)):
         self.transport = transport
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        self.address, self.LEFT, self.RIGHT = ["::1"] * 3 if is_v6 else own_addresses(3)
+        self.address, self.LEFT, self.RIGHT, far = ["::1"] * 4 if is_v6 else own_addresses(4)
         self.port = free_port(self.address, kind)
         self.left_port = free_port(self.LEFT, kind)
         self.right_port = free_port(self.RIGHT, kind)
         # Realm of a side, and what it is to call.
-        self.realms = {"left": "loopback", "right": "other" if is_v6 else "loopback"}
-        self.entries = {"loopback": self.port, "other": free_port(self.address, kind)}
+        left, right = realms or ("loopback", "other" if is_v6 else "loopback")
+        self.realms = {"left": left, "right": right}
+        self.ports = ports
+        self.addresses = {"loopback": self.address, "other": far}
+        self.entries = {"loopback": self.port, "other": free_port(far, kind)}
         super().__init__()
 
     def config(self):
@@ -189,12 +192,16 @@ class Sbc(Daemon):
 name = "interop"
 numbers = ["+4930123000-+4930123999"]
 """
-        for n, realm in enumerate(sorted(set(self.realms.values()))):
+        realms = sorted(set(self.realms.values()))
+        is_shared = len({self.addresses[realm] for realm in realms}) < len(realms)
+        for n, realm in enumerate(realms):
+            # Realms of one address share its ports.
+            ports = self.ports[n * 5000:][:5000] if is_shared else self.ports
             text += f"""
 [[realm]]
 name = "{realm}"
-addresses = ["{self.address}"]
-ports = "{20000 + 5000 * n}-{24999 + 5000 * n}"
+addresses = ["{self.addresses[realm]}"]
+ports = "{ports[0]}-{ports[-1]}"
 
 [[listen]]
 realm = "{realm}"
