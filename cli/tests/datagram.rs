@@ -92,3 +92,87 @@ async fn a_listener_can_answer_the_first_datagram_that_it_hears() {
             .unwrap_or_else(|why| panic!("{n} answers came: {why}"));
     }
 }
+
+/// Gives the next message of the inbox back to where it came from, as its answer would go.
+fn answer_next(world: &World) {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let Next::Input(input, _) = world.inbox.next(Duration::from_millis(100)) else {
+            continue;
+        };
+        let Input::Received { flow, message } = *input else {
+            panic!("not a message: {input:?}");
+        };
+        let hop = Hop {
+            listener: flow.listener,
+            protocol: Protocol::Udp,
+            remote: flow.remote,
+            tls: None,
+            flow: Some(flow.id),
+        };
+        let bytes = message.bytes().clone();
+        return world
+            .net
+            .send(ShardId(0), &hop, bytes, Some(TransactionId(1)));
+    }
+    panic!("nothing arrived");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dialog_is_answered_from_the_socket_of_a_listener_that_a_reload_moved_or_removed() {
+    let world = World::new();
+    let plain = CONFIG.replace("DIR", &world.directory.path().display().to_string());
+    let listening = format!(
+        "{plain}\n[[listen]]\nname = \"late-0\"\nrealm = \"core\"\ntransport = \"udp\"\nport = 6000\n"
+    );
+    let tls = || {
+        let loaded = load(&plain);
+        Arc::new(causeway::daemon::net::tls::TlsStore::load(&loaded.shell.tls).unwrap())
+    };
+    let begin = || {
+        (0..20)
+            .find_map(|_| {
+                let (config, addresses) = on_free_ports(&listening);
+                let opened = world.net.open(&config).ok()?;
+                Some((config, addresses, opened))
+            })
+            .expect("free ports")
+    };
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let bye = options("bye").replace("OPTIONS", "BYE").replacen(
+        "To: <sip:",
+        "To: <sip:somebody@example.com>;tag=ours\r\nX-To: <sip:",
+        1,
+    );
+    let answered_from = |address: SocketAddr| {
+        peer.send_to(bye.as_bytes(), address).unwrap();
+        tokio::task::block_in_place(|| answer_next(&world));
+        let mut buffer = [0; 2048];
+        peer.recv_from(&mut buffer).expect("an answer").1
+    };
+
+    let (config, first, opened) = begin();
+    world.net.apply(config, tls(), opened);
+    assert_eq!(answered_from(first[0]), first[0], "while it is configured");
+
+    let (config, second, opened) = begin();
+    world.net.apply(config, tls(), opened);
+    assert_eq!(answered_from(first[0]), first[0], "moved");
+    assert_eq!(answered_from(second[0]), second[0], "where it moved to");
+
+    let config = Arc::new(load(&plain).config);
+    let opened = world.net.open(&config).unwrap();
+    world.net.apply(config, tls(), opened);
+    assert_eq!(answered_from(first[0]), first[0], "removed");
+
+    // Whoever wants the port again is told who has it.
+    let (mut config, _) = on_free_ports(&listening);
+    for listener in Arc::make_mut(&mut config).listeners.values_mut() {
+        if listener.name.as_str() == "late-0" {
+            Arc::make_mut(listener).bind = first[0];
+        }
+    }
+    let faults = world.net.open(&config).err().expect("the port is taken");
+    assert!(faults[0].to_string().contains("this daemon still serves"));
+}

@@ -15,6 +15,7 @@ mod admission;
 mod connect;
 mod options;
 mod pool;
+mod sockets;
 mod stream;
 pub mod tls;
 mod udp;
@@ -32,7 +33,8 @@ use sbc_core::input::Input;
 use sbc_core::sip::header::To;
 use sbc_core::sip::{Limits, Message, Rejected};
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
-use std::collections::{BTreeMap, HashMap};
+use sockets::Sockets;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -67,7 +69,7 @@ struct Shared {
     runtime: Handle,
     state: ArcSwap<State>,
     pool: Pool,
-    sockets: ArcSwap<HashMap<ListenerName, Arc<Udp>>>,
+    sockets: ArcSwap<Sockets>,
     inboxes: Inboxes,
     metrics: Arc<Metrics>,
     log: Log,
@@ -100,11 +102,17 @@ pub struct BindFault {
     pub protocol: Protocol,
     /// What the operating system said.
     pub error: io::Error,
+    /// Whether this daemon itself still uses the address, for calls from before a reload.
+    pub is_own: bool,
 }
 
 impl fmt::Display for BindFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advice = match self.error.kind() {
+            io::ErrorKind::AddrInUse if self.is_own => {
+                "; this daemon still serves calls there that began before an earlier reload: choose \
+                 another port, or restart when they have ended"
+            }
             io::ErrorKind::AddrInUse => "; another program uses this port (see ss -lnp)",
             io::ErrorKind::AddrNotAvailable => "; this host does not have the address",
             io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
@@ -141,7 +149,7 @@ impl Net {
             runtime: Handle::current(),
             state: ArcSwap::from_pointee(State { config, tls }),
             pool: Pool::default(),
-            sockets: ArcSwap::from_pointee(HashMap::new()),
+            sockets: ArcSwap::default(),
             inboxes,
             metrics,
             log,
@@ -178,6 +186,8 @@ impl Net {
                     address: listener.bind,
                     protocol: listener.protocol,
                     error,
+                    is_own: listener.protocol == Protocol::Udp
+                        && self.shared.sockets.load().is_retired(listener.bind),
                 }),
             }
         }
@@ -225,10 +235,13 @@ impl Net {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        for name in gone {
-            if let Some(gone) = running.remove(&name) {
-                self.retire(gone, &before.config);
-            }
+        let gone: Vec<Running> = gone
+            .iter()
+            .filter_map(|name| running.remove(name))
+            .collect();
+        let retired: Vec<Arc<Udp>> = gone.iter().filter_map(|gone| gone.socket.clone()).collect();
+        for gone in gone {
+            self.retire(gone, &before.config);
         }
         for (name, present) in running.iter_mut() {
             if let Some(listener) = config.listeners.get(name) {
@@ -237,7 +250,7 @@ impl Net {
         }
         // Sockets can be sent through before anybody reads them: the answer to the first datagram may
         // come at once.
-        let sockets = running
+        let serving = running
             .iter()
             .filter_map(|(name, present)| Some((name.clone(), present.socket.clone()?)))
             .chain(
@@ -252,6 +265,7 @@ impl Net {
                     }),
             )
             .collect();
+        let sockets = self.shared.sockets.load().with(serving, retired);
         self.shared.sockets.store(Arc::new(sockets));
         for (listener, address, bound) in opened.0 {
             running.insert(listener.name.clone(), self.serve(listener, address, bound));
@@ -284,8 +298,10 @@ impl Net {
         match gone.socket {
             Some(socket) => {
                 socket.retire(Arc::clone(config));
+                let shared = Arc::clone(&self.shared);
                 self.shared.runtime.spawn(async move {
                     tokio::time::sleep(RETIREMENT).await;
+                    shared.sockets.rcu(|sockets| sockets.without(&socket));
                     task.abort();
                 });
             }
@@ -305,7 +321,7 @@ impl Net {
     ) {
         let owner = transaction.map(|transaction| (shard, transaction));
         if hop.protocol == Protocol::Udp {
-            match self.shared.sockets.load().get(&hop.listener) {
+            match self.shared.sockets.load().of(hop) {
                 Some(socket) => socket.send(&self.shared, hop.remote, bytes, owner),
                 None => self.failed(owner, FlowFault::NoListener),
             }

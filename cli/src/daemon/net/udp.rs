@@ -54,8 +54,18 @@ impl Udp {
         }))
     }
 
+    pub(super) fn name(&self) -> &ListenerName {
+        &self.name
+    }
+
     pub(super) fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Whether this flow is of datagrams from there to this socket.
+    pub(super) fn has_flow(&self, remote: SocketAddr, flow: FlowId) -> bool {
+        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.get(&remote) == Some(&flow)
     }
 
     /// The listener is gone from the configuration: dialogs that use it are served on, new ones
