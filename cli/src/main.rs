@@ -162,7 +162,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             Ok(exit::OK)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut Sink(out));
+            // Not straight to `out`: the generator panics where a write fails.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "causeway", &mut script);
+            out.write_all(&script)?;
             Ok(exit::OK)
         }
     }
@@ -186,17 +189,4 @@ fn run_daemon(arguments: &Run) -> u8 {
         shards: arguments.shards,
     };
     run::run(options, level, form)
-}
-
-/// Lets a borrowed writer be used where an owned one is wanted.
-struct Sink<'a>(&'a mut dyn Write);
-
-impl Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
 }

@@ -1,4 +1,4 @@
-//! The lab and certification runs: Causeway's peers over real sockets.
+//! The lab: Causeway's peers over real sockets.
 //!
 //! Everything here is a second opinion. Peers read and write SIP with `rsip`, SDP with `rtc-sdp`
 //! and SRTP with `rtc-srtp`; nothing of the product is used, so that two halves by one hand cannot

@@ -9,6 +9,7 @@
 //! - `.ci/fuzz N` builds those and runs each for N seconds.
 //!
 //! A finding goes into `fuzz/corpus/TARGET` before the fault is mended.
+#![forbid(unsafe_code)]
 
 mod call;
 mod config;

@@ -32,6 +32,9 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
     let path = arguments.file.display();
     if let Err(fault) = write_file(arguments) {
         match fault.kind() {
+            _ if arguments.file.is_dir() => {
+                eprintln!("causeway: {path} is a directory: name the file to write in it");
+            }
             ErrorKind::AlreadyExists => {
                 eprintln!("causeway: {path} exists and was left as it is; --force replaces it");
             }

@@ -13,7 +13,7 @@ use log::{Level, Log};
 use metrics::Metrics;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
-use sbc_core::record::Record;
+use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
 use std::sync::Arc;
@@ -75,6 +75,10 @@ impl Sinks {
             .egress
             .last()
             .map_or_else(|| "none".to_owned(), |attempt| attempt.trunk.to_string());
+        let status = match record.disposition {
+            Disposition::Answered => 200,
+            _ => record.cause.status.unwrap_or(0),
+        };
         self.log
             .info("call", record.cause.code)
             .with("call", record.call)
@@ -83,7 +87,7 @@ impl Sinks {
             .with("to_trunk", to)
             .with("calling", &record.calling)
             .with("called", &record.called)
-            .with("status", record.cause.status.unwrap_or(0))
+            .with("status", status)
             .with("setup_ms", record.setup_ms.unwrap_or(0))
             .with("duration_ms", record.duration_ms)
             .with("because", record.cause.because.0.join("; "))

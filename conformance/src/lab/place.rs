@@ -360,14 +360,14 @@ name = "exposed"
 preset = "carrier"
 tenant = "*"
 realm = "exposed"
-targets = ["{ip}:{next};udp"]
+targets = ["{next};udp"]
 accept_from = ["{range}"]
 codecs = ["PCMA", "PCMU"]
 options = false
 "#,
             ip = exposed.ip(),
             port = exposed.port(),
-            next = exposed.port().saturating_add(1),
+            next = SocketAddr::new(exposed.ip(), exposed.port().saturating_add(1)),
             range = admitted(exposed.ip())
         );
     }
@@ -393,9 +393,15 @@ unix = "{at}/api.sock"
 pub fn admitted(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) if v4.is_loopback() => "127.0.0.0/8".to_owned(),
-        IpAddr::V4(_) => format!("{address}/24"),
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
         IpAddr::V6(v6) if v6.is_loopback() => "::1/128".to_owned(),
-        IpAddr::V6(_) => format!("{address}/64"),
+        IpAddr::V6(v6) => {
+            let net = v6.to_bits() & !u128::from(u64::MAX);
+            format!("{}/64", std::net::Ipv6Addr::from_bits(net))
+        }
     }
 }
 
@@ -415,8 +421,8 @@ mod tests {
     #[test]
     fn only_neighbours_of_an_exposed_address_may_call() {
         assert_eq!(admitted(IpAddr::from([127, 0, 0, 1])), "127.0.0.0/8");
-        assert_eq!(admitted(IpAddr::from([192, 0, 2, 7])), "192.0.2.7/24");
-        assert_eq!(admitted("2001:db8::7".parse().unwrap()), "2001:db8::7/64");
+        assert_eq!(admitted(IpAddr::from([192, 0, 2, 7])), "192.0.2.0/24");
+        assert_eq!(admitted("2001:db8::7".parse().unwrap()), "2001:db8::/64");
     }
 
     #[test]
