@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """CPU time per call, beside Kamailio as a stateful proxy that records its route.
 
-SIPp calls SIPp through each in turn over UDP: INVITE, 180, 200, ACK, BYE, 200, no media. RATE calls a
-second (default 1,000) for SECONDS (default 15); if either cannot keep up, both are measured at half
-the rate. The daemon does more for it: two dialogs, new SDP, two pairs of media ports, a call record.
-CPU time is user and system of the process with its children, until two seconds after the last call."""
+SIPp calls SIPp through each in turn over UDP: INVITE, 180, after 50 ms 200, ACK, after 200 ms BYE,
+200, no media. RATE calls a second (default 1,000) for SECONDS (default 15); if either cannot keep
+up, both are measured at half the rate. The daemon does more for it: two dialogs, new SDP, two pairs
+of media ports, a call record. CPU time is user and system of the process with its children, until
+two seconds after the last call."""
 
 import csv
 import os
@@ -86,7 +87,8 @@ def play(between, rate, calls):
         time.sleep(0.5)
         caller = sipp(between.path, "caller.xml", between.LEFT, between.left_port,
                       f"{between.address}:{between.port}", "-s", "+4930123456", "-r", rate, "-m", calls,
-                      "-l", 20 * rate, "-timeout", calls // rate + 40, "-timeout_error",
+                      "-l", 20 * rate, "-d", 200, "-timeout", calls // rate + 40,
+                      "-timeout_error",
                       "-trace_stat", "-stf", statistics, "-fd", 1)
         code = caller.wait()
     finally:

@@ -151,7 +151,7 @@ fn ours(body: &Bytes, leg: &MediaImage) -> Description {
     // The oracle knows few kinds and transports, and refuses a description for a line it is not to
     // read anyway.
     let is_known = |media: sbc_core::sdp::Media<'_>| {
-        media.kind_text() == b"audio" && media.transport_text().starts_with(b"RTP/")
+        media.kind_text() == b"audio" && matches!(media.transport_text(), b"RTP/AVP" | b"RTP/SAVP")
     };
     if read.media().all(is_known) {
         let mut input = std::io::Cursor::new(&body[..]);

@@ -187,6 +187,11 @@ pub(super) fn split_commas(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         let text = rest?;
+        // Most values have no comma at all, and most octets need not be looked at one by one.
+        if memchr::memchr(b',', text).is_none() {
+            rest = None;
+            return Some(trim(text));
+        }
         let mut at = 0;
         let mut in_brackets = false;
         while let Some(&octet) = text.get(at) {
