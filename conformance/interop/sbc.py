@@ -149,6 +149,13 @@ unix = "{self.path}/api.sock"
         lines = [line.split()[1] for line in pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]]
         return [int(local[9:], 16) for local in lines if local.startswith(wanted)]
 
+    @staticmethod
+    def socket_drops(port):
+        """Datagrams that the kernel dropped because whoever bound this UDP port did not read them."""
+        lines = [line.split() for name in ("udp", "udp6")
+                 for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+        return sum(int(words[-1]) for words in lines if int(words[1].rsplit(":", 1)[1], 16) == port)
+
     def stop(self):
         """Ends the daemon as a service manager does. Says its exit code."""
         self.process.send_signal(signal.SIGTERM)
