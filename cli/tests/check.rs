@@ -296,7 +296,7 @@ fn files_in_conf_d_belong_to_the_configuration_in_the_order_of_their_names() {
     folder.write("causeway.toml", &starter_in(&folder));
     folder.write(
         "conf.d/20-b.toml",
-        "[[tenant]]\nname = \"b\"\nnumbers = [\"+4930123500\"]\n",
+        "[[tenant]]\nname = \"b\"\nnumbers = [\"+493023125500\"]\n",
     );
     folder.write("conf.d/10-a.toml", "[[tenant]]\nname = \"b\"\n");
     folder.write("conf.d/notes.txt", "not read");

@@ -86,7 +86,7 @@ def play(between, rate, calls):
     try:
         time.sleep(0.5)
         caller = sipp(between.path, "caller.xml", between.LEFT, between.left_port,
-                      f"{between.address}:{between.port}", "-s", "+4930123456", "-r", rate, "-m", calls,
+                      f"{between.address}:{between.port}", "-s", "+493023125456", "-r", rate, "-m", calls,
                       "-l", 20 * rate, "-d", 200, "-timeout", calls // rate + 40,
                       "-timeout_error",
                       "-trace_stat", "-stf", statistics, "-fd", 1)

@@ -33,7 +33,7 @@ def hold(sbc, calls):
         time.sleep(0.5)
         patience = calls // RATE + 10
         caller = sipp(sbc.path, "caller.xml", sbc.LEFT, sbc.left_port, f"{sbc.address}:{sbc.port}", "-s",
-                      "+4930123456", "-r", RATE, "-m", calls, "-l", calls, "-d", 1000 * patience)
+                      "+493023125456", "-r", RATE, "-m", calls, "-l", calls, "-d", 1000 * patience)
         for _ in range(patience * 10):
             if held(sbc) == calls:
                 break

@@ -197,7 +197,7 @@ class Sbc(Daemon):
         text = """
 [[tenant]]
 name = "interop"
-numbers = ["+4930123000-+4930123999"]
+numbers = ["+493023125000-+493023125999"]
 """
         realms = sorted(set(self.realms.values()))
         is_shared = len({self.addresses[realm] for realm in realms}) < len(realms)

@@ -16,9 +16,9 @@ use sbc_core::sip::{HeaderName, Limits, Message, Method, RequestBuilder, Uri};
 /// An INVITE of 1,540 octets in the style of Teams: upper-case names, opaque Contact parameters,
 /// SDP with SRTP and ICE.
 fn invite() -> Bytes {
-    let head = "INVITE sip:+4930123456@sbc1.contoso.example:5061;user=phone;transport=tls SIP/2.0\r\n\
-        FROM: Alex Example<sip:+4930654321@sip.pstnhub.example.com:5061;user=phone>;tag=0c1e7a5d33f94b20\r\n\
-        TO: <sip:+4930123456@sbc1.contoso.example:5061;user=phone>\r\n\
+    let head = "INVITE sip:+493023125456@sbc1.contoso.example:5061;user=phone;transport=tls SIP/2.0\r\n\
+        FROM: Alex Example<sip:+493023125321@sip.pstnhub.example.com:5061;user=phone>;tag=0c1e7a5d33f94b20\r\n\
+        TO: <sip:+493023125456@sbc1.contoso.example:5061;user=phone>\r\n\
         CSEQ: 1 INVITE\r\n\
         CALL-ID: 9b0f5c2e7d5b5c0e8a1b2c3d4e5f6071\r\n\
         MAX-FORWARDS: 70\r\n\

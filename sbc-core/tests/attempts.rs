@@ -168,7 +168,7 @@ fn progress_that_came_in_time_is_not_repeated_for_teams() {
 
 #[test]
 fn a_caller_without_usable_contact_is_refused_before_anybody_rings() {
-    for contact in ["", "Contact: *\n", "Contact: <tel:+4989555001>\n"] {
+    for contact in ["", "Contact: *\n", "Contact: <tel:+498999998001>\n"] {
         let mut shard = Shard::new();
         let invite = carrier_invite("bad", CARRIER_SDP);
         shard.carrier_says(&invite.replace("Contact: <sip:gw@198.51.100.20:5060>\n", contact));
@@ -180,7 +180,7 @@ fn a_caller_without_usable_contact_is_refused_before_anybody_rings() {
 #[test]
 fn a_request_uri_without_number_leads_nowhere() {
     let mut shard = Shard::new();
-    let invite = teams_invite("nobody").replace("sip:+4989555001@sbc1", "sip:sbc1");
+    let invite = teams_invite("nobody").replace("sip:+498999998001@sbc1", "sip:sbc1");
     shard.teams_says(&invite);
     assert_eq!(statuses(&mut shard), [100, 404]);
     assert_eq!(shard.records[0].cause.code, CauseCode::NumberUnknown);
@@ -650,7 +650,7 @@ fn a_slow_trunk_is_answered_with_its_own_timers() {
     let config = CONFIG.replace("codecs = [\"PCMA\", \"PCMU\"]", slow);
     let mut shard = Shard::with(config_of(&config));
     // Nobody has this number: a refusal that is repeated until its ACK.
-    let invite = carrier_invite("slow", CARRIER_SDP).replace("+4930123456", "+4930999999");
+    let invite = carrier_invite("slow", CARRIER_SDP).replace("+493023125456", "+496990009000");
     shard.carrier_says(&invite);
     assert_eq!(statuses(&mut shard), [100, 404]);
     let mut repeats = Vec::new();
@@ -672,7 +672,7 @@ fn a_request_without_what_every_answer_repeats_gets_400_and_no_state() {
         ("CSeq: 10 INVITE\n", ""),
         ("CSeq: 10 INVITE\n", "CSeq: ten INVITE\n"),
         ("Call-ID: bare\n", ""),
-        ("To: <sip:+4930123456@192.0.2.11>\n", ""),
+        ("To: <sip:+493023125456@192.0.2.11>\n", ""),
     ] {
         let mut shard = Shard::new();
         shard.start_lines = Some(Vec::new());

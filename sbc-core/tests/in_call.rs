@@ -127,7 +127,7 @@ fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
     ] {
         let mut call = Call::new();
         let lines = match method {
-            "REFER" => "Refer-To: <sip:+4930999@192.0.2.11>\n",
+            "REFER" => "Refer-To: <sip:+493023125999@192.0.2.11>\n",
             "NOTIFY" => "Event: refer\nSubscription-State: active\n",
             "PRACK" => "RAck: 1 10 INVITE\n",
             _ => "",

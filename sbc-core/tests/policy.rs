@@ -46,10 +46,10 @@ realm = "inside"
 transport = "udp"
 [[tenant]]
 name = "contoso"
-numbers = ["+4930123000-+4930123999"]
+numbers = ["+493023125000-+493023125999"]
 [[tenant]]
 name = "fabrikam"
-numbers = ["+4989456000-+4989456999"]
+numbers = ["+498999998000-+498999998999"]
 [[trunk]]
 name = "teams-contoso"
 preset = "teams"
@@ -246,7 +246,7 @@ fn carriers_are_known_by_their_address_and_strangers_by_nothing() {
 fn a_call_from_a_shared_trunk_belongs_to_the_owner_of_the_called_number() {
     let config = config();
     let from = ingress(&config, "carrier-a");
-    let made = plan(&config, &from, "+4989456111", "+491", &mut mint()).unwrap();
+    let made = plan(&config, &from, "+498999998111", "+491", &mut mint()).unwrap();
     assert_eq!(made.value.tenant, TenantName::new("fabrikam"));
     assert_eq!(made.value.attempts[0].name.as_str(), "teams-fabrikam");
     let refused = plan(&config, &from, "+15550100", "+491", &mut mint()).unwrap_err();
@@ -262,7 +262,14 @@ fn a_call_of_one_tenant_never_takes_a_trunk_of_another() {
     // The number is fabrikam's and the first matching route leads there, but the call is contoso's:
     // it goes out through a carrier like any other call to the world.
     let from = ingress(&config, "teams-contoso");
-    let made = plan(&config, &from, "+4989456111", "+4930123001", &mut mint()).unwrap();
+    let made = plan(
+        &config,
+        &from,
+        "+498999998111",
+        "+493023125001",
+        &mut mint(),
+    )
+    .unwrap();
     assert_eq!(made.value.tenant, TenantName::new("contoso"));
     assert_eq!(made.value.route.as_str(), "world");
     assert!(
@@ -311,13 +318,13 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
 fn transforms_apply_on_their_trunk_and_side_only() {
     let config = config();
     let inbound = TransformScope::In("carrier-a".into());
-    let changed = number::transform_called(&config, &inbound, "030123001");
-    assert_eq!(changed.value, "+4930123001");
+    let changed = number::transform_called(&config, &inbound, "03023125001");
+    assert_eq!(changed.value, "+493023125001");
     assert!(changed.because.0[0].contains("from-a"));
     let other = TransformScope::Out("carrier-a".into());
     assert_eq!(
-        number::transform_called(&config, &other, "030123001").value,
-        "030123001"
+        number::transform_called(&config, &other, "03023125001").value,
+        "03023125001"
     );
     let outbound = TransformScope::Out("carrier-b".into());
     assert_eq!(
@@ -329,9 +336,9 @@ fn transforms_apply_on_their_trunk_and_side_only() {
 /// An INVITE with these header lines.
 fn invite(lines: &str) -> Message {
     let text = format!(
-        "INVITE sip:+4930123001@198.51.100.9 SIP/2.0\r\n\
+        "INVITE sip:+493023125001@198.51.100.9 SIP/2.0\r\n\
          Via: SIP/2.0/UDP 10.9.8.7:5060;branch=z9hG4bKa\r\n\
-         To: <sip:+4930123001@198.51.100.9>\r\n\
+         To: <sip:+493023125001@198.51.100.9>\r\n\
          Call-ID: secret-call@10.9.8.7\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n\
          Contact: <sip:x@10.9.8.7>\r\n{lines}Content-Length: 0\r\n\r\n"
     );
@@ -376,46 +383,46 @@ fn written(out: &Outgoing) -> String {
 #[test]
 fn a_call_to_teams_carries_numbers_at_the_names_that_microsoft_inspects() {
     let config = config();
-    let message = invite("From: \"Bob\" <sip:0171555@10.9.8.7:5060>;tag=1\r\n");
+    let message = invite("From: \"Bob\" <sip:017139200@10.9.8.7:5060>;tag=1\r\n");
     let out = leave(
         &config,
         &message,
         "carrier-a",
         "teams-contoso",
-        "+4930123001",
+        "+493023125001",
     );
     assert_eq!(
         out.request_uri.to_string(),
-        "sip:+4930123001@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls"
+        "sip:+493023125001@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls"
     );
     assert_eq!(
         out.from.uri.to_string(),
-        "sip:+49171555@contoso.sbc.example.com;user=phone"
+        "sip:+4917139200@contoso.sbc.example.com;user=phone"
     );
     assert_eq!(out.from.display.unwrap().as_bytes(), "Bob");
     assert_eq!(
         out.to.uri.to_string(),
-        "sip:+4930123001@sip.pstnhub.microsoft.com;user=phone"
+        "sip:+493023125001@sip.pstnhub.microsoft.com;user=phone"
     );
-    assert_eq!(out.contact_user.unwrap(), "+49171555");
+    assert_eq!(out.contact_user.unwrap(), "+4917139200");
     assert!(out.asserted.is_empty() && out.privacy.is_none());
 }
 
 #[test]
 fn extensions_survive_in_the_called_number() {
     let config = config();
-    let message = invite("From: <sip:0171555@h.example>;tag=1\r\n");
+    let message = invite("From: <sip:017139200@h.example>;tag=1\r\n");
     let out = leave(
         &config,
         &message,
         "carrier-a",
         "teams-contoso",
-        "+4930123001;ext=12",
+        "+493023125001;ext=12",
     );
     assert!(
         out.request_uri
             .to_string()
-            .starts_with("sip:+4930123001;ext=12@sip.")
+            .starts_with("sip:+493023125001;ext=12@sip.")
     );
 }
 
@@ -423,7 +430,7 @@ fn extensions_survive_in_the_called_number() {
 fn an_untrusted_peer_cannot_assert_an_identity() {
     let config = config();
     let message = invite(
-        "From: <sip:0171555@h.example>;tag=1\r\nP-Asserted-Identity: <sip:+4911@victim.example>\r\n",
+        "From: <sip:017139200@h.example>;tag=1\r\nP-Asserted-Identity: <sip:+4911@victim.example>\r\n",
     );
     let caller = identity::caller(&message, &config.trunks[&"carrier-a".into()]);
     assert!(caller.asserted.is_empty());
@@ -436,14 +443,14 @@ fn an_asserted_identity_stays_within_the_trust_domain() {
     let config = config();
     let message = invite(
         "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=1\r\nPrivacy: id\r\n\
-         P-Asserted-Identity: <tel:+4930123777>,<sip:john@contoso.example>\r\n\
-         P-Asserted-Identity: <tel:+4930123778>\r\n",
+         P-Asserted-Identity: <tel:+493023125777>,<sip:john@contoso.example>\r\n\
+         P-Asserted-Identity: <tel:+493023125778>\r\n",
     );
     let trusted = leave(&config, &message, "teams-contoso", "carrier-b", "+1");
     let text = written(&trusted);
     assert_eq!(trusted.asserted.len(), 2, "at most one of a kind");
     assert!(
-        text.contains("<tel:+4930123777>") && text.contains("<sip:john@198.51.100.9>"),
+        text.contains("<tel:+493023125777>") && text.contains("<sip:john@198.51.100.9>"),
         "{text}"
     );
     assert!(trusted.privacy.unwrap().has("id"));
@@ -459,24 +466,24 @@ fn an_asserted_identity_stays_within_the_trust_domain() {
 #[test]
 fn a_caller_who_wants_to_be_hidden_is_anonymous() {
     let config = config();
-    let hidden = "From: \"Bob\" <sip:0171555@h.example>;tag=1\r\nPrivacy: user;id\r\n";
+    let hidden = "From: \"Bob\" <sip:017139200@h.example>;tag=1\r\nPrivacy: user;id\r\n";
     let out = leave(
         &config,
         &invite(hidden),
         "carrier-a",
         "teams-contoso",
-        "+4930123001",
+        "+493023125001",
     );
     let text = written(&out);
     assert!(!text.contains("171555") && !text.contains("Bob"), "{text}");
     assert!(out.privacy.unwrap().has("id"));
-    let broken = "From: <sip:0171555@h.example>;tag=1\r\nPrivacy: ;;\r\n";
+    let broken = "From: <sip:017139200@h.example>;tag=1\r\nPrivacy: ;;\r\n";
     let out = leave(
         &config,
         &invite(broken),
         "carrier-a",
         "teams-contoso",
-        "+4930123001",
+        "+493023125001",
     );
     assert!(
         !written(&out).contains("171555"),
@@ -489,22 +496,22 @@ fn earlier_targets_are_told_in_our_name_and_private_ones_not_to_strangers() {
     let config = config();
     let message = invite(
         "From: <sip:+1555@sip.pstnhub.microsoft.com>;tag=1\r\n\
-         History-Info: <sip:+4930123888@sip.pstnhub.microsoft.com:5061;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22x%22>;index=1,\
-         <sip:+4930123889@sip.pstnhub.microsoft.com?Privacy=history&Reason=SIP%3Bcause%3D486>;index=1.1\r\n",
+         History-Info: <sip:+493023125888@sip.pstnhub.microsoft.com:5061;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22x%22>;index=1,\
+         <sip:+493023125889@sip.pstnhub.microsoft.com?Privacy=history&Reason=SIP%3Bcause%3D486>;index=1.1\r\n",
     );
     let untrusted = leave(&config, &message, "teams-contoso", "carrier-a", "+1");
     let text = written(&untrusted);
     assert_eq!(untrusted.history.len(), 2);
     assert!(
-        text.contains("<sip:+4930123888@198.51.100.9?Reason=SIP%3Bcause%3D302>;index=1"),
+        text.contains("<sip:+493023125888@198.51.100.9?Reason=SIP%3Bcause%3D302>;index=1"),
         "{text}"
     );
     assert!(
-        !text.contains("4930123889") && !text.contains("microsoft"),
+        !text.contains("493023125889") && !text.contains("microsoft"),
         "{text}"
     );
     let trusted = leave(&config, &message, "teams-contoso", "carrier-b", "+1");
-    assert!(written(&trusted).contains("4930123889"));
+    assert!(written(&trusted).contains("493023125889"));
 }
 
 #[test]
@@ -512,12 +519,12 @@ fn diversions_with_tel_uris_work() {
     let config = config();
     let message = invite(
         "From: <sip:+1555@h.example>;tag=1\r\n\
-         Diversion: <tel:+4930123888;ext=1>;reason=user-busy;counter=1,<sip:x@10.9.8.7>;reason=unknown\r\n",
+         Diversion: <tel:+493023125888;ext=1>;reason=user-busy;counter=1,<sip:x@10.9.8.7>;reason=unknown\r\n",
     );
     let out = leave(&config, &message, "carrier-a", "carrier-b", "+1");
     let text = written(&out);
     assert!(
-        text.contains("<tel:+4930123888>;reason=user-busy;counter=1"),
+        text.contains("<tel:+493023125888>;reason=user-busy;counter=1"),
         "{text}"
     );
     assert!(!text.contains("10.9.8.7"), "{text}");

@@ -20,7 +20,7 @@ fn a_carrier_call_reaches_teams_and_ends_from_the_carrier() {
     let invite = shard.next_request(Method::Invite);
     let written = text(&invite);
     assert_eq!(invite.hop.remote.to_string(), TEAMS);
-    assert!(written.starts_with("INVITE sip:+4930123456@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls SIP/2.0\r\n") , "{written}");
+    assert!(written.starts_with("INVITE sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls SIP/2.0\r\n") , "{written}");
     assert!(written.contains("RTP/SAVP"), "{written}");
     assert!(
         !written.contains("198.51.100"),
@@ -120,7 +120,7 @@ fn a_teams_call_reaches_the_carrier_with_early_media_and_ends_from_the_carrier()
         "BYE sip:sbc@192.0.2.11:5060 SIP/2.0
 Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKbye
 Max-Forwards: 70
-From: <sip:+4989555001@198.51.100.20>;tag=b1
+From: <sip:+498999998001@198.51.100.20>;tag=b1
 To: {from}
 Call-ID: {}
 CSeq: 1 BYE
@@ -236,9 +236,9 @@ fn a_ladder_has_the_messages_of_both_sides() {
     assert_eq!(
         came,
         [
-            "198.51.100.20 INVITE sip:+4930123456@192.0.2.11:5060",
+            "198.51.100.20 INVITE sip:+493023125456@192.0.2.11:5060",
             "203.0.113.1 SIP/2.0 180",
-            "198.51.100.20 CANCEL sip:+4930123456@192.0.2.11:5060",
+            "198.51.100.20 CANCEL sip:+493023125456@192.0.2.11:5060",
             "203.0.113.1 SIP/2.0 200",
             "203.0.113.1 SIP/2.0 487",
         ]
@@ -346,8 +346,8 @@ CONTENT-LENGTH: 0
 #[test]
 fn a_full_tenant_gets_503_and_a_record_that_says_so() {
     let text = CONFIG.replace(
-        "numbers = [\"+4930123000-+4930123999\"]",
-        "numbers = [\"+4930123000-+4930123999\"]\nlimits = { calls = 1 }",
+        "numbers = [\"+493023125000-+493023125999\"]",
+        "numbers = [\"+493023125000-+493023125999\"]\nlimits = { calls = 1 }",
     );
     let mut shard = Shard::with(config_of(&text));
     shard.carrier_says(&carrier_invite("call9", CARRIER_SDP));

@@ -358,7 +358,7 @@ fn rsip_agrees(message: &Message, file: &str) {
 #[test]
 fn rsip_reads_what_the_builder_writes() {
     let token = |text: &'static str| Token::parse(text).unwrap();
-    let uri = Uri::parse("sip:+4930123456@sbc.example.com:5061;transport=tls").unwrap();
+    let uri = Uri::parse("sip:+493023125456@sbc.example.com:5061;transport=tls").unwrap();
     let bytes = RequestBuilder::new(Method::Invite, &uri)
         .header(&CSeq {
             number: 7,

@@ -155,9 +155,9 @@ fn invite_head(actor: Actor, who: u8, k: u8, method: &str) -> String {
         'c'
     };
     let called = if k.is_multiple_of(2) {
-        "+4930123456"
+        "+493023125456"
     } else {
-        "+4940123456"
+        "+494066969456"
     };
     match actor.is_teams() {
         true => {
@@ -167,9 +167,9 @@ fn invite_head(actor: Actor, who: u8, k: u8, method: &str) -> String {
                 "contoso"
             };
             format!(
-                "{method} sip:+4989555001@sbc1.{tenant}.example:5061;user=phone;transport=tls SIP/2.0\r\n\
+                "{method} sip:+498999998001@sbc1.{tenant}.example:5061;user=phone;transport=tls SIP/2.0\r\n\
                  FROM: Ada<sip:{called}@sip.pstnhub.microsoft.com:5061;user=phone>;tag=from{who}{k}\r\n\
-                 TO: <sip:+4989555001@sbc1.{tenant}.example:5061;user=phone>\r\n\
+                 TO: <sip:+498999998001@sbc1.{tenant}.example:5061;user=phone>\r\n\
                  CSEQ: 1 {method}\r\nCALL-ID: call-{who}{k}\r\nMAX-FORWARDS: 70\r\n\
                  VIA: SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK{who}{k}\r\n\
                  RECORD-ROUTE: <sip:203.0.113.1:5061;transport=tls;lr>\r\n\
@@ -182,7 +182,7 @@ fn invite_head(actor: Actor, who: u8, k: u8, method: &str) -> String {
             format!(
                 "{method} sip:{called}@192.0.2.11:5060 SIP/2.0\r\n\
                  Via: SIP/2.0/{via} {remote};branch=z9hG4bK{who}{k};rport\r\nMax-Forwards: 69\r\n\
-                 From: \"Ada\" <sip:+4989555001@198.51.100.20>;tag=from{who}{k}\r\n\
+                 From: \"Ada\" <sip:+498999998001@198.51.100.20>;tag=from{who}{k}\r\n\
                  To: <sip:{called}@192.0.2.11>\r\nCall-ID: call-{who}{k}\r\nCSeq: 10 {method}\r\n\
                  Contact: <sip:gw@{remote}>\r\n"
             )

@@ -72,24 +72,25 @@ pub fn fqdn(tenant: usize) -> String {
     format!("sbc.{}.example", TENANTS[tenant])
 }
 
+/// Numbers that begin so are kept free for fiction.
+const INSIDE: &str = "+493023125";
+const OUTSIDE: &str = "+498999998";
+
 /// A number of a tenant, one per call.
 pub fn inside_number(tenant: usize, call: usize) -> String {
-    format!("+4930{}0{call:05}", tenant + 1)
+    format!("{INSIDE}{}{call:05}", tenant + 1)
 }
 
 /// A number in the public network, one per call.
 pub fn outside_number(call: usize) -> String {
-    format!("+49895{call:06}")
+    format!("{OUTSIDE}{call:06}")
 }
 
 /// The call that a number belongs to.
 pub fn call_of_number(number: &str) -> Option<usize> {
-    let digits = number.strip_prefix('+')?;
-    match digits.get(..4)? {
-        "4930" => digits.get(6..)?.parse().ok(),
-        "4989" => digits.get(5..)?.parse().ok(),
-        _ => None,
-    }
+    let inside = || number.strip_prefix(INSIDE)?.get(1..);
+    let call = number.strip_prefix(OUTSIDE).or_else(inside)?;
+    call.parse().ok()
 }
 
 /// Address of an actor.

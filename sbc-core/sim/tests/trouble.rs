@@ -170,7 +170,7 @@ fn a_slow_resolver_delays_the_call_and_nothing_else() {
 fn a_stranger_gets_nothing_and_is_counted() {
     let request = |method: &str| {
         format!(
-            "{method} sip:+4930100000@203.0.113.20 SIP/2.0\r\n\
+            "{method} sip:+493023125000@203.0.113.20 SIP/2.0\r\n\
              Via: SIP/2.0/UDP 198.51.100.99:5060;rport;branch=z9hG4bKstranger{method}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:x@elsewhere.example>;tag=1\r\nTo: <sip:y@203.0.113.20>\r\n\
              Call-ID: stranger-{method}\r\nCSeq: 1 {method}\r\nContact: <sip:x@198.51.100.99>\r\n\

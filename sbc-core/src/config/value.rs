@@ -144,10 +144,10 @@ pub(super) fn network(text: &str) -> Result<IpNet, Malformed> {
     Ok(net)
 }
 
-/// `+4930123000-+4930123999`, or one number.
+/// `+493023125000-+493023125999`, or one number.
 pub(super) fn numbers(text: &str) -> Result<NumberRange, Malformed> {
     const INSTEAD: &str =
-        "write E.164 numbers with +, such as \"+4930123000-+4930123999\", both of one length";
+        "write E.164 numbers with +, such as \"+493023125000-+493023125999\", both of one length";
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (first.trim(), last.trim()),
         None => (text, text),
@@ -323,10 +323,16 @@ mod tests {
 
     #[test]
     fn number_ranges_have_ends_of_one_length() {
-        let range = numbers("+4930123000-+4930123999").unwrap();
-        assert!(range.contains("+4930123500") && !range.contains("+49301235000"));
-        assert!(numbers("+4930123").is_ok());
-        for wrong in ["4930123", "+49-+4930", "+4930124-+4930123", "+49a", "+"] {
+        let range = numbers("+493023125000-+493023125999").unwrap();
+        assert!(range.contains("+493023125500") && !range.contains("+4930231255000"));
+        assert!(numbers("+493023125").is_ok());
+        for wrong in [
+            "493023125",
+            "+49-+4930",
+            "+493023126-+493023125",
+            "+49a",
+            "+",
+        ] {
             assert!(numbers(wrong).is_err(), "{wrong}");
         }
     }

@@ -728,7 +728,7 @@ mod tests {
     #[test]
     fn user_parts_keep_every_octet() {
         for text in [
-            "sip:+4930123456;ext=7@example.com:5061;user=phone",
+            "sip:+493023125456;ext=7@example.com:5061;user=phone",
             "sip:user;par=u%40example.net@example.com",
             "sip:sips%3Auser%40example.com@example.net",
             "sip:*21#@example.com",

@@ -61,7 +61,7 @@ port = 5060
 
 [[tenant]]
 name = "contoso"
-numbers = ["+4930123000-+4930123999"]
+numbers = ["+493023125000-+493023125999"]
 
 [[trunk]]
 name = "teams-contoso"
@@ -375,11 +375,11 @@ a=sendrecv
 pub fn carrier_invite(call_id: &str, sdp: &str) -> String {
     with_body(
         &format!(
-            "INVITE sip:+4930123456@192.0.2.11:5060 SIP/2.0
+            "INVITE sip:+493023125456@192.0.2.11:5060 SIP/2.0
 Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK{call_id};rport
 Max-Forwards: 69
-From: \"Ada\" <sip:+4989555001@198.51.100.20>;tag=c1
-To: <sip:+4930123456@192.0.2.11>
+From: \"Ada\" <sip:+498999998001@198.51.100.20>;tag=c1
+To: <sip:+493023125456@192.0.2.11>
 Call-ID: {call_id}
 CSeq: 10 INVITE
 Contact: <sip:gw@198.51.100.20:5060>
@@ -393,9 +393,9 @@ Contact: <sip:gw@198.51.100.20:5060>
 pub fn teams_invite(call_id: &str) -> String {
     with_body(
         &format!(
-            "INVITE sip:+4989555001@sbc1.contoso.example:5061;user=phone;transport=tls SIP/2.0
-FROM: Ada<sip:+4930123456@sip.pstnhub.microsoft.com:5061;user=phone>;tag=t1
-TO: <sip:+4989555001@sbc1.contoso.example:5061;user=phone>
+            "INVITE sip:+498999998001@sbc1.contoso.example:5061;user=phone;transport=tls SIP/2.0
+FROM: Ada<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>;tag=t1
+TO: <sip:+498999998001@sbc1.contoso.example:5061;user=phone>
 CSEQ: 1 INVITE
 CALL-ID: {call_id}
 MAX-FORWARDS: 70
