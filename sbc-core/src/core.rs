@@ -16,7 +16,7 @@ use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::{Refusal, identity, route};
 use crate::session::{LegStyle, hop_back, orphan};
-use crate::sip::header::{MaxForwards, To};
+use crate::sip::header::MaxForwards;
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
@@ -846,7 +846,7 @@ fn stateless_tag(head: &RequestHead) -> Token {
 }
 
 fn to_tag(message: &Message) -> Option<bytes::Bytes> {
-    message.get::<To>().ok().flatten()?.tag().cloned()
+    message.to_tag().cloned()
 }
 
 fn to_tag_of(message: &Message) -> bytes::Bytes {

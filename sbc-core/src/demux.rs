@@ -9,7 +9,6 @@
 
 use crate::id::ShardId;
 use crate::mint::{MAGIC_COOKIE, shard_of};
-use crate::sip::header::To;
 use crate::sip::{HeaderName, Message};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -25,8 +24,7 @@ pub fn shard_of_message(message: &Message, shards: u8) -> ShardId {
 
 fn named_shard(message: &Message) -> Option<ShardId> {
     if message.is_request() {
-        let to = message.get::<To>().ok()??;
-        return shard_of(to.tag()?);
+        return shard_of(message.to_tag()?);
     }
     let via = message.top_via().ok()?;
     shard_of(via.branch()?.strip_prefix(MAGIC_COOKIE.as_bytes())?)

@@ -6,7 +6,6 @@
 
 use sbc_core::id::ShardId;
 use sbc_core::input::Input;
-use sbc_core::sip::header::To;
 use sbc_core::sip::{Message, Method};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -162,7 +161,7 @@ fn begins_something(message: &Message) -> bool {
     }
     match message.method() {
         Method::Ack | Method::Cancel | Method::Bye | Method::Prack | Method::Update => false,
-        _ => !matches!(message.get::<To>(), Ok(Some(to)) if to.tag().is_some()),
+        _ => !message.to_tag().is_some(),
     }
 }
 

@@ -113,14 +113,22 @@ impl Codec {
 
     /// Whether name, clock and channels agree.
     pub fn is_same_encoding(&self, other: &Self) -> bool {
-        let theirs = if other.is_called("G729") {
-            "G729"
-        } else {
-            &other.name
-        };
-        self.is_called(theirs)
-            && self.clock_hz == other.clock_hz
+        self.clock_hz == other.clock_hz
             && self.channels.max(1) == other.channels.max(1)
+            && self.is_called(if other.is_called("G729") {
+                "G729"
+            } else {
+                &other.name
+            })
+    }
+
+    /// Whether packets of one mean something to the other: there is a [`Codec::common`].
+    pub fn joins(&self, other: &Self) -> bool {
+        self.is_same_encoding(other)
+            && match self.is_telephone_event() {
+                true => event_set(self.fmtp.as_deref()).meets(&event_set(other.fmtp.as_deref())),
+                false => self.identity() == other.identity(),
+            }
     }
 
     /// The codec that both descriptions can be joined with, or `None` if packets of one mean
@@ -215,19 +223,67 @@ impl Codec {
     }
 }
 
-/// The events in both lists, as `0-15,16`; a missing list means 0–15 (RFC 4733 §7.1.1).
+/// Telephone events as one bit each.
+#[derive(Clone, Copy)]
+struct Events {
+    low: u128,
+    high: u128,
+}
+
+impl Events {
+    /// 0–15: what a missing list means (RFC 4733 §7.1.1).
+    const DEFAULT: Self = Self {
+        low: 0xFFFF,
+        high: 0,
+    };
+
+    fn meets(&self, other: &Self) -> bool {
+        self.low & other.low != 0 || self.high & other.high != 0
+    }
+
+    fn add(&mut self, first: u8, last: u8) {
+        for event in first..=last {
+            match event < 128 {
+                true => self.low |= 1 << event,
+                false => self.high |= 1 << (event - 128),
+            }
+        }
+    }
+
+    fn has(&self, event: u16) -> bool {
+        match event {
+            0..128 => self.low >> event & 1 == 1,
+            128..256 => self.high >> (event - 128) & 1 == 1,
+            _ => false,
+        }
+    }
+
+    /// One more than the highest event.
+    fn end(&self) -> u16 {
+        let bits = match self.high {
+            0 => 128 - self.low.leading_zeros(),
+            high => 256 - high.leading_zeros(),
+        };
+        u16::try_from(bits).unwrap_or(256)
+    }
+}
+
+/// The events in both lists, as `0-15,16`.
 fn common_events(left: Option<&str>, right: Option<&str>) -> Option<String> {
-    let left = event_set(left);
-    let right = event_set(right);
+    let (left, right) = (event_set(left), event_set(right));
+    let both = Events {
+        low: left.low & right.low,
+        high: left.high & right.high,
+    };
     let mut text = String::new();
     let mut event = 0;
-    while event < left.len() {
-        if !(left[event] && right[event]) {
+    while event < both.end() {
+        if !both.has(event) {
             event += 1;
             continue;
         }
         let first = event;
-        while event < left.len() && left[event] && right[event] {
+        while both.has(event) {
             event += 1;
         }
         if !text.is_empty() {
@@ -242,8 +298,19 @@ fn common_events(left: Option<&str>, right: Option<&str>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn event_set(list: Option<&str>) -> [bool; 256] {
-    let mut set = [false; 256];
+fn event_set(list: Option<&str>) -> Events {
+    // What nearly everybody writes need not be taken apart.
+    match list {
+        None | Some("0-15") => return Events::DEFAULT,
+        Some("0-16") => {
+            return Events {
+                low: 0x1_FFFF,
+                high: 0,
+            };
+        }
+        Some(_) => {}
+    }
+    let mut set = Events { low: 0, high: 0 };
     let mut is_readable = false;
     for part in list.unwrap_or_default().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -254,15 +321,13 @@ fn event_set(list: Option<&str>) -> [bool; 256] {
             last.trim_start_matches("events=").trim().parse::<u8>(),
         ) {
             is_readable = true;
-            for event in first..=last {
-                set[usize::from(event)] = true;
-            }
+            set.add(first, last);
         }
     }
-    if !is_readable {
-        set[..16].fill(true);
+    match is_readable {
+        true => set,
+        false => Events::DEFAULT,
     }
-    set
 }
 
 /// Identities of the encodings of one call, shared by all its legs.
@@ -328,6 +393,31 @@ mod tests {
         assert_eq!(common(Some("garbage"), Some("0-16")).unwrap(), "0-15");
         assert_eq!(common(Some("32-36"), Some("0-16")), None);
         assert_eq!(common(Some("16-0"), Some("0-16")), None);
+    }
+
+    #[test]
+    fn what_joins_has_something_in_common() {
+        let codecs = [
+            Codec::named("PCMA", 8000),
+            Codec::named("G729", 8000),
+            Codec::named("G729A", 8000).with_fmtp("annexb=no"),
+            Codec::named("AMR", 8000),
+            Codec::named("AMR", 8000).with_fmtp("octet-align=1"),
+            Codec::named("opus", 48000).with_channels(2),
+            Codec::named("iLBC", 8000).with_fmtp("mode=20"),
+            Codec::telephone_event(8000),
+            Codec::named("telephone-event", 8000).with_fmtp("32-36,200-255"),
+            Codec::named("telephone-event", 8000).with_fmtp("255"),
+        ];
+        for one in &codecs {
+            for other in &codecs {
+                assert_eq!(
+                    one.joins(other),
+                    one.common(other).is_some(),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl MediaImage {
         };
         // Two entries of one encoding with different parameters (AMR) must not share a number.
         let known = self.numbers.iter().find(|(number, known)| {
-            known.common(codec).is_some() && !taken.iter().any(|(bound, _)| bound == number)
+            known.joins(codec) && !taken.iter().any(|(bound, _)| bound == number)
         });
         if let Some((number, _)) = known {
             return Some(*number);

@@ -96,7 +96,7 @@ pub fn called(uri: &Uri) -> Result<Number, Refusal> {
 
 /// The calling number of an INVITE as its From header claims.
 pub fn calling(message: &Message) -> Calling {
-    let from = message.get::<From>().ok().flatten();
+    let from = message.essential::<From>().ok().flatten();
     let withheld = || Number {
         raw: ANONYMOUS.to_owned(),
         number: ANONYMOUS.to_owned(),

@@ -89,7 +89,7 @@ impl Link {
 
 /// The From tag of a message, empty for a peer without tags.
 pub(super) fn from_tag(message: &Message) -> Option<Bytes> {
-    let from = message.get::<From>().ok().flatten()?;
+    let from = message.essential::<From>().ok().flatten()?;
     Some(from.tag().cloned().unwrap_or_default())
 }
 
@@ -156,7 +156,11 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let number = message.get::<CSeq>().ok().flatten().map(|cseq| cseq.number);
+        let number = message
+            .essential::<CSeq>()
+            .ok()
+            .flatten()
+            .map(|cseq| cseq.number);
         let is_answer = confirmed
             .ok
             .as_ref()

@@ -14,10 +14,11 @@ pub(crate) fn end(cx: &mut Cx<'_>, invite: TransactionId, answer: &Message) {
     let Some((style, hop, owner)) = cx.plane.acks.sibling(invite) else {
         return;
     };
-    let (Ok(Some(from)), Ok(Some(cseq))) = (answer.get::<From>(), answer.get::<CSeq>()) else {
+    let (Ok(Some(from)), Ok(Some(cseq))) = (answer.essential::<From>(), answer.essential::<CSeq>())
+    else {
         return;
     };
-    if let Ok(dialog) = Dialog::from_response(from.0, cseq.number, answer) {
+    if let Ok(dialog) = Dialog::from_response(from.0.clone(), cseq.number, answer) {
         Link::new(dialog, owner, hop).end_at_once(cx, &style, cseq.number, invite);
     }
 }

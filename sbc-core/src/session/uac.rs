@@ -556,7 +556,7 @@ impl Session {
         hop: Hop,
         why: Reason,
     ) {
-        let Some(cseq) = message.get::<CSeq>().ok().flatten() else {
+        let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
             return;
         };
         let Ok(dialog) = Dialog::from_response(from, cseq.number, message) else {
@@ -600,6 +600,5 @@ fn established(
 
 /// The To tag of a response; empty for a peer without tags.
 fn to_tag(message: &Message) -> Bytes {
-    let to = message.get::<To>().ok().flatten();
-    to.and_then(|to| to.tag().cloned()).unwrap_or_default()
+    message.to_tag().cloned().unwrap_or_default()
 }

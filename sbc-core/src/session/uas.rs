@@ -134,10 +134,10 @@ impl Session {
         let Phase::Incoming(incoming) = &self.phase else {
             return false;
         };
-        let Ok(Some(to)) = incoming.request.get::<To>() else {
+        let Ok(Some(to)) = incoming.request.essential::<To>() else {
             return false;
         };
-        let local = to.with_tag(self.local_tag.clone()).0;
+        let local = to.clone().with_tag(self.local_tag.clone()).0;
         let Ok(dialog) = Dialog::from_request(local, &incoming.request) else {
             return false;
         };

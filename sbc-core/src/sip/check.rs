@@ -151,10 +151,10 @@ impl Message {
         missing(HeaderName::CallId, "Call-ID")?;
         missing(HeaderName::CSeq, "CSeq")?;
         self.list::<Via>()?;
-        self.get::<From>()?;
-        self.get::<To>()?;
-        self.get::<CallId>()?;
-        let cseq = self.get::<CSeq>()?;
+        self.essential::<From>()?;
+        self.essential::<To>()?;
+        self.essential::<CallId>()?;
+        let cseq = self.essential::<CSeq>()?;
         if cseq.is_some_and(|cseq| cseq.method != *self.method()) {
             return Err(ParseFault::new("CSeq", Rule::Mismatch, 0));
         }

@@ -1,10 +1,8 @@
 //! Copies of a message with one thing changed.
 
-use bytes::Bytes;
-
+use super::Message;
 use super::grammar::split_commas;
 use super::header::{Header, HeaderName, Via};
-use super::{Limits, Message};
 
 impl Message {
     /// The message with its topmost Via replaced; everything else stays octet by octet.
@@ -15,27 +13,12 @@ impl Message {
             return self.clone();
         };
         let value = line.value();
-        let bytes = self.bytes();
-        let begin = line.offset();
-        let end = line.end();
-
-        let mut out = Vec::with_capacity(bytes.len() + 64);
-        out.extend_from_slice(bytes.get(..begin).unwrap_or_default());
-        via.emit(&mut out);
+        let mut changed = Vec::with_capacity(value.len() + 64);
+        via.emit(&mut changed);
         for other in split_commas(&value).skip(1) {
-            out.extend_from_slice(b", ");
-            out.extend_from_slice(other);
+            changed.extend_from_slice(b", ");
+            changed.extend_from_slice(other);
         }
-        out.extend_from_slice(bytes.get(end..).unwrap_or_default());
-
-        // The addition must not push a message over a limit that it kept as received.
-        let limits = self.limits();
-        let slack = out.len().saturating_sub(bytes.len());
-        let wider = Limits {
-            header_line: limits.header_line + slack,
-            header_section: limits.header_section + slack,
-            ..*limits
-        };
-        Message::parse(Bytes::from(out), &wider).unwrap_or_else(|_| self.clone())
+        self.with_value(&line, &changed)
     }
 }

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use super::grammar::push_number;
 use super::head::RequestHead;
-use super::header::{ContentType, Header, HeaderName};
+use super::header::{ContentType, Header, HeaderName, To};
 use super::{Message, Method, Status, Token, Uri};
 
 /// Why a text cannot stand in a header (SIP-017). Nothing was added.
@@ -193,7 +193,8 @@ impl ResponseBuilder {
         let mut response = Self::new(status).copy(request, HeaderName::Via);
         response = response.copy(request, HeaderName::From);
         if let Some(to) = request.raw(HeaderName::To) {
-            response.0.tagged_to(&to, to_tag);
+            let has_room = matches!(request.essential::<To>(), Ok(Some(to)) if to.tag().is_none());
+            response.0.tagged_to(&to, to_tag.filter(|_| has_room));
         }
         response = response
             .copy(request, HeaderName::CallId)
@@ -213,7 +214,8 @@ impl ResponseBuilder {
             response.0.copied(&HeaderName::From, from);
         }
         if let Some(to) = &head.to {
-            response.0.tagged_to(to, to_tag);
+            let has_room = To::parse(to).is_ok_and(|to| to.tag().is_none());
+            response.0.tagged_to(to, to_tag.filter(|_| has_room));
         }
         if let Some(call_id) = &head.call_id {
             response.0.copied(&HeaderName::CallId, call_id);
@@ -307,13 +309,11 @@ impl Lines {
         self.end(rank(name), begin);
     }
 
-    /// To of a response: as it came, with a tag if there is none yet. A To that cannot be read gets
-    /// no tag, because nobody could say to which part of it the tag would belong.
-    fn tagged_to(&mut self, to: &Bytes, tag: Option<&Token>) {
-        let begin = self.out.len();
+    /// To of a response: as it came, and this tag. A To that has one, or cannot be read, gets none:
+    /// nobody could say to which part of it the tag would belong.
+    fn tagged_to(&mut self, to: &[u8], tag: Option<&Token>) {
         self.copied(&HeaderName::To, to);
-        let has_room = super::header::To::parse(to).is_ok_and(|to| to.tag().is_none());
-        if let (Some(tag), true) = (tag, has_room && self.out.len() > begin) {
+        if let Some(tag) = tag {
             self.out.truncate(self.out.len() - 2);
             self.out.extend_from_slice(b";tag=");
             self.out.extend_from_slice(tag.as_bytes());

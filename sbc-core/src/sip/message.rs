@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::essential::Essentials;
 use super::grammar::split_commas;
-use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, known_name, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, known_name, lookup};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
 
 /// A request or a response. Immutable; a clone shares buffer and index.
@@ -25,9 +26,11 @@ pub(super) struct Index {
     pub(super) lines: Vec<Line>,
     pub(super) body: Range<usize>,
     pub(super) limits: Limits,
+    pub(super) essentials: Essentials,
 }
 
 /// The first line, taken apart.
+#[derive(Clone)]
 pub(super) enum StartLine {
     Request {
         method: Method,
@@ -255,12 +258,6 @@ impl Message {
         Ok(values)
     }
 
-    /// The topmost Via.
-    pub fn top_via(&self) -> Result<Via, ParseFault> {
-        self.get::<Via>()?
-            .ok_or(ParseFault::new("Via", Rule::Missing, 0))
-    }
-
     /// The body: exactly Content-Length octets; without that header, the rest of the datagram.
     pub fn body(&self) -> Bytes {
         self.0.bytes.slice(self.0.body.clone())
@@ -269,6 +266,52 @@ impl Message {
     /// The message as it was received, without surplus octets after the body.
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
+    }
+
+    /// The message with the value of one of its lines replaced by text that fits there. The index
+    /// moves along: nothing is read again, and no limit is tested again.
+    pub(super) fn with_value(&self, changed: &HeaderLine<'_>, value: &[u8]) -> Message {
+        let old = &self.0;
+        let place = changed.line.value.start as usize..changed.line.value.end as usize;
+        let mut bytes = Vec::with_capacity(old.bytes.len() + value.len());
+        bytes.extend_from_slice(old.bytes.get(..place.start).unwrap_or_default());
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(old.bytes.get(place.end..).unwrap_or_default());
+
+        // No message is near 4 GiB (SIP-001).
+        let length = value.len();
+        let moved = |at: usize| {
+            if at >= place.end {
+                at - place.end + place.start + length
+            } else {
+                at
+            }
+        };
+        let moved_32 = |at: u32| u32::try_from(moved(at as usize)).unwrap_or(u32::MAX);
+        let lines = old.lines.iter().map(|line| {
+            let is_changed = line.value.start == changed.line.value.start;
+            Line {
+                id: line.id,
+                is_folded: line.is_folded && !is_changed,
+                name: moved_32(line.name.start)..moved_32(line.name.end),
+                value: match is_changed {
+                    true => line.value.start..moved_32(line.value.end),
+                    false => moved_32(line.value.start)..moved_32(line.value.end),
+                },
+            }
+        });
+        Message::from_index(Index {
+            lines: lines.collect(),
+            bytes: Bytes::from(bytes),
+            start: old.start.clone(),
+            body: moved(old.body.start)..moved(old.body.end),
+            limits: old.limits,
+            essentials: Essentials::default(),
+        })
+    }
+
+    pub(super) fn essentials(&self) -> &Essentials {
+        &self.0.essentials
     }
 
     /// The limits under which the message was parsed.
@@ -325,11 +368,6 @@ impl<'a> HeaderLine<'a> {
     /// Whether the value was spread over several lines.
     pub fn is_folded(&self) -> bool {
         self.line.is_folded
-    }
-
-    /// Where the value ends in [`Message::bytes`].
-    pub(super) fn end(&self) -> usize {
-        self.line.value.end as usize
     }
 
     /// Where the value begins in [`Message::bytes`].

@@ -93,6 +93,7 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
         lines,
         body: at..at + length,
         limits: *limits,
+        essentials: Default::default(),
     })
 }
 

@@ -16,7 +16,7 @@
 
 use super::{Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
-use crate::sip::header::{CSeq, MaxForwards, Route, To, Via};
+use crate::sip::header::{CSeq, MaxForwards, Route, To};
 use crate::sip::{Class, HeaderName, Message, Method, RequestBuilder};
 use crate::time::Timestamp;
 use bytes::Bytes;
@@ -211,15 +211,15 @@ impl InviteClient {
     /// ACK for a failure (§17.1.1.3): the INVITE's Request-URI, branch, From, Call-ID and Route,
     /// the response's To.
     fn build_ack(&self, response: &Message) -> Option<Bytes> {
-        let to = response.get::<To>().ok()??;
-        Some(self.follow_up(Method::Ack, &to)?.build())
+        let to = response.essential::<To>().ok()??;
+        Some(self.follow_up(Method::Ack, to)?.build())
     }
 
     /// CANCEL (§9.1): as the INVITE, To without a new tag.
     fn build_cancel(&self, reason: Option<&[u8]>) -> Option<Bytes> {
         let invite = self.invite()?;
-        let to = invite.get::<To>().ok()??;
-        let cancel = self.follow_up(Method::Cancel, &to)?;
+        let to = invite.essential::<To>().ok()??;
+        let cancel = self.follow_up(Method::Cancel, to)?;
         let cancel = match reason {
             Some(reason) => cancel.raw_if_valid(HeaderName::Reason, reason),
             None => cancel,
@@ -229,11 +229,11 @@ impl InviteClient {
 
     fn follow_up(&self, method: Method, to: &To) -> Option<RequestBuilder> {
         let invite = self.invite()?;
-        let cseq = invite.get::<CSeq>().ok()??;
+        let cseq = invite.essential::<CSeq>().ok()??;
         let routes = invite.list::<Route>().ok()?;
-        let via: Via = invite.top_via().ok()?;
+        let via = invite.top_via().ok()?;
         let request = RequestBuilder::new(method.clone(), &invite.uri().ok()?)
-            .header(&via)
+            .header(via)
             .headers(&routes)
             .header(&MaxForwards::DEFAULT)
             .copy(&invite, HeaderName::From)

@@ -1,7 +1,7 @@
 //! Matching of messages to transactions: RFC 3261 §17.1.3 and §17.2.3, with the RFC 2543 fallback.
 
 use crate::sip::header::{CSeq, From, To, Via};
-use crate::sip::{HeaderName, Message, Method};
+use crate::sip::{HeaderName, Host, Message, Method};
 use bytes::Bytes;
 
 /// Key of a server transaction: octets that are equal for every message of it.
@@ -16,40 +16,35 @@ pub(super) fn server_key(message: &Message, as_method: &Method) -> Option<Server
     let via = message.top_via().ok()?;
     match via.transaction_branch() {
         Some(branch) => {
-            let host = via.host.to_string().to_ascii_lowercase();
-            let port = via.sent_by_port().to_string();
-            Some(joined(&[
-                branch,
-                host.as_bytes(),
-                port.as_bytes(),
-                method_name(as_method),
-            ]))
+            let mut key = joined(&[branch, method_name(as_method)]);
+            push_sent_by(&mut key, via);
+            Some(key)
         }
-        None => old_key(message, &via, as_method),
+        None => old_key(message, via, as_method),
     }
 }
 
 /// RFC 2543 matching. The To tag is left out for INVITE and its ACK, because the ACK carries the tag
 /// of our response. A branch counts if there is one: old proxies tell forks apart by it.
 fn old_key(message: &Message, via: &Via, as_method: &Method) -> Option<ServerKey> {
-    let from = message.get::<From>().ok()??;
-    let to = message.get::<To>().ok()??;
-    let cseq = message.get::<CSeq>().ok()??.number.to_string();
-    let sent_by = format!("{} {}", via.host, via.sent_by_port()).to_ascii_lowercase();
+    let from = message.essential::<From>().ok()??;
+    let to = message.essential::<To>().ok()??;
+    let cseq = message.essential::<CSeq>().ok()??.number.to_string();
     let to_tag = match as_method {
         Method::Invite | Method::Ack => Bytes::new(),
         _ => to.tag().cloned().unwrap_or_default(),
     };
-    Some(joined(&[
+    let mut key = joined(&[
         &message.request_uri(),
         &from.tag().cloned().unwrap_or_default(),
         &to_tag,
         &message.raw(HeaderName::CallId)?,
         cseq.as_bytes(),
-        sent_by.as_bytes(),
         &via.branch().cloned().unwrap_or_default(),
         method_name(as_method),
-    ]))
+    ]);
+    push_sent_by(&mut key, via);
+    Some(key)
 }
 
 /// What two requests share that are one request on two ways (RFC 3261 §8.2.2.2); nothing for
@@ -59,12 +54,12 @@ pub(super) fn merge_key(message: &Message) -> Option<ServerKey> {
     if *message.method() == Method::Cancel {
         return None;
     }
-    let to = message.get::<To>().ok()??;
+    let to = message.essential::<To>().ok()??;
     if to.tag().is_some() {
         return None;
     }
-    let from = message.get::<From>().ok()??;
-    let cseq = message.get::<CSeq>().ok()??.number.to_string();
+    let from = message.essential::<From>().ok()??;
+    let cseq = message.essential::<CSeq>().ok()??.number.to_string();
     Some(joined(&[
         &from.tag().cloned().unwrap_or_default(),
         &message.raw(HeaderName::CallId)?,
@@ -86,9 +81,19 @@ fn method_name(method: &Method) -> &[u8] {
     }
 }
 
+/// Appends `sent-by`; names are equal without regard to case. Last in a key, it needs no length.
+fn push_sent_by(key: &mut ServerKey, via: &Via) {
+    key.extend_from_slice(&via.sent_by_port().to_be_bytes());
+    match &via.host {
+        Host::Name(name) => key.extend(name.as_bytes().iter().map(u8::to_ascii_lowercase)),
+        Host::V4(address) => key.extend_from_slice(&address.octets()),
+        Host::V6(address) => key.extend_from_slice(&address.octets()),
+    }
+}
+
 /// Parts with their lengths in front, so that no two lists of parts are one key.
 fn joined(parts: &[&[u8]]) -> ServerKey {
-    let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum());
+    let mut key = Vec::with_capacity(parts.iter().map(|part| part.len() + 4).sum::<usize>() + 18);
     for part in parts {
         let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
         key.extend_from_slice(&length.to_be_bytes());

@@ -693,10 +693,10 @@ impl Table {
 /// Whether the headers that every answer repeats are there and can be read: with others an answer
 /// is no message, and not worth repeating.
 fn can_be_answered(request: &Message) -> bool {
-    request.get::<From>().is_ok_and(|from| from.is_some())
-        && request.get::<To>().is_ok_and(|to| to.is_some())
-        && request.get::<CallId>().is_ok_and(|id| id.is_some())
-        && request.get::<CSeq>().is_ok_and(|cseq| cseq.is_some())
+    request.essential::<From>().is_ok_and(|from| from.is_some())
+        && request.essential::<To>().is_ok_and(|to| to.is_some())
+        && request.essential::<CallId>().is_ok_and(|id| id.is_some())
+        && request.essential::<CSeq>().is_ok_and(|cseq| cseq.is_some())
 }
 
 /// Where responses to a request go (SIP-103): back on its connection, or over UDP where the top
@@ -704,8 +704,8 @@ fn can_be_answered(request: &Message) -> bool {
 fn way_back(flow: &Flow, message: &Message) -> Option<Hop> {
     let via = message.top_via().ok()?;
     let target = match flow.protocol {
-        Protocol::Udp => datagram_target(&via),
-        Protocol::Tcp | Protocol::Tls => reconnect_target(&via),
+        Protocol::Udp => datagram_target(via),
+        Protocol::Tcp | Protocol::Tls => reconnect_target(via),
     };
     let remote = match target {
         ResponseTarget::Address(remote) => remote,

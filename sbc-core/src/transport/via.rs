@@ -43,7 +43,7 @@ pub fn with_source(request: &Message, source: SocketAddr) -> Result<Message, Par
     let via = request.top_via()?;
     let mut noted = via.clone();
     note_source(&mut noted, source);
-    match noted == via {
+    match noted == *via {
         true => Ok(request.clone()),
         false => Ok(request.with_top_via(&noted)),
     }

@@ -30,7 +30,6 @@ use sbc_core::config::{Config, Listener};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
-use sbc_core::sip::header::To;
 use sbc_core::sip::{Limits, Message, Rejected};
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
 use sockets::Sockets;
@@ -444,10 +443,8 @@ impl Shared {
     /// As [`Shared::message`], on a listener that is no longer configured: only what belongs to a
     /// dialog or transaction is taken.
     fn message_of_retired(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) {
-        let is_known = Message::parse(bytes.clone(), &Limits::default()).is_ok_and(|message| {
-            message.is_response()
-                || matches!(message.get::<To>(), Ok(Some(to)) if to.tag().is_some())
-        });
+        let is_known = Message::parse(bytes.clone(), &Limits::default())
+            .is_ok_and(|message| message.is_response() || message.to_tag().is_some());
         if is_known {
             self.message(flow, metrics, bytes);
         } else {

@@ -43,10 +43,7 @@ pub(super) fn carried_formats(
             continue;
         };
         // The same codec under two numbers would give Teams a reason to refuse (TDR-ERR-013).
-        if !carried
-            .iter()
-            .any(|(_, known)| known.common(&codec).is_some())
-        {
+        if !carried.iter().any(|(_, known)| known.joins(&codec)) {
             carried.push((Some(number), codec));
         }
     }
@@ -69,7 +66,7 @@ pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaIm
     };
     if let Some(at) = carried
         .iter()
-        .position(|(_, codec)| codec.common(&current.codec).is_some())
+        .position(|(_, codec)| codec.joins(&current.codec))
     {
         let entry = carried.remove(at);
         carried.insert(0, entry);

@@ -147,7 +147,7 @@ pub fn must_ask(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
         return true;
     };
     let keeps_codec = admitted(audio, x.profile())
-        .any(|(_, codec)| codec.is_audio() && codec.common(&other.codec).is_some());
+        .any(|(_, codec)| codec.is_audio() && codec.joins(&other.codec));
     let told = |wish| told_to(y.profile(), wish);
     !keeps_codec || told(audio.direction) != told(before.peer_wish)
 }
