@@ -61,15 +61,15 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
         return FAILED;
     };
     let mut abandoned = pin!(stdin_ends(holder.is_some(), log));
+    let config = options.config.clone();
     let daemon = match Daemon::start(options, log.clone()).await {
         Ok(daemon) => daemon,
         Err(fault) => {
             // Many lines for a person; the log's form would make one of them.
             eprintln!("causeway: cannot start\n{fault}");
             return match fault {
-                StartFault::Config(ReloadFault::Invalid(_) | ReloadFault::Material(_)) => {
-                    exit::INVALID
-                }
+                StartFault::Config(ReloadFault::Invalid(_)) => exit::of_refused(&config),
+                StartFault::Config(ReloadFault::Material(_)) => exit::INVALID,
                 _ => FAILED,
             };
         }
