@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -23,8 +24,13 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ClientFault {
-    /// Nobody listens on the socket, or it may not be opened.
+    /// Nobody listens on the socket.
     Unreachable(io::Error),
+    /// This user may not open the socket.
+    Forbidden {
+        /// The group whose members may, if that can be seen.
+        group: Option<String>,
+    },
     /// What came is no answer.
     Broken(String),
 }
@@ -32,9 +38,15 @@ pub enum ClientFault {
 impl fmt::Display for ClientFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-                f.write_str("the socket may not be opened; join the group that owns it")
-            }
+            Self::Forbidden { group: Some(group) } => write!(
+                f,
+                "this user may not open the socket; root and members of the group {group} may \
+                 (usermod -aG {group} NAME, then log in again)"
+            ),
+            Self::Forbidden { group: None } => f.write_str(
+                "this user may not open the socket; root may, and the group that its directory \
+                 belongs to",
+            ),
             Self::Unreachable(why) => write!(f, "no daemon answers: {why}"),
             Self::Broken(why) => write!(f, "the daemon's answer cannot be read: {why}"),
         }
@@ -43,12 +55,43 @@ impl fmt::Display for ClientFault {
 
 impl std::error::Error for ClientFault {}
 
+impl ClientFault {
+    fn of(why: io::Error, socket: &Path) -> Self {
+        match why.kind() {
+            io::ErrorKind::PermissionDenied => Self::Forbidden {
+                group: group_of(socket),
+            },
+            _ => Self::Unreachable(why),
+        }
+    }
+}
+
+/// Name of the group of the socket, or of its directory if that hides it.
+fn group_of(socket: &Path) -> Option<String> {
+    let facts = socket
+        .metadata()
+        .or_else(|_| socket.parent().unwrap_or(socket).metadata())
+        .ok()?;
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    group_name(&groups, facts.gid()).or_else(|| Some(facts.gid().to_string()))
+}
+
+/// Finds a group in the form of /etc/group.
+fn group_name(groups: &str, id: u32) -> Option<String> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let name = fields.next()?;
+        let number = fields.nth(1)?;
+        (number.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
 /// Sends one request.
 ///
 /// # Errors
 /// [`ClientFault`]; a refusal by the daemon is an answer.
 pub fn ask(socket: &Path, method: &str, path: &str) -> Result<Answer, ClientFault> {
-    let mut stream = UnixStream::connect(socket).map_err(ClientFault::Unreachable)?;
+    let mut stream = UnixStream::connect(socket).map_err(|why| ClientFault::of(why, socket))?;
     let broken = |why: io::Error| ClientFault::Broken(why.to_string());
     stream.set_read_timeout(Some(LIMIT)).map_err(broken)?;
     stream.set_write_timeout(Some(LIMIT)).map_err(broken)?;
@@ -83,6 +126,22 @@ mod tests {
         assert_eq!((answer.status, answer.body.as_str()), (404, "{}"));
         assert_eq!(parse(b"SSH-2.0-x\r\n"), None);
         assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn who_may_not_open_the_socket_is_told_who_may() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        let fault = ClientFault::of(io::ErrorKind::PermissionDenied.into(), &socket);
+        let group = group_of(directory.path()).unwrap();
+        assert!(
+            fault.to_string().contains(&format!("group {group} may")),
+            "{fault}"
+        );
+
+        let groups = "root:x:0:\ncauseway:x:990:\ncauseway-admin:x:991:kim,lee\n";
+        assert_eq!(group_name(groups, 991).as_deref(), Some("causeway-admin"));
+        assert_eq!(group_name(groups, 5), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
 use causeway::command::{check, exit, init, lab, node, parse};
-use causeway::daemon::{Options, run};
+use causeway::daemon::Options;
+use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -101,6 +102,12 @@ struct Run {
     /// Form of log lines; chosen by where they go if not given
     #[arg(long, value_enum)]
     log_form: Option<LogForm>,
+    /// End when standard input does: who holds its other end has ended
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+    /// Remove this folder then
+    #[arg(long, hide = true, requires = "end_with_stdin", value_name = "FOLDER")]
+    remove_folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -188,5 +195,8 @@ fn run_daemon(arguments: &Run) -> u8 {
         config: arguments.config.clone(),
         shards: arguments.shards,
     };
-    run::run(options, level, form)
+    let holder = arguments.end_with_stdin.then(|| Holder {
+        folder: arguments.remove_folder.clone(),
+    });
+    run::run(options, level, form, holder)
 }

@@ -10,6 +10,7 @@ use rcgen::{
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder of its own for one test, gone afterwards.
@@ -337,6 +338,38 @@ fn a_file_that_does_not_exist_is_wrong_use_and_one_that_is_no_text_is_invalid() 
         text.contains("error[E0002]") && text.contains("is not UTF-8"),
         "{text}"
     );
+}
+
+/// The program, as somebody types it.
+fn causeway(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), errors)
+}
+
+#[test]
+fn the_daemon_refuses_a_configuration_with_the_code_that_check_gives_it() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("folder.toml")).unwrap();
+    fs::write(folder.path("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    folder.write("faulty.toml", "[node]\nid = 7\n");
+    for (file, wanted) in [
+        ("absent.toml", exit::USAGE),
+        ("folder.toml", exit::USAGE),
+        ("binary.toml", exit::INVALID),
+        ("faulty.toml", exit::INVALID),
+    ] {
+        let path = folder.path(file).display().to_string();
+        for command in ["check", "run"] {
+            let (code, errors) = causeway(&[command, "--config", &path]);
+            assert_eq!(code, Some(wanted.into()), "{command} {file}: {errors}");
+        }
+    }
+    let (_, text) = check(&folder.path("folder.toml"), false);
+    assert!(text.contains("is a directory"), "{text}");
 }
 
 #[test]

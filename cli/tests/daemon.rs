@@ -20,25 +20,7 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let authority = Authority::new();
-        write(directory.path(), "ca.pem", &authority.pem());
-        for name in ["contoso", "fabrikam"] {
-            write_leaf(
-                directory.path(),
-                name,
-                &authority.leaf(&[&format!("sbc.{name}.example")]),
-            );
-        }
-        let path = directory.path().display().to_string();
-        let mut text = CONFIG.replace("DIR", &path);
-        text.push_str(&format!(
-            "\n[cdr]\nspool = \"{path}/cdr\"\n\n[api]\nunix = \"{path}/run/api.sock\"\n"
-        ));
-        let config = write(directory.path(), "causeway.toml", &with_free_ports(&text));
-        for name in ["contoso.key", "fabrikam.key", "causeway.toml"] {
-            private(&directory.path().join(name));
-        }
+        let (directory, config) = configured(|text| text);
         let lines = Lines::default();
         let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
         let options = Options { config, shards: 2 };
@@ -82,6 +64,31 @@ impl Node {
             }
         }
     }
+}
+
+/// A folder with certificates and a configuration on free ports, which `change` may change.
+fn configured(change: impl FnOnce(String) -> String) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    write(directory.path(), "ca.pem", &authority.pem());
+    for name in ["contoso", "fabrikam"] {
+        write_leaf(
+            directory.path(),
+            name,
+            &authority.leaf(&[&format!("sbc.{name}.example")]),
+        );
+    }
+    let path = directory.path().display().to_string();
+    let mut text = CONFIG.replace("DIR", &path);
+    text.push_str(&format!(
+        "\n[cdr]\nspool = \"{path}/cdr\"\n\n[api]\nunix = \"{path}/run/api.sock\"\n"
+    ));
+    let text = change(with_free_ports(&text));
+    let config = write(directory.path(), "causeway.toml", &text);
+    for name in ["contoso.key", "fabrikam.key", "causeway.toml"] {
+        private(&directory.path().join(name));
+    }
+    (directory, config)
 }
 
 fn private(path: &std::path::Path) {
@@ -152,6 +159,100 @@ async fn a_daemon_starts_answers_and_stops_without_residue() {
         UdpSocket::bind(ours).await.is_ok(),
         "the port is free again"
     );
+}
+
+/// Why a daemon with this configuration does not start.
+async fn refused(config: PathBuf) -> String {
+    let (log, _) = Log::start(Level::Debug, Form::Text, Lines::default()).unwrap();
+    let started = Daemon::start(Options { config, shards: 1 }, log).await;
+    match started {
+        Ok(_) => panic!("it started"),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_start_leaves_nothing_behind() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (directory, config) =
+        configured(|text| format!("{text}\n[metrics]\nlisten = \"{address}\"\n"));
+    let names = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let told = refused(config.clone()).await;
+    assert!(
+        told.contains(&address.to_string()) && told.contains("[metrics]"),
+        "{told}"
+    );
+    assert_eq!(
+        names(),
+        before,
+        "no socket, no records, none of their folders"
+    );
+
+    drop(taken);
+    let (log, _) = Log::start(Level::Debug, Form::Text, Lines::default()).unwrap();
+    let daemon = Daemon::start(Options { config, shards: 1 }, log).await;
+    daemon
+        .unwrap_or_else(|fault| panic!("{fault}"))
+        .shutdown()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_cannot_be_bound_is_told_at_once_with_what_to_do() {
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = FreePort::bind("127.0.0.1:0").unwrap();
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let socket = other.path().join("api.sock");
+    let _living = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let port_of = |name: &str, text: &str| {
+        let at = text.find(&format!("name = \"{name}\"\nrealm")).unwrap();
+        let at = at + text[at..].find("\nport = ").unwrap() + 1;
+        at..at + text[at..].find('\n').unwrap()
+    };
+    let line_of = |begin: &str, text: &str| {
+        let at = text.find(begin).unwrap();
+        at..at + text[at..].find('\n').unwrap()
+    };
+    let (directory, config) = configured(|mut text| {
+        for (name, address) in [
+            ("udp", udp.local_addr().unwrap()),
+            ("tcp", tcp.local_addr().unwrap()),
+        ] {
+            text.replace_range(port_of(name, &text), &format!("port = {}", address.port()));
+        }
+        let unix = format!("unix = \"{}\"", socket.display());
+        text.replace_range(line_of("unix = ", &text), &unix);
+        // A place where nobody can make a folder.
+        text.replace_range(line_of("spool = ", &text), "spool = \"/proc/causeway-cdr\"");
+        text + &format!(
+            "\n[metrics]\nlisten = \"{}\"\n\n[[realm]]\nname = \"far\"\n\
+             addresses = [\"192.0.2.77\"]\nports = \"30000-30999\"\n",
+            metrics.local_addr().unwrap()
+        )
+    });
+    let told = refused(config).await;
+    for (place, advice) in [
+        ("listener \"udp\"", "ss -lnp"),
+        ("listener \"tcp\"", "ss -lnp"),
+        ("realm \"far\": 192.0.2.77", "does not have the address"),
+        ("metrics listener", "[metrics]"),
+        ("operator socket", "another daemon"),
+        ("call records", "make the directory"),
+    ] {
+        let line = told.lines().find(|line| line.contains(place));
+        let line = line.unwrap_or_else(|| panic!("{place} is not in\n{told}"));
+        assert!(line.contains(advice), "{line}");
+    }
+    assert!(socket.exists(), "the socket of the other daemon is its own");
+    assert!(!directory.path().join("cdr").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

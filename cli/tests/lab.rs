@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -11,14 +11,18 @@ use tempfile::TempDir;
 fn lab(arguments: &[&str]) -> (Output, TempDir, Duration) {
     let temporary = tempfile::tempdir().unwrap();
     let began = Instant::now();
-    let output = Command::new(env!("CARGO_BIN_EXE_causeway"))
+    let output = lab_in(temporary.path(), arguments);
+    (output, temporary, began.elapsed())
+}
+
+fn lab_in(temporary: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_causeway"))
         .arg("lab")
         .args(arguments)
-        .env("TMPDIR", temporary.path())
+        .env("TMPDIR", temporary)
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    (output, temporary, began.elapsed())
+        .unwrap()
 }
 
 fn left_behind(folder: &Path) -> Vec<PathBuf> {
@@ -149,6 +153,122 @@ fn a_lab_stays_until_it_is_told_to_end_and_takes_calls_of_others() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
     assert!(!is_alive(daemon(&text)), "the daemon has ended");
     assert_eq!(left_behind(temporary.path()), Vec::<PathBuf>::new());
+}
+
+/// Waits for a condition that comes soon.
+fn comes_true(what: &str, is_true: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running lab, and what it has printed so far. It could not print on without the reader.
+struct Running {
+    child: Child,
+    text: String,
+    _output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// As a signal does that nobody can catch.
+    fn is_killed(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Starts a lab and reads its output up to the line that begins so.
+fn started(temporary: &Path, arguments: &[&str], until: &str) -> Running {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .arg("lab")
+        .args(arguments)
+        .env("TMPDIR", temporary)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    while !text.lines().any(|line| line.starts_with(until)) {
+        assert_ne!(output.read_line(&mut text).unwrap(), 0, "it ended:\n{text}");
+    }
+    Running {
+        child,
+        text,
+        _output: output,
+    }
+}
+
+#[test]
+fn a_lab_that_is_killed_takes_its_daemon_and_its_folder_with_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut lab = started(temporary.path(), &[], "  OPTIONS ");
+    let daemon = daemon(&lab.text);
+    assert!(is_alive(daemon));
+    lab.is_killed();
+    comes_true("the daemon ends", || !is_alive(daemon));
+    assert_eq!(left_behind(temporary.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_folder_of_a_lab_that_was_killed_is_kept_if_that_was_wished() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut lab = started(temporary.path(), &["--keep"], "  OPTIONS ");
+    let daemon = daemon(&lab.text);
+    lab.is_killed();
+    comes_true("the daemon ends", || !is_alive(daemon));
+    let folders = left_behind(temporary.path());
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    assert!(folders[0].join("causeway.log").exists());
+    // A later lab cleans up after those that could not, which this one is none of.
+    assert_eq!(lab_in(temporary.path(), &["--once"]).status.code(), Some(0));
+    assert_eq!(left_behind(temporary.path()), folders);
+}
+
+#[test]
+fn a_lab_cleans_up_after_one_that_was_killed_with_its_daemon() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut lab = started(temporary.path(), &[], "  OPTIONS ");
+    let daemon = daemon(&lab.text);
+    kill("-STOP", daemon);
+    lab.is_killed();
+    kill("-KILL", daemon);
+    comes_true("the daemon ends", || !is_alive(daemon));
+    assert_eq!(left_behind(temporary.path()).len(), 1);
+    assert_eq!(lab_in(temporary.path(), &["--once"]).status.code(), Some(0));
+    assert_eq!(left_behind(temporary.path()), Vec::<PathBuf>::new());
+}
+
+fn kill(signal: &str, process: u32) {
+    let killed = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
+#[test]
+fn a_temporary_folder_may_have_quotes_in_its_name_but_no_endless_one() {
+    let temporary = tempfile::tempdir().unwrap();
+    let quoted = temporary.path().join("a \"b\" 'c' \\d");
+    std::fs::create_dir(&quoted).unwrap();
+    let output = lab_in(&quoted, &["--once"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(left_behind(&quoted), Vec::<PathBuf>::new());
+
+    let long = temporary.path().join("x".repeat(90));
+    std::fs::create_dir(&long).unwrap();
+    let output = lab_in(&long, &["--once"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("too long for a socket") && errors.contains("TMPDIR"),
+        "{errors}"
+    );
+    assert_eq!(left_behind(&long), Vec::<PathBuf>::new());
 }
 
 #[test]

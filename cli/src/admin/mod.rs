@@ -20,6 +20,7 @@ mod calls;
 mod node;
 
 use crate::daemon::Daemon;
+use crate::daemon::net::bind_advice;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -52,7 +53,10 @@ pub enum AdminFault {
         why: io::Error,
     },
     /// The TCP listener.
-    #[error("metrics listener {address}: {why}; choose another address in [metrics]")]
+    #[error(
+        "metrics listener {address}: {why}{}; or choose another address in [metrics]",
+        bind_advice(why)
+    )]
     Metrics {
         /// Its address.
         address: SocketAddr,
@@ -65,7 +69,7 @@ pub enum AdminFault {
 pub struct Admin {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    socket: PathBuf,
+    socket: Option<PathBuf>,
     metrics: Option<SocketAddr>,
 }
 
@@ -114,32 +118,48 @@ impl IntoResponse for Problem {
     }
 }
 
-impl Admin {
-    /// Opens the socket and the listener.
+/// Socket and listener, open but not served yet. Dropped like this they leave nothing behind.
+pub struct Doors {
+    unix: OperatorSocket,
+    tcp: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Opens both.
     ///
     /// # Errors
-    /// [`AdminFault`]; nothing is open then.
-    pub async fn start(
-        daemon: &Arc<Daemon>,
-        socket: &Path,
-        metrics: Option<SocketAddr>,
-    ) -> Result<Self, AdminFault> {
-        let access = Access(Arc::downgrade(daemon));
-        let unix = bind_socket(socket)
-            .await
-            .map_err(|why| AdminFault::Socket {
-                path: socket.to_owned(),
-                why,
-            })?;
+    /// Everything that cannot be opened; nothing is open then.
+    pub async fn open(socket: &Path, metrics: Option<SocketAddr>) -> Result<Self, Vec<AdminFault>> {
+        let mut faults = Vec::new();
+        let unix = OperatorSocket::bind(socket).await;
         let tcp = match metrics {
-            Some(address) => {
-                let bound = TcpListener::bind(address)
-                    .await
-                    .map_err(|why| AdminFault::Metrics { address, why })?;
-                Some(bound)
-            }
+            Some(address) => match TcpListener::bind(address).await {
+                Ok(bound) => Some(bound),
+                Err(why) => {
+                    faults.push(AdminFault::Metrics { address, why });
+                    None
+                }
+            },
             None => None,
         };
+        match unix {
+            Ok(unix) if faults.is_empty() => Ok(Self { unix, tcp }),
+            Ok(_) => Err(faults),
+            Err(why) => {
+                let path = socket.to_owned();
+                faults.insert(0, AdminFault::Socket { path, why });
+                Err(faults)
+            }
+        }
+    }
+}
+
+impl Admin {
+    /// Serves what is open.
+    pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
+        let access = Access(Arc::downgrade(daemon));
+        let Doors { unix, tcp } = doors;
+        let (unix, socket) = unix.keep();
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -161,12 +181,12 @@ impl Admin {
                 let _ = axum::serve(tcp, figures).with_graceful_shutdown(ends).await;
             }));
         }
-        Ok(Self {
+        Self {
             stop,
             tasks,
-            socket: socket.to_owned(),
+            socket,
             metrics: address,
-        })
+        }
     }
 
     /// Address of the TCP listener, if there is one.
@@ -185,7 +205,9 @@ impl Admin {
                 task.abort();
             }
         }
-        let _ = std::fs::remove_file(&self.socket);
+        if let Some(socket) = self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
 
@@ -198,6 +220,7 @@ fn advice(why: &io::Error) -> &'static str {
             "; its directory must belong to the user of the daemon, systemd-tmpfiles --create \
              makes it"
         }
+        io::ErrorKind::InvalidInput => "; name a shorter path in [api]",
         _ => "",
     }
 }
@@ -222,30 +245,73 @@ fn operable() -> Router<Access> {
         .route("/calls/{id}/hangup", post(calls::hang_up))
 }
 
-/// Binds the socket; one left by a dead process is replaced, one of a living daemon is not, and
-/// neither is anything else that a slip of the pen may have named.
-async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    if let Ok(present) = std::fs::symlink_metadata(path) {
-        if !present.file_type().is_socket() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "there is a file of another kind; name another path in [api]",
-            ));
+/// The bound Unix socket, which is removed with this value unless it is kept, together with the
+/// directories that were made for it.
+struct OperatorSocket {
+    listener: UnixListener,
+    traces: Traces,
+}
+
+/// What binding has left in the file system.
+struct Traces {
+    socket: Option<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl OperatorSocket {
+    /// Binds the socket; one left by a dead process is replaced, one of a living daemon is not, and
+    /// neither is anything else that a slip of the pen may have named.
+    async fn bind(path: &Path) -> io::Result<Self> {
+        let mut traces = Traces {
+            socket: None,
+            directories: Vec::new(),
+        };
+        let absent = path.ancestors().skip(1).take_while(|at| {
+            // The path of a relative name ends with an empty one.
+            !at.as_os_str().is_empty() && !at.exists()
+        });
+        traces.directories = absent.map(Path::to_owned).collect();
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
         }
-        if tokio::net::UnixStream::connect(path).await.is_ok() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "another daemon answers on this socket",
-            ));
+        if let Ok(present) = std::fs::symlink_metadata(path) {
+            if !present.file_type().is_socket() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file of another kind; name another path in [api]",
+                ));
+            }
+            if tokio::net::UnixStream::connect(path).await.is_ok() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another daemon answers on this socket; stop it, or name another path in [api]",
+                ));
+            }
+            std::fs::remove_file(path)?;
         }
-        std::fs::remove_file(path)?;
+        let listener = UnixListener::bind(path)?;
+        traces.socket = Some(path.to_owned());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+        Ok(Self { listener, traces })
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(listener)
+
+    /// The socket and where it is, to stay.
+    fn keep(mut self) -> (UnixListener, Option<PathBuf>) {
+        self.traces.directories.clear();
+        (self.listener, self.traces.socket.take())
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
+        for directory in &self.directories {
+            // Somebody else may have begun to use it.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -256,15 +322,18 @@ mod tests {
     async fn a_socket_left_behind_is_replaced_and_nothing_else_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("api.sock");
-        drop(bind_socket(&path).await.unwrap());
-        let living = bind_socket(&path).await.unwrap();
-        let refused = bind_socket(&path).await.unwrap_err();
+        drop(OperatorSocket::bind(&path).await.unwrap().keep());
+        assert!(path.exists(), "as a killed daemon leaves it");
+        let living = OperatorSocket::bind(&path).await.unwrap();
+        let refused = OperatorSocket::bind(&path).await.err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
         drop(living);
+        assert!(!path.exists());
 
         let file = directory.path().join("causeway.toml");
         std::fs::write(&file, "precious").unwrap();
-        let refused = bind_socket(&file).await.unwrap_err();
+        let refused = OperatorSocket::bind(&file).await.err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }

@@ -18,18 +18,13 @@ pub struct Check {
 }
 
 /// Checks with the same code that start and reload use (OPS-112). Returns 0 for a configuration
-/// that would be accepted, 3 for one that would be refused, 2 when there is no such file.
+/// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory.
 pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
     let sources = match read_sources(&arguments.config) {
         Ok(sources) => sources,
         Err(findings) => {
             report(None, &findings, arguments.json, out)?;
-            let is_absent = !arguments.config.exists();
-            return Ok(if is_absent {
-                exit::USAGE
-            } else {
-                exit::INVALID
-            });
+            return Ok(exit::of_refused(&arguments.config));
         }
     };
     match load(&sources, None) {

@@ -8,6 +8,9 @@ pub mod parse;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {
+    use std::io::ErrorKind;
+    use std::path::Path;
+
     /// Done, or valid.
     pub const OK: u8 = 0;
     /// Wrong use: arguments, or a file named there that does not exist.
@@ -16,6 +19,16 @@ pub mod exit {
     pub const INVALID: u8 = 3;
     /// The daemon cannot be reached.
     pub const UNREACHABLE: u8 = 4;
-    /// Refused, because it would destroy something or is not possible now.
+    /// Refused, because it would destroy something, is not possible now, or not allowed to this user.
     pub const REFUSED: u8 = 5;
+
+    /// Of a configuration that is refused: the file that was named must be one, else the use is
+    /// wrong. The same for the check, and for the daemon that does not start.
+    pub fn of_refused(main: &Path) -> u8 {
+        match main.metadata() {
+            Ok(facts) if facts.is_dir() => USAGE,
+            Err(why) if why.kind() == ErrorKind::NotFound => USAGE,
+            Ok(_) | Err(_) => INVALID,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Commands that ask a running daemon: calls, status, reload, drain.
 
-use crate::client::{Answer, ask};
+use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -193,7 +193,7 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
         Ok(answer) => answer,
         Err(fault) => {
             eprintln!("causeway: {} ({})", fault, socket.display());
-            return Err(exit::UNREACHABLE);
+            return Err(code_of(&fault));
         }
     };
     if answer.status < 300 {
@@ -209,6 +209,13 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
         422 => exit::INVALID,
         _ => exit::REFUSED,
     })
+}
+
+fn code_of(fault: &ClientFault) -> u8 {
+    match fault {
+        ClientFault::Forbidden { .. } => exit::REFUSED,
+        ClientFault::Unreachable(_) | ClientFault::Broken(_) => exit::UNREACHABLE,
+    }
 }
 
 /// What may stand in a path; anything else cannot be an identifier and is refused by the daemon.
@@ -312,6 +319,12 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
         assert_eq!(reload(&to, &mut out).unwrap(), exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_opened_refuses() {
+        let fault = ClientFault::Forbidden { group: None };
+        assert_eq!(code_of(&fault), exit::REFUSED);
     }
 
     #[test]

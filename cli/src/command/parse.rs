@@ -34,13 +34,7 @@ pub fn sip(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    // A text editor writes LF; on the wire it is CR LF. A file without any CR was not captured.
-    let bytes = if bytes.contains(&b'\r') {
-        bytes
-    } else {
-        with_carriage_returns(&bytes)
-    };
-    let told = sip::explain(bytes.into(), &Limits::default());
+    let told = sip::explain_text(bytes.into(), &Limits::default());
     if arguments.json {
         writeln!(out, "{}", json(&told))?;
     } else {
@@ -89,17 +83,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn with_carriage_returns(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32);
-    for byte in bytes {
-        if *byte == b'\n' {
-            out.push(b'\r');
-        }
-        out.push(*byte);
-    }
-    out
-}
-
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|fault| format!("\"{fault}\""))
 }
@@ -125,12 +108,16 @@ fn print_sip(told: &sip::Explanation, out: &mut dyn Write) -> io::Result<()> {
             fault,
         } => {
             writeln!(out, "reaction  answered with {status} {phrase}: {because}")?;
-            print_fault(fault.as_ref(), out)?;
+            print_place(fault.as_ref(), out)?;
         }
         sip::Treatment::Drops { because, fault } => {
             writeln!(out, "reaction  dropped: {because}")?;
-            print_fault(fault.as_ref(), out)?;
+            print_place(fault.as_ref(), out)?;
         }
+    }
+    for warning in &told.warnings {
+        writeln!(out, "warning   {}", warning.text)?;
+        writeln!(out, "          at {}", warning.place)?;
     }
     writeln!(out)?;
     for header in &told.headers {
@@ -164,13 +151,17 @@ fn print_sip(told: &sip::Explanation, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The place alone, below a line that says what is wrong.
+fn print_place(fault: Option<&sip::Fault>, out: &mut dyn Write) -> io::Result<()> {
+    match fault.and_then(|fault| fault.place) {
+        Some(place) => writeln!(out, "          at {place}"),
+        None => Ok(()),
+    }
+}
+
 fn print_fault(fault: Option<&sip::Fault>, out: &mut dyn Write) -> io::Result<()> {
     match fault {
-        Some(fault) => writeln!(
-            out,
-            "    fault: {}: {} (octet {})",
-            fault.what, fault.rule, fault.at
-        ),
+        Some(fault) => writeln!(out, "    fault: {fault}"),
         None => Ok(()),
     }
 }
@@ -215,6 +206,31 @@ mod tests {
         let (code, text) = run(&OPTIONS.replace("CSeq: 1", "CSeq: x"), false, sip);
         assert_eq!(code, exit::INVALID);
         assert!(text.contains("CSeq") && text.contains("400"), "{text}");
+        assert!(text.contains("at line 6, column 7, octet "), "{text}");
+    }
+
+    #[test]
+    fn an_empty_file_and_line_feeds_alone_are_told() {
+        let (code, text) = run("", false, sip);
+        assert_eq!(code, exit::INVALID);
+        assert!(text.contains("the input is empty"), "{text}");
+        let (_, text) = run(OPTIONS, false, sip);
+        assert!(text.contains("warning   lines end with LF alone"), "{text}");
+        assert!(text.contains("at line 1, "), "{text}");
+    }
+
+    #[test]
+    fn no_rule_is_named_that_only_we_know() {
+        let long = format!("v=0\r\na={}\r\n", "x".repeat(70_000));
+        let odd = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 a.example.com\r\nt=0 0\r\n\
+                   m=audio 4000 RTP/AVP 8\r\na=ptime:200\r\na=crypto:x\r\n\
+                   a=crypto:1 AES_CM_128_HMAC_SHA1_80 \
+                   inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|1:1\r\n";
+        let many = format!("{odd}{}", "m=audio 4000 RTP/AVP 8\r\n".repeat(20));
+        for body in [long.as_str(), odd, &many] {
+            let (_, text) = run(body, true, sdp);
+            assert!(!text.contains("SIP-") && !text.contains("MED-"), "{text}");
+        }
     }
 
     #[test]

@@ -63,10 +63,15 @@ fn unreadable(path: &Path, fault: &io::Error) -> Finding {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
         io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
         _ => format!("cannot be read: {fault}"),
     };
     let help = match fault.kind() {
         io::ErrorKind::NotFound => Some("\"causeway init\" writes one to start from".to_owned()),
+        io::ErrorKind::IsADirectory => Some("name the file in it".to_owned()),
+        io::ErrorKind::PermissionDenied => {
+            Some("the user of the daemon must be able to read it: chmod 644".to_owned())
+        }
         _ => None,
     };
     Finding::unplaced(Code::Unreadable, format!("{} {why}", path.display()), help)

@@ -1,14 +1,51 @@
 //! The media relay in this process: its events find their shard, its totals become metrics.
 
 use crate::daemon::inbox::Inboxes;
+use crate::daemon::net::bind_advice;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
 use media_relay::{Entropy, EventSink, LocalAddress, Realm, Relay, RelayConfig, RelayTotals};
 use sbc_core::config::Config;
 use sbc_core::id::{RealmName, ShardId};
 use sbc_core::input::Input;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
+
+/// An address of a realm that cannot be used for media.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "realm \"{realm}\": {address} cannot be bound for media: {why}{}",
+    bind_advice(why)
+)]
+pub struct AddressFault {
+    /// The realm.
+    pub realm: RealmName,
+    /// Its address.
+    pub address: IpAddr,
+    /// What the operating system said.
+    pub why: io::Error,
+}
+
+/// Tries every media address; the relay itself stops at the first that it cannot have.
+pub fn unusable(config: &Config) -> Vec<AddressFault> {
+    let addresses = config.realms.values().flat_map(|realm| {
+        let v4 = realm.v4.map(IpAddr::V4);
+        let v6 = realm.v6.map(IpAddr::V6);
+        v4.into_iter()
+            .chain(v6)
+            .map(|address| (realm.name.clone(), address))
+    });
+    let faults = addresses.filter_map(|(realm, address)| {
+        let why = UdpSocket::bind((address, 0)).err()?;
+        Some(AddressFault {
+            realm,
+            address,
+            why,
+        })
+    });
+    faults.collect()
+}
 
 /// Why there is no relay.
 #[derive(Debug, thiserror::Error)]

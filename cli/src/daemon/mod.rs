@@ -1,7 +1,7 @@
 //! The daemon: start and stop order on one screen.
 //!
 //! ```text
-//! start: configuration ─► identities ─► sinks ─► inboxes ─► relay ─► sockets open ─► shards ─►
+//! start: configuration ─► identities ─► inboxes ─► sockets open ─► sinks ─► relay ─► shards ─►
 //!        sockets serve ─► admin ─► ready
 //! stop:  drain ─► BYE ─► sockets ─► shards ─► relay ─► records ─► log
 //! ```
@@ -17,7 +17,7 @@ pub mod run;
 pub mod shard;
 pub mod stop;
 
-use crate::admin::{Admin, AdminFault};
+use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::log::Log;
@@ -25,9 +25,9 @@ use crate::sink::metrics::{MediaCollector, Metrics, UpState};
 use crate::sink::trace::Traces;
 use dispatch::{Dispatch, Replies};
 use inbox::{Inbox, Inboxes};
-use media::MediaFault;
+use media::{AddressFault, MediaFault};
 use media_relay::Relay;
-use net::Net;
+use net::{BindFault, Net, Opened};
 use reload::ReloadFault;
 use resolver::Resolver;
 use sbc_core::config::Loaded;
@@ -57,12 +57,29 @@ pub struct Options {
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// Configuration, identities or sockets.
+    /// Configuration or identities.
     #[error("{0}")]
     Config(ReloadFault),
+    /// Addresses, sockets and directories that cannot be used: all of them.
+    #[error("{}", lines(.0))]
+    Places(Vec<PlaceFault>),
     /// The media relay.
     #[error("media: {0}")]
     Media(MediaFault),
+    /// Threads or random numbers.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Something outside of this process that it cannot have.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceFault {
+    /// A signalling socket.
+    #[error("{0}")]
+    Listener(BindFault),
+    /// An address for media.
+    #[error("{0}")]
+    Media(AddressFault),
     /// The operator interface.
     #[error("{0}")]
     Admin(AdminFault),
@@ -78,9 +95,11 @@ pub enum StartFault {
         /// What the operating system said.
         why: io::Error,
     },
-    /// Threads or random numbers.
-    #[error("{0}")]
-    System(String),
+}
+
+fn lines(faults: &[PlaceFault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// A running daemon.
@@ -128,6 +147,20 @@ impl Daemon {
         let config = Arc::new(loaded.config.clone());
         let metrics = Metrics::new().map_err(|fault| StartFault::System(fault.to_string()))?;
         let metrics = Arc::new(metrics);
+        let count = options.shards.clamp(1, 32);
+        let inboxes = Inboxes::new(
+            (0..count).map(|shard| Inbox::new(ShardId(shard))).collect(),
+            sbc_core::demux::shard_of_message,
+        );
+        let net = Net::new(
+            Arc::clone(&config),
+            Arc::clone(&tls),
+            inboxes.clone(),
+            Arc::clone(&metrics),
+            log.clone(),
+        );
+        // Everything is tried before anything is told: one start shows all that is to be mended.
+        let (opened, doors) = open(&net, &loaded).await.map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
         let sinks = Sinks {
             log,
@@ -135,11 +168,6 @@ impl Daemon {
             traces: Traces::default(),
             cdr,
         };
-        let count = options.shards.clamp(1, 32);
-        let inboxes = Inboxes::new(
-            (0..count).map(|shard| Inbox::new(ShardId(shard))).collect(),
-            sbc_core::demux::shard_of_message,
-        );
         let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
         let relay = Arc::new(relay);
         let collector = MediaCollector::new(
@@ -149,16 +177,6 @@ impl Daemon {
         collector
             .and_then(|collector| metrics.add_collector(Box::new(collector)))
             .map_err(|fault| StartFault::System(fault.to_string()))?;
-        let net = Net::new(
-            Arc::clone(&config),
-            Arc::clone(&tls),
-            inboxes.clone(),
-            Arc::clone(&metrics),
-            sinks.log.clone(),
-        );
-        let opened = net
-            .open(&config)
-            .map_err(|faults| StartFault::Config(ReloadFault::Bind(faults)))?;
         let replies = Arc::new(Replies::default());
         let resolver = Resolver::new(Arc::clone(&metrics));
         let mut shards = Vec::new();
@@ -190,10 +208,7 @@ impl Daemon {
             parts: Mutex::new(None),
             loaded: tokio::sync::Mutex::new(loaded),
         });
-        let shell = daemon.loaded.lock().await.shell.clone();
-        let admin = Admin::start(&daemon, Path::new(&shell.api), shell.metrics)
-            .await
-            .map_err(StartFault::Admin)?;
+        let admin = Admin::start(&daemon, doors);
         daemon
             .net
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
@@ -320,6 +335,31 @@ fn start_shard(
     .map_err(|fault| StartFault::System(format!("cannot start a shard: {fault}")))
 }
 
+/// Opens every socket and tries every other place.
+async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFault>> {
+    let listeners = net.open(&loaded.config);
+    let doors = Doors::open(Path::new(&loaded.shell.api), loaded.shell.metrics).await;
+    let mut faults: Vec<PlaceFault> = media::unusable(&loaded.config)
+        .into_iter()
+        .map(PlaceFault::Media)
+        .collect();
+    if let Some(spool) = &loaded.shell.cdr {
+        let directory = PathBuf::from(&spool.directory);
+        if let Err(why) = Cdr::try_directory(&directory) {
+            faults.push(PlaceFault::Records { directory, why });
+        }
+    }
+    match (listeners, doors) {
+        (Ok(listeners), Ok(doors)) if faults.is_empty() => return Ok((listeners, doors)),
+        (listeners, doors) => {
+            let listeners = listeners.err().into_iter().flatten();
+            faults.extend(listeners.map(PlaceFault::Listener));
+            faults.extend(doors.err().into_iter().flatten().map(PlaceFault::Admin));
+        }
+    }
+    Err(faults)
+}
+
 fn records(
     loaded: &Loaded,
     metrics: &Arc<Metrics>,
@@ -335,7 +375,7 @@ fn records(
         Arc::clone(metrics),
         log.clone(),
     )
-    .map_err(|why| StartFault::Records { directory, why })?;
+    .map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
     Ok((Some(cdr), Some(writer)))
 }
 

@@ -6,14 +6,27 @@ use crate::daemon::reload::ReloadFault;
 use crate::daemon::stop::DRAIN;
 use crate::daemon::{Daemon, Options, StartFault};
 use crate::sink::log::{Form, Level, Log};
+use std::future::pending;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Exit code when the daemon cannot start although its configuration is valid.
 pub const FAILED: u8 = 1;
 
-/// Runs until a signal ends it; returns the exit code.
-pub fn run(options: Options, level: Level, form: Option<Form>) -> u8 {
+/// A process that started this one, holds the other end of its standard input, and wants it to end
+/// when it ends itself, in whatever way: `causeway lab`.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// What the holder can then no longer remove.
+    pub folder: Option<PathBuf>,
+}
+
+/// Runs until a signal or the end of its holder ends it; returns the exit code.
+pub fn run(options: Options, level: Level, form: Option<Form>, holder: Option<Holder>) -> u8 {
     let (log, writer) = match Log::to_stderr(level, form) {
         Ok(started) => started,
         Err(why) => {
@@ -27,7 +40,7 @@ pub fn run(options: Options, level: Level, form: Option<Form>) -> u8 {
         .thread_name("io")
         .build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(serve(options, &log)),
+        Ok(runtime) => runtime.block_on(serve(options, &log, holder)),
         Err(why) => {
             log.error("start", why).send();
             FAILED
@@ -37,7 +50,7 @@ pub fn run(options: Options, level: Level, form: Option<Form>) -> u8 {
     code
 }
 
-async fn serve(options: Options, log: &Log) -> u8 {
+async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
     // Before anything starts: a signal that comes early must not kill us half way.
     let (Ok(mut hang_up), Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::hangup()),
@@ -47,15 +60,16 @@ async fn serve(options: Options, log: &Log) -> u8 {
         log.error("start", "signals cannot be received").send();
         return FAILED;
     };
+    let mut abandoned = pin!(stdin_ends(holder.is_some(), log));
+    let config = options.config.clone();
     let daemon = match Daemon::start(options, log.clone()).await {
         Ok(daemon) => daemon,
         Err(fault) => {
             // Many lines for a person; the log's form would make one of them.
             eprintln!("causeway: cannot start\n{fault}");
             return match fault {
-                StartFault::Config(ReloadFault::Invalid(_) | ReloadFault::Material(_)) => {
-                    exit::INVALID
-                }
+                StartFault::Config(ReloadFault::Invalid(_)) => exit::of_refused(&config),
+                StartFault::Config(ReloadFault::Material(_)) => exit::INVALID,
                 _ => FAILED,
             };
         }
@@ -77,11 +91,43 @@ async fn serve(options: Options, log: &Log) -> u8 {
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut abandoned => {
+                log.warn("abandoned", "who started this daemon has ended, and so does it").send();
+                end_calls(&daemon, log).await;
+                daemon.shutdown().await;
+                if let Some(folder) = holder.and_then(|holder| holder.folder) {
+                    // Nobody is left to be told, and the log is in it.
+                    let _ = std::fs::remove_dir_all(folder);
+                }
+                return exit::OK;
+            }
         }
     }
     stop(&daemon, log, &mut terminate, &mut interrupt).await;
     watchdog.abort();
     exit::OK
+}
+
+/// Comes back when standard input has ended, never if that is of no interest.
+async fn stdin_ends(is_wanted: bool, log: &Log) {
+    let (ended, has_ended) = oneshot::channel();
+    // A plain thread: a read that the runtime waits for would keep it from ending.
+    let watch = move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = ended.send(());
+    };
+    if is_wanted {
+        let thread = std::thread::Builder::new().name("stdin".to_owned());
+        match thread.spawn(watch) {
+            Ok(_) if has_ended.await.is_ok() => return,
+            Ok(_) => {}
+            Err(why) => log
+                .error("start", "standard input cannot be watched")
+                .with("why", why)
+                .send(),
+        }
+    }
+    pending().await
 }
 
 async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt: &mut Signal) {

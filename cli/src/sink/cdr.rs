@@ -83,6 +83,25 @@ impl Cdr {
         Ok((cdr, writer))
     }
 
+    /// Whether records could be written there, without leaving anything behind.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn try_directory(directory: &Path) -> io::Result<()> {
+        // What is missing is made at the start, in the first part that is there.
+        let present = directory.ancestors().find(|at| at.exists());
+        let probe = present
+            .unwrap_or(Path::new("."))
+            .join(format!(".causeway-{}", std::process::id()));
+        drop(
+            OpenOptions::new()
+                .create_new(true)
+                .write(true)
+                .open(&probe)?,
+        );
+        fs::remove_file(probe)
+    }
+
     /// Queues a record.
     pub fn record(&self, record: &Record) {
         match serde_json::to_string(record) {

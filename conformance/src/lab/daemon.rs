@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long it may take to get ready.
@@ -19,16 +19,19 @@ const STOP: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Lines of the log that a fault shows.
 const TAIL: usize = 12;
 
-/// A running daemon. It ends with this value.
+/// A running daemon. It ends with this value, and with this process: however that ends, even by a
+/// signal that nobody can catch, the system closes the pipe whose other end the daemon watches.
 pub struct Daemon {
     child: Child,
+    _alive: Option<ChildStdin>,
     pid: u32,
     socket: PathBuf,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Starts the daemon and waits until it takes calls.
+    /// Starts the daemon and waits until it takes calls. If this process ends without a word, the
+    /// daemon ends too, and removes the folder unless it is to be kept.
     ///
     /// # Errors
     /// [`LabFault::Ended`] or [`LabFault::NotReady`], with the end of its log.
@@ -36,6 +39,7 @@ impl Daemon {
         program: &Path,
         folder: &Path,
         metrics: SocketAddr,
+        keep: bool,
     ) -> Result<Self, LabFault> {
         let log = folder.join("causeway.log");
         let file = File::create(&log).map_err(|why| LabFault::File {
@@ -48,19 +52,24 @@ impl Daemon {
             .arg("--config")
             .arg(folder.join("causeway.toml"))
             .args(["--log-form", "text"])
-            .stdin(Stdio::null())
+            .arg("--end-with-stdin")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(file)
             // Ctrl-C is for the lab, which ends the daemon in order.
             .process_group(0)
             .kill_on_drop(true);
+        if !keep {
+            command.arg("--remove-folder").arg(folder);
+        }
         let system = |why| LabFault::System {
             what: "start the daemon",
             why,
         };
-        let child = command.spawn().map_err(system)?;
+        let mut child = command.spawn().map_err(system)?;
         let pid = child.id().unwrap_or_default();
         let mut daemon = Self {
+            _alive: child.stdin.take(),
             child,
             pid,
             socket: folder.join("api.sock"),

@@ -24,6 +24,13 @@ pub enum LabFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// The temporary folder cannot be used.
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The address to expose is not one of this machine, or its port is taken.
     Expose {
         /// Address and port.
@@ -75,6 +82,11 @@ impl fmt::Display for LabFault {
         match self {
             Self::System { what, why } => write!(f, "cannot {what}: {why}"),
             Self::File { path, why } => write!(f, "cannot write {}: {why}", path.display()),
+            Self::Folder { path, what } => write!(
+                f,
+                "{}: {what}; set TMPDIR to another folder, such as /tmp",
+                path.display()
+            ),
             Self::Expose { at, why } => write!(
                 f,
                 "cannot listen on {at}: {why}; give an address of this machine to --expose, and a \

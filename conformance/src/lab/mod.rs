@@ -6,12 +6,13 @@
 //!                     127.B.C.2 ─ causeway ─ 127.B.C.1  .23 ── sip3…         ┘
 //! ```
 //!
-//! B and C are random, so that labs side by side do not meet. Every part is its own: [`place`]
-//! addresses, files and configuration, [`daemon`] the child process, [`play`] the calls,
+//! B and C are random, so that labs side by side do not meet. Every part is its own: [`folder`] and
+//! [`place`] addresses, files and configuration, [`daemon`] the child process, [`play`] the calls,
 //! [`report`] what is printed.
 
 pub mod daemon;
 pub mod fault;
+pub mod folder;
 pub mod http;
 pub mod place;
 pub mod play;
@@ -89,7 +90,7 @@ async fn play_and_stay(options: &Options, out: &mut dyn Write) -> Result<bool, L
         report.stay(&world)?;
         signals.any().await;
     }
-    world.end(options.keep, &mut report).await?;
+    world.end(&mut report).await?;
     verdict
 }
 

@@ -5,10 +5,10 @@ use super::fault::LabFault;
 use crate::ca::Authority;
 use crate::random;
 use std::fmt::Write;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Domain of the simulated proxies; stands for pstnhub.microsoft.com.
@@ -202,25 +202,23 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, LabFault> {
     }
 }
 
-/// A folder that only this user can enter.
-///
-/// # Errors
-/// [`LabFault::System`].
-pub fn folder() -> Result<tempfile::TempDir, LabFault> {
-    let system = |why: io::Error| LabFault::System {
-        what: "make a temporary folder",
-        why,
-    };
-    let folder = tempfile::Builder::new()
-        .prefix("causeway-lab-")
-        .tempdir()
-        .map_err(system)?;
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).map_err(system)?;
-    Ok(folder)
+/// A path as it stands between the quotes of a TOML string.
+fn quoted(path: &Path) -> String {
+    let mut out = String::new();
+    for c in path.display().to_string().chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn configuration(folder: &Path, ports: &Ports, peers: &Peers) -> String {
-    let at = folder.display();
+    let at = quoted(folder);
     let (tls, udp, metrics) = (ports.tls, ports.udp, ports.metrics);
     let mut text = format!(
         r#"# Written by `causeway lab`. Change it and try: causeway reload --socket {at}/api.sock
@@ -416,6 +414,14 @@ mod tests {
         assert_eq!(many.hidden_from_carrier().len(), 4);
         let one = Addresses::with(|_| IpAddr::from([127, 0, 0, 1]));
         assert!(one.hidden_from_teams().is_empty() && one.hidden_from_carrier().is_empty());
+    }
+
+    #[test]
+    fn a_path_is_written_so_that_toml_reads_it_back() {
+        assert_eq!(
+            quoted(Path::new("/tmp/a \"b\"\\\n")),
+            "/tmp/a \\\"b\\\"\\\\\\u000A"
+        );
     }
 
     #[test]

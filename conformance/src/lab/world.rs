@@ -3,6 +3,7 @@
 use super::Options;
 use super::daemon::Daemon;
 use super::fault::LabFault;
+use super::folder::Folder;
 use super::place::{self, Addresses, DOMAIN, Peers, Ports, REGIONS, TENANTS, Tenant};
 use super::report::Report;
 use crate::ca::Authority;
@@ -14,7 +15,6 @@ use crate::peer::teams::{self, Setup, TeamsProxy};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// How often the daemon is started on other ports when somebody else was faster.
@@ -40,7 +40,7 @@ pub struct World {
     pub program: std::path::PathBuf,
     /// When it all began.
     pub began: Instant,
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl World {
@@ -50,7 +50,7 @@ impl World {
     /// [`LabFault`]; nothing runs then.
     pub async fn start(options: &Options, report: &mut Report<'_>) -> Result<Self, LabFault> {
         let began = Instant::now();
-        let folder = place::folder()?;
+        let folder = Folder::make(options.keep)?;
         let authority = Authority::new("Causeway lab")?;
         place::write_certificates(folder.path(), &authority)?;
         let addresses = Addresses::choose();
@@ -146,19 +146,10 @@ impl World {
     ///
     /// # Errors
     /// [`LabFault`], when the output cannot be written.
-    pub async fn end(self, keep: bool, report: &mut Report<'_>) -> Result<(), LabFault> {
+    pub async fn end(self, report: &mut Report<'_>) -> Result<(), LabFault> {
         let status = self.daemon.stop().await;
-        let folder = match keep {
-            true => Some(self.folder.keep()),
-            false => {
-                let path = self.folder.path().to_owned();
-                self.folder
-                    .close()
-                    .map_err(|why| LabFault::File { path, why })?;
-                None
-            }
-        };
-        report.end(&status, folder.as_deref())
+        let kept = self.folder.end()?;
+        report.end(&status, kept.as_deref())
     }
 
     /// OPTIONS of every tenant to every proxy, and of every proxy to every tenant.
@@ -198,7 +189,7 @@ async fn start_daemon(
     loop {
         let ports = Ports::choose(addresses, options.expose.as_ref())?;
         place::write_configuration(folder, &ports, peers)?;
-        match Daemon::start(&options.program, folder, ports.metrics).await {
+        match Daemon::start(&options.program, folder, ports.metrics, options.keep).await {
             Ok(daemon) => return Ok((ports, daemon)),
             Err(LabFault::Ended { log, .. }) if attempt < STARTS && log.contains("in use") => {
                 attempt += 1;

@@ -60,11 +60,11 @@ impl Offence {
         }
     }
 
-    /// Document and section that states the rule; ours where no RFC does.
+    /// Document and section that states the rule, or that it is a limit of ours (SIP-507).
     pub const fn rule(self) -> &'static str {
         match self {
             Self::Empty | Self::NotALine | Self::NotADescription => "RFC 8866 §5",
-            Self::TooLong | Self::TooManyFormats | Self::TooManyAttributes => "SIP-507",
+            Self::TooLong | Self::TooManyFormats | Self::TooManyAttributes => OWN_LIMIT,
             Self::ForbiddenByte => "RFC 8866 §9",
             Self::Version => "RFC 8866 §5.1",
             Self::MediaLine => "RFC 8866 §5.14",
@@ -73,6 +73,9 @@ impl Offence {
         }
     }
 }
+
+/// What is said in place of a document where no RFC draws the line.
+pub(super) const OWN_LIMIT: &str = "limit of this SBC";
 
 impl fmt::Display for Offence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

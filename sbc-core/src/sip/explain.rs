@@ -39,6 +39,8 @@ pub struct Explanation {
     pub body: Vec<ExplainedPart>,
     /// What is wrong with the body, if its parts cannot be found.
     pub body_fault: Option<Fault>,
+    /// What is no fault of the message and may still be the reason of one.
+    pub warnings: Vec<Warned>,
 }
 
 /// Whether a message obeys the grammar and the rules of SIP.
@@ -96,8 +98,32 @@ pub struct Fault {
     pub what: String,
     /// The rule that is broken, in words.
     pub rule: String,
-    /// Octets from the beginning of what was parsed.
+    /// Where; nothing for what is not there at all.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+}
+
+/// A place in the input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Place {
+    /// Octets before it.
     pub at: usize,
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// Octets of the line up to and including it.
+    pub column: usize,
+}
+
+/// Something about the input that deserves attention.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Warned {
+    /// Stable name.
+    pub code: &'static str,
+    /// What it is and what follows from it.
+    pub text: String,
+    /// Where it begins.
+    #[serde(flatten)]
+    pub place: Place,
 }
 
 /// One header line.
@@ -154,11 +180,84 @@ pub struct ExplainedPart {
 
 /// Explains bytes as one datagram.
 pub fn explain(bytes: Bytes, limits: &Limits) -> Explanation {
-    let skipped = bytes
+    explain_source(
+        &Source {
+            bytes,
+            has_bare_line_feeds: false,
+        },
+        limits,
+    )
+}
+
+/// Explains what somebody saved in a text file. Editors write LF where CR LF is on the wire, so
+/// text without any CR is read as if it had them, with a warning; places are those in `text`.
+pub fn explain_text(text: Bytes, limits: &Limits) -> Explanation {
+    let Some(first) = memchr::memchr(b'\n', &text).filter(|_| !text.contains(&b'\r')) else {
+        return explain(text, limits);
+    };
+    let mut wire = Vec::with_capacity(text.len() + text.len() / 32);
+    for octet in &text {
+        if *octet == b'\n' {
+            wire.push(b'\r');
+        }
+        wire.push(*octet);
+    }
+    let source = Source {
+        bytes: wire.into(),
+        has_bare_line_feeds: true,
+    };
+    let mut explanation = explain_source(&source, limits);
+    explanation.warnings.insert(
+        0,
+        Warned {
+            code: "line_end",
+            text: "lines end with LF alone; they are read as CR LF here, but sent like this the \
+                   message would be refused"
+                .to_owned(),
+            place: source.place(first + 1),
+        },
+    );
+    explanation
+}
+
+/// The input, and how places in it are told.
+struct Source {
+    bytes: Bytes,
+    /// Whether each CR was put in by us, so that places must not count it.
+    has_bare_line_feeds: bool,
+}
+
+impl Source {
+    fn place(&self, at: usize) -> Place {
+        let before = self.bytes.get(..at).unwrap_or(&self.bytes);
+        let breaks = memchr::memchr_iter(b'\n', before).count();
+        let line_begin = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        Place {
+            at: match self.has_bare_line_feeds {
+                true => before.len() - breaks,
+                false => before.len(),
+            },
+            line: breaks + 1,
+            column: before.len() - line_begin + 1,
+        }
+    }
+
+    fn fault(&self, fault: ParseFault, at: Option<usize>) -> Fault {
+        Fault {
+            what: fault.what.to_owned(),
+            rule: fault.rule.to_string(),
+            place: at.map(|at| self.place(at)),
+        }
+    }
+}
+
+fn explain_source(source: &Source, limits: &Limits) -> Explanation {
+    let skipped = source
+        .bytes
         .iter()
         .take_while(|octet| matches!(octet, b'\r' | b'\n'))
         .count();
-    let bytes = bytes.slice(skipped..);
+    let bytes = source.bytes.slice(skipped..);
     let first = bytes
         .split(|octet| *octet == b'\n')
         .next()
@@ -177,81 +276,178 @@ pub fn explain(bytes: Bytes, limits: &Limits) -> Explanation {
         headers: Vec::new(),
         body: Vec::new(),
         body_fault: None,
+        warnings: Vec::new(),
     };
+    if bytes.is_empty() {
+        explanation.verdict = Verdict::Invalid;
+        explanation.reaction = Treatment::Drops {
+            because: match skipped {
+                0 => EMPTY.to_owned(),
+                _ => ONLY_LINE_ENDS.to_owned(),
+            },
+            fault: None,
+        };
+        return explanation;
+    }
     match Message::parse(bytes.clone(), limits) {
         Err(rejected) => {
             explanation.verdict = Verdict::Invalid;
+            let why = rejected.fault;
+            let fault = source.fault(why, Some(skipped + why.at));
+            let because = words(why);
             explanation.reaction = match rejected.reaction {
-                Reaction::Answer { status, .. } => {
-                    Treatment::answers(status, rejected.fault.to_string(), Some(rejected.fault))
-                }
-                Reaction::Drop => {
-                    Treatment::drops(rejected.fault.to_string(), Some(rejected.fault))
-                }
+                Reaction::Answer { status, .. } => Treatment::answers(status, because, Some(fault)),
+                Reaction::Drop => Treatment::Drops {
+                    because,
+                    fault: Some(fault),
+                },
             };
             if kind != Kind::Unknown {
-                explanation.headers = lenient_headers(&bytes, limits);
+                explanation.headers = lenient_headers(source, skipped, limits);
             }
         }
-        Ok(message) => explanation.explain_message(&message),
+        Ok(message) => explanation.explain_message(&message, source, skipped),
     }
     explanation
 }
 
+/// What is said about a file without content.
+const EMPTY: &str = "the input is empty, from the first octet on there is nothing to read; give it \
+                     one whole message as on the wire, from the first line to the end of the body";
+
+/// What is said about a keep-alive.
+const ONLY_LINE_ENDS: &str = "the input has line ends and nothing else; on a stream that is a \
+                              keep-alive, not a message";
+
+/// A fault in words, without its place.
+fn words(fault: ParseFault) -> String {
+    format!("{}: {}", fault.what, fault.rule)
+}
+
 impl Explanation {
-    fn explain_message(&mut self, message: &Message) {
-        if let Err(rejection) = Capabilities::default().check(message) {
-            let fault = match &rejection.why {
-                Objection::Malformed(fault) => Some(*fault),
-                _ => None,
-            };
-            if matches!(rejection.why, Objection::Malformed(_) | Objection::Version) {
-                self.verdict = Verdict::Invalid;
-            }
-            let because = rejection.why.to_string();
-            self.reaction = match super::RequestHead::of(message) {
-                Some(_) => Treatment::answers(rejection.status, because, fault),
-                None => Treatment::drops(because, fault),
-            };
-        }
+    fn explain_message(&mut self, message: &Message, source: &Source, skipped: usize) {
         self.headers = message
             .headers()
             .map(|line| {
-                let name = line.name();
-                explain_header(line.raw_name(), &name, &line.value(), line.is_folded())
+                let raw = message.bytes().slice(line.offset()..line.end());
+                let at = skipped + line.offset();
+                explain_header(
+                    source,
+                    line.raw_name(),
+                    &line.name(),
+                    &raw,
+                    at,
+                    line.is_folded(),
+                )
             })
             .collect();
+        if let Err(rejection) = Capabilities::default().check(message) {
+            if matches!(rejection.why, Objection::Malformed(_) | Objection::Version) {
+                self.verdict = Verdict::Invalid;
+            }
+            let (because, fault) = match &rejection.why {
+                Objection::Malformed(fault) => {
+                    let place = self.place_of(*fault, message, source, skipped);
+                    let told = Fault {
+                        place,
+                        ..source.fault(*fault, None)
+                    };
+                    (words(*fault), Some(told))
+                }
+                why => (why.to_string(), None),
+            };
+            self.reaction = match super::RequestHead::of(message) {
+                Some(_) => Treatment::answers(rejection.status, because, fault),
+                None => Treatment::Drops { because, fault },
+            };
+        }
+        let body_at = skipped + message.bytes().len() - message.body().len();
         match body::parts(message) {
             Ok(parts) => self.body = parts.iter().map(explain_part).collect(),
-            Err(fault) => self.body_fault = Some(Fault::of(fault)),
+            Err(fault) => self.body_fault = Some(source.fault(fault, Some(body_at))),
         }
+        self.warn_of_surplus(message, source, skipped);
+    }
+
+    /// Where a fault is whose offset counts from the beginning of some part of the message.
+    fn place_of(
+        &self,
+        fault: ParseFault,
+        message: &Message,
+        source: &Source,
+        skipped: usize,
+    ) -> Option<Place> {
+        let mut lines = message
+            .headers()
+            .zip(&self.headers)
+            .filter(|(_, told)| told.canonical == fault.what);
+        match fault.rule {
+            Rule::Missing => return None,
+            Rule::Repeated => {
+                return lines
+                    .nth(1)
+                    .or_else(|| lines.next())
+                    .map(|(line, _)| source.place(skipped + line.offset()));
+            }
+            _ => {}
+        }
+        if fault.what == "Request-URI" {
+            let uri = message.method().as_str().len() + 1;
+            return Some(source.place(skipped + uri + fault.at));
+        }
+        let rule = fault.rule.to_string();
+        // Each header was read already, and knows where.
+        self.headers
+            .iter()
+            .filter_map(|told| told.fault.as_ref())
+            .find(|told| told.what == fault.what && told.rule == rule)
+            .and_then(|told| told.place)
+            .or_else(|| {
+                lines
+                    .next()
+                    .map(|(line, _)| source.place(skipped + line.offset()))
+            })
+            .or_else(|| {
+                let body_at = message.bytes().len() - message.body().len();
+                (fault.what == "multipart body").then(|| source.place(skipped + body_at))
+            })
+    }
+
+    /// Says what becomes of octets that Content-Length does not cover (RFC 3261 §18.3).
+    fn warn_of_surplus(&mut self, message: &Message, source: &Source, skipped: usize) {
+        let end = skipped + message.bytes().len();
+        let surplus = source.bytes.get(end..).unwrap_or_default();
+        if surplus.is_empty() {
+            return;
+        }
+        let count = match source.has_bare_line_feeds {
+            true => surplus.iter().filter(|octet| **octet != b'\r').count(),
+            false => surplus.len(),
+        };
+        let octets = match count {
+            1 => "1 octet follows".to_owned(),
+            count => format!("{count} octets follow"),
+        };
+        let is_blank = surplus.iter().all(|octet| matches!(octet, b'\r' | b'\n'));
+        let on_a_stream = match is_blank {
+            true => "on a stream, line ends between messages are skipped",
+            false => "on a stream they are read as the beginning of the next message",
+        };
+        self.warnings.push(Warned {
+            code: "surplus",
+            text: format!("{octets} what Content-Length covers: ignored over UDP; {on_a_stream}"),
+            place: source.place(end),
+        });
     }
 }
 
 impl Treatment {
-    fn answers(status: Status, because: String, fault: Option<ParseFault>) -> Self {
+    fn answers(status: Status, because: String, fault: Option<Fault>) -> Self {
         Self::Answers {
             status: status.code(),
             phrase: status.default_phrase().to_owned(),
             because,
-            fault: fault.map(Fault::of),
-        }
-    }
-
-    fn drops(because: String, fault: Option<ParseFault>) -> Self {
-        Self::Drops {
-            because,
-            fault: fault.map(Fault::of),
-        }
-    }
-}
-
-impl Fault {
-    fn of(fault: ParseFault) -> Self {
-        Self {
-            what: fault.what.to_owned(),
-            rule: fault.rule.to_string(),
-            at: fault.at,
+            fault,
         }
     }
 }
@@ -270,23 +466,37 @@ fn explain_part(part: &body::Part) -> ExplainedPart {
     }
 }
 
+/// Explains one line; its value is `raw`, which begins at `at` in the input.
 fn explain_header(
+    source: &Source,
     raw_name: &[u8],
     name: &HeaderName,
-    value: &Bytes,
+    raw: &Bytes,
+    at: usize,
     folded: bool,
 ) -> ExplainedHeader {
-    let read = read_header(name, value);
+    let value = match folded {
+        true => super::message::unfold(raw),
+        false => raw.clone(),
+    };
+    let value = value.slice_ref(trim(&value));
+    let read = read_header(name, &value);
     let understood = read.is_some();
     let (values, fault) = match read {
         None => (Vec::new(), None),
         Some(Ok(values)) => (values, None),
-        Some(Err(fault)) => (Vec::new(), Some(Fault::of(fault))),
+        Some(Err(fault)) => {
+            let within = match folded {
+                true => super::message::folded_offset(raw, fault.at),
+                false => fault.at,
+            };
+            (Vec::new(), Some(source.fault(fault, Some(at + within))))
+        }
     };
     ExplainedHeader {
         name: printable(raw_name),
         canonical: name.as_str().to_owned(),
-        raw: printable(value),
+        raw: printable(&value),
         folded,
         understood,
         values,
@@ -381,7 +591,13 @@ fn read_values<H: Header>(
         Shape::Single => read(value).map(|value| vec![value]),
         shape => split_commas(value)
             .filter(|part| shape == Shape::List || !part.is_empty())
-            .map(|part| read(&value.slice_ref(part)))
+            .map(|part| {
+                let begin = part.as_ptr() as usize - value.as_ptr() as usize;
+                read(&value.slice_ref(part)).map_err(|fault| ParseFault {
+                    at: begin + fault.at,
+                    ..fault
+                })
+            })
             .collect(),
     }
 }
@@ -451,44 +667,64 @@ fn canonical<H: Header>(header: &H) -> String {
 }
 
 /// What can be recognised as header lines in bytes that are no message.
-fn lenient_headers(bytes: &Bytes, limits: &Limits) -> Vec<ExplainedHeader> {
+fn lenient_headers(source: &Source, skipped: usize, limits: &Limits) -> Vec<ExplainedHeader> {
+    let bytes = &source.bytes;
+    let line_end = |begin: usize| {
+        let rest = bytes.get(begin..).unwrap_or_default();
+        memchr::memchr(b'\n', rest).map_or(bytes.len(), |length| begin + length + 1)
+    };
     let mut headers = Vec::new();
-    let mut lines = bytes.split(|octet| *octet == b'\n').skip(1).peekable();
-    while let Some(line) = lines.next() {
-        if matches!(line, b"" | b"\r") || headers.len() == limits.header_lines {
+    let mut at = line_end(skipped);
+    while at < bytes.len() && headers.len() < limits.header_lines {
+        let begin = at;
+        at = line_end(begin);
+        let mut folded = false;
+        while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+            folded = true;
+            at = line_end(at);
+        }
+        let line = bytes.slice(begin..at);
+        let text = trim_line(&line);
+        if text.is_empty() {
             break;
         }
-        let mut text = line.to_vec();
-        let mut folded = false;
-        while let Some(next) = lines.next_if(|next| matches!(next.first(), Some(b' ' | b'\t'))) {
-            folded = true;
-            text.push(b'\n');
-            text.extend_from_slice(next);
-        }
-        let colon = memchr::memchr(b':', &text).unwrap_or(text.len());
+        let colon = memchr::memchr(b':', text).unwrap_or(text.len());
         let raw_name = trim(text.get(..colon).unwrap_or_default());
-        let value = super::message::unfold(text.get(colon + 1..).unwrap_or_default());
-        let value = value.slice_ref(trim(&value));
+        let value = trim_line(text.get(colon + 1..).unwrap_or(&line[line.len()..]));
+        let value_at = begin + (value.as_ptr() as usize - line.as_ptr() as usize);
         match HeaderName::parse(Bytes::copy_from_slice(raw_name)) {
             Ok(name) if colon < text.len() => {
-                headers.push(explain_header(raw_name, &name, &value, folded));
+                let value = bytes.slice(value_at..value_at + value.len());
+                headers.push(explain_header(
+                    source, raw_name, &name, &value, value_at, folded,
+                ));
             }
             _ => headers.push(ExplainedHeader {
-                name: printable(trim(&text)),
+                name: printable(trim(text)),
                 canonical: String::new(),
                 raw: String::new(),
                 folded,
                 understood: false,
                 values: Vec::new(),
-                fault: Some(Fault::of(ParseFault::new(
-                    "header line",
-                    Rule::Separator,
-                    0,
-                ))),
+                fault: Some(source.fault(
+                    ParseFault::new("header line", Rule::Separator, 0),
+                    Some(begin + colon.min(text.len())),
+                )),
             }),
         }
     }
     headers
+}
+
+/// Without white space and line ends around it.
+fn trim_line(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n'] = text {
+        text = rest;
+    }
+    text
 }
 
 /// Octets of the first line that are shown; a longer one is no SIP anyway.
@@ -529,18 +765,24 @@ impl fmt::Display for Explanation {
                 status,
                 phrase,
                 because,
-                ..
+                fault,
             } => {
-                writeln!(f, "answered with {status} {phrase}: {because}")?;
+                write!(f, "answered with {status} {phrase}: {because}")?;
+                writeln!(f, "{}", InBrackets(fault.as_ref()))?;
             }
-            Treatment::Drops { because, .. } => writeln!(f, "dropped: {because}")?,
+            Treatment::Drops { because, fault } => {
+                writeln!(f, "dropped: {because}{}", InBrackets(fault.as_ref()))?;
+            }
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {} ({})", warning.text, warning.place)?;
         }
         writeln!(f, "\n{}", self.start_line)?;
         for header in &self.headers {
             fmt::Display::fmt(header, f)?;
         }
         if let Some(fault) = &self.body_fault {
-            writeln!(f, "\nbody: {} at octet {}", fault.rule, fault.at)?;
+            writeln!(f, "\nbody: {}{}", fault.rule, InBrackets(Some(fault)))?;
         }
         for (index, part) in self.body.iter().enumerate() {
             let separator = if index == 0 { "\n" } else { "" };
@@ -588,13 +830,35 @@ impl fmt::Display for ExplainedHeader {
             }
         }
         match &self.fault {
-            Some(fault) => {
-                writeln!(
-                    f,
-                    "    ! {}: {} at octet {}",
-                    fault.what, fault.rule, fault.at
-                )
-            }
+            Some(fault) => writeln!(f, "    ! {fault}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {}, column {}, octet {} of the input",
+            self.line, self.column, self.at
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}{}", self.what, self.rule, InBrackets(Some(self)))
+    }
+}
+
+/// The place of a fault, if it has one, behind a sentence.
+struct InBrackets<'a>(Option<&'a Fault>);
+
+impl fmt::Display for InBrackets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.and_then(|fault| fault.place) {
+            Some(place) => write!(f, " ({place})"),
             None => Ok(()),
         }
     }
@@ -640,6 +904,106 @@ mod tests {
         assert_eq!(explained.headers.len(), 9);
         assert!(explained.headers[7].fault.is_some());
         assert!(explained.headers[8].fault.is_some());
+    }
+
+    fn broken(from: &str, to: &str) -> Explanation {
+        let text = PROBE.replace(from, to);
+        assert_ne!(text, PROBE);
+        explain(text.into(), &Limits::default())
+    }
+
+    fn place_in(text: &str, needle: &str) -> Option<Place> {
+        let at = text.find(needle).unwrap();
+        let line_begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        Some(Place {
+            at,
+            line: text[..at].matches('\n').count() + 1,
+            column: at - line_begin + 1,
+        })
+    }
+
+    fn reason(told: &Explanation) -> Option<&Fault> {
+        match &told.reaction {
+            Treatment::Accepts => None,
+            Treatment::Answers { fault, .. } | Treatment::Drops { fault, .. } => fault.as_ref(),
+        }
+    }
+
+    #[test]
+    fn a_fault_is_placed_in_the_message_and_not_in_its_header() {
+        let text = PROBE.replace("CSeq: 1 ", "CSeq: x ");
+        let told = explain(text.clone().into(), &Limits::default());
+        let wanted = place_in(&text, "x OPTIONS");
+        assert_eq!(reason(&told).unwrap().place, wanted, "{told}");
+        assert_eq!(told.headers[4].fault.as_ref().unwrap().place, wanted);
+
+        // The second value of a folded list, and leading line ends.
+        let list = "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK2,\r\n  SIP/2.0/UDP 192.0.2.8:x\r\n";
+        let text = format!("\r\n{PROBE}").replace("X-Note:", &format!("{list}X-Note:"));
+        let told = explain(text.clone().into(), &Limits::default());
+        let place = reason(&told).unwrap().place.unwrap();
+        let value = place_in(&text, "SIP/2.0/UDP 192.0.2.8").unwrap();
+        assert_eq!(place.line, value.line, "{told}");
+        assert!(
+            place.column >= value.column && place.at < value.at + 23,
+            "{told}"
+        );
+
+        let twice = broken("X-Note", "To: <sip:a@example.com>\r\nX-Note");
+        assert_eq!(reason(&twice).unwrap().place.unwrap().line, 7, "{twice}");
+        let missing = broken("CSeq: 1 OPTIONS\r\n", "");
+        assert_eq!(reason(&missing).unwrap().place, None, "{missing}");
+        let uri = broken("sip:sbc.example.com SIP", "sip:sbc.example.com:x SIP");
+        let place = reason(&uri).unwrap().place.unwrap();
+        assert_eq!(place.line, 1, "{uri}");
+        assert!(place.column > "OPTIONS sip:".len(), "{uri}");
+    }
+
+    #[test]
+    fn an_empty_input_is_told_as_such() {
+        let told = explain(Bytes::new(), &Limits::default());
+        assert_eq!((told.verdict, told.kind), (Verdict::Invalid, Kind::Unknown));
+        assert!(told.to_string().contains("the input is empty"), "{told}");
+        let told = explain("\r\n\r\n".into(), &Limits::default());
+        assert!(told.to_string().contains("keep-alive"), "{told}");
+    }
+
+    #[test]
+    fn octets_behind_the_body_are_counted() {
+        let told = explain(format!("{PROBE}INVITE sip:").into(), &Limits::default());
+        assert_eq!(told.verdict, Verdict::Valid);
+        assert_eq!(told.warnings.len(), 1, "{told}");
+        assert_eq!(told.warnings[0].place.at, PROBE.len());
+        let text = &told.warnings[0].text;
+        assert!(text.contains("11 octets follow"), "{text}");
+        assert!(
+            text.contains("over UDP") && text.contains("next message"),
+            "{text}"
+        );
+        assert!(
+            explain(PROBE.into(), &Limits::default())
+                .warnings
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn text_with_bare_line_feeds_is_read_with_a_warning() {
+        let text = PROBE.replace('\r', "").replace("CSeq: 1 ", "CSeq: x ");
+        let told = explain_text(text.clone().into(), &Limits::default());
+        assert_eq!(reason(&told).unwrap().place, place_in(&text, "x OPTIONS"));
+        assert_eq!(told.warnings[0].place.line, 1, "{told}");
+        assert!(told.warnings[0].text.contains("LF alone"), "{told}");
+        assert!(
+            explain_text(PROBE.into(), &Limits::default())
+                .warnings
+                .is_empty()
+        );
+        // Of a mixture, the first line that is wrong is the fault.
+        let mixed = PROBE.replacen("\r\nCSeq", "\nCSeq", 1);
+        let told = explain_text(mixed.into(), &Limits::default());
+        assert_eq!(told.verdict, Verdict::Invalid);
+        assert_eq!(reason(&told).unwrap().place.unwrap().line, 5, "{told}");
     }
 
     #[test]

@@ -391,23 +391,37 @@ impl fmt::Debug for Message {
 
 /// Replaces every line end and the white space around it by one space.
 pub(super) fn unfold(value: &[u8]) -> Bytes {
-    let mut flat = Vec::with_capacity(value.len());
-    let mut octets = value.iter().copied().peekable();
-    while let Some(octet) = octets.next() {
-        if !matches!(octet, b'\r' | b'\n') {
-            flat.push(octet);
-            continue;
+    let octet = |at: usize| match value.get(at) {
+        None | Some(b'\r' | b'\n') => b' ',
+        Some(octet) => *octet,
+    };
+    unfolded_places(value).into_iter().map(octet).collect()
+}
+
+/// Where in a folded value the octet stands that has this offset once it is unfolded.
+pub(super) fn folded_offset(value: &[u8], unfolded: usize) -> usize {
+    let places = unfolded_places(value);
+    places.get(unfolded).copied().unwrap_or(value.len())
+}
+
+/// The octets of a folded value that remain: its own, and the first one of each line end.
+fn unfolded_places(value: &[u8]) -> Vec<usize> {
+    let is_space = |at: &usize| matches!(value.get(*at), Some(b' ' | b'\t'));
+    let mut places = Vec::with_capacity(value.len());
+    let mut octets = value.iter().copied().enumerate().peekable();
+    while let Some((at, octet)) = octets.next() {
+        if matches!(octet, b'\r' | b'\n') {
+            while places.last().is_some_and(is_space) {
+                places.pop();
+            }
+            while octets
+                .next_if(|(_, next)| matches!(next, b' ' | b'\t' | b'\r' | b'\n'))
+                .is_some()
+            {}
         }
-        while flat.last().is_some_and(|last| matches!(last, b' ' | b'\t')) {
-            flat.pop();
-        }
-        while octets
-            .next_if(|next| matches!(next, b' ' | b'\t' | b'\r' | b'\n'))
-            .is_some()
-        {}
-        flat.push(b' ');
+        places.push(at);
     }
-    Bytes::from(flat)
+    places
 }
 
 #[cfg(test)]

@@ -112,10 +112,7 @@ impl fmt::Display for BindFault {
                 "; this daemon still serves calls there that began before an earlier reload: choose \
                  another port, or restart when they have ended"
             }
-            io::ErrorKind::AddrInUse => "; another program uses this port (see ss -lnp)",
-            io::ErrorKind::AddrNotAvailable => "; this host does not have the address",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-            _ => "",
+            _ => bind_advice(&self.error),
         };
         write!(
             f,
@@ -126,6 +123,16 @@ impl fmt::Display for BindFault {
 }
 
 impl std::error::Error for BindFault {}
+
+/// What to do when an address cannot be bound.
+pub(crate) fn bind_advice(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::AddrInUse => "; another program uses this port (see ss -lnp)",
+        io::ErrorKind::AddrNotAvailable => "; this host does not have the address (see ip address)",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        _ => "",
+    }
+}
 
 /// Sockets opened but not serving yet, so that a failure leaves nothing half done.
 pub struct Opened(Vec<(Arc<Listener>, SocketAddr, Bound)>);

@@ -2,6 +2,7 @@
 
 use super::super::crypto::CryptoFault;
 use super::super::description::Description;
+use super::super::fault::OWN_LIMIT;
 use super::super::payload::static_payload;
 use super::super::stream::{Media, MediaKind, Transport};
 use super::super::text;
@@ -104,7 +105,7 @@ pub(super) fn media_findings(media: &Media<'_>, notes: &mut Notes) {
         notes.add(
             Error,
             "too_many_media",
-            "SIP-507",
+            OWN_LIMIT,
             "beyond the number of m= lines that are read; answered with port 0",
         );
     }
@@ -133,7 +134,7 @@ pub(super) fn media_findings(media: &Media<'_>, notes: &mut Notes) {
         Some(connection) if connection.address.ip().is_none() => notes.add(
             Error,
             "address_name",
-            "SIP-508",
+            OWN_LIMIT,
             "the address is a host name, which is not resolved for media",
         ),
         Some(_) => {}
@@ -183,7 +184,7 @@ pub(super) fn media_findings(media: &Media<'_>, notes: &mut Notes) {
         notes.add(
             Warning,
             "ptime",
-            "MED-027",
+            "RFC 8866 §6.4",
             format!("a packet time of {time} ms is outside 10 to 60 ms"),
         );
     }
@@ -252,7 +253,7 @@ fn protection_findings(media: &Media<'_>, notes: &mut Notes) {
                     notes.add(
                         Note,
                         "crypto_key_identifier",
-                        "MED-106",
+                        "RFC 4568 §6.1",
                         format!(
                             "crypto tag {} wants a key identifier in packets",
                             crypto.tag
@@ -274,7 +275,7 @@ fn protection_findings(media: &Media<'_>, notes: &mut Notes) {
                 notes.add(
                     severity,
                     "crypto_line",
-                    "MED-100",
+                    "RFC 4568 §9.1",
                     format!("a crypto line cannot be used: {fault}"),
                 );
             }
@@ -297,7 +298,7 @@ fn protection_findings(media: &Media<'_>, notes: &mut Notes) {
         Transport::RtpAvp | Transport::RtpAvpf if !cryptos.is_empty() => notes.add(
             Warning,
             "crypto_on_plain_rtp",
-            "MED-021",
+            "RFC 4568 §6",
             "a=crypto on a plain RTP line (best-effort SRTP) is ignored",
         ),
         Transport::RtpAvp
