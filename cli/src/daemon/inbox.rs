@@ -1,14 +1,17 @@
-//! The way into a shard: a bounded queue with two lanes.
+//! The way into a shard: a bounded queue with two lanes, and where the shard waits when both are empty.
 //!
 //! Messages of existing dialogs and transactions, and everything our own side reports, go first;
 //! requests that would begin something new go second (architecture, section 16). Under overload the
 //! second lane fills and is refused, so that work in progress is always finished.
 
-use sbc_core::id::ShardId;
+use crate::daemon::poller::Poller;
+use sbc_core::id::{ListenerName, ShardId};
 use sbc_core::input::Input;
 use sbc_core::sip::{Message, Method};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Inputs that may wait in the first lane; beyond it only peers' messages are refused.
@@ -23,7 +26,7 @@ const SECOND_LANE_AGE: Duration = Duration::from_secs(2);
 pub struct Inbox {
     shard: ShardId,
     lanes: Mutex<Lanes>,
-    ready: Condvar,
+    poller: Poller,
 }
 
 #[derive(Default)]
@@ -31,6 +34,8 @@ struct Lanes {
     first: VecDeque<(Instant, Input)>,
     second: VecDeque<(Instant, Input)>,
     is_closed: bool,
+    /// The reader waits, or is about to, and must be woken.
+    is_awaited: bool,
 }
 
 /// What a shard finds in its inbox.
@@ -49,17 +54,25 @@ pub struct Full;
 
 impl Inbox {
     /// An empty inbox.
-    pub fn new(shard: ShardId) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    /// If the process has no descriptors left.
+    pub fn new(shard: ShardId) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             shard,
             lanes: Mutex::new(Lanes::default()),
-            ready: Condvar::new(),
-        })
+            poller: Poller::new()?,
+        }))
     }
 
     /// Whose inbox it is.
     pub fn shard(&self) -> ShardId {
         self.shard
+    }
+
+    /// Where the reader waits; it serves the sockets that are added there.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
     }
 
     /// Adds an input.
@@ -84,16 +97,19 @@ impl Inbox {
             Lane::Known if lanes.first.len() >= FIRST_LANE => return Err(Full),
             Lane::Known | Lane::Own => lanes.first.push_back((now, input)),
         }
+        let is_awaited = std::mem::take(&mut lanes.is_awaited);
         drop(lanes);
-        self.ready.notify_one();
+        if is_awaited {
+            self.poller.wake();
+        }
         Ok(())
     }
 
-    /// Waits for the next input, at most `wait`.
+    /// Waits for the next input, at most `wait`, and serves the sockets of this shard meanwhile.
     pub fn next(&self, wait: Duration) -> Next {
         let deadline = Instant::now() + wait;
-        let mut lanes = self.lock();
         loop {
+            let mut lanes = self.lock();
             let next = lanes.first.pop_front();
             if let Some((since, input)) = next.or_else(|| lanes.second.pop_front()) {
                 return Next::Input(Box::new(input), since.elapsed());
@@ -105,18 +121,21 @@ impl Inbox {
             if left.is_zero() {
                 return Next::Nothing;
             }
-            lanes = self
-                .ready
-                .wait_timeout(lanes, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            lanes.is_awaited = true;
+            drop(lanes);
+            let ready = self.poller.wait(left);
+            // From here on what is pushed is seen without waking anybody.
+            self.lock().is_awaited = false;
+            for source in ready {
+                source.serve();
+            }
         }
     }
 
     /// Lets the reader finish what is there and then end.
     pub fn close(&self) {
         self.lock().is_closed = true;
-        self.ready.notify_all();
+        self.poller.wake();
     }
 
     /// Inputs waiting in both lanes.
@@ -161,7 +180,7 @@ fn begins_something(message: &Message) -> bool {
     }
     match message.method() {
         Method::Ack | Method::Cancel | Method::Bye | Method::Prack | Method::Update => false,
-        _ => !message.to_tag().is_some(),
+        _ => message.to_tag().is_none(),
     }
 }
 
@@ -193,6 +212,15 @@ impl Inboxes {
             .or_else(|| self.shards.first())
     }
 
+    /// The inbox whose shard reads the datagrams of this listener.
+    pub fn reader_of(&self, listener: &ListenerName) -> Option<&Arc<Inbox>> {
+        let mut hasher = DefaultHasher::new();
+        listener.hash(&mut hasher);
+        let count = u64::try_from(self.shards.len()).unwrap_or(1).max(1);
+        let at = usize::try_from(hasher.finish() % count).unwrap_or(0);
+        self.shards.get(at)
+    }
+
     /// Every inbox.
     pub fn all(&self) -> &[Arc<Inbox>] {
         &self.shards
@@ -202,7 +230,7 @@ impl Inboxes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sbc_core::id::{FlowId, ListenerName};
+    use sbc_core::id::FlowId;
     use sbc_core::sip::Limits;
     use sbc_core::transport::{Flow, Protocol};
 
@@ -242,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_dialog_overtakes_new_work() {
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         inbox.push(request("INVITE", "")).unwrap();
         inbox.push(request("BYE", ";tag=2")).unwrap();
         inbox.push(request("INVITE", ";tag=2")).unwrap();
@@ -256,7 +284,7 @@ mod tests {
 
     #[test]
     fn new_work_is_refused_when_its_lane_is_full_and_known_work_is_not() {
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         let invite = request("INVITE", "");
         for _ in 0..SECOND_LANE {
             inbox.push(invite.clone()).unwrap();
@@ -267,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_closed_inbox_is_emptied_first() {
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         inbox.push(Input::Tick).unwrap();
         inbox.close();
         assert_eq!(method(inbox.next(Duration::ZERO)), "Tick");

@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod media;
 pub mod net;
 pub mod notify;
+pub mod poller;
 pub mod reload;
 pub mod resolver;
 pub mod run;
@@ -149,7 +150,10 @@ impl Daemon {
         let metrics = Arc::new(metrics);
         let count = options.shards.clamp(1, 32);
         let inboxes = Inboxes::new(
-            (0..count).map(|shard| Inbox::new(ShardId(shard))).collect(),
+            (0..count)
+                .map(|shard| Inbox::new(ShardId(shard)))
+                .collect::<io::Result<_>>()
+                .map_err(|fault| StartFault::System(format!("cannot make a shard: {fault}")))?,
             sbc_core::demux::shard_of_message,
         );
         let net = Net::new(

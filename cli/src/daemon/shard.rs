@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_counted_and_the_next_input_is_served() {
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let (seen, saw) = mpsc::channel();
         let step = move |_: Now, turn: Turn, _: &mut Effects| {
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_deadline_brings_a_tick_and_time_never_goes_back() {
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let (seen, saw) = mpsc::channel();
         let step = move |now: Now, turn: Turn, _: &mut Effects| match turn {

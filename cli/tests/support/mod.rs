@@ -259,7 +259,7 @@ impl World {
         let loaded = load(&change(text));
         let config = Arc::new(loaded.config.clone());
         let tls = TlsStore::load(&loaded.shell.tls).unwrap();
-        let inbox = Inbox::new(ShardId(0));
+        let inbox = Inbox::new(ShardId(0)).unwrap();
         let inboxes = Inboxes::new(vec![Arc::clone(&inbox)], |_, _| ShardId(0));
         let metrics = Arc::new(Metrics::new().unwrap());
         let lines = Lines::default();

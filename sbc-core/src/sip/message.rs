@@ -370,6 +370,11 @@ impl<'a> HeaderLine<'a> {
         self.line.is_folded
     }
 
+    /// Where the value ends in [`Message::bytes`].
+    pub(super) fn end(&self) -> usize {
+        self.line.value.end as usize
+    }
+
     /// Where the value begins in [`Message::bytes`].
     pub fn offset(&self) -> usize {
         self.line.value.start as usize

@@ -42,7 +42,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tls::{Refusal, TlsStore};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use udp::Udp;
 
@@ -50,8 +49,6 @@ use udp::Udp;
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 /// Longest time to shake hands (SIP-125, SEC-022).
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// Datagrams that may wait for room in their socket.
-const LATE_DATAGRAMS: usize = 1024;
 /// How long a listener that is no longer configured serves its dialogs (OPS-121).
 const RETIREMENT: Duration = Duration::from_secs(4 * 3600);
 
@@ -73,7 +70,6 @@ struct Shared {
     metrics: Arc<Metrics>,
     log: Log,
     next_flow: AtomicU64,
-    late_datagrams: Arc<Semaphore>,
 }
 
 /// The signalling sockets of the process.
@@ -86,8 +82,7 @@ pub struct Net {
 struct Running {
     listener: Arc<Listener>,
     address: SocketAddr,
-    socket: Option<Arc<Udp>>,
-    task: JoinHandle<()>,
+    service: Service,
 }
 
 /// A socket that could not be opened.
@@ -137,9 +132,23 @@ pub(crate) fn bind_advice(why: &io::Error) -> &'static str {
 /// Sockets opened but not serving yet, so that a failure leaves nothing half done.
 pub struct Opened(Vec<(Arc<Listener>, SocketAddr, Bound)>);
 
+enum Service {
+    Datagrams(Arc<Udp>),
+    Connections(JoinHandle<()>),
+}
+
 enum Bound {
     Datagram(Arc<Udp>),
     Stream(tokio::net::TcpListener),
+}
+
+impl Running {
+    fn datagrams(&self) -> Option<Arc<Udp>> {
+        match &self.service {
+            Service::Datagrams(socket) => Some(Arc::clone(socket)),
+            Service::Connections(_) => None,
+        }
+    }
 }
 
 impl Net {
@@ -160,7 +169,6 @@ impl Net {
             metrics,
             log,
             next_flow: AtomicU64::new(1),
-            late_datagrams: Arc::new(Semaphore::new(LATE_DATAGRAMS)),
         };
         Self {
             shared: Arc::new(shared),
@@ -245,7 +253,7 @@ impl Net {
             .iter()
             .filter_map(|name| running.remove(name))
             .collect();
-        let retired: Vec<Arc<Udp>> = gone.iter().filter_map(|gone| gone.socket.clone()).collect();
+        let retired: Vec<Arc<Udp>> = gone.iter().filter_map(Running::datagrams).collect();
         for gone in gone {
             self.retire(gone, &before.config);
         }
@@ -258,7 +266,7 @@ impl Net {
         // come at once.
         let serving = running
             .iter()
-            .filter_map(|(name, present)| Some((name.clone(), present.socket.clone()?)))
+            .filter_map(|(name, present)| Some((name.clone(), present.datagrams()?)))
             .chain(
                 opened
                     .0
@@ -280,39 +288,37 @@ impl Net {
 
     fn serve(&self, listener: Arc<Listener>, address: SocketAddr, bound: Bound) -> Running {
         let shared = Arc::clone(&self.shared);
-        let (socket, task) = match bound {
+        let service = match bound {
             Bound::Datagram(socket) => {
-                let task = self.shared.runtime.spawn(Arc::clone(&socket).run(shared));
-                (Some(socket), task)
+                socket.serve(&shared);
+                Service::Datagrams(socket)
             }
             Bound::Stream(socket) => {
                 let name = listener.name.clone();
                 let task = self.shared.runtime.spawn(accept::run(shared, name, socket));
-                (None, task)
+                Service::Connections(task)
             }
         };
         Running {
             listener,
             address,
-            socket,
-            task,
+            service,
         }
     }
 
     fn retire(&self, gone: Running, config: &Arc<Config>) {
-        let task = gone.task;
-        match gone.socket {
-            Some(socket) => {
+        match gone.service {
+            Service::Datagrams(socket) => {
                 socket.retire(Arc::clone(config));
                 let shared = Arc::clone(&self.shared);
                 self.shared.runtime.spawn(async move {
                     tokio::time::sleep(RETIREMENT).await;
                     shared.sockets.rcu(|sockets| sockets.without(&socket));
-                    task.abort();
+                    socket.stop();
                 });
             }
             // Connections already accepted live on in their own tasks.
-            None => task.abort(),
+            Service::Connections(task) => task.abort(),
         }
     }
 
@@ -387,19 +393,17 @@ impl Net {
 
     /// Takes nothing new, writes what is queued and closes everything; at most `limit` long.
     pub async fn shutdown(&self, limit: Duration) {
-        let tasks: Vec<JoinHandle<()>> = {
-            let mut running = self.running();
-            std::mem::take(&mut *running)
-                .into_values()
-                .map(|running| running.task)
-                .collect()
-        };
-        for task in tasks {
-            task.abort();
-            // Its socket is closed once the task is gone, which is soon.
-            let _ = task.await;
+        let running = std::mem::take(&mut *self.running());
+        for running in running.into_values() {
+            if let Service::Connections(task) = running.service {
+                task.abort();
+                // Its socket is closed once the task is gone, which is soon.
+                let _ = task.await;
+            }
         }
-        self.shared.sockets.store(Arc::default());
+        for socket in self.shared.sockets.swap(Arc::default()).all() {
+            socket.stop();
+        }
         self.shared.pool.close();
         let deadline = tokio::time::Instant::now() + limit;
         while self.shared.pool.len() > 0 && tokio::time::Instant::now() < deadline {

@@ -28,6 +28,11 @@ impl Sockets {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Udp>> {
+        self.serving.values().chain(&self.retired)
+    }
+
     /// The same without a socket whose retirement is over.
     pub(super) fn without(&self, over: &Arc<Udp>) -> Self {
         let mut rest = self.clone();

@@ -1,36 +1,59 @@
-//! Datagrams of one listener: exact bind, answers from the same socket.
+//! Datagrams of one listener: exact bind, answers from the same socket, read by a shard while it waits.
 
 use super::{Shared, options};
+use crate::daemon::inbox::Inbox;
+use crate::daemon::poller::{Source, Token};
 use crate::sink::metrics::ListenerMetrics;
 use bytes::Bytes;
+use rustix::fd::BorrowedFd;
 use sbc_core::config::Config;
-
 use sbc_core::id::{FlowId, ListenerName, ShardId, TransactionId};
 use sbc_core::policy::ingress::admits_source;
 use sbc_core::transport::framer::is_keep_alive;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Largest datagram (SIP-111).
 const MAX_DATAGRAM: usize = 65_535;
+/// Datagrams read at once; what is left waits until the shard has looked at its inbox.
+const BATCH: usize = 256;
 /// Remote addresses whose flow ids are kept; only peers of trunks get one.
 const MAX_FLOWS: usize = 65_536;
+/// Datagrams that may wait for room in the socket.
+const MAX_LATE: usize = 1024;
 
 /// One bound UDP socket.
 pub(super) struct Udp {
     name: ListenerName,
-    receiver: UdpSocket,
-    /// The same socket for the shard threads: a send that the kernel takes at once needs no runtime.
-    sender: std::net::UdpSocket,
+    socket: UdpSocket,
     local: SocketAddr,
     flows: Mutex<HashMap<SocketAddr, FlowId>>,
     metrics: Arc<ListenerMetrics>,
+    /// What the kernel had no room for, in order.
+    late: Mutex<VecDeque<Late>>,
+    /// Who reads it, once it is served.
+    reader: OnceLock<(Arc<Inbox>, Token)>,
     /// Set when the listener is no longer configured: the configuration it retired with.
     retired: OnceLock<Arc<Config>>,
+}
+
+/// A datagram that waits for room.
+struct Late {
+    remote: SocketAddr,
+    bytes: Bytes,
+    owner: Option<(ShardId, TransactionId)>,
+}
+
+/// What a shard serves.
+struct Reader {
+    udp: Arc<Udp>,
+    shared: Arc<Shared>,
+    buffer: Mutex<Vec<u8>>,
 }
 
 impl Udp {
@@ -40,18 +63,48 @@ impl Udp {
         bind: SocketAddr,
         metrics: Arc<ListenerMetrics>,
     ) -> io::Result<Arc<Self>> {
-        let sender = options::udp(bind)?;
-        let receiver = UdpSocket::from_std(sender.try_clone()?)?;
-        let local = receiver.local_addr()?;
+        let socket = options::udp(bind)?;
+        let local = socket.local_addr()?;
         Ok(Arc::new(Self {
             name,
-            receiver,
-            sender,
+            socket,
             local,
             flows: Mutex::new(HashMap::new()),
             metrics,
+            late: Mutex::default(),
+            reader: OnceLock::new(),
             retired: OnceLock::new(),
         }))
+    }
+
+    /// Lets a shard read it from now on.
+    pub(super) fn serve(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let Some(inbox) = shared.inboxes.reader_of(&self.name) else {
+            return;
+        };
+        let reader = Reader {
+            udp: Arc::clone(self),
+            shared: Arc::clone(shared),
+            buffer: Mutex::new(vec![0; MAX_DATAGRAM]),
+        };
+        match inbox.poller().add(Arc::new(reader)) {
+            Ok(token) => {
+                let _ = self.reader.set((Arc::clone(inbox), token));
+            }
+            Err(error) => shared
+                .log
+                .error("udp_serve", "cannot wait for datagrams")
+                .with("listener", &self.name)
+                .with("why", &error)
+                .send(),
+        }
+    }
+
+    /// Is read no more.
+    pub(super) fn stop(&self) {
+        if let Some((inbox, token)) = self.reader.get() {
+            inbox.poller().remove(*token);
+        }
     }
 
     pub(super) fn name(&self) -> &ListenerName {
@@ -74,15 +127,20 @@ impl Udp {
         let _ = self.retired.set(config);
     }
 
-    /// Receives until the task is ended.
-    pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
-        let mut buffer = vec![0; MAX_DATAGRAM];
-        loop {
-            match self.receiver.recv_from(&mut buffer).await {
+    fn receive(&self, shared: &Arc<Shared>, buffer: &mut [u8]) {
+        for _ in 0..BATCH {
+            match self.socket.recv_from(buffer) {
                 Ok((length, remote)) => {
                     let datagram = buffer.get(..length).unwrap_or_default();
-                    self.datagram(&shared, datagram, remote);
+                    // One datagram must not take the shard's thread with it.
+                    let done = catch_unwind(AssertUnwindSafe(|| {
+                        self.datagram(shared, datagram, remote);
+                    }));
+                    if done.is_err() {
+                        shared.metrics.panics.with_label_values(&["net"]).inc();
+                    }
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An ICMP error of an earlier send; the socket itself is fine.
                 Err(error) if is_of_peer(&error) => {}
                 Err(error) => {
@@ -92,7 +150,7 @@ impl Udp {
                         .with("listener", &self.name)
                         .with("why", &error)
                         .send();
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    return;
                 }
             }
         }
@@ -138,67 +196,96 @@ impl Udp {
         id
     }
 
-    /// Sends one datagram.
+    /// Sends one datagram. If the socket has no room, it waits behind those that wait already; few
+    /// may, because datagrams can be lost anyway and their transactions repeat them.
     pub(super) fn send(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
+        &self,
+        shared: &Shared,
         remote: SocketAddr,
         bytes: Bytes,
         owner: Option<(ShardId, TransactionId)>,
     ) {
-        let fault = match self.sender.send_to(&bytes, remote) {
-            Ok(_) => {
-                self.metrics.sent(&bytes);
-                return;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.send_later(shared, remote, bytes, owner);
-                return;
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // The error of an earlier datagram to somebody else; this one was not sent.
-                match self.sender.send_to(&bytes, remote) {
-                    Ok(_) => {
-                        self.metrics.sent(&bytes);
-                        return;
-                    }
-                    Err(error) => FlowFault::Broken(error.to_string()),
-                }
-            }
-            Err(error) => FlowFault::Broken(error.to_string()),
+        let late = Late {
+            remote,
+            bytes,
+            owner,
         };
-        if let Some((shard, transaction)) = owner {
-            shared.send_failed(shard, transaction, fault);
+        let mut waiting = self.waiting();
+        let late = match waiting.is_empty() {
+            true => match self.attempt(shared, late) {
+                Some(late) => late,
+                None => return,
+            },
+            false => late,
+        };
+        if waiting.len() < MAX_LATE {
+            waiting.push_back(late);
+            drop(waiting);
+            self.want_room(true);
         }
     }
 
-    /// The socket's buffer is full: wait for room outside the shard. Datagrams may be lost, and
-    /// their transactions repeat them, so few may wait.
-    fn send_later(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        remote: SocketAddr,
-        bytes: Bytes,
-        owner: Option<(ShardId, TransactionId)>,
-    ) {
-        let Ok(permit) = Arc::clone(&shared.late_datagrams).try_acquire_owned() else {
-            return;
-        };
-        let this = Arc::clone(self);
-        let shared_in_task = Arc::clone(shared);
-        shared.runtime.spawn(async move {
-            let _permit = permit;
-            match this.receiver.send_to(&bytes, remote).await {
-                Ok(_) => this.metrics.sent(&bytes),
-                Err(error) => {
-                    if let Some((shard, transaction)) = owner {
-                        let fault = FlowFault::Broken(error.to_string());
-                        shared_in_task.send_failed(shard, transaction, fault);
-                    }
+    /// Sends what waits, as far as there is room.
+    fn send_late(&self, shared: &Shared) {
+        let mut waiting = self.waiting();
+        while let Some(late) = waiting.pop_front() {
+            if let Some(late) = self.attempt(shared, late) {
+                waiting.push_front(late);
+                return;
+            }
+        }
+        drop(waiting);
+        self.want_room(false);
+    }
+
+    /// Gives a datagram to the kernel, or back if there is no room.
+    fn attempt(&self, shared: &Shared, late: Late) -> Option<Late> {
+        let mut sent = self.socket.send_to(&late.bytes, late.remote);
+        if is_refused(&sent) {
+            // The error of an earlier datagram to somebody else; this one was not sent.
+            sent = self.socket.send_to(&late.bytes, late.remote);
+        }
+        match sent {
+            Ok(_) => self.metrics.sent(&late.bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(late),
+            Err(error) => {
+                if let Some((shard, transaction)) = late.owner {
+                    let fault = FlowFault::Broken(error.to_string());
+                    shared.send_failed(shard, transaction, fault);
                 }
             }
-        });
+        }
+        None
     }
+
+    fn want_room(&self, is_wanted: bool) {
+        if let Some((inbox, token)) = self.reader.get() {
+            inbox.poller().want_write(*token, is_wanted);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Late>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Reader {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.udp.socket.as_fd()
+    }
+
+    fn serve(&self) {
+        if !self.udp.waiting().is_empty() {
+            self.udp.send_late(&self.shared);
+        }
+        // Only one thread serves, so nobody else waits for the buffer.
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.udp.receive(&self.shared, &mut buffer);
+    }
+}
+
+fn is_refused(sent: &io::Result<usize>) -> bool {
+    matches!(sent, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn is_of_peer(error: &io::Error) -> bool {
