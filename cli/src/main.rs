@@ -13,6 +13,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// A call makes and drops some hundred small values; this makes both several times cheaper.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Session border controller between SIP carriers and Microsoft Teams
 #[derive(Parser)]
 #[command(name = "causeway", version, arg_required_else_help = true)]

@@ -101,7 +101,7 @@ fn answered(request: &Message) {
     let noted = with_source(request, source).expect("a valid request has a Via");
     let via = noted.top_via().expect("it is still there");
     assert!(via.host.ip().is_some() || via.received().is_some());
-    let _ = (datagram_target(&via), reconnect_target(&via));
+    let _ = (datagram_target(via), reconnect_target(via));
     let bytes = ResponseBuilder::to(&noted, Status::OK, Some(&tag())).build();
     let answer = Message::parse(bytes, &Limits::default()).expect("our answer is SIP");
     answer.validate().expect("our answer is valid");

@@ -170,7 +170,7 @@ impl Core {
         out.emit(
             Some(id),
             None,
-            Happened::Ended(Box::new(entry.call.into_record(&mut self.plane.admission))),
+            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
         );
     }
 
@@ -359,7 +359,7 @@ impl Core {
                 out.emit(
                     Some(id),
                     None,
-                    Happened::Ended(Box::new(entry.call.into_record(&mut self.plane.admission))),
+                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
                 );
             }
             return;

@@ -8,6 +8,7 @@ use crate::transport::{FlowFault, Protocol};
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::time::UnixTime;
 
@@ -108,7 +109,7 @@ pub enum Happened {
         to: &'static str,
     },
     /// The call is over; exactly one per admitted INVITE (I6).
-    Ended(Box<Record>),
+    Ended(Arc<Record>),
     /// A trunk's target changed its health.
     TargetHealth {
         /// Trunk.

@@ -7,6 +7,7 @@
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use sbc_core::record::Record;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -42,8 +43,19 @@ struct Losses {
     log: Log,
 }
 
+/// What is written as one line of JSON, by the writer's thread.
+trait Line: Send + Sync {
+    fn json(&self) -> serde_json::Result<String>;
+}
+
+impl<T: Serialize + Send + Sync> Line for T {
+    fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
 enum Order {
-    Record(Box<str>),
+    Line(Arc<dyn Line>),
     Move(PathBuf, u64),
     Stop,
 }
@@ -103,15 +115,12 @@ impl Cdr {
     }
 
     /// Queues a record.
-    pub fn record(&self, record: &Record) {
-        match serde_json::to_string(record) {
-            Ok(line) => self.line(line.into()),
-            Err(why) => self.losses.count(1, &why),
-        }
+    pub fn record(&self, record: &Arc<Record>) {
+        self.line(Arc::clone(record) as Arc<dyn Line>);
     }
 
-    fn line(&self, line: Box<str>) {
-        match self.queue.try_send(Order::Record(line)) {
+    fn line(&self, line: Arc<dyn Line>) {
+        match self.queue.try_send(Order::Line(line)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.losses.count(1, &"the disk does not keep up"),
             Err(TrySendError::Disconnected(_)) => self.losses.count(1, &"the writer has ended"),
@@ -179,7 +188,10 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, losses: &Losses) {
     let mut is_stopping = false;
     while !is_stopping {
         match orders.recv_timeout(next_sync.saturating_duration_since(Instant::now())) {
-            Ok(Order::Record(line)) => unwritten.push_back(line),
+            Ok(Order::Line(line)) => match line.json() {
+                Ok(line) => unwritten.push_back(line.into()),
+                Err(why) => losses.count(1, &why),
+            },
             Ok(Order::Move(directory, rotate_bytes)) => {
                 match Spool::open(&directory, rotate_bytes) {
                     Ok(new) => {
@@ -395,7 +407,7 @@ mod tests {
         let (full, free) = (full_disk(), tempfile::tempdir().unwrap());
         let (cdr, writer, metrics) = started(full.path());
         for number in 0..3 {
-            cdr.line(format!("{{\"n\":{number}}}").into());
+            cdr.line(Arc::new(serde_json::json!({ "n": number })));
         }
         cdr.relocate(free.path().to_owned(), 1 << 20);
         writer.finish();
@@ -408,7 +420,7 @@ mod tests {
         let full = full_disk();
         let (cdr, writer, metrics) = started(full.path());
         for number in 0..3 {
-            cdr.line(format!("{{\"n\":{number}}}").into());
+            cdr.line(Arc::new(serde_json::json!({ "n": number })));
         }
         writer.finish();
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 3);

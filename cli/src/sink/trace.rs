@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Entries kept per call (SEC-030); the first ones, because they tell the set-up.
 const MAX_ENTRIES: usize = 200;
+/// Entries of a call without incidents.
+const USUAL_ENTRIES: usize = 24;
 /// Bytes of messages kept per call (SEC-030).
 const MAX_CALL_BYTES: usize = 512 * 1024;
 /// What an entry takes besides its text.
@@ -138,6 +140,9 @@ impl Traces {
             trace.omitted += 1;
             return;
         }
+        if trace.entries.is_empty() {
+            trace.entries.reserve(USUAL_ENTRIES);
+        }
         trace.bytes += size;
         trace.entries.push(Entry {
             at,
@@ -148,14 +153,14 @@ impl Traces {
         ring.shrink();
     }
 
-    fn ended(&self, call: CallId, record: &Record) {
+    fn ended(&self, call: CallId, record: &Arc<Record>) {
         let mut ring = self.lock();
         let ring = &mut *ring;
         let trace = ring.calls.entry(call).or_insert_with(|| {
             ring.begun.push_back(call);
             Trace::default()
         });
-        trace.record = Some(Arc::new(record.clone()));
+        trace.record = Some(Arc::clone(record));
         trace.bytes += RECORD_BYTES;
         ring.bytes += RECORD_BYTES;
         ring.ended.push_back((Instant::now(), call));

@@ -289,7 +289,7 @@ impl World {
                 assert_eq!(self.admitted.insert(call, 0), None, "admitted twice");
             }
             Happened::Ended(record) => {
-                serde_json::to_string(&record).expect("a record is JSON");
+                serde_json::to_string(&*record).expect("a record is JSON");
                 *self
                     .admitted
                     .get_mut(&record.call)

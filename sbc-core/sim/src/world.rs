@@ -384,7 +384,7 @@ impl<'a> World<'a> {
                     other => format!("sbc/{} {other:?}", shard.0),
                 });
                 match event.what {
-                    Happened::Ended(record) => self.run.records.push(*record),
+                    Happened::Ended(record) => self.run.records.push(Arc::unwrap_or_clone(record)),
                     Happened::Received { .. } => {}
                     other => self.run.facts.push(other),
                 }

@@ -258,16 +258,24 @@ struct Writer(Vec<u8>);
 
 impl Writer {
     fn line(&mut self, content: fmt::Arguments<'_>) {
-        match content.as_str() {
-            Some(fixed) => self.octets(fixed.as_bytes()),
-            None => self.octets(content.to_string().as_bytes()),
-        }
+        // A writer to memory does not fail.
+        let _ = self.write_fmt(content);
+        self.0.extend_from_slice(b"\r\n");
     }
 
-    fn octets(&mut self, line: &[u8]) {
+    fn octets(&mut self, text: &[u8]) {
         let ends = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0);
-        self.0.extend(line.iter().filter(|octet| !ends(octet)));
-        self.0.extend_from_slice(b"\r\n");
+        match text.iter().any(ends) {
+            true => self.0.extend(text.iter().filter(|octet| !ends(octet))),
+            false => self.0.extend_from_slice(text),
+        }
+    }
+}
+
+impl fmt::Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.octets(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -19,6 +19,6 @@ impl Message {
             changed.extend_from_slice(b", ");
             changed.extend_from_slice(other);
         }
-        self.with_value(&line, &changed)
+        self.with_via_value(&line, &changed)
     }
 }

@@ -17,6 +17,19 @@ pub(super) struct Essentials {
     cseq: Cell<CSeq>,
 }
 
+impl Essentials {
+    /// What stays true of a message whose topmost Via is replaced.
+    pub(super) fn but_via(&self) -> Self {
+        Self {
+            via: Cell::new(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            call_id: self.call_id.clone(),
+            cseq: self.cseq.clone(),
+        }
+    }
+}
+
 /// A header that a message remembers once it was read.
 #[expect(
     private_interfaces,

@@ -268,9 +268,9 @@ impl Message {
         &self.0.bytes
     }
 
-    /// The message with the value of one of its lines replaced by text that fits there. The index
+    /// The message with the value of one of its Via lines replaced by text that fits there. The index
     /// moves along: nothing is read again, and no limit is tested again.
-    pub(super) fn with_value(&self, changed: &HeaderLine<'_>, value: &[u8]) -> Message {
+    pub(super) fn with_via_value(&self, changed: &HeaderLine<'_>, value: &[u8]) -> Message {
         let old = &self.0;
         let place = changed.line.value.start as usize..changed.line.value.end as usize;
         let mut bytes = Vec::with_capacity(old.bytes.len() + value.len());
@@ -306,7 +306,7 @@ impl Message {
             start: old.start.clone(),
             body: moved(old.body.start)..moved(old.body.end),
             limits: old.limits,
-            essentials: Essentials::default(),
+            essentials: old.essentials.but_via(),
         })
     }
 

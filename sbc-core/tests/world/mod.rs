@@ -178,7 +178,7 @@ impl Shard {
                         self.media.push(command);
                     }
                     Effect::Emit(event) => match event.what {
-                        Happened::Ended(record) => self.records.push(*record),
+                        Happened::Ended(record) => self.records.push(Arc::unwrap_or_clone(record)),
                         what => self.happened.push(what),
                     },
                     Effect::Query(..) | Effect::CloseFlow(_) | Effect::Reply(..) => {}
