@@ -53,8 +53,8 @@ pub enum Happened {
     },
     /// A new INVITE passed ingress; its record is open.
     Admitted {
-        /// Customer.
-        tenant: TenantName,
+        /// Customer; nothing for a number that nobody owns.
+        tenant: Option<TenantName>,
         /// Trunk it came from.
         trunk: TrunkName,
         /// Calling number as received.
@@ -139,6 +139,8 @@ pub enum TargetFault {
     Timeout,
     /// It answered with a status on which the next target is tried.
     Status(u16),
+    /// It asked with 503 and Retry-After to be left alone, and that time is not over.
+    Quarantined,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.

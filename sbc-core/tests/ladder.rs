@@ -73,10 +73,28 @@ fn what_the_called_side_answers_is_shown_before_what_it_causes() {
 }
 
 #[test]
+fn an_invite_is_shown_with_its_100() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("call1", CARRIER_SDP);
+    assert_eq!(shown(&mut shard, true, &invite)[..2], ["< INVITE", "> 100"]);
+}
+
+#[test]
 fn a_refusal_is_shown_with_its_ack() {
     let (mut shard, invite) = called();
     let busy = response(&invite, "486 Busy Here", "x1", "", "");
     assert_eq!(shown(&mut shard, false, &busy), ["< 486", "> ACK", "> 486"]);
+    // The call is over, and the caller's ACK is still one of its messages.
+    let ack = carrier_invite("call1", "")
+        .replace("INVITE", "ACK")
+        .lines()
+        .filter(|line| !line.starts_with("Content-Type"))
+        .map(|line| match line.starts_with("To:") {
+            true => format!("{line};tag=ours\n"),
+            false => format!("{line}\n"),
+        })
+        .collect::<String>();
+    assert_eq!(shown(&mut shard, true, &ack), ["< ACK"]);
 }
 
 #[test]

@@ -18,11 +18,17 @@ pub fn note(what: &Happened) -> Option<String> {
             trunk,
             calling,
             called,
-        } => format!(
-            "call admitted: {} → {} from trunk \"{trunk}\", tenant \"{tenant}\"",
-            calling.escape_debug(),
-            called.escape_debug()
-        ),
+        } => {
+            let tenant = match tenant {
+                Some(tenant) => format!("tenant \"{tenant}\""),
+                None => "no tenant".to_owned(),
+            };
+            format!(
+                "call admitted: {} → {} from trunk \"{trunk}\", {tenant}",
+                calling.escape_debug(),
+                called.escape_debug()
+            )
+        }
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(
@@ -94,6 +100,7 @@ impl fmt::Display for TargetFault {
             Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
+            Self::Quarantined => f.write_str("left alone, as it asked with 503 and Retry-After"),
         }
     }
 }

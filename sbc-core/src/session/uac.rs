@@ -198,20 +198,8 @@ impl Session {
         failed: Option<(TargetAddress, TargetFault)>,
         up: &mut Vec<SessionEvent>,
     ) {
-        if let (Some((target, why)), Phase::Outgoing(outgoing)) = (failed, &self.phase) {
-            if outgoing.left() > 0 {
-                self.facts.given_up.push(GivenUp {
-                    host: target.host.clone(),
-                    why: why.clone(),
-                });
-            }
-            let what = Happened::TargetFailed {
-                trunk: self.style.trunk.name.clone(),
-                host: target.host,
-                why,
-                left: outgoing.left(),
-            };
-            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        if let Some((target, why)) = failed {
+            self.gave_up(cx, target, why);
         }
         loop {
             let Phase::Outgoing(outgoing) = &mut self.phase else {
@@ -246,11 +234,41 @@ impl Session {
         }
     }
 
+    /// Tells that a target is not tried any more.
+    fn gave_up(&mut self, cx: &mut Cx<'_>, target: TargetAddress, why: TargetFault) {
+        let Phase::Outgoing(outgoing) = &self.phase else {
+            return;
+        };
+        if outgoing.left() > 0 {
+            self.facts.given_up.push(GivenUp {
+                host: target.host.clone(),
+                why: why.clone(),
+            });
+        }
+        let what = Happened::TargetFailed {
+            trunk: self.style.trunk.name.clone(),
+            host: target.host,
+            why,
+            left: outgoing.left(),
+        };
+        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+    }
+
     /// Sends the INVITE to one address. Says whether that was possible.
     fn try_address(&mut self, cx: &mut Cx<'_>, target: TargetAddress, remote: SocketAddr) -> bool {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return false;
         };
+        let trunk = &self.style.trunk.name;
+        let quarantine = &cx.plane.quarantine;
+        if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
+            outgoing.rank(Rejection::local(TargetFault::Quarantined));
+            self.facts.host.clone_from(&target.host);
+            self.facts.protocol = target.protocol;
+            self.facts.remote = Some(remote);
+            self.gave_up(cx, target, TargetFault::Quarantined);
+            return false;
+        }
         let no_listener = |outgoing: &mut Outgoing| {
             outgoing.rank(Rejection::local(TargetFault::Flow(
                 crate::transport::FlowFault::NoListener,
@@ -413,6 +431,22 @@ impl Session {
         };
         if status.is_success() {
             return self.invite_answered(cx, id, message, up);
+        }
+        let current = match &self.phase {
+            Phase::Outgoing(outgoing) => outgoing.current.as_ref(),
+            Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => None,
+        };
+        let asked = current.filter(|current| current.id == id);
+        if let Some(asked) = asked.or(self.unfinished.get(&id)) {
+            let (trunk, hop) = (&self.style.trunk.name, &asked.hop);
+            let quarantine = &mut cx.plane.quarantine;
+            quarantine.note(
+                cx.now.mono,
+                trunk,
+                asked.target.protocol,
+                hop.remote,
+                message,
+            );
         }
         if self.unfinished.contains_key(&id) {
             if status.is_final() {

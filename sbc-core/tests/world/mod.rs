@@ -14,7 +14,7 @@ use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::Core;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
-use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName};
+use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
 use sbc_core::mint::Mint;
 use sbc_core::record::Record;
@@ -104,6 +104,7 @@ pub const TEAMS: &str = "203.0.113.1:5061";
 pub struct Sent {
     pub hop: Hop,
     pub message: Message,
+    pub transaction: Option<TransactionId>,
 }
 
 pub struct Shard {
@@ -162,7 +163,12 @@ impl Shard {
             self.core.apply(self.now, input, &mut out);
             for effect in out.drain() {
                 match effect {
-                    Effect::Send { hop, bytes, .. } => {
+                    Effect::Send {
+                        hop,
+                        bytes,
+                        transaction,
+                        ..
+                    } => {
                         if let Some(lines) = &mut self.start_lines {
                             let text = String::from_utf8_lossy(&bytes);
                             lines.extend(text.lines().next().map(str::to_owned));
@@ -171,7 +177,11 @@ impl Shard {
                         let message =
                             Message::parse(bytes, &Limits::default()).expect("we send SIP");
                         message.validate().expect("we send valid SIP");
-                        self.sent.push_back(Sent { hop, message });
+                        self.sent.push_back(Sent {
+                            hop,
+                            message,
+                            transaction,
+                        });
                     }
                     Effect::Media(command) => {
                         inputs.extend(self.relay(&command).map(Input::Media));

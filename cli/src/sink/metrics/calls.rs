@@ -40,7 +40,7 @@ pub struct PeerHealth {
 }
 
 struct Open {
-    tenant: TenantName,
+    tenant: Option<TenantName>,
     trunk: TrunkName,
     is_answered: bool,
 }
@@ -128,13 +128,12 @@ impl CallMetrics {
     pub fn apply(&self, event: &Event) {
         match (&event.what, event.call) {
             (Happened::Admitted { tenant, trunk, .. }, Some(call)) => {
-                self.admitted(call, tenant, trunk);
+                self.admitted(call, tenant.as_ref(), trunk);
             }
             (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
-                let tenant = self.with(call, |open| open.tenant.clone());
-                let tenant = tenant.as_ref().map_or("", TenantName::as_str);
+                let tenant = self.with(call, |open| open.tenant.clone()).flatten();
                 self.attempts
-                    .with_label_values(&[trunk.as_str(), tenant, "out"])
+                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref()), "out"])
                     .inc();
             }
             (
@@ -212,11 +211,11 @@ impl CallMetrics {
             .len()
     }
 
-    fn admitted(&self, call: CallId, tenant: &TenantName, trunk: &TrunkName) {
-        let labels = [trunk.as_str(), tenant.as_str(), "in"];
+    fn admitted(&self, call: CallId, tenant: Option<&TenantName>, trunk: &TrunkName) {
+        let labels = [trunk.as_str(), label(tenant), "in"];
         self.attempts.with_label_values(&labels).inc();
         let open = Open {
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
             trunk: trunk.clone(),
             is_answered: false,
         };
@@ -233,7 +232,7 @@ impl CallMetrics {
         open.is_answered = true;
         self.gauge(open).inc();
         self.answered
-            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in"])
+            .with_label_values(&[open.trunk.as_str(), label(open.tenant.as_ref()), "in"])
             .inc();
     }
 
@@ -242,7 +241,7 @@ impl CallMetrics {
             self.gauge(&open).dec();
         }
         let trunk = record.ingress.trunk.as_str();
-        let tenant = record.tenant.as_str();
+        let tenant = label(record.tenant.as_ref());
         let side = match record.cause.by {
             EndedBy::A => "a",
             EndedBy::B => "b",
@@ -302,8 +301,12 @@ impl CallMetrics {
         } else {
             "setup"
         };
-        self.active
-            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in", state])
+        self.active.with_label_values(&[
+            open.trunk.as_str(),
+            label(open.tenant.as_ref()),
+            "in",
+            state,
+        ])
     }
 
     fn with<T>(&self, call: CallId, read: impl FnOnce(&Open) -> T) -> Option<T> {
@@ -325,7 +328,13 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Resolve(_) => "dns",
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
+        TargetFault::Quarantined => "quarantined",
     }
+}
+
+/// A call of nobody has no tenant: an empty label is the same as none.
+fn label(tenant: Option<&TenantName>) -> &str {
+    tenant.map_or("", TenantName::as_str)
 }
 
 #[cfg(test)]
