@@ -1,6 +1,8 @@
 //! The 49 messages of RFC 4475, and one for each case of RFC 5118, get the reaction that their
 //! manifests name, and the answer that goes out is itself a message.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

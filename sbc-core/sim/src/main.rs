@@ -1,4 +1,9 @@
 //! `cargo run -p sbc-sim -- --seed 42 [--shards 2] [--seeds N]`: plays seeds and explains failures.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program reads its command line"
+)]
 #![forbid(unsafe_code)]
 
 use sbc_sim::generate::generate;

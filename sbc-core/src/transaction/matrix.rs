@@ -269,6 +269,7 @@ fn first_word(bytes: &Bytes) -> String {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a test reads its snapshots")]
 fn compare(file: &str, udp: String, reliable: String) {
     let seen = format!(
         "# {:<24} | event           | does              | next       | timers running\n\n\
