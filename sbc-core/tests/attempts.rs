@@ -13,10 +13,6 @@ use sbc_core::transport::FlowFault;
 use std::time::Duration;
 use world::*;
 
-const TEAMS_CONTACT: &str =
-    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
-const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
-
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -33,11 +29,8 @@ fn ringing_out(lines: &str) -> (Shard, Message) {
 
 /// A call of Teams that has reached the carrier.
 fn ringing_in(config: &str) -> (Shard, Message) {
-    let mut shard = Shard::with(config_of(config));
-    shard.teams_says(&teams_invite("in"));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
-    (shard, invite)
+    let (shard, invite) = called_in(config, "in");
+    (shard, invite.message)
 }
 
 fn statuses(shard: &mut Shard) -> Vec<u16> {
@@ -248,10 +241,7 @@ fn a_call_for_which_every_target_wants_a_pause_is_refused_at_once() {
 
 #[test]
 fn a_connection_that_dies_before_any_answer_leads_to_the_next_target_at_once() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("out", CARRIER_SDP));
-    shard.next_response(100);
-    let sent = shard.next_request(Method::Invite);
+    let (mut shard, sent) = called_out("out");
     assert_eq!(sent.hop.remote.to_string(), "203.0.113.1:5061");
     shard.apply(Input::SendFailed {
         transaction: sent.transaction.unwrap(),

@@ -352,7 +352,7 @@ fn rejected(record: &Record, last: Option<&AttemptRecord>, trunk: &str) -> Vec<S
         Some(482 | 483) => "look for a routing loop behind the called side".to_owned(),
         Some(code @ 500..=599) => format!(
             "the peer of trunk \"{trunk}\" has a fault or is overloaded; for a second try add \
-             another trunk to the [[route]] and {code} to its reroute_on"
+             {code} to its reroute_on and another trunk to the [[route]]"
         ),
         Some(code @ (603 | 607 | 608)) => format!(
             "the called party, or a filter on its behalf, does not want the call ({code}): check \

@@ -99,6 +99,37 @@ to = [{ trunk = "carrier-a" }]
 pub const CARRIER: &str = "198.51.100.20:5060";
 pub const TEAMS: &str = "203.0.113.1:5061";
 
+/// What Teams says of itself in a message that makes a dialog.
+pub const TEAMS_CONTACT: &str =
+    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+/// What the carrier says of itself in a message that makes a dialog.
+pub const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+
+/// A call of the carrier that has reached Teams: the shard, and its INVITE.
+pub fn called_out(call_id: &str) -> (Shard, Sent) {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite(call_id, CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    (shard, invite)
+}
+
+/// A call of Teams that has reached the carrier: the shard, and its INVITE.
+pub fn called_in(config: &str, call_id: &str) -> (Shard, Sent) {
+    let mut shard = Shard::with(config_of(config));
+    shard.teams_says(&teams_invite(call_id));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    (shard, invite)
+}
+
+/// The CANCEL of an INVITE of the carrier.
+pub fn carrier_cancel(call_id: &str) -> String {
+    carrier_invite(call_id, "")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("10 INVITE", "10 CANCEL")
+}
+
 /// A message that the shard sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
