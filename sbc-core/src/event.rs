@@ -91,6 +91,15 @@ pub enum Happened {
         /// Targets and trunks left to try.
         left: usize,
     },
+    /// An INVITE has more octets than RFC 3261 §18.1.1 lets go over UDP.
+    Oversize {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Its length.
+        octets: usize,
+        /// What is done about it.
+        action: OversizeAction,
+    },
     /// A leg got a final answer to its set-up.
     Answered {
         /// From INVITE to answer in milliseconds.
@@ -125,6 +134,28 @@ pub enum Happened {
         /// Name of the broken invariant.
         invariant: &'static str,
     },
+}
+
+/// What is done about a request that is too large for UDP. Label values of a metric.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OversizeAction {
+    /// It goes over TCP.
+    Tcp,
+    /// The peer did not take TCP: it goes over UDP after all.
+    Fallback,
+    /// It goes over UDP, by configuration or because we have no TCP listener there.
+    Fragment,
+}
+
+impl OversizeAction {
+    /// The stable label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Fallback => "fallback",
+            Self::Fragment => "fragment",
+        }
+    }
 }
 
 /// Why a target was given up.

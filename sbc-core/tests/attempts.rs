@@ -4,12 +4,12 @@
 mod world;
 
 use sbc_core::cause::CauseCode;
-use sbc_core::event::TargetFault;
+use sbc_core::event::{Happened, TargetFault};
 use sbc_core::id::TenantName;
 use sbc_core::input::Input;
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Message, Method};
-use sbc_core::transport::FlowFault;
+use sbc_core::transport::{FlowFault, Protocol};
 use std::time::Duration;
 use world::*;
 
@@ -237,6 +237,96 @@ fn a_call_for_which_every_target_wants_a_pause_is_refused_at_once() {
     let record = shard.records.last().unwrap();
     assert_eq!(record.cause.code, CauseCode::PeerUnreachable);
     assert_eq!(record.egress[0].fault, Some(TargetFault::Quarantined));
+}
+
+/// The carrier of the configuration with a TCP listener beside the UDP one, and a call of Teams that
+/// makes our INVITE so many octets longer.
+fn large(longer: usize, config: &str) -> (Shard, Vec<Sent>) {
+    let mut shard = Shard::with(config_of(config));
+    let line = format!("X-Long: {}\nMAX-FORWARDS", "x".repeat(longer));
+    shard.teams_says(&teams_invite("large").replace("MAX-FORWARDS", &line));
+    shard.next_response(100);
+    let sent = shard.sent.drain(..).collect();
+    (shard, sent)
+}
+
+fn config_with_tcp() -> String {
+    let tcp = "[[listen]]\nrealm = \"carrier\"\ntransport = \"tcp\"\nport = 5060\n\n[[tenant]]";
+    let pass = "codecs = [\"PCMA\", \"PCMU\"]\nheaders = { pass = [\"X-Long\"] }";
+    CONFIG
+        .replacen("[[tenant]]", tcp, 1)
+        .replace("codecs = [\"PCMA\", \"PCMU\"]", pass)
+}
+
+#[test]
+fn an_invite_too_large_for_a_datagram_goes_over_tcp_and_comes_back_if_that_fails() {
+    let config = config_with_tcp();
+    let (_, sent) = large(1, &config);
+    let base = sent[0].message.bytes().len() - 1;
+    let (_, sent) = large(1300 - base, &config);
+    assert_eq!(sent[0].message.bytes().len(), 1300);
+    assert_eq!(sent[0].hop.protocol, Protocol::Udp);
+
+    let (mut shard, sent) = large(1301 - base, &config);
+    let first = &sent[0];
+    assert_eq!(first.hop.protocol, Protocol::Tcp);
+    assert_eq!(first.hop.remote.to_string(), CARRIER);
+    assert!(
+        text(first).contains("Via: SIP/2.0/TCP 192.0.2.11:5060;"),
+        "{}",
+        text(first)
+    );
+    shard.apply(Input::SendFailed {
+        transaction: first.transaction.unwrap(),
+        why: FlowFault::Connect("connection refused".to_owned()),
+    });
+    let again = shard.next_request(Method::Invite);
+    assert_eq!(again.hop.protocol, Protocol::Udp);
+    assert_eq!(again.hop.remote.to_string(), CARRIER);
+    let value = |sent: &Sent, name| sent.message.raw(name).unwrap();
+    for name in [HeaderName::CSeq, HeaderName::CallId] {
+        assert_eq!(value(first, name.clone()), value(&again, name));
+    }
+    assert_ne!(
+        value(first, HeaderName::Via),
+        value(&again, HeaderName::Via)
+    );
+    let actions: Vec<&str> = shard
+        .happened
+        .iter()
+        .filter_map(|what| match what {
+            Happened::Oversize { action, .. } => Some(action.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(actions, ["tcp", "fallback"]);
+}
+
+#[test]
+fn a_firewall_that_swallows_tcp_does_not_cost_the_target() {
+    let (mut shard, sent) = large(900, &config_with_tcp());
+    assert_eq!(sent[0].hop.protocol, Protocol::Tcp);
+    shard.pass(secs(5));
+    let again = shard.next_request(Method::Invite);
+    assert_eq!(again.hop.protocol, Protocol::Udp);
+    assert_eq!(again.hop.remote.to_string(), CARRIER);
+}
+
+#[test]
+fn what_is_too_large_stays_on_udp_where_the_operator_says_so_or_tcp_is_not_spoken() {
+    let says_so = config_with_tcp().replace(
+        "name = \"carrier-a\"",
+        "name = \"carrier-a\"\nudp_oversize = \"fragment\"",
+    );
+    let has_no_tcp = config_with_tcp().replace(
+        "transport = \"tcp\"\nport = 5060",
+        "transport = \"udp\"\nport = 5070",
+    );
+    for config in [says_so, has_no_tcp] {
+        let (_, sent) = large(900, &config);
+        assert!(sent[0].message.bytes().len() > 1300);
+        assert_eq!(sent[0].hop.protocol, Protocol::Udp);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use media_api::{Family, RealmId};
 use sbc_core::config::{
     CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
     Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
-    Trunk, TrunkMedia, UriForm, VerifyClient,
+    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
@@ -394,6 +394,7 @@ fn teams_trunk(index: usize) -> Trunk {
         },
         timers: timers(),
         limits: CallLimits::default(),
+        udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
@@ -450,6 +451,7 @@ fn carrier_trunk(
         },
         timers: timers(),
         limits: CallLimits::default(),
+        udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         options: None,
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),

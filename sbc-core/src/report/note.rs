@@ -1,6 +1,6 @@
 //! One line for a person about one event.
 
-use crate::event::{Happened, TargetFault};
+use crate::event::{Happened, OversizeAction, TargetFault};
 use std::fmt;
 
 /// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
@@ -43,6 +43,18 @@ pub fn note(what: &Happened) -> Option<String> {
             remote,
             protocol,
         } => format!("trying trunk \"{trunk}\": {host} at {remote} over {protocol}"),
+        Happened::Oversize {
+            trunk,
+            octets,
+            action,
+        } => {
+            let way = match action {
+                OversizeAction::Tcp => "goes over TCP",
+                OversizeAction::Fallback => "goes over UDP after all, TCP failed",
+                OversizeAction::Fragment => "goes over UDP in several packets",
+            };
+            format!("trunk \"{trunk}\": INVITE of {octets} octets, more than 1300, {way}")
+        }
         Happened::TargetFailed {
             trunk,
             host,

@@ -18,6 +18,7 @@ pub struct CallMetrics {
     duration: HistogramVec,
     setup: HistogramVec,
     reroutes: IntCounterVec,
+    oversize: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -82,6 +83,11 @@ impl CallMetrics {
                 &["trunk", "phase"],
                 &SETUP_SECONDS,
             )?,
+            oversize: maker.counters(
+                "sbc_sip_udp_oversize_total",
+                "INVITEs of more than 1300 octets for peers of UDP, by what was done.",
+                &["trunk", "action"],
+            )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
                 "Targets that were given up while others were left.",
@@ -144,6 +150,11 @@ impl CallMetrics {
             ) if *left > 0 => {
                 self.reroutes
                     .with_label_values(&[trunk.as_str(), fault_label(why)])
+                    .inc();
+            }
+            (Happened::Oversize { trunk, action, .. }, _) => {
+                self.oversize
+                    .with_label_values(&[trunk.as_str(), action.as_str()])
                     .inc();
             }
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
