@@ -8,6 +8,7 @@ use causeway::sink::log::{Form, Level, Log};
 use std::net::{SocketAddr, UdpSocket as FreePort};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use support::{Authority, CONFIG, Lines, PATIENCE, write, write_leaf};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -267,8 +268,17 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
         .await;
     // The configuration has no route.
     assert!(!answer.starts_with("SIP/2.0 2"), "{answer}");
-    let recent = node.ask("GET", "/calls/recent").await.body;
-    let recent: serde_json::Value = serde_json::from_str(&recent).unwrap();
+    // The first answer may be the 100; the record follows when the call is over.
+    let recent = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let body = node.ask("GET", "/calls/recent").await.body;
+            let recent: serde_json::Value = serde_json::from_str(&body).unwrap();
+            if recent.get(0).is_some() {
+                return recent;
+            }
+        }
+    });
+    let recent = recent.await.unwrap();
     let record = &recent[0];
     assert_eq!(record["cause"]["code"], "no_route", "{recent}");
     let id = record["call"].as_str().unwrap();

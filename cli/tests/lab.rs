@@ -59,7 +59,7 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
         "fabrikam: carrier → Teams",
         "fabrikam: Teams → carrier",
         "who:    the called side refused or failed",
-        "the called party is busy with 486",
+        "the called party is busy (486 Busy Here",
         "INVITE ─",
         "refused in the handshake",
     ] {

@@ -5,7 +5,7 @@
 use crate::reader::Reader;
 use bytes::Bytes;
 use sbc_core::effect::{Effect, Effects};
-use sbc_core::id::{FlowId, ListenerName, ShardId, TransactionId};
+use sbc_core::id::{CallId, FlowId, LegId, ListenerName, ShardId, TransactionId};
 use sbc_core::mint::Mint;
 use sbc_core::sip::{Limits, Message, Method, ResponseBuilder, Status};
 use sbc_core::time::Timestamp;
@@ -154,6 +154,10 @@ impl Bench {
         };
         let (now, mint) = (self.now, &mut self.mint);
         self.table.received(now, &flow, message, mint, out, up);
+        if let Some(Indication::Request { id, .. }) = up.last() {
+            self.table
+                .set_owner(*id, Owner::Leg(CallId(1), LegId(0)), out);
+        }
     }
 
     fn pass(&mut self, time: Duration) {

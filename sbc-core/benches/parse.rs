@@ -3,6 +3,11 @@
 //! `cargo bench -p sbc-core --bench parse` prints nanoseconds. Under `cargo test` it runs once, to keep
 //! it working.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark takes the time and reads its command line"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -254,13 +254,11 @@ impl Core {
         self.indicate(now, up, Some(ingress), out);
     }
 
-    /// Shows a message of a transaction that a running call has already, before it has any effect:
-    /// in a ladder what came stands above what it caused. All others are shown where it is found
-    /// out what they are.
+    /// Shows a message of a transaction that a call has already, before it has any effect: in a
+    /// ladder what came stands above what it caused. The call may have ended by then, as one has
+    /// whose refusal is acknowledged. All others are shown where it is found out what they are.
     fn arrived_in_transaction(&self, flow: &Flow, message: &Message, out: &mut Effects) {
-        if let Owner::Leg(call, leg) = self.plane.transactions.owner_of(message)
-            && self.calls.contains_key(&call)
-        {
+        if let Owner::Leg(call, leg) = self.plane.transactions.owner_of(message) {
             arrived(Some(call), Some(leg), flow, message, out);
         }
     }
@@ -647,17 +645,14 @@ impl Core {
         let (tenant, plan) = match plan {
             Ok(decision) => {
                 because.0.extend(decision.because.0);
-                (decision.value.tenant, Ok(decision.value.attempts))
+                (Some(decision.value.tenant), Ok(decision.value.attempts))
             }
             Err(refusal) => {
-                let tenant = ingress.tenant.clone();
-                (
-                    tenant.unwrap_or_else(|| TenantName::new(NO_TENANT)),
-                    Err(refusal),
-                )
+                let owner = || route::owner(&config, &called.number).cloned();
+                (ingress.tenant.clone().or_else(owner), Err(refusal))
             }
         };
-        let (plan, places) = self.take_places(now, &tenant, &ingress.trunk, plan);
+        let (plan, places) = self.take_places(now, tenant.as_ref(), &ingress.trunk, plan);
         let admitted = Admitted {
             id: call_id,
             tenant,
@@ -690,7 +685,7 @@ impl Core {
     fn take_places(
         &mut self,
         now: Now,
-        tenant: &TenantName,
+        tenant: Option<&TenantName>,
         trunk: &Trunk,
         plan: Result<Vec<Arc<Trunk>>, Refusal>,
     ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Vec<Place>) {
@@ -698,17 +693,13 @@ impl Core {
             return (plan, Vec::new());
         };
         let config = &self.plane.config;
-        let of_tenant = config
-            .tenants
-            .get(tenant)
-            .map(|tenant| tenant.limits)
-            .unwrap_or_default();
-        let counted = [
-            (Counted::Tenant(tenant.clone()), of_tenant),
-            (Counted::Trunk(trunk.name.clone()), trunk.limits),
-        ];
+        let of_tenant = tenant.map(|name| {
+            let limits = config.tenants.get(name).map(|tenant| tenant.limits);
+            (Counted::Tenant(name.clone()), limits.unwrap_or_default())
+        });
+        let of_trunk = (Counted::Trunk(trunk.name.clone()), trunk.limits);
         let mut places = Vec::with_capacity(4);
-        for (counted, limits) in counted {
+        for (counted, limits) in of_tenant.into_iter().chain([of_trunk]) {
             match self.plane.admission.take(now.mono, counted, &limits) {
                 Ok(place) => places.push(place),
                 Err(full) => {
@@ -797,9 +788,6 @@ impl Core {
             .respond(now.mono, id, rejection.status, bytes, out);
     }
 }
-
-/// Tenant of a record whose call could not be given to anybody.
-const NO_TENANT: &str = "none";
 
 /// The called number of a Request-URI that has none.
 fn no_number(message: &Message) -> Number {

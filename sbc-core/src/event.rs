@@ -54,8 +54,8 @@ pub enum Happened {
     },
     /// A new INVITE passed ingress; its record is open.
     Admitted {
-        /// Customer.
-        tenant: TenantName,
+        /// Customer; nothing for a number that nobody owns.
+        tenant: Option<TenantName>,
         /// Trunk it came from.
         trunk: TrunkName,
         /// Calling number as received.
@@ -91,6 +91,15 @@ pub enum Happened {
         why: TargetFault,
         /// Targets and trunks left to try.
         left: usize,
+    },
+    /// An INVITE has more octets than RFC 3261 §18.1.1 lets go over UDP.
+    Oversize {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Its length.
+        octets: usize,
+        /// What is done about it.
+        action: OversizeAction,
     },
     /// A leg got a final answer to its set-up.
     Answered {
@@ -128,6 +137,28 @@ pub enum Happened {
     },
 }
 
+/// What is done about a request that is too large for UDP. Label values of a metric.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OversizeAction {
+    /// It goes over TCP.
+    Tcp,
+    /// The peer did not take TCP: it goes over UDP after all.
+    Fallback,
+    /// It goes over UDP, by configuration or because we have no TCP listener there.
+    Fragment,
+}
+
+impl OversizeAction {
+    /// The stable label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Fallback => "fallback",
+            Self::Fragment => "fragment",
+        }
+    }
+}
+
 /// Why a target was given up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -140,6 +171,8 @@ pub enum TargetFault {
     Timeout,
     /// It answered with a status on which the next target is tried.
     Status(u16),
+    /// It asked with 503 and Retry-After to be left alone, and that time is not over.
+    Quarantined,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.

@@ -12,6 +12,7 @@ use crate::sip::Message;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
 use crate::transport::Flow;
+use crate::trunk::Quarantine;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(crate) struct Plane {
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
+    pub(crate) quarantine: Quarantine,
     next_media_session: u64,
 }
 
@@ -39,6 +41,7 @@ impl Plane {
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
+            quarantine: Quarantine::default(),
             next_media_session: 0,
         }
     }

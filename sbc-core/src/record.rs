@@ -17,8 +17,8 @@ pub struct Record {
     pub call: CallId,
     /// Node that carried it.
     pub node: String,
-    /// Customer.
-    pub tenant: TenantName,
+    /// Customer; nothing for a number that nobody owns.
+    pub tenant: Option<TenantName>,
     /// When the INVITE arrived.
     #[serde(serialize_with = "rfc3339")]
     pub start: UnixTime,
@@ -157,8 +157,8 @@ pub struct MediaRecord {
 pub struct CallSummary {
     /// Identifier.
     pub call: CallId,
-    /// Customer.
-    pub tenant: TenantName,
+    /// Customer; nothing for a number that nobody owns.
+    pub tenant: Option<TenantName>,
     /// Trunk of the A leg.
     pub from_trunk: TrunkName,
     /// Trunk of the present B leg.

@@ -4,14 +4,14 @@
 mod world;
 
 use sbc_core::cause::CauseCode;
+use sbc_core::event::{Happened, TargetFault};
+use sbc_core::id::TenantName;
+use sbc_core::input::Input;
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::transport::{FlowFault, Protocol};
 use std::time::Duration;
 use world::*;
-
-const TEAMS_CONTACT: &str =
-    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
-const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -29,11 +29,8 @@ fn ringing_out(lines: &str) -> (Shard, Message) {
 
 /// A call of Teams that has reached the carrier.
 fn ringing_in(config: &str) -> (Shard, Message) {
-    let mut shard = Shard::with(config_of(config));
-    shard.teams_says(&teams_invite("in"));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
-    (shard, invite)
+    let (shard, invite) = called_in(config, "in");
+    (shard, invite.message)
 }
 
 fn statuses(shard: &mut Shard) -> Vec<u16> {
@@ -172,7 +169,7 @@ fn a_caller_without_usable_contact_is_refused_before_anybody_rings() {
         let mut shard = Shard::new();
         let invite = carrier_invite("bad", CARRIER_SDP);
         shard.carrier_says(&invite.replace("Contact: <sip:gw@198.51.100.20:5060>\n", contact));
-        assert_eq!(statuses(&mut shard), [100, 400], "{contact}");
+        assert_eq!(statuses(&mut shard), [400], "{contact}");
         assert!(shard.records.is_empty(), "it was never admitted");
     }
 }
@@ -184,6 +181,183 @@ fn a_request_uri_without_number_leads_nowhere() {
     shard.teams_says(&invite);
     assert_eq!(statuses(&mut shard), [100, 404]);
     assert_eq!(shard.records[0].cause.code, CauseCode::NumberUnknown);
+}
+
+/// Addresses that INVITEs go to.
+fn invited(shard: &mut Shard) -> Vec<String> {
+    let invites = shard
+        .sent
+        .drain(..)
+        .filter(|sent| sent.message.is_request() && *sent.message.method() == Method::Invite);
+    invites.map(|sent| sent.hop.remote.to_string()).collect()
+}
+
+#[test]
+fn a_target_that_asks_for_a_pause_gets_no_new_call_until_it_is_over() {
+    let refuse = |shard: &mut Shard, invite: &Message, retry: &str| {
+        shard.carrier_says(&response(invite, "503 Unavailable", "b1", retry, ""));
+    };
+    for (retry, pause) in [
+        ("Retry-After: 20\n", 20),
+        ("Retry-After: 9999 (busy)\n", 300),
+    ] {
+        let (mut shard, invite) = ringing_in(CONFIG);
+        refuse(&mut shard, &invite, retry);
+        assert_eq!(invited(&mut shard), ["198.51.100.21:5060"]);
+        shard.teams_says(&teams_invite("second"));
+        assert_eq!(invited(&mut shard), ["198.51.100.21:5060"], "{retry}");
+        shard.pass(secs(pause - 1));
+        shard.sent.clear();
+        shard.teams_says(&teams_invite("third"));
+        assert_eq!(invited(&mut shard), ["198.51.100.21:5060"], "{retry}");
+        shard.pass(secs(2));
+        shard.sent.clear();
+        shard.teams_says(&teams_invite("fourth"));
+        assert_eq!(invited(&mut shard), ["198.51.100.20:5060"], "{retry}");
+    }
+    // Without Retry-After it speaks of this one request.
+    let (mut shard, invite) = ringing_in(CONFIG);
+    refuse(&mut shard, &invite, "");
+    assert_eq!(invited(&mut shard), ["198.51.100.21:5060"]);
+    shard.teams_says(&teams_invite("second"));
+    assert_eq!(invited(&mut shard), ["198.51.100.20:5060"]);
+}
+
+#[test]
+fn a_call_for_which_every_target_wants_a_pause_is_refused_at_once() {
+    let (mut shard, invite) = ringing_in(CONFIG);
+    let busy =
+        |invite: &Message| response(invite, "503 Unavailable", "b1", "Retry-After: 60\n", "");
+    shard.carrier_says(&busy(&invite));
+    let second = shard.sent.drain(..).next_back().unwrap().message;
+    shard.carrier_says(&busy(&second));
+    shard.sent.clear();
+    shard.teams_says(&teams_invite("second"));
+    assert_eq!(statuses(&mut shard), [100, 503]);
+    let record = shard.records.last().unwrap();
+    assert_eq!(record.cause.code, CauseCode::PeerUnreachable);
+    assert_eq!(record.egress[0].fault, Some(TargetFault::Quarantined));
+}
+
+/// The carrier of the configuration with a TCP listener beside the UDP one, and a call of Teams that
+/// makes our INVITE so many octets longer.
+fn large(longer: usize, config: &str) -> (Shard, Vec<Sent>) {
+    let mut shard = Shard::with(config_of(config));
+    let line = format!("X-Long: {}\nMAX-FORWARDS", "x".repeat(longer));
+    shard.teams_says(&teams_invite("large").replace("MAX-FORWARDS", &line));
+    shard.next_response(100);
+    let sent = shard.sent.drain(..).collect();
+    (shard, sent)
+}
+
+fn config_with_tcp() -> String {
+    let tcp = "[[listen]]\nrealm = \"carrier\"\ntransport = \"tcp\"\nport = 5060\n\n[[tenant]]";
+    let pass = "codecs = [\"PCMA\", \"PCMU\"]\nheaders = { pass = [\"X-Long\"] }";
+    CONFIG
+        .replacen("[[tenant]]", tcp, 1)
+        .replace("codecs = [\"PCMA\", \"PCMU\"]", pass)
+}
+
+#[test]
+fn an_invite_too_large_for_a_datagram_goes_over_tcp_and_comes_back_if_that_fails() {
+    let config = config_with_tcp();
+    let (_, sent) = large(1, &config);
+    let base = sent[0].message.bytes().len() - 1;
+    let (_, sent) = large(1300 - base, &config);
+    assert_eq!(sent[0].message.bytes().len(), 1300);
+    assert_eq!(sent[0].hop.protocol, Protocol::Udp);
+
+    let (mut shard, sent) = large(1301 - base, &config);
+    let first = &sent[0];
+    assert_eq!(first.hop.protocol, Protocol::Tcp);
+    assert_eq!(first.hop.remote.to_string(), CARRIER);
+    assert!(
+        text(first).contains("Via: SIP/2.0/TCP 192.0.2.11:5060;"),
+        "{}",
+        text(first)
+    );
+    shard.apply(Input::SendFailed {
+        transaction: first.transaction.unwrap(),
+        why: FlowFault::Connect("connection refused".to_owned()),
+    });
+    let again = shard.next_request(Method::Invite);
+    assert_eq!(again.hop.protocol, Protocol::Udp);
+    assert_eq!(again.hop.remote.to_string(), CARRIER);
+    let value = |sent: &Sent, name| sent.message.raw(name).unwrap();
+    for name in [HeaderName::CSeq, HeaderName::CallId] {
+        assert_eq!(value(first, name.clone()), value(&again, name));
+    }
+    assert_ne!(
+        value(first, HeaderName::Via),
+        value(&again, HeaderName::Via)
+    );
+    let actions: Vec<&str> = shard
+        .happened
+        .iter()
+        .filter_map(|what| match what {
+            Happened::Oversize { action, .. } => Some(action.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(actions, ["tcp", "fallback"]);
+}
+
+#[test]
+fn a_firewall_that_swallows_tcp_does_not_cost_the_target() {
+    let (mut shard, sent) = large(900, &config_with_tcp());
+    assert_eq!(sent[0].hop.protocol, Protocol::Tcp);
+    shard.pass(secs(5));
+    let again = shard.next_request(Method::Invite);
+    assert_eq!(again.hop.protocol, Protocol::Udp);
+    assert_eq!(again.hop.remote.to_string(), CARRIER);
+}
+
+#[test]
+fn what_is_too_large_stays_on_udp_where_the_operator_says_so_or_tcp_is_not_spoken() {
+    let says_so = config_with_tcp().replace(
+        "name = \"carrier-a\"",
+        "name = \"carrier-a\"\nudp_oversize = \"fragment\"",
+    );
+    let has_no_tcp = config_with_tcp().replace(
+        "transport = \"tcp\"\nport = 5060",
+        "transport = \"udp\"\nport = 5070",
+    );
+    for config in [says_so, has_no_tcp] {
+        let (_, sent) = large(900, &config);
+        assert!(sent[0].message.bytes().len() > 1300);
+        assert_eq!(sent[0].hop.protocol, Protocol::Udp);
+    }
+}
+
+#[test]
+fn a_connection_that_dies_before_any_answer_leads_to_the_next_target_at_once() {
+    let (mut shard, sent) = called_out("out");
+    assert_eq!(sent.hop.remote.to_string(), "203.0.113.1:5061");
+    shard.apply(Input::SendFailed {
+        transaction: sent.transaction.unwrap(),
+        why: FlowFault::Closed,
+    });
+    assert_eq!(invited(&mut shard), ["203.0.113.2:5061"]);
+}
+
+#[test]
+fn a_record_names_a_tenant_only_if_somebody_owns_the_number() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("nobody", CARRIER_SDP);
+    shard.carrier_says(&invite.replace("+493023125456", "+4940123456"));
+    assert_eq!(statuses(&mut shard), [100, 404]);
+    assert_eq!(shard.records[0].tenant, None);
+
+    // The owner is known, although no route leads there.
+    let (before, _) = CONFIG.split_once("[[route]]").unwrap();
+    let (_, after) = CONFIG.split_once("name = \"to-carrier\"").unwrap();
+    let config = format!("{before}[[route]]\nname = \"to-carrier\"{after}");
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("unrouted", CARRIER_SDP));
+    assert_eq!(statuses(&mut shard), [100, 404]);
+    let record = &shard.records[0];
+    assert_eq!(record.cause.code, CauseCode::NoRoute);
+    assert_eq!(record.tenant, Some(TenantName::new("contoso")));
 }
 
 /// What Teams is told when the carrier's two addresses give these answers, one after the other.
@@ -592,7 +766,7 @@ fn security_from_end_to_end_does_not_begin_without() {
     let mut shard = Shard::new();
     let invite = carrier_invite("sips", CARRIER_SDP).replace("INVITE sip:", "INVITE sips:");
     shard.carrier_says(&invite);
-    assert_eq!(statuses(&mut shard), [100, 403]);
+    assert_eq!(statuses(&mut shard), [403]);
 }
 
 #[test]

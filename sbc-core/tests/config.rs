@@ -1,6 +1,8 @@
 //! Every finding of the configuration loader, each with its exact place; and that no text at all
 //! makes the loader panic.
 
+#![allow(clippy::disallowed_methods, reason = "a test takes the time")]
+
 use proptest::prelude::*;
 use sbc_core::config::{
     Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Preset,

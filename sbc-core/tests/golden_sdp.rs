@@ -5,6 +5,8 @@
 //! `<` are what we answer. The test plays the `>` blocks and compares the whole transcript with
 //! the file. To accept a change, run with `CAUSEWAY_BLESS=1` and review the difference.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
+
 mod legs;
 
 use bytes::Bytes;

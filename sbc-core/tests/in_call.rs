@@ -7,9 +7,6 @@ use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::*;
 
-const TEAMS_CONTACT: &str =
-    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
-
 const VIA: &str = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK";
 
 /// A call from the carrier to Teams, answered and acknowledged on both sides.
@@ -24,10 +21,8 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
-        let mut shard = Shard::new();
-        shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
-        shard.next_response(100);
-        let invite = shard.next_request(Method::Invite).message;
+        let (mut shard, invite) = called_out("call");
+        let invite = invite.message;
         let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
         shard.teams_says(&answer);
         shard.next_request(Method::Ack);
@@ -360,10 +355,8 @@ fn requests_in_the_early_dialog_of_a_called_party_do_not_lose_the_dialog() {
 #[test]
 fn requests_in_the_early_dialog_of_a_caller_are_judged_by_their_method() {
     for (method, code) in [("OPTIONS", 200), ("UPDATE", 405), ("FROB", 501)] {
-        let mut shard = Shard::new();
-        shard.carrier_says(&carrier_invite("early2", CARRIER_SDP));
-        shard.next_response(100);
-        let invite = shard.next_request(Method::Invite).message;
+        let (mut shard, invite) = called_out("early2");
+        let invite = invite.message;
         shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
         let ringing = shard.next_response(180).message;
         shard.carrier_says(&in_dialog(&ringing, method, 11, &format!("{VIA}e")));

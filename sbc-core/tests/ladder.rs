@@ -6,11 +6,8 @@ use bytes::Bytes;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
-use sbc_core::sip::{Limits, Message, Method};
+use sbc_core::sip::{Limits, Message};
 use world::*;
-
-const TEAMS_CONTACT: &str =
-    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
 
 /// Applies a message; its first line and those that it caused, in the order in which they show.
 fn shown(shard: &mut Shard, is_of_carrier: bool, text: &str) -> Vec<String> {
@@ -53,11 +50,8 @@ fn shown(shard: &mut Shard, is_of_carrier: bool, text: &str) -> Vec<String> {
 }
 
 fn called() -> (Shard, Message) {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call1", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
-    (shard, invite)
+    let (shard, invite) = called_out("call1");
+    (shard, invite.message)
 }
 
 #[test]
@@ -73,10 +67,28 @@ fn what_the_called_side_answers_is_shown_before_what_it_causes() {
 }
 
 #[test]
+fn an_invite_is_shown_with_its_100() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("call1", CARRIER_SDP);
+    assert_eq!(shown(&mut shard, true, &invite)[..2], ["< INVITE", "> 100"]);
+}
+
+#[test]
 fn a_refusal_is_shown_with_its_ack() {
     let (mut shard, invite) = called();
     let busy = response(&invite, "486 Busy Here", "x1", "", "");
     assert_eq!(shown(&mut shard, false, &busy), ["< 486", "> ACK", "> 486"]);
+    // The call is over, and the caller's ACK is still one of its messages.
+    let ack = carrier_invite("call1", "")
+        .replace("INVITE", "ACK")
+        .lines()
+        .filter(|line| !line.starts_with("Content-Type"))
+        .map(|line| match line.starts_with("To:") {
+            true => format!("{line};tag=ours\n"),
+            false => format!("{line}\n"),
+        })
+        .collect::<String>();
+    assert_eq!(shown(&mut shard, true, &ack), ["< ACK"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Descriptions from many hands, with the fields that a reader must find in them.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
+
 use bytes::Bytes;
 use sbc_core::media::{Profile, read};
 use sbc_core::sdp::{Address, CandidateKind, Description, Limits, Media, Offence, explain};

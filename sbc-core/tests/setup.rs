@@ -8,16 +8,9 @@ use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Method};
 use world::*;
 
-const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
-const TEAMS_CONTACT: &str =
-    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
-
 #[test]
 fn a_carrier_call_reaches_teams_and_ends_from_the_carrier() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call1", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
+    let (mut shard, invite) = called_out("call1");
     let written = text(&invite);
     assert_eq!(invite.hop.remote.to_string(), TEAMS);
     assert!(written.starts_with("INVITE sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls SIP/2.0\r\n") , "{written}");
@@ -79,10 +72,7 @@ fn a_carrier_call_reaches_teams_and_ends_from_the_carrier() {
 
 #[test]
 fn a_teams_call_reaches_the_carrier_with_early_media_and_ends_from_the_carrier() {
-    let mut shard = Shard::new();
-    shard.teams_says(&teams_invite("call2"));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
+    let (mut shard, invite) = called_in(CONFIG, "call2");
     assert!(text(&invite).contains("RTP/AVP"), "{}", text(&invite));
     assert!(!text(&invite).contains("microsoft"), "{}", text(&invite));
     shard.carrier_says(&response(
@@ -144,10 +134,7 @@ Content-Length: 0
 
 #[test]
 fn a_busy_carrier_is_told_to_teams_and_acknowledged() {
-    let mut shard = Shard::new();
-    shard.teams_says(&teams_invite("call3"));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
+    let (mut shard, invite) = called_in(CONFIG, "call3");
     shard.carrier_says(&response(&invite.message, "486 Busy Here", "b1", "", ""));
     shard.next_request(Method::Ack);
     shard.next_response(486);
@@ -156,24 +143,19 @@ fn a_busy_carrier_is_told_to_teams_and_acknowledged() {
     shard.settles();
 }
 
+/// A call of the carrier that rang at Teams and was then given up.
+fn rung_and_cancelled(call_id: &str) -> (Shard, Sent) {
+    let (mut shard, invite) = called_out(call_id);
+    let ringing = response(&invite.message, "180 Ringing", "x1", TEAMS_CONTACT, "");
+    shard.teams_says(&ringing);
+    shard.next_response(180);
+    shard.carrier_says(&carrier_cancel(call_id));
+    (shard, invite)
+}
+
 #[test]
 fn a_caller_who_gives_up_stops_the_ringing() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call4", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
-    shard.teams_says(&response(
-        &invite.message,
-        "180 Ringing",
-        "x1",
-        TEAMS_CONTACT,
-        "",
-    ));
-    shard.next_response(180);
-    let cancel = carrier_invite("call4", "")
-        .replace("INVITE sip", "CANCEL sip")
-        .replace("10 INVITE", "10 CANCEL");
-    shard.carrier_says(&cancel);
+    let (mut shard, invite) = rung_and_cancelled("call4");
     assert_eq!(*shard.next_response(200).message.method(), Method::Cancel);
     shard.next_response(487);
     let cancel = shard.next_request(Method::Cancel);
@@ -193,22 +175,7 @@ fn a_caller_who_gives_up_stops_the_ringing() {
 
 #[test]
 fn a_ladder_has_the_messages_of_both_sides() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call4", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
-    shard.teams_says(&response(
-        &invite.message,
-        "180 Ringing",
-        "x1",
-        TEAMS_CONTACT,
-        "",
-    ));
-    shard.next_response(180);
-    let cancel = carrier_invite("call4", "")
-        .replace("INVITE sip", "CANCEL sip")
-        .replace("10 INVITE", "10 CANCEL");
-    shard.carrier_says(&cancel);
+    let (mut shard, invite) = rung_and_cancelled("call4");
     shard.next_response(200);
     shard.next_response(487);
     let cancel = shard.next_request(Method::Cancel);
@@ -247,22 +214,7 @@ fn a_ladder_has_the_messages_of_both_sides() {
 
 #[test]
 fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call5", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
-    shard.teams_says(&response(
-        &invite.message,
-        "180 Ringing",
-        "x1",
-        TEAMS_CONTACT,
-        "",
-    ));
-    shard.next_response(180);
-    let cancel = carrier_invite("call5", "")
-        .replace("INVITE sip", "CANCEL sip")
-        .replace("10 INVITE", "10 CANCEL");
-    shard.carrier_says(&cancel);
+    let (mut shard, invite) = rung_and_cancelled("call5");
     shard.sent.clear();
     shard.teams_says(&response(
         &invite.message,
@@ -280,10 +232,7 @@ fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
 
 #[test]
 fn a_silent_teams_region_is_followed_by_the_next() {
-    let mut shard = Shard::new();
-    shard.carrier_says(&carrier_invite("call6", CARRIER_SDP));
-    shard.next_response(100);
-    let first = shard.next_request(Method::Invite);
+    let (mut shard, first) = called_out("call6");
     assert_eq!(first.hop.remote.to_string(), "203.0.113.1:5061");
     shard.pass(std::time::Duration::from_secs(5));
     let second = shard.next_request(Method::Invite);
@@ -365,10 +314,7 @@ fn a_full_tenant_gets_503_and_a_record_that_says_so() {
 
 #[test]
 fn an_answer_to_teams_can_open_a_connection_of_its_own() {
-    let mut shard = Shard::new();
-    shard.teams_says(&teams_invite("call11"));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite);
+    let (mut shard, invite) = called_in(CONFIG, "call11");
     let answer = response(&invite.message, "486 Busy Here", "b1", "", "");
     shard.carrier_says(&answer);
     shard.next_request(Method::Ack);

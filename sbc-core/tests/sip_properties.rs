@@ -1,5 +1,7 @@
 //! What holds for all inputs: no panic, nothing lost, nothing that depends on segmentation.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,11 +1,14 @@
-//! The 49 messages of RFC 4475 get the reaction that the manifest names, and the answer that goes
-//! out is itself a message.
+//! The 49 messages of RFC 4475, and one for each case of RFC 5118, get the reaction that their
+//! manifests name, and the answer that goes out is itself a message.
+
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use sbc_core::sdp::Description;
 use sbc_core::sip::header::{Header, Via};
 use sbc_core::sip::{
     Capabilities, HeaderName, Limits, Message, Reaction, Rejected, RequestHead, ResponseBuilder,
@@ -24,17 +27,20 @@ enum Outcome {
     Dropped,
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/rfc4475")
+const TORTURE: &str = "rfc4475";
+const IPV6: &str = "rfc5118";
+
+fn read_of(corpus: &str, file: &str) -> Bytes {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora");
+    Bytes::from(fs::read(folder.join(corpus).join(file)).unwrap())
 }
 
 fn read(file: &str) -> Bytes {
-    Bytes::from(fs::read(folder().join(file)).unwrap())
+    read_of(TORTURE, file)
 }
 
-fn entries() -> Vec<Value> {
-    let manifest: Value =
-        serde_json::from_slice(&fs::read(folder().join("manifest.json")).unwrap()).unwrap();
+fn entries(corpus: &str) -> Vec<Value> {
+    let manifest: Value = serde_json::from_slice(&read_of(corpus, "manifest.json")).unwrap();
     manifest["messages"].as_array().unwrap().clone()
 }
 
@@ -70,11 +76,20 @@ fn react(bytes: Bytes) -> (Outcome, Option<Bytes>) {
 
 #[test]
 fn every_torture_message_gets_the_reaction_that_the_rfc_names() {
+    get_the_right_reactions(TORTURE);
+}
+
+#[test]
+fn every_ipv6_message_gets_the_reaction_that_the_rfc_names() {
+    get_the_right_reactions(IPV6);
+}
+
+fn get_the_right_reactions(corpus: &str) {
     let mut wrong = Vec::new();
-    for entry in entries() {
+    for entry in entries(corpus) {
         let file = entry["file"].as_str().unwrap();
         let expected = &entry["expected"];
-        let (outcome, answer) = react(read(file));
+        let (outcome, answer) = react(read_of(corpus, file));
         if !is_right(expected, &outcome) {
             wrong.push(format!("{file}: {outcome:?}, expected {expected}"));
         }
@@ -130,17 +145,44 @@ fn is_right(expected: &Value, outcome: &Outcome) -> bool {
 }
 
 #[test]
-fn there_are_49_messages_and_none_was_altered_on_the_way_here() {
-    let entries = entries();
-    assert_eq!(entries.len(), 49);
-    for entry in entries {
-        let file = entry["file"].as_str().unwrap();
-        assert_eq!(
-            read(file).len() as u64,
-            entry["facts"]["bytes"].as_u64().unwrap(),
-            "{file}"
-        );
+fn no_message_is_missing_and_none_was_altered_on_the_way_here() {
+    for (corpus, count) in [(TORTURE, 49), (IPV6, 11)] {
+        let entries = entries(corpus);
+        assert_eq!(entries.len(), count);
+        for entry in entries {
+            let file = entry["file"].as_str().unwrap();
+            assert_eq!(
+                read_of(corpus, file).len() as u64,
+                entry["facts"]["bytes"].as_u64().unwrap(),
+                "{file}"
+            );
+        }
     }
+}
+
+#[test]
+fn ipv6_addresses_are_read_as_the_rfc_explains() {
+    let message = |file| Message::parse(read_of(IPV6, file), &Limits::default()).unwrap();
+    let place = |file| {
+        let uri = message(file).uri().unwrap();
+        (uri.host().unwrap().to_string(), uri.port())
+    };
+    assert_eq!(place("ipv6-good.sip"), ("[2001:db8::10]".to_owned(), None));
+    let ambiguous = ("[2001:db8::10:5070]".to_owned(), None);
+    assert_eq!(place("port-ambiguous.sip"), ambiguous);
+    let unambiguous = ("[2001:db8::10]".to_owned(), Some(5070));
+    assert_eq!(place("port-unambiguous.sip"), unambiguous);
+    for file in ["via-received-with-delim.sip", "via-received-no-delim.sip"] {
+        let received = message(file).list::<Via>().unwrap()[1].received();
+        assert_eq!(received, "2001:db8::9:255".parse().ok(), "{file}");
+    }
+    let sdp = message("mult-ip-in-sdp.sip").body();
+    let sdp = Description::parse(sdp, &sbc_core::sdp::Limits::default()).unwrap();
+    let addresses: Vec<_> = sdp
+        .media()
+        .map(|media| media.connection().unwrap().address.to_string())
+        .collect();
+    assert_eq!(addresses, ["2001:db8::20", "192.0.2.7"]);
 }
 
 #[test]

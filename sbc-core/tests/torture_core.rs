@@ -1,6 +1,8 @@
 //! The 49 messages of RFC 4475 sent to a whole shard by a peer that it knows: what leaves is what
 //! the manifest says, nothing leaves twice, and nothing stays behind.
 
+#![allow(clippy::disallowed_methods, reason = "tests read files")]
+
 mod world;
 
 use bytes::Bytes;

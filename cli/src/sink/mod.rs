@@ -71,21 +71,22 @@ impl Sinks {
 
     /// One line per call (OPS-081).
     fn summary(&self, record: &Record) {
-        let to = record
-            .egress
-            .last()
-            .map_or_else(|| "none".to_owned(), |attempt| attempt.trunk.to_string());
         let status = match record.disposition {
             Disposition::Answered => 200,
             _ => record.cause.status.unwrap_or(0),
         };
-        self.log
+        let mut line = self
+            .log
             .info("call", record.cause.code)
-            .with("call", record.call)
-            .with("tenant", &record.tenant)
-            .with("from_trunk", &record.ingress.trunk)
-            .with("to_trunk", to)
-            .with("calling", &record.calling)
+            .with("call", record.call);
+        if let Some(tenant) = &record.tenant {
+            line = line.with("tenant", tenant);
+        }
+        line = line.with("from_trunk", &record.ingress.trunk);
+        if let Some(attempt) = record.egress.last() {
+            line = line.with("to_trunk", &attempt.trunk);
+        }
+        line.with("calling", &record.calling)
             .with("called", &record.called)
             .with("status", status)
             .with("setup_ms", record.setup_ms.unwrap_or(0))

@@ -163,7 +163,7 @@ impl FakeRelay {
     }
 
     fn local(&mut self, spec: &EndpointSpec) -> LocalEndpoint {
-        let ip = topology::realm_address(spec.realm);
+        let ip = topology::realm_address(spec.realm, spec.family);
         let streams = spec
             .streams
             .iter()

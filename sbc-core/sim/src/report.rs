@@ -24,19 +24,16 @@ pub fn check_seed(seed: u64, shards: u8) -> Result<Run, String> {
     }
 }
 
-/// Plays a seed twice; a report if the two runs differ.
-pub fn check_repeats(seed: u64, shards: u8) -> Result<u64, String> {
-    let scenario = generate(seed);
-    let hashes = (
-        play(&scenario, shards, false).hash,
-        play(&scenario, shards, false).hash,
-    );
-    if hashes.0 == hashes.1 {
-        Ok(hashes.0)
+/// Plays a seed twice; a report if it breaks a rule, or if the two runs differ.
+pub fn check_repeats(seed: u64, shards: u8) -> Result<Run, String> {
+    let run = check_seed(seed, shards)?;
+    let again = play(&generate(seed), shards, false).hash;
+    if run.hash == again {
+        Ok(run)
     } else {
         Err(format!(
-            "seed {seed} with {shards} shards: trace {:016x} became {:016x}",
-            hashes.0, hashes.1
+            "seed {seed} with {shards} shards: trace {:016x} became {again:016x}",
+            run.hash
         ))
     }
 }

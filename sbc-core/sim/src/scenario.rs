@@ -131,7 +131,7 @@ impl PlannedCall {
             (
                 outside,
                 inside,
-                topology::listener_address(protocol).ip().to_string(),
+                topology::host_of_address(topology::listener_address(protocol).ip()),
             )
         };
         Self {

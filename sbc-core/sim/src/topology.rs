@@ -4,9 +4,11 @@
 //! ```text
 //! teams-1..3  192.0.2.11–13  TLS ─┐                          ┌─ north-1, -2  198.51.100.11–12  UDP
 //!   (both tenants, one address)   ├─ 203.0.113.10 SBC .20 ───┤   (shared by both tenants)
-//! stranger  198.51.100.99  ───────┘                          └─ south        198.51.100.21     TCP
-//!                                                                (tenant fabrikam only)
+//! stranger  198.51.100.99  ───────┘                          └─ south        2001:db8:21::21   TCP
+//!                                    2001:db8:20::20 ────────   (tenant fabrikam only)
 //! ```
+//!
+//! South speaks IPv6 alone, in signalling and media; everybody else speaks IPv4 alone.
 //!
 //! Both tenants meet the same Teams addresses: only the TLS context tells them apart, which is what
 //! the tenant checker is after.
@@ -17,14 +19,14 @@ use media_api::{Family, RealmId};
 use sbc_core::config::{
     CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
     Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
-    Trunk, TrunkMedia, UriForm, VerifyClient,
+    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub const TENANTS: [&str; 2] = ["contoso", "fabrikam"];
 
 const TEAMS_SIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 const CARRIER_SIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+const CARRIER_SIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0x20);
+const SOUTH_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x21, 0, 0, 0, 0, 0x21);
 
 /// Media realm of the Teams side.
 pub const TEAMS_REALM: RealmId = RealmId(1);
@@ -106,7 +110,11 @@ pub fn peer(actor: ActorIndex) -> Peer {
         TEAMS_3 => (ip(192, 0, 2, 13, 5061), Protocol::Tls, teams),
         NORTH_1 => (ip(198, 51, 100, 11, 5060), Protocol::Udp, Vec::new()),
         NORTH_2 => (ip(198, 51, 100, 12, 5060), Protocol::Udp, Vec::new()),
-        SOUTH => (ip(198, 51, 100, 21, 5060), Protocol::Tcp, Vec::new()),
+        SOUTH => (
+            SocketAddr::from((SOUTH_V6, 5060)),
+            Protocol::Tcp,
+            Vec::new(),
+        ),
         _ => (ip(198, 51, 100, 99, 5060), Protocol::Udp, Vec::new()),
     };
     Peer {
@@ -191,7 +199,8 @@ fn edge(actor: ActorIndex) -> String {
 /// Where peers reach the SBC over a transport.
 pub fn listener_address(protocol: Protocol) -> SocketAddr {
     match protocol {
-        Protocol::Udp | Protocol::Tcp => SocketAddr::new(IpAddr::V4(CARRIER_SIDE), 5060),
+        Protocol::Udp => SocketAddr::new(IpAddr::V4(CARRIER_SIDE), 5060),
+        Protocol::Tcp => SocketAddr::new(IpAddr::V6(CARRIER_SIDE_V6), 5060),
         Protocol::Tls => SocketAddr::new(IpAddr::V4(TEAMS_SIDE), 5061),
     }
 }
@@ -227,12 +236,20 @@ pub fn zone() -> BTreeMap<String, Vec<IpAddr>> {
 }
 
 /// Addresses of media realms, as the relay advertises them.
-pub fn realm_address(realm: RealmId) -> IpAddr {
-    IpAddr::V4(if realm == TEAMS_REALM {
-        TEAMS_SIDE
-    } else {
-        CARRIER_SIDE
-    })
+pub fn realm_address(realm: RealmId, family: Family) -> IpAddr {
+    match family {
+        _ if realm == TEAMS_REALM => IpAddr::V4(TEAMS_SIDE),
+        Family::V4 => IpAddr::V4(CARRIER_SIDE),
+        Family::V6 => IpAddr::V6(CARRIER_SIDE_V6),
+    }
+}
+
+/// The host of a URI for an address: IPv6 stands in brackets.
+pub fn host_of_address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
 }
 
 /// The configuration of the SBC.
@@ -260,13 +277,13 @@ pub fn config(generation: u64) -> Config {
 }
 
 fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
-    let realm = |name: &str, id, v4| {
+    let realm = |name: &str, id, v4, v6| {
         let name = RealmName::new(name);
         let realm = Realm {
             name: name.clone(),
             id,
             v4: Some(v4),
-            v6: None,
+            v6,
             advertise_v4: None,
             advertise_v6: None,
             ports: 20_000..=29_999,
@@ -275,8 +292,13 @@ fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
         (name, Arc::new(realm))
     };
     BTreeMap::from([
-        realm("teams", TEAMS_REALM, TEAMS_SIDE),
-        realm("carriers", CARRIER_REALM, CARRIER_SIDE),
+        realm("teams", TEAMS_REALM, TEAMS_SIDE, None),
+        realm(
+            "carriers",
+            CARRIER_REALM,
+            CARRIER_SIDE,
+            Some(CARRIER_SIDE_V6),
+        ),
     ])
 }
 
@@ -372,6 +394,7 @@ fn teams_trunk(index: usize) -> Trunk {
         },
         timers: timers(),
         limits: CallLimits::default(),
+        udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
@@ -392,6 +415,10 @@ fn carrier_trunk(
     protocol: Protocol,
     peers: &[ActorIndex],
 ) -> Trunk {
+    let family = match peers.iter().all(|actor| peer(*actor).address.is_ipv4()) {
+        true => Family::V4,
+        false => Family::V6,
+    };
     Trunk {
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
@@ -410,7 +437,7 @@ fn carrier_trunk(
             .iter()
             .map(|actor| IpNet {
                 address: peer(*actor).address.ip(),
-                prefix: 32,
+                prefix: if family == Family::V4 { 32 } else { 128 },
             })
             .collect(),
         accept_names: Vec::new(),
@@ -420,10 +447,11 @@ fn carrier_trunk(
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::carrier(CARRIER_REALM, Family::V4),
+            profile: Profile::carrier(CARRIER_REALM, family),
         },
         timers: timers(),
         limits: CallLimits::default(),
+        udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         options: None,
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),

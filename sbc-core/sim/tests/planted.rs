@@ -23,6 +23,7 @@ struct Tampered<F> {
     tamper: F,
     residue: Residue,
     never_sleeps: bool,
+    misroutes: bool,
 }
 
 impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
@@ -31,7 +32,10 @@ impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
     }
 
     fn shard_of(&self, message: &Message) -> ShardId {
-        self.inner.shard_of(message)
+        match self.misroutes {
+            true => ShardId(self.inner.shards()),
+            false => self.inner.shard_of(message),
+        }
     }
 
     fn apply(
@@ -71,6 +75,7 @@ fn tampered<F: FnMut(Effect) -> Vec<Effect>>(tamper: F) -> Tampered<F> {
         tamper,
         residue: Residue::default(),
         never_sleeps: false,
+        misroutes: false,
     }
 }
 
@@ -767,4 +772,33 @@ fn an_answer_in_the_name_of_nobody_is_found() {
         Some(text.replace("SIP/2.0 486 Busy Here", head))
     });
     finds("answer-without-callee", &scenario, tamper);
+}
+
+#[test]
+fn a_message_for_a_shard_that_is_not_there_is_found() {
+    let mut subject = tampered(|effect| vec![effect]);
+    subject.misroutes = true;
+    let found = rules(&call(), subject);
+    assert!(found.contains(&"affinity"), "{found:?}");
+}
+
+#[test]
+fn an_answer_after_the_caller_gave_up_is_found() {
+    // The callee answers in time, and all that the caller hears of it for 33 seconds is nothing.
+    let scenario = Scenario::quiet(1).call(|n| {
+        let mut call = PlannedCall::to_teams(n);
+        call.scripts[0].1 = Script::answering(n, secs(6));
+        call
+    });
+    let mut answers = 0;
+    let tamper = editing(move |text| {
+        let is_of_invite = header(&text, "CSeq:").ends_with("INVITE");
+        if text.starts_with("SIP/2.0 1") && is_of_invite {
+            return None;
+        }
+        answers += u32::from(text.starts_with("SIP/2.0 200") && is_of_invite);
+        let is_early = text.starts_with("SIP/2.0 200") && is_of_invite && answers < 10;
+        (!is_early).then_some(text)
+    });
+    finds("late-answer", &scenario, tamper);
 }

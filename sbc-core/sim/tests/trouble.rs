@@ -398,7 +398,7 @@ fn tenants_share_the_addresses_of_teams_and_nothing_else() {
     let tenants: Vec<&str> = run
         .records
         .iter()
-        .map(|record| record.tenant.as_str())
+        .map(|record| record.tenant.as_ref().map_or("", |tenant| tenant.as_str()))
         .collect();
     assert_eq!(tenants.iter().filter(|t| **t == "contoso").count(), 2);
     assert_eq!(tenants.iter().filter(|t| **t == "fabrikam").count(), 2);

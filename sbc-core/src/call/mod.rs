@@ -47,7 +47,7 @@ const STEP_LIMIT: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Call {
     id: CallId,
-    tenant: TenantName,
+    tenant: Option<TenantName>,
     config: Arc<Config>,
     legs: BTreeMap<LegId, Leg>,
     next_leg: u8,
@@ -97,7 +97,7 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 /// An INVITE that ingress and routing let in.
 pub(crate) struct Admitted {
     pub(crate) id: CallId,
-    pub(crate) tenant: TenantName,
+    pub(crate) tenant: Option<TenantName>,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,

@@ -681,9 +681,10 @@ fn failure_of(rejection: &Rejection) -> Failure {
         (Some(TargetFault::Status(code)), false) => {
             Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
         }
-        (Some(TargetFault::Flow(_) | TargetFault::Resolve(_)) | None, false) => {
-            Failure::Unreachable
-        }
+        (
+            Some(TargetFault::Flow(_) | TargetFault::Resolve(_) | TargetFault::Quarantined) | None,
+            false,
+        ) => Failure::Unreachable,
     }
 }
 
@@ -693,5 +694,6 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
+        TargetFault::Quarantined => fault.to_string(),
     }
 }

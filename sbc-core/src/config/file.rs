@@ -6,7 +6,7 @@ use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
 use super::written::*;
-use super::{HistoryForm, Preset, VerifyClient};
+use super::{HistoryForm, Preset, UdpOversize, VerifyClient};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use toml::Spanned;
@@ -504,6 +504,15 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         reroute_on: section
             .numbers("reroute_on", 300..=699, out)
             .map(|list| list.value),
+        udp_oversize: section.choice(
+            "udp_oversize",
+            &[
+                ("tcp", UdpOversize::Tcp),
+                ("fragment", UdpOversize::Fragment),
+            ],
+            &["slim"],
+            out,
+        ),
     };
     section.finish(
         &[

@@ -37,7 +37,7 @@ pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
 pub use trunk::{
     CallLimits, HistoryForm, IpNet, OptionsProbe, Preset, SipTimers, TargetAddress, Trunk,
-    TrunkMedia, UriForm,
+    TrunkMedia, UdpOversize, UriForm,
 };
 pub use written::{Secret, TlsVersion};
 

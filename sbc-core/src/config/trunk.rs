@@ -42,6 +42,8 @@ pub struct Trunk {
     pub timers: SipTimers,
     /// Limits.
     pub limits: CallLimits,
+    /// What becomes of requests that are too large for a datagram.
+    pub udp_oversize: UdpOversize,
     /// Final statuses after which the next target of the routing plan is tried.
     pub reroute_on: Vec<u16>,
     /// Health probing.
@@ -133,6 +135,17 @@ impl Default for SipTimers {
             ring_timeout: Duration::from_secs(180),
         }
     }
+}
+
+/// What becomes of an INVITE over UDP that has more than 1300 octets (SIP-110).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum UdpOversize {
+    /// It goes over TCP if the realm has a TCP listener (RFC 3261 §18.1.1), and over UDP after all
+    /// if the peer does not take it.
+    #[default]
+    Tcp,
+    /// It goes over UDP, as many packets as that takes: for peers that know nothing else.
+    Fragment,
 }
 
 /// Limits on calls.

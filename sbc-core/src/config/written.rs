@@ -4,7 +4,7 @@
 
 use super::source::{At, Span};
 use super::value::WrittenTarget;
-use super::{HistoryForm, IpNet, NumberRange, Preset, VerifyClient};
+use super::{HistoryForm, IpNet, NumberRange, Preset, UdpOversize, VerifyClient};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -135,6 +135,7 @@ pub(super) struct WrittenTrunk {
     pub(super) strip_headers: Vec<At<String>>,
     pub(super) set_headers: Vec<(At<String>, At<String>)>,
     pub(super) reroute_on: Option<Vec<At<u64>>>,
+    pub(super) udp_oversize: Option<At<UdpOversize>>,
 }
 
 #[derive(Default)]

@@ -122,80 +122,55 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         [] => String::new(),
         facts => format!(": {}", facts.join("; ")),
     };
-    // What the peer said, and what the caller was told where that is something else.
     let of_peer = last
         .filter(|_| cause.by == EndedBy::B)
         .and_then(|attempt| attempt.status);
-    let status = || match (of_peer, cause.status) {
-        (Some(theirs), Some(ours)) if theirs != ours => format!(
-            " with {}; the caller was told {}",
-            status_text(theirs),
-            status_text(ours)
-        ),
-        (Some(code), _) | (None, Some(code)) => format!(" with {}", status_text(code)),
-        (None, None) => String::new(),
-    };
-    let reason = || {
-        let reason = last.and_then(|attempt| attempt.reason.as_deref());
-        let q850 = cause.q850.or(last.and_then(|attempt| attempt.q850));
-        match (q850, reason) {
-            (Some(q850), Some(reason)) => {
-                format!(" (Q.850 {q850}: {}; \"{reason}\")", q850_text(q850))
-            }
-            (Some(q850), None) => format!(" (Q.850 {q850}: {})", q850_text(q850)),
-            (None, Some(reason)) => format!(" (\"{reason}\")"),
-            (None, None) => String::new(),
-        }
-    };
+    let details = || details(record, last, of_peer);
+    let called = record.called.escape_debug();
     match cause.code {
         CauseCode::NormalClearing => format!(
-            "the call was answered and lasted {:.1} s; it ended normally",
+            "the call lasted {:.1} s and ended normally",
             record.duration_ms as f64 / 1000.0
         ),
         CauseCode::CallerCancelled => "the caller gave up before anybody answered".to_owned(),
-        CauseCode::PeerRejected => {
-            format!("the called side refused the call{}{}", status(), reason())
-        }
-        CauseCode::PeerBusy => format!("the called party is busy{}{}", status(), reason()),
+        CauseCode::PeerRejected => format!("the called side refused the call{}", details()),
+        CauseCode::PeerBusy => format!("the called party is busy{}", details()),
         CauseCode::NoAnswer => match of_peer {
-            Some(480) => format!(
-                "the called party cannot be reached at the moment{}{}",
-                status(),
-                reason()
-            ),
-            Some(408) => format!("the called side gave up waiting{}{}", status(), reason()),
-            Some(_) | None => format!("nobody answered in time{}{}", status(), reason()),
+            Some(480) => format!("the called party cannot be reached now{}", details()),
+            Some(408) => format!("the called side gave up waiting{}", details()),
+            Some(_) | None => format!("nobody answered in time{}", details()),
         },
-        CauseCode::NumberUnknown if last.is_none() => format!(
-            "the number {} belongs to no tenant here, so nobody was called{}",
-            record.called.escape_debug(),
-            facts()
-        ),
-        CauseCode::NumberUnknown => format!(
-            "the called side does not know the number {}{}{}",
-            record.called.escape_debug(),
-            status(),
-            reason()
-        ),
+        CauseCode::NumberUnknown if last.is_none() && record.called.is_empty() => {
+            format!("the request names no number to call{}", facts())
+        }
+        CauseCode::NumberUnknown if last.is_none() => {
+            format!("the number {called} belongs to no tenant here, so nobody was called")
+        }
+        CauseCode::NumberUnknown => {
+            format!(
+                "the called side does not know the number {called}{}",
+                details()
+            )
+        }
+        // Routing says so itself, and what it looked at.
+        CauseCode::NoRoute if !cause.because.0.is_empty() => cause.because.0.join("; "),
         CauseCode::NoRoute => format!(
-            "no route matches a call from trunk \"{}\" to {}{}",
-            record.ingress.trunk,
-            record.called.escape_debug(),
-            facts()
+            "no route matches a call from trunk \"{}\" to {called}",
+            record.ingress.trunk
         ),
         CauseCode::LoopDetected => {
+            format!("the call was forwarded too often{}{}", details(), facts())
+        }
+        CauseCode::BadRequest => {
             format!(
-                "the call has been forwarded too often{}{}",
-                status(),
+                "the caller's INVITE cannot be served{}{}",
+                details(),
                 facts()
             )
         }
-        CauseCode::BadRequest => {
-            format!("the request cannot be served{}{}", status(), facts())
-        }
         CauseCode::MediaIncompatible => format!(
-            "the two sides have no codec or media protection in common{}{}",
-            status(),
+            "the two sides share no codec or media protection{}{}",
+            details(),
             facts()
         ),
         CauseCode::MediaUnavailable => format!("no media ports could be reserved{}", facts()),
@@ -205,18 +180,37 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             last.and_then(|attempt| attempt.fault.as_ref())
                 .map_or_else(facts, |fault| format!("; the last one: {fault}"))
         ),
-        CauseCode::PeerTimeout => {
-            "the target accepts messages but sent no response in time".to_owned()
-        }
+        CauseCode::PeerTimeout => "the target did not respond in time".to_owned(),
         CauseCode::NoAck => "the caller's side never acknowledged the answer (no ACK)".to_owned(),
         CauseCode::InCallFailure => {
-            format!("a request within the call failed{}{}", status(), facts())
+            format!("a request within the call failed{}{}", details(), facts())
         }
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
-        CauseCode::Operator => {
-            "an operator ended the call, or the node was being stopped".to_owned()
-        }
+        CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
+    }
+}
+
+/// In brackets: what the peer said, why in its own words, and what the caller was told where that
+/// is something else.
+fn details(record: &Record, last: Option<&AttemptRecord>, of_peer: Option<u16>) -> String {
+    let cause = &record.cause;
+    let mut details = Vec::new();
+    details.extend(of_peer.or(cause.status).map(status_text));
+    if let Some(q850) = cause.q850.or(last.and_then(|attempt| attempt.q850)) {
+        details.push(format!("Q.850 {q850}, {}", q850_text(q850)));
+    }
+    if let Some(reason) = last.and_then(|attempt| attempt.reason.as_deref()) {
+        details.push(format!("\"{reason}\""));
+    }
+    if let (Some(theirs), Some(ours)) = (of_peer, cause.status)
+        && theirs != ours
+    {
+        details.push(format!("the caller was told {}", status_text(ours)));
+    }
+    match details.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", details.join("; ")),
     }
 }
 
@@ -228,12 +222,12 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         CauseCode::PeerRejected => rejected(record, last, &trunk),
         CauseCode::NoAnswer => match last.and_then(|attempt| attempt.status) {
             Some(480) => advice(&[
-                "nothing, if the party is only away; otherwise check at the called side that the \
-                 user exists, may be called from outside and is signed in",
+                "nothing, if the party is only away; otherwise have the called side check that the \
+                 user exists, is signed in and may be called from outside",
             ]),
             Some(_) | None => advice(&[
-                "nothing, if the party simply did not answer; otherwise raise timers.ring_timeout \
-                 of the trunk",
+                "nothing, if the party did not answer; otherwise raise timers.ring_timeout of the \
+                 trunk",
             ]),
         },
         CauseCode::NumberUnknown if last.is_none() => vec![
@@ -272,15 +266,13 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
                 .to_owned(),
         ],
         CauseCode::LoopDetected => advice(&[
-            "look for two systems that send the call to each other: a route back to the trunk it \
-             came from, or a forwarding that points to itself",
+            "look for a route back to the trunk the call came from, or a forwarding to itself",
         ]),
         CauseCode::BadRequest => advice(&[
-            "look at the INVITE in the ladder with `causeway sip parse`; the peer must send it \
-             differently",
+            "look at the INVITE in the ladder with `causeway sip parse`; its sender must change it",
         ]),
         CauseCode::MediaIncompatible => advice(&[
-            "compare codecs and srtp of both trunks with the offer in the ladder; let one codec \
+            "compare codecs and srtp of both trunks with the offer in the ladder; one codec must \
              be in both lists",
             "towards Teams srtp must be \"required\"; towards a carrier usually \"off\"",
         ]),
@@ -309,12 +301,11 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             advice(&["look at the last request in the ladder and at the answer it got"])
         }
         CauseCode::LimitReached => advice(&[
-            "raise the limit named above at the trunk, the tenant or [limits], if this many or \
-             this long calls are wanted",
+            "raise that limit at the trunk, the tenant or in [limits], if such calls are wanted",
         ]),
         CauseCode::Operator => Vec::new(),
         CauseCode::InternalError => {
-            advice(&["please report it with this ladder; no setting causes or avoids it"])
+            advice(&["report it with this ladder; no setting causes or avoids it"])
         }
     }
 }
@@ -326,35 +317,31 @@ fn rejected(record: &Record, last: Option<&AttemptRecord>, trunk: &str) -> Vec<S
         .and_then(|attempt| attempt.status);
     let line = match of_peer.or(record.cause.status) {
         Some(300..=399) => format!(
-            "the peer of trunk \"{trunk}\" sends the caller to another address, which is not \
-             followed: make that address a target of the trunk, or have the peer forward the call \
-             itself"
+            "the peer of trunk \"{trunk}\" redirects the call, which is not followed: make the new \
+             address a target of the trunk, or have the peer forward the call itself"
         ),
         Some(400 | 485 | 493) => format!(
             "the peer of trunk \"{trunk}\" does not understand our INVITE: look at it with \
-             `causeway call show {} --messages` and ask the peer what it misses",
-            record.call
+             `causeway call show --messages` and ask the peer what is wrong"
         ),
         Some(401 | 407) => format!(
-            "the peer of trunk \"{trunk}\" wants a login; agree with it on identification by \
-             address"
+            "the peer of trunk \"{trunk}\" wants a login: have it recognise us by our address"
         ),
         Some(403) => format!(
-            "the peer of trunk \"{trunk}\" does not allow this: check the caller's number, the \
-             fqdn of the trunk and what the peer has on record for us"
+            "the peer of trunk \"{trunk}\" forbids it: check the caller's number, the fqdn of the \
+             trunk and what the peer has on record for us"
         ),
         Some(415 | 488 | 606) => format!(
             "the peer of trunk \"{trunk}\" accepts no media we offered: compare codecs and srtp \
              with what it supports"
         ),
         Some(420 | 421) => format!(
-            "the peer of trunk \"{trunk}\" wants another set of SIP extensions; see Unsupported \
-             or Require in the ladder"
+            "the peer of trunk \"{trunk}\" wants other SIP extensions: see Unsupported or Require \
+             in the ladder"
         ),
-        Some(405 | 501 | 505) => format!(
-            "what answers for trunk \"{trunk}\" takes no calls: check targets, it may be another \
-             kind of server"
-        ),
+        Some(405 | 501 | 505) => {
+            format!("what answers for trunk \"{trunk}\" takes no calls: check its targets")
+        }
         Some(413 | 513) => format!(
             "our INVITE is too large for the peer of trunk \"{trunk}\": shorten codecs and \
              headers.pass, or use tcp or tls"
@@ -364,14 +351,14 @@ fn rejected(record: &Record, last: Option<&AttemptRecord>, trunk: &str) -> Vec<S
         }
         Some(482 | 483) => "look for a routing loop behind the called side".to_owned(),
         Some(code @ 500..=599) => format!(
-            "the peer of trunk \"{trunk}\" has a fault or is overloaded; a second trunk in to of \
-             the [[route]] would be tried with {code} in reroute_on"
+            "the peer of trunk \"{trunk}\" has a fault or is overloaded; for a second try add \
+             {code} to its reroute_on and another trunk to the [[route]]"
         ),
         Some(code @ (603 | 607 | 608)) => format!(
             "the called party, or a filter on its behalf, does not want the call ({code}): check \
              the caller's number as the peer sees it"
         ),
-        _ => "ask the called side why it refuses; its words are above".to_owned(),
+        _ => "ask the called side why it refuses".to_owned(),
     };
     vec![line]
 }
@@ -388,6 +375,10 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
         TargetFault::Timeout => format!(
             "nothing came back from the peer of trunk \"{trunk}\": check address, port and \
              firewall"
+        ),
+        TargetFault::Quarantined => format!(
+            "the peer of trunk \"{trunk}\" is overloaded and asked for a pause: wait, or add another \
+             trunk to the [[route]]"
         ),
         TargetFault::Status(status) => format!(
             "every target of trunk \"{trunk}\" answered with a status on which the next is \
@@ -441,7 +432,7 @@ fn of_flow(fault: &FlowFault, trunk: &str) -> Vec<String> {
             presented.join(", ")
         ),
         FlowFault::Closed | FlowFault::Broken(_) => format!(
-            "the peer of trunk \"{trunk}\" closes the connection: it may not like our \
+            "the peer of trunk \"{trunk}\" closes the connection: it may not accept our \
              certificate or address"
         ),
         FlowFault::QueueFull => {
@@ -534,7 +525,7 @@ mod tests {
             version: 1,
             call: CallId(1),
             node: "sbc1".to_owned(),
-            tenant: TenantName::new("contoso"),
+            tenant: Some(TenantName::new("contoso")),
             start: UnixTime::from_micros(0),
             first_progress_ms: None,
             setup_ms: None,
@@ -601,7 +592,7 @@ mod tests {
         for code in CauseCode::ALL {
             let told = explain(&record(code, None, Some(480)));
             assert!(!told.who.is_empty() && !told.place.is_empty(), "{code}");
-            assert!(told.why.len() > 15, "{code}: {}", told.why);
+            assert!(!told.why.is_empty(), "{code}");
             let is_normal = matches!(
                 code,
                 CauseCode::NormalClearing
@@ -636,14 +627,52 @@ mod tests {
     #[test]
     fn the_peers_own_word_counts_and_not_its_translation() {
         let told = refused(503, 500);
-        let wanted = "with 503 Service Unavailable; the caller was told 500";
+        let wanted = "(503 Service Unavailable; the caller was told 500 ";
         assert!(told.why.contains(wanted), "{}", told.why);
-        assert!(told.change[0].contains("503 in reroute_on"), "{told}");
+        assert!(told.change[0].contains("503 to its reroute_on"), "{told}");
         assert!(refused(401, 403).change[0].contains("wants a login"));
-        assert!(refused(302, 480).change[0].contains("another address"));
+        assert!(refused(302, 480).change[0].contains("redirects the call"));
         assert!(refused(513, 513).change[0].contains("too large"));
         assert!(refused(603, 603).change[0].contains("does not want"));
         assert!(!refused(403, 403).why.contains("was told"));
+    }
+
+    #[test]
+    fn what_a_peer_said_stands_in_one_pair_of_brackets() {
+        let mut record = record(CauseCode::PeerBusy, None, Some(486));
+        record.cause.by = EndedBy::B;
+        assert_eq!(
+            explain(&record).why,
+            "the called party is busy (486 Busy Here)"
+        );
+        record.cause.q850 = Some(17);
+        record.egress[0].reason = Some("on the phone".to_owned());
+        assert_eq!(
+            explain(&record).why,
+            "the called party is busy (486 Busy Here; Q.850 17, user busy; \"on the phone\")"
+        );
+    }
+
+    #[test]
+    fn no_sentence_is_longer_than_two_lines_of_a_terminal() {
+        for code in CauseCode::ALL {
+            for status in [
+                302, 400, 401, 403, 404, 408, 420, 480, 481, 488, 500, 501, 513, 603,
+            ] {
+                let mut record = record(code, None, Some(status));
+                for by in [EndedBy::A, EndedBy::B, EndedBy::Us] {
+                    record.cause.by = by;
+                    let told = explain(&record);
+                    for line in told
+                        .change
+                        .iter()
+                        .chain([&told.who, &told.place, &told.why])
+                    {
+                        assert!(line.chars().count() <= 160, "{line}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

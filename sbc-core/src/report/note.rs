@@ -1,6 +1,6 @@
 //! One line for a person about one event.
 
-use crate::event::{Happened, TargetFault};
+use crate::event::{Happened, OversizeAction, TargetFault};
 use std::fmt;
 
 /// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
@@ -18,11 +18,17 @@ pub fn note(what: &Happened) -> Option<String> {
             trunk,
             calling,
             called,
-        } => format!(
-            "call admitted: {} → {} from trunk \"{trunk}\", tenant \"{tenant}\"",
-            calling.escape_debug(),
-            called.escape_debug()
-        ),
+        } => {
+            let tenant = match tenant {
+                Some(tenant) => format!("tenant \"{tenant}\""),
+                None => "no tenant".to_owned(),
+            };
+            format!(
+                "call admitted: {} → {} from trunk \"{trunk}\", {tenant}",
+                calling.escape_debug(),
+                called.escape_debug()
+            )
+        }
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(
@@ -37,6 +43,18 @@ pub fn note(what: &Happened) -> Option<String> {
             remote,
             protocol,
         } => format!("trying trunk \"{trunk}\": {host} at {remote} over {protocol}"),
+        Happened::Oversize {
+            trunk,
+            octets,
+            action,
+        } => {
+            let way = match action {
+                OversizeAction::Tcp => "goes over TCP",
+                OversizeAction::Fallback => "goes over UDP after all, TCP failed",
+                OversizeAction::Fragment => "goes over UDP in several packets",
+            };
+            format!("trunk \"{trunk}\": INVITE of {octets} octets, more than 1300, {way}")
+        }
         Happened::TargetFailed {
             trunk,
             host,
@@ -94,6 +112,7 @@ impl fmt::Display for TargetFault {
             Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
+            Self::Quarantined => f.write_str("left alone, as it asked with 503 and Retry-After"),
         }
     }
 }

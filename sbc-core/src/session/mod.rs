@@ -170,7 +170,7 @@ pub struct PeerFacts {
 }
 
 impl Session {
-    /// A session for an INVITE that arrived. The transaction layer has answered 100.
+    /// A session for an INVITE that arrived. It gets its 100.
     pub(crate) fn incoming(
         cx: &mut Cx<'_>,
         owner: (CallId, LegId),
@@ -185,7 +185,7 @@ impl Session {
             .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
         cx.plane
             .transactions
-            .set_owner(id, Owner::Leg(owner.0, owner.1));
+            .set_owner(id, Owner::Leg(owner.0, owner.1), cx.out);
         let mut timers = Timers::default();
         timers.set(
             Timer::Refresh as usize,
@@ -355,7 +355,7 @@ impl Session {
     ) {
         cx.plane
             .transactions
-            .set_owner(id, Owner::Leg(self.owner.0, self.owner.1));
+            .set_owner(id, Owner::Leg(self.owner.0, self.owner.1), cx.out);
         if let Err(rejection) = message.validate() {
             return self.reject(cx, id, message, &rejection);
         }
@@ -497,9 +497,10 @@ impl Rejection {
     fn local(fault: TargetFault) -> Self {
         let status = match &fault {
             TargetFault::Timeout => Status::REQUEST_TIMEOUT,
-            TargetFault::Flow(_) | TargetFault::Resolve(_) | TargetFault::Status(_) => {
-                Status::SERVICE_UNAVAILABLE
-            }
+            TargetFault::Flow(_)
+            | TargetFault::Resolve(_)
+            | TargetFault::Status(_)
+            | TargetFault::Quarantined => Status::SERVICE_UNAVAILABLE,
         };
         Self {
             status,

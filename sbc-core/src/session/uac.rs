@@ -3,9 +3,9 @@
 use super::{
     Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
 };
-use crate::config::{TargetAddress, Trunk};
+use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
-use crate::event::{Happened, TargetFault};
+use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::id::{QueryId, TransactionId};
 use crate::plane::{Asker, Cx};
 use crate::policy::identity::{self, Caller, Towards};
@@ -17,7 +17,7 @@ use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, T
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
-use crate::transport::Hop;
+use crate::transport::{Hop, Protocol};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -25,6 +25,9 @@ use std::sync::Arc;
 
 /// Most early dialogs kept of one INVITE; Teams alone may ring 32 endpoints (TDR-SIP-016).
 const MAX_EARLY_DIALOGS: usize = 64;
+
+/// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
+const LARGEST_DATAGRAM: usize = 1300;
 
 /// What a new leg says in its INVITE; how it is written depends on the target.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,10 +59,12 @@ pub(crate) struct Outgoing {
     pub(super) early: BTreeMap<Bytes, Dialog>,
     best: Option<Rejection>,
     started: Timestamp,
+    /// Address that does not take over TCP what is too large for UDP.
+    no_stream: Option<SocketAddr>,
 }
 
 /// One INVITE transaction to one address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Try {
     id: TransactionId,
     target: TargetAddress,
@@ -67,6 +72,13 @@ pub(super) struct Try {
     cseq: u32,
     from: Address,
     is_heard: bool,
+}
+
+impl Try {
+    /// Whether it went over TCP only because of its size, and nobody has shown to have got it.
+    fn is_unheard_detour(&self) -> bool {
+        self.hop.protocol != self.target.protocol && !self.is_heard
+    }
 }
 
 impl Outgoing {
@@ -83,6 +95,7 @@ impl Outgoing {
             early: BTreeMap::new(),
             best: None,
             started: cx.now.mono,
+            no_stream: None,
         }
     }
 
@@ -121,6 +134,13 @@ impl Outgoing {
         if is_better {
             self.best = Some(rejection);
         }
+    }
+
+    /// The address of this try is next again, over UDP as configured.
+    fn without_detour(&mut self, failed: Try) {
+        self.no_stream = Some(failed.hop.remote);
+        self.addresses
+            .push_front((failed.target, failed.hop.remote));
     }
 
     fn left(&self) -> usize {
@@ -198,20 +218,8 @@ impl Session {
         failed: Option<(TargetAddress, TargetFault)>,
         up: &mut Vec<SessionEvent>,
     ) {
-        if let (Some((target, why)), Phase::Outgoing(outgoing)) = (failed, &self.phase) {
-            if outgoing.left() > 0 {
-                self.facts.given_up.push(GivenUp {
-                    host: target.host.clone(),
-                    why: why.clone(),
-                });
-            }
-            let what = Happened::TargetFailed {
-                trunk: self.style.trunk.name.clone(),
-                host: target.host,
-                why,
-                left: outgoing.left(),
-            };
-            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        if let Some((target, why)) = failed {
+            self.gave_up(cx, target, why);
         }
         loop {
             let Phase::Outgoing(outgoing) = &mut self.phase else {
@@ -246,27 +254,86 @@ impl Session {
         }
     }
 
+    /// Tells that a target is not tried any more.
+    fn gave_up(&mut self, cx: &mut Cx<'_>, target: TargetAddress, why: TargetFault) {
+        let Phase::Outgoing(outgoing) = &self.phase else {
+            return;
+        };
+        if outgoing.left() > 0 {
+            self.facts.given_up.push(GivenUp {
+                host: target.host.clone(),
+                why: why.clone(),
+            });
+        }
+        let what = Happened::TargetFailed {
+            trunk: self.style.trunk.name.clone(),
+            host: target.host,
+            why,
+            left: outgoing.left(),
+        };
+        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+    }
+
     /// Sends the INVITE to one address. Says whether that was possible.
     fn try_address(&mut self, cx: &mut Cx<'_>, target: TargetAddress, remote: SocketAddr) -> bool {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return false;
         };
+        let trunk = &self.style.trunk.name;
+        let quarantine = &cx.plane.quarantine;
+        if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
+            outgoing.rank(Rejection::local(TargetFault::Quarantined));
+            self.facts.host.clone_from(&target.host);
+            self.facts.protocol = target.protocol;
+            self.facts.remote = Some(remote);
+            self.gave_up(cx, target, TargetFault::Quarantined);
+            return false;
+        }
         let no_listener = |outgoing: &mut Outgoing| {
             outgoing.rank(Rejection::local(TargetFault::Flow(
                 crate::transport::FlowFault::NoListener,
             )));
             false
         };
-        let Some(hop) = self.style.hop(target.protocol, remote, &target.host) else {
+        let Some(mut hop) = self.style.hop(target.protocol, remote, &target.host) else {
             return no_listener(outgoing);
         };
         outgoing.cseq += 1;
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch);
-        let Some((bytes, from)) = request else {
+        let Some((mut bytes, mut from)) = request else {
             return no_listener(outgoing);
         };
+        if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
+            let octets = bytes.len();
+            let action = match self.style.trunk.udp_oversize {
+                UdpOversize::Fragment => OversizeAction::Fragment,
+                UdpOversize::Tcp if outgoing.no_stream == Some(remote) => OversizeAction::Fallback,
+                UdpOversize::Tcp => {
+                    let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
+                    let written = detour.and_then(|detour| {
+                        let style = &mut self.style;
+                        let (bytes, from) =
+                            outgoing.request(style, &target, &detour, tag, &branch)?;
+                        Some((detour, bytes, from))
+                    });
+                    match written {
+                        Some(written) => {
+                            (hop, bytes, from) = written;
+                            OversizeAction::Tcp
+                        }
+                        None => OversizeAction::Fragment,
+                    }
+                }
+            };
+            let what = Happened::Oversize {
+                trunk: self.style.trunk.name.clone(),
+                octets,
+                action,
+            };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
         self.facts.host.clone_from(&target.host);
         self.facts.protocol = hop.protocol;
         self.facts.remote = Some(remote);
@@ -354,6 +421,12 @@ impl Session {
         };
         self.timers.clear();
         outgoing.early.clear();
+        if matches!(fault, TargetFault::Flow(_)) && current.is_unheard_detour() {
+            // Nobody got it, so it is still the same request (SIP-110).
+            outgoing.cseq -= 1;
+            outgoing.without_detour(current);
+            return self.next_target(cx, None, up);
+        }
         outgoing.rank(Rejection::local(fault.clone()));
         self.next_target(cx, Some((current.target, fault)), up);
     }
@@ -367,6 +440,12 @@ impl Session {
         let Some(current) = outgoing.current.take() else {
             return;
         };
+        if current.is_unheard_detour() {
+            // A firewall that swallows TCP says nothing about UDP.
+            outgoing.without_detour(current.clone());
+            self.abandon(cx, current, None);
+            return self.next_target(cx, None, up);
+        }
         outgoing.rank(Rejection::local(TargetFault::Timeout));
         let target = current.target.clone();
         self.abandon(cx, current, None);
@@ -413,6 +492,22 @@ impl Session {
         };
         if status.is_success() {
             return self.invite_answered(cx, id, message, up);
+        }
+        let current = match &self.phase {
+            Phase::Outgoing(outgoing) => outgoing.current.as_ref(),
+            Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => None,
+        };
+        let asked = current.filter(|current| current.id == id);
+        if let Some(asked) = asked.or(self.unfinished.get(&id)) {
+            let (trunk, hop) = (&self.style.trunk.name, &asked.hop);
+            let quarantine = &mut cx.plane.quarantine;
+            quarantine.note(
+                cx.now.mono,
+                trunk,
+                asked.target.protocol,
+                hop.remote,
+                message,
+            );
         }
         if self.unfinished.contains_key(&id) {
             if status.is_final() {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::essential::Essentials;
-use super::grammar::split_commas;
+use super::grammar::{split_commas, trim};
 use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, known_name, lookup};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
 
@@ -396,37 +396,38 @@ impl fmt::Debug for Message {
 
 /// Replaces every line end and the white space around it by one space.
 pub(super) fn unfold(value: &[u8]) -> Bytes {
-    let octet = |at: usize| match value.get(at) {
-        None | Some(b'\r' | b'\n') => b' ',
-        Some(octet) => *octet,
-    };
-    unfolded_places(value).into_iter().map(octet).collect()
-}
-
-/// Where in a folded value the octet stands that has this offset once it is unfolded.
-pub(super) fn folded_offset(value: &[u8], unfolded: usize) -> usize {
-    let places = unfolded_places(value);
-    places.get(unfolded).copied().unwrap_or(value.len())
-}
-
-/// The octets of a folded value that remain: its own, and the first one of each line end.
-fn unfolded_places(value: &[u8]) -> Vec<usize> {
-    let is_space = |at: &usize| matches!(value.get(*at), Some(b' ' | b'\t'));
-    let mut places = Vec::with_capacity(value.len());
-    let mut octets = value.iter().copied().enumerate().peekable();
-    while let Some((at, octet)) = octets.next() {
-        if matches!(octet, b'\r' | b'\n') {
-            while places.last().is_some_and(is_space) {
-                places.pop();
-            }
-            while octets
-                .next_if(|(_, next)| matches!(next, b' ' | b'\t' | b'\r' | b'\n'))
-                .is_some()
-            {}
+    let mut flat = Vec::with_capacity(value.len());
+    let mut octets = value.iter().copied().peekable();
+    while let Some(octet) = octets.next() {
+        if !matches!(octet, b'\r' | b'\n') {
+            flat.push(octet);
+            continue;
         }
-        places.push(at);
+        while flat.last().is_some_and(|last| matches!(last, b' ' | b'\t')) {
+            flat.pop();
+        }
+        while octets
+            .next_if(|next| matches!(next, b' ' | b'\t' | b'\r' | b'\n'))
+            .is_some()
+        {}
+        flat.push(b' ');
     }
-    places
+    Bytes::from(flat)
+}
+
+/// Where in a folded value without white space around it the octet stands that has the offset
+/// `unfolded` once it is unfolded.
+pub(super) fn folded_offset(value: &[u8], unfolded: usize) -> usize {
+    let mut before = 0;
+    let lines = value.split(|octet| matches!(octet, b'\r' | b'\n'));
+    for line in lines.map(trim).filter(|line| !line.is_empty()) {
+        if unfolded <= before + line.len() {
+            let begin = line.as_ptr() as usize - value.as_ptr() as usize;
+            return begin + (unfolded - before);
+        }
+        before += line.len() + 1;
+    }
+    value.len()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! | state      | event        | does                                  | next       |
 //! |------------|--------------|---------------------------------------|------------|
+//! | Proceeding | has an owner | send 100                              | Proceeding |
 //! | Proceeding | INVITE       | repeat the last provisional           | Proceeding |
 //! | Proceeding | 1xx down     | send                                  | Proceeding |
 //! | Proceeding | 2xx down     | send, start L                         | Accepted   |
@@ -60,15 +61,8 @@ const GIVE_UP: usize = 4;
 const LONGEST_SILENCE: Duration = Duration::from_secs(240);
 
 impl InviteServer {
-    /// Answers 100 at once: everything behind us may take longer than 200 ms.
-    pub(super) fn start(
-        now: Timestamp,
-        set: TimerSet,
-        is_reliable: bool,
-        trying: Bytes,
-        to: &mut Sender<'_>,
-    ) -> Self {
-        to.send(&trying);
+    /// Begins in silence; [`Self::accepted`] follows within the same input, or a final response.
+    pub(super) fn start(now: Timestamp, set: TimerSet, is_reliable: bool, trying: Bytes) -> Self {
         let mut timers = Timers::default();
         timers.set(GIVE_UP, now + LONGEST_SILENCE);
         Self {
@@ -78,6 +72,15 @@ impl InviteServer {
             is_reliable,
             interval: set.t1,
             last: trying,
+        }
+    }
+
+    /// Somebody has taken it: answers 100, because everything behind us may take longer than
+    /// 200 ms.
+    pub(super) fn accepted(&self, to: &mut Sender<'_>) {
+        match self.state {
+            State::Proceeding => to.send(&self.last),
+            State::Accepted | State::Completed | State::Confirmed | State::Terminated => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Matching of messages to transactions: RFC 3261 §17.1.3 and §17.2.3, with the RFC 2543 fallback.
 
-use crate::sip::header::{CSeq, From, To, Via};
+use crate::sip::header::{CSeq, From, Header, To, Via};
 use crate::sip::{HeaderName, Host, Message, Method};
 use bytes::Bytes;
 
@@ -66,6 +66,26 @@ pub(super) fn merge_key(message: &Message) -> Option<ServerKey> {
         cseq.as_bytes(),
         method_name(message.method()),
     ]))
+}
+
+/// Whom a Via names as its sender, in one of the spellings that mean the same.
+pub(super) type SentBy = (String, u16);
+
+/// What the topmost Via of a message says.
+pub(super) fn sent_by(via: &Via) -> SentBy {
+    let host = match via.host.ip() {
+        Some(address) => address.to_canonical().to_string(),
+        None => via.host.to_string().to_ascii_lowercase(),
+    };
+    (host, via.sent_by_port())
+}
+
+/// What a request of ours says, whose topmost Via is its first header.
+pub(super) fn own_sent_by(request: &Bytes) -> Option<SentBy> {
+    let line = request.split(|octet| *octet == b'\n').nth(1)?;
+    let value = line.strip_prefix(b"Via: ")?.strip_suffix(b"\r")?;
+    let via = Via::parse(&request.slice_ref(value)).ok()?;
+    Some(sent_by(&via))
 }
 
 /// The client transaction that a response belongs to (SIP-201).

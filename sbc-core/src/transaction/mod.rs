@@ -46,7 +46,7 @@ impl Owner {
 /// What the transaction layer tells the layer above.
 #[derive(Clone, Debug)]
 pub enum Indication {
-    /// A new request. An INVITE has got its 100.
+    /// A new request. An INVITE gets its 100 from [`Table::set_owner`].
     Request {
         /// The server transaction that wants a final response.
         id: TransactionId,

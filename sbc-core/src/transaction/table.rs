@@ -3,7 +3,9 @@
 use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
-use super::key::{ClientKey, ServerKey, client_key, merge_key, server_key};
+use super::key::{
+    ClientKey, SentBy, ServerKey, client_key, merge_key, own_sent_by, sent_by, server_key,
+};
 use super::server::{self, Server};
 use super::{Indication, Owner, Sender, TimerSet, Verdict};
 use crate::deadline::DeadlineQueue;
@@ -51,7 +53,11 @@ struct Entry {
 
 #[derive(Debug)]
 enum Keys {
-    Client(ClientKey),
+    Client {
+        key: ClientKey,
+        /// What our Via says; a response that says otherwise is not for us (SIP-104).
+        sent_by: Option<SentBy>,
+    },
     Server {
         key: ServerKey,
         merge: Option<ServerKey>,
@@ -168,6 +174,7 @@ impl Table {
         let key = (Bytes::copy_from_slice(branch.as_bytes()), method.clone());
         let id = self.new_id();
         let is_reliable = hop.protocol.is_reliable();
+        let sent_by = own_sent_by(&bytes);
         let mut to = Sender {
             id,
             owner,
@@ -191,7 +198,7 @@ impl Table {
             ))),
         };
         self.clients.insert(key.clone(), id);
-        let keys = Keys::Client(key);
+        let keys = Keys::Client { key, sent_by };
         self.entries.insert(
             id,
             Entry {
@@ -238,7 +245,10 @@ impl Table {
         let Some(entry) = self.entries.get(&invite) else {
             return;
         };
-        let Keys::Client((branch, _)) = &entry.keys else {
+        let Keys::Client {
+            key: (branch, _), ..
+        } = &entry.keys
+        else {
             return;
         };
         let branch = String::from_utf8_lossy(branch).into_owned();
@@ -279,10 +289,25 @@ impl Table {
         }
     }
 
-    /// Says whose transaction it is.
-    pub fn set_owner(&mut self, id: TransactionId, owner: Owner) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.owner = owner;
+    /// Says whose transaction it is. To a new INVITE this is what sends its 100: not earlier,
+    /// because the 100 is one of its owner's messages; and one that is refused in the same breath
+    /// needs none.
+    pub fn set_owner(&mut self, id: TransactionId, owner: Owner, out: &mut Effects) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let is_new = entry.owner == Owner::Nobody;
+        entry.owner = owner;
+        if let Machine::InviteServer(machine) = &entry.machine
+            && is_new
+        {
+            let mut to = Sender {
+                id,
+                owner,
+                hop: &entry.hop,
+                out,
+            };
+            machine.accepted(&mut to);
         }
     }
 
@@ -352,6 +377,14 @@ impl Table {
         let Some((id, entry)) = found.and_then(|id| Some((id, self.entries.get_mut(&id)?))) else {
             return dropped(DropCode::StrayResponse, flow, out);
         };
+        if let Keys::Client {
+            sent_by: Some(ours),
+            ..
+        } = &entry.keys
+            && !message.top_via().is_ok_and(|via| sent_by(&via) == *ours)
+        {
+            return dropped(DropCode::ForeignVia, flow, out);
+        }
         let mut to = Sender {
             id,
             owner: entry.owner,
@@ -441,7 +474,7 @@ impl Table {
         let is_merged = merge
             .as_ref()
             .is_some_and(|merge| self.merges.contains_key(merge));
-        let id = self.open(now, key, merge, source, hop, &message, out);
+        let id = self.open(now, key, merge, source, hop, &message);
         match message.method() {
             _ if is_merged => {
                 let tag = Token::from_minted(mint.tag());
@@ -470,26 +503,16 @@ impl Table {
         source: IpAddr,
         hop: Hop,
         message: &Message,
-        out: &mut Effects,
     ) -> TransactionId {
         let id = self.new_id();
         let timers = TimerSet::default();
         let is_reliable = hop.protocol.is_reliable();
         let trying = ResponseBuilder::to(message, Status::TRYING, None).build();
-        let mut to = Sender {
-            id,
-            owner: Owner::Nobody,
-            hop: &hop,
-            out,
-        };
         let machine = match message.method() {
-            Method::Invite => Machine::InviteServer(Box::new(InviteServer::start(
-                now,
-                timers,
-                is_reliable,
-                trying,
-                &mut to,
-            ))),
+            Method::Invite => {
+                let machine = InviteServer::start(now, timers, is_reliable, trying);
+                Machine::InviteServer(Box::new(machine))
+            }
             _ => Machine::Server(Box::new(Server::start(now, timers, is_reliable, trying))),
         };
         self.servers.insert(key.clone(), id);
@@ -542,7 +565,7 @@ impl Table {
             None => None,
         };
         if let Some((_, owner)) = told {
-            self.set_owner(id, owner);
+            self.set_owner(id, owner, out);
         }
         self.respond(now, id, status, bytes, out);
         if let Some((invite, owner)) = told {
@@ -671,7 +694,7 @@ impl Table {
             return;
         };
         match entry.keys {
-            Keys::Client(key) => {
+            Keys::Client { key, .. } => {
                 self.clients.remove(&key);
             }
             Keys::Server { key, merge, source } => {

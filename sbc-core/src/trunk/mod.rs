@@ -1,5 +1,7 @@
-//! Trunks: what is known about peers apart from any call. Lives on shard 0 only.
+//! Trunks: what is known about peers apart from any call.
 
 mod probe;
+mod quarantine;
 
 pub(crate) use probe::Probes;
+pub(crate) use quarantine::Quarantine;

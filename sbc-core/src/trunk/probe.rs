@@ -1,4 +1,4 @@
-//! Health probing: OPTIONS to every target of every trunk that wants it.
+//! Health probing: OPTIONS to every target of every trunk that wants it. Lives on shard 0 only.
 //!
 //! Teams answers no SBC that it never heard from, so the first probes leave right after the start,
 //! spread over a few seconds (TDR-OPT-001). One probe per target is under way at a time. A target
@@ -49,7 +49,7 @@ struct Probe {
 enum Waiting {
     Nothing,
     Name(QueryId),
-    Answer(TransactionId),
+    Answer(TransactionId, SocketAddr),
 }
 
 impl Probes {
@@ -152,7 +152,10 @@ impl Probes {
         let Some(status) = message.status().filter(|status| status.is_final()) else {
             return;
         };
-        if let Some(probe) = self.waiting(id, transaction) {
+        if let Some((probe, remote)) = self.waiting(id, transaction) {
+            let (trunk, protocol) = (&probe.style.trunk.name, probe.target.protocol);
+            let quarantine = &mut cx.plane.quarantine;
+            quarantine.note(cx.now.mono, trunk, protocol, remote, message);
             let is_alive = probe.ok.contains(&status.code());
             probe.conclude(cx, is_alive, format!("answered {status}"));
         }
@@ -166,19 +169,21 @@ impl Probes {
         transaction: TransactionId,
         why: Option<FlowFault>,
     ) {
-        if let Some(probe) = self.waiting(id, transaction) {
+        if let Some((probe, _)) = self.waiting(id, transaction) {
             let because = why.map_or_else(|| "no answer".to_owned(), |why| why.to_string());
             probe.conclude(cx, false, because);
         }
     }
 
-    fn waiting(&mut self, id: u32, transaction: TransactionId) -> Option<&mut Probe> {
+    fn waiting(&mut self, id: u32, transaction: TransactionId) -> Option<(&mut Probe, SocketAddr)> {
         let probe = self.probes.get_mut(&id)?;
-        if probe.waits_for != Waiting::Answer(transaction) {
-            return None;
+        match probe.waits_for {
+            Waiting::Answer(own, remote) if own == transaction => {
+                probe.waits_for = Waiting::Nothing;
+                Some((probe, remote))
+            }
+            Waiting::Answer(..) | Waiting::Name(_) | Waiting::Nothing => None,
         }
-        probe.waits_for = Waiting::Nothing;
-        Some(probe)
     }
 }
 
@@ -200,6 +205,12 @@ impl Probe {
     }
 
     fn send(&mut self, cx: &mut Cx<'_>, id: u32, remote: SocketAddr) {
+        // Whoever asked to be left alone is not asked how it is (SIP-1720).
+        let (trunk, protocol) = (&self.style.trunk.name, self.target.protocol);
+        let quarantine = &cx.plane.quarantine;
+        if quarantine.holds(cx.now.mono, trunk, protocol, remote) {
+            return;
+        }
         let hop = self
             .style
             .hop(self.target.protocol, remote, &self.target.host);
@@ -219,7 +230,7 @@ impl Probe {
         let (table, owner) = (&mut cx.plane.transactions, Owner::Probe(id));
         let method = &Method::Options;
         let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
-        self.waits_for = Waiting::Answer(sent);
+        self.waits_for = Waiting::Answer(sent, remote);
     }
 
     /// The OPTIONS in the form that Teams documents (TDR-OPT-002, TDR-OPT-003); right for carriers

@@ -14,7 +14,7 @@ use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::Core;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
-use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName};
+use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
 use sbc_core::mint::Mint;
 use sbc_core::record::Record;
@@ -99,11 +99,43 @@ to = [{ trunk = "carrier-a" }]
 pub const CARRIER: &str = "198.51.100.20:5060";
 pub const TEAMS: &str = "203.0.113.1:5061";
 
+/// What Teams says of itself in a message that makes a dialog.
+pub const TEAMS_CONTACT: &str =
+    "Contact: <sip:203.0.113.1:443;x-i=1>\nRecord-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+/// What the carrier says of itself in a message that makes a dialog.
+pub const CARRIER_CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+
+/// A call of the carrier that has reached Teams: the shard, and its INVITE.
+pub fn called_out(call_id: &str) -> (Shard, Sent) {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite(call_id, CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    (shard, invite)
+}
+
+/// A call of Teams that has reached the carrier: the shard, and its INVITE.
+pub fn called_in(config: &str, call_id: &str) -> (Shard, Sent) {
+    let mut shard = Shard::with(config_of(config));
+    shard.teams_says(&teams_invite(call_id));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    (shard, invite)
+}
+
+/// The CANCEL of an INVITE of the carrier.
+pub fn carrier_cancel(call_id: &str) -> String {
+    carrier_invite(call_id, "")
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("10 INVITE", "10 CANCEL")
+}
+
 /// A message that the shard sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub hop: Hop,
     pub message: Message,
+    pub transaction: Option<TransactionId>,
 }
 
 pub struct Shard {
@@ -162,7 +194,12 @@ impl Shard {
             self.core.apply(self.now, input, &mut out);
             for effect in out.drain() {
                 match effect {
-                    Effect::Send { hop, bytes, .. } => {
+                    Effect::Send {
+                        hop,
+                        bytes,
+                        transaction,
+                        ..
+                    } => {
                         if let Some(lines) = &mut self.start_lines {
                             let text = String::from_utf8_lossy(&bytes);
                             lines.extend(text.lines().next().map(str::to_owned));
@@ -171,7 +208,11 @@ impl Shard {
                         let message =
                             Message::parse(bytes, &Limits::default()).expect("we send SIP");
                         message.validate().expect("we send valid SIP");
-                        self.sent.push_back(Sent { hop, message });
+                        self.sent.push_back(Sent {
+                            hop,
+                            message,
+                            transaction,
+                        });
                     }
                     Effect::Media(command) => {
                         inputs.extend(self.relay(&command).map(Input::Media));

@@ -18,6 +18,7 @@ pub struct CallMetrics {
     duration: HistogramVec,
     setup: HistogramVec,
     reroutes: IntCounterVec,
+    oversize: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -40,7 +41,7 @@ pub struct PeerHealth {
 }
 
 struct Open {
-    tenant: TenantName,
+    tenant: Option<TenantName>,
     trunk: TrunkName,
     is_answered: bool,
 }
@@ -81,6 +82,11 @@ impl CallMetrics {
                 "From the INVITE to the first ringing or progress, and to the answer.",
                 &["trunk", "phase"],
                 &SETUP_SECONDS,
+            )?,
+            oversize: maker.counters(
+                "sbc_sip_udp_oversize_total",
+                "INVITEs of more than 1300 octets for peers of UDP, by what was done.",
+                &["trunk", "action"],
             )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
@@ -128,13 +134,12 @@ impl CallMetrics {
     pub fn apply(&self, event: &Event) {
         match (&event.what, event.call) {
             (Happened::Admitted { tenant, trunk, .. }, Some(call)) => {
-                self.admitted(call, tenant, trunk);
+                self.admitted(call, tenant.as_ref(), trunk);
             }
             (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
-                let tenant = self.with(call, |open| open.tenant.clone());
-                let tenant = tenant.as_ref().map_or("", TenantName::as_str);
+                let tenant = self.with(call, |open| open.tenant.clone()).flatten();
                 self.attempts
-                    .with_label_values(&[trunk.as_str(), tenant, "out"])
+                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref()), "out"])
                     .inc();
             }
             (
@@ -145,6 +150,11 @@ impl CallMetrics {
             ) if *left > 0 => {
                 self.reroutes
                     .with_label_values(&[trunk.as_str(), fault_label(why)])
+                    .inc();
+            }
+            (Happened::Oversize { trunk, action, .. }, _) => {
+                self.oversize
+                    .with_label_values(&[trunk.as_str(), action.as_str()])
                     .inc();
             }
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
@@ -212,11 +222,11 @@ impl CallMetrics {
             .len()
     }
 
-    fn admitted(&self, call: CallId, tenant: &TenantName, trunk: &TrunkName) {
-        let labels = [trunk.as_str(), tenant.as_str(), "in"];
+    fn admitted(&self, call: CallId, tenant: Option<&TenantName>, trunk: &TrunkName) {
+        let labels = [trunk.as_str(), label(tenant), "in"];
         self.attempts.with_label_values(&labels).inc();
         let open = Open {
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
             trunk: trunk.clone(),
             is_answered: false,
         };
@@ -233,7 +243,7 @@ impl CallMetrics {
         open.is_answered = true;
         self.gauge(open).inc();
         self.answered
-            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in"])
+            .with_label_values(&[open.trunk.as_str(), label(open.tenant.as_ref()), "in"])
             .inc();
     }
 
@@ -242,7 +252,7 @@ impl CallMetrics {
             self.gauge(&open).dec();
         }
         let trunk = record.ingress.trunk.as_str();
-        let tenant = record.tenant.as_str();
+        let tenant = label(record.tenant.as_ref());
         let side = match record.cause.by {
             EndedBy::A => "a",
             EndedBy::B => "b",
@@ -302,8 +312,12 @@ impl CallMetrics {
         } else {
             "setup"
         };
-        self.active
-            .with_label_values(&[open.trunk.as_str(), open.tenant.as_str(), "in", state])
+        self.active.with_label_values(&[
+            open.trunk.as_str(),
+            label(open.tenant.as_ref()),
+            "in",
+            state,
+        ])
     }
 
     fn with<T>(&self, call: CallId, read: impl FnOnce(&Open) -> T) -> Option<T> {
@@ -325,7 +339,13 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Resolve(_) => "dns",
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
+        TargetFault::Quarantined => "quarantined",
     }
+}
+
+/// A call of nobody has no tenant: an empty label is the same as none.
+fn label(tenant: Option<&TenantName>) -> &str {
+    tenant.map_or("", TenantName::as_str)
 }
 
 #[cfg(test)]

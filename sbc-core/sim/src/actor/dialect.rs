@@ -118,14 +118,14 @@ impl Dialect {
 
     /// An offer of this peer.
     pub fn offer(&self, media: SocketAddr, direction: &str, dice: &mut Dice) -> String {
-        let (ip, port) = (media.ip(), media.port());
+        let (ip, port, family) = (media.ip(), media.port(), family(media));
         let mut sdp = String::new();
         match self {
             Self::Teams { .. } => {
                 let keys = (sdes_key(dice), sdes_key(dice));
                 let _ = write!(
                     sdp,
-                    "v=0\r\no=- {port} 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 {ip}\r\n\
+                    "v=0\r\no=- {port} 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN {family} {ip}\r\n\
                      b=CT:10000000\r\nt=0 0\r\n\
                      m=audio {port} RTP/SAVP 104 9 0 8 106 13 101\r\na=rtcp:{port}\r\n\
                      a=rtcp-mux\r\na=label:main-audio\r\na={direction}\r\n\
@@ -140,7 +140,7 @@ impl Dialect {
             Self::Carrier { .. } => {
                 let _ = write!(
                     sdp,
-                    "v=0\r\no=switch {port} 1 IN IP4 {ip}\r\ns=call\r\nc=IN IP4 {ip}\r\n\
+                    "v=0\r\no=switch {port} 1 IN {family} {ip}\r\ns=call\r\nc=IN {family} {ip}\r\n\
                      t=0 0\r\nm=audio {port} RTP/AVP 8 0 96\r\na=rtpmap:8 PCMA/8000\r\n\
                      a=rtpmap:0 PCMU/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
                      a=fmtp:96 0-15\r\na=ptime:20\r\na={direction}\r\n"
@@ -153,7 +153,7 @@ impl Dialect {
     /// An answer of this peer to `offer`: PCMA and telephone-event with the offer's numbers.
     /// `None` if it has nothing in common with the offer.
     pub fn answer(&self, offer: &str, media: SocketAddr, dice: &mut Dice) -> Option<String> {
-        let (ip, port) = (media.ip(), media.port());
+        let (ip, port, family) = (media.ip(), media.port(), family(media));
         let line = offer.lines().find(|line| line.starts_with("m=audio "))?;
         let mut words = line.split(' ').skip(2);
         let profile = words.next()?;
@@ -179,7 +179,7 @@ impl Dialect {
             other => other,
         };
         let mut sdp = format!(
-            "v=0\r\no=peer {port} 7 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+            "v=0\r\no=peer {port} 7 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
              m=audio {port} {profile} {codec}{}\r\na=rtpmap:{codec} {name}/8000\r\n",
             event.map(|e| format!(" {e}")).unwrap_or_default()
         );
@@ -202,6 +202,14 @@ impl Dialect {
         }
         let _ = write!(sdp, "a=ptime:20\r\na={direction}\r\n");
         Some(sdp)
+    }
+}
+
+/// The word of SDP for an address family.
+fn family(address: SocketAddr) -> &'static str {
+    match address {
+        SocketAddr::V4(_) => "IP4",
+        SocketAddr::V6(_) => "IP6",
     }
 }
 

@@ -194,9 +194,10 @@ fn first(negotiated: &Negotiated) -> Option<SocketAddr> {
 
 /// Address of the audio line of a description with one connection line.
 fn audio_address(sdp: &str) -> Option<SocketAddr> {
-    let ip = sdp
-        .lines()
-        .find_map(|line| line.strip_prefix("c=IN IP4 "))?;
+    let ip = sdp.lines().find_map(|line| {
+        line.strip_prefix("c=IN IP4 ")
+            .or(line.strip_prefix("c=IN IP6 "))
+    })?;
     let media = sdp.lines().find_map(|line| line.strip_prefix("m=audio "))?;
     let port = media.split(' ').next()?.parse().ok()?;
     Some(SocketAddr::new(ip.trim().parse().ok()?, port))

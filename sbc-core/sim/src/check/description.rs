@@ -5,6 +5,7 @@ use super::{Checker, Seen, Violation};
 use crate::fault::ActorIndex;
 use crate::topology::{self, NORTH_1};
 use crate::wire::Wire;
+use media_api::Family;
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,12 +78,18 @@ impl Descriptions {
         } else {
             topology::CARRIER_REALM
         };
-        let address = topology::realm_address(own).to_string();
+        let family = match topology::peer(actor).address.is_ipv4() {
+            true => Family::V4,
+            false => Family::V6,
+        };
+        let address = topology::realm_address(own, family).to_string();
+        let word = if family == Family::V4 { "IP4" } else { "IP6" };
         for line in sdp
             .lines()
             .filter(|line| line.starts_with("c=") || line.starts_with("o="))
         {
-            if line.split(' ').next_back() != Some(address.as_str()) {
+            let mut words = line.split(' ').rev();
+            if words.next() != Some(address.as_str()) || words.next() != Some(word) {
                 miss(format!("{line} is not our address on this side"));
             }
         }

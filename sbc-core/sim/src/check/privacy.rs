@@ -125,6 +125,7 @@ fn foreign(actor: ActorIndex, text: &str) -> Option<String> {
     let carrier_side = [
         "198.51.100.",
         "203.0.113.20",
+        "2001:db8:2",
         "north.example",
         "south.example",
         "softswitch",

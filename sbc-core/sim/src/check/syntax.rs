@@ -146,11 +146,16 @@ fn teams(wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
 }
 
 /// The message as `rsip` can take it: it refuses `/` in URI parameters, which RFC 3261 §25.1 allows
-/// (`param-unreserved`) and Teams puts into its Contact.
+/// (`param-unreserved`) and Teams puts into its Contact; and of an IPv6 address in brackets it takes
+/// the first group for a host and the rest for a port.
 fn for_rsip(bytes: &[u8]) -> Vec<u8> {
-    String::from_utf8_lossy(bytes)
-        .replace("/d/8/", "-d-8-")
-        .into_bytes()
+    let mut text = String::from_utf8_lossy(bytes).replace("/d/8/", "-d-8-");
+    while let Some(begin) = text.find("[2001:")
+        && let Some(length) = text[begin..].find(']')
+    {
+        text.replace_range(begin..=begin + length, "192.0.2.6");
+    }
+    text.into_bytes()
 }
 
 fn text(bytes: &[u8]) -> String {

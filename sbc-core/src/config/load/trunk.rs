@@ -10,7 +10,7 @@ use crate::config::value;
 use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
 use crate::config::{
     IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
-    TrunkMedia, UriForm, VerifyClient,
+    TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::media::{Codec, Profile, Srtp};
@@ -109,6 +109,7 @@ impl Load<'_> {
             media: TrunkMedia { profile },
             timers,
             limits: call_limits(&written.limits),
+            udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
             allow: defaults.allow,

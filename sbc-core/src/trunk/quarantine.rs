@@ -1,0 +1,64 @@
+//! Targets that asked to be left alone: a 503 with Retry-After (SIP-1720, RFC 3261 §21.5.4).
+//!
+//! Such a target gets no new INVITE and no OPTIONS for that time. What belongs to a dialog still
+//! goes. Kept per trunk, because a limit that one customer reached says nothing about another's;
+//! and by each shard for itself.
+
+use crate::id::TrunkName;
+use crate::sip::header::RetryAfter;
+use crate::sip::{Message, Status};
+use crate::time::Timestamp;
+use crate::transport::Protocol;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Longest time that is granted, whatever a peer asks for.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// One address of one trunk.
+type Target = (TrunkName, Protocol, SocketAddr);
+
+/// Who asked to be left alone, and until when.
+#[derive(Default, Debug)]
+pub(crate) struct Quarantine {
+    until: BTreeMap<Target, Timestamp>,
+}
+
+impl Quarantine {
+    /// Takes note of a response to a request outside any dialog.
+    pub(crate) fn note(
+        &mut self,
+        now: Timestamp,
+        trunk: &TrunkName,
+        protocol: Protocol,
+        remote: SocketAddr,
+        response: &Message,
+    ) {
+        if response.status() != Some(Status::SERVICE_UNAVAILABLE) {
+            return;
+        }
+        // One that cannot be read is none: then 503 speaks of this request only.
+        let Ok(Some(RetryAfter { seconds, .. })) = response.get::<RetryAfter>() else {
+            return;
+        };
+        self.until.retain(|_, until| *until > now);
+        if seconds > 0 {
+            let pause = Duration::from_secs(u64::from(seconds)).min(LONGEST);
+            let target = (trunk.clone(), protocol, remote);
+            self.until.insert(target, now + pause);
+        }
+    }
+
+    /// Whether this address of this trunk must be left alone now.
+    pub(crate) fn holds(
+        &self,
+        now: Timestamp,
+        trunk: &TrunkName,
+        protocol: Protocol,
+        remote: SocketAddr,
+    ) -> bool {
+        let target = (trunk.clone(), protocol, remote);
+        self.until.get(&target).is_some_and(|until| *until > now)
+    }
+}
