@@ -20,7 +20,11 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
-        let (directory, config) = configured(|text| text);
+        Self::start_with(|text| text).await
+    }
+
+    async fn start_with(change: impl FnOnce(String) -> String) -> Self {
+        let (directory, config) = configured(change);
         let lines = Lines::default();
         let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
         let options = Options { config, shards: 2 };
@@ -267,8 +271,16 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
         .await;
     // The configuration has no route.
     assert!(!answer.starts_with("SIP/2.0 2"), "{answer}");
-    let recent = node.ask("GET", "/calls/recent").await.body;
-    let recent: serde_json::Value = serde_json::from_str(&recent).unwrap();
+    // The answer leaves before the record is written.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let recent = loop {
+        let recent = node.ask("GET", "/calls/recent").await.body;
+        let recent: serde_json::Value = serde_json::from_str(&recent).unwrap();
+        if recent != serde_json::json!([]) {
+            break recent;
+        }
+        assert!(std::time::Instant::now() < deadline, "no record");
+    };
     let record = &recent[0];
     assert_eq!(record["cause"]["code"], "no_route", "{recent}");
     let id = record["call"].as_str().unwrap();
@@ -329,5 +341,166 @@ async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     assert_eq!(node.daemon.hang_up_all().await, 0);
+    node.daemon.shutdown().await;
+}
+
+/// A telephone on the test's side: one socket, and what it says in its one call.
+struct Phone {
+    socket: UdpSocket,
+    address: SocketAddr,
+}
+
+impl Phone {
+    async fn new(ip: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        Self { socket, address }
+    }
+
+    fn description(&self) -> String {
+        let ip = self.address.ip();
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
+        )
+    }
+
+    async fn send(&self, text: &str, to: SocketAddr) {
+        self.socket.send_to(text.as_bytes(), to).await.unwrap();
+    }
+
+    /// The next message that begins so; others are skipped.
+    async fn hears(&self, begin: &str) -> (String, SocketAddr) {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let got = tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
+            let (length, from) = got
+                .unwrap_or_else(|_| panic!("no {begin} at {}", self.address))
+                .unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.starts_with(begin) {
+                return (text, from);
+            }
+        }
+    }
+
+    /// Answers a request with 200 and, if given, a body.
+    async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
+        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
+        for line in request.lines().take_while(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap_or("");
+            if matches!(name, "Via" | "From" | "Call-ID" | "CSeq") {
+                answer.push_str(&format!("{line}\r\n"));
+            } else if name == "To" {
+                let tag = if line.contains(";tag=") {
+                    ""
+                } else {
+                    ";tag=callee"
+                };
+                answer.push_str(&format!("{line}{tag}\r\n"));
+            }
+        }
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        answer.push_str(&format!(
+            "Contact: <sip:{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        ));
+        self.send(&answer, to).await;
+    }
+}
+
+fn header<'m>(message: &'m str, name: &str) -> &'m str {
+    let begin = format!("{name}: ");
+    message
+        .lines()
+        .find_map(|line| line.strip_prefix(begin.as_str()))
+        .unwrap_or_else(|| panic!("no {name} in\n{message}"))
+}
+
+/// What the caller says within its dialog, after this answer to its INVITE.
+fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
+    let call = header(answer, "Call-ID");
+    let target = header(answer, "Contact")
+        .trim_start_matches('<')
+        .split('>')
+        .next()
+        .unwrap();
+    format!(
+        "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{call}{method};rport\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {call}\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n",
+        header(answer, "From"),
+        header(answer, "To"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let port = FreePort::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let late = format!(
+        "\n[[listen]]\nname = \"late\"\nrealm = \"core\"\ntransport = \"udp\"\nport = {}\n",
+        port.port()
+    );
+    let node = Node::start_with(|text| {
+        format!(
+            "{text}\n[[trunk]]\nname = \"exit\"\ntenant = \"*\"\nrealm = \"core\"\n\
+             targets = [\"{};udp\"]\naccept_from = [\"127.0.0.2\"]\noptions = false\n\n\
+             [[route]]\nname = \"out\"\nmatch = {{ from_trunk = \"carrier\" }}\n\
+             to = [{{ trunk = \"exit\" }}]\n{late}",
+            callee.address
+        )
+    })
+    .await;
+    let path = node.directory.path().join("causeway.toml");
+    let with = std::fs::read_to_string(&path).unwrap();
+    let without = with.replace(&late, "");
+    let reload = async |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let done = node.ask("POST", "/reload").await;
+        assert_eq!(done.status, 200, "{}", done.body);
+    };
+    let uri = format!("sip:+15550100@{port}");
+    let call = async |id: &str| {
+        let invite = request("INVITE", &uri, caller.address, &caller.description());
+        let invite = invite.replace("test1", id);
+        caller.send(&invite, port).await;
+        let (request, ours) = callee.hears("INVITE ").await;
+        callee.accepts(&request, ours, &callee.description()).await;
+        let (answer, from) = caller.hears("SIP/2.0 200").await;
+        assert_eq!(from, port, "answered from where it was asked");
+        caller
+            .send(&within(&answer, "ACK", 1, caller.address), port)
+            .await;
+        callee.hears("ACK ").await;
+        answer
+    };
+    let hang_up = async |answer: &str| {
+        caller
+            .send(&within(answer, "BYE", 2, caller.address), port)
+            .await;
+        let (bye, ours) = callee.hears("BYE ").await;
+        callee.accepts(&bye, ours, "").await;
+        caller.hears("SIP/2.0 200").await;
+    };
+    let (first, second) = (call("first").await, call("second").await);
+    reload(&without).await;
+    hang_up(&first).await;
+    reload(&with).await;
+    let third = call("third").await;
+    hang_up(&second).await;
+    hang_up(&third).await;
+    reload(&without).await;
+    reload(&with).await;
+    hang_up(&call("fourth").await).await;
+    assert!(
+        node.daemon.wait_until_idle(PATIENCE).await,
+        "{}",
+        node.lines.text()
+    );
     node.daemon.shutdown().await;
 }

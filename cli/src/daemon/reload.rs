@@ -79,7 +79,7 @@ impl Daemon {
     /// [`ReloadFault`]; the running configuration stays.
     pub async fn reload(&self) -> Result<Changes, ReloadFault> {
         let mut running = self.loaded().lock().await;
-        let result = self.try_reload(&running);
+        let result = self.try_reload(&running).await;
         match result {
             Ok((loaded, changed)) => {
                 self.sinks()
@@ -128,7 +128,7 @@ impl Daemon {
         .send();
     }
 
-    fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
+    async fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
         let loaded = load(self.config_path(), Some(running))?;
         let changed = changes(running, &loaded);
         if !changed.realms.is_empty() {
@@ -146,7 +146,11 @@ impl Daemon {
         }
         let tls = Arc::new(identities(&loaded)?);
         let config = Arc::new(loaded.config.clone());
-        let opened = self.net().open(&config).map_err(ReloadFault::Bind)?;
+        let opened = self
+            .net()
+            .reopen(&config)
+            .await
+            .map_err(ReloadFault::Bind)?;
         // From here on nothing can fail.
         self.net()
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);

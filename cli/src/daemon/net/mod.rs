@@ -15,6 +15,7 @@ mod admission;
 mod connect;
 mod options;
 mod pool;
+mod retirement;
 mod sockets;
 mod stream;
 pub mod tls;
@@ -26,6 +27,7 @@ use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use pool::{Found, Outgoing, Pool};
+use retirement::Retired;
 use sbc_core::config::{Config, Listener};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
@@ -53,9 +55,6 @@ const CONNECT_TIME: Duration = Duration::from_secs(4);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 /// Datagrams that may wait for room in their socket.
 const LATE_DATAGRAMS: usize = 1024;
-/// How long a listener that is no longer configured serves its dialogs (OPS-121).
-const RETIREMENT: Duration = Duration::from_secs(4 * 3600);
-
 /// What a reload replaces as a whole.
 pub(crate) struct State {
     /// The configuration in use.
@@ -82,6 +81,7 @@ struct Shared {
 pub struct Net {
     shared: Arc<Shared>,
     listeners: Arc<Mutex<BTreeMap<ListenerName, Running>>>,
+    retired: Arc<Mutex<Vec<Retired>>>,
 }
 
 struct Running {
@@ -102,18 +102,18 @@ pub struct BindFault {
     pub protocol: Protocol,
     /// What the operating system said.
     pub error: io::Error,
-    /// Whether this daemon itself still uses the address, for calls from before a reload.
-    pub is_own: bool,
+    /// The former listener whose calls from before a reload this daemon itself still serves there.
+    pub retired: Option<ListenerName>,
 }
 
 impl fmt::Display for BindFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.error.kind() {
-            io::ErrorKind::AddrInUse if self.is_own => {
-                "; this daemon still serves calls there that began before an earlier reload: choose \
-                 another port, or restart when they have ended"
-            }
-            _ => bind_advice(&self.error),
+        let advice = match (&self.retired, self.error.kind()) {
+            (Some(former), io::ErrorKind::AddrInUse) => format!(
+                "; this daemon still serves calls there that its listener \"{former}\" had before \
+                 a reload: name this one so, choose another port, or wait until they have ended"
+            ),
+            _ => bind_advice(&self.error).to_owned(),
         };
         write!(
             f,
@@ -166,6 +166,7 @@ impl Net {
         Self {
             shared: Arc::new(shared),
             listeners: Arc::default(),
+            retired: Arc::default(),
         }
     }
 
@@ -193,8 +194,13 @@ impl Net {
                     address: listener.bind,
                     protocol: listener.protocol,
                     error,
-                    is_own: listener.protocol == Protocol::Udp
-                        && self.shared.sockets.load().is_retired(listener.bind),
+                    retired: match listener.protocol {
+                        Protocol::Udp => {
+                            let sockets = self.shared.sockets.load();
+                            sockets.retired_at(listener.bind).cloned()
+                        }
+                        Protocol::Tcp | Protocol::Tls => None,
+                    },
                 }),
             }
         }
@@ -300,23 +306,6 @@ impl Net {
         }
     }
 
-    fn retire(&self, gone: Running, config: &Arc<Config>) {
-        let task = gone.task;
-        match gone.socket {
-            Some(socket) => {
-                socket.retire(Arc::clone(config));
-                let shared = Arc::clone(&self.shared);
-                self.shared.runtime.spawn(async move {
-                    tokio::time::sleep(RETIREMENT).await;
-                    shared.sockets.rcu(|sockets| sockets.without(&socket));
-                    task.abort();
-                });
-            }
-            // Connections already accepted live on in their own tasks.
-            None => task.abort(),
-        }
-    }
-
     /// Sends one message. Never waits: what cannot be sent comes back as
     /// [`Input::SendFailed`] to the shard that sent it.
     pub fn send(
@@ -393,6 +382,7 @@ impl Net {
             std::mem::take(&mut *running)
                 .into_values()
                 .map(|running| running.task)
+                .chain(self.retired().drain(..).map(Retired::into_task))
                 .collect()
         };
         for task in tasks {
@@ -418,6 +408,10 @@ impl Net {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retired(&self) -> std::sync::MutexGuard<'_, Vec<Retired>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
