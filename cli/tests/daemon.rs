@@ -137,7 +137,7 @@ fn request(method: &str, uri: &str, from: SocketAddr, body: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_starts_answers_and_stops_without_residue() {
     let node = Node::start().await;
-    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("GET", "/healthz").await.status, 200);
     let ours = node.udp();
     let answer = node
@@ -335,12 +335,89 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
-    let node = Node::start().await;
+    let node =
+        Node::start_with(|text| text.replace("[[trunk]]\n", "[[trunk]]\noptions = false\n")).await;
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     assert_eq!(node.ask("POST", "/drain").await.status, 200);
-    assert_eq!(node.ask("GET", "/readyz").await.status, 503);
+    let told = node.ask("GET", "/readyz").await;
+    assert_eq!(told.status, 503);
+    let told: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(
+        told["reasons"][0], "draining: no new calls are taken",
+        "{told}"
+    );
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     assert_eq!(node.daemon.hang_up_all().await, 0);
+    node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_ready_once_a_peer_of_each_side_has_answered() {
+    let peer = Phone::new("127.0.0.2").await;
+    let quiet = Phone::new("127.0.0.3").await;
+    let node = Node::start_with(|text| {
+        let (before, _) = text.split_once("[[trunk]]").unwrap();
+        let rest = &text[text.find("[cdr]").unwrap()..];
+        let trunk = |name: &str, more: String| {
+            format!("[[trunk]]\nname = \"{name}\"\ntenant = \"*\"\nrealm = \"core\"\n{more}\n")
+        };
+        let targets = |targets: String, from: &str| {
+            format!("targets = [{targets}]\naccept_from = [\"{from}\"]\n")
+        };
+        let answering = targets(
+            format!("\"{};udp\", \"{};udp\"", quiet.address, peer.address),
+            "127.0.0.2/31",
+        );
+        let silent = targets(format!("\"{};udp\"", "127.0.0.4:5060"), "127.0.0.4");
+        format!(
+            "{before}{}{}{rest}",
+            trunk("answering", answering),
+            trunk("silent", format!("{silent}options = false\n"))
+        )
+    })
+    .await;
+    let states = async || {
+        let status = node.ask("GET", "/status").await.body;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let peers = status["peers"].as_array().unwrap().clone();
+        let text = |peer: &serde_json::Value, key: &str| peer[key].as_str().unwrap().to_owned();
+        peers
+            .iter()
+            .map(|peer| (text(peer, "peer"), text(peer, "state")))
+            .collect::<Vec<_>>()
+    };
+    let row = |peer: &str, state: &str| (peer.to_owned(), state.to_owned());
+    assert_eq!(
+        states().await,
+        [
+            row("127.0.0.3", "no answer yet"),
+            row("127.0.0.2", "no answer yet"),
+            row("127.0.0.4", "not probed"),
+        ]
+    );
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
+    let (options, ours) = peer.hears("OPTIONS ").await;
+    peer.accepts(&options, ours, "").await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while states().await[1].1 != "up" {
+        assert!(std::time::Instant::now() < deadline, "{:?}", states().await);
+    }
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_which_no_peer_has_answered_yet_is_not_ready() {
+    let node = Node::start().await;
+    let told = node.ask("GET", "/readyz").await;
+    assert_eq!(told.status, 503, "{}", told.body);
+    let told: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(
+        told["reasons"],
+        serde_json::json!(["no target of any carrier trunk answers"])
+    );
     node.daemon.shutdown().await;
 }
 
