@@ -47,6 +47,16 @@ impl Node {
             .unwrap()
     }
 
+    /// Waits for a line with this text: the log has a thread of its own.
+    async fn logged(&self, text: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.lines.text().contains(text) {
+            let now = std::time::Instant::now();
+            assert!(now < deadline, "no {text} in\n{}", self.lines.text());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     fn udp(&self) -> SocketAddr {
         self.daemon.net().address(&"udp".into()).unwrap()
     }
@@ -319,7 +329,7 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
         "config: trunk \"teams-contoso\": there is no tenant \"nobody\" finding=E0020 place=",
         "reload_refused: nothing has changed",
     ] {
-        assert!(node.lines.text().contains(told), "{}", node.lines.text());
+        node.logged(told).await;
     }
     assert!(metrics.contains("sbc_config_last_reload_success 0"));
     assert!(metrics.contains("sbc_config_generation 1"));

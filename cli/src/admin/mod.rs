@@ -3,7 +3,7 @@
 //! | path                      | where | what                                        |
 //! |---------------------------|-------|---------------------------------------------|
 //! | `GET /metrics`            | both  | Prometheus text                             |
-//! | `GET /healthz`            | both  | 200 while every shard makes progress        |
+//! | `GET /healthz`            | both  | 200 while every thread makes progress       |
 //! | `GET /readyz`             | both  | 200 while new calls can be put through      |
 //! | `GET /startupz`           | both  | 200 once the sockets are served             |
 //! | `GET /status`             | Unix  | the node in one object                      |

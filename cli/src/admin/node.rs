@@ -10,10 +10,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-/// A shard that made no progress for this long is stuck.
-const STUCK: Duration = Duration::from_secs(3);
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
     let daemon = access.daemon()?;
@@ -33,9 +29,12 @@ pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Pr
 
 pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    match stuck(&daemon) {
+    match daemon.health().stuck() {
         None => Ok(Json(json!({ "alive": true }))),
-        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        Some(stuck) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            stuck.to_string(),
+        )),
     }
 }
 
@@ -48,7 +47,7 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
     if daemon.is_draining() {
         reasons.push("draining: no new calls are taken".to_owned());
     }
-    reasons.extend(stuck(&daemon));
+    reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
     reasons.extend(cut_off(&daemon).await);
     match reasons.is_empty() {
         true => Ok(Json(json!({ "ready": true }))),
@@ -96,15 +95,6 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
     reasons
 }
 
-fn stuck(daemon: &Daemon) -> Option<String> {
-    let age = daemon
-        .heartbeats()
-        .iter()
-        .map(|heartbeat| heartbeat.age())
-        .max()?;
-    (age > STUCK).then(|| format!("a shard made no progress for {} ms", age.as_millis()))
-}
-
 pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let loaded = daemon.loaded().lock().await;
@@ -127,7 +117,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "uptime_seconds": daemon.uptime().as_secs(),
         "calls": daemon.calls_in_progress(),
         "connections": daemon.net().connections(),
-        "shards": daemon.heartbeats().len(),
+        "shards": daemon.health().shards(),
         "config_generation": loaded.config.generation,
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),

@@ -74,7 +74,7 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
             };
         }
     };
-    let watchdog = tokio::spawn(notify::watchdog(daemon.heartbeats().to_vec(), log.clone()));
+    let watchdog = tokio::spawn(notify::watchdog(daemon.health().clone(), log.clone()));
     log.info("ready", "serving")
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();
