@@ -500,6 +500,17 @@ impl Phone {
     }
 }
 
+/// A trunk to somebody else, and all calls of the carrier lead there.
+fn exit_to(address: SocketAddr) -> String {
+    let ip = address.ip();
+    format!(
+        "\n[[trunk]]\nname = \"exit\"\ntenant = \"*\"\nrealm = \"core\"\n\
+         targets = [\"{address};udp\"]\naccept_from = [\"{ip}\"]\noptions = false\n\n\
+         [[route]]\nname = \"out\"\nmatch = {{ from_trunk = \"carrier\" }}\n\
+         to = [{{ trunk = \"exit\" }}]\n"
+    )
+}
+
 fn header<'m>(message: &'m str, name: &str) -> &'m str {
     let begin = format!("{name}: ");
     message
@@ -533,16 +544,7 @@ async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() 
         "\n[[listen]]\nname = \"late\"\nrealm = \"core\"\ntransport = \"udp\"\nport = {}\n",
         port.port()
     );
-    let node = Node::start_with(|text| {
-        format!(
-            "{text}\n[[trunk]]\nname = \"exit\"\ntenant = \"*\"\nrealm = \"core\"\n\
-             targets = [\"{};udp\"]\naccept_from = [\"127.0.0.2\"]\noptions = false\n\n\
-             [[route]]\nname = \"out\"\nmatch = {{ from_trunk = \"carrier\" }}\n\
-             to = [{{ trunk = \"exit\" }}]\n{late}",
-            callee.address
-        )
-    })
-    .await;
+    let node = Node::start_with(|text| text + &exit_to(callee.address) + &late).await;
     let path = node.directory.path().join("causeway.toml");
     let with = std::fs::read_to_string(&path).unwrap();
     let without = with.replace(&late, "");
@@ -590,4 +592,32 @@ async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() 
         node.lines.text()
     );
     node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_for_live_calls_only_and_no_record_is_lost() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
+    let to = node.udp();
+    let uri = format!("sip:+15550100@{to}");
+    let invite = request("INVITE", &uri, caller.address, &caller.description());
+    caller.send(&invite, to).await;
+    // Whoever is called says nothing at all, and the caller does not wait for it.
+    callee.hears("INVITE ").await;
+    assert_eq!(node.daemon.drain(true).await, 1);
+    let cancel = request("CANCEL", &uri, caller.address, "");
+    caller.send(&cancel, to).await;
+    caller.hears("SIP/2.0 487").await;
+    // What was called may still answer and must then be told that it is over: until its INVITE has
+    // timed out the call is not forgotten. Nobody has to wait for that.
+    assert_eq!(node.daemon.calls_in_progress(), 1);
+    assert_eq!(node.daemon.drain(true).await, 0);
+    let soon = std::time::Duration::from_secs(10);
+    assert!(node.daemon.wait_for_calls(soon).await);
+    node.daemon.hang_up_all().await;
+    assert_eq!(node.daemon.calls_in_progress(), 0);
+    node.daemon.shutdown().await;
+    let spool = std::fs::read_to_string(node.directory.path().join("cdr/current.jsonl")).unwrap();
+    assert_eq!(spool.lines().count(), 1, "{spool}");
+    assert!(spool.contains("cancel"), "{spool}");
 }
