@@ -343,6 +343,63 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
     node.daemon.shutdown().await;
 }
 
+/// What an operator types: exit code, output, errors.
+async fn types(node: &Node, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command
+        .args(arguments)
+        .arg("--socket")
+        .arg(node.directory.path().join("run/api.sock"));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
+    let node = Node::start().await;
+    let path = node.directory.path().join("causeway.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        good.replace("tenant = \"contoso\"", "tenant = \"nobody\"")
+            .replace("tenant = \"fabrikam\"", "tenant = \"noone\""),
+    )
+    .unwrap();
+    let (code, _, errors) = types(&node, &["reload"]).await;
+    assert_eq!(code, Some(3), "{errors}");
+    let first = errors.lines().next().unwrap();
+    assert_eq!(first, "causeway: refused, nothing has changed:");
+    let place = path.display().to_string();
+    let findings = errors.lines().filter(|line| line.starts_with(&place));
+    assert!(findings.count() >= 2, "{errors}");
+
+    std::fs::write(&path, good.replacen("[node]", "[node", 1)).unwrap();
+    types(&node, &["reload"]).await;
+    node.logged("finding=E0001").await;
+    let log = node.lines.text();
+    let line = log.lines().find(|line| line.contains("E0001")).unwrap();
+    assert!(!line.contains("help="), "{line}");
+
+    for yes in [
+        &["call", "hangup", "ffff"][..],
+        &["call", "hangup", "ffff", "--yes"],
+    ] {
+        let (code, _, errors) = types(&node, yes).await;
+        assert_eq!(code, Some(5), "{errors}");
+        assert!(errors.contains("no call ffff"), "{errors}");
+    }
+    let (code, _, errors) = types(&node, &["call", "hangup", "nope"]).await;
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("hexadecimal"), "{errors}");
+    node.daemon.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
     let node =
@@ -605,6 +662,14 @@ async fn a_drain_waits_for_live_calls_only_and_no_record_is_lost() {
     // Whoever is called says nothing at all, and the caller does not wait for it.
     callee.hears("INVITE ").await;
     assert_eq!(node.daemon.drain(true).await, 1);
+    let (_, list, _) = types(&node, &["call", "list"]).await;
+    let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let (code, _, errors) = types(&node, &["call", "hangup", id]).await;
+    assert_eq!(code, Some(5));
+    assert!(
+        errors.contains("to +15550100") && errors.contains("--yes"),
+        "{errors}"
+    );
     let cancel = request("CANCEL", &uri, caller.address, "");
     caller.send(&cancel, to).await;
     caller.hears("SIP/2.0 487").await;
@@ -612,6 +677,9 @@ async fn a_drain_waits_for_live_calls_only_and_no_record_is_lost() {
     // timed out the call is not forgotten. Nobody has to wait for that.
     assert_eq!(node.daemon.calls_in_progress(), 1);
     assert_eq!(node.daemon.drain(true).await, 0);
+    let (code, _, errors) = types(&node, &["call", "hangup", id, "--yes"]).await;
+    assert_eq!(code, Some(5));
+    assert!(errors.contains("has ended"), "{errors}");
     let soon = std::time::Duration::from_secs(10);
     assert!(node.daemon.wait_for_calls(soon).await);
     node.daemon.hang_up_all().await;

@@ -202,11 +202,14 @@ fn log_finding(log: &Log, level: Level, finding: &Finding) {
     let place = finding.place.as_ref().map_or_else(String::new, |place| {
         format!("{}:{}:{}", place.file, place.line, place.column)
     });
-    log.line(level, "config", &finding.cause)
+    let line = log
+        .line(level, "config", &finding.cause)
         .with("finding", finding.code)
-        .with("place", place)
-        .with("help", finding.help.as_deref().unwrap_or(""))
-        .send();
+        .with("place", place);
+    match &finding.help {
+        Some(help) => line.with("help", help).send(),
+        None => line.send(),
+    }
 }
 
 /// Certificates that end soon (SEC-080): Teams warns its administrators at 30 days, too.
