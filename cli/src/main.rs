@@ -35,15 +35,9 @@ enum Command {
     Init(init::Init),
     /// Try everything on this machine: simulated carrier and Teams, real calls, no configuration
     Lab(lab::Lab),
-    /// One call: show, hangup
+    /// Calls: list, recent, show, hangup
+    #[command(visible_alias = "calls")]
     Call {
-        #[command(subcommand)]
-        command: Calls,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Calls: list, recent
-    Calls {
         #[command(subcommand)]
         command: Option<Calls>,
         #[command(flatten)]
@@ -152,10 +146,6 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Init(arguments) => init::run(&arguments, out),
         Command::Lab(arguments) => lab::run(&arguments, out),
         Command::Call {
-            command,
-            connection,
-        } => node::calls(&command, &connection, out),
-        Command::Calls {
             command,
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),

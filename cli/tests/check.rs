@@ -373,6 +373,58 @@ fn the_daemon_refuses_a_configuration_with_the_code_that_check_gives_it() {
 }
 
 #[test]
+fn an_object_whose_name_is_no_text_is_told_without_a_name() {
+    let folder = Folder::new();
+    folder.write(
+        "causeway.toml",
+        "[node]\nid = \"a\"\n[[trunk]]\nname = 9\ntenant = \"t\"\nrealm = \"r\"\ntargets = [\"192.0.2.1\"]\n",
+    );
+    let (_, text) = check(&folder.path("causeway.toml"), false);
+    assert!(text.contains("trunk: there is no tenant \"t\""), "{text}");
+    assert!(!text.contains("\"\""), "{text}");
+}
+
+#[test]
+fn every_command_about_calls_is_named_in_the_help() {
+    let output = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Calls: list, recent, show, hangup"), "{text}");
+    for word in ["call", "calls"] {
+        let (code, errors) = causeway(&[word, "list", "--socket", "/nonexistent.sock"]);
+        assert_eq!(code, Some(exit::UNREACHABLE.into()), "{errors}");
+    }
+}
+
+#[test]
+fn init_makes_one_folder_and_says_so_but_not_a_whole_path() {
+    let folder = Folder::new();
+    let file = folder.path("etc/causeway.toml");
+    let mut out = Vec::new();
+    let arguments = |file: PathBuf| Init { file, force: false };
+    init::run(&arguments(file), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        text.contains(&format!("made the folder {}", folder.path("etc").display())),
+        "{text}"
+    );
+
+    let deep = folder.path("typo/dir/a.toml").display().to_string();
+    let (code, errors) = causeway(&["init", &deep]);
+    assert_eq!(code, Some(exit::REFUSED.into()), "{errors}");
+    assert!(errors.contains("mkdir -p"), "{errors}");
+    assert!(!folder.path("typo").exists());
+
+    folder.write("file", "mine");
+    let below = folder.path("file/a.toml").display().to_string();
+    let (code, errors) = causeway(&["init", &below]);
+    assert_eq!(code, Some(exit::REFUSED.into()), "{errors}");
+    assert!(errors.contains("file is no directory"), "{errors}");
+}
+
+#[test]
 fn init_writes_the_starter_once_and_says_which_lines_to_change() {
     let folder = Folder::new();
     let run = |force| {

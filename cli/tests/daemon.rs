@@ -8,7 +8,6 @@ use causeway::sink::log::{Form, Level, Log};
 use std::net::{SocketAddr, UdpSocket as FreePort};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use support::{Authority, CONFIG, Lines, PATIENCE, write, write_leaf};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -21,7 +20,11 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
-        let (directory, config) = configured(|text| text);
+        Self::start_with(|text| text).await
+    }
+
+    async fn start_with(change: impl FnOnce(String) -> String) -> Self {
+        let (directory, config) = configured(change);
         let lines = Lines::default();
         let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
         let options = Options { config, shards: 2 };
@@ -42,6 +45,16 @@ impl Node {
             .await
             .unwrap()
             .unwrap()
+    }
+
+    /// Waits for a line with this text: the log has a thread of its own.
+    async fn logged(&self, text: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.lines.text().contains(text) {
+            let now = std::time::Instant::now();
+            assert!(now < deadline, "no {text} in\n{}", self.lines.text());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     fn udp(&self) -> SocketAddr {
@@ -134,7 +147,7 @@ fn request(method: &str, uri: &str, from: SocketAddr, body: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_starts_answers_and_stops_without_residue() {
     let node = Node::start().await;
-    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("GET", "/healthz").await.status, 200);
     let ours = node.udp();
     let answer = node
@@ -268,17 +281,16 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
         .await;
     // The configuration has no route.
     assert!(!answer.starts_with("SIP/2.0 2"), "{answer}");
-    // The first answer may be the 100; the record follows when the call is over.
-    let recent = tokio::time::timeout(Duration::from_secs(10), async {
-        loop {
-            let body = node.ask("GET", "/calls/recent").await.body;
-            let recent: serde_json::Value = serde_json::from_str(&body).unwrap();
-            if recent.get(0).is_some() {
-                return recent;
-            }
+    // The answer leaves before the record is written.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let recent = loop {
+        let recent = node.ask("GET", "/calls/recent").await.body;
+        let recent: serde_json::Value = serde_json::from_str(&recent).unwrap();
+        if recent != serde_json::json!([]) {
+            break recent;
         }
-    });
-    let recent = recent.await.unwrap();
+        assert!(std::time::Instant::now() < deadline, "no record");
+    };
     let record = &recent[0];
     assert_eq!(record["cause"]["code"], "no_route", "{recent}");
     let id = record["call"].as_str().unwrap();
@@ -317,7 +329,7 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
         "config: trunk \"teams-contoso\": there is no tenant \"nobody\" finding=E0020 place=",
         "reload_refused: nothing has changed",
     ] {
-        assert!(node.lines.text().contains(told), "{}", node.lines.text());
+        node.logged(told).await;
     }
     assert!(metrics.contains("sbc_config_last_reload_success 0"));
     assert!(metrics.contains("sbc_config_generation 1"));
@@ -331,13 +343,349 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
     node.daemon.shutdown().await;
 }
 
+/// What an operator types: exit code, output, errors.
+async fn types(node: &Node, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command
+        .args(arguments)
+        .arg("--socket")
+        .arg(node.directory.path().join("run/api.sock"));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
+    let node = Node::start().await;
+    let path = node.directory.path().join("causeway.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        good.replace("tenant = \"contoso\"", "tenant = \"nobody\"")
+            .replace("tenant = \"fabrikam\"", "tenant = \"noone\""),
+    )
+    .unwrap();
+    let (code, _, errors) = types(&node, &["reload"]).await;
+    assert_eq!(code, Some(3), "{errors}");
+    let first = errors.lines().next().unwrap();
+    assert_eq!(first, "causeway: refused, nothing has changed:");
+    let place = path.display().to_string();
+    let findings = errors.lines().filter(|line| line.starts_with(&place));
+    assert!(findings.count() >= 2, "{errors}");
+
+    std::fs::write(&path, good.replacen("[node]", "[node", 1)).unwrap();
+    types(&node, &["reload"]).await;
+    node.logged("finding=E0001").await;
+    let log = node.lines.text();
+    let line = log.lines().find(|line| line.contains("E0001")).unwrap();
+    assert!(!line.contains("help="), "{line}");
+
+    for yes in [
+        &["call", "hangup", "ffff"][..],
+        &["call", "hangup", "ffff", "--yes"],
+    ] {
+        let (code, _, errors) = types(&node, yes).await;
+        assert_eq!(code, Some(5), "{errors}");
+        assert!(errors.contains("no call ffff"), "{errors}");
+    }
+    let (code, _, errors) = types(&node, &["call", "hangup", "nope"]).await;
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("hexadecimal"), "{errors}");
+    node.daemon.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
-    let node = Node::start().await;
+    let node =
+        Node::start_with(|text| text.replace("[[trunk]]\n", "[[trunk]]\noptions = false\n")).await;
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     assert_eq!(node.ask("POST", "/drain").await.status, 200);
-    assert_eq!(node.ask("GET", "/readyz").await.status, 503);
+    let told = node.ask("GET", "/readyz").await;
+    assert_eq!(told.status, 503);
+    let told: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(
+        told["reasons"][0], "draining: no new calls are taken",
+        "{told}"
+    );
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     assert_eq!(node.daemon.hang_up_all().await, 0);
     node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_ready_once_a_peer_of_each_side_has_answered() {
+    let peer = Phone::new("127.0.0.2").await;
+    let quiet = Phone::new("127.0.0.3").await;
+    let node = Node::start_with(|text| {
+        let (before, _) = text.split_once("[[trunk]]").unwrap();
+        let rest = &text[text.find("[cdr]").unwrap()..];
+        let trunk = |name: &str, more: String| {
+            format!("[[trunk]]\nname = \"{name}\"\ntenant = \"*\"\nrealm = \"core\"\n{more}\n")
+        };
+        let targets = |targets: String, from: &str| {
+            format!("targets = [{targets}]\naccept_from = [\"{from}\"]\n")
+        };
+        let answering = targets(
+            format!("\"{};udp\", \"{};udp\"", quiet.address, peer.address),
+            "127.0.0.2/31",
+        );
+        let silent = targets(format!("\"{};udp\"", "127.0.0.4:5060"), "127.0.0.4");
+        format!(
+            "{before}{}{}{rest}",
+            trunk("answering", answering),
+            trunk("silent", format!("{silent}options = false\n"))
+        )
+    })
+    .await;
+    let states = async || {
+        let status = node.ask("GET", "/status").await.body;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let peers = status["peers"].as_array().unwrap().clone();
+        let text = |peer: &serde_json::Value, key: &str| peer[key].as_str().unwrap().to_owned();
+        peers
+            .iter()
+            .map(|peer| (text(peer, "peer"), text(peer, "state")))
+            .collect::<Vec<_>>()
+    };
+    let row = |peer: &str, state: &str| (peer.to_owned(), state.to_owned());
+    assert_eq!(
+        states().await,
+        [
+            row("127.0.0.3", "no answer yet"),
+            row("127.0.0.2", "no answer yet"),
+            row("127.0.0.4", "not probed"),
+        ]
+    );
+    assert_eq!(node.ask("GET", "/startupz").await.status, 200);
+    let (options, ours) = peer.hears("OPTIONS ").await;
+    peer.accepts(&options, ours, "").await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while states().await[1].1 != "up" {
+        assert!(std::time::Instant::now() < deadline, "{:?}", states().await);
+    }
+    assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_which_no_peer_has_answered_yet_is_not_ready() {
+    let node = Node::start().await;
+    let told = node.ask("GET", "/readyz").await;
+    assert_eq!(told.status, 503, "{}", told.body);
+    let told: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(
+        told["reasons"],
+        serde_json::json!(["no target of any carrier trunk answers"])
+    );
+    node.daemon.shutdown().await;
+}
+
+/// A telephone on the test's side: one socket, and what it says in its one call.
+struct Phone {
+    socket: UdpSocket,
+    address: SocketAddr,
+}
+
+impl Phone {
+    async fn new(ip: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        Self { socket, address }
+    }
+
+    fn description(&self) -> String {
+        let ip = self.address.ip();
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
+        )
+    }
+
+    async fn send(&self, text: &str, to: SocketAddr) {
+        self.socket.send_to(text.as_bytes(), to).await.unwrap();
+    }
+
+    /// The next message that begins so; others are skipped.
+    async fn hears(&self, begin: &str) -> (String, SocketAddr) {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let got = tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
+            let (length, from) = got
+                .unwrap_or_else(|_| panic!("no {begin} at {}", self.address))
+                .unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.starts_with(begin) {
+                return (text, from);
+            }
+        }
+    }
+
+    /// Answers a request with 200 and, if given, a body.
+    async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
+        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
+        for line in request.lines().take_while(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap_or("");
+            if matches!(name, "Via" | "From" | "Call-ID" | "CSeq") {
+                answer.push_str(&format!("{line}\r\n"));
+            } else if name == "To" {
+                let tag = if line.contains(";tag=") {
+                    ""
+                } else {
+                    ";tag=callee"
+                };
+                answer.push_str(&format!("{line}{tag}\r\n"));
+            }
+        }
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        answer.push_str(&format!(
+            "Contact: <sip:{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        ));
+        self.send(&answer, to).await;
+    }
+}
+
+/// A trunk to somebody else, and all calls of the carrier lead there.
+fn exit_to(address: SocketAddr) -> String {
+    let ip = address.ip();
+    format!(
+        "\n[[trunk]]\nname = \"exit\"\ntenant = \"*\"\nrealm = \"core\"\n\
+         targets = [\"{address};udp\"]\naccept_from = [\"{ip}\"]\noptions = false\n\n\
+         [[route]]\nname = \"out\"\nmatch = {{ from_trunk = \"carrier\" }}\n\
+         to = [{{ trunk = \"exit\" }}]\n"
+    )
+}
+
+fn header<'m>(message: &'m str, name: &str) -> &'m str {
+    let begin = format!("{name}: ");
+    message
+        .lines()
+        .find_map(|line| line.strip_prefix(begin.as_str()))
+        .unwrap_or_else(|| panic!("no {name} in\n{message}"))
+}
+
+/// What the caller says within its dialog, after this answer to its INVITE.
+fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
+    let call = header(answer, "Call-ID");
+    let target = header(answer, "Contact")
+        .trim_start_matches('<')
+        .split('>')
+        .next()
+        .unwrap();
+    format!(
+        "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{call}{method};rport\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {call}\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n",
+        header(answer, "From"),
+        header(answer, "To"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let port = FreePort::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let late = format!(
+        "\n[[listen]]\nname = \"late\"\nrealm = \"core\"\ntransport = \"udp\"\nport = {}\n",
+        port.port()
+    );
+    let node = Node::start_with(|text| text + &exit_to(callee.address) + &late).await;
+    let path = node.directory.path().join("causeway.toml");
+    let with = std::fs::read_to_string(&path).unwrap();
+    let without = with.replace(&late, "");
+    let reload = async |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let done = node.ask("POST", "/reload").await;
+        assert_eq!(done.status, 200, "{}", done.body);
+    };
+    let uri = format!("sip:+15550100@{port}");
+    let call = async |id: &str| {
+        let invite = request("INVITE", &uri, caller.address, &caller.description());
+        let invite = invite.replace("test1", id);
+        caller.send(&invite, port).await;
+        let (request, ours) = callee.hears("INVITE ").await;
+        callee.accepts(&request, ours, &callee.description()).await;
+        let (answer, from) = caller.hears("SIP/2.0 200").await;
+        assert_eq!(from, port, "answered from where it was asked");
+        caller
+            .send(&within(&answer, "ACK", 1, caller.address), port)
+            .await;
+        callee.hears("ACK ").await;
+        answer
+    };
+    let hang_up = async |answer: &str| {
+        caller
+            .send(&within(answer, "BYE", 2, caller.address), port)
+            .await;
+        let (bye, ours) = callee.hears("BYE ").await;
+        callee.accepts(&bye, ours, "").await;
+        caller.hears("SIP/2.0 200").await;
+    };
+    let (first, second) = (call("first").await, call("second").await);
+    reload(&without).await;
+    hang_up(&first).await;
+    reload(&with).await;
+    let third = call("third").await;
+    hang_up(&second).await;
+    hang_up(&third).await;
+    reload(&without).await;
+    reload(&with).await;
+    hang_up(&call("fourth").await).await;
+    assert!(
+        node.daemon.wait_until_idle(PATIENCE).await,
+        "{}",
+        node.lines.text()
+    );
+    node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_for_live_calls_only_and_no_record_is_lost() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
+    let to = node.udp();
+    let uri = format!("sip:+15550100@{to}");
+    let invite = request("INVITE", &uri, caller.address, &caller.description());
+    caller.send(&invite, to).await;
+    // Whoever is called says nothing at all, and the caller does not wait for it.
+    callee.hears("INVITE ").await;
+    assert_eq!(node.daemon.drain(true).await, 1);
+    let (_, list, _) = types(&node, &["call", "list"]).await;
+    let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let (code, _, errors) = types(&node, &["call", "hangup", id]).await;
+    assert_eq!(code, Some(5));
+    assert!(
+        errors.contains("to +15550100") && errors.contains("--yes"),
+        "{errors}"
+    );
+    let cancel = request("CANCEL", &uri, caller.address, "");
+    caller.send(&cancel, to).await;
+    caller.hears("SIP/2.0 487").await;
+    // What was called may still answer and must then be told that it is over: until its INVITE has
+    // timed out the call is not forgotten. Nobody has to wait for that.
+    assert_eq!(node.daemon.calls_in_progress(), 1);
+    assert_eq!(node.daemon.drain(true).await, 0);
+    let (code, _, errors) = types(&node, &["call", "hangup", id, "--yes"]).await;
+    assert_eq!(code, Some(5));
+    assert!(errors.contains("has ended"), "{errors}");
+    let soon = std::time::Duration::from_secs(10);
+    assert!(node.daemon.wait_for_calls(soon).await);
+    node.daemon.hang_up_all().await;
+    assert_eq!(node.daemon.calls_in_progress(), 0);
+    node.daemon.shutdown().await;
+    let spool = std::fs::read_to_string(node.directory.path().join("cdr/current.jsonl")).unwrap();
+    assert_eq!(spool.lines().count(), 1, "{spool}");
+    assert!(spool.contains("cancel"), "{spool}");
 }

@@ -10,9 +10,10 @@ use media_relay::{
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,6 +45,45 @@ fn start(realm: Realm) -> (Relay, Receiver<Event>) {
     };
     let relay = Relay::start(config, Box::new(move |event| drop(events.send(event)))).unwrap();
     (relay, received)
+}
+
+#[test]
+fn a_worker_that_is_stuck_can_be_seen_and_one_that_has_nothing_to_do_is_not_taken_for_it() {
+    let (events, received) = mpsc::channel();
+    let (release, blocked) = mpsc::channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let config = RelayConfig {
+        realms: vec![realm(40)],
+        workers: 2,
+        quarantine: Duration::from_millis(1),
+        entropy: Entropy::from_system().unwrap(),
+    };
+    // Whoever hears an event must never wait; this one waits.
+    let sink = move |event| {
+        events.send(event).unwrap();
+        let _ = blocked.lock().unwrap().recv();
+    };
+    let relay = Relay::start(config, Box::new(sink)).unwrap();
+    let comes_true = |what: &str, is_true: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_true() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let stuck = Duration::from_secs(1);
+    comes_true("idle workers come round", &|| {
+        relay.longest_silence() < stuck / 2
+    });
+    relay.command(Command::Stats {
+        session: SessionId::new(0, 1),
+    });
+    received.recv_timeout(PATIENCE).unwrap();
+    comes_true("the stuck one is seen", &|| relay.longest_silence() > stuck);
+    drop(release);
+    comes_true("it comes round again", &|| {
+        relay.longest_silence() < stuck / 2
+    });
 }
 
 fn spec(endpoint: EndpointId, protection: ProtectionWanted) -> EndpointSpec {

@@ -4,6 +4,11 @@
 //! to keep it working. Under callgrind, `--toggle-collect='*signalling_work*'` counts what is measured
 //! here: reading the seven messages that arrive, applying them and the timers, writing what is sent.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark takes the time and reads its command line"
+)]
+
 use bytes::Bytes;
 use media_api::{
     Command as MediaCommand, Event as MediaEvent, LocalEndpoint, LocalStream, SessionStats,

@@ -322,6 +322,18 @@ impl Core {
                 }
                 Answered::Done(calls.len())
             }
+            Command::CountLive => {
+                let live = self.calls.values().filter(|entry| entry.call.is_live());
+                Answered::Done(live.count())
+            }
+            Command::CloseAll => {
+                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                for call in &calls {
+                    self.current = Some(*call);
+                    self.abandon(out);
+                }
+                Answered::Done(calls.len())
+            }
         };
         out.push(Effect::Reply(id, answer));
     }

@@ -62,6 +62,11 @@ pub enum Command {
     Drain(bool),
     /// End every call.
     HangUpAll,
+    /// Count the calls that live: those that are not only waiting for a last answer of a peer.
+    CountLive,
+    /// The process ends: close the record of every call that is left, whatever it still waits for.
+    /// Nothing more is sent; [`Command::HangUpAll`] comes before.
+    CloseAll,
 }
 
 /// Answer to a command.

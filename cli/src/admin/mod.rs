@@ -3,8 +3,9 @@
 //! | path                      | where | what                                        |
 //! |---------------------------|-------|---------------------------------------------|
 //! | `GET /metrics`            | both  | Prometheus text                             |
-//! | `GET /healthz`            | both  | 200 while every shard makes progress        |
-//! | `GET /readyz`             | both  | 200 while new calls are taken               |
+//! | `GET /healthz`            | both  | 200 while every thread makes progress       |
+//! | `GET /readyz`             | both  | 200 while new calls can be put through      |
+//! | `GET /startupz`           | both  | 200 once the sockets are served             |
 //! | `GET /status`             | Unix  | the node in one object                      |
 //! | `GET /calls`              | Unix  | calls in progress                           |
 //! | `GET /calls/recent`       | Unix  | records of calls that ended                 |
@@ -79,10 +80,8 @@ pub(crate) struct Access(Weak<Daemon>);
 
 impl Access {
     pub(crate) fn daemon(&self) -> Result<Arc<Daemon>, Problem> {
-        self.0.upgrade().ok_or(Problem {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            detail: "the daemon is stopping".to_owned(),
-        })
+        let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
+        self.0.upgrade().ok_or_else(stopping)
     }
 }
 
@@ -91,6 +90,8 @@ impl Access {
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) detail: String,
+    /// If there can be several: each of them.
+    reasons: Vec<String>,
 }
 
 impl Problem {
@@ -98,17 +99,29 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
+            reasons: Vec::new(),
+        }
+    }
+
+    pub(crate) fn because(status: StatusCode, reasons: Vec<String>) -> Self {
+        Self {
+            status,
+            detail: reasons.join("; "),
+            reasons,
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "status": self.status.as_u16(),
             "title": self.status.canonical_reason().unwrap_or(""),
             "detail": self.detail,
         });
+        if !self.reasons.is_empty() {
+            body["reasons"] = self.reasons.into();
+        }
         (
             self.status,
             [(CONTENT_TYPE, "application/problem+json")],
@@ -230,6 +243,7 @@ fn readable() -> Router<Access> {
         .route("/metrics", get(node::metrics))
         .route("/healthz", get(node::health))
         .route("/readyz", get(node::ready))
+        .route("/startupz", get(node::started))
 }
 
 fn operable() -> Router<Access> {

@@ -8,12 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::{Preset, Trunk};
+use sbc_core::config::{Config, Preset, Trunk};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-/// A shard that made no progress for this long is stuck.
-const STUCK: Duration = Duration::from_secs(3);
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
     let daemon = access.daemon()?;
@@ -33,9 +29,12 @@ pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Pr
 
 pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    match stuck(&daemon) {
+    match daemon.health().stuck() {
         None => Ok(Json(json!({ "alive": true }))),
-        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        Some(stuck) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            stuck.to_string(),
+        )),
     }
 }
 
@@ -48,28 +47,33 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
     if daemon.is_draining() {
         reasons.push("draining: no new calls are taken".to_owned());
     }
-    reasons.extend(stuck(&daemon));
+    reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
     reasons.extend(cut_off(&daemon).await);
-    if reasons.is_empty() {
-        Ok(Json(json!({ "ready": true })))
-    } else {
-        Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            reasons.join("; "),
-        ))
+    match reasons.is_empty() {
+        true => Ok(Json(json!({ "ready": true }))),
+        false => Err(Problem::because(StatusCode::SERVICE_UNAVAILABLE, reasons)),
     }
 }
 
-/// Sides of which no target answers: a call needs both. A trunk that is not watched, or not yet
-/// heard of, counts as answering.
+/// Whether the start is over: the sockets are served, whoever may answer.
+pub(super) async fn started(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    match access.daemon()?.is_serving() {
+        true => Ok(Json(json!({ "started": true }))),
+        false => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the sockets are not served",
+        )),
+    }
+}
+
+/// Sides of which no target answers, or has answered yet: a call needs both. Of a trunk that is not
+/// probed nothing can be known, so it counts as answering.
 async fn cut_off(daemon: &Daemon) -> Vec<String> {
     let config = daemon.loaded().lock().await.config.clone();
-    let peers = daemon.sinks().metrics.calls.peers();
-    let is_down = |trunk: &Trunk, host: &str| {
-        let known = peers
-            .iter()
-            .find(|peer| peer.trunk == trunk.name && peer.host == host);
-        known.is_some_and(|peer| !peer.is_up)
+    let known = daemon.sinks().metrics.calls.peers();
+    let is_down = |trunk: &Trunk, host: &str| match of_target(&known, trunk, host) {
+        Health::Down | Health::Unheard => true,
+        Health::Up | Health::NotProbed => false,
     };
     let sides = [
         (Preset::Teams, "no target of any Teams trunk answers"),
@@ -89,15 +93,6 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
         }
     }
     reasons
-}
-
-fn stuck(daemon: &Daemon) -> Option<String> {
-    let age = daemon
-        .heartbeats()
-        .iter()
-        .map(|heartbeat| heartbeat.age())
-        .max()?;
-    (age > STUCK).then(|| format!("a shard made no progress for {} ms", age.as_millis()))
 }
 
 pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
@@ -122,25 +117,68 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "uptime_seconds": daemon.uptime().as_secs(),
         "calls": daemon.calls_in_progress(),
         "connections": daemon.net().connections(),
-        "shards": daemon.heartbeats().len(),
+        "shards": daemon.health().shards(),
         "config_generation": loaded.config.generation,
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
-        "peers": peers(&daemon),
+        "peers": peers(&daemon, &loaded.config),
     })))
 }
 
-fn peers(daemon: &Daemon) -> Vec<Value> {
-    let peers = daemon.sinks().metrics.calls.peers();
-    let row = |peer: &PeerHealth| {
-        json!({
-            "trunk": peer.trunk,
-            "peer": peer.host,
-            "state": if peer.is_up { "up" } else { "down" },
-        })
-    };
-    peers.iter().map(row).collect()
+/// Every target, in the order in which each trunk calls them.
+fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
+    let known = daemon.sinks().metrics.calls.peers();
+    let mut rows = Vec::new();
+    for trunk in config.trunks.values() {
+        let mut hosts: Vec<&str> = Vec::new();
+        for target in &trunk.targets {
+            // Health is that of the host, on whatever ports it is called.
+            if hosts.contains(&target.host.as_str()) {
+                continue;
+            }
+            hosts.push(&target.host);
+            rows.push(json!({
+                "trunk": trunk.name,
+                "peer": target.host,
+                "state": of_target(&known, trunk, &target.host).word(),
+            }));
+        }
+    }
+    rows
+}
+
+/// What is known of a target.
+enum Health {
+    Up,
+    Down,
+    /// It is probed and has not answered, nor been given up.
+    Unheard,
+    /// `options = false`.
+    NotProbed,
+}
+
+impl Health {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unheard => "no answer yet",
+            Self::NotProbed => "not probed",
+        }
+    }
+}
+
+fn of_target(known: &[PeerHealth], trunk: &Trunk, host: &str) -> Health {
+    let found = known
+        .iter()
+        .find(|peer| peer.trunk == trunk.name && peer.host == host);
+    match found {
+        _ if trunk.options.is_none() => Health::NotProbed,
+        Some(peer) if peer.is_up => Health::Up,
+        Some(_) => Health::Down,
+        None => Health::Unheard,
+    }
 }
 
 pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, Problem> {

@@ -77,14 +77,33 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             )
         }),
         Calls::Show { id, messages } => show(to, id, *messages, out),
-        Calls::Hangup { id, yes } => {
-            if !yes {
-                eprintln!("causeway: this ends call {id}; repeat with --yes");
-                return Ok(exit::REFUSED);
-            }
-            post(to, &format!("/calls/{}/hangup", segment(id)), out)
-        }
+        Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
     }
+}
+
+/// Says which call it is before it ends it: its first digits may be those of another.
+fn hang_up(to: &Connection, id: &str, yes: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let id = segment(id);
+    let call = match request(&to.socket, "GET", &format!("/calls/{id}")) {
+        Ok(answer) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
+        Err(code) => return Ok(code),
+    };
+    let text = |path: &str| plain(call.pointer(path).unwrap_or(&Value::Null));
+    if text("/summary/state") == "ending" || !call["record"].is_null() {
+        eprintln!("causeway: call {} has ended already", text("/call"));
+        return Ok(exit::REFUSED);
+    }
+    if !yes {
+        eprintln!(
+            "causeway: this ends call {} from {} to {} ({}); repeat with --yes",
+            text("/call"),
+            text("/summary/calling"),
+            text("/summary/called"),
+            text("/summary/state")
+        );
+        return Ok(exit::REFUSED);
+    }
+    post(to, &format!("/calls/{id}/hangup"), out)
 }
 
 /// `causeway status`.
@@ -203,7 +222,13 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
         .ok()
         .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned))
         .unwrap_or_else(|| answer.body.clone());
-    eprintln!("causeway: {detail}");
+    match detail.trim_end() {
+        // What has its own places stands on lines of its own.
+        detail if detail.contains('\n') => {
+            eprintln!("causeway: refused, nothing has changed:\n{detail}");
+        }
+        detail => eprintln!("causeway: {detail}"),
+    }
     Err(match answer.status {
         400 => exit::USAGE,
         422 => exit::INVALID,
@@ -328,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn hanging_up_asks_first() {
+    fn hanging_up_needs_a_daemon_that_knows_the_call() {
         let to = Connection {
             socket: "/nonexistent".into(),
             json: false,
@@ -338,6 +363,6 @@ mod tests {
             yes: false,
         };
         let mut out = Vec::new();
-        assert_eq!(calls(&command, &to, &mut out).unwrap(), exit::REFUSED);
+        assert_eq!(calls(&command, &to, &mut out).unwrap(), exit::UNREACHABLE);
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod dispatch;
+pub mod health;
 pub mod inbox;
 pub mod media;
 pub mod net;
@@ -25,6 +26,7 @@ use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, UpState};
 use crate::sink::trace::Traces;
 use dispatch::{Dispatch, Replies};
+use health::Health;
 use inbox::{Inbox, Inboxes};
 use media::{AddressFault, MediaFault};
 use media_relay::Relay;
@@ -38,7 +40,7 @@ use sbc_core::id::ShardId;
 use sbc_core::input::Input;
 use sbc_core::mint::Mint;
 use sbc_core::time::Now;
-use shard::{Heartbeat, Shard, Turn};
+use shard::{Shard, Turn};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +114,7 @@ pub struct Daemon {
     inboxes: Inboxes,
     replies: Arc<Replies>,
     net: Net,
-    heartbeats: Vec<Arc<Heartbeat>>,
+    health: Health,
     is_draining: AtomicBool,
     parts: Mutex<Option<Parts>>,
 }
@@ -204,10 +206,13 @@ impl Daemon {
             inboxes,
             replies,
             net,
-            heartbeats: shards
-                .iter()
-                .map(|shard| Arc::clone(shard.heartbeat()))
-                .collect(),
+            health: Health::new(
+                shards
+                    .iter()
+                    .map(|shard| Arc::clone(shard.heartbeat()))
+                    .collect(),
+                &relay,
+            ),
             is_draining: AtomicBool::new(false),
             parts: Mutex::new(None),
             loaded: tokio::sync::Mutex::new(loaded),
@@ -279,9 +284,9 @@ impl Daemon {
         &self.net
     }
 
-    /// Signs of life of the shards.
-    pub fn heartbeats(&self) -> &[Arc<Heartbeat>] {
-        &self.heartbeats
+    /// Signs of life.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Time since the start.

@@ -1,13 +1,12 @@
-//! What the service manager is told: ready, reloading, stopping, and that every shard lives.
+//! What the service manager is told: ready, reloading, stopping, and that every thread lives.
 
-use crate::daemon::shard::Heartbeat;
+use crate::daemon::health::Health;
 use crate::sink::log::Log;
 use sd_notify::NotifyState;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// A shard that made no progress for this long is stuck (REL-004).
-const STUCK: Duration = Duration::from_secs(3);
+/// How often is looked when no service manager says so.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Listeners are open and the configuration is in use.
 pub fn ready(status: &str) {
@@ -32,29 +31,26 @@ pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// Tells that we live as long as every shard does; says nothing more once one is stuck, so that the
-/// service manager acts. Ends when the task is ended.
-pub async fn watchdog(heartbeats: Vec<Arc<Heartbeat>>, log: Log) {
+/// Tells that we live as long as every shard and media worker does; says nothing more once one is
+/// stuck, so that the service manager acts. Ends when the task is ended.
+pub async fn watchdog(health: Health, log: Log) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
-        // Without a service manager a stuck shard is still worth a line.
-        return watch(&heartbeats, &log, STUCK, || {}).await;
+        // Without a service manager a stuck thread is still worth a line.
+        return watch(&health, &log, LOOK, || {}).await;
     };
-    watch(&heartbeats, &log, limit / 2, || {
-        tell(&[NotifyState::Watchdog])
-    })
-    .await;
+    watch(&health, &log, limit / 2, || tell(&[NotifyState::Watchdog])).await;
 }
 
-async fn watch(heartbeats: &[Arc<Heartbeat>], log: &Log, interval: Duration, alive: impl Fn()) {
+async fn watch(health: &Health, log: &Log, interval: Duration, alive: impl Fn()) {
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(100)));
     loop {
         ticks.tick().await;
-        match heartbeats.iter().map(|heartbeat| heartbeat.age()).max() {
-            Some(age) if age > STUCK => log
-                .error("stuck", "a shard makes no progress")
-                .with("for_ms", age.as_millis())
+        match health.stuck() {
+            Some(stuck) => log
+                .error("stuck", stuck)
+                .with("for_ms", stuck.age.as_millis())
                 .send(),
-            _ => alive(),
+            None => alive(),
         }
     }
 }

@@ -79,7 +79,7 @@ impl Daemon {
     /// [`ReloadFault`]; the running configuration stays.
     pub async fn reload(&self) -> Result<Changes, ReloadFault> {
         let mut running = self.loaded().lock().await;
-        let result = self.try_reload(&running);
+        let result = self.try_reload(&running).await;
         match result {
             Ok((loaded, changed)) => {
                 self.sinks()
@@ -128,7 +128,7 @@ impl Daemon {
         .send();
     }
 
-    fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
+    async fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
         let loaded = load(self.config_path(), Some(running))?;
         let changed = changes(running, &loaded);
         if !changed.realms.is_empty() {
@@ -146,7 +146,11 @@ impl Daemon {
         }
         let tls = Arc::new(identities(&loaded)?);
         let config = Arc::new(loaded.config.clone());
-        let opened = self.net().open(&config).map_err(ReloadFault::Bind)?;
+        let opened = self
+            .net()
+            .reopen(&config)
+            .await
+            .map_err(ReloadFault::Bind)?;
         // From here on nothing can fail.
         self.net()
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
@@ -198,11 +202,14 @@ fn log_finding(log: &Log, level: Level, finding: &Finding) {
     let place = finding.place.as_ref().map_or_else(String::new, |place| {
         format!("{}:{}:{}", place.file, place.line, place.column)
     });
-    log.line(level, "config", &finding.cause)
+    let line = log
+        .line(level, "config", &finding.cause)
         .with("finding", finding.code)
-        .with("place", place)
-        .with("help", finding.help.as_deref().unwrap_or(""))
-        .send();
+        .with("place", place);
+    match &finding.help {
+        Some(help) => line.with("help", help).send(),
+        None => line.send(),
+    }
 }
 
 /// Certificates that end soon (SEC-080): Teams warns its administrators at 30 days, too.

@@ -74,7 +74,7 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
             };
         }
     };
-    let watchdog = tokio::spawn(notify::watchdog(daemon.heartbeats().to_vec(), log.clone()));
+    let watchdog = tokio::spawn(notify::watchdog(daemon.health().clone(), log.clone()));
     log.info("ready", "serving")
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();
@@ -137,7 +137,7 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
         .with("calls", calls)
         .send();
     tokio::select! {
-        _ = daemon.wait_until_idle(DRAIN) => end_calls(daemon, log).await,
+        _ = daemon.wait_for_calls(DRAIN) => end_calls(daemon, log).await,
         // A second signal means now; the parties are still told that their calls end.
         _ = terminate.recv() => end_calls(daemon, log).await,
         _ = interrupt.recv() => end_calls(daemon, log).await,

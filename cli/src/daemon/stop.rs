@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Takes no new calls any more, or takes them again. Says how many calls are in progress.
+    /// Takes no new calls any more, or takes them again. Says how many calls live.
     pub async fn drain(&self, is_draining: bool) -> usize {
         self.set_draining(is_draining);
         self.sinks().metrics.set_state(if is_draining {
@@ -29,10 +29,35 @@ impl Daemon {
                 .ask(inbox, Command::Drain(is_draining), ANSWER)
                 .await;
         }
-        self.calls_in_progress()
+        self.live_calls().await
     }
 
-    /// Waits until no call is left, at most `limit`; `true` if none is.
+    /// Calls that live. Those that have ended and only wait for the last answer of a peer, which may
+    /// take half a minute, are in progress but do not live any more.
+    pub async fn live_calls(&self) -> usize {
+        let mut live = 0;
+        for inbox in self.inboxes().all() {
+            let answer = self.replies().ask(inbox, Command::CountLive, ANSWER).await;
+            if let Some(Answered::Done(count)) = answer {
+                live += count;
+            }
+        }
+        live
+    }
+
+    /// Waits until no call lives, at most `limit`; `true` if none does.
+    pub async fn wait_for_calls(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.calls_in_progress() > 0 && self.live_calls().await > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+        true
+    }
+
+    /// Waits until nothing is left of any call, at most `limit`; `true` if none is.
     pub async fn wait_until_idle(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while self.calls_in_progress() > 0 {
@@ -44,7 +69,8 @@ impl Daemon {
         true
     }
 
-    /// Ends every call with BYE and waits for the answers, but not long.
+    /// Ends every call with BYE and waits for the answers, but not long. Then the records of those
+    /// that got none are closed, and nothing is left of any call.
     pub async fn hang_up_all(&self) -> usize {
         let mut ended = 0;
         for inbox in self.inboxes().all() {
@@ -54,7 +80,11 @@ impl Daemon {
                 ended += count;
             }
         }
-        self.wait_until_idle(END).await;
+        if !self.wait_until_idle(END).await {
+            for inbox in self.inboxes().all() {
+                self.replies().ask(inbox, Command::CloseAll, ANSWER).await;
+            }
+        }
         ended
     }
 }

@@ -156,7 +156,7 @@ impl Daemon {
                     log: self.log_tail(),
                 });
             }
-            let asked = async { http::get(TcpStream::connect(metrics).await?, "/readyz").await };
+            let asked = async { http::get(TcpStream::connect(metrics).await?, "/startupz").await };
             if let Ok(Ok(Answer { status: 200, .. })) = timeout(START, asked).await {
                 return Ok(());
             }

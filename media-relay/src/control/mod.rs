@@ -99,6 +99,7 @@ pub struct Relay {
     realms: Arc<[RealmPorts]>,
     sink: Arc<EventSink>,
     report: BackendReport,
+    clock: Clock,
 }
 
 struct WorkerHandle {
@@ -138,6 +139,7 @@ impl Relay {
             realms: Arc::clone(&realms),
             sink: Arc::new(sink),
             report,
+            clock,
         };
         for number in 0..workers.max(1) {
             let (batch, waker) = Mmsg::new().map_err(StartError::System)?;
@@ -216,6 +218,14 @@ impl Relay {
             worker.published.add_to(&mut totals);
         }
         totals
+    }
+
+    /// For how long the worker that is worst off has not come round. Each does so several times a
+    /// second, with or without work; one that is stuck, or whose thread is gone, does not.
+    pub fn longest_silence(&self) -> Duration {
+        let now = self.clock.now();
+        let silence = |worker: &WorkerHandle| now.since(worker.published.last_seen());
+        self.workers.iter().map(silence).max().unwrap_or_default()
     }
 
     /// Which socket backend runs, and what the kernel granted it.

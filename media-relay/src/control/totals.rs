@@ -1,5 +1,6 @@
 //! Live totals: counted by workers as plain numbers, published for whoever scrapes.
 
+use crate::time::Timestamp;
 use media_api::{DropReason, RealmId};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -70,6 +71,8 @@ pub(crate) struct Published {
     realms: Vec<PublishedRealm>,
     sessions: AtomicU64,
     panics: AtomicU64,
+    /// When the worker last came round, in microseconds of its clock.
+    seen_us: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +92,18 @@ impl Published {
             realms: (0..realms).map(|_| PublishedRealm::default()).collect(),
             sessions: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            seen_us: AtomicU64::new(0),
         }
+    }
+
+    /// The worker comes round.
+    pub(crate) fn seen(&self, now: Timestamp) {
+        self.seen_us.store(now.0, ORDER);
+    }
+
+    /// When the worker last came round.
+    pub(crate) fn last_seen(&self) -> Timestamp {
+        Timestamp(self.seen_us.load(ORDER))
     }
 
     pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64) {

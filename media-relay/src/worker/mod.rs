@@ -40,7 +40,7 @@ impl Clock {
         Self(start)
     }
 
-    fn now(self) -> Timestamp {
+    pub(crate) fn now(self) -> Timestamp {
         Timestamp(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
@@ -93,6 +93,7 @@ impl<B: Batch> Worker<B> {
         let mut publish_at = self.clock.now();
         loop {
             let now = self.clock.now();
+            self.published.seen(now);
             let until_tick = self.sessions.next_deadline().map(|due| due.since(now));
             let timeout = until_tick.unwrap_or(PUBLISH_INTERVAL).min(PUBLISH_INTERVAL);
             ready.clear();

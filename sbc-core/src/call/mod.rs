@@ -209,6 +209,11 @@ impl Call {
             && self.legs.values().all(|leg| leg.session.is_over())
     }
 
+    /// Whether it is set up or talks: not if it has ended and only a peer's last answer is awaited.
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self.operation, Some(Operation::Teardown(_)))
+    }
+
     /// The record of a call that is over. What it took of limits is given back.
     pub(crate) fn into_record(mut self, admission: &mut Admission) -> Record {
         for place in self.places.drain(..) {

@@ -166,7 +166,7 @@ impl RefusedLine {
             // The grammar wants a format even where the offer had none.
             line.extend_from_slice(b" 0");
         }
-        out.octets(&line);
+        out.raw_line(&line);
     }
 }
 
@@ -260,6 +260,11 @@ impl Writer {
     fn line(&mut self, content: fmt::Arguments<'_>) {
         // A writer to memory does not fail.
         let _ = self.write_fmt(content);
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    fn raw_line(&mut self, content: &[u8]) {
+        self.octets(content);
         self.0.extend_from_slice(b"\r\n");
     }
 

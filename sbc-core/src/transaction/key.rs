@@ -68,16 +68,22 @@ pub(super) fn merge_key(message: &Message) -> Option<ServerKey> {
     ]))
 }
 
-/// Whom a Via names as its sender, in one of the spellings that mean the same.
-pub(super) type SentBy = (String, u16);
+/// Whom a Via names as its sender.
+#[derive(Clone, Debug)]
+pub(super) struct SentBy {
+    host: Host,
+    port: u16,
+}
 
-/// What the topmost Via of a message says.
-pub(super) fn sent_by(via: &Via) -> SentBy {
-    let host = match via.host.ip() {
-        Some(address) => address.to_canonical().to_string(),
-        None => via.host.to_string().to_ascii_lowercase(),
-    };
-    (host, via.sent_by_port())
+impl SentBy {
+    /// Whether a Via names the same, in whatever spelling.
+    pub(super) fn is_of(&self, via: &Via) -> bool {
+        let is_same_host = match (self.host.ip(), via.host.ip()) {
+            (Some(one), Some(two)) => one.to_canonical() == two.to_canonical(),
+            _ => self.host.is(&via.host),
+        };
+        is_same_host && self.port == via.sent_by_port()
+    }
 }
 
 /// What a request of ours says, whose topmost Via is its first header.
@@ -85,7 +91,11 @@ pub(super) fn own_sent_by(request: &Bytes) -> Option<SentBy> {
     let line = request.split(|octet| *octet == b'\n').nth(1)?;
     let value = line.strip_prefix(b"Via: ")?.strip_suffix(b"\r")?;
     let via = Via::parse(&request.slice_ref(value)).ok()?;
-    Some(sent_by(&via))
+    let port = via.sent_by_port();
+    Some(SentBy {
+        host: via.host,
+        port,
+    })
 }
 
 /// The client transaction that a response belongs to (SIP-201).

@@ -3,9 +3,7 @@
 use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
-use super::key::{
-    ClientKey, SentBy, ServerKey, client_key, merge_key, own_sent_by, sent_by, server_key,
-};
+use super::key::{ClientKey, SentBy, ServerKey, client_key, merge_key, own_sent_by, server_key};
 use super::server::{self, Server};
 use super::{Indication, Owner, Sender, TimerSet, Verdict};
 use crate::deadline::DeadlineQueue;
@@ -381,7 +379,7 @@ impl Table {
             sent_by: Some(ours),
             ..
         } = &entry.keys
-            && !message.top_via().is_ok_and(|via| sent_by(&via) == *ours)
+            && !message.top_via().is_ok_and(|via| ours.is_of(via))
         {
             return dropped(DropCode::ForeignVia, flow, out);
         }

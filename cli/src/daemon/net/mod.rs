@@ -15,6 +15,7 @@ mod admission;
 mod connect;
 mod options;
 mod pool;
+mod retirement;
 mod sockets;
 mod stream;
 pub mod tls;
@@ -26,6 +27,7 @@ use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use pool::{Found, Outgoing, Pool};
+use retirement::Retired;
 use sbc_core::config::{Config, Listener};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
@@ -49,8 +51,6 @@ use udp::Udp;
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 /// Longest time to shake hands (SIP-125, SEC-022).
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// How long a listener that is no longer configured serves its dialogs (OPS-121).
-const RETIREMENT: Duration = Duration::from_secs(4 * 3600);
 
 /// What a reload replaces as a whole.
 pub(crate) struct State {
@@ -77,6 +77,7 @@ struct Shared {
 pub struct Net {
     shared: Arc<Shared>,
     listeners: Arc<Mutex<BTreeMap<ListenerName, Running>>>,
+    retired: Arc<Mutex<Vec<Retired>>>,
 }
 
 struct Running {
@@ -96,18 +97,18 @@ pub struct BindFault {
     pub protocol: Protocol,
     /// What the operating system said.
     pub error: io::Error,
-    /// Whether this daemon itself still uses the address, for calls from before a reload.
-    pub is_own: bool,
+    /// The former listener whose calls from before a reload this daemon itself still serves there.
+    pub retired: Option<ListenerName>,
 }
 
 impl fmt::Display for BindFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.error.kind() {
-            io::ErrorKind::AddrInUse if self.is_own => {
-                "; this daemon still serves calls there that began before an earlier reload: choose \
-                 another port, or restart when they have ended"
-            }
-            _ => bind_advice(&self.error),
+        let advice = match (&self.retired, self.error.kind()) {
+            (Some(former), io::ErrorKind::AddrInUse) => format!(
+                "; this daemon still serves calls there that its listener \"{former}\" had before \
+                 a reload: name this one so, choose another port, or wait until they have ended"
+            ),
+            _ => bind_advice(&self.error).to_owned(),
         };
         write!(
             f,
@@ -173,6 +174,7 @@ impl Net {
         Self {
             shared: Arc::new(shared),
             listeners: Arc::default(),
+            retired: Arc::default(),
         }
     }
 
@@ -200,8 +202,13 @@ impl Net {
                     address: listener.bind,
                     protocol: listener.protocol,
                     error,
-                    is_own: listener.protocol == Protocol::Udp
-                        && self.shared.sockets.load().is_retired(listener.bind),
+                    retired: match listener.protocol {
+                        Protocol::Udp => {
+                            let sockets = self.shared.sockets.load();
+                            sockets.retired_at(listener.bind).cloned()
+                        }
+                        Protocol::Tcp | Protocol::Tls => None,
+                    },
                 }),
             }
         }
@@ -306,22 +313,6 @@ impl Net {
         }
     }
 
-    fn retire(&self, gone: Running, config: &Arc<Config>) {
-        match gone.service {
-            Service::Datagrams(socket) => {
-                socket.retire(Arc::clone(config));
-                let shared = Arc::clone(&self.shared);
-                self.shared.runtime.spawn(async move {
-                    tokio::time::sleep(RETIREMENT).await;
-                    shared.sockets.rcu(|sockets| sockets.without(&socket));
-                    socket.stop();
-                });
-            }
-            // Connections already accepted live on in their own tasks.
-            Service::Connections(task) => task.abort(),
-        }
-    }
-
     /// Sends one message. Never waits: what cannot be sent comes back as
     /// [`Input::SendFailed`] to the shard that sent it.
     pub fn send(
@@ -401,6 +392,7 @@ impl Net {
                 let _ = task.await;
             }
         }
+        self.retired().clear();
         for socket in self.shared.sockets.swap(Arc::default()).all() {
             socket.stop();
         }
@@ -421,6 +413,10 @@ impl Net {
         self.listeners
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retired(&self) -> std::sync::MutexGuard<'_, Vec<Retired>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -33,6 +33,13 @@ impl Sockets {
         self.serving.values().chain(&self.retired)
     }
 
+    /// The same and one more that is retired.
+    pub(super) fn and_retired(&self, socket: Arc<Udp>) -> Self {
+        let mut more = self.clone();
+        more.retired.push(socket);
+        more
+    }
+
     /// The same without a socket whose retirement is over.
     pub(super) fn without(&self, over: &Arc<Udp>) -> Self {
         let mut rest = self.clone();
@@ -56,8 +63,10 @@ impl Sockets {
             .or_else(last)
     }
 
-    /// Whether dialogs of a listener that is gone are still served on this address.
-    pub(super) fn is_retired(&self, address: SocketAddr) -> bool {
-        self.retired.iter().any(|socket| socket.local() == address)
+    /// The listener that is gone and whose dialogs are still served on this address.
+    pub(super) fn retired_at(&self, address: SocketAddr) -> Option<&ListenerName> {
+        let mut retired = self.retired.iter();
+        let found = retired.find(|socket| socket.local() == address);
+        found.map(|socket| socket.name())
     }
 }

@@ -6,7 +6,7 @@ use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
 use sbc_core::record::{Disposition, Record};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
@@ -216,10 +216,12 @@ impl CallMetrics {
 
     /// Calls in progress.
     pub fn in_progress(&self) -> usize {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.lock().len()
+    }
+
+    /// Which calls are in progress.
+    pub fn all_in_progress(&self) -> BTreeSet<CallId> {
+        self.lock().keys().copied().collect()
     }
 
     fn admitted(&self, call: CallId, tenant: Option<&TenantName>, trunk: &TrunkName) {

@@ -35,6 +35,14 @@ pub struct Loaded {
     pub findings: Findings,
 }
 
+/// How findings name an object. Whose name is no text has none.
+fn titled(kind: &str, name: &str) -> String {
+    match name {
+        "" => kind.to_owned(),
+        name => format!("{kind} \"{name}\""),
+    }
+}
+
 /// Loads a configuration from its files, in the order in which they follow each other.
 ///
 /// `previous` is the configuration that is running, if one is: numbers of realms and the count of

@@ -1,6 +1,6 @@
 //! Realms, TLS identities and listeners.
 
-use super::Load;
+use super::{Load, titled};
 use crate::config::facts::Validity;
 use crate::config::finding::Code;
 use crate::config::shell::TlsFiles;
@@ -49,7 +49,7 @@ impl Load<'_> {
         id: RealmId,
         ephemeral: Option<&RangeInclusive<u16>>,
     ) -> Option<Realm> {
-        let title = format!("realm \"{name}\"");
+        let title = titled("realm", name.as_str());
         let (mut v4, mut v6) = (None::<Ipv4Addr>, None::<Ipv6Addr>);
         let addresses = written.addresses.as_ref();
         for address in addresses
@@ -217,7 +217,7 @@ impl Load<'_> {
         written: &WrittenTls,
         name: TlsContextName,
     ) -> Option<(TlsContext, Option<TlsFiles>)> {
-        let title = format!("tls \"{name}\"");
+        let title = titled("tls", name.as_str());
         let verify_client = match (&written.verify_client, &written.client_ca) {
             (Some(at), _) => at.value,
             (None, Some(_)) => VerifyClient::Require,

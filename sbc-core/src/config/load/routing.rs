@@ -1,6 +1,6 @@
 //! Tenants, transforms and routes.
 
-use super::{Load, call_limits};
+use super::{Load, call_limits, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTransform};
@@ -61,7 +61,7 @@ impl Load<'_> {
     }
 
     fn transform(&mut self, written: &WrittenTransform) -> Option<Transform> {
-        let title = format!("transform \"{}\"", written.name.value);
+        let title = titled("transform", &written.name.value);
         let trunk = written.trunk.as_ref();
         if let Some(name) = trunk {
             self.trunks.find(name, &title, &mut self.out);
@@ -153,7 +153,7 @@ impl Load<'_> {
     }
 
     fn route(&mut self, written: &WrittenRoute) -> Option<(Route, RoutePlaces)> {
-        let title = format!("route \"{}\"", written.name.value);
+        let title = titled("route", &written.name.value);
         let from_trunk = written.from_trunk.as_ref().map(|name| {
             self.trunks.find(name, &title, &mut self.out);
             TrunkName::new(&name.value)

@@ -1,6 +1,6 @@
 //! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
 
-use super::{Load, call_limits, is_header_text};
+use super::{Load, call_limits, is_header_text, titled};
 use crate::config::finding::{Code, did_you_mean};
 use crate::config::header::is_configurable;
 use crate::config::name::{covers, is_proper_pattern};
@@ -38,7 +38,7 @@ impl Load<'_> {
 
     fn trunk(&mut self, written: &WrittenTrunk) -> Option<Trunk> {
         let name = TrunkName::new(&written.name.value);
-        let title = format!("trunk \"{name}\"");
+        let title = titled("trunk", name.as_str());
         let preset = self.preset(&title, written);
         let defaults = match preset {
             Preset::Carrier => preset::carrier::defaults(),
