@@ -98,7 +98,9 @@ fn print_sip(told: &sip::Explanation, out: &mut dyn Write) -> io::Result<()> {
         sip::Kind::Unknown => "message",
     };
     writeln!(out, "verdict   {verdict} {kind}")?;
-    writeln!(out, "line      {}", told.start_line)?;
+    if !told.start_line.is_empty() {
+        writeln!(out, "line      {}", told.start_line)?;
+    }
     match &told.reaction {
         sip::Treatment::Accepts => writeln!(out, "reaction  accepted")?,
         sip::Treatment::Answers {
@@ -214,6 +216,7 @@ mod tests {
         let (code, text) = run("", false, sip);
         assert_eq!(code, exit::INVALID);
         assert!(text.contains("the input is empty"), "{text}");
+        assert!(!text.contains("line      "), "{text}");
         let (_, text) = run(OPTIONS, false, sip);
         assert!(text.contains("warning   lines end with LF alone"), "{text}");
         assert!(text.contains("at line 1, "), "{text}");

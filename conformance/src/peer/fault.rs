@@ -131,7 +131,13 @@ impl From<Unreadable> for Breach {
 }
 
 impl fmt::Display for Breach {
+    /// What is wrong, and the document if it is one that a reader can look up: identifiers of our own
+    /// requirements say nothing to anybody else.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.rule, self.what)
+        f.write_str(&self.what)?;
+        match self.rule.strip_prefix("RFC") {
+            Some(number) => write!(f, " (RFC {number})"),
+            None => Ok(()),
+        }
     }
 }

@@ -312,8 +312,8 @@ fn explain_source(source: &Source, limits: &Limits) -> Explanation {
 }
 
 /// What is said about a file without content.
-const EMPTY: &str = "the input is empty, from the first octet on there is nothing to read; give it \
-                     one whole message as on the wire, from the first line to the end of the body";
+const EMPTY: &str = "the input is empty, there is nothing at line 1; give one whole message, from \
+                     its first line to the end of its body";
 
 /// What is said about a keep-alive.
 const ONLY_LINE_ENDS: &str = "the input has line ends and nothing else; on a stream that is a \
