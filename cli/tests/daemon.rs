@@ -379,6 +379,18 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
     let findings = errors.lines().filter(|line| line.starts_with(&place));
     assert!(findings.count() >= 2, "{errors}");
 
+    for name in ["tcp", "udp"] {
+        let renamed = good.replace(
+            &format!("name = \"{name}\"\nrealm"),
+            "name = \"renamed\"\nrealm",
+        );
+        std::fs::write(&path, renamed).unwrap();
+        let (code, _, errors) = types(&node, &["reload"]).await;
+        assert_eq!(code, Some(3), "{errors}");
+        let wanted = format!("listener \"{name}\" of this daemon has it");
+        assert!(errors.contains(&wanted), "{errors}");
+    }
+
     std::fs::write(&path, good.replacen("[node]", "[node", 1)).unwrap();
     types(&node, &["reload"]).await;
     node.logged("finding=E0001").await;
