@@ -379,6 +379,18 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
     let findings = errors.lines().filter(|line| line.starts_with(&place));
     assert!(findings.count() >= 2, "{errors}");
 
+    for name in ["tcp", "udp"] {
+        let renamed = good.replace(
+            &format!("name = \"{name}\"\nrealm"),
+            "name = \"renamed\"\nrealm",
+        );
+        std::fs::write(&path, renamed).unwrap();
+        let (code, _, errors) = types(&node, &["reload"]).await;
+        assert_eq!(code, Some(3), "{errors}");
+        let wanted = format!("listener \"{name}\" of this daemon has it");
+        assert!(errors.contains(&wanted), "{errors}");
+    }
+
     std::fs::write(&path, good.replacen("[node]", "[node", 1)).unwrap();
     types(&node, &["reload"]).await;
     node.logged("finding=E0001").await;
@@ -393,6 +405,24 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
         let (code, _, errors) = types(&node, yes).await;
         assert_eq!(code, Some(5), "{errors}");
         assert!(errors.contains("no call ffff"), "{errors}");
+    }
+    let (_, told, _) = types(&node, &["call", "list"]).await;
+    assert_eq!(told, "no calls in progress\n");
+    let (_, told, _) = types(&node, &["call", "recent"]).await;
+    assert_eq!(told, "no call has ended within the last 15 minutes\n");
+    types(&node, &["drain"]).await;
+    let (_, told, _) = types(&node, &["status"]).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[0].starts_with("node ") && lines[0].ends_with(" test"),
+        "{told}"
+    );
+    for wanted in [
+        "state              draining; \"causeway drain --off\" takes new calls again",
+        "ready              no: draining: no new calls are taken",
+        "                   no: no target of any carrier trunk answers",
+    ] {
+        assert!(lines.contains(&wanted), "{wanted} is not in\n{told}");
     }
     let (code, _, errors) = types(&node, &["call", "hangup", "nope"]).await;
     assert_eq!(code, Some(2), "{errors}");
@@ -664,6 +694,12 @@ async fn a_drain_waits_for_live_calls_only_and_no_record_is_lost() {
     assert_eq!(node.daemon.drain(true).await, 1);
     let (_, list, _) = types(&node, &["call", "list"]).await;
     let id = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    assert!(list.lines().next().unwrap().ends_with("FOR"), "{list}");
+    assert!(list.contains("setup") && list.contains(" s\n"), "{list}");
+    // Identifiers of one hour begin alike; their last digits tell them apart.
+    let (code, ladder, errors) = types(&node, &["call", "show", &id[26..]]).await;
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(ladder.contains(id), "{ladder}");
     let (code, _, errors) = types(&node, &["call", "hangup", id]).await;
     assert_eq!(code, Some(5));
     assert!(

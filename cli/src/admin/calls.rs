@@ -3,6 +3,8 @@
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
+use crate::sink::log::wall_clock;
+use crate::sink::trace::is_meant;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -10,16 +12,33 @@ use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
 use sbc_core::record::{CallSummary, Record};
 use sbc_core::report::{Detail, explain, ladder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Records listed at most.
 const RECENT: usize = 100;
 
-pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<CallSummary>>, Problem> {
+pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<CallView>>, Problem> {
     let daemon = access.daemon()?;
-    Ok(Json(calls(&daemon).await?))
+    let now = wall_clock();
+    let view = |call: CallSummary| CallView {
+        seconds: {
+            let since = call.answered.unwrap_or(call.start).as_micros();
+            now.as_micros().saturating_sub(since) / 1_000_000
+        },
+        call,
+    };
+    Ok(Json(calls(&daemon).await?.into_iter().map(view).collect()))
+}
+
+/// A call in progress and its age.
+#[derive(Serialize)]
+pub(super) struct CallView {
+    #[serde(flatten)]
+    call: CallSummary,
+    /// Since the answer; since the INVITE if there was none.
+    seconds: u64,
 }
 
 async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
@@ -128,7 +147,8 @@ pub(super) async fn hang_up(
     Err(unknown(&id))
 }
 
-/// A call by its identifier, or by the beginning of it if only one call begins so.
+/// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
+/// of calls that came in one after the other begin alike, so the end is what tells them apart.
 async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
     if id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Problem::new(
@@ -142,7 +162,7 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
     }
     let mut found = daemon.sinks().traces.find(&id);
     for call in calls(daemon).await? {
-        if call.call.to_string().starts_with(&id) && !found.contains(&call.call) {
+        if is_meant(call.call, &id) && !found.contains(&call.call) {
             found.push(call.call);
         }
     }
@@ -151,7 +171,7 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
         [only] => Ok(*only),
         _ => Err(Problem::new(
             StatusCode::CONFLICT,
-            format!("several calls begin with {id}; write more digits"),
+            format!("several calls begin or end with {id}; write more of the last digits"),
         )),
     }
 }

@@ -40,6 +40,15 @@ pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, 
 
 pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    let reasons = not_ready(&daemon).await;
+    match reasons.is_empty() {
+        true => Ok(Json(json!({ "ready": true }))),
+        false => Err(Problem::because(StatusCode::SERVICE_UNAVAILABLE, reasons)),
+    }
+}
+
+/// Why new calls cannot be put through.
+async fn not_ready(daemon: &Daemon) -> Vec<String> {
     let mut reasons = Vec::new();
     if !daemon.is_serving() {
         reasons.push("the sockets are not served".to_owned());
@@ -48,11 +57,8 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
         reasons.push("draining: no new calls are taken".to_owned());
     }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
-    reasons.extend(cut_off(&daemon).await);
-    match reasons.is_empty() {
-        true => Ok(Json(json!({ "ready": true }))),
-        false => Err(Problem::because(StatusCode::SERVICE_UNAVAILABLE, reasons)),
-    }
+    reasons.extend(cut_off(daemon).await);
+    reasons
 }
 
 /// Whether the start is over: the sockets are served, whoever may answer.
@@ -97,6 +103,7 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
 
 pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    let reasons = not_ready(&daemon).await;
     let loaded = daemon.loaded().lock().await;
     let listeners: Vec<Value> = loaded
         .config
@@ -114,6 +121,8 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "node": loaded.config.node.id,
         "version": env!("CARGO_PKG_VERSION"),
         "state": if daemon.is_draining() { "draining" } else { "active" },
+        "ready": reasons.is_empty(),
+        "not_ready": reasons,
         "uptime_seconds": daemon.uptime().as_secs(),
         "calls": daemon.calls_in_progress(),
         "connections": daemon.net().connections(),

@@ -3,7 +3,7 @@
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub enum Calls {
     Recent,
     /// Print the ladder of a call and, if it failed, who, where, why and what to change
     Show {
-        /// The call, or the first digits of its identifier
+        /// The call, or the first or last digits of its identifier
         id: String,
         /// Print every message in full
         #[arg(long)]
@@ -35,7 +35,7 @@ pub enum Calls {
     },
     /// End a call
     Hangup {
-        /// The call, or the first digits of its identifier
+        /// The call, or the first or last digits of its identifier
         id: String,
         /// Do not ask
         #[arg(long)]
@@ -51,8 +51,11 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
     match command {
         Calls::List => get(to, "/calls", out, |answer, out| {
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            if rows.is_empty() {
+                return writeln!(out, "no calls in progress");
+            }
             table(
-                rows,
+                &rows.iter().map(progress_row).collect::<Vec<_>>(),
                 &[
                     "call",
                     "state",
@@ -60,18 +63,22 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                     "to_trunk",
                     "calling",
                     "called",
-                    "start",
+                    "for",
                 ],
                 out,
             )
         }),
         Calls::Recent => get(to, "/calls/recent", out, |answer, out| {
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            if rows.is_empty() {
+                return writeln!(out, "no call has ended within the last 15 minutes");
+            }
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
             table(
                 &rows,
                 &[
-                    "call", "start", "from", "calling", "called", "outcome", "cause", "seconds",
+                    "call", "start", "from", "to", "calling", "called", "outcome", "cause",
+                    "talked",
                 ],
                 out,
             )
@@ -115,9 +122,8 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
         let Some(fields) = answer.as_object() else {
             return Ok(());
         };
-        let is_table = |name: &str| matches!(name, "listeners" | "peers");
-        for (name, value) in fields.iter().filter(|(name, _)| !is_table(name)) {
-            writeln!(out, "{:18} {}", name.replace('_', " "), plain(value))?;
+        for (name, value) in facts(fields) {
+            writeln!(out, "{name:18} {value}")?;
         }
         let rows = |name: &str| fields.get(name).and_then(Value::as_array).cloned();
         let listeners = rows("listeners").unwrap_or_default();
@@ -131,6 +137,39 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
             }
         }
     })
+}
+
+/// What the node is, in the order in which it is asked for when something is wrong.
+fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let text = |name: &str| plain(fields.get(name).unwrap_or(&Value::Null));
+    let state = match text("state").as_str() {
+        "draining" => "draining; \"causeway drain --off\" takes new calls again".to_owned(),
+        state => state.to_owned(),
+    };
+    let mut facts = vec![
+        ("node", text("node")),
+        ("version", text("version")),
+        ("state", state),
+    ];
+    let reasons = fields.get("not_ready").and_then(Value::as_array);
+    match reasons.map(Vec::as_slice).unwrap_or_default() {
+        [] => facts.push(("ready", "yes".to_owned())),
+        [first, rest @ ..] => {
+            facts.push(("ready", format!("no: {}", plain(first))));
+            facts.extend(rest.iter().map(|more| ("", format!("no: {}", plain(more)))));
+        }
+    }
+    let uptime = fields.get("uptime_seconds").and_then(Value::as_u64);
+    facts.extend([
+        ("up for", uptime.map_or_else(|| "-".to_owned(), duration)),
+        ("calls", text("calls")),
+        ("connections", text("connections")),
+        ("config generation", text("config_generation")),
+        ("tenants", text("tenants")),
+        ("trunks", text("trunks")),
+        ("shards", text("shards")),
+    ]);
+    facts
 }
 
 /// `causeway reload`.
@@ -255,17 +294,41 @@ fn segment(id: &str) -> String {
 
 fn recent_row(record: &Value) -> Value {
     let at = |path: &str| record.pointer(path).cloned().unwrap_or(Value::Null);
-    let seconds = at("/duration_ms").as_u64().unwrap_or(0) as f64 / 1000.0;
+    let start = at("/start").as_str().map(|start| {
+        // To the second: whoever looks for a call knows when it was, not its milliseconds.
+        let second = start.split('.').next().unwrap_or(start);
+        format!("{}Z", second.trim_end_matches('Z'))
+    });
+    let last = at("/egress").as_array().and_then(|all| all.last().cloned());
+    let to = last.and_then(|attempt| attempt.get("trunk").cloned());
     serde_json::json!({
         "call": at("/call"),
-        "start": at("/start"),
+        "start": start,
         "from": at("/ingress/trunk"),
+        "to": to,
         "calling": at("/calling"),
         "called": at("/called"),
         "outcome": at("/disposition"),
         "cause": at("/cause/code"),
-        "seconds": format!("{seconds:.1}"),
+        "talked": at("/duration_ms").as_u64().map(|ms| duration(ms / 1000)),
     })
+}
+
+fn progress_row(call: &Value) -> Value {
+    let mut row = call.clone();
+    row["for"] = call["seconds"].as_u64().map(duration).into();
+    row
+}
+
+/// A time as a person says it.
+fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        86_400.. => format!("{days} d {} h", hours % 24),
+    }
 }
 
 /// Columns as wide as their content.
@@ -332,6 +395,12 @@ mod tests {
         table(&rows, &["call", "state"], &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "CALL  STATE\na1    ringing\nb     x\u{fffd}[2J\n");
+    }
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        let told = [0, 59, 61, 3_661, 90_000].map(duration);
+        assert_eq!(told, ["0 s", "59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
     }
 
     #[test]

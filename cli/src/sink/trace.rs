@@ -99,13 +99,13 @@ impl Traces {
         self.lock().calls.get(&call).cloned()
     }
 
-    /// Calls whose identifier begins with these hexadecimal digits, at most ten.
-    pub fn find(&self, prefix: &str) -> Vec<CallId> {
+    /// Calls whose identifier begins or ends with these hexadecimal digits, at most ten.
+    pub fn find(&self, digits: &str) -> Vec<CallId> {
         let ring = self.lock();
         let mut found: Vec<CallId> = ring
             .begun
             .iter()
-            .filter(|call| call.to_string().starts_with(prefix))
+            .filter(|call| is_meant(**call, digits))
             .copied()
             .take(10)
             .collect();
@@ -205,6 +205,12 @@ impl Ring {
             self.bytes = self.bytes.saturating_sub(trace.bytes);
         }
     }
+}
+
+/// Whether these hexadecimal digits are the first or the last ones of a call.
+pub fn is_meant(call: CallId, digits: &str) -> bool {
+    let name = call.to_string();
+    name.starts_with(digits) || name.ends_with(digits)
 }
 
 #[cfg(test)]

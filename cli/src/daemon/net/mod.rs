@@ -99,12 +99,19 @@ pub struct BindFault {
     pub error: io::Error,
     /// The former listener whose calls from before a reload this daemon itself still serves there.
     pub retired: Option<ListenerName>,
+    /// The listener of this daemon that has the address until the reload is done.
+    pub running: Option<ListenerName>,
 }
 
 impl fmt::Display for BindFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match (&self.retired, self.error.kind()) {
-            (Some(former), io::ErrorKind::AddrInUse) => format!(
+        let is_taken = self.error.kind() == io::ErrorKind::AddrInUse;
+        let advice = match (&self.running, &self.retired) {
+            (Some(present), _) if is_taken => format!(
+                "; listener \"{present}\" of this daemon has it: keep that name, or choose another \
+                 port"
+            ),
+            (None, Some(former)) if is_taken => format!(
                 "; this daemon still serves calls there that its listener \"{former}\" had before \
                  a reload: name this one so, choose another port, or wait until they have ended"
             ),
@@ -202,6 +209,13 @@ impl Net {
                     address: listener.bind,
                     protocol: listener.protocol,
                     error,
+                    running: running
+                        .iter()
+                        .find(|(_, present)| {
+                            present.listener.bind == listener.bind
+                                && present.listener.protocol == listener.protocol
+                        })
+                        .map(|(name, _)| name.clone()),
                     retired: match listener.protocol {
                         Protocol::Udp => {
                             let sockets = self.shared.sockets.load();
