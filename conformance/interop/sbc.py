@@ -109,7 +109,7 @@ unix = "{self.path}/api.sock"
         if self.process.poll() is not None:
             raise SystemExit("the daemon ended:\n" + self.log_text())
         try:
-            return bool(self.get("/readyz"))
+            return bool(self.get("/startupz"))
         except OSError:
             return False
 
