@@ -1,4 +1,4 @@
-//! What one whole call costs the signalling core: both sides UDP, INVITE, 100, 180, 200, ACK, BYE, 200.
+//! What one whole call costs the signalling core, in time and memory: both sides UDP, INVITE, 100, 180, 200, ACK, BYE, 200.
 //!
 //! `cargo bench -p sbc-core --bench call` prints nanoseconds. Under `cargo test` it plays a few calls,
 //! to keep it working. Under callgrind, `--toggle-collect='*signalling_work*'` counts what is measured
@@ -145,18 +145,28 @@ impl Bench {
 
     /// One whole call.
     fn call(&mut self, number: u64) {
-        let end = self.now.mono + Duration::from_micros(1_000_000 / PER_SECOND);
         self.ended = 0;
+        let ok = self.set_up(number);
+        let bye = self.says(true, &in_dialog("BYE", 2, number, &ok));
+        let bye = one_to(&bye, RIGHT, "BYE ");
+        self.says(false, &answer(&bye, "200 OK", ""));
+        assert_eq!(self.ended, 1, "the call has ended and is on record");
+        self.pass(Duration::from_micros(1_000_000 / PER_SECOND));
+    }
+
+    /// A call up to its ACK; gives the caller's 200.
+    fn set_up(&mut self, number: u64) -> String {
         let invite = self.says(true, &invite(number));
         let invite = one_to(&invite, RIGHT, "INVITE ");
         self.says(false, &answer(&invite, "180 Ringing", ""));
         let ok = self.says(false, &answer(&invite, "200 OK", SDP));
         let ok = one_to(&ok, LEFT, "SIP/2.0 200 ");
         self.says(true, &in_dialog("ACK", 1, number, &ok));
-        let bye = self.says(true, &in_dialog("BYE", 2, number, &ok));
-        let bye = one_to(&bye, RIGHT, "BYE ");
-        self.says(false, &answer(&bye, "200 OK", ""));
-        assert_eq!(self.ended, 1, "the call has ended and is on record");
+        ok
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.mono + time;
         while let Some(at) = self.core.deadline().filter(|at| *at <= end) {
             self.set(at);
             self.measure(None);
@@ -350,6 +360,18 @@ fn main() {
     for number in 0..calls {
         bench.call(warm + number);
     }
+    let held = calls.min(1_000);
+    let memory = allocation_counter::measure(|| {
+        for number in 0..held {
+            bench.set_up(warm + calls + number);
+        }
+        // Until nothing is remembered but the calls.
+        bench.pass(Duration::from_secs(200));
+    });
+    println!(
+        "one held call     {:>7} octets of signalling state, mean of {held}",
+        memory.bytes_current / i64::try_from(held).unwrap_or(1)
+    );
     println!(
         "one call          {:>7.0} ns  (seven messages in, eight out, all timers; mean of {calls})",
         bench.spent.as_nanos() as f64 / calls as f64
