@@ -19,7 +19,7 @@ pub(crate) struct Confirmed {
     /// Our 2xx that waits for its ACK (RFC 3261 §13.3.1.4).
     ok: Option<RepeatedOk>,
     interval: Duration,
-    /// The peer's re-INVITE that waits for our answer.
+    /// The peer's re-INVITE or UPDATE that waits for our answer.
     offer: Option<PeerOffer>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
     held_bye: Option<Option<Bytes>>,
@@ -31,6 +31,8 @@ pub(super) struct RepeatedOk {
     pub(super) invite: TransactionId,
     pub(super) cseq: u32,
     pub(super) bytes: Bytes,
+    /// It offers, because the INVITE did not: its ACK brings the answer.
+    pub(super) offers: bool,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Confirmed {
     /// Sends BYE, or remembers to when the ACK is there.
     pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>, style: &LegStyle, reason: Option<Bytes>) {
         if let Some(offer) = self.offer.take() {
-            // The re-INVITE must not stay unanswered (RFC 3261 §15.1.2).
+            // The request must not stay unanswered (RFC 3261 §15.1.2).
             offer.refuse(cx, style, Status::REQUEST_TERMINATED);
         }
         if self.ok.is_some() {
@@ -205,6 +207,10 @@ impl Session {
                 Ok(()) => self.peer_offer(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
+            Method::Update => match self.style.capabilities().check(message) {
+                Ok(()) => self.peer_update(cx, id, flow, message, up),
+                Err(rejection) => self.reject(cx, id, message, &rejection),
+            },
             _ => self.serve(cx, id, flow, message),
         }
     }
@@ -269,7 +275,42 @@ impl Session {
         up.push(SessionEvent::Offer(super::description(message)));
     }
 
-    /// Answers the peer's re-INVITE with this description.
+    /// UPDATE: a new target always, an offer if it has a description (RFC 3311 §5.2, SIP-530).
+    fn peer_update(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
+        let description = super::description(message);
+        if description.is_some() {
+            if confirmed.offer.is_some() {
+                return self.reply_retry_after(cx, id, message);
+            }
+            if confirmed.ok.as_ref().is_some_and(|ok| ok.offers) {
+                return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
+            }
+        }
+        confirmed.link.dialog.refresh_target(message);
+        match description {
+            None => self.answer_update(cx, id, flow, message),
+            Some(offer) => {
+                confirmed.offer = Some(PeerOffer {
+                    id,
+                    flow: flow.clone(),
+                    request: message.clone(),
+                });
+                up.push(SessionEvent::Offer(Some(offer)));
+            }
+        }
+    }
+
+    /// Answers the peer's re-INVITE or UPDATE with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
@@ -292,17 +333,21 @@ impl Session {
         cx.plane
             .transactions
             .respond(now, invite, Status::OK, bytes.clone(), cx.out);
-        self.await_ack(
-            cx,
-            RepeatedOk {
-                invite,
-                cseq,
-                bytes,
-            },
-        );
+        if *offer.request.method() == Method::Invite {
+            let offers = super::description(&offer.request).is_none();
+            self.await_ack(
+                cx,
+                RepeatedOk {
+                    invite,
+                    cseq,
+                    bytes,
+                    offers,
+                },
+            );
+        }
     }
 
-    /// Refuses the peer's re-INVITE; the session stays as it was (SIP-502).
+    /// Refuses the peer's re-INVITE or UPDATE; the session stays as it was (SIP-502).
     pub(crate) fn refuse_offer(&mut self, cx: &mut Cx<'_>, status: Status) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;

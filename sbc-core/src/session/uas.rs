@@ -41,6 +41,8 @@ pub(crate) struct Incoming {
     last: Option<(Status, Option<Bytes>)>,
     /// When it was sent.
     told: Timestamp,
+    /// The caller's last UPDATE: where it wants to be found from now on (SIP-303).
+    moved: Option<Message>,
 }
 
 impl Incoming {
@@ -51,6 +53,7 @@ impl Incoming {
             request,
             last: None,
             told: Timestamp::ZERO,
+            moved: None,
         }
     }
 
@@ -138,9 +141,12 @@ impl Session {
             return false;
         };
         let local = to.clone().with_tag(self.local_tag.clone()).0;
-        let Ok(dialog) = Dialog::from_request(local, &incoming.request) else {
+        let Ok(mut dialog) = Dialog::from_request(local, &incoming.request) else {
             return false;
         };
+        if let Some(moved) = &incoming.moved {
+            dialog.refresh_target(moved);
+        }
         let cseq = dialog.remote_cseq.unwrap_or_default();
         let bytes = incoming
             .begin(&self.style, &self.local_tag, Status::OK)
@@ -153,6 +159,7 @@ impl Session {
             invite: incoming.id,
             cseq,
             bytes,
+            offers: super::description(&incoming.request).is_none(),
         };
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
         self.await_ack(cx, ok);
@@ -197,7 +204,7 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        let Phase::Incoming(incoming) = &self.phase else {
+        let Phase::Incoming(incoming) = &mut self.phase else {
             return;
         };
         let same_caller =
@@ -213,6 +220,14 @@ impl Session {
                 self.reply(cx, id, message, status, |response| response);
             }
             Method::Invite => self.reply_retry_after(cx, id, message),
+            // Its own offer is unanswered until our 2xx (RFC 3311 §5.2).
+            Method::Update if super::description(message).is_some() => {
+                self.reply_retry_after(cx, id, message);
+            }
+            Method::Update => {
+                incoming.moved = Some(message.clone());
+                self.serve(cx, id, flow, message);
+            }
             _ => self.serve(cx, id, flow, message),
         }
     }

@@ -1,5 +1,5 @@
-//! Requests within a dialog, early or confirmed, that change nothing in it: OPTIONS, what is refused,
-//! and everything that the called party sends before it answers.
+//! Requests within a dialog, early or confirmed, that change no media: OPTIONS, UPDATE without an
+//! offer, what is refused, and everything that the called party sends before it answers.
 
 use super::confirmed::from_tag;
 use super::{Phase, Session};
@@ -20,6 +20,7 @@ impl Session {
             }
             (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
             (Method::Options, Ok(())) => self.answer_options(cx, id, flow, message),
+            (Method::Update, Ok(())) => self.answer_update(cx, id, flow, message),
             (_, Ok(())) => {
                 let allow = self.style.allow();
                 self.reply(cx, id, message, Status::METHOD_NOT_ALLOWED, |response| {
@@ -72,6 +73,14 @@ impl Session {
             Method::Bye => self.stray_request(cx, id, message),
             // Ours is still open (RFC 3261 §14.2).
             Method::Invite => self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r),
+            // Our offer is unanswered until its 2xx (RFC 3311 §5.2).
+            Method::Update if super::description(message).is_some() => {
+                self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
+            }
+            Method::Update => {
+                dialog.refresh_target(message);
+                self.serve(cx, id, flow, message);
+            }
             _ => self.serve(cx, id, flow, message),
         }
     }
@@ -82,6 +91,23 @@ impl Session {
             let response = response
                 .raw_if_valid(HeaderName::Allow, self.style.allow())
                 .raw_if_valid(HeaderName::Accept, "application/sdp");
+            match self.style.listener_of(flow) {
+                Some(listener) => response.header(&self.style.contact(listener)),
+                None => response,
+            }
+        });
+    }
+
+    /// 200 to UPDATE without an offer: it concerns this leg alone (SIP-531).
+    pub(super) fn answer_update(
+        &self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        self.reply(cx, id, message, Status::OK, |response| {
+            let response = response.raw_if_valid(HeaderName::Allow, self.style.allow());
             match self.style.listener_of(flow) {
                 Some(listener) => response.header(&self.style.contact(listener)),
                 None => response,

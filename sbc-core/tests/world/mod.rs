@@ -5,6 +5,8 @@
     reason = "every test binary uses its own part"
 )]
 
+pub mod call;
+
 use bytes::Bytes;
 use media_api::{
     Command as MediaCommand, CryptoKey, Event as MediaEvent, LocalEndpoint, LocalStream,

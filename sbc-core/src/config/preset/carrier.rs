@@ -33,6 +33,7 @@ pub(in crate::config) fn defaults() -> Defaults {
             Method::Cancel,
             Method::Bye,
             Method::Options,
+            Method::Update,
         ],
         send_asserted: true,
         history: HistoryForm::None,
