@@ -105,7 +105,7 @@ fn text_has_a_row_per_section_and_a_sentence_for_all_that_is_missing() {
     };
     for section in told["sections"].as_array().unwrap() {
         let title = section["title"].as_str().unwrap();
-        let name = format!("{:>2} {title}", section["section"]);
+        let name = format!("{:>2} {title}", number(&section["section"]));
         row(&name, &section["count"]);
     }
     row("   all", &told["total"]);

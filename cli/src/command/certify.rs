@@ -54,6 +54,11 @@ fn total(ledger: &Ledger) -> Count {
 fn as_text(ledger: &Ledger, out: &mut dyn Write) -> io::Result<()> {
     let titles = ledger.sections.iter().map(|section| section.title.len());
     let width = 3 + titles.max().unwrap_or(0);
+    writeln!(
+        out,
+        "{:width$}  shown  partly  missing  exceptions",
+        "   section"
+    )?;
     let mut row = |name: &str, counted: Count| {
         writeln!(
             out,
