@@ -3,7 +3,7 @@
 
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
-use causeway::command::{check, exit, init, lab, node, parse};
+use causeway::command::{certify, check, exit, init, lab, node, parse};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -35,6 +35,8 @@ enum Command {
     Init(init::Init),
     /// Try everything on this machine: simulated carrier and Teams, real calls, no configuration
     Lab(lab::Lab),
+    /// Tell which requirements tests show, and what is missing
+    Certify(certify::Certify),
     /// Calls: list, recent, show, hangup
     #[command(visible_alias = "calls")]
     Call {
@@ -145,6 +147,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Init(arguments) => init::run(&arguments, out),
         Command::Lab(arguments) => lab::run(&arguments, out),
+        Command::Certify(arguments) => certify::run(&arguments, out),
         Command::Call {
             command,
             connection,

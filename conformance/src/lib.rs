@@ -8,10 +8,12 @@
 //! - [`peer`]: SIP endpoints, their sockets and what they insist on.
 //! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
 //! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
+//! - [`ledger`]: the requirements, the tests that show them, and what is missing.
 #![forbid(unsafe_code)]
 
 pub mod ca;
 pub mod lab;
+pub mod ledger;
 mod lock;
 pub mod media;
 pub mod peer;

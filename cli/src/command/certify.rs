@@ -1,0 +1,136 @@
+//! `causeway certify`: what this build has shown of the requirements made on it, and what it has not.
+
+use crate::command::exit;
+use conformance::ledger::{Count, Ledger, Level, Requirement, Standing, count};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Arguments of `causeway certify`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Certify {
+    /// Print the requirement ledger: what tests show, section by section, and what is missing
+    #[arg(long)]
+    pub ledger: bool,
+    /// Print one JSON object instead of text
+    #[arg(long, requires = "ledger")]
+    pub json: bool,
+}
+
+/// Prints what was asked for. Returns 0, 2 when nothing was, or 3 when the ledger that is part of
+/// this program breaks its own rules.
+pub fn run(arguments: &Certify, out: &mut dyn Write) -> io::Result<u8> {
+    if !arguments.ledger {
+        eprintln!("causeway: certify needs to be told what to print; there is:");
+        eprintln!("  --ledger          requirements: shown by tests, partly, missing, exceptions");
+        eprintln!("  --ledger --json   the same as one JSON object");
+        return Ok(exit::USAGE);
+    }
+    let ledger = match Ledger::embedded() {
+        Ok(ledger) => ledger,
+        Err(fault) => {
+            eprintln!("causeway: the requirement ledger of this build is not valid: {fault}");
+            return Ok(exit::INVALID);
+        }
+    };
+    match arguments.json {
+        true => {
+            serde_json::to_writer_pretty(&mut *out, &as_json(&ledger))?;
+            writeln!(out)?;
+        }
+        false => as_text(&ledger, out)?,
+    }
+    Ok(exit::OK)
+}
+
+fn of_level(ledger: &Ledger, level: Level) -> Count {
+    let all = ledger.requirements().map(|(_, one)| one);
+    count(all.filter(|one| one.level == level))
+}
+
+fn total(ledger: &Ledger) -> Count {
+    count(ledger.requirements().map(|(_, one)| one))
+}
+
+fn as_text(ledger: &Ledger, out: &mut dyn Write) -> io::Result<()> {
+    let titles = ledger.sections.iter().map(|section| section.title.len());
+    let width = 3 + titles.max().unwrap_or(0);
+    writeln!(
+        out,
+        "{:width$}  shown  partly  missing  exceptions",
+        "   section"
+    )?;
+    let mut row = |name: &str, counted: Count| {
+        writeln!(
+            out,
+            "{name:width$}  {:>5}  {:>6}  {:>7}  {:>10}",
+            counted.shown, counted.partly, counted.missing, counted.exceptions
+        )
+    };
+    for section in &ledger.sections {
+        let name = format!("{:>2} {}", section.number, section.title);
+        row(&name, count(&section.requirements))?;
+    }
+    row("   all", total(ledger))?;
+    row("   of these, must", of_level(ledger, Level::Must))?;
+    for (heading, standing) in [
+        ("Missing", Standing::Missing),
+        ("Shown in part; what is missing", Standing::Partly),
+        ("Exceptions", Standing::Exception),
+    ] {
+        let mut is_first = true;
+        for (_, one) in ledger.requirements() {
+            let Some(sentence) = sentence(one).filter(|_| one.standing() == standing) else {
+                continue;
+            };
+            if std::mem::take(&mut is_first) {
+                writeln!(out, "\n{heading}:")?;
+            }
+            let id = one.id.to_string();
+            let level = one.level.name();
+            writeln!(out, "{id:8}  {level:6}  {}: {sentence}", one.title)?;
+        }
+    }
+    Ok(())
+}
+
+/// What an entry says besides its tests.
+fn sentence(requirement: &Requirement) -> Option<&str> {
+    let said = requirement.exception.as_deref();
+    said.or(requirement.missing.as_deref())
+}
+
+fn as_json(ledger: &Ledger) -> Value {
+    let counts = |counted: Count| {
+        json!({
+            "shown": counted.shown,
+            "partly": counted.partly,
+            "missing": counted.missing,
+            "exceptions": counted.exceptions,
+        })
+    };
+    let sections = ledger.sections.iter().map(|section| {
+        json!({
+            "section": section.number,
+            "title": section.title,
+            "count": counts(count(&section.requirements)),
+        })
+    });
+    let requirements = ledger.requirements().map(|(section, one)| {
+        json!({
+            "id": one.id.to_string(),
+            "section": section.number,
+            "title": one.title,
+            "level": one.level.name(),
+            "standing": one.standing().name(),
+            "shown_by": one.shown_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "missing": one.missing,
+            "exception": one.exception,
+        })
+    });
+    json!({
+        "total": counts(total(ledger)),
+        "must": counts(of_level(ledger, Level::Must)),
+        "sections": sections.collect::<Vec<_>>(),
+        "requirements": requirements.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,128 @@
+//! `causeway certify`, as somebody types it.
+
+use causeway::command::exit;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Exit code, output, errors.
+fn certify(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .arg("certify")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap()
+}
+
+const STANDINGS: [(&str, &str); 4] = [
+    ("shown", "shown"),
+    ("partly", "partly"),
+    ("missing", "missing"),
+    ("exception", "exceptions"),
+];
+
+#[test]
+fn without_being_told_what_it_prints_what_there_is_and_fails() {
+    let (code, out, errors) = certify(&[]);
+    assert_eq!(code, Some(exit::USAGE.into()));
+    assert_eq!(out, "");
+    assert!(errors.contains("--ledger "), "{errors}");
+    let (code, out, errors) = certify(&["--json"]);
+    assert_eq!((code, out.as_str()), (Some(exit::USAGE.into()), ""));
+    assert!(errors.contains("--ledger"), "{errors}");
+}
+
+#[test]
+fn the_figures_of_the_ledger_are_those_of_its_entries() {
+    let (code, out, errors) = certify(&["--ledger", "--json"]);
+    assert_eq!((code, errors.as_str()), (Some(exit::OK.into()), ""));
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let entries = told["requirements"].as_array().unwrap();
+    let mut counted: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for entry in entries {
+        let standing = entry["standing"].as_str().unwrap().to_owned();
+        let places = [
+            format!("section {}", entry["section"]),
+            entry["level"].as_str().unwrap().to_owned(),
+            "total".to_owned(),
+        ];
+        for place in places {
+            *counted.entry((place, standing.clone())).or_default() += 1;
+        }
+        let is_shown = !entry["shown_by"].as_array().unwrap().is_empty();
+        let says = (is_shown, !entry["missing"].is_null());
+        match standing.as_str() {
+            "shown" => assert_eq!(says, (true, false), "{entry}"),
+            "partly" => assert_eq!(says, (true, true), "{entry}"),
+            "missing" => assert_eq!(says, (false, true), "{entry}"),
+            _ => assert!(!entry["exception"].is_null(), "{entry}"),
+        }
+    }
+    let fits = |place: &str, counts: &Value| {
+        for (standing, key) in STANDINGS {
+            let of = (place.to_owned(), standing.to_owned());
+            let wanted = counted.get(&of).copied().unwrap_or(0);
+            assert_eq!(number(&counts[key]), wanted, "{place} {key}");
+        }
+    };
+    fits("total", &told["total"]);
+    fits("must", &told["must"]);
+    let sections = told["sections"].as_array().unwrap();
+    assert_eq!(sections.len(), 17);
+    for section in sections {
+        fits(
+            &format!("section {}", section["section"]),
+            &section["count"],
+        );
+    }
+}
+
+#[test]
+fn text_has_a_row_per_section_and_a_sentence_for_all_that_is_missing() {
+    let (code, text, _) = certify(&["--ledger"]);
+    assert_eq!(code, Some(exit::OK.into()));
+    let (_, json, _) = certify(&["--ledger", "--json"]);
+    let told: Value = serde_json::from_str(&json).unwrap();
+    let row = |name: &str, counts: &Value| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("no row {name:?} in\n{text}"));
+        let figures: Vec<u64> = line[name.len()..]
+            .split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect();
+        let wanted = STANDINGS.map(|(_, key)| number(&counts[key]));
+        assert_eq!(figures, wanted, "{line}");
+    };
+    for section in told["sections"].as_array().unwrap() {
+        let title = section["title"].as_str().unwrap();
+        let name = format!("{:>2} {title}", number(&section["section"]));
+        row(&name, &section["count"]);
+    }
+    row("   all", &told["total"]);
+    row("   of these, must", &told["must"]);
+    for entry in told["requirements"].as_array().unwrap() {
+        let word = |key: &str| entry[key].as_str();
+        let id = word("id").unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{id} ")));
+        match word("exception").or(word("missing")) {
+            None => assert_eq!(line, None),
+            Some(sentence) => {
+                let line = line.unwrap_or_else(|| panic!("{id} is not in\n{text}"));
+                assert!(line.ends_with(sentence), "{line}");
+                assert!(line.contains(word("title").unwrap()), "{line}");
+            }
+        }
+    }
+}
