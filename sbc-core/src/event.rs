@@ -5,6 +5,7 @@ use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
 use crate::record::Record;
 use crate::transport::{FlowFault, Protocol};
+use crate::trunk::TargetId;
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -121,10 +122,8 @@ pub enum Happened {
     Ended(Arc<Record>),
     /// A trunk's target changed its health.
     TargetHealth {
-        /// Trunk.
-        trunk: TrunkName,
-        /// Host as configured.
-        host: String,
+        /// Which.
+        target: TargetId,
         /// Whether it answers.
         alive: bool,
         /// What was seen.

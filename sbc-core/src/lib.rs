@@ -37,7 +37,7 @@ pub mod session;
 
 mod plane;
 
-mod trunk;
+pub mod trunk;
 
 mod call;
 

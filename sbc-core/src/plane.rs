@@ -12,7 +12,7 @@ use crate::sip::Message;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
 use crate::transport::Flow;
-use crate::trunk::Quarantine;
+use crate::trunk::{Health, Quarantine};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(crate) struct Plane {
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
     pub(crate) quarantine: Quarantine,
+    pub(crate) health: Health,
     next_media_session: u64,
 }
 
@@ -42,6 +43,7 @@ impl Plane {
             queries: Queries::default(),
             admission: Admission::default(),
             quarantine: Quarantine::default(),
+            health: Health::default(),
             next_media_session: 0,
         }
     }

@@ -2,9 +2,12 @@
 
 mod world;
 
+use bytes::Bytes;
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
 use sbc_core::sip::Method;
+use sbc_core::transport::FlowFault;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use world::*;
 
@@ -16,7 +19,7 @@ fn started() -> Shard {
 
 fn health(shard: &Shard) -> Vec<(String, bool)> {
     let reports = shard.happened.iter().filter_map(|what| match what {
-        Happened::TargetHealth { host, alive, .. } => Some((host.clone(), *alive)),
+        Happened::TargetHealth { target, alive, .. } => Some((target.host.clone(), *alive)),
         _ => None,
     });
     reports.collect()
@@ -121,4 +124,144 @@ fn a_reload_that_changes_nothing_sends_nothing() {
         shard.apply(Input::Config(config()));
     }
     assert!(shard.sent.is_empty());
+}
+
+/// A shard whose first carrier target has answered its first probe.
+struct Watched {
+    shard: Shard,
+    seen: BTreeSet<Bytes>,
+    probes: usize,
+}
+
+impl Watched {
+    const TARGET: &str = "198.51.100.20:5060";
+
+    fn new() -> Self {
+        let mut watched = Self {
+            shard: started(),
+            seen: BTreeSet::new(),
+            probes: 0,
+        };
+        watched.pass(5, true);
+        assert_eq!(watched.probes, 1);
+        watched
+    }
+
+    /// Lets seconds pass in which the target answers, or does not.
+    fn pass(&mut self, seconds: u64, answers: bool) {
+        for _ in 0..10 * seconds {
+            self.shard.pass(Duration::from_millis(100));
+            while let Some(sent) = self.shard.sent.pop_front() {
+                let is_probe = *sent.message.method() == Method::Options;
+                if !is_probe || sent.hop.remote.to_string() != Self::TARGET {
+                    continue;
+                }
+                self.probes += usize::from(self.seen.insert(sent.message.bytes().clone()));
+                if answers {
+                    let ok = response(&sent.message, "200 OK", "x", "", "");
+                    self.shard.carrier_says(&ok);
+                }
+            }
+        }
+    }
+
+    /// What was told of the target, oldest first.
+    fn told(&self) -> Vec<bool> {
+        let all = self.shard.happened.iter().filter_map(|what| match what {
+            Happened::TargetHealth { target, alive, .. } if target.host == "198.51.100.20" => {
+                Some(*alive)
+            }
+            _ => None,
+        });
+        all.collect()
+    }
+}
+
+#[test]
+fn a_target_that_misses_one_probe_is_asked_soon_again_and_stays_up() {
+    let mut watched = Watched::new();
+    // The second probe, and the 32 s in which it is not answered.
+    watched.pass(60 + 5 + 32, false);
+    assert_eq!(watched.probes, 2);
+    watched.pass(12, true);
+    assert_eq!(watched.probes, 3, "SIP-1710: not only a minute later");
+    watched.pass(30, true);
+    assert_eq!(watched.probes, 3, "it is trusted again");
+    assert_eq!(watched.told(), [true]);
+}
+
+#[test]
+fn a_target_is_down_after_three_failures_and_up_after_two_answers() {
+    let mut watched = Watched::new();
+    // A minute, and three times 32 s of silence with at most 12 s until it is asked again.
+    watched.pass(55 + 2 * 32 + 31, false);
+    assert_eq!(watched.told(), [true]);
+    watched.pass(10 + 2 * 12 + 2, false);
+    assert_eq!(watched.told(), [true, false]);
+    // A probe that is under way may be answered now, the next one only ten seconds after.
+    watched.pass(4, true);
+    assert_eq!(watched.told(), [true, false], "one answer may be luck");
+    watched.pass(2 * 12, true);
+    assert_eq!(watched.told(), [true, false, true]);
+}
+
+#[test]
+fn a_failure_of_the_transport_needs_no_second() {
+    let mut watched = Watched::new();
+    watched.shard.pass(Duration::from_secs(60));
+    let lost = loop {
+        watched.shard.pass(Duration::from_millis(100));
+        let sent = watched.shard.sent.iter();
+        let mut probe = sent.filter(|sent| sent.hop.remote.to_string() == Watched::TARGET);
+        if let Some(sent) = probe.next() {
+            break sent.transaction.expect("it is a transaction");
+        }
+    };
+    watched.shard.apply(Input::SendFailed {
+        transaction: lost,
+        why: FlowFault::Connect("connection refused".to_owned()),
+    });
+    assert_eq!(watched.told(), [true, false]);
+}
+
+#[test]
+fn a_call_tries_a_target_that_is_down_last() {
+    let mut shard = started();
+    let down = |alive| Input::TargetHealth {
+        target: sbc_core::trunk::TargetId {
+            trunk: sbc_core::id::TrunkName::new("teams-contoso"),
+            host: "sip.pstnhub.microsoft.com".to_owned(),
+            port: 5061,
+            protocol: sbc_core::transport::Protocol::Tls,
+        },
+        alive,
+    };
+    for (input, call, first) in [
+        (Some(down(false)), "down", "203.0.113.2:5061"),
+        (Some(down(true)), "up", TEAMS),
+        (None, "still", TEAMS),
+    ] {
+        if let Some(input) = input {
+            shard.apply(input);
+        }
+        shard.sent.clear();
+        shard.carrier_says(&carrier_invite(call, CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite);
+        assert_eq!(invite.hop.remote.to_string(), first, "{call}");
+    }
+    // A reload that changes nothing forgets nothing.
+    shard.apply(down(false));
+    shard.apply(Input::Config(config()));
+    shard.sent.clear();
+    shard.carrier_says(&carrier_invite("reloaded", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert_eq!(invite.hop.remote.to_string(), "203.0.113.2:5061");
+    // With nobody else, it is tried all the same (SIP-1711).
+    shard.pass(Duration::from_secs(7));
+    let tried = shard.sent.iter().any(|sent| {
+        *sent.message.method() == Method::Invite && sent.hop.remote.to_string() == TEAMS
+    });
+    assert!(tried, "after the next target kept silent");
 }

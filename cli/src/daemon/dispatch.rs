@@ -1,11 +1,12 @@
 //! Effects of one shard to the outside, in order, without ever waiting.
 
-use crate::daemon::inbox::Inbox;
+use crate::daemon::inbox::{Inbox, Inboxes};
 use crate::daemon::net::Net;
 use crate::daemon::resolver::Resolver;
 use crate::sink::Sinks;
 use media_relay::Relay;
 use sbc_core::effect::{Effect, Effects};
+use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, QueryId};
 use sbc_core::input::{Answered, Command, Input};
 use sbc_core::query::Query;
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 pub struct Dispatch {
     /// The shard's own inbox, for answers.
     pub inbox: Arc<Inbox>,
+    /// Those of all shards, for what concerns them all.
+    pub inboxes: Inboxes,
     /// Where questions are worked on.
     pub runtime: Handle,
     /// Sockets.
@@ -52,7 +55,26 @@ impl Dispatch {
                 Effect::Query(id, query) => self.ask(id, query),
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Reply(id, answer) => self.replies.answer(id, answer),
-                Effect::Emit(event) => self.sinks.event(&event),
+                Effect::Emit(event) => {
+                    self.sinks.event(&event);
+                    self.share(&event.what);
+                }
+            }
+        }
+    }
+
+    /// Tells all other shards what one has found out for the whole node.
+    fn share(&self, what: &Happened) {
+        let Happened::TargetHealth { target, alive, .. } = what else {
+            return;
+        };
+        for other in self.inboxes.all() {
+            if other.shard() != self.inbox.shard() {
+                // Reports of our own side are always taken.
+                let _ = other.push(Input::TargetHealth {
+                    target: target.clone(),
+                    alive: *alive,
+                });
             }
         }
     }

@@ -167,6 +167,7 @@ fn lane(input: &Input) -> Lane {
         | Input::SendFailed { .. }
         | Input::Outcome(..)
         | Input::Media(_)
+        | Input::TargetHealth { .. }
         | Input::Command(..)
         | Input::Config(_)
         | Input::Tick => Lane::Own,

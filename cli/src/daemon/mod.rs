@@ -189,6 +189,7 @@ impl Daemon {
         for inbox in inboxes.all() {
             let dispatch = Dispatch {
                 inbox: Arc::clone(inbox),
+                inboxes: inboxes.clone(),
                 runtime: Handle::current(),
                 net: net.clone(),
                 resolver: resolver.clone(),

@@ -23,6 +23,7 @@ use sbc_core::sip::{Limits, Message};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::framer::Frame;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
+use sbc_core::trunk::TargetId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ enum Due {
     Told(ActorIndex, Intent),
     Asked(ShardId, QueryId, Outcome),
     Media(media_api::Event),
+    Health(TargetId, bool),
     Failed(ShardId, TransactionId, FlowFault),
     Reset(ActorIndex),
     Other(Happening),
@@ -383,6 +385,10 @@ impl<'a> World<'a> {
                     }
                     other => format!("sbc/{} {other:?}", shard.0),
                 });
+                if let Happened::TargetHealth { target, alive, .. } = &event.what {
+                    self.agenda
+                        .note(self.now, Due::Health(target.clone(), *alive));
+                }
                 match event.what {
                     Happened::Ended(record) => self.run.records.push(Arc::unwrap_or_clone(record)),
                     Happened::Received { .. } => {}
@@ -456,6 +462,12 @@ impl<'a> World<'a> {
         match due {
             Due::Told(actor, intent) => self.tell(actor, ActorInput::Told(intent)),
             Due::Asked(shard, id, outcome) => self.apply(shard, Input::Outcome(id, outcome)),
+            Due::Health(target, alive) => {
+                for shard in (1..self.subject.shards()).map(ShardId) {
+                    let target = target.clone();
+                    self.apply(shard, Input::TargetHealth { target, alive });
+                }
+            }
             Due::Media(event) => {
                 let shard = ShardId(event.session().shard() as u8);
                 if shard.0 >= self.subject.shards() {

@@ -64,11 +64,11 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Media(event) => return media(event),
         Happened::Ended(record) => format!("call ended: {}", record.cause.code),
         Happened::TargetHealth {
-            trunk,
-            host,
+            target,
             alive,
             because,
         } => {
+            let (trunk, host) = (&target.trunk, &target.host);
             let state = if *alive { "answers" } else { "does not answer" };
             format!("trunk \"{trunk}\": {host} {state} ({because})")
         }

@@ -83,7 +83,8 @@ impl Try {
 
 impl Outgoing {
     pub(super) fn new(cx: &mut Cx<'_>, style: &LegStyle, outset: Outset) -> Self {
-        let targets: VecDeque<TargetAddress> = style.trunk.targets.iter().cloned().collect();
+        let (trunk, targets) = (&style.trunk.name, &style.trunk.targets);
+        let targets = VecDeque::from(cx.plane.health.in_order(trunk, targets));
         Self {
             outset,
             call_id: CallId::from_minted(cx.plane.mint.call_id()),

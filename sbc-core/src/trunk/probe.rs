@@ -1,11 +1,14 @@
 //! Health probing: OPTIONS to every target of every trunk that wants it. Lives on shard 0 only.
 //!
 //! Teams answers no SBC that it never heard from, so the first probes leave right after the start,
-//! spread over a few seconds (TDR-OPT-001). One probe per target is under way at a time. A target
-//! changes to dead at its first failure and back to alive at its first good answer; whoever acts on
-//! that adds its own hysteresis.
+//! spread over a few seconds (TDR-OPT-001). One probe per target is under way at a time.
+//!
+//! What a target first does decides what it is held for. Later it takes three failures in a row, or
+//! one of its transport, until one that answered is down, and two answers in a row until it is up
+//! again (SIP-1710); meanwhile it is asked more often, unless it is Teams, which counts too many
+//! OPTIONS as an offence (TDR-OPT-006).
 
-use crate::config::{Config, TargetAddress};
+use crate::config::{Config, Preset, TargetAddress};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{QueryId, TransactionId};
@@ -17,6 +20,7 @@ use crate::sip::{HeaderName, Host, Message, Method, RequestBuilder, SipUri, Toke
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::FlowFault;
+use crate::trunk::TargetId;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,6 +29,15 @@ use std::time::Duration;
 
 /// Longest random delay added to every interval: never more often than configured (TDR-OPT-006).
 const JITTER: Duration = Duration::from_secs(5);
+
+/// Failures in a row after which a target is down, and answers in a row after which it is up.
+const DOWN_AFTER: u32 = 3;
+const UP_AFTER: u32 = 2;
+
+/// How often a target is asked that does not answer.
+const DOUBTED: Duration = Duration::from_secs(10);
+/// Longest random delay added to that.
+const DOUBTED_JITTER: Duration = Duration::from_secs(2);
 
 /// All probes of a node.
 #[derive(Default)]
@@ -41,7 +54,57 @@ struct Probe {
     interval: Duration,
     ok: Vec<u16>,
     waits_for: Waiting,
+    /// When it is asked next; earlier entries of the queue are void.
+    due: Timestamp,
+    verdict: Verdict,
+}
+
+/// What is held of a target, and what speaks against it.
+#[derive(Clone, Copy, Default)]
+struct Verdict {
     is_alive: Option<bool>,
+    /// Whether it was ever up: only then there is something to be confirmed.
+    was_alive: bool,
+    /// Results in a row that say the opposite.
+    against: u32,
+}
+
+/// What a probe found out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Answers,
+    Silent,
+    /// Its transport failed: there is nothing to wait for.
+    Unreachable,
+}
+
+impl Verdict {
+    /// Takes a result; says whether the verdict is another one now.
+    fn hears(&mut self, finding: Finding) -> bool {
+        let is_alive = finding == Finding::Answers;
+        if self.is_alive == Some(is_alive) {
+            self.against = 0;
+            return false;
+        }
+        self.against += 1;
+        let needed = match (self.is_alive, finding) {
+            (None, _) | (_, Finding::Unreachable) => 1,
+            (Some(true), _) => DOWN_AFTER,
+            (Some(false), _) if self.was_alive => UP_AFTER,
+            (Some(false), _) => 1,
+        };
+        if self.against < needed {
+            return false;
+        }
+        self.is_alive = Some(is_alive);
+        self.was_alive |= is_alive;
+        self.against = 0;
+        true
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.is_alive == Some(false) || self.against > 0
+    }
 }
 
 /// What a probe is doing.
@@ -73,13 +136,14 @@ impl Probes {
                 .iter()
                 .find(|(_, probe)| is_same(probe))
                 .map(|(id, _)| *id);
-            let (id, waits_for, is_alive) = match known.and_then(|id| before.remove_entry(&id)) {
-                Some((id, probe)) => (id, probe.waits_for, probe.is_alive),
+            let known = known.and_then(|id| before.remove_entry(&id));
+            let (id, waits_for, due, verdict) = match known {
+                Some((id, probe)) => (id, probe.waits_for, probe.due, probe.verdict),
                 None => {
                     self.next = self.next.wrapping_add(1);
-                    let soon = cx.plane.mint.delay(Duration::ZERO, JITTER);
-                    self.due.push(cx.now.mono + soon, self.next);
-                    (self.next, Waiting::Nothing, None)
+                    let due = cx.now.mono + cx.plane.mint.delay(Duration::ZERO, JITTER);
+                    self.due.push(due, self.next);
+                    (self.next, Waiting::Nothing, due, Verdict::default())
                 }
             };
             let style = LegStyle {
@@ -95,7 +159,8 @@ impl Probes {
                     interval: options.interval,
                     ok: options.ok.clone(),
                     waits_for,
-                    is_alive,
+                    due,
+                    verdict,
                 },
             );
         }
@@ -112,10 +177,15 @@ impl Probes {
             let Some(probe) = self.probes.get_mut(&id) else {
                 continue;
             };
-            let jitter = cx.plane.mint.delay(Duration::ZERO, JITTER);
-            self.due.push(cx.now.mono + probe.interval + jitter, id);
-            if probe.waits_for == Waiting::Nothing {
-                probe.start(cx, id);
+            if probe.due > cx.now.mono {
+                continue;
+            }
+            probe.due = cx.now.mono + probe.pause(cx);
+            self.due.push(probe.due, id);
+            if probe.waits_for == Waiting::Nothing
+                && let Err(fault) = probe.start(cx, id)
+            {
+                self.conclude(cx, id, Finding::Unreachable, fault.to_string());
             }
         }
     }
@@ -131,12 +201,15 @@ impl Probes {
         probe.waits_for = Waiting::Nothing;
         match outcome {
             Outcome::Resolved(addresses) => {
-                if let Some(remote) = addresses.first() {
-                    probe.send(cx, id, *remote);
+                if let Some(remote) = addresses.first()
+                    && let Err(fault) = probe.send(cx, id, *remote)
+                {
+                    self.conclude(cx, id, Finding::Unreachable, fault.to_string());
                 }
             }
             Outcome::ResolveFailed(fault) => {
-                probe.conclude(cx, false, format!("name resolution failed: {fault:?}"));
+                let because = format!("name resolution failed: {fault:?}");
+                self.conclude(cx, id, Finding::Silent, because);
             }
         }
     }
@@ -156,8 +229,11 @@ impl Probes {
             let (trunk, protocol) = (&probe.style.trunk.name, probe.target.protocol);
             let quarantine = &mut cx.plane.quarantine;
             quarantine.note(cx.now.mono, trunk, protocol, remote, message);
-            let is_alive = probe.ok.contains(&status.code());
-            probe.conclude(cx, is_alive, format!("answered {status}"));
+            let finding = match probe.ok.contains(&status.code()) {
+                true => Finding::Answers,
+                false => Finding::Silent,
+            };
+            self.conclude(cx, id, finding, format!("answered {status}"));
         }
     }
 
@@ -169,9 +245,38 @@ impl Probes {
         transaction: TransactionId,
         why: Option<FlowFault>,
     ) {
-        if let Some((probe, _)) = self.waiting(id, transaction) {
-            let because = why.map_or_else(|| "no answer".to_owned(), |why| why.to_string());
-            probe.conclude(cx, false, because);
+        if self.waiting(id, transaction).is_some() {
+            match why {
+                None => self.conclude(cx, id, Finding::Silent, "no answer".to_owned()),
+                Some(why) => self.conclude(cx, id, Finding::Unreachable, why.to_string()),
+            }
+        }
+    }
+
+    /// Takes the result of a probe.
+    fn conclude(&mut self, cx: &mut Cx<'_>, id: u32, finding: Finding, because: String) {
+        let Some(probe) = self.probes.get_mut(&id) else {
+            return;
+        };
+        let is_changed = probe.verdict.hears(finding);
+        let due = match probe.verdict.is_in_doubt() {
+            true => probe.due.min(cx.now.mono + probe.pause(cx)),
+            false => probe.due.max(cx.now.mono + probe.interval),
+        };
+        if due != probe.due {
+            probe.due = due;
+            self.due.push(due, id);
+        }
+        if is_changed {
+            let target = TargetId::of(&probe.style.trunk.name, &probe.target);
+            let alive = finding == Finding::Answers;
+            cx.plane.health.note(&target, alive);
+            let what = Happened::TargetHealth {
+                target,
+                alive,
+                because,
+            };
+            cx.out.emit(None, None, what);
         }
     }
 
@@ -188,7 +293,17 @@ impl Probes {
 }
 
 impl Probe {
-    fn start(&mut self, cx: &mut Cx<'_>, id: u32) {
+    /// Until it is asked again.
+    fn pause(&self, cx: &mut Cx<'_>) -> Duration {
+        let is_pressed = self.verdict.is_in_doubt() && self.style.trunk.preset != Preset::Teams;
+        let (interval, jitter) = match is_pressed {
+            true => (self.interval.min(DOUBTED), DOUBTED_JITTER),
+            false => (self.interval, JITTER),
+        };
+        interval + cx.plane.mint.delay(Duration::ZERO, jitter)
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>, id: u32) -> Result<(), FlowFault> {
         let literal = self.target.host.trim_matches(['[', ']']).parse().ok();
         let literal = literal.map(|address| SocketAddr::new(address, self.target.port));
         match self.target.connect_to.first().copied().or(literal) {
@@ -200,16 +315,17 @@ impl Probe {
                     protocol: self.target.protocol,
                 };
                 self.waits_for = Waiting::Name(cx.resolve(Asker::Probe(id), spec));
+                Ok(())
             }
         }
     }
 
-    fn send(&mut self, cx: &mut Cx<'_>, id: u32, remote: SocketAddr) {
+    fn send(&mut self, cx: &mut Cx<'_>, id: u32, remote: SocketAddr) -> Result<(), FlowFault> {
         // Whoever asked to be left alone is not asked how it is (SIP-1720).
         let (trunk, protocol) = (&self.style.trunk.name, self.target.protocol);
         let quarantine = &cx.plane.quarantine;
         if quarantine.holds(cx.now.mono, trunk, protocol, remote) {
-            return;
+            return Ok(());
         }
         let hop = self
             .style
@@ -224,13 +340,14 @@ impl Probe {
                 .map(|request| request.header(&via).build())
         });
         let (Some(hop), Some(bytes)) = (hop, request) else {
-            return self.conclude(cx, false, FlowFault::NoListener.to_string());
+            return Err(FlowFault::NoListener);
         };
         let (now, timers) = (cx.now.mono, TimerSet::from(&self.style.trunk.timers));
         let (table, owner) = (&mut cx.plane.transactions, Owner::Probe(id));
         let method = &Method::Options;
         let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
         self.waits_for = Waiting::Answer(sent, remote);
+        Ok(())
     }
 
     /// The OPTIONS in the form that Teams documents (TDR-OPT-002, TDR-OPT-003); right for carriers
@@ -263,19 +380,5 @@ impl Probe {
             .raw_if_valid(HeaderName::Allow, self.style.allow())
             .raw_if_valid(HeaderName::Accept, "application/sdp");
         Some(self.style.sign_request(request))
-    }
-
-    fn conclude(&mut self, cx: &mut Cx<'_>, is_alive: bool, because: String) {
-        if self.is_alive == Some(is_alive) {
-            return;
-        }
-        self.is_alive = Some(is_alive);
-        let what = Happened::TargetHealth {
-            trunk: self.style.trunk.name.clone(),
-            host: self.target.host.clone(),
-            alive: is_alive,
-            because,
-        };
-        cx.out.emit(None, None, what);
     }
 }

@@ -166,12 +166,8 @@ impl CallMetrics {
                 }
             }
             (Happened::Ended(record), _) => self.ended_call(record),
-            (
-                Happened::TargetHealth {
-                    trunk, host, alive, ..
-                },
-                _,
-            ) => {
+            (Happened::TargetHealth { target, alive, .. }, _) => {
+                let (trunk, host) = (&target.trunk, &target.host);
                 self.peer_up
                     .with_label_values(&[trunk.as_str(), host.as_str()])
                     .set(if *alive { 1.0 } else { 0.0 });
@@ -355,6 +351,8 @@ mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
     use sbc_core::time::UnixTime;
+    use sbc_core::transport::Protocol;
+    use sbc_core::trunk::TargetId;
 
     #[test]
     fn a_target_that_is_no_longer_configured_leaves_no_series_that_says_down() {
@@ -365,8 +363,12 @@ mod tests {
                 call: None,
                 leg: None,
                 what: Happened::TargetHealth {
-                    trunk: TrunkName::new("carrier"),
-                    host: host.to_owned(),
+                    target: TargetId {
+                        trunk: TrunkName::new("carrier"),
+                        host: host.to_owned(),
+                        port: 5060,
+                        protocol: Protocol::Udp,
+                    },
                     alive,
                     because: String::new(),
                 },
