@@ -476,6 +476,13 @@ async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
     assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    // Who stops does not take that back.
+    node.daemon.begin_stop().await;
+    let (code, _, told) = types(&node, &["drain", "--off"]).await;
+    assert!(code == Some(5) && told.contains("is stopping"), "{told}");
+    assert_eq!(node.ask("GET", "/readyz").await.status, 503);
+    let status = node.ask("GET", "/status").await.body;
+    assert!(status.contains("\"state\":\"stopping\""), "{status}");
     assert_eq!(node.daemon.hang_up_all().await, 0);
     node.daemon.shutdown().await;
 }
