@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Inputs that may wait in the first lane; beyond it only peers' messages are refused.
 const FIRST_LANE: usize = 65_536;
+/// As long as more wait there, sockets are not read: nothing in them could be more urgent, and the
+/// largest datagrams would take gigabytes.
+const ENOUGH: usize = 1024;
 /// New requests that may wait.
 const SECOND_LANE: usize = 4_096;
 /// A new request older than this has been repeated or given up by its sender: refusing the newest
@@ -115,7 +118,7 @@ impl Inbox {
         let deadline = Instant::now() + wait;
         loop {
             let mut lanes = self.lock();
-            if lanes.since_look >= INPUTS_PER_LOOK {
+            if lanes.since_look >= INPUTS_PER_LOOK && lanes.first.len() < ENOUGH {
                 drop(lanes);
                 self.look(Duration::ZERO);
                 lanes = self.lock();
@@ -182,7 +185,9 @@ enum Lane {
 fn lane(input: &Input) -> Lane {
     match input {
         Input::Received { message, .. } if begins_something(message) => Lane::New,
-        Input::Received { .. } | Input::Malformed { .. } => Lane::Known,
+        Input::Received { .. } => Lane::Known,
+        // At most it gets a refusal, and no call waits for that.
+        Input::Malformed { .. } => Lane::New,
         Input::FlowLost { .. }
         | Input::SendFailed { .. }
         | Input::Outcome(..)
@@ -366,6 +371,40 @@ mod tests {
                 && inbox.poller().wait(Duration::ZERO).is_empty()
         });
         assert!(was_read);
+    }
+
+    #[test]
+    fn nothing_more_is_read_while_much_waits_that_is_urgent() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        unread(&inbox);
+        for _ in 0..ENOUGH + 100 {
+            inbox.push(Input::Tick).unwrap();
+        }
+        for _ in 0..100 {
+            inbox.next(Duration::ZERO);
+        }
+        assert_eq!(inbox.depth(), ENOUGH);
+        let mut last = String::new();
+        for _ in 0..=ENOUGH {
+            last = method(inbox.next(Duration::ZERO));
+        }
+        assert_eq!(last, "BYE");
+    }
+
+    #[test]
+    fn broken_requests_do_not_overtake_new_calls() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        inbox.push(request("INVITE", "")).unwrap();
+        let Input::Received { flow, .. } = request("INVITE", "") else {
+            panic!("a message was received");
+        };
+        let broken = Message::parse(
+            "INVITE sip:a@example.com SIP/2.0\r\nX".into(),
+            &Limits::default(),
+        );
+        let rejected = broken.unwrap_err();
+        inbox.push(Input::Malformed { flow, rejected }).unwrap();
+        assert_eq!(method(inbox.next(Duration::ZERO)), "INVITE");
     }
 
     #[test]
