@@ -128,17 +128,42 @@ enum LogForm {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut out = io::stdout().lock();
-    let code = perform(cli.command, &mut out).and_then(|code| out.flush().map(|()| code));
+    let mut stdout = io::stdout().lock();
+    let mut patient = ToWhoeverReads(io::stdout().lock());
+    let out: &mut dyn Write = match cli.command {
+        // It is there to be watched: without a reader it ends.
+        Command::Lab(_) => &mut stdout,
+        _ => &mut patient,
+    };
+    let code = perform(cli.command, out).and_then(|code| out.flush().map(|()| code));
     ExitCode::from(match code {
         Ok(code) => code,
-        // Whoever read our output has gone; that is no failure of the command.
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => exit::OK,
         Err(why) => {
             eprintln!("causeway: {why}");
             run::FAILED
         }
     })
+}
+
+/// Standard output whose reader may go, as `head` does: that is no failure of the command, and no
+/// reason to keep its verdict back.
+struct ToWhoeverReads<W>(W);
+
+impl<W: Write> Write for ToWhoeverReads<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self.0.write(octets) {
+            Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(octets.len()),
+            done => done,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            done => done,
+        }
+    }
 }
 
 fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {

@@ -474,3 +474,18 @@ fn init_prints_instead_of_writing_when_asked() {
     assert_eq!(init::run(&arguments, &mut out).unwrap(), exit::OK);
     assert_eq!(out, sbc_core::config::starter().as_bytes());
 }
+
+#[test]
+fn the_verdict_is_told_also_when_nobody_reads_the_findings() {
+    let folder = Folder::new();
+    folder.write("causeway.toml", "unknown = 1\n");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["check", "--config"])
+        .arg(folder.path("causeway.toml"))
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(i32::from(exit::INVALID)));
+}

@@ -175,6 +175,36 @@ async fn a_daemon_starts_answers_and_stops_without_residue() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_requests_on_one_connection_is_answered_to_the_last() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const REQUESTS: usize = 3000;
+    let node = Node::start().await;
+    let ours = node.daemon.net().address(&"tcp".into()).unwrap();
+    let stream = tokio::net::TcpStream::connect(ours).await.unwrap();
+    let from = stream.local_addr().unwrap();
+    let burst: String = (0..REQUESTS)
+        .map(|number| {
+            request("OPTIONS", &format!("sip:{ours}"), from, "")
+                .replace("test1", &format!("test{number}"))
+                .replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+        })
+        .collect();
+    let (mut reader, mut writer) = stream.into_split();
+    let sending =
+        tokio::spawn(async move { writer.write_all(burst.as_bytes()).await.map(|()| writer) });
+    let mut answers = String::new();
+    let mut buffer = vec![0; 65_536];
+    while answers.matches("SIP/2.0 200").count() < REQUESTS {
+        let got = tokio::time::timeout(PATIENCE, reader.read(&mut buffer)).await;
+        let length = got.unwrap().unwrap_or(0);
+        assert!(length > 0, "closed; log:\n{}", node.lines.text());
+        answers.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+    }
+    sending.await.unwrap().unwrap();
+    node.daemon.shutdown().await;
+}
+
 /// Why a daemon with this configuration does not start.
 async fn refused(config: PathBuf) -> String {
     let (log, _) = Log::start(Level::Debug, Form::Text, Lines::default()).unwrap();
@@ -446,6 +476,13 @@ async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
     assert_eq!(node.ask("GET", "/startupz").await.status, 200);
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
+    // Who stops does not take that back.
+    node.daemon.begin_stop().await;
+    let (code, _, told) = types(&node, &["drain", "--off"]).await;
+    assert!(code == Some(5) && told.contains("is stopping"), "{told}");
+    assert_eq!(node.ask("GET", "/readyz").await.status, 503);
+    let status = node.ask("GET", "/status").await.body;
+    assert!(status.contains("\"state\":\"stopping\""), "{status}");
     assert_eq!(node.daemon.hang_up_all().await, 0);
     node.daemon.shutdown().await;
 }

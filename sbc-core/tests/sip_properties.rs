@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use sbc_core::sip::explain::explain;
 use sbc_core::sip::header::*;
 use sbc_core::sip::{
-    Capabilities, HeaderName, Host, Limits, Message, Method, ParseFault, Reaction, RequestBuilder,
-    RequestHead, ResponseBuilder, Status, Token, Uri, body,
+    Capabilities, HeaderLine, HeaderName, Host, Limits, Message, Method, ParseFault, Reaction,
+    RequestBuilder, RequestHead, ResponseBuilder, Status, Token, Uri, body,
 };
 use sbc_core::transport::framer::{Frame, Framer};
 
@@ -58,12 +58,38 @@ fn exercise(bytes: Bytes) {
                 let noted = sbc_core::transport::via::with_source(&message, source).unwrap();
                 let via = noted.top_via().unwrap();
                 assert!(via.host.ip().is_some() || via.received().is_some());
+                reads_the_same_again(&noted);
                 let answer = ResponseBuilder::to(&noted, Status::OK, Some(&tag)).build();
                 let answer = Message::parse(answer, &limits).unwrap();
                 assert_eq!(answer.method(), message.method());
             }
         }
     }
+}
+
+/// The index of a changed message is the one that reading it anew would have made.
+fn reads_the_same_again(changed: &Message) {
+    let roomy = Limits {
+        header_line: 1 << 20,
+        header_section: 1 << 21,
+        ..Limits::default()
+    };
+    let again = Message::parse(changed.bytes().clone(), &roomy).unwrap();
+    let lines = |message: &Message| -> Vec<(Bytes, Bytes, usize, bool)> {
+        let line = |line: HeaderLine<'_>| {
+            let name = Bytes::copy_from_slice(line.raw_name());
+            (name, line.value(), line.offset(), line.is_folded())
+        };
+        message.headers().map(line).collect()
+    };
+    assert_eq!(lines(changed), lines(&again));
+    assert_eq!(changed.body(), again.body());
+    assert_eq!(changed.request_uri(), again.request_uri());
+    assert_eq!(changed.essential::<Via>(), again.essential::<Via>());
+    assert_eq!(changed.essential::<From>(), again.essential::<From>());
+    assert_eq!(changed.essential::<To>(), again.essential::<To>());
+    assert_eq!(changed.essential::<CallId>(), again.essential::<CallId>());
+    assert_eq!(changed.essential::<CSeq>(), again.essential::<CSeq>());
 }
 
 fn frames(stream: &[u8], cuts: &[usize]) -> Vec<Frame> {

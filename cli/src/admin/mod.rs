@@ -17,6 +17,7 @@
 //!
 //! Who may open the socket is decided by its file mode: owner and group.
 
+mod bounded;
 mod calls;
 mod node;
 
@@ -191,6 +192,7 @@ impl Admin {
             let figures = readable().with_state(access);
             let ends = until(stopped);
             tasks.push(tokio::spawn(async move {
+                let tcp = bounded::Bounded::new(tcp);
                 let _ = axum::serve(tcp, figures).with_graceful_shutdown(ends).await;
             }));
         }

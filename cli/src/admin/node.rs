@@ -120,7 +120,11 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
     Ok(Json(json!({
         "node": loaded.config.node.id,
         "version": env!("CARGO_PKG_VERSION"),
-        "state": if daemon.is_draining() { "draining" } else { "active" },
+        "state": match (daemon.is_stopping(), daemon.is_draining()) {
+            (true, _) => "stopping",
+            (false, true) => "draining",
+            (false, false) => "active",
+        },
         "ready": reasons.is_empty(),
         "not_ready": reasons,
         "uptime_seconds": daemon.uptime().as_secs(),
@@ -210,6 +214,11 @@ pub(super) async fn drain(State(access): State<Access>) -> Result<Json<Value>, P
 }
 
 pub(super) async fn undrain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
-    let calls = access.daemon()?.drain(false).await;
+    let daemon = access.daemon()?;
+    if daemon.is_stopping() {
+        let why = "the daemon is stopping and takes no new calls any more; start it again";
+        return Err(Problem::new(StatusCode::CONFLICT, why));
+    }
+    let calls = daemon.drain(false).await;
     Ok(Json(json!({ "state": "active", "calls": calls })))
 }

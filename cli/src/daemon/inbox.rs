@@ -16,11 +16,17 @@ use std::time::{Duration, Instant};
 
 /// Inputs that may wait in the first lane; beyond it only peers' messages are refused.
 const FIRST_LANE: usize = 65_536;
+/// As long as more wait there, sockets are not read: nothing in them could be more urgent, and the
+/// largest datagrams would take gigabytes.
+const ENOUGH: usize = 1024;
 /// New requests that may wait.
 const SECOND_LANE: usize = 4_096;
 /// A new request older than this has been repeated or given up by its sender: refusing the newest
 /// is better than serving the oldest.
 const SECOND_LANE_AGE: Duration = Duration::from_secs(2);
+/// Inputs after which the sockets are looked at even though more inputs wait: what a peer sends must
+/// reach its lane while others keep the shard busy, or the kernel would drop BYE and INVITE alike.
+const INPUTS_PER_LOOK: u32 = 32;
 
 /// The queue of one shard. Many writers, one reader.
 pub struct Inbox {
@@ -36,6 +42,8 @@ struct Lanes {
     is_closed: bool,
     /// The reader waits, or is about to, and must be woken.
     is_awaited: bool,
+    /// Inputs that the reader has taken since it last looked at its sockets.
+    since_look: u32,
 }
 
 /// What a shard finds in its inbox.
@@ -110,8 +118,14 @@ impl Inbox {
         let deadline = Instant::now() + wait;
         loop {
             let mut lanes = self.lock();
+            if lanes.since_look >= INPUTS_PER_LOOK && lanes.first.len() < ENOUGH {
+                drop(lanes);
+                self.look(Duration::ZERO);
+                lanes = self.lock();
+            }
             let next = lanes.first.pop_front();
             if let Some((since, input)) = next.or_else(|| lanes.second.pop_front()) {
+                lanes.since_look += 1;
                 return Next::Input(Box::new(input), since.elapsed());
             }
             if lanes.is_closed {
@@ -123,12 +137,21 @@ impl Inbox {
             }
             lanes.is_awaited = true;
             drop(lanes);
-            let ready = self.poller.wait(left);
+            self.look(left);
+        }
+    }
+
+    /// Waits until a socket is ready or somebody wakes, and serves what is ready.
+    fn look(&self, wait: Duration) {
+        let ready = self.poller.wait(wait);
+        {
+            let mut lanes = self.lock();
             // From here on what is pushed is seen without waking anybody.
-            self.lock().is_awaited = false;
-            for source in ready {
-                source.serve();
-            }
+            lanes.is_awaited = false;
+            lanes.since_look = 0;
+        }
+        for source in ready {
+            source.serve();
         }
     }
 
@@ -162,7 +185,9 @@ enum Lane {
 fn lane(input: &Input) -> Lane {
     match input {
         Input::Received { message, .. } if begins_something(message) => Lane::New,
-        Input::Received { .. } | Input::Malformed { .. } => Lane::Known,
+        Input::Received { .. } => Lane::Known,
+        // At most it gets a refusal, and no call waits for that.
+        Input::Malformed { .. } => Lane::New,
         Input::FlowLost { .. }
         | Input::SendFailed { .. }
         | Input::Outcome(..)
@@ -292,6 +317,95 @@ mod tests {
         }
         assert_eq!(inbox.push(invite), Err(Full));
         assert_eq!(inbox.push(request("ACK", ";tag=2")), Ok(()));
+    }
+
+    /// A socket with a BYE in it that nobody has read yet.
+    struct Unread {
+        socket: std::net::UdpSocket,
+        inbox: Arc<Inbox>,
+    }
+
+    impl crate::daemon::poller::Source for Unread {
+        fn fd(&self) -> rustix::fd::BorrowedFd<'_> {
+            std::os::fd::AsFd::as_fd(&self.socket)
+        }
+
+        fn serve(&self) {
+            if self.socket.recv(&mut [0; 8]).is_ok() {
+                self.inbox.push(request("BYE", ";tag=2")).unwrap();
+            }
+        }
+    }
+
+    fn unread(inbox: &Arc<Inbox>) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let to = socket.local_addr().unwrap();
+        socket.send_to(b"x", to).unwrap();
+        let inbox_of_source = Arc::clone(inbox);
+        let source = Unread {
+            socket,
+            inbox: inbox_of_source,
+        };
+        inbox.poller().add(Arc::new(source)).unwrap();
+    }
+
+    #[test]
+    fn a_datagram_of_a_dialog_overtakes_new_work_that_was_read_before_it() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        for _ in 0..1000 {
+            inbox.push(request("INVITE", "")).unwrap();
+        }
+        unread(&inbox);
+        let before = (0..1000).take_while(|_| method(inbox.next(Duration::ZERO)) != "BYE");
+        assert!(before.count() < 100);
+    }
+
+    #[test]
+    fn datagrams_are_read_while_others_keep_the_inbox_full() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        unread(&inbox);
+        let was_read = (0..1000).any(|_| {
+            inbox.push(Input::Tick).unwrap();
+            inbox.push(Input::Tick).unwrap();
+            method(inbox.next(Duration::ZERO)) == "Tick"
+                && inbox.poller().wait(Duration::ZERO).is_empty()
+        });
+        assert!(was_read);
+    }
+
+    #[test]
+    fn nothing_more_is_read_while_much_waits_that_is_urgent() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        unread(&inbox);
+        for _ in 0..ENOUGH + 100 {
+            inbox.push(Input::Tick).unwrap();
+        }
+        for _ in 0..100 {
+            inbox.next(Duration::ZERO);
+        }
+        assert_eq!(inbox.depth(), ENOUGH);
+        let mut last = String::new();
+        for _ in 0..=ENOUGH {
+            last = method(inbox.next(Duration::ZERO));
+        }
+        assert_eq!(last, "BYE");
+    }
+
+    #[test]
+    fn broken_requests_do_not_overtake_new_calls() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        inbox.push(request("INVITE", "")).unwrap();
+        let Input::Received { flow, .. } = request("INVITE", "") else {
+            panic!("a message was received");
+        };
+        let broken = Message::parse(
+            "INVITE sip:a@example.com SIP/2.0\r\nX".into(),
+            &Limits::default(),
+        );
+        let rejected = broken.unwrap_err();
+        inbox.push(Input::Malformed { flow, rejected }).unwrap();
+        assert_eq!(method(inbox.next(Duration::ZERO)), "INVITE");
     }
 
     #[test]

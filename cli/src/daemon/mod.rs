@@ -116,6 +116,7 @@ pub struct Daemon {
     net: Net,
     health: Health,
     is_draining: AtomicBool,
+    is_stopping: AtomicBool,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -215,6 +216,7 @@ impl Daemon {
                 &relay,
             ),
             is_draining: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             parts: Mutex::new(None),
             loaded: tokio::sync::Mutex::new(loaded),
         });
@@ -267,6 +269,11 @@ impl Daemon {
     pub fn is_draining(&self) -> bool {
         // Ordering: the flag stands for itself.
         self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the process is about to end: then a drain is not taken back.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Whether the sockets are served: not yet while the daemon starts, no more once it stops. The

@@ -93,6 +93,7 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
             _ = interrupt.recv() => break,
             () = &mut abandoned => {
                 log.warn("abandoned", "who started this daemon has ended, and so does it").send();
+                daemon.begin_stop().await;
                 end_calls(&daemon, log).await;
                 daemon.shutdown().await;
                 if let Some(folder) = holder.and_then(|holder| holder.folder) {
@@ -131,7 +132,7 @@ async fn stdin_ends(is_wanted: bool, log: &Log) {
 }
 
 async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt: &mut Signal) {
-    let calls = daemon.drain(true).await;
+    let calls = daemon.begin_stop().await;
     notify::stopping(&format!("draining, {calls} calls"));
     log.info("draining", "no new calls; waiting for those in progress")
         .with("calls", calls)

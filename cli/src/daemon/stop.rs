@@ -3,6 +3,7 @@
 use crate::daemon::Daemon;
 use crate::sink::metrics::UpState;
 use sbc_core::input::{Answered, Command};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +17,13 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 impl Daemon {
+    /// Takes no new calls any more, for good. Says how many calls live.
+    pub async fn begin_stop(&self) -> usize {
+        // Ordering: the flag stands for itself.
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.drain(true).await
+    }
+
     /// Takes no new calls any more, or takes them again. Says how many calls live.
     pub async fn drain(&self, is_draining: bool) -> usize {
         self.set_draining(is_draining);

@@ -290,6 +290,9 @@ impl Spool {
 
     fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
+        if self.bytes == 0 {
+            return Ok(());
+        }
         let stamp = wall_clock().rfc3339().replace([':', '.'], "-");
         let mut name = self.directory.join(format!("{stamp}.jsonl"));
         let mut number = 1;
@@ -307,8 +310,11 @@ impl Spool {
             self.file.sync_data()?;
             self.is_dirty = false;
         }
-        // Somebody removed the file: what is written on would never be seen.
-        if self.file.metadata()?.nlink() == 0 {
+        // Somebody removed or moved the file, or we moved it and could not open the next: what is
+        // written on would never be seen.
+        let place = |of: &fs::Metadata| (of.dev(), of.ino());
+        let named = fs::metadata(self.directory.join(CURRENT)).ok();
+        if named.as_ref().map(place) != Some(place(&self.file.metadata()?)) {
             *self = Self::open(&self.directory, self.rotate_bytes)?;
         }
         Ok(())
@@ -413,6 +419,23 @@ mod tests {
         writer.finish();
         assert_eq!(lines(free.path()), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_begun_anew_and_rotation_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let shipped = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(directory.path(), 20).unwrap();
+        let (from, to) = (directory.path().join(CURRENT), shipped.path().join("1"));
+        spool.append("{\"n\":1,\"pad\":12}").unwrap();
+        fs::rename(&from, &to).unwrap();
+        // Too much for one file, before anybody has looked whether it is still there.
+        spool.append("{\"n\":2,\"pad\":12}").unwrap();
+        fs::rename(&from, shipped.path().join("2")).unwrap();
+        spool.sync().unwrap();
+        spool.append("{\"n\":3}").unwrap();
+        assert_eq!(lines(directory.path()), ["{\"n\":3}"]);
+        assert_eq!(lines(shipped.path()).len(), 2);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// Messages that may wait on one connection (SIP-124).
-const QUEUE_MESSAGES: usize = 256;
+/// Messages that may wait on one connection (SIP-124). So many that the octets below are what bounds
+/// them: a shard can answer hundreds of requests while the thread that writes has no processor.
+const QUEUE_MESSAGES: usize = 4096;
 /// Bytes that may wait on one connection (SIP-124).
 const QUEUE_BYTES: usize = 1024 * 1024;
 /// Pause after the first failed attempt to connect; doubles up to [`MAX_PAUSE`].
@@ -88,6 +89,13 @@ impl Line {
             self.close(FlowFault::QueueFull);
         }
         Err((outgoing, fault))
+    }
+
+    /// Whether so much waits that the peer should not be asked for more.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.queue.capacity() < QUEUE_MESSAGES / 2
+            // Ordering: an estimate.
+            || self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES / 2
     }
 
     /// A message left the queue.

@@ -26,6 +26,12 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(3600);
 /// Without any progress for this long the peer does not read (SIP-124).
 const WRITE_STALL: Duration = Duration::from_secs(5);
+/// Messages that are read before the other end of the connection gets its turn.
+const MESSAGES_PER_TURN: u32 = 8;
+/// Messages that are written together.
+const BATCH: usize = 64;
+/// How often a queue is looked at that keeps us from reading on.
+const ROOM: Duration = Duration::from_millis(1);
 /// Time for the answer to a message that broke the stream.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pings are sent so often, at random within the range, on connections that we opened (SIP-122).
@@ -116,6 +122,7 @@ impl<'a> Connection<'a> {
         let mut message_begun = None;
         let mut pongs = Rate::default();
         let mut broken = Rate::default();
+        let mut messages: u32 = 0;
         loop {
             let deadline = self.read_deadline(begun, last_octet, message_begun);
             let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
@@ -133,6 +140,13 @@ impl<'a> Connection<'a> {
                 match frame {
                     Frame::Message(bytes) => {
                         was_completed = true;
+                        // Both ends of a connection are one task: a peer that always has something
+                        // to say must not keep our answers from leaving, or they would fill the
+                        // queue that it does empty.
+                        messages = messages.wrapping_add(1);
+                        if messages.is_multiple_of(MESSAGES_PER_TURN) {
+                            tokio::task::yield_now().await;
+                        }
                         if self.message(bytes) {
                             self.has_history.store(true, ORDER);
                         } else if broken.count(Duration::from_secs(60)) > BROKEN_PER_MINUTE {
@@ -170,6 +184,9 @@ impl<'a> Connection<'a> {
             message_begun = framer
                 .is_mid_message()
                 .then(|| begun_at(message_begun, was_completed, last_octet));
+            while self.line.is_half_full() {
+                tokio::time::sleep(ROOM).await;
+            }
         }
     }
 
@@ -212,17 +229,18 @@ impl<'a> Connection<'a> {
     async fn write(&self, mut writer: impl AsyncWrite + Unpin, queue: &mut Queue) -> FlowFault {
         let mut next_ping = Instant::now() + self.ping_pause();
         let is_client = self.direction == Direction::Out;
+        let mut batch = Vec::new();
         loop {
             let fault = tokio::select! {
                 biased;
                 // Leaves when somebody wants the connection to end.
                 why = pool::wanted_end(&mut queue.closing) => why,
-                outgoing = queue.messages.recv() => match outgoing {
-                    Some(outgoing) => match self.send(&mut writer, outgoing).await {
+                count = queue.messages.recv_many(&mut batch, BATCH) => match count {
+                    0 => FlowFault::Closed,
+                    _ => match self.send(&mut writer, &mut batch).await {
                         Ok(()) => continue,
                         Err(fault) => return fault,
                     },
-                    None => FlowFault::Closed,
                 },
                 () = sleep_until(next_ping), if is_client => {
                     next_ping = Instant::now() + self.ping_pause();
@@ -240,22 +258,29 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Writes messages together, so that the queue empties faster than a shard can fill it.
     async fn send(
         &self,
         writer: &mut (impl AsyncWrite + Unpin),
-        outgoing: Outgoing,
+        batch: &mut Vec<Outgoing>,
     ) -> Result<(), FlowFault> {
-        self.line.taken(outgoing.bytes.len());
-        if let Err(fault) = write_all(writer, &outgoing.bytes).await {
-            if let Some((shard, transaction)) = outgoing.owner {
-                self.shared.send_failed(shard, transaction, fault.clone());
+        // Before they are written: whatever ends the connection meanwhile, their owners hear of it.
+        for outgoing in batch.iter() {
+            self.line.taken(outgoing.bytes.len());
+            self.remember(outgoing);
+        }
+        match batch.as_slice() {
+            [single] => write_all(writer, &single.bytes).await?,
+            several => {
+                let whole: Vec<&[u8]> = several.iter().map(|each| each.bytes.as_ref()).collect();
+                write_all(writer, &whole.concat()).await?;
             }
-            return Err(fault);
         }
-        if outgoing.bytes.len() > 2 {
-            self.metrics.sent(&outgoing.bytes);
+        for outgoing in batch.drain(..) {
+            if outgoing.bytes.len() > 2 {
+                self.metrics.sent(&outgoing.bytes);
+            }
         }
-        self.remember(&outgoing);
         Ok(())
     }
 
@@ -283,8 +308,9 @@ impl<'a> Connection<'a> {
     /// Writes what is still queued, then says goodbye properly.
     async fn finish(&self, writer: &mut (impl AsyncWrite + Unpin), queue: &mut Queue) {
         queue.messages.close();
-        while let Some(outgoing) = queue.messages.recv().await {
-            if self.send(writer, outgoing).await.is_err() {
+        let mut batch = Vec::new();
+        while queue.messages.recv_many(&mut batch, BATCH).await > 0 {
+            if self.send(writer, &mut batch).await.is_err() {
                 return;
             }
         }

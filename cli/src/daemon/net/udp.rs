@@ -220,7 +220,7 @@ impl Udp {
         };
         if waiting.len() < MAX_LATE {
             waiting.push_back(late);
-            drop(waiting);
+            // Not after the lock: the reader might just have found nothing and say so later than we.
             self.want_room(true);
         }
     }
@@ -234,7 +234,6 @@ impl Udp {
                 return;
             }
         }
-        drop(waiting);
         self.want_room(false);
     }
 
