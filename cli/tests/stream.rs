@@ -6,7 +6,9 @@ use sbc_core::event::DropCode;
 use sbc_core::id::ListenerName;
 use sbc_core::input::Input;
 use sbc_core::transport::{FlowFault, Hop, Protocol};
-use support::{World, call_id, listener, options, read_to_close, read_until, tcp_hop, write_text};
+use support::{
+    PATIENCE, World, call_id, listener, options, read_to_close, read_until, tcp_hop, write_text,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UdpSocket;
 
@@ -236,4 +238,27 @@ async fn closing_a_flow_writes_what_is_queued_first() {
     world.net.close(flow.id);
     assert!(read_to_close(&mut stream).await.starts_with(b"SIP/2.0 200"));
     assert_eq!(world.flow_lost().await, FlowFault::Closed);
+}
+
+#[tokio::test]
+async fn a_shard_that_does_not_keep_up_makes_the_sender_wait_and_loses_nothing() {
+    const MESSAGES: usize = 6000;
+    let world = World::new();
+    let mut stream = world.tcp("tcp").await;
+    let writing = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            write_text(&mut stream, &options(&number.to_string())).await;
+        }
+        stream
+    });
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !world.inbox.is_crowded() {
+        assert!(tokio::time::Instant::now() < deadline, "nothing piles up");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(call_id(&world.received().await.1), number.to_string());
+    }
+    drop(writing.await.unwrap());
+    assert_eq!(world.metrics.net.dropped_so_far(DropCode::Overload), 0);
 }

@@ -155,6 +155,15 @@ impl Inbox {
         }
     }
 
+    /// Whether so much waits that who can make its peer wait should.
+    pub fn is_crowded(&self) -> bool {
+        let lanes = self.lock();
+        let is_slow = |(since, _): &(Instant, Input)| since.elapsed() > SECOND_LANE_AGE / 2;
+        lanes.second.len() >= SECOND_LANE / 2
+            || lanes.first.len() >= FIRST_LANE / 2
+            || lanes.second.front().is_some_and(is_slow)
+    }
+
     /// Lets the reader finish what is there and then end.
     pub fn close(&self) {
         self.lock().is_closed = true;
@@ -236,6 +245,11 @@ impl Inboxes {
         let count = u8::try_from(self.shards.len()).unwrap_or(u8::MAX);
         self.of((self.demux)(message, count))
             .or_else(|| self.shards.first())
+    }
+
+    /// Whether one of them is [crowded](Inbox::is_crowded).
+    pub fn are_crowded(&self) -> bool {
+        self.shards.iter().any(|inbox| inbox.is_crowded())
     }
 
     /// The inbox whose shard reads the datagrams of this listener.

@@ -184,7 +184,8 @@ impl<'a> Connection<'a> {
             message_begun = framer
                 .is_mid_message()
                 .then(|| begun_at(message_begun, was_completed, last_octet));
-            while self.line.is_half_full() {
+            // A stream repeats nothing, so what a shard has no room for must not be read yet.
+            while self.line.is_half_full() || self.shared.inboxes.are_crowded() {
                 tokio::time::sleep(ROOM).await;
             }
         }
