@@ -856,3 +856,17 @@ fn a_request_without_what_every_answer_repeats_gets_400_and_no_state() {
         assert_eq!(lines, ["SIP/2.0 400 Bad Request"], "{line}");
     }
 }
+
+#[test]
+fn a_caller_who_waits_long_hears_once_a_minute_that_we_are_there() {
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    assert_eq!(statuses(&mut shard), [180]);
+    let mut heard = Vec::new();
+    for second in 1..=125 {
+        shard.pass(secs(1));
+        heard.extend(statuses(&mut shard).iter().map(|status| (second, *status)));
+    }
+    // Proxies on the way give up after three minutes of silence (Timer C, SIP-315).
+    assert_eq!(heard, [(60, 180), (120, 180)]);
+}

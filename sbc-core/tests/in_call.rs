@@ -308,3 +308,21 @@ fn a_peer_of_another_trunk_cannot_end_a_call_it_knows_of() {
     call.shard.next_response(481);
     call.lives();
 }
+
+#[test]
+fn a_bye_that_nobody_answers_frees_the_media_at_once_and_the_leg_after_timer_f() {
+    let mut call = Call::new();
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    call.shard.next_request(Method::Bye);
+    let released = format!("{:?}", call.shard.media.last());
+    assert!(
+        released.contains("Release"),
+        "with the BYE (SIP-408): {released}"
+    );
+    call.shard.pass(Duration::from_millis(31_900));
+    assert_ne!(call.shard.core.census().calls, 0);
+    call.shard.pass(Duration::from_millis(200));
+    assert_eq!(call.shard.core.census().calls, 0, "64·T1");
+    assert_eq!(call.shard.records.len(), 1);
+}

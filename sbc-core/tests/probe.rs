@@ -4,7 +4,8 @@ mod world;
 
 use bytes::Bytes;
 use sbc_core::event::Happened;
-use sbc_core::input::Input;
+use sbc_core::id::CommandId;
+use sbc_core::input::{Command, Input};
 use sbc_core::sip::Method;
 use sbc_core::transport::FlowFault;
 use std::collections::BTreeSet;
@@ -264,4 +265,24 @@ fn a_call_tries_a_target_that_is_down_last() {
         *sent.message.method() == Method::Invite && sent.hop.remote.to_string() == TEAMS
     });
     assert!(tried, "after the next target kept silent");
+}
+
+#[test]
+fn peers_that_ask_while_we_drain_hear_503_and_look_elsewhere() {
+    let mut shard = Shard::new();
+    let mut asked = 0;
+    let mut hears = |shard: &mut Shard, code: u16| {
+        asked += 1;
+        shard.carrier_says(&format!(
+            "OPTIONS sip:192.0.2.11 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK{asked}\n\
+             Max-Forwards: 70\nFrom: <sip:198.51.100.20>;tag=o{asked}\nTo: <sip:192.0.2.11>\n\
+             Call-ID: options{asked}\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n"
+        ));
+        shard.next_response(code);
+    };
+    hears(&mut shard, 200);
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    hears(&mut shard, 503);
+    shard.apply(Input::Command(CommandId(2), Command::Drain(false)));
+    hears(&mut shard, 200);
 }
