@@ -176,3 +176,22 @@ async fn a_dialog_is_answered_from_the_socket_of_a_listener_that_a_reload_moved_
     let faults = world.net.open(&config).err().expect("the port is taken");
     assert!(faults[0].to_string().contains("this daemon still serves"));
 }
+
+#[tokio::test]
+async fn the_largest_datagram_that_there_is_arrives_whole() {
+    // SIP-111: 65,535 octets with the headers of IP and UDP.
+    const LARGEST: usize = 65_507;
+    let world = World::new();
+    let head = options("large").replace(
+        "Content-Length: 0\r\n\r\n",
+        "Content-Type: text/plain\r\nContent-Length: 65000\r\n\r\n",
+    );
+    let length = LARGEST - head.len();
+    let head = head.replace("65000", &length.to_string());
+    let text = head + &"x".repeat(length);
+    assert_eq!(text.len(), LARGEST);
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.send_to(text.as_bytes(), world.address("udp")).unwrap();
+    let (_, message) = world.received().await;
+    assert_eq!(message.bytes(), text.as_bytes());
+}
