@@ -237,3 +237,137 @@ fn the_offer_of_a_reinvite_without_one_is_whole() {
         assert!(offer.contains(part), "{part} is not in\n{offer}");
     }
 }
+
+#[test]
+fn a_header_that_a_trunk_strips_is_stripped_in_every_spelling() {
+    // SIP-003.
+    let config = CONFIG.replace(
+        "codecs = [\"PCMA\", \"PCMU\"]",
+        "codecs = [\"PCMA\", \"PCMU\"]\nheaders = { pass = [\"X-Other\"], strip = [\"X-Internal\"] }",
+    );
+    for line in [
+        "X-Internal: secret",
+        "x-internal\t: secret",
+        "X-INTERNAL :secret",
+        "X-Internal:\n secret",
+        "X-Internal: one\nX-Other: known\nx-internal: secret",
+    ] {
+        let mut shard = Shard::with(config_of(&config));
+        let invite = carrier_invite("strip", CARRIER_SDP);
+        shard.carrier_says(&invite.replace("Max-Forwards", &format!("{line}\nMax-Forwards")));
+        shard.next_response(100);
+        let sent = shard.next_request(Method::Invite);
+        assert!(!text(&sent).contains("secret"), "{line}: {}", text(&sent));
+    }
+}
+
+#[test]
+fn a_request_of_ours_is_repeated_with_the_timers_of_its_trunk() {
+    // SIP-217.
+    let slow = "options = false\ntimers = { t1 = \"1s\", t2 = \"8s\" }\n";
+    let config = CONFIG.replace("codecs = [\"PCMA\", \"PCMU\"]", slow);
+    let (mut shard, _) = called_in(&config, "slow");
+    let mut seconds = Vec::new();
+    for tenth in 1..=29 {
+        shard.pass(Duration::from_millis(100));
+        let invites = shard.sent.drain(..).filter(|sent| {
+            *sent.message.method() == Method::Invite && sent.hop.remote.to_string() == CARRIER
+        });
+        seconds.extend(invites.map(|_| tenth / 10));
+    }
+    // Timer A: T1, then twice that; the trunk's patience of three seconds ends before the next.
+    assert_eq!(seconds, [1]);
+}
+
+#[test]
+fn the_next_target_gets_the_same_call_in_a_transaction_of_its_own() {
+    // SIP-1703.
+    let (mut shard, first) = called_out("targets");
+    let busy = response(&first.message, "503 Busy", "x1", "", "");
+    shard.teams_says(&busy);
+    shard.next_request(Method::Ack);
+    let second = shard.next_request(Method::Invite);
+    assert_ne!(first.hop.remote, second.hop.remote);
+    assert_eq!(
+        first.message.raw(HeaderName::CallId),
+        second.message.raw(HeaderName::CallId)
+    );
+    let branch = |sent: &Sent| sent.message.top_via().unwrap().branch().cloned();
+    assert_ne!(branch(&first), branch(&second));
+}
+
+#[test]
+fn a_called_side_that_hangs_up_before_the_caller_has_acknowledged_is_answered_first() {
+    // SIP-407: a callee, which we are to the caller, says BYE only after the ACK.
+    let (mut shard, invite) = called_out("quick");
+    let answer = response(&invite.message, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.teams_says(&callee_request(&invite.message, "x1", "BYE", 1, ""));
+    shard.next_response(200);
+    assert!(shard.sent.is_empty(), "no BYE yet: {:?}", shard.sent);
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    let bye = shard.next_request(Method::Bye);
+    assert_eq!(bye.hop.remote.to_string(), CARRIER);
+}
+
+#[test]
+fn an_audio_line_that_is_switched_off_is_no_hold_and_ends_no_call() {
+    // SIP-550.
+    let mut call = Call::new();
+    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
+    call.says("INVITE", lines, &off);
+    call.shard.next_response(100);
+    let answer = call.shard.next().message;
+    let code = answer.status().unwrap().code();
+    assert!(matches!(code, 200 | 488), "{answer:?}");
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&ack);
+    call.lives();
+}
+
+#[test]
+fn no_call_lasts_longer_than_it_may() {
+    // SIP-409.
+    let config = CONFIG.to_owned() + "\n[limits]\nmax_duration = \"10m\"\n";
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("long", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    shard.pass(Duration::from_secs(599));
+    assert!(shard.sent.is_empty(), "{:?}", shard.sent);
+    shard.pass(Duration::from_secs(2));
+    shard.next_request(Method::Bye);
+    shard.next_request(Method::Bye);
+}
+
+#[test]
+fn no_call_rings_longer_than_it_may() {
+    // SIP-409.
+    let config = CONFIG.to_owned() + "\n[limits]\nmax_setup = \"100s\"\n";
+    let (mut shard, invite) = {
+        let mut shard = Shard::with(config_of(&config));
+        shard.carrier_says(&carrier_invite("ringing", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        (shard, invite)
+    };
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    shard.pass(Duration::from_secs(99));
+    assert!(shard.records.is_empty());
+    shard.sent.clear();
+    shard.pass(Duration::from_secs(2));
+    let refused = shard.sent.iter().any(|sent| {
+        sent.message
+            .status()
+            .is_some_and(|status| status.code() >= 400)
+    });
+    assert!(refused, "{:?}", shard.sent);
+}
