@@ -371,3 +371,101 @@ fn no_call_rings_longer_than_it_may() {
     });
     assert!(refused, "{:?}", shard.sent);
 }
+
+#[test]
+fn every_limit_of_a_message_is_where_it_should_be() {
+    // SIP-001: what fits begins a call, one more is refused, and in a response dropped.
+    let vias = |more: usize| {
+        let via = "Via: SIP/2.0/UDP 198.51.100.99;branch=z9hG4bKx\n";
+        format!("{}Max-Forwards", via.repeat(69 + more))
+    };
+    let routes = |more: usize| {
+        let route = vec!["<sip:198.51.100.98;lr>"; 32 + more];
+        format!("Record-Route: {}\nMax-Forwards", route.join(", "))
+    };
+    let lines = |more: usize| {
+        // Nine are its own.
+        format!("{}Max-Forwards", "X-A: 1\n".repeat(256 - 9 + more))
+    };
+    let long_line = |more: usize| {
+        let name = "X-Long: ";
+        format!(
+            "{name}{}\nMax-Forwards",
+            "x".repeat(16 * 1024 - name.len() + more)
+        )
+    };
+    for (limit, is_for_responses) in [
+        (&vias as &dyn Fn(usize) -> String, true),
+        (&routes, false),
+        (&lines, true),
+        (&long_line, true),
+    ] {
+        let invite = carrier_invite("limit", CARRIER_SDP);
+        let mut shard = Shard::new();
+        shard.start_lines = Some(Vec::new());
+        shard.carrier_says(&invite.replacen("Max-Forwards", &limit(0), 1));
+        let told = shard.start_lines.take().unwrap_or_default();
+        assert_eq!(told[0], "SIP/2.0 100 Trying", "{:.40}", limit(0));
+        let mut shard = Shard::new();
+        shard.start_lines = Some(Vec::new());
+        shard.carrier_says(&invite.replacen("Max-Forwards", &limit(1), 1));
+        let told = shard.start_lines.take().unwrap_or_default();
+        assert!(
+            told[0].starts_with("SIP/2.0 400 "),
+            "{:.40}: {told:?}",
+            limit(1)
+        );
+
+        if !is_for_responses {
+            continue;
+        }
+        let (mut shard, invite) = called_in(CONFIG, "answer");
+        let ringing = response(&invite.message, "180 Ringing", "x1", CARRIER_CONTACT, "");
+        let more = limit(20).replace("Max-Forwards", "Contact");
+        shard.carrier_says(&ringing.replacen("Contact", &more, 1));
+        assert!(shard.sent.is_empty(), "{:.40}: {:?}", limit(20), shard.sent);
+    }
+}
+
+#[test]
+fn every_limit_of_an_address_is_where_it_should_be() {
+    // SIP-001.
+    let param = |count: usize| (0..count).map(|n| format!(";p{n}")).collect::<String>();
+    let uri = |length: usize| {
+        let head = "sip:198.51.100.20;x=";
+        format!("{head}{}", "x".repeat(length - head.len()))
+    };
+    for (fits, is_too_much) in [
+        (
+            format!("\"{}\" <sip:a@198.51.100.20>;tag=c1", "x".repeat(1024)),
+            format!("\"{}\" <sip:a@198.51.100.20>;tag=c1", "x".repeat(1025)),
+        ),
+        (
+            format!("<sip:a@198.51.100.20>;tag=c1{}", param(63)),
+            format!("<sip:a@198.51.100.20>;tag=c1{}", param(64)),
+        ),
+        (
+            format!("<sip:a@198.51.100.20{}>;tag=c1", param(64)),
+            format!("<sip:a@198.51.100.20{}>;tag=c1", param(65)),
+        ),
+        (
+            format!("<{}>;tag=c1", uri(4 * 1024)),
+            format!("<{}>;tag=c1", uri(4 * 1024 + 1)),
+        ),
+    ] {
+        for (from, is_taken) in [(fits, true), (is_too_much, false)] {
+            let mut shard = Shard::new();
+            shard.start_lines = Some(Vec::new());
+            let invite = carrier_invite("address", CARRIER_SDP);
+            let own = "\"Ada\" <sip:+498999998001@198.51.100.20>;tag=c1";
+            shard.carrier_says(&invite.replace(own, &from));
+            let told = shard.start_lines.take().unwrap_or_default();
+            let first = if is_taken {
+                "SIP/2.0 100 "
+            } else {
+                "SIP/2.0 400 "
+            };
+            assert!(told[0].starts_with(first), "{from:.60}: {told:?}");
+        }
+    }
+}

@@ -98,6 +98,20 @@ pub(super) fn own_sent_by(request: &Bytes) -> Option<SentBy> {
     })
 }
 
+/// Whether a response has come to its end with us: what still has another Via below ours was not
+/// asked by us (RFC 3261 §8.1.3.3).
+pub(super) fn has_one_via(response: &Message) -> bool {
+    let mut lines = response.lines(HeaderName::Via);
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => {
+            let value = line.value();
+            memchr::memchr(b',', &value).is_none()
+                || response.list::<Via>().is_ok_and(|vias| vias.len() == 1)
+        }
+        _ => false,
+    }
+}
+
 /// The client transaction that a response belongs to (SIP-201).
 pub(super) fn client_key(response: &Message) -> Option<ClientKey> {
     let via = response.top_via().ok()?;

@@ -3,7 +3,9 @@
 use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
-use super::key::{ClientKey, SentBy, ServerKey, client_key, merge_key, own_sent_by, server_key};
+use super::key::{
+    ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_sent_by, server_key,
+};
 use super::server::{self, Server};
 use super::{Indication, Owner, Sender, TimerSet, Verdict};
 use crate::deadline::DeadlineQueue;
@@ -375,6 +377,9 @@ impl Table {
         let Some((id, entry)) = found.and_then(|id| Some((id, self.entries.get_mut(&id)?))) else {
             return dropped(DropCode::StrayResponse, flow, out);
         };
+        if !has_one_via(&message) {
+            return dropped(DropCode::ForeignVia, flow, out);
+        }
         if let Keys::Client {
             sent_by: Some(ours),
             ..
