@@ -25,7 +25,7 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
-use crate::trunk::{Probes, TargetId};
+use crate::trunk::Probes;
 use media_api::SessionId;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -124,7 +124,7 @@ impl Core {
             }
             Input::Command(id, command) => self.command(now, id, command, out),
             Input::Config(config) => self.configure(now, config, out),
-            Input::TargetHealth { target, alive } => self.plane.health.note(&target, alive),
+            Input::TargetHealth { target, state } => self.plane.health.note(&target, state),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -191,14 +191,9 @@ impl Core {
     /// Takes a configuration into use; calls keep the one they were admitted with.
     fn configure(&mut self, now: Now, config: Arc<Config>, out: &mut Effects) {
         self.plane.config = Arc::clone(&config);
-        self.plane.health.keep(|down| {
-            config.trunks.get(&down.trunk).is_some_and(|trunk| {
-                trunk.options.is_some()
-                    && trunk
-                        .targets
-                        .iter()
-                        .any(|target| TargetId::of(&trunk.name, target) == *down)
-            })
+        self.plane.health.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.options.is_some())
         });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {

@@ -6,7 +6,7 @@ use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::TargetId;
+use crate::trunk::{TargetId, TargetState};
 use std::sync::Arc;
 
 /// One input. The core applies it to completion before the next.
@@ -48,13 +48,13 @@ pub enum Input {
     Command(CommandId, Command),
     /// New configuration: calls keep the settings they were admitted with.
     Config(Arc<Config>),
-    /// A target changed its health, as the shard that probes has told
+    /// An address changed its health, as the shard that probes has told
     /// ([`crate::event::Happened::TargetHealth`]). For all other shards.
     TargetHealth {
         /// Which.
         target: TargetId,
-        /// Whether it answers.
-        alive: bool,
+        /// What is held of it now.
+        state: TargetState,
     },
     /// A deadline has come.
     Tick,

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod effect;
 pub mod event;
 pub mod input;
+pub mod locate;
 pub mod query;
 pub mod record;
 

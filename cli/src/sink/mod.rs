@@ -16,6 +16,7 @@ use sbc_core::id::{CallId, LegId};
 use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
+use sbc_core::trunk::TargetState;
 use std::sync::Arc;
 use trace::Traces;
 
@@ -104,8 +105,12 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
-        Happened::TargetHealth { alive: true, .. } => (Level::Info, "target_up"),
-        Happened::TargetHealth { alive: false, .. } => (Level::Warn, "target_down"),
+        Happened::TargetHealth { state, .. } => match state {
+            TargetState::Up => (Level::Info, "target_up"),
+            TargetState::Busy => (Level::Warn, "target_busy"),
+            TargetState::Down => (Level::Warn, "target_down"),
+            TargetState::Gone => (Level::Info, "target_gone"),
+        },
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")

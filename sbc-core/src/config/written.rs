@@ -4,7 +4,8 @@
 
 use super::source::{At, Span};
 use super::value::WrittenTarget;
-use super::{HistoryForm, IpNet, NumberRange, Preset, UdpOversize, VerifyClient};
+use super::{AllDown, HistoryForm, IpNet, NumberRange, Preset, UdpOversize, VerifyClient};
+use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -135,6 +136,8 @@ pub(super) struct WrittenTrunk {
     pub(super) strip_headers: Vec<At<String>>,
     pub(super) set_headers: Vec<(At<String>, At<String>)>,
     pub(super) reroute_on: Option<Vec<At<u64>>>,
+    pub(super) prefer: Option<At<FamilyOrder>>,
+    pub(super) all_down: Option<At<AllDown>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
 }
 

@@ -9,10 +9,11 @@ use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
 use crate::config::{
-    IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
-    TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, SipTimers, TargetAddress,
+    TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
+use crate::locate::FamilyOrder;
 use crate::media::{Codec, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
@@ -109,6 +110,8 @@ impl Load<'_> {
             media: TrunkMedia { profile },
             timers,
             limits: call_limits(&written.limits),
+            prefer: chosen(&written.prefer, FamilyOrder::default()),
+            all_down: chosen(&written.all_down, AllDown::default()),
             udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
@@ -185,6 +188,7 @@ impl Load<'_> {
                         host: (*host).to_owned(),
                         port: *port,
                         protocol: *protocol,
+                        lookup: Lookup::Addresses,
                         connect_to: Vec::new(),
                     };
                     At::new(target, written.name.span.clone())
@@ -815,10 +819,18 @@ fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
 fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
     let target = &pinned.target;
     let protocol = target.protocol.unwrap_or(usual);
+    let lookup = match (target.port, target.protocol) {
+        (Some(_), _) => Lookup::Addresses,
+        (None, _) if target.host.parse::<IpAddr>().is_ok() => Lookup::Addresses,
+        (None, _) if !pinned.connect_to.is_empty() => Lookup::Addresses,
+        (None, Some(_)) => Lookup::Servers,
+        (None, None) => Lookup::Domain,
+    };
     TargetAddress {
         host: target.host.clone(),
         port: target.port.unwrap_or(protocol.default_port()),
         protocol,
+        lookup,
         connect_to: pinned.connect_to.clone(),
     }
 }
