@@ -2,7 +2,8 @@
 //! ladders are folds over them.
 
 use crate::cause::Because;
-use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
+use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
+use crate::overload::Stage;
 use crate::record::Record;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{TargetId, TargetState};
@@ -128,6 +129,15 @@ pub enum Happened {
         state: TargetState,
         /// What was seen.
         because: String,
+    },
+    /// A shard is loaded more, or less (SIP-1722).
+    Overload {
+        /// Which.
+        shard: ShardId,
+        /// How loaded it is now.
+        stage: Stage,
+        /// How long new requests wait for their turn.
+        lag_ms: u64,
     },
     /// We contradicted ourselves; an operator should report it.
     Bug {

@@ -8,6 +8,7 @@ use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
 use crate::trunk::{TargetId, TargetState};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One input. The core applies it to completion before the next.
 #[derive(Clone, Debug)]
@@ -56,6 +57,9 @@ pub enum Input {
         /// What is held of it now.
         state: TargetState,
     },
+    /// How long something waited for its turn, as the shell has seen: told while it matters, before
+    /// the input that waited, and once more when nothing waits any longer.
+    Lag(Duration),
     /// A deadline has come.
     Tick,
 }

@@ -29,6 +29,7 @@ pub mod effect;
 pub mod event;
 pub mod input;
 pub mod locate;
+pub mod overload;
 pub mod query;
 pub mod record;
 

@@ -7,7 +7,7 @@ use sbc_core::cause::CauseCode;
 use sbc_core::config::{AllDown, Lookup};
 use sbc_core::event::{Happened, TargetFault};
 use sbc_core::input::Input;
-use sbc_core::locate::{Families, LocateSpec, Server, Service};
+use sbc_core::locate::{Families, FamilyOrder, LocateSpec, Server, Service};
 use sbc_core::query::{Outcome, Query, ResolveFault};
 use sbc_core::sip::{HeaderName, Message, Method};
 use sbc_core::transport::{FlowFault, Protocol};
@@ -125,6 +125,14 @@ fn a_target_asks_as_much_as_was_left_open() {
         (Lookup::Addresses, 5080)
     );
     assert_eq!(lookup("\"198.51.100.20\""), (Lookup::Addresses, 5060));
+    let prefers = |setting: &str| {
+        let config = config_of(&carrier_at(DOMAIN, setting));
+        let trunk = config.trunks.values().find(|trunk| trunk.tls.is_none());
+        trunk.unwrap().prefer
+    };
+    assert_eq!(prefers(""), FamilyOrder::V6);
+    assert_eq!(prefers("prefer = \"v4\""), FamilyOrder::V4);
+    assert_eq!(prefers("prefer = \"dns\""), FamilyOrder::Dns);
     let asks = |targets: &str| {
         let mut shard = Shard::with(config(targets));
         shard.teams_says(&teams_invite("c"));

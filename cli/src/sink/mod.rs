@@ -13,6 +13,7 @@ use log::{Level, Log};
 use metrics::Metrics;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
+use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
@@ -110,6 +111,10 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             TargetState::Busy => (Level::Warn, "target_busy"),
             TargetState::Down => (Level::Warn, "target_down"),
             TargetState::Gone => (Level::Info, "target_gone"),
+        },
+        Happened::Overload { stage, .. } => match stage {
+            Stage::Calm | Stage::Busy => (Level::Info, "overload"),
+            Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),
         },
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {

@@ -1,6 +1,7 @@
 //! One line for a person about one event.
 
 use crate::event::{Happened, OversizeAction, TargetFault};
+use crate::overload::Stage;
 use crate::trunk::TargetState;
 use std::fmt;
 
@@ -79,6 +80,23 @@ pub fn note(what: &Happened) -> Option<String> {
                 TargetState::Gone => "is not watched any more",
             };
             format!("trunk \"{trunk}\": {host}{at} {state} ({because})")
+        }
+        Happened::Overload {
+            shard,
+            stage,
+            lag_ms,
+        } => {
+            let calls = match stage {
+                Stage::Calm => "nothing waits",
+                Stage::Busy => "all calls are taken",
+                Stage::Heavy => "some new calls are refused",
+                Stage::Severe => "all new calls are refused",
+            };
+            format!(
+                "shard {} is {}: {calls} ({lag_ms} ms)",
+                shard.0,
+                stage.as_str()
+            )
         }
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };

@@ -4,7 +4,8 @@ use super::{Maker, SETUP_SECONDS};
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
-use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
+use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
+use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record};
 use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +30,8 @@ pub struct CallMetrics {
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
+    overload: IntGaugeVec,
+    stages: Mutex<BTreeMap<ShardId, Stage>>,
 }
 
 /// What is known of one address that is watched.
@@ -107,6 +110,11 @@ impl CallMetrics {
                 "Changes of the health of a target's addresses.",
                 &["trunk", "peer", "to"],
             )?,
+            overload: maker.gauges(
+                "sbc_overload_stage",
+                "0 calm, 1 busy, 2 some new calls are refused, 3 all are.",
+                &["shard"],
+            )?,
             bugs: maker.counters(
                 "sbc_broken_invariants_total",
                 "Contradictions in our own state; must be 0.",
@@ -131,6 +139,7 @@ impl CallMetrics {
             )?,
             calls: Mutex::new(HashMap::new()),
             peers: Mutex::new(BTreeMap::new()),
+            stages: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -171,6 +180,12 @@ impl CallMetrics {
             }
             (Happened::Ended(record), _) => self.ended_call(record),
             (Happened::TargetHealth { target, state, .. }, _) => self.health(target, *state),
+            (Happened::Overload { shard, stage, .. }, _) => {
+                let number = shard.0.to_string();
+                let gauge = self.overload.with_label_values(&[number.as_str()]);
+                gauge.set(*stage as i64);
+                self.lock_stages().insert(*shard, *stage);
+            }
             (Happened::Bug { invariant }, _) => {
                 self.bugs.with_label_values(&[*invariant]).inc();
             }
@@ -208,6 +223,12 @@ impl CallMetrics {
             state: *state,
         };
         peers.iter().map(health).collect()
+    }
+
+    /// How loaded the most loaded shard is.
+    pub fn overload(&self) -> Stage {
+        let stages = self.lock_stages();
+        stages.values().max().copied().unwrap_or_default()
     }
 
     /// Calls in progress.
@@ -322,6 +343,10 @@ impl CallMetrics {
         self.lock().get(&call).map(read)
     }
 
+    fn lock_stages(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Stage>> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_peers(&self) -> std::sync::MutexGuard<'_, BTreeMap<TargetId, TargetState>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -389,5 +414,25 @@ mod tests {
         assert_eq!(metrics.calls.peers().len(), 1);
         tell("192.0.2.2:5060", TargetState::Busy);
         assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
+    }
+
+    #[test]
+    fn the_most_loaded_shard_is_what_an_operator_sees() {
+        let metrics = Metrics::new().unwrap();
+        assert_eq!(metrics.calls.overload(), Stage::Calm);
+        for (shard, stage) in [(0, Stage::Heavy), (1, Stage::Busy)] {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: None,
+                leg: None,
+                what: Happened::Overload {
+                    shard: ShardId(shard),
+                    stage,
+                    lag_ms: 60,
+                },
+            });
+        }
+        assert_eq!(metrics.calls.overload(), Stage::Heavy);
+        assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
     }
 }
