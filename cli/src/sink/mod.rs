@@ -116,6 +116,8 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             Stage::Calm | Stage::Busy => (Level::Info, "overload"),
             Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),
         },
+        Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
+        Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")
