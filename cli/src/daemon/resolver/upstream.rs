@@ -148,6 +148,8 @@ fn built(config: ResolverConfig, options: ResolverOpts, hosts: ResolveHosts) -> 
     own.cache_size = 0;
     // The lifetime of an answer is that of its shortest record, aliases included.
     own.preserve_intermediates = true;
+    // Of its own choice it would take any port for a moment, those of the media relay among them.
+    own.os_port_selection = true;
     own.use_hosts_file = hosts;
     match builder.build() {
         Ok(resolver) => resolver,
