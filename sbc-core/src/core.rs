@@ -200,6 +200,10 @@ impl Core {
                         .any(|target| TargetId::of(&trunk.name, target) == *down)
             })
         });
+        self.plane.nonces.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.digest.is_some())
+        });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {
             self.with_probes(now, out, |probes, cx| probes.configure(cx, &config));

@@ -1,6 +1,7 @@
 //! Observable facts. Each is emitted once, by the module that knows it; records, metrics, logs and
 //! ladders are folds over them.
 
+use crate::auth::Unanswered;
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
 use crate::record::Record;
@@ -128,6 +129,26 @@ pub enum Happened {
         alive: bool,
         /// What was seen.
         because: String,
+    },
+    /// A peer demanded authentication, and the request goes out again with credentials.
+    Challenged {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Who asked.
+        remote: SocketAddr,
+        /// Algorithm.
+        algorithm: &'static str,
+        /// It is MD5, and was not used on this trunk before.
+        is_newly_weak: bool,
+    },
+    /// A peer demanded authentication and does not get it.
+    Unauthenticated {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Who asked.
+        remote: SocketAddr,
+        /// Why not.
+        why: Unanswered,
     },
     /// We contradicted ourselves; an operator should report it.
     Bug {

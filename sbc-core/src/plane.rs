@@ -1,5 +1,6 @@
 //! What the sessions of a shard share: transactions, dialog index, identifiers, open questions.
 
+use crate::auth::Nonces;
 use crate::config::Config;
 use crate::dialog::DialogTable;
 use crate::effect::{Effect, Effects};
@@ -28,6 +29,7 @@ pub(crate) struct Plane {
     pub(crate) admission: Admission,
     pub(crate) quarantine: Quarantine,
     pub(crate) health: Health,
+    pub(crate) nonces: Nonces,
     next_media_session: u64,
 }
 
@@ -44,6 +46,7 @@ impl Plane {
             admission: Admission::default(),
             quarantine: Quarantine::default(),
             health: Health::default(),
+            nonces: Nonces::default(),
             next_media_session: 0,
         }
     }

@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Preset,
-    Secret, Source, Validity, changes, load, starter,
+    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Password,
+    Preset, Secret, Source, Validity, changes, load, starter,
 };
 use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
@@ -408,6 +408,20 @@ impl Facts for Machine {
                 is_exposed: *key == Secret::File("/exposed".into()),
             }),
         }
+    }
+
+    fn password(&self, secret: &Secret) -> Result<Password, FileFault> {
+        let (octets, is_exposed): (&[u8], bool) = match secret {
+            Secret::Env(_) => return Err(FileFault::Unreadable("it is not set".into())),
+            Secret::File(path) if path == "/empty" => (b"\n", false),
+            Secret::File(path) if path == "/two-lines" => (b"one\ntwo\n", false),
+            Secret::File(path) => (b"canary-secret\n", path == "/exposed"),
+            Secret::Credential(_) => (b"canary-secret", false),
+        };
+        Ok(Password {
+            octets: octets.to_vec().into(),
+            is_exposed,
+        })
     }
 
     fn roots(&self, path: &str) -> Result<usize, FileFault> {

@@ -106,6 +106,12 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
         Happened::TargetHealth { alive: true, .. } => (Level::Info, "target_up"),
         Happened::TargetHealth { alive: false, .. } => (Level::Warn, "target_down"),
+        Happened::Challenged {
+            is_newly_weak: true,
+            ..
+        } => (Level::Warn, "weak_digest"),
+        Happened::Challenged { .. } => (Level::Debug, "challenged"),
+        Happened::Unauthenticated { .. } => (Level::Warn, "unauthenticated"),
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")

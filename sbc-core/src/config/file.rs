@@ -1,6 +1,7 @@
 //! Reading files into the written form. No meaning is given to anything here; that is the work of
 //! `load`.
 
+use super::account;
 use super::finding::{Code, Collector};
 use super::read::{Item, Section};
 use super::source::{At, Source, Span};
@@ -313,7 +314,11 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
     tls
 }
 
-fn secret(section: &mut Section<'_>, key: &'static str, out: &mut Collector) -> Option<At<Secret>> {
+pub(super) fn secret(
+    section: &mut Section<'_>,
+    key: &'static str,
+    out: &mut Collector,
+) -> Option<At<Secret>> {
     let item = section.take(key)?;
     let title = format!("{}: {key}", section.title);
     if let DeValue::String(_) = item.value {
@@ -416,7 +421,11 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
     section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
     let presets = [("carrier", Preset::Carrier), ("teams", Preset::Teams)];
-    let modes = [("static", Preset::Carrier), ("core", Preset::Teams)];
+    let modes = [
+        ("static", Mode::Static),
+        ("register", Mode::Register),
+        ("core", Mode::Core),
+    ];
     let timers = section.table("timers", out);
     let [t1, t2, t4, response_timeout, ring_timeout] =
         timers.map_or([const { None }; 5], |mut t| {
@@ -442,7 +451,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         span: section.span.clone(),
         tenant: section.text("tenant", out),
         preset: section.choice("preset", &presets, &[], out),
-        mode: section.choice("mode", &modes, &["register", "gin"], out),
+        mode: section.choice("mode", &modes, &["gin"], out),
         realm: section.required_text("realm", "\"…\"", out),
         tls: section.text("tls", out),
         fqdn: section.text("fqdn", out),
@@ -504,6 +513,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         reroute_on: section
             .numbers("reroute_on", 300..=699, out)
             .map(|list| list.value),
+        digest: account::digest(&mut section, out),
+        register: account::register(&mut section, out),
         udp_oversize: section.choice(
             "udp_oversize",
             &[
@@ -516,7 +527,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     };
     section.finish(
         &[
-            "register",
             "session_timer",
             "rel100",
             "update",
@@ -530,7 +540,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             "ice",
             "bypass",
             "all_down",
-            "digest",
             "nat",
             "on_remove",
             "outbound_proxy",

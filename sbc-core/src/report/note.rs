@@ -72,6 +72,21 @@ pub fn note(what: &Happened) -> Option<String> {
             let state = if *alive { "answers" } else { "does not answer" };
             format!("trunk \"{trunk}\": {host} {state} ({because})")
         }
+        Happened::Challenged {
+            trunk,
+            remote,
+            algorithm,
+            is_newly_weak,
+        } => {
+            let advice = match is_newly_weak {
+                true => "; MD5 is broken, ask the peer for SHA-256",
+                false => "",
+            };
+            format!("trunk \"{trunk}\": {remote} is shown credentials with {algorithm}{advice}")
+        }
+        Happened::Unauthenticated { trunk, remote, why } => {
+            format!("trunk \"{trunk}\", {remote}: {why}")
+        }
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };
     Some(text)

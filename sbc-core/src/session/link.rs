@@ -7,6 +7,7 @@ use crate::dialog::{Dialog, NextHop};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
+use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
 use crate::sip::{HeaderName, Method};
 use crate::transaction::{Owner, TimerSet};
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     fallback: Hop,
     way: Way,
     waiting: Vec<Wanted>,
+    /// What the dialog has shown of our account.
+    pub(crate) proofs: Proofs,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
 }
@@ -57,6 +60,7 @@ impl Link {
             fallback,
             way: Way::Unknown,
             waiting: Vec::new(),
+            proofs: Proofs::default(),
             bye: None,
         }
     }
@@ -193,7 +197,8 @@ impl Link {
         match wanted {
             Wanted::Ack { cseq, invite } => {
                 let request = self.dialog.request(Method::Ack, cseq).header(&via);
-                let bytes = style.sign_request(request).build();
+                let request = self.proofs.sign_ack(invite, style.sign_request(request));
+                let bytes = request.build();
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
@@ -205,10 +210,13 @@ impl Link {
             Wanted::Bye { reason } => {
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
-                if let Some(reason) = reason {
+                if let Some(reason) = &reason {
                     request = request.raw_if_valid(HeaderName::Reason, reason);
                 }
-                let bytes = style.sign_request(request).build();
+                let request = style.sign_request(request);
+                let proofs = &mut self.proofs;
+                let request = proofs.sign_bye(cx, style, hop, reason.as_ref(), request);
+                let bytes = request.build();
                 let owner = Owner::Leg(self.owner.0, self.owner.1);
                 let timers = TimerSet::from(&style.trunk.timers);
                 let now = cx.now.mono;

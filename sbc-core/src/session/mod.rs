@@ -12,6 +12,7 @@
 //! ```
 
 mod ack;
+mod challenge;
 mod confirmed;
 mod link;
 pub(crate) mod orphan;
@@ -305,6 +306,9 @@ impl Session {
     ) {
         if *message.method() == Method::Invite {
             return self.invite_response(cx, id, message, up);
+        }
+        if self.bye_challenged(cx, id, message) {
+            return;
         }
         if message.status().is_some_and(Status::is_final) {
             self.request_ended(cx, id);

@@ -1,8 +1,10 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
+use super::challenge::is_challenge;
 use super::{
     Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
 };
+use crate::auth::{Credentials, Tries};
 use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -61,6 +63,10 @@ pub(crate) struct Outgoing {
     started: Timestamp,
     /// Address that does not take over TCP what is too large for UDP.
     no_stream: Option<SocketAddr>,
+    /// What the INVITE to the present address has been through.
+    pub(super) tries: Tries,
+    /// The next address is one that is tried again, with credentials.
+    is_again: bool,
 }
 
 /// One INVITE transaction to one address.
@@ -72,9 +78,15 @@ pub(super) struct Try {
     cseq: u32,
     from: Address,
     is_heard: bool,
+    shown: Credentials,
 }
 
 impl Try {
+    /// Where the INVITE went.
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.hop.remote
+    }
+
     /// Whether it went over TCP only because of its size, and nobody has shown to have got it.
     fn is_unheard_detour(&self) -> bool {
         self.hop.protocol != self.target.protocol && !self.is_heard
@@ -97,6 +109,8 @@ impl Outgoing {
             best: None,
             started: cx.now.mono,
             no_stream: None,
+            tries: Tries::default(),
+            is_again: false,
         }
     }
 
@@ -144,6 +158,13 @@ impl Outgoing {
             .push_front((failed.target, failed.hop.remote));
     }
 
+    /// The address of this try is next again, with credentials.
+    pub(super) fn again(&mut self, challenged: &Try) {
+        self.is_again = true;
+        self.addresses
+            .push_front((challenged.target.clone(), challenged.hop.remote));
+    }
+
     fn left(&self) -> usize {
         self.targets.len() + self.addresses.len()
     }
@@ -156,7 +177,7 @@ impl Outgoing {
         hop: &Hop,
         tag: &Token,
         branch: &str,
-    ) -> Option<(Bytes, Address)> {
+    ) -> Option<(RequestBuilder, Address)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
         let outset = &self.outset;
@@ -203,9 +224,7 @@ impl Outgoing {
         }
         let request = style.sign_request(request);
         Some((
-            request
-                .body(&ContentType::sdp(), outset.offer.clone())
-                .build(),
+            request.body(&ContentType::sdp(), outset.offer.clone()),
             from,
         ))
     }
@@ -280,6 +299,10 @@ impl Session {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return false;
         };
+        let is_again = std::mem::take(&mut outgoing.is_again);
+        if !is_again {
+            outgoing.tries = Tries::default();
+        }
         let trunk = &self.style.trunk.name;
         let quarantine = &cx.plane.quarantine;
         if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
@@ -303,9 +326,17 @@ impl Session {
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch);
-        let Some((mut bytes, mut from)) = request else {
+        let Some((request, mut from)) = request else {
             return no_listener(outgoing);
         };
+        let (signed, shown) = cx.sign(
+            &self.style.trunk,
+            remote,
+            &Method::Invite,
+            request,
+            &mut outgoing.tries,
+        );
+        let mut bytes = signed.build();
         if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
             let octets = bytes.len();
             let action = match self.style.trunk.udp_oversize {
@@ -315,9 +346,9 @@ impl Session {
                     let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
-                        let (bytes, from) =
+                        let (request, from) =
                             outgoing.request(style, &target, &detour, tag, &branch)?;
-                        Some((detour, bytes, from))
+                        Some((detour, shown.write(request).build(), from))
                     });
                     match written {
                         Some(written) => {
@@ -338,15 +369,17 @@ impl Session {
         self.facts.host.clone_from(&target.host);
         self.facts.protocol = hop.protocol;
         self.facts.remote = Some(remote);
-        self.facts.first_response_ms = None;
-        outgoing.started = cx.now.mono;
-        let what = Happened::AttemptStarted {
-            trunk: self.style.trunk.name.clone(),
-            host: target.host.clone(),
-            remote,
-            protocol: hop.protocol,
-        };
-        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        if !is_again {
+            self.facts.first_response_ms = None;
+            outgoing.started = cx.now.mono;
+            let what = Happened::AttemptStarted {
+                trunk: self.style.trunk.name.clone(),
+                host: target.host.clone(),
+                remote,
+                protocol: hop.protocol,
+            };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
         let owner = Owner::Leg(self.owner.0, self.owner.1);
         let timers = TimerSet::from(&self.style.trunk.timers);
         let now = cx.now.mono;
@@ -370,6 +403,7 @@ impl Session {
             cseq,
             from,
             is_heard: false,
+            shown,
         });
         self.timers.set(
             Timer::Response as usize,
@@ -524,8 +558,9 @@ impl Session {
         };
         if !current.is_heard {
             current.is_heard = true;
-            self.facts.first_response_ms =
-                u64::try_from(cx.now.mono.since(outgoing.started).as_millis()).ok();
+            let waited = cx.now.mono.since(outgoing.started).as_millis();
+            let first = &mut self.facts.first_response_ms;
+            *first = first.or(u64::try_from(waited).ok());
             self.timers.stop(Timer::Response as usize);
             let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
             self.timers.set(Timer::Ring as usize, limit);
@@ -576,8 +611,18 @@ impl Session {
         outgoing.early.clear();
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
+        let mut rejection = Rejection::from_peer(status, message);
+        // After our CANCEL nobody wants the call any more.
+        let is_cancelled =
+            matches!(&outgoing.best, Some(best) if best.was_heard && !best.is_from_peer);
+        if is_challenge(status) && !is_cancelled {
+            match outgoing.answer_challenge(cx, &self.style, &current, message) {
+                Ok(()) => return self.next_target(cx, None, up),
+                Err(why) => rejection.text = Some(why.to_string()),
+            }
+        }
         if !is_ring_limit {
-            outgoing.rank(Rejection::from_peer(status, message));
+            outgoing.rank(rejection);
         }
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
@@ -612,8 +657,9 @@ impl Session {
         if let Some(given_up) = self.unfinished.remove(&id) {
             // 200 that crossed our CANCEL, or came after we went on to the next target: the called
             // party is off hook and must be told (SIP-220).
-            let (from, hop) = (given_up.from, given_up.hop);
-            return self.end_answer(cx, id, message, from, hop, Reason::sip(487, None));
+            let why = Reason::sip(487, None);
+            let (from, hop, shown) = (given_up.from, given_up.hop, given_up.shown);
+            return self.end_answer(cx, id, message, from, hop, shown, why);
         }
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             // A second fork of an INVITE that has been answered already (SIP-221).
@@ -621,7 +667,9 @@ impl Session {
                 return orphan::end(cx, id, message);
             };
             let (from, hop) = winner.link.local_party();
-            return self.end_answer(cx, id, message, from, hop, Reason::sip(200, None));
+            let shown = winner.link.proofs.shown(id);
+            let why = Reason::sip(200, None);
+            return self.end_answer(cx, id, message, from, hop, shown, why);
         };
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return orphan::end(cx, id, message);
@@ -632,7 +680,10 @@ impl Session {
             return self.target_failed(cx, id, fault, up);
         };
         let (cseq, hop) = (current.cseq, current.hop.clone());
+        cx.authenticated(&self.style.trunk, hop.remote, message);
+        let shown = current.shown.clone();
         let mut link = Link::new(dialog, self.owner, hop);
+        link.proofs.remember(id, shown);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
@@ -643,6 +694,10 @@ impl Session {
     }
 
     /// ACK and BYE for an answer that nobody wants any more.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one answer, used in one place"
+    )]
     fn end_answer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -650,6 +705,7 @@ impl Session {
         message: &Message,
         from: Address,
         hop: Hop,
+        shown: Credentials,
         why: Reason,
     ) {
         let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
@@ -662,7 +718,8 @@ impl Session {
         if self.strays.len() >= MAX_EARLY_DIALOGS {
             return;
         }
-        let link = Link::new(dialog, self.owner, hop);
+        let mut link = Link::new(dialog, self.owner, hop);
+        link.proofs.remember(id, shown);
         self.discard(cx, link, cseq.number, id, why);
     }
 

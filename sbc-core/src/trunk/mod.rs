@@ -2,6 +2,7 @@
 
 mod health;
 mod probe;
+mod proof;
 mod quarantine;
 
 pub(crate) use health::Health;
