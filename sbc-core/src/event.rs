@@ -6,7 +6,7 @@ use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
 use crate::record::Record;
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::TargetId;
+use crate::trunk::{Standing, TargetId};
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -150,6 +150,17 @@ pub enum Happened {
         /// Why not.
         why: Unanswered,
     },
+    /// Something happened to the registration of a trunk.
+    Registration {
+        /// How it stands now.
+        standing: Arc<Standing>,
+        /// Its state is another one than before.
+        is_news: bool,
+        /// Status of a failure; 0 where nobody answered.
+        failure: Option<u16>,
+        /// What was seen.
+        because: String,
+    },
     /// We contradicted ourselves; an operator should report it.
     Bug {
         /// Name of the broken invariant.
@@ -193,6 +204,8 @@ pub enum TargetFault {
     Status(u16),
     /// It asked with 503 and Retry-After to be left alone, and that time is not over.
     Quarantined,
+    /// The trunk calls only while it is registered, and it is not.
+    NotRegistered,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.

@@ -6,7 +6,7 @@ use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::TargetId;
+use crate::trunk::{Standing, TargetId};
 use std::sync::Arc;
 
 /// One input. The core applies it to completion before the next.
@@ -56,6 +56,9 @@ pub enum Input {
         /// Whether it answers.
         alive: bool,
     },
+    /// The registration of a trunk has changed, as the shard that registers has told
+    /// ([`crate::event::Happened::Registration`]). For all other shards.
+    Registration(Arc<Standing>),
     /// A deadline has come.
     Tick,
 }
@@ -73,6 +76,8 @@ pub enum Command {
     HangUpAll,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.
     CountLive,
+    /// Count the registrations that are being taken back.
+    CountLeaving,
     /// The process ends: close the record of every call that is left, whatever it still waits for.
     /// Nothing more is sent; [`Command::HangUpAll`] comes before.
     CloseAll,

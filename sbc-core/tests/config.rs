@@ -95,10 +95,71 @@ const CASES: &[(Code, &str, &str)] = &[
         "codecs =",
         "§session_timer = { expires = \"30m\" }\ncodecs =",
     ),
+    (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),
     (
-        Code::NotSupported,
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"register\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"static\"\nregister = { aor = \"sip:a@telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
         "preset = \"teams\"",
-        "mode = §\"register\"",
+        "preset = \"teams\"\nregister = §{ aor = \"sip:a@telco.example\" }",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:a@telco.example:5070\" }\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "register = { aor = \"sip:a@telco.example\", expires = §\"5s\" }\ncodecs =",
+    ),
+    (
+        Code::WrongType,
+        "codecs =",
+        "digest = { username = \"u\", password = §\"hunter2\", realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::MissingKey,
+        "codecs =",
+        "digest = §{ username = \"u\", password = { file = \"/p\" } }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "digest = { username = §\"u:p\", password = { file = \"/p\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ env = \"P\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/empty\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/two-lines\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretExposed,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/exposed\" }, realms = [\"r\"] }\ncodecs =",
     ),
     (
         Code::NotSupported,
@@ -472,6 +533,20 @@ fn the_base_of_all_cases_has_no_finding() {
         "{}",
         loaded.findings.to_text()
     );
+}
+
+#[test]
+fn a_password_is_in_no_finding_and_no_form_of_the_configuration() {
+    let account = "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }";
+    let text = BASE.replacen("codecs =", &format!("{account}\ncodecs ="), 1);
+    let loaded = valid(&text);
+    let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("carrier")];
+    assert_eq!(trunk.digest.as_ref().unwrap().username, "u");
+    assert!(!format!("{loaded:?}").contains("canary"));
+    let exposed = text.replace("\"/p\"", "\"/exposed\"");
+    let findings = all(load_text(&exposed));
+    assert!(!findings.is_empty());
+    assert!(!format!("{findings:?}").contains("canary"));
 }
 
 #[test]

@@ -202,6 +202,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Outcome(..)
         | Input::Media(_)
         | Input::TargetHealth { .. }
+        | Input::Registration(_)
         | Input::Command(..)
         | Input::Config(_)
         | Input::Tick => Lane::Own,

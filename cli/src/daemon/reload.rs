@@ -184,6 +184,10 @@ impl Daemon {
                 )
             })
         }));
+        metrics.registrations.keep(|trunk| {
+            let trunk = loaded.config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.register.is_some())
+        });
         metrics.calls.keep_peers(|trunk, host| {
             loaded.config.trunks.get(trunk).is_some_and(|trunk| {
                 trunk.options.is_some() && trunk.targets.iter().any(|target| target.host == host)

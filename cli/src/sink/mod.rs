@@ -16,6 +16,7 @@ use sbc_core::id::{CallId, LegId};
 use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
+use sbc_core::trunk::RegistrationState;
 use std::sync::Arc;
 use trace::Traces;
 
@@ -36,6 +37,7 @@ impl Sinks {
     /// Spreads one fact.
     pub fn event(&self, event: &Event) {
         self.metrics.calls.apply(event);
+        self.metrics.registrations.apply(event);
         if let Happened::Dropped { why, .. } = &event.what {
             self.metrics.net.dropped(*why);
         }
@@ -112,6 +114,17 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         } => (Level::Warn, "weak_digest"),
         Happened::Challenged { .. } => (Level::Debug, "challenged"),
         Happened::Unauthenticated { .. } => (Level::Warn, "unauthenticated"),
+        Happened::Registration {
+            standing,
+            is_news,
+            failure,
+            ..
+        } => match (standing.state, failure, is_news) {
+            (_, Some(_), _) => (Level::Warn, "registration_failed"),
+            (RegistrationState::Registered, None, true) => (Level::Info, "registered"),
+            (RegistrationState::Off, None, true) => (Level::Info, "registration_off"),
+            _ => (Level::Debug, "registration"),
+        },
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")

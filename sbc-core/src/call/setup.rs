@@ -275,8 +275,8 @@ impl Setup {
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
+            contact_user: cx.plane.contact_user(&trunk),
             trunk,
-            contact_user: None,
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
@@ -682,7 +682,13 @@ fn failure_of(rejection: &Rejection) -> Failure {
             Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
         }
         (
-            Some(TargetFault::Flow(_) | TargetFault::Resolve(_) | TargetFault::Quarantined) | None,
+            Some(
+                TargetFault::Flow(_)
+                | TargetFault::Resolve(_)
+                | TargetFault::Quarantined
+                | TargetFault::NotRegistered,
+            )
+            | None,
             false,
         ) => Failure::Unreachable,
     }
@@ -694,6 +700,6 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
-        TargetFault::Quarantined => fault.to_string(),
+        TargetFault::Quarantined | TargetFault::NotRegistered => fault.to_string(),
     }
 }

@@ -159,8 +159,17 @@ pub fn outgoing(
         from, to, target, ..
     } = towards;
     let mut because = Because::default();
-    let our_host = our_host(to, towards.listener);
-    let peer_host = Host::parse(target.host.clone())?;
+    // A provider that we register with knows both parties in its own domain.
+    let (our_host, peer_host) = match &to.register {
+        Some(register) => {
+            let domain = Host::parse(register.domain.clone())?;
+            (domain.clone(), domain)
+        }
+        None => (
+            our_host(to, towards.listener),
+            Host::parse(target.host.clone())?,
+        ),
+    };
     let writer = Writer {
         user_phone: to.uri.user_phone,
     };
@@ -168,7 +177,7 @@ pub fn outgoing(
     let called_user = user_text(&called.number, called.extension.as_deref());
     let mut request_uri = writer.sip(&called_user, peer_host.clone())?;
     // A `sip` URI without port means 5060 to many, whatever its transport says.
-    if target.port != 5060 {
+    if target.port != 5060 && to.register.is_none() {
         request_uri.port = Some(target.port);
     }
     if to.uri.transport_param && target.protocol != crate::transport::Protocol::Udp {

@@ -380,6 +380,10 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
             "the peer of trunk \"{trunk}\" is overloaded and asked for a pause: wait, or add another \
              trunk to the [[route]]"
         ),
+        TargetFault::NotRegistered => format!(
+            "trunk \"{trunk}\" is not registered: see \"causeway status\" and the log for what the \
+             registrar says"
+        ),
         TargetFault::Status(status) => format!(
             "every target of trunk \"{trunk}\" answered with a status on which the next is \
              tried, the last with {status}"

@@ -87,6 +87,18 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Unauthenticated { trunk, remote, why } => {
             format!("trunk \"{trunk}\", {remote}: {why}")
         }
+        Happened::Registration {
+            standing, because, ..
+        } => {
+            use crate::trunk::RegistrationState;
+            let state = match standing.state {
+                RegistrationState::Off => "registration is off",
+                RegistrationState::Registered => "registered",
+                RegistrationState::Failed => "not registered",
+                RegistrationState::Trying => "registration is tried",
+            };
+            format!("trunk \"{}\": {state} ({because})", standing.trunk)
+        }
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };
     Some(text)
@@ -127,6 +139,7 @@ impl fmt::Display for TargetFault {
             Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
+            Self::NotRegistered => f.write_str("the trunk is not registered with its provider"),
             Self::Quarantined => f.write_str("left alone, as it asked with 503 and Retry-After"),
         }
     }

@@ -504,7 +504,8 @@ impl Rejection {
             TargetFault::Flow(_)
             | TargetFault::Resolve(_)
             | TargetFault::Status(_)
-            | TargetFault::Quarantined => Status::SERVICE_UNAVAILABLE,
+            | TargetFault::Quarantined
+            | TargetFault::NotRegistered => Status::SERVICE_UNAVAILABLE,
         };
         Self {
             status,

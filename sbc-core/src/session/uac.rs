@@ -15,7 +15,7 @@ use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
+use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, Route, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
@@ -56,6 +56,8 @@ pub(crate) struct Outgoing {
     cseq: u32,
     targets: VecDeque<TargetAddress>,
     addresses: VecDeque<(TargetAddress, SocketAddr)>,
+    /// Hops that the registrar prescribes (RFC 3608).
+    service_route: Vec<Route>,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Dialog>,
@@ -96,17 +98,36 @@ impl Try {
 impl Outgoing {
     pub(super) fn new(cx: &mut Cx<'_>, style: &LegStyle, outset: Outset) -> Self {
         let (trunk, targets) = (&style.trunk.name, &style.trunk.targets);
-        let targets = VecDeque::from(cx.plane.health.in_order(trunk, targets));
+        let mut targets = VecDeque::from(cx.plane.health.in_order(trunk, targets));
+        let mut addresses = VecDeque::new();
+        let mut best = None;
+        let mut service_route = Vec::new();
+        if let Some(register) = &style.trunk.register {
+            let standing = cx.plane.standings.get(trunk);
+            let standing = standing.filter(|standing| standing.is_registered());
+            if register.is_required {
+                // Some providers know us only where we are registered (SIP-1626).
+                targets.clear();
+                let fault = TargetFault::NotRegistered;
+                best = standing.is_none().then(|| Rejection::local(fault));
+            }
+            if let Some(standing) = standing {
+                addresses.extend(standing.server.clone());
+                targets.retain(|target| addresses.iter().all(|(own, _)| own != target));
+                service_route.clone_from(&standing.service_route);
+            }
+        }
         Self {
             outset,
             call_id: CallId::from_minted(cx.plane.mint.call_id()),
             cseq: 0,
             targets,
-            addresses: VecDeque::new(),
+            addresses,
+            service_route,
             asking: None,
             current: None,
             early: BTreeMap::new(),
-            best: None,
+            best,
             started: cx.now.mono,
             no_stream: None,
             tries: Tries::default(),
@@ -116,7 +137,8 @@ impl Outgoing {
 
     /// What is known before any target was tried.
     pub(super) fn first_facts(&self) -> super::PeerFacts {
-        let first = self.targets.front();
+        let first = self.addresses.front().map(|(target, _)| target);
+        let first = first.or(self.targets.front());
         super::PeerFacts {
             host: first.map(|target| target.host.clone()).unwrap_or_default(),
             call_id: self.call_id.as_str().to_owned(),
@@ -193,7 +215,9 @@ impl Outgoing {
         };
         let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
         let written = written.ok()?.value;
-        style.contact_user = written.contact_user;
+        if trunk.register.is_none() {
+            style.contact_user = written.contact_user;
+        }
         let from = From(Address {
             addr: written.from,
             params: Default::default(),
@@ -205,6 +229,7 @@ impl Outgoing {
         };
         let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
             .header(&style.via(listener, branch)?)
+            .headers(&self.service_route)
             .header(&MaxForwards(outset.max_forwards))
             .header(&From(from.clone()))
             .header(&To(to))

@@ -427,7 +427,10 @@ impl Load<'_> {
         let has_address = |target: &TargetAddress| {
             target.host.parse::<IpAddr>().is_ok() || !target.connect_to.is_empty()
         };
-        if let Some(at) = targets.iter().find(|at| !has_address(&at.value)) {
+        // Of registrars the resolver says where they are.
+        if written.register.is_none()
+            && let Some(at) = targets.iter().find(|at| !has_address(&at.value))
+        {
             self.no_source(title, &at.span);
         }
         Vec::new()
