@@ -9,7 +9,7 @@ use sbc_core::input::{Command, Input};
 use sbc_core::sip::header::{AuthParams, Authorization, Header, ProxyAuthorization};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
-use world::call::header;
+use world::call::{Call, VIA, header};
 use world::*;
 
 /// The carrier knows us by name and password. `Assumed` facts say that every password is "assumed".
@@ -332,4 +332,88 @@ fn a_stale_nonce_costs_one_more_round_and_no_call() {
     refuses(&mut shard, &bye.message, "200 OK", "");
     shard.pass(Duration::from_secs(1));
     assert!(told(&shard).is_empty());
+}
+
+/// A call of the carrier to a peer that knows us by name and password, put on hold by the carrier:
+/// the re-INVITE that tells it.
+fn held() -> (Call, Message) {
+    let account = "digest = { username = \"contoso\", password = { credential = \"a\" }, \
+                   realms = [\"carrier.example\"] }\npreset = \"teams\"";
+    let text = CONFIG.replacen("preset = \"teams\"", account, 1);
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&carrier_invite("held", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    let cseq = 10;
+    let mut call = Call {
+        shard,
+        invite,
+        ok,
+        cseq,
+    };
+    let lines = format!("{CARRIER_CONTACT}Content-Type: application/sdp\n");
+    call.says(
+        "INVITE",
+        &lines,
+        &CARRIER_SDP.replace("sendrecv", "sendonly"),
+    );
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let told = call.shard.next_request(Method::Invite).message;
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack2"));
+    call.shard.carrier_says(&ack);
+    (call, told)
+}
+
+#[test]
+fn a_challenged_reinvite_goes_out_again_and_its_ack_repeats_the_proof() {
+    let (mut call, told) = held();
+    let shard = &mut call.shard;
+    shard.teams_says(&response(&told, "407 No", "", &asks("n1"), ""));
+    shard.next_request(Method::Ack);
+    let again = shard.next_request(Method::Invite).message;
+    proves_itself(&again, "00000001");
+    assert_eq!(
+        header(&told, HeaderName::To),
+        header(&again, HeaderName::To)
+    );
+    assert_eq!(told.body(), again.body());
+    assert_eq!(header(&again, HeaderName::CSeq), "3 INVITE");
+    let sdp = TEAMS_SDP.replace("sendrecv", "inactive");
+    shard.teams_says(&response(&again, "200 OK", "", TEAMS_CONTACT, &sdp));
+    let ack = shard.next_request(Method::Ack).message;
+    assert_eq!(
+        header(&ack, HeaderName::ProxyAuthorization),
+        header(&again, HeaderName::ProxyAuthorization)
+    );
+    ends(call);
+}
+
+#[test]
+fn a_reinvite_whose_proof_is_refused_leaves_the_call_as_it_was() {
+    let (mut call, told) = held();
+    let shard = &mut call.shard;
+    shard.teams_says(&response(&told, "407 No", "", &asks("n1"), ""));
+    shard.next_request(Method::Ack);
+    let again = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&again, "407 No", "", &asks("n1"), ""));
+    shard.next_request(Method::Ack);
+    assert!(shard.sent.is_empty());
+    assert!(shard.records.is_empty(), "the call goes on");
+    ends(call);
+}
+
+/// The call is there, and BYE ends both sides.
+fn ends(mut call: Call) {
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    assert_eq!(call.shard.records.len(), 1);
+    call.shard.settles();
 }

@@ -456,6 +456,7 @@ fn without_a_registration_no_call_goes_out_unless_the_operator_wants_it() {
         record.egress[0].fault,
         Some(sbc_core::event::TargetFault::NotRegistered)
     );
+    assert_eq!(record.egress[0].host, "198.51.100.20");
 }
 
 /// An INVITE of the provider for our contact, and where the number stands then.

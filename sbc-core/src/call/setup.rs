@@ -281,7 +281,7 @@ impl Setup {
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
         call.record.egress.push(record::attempt(leg, &session));
-        call.legs.insert(leg, Leg { session, image });
+        call.legs.insert(leg, Leg::new(session, image));
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         Some(Operation::Setup(self))
     }
@@ -347,6 +347,8 @@ impl Setup {
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
             | SessionEvent::Acknowledged { .. }
+            | SessionEvent::OfferAnswered { .. }
+            | SessionEvent::OfferRefused { .. }
             | SessionEvent::Cancelled { .. } => Some(Operation::Setup(self)),
         }
     }

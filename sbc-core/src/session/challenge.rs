@@ -12,26 +12,49 @@ use crate::plane::Cx;
 use crate::policy::ingress::accepts_source;
 use crate::sip::{Message, Method, RequestBuilder, Status};
 use crate::transport::Hop;
-use bytes::Bytes;
 use std::net::SocketAddr;
+
+/// Most requests of one dialog that are remembered, answered or not.
+const MOST: usize = 8;
 
 /// What a dialog has shown of our account.
 #[derive(Debug, Default)]
 pub(crate) struct Proofs {
-    /// What our INVITEs carried, for their ACKs (RFC 3261 §22.1).
+    /// What our INVITEs carried, for their ACKs (RFC 3261 §22.1); the one that made the dialog
+    /// first.
     invites: Vec<(TransactionId, Credentials)>,
-    /// What our BYE has been through, where it went, and its Reason.
-    bye: Tries,
-    bye_to: Option<SocketAddr>,
-    bye_reason: Option<Bytes>,
+    /// Requests that could be challenged.
+    sent: Vec<Sent>,
+    /// What the request that is sent next has been through.
+    again: Option<Tries>,
+}
+
+/// A request that is sent again if it is challenged.
+#[derive(Debug)]
+struct Sent {
+    id: TransactionId,
+    proof: Proof,
+    wanted: Wanted,
+}
+
+/// Where a request went and what it carried; nothing for a trunk without account.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    remote: SocketAddr,
+    tries: Tries,
+    shown: Credentials,
 }
 
 impl Proofs {
     /// Takes note of what an INVITE carried.
     pub(crate) fn remember(&mut self, invite: TransactionId, shown: Credentials) {
-        if !shown.is_empty() {
-            self.invites.push((invite, shown));
+        if shown.is_empty() {
+            return;
         }
+        if self.invites.len() == MOST {
+            self.invites.remove(1);
+        }
+        self.invites.push((invite, shown));
     }
 
     /// What an INVITE carried.
@@ -49,66 +72,119 @@ impl Proofs {
         self.shown(invite).write(request)
     }
 
-    /// A BYE carries what its way wants to see, if that leads to the peer of the trunk.
-    pub(crate) fn sign_bye(
+    /// Gives a request the credentials that are wanted where it goes to.
+    pub(crate) fn sign(
         &mut self,
         cx: &mut Cx<'_>,
         style: &LegStyle,
         hop: &Hop,
-        reason: Option<&Bytes>,
+        method: &Method,
         request: RequestBuilder,
-    ) -> RequestBuilder {
-        self.bye_to = Some(hop.remote);
-        self.bye_reason = reason.cloned();
-        let (trunk, tries) = (&style.trunk, &mut self.bye);
-        cx.sign(trunk, hop.remote, &Method::Bye, request, tries).0
+    ) -> (RequestBuilder, Option<Proof>) {
+        if style.trunk.digest.is_none() {
+            return (request, None);
+        }
+        let remote = hop.remote;
+        let mut tries = self.again.take().unwrap_or_default();
+        let (request, shown) = cx.sign(&style.trunk, remote, method, request, &mut tries);
+        let proof = Proof {
+            remote,
+            tries,
+            shown,
+        };
+        (request, Some(proof))
+    }
+
+    /// Remembers a request, should it be challenged.
+    pub(crate) fn sent(&mut self, id: TransactionId, proof: Option<Proof>, wanted: Wanted) {
+        let Some(proof) = proof else {
+            return;
+        };
+        if matches!(&wanted, Wanted::Request(errand) if errand.method == Method::Invite) {
+            self.remember(id, proof.shown.clone());
+        }
+        if self.sent.len() == MOST {
+            self.sent.remove(0);
+        }
+        self.sent.push(Sent { id, proof, wanted });
+    }
+
+    fn take(&mut self, id: TransactionId) -> Option<Sent> {
+        let at = self.sent.iter().position(|sent| sent.id == id)?;
+        Some(self.sent.swap_remove(at))
     }
 }
 
 impl Link {
-    /// Sends the BYE again with credentials. `false` if its refusal stands.
-    fn answer_challenge(&mut self, cx: &mut Cx<'_>, style: &LegStyle, response: &Message) -> bool {
-        let Some(remote) = self.proofs.bye_to else {
+    /// Sends a request again with credentials. `false` if its refusal stands.
+    fn answer_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+        response: &Message,
+    ) -> bool {
+        let Some(Sent { proof, wanted, .. }) = self.proofs.take(id) else {
             return false;
         };
         // A Contact can name any host; what asks from there for our password is not our peer
         // (SIP-1610).
-        let (_, heard) = self.local_party();
+        let (remote, (_, heard)) = (proof.remote, self.local_party());
         let is_peer = remote == heard.remote || accepts_source(&style.trunk, remote.ip());
         let answer = match is_peer {
-            true => cx.challenged(&style.trunk, remote, response, &self.proofs.bye),
+            true => cx.challenged(&style.trunk, remote, response, &proof.tries),
             false => cx.unanswered(&style.trunk, remote, Unanswered::ForeignPeer),
         };
         if answer.is_err() {
             return false;
         }
-        let reason = self.proofs.bye_reason.clone();
-        self.bye = None;
-        self.send(cx, style, Wanted::Bye { reason });
+        match wanted {
+            Wanted::Bye { .. } => self.bye = None,
+            Wanted::Request(_) | Wanted::Ack { .. } => {
+                self.close(id);
+            }
+        }
+        self.proofs.again = Some(proof.tries);
+        self.send(cx, style, wanted);
         true
     }
 }
 
 impl Session {
-    /// A 401 or 407 to our BYE; says whether the BYE is on its way again.
-    pub(super) fn bye_challenged(
+    /// A final response to a request of ours within a dialog; says whether it was a challenge, and
+    /// the request is on its way again.
+    pub(super) fn request_challenged(
         &mut self,
         cx: &mut Cx<'_>,
         id: TransactionId,
         response: &Message,
     ) -> bool {
-        if !response.status().is_some_and(is_challenge) {
+        let Some(status) = response.status().filter(|status| status.is_final()) else {
             return false;
-        }
-        let own = match &mut self.phase {
-            Phase::Closing(closing) => Some(&mut closing.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Confirmed(_) | Phase::Over => None,
         };
-        let mut links = own.into_iter().chain(&mut self.strays);
-        match links.find(|link| link.bye == Some(id)) {
-            Some(link) => link.answer_challenge(cx, &self.style, response),
-            None => false,
+        // Once the session ends, only its BYE is worth another try.
+        let (own, is_ending) = match &mut self.phase {
+            Phase::Confirmed(confirmed) => (Some(&mut confirmed.link), false),
+            Phase::Closing(closing) => (Some(&mut closing.link), true),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => (None, true),
+        };
+        let own = own.into_iter().map(|link| (link, is_ending));
+        let strays = self.strays.iter_mut().map(|link| (link, true));
+        let mut links = own.chain(strays);
+        let found = links.find(|(link, _)| link.bye == Some(id) || link.open(id).is_some());
+        let Some((link, is_ending)) = found else {
+            return false;
+        };
+        let is_wanted = !is_ending || link.bye == Some(id);
+        if is_challenge(status) && is_wanted {
+            return link.answer_challenge(cx, &self.style, id, response);
         }
+        if let Some(sent) = link.proofs.take(id)
+            && status.is_success()
+        {
+            cx.authenticated(&self.style.trunk, sent.proof.remote, response);
+        }
+        false
     }
 }
 

@@ -15,6 +15,7 @@ mod ack;
 mod challenge;
 mod confirmed;
 mod link;
+mod offering;
 pub(crate) mod orphan;
 mod style;
 mod uac;
@@ -24,6 +25,7 @@ mod within;
 pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
+pub(crate) use offering::TIMER_EXPIRED;
 pub use style::LegStyle;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
@@ -78,6 +80,18 @@ pub enum SessionEvent {
     },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),
+    /// The peer accepted an offer of ours within the call; its ACK is out.
+    OfferAnswered {
+        /// SDP of the 2xx.
+        description: Option<Bytes>,
+    },
+    /// An offer of ours within the call was refused; the session goes on as it was.
+    OfferRefused {
+        /// The peer's status.
+        status: Status,
+        /// Whether the peer only has to be asked again later, because both offered at once.
+        again: bool,
+    },
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -92,6 +106,13 @@ pub enum Ending {
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
+    /// A request of ours within the dialog failed in a way that ends it, or got no answer at all.
+    Lost {
+        /// Method of the request.
+        method: Method,
+        /// Final status, if there was any.
+        status: Option<Status>,
+    },
 }
 
 /// Why an INVITE of ours was not answered.
@@ -124,9 +145,13 @@ enum Timer {
     AwaitAck = 3,
     /// Next repetition of a provisional to keep proxies patient.
     Refresh = 4,
+    /// End of patience for the answer to an offer of ours within the call.
+    Offer = 5,
+    /// End of the pause after both sides offered at once.
+    Glare = 6,
 }
 
-type Timers = crate::deadline::Timers<5>;
+type Timers = crate::deadline::Timers<7>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -226,7 +251,7 @@ impl Session {
             .dialogs
             .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
         let outgoing = Outgoing::new(cx, &style, outset);
-        let facts = outgoing.first_facts();
+        let facts = outgoing.first_facts(&style);
         let mut session = Self {
             owner,
             style,
@@ -245,7 +270,7 @@ impl Session {
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
             && self.unfinished.is_empty()
-            && self.strays.iter().all(Link::is_idle)
+            && self.strays.iter().all(Link::is_done)
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -304,11 +329,11 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
+        if self.request_challenged(cx, id, message) || self.own_response(cx, id, message, up) {
+            return;
+        }
         if *message.method() == Method::Invite {
             return self.invite_response(cx, id, message, up);
-        }
-        if self.bye_challenged(cx, id, message) {
-            return;
         }
         if message.status().is_some_and(Status::is_final) {
             self.request_ended(cx, id);
@@ -323,7 +348,7 @@ impl Session {
         why: Option<FlowFault>,
         up: &mut Vec<SessionEvent>,
     ) {
-        if self.unfinished.remove(&id).is_some() {
+        if self.unfinished.remove(&id).is_some() || self.own_failed(cx, id, why.as_ref(), up) {
             return;
         }
         if matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.owns(id)) {
@@ -340,10 +365,11 @@ impl Session {
                 stray.bye = None;
             }
         }
-        self.strays.retain(|stray| !stray.is_idle());
-        let is_ours =
-            matches!(&self.phase, Phase::Closing(closing) if closing.link.bye == Some(id));
-        if is_ours {
+        self.strays.retain(|stray| !stray.is_done());
+        if let Phase::Closing(closing) = &mut self.phase
+            && closing.link.bye == Some(id)
+        {
+            closing.link.bye = None;
             self.finish(cx);
         }
     }
@@ -434,6 +460,8 @@ impl Session {
                 t if t == Timer::Ring as usize => self.ring_timeout(cx),
                 t if t == Timer::RepeatOk as usize => self.repeat_ok(cx),
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
+                t if t == Timer::Offer as usize => self.offer_timeout(cx),
+                t if t == Timer::Glare as usize => self.glare_is_over(),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -442,7 +470,13 @@ impl Session {
     /// The dialog is gone: nothing more to do for it.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.timers.clear();
-        self.phase = Phase::Over;
+        let ended = std::mem::replace(&mut self.phase, Phase::Over);
+        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended
+            && ended.link.open_invite().is_some()
+        {
+            // It may still be accepted, and then needs its ACK.
+            self.strays.push(ended.link);
+        }
         self.end_dialog(cx);
     }
 

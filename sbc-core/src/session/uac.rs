@@ -1,6 +1,7 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
 use super::challenge::is_challenge;
+use super::offering::Offering;
 use super::{
     Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
 };
@@ -136,9 +137,11 @@ impl Outgoing {
     }
 
     /// What is known before any target was tried.
-    pub(super) fn first_facts(&self) -> super::PeerFacts {
+    pub(super) fn first_facts(&self, style: &LegStyle) -> super::PeerFacts {
         let first = self.addresses.front().map(|(target, _)| target);
         let first = first.or(self.targets.front());
+        // One that may not be tried is what the record names all the same.
+        let first = first.or(style.trunk.targets.first());
         super::PeerFacts {
             host: first.map(|target| target.host.clone()).unwrap_or_default(),
             call_id: self.call_id.as_str().to_owned(),
@@ -711,7 +714,7 @@ impl Session {
         link.proofs.remember(id, shown);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
-        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
+        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
         up.push(SessionEvent::Answered {
             early: tag,
             description: description(message),
