@@ -562,6 +562,11 @@ fn whatever_address_the_registrar_has_may_call_for_a_day_and_no_other() {
         "198.51.100.99:5060".parse().unwrap(),
     ];
     shard.apply(Input::Outcome(query, Outcome::Resolved(addresses)));
+    assert_eq!(
+        standing(&shard).sources.len(),
+        2,
+        "told before the answer comes"
+    );
     let register = next_register(&mut shard).message;
     grants(&mut shard, &register, 600, "");
     let call = |shard: &mut Shard, from: &str, call_id: &str| {

@@ -247,6 +247,13 @@ impl Registrations {
         match outcome {
             Outcome::Resolved(addresses) => {
                 one.note_sources(cx, addresses.iter().map(SocketAddr::ip));
+                // The sockets must let them in before they can answer.
+                let known = &one.standing.sources;
+                if one.sources.keys().any(|source| !known.contains(source)) {
+                    let state = one.standing.state;
+                    let because = format!("{} has been found", target.host);
+                    one.tell(cx, state, None, &because);
+                }
                 let found = addresses.iter().map(|remote| (target.clone(), *remote));
                 one.addresses.extend(found);
             }
