@@ -555,6 +555,81 @@ async fn a_node_of_which_no_peer_has_answered_yet_is_not_ready() {
     node.daemon.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_is_seen_lets_its_registrar_in_and_ends_with_the_node() {
+    let registrar = Phone::new("127.0.0.1").await;
+    let port = registrar.address.port();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "canary-password\n").unwrap();
+    let node = Node::start_with(|text| {
+        let (before, _) = text.split_once("[[trunk]]").unwrap();
+        let rest = &text[text.find("[cdr]").unwrap()..];
+        // No address is written: the resolver says where the registrar is.
+        format!(
+            "{before}[[trunk]]\nname = \"provider\"\ntenant = \"*\"\nrealm = \"core\"\n\
+             options = false\nmode = \"register\"\ntargets = [\"localhost:{port};udp\"]\n\
+             digest = {{ username = \"u\", password = {{ file = \"{}\" }}, realms = [\"r\"] }}\n\
+             register = {{ aor = \"sip:me@telco.example\" }}\n{rest}",
+            secret.path().display()
+        )
+    })
+    .await;
+    let stands = async || {
+        let status = node.ask("GET", "/status").await.body;
+        assert!(!status.contains("canary"), "{status}");
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        status["registrations"][0]["state"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert_eq!(stands().await.as_deref(), Some("trying"));
+    let answers = async |request: &str, to: SocketAddr, start: &str, line: &str| {
+        let mut answer = format!("SIP/2.0 {start}\r\n");
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            answer.push_str(&format!("{name}: {}\r\n", header(request, name)));
+        }
+        answer.push_str(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
+        registrar.send(&answer, to).await;
+    };
+    let (first, to) = registrar.hears("REGISTER sip:telco.example ").await;
+    let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256";
+    answers(&first, to, "401 Unauthorized", challenge).await;
+    let second = loop {
+        let (next, _) = registrar.hears("REGISTER ").await;
+        if next.contains("Authorization: Digest ") {
+            break next;
+        }
+    };
+    let contact = format!("Contact: {}", header(&second, "Contact"));
+    answers(&second, to, "200 OK", &contact).await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while stands().await.as_deref() != Some("registered") {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            node.lines.text()
+        );
+    }
+    node.logged("registered (127.0.0.1:").await;
+    let metrics = node.daemon.sinks().metrics.text();
+    assert!(metrics.contains("sbc_registration_state{trunk=\"provider\"} 1"));
+    let options = format!(
+        "OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKo\r\n\
+         From: <sip:telco.example>;tag=1\r\nTo: <sip:{to}>\r\nCall-ID: o\r\n\
+         CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+        registrar.address
+    );
+    registrar.send(&options, to).await;
+    registrar.hears("SIP/2.0 200 ").await;
+    node.daemon.begin_stop().await;
+    let (last, _) = registrar.hears("REGISTER ").await;
+    assert_eq!(header(&last, "Expires"), "0");
+    answers(&last, to, "200 OK", "Expires: 0").await;
+    node.daemon.wait_for_registrars().await;
+    node.daemon.shutdown().await;
+    assert!(!node.lines.text().contains("canary"));
+}
+
 /// A telephone on the test's side: one socket, and what it says in its one call.
 struct Phone {
     socket: UdpSocket,

@@ -2,7 +2,7 @@
 
 use crate::call::{Admitted, Call};
 use crate::cause::{Because, CauseCode};
-use crate::config::{Config, TransformScope, Trunk};
+use crate::config::{Config, DidSource, TransformScope, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
@@ -26,7 +26,7 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
-use crate::trunk::Probes;
+use crate::trunk::{Probes, Registrations};
 use media_api::SessionId;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,6 +41,7 @@ pub struct Core {
     sessions: BTreeMap<SessionId, CallId>,
     deadlines: DeadlineQueue<CallId>,
     probes: Probes,
+    registrations: Registrations,
     is_draining: bool,
     overload: Overload,
     /// The call whose input is being applied: the one to end after a panic.
@@ -82,6 +83,7 @@ impl Core {
             sessions: BTreeMap::new(),
             deadlines: DeadlineQueue::default(),
             probes: Probes::default(),
+            registrations: Registrations::default(),
             is_draining: false,
             overload: Overload::default(),
             current: None,
@@ -101,6 +103,7 @@ impl Core {
                 let table = &mut self.plane.transactions;
                 table.flow_lost(now.mono, flow, why, out, &mut up);
                 self.indicate(now, up, None, out);
+                self.with_registrations(now, out, |all, cx| all.flow_lost(cx, flow));
             }
             Input::SendFailed { transaction, why } => {
                 let mut up = Vec::new();
@@ -119,6 +122,11 @@ impl Core {
                         probes.outcome(cx, id, query, &outcome);
                     });
                 }
+                Some(Asker::Registration(id)) => {
+                    self.with_registrations(now, out, |all, cx| {
+                        all.outcome(cx, id, query, &outcome);
+                    });
+                }
                 None => {}
             },
             Input::Media(event) => {
@@ -130,6 +138,7 @@ impl Core {
             Input::Config(config) => self.configure(now, config, out),
             Input::TargetHealth { target, state } => self.plane.health.note(&target, state),
             Input::Lag(waited) => self.lag(now, waited, out),
+            Input::Registration(standing) => self.plane.standings.note(&standing),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -142,6 +151,7 @@ impl Core {
             self.plane.acks.next_deadline(),
             self.deadlines.next(),
             self.probes.next_deadline(),
+            self.registrations.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -200,10 +210,19 @@ impl Core {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.options.is_some())
         });
+        self.plane.nonces.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.digest.is_some())
+        });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {
             self.with_probes(now, out, |probes, cx| probes.configure(cx, &config));
+            self.with_registrations(now, out, |all, cx| all.configure(cx, &config));
         }
+        self.plane.standings.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.register.is_some())
+        });
     }
 
     fn with_probes(
@@ -220,8 +239,23 @@ impl Core {
         step(&mut self.probes, &mut cx);
     }
 
+    fn with_registrations(
+        &mut self,
+        now: Now,
+        out: &mut Effects,
+        step: impl FnOnce(&mut Registrations, &mut Cx<'_>),
+    ) {
+        let mut cx = Cx {
+            now,
+            plane: &mut self.plane,
+            out,
+        };
+        step(&mut self.registrations, &mut cx);
+    }
+
     fn tick(&mut self, now: Now, out: &mut Effects) {
         self.with_probes(now, out, |probes, cx| probes.tick(cx));
+        self.with_registrations(now, out, |all, cx| all.tick(cx));
         self.plane.dialogs.tick(now.mono);
         self.plane.acks.tick(now.mono);
         let mut up = Vec::new();
@@ -324,7 +358,10 @@ impl Core {
     fn identify(&self, flow: &Flow, message: &Message) -> Result<(Ingress, Because), DropCode> {
         let uri = message.uri().ok();
         let host = uri.as_ref().and_then(|uri| uri.host());
-        let found = ingress::identify(&self.plane.config, flow, host);
+        let standings = &self.plane.standings;
+        let user = uri.as_ref().and_then(|uri| uri.user());
+        let identify = |config| ingress::identify_among(config, standings, flow, host, user);
+        let found = identify(&self.plane.config);
         let known = found.or_else(|why| {
             let config = to_tag(message)
                 .map(|tag| self.plane.dialogs.find(&tag))
@@ -334,13 +371,16 @@ impl Core {
                 })
                 .map(|entry| entry.call.config())
                 .ok_or(why)?;
-            ingress::identify(config, flow, host)
+            identify(config)
         });
         known.map(|decision| (decision.value, decision.because))
     }
 
     fn malformed(&mut self, flow: &Flow, rejected: Rejected, out: &mut Effects) {
-        if !ingress::admits_source(&self.plane.config, &flow.listener, flow.remote.ip()) {
+        let (config, source) = (&self.plane.config, flow.remote.ip());
+        let is_known = ingress::admits_source(config, &flow.listener, source)
+            || ingress::admits_registrar(config, &self.plane.standings, &flow.listener, source);
+        if !is_known {
             return dropped(DropCode::Stranger, flow, out);
         }
         dropped(DropCode::Malformed, flow, out);
@@ -367,6 +407,7 @@ impl Core {
             Command::HangUp(_) => Answered::NoSuchCall,
             Command::Drain(is_draining) => {
                 self.is_draining = is_draining;
+                self.with_registrations(now, out, |all, cx| all.drain(cx, is_draining));
                 Answered::Done(self.calls.len())
             }
             Command::HangUpAll => {
@@ -378,6 +419,7 @@ impl Core {
                 }
                 Answered::Done(calls.len())
             }
+            Command::CountLeaving => Answered::Done(self.registrations.leaving()),
             Command::CountLive => {
                 let live = self.calls.values().filter(|entry| entry.call.is_live());
                 Answered::Done(live.count())
@@ -509,6 +551,33 @@ impl Core {
                         probes.failed(cx, probe, id, Some(why));
                     });
                 }
+                Indication::Response {
+                    id,
+                    owner: Owner::Registration(registration),
+                    message,
+                    flow,
+                } => {
+                    self.with_registrations(now, out, |all, cx| {
+                        all.response(cx, registration, id, flow, &message);
+                    });
+                }
+                Indication::TimedOut {
+                    id,
+                    owner: Owner::Registration(registration),
+                } => {
+                    self.with_registrations(now, out, |all, cx| {
+                        all.failed(cx, registration, id, None);
+                    });
+                }
+                Indication::TransportFailed {
+                    id,
+                    owner: Owner::Registration(registration),
+                    why,
+                } => {
+                    self.with_registrations(now, out, |all, cx| {
+                        all.failed(cx, registration, id, Some(why));
+                    });
+                }
                 Indication::TimedOut {
                     id,
                     owner: Owner::Leg(call, leg),
@@ -573,7 +642,7 @@ impl Core {
         let style = LegStyle {
             config: Arc::clone(&self.plane.config),
             trunk: Arc::clone(&ingress.trunk),
-            contact_user: None,
+            contact_user: self.plane.contact_user(&ingress.trunk),
         };
         if let Some(tls) = hop_back(&style, flow).tls {
             self.plane.transactions.set_way_back(id, tls);
@@ -680,7 +749,12 @@ impl Core {
         let calling = number::transform_calling(&config, &scope, &caller.calling.number.number);
         let mut because = because;
         because.0.extend(calling.because.0);
-        let (called, nameless) = match message.uri().map(|uri| number::called(&uri)) {
+        let standing = self.plane.standings.get(&ingress.trunk.name);
+        let own_user = standing.and_then(|standing| standing.contact_user.as_deref());
+        let source = ingress.trunk.register.as_ref();
+        let source = source.map_or(DidSource::RequestUri, |register| register.did_source);
+        let called = |uri| number::called_of(&message, &uri, source, own_user);
+        let (called, nameless) = match message.uri().map(called) {
             Ok(Ok(called)) => (called, None),
             // Every Request-URI can be read here; without a number it leads nowhere.
             Ok(Err(refusal)) => (no_number(&message), Some(refusal)),

@@ -1,13 +1,14 @@
 //! Observable facts. Each is emitted once, by the module that knows it; records, metrics, logs and
 //! ladders are folds over them.
 
+use crate::auth::Unanswered;
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::Stage;
 use crate::record::Record;
 use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::{TargetId, TargetState};
+use crate::trunk::{Standing, TargetId, TargetState};
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -147,6 +148,37 @@ pub enum Happened {
         /// How long new requests wait for their turn.
         lag_ms: u64,
     },
+    /// A peer demanded authentication, and the request goes out again with credentials.
+    Challenged {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Who asked.
+        remote: SocketAddr,
+        /// Algorithm.
+        algorithm: &'static str,
+        /// It is MD5, and was not used on this trunk before.
+        is_newly_weak: bool,
+    },
+    /// A peer demanded authentication and does not get it.
+    Unauthenticated {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Who asked.
+        remote: SocketAddr,
+        /// Why not.
+        why: Unanswered,
+    },
+    /// Something happened to the registration of a trunk.
+    Registration {
+        /// How it stands now.
+        standing: Arc<Standing>,
+        /// Its state is another one than before.
+        is_news: bool,
+        /// Status of a failure; 0 where nobody answered.
+        failure: Option<u16>,
+        /// What was seen.
+        because: String,
+    },
     /// We contradicted ourselves; an operator should report it.
     Bug {
         /// Name of the broken invariant.
@@ -193,6 +225,8 @@ pub enum TargetFault {
     Quarantined,
     /// Every target of the trunk is down, and this call is not the one that tries it again.
     Down,
+    /// The trunk calls only while it is registered, and it is not.
+    NotRegistered,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.

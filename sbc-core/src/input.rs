@@ -6,7 +6,7 @@ use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::{TargetId, TargetState};
+use crate::trunk::{Standing, TargetId, TargetState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,9 @@ pub enum Input {
     /// How long something waited for its turn, as the shell has seen: told while it matters, before
     /// the input that waited, and once more when nothing waits any longer.
     Lag(Duration),
+    /// The registration of a trunk has changed, as the shard that registers has told
+    /// ([`crate::event::Happened::Registration`]). For all other shards.
+    Registration(Arc<Standing>),
     /// A deadline has come.
     Tick,
 }
@@ -77,6 +80,8 @@ pub enum Command {
     HangUpAll,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.
     CountLive,
+    /// Count the registrations that are being taken back.
+    CountLeaving,
     /// The process ends: close the record of every call that is left, whatever it still waits for.
     /// Nothing more is sent; [`Command::HangUpAll`] comes before.
     CloseAll,

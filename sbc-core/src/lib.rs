@@ -17,6 +17,8 @@ pub mod sip;
 
 pub mod transport;
 
+pub mod auth;
+
 pub mod transaction;
 
 pub mod media;

@@ -1,6 +1,7 @@
 //! What the sessions of a shard share: transactions, dialog index, identifiers, open questions.
 
-use crate::config::Config;
+use crate::auth::Nonces;
+use crate::config::{Config, Trunk};
 use crate::dialog::DialogTable;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, QueryId, ShardId};
@@ -13,7 +14,8 @@ use crate::sip::Message;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
 use crate::transport::Flow;
-use crate::trunk::{Health, Quarantine};
+use crate::trunk::{Health, Quarantine, Standings};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub(crate) struct Plane {
     pub(crate) admission: Admission,
     pub(crate) quarantine: Quarantine,
     pub(crate) health: Health,
+    pub(crate) nonces: Nonces,
+    pub(crate) standings: Standings,
     next_media_session: u64,
 }
 
@@ -45,6 +49,8 @@ impl Plane {
             admission: Admission::default(),
             quarantine: Quarantine::default(),
             health: Health::default(),
+            nonces: Nonces::default(),
+            standings: Standings::default(),
             next_media_session: 0,
         }
     }
@@ -60,6 +66,12 @@ impl Plane {
     ) {
         self.transactions
             .received(now, flow, message, &mut self.mint, out, up);
+    }
+
+    /// User part of our Contact on a trunk that is registered: what the registrar knows us by.
+    pub(crate) fn contact_user(&self, trunk: &Trunk) -> Option<Bytes> {
+        let standing = self.standings.get(&trunk.name)?;
+        standing.contact_user.clone().map(Bytes::from)
     }
 
     /// Names a new media session of this shard.
@@ -99,6 +111,8 @@ pub(crate) enum Asker {
     Leg(CallId, LegId),
     /// A health probe.
     Probe(u32),
+    /// A registration.
+    Registration(u32),
 }
 
 /// Questions to the outside that wait for their outcome.

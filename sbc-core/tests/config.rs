@@ -5,8 +5,8 @@
 
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Preset,
-    Secret, Source, Validity, changes, load, starter,
+    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Password,
+    Preset, Secret, Source, Validity, changes, load, starter,
 };
 use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
@@ -105,10 +105,71 @@ const CASES: &[(Code, &str, &str)] = &[
         "codecs =",
         "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",
     ),
+    (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),
     (
-        Code::NotSupported,
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"register\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"static\"\nregister = { aor = \"sip:a@telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
         "preset = \"teams\"",
-        "mode = §\"register\"",
+        "preset = \"teams\"\nregister = §{ aor = \"sip:a@telco.example\" }",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:a@telco.example:5070\" }\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "register = { aor = \"sip:a@telco.example\", expires = §\"5s\" }\ncodecs =",
+    ),
+    (
+        Code::WrongType,
+        "codecs =",
+        "digest = { username = \"u\", password = §\"hunter2\", realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::MissingKey,
+        "codecs =",
+        "digest = §{ username = \"u\", password = { file = \"/p\" } }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "digest = { username = §\"u:p\", password = { file = \"/p\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ env = \"P\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/empty\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/two-lines\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretExposed,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/exposed\" }, realms = [\"r\"] }\ncodecs =",
     ),
     (
         Code::NotSupported,
@@ -420,6 +481,20 @@ impl Facts for Machine {
         }
     }
 
+    fn password(&self, secret: &Secret) -> Result<Password, FileFault> {
+        let (octets, is_exposed): (&[u8], bool) = match secret {
+            Secret::Env(_) => return Err(FileFault::Unreadable("it is not set".into())),
+            Secret::File(path) if path == "/empty" => (b"\n", false),
+            Secret::File(path) if path == "/two-lines" => (b"one\ntwo\n", false),
+            Secret::File(path) => (b"canary-secret\n", path == "/exposed"),
+            Secret::Credential(_) => (b"canary-secret", false),
+        };
+        Ok(Password {
+            octets: octets.to_vec().into(),
+            is_exposed,
+        })
+    }
+
     fn roots(&self, path: &str) -> Result<usize, FileFault> {
         match path {
             "/absent" => Err(FileFault::Unreadable("it does not exist".into())),
@@ -468,6 +543,20 @@ fn the_base_of_all_cases_has_no_finding() {
         "{}",
         loaded.findings.to_text()
     );
+}
+
+#[test]
+fn a_password_is_in_no_finding_and_no_form_of_the_configuration() {
+    let account = "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }";
+    let text = BASE.replacen("codecs =", &format!("{account}\ncodecs ="), 1);
+    let loaded = valid(&text);
+    let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("carrier")];
+    assert_eq!(trunk.digest.as_ref().unwrap().username, "u");
+    assert!(!format!("{loaded:?}").contains("canary"));
+    let exposed = text.replace("\"/p\"", "\"/exposed\"");
+    let findings = all(load_text(&exposed));
+    assert!(!findings.is_empty());
+    assert!(!format!("{findings:?}").contains("canary"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
-use sbc_core::trunk::TargetState;
+use sbc_core::trunk::{RegistrationState, TargetState};
 use serde_json::{Value, json};
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
@@ -138,6 +138,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
         "peers": peers(&daemon, &loaded.config),
+        "registrations": registrations(&daemon, &loaded.config),
     })))
 }
 
@@ -162,6 +163,27 @@ fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
         }
     }
     rows
+}
+
+/// Every trunk that registers, and how that stands.
+fn registrations(daemon: &Daemon, config: &Config) -> Vec<Value> {
+    let known = daemon.sinks().metrics.registrations.all();
+    let row = |trunk: &std::sync::Arc<Trunk>| {
+        let register = trunk.register.as_ref()?;
+        let found = known.iter().find(|one| one.standing.trunk == trunk.name);
+        let standing = found.map(|one| &one.standing);
+        let server = standing.and_then(|standing| standing.server.as_ref());
+        Some(json!({
+            "trunk": trunk.name,
+            "address_of_record": format!("sip:{}@{}", register.user, register.domain),
+            "state": standing.map_or(RegistrationState::Trying, |standing| standing.state),
+            "server": server.map(|(_, remote)| remote),
+            "until": standing.and_then(|standing| standing.until).map(|until| until.rfc3339()),
+            "identities": standing.map(|standing| &standing.identities),
+            "because": found.map(|one| &one.because),
+        }))
+    };
+    config.trunks.values().filter_map(row).collect()
 }
 
 /// What is known of a target.

@@ -130,10 +130,18 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
         writeln!(out)?;
         table(&listeners, &["name", "protocol", "address"], out)?;
         match rows("peers").unwrap_or_default() {
-            peers if peers.is_empty() => Ok(()),
+            peers if peers.is_empty() => {}
             peers => {
                 writeln!(out)?;
-                table(&peers, &["trunk", "peer", "state"], out)
+                table(&peers, &["trunk", "peer", "state"], out)?;
+            }
+        }
+        match rows("registrations").unwrap_or_default() {
+            all if all.is_empty() => Ok(()),
+            all => {
+                writeln!(out)?;
+                let columns = ["trunk", "address_of_record", "state", "server", "because"];
+                table(&all, &columns, out)
             }
         }
     })

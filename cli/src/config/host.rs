@@ -5,7 +5,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sbc_core::config::{Certificate, Facts, FileFault, Key, Secret, Validity};
+use sbc_core::config::{Certificate, Facts, FileFault, Key, Password, Secret, Validity};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -137,6 +137,18 @@ impl Facts for Host {
             matches: read_certificates(certificate).map_or(true, |chain| {
                 CertifiedKey::new(chain, signer).keys_match().is_ok()
             }),
+            is_exposed,
+        })
+    }
+
+    fn password(&self, secret: &Secret) -> Result<Password, FileFault> {
+        let is_exposed = match secret {
+            Secret::File(path) => is_exposed(Path::new(path)),
+            // Environment and credentials are readable for the service's user only.
+            Secret::Env(_) | Secret::Credential(_) => false,
+        };
+        Ok(Password {
+            octets: read_secret(secret)?.into(),
             is_exposed,
         })
     }

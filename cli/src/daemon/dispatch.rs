@@ -65,16 +65,21 @@ impl Dispatch {
 
     /// Tells all other shards what one has found out for the whole node.
     fn share(&self, what: &Happened) {
-        let Happened::TargetHealth { target, state, .. } = what else {
-            return;
+        let news = match what {
+            Happened::TargetHealth { target, state, .. } => Input::TargetHealth {
+                target: target.clone(),
+                state: *state,
+            },
+            Happened::Registration { standing, .. } => {
+                self.net.registration(standing);
+                Input::Registration(Arc::clone(standing))
+            }
+            _ => return,
         };
         for other in self.inboxes.all() {
             if other.shard() != self.inbox.shard() {
                 // Reports of our own side are always taken.
-                let _ = other.push(Input::TargetHealth {
-                    target: target.clone(),
-                    state: *state,
-                });
+                let _ = other.push(news.clone());
             }
         }
     }

@@ -207,6 +207,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Outcome(..)
         | Input::Media(_)
         | Input::TargetHealth { .. }
+        | Input::Registration(_)
         | Input::Command(..)
         | Input::Config(_)
         | Input::Lag(_)

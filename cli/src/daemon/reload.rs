@@ -184,6 +184,10 @@ impl Daemon {
                 )
             })
         }));
+        metrics.registrations.keep(|trunk| {
+            let trunk = loaded.config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.register.is_some())
+        });
         for finding in &loaded.findings.warnings {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }

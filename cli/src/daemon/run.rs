@@ -143,6 +143,7 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
         _ = terminate.recv() => end_calls(daemon, log).await,
         _ = interrupt.recv() => end_calls(daemon, log).await,
     }
+    daemon.wait_for_registrars().await;
     daemon.shutdown().await;
     log.info("stopped", "good bye").send();
 }

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep};
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long ending the rest may take.
 const END: Duration = Duration::from_secs(5);
+/// How long registrars may take to answer that we go.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a shard may take to answer.
@@ -75,6 +77,25 @@ impl Daemon {
             sleep(LOOK).await;
         }
         true
+    }
+
+    /// Waits until the registrars have heard that we go, but not long: whoever does not answer finds
+    /// out by itself when the registration runs out (SIP-1626).
+    pub async fn wait_for_registrars(&self) {
+        let deadline = Instant::now() + FAREWELL;
+        let Some(first) = self.inboxes().all().first() else {
+            return;
+        };
+        loop {
+            let leaving = self
+                .replies()
+                .ask(first, Command::CountLeaving, ANSWER)
+                .await;
+            match leaving {
+                Some(Answered::Done(1..)) if Instant::now() < deadline => sleep(LOOK).await,
+                _ => return,
+            }
+        }
     }
 
     /// Ends every call with BYE and waits for the answers, but not long. Then the records of those

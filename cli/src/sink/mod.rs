@@ -17,7 +17,7 @@ use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
-use sbc_core::trunk::TargetState;
+use sbc_core::trunk::{RegistrationState, TargetState};
 use std::sync::Arc;
 use trace::Traces;
 
@@ -38,6 +38,7 @@ impl Sinks {
     /// Spreads one fact.
     pub fn event(&self, event: &Event) {
         self.metrics.calls.apply(event);
+        self.metrics.registrations.apply(event);
         if let Happened::Dropped { why, .. } = &event.what {
             self.metrics.net.dropped(*why);
         }
@@ -118,6 +119,23 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         },
         Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
         Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),
+        Happened::Challenged {
+            is_newly_weak: true,
+            ..
+        } => (Level::Warn, "weak_digest"),
+        Happened::Challenged { .. } => (Level::Debug, "challenged"),
+        Happened::Unauthenticated { .. } => (Level::Warn, "unauthenticated"),
+        Happened::Registration {
+            standing,
+            is_news,
+            failure,
+            ..
+        } => match (standing.state, failure, is_news) {
+            (_, Some(_), _) => (Level::Warn, "registration_failed"),
+            (RegistrationState::Registered, None, true) => (Level::Info, "registered"),
+            (RegistrationState::Off, None, true) => (Level::Info, "registration_off"),
+            _ => (Level::Debug, "registration"),
+        },
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")

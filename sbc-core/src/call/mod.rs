@@ -139,7 +139,10 @@ impl Call {
         let style = LegStyle {
             config: Arc::clone(&config),
             trunk: Arc::clone(&admitted.trunk),
-            contact_user: Some(Bytes::from(admitted.called.number.clone())),
+            contact_user: Some(match cx.plane.contact_user(&admitted.trunk) {
+                Some(own) => own,
+                None => Bytes::from(admitted.called.number.clone()),
+            }),
         };
         let image = MediaImage::new(
             Arc::new(admitted.trunk.media.profile.clone()),

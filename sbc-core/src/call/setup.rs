@@ -279,8 +279,8 @@ impl Setup {
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
+            contact_user: cx.plane.contact_user(&trunk),
             trunk,
-            contact_user: None,
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
@@ -729,7 +729,8 @@ fn failure_of(rejection: &Rejection) -> Failure {
                 TargetFault::Flow(_)
                 | TargetFault::Resolve(_)
                 | TargetFault::Quarantined
-                | TargetFault::Down,
+                | TargetFault::Down
+                | TargetFault::NotRegistered,
             )
             | None,
             false,
@@ -743,6 +744,8 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
-        TargetFault::Quarantined | TargetFault::Down => fault.to_string(),
+        TargetFault::Quarantined | TargetFault::Down | TargetFault::NotRegistered => {
+            fault.to_string()
+        }
     }
 }

@@ -7,6 +7,7 @@
 use super::written::Secret;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use zeroize::Zeroizing;
 
 /// Facts of the outside that a configuration depends on.
 pub trait Facts {
@@ -16,6 +17,9 @@ pub trait Facts {
     /// A private key, and whether it belongs to the certificate at this path. If that cannot be
     /// read, which [`Facts::certificate`] tells, the key counts as the right one.
     fn key(&self, key: &Secret, certificate: &str) -> Result<Key, FileFault>;
+
+    /// The password at this place, as it was read.
+    fn password(&self, secret: &Secret) -> Result<Password, FileFault>;
 
     /// Number of root certificates in the file at this path.
     fn roots(&self, path: &str) -> Result<usize, FileFault>;
@@ -68,6 +72,15 @@ pub enum Validity {
     NotYet,
 }
 
+/// A password as it was read.
+#[derive(Clone)]
+pub struct Password {
+    /// Everything at its place.
+    pub octets: Zeroizing<Vec<u8>>,
+    /// Whether every user of the machine can read it.
+    pub is_exposed: bool,
+}
+
 /// What is known about a private key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Key {
@@ -108,6 +121,13 @@ impl Facts for Assumed {
     fn key(&self, _key: &Secret, _certificate: &str) -> Result<Key, FileFault> {
         Ok(Key {
             matches: true,
+            is_exposed: false,
+        })
+    }
+
+    fn password(&self, _secret: &Secret) -> Result<Password, FileFault> {
+        Ok(Password {
+            octets: Zeroizing::new(b"assumed".to_vec()),
             is_exposed: false,
         })
     }

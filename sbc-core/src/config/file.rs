@@ -1,6 +1,7 @@
 //! Reading files into the written form. No meaning is given to anything here; that is the work of
 //! `load`.
 
+use super::account;
 use super::finding::{Code, Collector};
 use super::read::{Item, Section};
 use super::source::{At, Source, Span};
@@ -314,7 +315,11 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
     tls
 }
 
-fn secret(section: &mut Section<'_>, key: &'static str, out: &mut Collector) -> Option<At<Secret>> {
+pub(super) fn secret(
+    section: &mut Section<'_>,
+    key: &'static str,
+    out: &mut Collector,
+) -> Option<At<Secret>> {
     let item = section.take(key)?;
     let title = format!("{}: {key}", section.title);
     if let DeValue::String(_) = item.value {
@@ -417,7 +422,11 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
     section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
     let presets = [("carrier", Preset::Carrier), ("teams", Preset::Teams)];
-    let modes = [("static", Preset::Carrier), ("core", Preset::Teams)];
+    let modes = [
+        ("static", Mode::Static),
+        ("register", Mode::Register),
+        ("core", Mode::Core),
+    ];
     let timers = section.table("timers", out);
     let [t1, t2, t4, response_timeout, ring_timeout] =
         timers.map_or([const { None }; 5], |mut t| {
@@ -443,7 +452,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         span: section.span.clone(),
         tenant: section.text("tenant", out),
         preset: section.choice("preset", &presets, &[], out),
-        mode: section.choice("mode", &modes, &["register", "gin"], out),
+        mode: section.choice("mode", &modes, &["gin"], out),
         realm: section.required_text("realm", "\"…\"", out),
         tls: section.text("tls", out),
         fqdn: section.text("fqdn", out),
@@ -522,6 +531,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &[],
             out,
         ),
+        digest: account::digest(&mut section, out),
+        register: account::register(&mut section, out),
         udp_oversize: section.choice(
             "udp_oversize",
             &[
@@ -534,7 +545,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     };
     section.finish(
         &[
-            "register",
             "rel100",
             "update",
             "refer",
@@ -546,7 +556,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             "media_bypass",
             "ice",
             "bypass",
-            "digest",
             "nat",
             "on_remove",
             "outbound_proxy",

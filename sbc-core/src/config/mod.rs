@@ -4,6 +4,7 @@
 //! form that operators write is another type (see `file`); `load` turns one into the other and
 //! collects every finding.
 
+mod account;
 mod diff;
 mod facts;
 mod file;
@@ -24,7 +25,7 @@ mod value;
 mod written;
 
 pub use diff::{Change, Changes, changes};
-pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Validity};
+pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use header::{Action, action, is_configurable};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
@@ -36,8 +37,9 @@ pub use source::{Place, Source};
 pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
 pub use trunk::{
-    AllDown, CallLimits, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, RefreshBy, SessionTimer,
-    SipTimers, TargetAddress, Trunk, TrunkMedia, UdpOversize, UriForm,
+    AllDown, CallLimits, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset,
+    RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
+    UdpOversize, UriForm,
 };
 pub use written::{Secret, TlsVersion};
 

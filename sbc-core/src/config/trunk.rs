@@ -1,5 +1,6 @@
 //! Trunks: configured relations to peers.
 
+use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
 use crate::media::Profile;
@@ -61,6 +62,10 @@ pub struct Trunk {
     pub send_asserted: bool,
     /// Whether earlier targets of a call are told to this peer.
     pub history: HistoryForm,
+    /// Our account at the peer, which answers its challenges.
+    pub digest: Option<Account>,
+    /// Our registration with the peer, whose targets are its registrars.
+    pub register: Option<Registration>,
     /// Headers copied unchanged from the other leg to this peer.
     pub pass_headers: Vec<String>,
     /// Headers never copied to this peer, although the built-in table would.
@@ -217,6 +222,52 @@ pub struct OptionsProbe {
     pub interval: Duration,
     /// Final statuses that count as alive.
     pub ok: Vec<u16>,
+}
+
+/// A registration that is kept up with the peer of a trunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// User of the address of record.
+    pub user: String,
+    /// Domain of the address of record: Request-URI of REGISTER, and the host of both parties in
+    /// our INVITEs.
+    pub domain: String,
+    /// Life that is asked for, one hour by default.
+    pub expires: Duration,
+    /// Whether calls go out only while it stands, and only to the server that holds it.
+    pub is_required: bool,
+    /// Whether it is taken back when the process ends.
+    pub unregisters: bool,
+    /// Whether RFC 5626 is asked for.
+    pub outbound: bool,
+    /// Whether all numbers of the trunk are registered at once (RFC 6140).
+    pub gin: Gin,
+    /// Where the called number of a call to us stands.
+    pub did_source: DidSource,
+}
+
+/// Whether all numbers of a trunk are registered at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Gin {
+    /// One contact of our own.
+    Off,
+    /// All numbers, or one contact where the registrar does not know that.
+    Prefer,
+    /// All numbers, or nothing.
+    Require,
+}
+
+/// Where the called number of a call over a registration stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DidSource {
+    /// In the Request-URI; if that is our own contact, in P-Called-Party-ID or To.
+    RequestUri,
+    /// In To.
+    To,
+    /// In P-Called-Party-ID.
+    CalledParty,
+    /// In the last History-Info entry.
+    History,
 }
 
 /// An address range.

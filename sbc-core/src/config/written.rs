@@ -2,6 +2,7 @@
 //! place of every value. A value that is absent or malformed is `None`; the second case has left a
 //! finding.
 
+use super::account::{WrittenDigest, WrittenRegister};
 use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
@@ -111,7 +112,7 @@ pub(super) struct WrittenTrunk {
     pub(super) span: Span,
     pub(super) tenant: Option<At<String>>,
     pub(super) preset: Option<At<Preset>>,
-    pub(super) mode: Option<At<Preset>>,
+    pub(super) mode: Option<At<Mode>>,
     pub(super) realm: Option<At<String>>,
     pub(super) tls: Option<At<String>>,
     pub(super) fqdn: Option<At<String>>,
@@ -142,6 +143,28 @@ pub(super) struct WrittenTrunk {
     pub(super) prefer: Option<At<FamilyOrder>>,
     pub(super) all_down: Option<At<AllDown>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
+    pub(super) digest: Option<WrittenDigest>,
+    pub(super) register: Option<WrittenRegister>,
+}
+
+/// What `mode` says about the peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It is where the targets say.
+    Static,
+    /// We register with it.
+    Register,
+    /// It is Teams.
+    Core,
+}
+
+impl Mode {
+    pub(super) const fn preset(self) -> Preset {
+        match self {
+            Self::Static | Self::Register => Preset::Carrier,
+            Self::Core => Preset::Teams,
+        }
+    }
 }
 
 #[derive(Default)]

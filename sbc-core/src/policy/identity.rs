@@ -159,8 +159,17 @@ pub fn outgoing(
         from, to, target, ..
     } = towards;
     let mut because = Because::default();
-    let our_host = our_host(to, towards.listener);
-    let peer_host = Host::parse(target.host.clone())?;
+    // A provider that we register with knows both parties in its own domain.
+    let (our_host, peer_host) = match &to.register {
+        Some(register) => {
+            let domain = Host::parse(register.domain.clone())?;
+            (domain.clone(), domain)
+        }
+        None => (
+            our_host(to, towards.listener),
+            Host::parse(target.host.clone())?,
+        ),
+    };
     let writer = Writer {
         user_phone: to.uri.user_phone,
     };
@@ -169,7 +178,7 @@ pub fn outgoing(
     let mut request_uri = writer.sip(&called_user, peer_host.clone())?;
     // A `sip` URI without port means 5060 to many, whatever its transport says.
     // A port would say that there is no SRV record to look for (RFC 3263 §4.2).
-    if target.port != 5060 && target.lookup == Lookup::Addresses {
+    if target.port != 5060 && target.lookup == Lookup::Addresses && to.register.is_none() {
         request_uri.port = Some(target.port);
     }
     if to.uri.transport_param && target.protocol != crate::transport::Protocol::Udp {

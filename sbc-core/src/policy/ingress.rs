@@ -11,6 +11,8 @@ use crate::event::DropCode;
 use crate::id::TenantName;
 use crate::sip::Host;
 use crate::transport::{Flow, Protocol};
+use crate::trunk::Standings;
+use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -33,6 +35,18 @@ pub fn identify(
     flow: &Flow,
     host: Option<&Host>,
 ) -> Result<Decision<Ingress>, DropCode> {
+    identify_among(config, &Standings::default(), flow, host, None)
+}
+
+/// As [`identify`], where registrations stand: the addresses of their registrars belong to the
+/// peer, too, and the user of the Request-URI chooses between trunks of one provider (SIP-1624).
+pub fn identify_among(
+    config: &Config,
+    standings: &Standings,
+    flow: &Flow,
+    host: Option<&Host>,
+    user: Option<&Bytes>,
+) -> Result<Decision<Ingress>, DropCode> {
     let source = flow.remote.ip().to_canonical();
     let mut because = Because::of(format!(
         "arrived on listener \"{}\" from {source}",
@@ -41,7 +55,10 @@ pub fn identify(
     let mut from_source = config
         .trunks
         .values()
-        .filter(|trunk| trunk.listeners.contains(&flow.listener) && accepts_source(trunk, source))
+        .filter(|trunk| {
+            trunk.listeners.contains(&flow.listener)
+                && (accepts_source(trunk, source) || standings.has_source(&trunk.name, source))
+        })
         .peekable();
     if from_source.peek().is_none() {
         return Err(DropCode::Stranger);
@@ -59,7 +76,13 @@ pub fn identify(
             identity.context
         ));
     }
-    let trunk = choose_by_host(&proven, host).ok_or(DropCode::UnknownHost)?;
+    let registered = choose_by_user(config, standings, &proven, user);
+    if registered.is_some() && proven.len() > 1 {
+        because = because.and("the Request-URI is that of its registration");
+    }
+    let trunk = registered
+        .or_else(|| choose_by_host(&proven, host))
+        .ok_or(DropCode::UnknownHost)?;
     if let (true, Some(fqdn)) = (
         proven.len() > 1 || trunk.preset == Preset::Teams,
         &trunk.fqdn,
@@ -87,6 +110,20 @@ pub fn admits_source(config: &Config, listener: &crate::id::ListenerName, source
         .trunks
         .values()
         .any(|trunk| trunk.listeners.contains(listener) && accepts_source(trunk, source))
+}
+
+/// Whether any trunk of this listener has a registrar at `source`.
+pub fn admits_registrar(
+    config: &Config,
+    standings: &Standings,
+    listener: &crate::id::ListenerName,
+    source: IpAddr,
+) -> bool {
+    let source = source.to_canonical();
+    let mut trunks = config.trunks.values();
+    trunks.any(|trunk| {
+        trunk.listeners.contains(listener) && standings.has_source(&trunk.name, source)
+    })
 }
 
 /// Whether a flow is one of this trunk's peer: listener, source and verified identity. Requests
@@ -137,6 +174,38 @@ fn accepts_identity(config: &Config, trunk: &Trunk, flow: &Flow) -> bool {
                             .any(|shown| is_same_name(accepted, shown, facts.allow_wildcard))
                     }))
         }
+    }
+}
+
+/// Among trunks that register: that whose contact the Request-URI is, else the only one whose
+/// address of record or customer's number it names.
+fn choose_by_user<'t>(
+    config: &Config,
+    standings: &Standings,
+    trunks: &[&'t Arc<Trunk>],
+    user: Option<&Bytes>,
+) -> Option<&'t Arc<Trunk>> {
+    let user = std::str::from_utf8(user?).ok()?;
+    let is_contact = |trunk: &Trunk| {
+        let standing = standings.get(&trunk.name);
+        standing.is_some_and(|standing| standing.contact_user.as_deref() == Some(user))
+    };
+    if let Some(own) = trunks.iter().find(|trunk| is_contact(trunk)) {
+        return Some(own);
+    }
+    let is_its_number = |trunk: &Trunk| {
+        let tenant = trunk
+            .tenant
+            .as_ref()
+            .and_then(|name| config.tenants.get(name));
+        let mut numbers = tenant.iter().flat_map(|tenant| &tenant.numbers);
+        let register = trunk.register.as_ref();
+        register.is_some_and(|own| own.user == user || numbers.any(|all| all.contains(user)))
+    };
+    let mut named = trunks.iter().filter(|trunk| is_its_number(trunk));
+    match (named.next(), named.next()) {
+        (Some(only), None) => Some(only),
+        (Some(_), Some(_)) | (None, _) => None,
     }
 }
 

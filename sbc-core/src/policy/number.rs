@@ -5,10 +5,10 @@
 //! text. Conversions happen here, at the edge.
 
 use crate::cause::{Because, CauseCode, Decision};
-use crate::config::{Config, NumberRule, Transform, TransformScope};
+use crate::config::{Config, DidSource, NumberRule, Transform, TransformScope};
 use crate::id::TrunkName;
 use crate::policy::Refusal;
-use crate::sip::header::From;
+use crate::sip::header::{From, Header, HistoryInfo, To};
 use crate::sip::{DisplayName, Message, Status, Uri};
 use std::borrow::Cow;
 
@@ -92,6 +92,41 @@ pub fn called(uri: &Uri) -> Result<Number, Refusal> {
         cause: CauseCode::NumberUnknown,
         because: Because::of("the Request-URI names no number"),
     })
+}
+
+/// The called number of an INVITE over a trunk that may be registered (SIP-1624). Where the
+/// Request-URI is our own contact, which stands for no number, P-Called-Party-ID and To say it.
+pub fn called_of(
+    message: &Message,
+    uri: &Uri,
+    source: DidSource,
+    own_user: Option<&str>,
+) -> Result<Number, Refusal> {
+    let of_to = || {
+        message
+            .essential::<To>()
+            .ok()
+            .flatten()
+            .map(|to| to.0.uri().clone())
+    };
+    let of_party = || {
+        let value = message.raw_named("P-Called-Party-ID")?;
+        // An address with parameters, as To is.
+        Some(To::parse(&value).ok()?.0.uri().clone())
+    };
+    let of_history = || {
+        let entries = message.list::<HistoryInfo>().ok()?;
+        Some(entries.last()?.0.uri().clone())
+    };
+    let is_own = own_user.is_some_and(|own| uri.user().is_some_and(|user| user == own.as_bytes()));
+    let named = match source {
+        DidSource::RequestUri if is_own => of_party().or_else(of_to),
+        DidSource::RequestUri => None,
+        DidSource::To => of_to(),
+        DidSource::CalledParty => of_party(),
+        DidSource::History => of_history(),
+    };
+    called(named.as_ref().unwrap_or(uri))
 }
 
 /// The calling number of an INVITE as its From header claims.

@@ -384,6 +384,10 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
             "no target of trunk \"{trunk}\" answers: check the peer; while all are down, one call a \
              second is tried"
         ),
+        TargetFault::NotRegistered => format!(
+            "trunk \"{trunk}\" is not registered: see \"causeway status\" and the log for what the \
+             registrar says"
+        ),
         TargetFault::Status(status) => format!(
             "every target of trunk \"{trunk}\" answered with a status on which the next is \
              tried, the last with {status}"

@@ -106,6 +106,33 @@ pub fn note(what: &Happened) -> Option<String> {
                 stage.as_str()
             )
         }
+        Happened::Challenged {
+            trunk,
+            remote,
+            algorithm,
+            is_newly_weak,
+        } => {
+            let advice = match is_newly_weak {
+                true => "; MD5 is broken, ask the peer for SHA-256",
+                false => "",
+            };
+            format!("trunk \"{trunk}\": {remote} is shown credentials with {algorithm}{advice}")
+        }
+        Happened::Unauthenticated { trunk, remote, why } => {
+            format!("trunk \"{trunk}\", {remote}: {why}")
+        }
+        Happened::Registration {
+            standing, because, ..
+        } => {
+            use crate::trunk::RegistrationState;
+            let state = match standing.state {
+                RegistrationState::Off => "registration is off",
+                RegistrationState::Registered => "registered",
+                RegistrationState::Failed => "not registered",
+                RegistrationState::Trying => "registration is tried",
+            };
+            format!("trunk \"{}\": {state} ({because})", standing.trunk)
+        }
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };
     Some(text)
@@ -148,6 +175,7 @@ impl fmt::Display for TargetFault {
             Self::Status(status) => write!(f, "answered {status}"),
             Self::Quarantined => f.write_str("left alone, as it asked with 503"),
             Self::Down => f.write_str("every target is down, and another call tries it already"),
+            Self::NotRegistered => f.write_str("the trunk is not registered with its provider"),
         }
     }
 }

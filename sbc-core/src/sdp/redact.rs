@@ -2,7 +2,8 @@
 
 const SECRET: &str = "<secret>";
 
-/// Text with every `inline:` key, every `a=ice-pwd` value and every `k=` line replaced by
+/// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line and the digest of every
+/// pair of credentials replaced by
 /// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that
 /// are not UTF-8 come out as the replacement character.
 pub fn redact(text: &[u8]) -> String {
@@ -17,6 +18,10 @@ pub fn redact(text: &[u8]) -> String {
         } else if starts_with(content, "a=ice-pwd:") {
             out.push_str(&content[.."a=ice-pwd:".len()]);
             out.push_str(SECRET);
+        } else if starts_with(content, "authorization:")
+            || starts_with(content, "proxy-authorization:")
+        {
+            hide_response(content, &mut out);
         } else {
             hide_inline(content, &mut out);
         }
@@ -29,6 +34,20 @@ fn starts_with(text: &str, prefix: &str) -> bool {
     text.as_bytes()
         .get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+/// A digest is enough to search for the password at leisure.
+fn hide_response(line: &str, out: &mut String) {
+    const MARK: &str = "response=\"";
+    let lower = line.to_ascii_lowercase();
+    let Some(at) = lower.find(MARK).map(|at| at + MARK.len()) else {
+        return out.push_str(line);
+    };
+    out.push_str(&line[..at]);
+    out.push_str(SECRET);
+    if let Some(end) = line[at..].find('"') {
+        out.push_str(&line[at + end..]);
+    }
 }
 
 fn hide_inline(mut line: &str, out: &mut String) {
@@ -54,6 +73,16 @@ fn hide_inline(mut line: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_digest_of_credentials_is_hidden_and_the_rest_stays() {
+        let line =
+            "Proxy-Authorization: Digest username=\"u\", response=\"0123abcd\", nc=00000001\r\n";
+        let shown = super::redact(line.as_bytes());
+        assert_eq!(shown, line.replace("0123abcd", "<secret>"));
+        let cut = super::redact(b"AUTHORIZATION: Digest RESPONSE=\"0123");
+        assert_eq!(cut, "AUTHORIZATION: Digest RESPONSE=\"<secret>");
+    }
+
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ use crate::dialog::{Dialog, NextHop};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
+use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
 use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Method};
@@ -25,6 +26,8 @@ pub(crate) struct Link {
     fallback: Hop,
     way: Way,
     waiting: Vec<Wanted>,
+    /// What the dialog has shown of our account.
+    pub(crate) proofs: Proofs,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
     /// Our other requests without a final response.
@@ -47,7 +50,7 @@ enum Way {
 }
 
 /// A request to send within the dialog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     /// ACK for the 2xx of our INVITE.
     Ack {
@@ -63,7 +66,7 @@ pub(crate) enum Wanted {
 }
 
 /// A request other than ACK and BYE.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Errand {
     pub(crate) method: Method,
     pub(crate) headers: Vec<(HeaderName, Bytes)>,
@@ -78,6 +81,7 @@ impl Link {
             fallback,
             way: Way::Unknown,
             waiting: Vec::new(),
+            proofs: Proofs::default(),
             bye: None,
             open: Vec::new(),
         }
@@ -243,7 +247,8 @@ impl Link {
         match wanted {
             Wanted::Ack { cseq, invite } => {
                 let request = self.dialog.request(Method::Ack, cseq).header(&via);
-                let bytes = style.sign_request(request).build();
+                let request = self.proofs.sign_ack(invite, style.sign_request(request));
+                let bytes = request.build();
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
@@ -255,21 +260,25 @@ impl Link {
             Wanted::Bye { reason } => {
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
-                if let Some(reason) = reason {
+                if let Some(reason) = &reason {
                     request = request.raw_if_valid(HeaderName::Reason, reason);
                 }
-                let bytes = style.sign_request(request).build();
-                self.bye = Some(self.start(cx, style, hop, &Method::Bye, &branch, bytes));
+                let method = &Method::Bye;
+                let request = style.sign_request(request);
+                let (request, proof) = self.proofs.sign(cx, style, hop, method, request);
+                let id = self.start(cx, style, hop, method, &branch, request.build());
+                self.bye = Some(id);
+                self.proofs.sent(id, proof, Wanted::Bye { reason });
             }
             Wanted::Request(errand) => {
                 let Errand {
                     method,
                     headers,
                     body,
-                } = *errand;
+                } = errand.as_ref();
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(method.clone(), cseq).header(&via);
-                if is_target_refresh(&method) {
+                if is_target_refresh(method) {
                     request = request
                         .header(&style.contact(listener))
                         .raw_if_valid(HeaderName::Allow, style.allow());
@@ -277,13 +286,15 @@ impl Link {
                 for (name, value) in headers {
                     request = request.raw_if_valid(name, value);
                 }
-                let request = style.sign_request(request);
-                let bytes = match body {
-                    Some((kind, body)) => request.body(&kind, body).build(),
-                    None => request.build(),
-                };
-                let id = self.start(cx, style, hop, &method, &branch, bytes);
+                let mut request = style.sign_request(request);
+                if let Some((kind, body)) = body {
+                    request = request.body(kind, body.clone());
+                }
+                let (request, proof) = self.proofs.sign(cx, style, hop, method, request);
+                let method = method.clone();
+                let id = self.start(cx, style, hop, &method, &branch, request.build());
                 self.open.push(Open { id, method, cseq });
+                self.proofs.sent(id, proof, Wanted::Request(errand));
             }
         }
     }

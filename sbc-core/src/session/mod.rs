@@ -12,6 +12,7 @@
 //! ```
 
 mod ack;
+mod challenge;
 mod confirmed;
 mod link;
 mod offering;
@@ -265,7 +266,7 @@ impl Session {
             .dialogs
             .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
         let outgoing = Outgoing::new(cx, &style, outset);
-        let facts = outgoing.first_facts();
+        let facts = outgoing.first_facts(&style);
         let policy = style.trunk.session_timer;
         let mut session = Self {
             owner,
@@ -345,7 +346,7 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        if self.own_response(cx, id, message, up) {
+        if self.request_challenged(cx, id, message) || self.own_response(cx, id, message, up) {
             return;
         }
         if *message.method() == Method::Invite {
@@ -560,7 +561,8 @@ impl Rejection {
             | TargetFault::Resolve(_)
             | TargetFault::Status(_)
             | TargetFault::Quarantined
-            | TargetFault::Down => Status::SERVICE_UNAVAILABLE,
+            | TargetFault::Down
+            | TargetFault::NotRegistered => Status::SERVICE_UNAVAILABLE,
         };
         Self {
             status,

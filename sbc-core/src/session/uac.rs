@@ -1,9 +1,11 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
+use super::challenge::is_challenge;
 use super::offering::Offering;
 use super::{
     Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
 };
+use crate::auth::{Credentials, Tries};
 use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -15,12 +17,12 @@ use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
+use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, Route, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Hop, Protocol};
-use crate::trunk::{Place, Standing};
+use crate::trunk::{Footing, Place};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -63,7 +65,9 @@ pub(crate) struct Outgoing {
     addresses: VecDeque<(TargetAddress, SocketAddr)>,
     /// Addresses that are down, for when nothing else is left.
     doubtful: VecDeque<(TargetAddress, SocketAddr)>,
-    tries: u32,
+    attempts: u32,
+    /// Hops that the registrar prescribes (RFC 3608).
+    service_route: Vec<Route>,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Dialog>,
@@ -71,6 +75,10 @@ pub(crate) struct Outgoing {
     started: Timestamp,
     /// Address that does not take over TCP what is too large for UDP.
     no_stream: Option<SocketAddr>,
+    /// What the INVITE to the present address has been through.
+    pub(super) tries: Tries,
+    /// The next address is one that is tried again, with credentials.
+    is_again: bool,
 }
 
 /// One INVITE transaction to one address.
@@ -84,12 +92,18 @@ pub(super) struct Try {
     is_heard: bool,
     /// Somebody was reached through it.
     has_progress: bool,
+    shown: Credentials,
 }
 
 impl Try {
     /// What it says about its address is known under this name.
     fn place(&self, trunk: &TrunkName) -> Place {
         (trunk.clone(), self.target.protocol, self.hop.remote)
+    }
+
+    /// Where the INVITE went.
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.hop.remote
     }
 
     /// Whether it went over TCP only because of its size, and nobody has shown to have got it.
@@ -100,26 +114,52 @@ impl Try {
 
 impl Outgoing {
     pub(super) fn new(cx: &mut Cx<'_>, style: &LegStyle, outset: Outset) -> Self {
+        let (trunk, targets) = (&style.trunk.name, &style.trunk.targets);
+        let mut targets: VecDeque<_> = targets.iter().cloned().collect();
+        let mut addresses = VecDeque::new();
+        let mut best = None;
+        let mut service_route = Vec::new();
+        if let Some(register) = &style.trunk.register {
+            let standing = cx.plane.standings.get(trunk);
+            let standing = standing.filter(|standing| standing.is_registered());
+            if register.is_required {
+                // Some providers know us only where we are registered (SIP-1626).
+                targets.clear();
+                let fault = TargetFault::NotRegistered;
+                best = standing.is_none().then(|| Rejection::local(fault));
+            }
+            if let Some(standing) = standing {
+                addresses.extend(standing.server.clone());
+                targets.retain(|target| addresses.iter().all(|(own, _)| own != target));
+                service_route.clone_from(&standing.service_route);
+            }
+        }
         Self {
             outset,
             call_id: CallId::from_minted(cx.plane.mint.call_id()),
             cseq: 1,
-            targets: style.trunk.targets.iter().cloned().collect(),
-            addresses: VecDeque::new(),
+            targets,
+            addresses,
             doubtful: VecDeque::new(),
-            tries: 0,
+            attempts: 0,
+            service_route,
             asking: None,
             current: None,
             early: BTreeMap::new(),
-            best: None,
+            best,
             started: cx.now.mono,
             no_stream: None,
+            tries: Tries::default(),
+            is_again: false,
         }
     }
 
     /// What is known before any target was tried.
-    pub(super) fn first_facts(&self) -> super::PeerFacts {
-        let first = self.targets.front();
+    pub(super) fn first_facts(&self, style: &LegStyle) -> super::PeerFacts {
+        let first = self.addresses.front().map(|(target, _)| target);
+        let first = first.or(self.targets.front());
+        // One that may not be tried is what the record names all the same.
+        let first = first.or(style.trunk.targets.first());
         super::PeerFacts {
             host: first.map(|target| target.host.clone()).unwrap_or_default(),
             call_id: self.call_id.as_str().to_owned(),
@@ -161,8 +201,17 @@ impl Outgoing {
             .push_front((failed.target, failed.hop.remote));
     }
 
+    /// The address of this try is next again, with what it asked for: credentials, or a longer
+    /// session interval. That is another request, so it has another number (RFC 3261 §22.2).
+    pub(super) fn again(&mut self, answered: &Try) {
+        self.is_again = true;
+        self.cseq += 1;
+        self.addresses
+            .push_front((answered.target.clone(), answered.hop.remote));
+    }
+
     fn left(&self) -> usize {
-        match self.tries < MAX_TRIES {
+        match self.attempts < MAX_TRIES {
             true => self.targets.len() + self.addresses.len() + self.doubtful.len(),
             false => 0,
         }
@@ -177,7 +226,7 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Option<(Bytes, Address)> {
+    ) -> Option<(RequestBuilder, Address)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
         let outset = &self.outset;
@@ -193,7 +242,9 @@ impl Outgoing {
         };
         let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
         let written = written.ok()?.value;
-        style.contact_user = written.contact_user;
+        if trunk.register.is_none() {
+            style.contact_user = written.contact_user;
+        }
         let from = From(Address {
             addr: written.from,
             params: Default::default(),
@@ -205,6 +256,7 @@ impl Outgoing {
         };
         let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
             .header(&style.via(listener, branch)?)
+            .headers(&self.service_route)
             .header(&MaxForwards(outset.max_forwards))
             .header(&From(from.clone()))
             .header(&To(to))
@@ -224,9 +276,7 @@ impl Outgoing {
         }
         let request = style.sign_request(request);
         Some((
-            request
-                .body(&ContentType::sdp(), outset.offer.clone())
-                .build(),
+            request.body(&ContentType::sdp(), outset.offer.clone()),
             from,
         ))
     }
@@ -247,19 +297,19 @@ impl Session {
             let Phase::Outgoing(outgoing) = &mut self.phase else {
                 return;
             };
-            if outgoing.tries >= MAX_TRIES {
+            if outgoing.attempts >= MAX_TRIES && !outgoing.is_again {
                 return self.give_up(cx, up);
             }
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
                 let place = (self.style.trunk.name.clone(), target.protocol, remote);
                 match cx.plane.health.admits(cx.now.mono, &place) {
-                    Standing::Good => {
+                    Footing::Good => {
                         if self.try_address(cx, target, remote) {
                             return;
                         }
                     }
-                    Standing::Busy => self.pass_by(cx, target, remote, TargetFault::Quarantined),
-                    Standing::Bad => outgoing.doubtful.push_back((target, remote)),
+                    Footing::Busy => self.pass_by(cx, target, remote, TargetFault::Quarantined),
+                    Footing::Bad => outgoing.doubtful.push_back((target, remote)),
                 }
                 continue;
             }
@@ -292,7 +342,7 @@ impl Session {
                 return false;
             };
             let trunk = &self.style.trunk;
-            let may_try = outgoing.tries > 0 || {
+            let may_try = outgoing.attempts > 0 || {
                 let health = &mut cx.plane.health;
                 health.may_try(cx.now.mono, &trunk.name, trunk.all_down)
             };
@@ -346,6 +396,10 @@ impl Session {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return false;
         };
+        let is_again = std::mem::take(&mut outgoing.is_again);
+        if !is_again {
+            outgoing.tries = Tries::default();
+        }
         let trunk = &self.style.trunk.name;
         let quarantine = &cx.plane.quarantine;
         if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
@@ -365,9 +419,17 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.timer.request_lines();
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let Some((mut bytes, mut from)) = request else {
+        let Some((request, mut from)) = request else {
             return no_listener(outgoing);
         };
+        let (signed, shown) = cx.sign(
+            &self.style.trunk,
+            remote,
+            &Method::Invite,
+            request,
+            &mut outgoing.tries,
+        );
+        let mut bytes = signed.build();
         if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
             let octets = bytes.len();
             let action = match self.style.trunk.udp_oversize {
@@ -377,9 +439,9 @@ impl Session {
                     let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
-                        let (bytes, from) =
+                        let (request, from) =
                             outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
-                        Some((detour, bytes, from))
+                        Some((detour, shown.write(request).build(), from))
                     });
                     match written {
                         Some(written) => {
@@ -400,15 +462,17 @@ impl Session {
         self.facts.host.clone_from(&target.host);
         self.facts.protocol = hop.protocol;
         self.facts.remote = Some(remote);
-        self.facts.first_response_ms = None;
-        outgoing.started = cx.now.mono;
-        let what = Happened::AttemptStarted {
-            trunk: self.style.trunk.name.clone(),
-            host: target.host.clone(),
-            remote,
-            protocol: hop.protocol,
-        };
-        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        if !is_again {
+            self.facts.first_response_ms = None;
+            outgoing.started = cx.now.mono;
+            let what = Happened::AttemptStarted {
+                trunk: self.style.trunk.name.clone(),
+                host: target.host.clone(),
+                remote,
+                protocol: hop.protocol,
+            };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
         let owner = Owner::Leg(self.owner.0, self.owner.1);
         let timers = TimerSet::from(&self.style.trunk.timers);
         let now = cx.now.mono;
@@ -426,7 +490,7 @@ impl Session {
         );
         // Another address of the peer gets the same request in a transaction of its own (SIP-1703).
         let cseq = outgoing.cseq;
-        outgoing.tries += 1;
+        outgoing.attempts += u32::from(!is_again);
         outgoing.current = Some(Try {
             id,
             target,
@@ -435,6 +499,7 @@ impl Session {
             from,
             is_heard: false,
             has_progress: false,
+            shown,
         });
         self.timers.set(
             Timer::Response as usize,
@@ -503,7 +568,7 @@ impl Session {
         outgoing.early.clear();
         if matches!(fault, TargetFault::Flow(_)) && current.is_unheard_detour() {
             // Nobody got it, so it is still the same request (SIP-110).
-            outgoing.tries -= 1;
+            outgoing.attempts -= 1;
             outgoing.without_detour(current);
             return self.next_target(cx, None, up);
         }
@@ -618,8 +683,9 @@ impl Session {
         };
         if !current.is_heard {
             current.is_heard = true;
-            self.facts.first_response_ms =
-                u64::try_from(cx.now.mono.since(outgoing.started).as_millis()).ok();
+            let waited = cx.now.mono.since(outgoing.started).as_millis();
+            let first = &mut self.facts.first_response_ms;
+            *first = first.or(u64::try_from(waited).ok());
             self.timers.stop(Timer::Response as usize);
             let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
             self.timers.set(Timer::Ring as usize, limit);
@@ -671,14 +737,23 @@ impl Session {
         outgoing.early.clear();
         if status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
-            let again = (current.target, current.hop.remote);
-            outgoing.addresses.push_front(again);
+            outgoing.again(&current);
             return self.next_target(cx, None, up);
         }
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
+        let mut rejection = Rejection::from_peer(status, message);
+        // After our CANCEL nobody wants the call any more.
+        let is_cancelled =
+            matches!(&outgoing.best, Some(best) if best.was_heard && !best.is_from_peer);
+        if is_challenge(status) && !is_cancelled {
+            match outgoing.answer_challenge(cx, &self.style, &current, message) {
+                Ok(()) => return self.next_target(cx, None, up),
+                Err(why) => rejection.text = Some(why.to_string()),
+            }
+        }
         if !is_ring_limit {
-            outgoing.rank(Rejection::from_peer(status, message));
+            outgoing.rank(rejection);
         }
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
@@ -714,8 +789,9 @@ impl Session {
         if let Some(given_up) = self.unfinished.remove(&id) {
             // 200 that crossed our CANCEL, or came after we went on to the next target: the called
             // party is off hook and must be told (SIP-220).
-            let (from, hop) = (given_up.from, given_up.hop);
-            return self.end_answer(cx, id, message, from, hop, Reason::sip(487, None));
+            let why = Reason::sip(487, None);
+            let (from, hop, shown) = (given_up.from, given_up.hop, given_up.shown);
+            return self.end_answer(cx, id, message, from, hop, shown, why);
         }
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             // A second fork of an INVITE that has been answered already (SIP-221).
@@ -723,7 +799,9 @@ impl Session {
                 return orphan::end(cx, id, message);
             };
             let (from, hop) = winner.link.local_party();
-            return self.end_answer(cx, id, message, from, hop, Reason::sip(200, None));
+            let shown = winner.link.proofs.shown(id);
+            let why = Reason::sip(200, None);
+            return self.end_answer(cx, id, message, from, hop, shown, why);
         };
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return orphan::end(cx, id, message);
@@ -734,7 +812,10 @@ impl Session {
             return self.target_failed(cx, id, fault, up);
         };
         let (cseq, hop) = (current.cseq, current.hop.clone());
+        cx.authenticated(&self.style.trunk, hop.remote, message);
+        let shown = current.shown.clone();
         let mut link = Link::new(dialog, self.owner, hop);
+        link.proofs.remember(id, shown);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
@@ -747,6 +828,10 @@ impl Session {
     }
 
     /// ACK and BYE for an answer that nobody wants any more.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one answer, used in one place"
+    )]
     fn end_answer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -754,6 +839,7 @@ impl Session {
         message: &Message,
         from: Address,
         hop: Hop,
+        shown: Credentials,
         why: Reason,
     ) {
         let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
@@ -766,7 +852,8 @@ impl Session {
         if self.strays.len() >= MAX_EARLY_DIALOGS {
             return;
         }
-        let link = Link::new(dialog, self.owner, hop);
+        let mut link = Link::new(dialog, self.owner, hop);
+        link.proofs.remember(id, shown);
         self.discard(cx, link, cseq.number, id, why);
     }
 

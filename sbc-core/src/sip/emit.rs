@@ -166,6 +166,17 @@ impl RequestBuilder {
         Self(lines)
     }
 
+    /// The Request-URI as it is sent, for digests.
+    pub fn request_uri(&self) -> &[u8] {
+        let line = &self.0.out[..self.0.start_end];
+        line.split(|octet| *octet == b' ').nth(1).unwrap_or(&[])
+    }
+
+    /// The body, for digests.
+    pub fn request_body(&self) -> &[u8] {
+        &self.0.body
+    }
+
     builder_methods!();
 }
 

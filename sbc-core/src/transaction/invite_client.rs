@@ -242,7 +242,11 @@ impl InviteClient {
             .header(&CSeq {
                 number: cseq.number,
                 method,
-            });
+            })
+            // Both carry the INVITE's credentials as they stand: they cannot be challenged
+            // (RFC 3261 §22.1).
+            .copy(&invite, HeaderName::Authorization)
+            .copy(&invite, HeaderName::ProxyAuthorization);
         Some(request)
     }
 

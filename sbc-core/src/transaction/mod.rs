@@ -29,6 +29,8 @@ pub enum Owner {
     Leg(CallId, LegId),
     /// A health probe of a trunk.
     Probe(u32),
+    /// A registration of a trunk.
+    Registration(u32),
     /// Nobody waits for it.
     Nobody,
 }
@@ -38,7 +40,7 @@ impl Owner {
     fn leg(self) -> Option<(CallId, LegId)> {
         match self {
             Self::Leg(call, leg) => Some((call, leg)),
-            Self::Probe(_) | Self::Nobody => None,
+            Self::Probe(_) | Self::Registration(_) | Self::Nobody => None,
         }
     }
 }

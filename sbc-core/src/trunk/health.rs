@@ -64,7 +64,7 @@ pub(crate) type Place = (TrunkName, Protocol, SocketAddr);
 
 /// Whether a call should be sent to a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum Footing {
     Good,
     /// It said that it wants no new calls.
     Busy,
@@ -116,17 +116,17 @@ impl Health {
     }
 
     /// Whether a call should go there now. A circuit that is to be tried again lets one call pass.
-    pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Standing {
+    pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Footing {
         let was_heard = self.heard.get(place).is_some_and(|at| *at + HEARD > now);
         match self.probed.get(place) {
-            Some(TargetState::Busy) => return Standing::Busy,
-            Some(TargetState::Down) if !was_heard => return Standing::Bad,
+            Some(TargetState::Busy) => return Footing::Busy,
+            Some(TargetState::Down) if !was_heard => return Footing::Bad,
             Some(_) | None => {}
         }
         let circuit = self.circuits.get_mut(place);
         match circuit.is_none_or(|circuit| circuit.admits(now)) {
-            true => Standing::Good,
-            false => Standing::Bad,
+            true => Footing::Good,
+            false => Footing::Bad,
         }
     }
 

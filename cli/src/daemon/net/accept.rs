@@ -12,7 +12,6 @@ use super::{HANDSHAKE_TIME, Shared, State, options};
 use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Listener, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
-use sbc_core::policy::ingress::admits_source;
 use sbc_core::transport::{Flow, PeerIdentity, Protocol};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +50,7 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         return;
     };
     let source = remote.ip().to_canonical();
-    if !admits_source(&state.config, name, source) {
+    if !shared.admits(&state.config, name, source) {
         options::reset_on_close(&stream);
         shared.metrics.net.refused(name, "stranger");
         shared.stranger(name, listener.protocol, remote);

@@ -32,13 +32,15 @@ use sbc_core::config::{Config, Listener};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
+use sbc_core::policy::ingress::{admits_registrar, admits_source};
 use sbc_core::sip::{Limits, Message, Rejected};
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
+use sbc_core::trunk::{Standing, Standings};
 use sockets::Sockets;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,6 +68,8 @@ struct Shared {
     state: ArcSwap<State>,
     pool: Pool,
     sockets: ArcSwap<Sockets>,
+    /// Where registrars are, as their names were resolved.
+    standings: ArcSwap<Standings>,
     inboxes: Inboxes,
     metrics: Arc<Metrics>,
     log: Log,
@@ -173,6 +177,7 @@ impl Net {
             state: ArcSwap::from_pointee(State { config, tls }),
             pool: Pool::default(),
             sockets: ArcSwap::default(),
+            standings: ArcSwap::default(),
             inboxes,
             metrics,
             log,
@@ -183,6 +188,14 @@ impl Net {
             listeners: Arc::default(),
             retired: Arc::default(),
         }
+    }
+
+    /// Takes note of a registration: its registrar may send us calls.
+    pub fn registration(&self, standing: &Arc<Standing>) {
+        // Only the first shard registers, so nobody else changes this at the same time.
+        let mut standings = Standings::clone(&self.shared.standings.load());
+        standings.note(standing);
+        self.shared.standings.store(Arc::new(standings));
     }
 
     /// Opens the sockets that `config` wants and that are not open yet.
@@ -435,6 +448,12 @@ impl Net {
 }
 
 impl Shared {
+    /// Whether anything of `source` is read at a listener: a trunk's peer, or its registrar.
+    fn admits(&self, config: &Config, listener: &ListenerName, source: IpAddr) -> bool {
+        admits_source(config, listener, source)
+            || admits_registrar(config, &self.standings.load(), listener, source)
+    }
+
     fn new_flow(&self) -> FlowId {
         // Ordering: only uniqueness matters.
         FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed))

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use rustix::fd::BorrowedFd;
 use sbc_core::config::Config;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TransactionId};
-use sbc_core::policy::ingress::admits_source;
 use sbc_core::transport::framer::is_keep_alive;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
 use std::collections::{HashMap, VecDeque};
@@ -159,7 +158,7 @@ impl Udp {
     fn datagram(&self, shared: &Arc<Shared>, datagram: &[u8], remote: SocketAddr) {
         let state = shared.state.load();
         let config = self.retired.get().unwrap_or(&state.config);
-        if !admits_source(config, &self.name, remote.ip()) {
+        if !shared.admits(config, &self.name, remote.ip()) {
             shared.stranger(&self.name, Protocol::Udp, remote);
             return;
         }

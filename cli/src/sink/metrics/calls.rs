@@ -362,6 +362,7 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Resolve(_) => "dns",
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
+        TargetFault::NotRegistered => "not_registered",
         TargetFault::Quarantined => "quarantined",
         TargetFault::Down => "down",
     }

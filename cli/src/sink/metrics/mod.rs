@@ -7,10 +7,12 @@ mod calls;
 mod media;
 mod net;
 mod process;
+mod registrations;
 
 pub use calls::{CallMetrics, PeerHealth};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
+pub use registrations::RegistrationMetrics;
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -25,6 +27,8 @@ pub struct Metrics {
     pub net: NetMetrics,
     /// Calls, attempts and their ends.
     pub calls: CallMetrics,
+    /// Registrations of trunks.
+    pub registrations: RegistrationMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -95,6 +99,7 @@ impl Metrics {
         let metrics = Self {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
+            registrations: RegistrationMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

@@ -179,6 +179,8 @@ impl Load<'_> {
                     if trunk.fqdn == other.fqdn
                         && share_source(trunk, other)
                         && self.share_identity(trunk, other)
+                        // Each has a contact of its own, which nobody else knows.
+                        && !(trunk.register.is_some() && other.register.is_some())
                     {
                         // The finding belongs to the one that was written later.
                         let (span, later, earlier) = match span > other_span {

@@ -4,6 +4,7 @@
 //! is checked as a graph. An object that is broken is left out, but its name stays known, so that
 //! one mistake does not show as ten.
 
+mod account;
 mod graph;
 mod network;
 mod routing;

@@ -8,7 +8,7 @@ use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{
-    File, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
+    File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
     AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, SessionTimer, SipTimers,
@@ -65,6 +65,14 @@ impl Load<'_> {
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
         let set_headers = self.set_headers(&title, written, &defaults);
         let codecs = self.codecs(&title, written);
+        let digest = written
+            .digest
+            .as_ref()
+            .and_then(|digest| self.account(&title, digest));
+        let register = written
+            .register
+            .as_ref()
+            .and_then(|register| self.registration(&title, register, preset));
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -122,6 +130,8 @@ impl Load<'_> {
             allow: defaults.allow,
             send_asserted: chosen(&written.identity.send_asserted, defaults.send_asserted),
             history: chosen(&written.identity.history, defaults.history),
+            digest,
+            register,
             pass_headers,
             strip_headers,
             set_headers,
@@ -130,23 +140,46 @@ impl Load<'_> {
 
     fn preset(&mut self, title: &str, written: &WrittenTrunk) -> Preset {
         if let (Some(preset), Some(mode)) = (&written.preset, &written.mode)
-            && preset.value != mode.value
+            && preset.value != mode.value.preset()
         {
             self.out.add(
                 Code::Contradiction,
                 &mode.span,
                 format!("{title}: this mode does not fit the preset"),
                 Some(
-                    "preset \"teams\" has mode \"core\", preset \"carrier\" mode \"static\""
+                    "preset \"teams\" has mode \"core\", preset \"carrier\" mode \"static\" or \
+                     \"register\""
                         .to_owned(),
                 ),
+            );
+        }
+        let is_registering = written.register.is_some();
+        if let Some(mode) = &written.mode
+            && (mode.value == Mode::Register) != is_registering
+        {
+            let (cause, help) = match is_registering {
+                true => (
+                    "it registers",
+                    "write mode = \"register\", or remove the key",
+                ),
+                false => (
+                    "\"register\" is missing",
+                    "write register = { aor = \"sip:+49301230@telco.example\" }",
+                ),
+            };
+            self.out.add(
+                Code::Contradiction,
+                &mode.span,
+                format!("{title}: this mode does not fit, {cause}"),
+                Some(help.to_owned()),
             );
         }
         written
             .preset
             .as_ref()
-            .or(written.mode.as_ref())
-            .map_or(Preset::Carrier, |at| at.value)
+            .map(|at| at.value)
+            .or(written.mode.as_ref().map(|at| at.value.preset()))
+            .unwrap_or(Preset::Carrier)
     }
 
     /// `Some(None)` is a shared trunk; `None` is a broken reference.
@@ -402,7 +435,10 @@ impl Load<'_> {
         let has_address = |target: &TargetAddress| {
             target.host.parse::<IpAddr>().is_ok() || !target.connect_to.is_empty()
         };
-        if let Some(at) = targets.iter().find(|at| !has_address(&at.value)) {
+        // Of registrars the resolver says where they are.
+        if written.register.is_none()
+            && let Some(at) = targets.iter().find(|at| !has_address(&at.value))
+        {
             self.no_source(title, &at.span);
         }
         Vec::new()

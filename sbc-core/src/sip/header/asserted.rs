@@ -9,4 +9,6 @@ address_headers! {
     PAssertedIdentity, List;
     /// Who the user agent would like to be.
     PPreferredIdentity, List;
+    /// An identity that a registrar has for us (RFC 3455 §4.1).
+    PAssociatedUri, List;
 }

@@ -1,0 +1,163 @@
+//! Accounts and registrations of trunks.
+
+use super::Load;
+use crate::auth::{Account, Password};
+use crate::config::account::{WrittenDigest, WrittenRegister};
+use crate::config::facts::FileFault;
+use crate::config::finding::Code;
+use crate::config::trunk::{DidSource, Gin, Registration};
+use crate::config::{Preset, value};
+use crate::sip::{QuotedText, Uri};
+use std::time::Duration;
+
+/// Longest user name, realm and password, octets.
+const LONGEST: usize = 255;
+
+impl Load<'_> {
+    pub(super) fn account(&mut self, title: &str, written: &WrittenDigest) -> Option<Account> {
+        let title = format!("{title}: digest");
+        let username = written.username.as_ref()?;
+        let realms = &written.realms.as_ref()?.value;
+        for at in realms.iter().chain([username]) {
+            if at.value.is_empty()
+                || at.value.len() > LONGEST
+                || at.value.chars().any(char::is_control)
+                || QuotedText::new(at.value.clone()).is_err()
+            {
+                self.out.add(
+                    Code::BadForm,
+                    &at.span,
+                    format!("{title}: \"{}\" cannot be sent", at.value.escape_debug()),
+                    Some("write 1 to 255 octets without control characters".to_owned()),
+                );
+            }
+        }
+        if username.value.contains(':') {
+            self.out.add(
+                Code::BadForm,
+                &username.span,
+                format!("{title}: a user name has no colon"),
+                Some("write the name alone, and the password as a file or credential".to_owned()),
+            );
+        }
+        let password = written.password.as_ref()?;
+        let found = match self.facts.password(&password.value) {
+            Ok(found) => found,
+            Err(fault) => {
+                let why = match fault {
+                    FileFault::Unreadable(why) | FileFault::Unusable(why) => why,
+                };
+                self.out.add(
+                    Code::SecretMissing,
+                    &password.span,
+                    format!("{title}: password in {}: {why}", password.value),
+                    Some(
+                        "write the password there, readable for the user of the daemon".to_owned(),
+                    ),
+                );
+                return None;
+            }
+        };
+        if found.is_exposed {
+            self.out.add(
+                Code::SecretExposed,
+                &password.span,
+                format!("{title}: every user of this machine can read the password"),
+                Some("chmod 600, owner root or the user of the daemon".to_owned()),
+            );
+        }
+        // An editor ends the last line; no password does.
+        let mut octets = found.octets.to_vec();
+        while octets
+            .last()
+            .is_some_and(|last| matches!(last, b'\n' | b'\r'))
+        {
+            octets.pop();
+        }
+        let is_usable = !octets.is_empty()
+            && octets.len() <= LONGEST
+            && !octets.iter().any(u8::is_ascii_control);
+        let octets = Password::new(octets);
+        if !is_usable {
+            self.out.add(
+                Code::SecretMissing,
+                &password.span,
+                format!("{title}: what is in {} is no password", password.value),
+                Some("write one line of 1 to 255 octets, and nothing else".to_owned()),
+            );
+        }
+        Some(Account {
+            username: username.value.clone(),
+            password: octets,
+            realms: realms.iter().map(|at| at.value.clone()).collect(),
+            allows_md5: written.md5.as_ref().is_none_or(|at| at.value),
+        })
+    }
+
+    pub(super) fn registration(
+        &mut self,
+        title: &str,
+        written: &WrittenRegister,
+        preset: Preset,
+    ) -> Option<Registration> {
+        let title = format!("{title}: register");
+        if preset == Preset::Teams {
+            self.out.add(
+                Code::Contradiction,
+                &written.span,
+                format!("{title}: nobody registers with Teams Direct Routing"),
+                Some("remove the table".to_owned()),
+            );
+            return None;
+        }
+        let second = Duration::from_secs(1);
+        let expires = self.bounded(
+            &format!("{title}: expires"),
+            &written.expires,
+            60 * second..=86_400 * second,
+            3_600 * second,
+        );
+        let aor = written.aor.as_ref()?;
+        let Some((user, domain)) = address_of_record(&aor.value) else {
+            self.out.add(
+                Code::BadForm,
+                &aor.span,
+                format!(
+                    "{title}: \"{}\" is no address of record",
+                    aor.value.escape_debug()
+                ),
+                Some(
+                    "write \"sip:\", user, \"@\" and the provider's domain, nothing else"
+                        .to_owned(),
+                ),
+            );
+            return None;
+        };
+        let chosen = |at: &Option<crate::config::source::At<bool>>, usual: bool| {
+            at.as_ref().map_or(usual, |at| at.value)
+        };
+        Some(Registration {
+            user,
+            domain,
+            expires,
+            is_required: chosen(&written.require_registered, true),
+            unregisters: chosen(&written.unregister, true),
+            outbound: chosen(&written.outbound, false),
+            gin: written.gin.as_ref().map_or(Gin::Off, |at| at.value),
+            did_source: written
+                .did_source
+                .as_ref()
+                .map_or(DidSource::RequestUri, |at| at.value),
+        })
+    }
+}
+
+/// User and domain of `sip:user@domain` without anything else.
+fn address_of_record(text: &str) -> Option<(String, String)> {
+    let uri = Uri::parse(text.to_owned()).ok()?;
+    let sip = uri.as_sip()?;
+    let user = String::from_utf8(sip.user()?.to_vec()).ok()?;
+    let (_, domain) = text.rsplit_once('@')?;
+    let is_plain = !sip.is_sips && sip.port.is_none() && value::is_host_name(domain);
+    is_plain.then(|| (user, domain.to_ascii_lowercase()))
+}

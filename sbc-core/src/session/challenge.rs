@@ -1,0 +1,210 @@
+//! Challenges to requests of ours: sent again with credentials, a bounded number of times.
+//!
+//! The request is a new one with the next sequence number to the same address. When that is of no
+//! use, the refusal is what it would have been anyway, with the reason in words.
+
+use super::link::Wanted;
+use super::uac::{Outgoing, Try};
+use super::{LegStyle, Link, Phase, Session};
+use crate::auth::{Credentials, Tries, Unanswered};
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::policy::ingress::accepts_source;
+use crate::sip::{Message, Method, RequestBuilder, Status};
+use crate::transport::Hop;
+use std::net::SocketAddr;
+
+/// Most requests of one dialog that are remembered, answered or not.
+const MOST: usize = 8;
+
+/// What a dialog has shown of our account.
+#[derive(Debug, Default)]
+pub(crate) struct Proofs {
+    /// What our INVITEs carried, for their ACKs (RFC 3261 §22.1); the one that made the dialog
+    /// first.
+    invites: Vec<(TransactionId, Credentials)>,
+    /// Requests that could be challenged.
+    sent: Vec<Sent>,
+    /// What the request that is sent next has been through.
+    again: Option<Tries>,
+}
+
+/// A request that is sent again if it is challenged.
+#[derive(Debug)]
+struct Sent {
+    id: TransactionId,
+    proof: Proof,
+    wanted: Wanted,
+}
+
+/// Where a request went and what it carried; nothing for a trunk without account.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    remote: SocketAddr,
+    tries: Tries,
+    shown: Credentials,
+}
+
+impl Proofs {
+    /// Takes note of what an INVITE carried.
+    pub(crate) fn remember(&mut self, invite: TransactionId, shown: Credentials) {
+        if shown.is_empty() {
+            return;
+        }
+        if self.invites.len() == MOST {
+            self.invites.remove(1);
+        }
+        self.invites.push((invite, shown));
+    }
+
+    /// What an INVITE carried.
+    pub(crate) fn shown(&self, invite: TransactionId) -> Credentials {
+        let shown = self.invites.iter().find(|(id, _)| *id == invite);
+        shown.map(|(_, shown)| shown.clone()).unwrap_or_default()
+    }
+
+    /// The ACK repeats the credentials of its INVITE.
+    pub(crate) fn sign_ack(
+        &self,
+        invite: TransactionId,
+        request: RequestBuilder,
+    ) -> RequestBuilder {
+        self.shown(invite).write(request)
+    }
+
+    /// Gives a request the credentials that are wanted where it goes to.
+    pub(crate) fn sign(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        method: &Method,
+        request: RequestBuilder,
+    ) -> (RequestBuilder, Option<Proof>) {
+        if style.trunk.digest.is_none() {
+            return (request, None);
+        }
+        let remote = hop.remote;
+        let mut tries = self.again.take().unwrap_or_default();
+        let (request, shown) = cx.sign(&style.trunk, remote, method, request, &mut tries);
+        let proof = Proof {
+            remote,
+            tries,
+            shown,
+        };
+        (request, Some(proof))
+    }
+
+    /// Remembers a request, should it be challenged.
+    pub(crate) fn sent(&mut self, id: TransactionId, proof: Option<Proof>, wanted: Wanted) {
+        let Some(proof) = proof else {
+            return;
+        };
+        if matches!(&wanted, Wanted::Request(errand) if errand.method == Method::Invite) {
+            self.remember(id, proof.shown.clone());
+        }
+        if self.sent.len() == MOST {
+            self.sent.remove(0);
+        }
+        self.sent.push(Sent { id, proof, wanted });
+    }
+
+    fn take(&mut self, id: TransactionId) -> Option<Sent> {
+        let at = self.sent.iter().position(|sent| sent.id == id)?;
+        Some(self.sent.swap_remove(at))
+    }
+}
+
+impl Link {
+    /// Sends a request again with credentials. `false` if its refusal stands.
+    fn answer_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+        response: &Message,
+    ) -> bool {
+        let Some(Sent { proof, wanted, .. }) = self.proofs.take(id) else {
+            return false;
+        };
+        // A Contact can name any host; what asks from there for our password is not our peer
+        // (SIP-1610).
+        let (remote, (_, heard)) = (proof.remote, self.local_party());
+        let is_peer = remote == heard.remote || accepts_source(&style.trunk, remote.ip());
+        let answer = match is_peer {
+            true => cx.challenged(&style.trunk, remote, response, &proof.tries),
+            false => cx.unanswered(&style.trunk, remote, Unanswered::ForeignPeer),
+        };
+        if answer.is_err() {
+            return false;
+        }
+        match wanted {
+            Wanted::Bye { .. } => self.bye = None,
+            Wanted::Request(_) | Wanted::Ack { .. } => {
+                self.close(id);
+            }
+        }
+        self.proofs.again = Some(proof.tries);
+        self.send(cx, style, wanted);
+        true
+    }
+}
+
+impl Session {
+    /// A final response to a request of ours within a dialog; says whether it was a challenge, and
+    /// the request is on its way again.
+    pub(super) fn request_challenged(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        response: &Message,
+    ) -> bool {
+        let Some(status) = response.status().filter(|status| status.is_final()) else {
+            return false;
+        };
+        // Once the session ends, only its BYE is worth another try.
+        let (own, is_ending) = match &mut self.phase {
+            Phase::Confirmed(confirmed) => (Some(&mut confirmed.link), false),
+            Phase::Closing(closing) => (Some(&mut closing.link), true),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => (None, true),
+        };
+        let own = own.into_iter().map(|link| (link, is_ending));
+        let strays = self.strays.iter_mut().map(|link| (link, true));
+        let mut links = own.chain(strays);
+        let found = links.find(|(link, _)| link.bye == Some(id) || link.open(id).is_some());
+        let Some((link, is_ending)) = found else {
+            return false;
+        };
+        let is_wanted = !is_ending || link.bye == Some(id);
+        if is_challenge(status) && is_wanted {
+            return link.answer_challenge(cx, &self.style, id, response);
+        }
+        if let Some(sent) = link.proofs.take(id)
+            && status.is_success()
+        {
+            cx.authenticated(&self.style.trunk, sent.proof.remote, response);
+        }
+        false
+    }
+}
+
+impl Outgoing {
+    /// Prepares the same target to be tried again with credentials.
+    pub(super) fn answer_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        challenged: &Try,
+        response: &Message,
+    ) -> Result<(), Unanswered> {
+        let remote = challenged.remote();
+        cx.challenged(&style.trunk, remote, response, &self.tries)?;
+        self.again(challenged);
+        Ok(())
+    }
+}
+
+/// Whether a status asks for credentials.
+pub(super) fn is_challenge(status: Status) -> bool {
+    matches!(status.code(), 401 | 407)
+}
