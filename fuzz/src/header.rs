@@ -18,7 +18,7 @@ pub(crate) fn check(data: &[u8]) {
         ContentType, Diversion, Event, Expires, From, HistoryInfo, MaxForwards, MinSe,
         PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
-        Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SubscriptionState,
+        RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SubscriptionState,
         Supported, To, Unsupported, Via, Warning, WwwAuthenticate);
 }
 

@@ -631,7 +631,7 @@ impl Core {
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
         let caller = identity::caller(&message, &ingress.trunk);
         let scope = TransformScope::In(ingress.trunk.name.clone());
-        let calling = number::transform_calling(&config, &scope, &caller.calling.number.number);
+        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let mut because = because;
         because.0.extend(calling.because.0);
         let (called, nameless) = match message.uri().map(|uri| number::called(&uri)) {

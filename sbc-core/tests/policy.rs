@@ -355,6 +355,7 @@ fn leave(config: &Config, message: &Message, from: &str, to: &str, called: &str)
         to,
         target: &to.targets[0],
         listener: &config.listeners[listener],
+        is_emergency: false,
     };
     let rewrite =
         |number: &str| number::transform_calling_through(config, &from.name, &to.name, number);

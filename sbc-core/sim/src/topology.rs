@@ -17,9 +17,9 @@ use crate::actor::{Dialect, Place};
 use crate::fault::ActorIndex;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
-    Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
-    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Node, NodeLimits,
+    NumberRange, OptionsProbe, Preset, Realm, Redirect, Route, RouteMatch, RouteTarget, SipTimers,
+    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
@@ -403,6 +403,8 @@ fn teams_trunk(index: usize) -> Trunk {
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
         send_asserted: false,
         history: HistoryForm::Pass,
+        identity: IdentityPolicy::default(),
+        redirect: Redirect::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
@@ -457,6 +459,8 @@ fn carrier_trunk(
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
         send_asserted: true,
         history: HistoryForm::None,
+        identity: IdentityPolicy::default(),
+        redirect: Redirect::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),

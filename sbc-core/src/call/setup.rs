@@ -272,6 +272,7 @@ impl Setup {
             passed: header::passed(&self.request, &self.trunk, &trunk),
             max_forwards: self.max_forwards,
             offer,
+            is_emergency: false,
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),

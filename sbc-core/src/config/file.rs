@@ -6,7 +6,10 @@ use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
 use super::written::*;
-use super::{HistoryForm, Preset, UdpOversize, VerifyClient};
+use super::{
+    AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect, Screening,
+    UdpOversize, VerifyClient,
+};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use toml::Spanned;
@@ -502,7 +505,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         strip_headers,
         set_headers,
         reroute_on: section
-            .numbers("reroute_on", 300..=699, out)
+            .numbers("reroute_on", 1..=699, out)
             .map(|list| list.value),
         udp_oversize: section.choice(
             "udp_oversize",
@@ -513,6 +516,16 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["slim"],
             out,
         ),
+        redirect: section.choice(
+            "redirect",
+            &[
+                ("follow", Redirect::Follow),
+                ("pass", Redirect::Pass),
+                ("fail", Redirect::Fail),
+            ],
+            &[],
+            out,
+        ),
     };
     section.finish(
         &[
@@ -521,7 +534,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             "rel100",
             "update",
             "refer",
-            "redirect",
             "early_media",
             "fax",
             "diversion",
@@ -595,16 +607,27 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
         return WrittenIdentity::default();
     };
     let identity = WrittenIdentity {
-        send_asserted: table.choice(
+        egress: table.choice(
             "egress",
-            &[("pai+from", true), ("from", false)],
-            &["ppi"],
+            &[
+                ("pai+from", Some(AssertedForm::Pai)),
+                ("ppi+from", Some(AssertedForm::Ppi)),
+                ("rpid+from", Some(AssertedForm::Rpid)),
+                ("from", None),
+            ],
+            &[],
             out,
         ),
         history: table.choice(
             "diversion",
-            &[("none", HistoryForm::None), ("pass", HistoryForm::Pass)],
-            &["history-info", "diversion", "both"],
+            &[
+                ("none", HistoryForm::None),
+                ("pass", HistoryForm::Pass),
+                ("history-info", HistoryForm::HistoryInfo),
+                ("diversion", HistoryForm::Diversion),
+                ("both", HistoryForm::Both),
+            ],
+            &[],
             out,
         ),
         user_phone: table.choice(
@@ -614,10 +637,47 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        sources: table.choices("source", &SOURCES, out),
+        from: table.choice("from", &PARTIES, &[], out),
+        asserted: table.choice("asserted", &PARTIES, &[], out),
+        pilot: table.text("number", out),
+        screening: table.choice(
+            "screening",
+            &[
+                ("pass", Screening::Pass),
+                ("replace", Screening::Replace),
+                ("reject", Screening::Reject),
+            ],
+            &[],
+            out,
+        ),
+        display: table.choice(
+            "display",
+            &[
+                ("pass", DisplayForm::Pass),
+                ("ascii", DisplayForm::Ascii),
+                ("strip", DisplayForm::Strip),
+            ],
+            &[],
+            out,
+        ),
     };
-    table.finish(&["source", "number_format", "display", "screening"], out);
+    table.finish(&["number_format"], out);
     identity
 }
+
+const SOURCES: [(&str, IdentitySource); 4] = [
+    ("pai-tel", IdentitySource::PaiTel),
+    ("pai-sip", IdentitySource::PaiSip),
+    ("rpid", IdentitySource::Rpid),
+    ("from", IdentitySource::From),
+];
+
+const PARTIES: [(&str, Party); 3] = [
+    ("caller", Party::Caller),
+    ("diverting", Party::Diverting),
+    ("pilot", Party::Pilot),
+];
 
 fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOptions> {
     let item = section.take("options")?;

@@ -4,7 +4,10 @@
 
 use super::source::{At, Span};
 use super::value::WrittenTarget;
-use super::{HistoryForm, IpNet, NumberRange, Preset, UdpOversize, VerifyClient};
+use super::{
+    AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party, Preset,
+    Redirect, Screening, UdpOversize, VerifyClient,
+};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -136,14 +139,22 @@ pub(super) struct WrittenTrunk {
     pub(super) set_headers: Vec<(At<String>, At<String>)>,
     pub(super) reroute_on: Option<Vec<At<u64>>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
+    pub(super) redirect: Option<At<Redirect>>,
 }
 
 #[derive(Default)]
 pub(super) struct WrittenIdentity {
-    pub(super) send_asserted: Option<At<bool>>,
+    /// In which header an identity is asserted, if at all.
+    pub(super) egress: Option<At<Option<AssertedForm>>>,
     pub(super) history: Option<At<HistoryForm>>,
     pub(super) user_phone: Option<At<bool>>,
     pub(super) transport_param: Option<At<bool>>,
+    pub(super) sources: Option<Vec<At<IdentitySource>>>,
+    pub(super) from: Option<At<Party>>,
+    pub(super) asserted: Option<At<Party>>,
+    pub(super) pilot: Option<At<String>>,
+    pub(super) screening: Option<At<Screening>>,
+    pub(super) display: Option<At<DisplayForm>>,
 }
 
 pub(super) enum WrittenOptions {

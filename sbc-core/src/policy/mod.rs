@@ -6,6 +6,7 @@
 //! back.
 
 pub mod admission;
+pub mod diversion;
 pub mod header;
 pub mod identity;
 pub mod ingress;

@@ -44,6 +44,8 @@ pub struct Outset {
     pub max_forwards: u8,
     /// Our offer.
     pub offer: Bytes,
+    /// Whether somebody calls for help.
+    pub is_emergency: bool,
 }
 
 /// An INVITE of ours on its way.
@@ -166,6 +168,7 @@ impl Outgoing {
             to: &trunk,
             target,
             listener,
+            is_emergency: outset.is_emergency,
         };
         let rewrite = |number: &str| {
             number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
@@ -195,6 +198,8 @@ impl Outgoing {
             .header(&style.contact(listener))
             .raw_if_valid(HeaderName::Allow, style.allow())
             .headers(&written.asserted)
+            .headers(&written.preferred)
+            .headers(&written.remote_party)
             .headers(&written.privacy)
             .headers(&written.history)
             .headers(&written.diversion);

@@ -5,6 +5,7 @@
 //! one mistake does not show as ten.
 
 mod graph;
+mod identity;
 mod network;
 mod routing;
 mod trunk;

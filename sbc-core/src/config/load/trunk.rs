@@ -9,8 +9,8 @@ use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
 use crate::config::{
-    IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
-    TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    IpNet, Listener, OptionsProbe, Preset, Realm, Redirect, SipTimers, TargetAddress, TlsContext,
+    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::media::{Codec, Profile, Srtp};
@@ -61,6 +61,7 @@ impl Load<'_> {
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
         let set_headers = self.set_headers(&title, written, &defaults);
         let codecs = self.codecs(&title, written);
+        let identity = self.identity(&title, &written.identity);
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -113,8 +114,14 @@ impl Load<'_> {
             reroute_on,
             options,
             allow: defaults.allow,
-            send_asserted: chosen(&written.identity.send_asserted, defaults.send_asserted),
+            send_asserted: written
+                .identity
+                .egress
+                .as_ref()
+                .map_or(defaults.send_asserted, |at| at.value.is_some()),
             history: chosen(&written.identity.history, defaults.history),
+            identity,
+            redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,
             strip_headers,
             set_headers,
@@ -479,6 +486,18 @@ impl Load<'_> {
         let Some(list) = &written.reroute_on else {
             return defaults.reroute_on.clone();
         };
+        // Below 128 they are causes of Q.850, from 300 on statuses.
+        for at in list.iter().filter(|at| (128..300).contains(&at.value)) {
+            self.out.add(
+                Code::OutOfRange,
+                &at.span,
+                format!(
+                    "{title}: {} is neither a failure nor a Q.850 cause",
+                    at.value
+                ),
+                Some("write statuses from 300 to 599, causes from 1 to 127".to_owned()),
+            );
+        }
         for at in list.iter().filter(|at| at.value >= 600) {
             self.out.add(
                 Code::OutOfRange,

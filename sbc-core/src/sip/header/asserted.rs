@@ -1,5 +1,5 @@
 //! P-Asserted-Identity and P-Preferred-Identity: who calls, said by or to a trusted network
-//! (RFC 3325).
+//! (RFC 3325); and Remote-Party-ID, which said it before there was an RFC.
 
 use super::address_headers;
 
@@ -9,4 +9,6 @@ address_headers! {
     PAssertedIdentity, List;
     /// Who the user agent would like to be.
     PPreferredIdentity, List;
+    /// One party of a call with `party`, `screen` and `privacy`; calling if it does not say.
+    RemotePartyId, List;
 }

@@ -36,7 +36,7 @@ mod via;
 mod warning;
 
 pub use allow::{Accept, Allow};
-pub use asserted::{PAssertedIdentity, PPreferredIdentity};
+pub use asserted::{PAssertedIdentity, PPreferredIdentity, RemotePartyId};
 pub use auth::{AuthParams, Authorization, ProxyAuthenticate, ProxyAuthorization, WwwAuthenticate};
 pub use call_id::CallId;
 pub use contact::Contact;
