@@ -90,6 +90,9 @@ pub struct AttemptRecord {
     pub leg: LegId,
     /// Trunk.
     pub trunk: TrunkName,
+    /// Called number, before the transforms of the trunk: another one than the call's after a
+    /// redirection.
+    pub called: String,
     /// Host as configured.
     pub host: String,
     /// Transport.

@@ -52,11 +52,12 @@ pub(super) fn open(config: &Config, admitted: &Admitted, now: Now) -> Record {
 }
 
 /// A new attempt.
-pub(super) fn attempt(leg: LegId, session: &Session) -> AttemptRecord {
+pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptRecord {
     let facts = session.facts();
     AttemptRecord {
         leg,
         trunk: session.style().trunk.name.clone(),
+        called,
         host: facts.host.clone(),
         protocol: facts.protocol,
         remote: facts.remote,

@@ -8,6 +8,8 @@
 //!
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
+mod redirect;
+
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{TransformScope, Trunk};
@@ -26,6 +28,7 @@ use crate::sip::header::{Expires, Header, MaxForwards};
 use crate::sip::{Message, Status};
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
+use redirect::{Onward, Redirects};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +38,11 @@ use std::time::Duration;
 pub(super) struct Setup {
     request: Message,
     trunk: Arc<Trunk>,
-    caller: Arc<Caller>,
-    called: Number,
     max_forwards: u8,
     /// What A offers; `None` when its INVITE has no SDP.
     offer: Option<Facts>,
-    attempts: VecDeque<Arc<Trunk>>,
+    attempts: VecDeque<Attempt>,
+    redirects: Redirects,
     step: Step,
     /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
     failure: Option<Failed>,
@@ -50,6 +52,19 @@ pub(super) struct Setup {
     early_answers: BTreeMap<Bytes, Bytes>,
     /// Agreements of early dialogs, for a 2xx that repeats no SDP.
     previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
+}
+
+/// One try at one trunk.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    /// Whose targets are tried.
+    pub(super) trunk: Arc<Trunk>,
+    /// Called number, before the transforms of the trunk.
+    pub(super) called: Number,
+    /// The caller, with the earlier targets of this attempt.
+    pub(super) caller: Arc<Caller>,
+    /// How many redirections led here.
+    pub(super) level: u8,
 }
 
 /// An attempt that failed, as A would be told of it.
@@ -68,14 +83,16 @@ const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 enum Step {
+    /// Between two attempts.
+    Waiting,
     /// The relay reserves ports for this attempt.
     Allocating {
-        trunk: Arc<Trunk>,
+        attempt: Attempt,
         leg: LegId,
         image: Box<MediaImage>,
     },
     /// The attempt's INVITE is out.
-    Inviting { leg: LegId },
+    Inviting { leg: LegId, attempt: Attempt },
     /// A sent no offer: our 200 carries one, and A's ACK brings the answer.
     Acknowledging { leg: LegId },
 }
@@ -114,6 +131,15 @@ impl Setup {
             call.timers.set(Timer::Expires as usize, end);
         }
         let max_forwards = admitted.request.get::<MaxForwards>().ok().flatten();
+        let redirects = Redirects::new(admitted.tenant, admitted.calling, &admitted.called);
+        let caller = Arc::new(admitted.caller);
+        let attempts = plan.into_iter().map(|trunk| Attempt {
+            trunk,
+            called: admitted.called.clone(),
+            caller: Arc::clone(&caller),
+            level: 0,
+        });
+        let attempts = attempts.collect();
         let setup = Self {
             max_forwards: max_forwards
                 .unwrap_or(MaxForwards::DEFAULT)
@@ -121,11 +147,10 @@ impl Setup {
                 .saturating_sub(1),
             request: admitted.request,
             trunk: admitted.trunk,
-            caller: Arc::new(admitted.caller),
-            called: admitted.called,
             offer,
-            attempts: plan.into(),
-            step: Step::Inviting { leg: A_LEG },
+            attempts,
+            redirects,
+            step: Step::Waiting,
             failure: None,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
@@ -139,7 +164,8 @@ impl Setup {
         self.forks.clear();
         self.previews.clear();
         self.early_answers.clear();
-        while let Some(trunk) = self.attempts.pop_front() {
+        while let Some(attempt) = self.attempts.pop_front() {
+            let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
             let profile = Arc::new(trunk.media.profile.clone());
@@ -167,7 +193,7 @@ impl Setup {
             let specs = first.into_iter().chain([image.spec()]).collect();
             call.media.allocate(cx, specs);
             self.step = Step::Allocating {
-                trunk,
+                attempt,
                 leg,
                 image: Box::new(image),
             };
@@ -214,9 +240,19 @@ impl Setup {
         event: MediaEvent,
     ) -> Option<Operation> {
         match (event, self.step) {
-            (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { trunk, leg, image }) => {
-                self.step = Step::Inviting { leg };
-                self.invite(call, cx, trunk, leg, *image, &endpoints)
+            (
+                MediaEvent::Allocated { endpoints, .. },
+                Step::Allocating {
+                    attempt,
+                    leg,
+                    image,
+                },
+            ) => {
+                self.step = Step::Inviting {
+                    leg,
+                    attempt: attempt.clone(),
+                };
+                self.invite(call, cx, attempt, leg, *image, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
                 // Before any INVITE went out: the caller may try another node (MED-011).
@@ -236,7 +272,7 @@ impl Setup {
         mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
-        trunk: Arc<Trunk>,
+        attempt: Attempt,
         leg: LegId,
         mut image: MediaImage,
         endpoints: &[LocalEndpoint],
@@ -260,13 +296,20 @@ impl Setup {
                 return self.next_attempt(call, cx);
             }
         };
+        let Attempt {
+            trunk,
+            called,
+            caller,
+            ..
+        } = attempt;
+        let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &self.called.number);
+        let changed = number::transform_called(&call.config, &scope, &called.number);
         let outset = Outset {
-            caller: Arc::clone(&self.caller),
+            caller,
             called: Number {
                 number: changed.value,
-                ..self.called.clone()
+                ..called
             },
             from: Arc::clone(&self.trunk),
             passed: header::passed(&self.request, &self.trunk, &trunk),
@@ -281,7 +324,9 @@ impl Setup {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
-        call.record.egress.push(record::attempt(leg, &session));
+        call.record
+            .egress
+            .push(record::attempt(leg, dialled, &session));
         call.legs.insert(leg, Leg { session, image });
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         Some(Operation::Setup(self))
@@ -296,8 +341,9 @@ impl Setup {
         event: SessionEvent,
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
+            Step::Waiting => (A_LEG, false),
             Step::Allocating { leg, .. } => (*leg, false),
-            Step::Inviting { leg } => (*leg, true),
+            Step::Inviting { leg, .. } => (*leg, true),
             Step::Acknowledging { leg } => (*leg, false),
         };
         match event {
@@ -305,11 +351,16 @@ impl Setup {
                 status,
                 early,
                 description,
+                said: _,
             } if leg == current && is_inviting => {
                 self.progress(call, cx, leg, status, &early, description);
                 Some(Operation::Setup(self))
             }
-            SessionEvent::Answered { early, description } if leg == current && is_inviting => {
+            SessionEvent::Answered {
+                early,
+                description,
+                said: _,
+            } if leg == current && is_inviting => {
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
@@ -555,6 +606,20 @@ impl Setup {
             Failure::Cancelled | Failure::NoAnswer => false,
         };
         let mut because = mapped.because;
+        if let Some(onward) = self.redirection(call, cx, leg, &rejection) {
+            because.0.extend(onward.because.0);
+            match onward.value {
+                Onward::Attempts => return self.next_attempt(call, cx),
+                Onward::Caller(contacts) => {
+                    return redirect::tell_caller(call, cx, &rejection, contacts, because);
+                }
+                Onward::Loop => {
+                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
+                    return refuse(call, cx, mapped, EndedBy::B, because, None);
+                }
+                Onward::Nowhere => {}
+            }
+        }
         if let Some(text) = &rejection.text {
             because = because.and(format!("its text is \"{text}\""));
         }
@@ -599,7 +664,7 @@ fn refuse(
         status: mapped.status,
         reason: joined(&mapped.reasons),
         warning,
-        retry_after_s: None,
+        ..Refusal::default()
     };
     if let Some(a) = call.leg(A_LEG) {
         a.session.refuse(cx, &refusal);

@@ -15,6 +15,7 @@ mod ack;
 mod confirmed;
 mod link;
 pub(crate) mod orphan;
+mod said;
 mod style;
 mod uac;
 mod uas;
@@ -23,6 +24,7 @@ mod within;
 pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
+pub use said::Said;
 pub use style::LegStyle;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
@@ -34,7 +36,7 @@ use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::Cx;
 use crate::query::Outcome;
 use crate::record::GivenUp;
-use crate::sip::header::Reason;
+use crate::sip::header::{Contact, Reason};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
@@ -55,6 +57,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the response.
         description: Option<Bytes>,
+        /// The response.
+        said: Said,
     },
     /// The peer answered our INVITE; its ACK is out.
     Answered {
@@ -62,6 +66,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the 2xx.
         description: Option<Bytes>,
+        /// The 2xx.
+        said: Said,
     },
     /// Our INVITE ended without an answer, on every target.
     Rejected(Rejection),
@@ -108,6 +114,8 @@ pub struct Rejection {
     pub was_heard: bool,
     /// What happened to the last target, when no peer refused.
     pub fault: Option<TargetFault>,
+    /// The peer's response, if a peer refused.
+    pub said: Option<Said>,
 }
 
 /// Names of a session's timers.
@@ -479,6 +487,10 @@ pub struct Refusal {
     pub warning: Option<Bytes>,
     /// Seconds of a Retry-After header.
     pub retry_after_s: Option<u32>,
+    /// Targets of a redirection, in our name.
+    pub contacts: Vec<Contact>,
+    /// Headers that policy lets through unchanged.
+    pub passed: Vec<(HeaderName, Bytes)>,
 }
 
 impl Default for Refusal {
@@ -488,6 +500,8 @@ impl Default for Refusal {
             reason: None,
             warning: None,
             retry_after_s: None,
+            contacts: Vec::new(),
+            passed: Vec::new(),
         }
     }
 }
@@ -509,6 +523,7 @@ impl Rejection {
             text: None,
             was_heard: false,
             fault: Some(fault),
+            said: None,
         }
     }
 
@@ -524,6 +539,7 @@ impl Rejection {
             text: (!text.is_empty()).then(|| printable(&text)),
             was_heard: true,
             fault: None,
+            said: Some(Said::new(message)),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
 use super::{
-    Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
+    Confirmed, Link, Phase, Rejection, Said, Session, SessionEvent, Timer, description,
+    link::Wanted,
 };
 use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
@@ -561,6 +562,7 @@ impl Session {
             status,
             early: tag,
             description,
+            said: Said::new(message),
         });
     }
 
@@ -644,6 +646,7 @@ impl Session {
         up.push(SessionEvent::Answered {
             early: tag,
             description: description(message),
+            said: Said::new(message),
         });
     }
 

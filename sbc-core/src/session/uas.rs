@@ -102,6 +102,10 @@ impl Incoming {
         if let Some(seconds) = refusal.retry_after_s {
             response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
         }
+        response = response.headers(&refusal.contacts);
+        for (name, value) in &refusal.passed {
+            response = response.raw_if_valid(name, value);
+        }
         self.respond(cx, refusal.status, response.build());
     }
 }
