@@ -12,11 +12,11 @@ use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::admission::{Counted, Place};
+use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
-use crate::policy::{Refusal, identity, route};
+use crate::policy::{Refusal, emergency, identity, route, screening};
 use crate::session::{LegStyle, hop_back, orphan};
-use crate::sip::header::MaxForwards;
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
@@ -65,7 +65,7 @@ pub struct Census {
     pub acks: usize,
     /// Media sessions that a call owns.
     pub media_sessions: usize,
-    /// Places that calls take of limits.
+    /// Places that calls take of limits, and set-ups that are watched for circles.
     pub places: usize,
 }
 
@@ -171,7 +171,7 @@ impl Core {
         out.emit(
             Some(id),
             None,
-            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
+            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
         );
     }
 
@@ -184,7 +184,7 @@ impl Core {
             queries: self.plane.queries.len(),
             acks: self.plane.acks.len(),
             media_sessions: self.sessions.len(),
-            places: self.plane.admission.taken(),
+            places: self.plane.admission.taken() + self.plane.circles.len(),
         }
     }
 
@@ -379,7 +379,7 @@ impl Core {
                 out.emit(
                     Some(id),
                     None,
-                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
+                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
                 );
             }
             return;
@@ -528,6 +528,7 @@ impl Core {
             config: Arc::clone(&self.plane.config),
             trunk: Arc::clone(&ingress.trunk),
             contact_user: None,
+            session_id: None,
         };
         if let Some(tls) = hop_back(&style, flow).tls {
             self.plane.transactions.set_way_back(id, tls);
@@ -622,15 +623,21 @@ impl Core {
     ) {
         let config = Arc::clone(&self.plane.config);
         let has_room = u32::try_from(self.calls.len()).is_ok_and(|n| n < config.limits.calls);
-        if self.is_draining || !has_room {
+        let mut caller = identity::caller(&message, &ingress.trunk);
+        let scope = TransformScope::In(ingress.trunk.name.clone());
+        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
+        let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
+        if (self.is_draining || !has_room) && help.is_none() {
             arrived(None, None, flow, &message, out);
             dropped(DropCode::Overload, flow, out);
             return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
         }
         let call_id = self.plane.mint.call(now.wall);
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
-        let caller = identity::caller(&message, &ingress.trunk);
-        let scope = TransformScope::In(ingress.trunk.name.clone());
+        let screened = match help.is_some() {
+            true => Ok(None),
+            false => screening::screen(&config, &ingress, &mut caller),
+        };
         let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let mut because = because;
         because.0.extend(calling.because.0);
@@ -647,34 +654,47 @@ impl Core {
             number: changed.value,
             ..called
         };
-        let hops = message
-            .get::<MaxForwards>()
-            .ok()
-            .flatten()
-            .unwrap_or(MaxForwards::DEFAULT);
-        let plan = match (hops, nameless) {
-            (MaxForwards(0), _) => Err(Refusal {
-                status: Status::TOO_MANY_HOPS,
-                cause: CauseCode::LoopDetected,
-                because: Because::of("Max-Forwards has reached 0"),
-            }),
-            (_, Some(refusal)) => Err(refusal),
-            (_, None) => {
-                let mint = &mut self.plane.mint;
-                route::plan(&config, &ingress, &called.number, &calling.value, mint)
-            }
+        let reach = Reach::of(&message);
+        let mut lap = None;
+        let plan = match (reach.refusal(), nameless) {
+            (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
+            (None, None) => circle::forwarded_too_often(&caller)
+                .or_else(|| caller.privacy.refusal())
+                .or_else(|| screened.as_ref().err().cloned())
+                .map_or(Ok(()), Err)
+                .and_then(|()| {
+                    let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
+                    lap = Some(self.plane.circles.enter(key, reach.hops)?);
+                    let mint = &mut self.plane.mint;
+                    route::plan(&config, &ingress, &called.number, &calling.value, mint)
+                }),
         };
-        let (tenant, plan) = match plan {
-            Ok(decision) => {
+        let is_emergency = help.is_some();
+        let called = help.as_ref().map_or(called, |help| help.called.clone());
+        let (tenant, plan) = match (help, plan) {
+            (Some(help), plan) => {
+                because.0.extend(help.because.0);
+                let plan = match (reach.refusal(), plan) {
+                    // A circle helps nobody; anything else that is against the call does not count.
+                    (Some(refusal), _) => Err(refusal),
+                    (None, Err(refusal)) if help.attempts.is_empty() => Err(refusal),
+                    (None, _) => Ok(help.attempts),
+                };
+                (help.tenant, plan)
+            }
+            (None, Ok(decision)) => {
                 because.0.extend(decision.because.0);
                 (Some(decision.value.tenant), Ok(decision.value.attempts))
             }
-            Err(refusal) => {
+            (None, Err(refusal)) => {
                 let owner = || route::owner(&config, &called.number).cloned();
                 (ingress.tenant.clone().or_else(owner), Err(refusal))
             }
         };
-        let (plan, places) = self.take_places(now, tenant.as_ref(), &ingress.trunk, plan);
+        let (plan, places) = match is_emergency {
+            true => (plan, Vec::new()),
+            false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
+        };
         let admitted = Admitted {
             id: call_id,
             tenant,
@@ -689,6 +709,10 @@ impl Core {
             plan,
             because,
             places,
+            is_emergency,
+            screening: screened.ok().flatten(),
+            reach,
+            lap,
         };
         self.current = Some(call_id);
         let mut cx = Cx {

@@ -6,6 +6,7 @@ use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, QueryId, ShardId};
 use crate::mint::Mint;
 use crate::policy::admission::Admission;
+use crate::policy::circle::Circles;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
@@ -26,6 +27,7 @@ pub(crate) struct Plane {
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
+    pub(crate) circles: Circles,
     pub(crate) quarantine: Quarantine,
     pub(crate) health: Health,
     next_media_session: u64,
@@ -42,6 +44,7 @@ impl Plane {
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
+            circles: Circles::default(),
             quarantine: Quarantine::default(),
             health: Health::default(),
             next_media_session: 0,

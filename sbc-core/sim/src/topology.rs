@@ -18,8 +18,9 @@ use crate::fault::ActorIndex;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
     CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Node, NodeLimits,
-    NumberRange, OptionsProbe, Preset, Realm, Redirect, Route, RouteMatch, RouteTarget, SipTimers,
-    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    NumberRange, OptionsProbe, Preset, Realm, Redirect, Route, RouteMatch, RouteTarget,
+    SessionIdForm, SipTimers, TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize,
+    UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
@@ -338,6 +339,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
             first: inside_number(index, 0),
             last: inside_number(index, 99_999),
         }],
+        emergency: Vec::new(),
         limits: CallLimits::default(),
     };
     (name, Arc::new(tenant))
@@ -403,6 +405,9 @@ fn teams_trunk(index: usize) -> Trunk {
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
         send_asserted: false,
         history: HistoryForm::Pass,
+        send_location: true,
+        session_id: SessionIdForm::default(),
+        uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
         pass_headers: Vec::new(),
@@ -459,6 +464,9 @@ fn carrier_trunk(
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
         send_asserted: true,
         history: HistoryForm::None,
+        send_location: true,
+        session_id: SessionIdForm::default(),
+        uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
         pass_headers: Vec::new(),
@@ -492,6 +500,7 @@ fn routes() -> Vec<Arc<Route>> {
             when,
             to: to.collect(),
             max_attempts: 6,
+            any_tenant: false,
         })
     };
     let from = |trunk: &str| RouteMatch {

@@ -8,24 +8,26 @@
 //!
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
+mod carry;
 mod redirect;
 
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{TransformScope, Trunk};
+use crate::config::{CallLimits, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::admission::Counted;
+use crate::policy::circle::Reach;
 use crate::policy::identity::Caller;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Failure, Mapped};
-use crate::policy::{Refusal as PolicyRefusal, header};
+use crate::policy::{Refusal as PolicyRefusal, emergency, header};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards};
-use crate::sip::{Message, Status};
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
 use redirect::{Onward, Redirects};
@@ -38,11 +40,13 @@ use std::time::Duration;
 pub(super) struct Setup {
     request: Message,
     trunk: Arc<Trunk>,
-    max_forwards: u8,
+    /// What the B leg's request may still do, this hop taken.
+    reach: Reach,
     /// What A offers; `None` when its INVITE has no SDP.
     offer: Option<Facts>,
     attempts: VecDeque<Attempt>,
     redirects: Redirects,
+    is_emergency: bool,
     step: Step,
     /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
     failure: Option<Failed>,
@@ -130,7 +134,6 @@ impl Setup {
             let end = cx.now.mono + Duration::from_secs(u64::from(seconds));
             call.timers.set(Timer::Expires as usize, end);
         }
-        let max_forwards = admitted.request.get::<MaxForwards>().ok().flatten();
         let redirects = Redirects::new(admitted.tenant, admitted.calling, &admitted.called);
         let caller = Arc::new(admitted.caller);
         let attempts = plan.into_iter().map(|trunk| Attempt {
@@ -141,15 +144,16 @@ impl Setup {
         });
         let attempts = attempts.collect();
         let setup = Self {
-            max_forwards: max_forwards
-                .unwrap_or(MaxForwards::DEFAULT)
-                .0
-                .saturating_sub(1),
+            reach: Reach {
+                hops: MaxForwards(admitted.reach.hops.0.saturating_sub(1)),
+                ..admitted.reach
+            },
             request: admitted.request,
             trunk: admitted.trunk,
             offer,
             attempts,
             redirects,
+            is_emergency: admitted.is_emergency,
             step: Step::Waiting,
             failure: None,
             forks: Vec::new(),
@@ -182,7 +186,11 @@ impl Setup {
             }
             let counted = Counted::Trunk(trunk.name.clone());
             let admission = &mut cx.plane.admission;
-            match admission.take(cx.now.mono, counted, &trunk.limits) {
+            let limits = match self.is_emergency {
+                true => CallLimits::default(),
+                false => trunk.limits,
+            };
+            match admission.take(cx.now.mono, counted, &limits) {
                 Ok(place) => call.places.push(place),
                 Err(full) => {
                     let mapped = response::own(CauseCode::LimitReached, &self.trunk);
@@ -230,6 +238,17 @@ impl Setup {
         if self.failure.as_ref().is_none_or(is_better) {
             self.failure = Some(failed);
         }
+    }
+
+    /// Header lines of A's INVITE that pass unchanged to a trunk.
+    fn passed(&self, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+        let mut passed = header::passed(&self.request, &self.trunk, to);
+        if self.is_emergency {
+            let more = emergency::passed(&self.request, to);
+            passed.retain(|(name, _)| !more.iter().any(|(own, _)| own == name));
+            passed.extend(more);
+        }
+        passed
     }
 
     /// A report of the relay.
@@ -312,13 +331,18 @@ impl Setup {
                 ..called
             },
             from: Arc::clone(&self.trunk),
-            passed: header::passed(&self.request, &self.trunk, &trunk),
-            max_forwards: self.max_forwards,
+            passed: self.passed(&trunk),
+            reach: self.reach,
             offer,
-            is_emergency: false,
+            is_emergency: self.is_emergency,
+            parts: match self.is_emergency {
+                true => emergency::parts(&self.request, &trunk),
+                false => Vec::new(),
+            },
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
+            session_id: call.ends.to_called(&trunk),
             trunk,
             contact_user: None,
         };
@@ -351,16 +375,18 @@ impl Setup {
                 status,
                 early,
                 description,
-                said: _,
+                said,
             } if leg == current && is_inviting => {
+                self.carry(call, leg, &said);
                 self.progress(call, cx, leg, status, &early, description);
                 Some(Operation::Setup(self))
             }
             SessionEvent::Answered {
                 early,
                 description,
-                said: _,
+                said,
             } if leg == current && is_inviting => {
+                self.carry(call, leg, &said);
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
@@ -519,6 +545,9 @@ impl Setup {
         }
         call.bridge = Some((A_LEG, leg));
         call.answered = Some(cx.now);
+        if let Some(lap) = call.lap.take() {
+            cx.plane.circles.leave(lap);
+        }
         let setup_ms = call.elapsed_ms(cx.now);
         call.record.setup_ms = Some(setup_ms);
         cx.out
@@ -601,10 +630,13 @@ impl Setup {
             .map(|leg| Arc::clone(&leg.session.style().trunk));
         let tries_next = match failure {
             Failure::Status(status) => b_trunk
-                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, &trunk)),
+                .as_ref()
+                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
             Failure::NoResponse | Failure::Unreachable => true,
             Failure::Cancelled | Failure::NoAnswer => false,
         };
+        // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
+        let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
         let mut because = mapped.because;
         if let Some(onward) = self.redirection(call, cx, leg, &rejection) {
             because.0.extend(onward.because.0);
@@ -634,8 +666,12 @@ impl Setup {
         } else {
             EndedBy::Us
         };
+        let mut mapped = mapped.value;
+        if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
+            mapped.headers = header::passed_back(said, trunk, &self.trunk);
+        }
         let failed = Failed {
-            mapped: mapped.value,
+            mapped,
             by,
             because,
             rank: response::rank(failure),
@@ -664,6 +700,7 @@ fn refuse(
         status: mapped.status,
         reason: joined(&mapped.reasons),
         warning,
+        passed: mapped.headers,
         ..Refusal::default()
     };
     if let Some(a) = call.leg(A_LEG) {

@@ -8,7 +8,7 @@ use super::value;
 use super::written::*;
 use super::{
     AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect, Screening,
-    UdpOversize, VerifyClient,
+    SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
@@ -407,9 +407,13 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .parsed_list("numbers", value::numbers, out)
             .map(|list| list.value)
             .unwrap_or_default(),
+        emergency: section
+            .texts("emergency", out)
+            .map(|list| list.value)
+            .unwrap_or_default(),
         limits: limits(&mut section, out),
     };
-    section.finish(&["default_cli", "labels", "emergency", "schedule"], out);
+    section.finish(&["default_cli", "labels", "schedule"], out);
     tenant
 }
 
@@ -516,6 +520,18 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["slim"],
             out,
         ),
+        session_id: section.choice(
+            "session_id",
+            &[
+                ("none", SessionIdForm::None),
+                ("pass", SessionIdForm::Pass),
+                ("always", SessionIdForm::Always),
+            ],
+            &[],
+            out,
+        ),
+        uui_max: section.number("uui_max", 1..=2048, out),
+        send_location: section.boolean("location", out),
         redirect: section.choice(
             "redirect",
             &[
@@ -775,6 +791,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         calling: None,
         to: None,
         max: None,
+        emergency: None,
+        any_tenant: section.boolean("any_tenant", out),
     };
     if let Some(mut when) = section.table("match", out) {
         route.from_trunk = when.text("from_trunk", out);
@@ -782,7 +800,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         route.called_in = when.text("called_in", out);
         route.called = when.text("called", out);
         route.calling = when.text("calling", out);
-        when.finish(&["header", "time", "from_realm", "emergency"], out);
+        route.emergency = when.boolean("emergency", out);
+        when.finish(&["header", "time", "from_realm"], out);
     }
     if let Some(list) = section.list("to", out) {
         let title = format!("{}: to", section.title);

@@ -94,6 +94,18 @@ pub enum DisplayForm {
     Strip,
 }
 
+/// Whether Session-ID is written towards a peer (RFC 7989).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SessionIdForm {
+    /// Never.
+    None,
+    /// If the party on the other side names itself.
+    #[default]
+    Pass,
+    /// Always; a party that does not name itself gets a name from us.
+    Always,
+}
+
 /// What becomes of a 3xx from a peer (SIP-900).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Redirect {

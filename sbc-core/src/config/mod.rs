@@ -30,6 +30,7 @@ pub use finding::{Code, Finding, Findings, Severity};
 pub use header::{Action, action, is_configurable};
 pub use identity::{
     AssertedForm, DisplayForm, IdentityPolicy, IdentitySource, Party, Redirect, Screening,
+    SessionIdForm,
 };
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};

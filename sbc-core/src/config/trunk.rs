@@ -1,6 +1,6 @@
 //! Trunks: configured relations to peers.
 
-use super::identity::{IdentityPolicy, Redirect};
+use super::identity::{IdentityPolicy, Redirect, SessionIdForm};
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::media::Profile;
 use crate::transport::Protocol;
@@ -56,6 +56,12 @@ pub struct Trunk {
     pub send_asserted: bool,
     /// Whether earlier targets of a call are told to this peer.
     pub history: HistoryForm,
+    /// Whether locations of calls for help are passed to this peer.
+    pub send_location: bool,
+    /// Whether Session-ID is written towards this peer.
+    pub session_id: SessionIdForm,
+    /// Most octets of User-to-User data that this peer gets, where the header is passed.
+    pub uui_max: u16,
     /// Whose numbers are shown, and how.
     pub identity: IdentityPolicy,
     /// What becomes of its redirections.

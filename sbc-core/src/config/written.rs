@@ -6,7 +6,7 @@ use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
     AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party, Preset,
-    Redirect, Screening, UdpOversize, VerifyClient,
+    Redirect, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
@@ -97,6 +97,7 @@ pub(super) struct WrittenListener {
 pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) emergency: Vec<At<String>>,
     pub(super) limits: WrittenLimits,
 }
 
@@ -140,6 +141,9 @@ pub(super) struct WrittenTrunk {
     pub(super) reroute_on: Option<Vec<At<u64>>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) send_location: Option<At<bool>>,
+    pub(super) uui_max: Option<At<u64>>,
+    pub(super) session_id: Option<At<SessionIdForm>>,
 }
 
 #[derive(Default)]
@@ -196,6 +200,8 @@ pub(super) struct WrittenRoute {
     pub(super) calling: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
+    pub(super) emergency: Option<At<bool>>,
+    pub(super) any_tenant: Option<At<bool>>,
 }
 
 #[derive(Default)]

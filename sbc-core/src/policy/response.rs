@@ -4,7 +4,7 @@
 use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Preset, Trunk};
 use crate::sip::header::Reason;
-use crate::sip::{QuotedText, Status, Token};
+use crate::sip::{HeaderName, QuotedText, Status, Token};
 use bytes::Bytes;
 
 /// A final failure as the A leg is told.
@@ -18,6 +18,8 @@ pub struct Mapped {
     pub cause: CauseCode,
     /// Q.850 cause value for the record.
     pub q850: Option<u8>,
+    /// Headers of the peer's response that pass unchanged.
+    pub headers: Vec<(HeaderName, Bytes)>,
 }
 
 /// Whose doing a failure of the B leg was.
@@ -97,6 +99,7 @@ pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapp
             reasons: told(reasons, q850),
             cause,
             q850,
+            headers: Vec::new(),
         },
         because,
     }
@@ -112,6 +115,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
         CauseCode::PeerBusy => Status::BUSY_HERE,
         CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
+        CauseCode::CallerNotAllowed => Status::FORBIDDEN,
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
@@ -134,6 +138,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         reasons: told(&[], q850),
         cause,
         q850,
+        headers: Vec::new(),
     }
 }
 
@@ -259,6 +264,7 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         | 420
         | 421
         | 423
+        | 424
         | 480
         | 482..=486
         | 488

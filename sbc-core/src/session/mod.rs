@@ -36,7 +36,7 @@ use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::Cx;
 use crate::query::Outcome;
 use crate::record::GivenUp;
-use crate::sip::header::{Contact, Reason};
+use crate::sip::header::{Contact, Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
@@ -273,6 +273,11 @@ impl Session {
     /// The trunk and how this leg writes.
     pub fn style(&self) -> &LegStyle {
         &self.style
+    }
+
+    /// Names both ends in every message from now on.
+    pub(crate) fn name_ends(&mut self, ends: Option<SessionId>) {
+        self.style.session_id = ends;
     }
 
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).

@@ -8,13 +8,16 @@ use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::id::{QueryId, TransactionId};
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::{Asker, Cx};
+use crate::policy::circle::Reach;
+use crate::policy::emergency;
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault, ResolveSpec};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
+use crate::sip::header::{CSeq, CallId, From, Reason, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
@@ -41,12 +44,14 @@ pub struct Outset {
     pub from: Arc<Trunk>,
     /// Headers that policy lets through unchanged.
     pub passed: Vec<(HeaderName, Bytes)>,
-    /// Already decremented (SIP-403).
-    pub max_forwards: u8,
+    /// How far it may go, this hop already taken (SIP-403, SIP-404).
+    pub reach: Reach,
     /// Our offer.
     pub offer: Bytes,
     /// Whether somebody calls for help.
     pub is_emergency: bool,
+    /// Parts of the A leg's body that pass unchanged beside our offer.
+    pub parts: Vec<Bytes>,
 }
 
 /// An INVITE of ours on its way.
@@ -188,7 +193,8 @@ impl Outgoing {
         };
         let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
             .header(&style.via(listener, branch)?)
-            .header(&MaxForwards(outset.max_forwards))
+            .header(&outset.reach.hops)
+            .header(&outset.reach.breadth)
             .header(&From(from.clone()))
             .header(&To(to))
             .header(&self.call_id)
@@ -208,12 +214,10 @@ impl Outgoing {
             request = request.raw_if_valid(name, value);
         }
         let request = style.sign_request(request);
-        Some((
-            request
-                .body(&ContentType::sdp(), outset.offer.clone())
-                .build(),
-            from,
-        ))
+        // A branch is random and no word of any body.
+        let boundary = branch.trim_start_matches(MAGIC_COOKIE);
+        let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
+        Some((request.body(&kind, body).build(), from))
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Incoming {
     last: Option<(Status, Option<Bytes>)>,
     /// When it was sent.
     told: Timestamp,
+    /// Headers of the called side's responses that policy lets through.
+    passed: Vec<(HeaderName, Bytes)>,
     /// The caller's last UPDATE: where it wants to be found from now on (SIP-303).
     moved: Option<Message>,
 }
@@ -53,6 +55,7 @@ impl Incoming {
             request,
             last: None,
             told: Timestamp::ZERO,
+            passed: Vec::new(),
             moved: None,
         }
     }
@@ -66,6 +69,9 @@ impl Incoming {
                 response = response.header(&style.contact(listener));
             }
             response = response.raw_if_valid(HeaderName::Allow, style.allow());
+            for (name, value) in &self.passed {
+                response = response.raw_if_valid(name, value);
+            }
         }
         style.sign_response(response)
     }
@@ -111,6 +117,13 @@ impl Incoming {
 }
 
 impl Session {
+    /// What the called side's responses say that our next ones are to say too.
+    pub(crate) fn carry(&mut self, lines: Vec<(HeaderName, Bytes)>) {
+        if let Phase::Incoming(incoming) = &mut self.phase {
+            incoming.passed = lines;
+        }
+    }
+
     /// Tells the caller of progress; ignored after a final answer.
     pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, status: Status, description: Option<Bytes>) {
         let Phase::Incoming(incoming) = &mut self.phase else {

@@ -150,6 +150,7 @@ impl Probes {
                 config: Arc::clone(config),
                 trunk: Arc::clone(trunk),
                 contact_user: None,
+                session_id: None,
             };
             self.probes.insert(
                 id,

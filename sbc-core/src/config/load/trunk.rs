@@ -9,8 +9,8 @@ use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
 use crate::config::{
-    IpNet, Listener, OptionsProbe, Preset, Realm, Redirect, SipTimers, TargetAddress, TlsContext,
-    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    IpNet, Listener, OptionsProbe, Preset, Realm, Redirect, SessionIdForm, SipTimers,
+    TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::media::{Codec, Profile, Srtp};
@@ -120,6 +120,9 @@ impl Load<'_> {
                 .as_ref()
                 .map_or(defaults.send_asserted, |at| at.value.is_some()),
             history: chosen(&written.identity.history, defaults.history),
+            session_id: chosen(&written.session_id, SessionIdForm::default()),
+            uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
+            send_location: chosen(&written.send_location, true),
             identity,
             redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,

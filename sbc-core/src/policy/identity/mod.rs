@@ -6,16 +6,18 @@
 mod display;
 mod outgoing;
 
-pub use outgoing::{Outgoing, Towards, our_host, outgoing};
+pub use outgoing::{Outgoing, Towards, asserted_anew, our_host, outgoing};
 pub(in crate::policy) use outgoing::{Writer, anonymous};
 
+use crate::cause::{Because, CauseCode};
 use crate::config::{IdentitySource, Trunk};
+use crate::policy::Refusal;
 use crate::policy::diversion::Trail;
 use crate::policy::number::{self, Calling, Number};
 use crate::sip::header::{
     Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, RemotePartyId,
 };
-use crate::sip::{DisplayName, Message, Uri};
+use crate::sip::{DisplayName, Message, Status, Uri};
 
 /// The caller as the A leg's INVITE presents it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,6 +97,15 @@ impl Wishes {
                 cannot_be_met: false,
             },
         }
+    }
+
+    /// The refusal of a call whose privacy we cannot keep (RFC 3323 §5).
+    pub fn refusal(self) -> Option<Refusal> {
+        self.cannot_be_met.then(|| Refusal {
+            status: Status::SERVER_INTERNAL_ERROR,
+            cause: CauseCode::BadRequest,
+            because: Because::of("the caller insists on a kind of privacy that is not known"),
+        })
     }
 
     /// Whether the caller asked to be made anonymous in From.

@@ -1,7 +1,7 @@
 //! Who calls whom, as the B leg's INVITE says it: Request-URI, From, To, the asserted identity,
 //! Privacy, History-Info and Diversion.
 
-use super::{Caller, display};
+use super::{Asserted, Caller, display};
 use crate::cause::{Because, Decision};
 use crate::config::{AssertedForm, HistoryForm, Listener, Party, Preset, TargetAddress, Trunk};
 use crate::policy::diversion::{Told, Trail, told};
@@ -266,24 +266,42 @@ fn asserted(
         ));
         return Ok(Vec::new());
     }
-    let mut values = Vec::new();
-    for identity in &caller.asserted {
+    Ok(asserted_with(&caller.asserted, to, writer))
+}
+
+/// Asserted identities at our name, for a peer that may see them.
+pub fn asserted_anew(
+    identities: &[Asserted],
+    towards: Towards<'_>,
+    rewrite: &dyn Fn(&str) -> String,
+) -> Vec<PAssertedIdentity> {
+    let writer = Writer {
+        user_phone: towards.to.uri.user_phone,
+        our_host: our_host(towards.to, towards.listener),
+        rewrite,
+    };
+    asserted_with(identities, towards.to, &writer)
+}
+
+fn asserted_with(
+    identities: &[Asserted],
+    to: &Trunk,
+    writer: &Writer<'_>,
+) -> Vec<PAssertedIdentity> {
+    let written = identities.iter().filter_map(|identity| {
         let uri = match identity.is_tel {
-            true => match TelUri::new((writer.rewrite)(&identity.number.number)) {
-                Ok(uri) => Uri::Tel(uri),
-                // A transform made something of it that is no telephone number.
-                Err(_) => continue,
-            },
-            false => writer.own(&identity.number)?.into(),
+            // A transform may have made something of it that is no telephone number.
+            true => Uri::Tel(TelUri::new((writer.rewrite)(&identity.number.number)).ok()?),
+            false => writer.own(&identity.number).ok()?.into(),
         };
         let mut value = PAssertedIdentity::from(uri);
         value.addr.display = identity
             .display
             .as_ref()
             .and_then(|name| display::written(name, to.identity.display));
-        values.push(value);
-    }
-    Ok(values)
+        Some(value)
+    });
+    written.collect()
 }
 
 fn remote_party(
