@@ -4,6 +4,7 @@
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
 use crate::record::Record;
+use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::TargetId;
 use bytes::Bytes;
@@ -110,6 +111,13 @@ pub enum Happened {
         octets: usize,
         /// What is done about it.
         action: OversizeAction,
+    },
+    /// An offer of ours within the call was refused; the call goes on as it was.
+    OfferRefused {
+        /// The peer's status, or 503 when it could not be reached.
+        status: Status,
+        /// Whether it is made again: both sides offered at once.
+        again: bool,
     },
     /// A leg got a final answer to its set-up.
     Answered {

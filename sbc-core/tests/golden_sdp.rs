@@ -165,8 +165,8 @@ impl Stage {
             "X offers again" => {
                 let offer = facts(&self.x);
                 assert!(
-                    !interwork::must_ask(&offer, &self.x, &self.y),
-                    "an offer that changes nothing for Y"
+                    interwork::keeps_codec(&offer, &self.x, &self.y),
+                    "an offer that can be answered without Y"
                 );
                 match interwork::answer_alone(offer, &mut self.x, &self.y, &mut self.formats) {
                     Ok(done) => {

@@ -101,22 +101,34 @@ fn direction_in(body: &Bytes) -> Direction {
     Direction::from_parts(stated.sends(), stated.receives() && is_open)
 }
 
+/// `leg` is told what the other leg does, if it does not know.
+fn tell(leg: &mut Peer, other: &Peer, formats: &mut Formats) {
+    if !interwork::owes(&leg.image, &other.image) {
+        return;
+    }
+    let asked = interwork::join(&mut leg.image, &other.image).unwrap();
+    let told = direction_in(&asked);
+    if leg.is_teams {
+        assert!(matches!(told, Direction::SendRecv | Direction::Inactive));
+    }
+    let answer = leg.writes(Some(told));
+    interwork::settle(&answer, &mut leg.image, formats).unwrap();
+    leg.image.commit().unwrap();
+}
+
 /// `from` re-offers its present will and both legs settle.
 fn reoffer(from: &mut Peer, to: &mut Peer, formats: &mut Formats) {
     let offer = from.writes(None);
     let (_, offered) = offer.main().unwrap();
     let offered = offered.direction;
-    let body = if interwork::must_ask(&offer, &from.image, &to.image) {
+    let body = if to.image.committed().is_none() {
         let asked = interwork::offer(offer, &mut from.image, &mut to.image).unwrap();
-        let told = direction_in(&asked);
-        if to.is_teams {
-            assert!(matches!(told, Direction::SendRecv | Direction::Inactive));
-        }
-        let answer = to.writes(Some(told));
+        let answer = to.writes(Some(direction_in(&asked)));
         let done = interwork::answer(&answer, &mut to.image, &mut from.image, formats).unwrap();
         to.image.commit().unwrap();
         done.body
     } else {
+        assert!(interwork::keeps_codec(&offer, &from.image, &to.image));
         interwork::answer_alone(offer, &mut from.image, &to.image, formats)
             .unwrap()
             .body
@@ -129,6 +141,11 @@ fn reoffer(from: &mut Peer, to: &mut Peer, formats: &mut Formats) {
             answered,
             Direction::SendRecv | Direction::Inactive
         ));
+    }
+    tell(to, from, formats);
+    for (leg, other) in [(&*from, &*to), (to, from)] {
+        let is_due = interwork::owes(&leg.image, &other.image);
+        assert!(!is_due, "one offer tells everything");
     }
 }
 

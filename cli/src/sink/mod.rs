@@ -105,6 +105,8 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
+        Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
+        Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),
         Happened::TargetHealth { alive: true, .. } => (Level::Info, "target_up"),
         Happened::TargetHealth { alive: false, .. } => (Level::Warn, "target_down"),
         Happened::Bug { .. } => (Level::Error, "bug"),

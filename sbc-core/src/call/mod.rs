@@ -1,14 +1,16 @@
 //! The B2BUA: a call is legs plus at most one running operation.
 //!
-//! A leg's event goes to the running operation first. What none of them owns starts the operation
-//! it implies: an offer of a peer in an established call is answered by `modify`, the end of a leg
-//! starts the teardown. Setup and teardown are values that own what they must undo.
+//! A leg's event goes to the running operation first. What none of them owns starts what it
+//! implies: an offer of a peer in an established call is answered by `modify`, what the other leg
+//! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
+//! are values that own what they must undo.
 
 mod media;
 mod modify;
 mod record;
 mod setup;
 mod teardown;
+mod tell;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Trunk};
@@ -38,6 +40,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use teardown::Teardown;
+use tell::Telling;
 
 /// The A leg's id.
 pub(crate) const A_LEG: LegId = LegId(0);
@@ -75,6 +78,17 @@ pub(crate) struct Call {
 struct Leg {
     session: Session,
     image: MediaImage,
+    telling: Telling,
+}
+
+impl Leg {
+    fn new(session: Session, image: MediaImage) -> Self {
+        Self {
+            session,
+            image,
+            telling: Telling::default(),
+        }
+    }
 }
 
 /// The procedure that a call is running.
@@ -93,9 +107,11 @@ enum Timer {
     Relay = 1,
     /// The caller's own limit: the Expires of its INVITE.
     Expires = 2,
+    /// A leg's offer waits for what the other leg says.
+    Ask = 3,
 }
 
-type Timers = crate::deadline::Timers<3>;
+type Timers = crate::deadline::Timers<4>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -158,7 +174,7 @@ impl Call {
         let mut call = Self {
             id: admitted.id,
             tenant: admitted.tenant.clone(),
-            legs: BTreeMap::from([(A_LEG, Leg { session, image })]),
+            legs: BTreeMap::from([(A_LEG, Leg::new(session, image))]),
             next_leg: 1,
             media: CallMedia::new(session_id),
             operation: None,
@@ -414,6 +430,8 @@ impl Call {
                 let invariant = "the relay reports the end of every session";
                 cx.out
                     .emit(Some(self.id), None, Happened::Bug { invariant });
+            } else if timer == Timer::Ask as usize {
+                self.ask_timeout(cx);
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
             } else {
@@ -466,6 +484,7 @@ impl Call {
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                self.tell(cx);
                 return;
             };
             match self.operation.take() {
@@ -497,6 +516,15 @@ impl Call {
             SessionEvent::Ended(Ending::NoAck) => {
                 let because = Because::of(format!("no ACK for our answer on leg {}", leg.0));
                 self.end(cx, EndedBy::Us, CauseCode::NoAck, because, &[]);
+            }
+            SessionEvent::Ended(Ending::Lost { method, status }) => {
+                self.lost(cx, leg, &method, status);
+            }
+            SessionEvent::OfferAnswered { description } => {
+                self.offer_answered(cx, leg, description);
+            }
+            SessionEvent::OfferRefused { status, again } => {
+                self.offer_refused(cx, leg, status, again);
             }
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }

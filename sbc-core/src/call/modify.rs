@@ -1,9 +1,11 @@
-//! Changes within an established call: re-INVITEs of either side.
+//! Changes within an established call that a peer asks for: re-INVITE and UPDATE with an offer.
 //!
 //! Media is anchored here, so an offer of one leg is answered at once from what is in force on the
-//! other (SIP-544): new addresses, ports and keys, hold and resume concern only the leg that asked.
-//! A held leg's peer keeps its session; the relay stops what must not flow.
+//! other (SIP-544): new addresses, ports and keys concern only the leg that asked, and of hold and
+//! resume the other leg is told afterwards. Only a codec that the other leg does not use is asked of
+//! it first.
 
+use super::tell::status_of;
 use super::{Call, endpoint, images};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
@@ -12,51 +14,48 @@ use crate::sdp::{Description, Limits};
 use crate::sip::Status;
 use crate::sip::header::Reason;
 use bytes::Bytes;
-use media_api::{ForkId, Negotiated, Stage};
+use media_api::{ForkId, Stage};
 
 impl Call {
     /// The peer of a leg offers a change, or asks us for an offer.
     pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
-        let answer = match &offer {
-            Some(offer) => self.answer_change(leg, offer),
-            None => self.offer_again(leg).map(|body| (body, None)),
+        let done = match offer {
+            Some(offer) => self.change(cx, leg, offer),
+            None => self
+                .offer_again(leg)
+                .map(|body| self.reply_with(cx, leg, body))
+                .map_err(|why| status_of(&why)),
         };
-        match answer {
-            Ok((body, negotiated)) => {
-                if let Some(negotiated) = negotiated {
-                    let (to, fork) = (endpoint(leg), ForkId::default());
-                    self.media.agreed(cx, to, fork, negotiated, Stage::Final);
-                }
-                if let Some(leg) = self.leg(leg) {
-                    leg.session.answer_offer(cx, body);
-                }
-            }
-            Err(incompatible) => {
-                let status =
-                    Status::new(incompatible.status).unwrap_or(Status::NOT_ACCEPTABLE_HERE);
-                if let Some(leg) = self.leg(leg) {
-                    leg.image.rollback();
-                    leg.session.refuse_offer(cx, status);
-                }
-            }
+        if let (Err(status), Some(leg)) = (done, self.leg(leg)) {
+            leg.image.rollback();
+            leg.session.refuse_offer(cx, status);
         }
     }
 
-    fn answer_change(
-        &mut self,
-        leg: LegId,
-        offer: &Bytes,
-    ) -> Result<(Bytes, Option<Negotiated>), Incompatible> {
-        let other = self.other(leg).ok_or(Unusable::OutOfOrder)?;
-        let unreadable = Unusable::NotAudio;
-        let description =
-            Description::parse(offer.clone(), &Limits::default()).map_err(|_| unreadable)?;
+    fn change(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Bytes) -> Result<(), Status> {
+        let unusable = |why: Unusable| status_of(&why.into());
+        let other = self.other(leg).ok_or(unusable(Unusable::OutOfOrder))?;
+        let description = Description::parse(offer, &Limits::default())
+            .map_err(|_| unusable(Unusable::NotAudio))?;
         let formats = &mut self.media.formats;
-        let (x, y) = images(&mut self.legs, leg, other).ok_or(Unusable::OutOfOrder)?;
+        let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
-        let answered = interwork::answer_alone(facts, x, y, formats)?;
+        if facts.main().is_ok() && !interwork::keeps_codec(&facts, x, y) {
+            return self.ask(cx, leg, other, &description);
+        }
+        let answered =
+            interwork::answer_alone(facts, x, y, formats).map_err(|why| status_of(&why))?;
         x.commit();
-        Ok((answered.body, Some(answered.x)))
+        let (to, fork) = (endpoint(leg), ForkId::default());
+        self.media.agreed(cx, to, fork, answered.x, Stage::Final);
+        self.reply_with(cx, leg, answered.body);
+        Ok(())
+    }
+
+    fn reply_with(&mut self, cx: &mut Cx<'_>, leg: LegId, body: Bytes) {
+        if let Some(leg) = self.leg(leg) {
+            leg.session.answer_offer(cx, body);
+        }
     }
 
     fn offer_again(&mut self, leg: LegId) -> Result<Bytes, Incompatible> {

@@ -351,7 +351,7 @@ impl Setup {
         call.record
             .egress
             .push(record::attempt(leg, dialled, &session));
-        call.legs.insert(leg, Leg { session, image });
+        call.legs.insert(leg, Leg::new(session, image));
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         Some(Operation::Setup(self))
     }
@@ -425,6 +425,8 @@ impl Setup {
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
             | SessionEvent::Acknowledged { .. }
+            | SessionEvent::OfferAnswered { .. }
+            | SessionEvent::OfferRefused { .. }
             | SessionEvent::Cancelled { .. } => Some(Operation::Setup(self)),
         }
     }

@@ -82,6 +82,8 @@ pub struct Agreement {
     pub(super) format: FormatId,
     /// Every format agreed, the audio codec first, as described on this leg.
     pub(super) formats: Vec<(FormatId, Codec)>,
+    /// What our side of the exchange said, a blanked address counted as not receiving.
+    pub(super) ours: Direction,
     /// What the peer does of its own will, apart from what our side of the exchange allowed it:
     /// receiving hold does not become a wish of the peer (SIP-552).
     pub(super) peer_wish: Direction,

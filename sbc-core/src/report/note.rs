@@ -67,6 +67,14 @@ pub fn note(what: &Happened) -> Option<String> {
             why,
             left,
         } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::OfferRefused { status, again } => {
+            let next = if *again {
+                "asked again later"
+            } else {
+                "the call goes on as it was"
+            };
+            format!("change refused with {}: {next}", status.code())
+        }
         Happened::Media(event) => return media(event),
         Happened::Ended(record) => format!("call ended: {}", record.cause.code),
         Happened::TargetHealth {

@@ -1,6 +1,7 @@
 //! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
 
 use super::link::{Wanted, patience};
+use super::offering::Offering;
 use super::within::is_of;
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
 use crate::id::TransactionId;
@@ -23,6 +24,8 @@ pub(crate) struct Confirmed {
     offer: Option<PeerOffer>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
     held_bye: Option<Option<Bytes>>,
+    /// What becomes of offers of ours.
+    pub(super) ours: Offering,
 }
 
 /// A 2xx of ours, repeated until it is acknowledged.
@@ -43,14 +46,20 @@ struct PeerOffer {
 }
 
 impl Confirmed {
-    pub(super) fn new(link: Link) -> Self {
+    pub(super) fn new(link: Link, offering: Offering) -> Self {
         Self {
             link,
             ok: None,
             interval: Duration::ZERO,
             offer: None,
             held_bye: None,
+            ours: offering,
         }
+    }
+
+    /// Whether an exchange that the peer began, or the ACK for our 2xx, is awaited.
+    pub(super) fn is_busy(&self) -> bool {
+        self.offer.is_some() || self.ok.is_some()
     }
 
     /// Whether a request belongs to this dialog: Call-ID and peer's tag agree.
@@ -64,6 +73,7 @@ impl Confirmed {
             // The request must not stay unanswered (RFC 3261 §15.1.2).
             offer.refuse(cx, style, Status::REQUEST_TERMINATED);
         }
+        self.drop_offer(cx);
         if self.ok.is_some() {
             self.held_bye = Some(reason);
         } else {
@@ -103,13 +113,17 @@ impl Session {
         };
         confirmed.ok = Some(ok);
         confirmed.interval = self.style.trunk.timers.t1;
-        self.timers.clear();
         self.timers
             .set(Timer::RepeatOk as usize, cx.now.mono + confirmed.interval);
         self.timers.set(
             Timer::AwaitAck as usize,
             cx.now.mono + patience(&self.style),
         );
+    }
+
+    fn stop_awaiting_ack(&mut self) {
+        self.timers.stop(Timer::RepeatOk as usize);
+        self.timers.stop(Timer::AwaitAck as usize);
     }
 
     pub(super) fn repeat_ok(&mut self, cx: &mut Cx<'_>) {
@@ -131,14 +145,14 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Confirmed(mut confirmed) => {
                 confirmed.ok = None;
-                self.timers.clear();
+                self.stop_awaiting_ack();
                 confirmed.hang_up(cx, &self.style, None);
                 self.phase = Phase::Closing(confirmed);
                 up.push(SessionEvent::Ended(Ending::NoAck));
             }
             Phase::Closing(mut closing) => {
                 closing.ok = None;
-                self.timers.clear();
+                self.stop_awaiting_ack();
                 if let Some(reason) = closing.held_bye.take() {
                     closing.hang_up(cx, &self.style, reason);
                 }
@@ -171,10 +185,12 @@ impl Session {
             return;
         }
         confirmed.ok = None;
-        self.timers.clear();
         if let Some(reason) = confirmed.held_bye.take() {
             confirmed.hang_up(cx, &self.style, reason);
+            self.stop_awaiting_ack();
         } else {
+            confirmed.ours.settled();
+            self.stop_awaiting_ack();
             up.push(SessionEvent::Acknowledged {
                 description: super::description(message),
             });
@@ -224,10 +240,12 @@ impl Session {
     ) {
         self.reply(cx, id, message, Status::OK, |response| response);
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Confirmed(confirmed) => {
+            Phase::Confirmed(mut confirmed) => {
                 if let Some(offer) = &confirmed.offer {
                     offer.refuse(cx, &self.style, Status::REQUEST_TERMINATED);
                 }
+                confirmed.drop_offer(cx);
+                self.phase = Phase::Confirmed(confirmed);
                 self.finish(cx);
                 up.push(SessionEvent::Ended(Ending::Bye {
                     reasons: reasons_of(message),
@@ -260,10 +278,9 @@ impl Session {
             // A second INVITE before the first is answered (RFC 3261 §14.2).
             return self.reply_retry_after(cx, id, message);
         }
-        if confirmed.ok.is_some() {
-            return self.reply(cx, id, message, Status::REQUEST_PENDING, |response| {
-                response
-            });
+        // Ours is open, or the ACK of the last one is not here yet (SIP-541).
+        if confirmed.ok.is_some() || confirmed.ours.is_open() {
+            return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
         }
         confirmed.link.dialog.refresh_target(message);
         let offer = PeerOffer {
@@ -292,7 +309,8 @@ impl Session {
             if confirmed.offer.is_some() {
                 return self.reply_retry_after(cx, id, message);
             }
-            if confirmed.ok.as_ref().is_some_and(|ok| ok.offers) {
+            let is_ours_open = confirmed.ok.as_ref().is_some_and(|ok| ok.offers);
+            if is_ours_open || confirmed.ours.is_open() {
                 return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
             }
         }

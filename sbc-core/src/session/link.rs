@@ -8,6 +8,7 @@ use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::style::LegStyle;
+use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Method};
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Hop, Protocol};
@@ -26,6 +27,16 @@ pub(crate) struct Link {
     waiting: Vec<Wanted>,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
+    /// Our other requests without a final response.
+    open: Vec<Open>,
+}
+
+/// A request of ours in the dialog that has no final response yet.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) id: TransactionId,
+    pub(crate) method: Method,
+    pub(crate) cseq: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +58,16 @@ pub(crate) enum Wanted {
     },
     /// BYE, with the value of its Reason header.
     Bye { reason: Option<Bytes> },
+    /// Any other request.
+    Request(Box<Errand>),
+}
+
+/// A request other than ACK and BYE.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) method: Method,
+    pub(crate) headers: Vec<(HeaderName, Bytes)>,
+    pub(crate) body: Option<(ContentType, Bytes)>,
 }
 
 impl Link {
@@ -58,6 +79,7 @@ impl Link {
             way: Way::Unknown,
             waiting: Vec::new(),
             bye: None,
+            open: Vec::new(),
         }
     }
 
@@ -119,9 +141,37 @@ impl Link {
                 .any(|wanted| matches!(wanted, Wanted::Ack { invite: of, .. } if *of == invite))
     }
 
+    /// Whether nothing more is to be sent or awaited, a 2xx that needs an ACK included.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_idle() && self.open_invite().is_none()
+    }
+
     /// Nothing waits to be sent and no BYE is unanswered.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.bye.is_none()
+    }
+
+    /// Our INVITE without a final response, once it is sent.
+    pub(crate) fn open_invite(&self) -> Option<TransactionId> {
+        let mut open = self.open.iter();
+        Some(open.find(|open| open.method == Method::Invite)?.id)
+    }
+
+    /// The request of ours that this transaction is.
+    pub(crate) fn open(&self, id: TransactionId) -> Option<&Open> {
+        self.open.iter().find(|open| open.id == id)
+    }
+
+    /// A request of ours has its final response or will never get one.
+    pub(crate) fn close(&mut self, id: TransactionId) -> Option<Open> {
+        let at = self.open.iter().position(|open| open.id == id)?;
+        Some(self.open.swap_remove(at))
+    }
+
+    /// Forgets requests that wait to be sent, but not ACK and BYE.
+    pub(crate) fn drop_errands(&mut self) {
+        self.waiting
+            .retain(|wanted| !matches!(wanted, Wanted::Request(_)));
     }
 
     fn find_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
@@ -209,24 +259,58 @@ impl Link {
                     request = request.raw_if_valid(HeaderName::Reason, reason);
                 }
                 let bytes = style.sign_request(request).build();
-                let owner = Owner::Leg(self.owner.0, self.owner.1);
-                let timers = TimerSet::from(&style.trunk.timers);
-                let now = cx.now.mono;
-                let table = &mut cx.plane.transactions;
-                let id = table.request(
-                    now,
-                    &Method::Bye,
-                    &branch,
-                    bytes,
-                    hop.clone(),
-                    timers,
-                    owner,
-                    cx.out,
-                );
-                self.bye = Some(id);
+                self.bye = Some(self.start(cx, style, hop, &Method::Bye, &branch, bytes));
+            }
+            Wanted::Request(errand) => {
+                let Errand {
+                    method,
+                    headers,
+                    body,
+                } = *errand;
+                let cseq = self.dialog.next_cseq();
+                let mut request = self.dialog.request(method.clone(), cseq).header(&via);
+                if is_target_refresh(&method) {
+                    request = request
+                        .header(&style.contact(listener))
+                        .raw_if_valid(HeaderName::Allow, style.allow());
+                }
+                for (name, value) in headers {
+                    request = request.raw_if_valid(name, value);
+                }
+                let request = style.sign_request(request);
+                let bytes = match body {
+                    Some((kind, body)) => request.body(&kind, body).build(),
+                    None => request.build(),
+                };
+                let id = self.start(cx, style, hop, &method, &branch, bytes);
+                self.open.push(Open { id, method, cseq });
             }
         }
     }
+
+    fn start(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        method: &Method,
+        branch: &str,
+        bytes: Bytes,
+    ) -> TransactionId {
+        let owner = Owner::Leg(self.owner.0, self.owner.1);
+        let timers = TimerSet::from(&style.trunk.timers);
+        let (now, hop) = (cx.now.mono, hop.clone());
+        let table = &mut cx.plane.transactions;
+        table.request(now, method, branch, bytes, hop, timers, owner, cx.out)
+    }
+}
+
+/// Whether requests of this method carry our Contact within a dialog (SIP-303).
+fn is_target_refresh(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer
+    )
 }
 
 /// The address that the configuration pins for a host of this trunk.

@@ -14,6 +14,7 @@
 mod ack;
 mod confirmed;
 mod link;
+mod offering;
 pub(crate) mod orphan;
 mod said;
 mod style;
@@ -24,6 +25,7 @@ mod within;
 pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
+pub(crate) use offering::TIMER_EXPIRED;
 pub use said::Said;
 pub use style::LegStyle;
 pub use uac::Outset;
@@ -83,6 +85,18 @@ pub enum SessionEvent {
     },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),
+    /// The peer accepted an offer of ours within the call; its ACK is out.
+    OfferAnswered {
+        /// SDP of the 2xx.
+        description: Option<Bytes>,
+    },
+    /// An offer of ours within the call was refused; the session goes on as it was.
+    OfferRefused {
+        /// The peer's status.
+        status: Status,
+        /// Whether the peer only has to be asked again later, because both offered at once.
+        again: bool,
+    },
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -97,6 +111,13 @@ pub enum Ending {
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
+    /// A request of ours within the dialog failed in a way that ends it, or got no answer at all.
+    Lost {
+        /// Method of the request.
+        method: Method,
+        /// Final status, if there was any.
+        status: Option<Status>,
+    },
 }
 
 /// Why an INVITE of ours was not answered.
@@ -131,9 +152,13 @@ enum Timer {
     AwaitAck = 3,
     /// Next repetition of a provisional to keep proxies patient.
     Refresh = 4,
+    /// End of patience for the answer to an offer of ours within the call.
+    Offer = 5,
+    /// End of the pause after both sides offered at once.
+    Glare = 6,
 }
 
-type Timers = crate::deadline::Timers<5>;
+type Timers = crate::deadline::Timers<7>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -252,7 +277,7 @@ impl Session {
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
             && self.unfinished.is_empty()
-            && self.strays.iter().all(Link::is_idle)
+            && self.strays.iter().all(Link::is_done)
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -316,6 +341,9 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
+        if self.own_response(cx, id, message, up) {
+            return;
+        }
         if *message.method() == Method::Invite {
             return self.invite_response(cx, id, message, up);
         }
@@ -332,7 +360,7 @@ impl Session {
         why: Option<FlowFault>,
         up: &mut Vec<SessionEvent>,
     ) {
-        if self.unfinished.remove(&id).is_some() {
+        if self.unfinished.remove(&id).is_some() || self.own_failed(cx, id, why.as_ref(), up) {
             return;
         }
         if matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.owns(id)) {
@@ -349,10 +377,11 @@ impl Session {
                 stray.bye = None;
             }
         }
-        self.strays.retain(|stray| !stray.is_idle());
-        let is_ours =
-            matches!(&self.phase, Phase::Closing(closing) if closing.link.bye == Some(id));
-        if is_ours {
+        self.strays.retain(|stray| !stray.is_done());
+        if let Phase::Closing(closing) = &mut self.phase
+            && closing.link.bye == Some(id)
+        {
+            closing.link.bye = None;
             self.finish(cx);
         }
     }
@@ -443,6 +472,8 @@ impl Session {
                 t if t == Timer::Ring as usize => self.ring_timeout(cx),
                 t if t == Timer::RepeatOk as usize => self.repeat_ok(cx),
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
+                t if t == Timer::Offer as usize => self.offer_timeout(cx),
+                t if t == Timer::Glare as usize => self.glare_is_over(),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -451,7 +482,13 @@ impl Session {
     /// The dialog is gone: nothing more to do for it.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.timers.clear();
-        self.phase = Phase::Over;
+        let ended = std::mem::replace(&mut self.phase, Phase::Over);
+        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended
+            && ended.link.open_invite().is_some()
+        {
+            // It may still be accepted, and then needs its ACK.
+            self.strays.push(ended.link);
+        }
         self.end_dialog(cx);
     }
 

@@ -1,5 +1,6 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
+use super::offering::Offering;
 use super::{
     Confirmed, Link, Phase, Rejection, Said, Session, SessionEvent, Timer, description,
     link::Wanted,
@@ -646,7 +647,7 @@ impl Session {
         let mut link = Link::new(dialog, self.owner, hop);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
-        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
+        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
         up.push(SessionEvent::Answered {
             early: tag,
             description: description(message),

@@ -1,6 +1,7 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
 use super::confirmed::{Confirmed, RepeatedOk};
+use super::offering::Offering;
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
 use crate::config::Preset;
 use crate::dialog::Dialog;
@@ -178,7 +179,8 @@ impl Session {
             bytes,
             offers: super::description(&incoming.request).is_none(),
         };
-        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link)));
+        self.timers.clear();
+        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_guest())));
         self.await_ack(cx, ok);
         true
     }

@@ -17,6 +17,8 @@ pub(super) struct Dialogs {
 struct Peer {
     target: String,
     routes: Vec<String>,
+    /// Branch of our INVITE that began the dialog.
+    branch: String,
 }
 
 impl Checker for Dialogs {
@@ -57,8 +59,6 @@ impl Dialogs {
         {
             return;
         }
-        // A re-INVITE refreshes the target only; the route set stays (§12.2).
-        let is_refresh = is_request && wire.tag("To").is_some();
         let tag = wire
             .tag(if is_request { "From" } else { "To" })
             .unwrap_or_default();
@@ -68,12 +68,19 @@ impl Dialogs {
         if !is_request {
             routes.reverse();
         }
+        let branch = wire.branch().to_owned();
         match self.peers.get_mut(&key) {
-            Some(peer) if is_refresh => peer.target = target,
             // A provisional that arrives after the answer changes nothing any more.
             Some(_) if wire.status().is_some_and(|status| status < 200) => {}
+            // A re-INVITE, ours or theirs, refreshes the target only; the route set stays (§12.2).
+            Some(peer) if is_request || peer.branch != branch => peer.target = target,
             _ => {
-                self.peers.insert(key, Peer { target, routes });
+                let peer = Peer {
+                    target,
+                    routes,
+                    branch,
+                };
+                self.peers.insert(key, peer);
             }
         }
     }

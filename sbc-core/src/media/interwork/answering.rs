@@ -3,20 +3,21 @@
 use super::super::codec::{Codec, Formats};
 use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
-use super::super::profile::{HoldForm, Profile};
+use super::super::profile::Profile;
 use super::super::read::{Facts, Secured};
-use super::asking::{admitted, allowed};
+use super::asking::{admitted, allowed, effective, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection};
 
-/// Writes our answer to an offer, given what is agreed on the other leg and what this peer was told
-/// in answer to the same offer before.
+/// Writes our answer to an offer, given what is agreed on the other leg under its profile, and what
+/// this peer was told in answer to the same offer before.
 pub(super) fn write_answer(
     offer: &Facts,
     leg: &MediaImage,
     told: Option<(&Agreement, &DraftStream)>,
     other: &Agreement,
+    others: &Profile,
     formats: &mut Formats,
 ) -> Result<(Draft, Agreement), Incompatible> {
     let (main, audio) = offer.main()?;
@@ -107,7 +108,7 @@ pub(super) fn write_answer(
         })
         .cloned()
         .collect();
-    let direction = answer_direction(profile, audio.direction, other);
+    let direction = answer_direction(profile, audio.direction, other, others);
     let stream = DraftStream {
         transport: audio.transport.clone(),
         rtp: local.rtp,
@@ -162,26 +163,19 @@ pub(super) fn write_answer(
 }
 
 /// Direction of our answer to X. A peer that only sends hears `recvonly` (SIP-550), whether or not
-/// the other leg listens. What else we promise is what the other leg does, unless this trunk is
-/// never told of a hold: an answer must not tell what an offer would have kept quiet.
-fn answer_direction(profile: &Profile, offered: Direction, other: &Agreement) -> Direction {
-    let is_heard = other
-        .negotiated
-        .streams
-        .iter()
-        .flatten()
-        .any(|stream| stream.direction.receives());
-    let (other_sends, other_receives) = match profile.hold {
-        HoldForm::Hidden => (true, true),
-        HoldForm::SendOnly | HoldForm::Inactive | HoldForm::Zero => (
-            other.peer_wish.sends() && is_heard,
-            other.peer_wish.receives(),
-        ),
-    };
+/// the other leg listens. What else we say is what an offer of ours would tell: whoever is kept from
+/// hearing of a hold does not hear of it in an answer either.
+fn answer_direction(
+    profile: &Profile,
+    offered: Direction,
+    other: &Agreement,
+    others: &Profile,
+) -> Direction {
+    let (told, _) = told_to(profile, effective(other.peer_wish, others, offered));
     let direction = match offered {
-        Direction::SendRecv => Direction::from_parts(other_sends, other_receives),
+        Direction::SendRecv => told,
         Direction::SendOnly => Direction::RecvOnly,
-        Direction::RecvOnly => Direction::from_parts(other_sends, false),
+        Direction::RecvOnly => Direction::from_parts(told.sends(), false),
         Direction::Inactive => Direction::Inactive,
     };
     allowed(profile, direction)

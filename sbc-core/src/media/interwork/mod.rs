@@ -9,10 +9,10 @@
 //!    that is possible;
 //! 4. [`MediaImage::commit`] on both legs, or [`MediaImage::rollback`] on both.
 //!
-//! A later offer that changes nothing for Y ([`must_ask`]) is answered by [`answer_alone`]. Where X
-//! sent no offer, [`open`] offers to Y from the profiles, [`settle`] takes Y's answer, [`join`]
-//! offers to X what Y accepted, and [`settle`] takes X's answer. [`join`] also serves the new leg
-//! of a transfer.
+//! A later offer is answered by [`answer_alone`] as long as X keeps the codec ([`keeps_codec`]).
+//! Where Y is to know of a hold then ([`owes`]), [`join`] offers that to Y. Where X sent no offer,
+//! [`open`] offers to Y from the profiles, [`settle`] takes Y's answer, [`join`] offers to X what Y
+//! accepted, and [`settle`] takes X's answer. [`join`] also serves the new leg of a transfer.
 //!
 //! Only one audio stream is joined; every other line is answered with port 0 and keeps its place
 //! (MED-026). Nothing of X's addresses, keys, candidates or feedback attributes reaches Y
@@ -24,13 +24,13 @@ mod parts;
 mod taking;
 
 use super::codec::{Codec, Formats};
-use super::image::{Exchange, MediaImage};
+use super::image::{Agreement, Exchange, MediaImage};
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::Profile;
 use super::read::Facts;
 use crate::sdp::{self, Direction};
 use answering::write_answer;
-use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
+use asking::{Ask, admitted, carried_formats, effective, prefer_current, told_to, write_offer};
 use bytes::Bytes;
 use media_api::{EndpointSpec, Negotiated};
 use std::fmt;
@@ -127,7 +127,7 @@ pub fn answer(
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
     };
-    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, formats)?;
+    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, y.profile(), formats)?;
     let y_negotiated = agreed.negotiated.clone();
     let x_negotiated = ours.negotiated.clone();
     y.agree(agreed);
@@ -139,17 +139,43 @@ pub fn answer(
     })
 }
 
-/// Whether a later offer of X changes anything for Y: its codec in use is gone, or X's wish to
-/// send or receive is another one, as far as Y is told such things (SIP-544).
-pub fn must_ask(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
-    let (Ok((_, audio)), Some(before), Some(other)) = (offer.main(), x.committed(), y.committed())
-    else {
-        return true;
+/// Whether X's later offer can be answered from what is in force on Y: it still has the codec in
+/// use there. Whatever else it changes is no question to Y, at most something to be told (SIP-544).
+pub fn keeps_codec(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
+    let (Ok((_, audio)), Some(other)) = (offer.main(), y.committed()) else {
+        return false;
     };
-    let keeps_codec = admitted(audio, x.profile())
-        .any(|(_, codec)| codec.is_audio() && codec.joins(&other.codec));
-    let told = |wish| told_to(y.profile(), wish);
-    !keeps_codec || told(audio.direction) != told(before.peer_wish)
+    admitted(audio, x.profile()).any(|(_, codec)| codec.joins(&other.codec))
+}
+
+/// Whether X does not know yet what it should of Y: that Y holds or has resumed, as far as X is told such things and has any choice left by its own wish (SIP-551).
+pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
+    let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
+        return false;
+    };
+    let (ours, wish) = (known.ours, known.peer_wish);
+    let wanted = told_of(x, wish, y, other);
+    let sends_other = wanted.sends() != ours.sends() && wish.receives();
+    // Who holds us and plays music need not know whether anybody listens, only if it is wanted.
+    let hears_other = match (ours.receives(), wanted.receives()) {
+        (false, true) => wish.sends(),
+        (true, false) => wish == Direction::SendRecv,
+        _ => false,
+    };
+    sends_other || hears_other
+}
+
+/// What [`join`] would say of Y to X: what X refuses if it refuses that.
+pub fn wanted(x: &MediaImage, y: &MediaImage) -> Option<Direction> {
+    let (known, other) = (x.committed()?, y.committed()?);
+    Some(told_of(x, known.peer_wish, y, other))
+}
+
+/// Direction of an offer of ours to X whose peer has this wish, a blanked address counted.
+fn told_of(x: &MediaImage, wish: Direction, y: &MediaImage, other: &Agreement) -> Direction {
+    let of_y = effective(other.peer_wish, y.profile(), wish);
+    let (direction, zero) = told_to(x.profile(), of_y);
+    Direction::from_parts(direction.sends(), direction.receives() && !zero)
 }
 
 /// Answers X's offer from what is in force on Y.
@@ -160,7 +186,7 @@ pub fn answer_alone(
     formats: &mut Formats,
 ) -> Result<AnsweredAlone, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let (draft, ours) = write_answer(&offer, x, None, other, formats)?;
+    let (draft, ours) = write_answer(&offer, x, None, other, y.profile(), formats)?;
     let negotiated = ours.negotiated.clone();
     x.begin(Exchange::Received(offer));
     x.agree(ours);
@@ -216,7 +242,11 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     if !formats.iter().any(|(_, codec)| codec.is_audio()) {
         return Err(Unusable::NoCommonCodec.into());
     }
-    let (direction, zero) = told_to(x.profile(), other.peer_wish);
+    let wish = x
+        .committed()
+        .map_or(Direction::SendRecv, |known| known.peer_wish);
+    let of_y = effective(other.peer_wish, y.profile(), wish);
+    let (direction, zero) = told_to(x.profile(), of_y);
     let ask = Ask {
         formats,
         direction,

@@ -75,6 +75,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         codec,
         format,
         formats: agreed,
+        ours,
         peer_wish,
         theirs: audio.clone(),
         negotiated,

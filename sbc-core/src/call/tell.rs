@@ -1,0 +1,293 @@
+//! Offers of ours within an established call: what one leg does is told to the other (SIP-551), and
+//! what only the other leg can answer is asked of it.
+//!
+//! What a leg has to be told is not remembered but derived: it follows from what is in force on the
+//! other leg ([`interwork::owes`]). So it does not matter in which order changes of both sides
+//! cross, and a glare only delays: when a leg is free again, what it still has to know is offered.
+
+use super::{Call, endpoint, images};
+use crate::cause::{Because, CauseCode, EndedBy};
+use crate::event::Happened;
+use crate::id::LegId;
+use crate::media::{Incompatible, Unusable, interwork, read};
+use crate::plane::Cx;
+use crate::sdp::{Description, Direction, Limits};
+use crate::session::TIMER_EXPIRED;
+use crate::sip::header::Reason;
+use crate::sip::{Method, Status};
+use bytes::Bytes;
+use media_api::{ForkId, Stage};
+use std::time::Duration;
+
+/// How long a leg's offer may wait for the other leg. An UPDATE must be answered at once, and its
+/// transaction lasts 32 s (SIP-530); a re-INVITE has a user behind it who waits.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Our outstanding offer on a leg, and what for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// It is told this direction.
+    Tell(Option<Direction>),
+    /// It is asked on behalf of the other leg, whose own offer waits for it.
+    Ask {
+        /// The leg that waits.
+        asker: LegId,
+    },
+    /// Nobody waits for the answer any more.
+    Forgotten,
+}
+
+/// What a leg may have to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Telling {
+    /// The outstanding offer.
+    pub(super) change: Option<Change>,
+    /// What the peer refused to be told; not offered again until it would be something else.
+    refused: Option<Direction>,
+    /// The peer agreed to what we could not keep: it has to be told what is in force.
+    is_stale: bool,
+}
+
+impl Call {
+    /// Tells each leg what it does not know of the other, where there is room for an offer.
+    pub(super) fn tell(&mut self, cx: &mut Cx<'_>) {
+        if self.operation.is_some() {
+            return;
+        }
+        if let Some((a, b)) = self.bridge {
+            self.tell_leg(cx, a, b);
+            self.tell_leg(cx, b, a);
+        }
+    }
+
+    fn tell_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, other: LegId) {
+        let Some((x, y)) = images(&mut self.legs, leg, other) else {
+            return;
+        };
+        let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
+        let Some(told) = self.legs.get_mut(&leg) else {
+            return;
+        };
+        if !owes {
+            told.telling.refused = None;
+        }
+        let is_due = told.telling.is_stale || (owes && told.telling.refused != wanted);
+        let is_free = told.telling.change.is_none() && told.session.may_offer();
+        if !is_due || !is_free || told.image.is_negotiating() {
+            return;
+        }
+        let offer = images(&mut self.legs, leg, other)
+            .ok_or(Unusable::OutOfOrder.into())
+            .and_then(|(x, y)| interwork::join(x, y));
+        let Some(told) = self.legs.get_mut(&leg) else {
+            return;
+        };
+        told.telling.is_stale = false;
+        match offer {
+            Ok(offer) => {
+                told.telling.change = Some(Change::Tell(wanted));
+                told.session.offer(cx, offer);
+            }
+            Err(_) => told.telling.refused = wanted,
+        }
+    }
+
+    /// Asks `asked` for what only it can answer, for the offer of `asker`.
+    pub(super) fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: LegId,
+        asked: LegId,
+        offer: &Description,
+    ) -> Result<(), Status> {
+        let is_free = self
+            .legs
+            .get(&asked)
+            .is_some_and(|leg| leg.telling.change.is_none() && leg.session.may_offer());
+        if !is_free {
+            // Both sides change at once; the other side's change goes first (SIP-541).
+            return Err(Status::REQUEST_PENDING);
+        }
+        let written = images(&mut self.legs, asker, asked)
+            .ok_or(Unusable::OutOfOrder.into())
+            .and_then(|(x, y)| interwork::offer(read(offer, x.profile()), x, y));
+        let body = written.map_err(|why| status_of(&why))?;
+        if let Some(leg) = self.legs.get_mut(&asked) {
+            leg.telling.change = Some(Change::Ask { asker });
+            leg.session.offer(cx, body);
+        }
+        let limit = cx.now.mono + ASK_LIMIT;
+        self.timers.set(super::Timer::Ask as usize, limit);
+        Ok(())
+    }
+
+    /// A leg accepted our offer.
+    pub(super) fn offer_answered(&mut self, cx: &mut Cx<'_>, leg: LegId, answer: Option<Bytes>) {
+        let Some(change) = self.take_change(leg) else {
+            return;
+        };
+        let answer = answer.and_then(|text| Description::parse(text, &Limits::default()).ok());
+        let answer = answer.ok_or(Incompatible::from(Unusable::AnswerMismatch));
+        let outcome = match change {
+            Change::Tell(_) => answer.and_then(|answer| self.told(cx, leg, &answer)),
+            Change::Ask { asker } => answer.and_then(|answer| self.asked(cx, leg, asker, &answer)),
+            Change::Forgotten => Err(Unusable::OutOfOrder.into()),
+        };
+        let Err(why) = outcome else { return };
+        // The peer has changed something, and we cannot follow: it is told what is in force, once.
+        let status = status_of(&why);
+        let asker = match change {
+            Change::Ask { asker } => Some(asker),
+            Change::Tell(_) | Change::Forgotten => None,
+        };
+        self.unchanged(cx, leg, asker, status);
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            match change {
+                Change::Tell(wanted) => leg.telling.refused = wanted,
+                Change::Ask { .. } | Change::Forgotten => leg.telling.is_stale = true,
+            }
+        }
+    }
+
+    fn told(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        answer: &Description,
+    ) -> Result<(), Incompatible> {
+        let formats = &mut self.media.formats;
+        let told = self.legs.get_mut(&leg).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(answer, told.image.profile());
+        let negotiated = interwork::settle(&facts, &mut told.image, formats)?;
+        told.image.commit();
+        let (to, fork) = (endpoint(leg), ForkId::default());
+        self.media.agreed(cx, to, fork, negotiated, Stage::Final);
+        Ok(())
+    }
+
+    fn asked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        asker: LegId,
+        answer: &Description,
+    ) -> Result<(), Incompatible> {
+        let formats = &mut self.media.formats;
+        let (x, y) = images(&mut self.legs, asker, leg).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(answer, y.profile());
+        let done = interwork::answer(&facts, y, x, formats)?;
+        x.commit();
+        y.commit();
+        let fork = ForkId::default();
+        self.media
+            .agreed(cx, endpoint(leg), fork, done.y, Stage::Final);
+        self.media
+            .agreed(cx, endpoint(asker), fork, done.x, Stage::Final);
+        if let Some(asker) = self.legs.get_mut(&asker) {
+            asker.session.answer_offer(cx, done.body);
+        }
+        Ok(())
+    }
+
+    /// A leg refused our offer, or it could not be made.
+    pub(super) fn offer_refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        status: Status,
+        again: bool,
+    ) {
+        let Some(change) = self.take_change(leg) else {
+            return;
+        };
+        let what = Happened::OfferRefused { status, again };
+        cx.out.emit(Some(self.id), Some(leg), what);
+        match change {
+            Change::Tell(wanted) => {
+                self.unchanged(cx, leg, None, status);
+                if let Some(leg) = self.legs.get_mut(&leg).filter(|_| !again) {
+                    leg.telling.refused = wanted;
+                }
+            }
+            Change::Ask { asker } => self.unchanged(cx, leg, Some(asker), passed_on(status)),
+            Change::Forgotten => self.unchanged(cx, leg, None, status),
+        }
+    }
+
+    /// The leg that asked waits too long for the other one (SIP-530): it is refused, and what the
+    /// other leg still answers changes nothing.
+    pub(super) fn ask_timeout(&mut self, cx: &mut Cx<'_>) {
+        let waiting = self.legs.iter().find_map(|(id, leg)| {
+            let Some(Change::Ask { asker }) = leg.telling.change else {
+                return None;
+            };
+            Some((*id, asker))
+        });
+        let Some((asked, asker)) = waiting else {
+            return;
+        };
+        if let Some(leg) = self.legs.get_mut(&asked) {
+            leg.telling.change = Some(Change::Forgotten);
+        }
+        if let Some(leg) = self.legs.get_mut(&asker) {
+            leg.image.rollback();
+            leg.session.refuse_offer(cx, Status::SERVER_TIMEOUT);
+        }
+    }
+
+    /// A request of ours on this leg failed in a way that ends the call (SIP-545).
+    pub(super) fn lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        method: &Method,
+        status: Option<Status>,
+    ) {
+        let outcome = match status {
+            Some(status) => format!("got {}", status.code()),
+            None => "got no answer".to_owned(),
+        };
+        let because = Because::of(format!("{} on leg {} {outcome}", method.as_str(), leg.0));
+        let by = match status {
+            Some(_) if leg == super::A_LEG => EndedBy::A,
+            Some(_) => EndedBy::B,
+            None => EndedBy::Us,
+        };
+        let reasons = [Reason::q850(TIMER_EXPIRED, None)];
+        let reasons = if status.is_none() { &reasons[..] } else { &[] };
+        self.end(cx, by, CauseCode::InCallFailure, because, reasons);
+    }
+
+    /// Our offer on `leg` came to nothing, and with it the offer of the leg that waits for it.
+    fn unchanged(&mut self, cx: &mut Cx<'_>, leg: LegId, asker: Option<LegId>, status: Status) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.image.rollback();
+        }
+        if let Some(asker) = asker.and_then(|asker| self.legs.get_mut(&asker)) {
+            asker.image.rollback();
+            asker.session.refuse_offer(cx, status);
+        }
+    }
+
+    fn take_change(&mut self, leg: LegId) -> Option<Change> {
+        let change = self.legs.get_mut(&leg)?.telling.change.take();
+        if let Some(Change::Ask { .. }) = change {
+            self.timers.stop(super::Timer::Ask as usize);
+        }
+        change
+    }
+}
+
+/// Status for the leg that asked. What the other leg has to say about us is nothing to it, except
+/// that both offered at once: then it has to wait (SIP-542).
+fn passed_on(status: Status) -> Status {
+    match status {
+        Status::REQUEST_PENDING => Status::REQUEST_PENDING,
+        _ => Status::NOT_ACCEPTABLE_HERE,
+    }
+}
+
+/// Status that refuses an offer for this reason.
+pub(super) fn status_of(why: &Incompatible) -> Status {
+    Status::new(why.status).unwrap_or(Status::NOT_ACCEPTABLE_HERE)
+}

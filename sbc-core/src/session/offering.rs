@@ -1,0 +1,288 @@
+//! Offers of ours within a confirmed dialog: re-INVITE, its answer or refusal, and glare.
+//!
+//! Only one INVITE transaction runs in a dialog, whoever began it (SIP-540): [`Session::may_offer`]
+//! says when there is room for ours. A refusal leaves the session as it was, unless its status
+//! means that the peer has no such dialog any more (SIP-305, SIP-545).
+
+use super::confirmed::Confirmed;
+use super::link::{Errand, Open, Wanted, patience};
+use super::{Ending, Phase, Session, SessionEvent, Timer};
+use crate::dialog::Damage;
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::sip::header::{ContentType, Header, Reason, RetryAfter};
+use crate::sip::{Message, Method, Status};
+use crate::transport::FlowFault;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// How often an offer is made again that crossed one of the peer.
+const MOST_TRIES: u8 = 5;
+
+/// Longest pause that a peer can ask for with 500 and Retry-After.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Q.850: recovery on timer expiry, the reason of a BYE after silence.
+pub(crate) const TIMER_EXPIRED: u8 = 102;
+
+/// What becomes of offers of ours.
+#[derive(Debug)]
+pub(super) struct Offering {
+    /// Who owns the Call-ID waits longer after a glare (SIP-542).
+    owns_call_id: bool,
+    is_open: bool,
+    is_pausing: bool,
+    /// Refusals in a row that only asked for another try.
+    tries: u8,
+}
+
+impl Offering {
+    /// In a dialog that our INVITE began.
+    pub(super) fn of_owner() -> Self {
+        Self {
+            owns_call_id: true,
+            is_open: false,
+            is_pausing: false,
+            tries: 0,
+        }
+    }
+
+    /// In a dialog that the peer's INVITE began.
+    pub(super) fn of_guest() -> Self {
+        Self {
+            owns_call_id: false,
+            ..Self::of_owner()
+        }
+    }
+
+    /// Whether an offer of ours has no answer yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// An exchange of either side is complete.
+    pub(super) fn settled(&mut self) {
+        self.tries = 0;
+    }
+
+    /// The pause before the next try, or `None` after too many.
+    fn pause(&mut self, cx: &mut Cx<'_>) -> Option<Duration> {
+        self.tries += 1;
+        if self.tries > MOST_TRIES {
+            self.tries = 0;
+            return None;
+        }
+        let (low, high) = match self.owns_call_id {
+            true => (2_100, 4_000),
+            false => (0, 2_000),
+        };
+        let (low, high) = (Duration::from_millis(low), Duration::from_millis(high));
+        Some(cx.plane.mint.delay(low, high))
+    }
+}
+
+impl Confirmed {
+    /// Gives up an offer of ours because the session ends.
+    pub(super) fn drop_offer(&mut self, cx: &mut Cx<'_>) {
+        self.link.drop_errands();
+        if let Some(invite) = self.link.open_invite() {
+            cx.plane
+                .transactions
+                .cancel(cx.now.mono, invite, None, cx.out);
+        }
+    }
+}
+
+impl Session {
+    /// Whether an offer of ours can be made now: nothing of either side is under way, and no pause
+    /// after a glare lasts.
+    pub(crate) fn may_offer(&self) -> bool {
+        match &self.phase {
+            Phase::Confirmed(confirmed) => {
+                let ours = &confirmed.ours;
+                !confirmed.is_busy() && !ours.is_open && !ours.is_pausing
+            }
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Closing(_) | Phase::Over => false,
+        }
+    }
+
+    /// Offers a change by re-INVITE; the outcome is an event. Only if [`Self::may_offer`].
+    pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
+        confirmed.ours.is_open = true;
+        let invite = Errand {
+            method: Method::Invite,
+            headers: Vec::new(),
+            body: Some((ContentType::sdp(), description)),
+        };
+        let wanted = Wanted::Request(Box::new(invite));
+        confirmed.link.send(cx, &self.style, wanted);
+        let limit = cx.now.mono + patience(&self.style);
+        self.timers.set(Timer::Offer as usize, limit);
+    }
+
+    /// Takes a response to a request of ours within the dialog. Says whether it was one.
+    pub(super) fn own_response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) -> bool {
+        let own = match &mut self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
+        };
+        let mut links = own.into_iter().chain(&mut self.strays);
+        let (Some(status), Some(link)) =
+            (message.status(), links.find(|link| link.open(id).is_some()))
+        else {
+            return false;
+        };
+        if !status.is_final() {
+            return true;
+        }
+        let Some(Open { method, cseq, .. }) = link.close(id) else {
+            return false;
+        };
+        if status.is_success() && method == Method::Invite {
+            link.dialog.refresh_target(message);
+            link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
+        }
+        if !self.is_confirmed() {
+            self.strays.retain(|stray| !stray.is_done());
+            return true;
+        }
+        match method {
+            Method::Invite => self.offer_ended(cx, status, message, up),
+            _ => {
+                self.survives(cx, method, status, up);
+            }
+        }
+        true
+    }
+
+    fn offer_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Status,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
+        self.timers.stop(Timer::Offer as usize);
+        confirmed.ours.is_open = false;
+        if status.is_success() {
+            confirmed.ours.settled();
+            let description = super::description(message);
+            return up.push(SessionEvent::OfferAnswered { description });
+        }
+        // 500 with Retry-After says that the peer's own INVITE is open, as 491 does (SIP-541).
+        let asked_for = match message.get::<RetryAfter>() {
+            Ok(Some(after)) if status == Status::SERVER_INTERNAL_ERROR => {
+                Some(Duration::from_secs(u64::from(after.seconds)).min(LONGEST_PAUSE))
+            }
+            _ => None,
+        };
+        let mut again = false;
+        if status == Status::REQUEST_PENDING || asked_for.is_some() {
+            let pause = confirmed.ours.pause(cx);
+            if let Some(pause) = pause {
+                again = true;
+                confirmed.ours.is_pausing = true;
+                let until = cx.now.mono + pause.max(asked_for.unwrap_or_default());
+                self.timers.set(Timer::Glare as usize, until);
+            }
+        }
+        if self.survives(cx, Method::Invite, status, up) {
+            up.push(SessionEvent::OfferRefused { status, again });
+        }
+    }
+
+    /// Whether the session outlives this final status of a request of ours within it. If not, it is
+    /// ended, with BYE (SIP-545).
+    fn survives(
+        &mut self,
+        cx: &mut Cx<'_>,
+        method: Method,
+        status: Status,
+        up: &mut Vec<SessionEvent>,
+    ) -> bool {
+        // 408 is what a proxy says for silence (RFC 3261 §12.2.1.2).
+        let is_lost =
+            status == Status::REQUEST_TIMEOUT || Damage::of(status) != Damage::Transaction;
+        let is_lost = is_lost && matches!(method, Method::Invite | Method::Update);
+        if is_lost && !status.is_success() {
+            let status = Some(status);
+            self.hang_up(cx, Status::REQUEST_TIMEOUT, None);
+            up.push(SessionEvent::Ended(Ending::Lost { method, status }));
+            return false;
+        }
+        true
+    }
+
+    /// Takes the end without response of a request of ours within the dialog. Says whether it was
+    /// one.
+    pub(super) fn own_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        why: Option<&FlowFault>,
+        up: &mut Vec<SessionEvent>,
+    ) -> bool {
+        let own = match &mut self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
+        };
+        let mut links = own.into_iter().chain(&mut self.strays);
+        let Some(open) = links.find_map(|link| link.close(id)) else {
+            return false;
+        };
+        if !self.is_confirmed() {
+            self.strays.retain(|stray| !stray.is_done());
+            return true;
+        }
+        let is_silence = why.is_none();
+        if let (Phase::Confirmed(confirmed), Method::Invite) = (&mut self.phase, &open.method) {
+            self.timers.stop(Timer::Offer as usize);
+            confirmed.ours.is_open = false;
+        }
+        match (is_silence, open.method) {
+            (true, method @ (Method::Invite | Method::Update)) => {
+                let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
+                self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
+                let status = None;
+                up.push(SessionEvent::Ended(Ending::Lost { method, status }));
+            }
+            // A connection that is lost is no call that is lost (SIP-708).
+            (false, Method::Invite) => up.push(SessionEvent::OfferRefused {
+                status: Status::SERVICE_UNAVAILABLE,
+                again: false,
+            }),
+            _ => {}
+        }
+        true
+    }
+
+    /// The peer takes too long with its answer: it is asked to stop, and its 487 is awaited.
+    pub(super) fn offer_timeout(&mut self, cx: &mut Cx<'_>) {
+        if let Phase::Confirmed(confirmed) = &self.phase
+            && let Some(invite) = confirmed.link.open_invite()
+        {
+            cx.plane
+                .transactions
+                .cancel(cx.now.mono, invite, None, cx.out);
+        }
+    }
+
+    /// Both sides have waited long enough; whoever still wants to offer may.
+    pub(super) fn glare_is_over(&mut self) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.ours.is_pausing = false;
+        }
+    }
+}

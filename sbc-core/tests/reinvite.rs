@@ -1,0 +1,432 @@
+//! Offers of ours within a call, by hand: hold that is told, codecs that are asked for, glare, and
+//! what a refusal ends.
+
+mod world;
+
+use sbc_core::cause::{CauseCode, EndedBy};
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+const CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+const SDP: &str = "Content-Type: application/sdp\n";
+const TEAMS_MOVED: &str = "<sip:api-du-b.pstnhub.example:443;x-i=moved>";
+
+/// The carrier's description with another direction.
+fn carrier(direction: &str) -> String {
+    CARRIER_SDP.replace("sendrecv", direction)
+}
+
+fn teams(direction: &str) -> String {
+    TEAMS_SDP.replace("sendrecv", direction)
+}
+
+fn body(message: &Message) -> String {
+    String::from_utf8_lossy(&message.body()).into_owned()
+}
+
+fn is_to_teams(request: &Message) -> bool {
+    !String::from_utf8_lossy(&request.request_uri()).contains("198.51.100.")
+}
+
+/// The re-INVITE that must be the next message.
+fn reinvite(call: &mut Call) -> Message {
+    let asked = call.shard.next_request(Method::Invite).message;
+    assert!(asked.has(HeaderName::Contact) && asked.has(HeaderName::Allow));
+    asked
+}
+
+/// The caller offers again and has its 200.
+fn reoffers(call: &mut Call, sdp: &str) -> Message {
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), sdp);
+    call.shard.next_response(100);
+    call.shard.next_response(200).message
+}
+
+/// The caller's ACK for that 200.
+fn acknowledges(call: &mut Call) {
+    let via = format!("{VIA}ack{}", call.cseq);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &via);
+    call.shard.carrier_says(&ack);
+}
+
+/// Teams answers a request of ours.
+fn answers(call: &mut Call, request: &Message, start: &str, sdp: &str) {
+    let contact = format!("Contact: {TEAMS_MOVED}\n");
+    let extra = if start.starts_with("200") {
+        contact.as_str()
+    } else {
+        ""
+    };
+    let answer = response(request, start, "", extra, sdp);
+    call.shard.teams_says(&answer);
+}
+
+#[test]
+fn the_other_side_is_told_of_hold_and_resume_in_its_own_form() {
+    let mut call = Call::new();
+    let ok = reoffers(&mut call, &carrier("sendonly"));
+    assert!(body(&ok).contains("a=recvonly"), "SIP-550");
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    assert!(
+        body(&told).contains("a=inactive"),
+        "the only form of Teams (TDR-HLD-001)"
+    );
+    assert!(is_to_teams(&told));
+    answers(&mut call, &told, "200 OK", &teams("inactive"));
+    let ack = call.shard.next_request(Method::Ack).message;
+    assert_eq!(
+        ack.request_uri(),
+        "sip:api-du-b.pstnhub.example:443;x-i=moved",
+        "SIP-303"
+    );
+    assert!(call.shard.sent.is_empty());
+
+    // Resumed in the same way, with a new version of one description only where it changed.
+    let ok = reoffers(&mut call, &carrier("sendrecv"));
+    assert!(body(&ok).contains("a=sendrecv"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    assert!(body(&told).contains("a=sendrecv"));
+    answers(&mut call, &told, "200 OK", &teams("sendrecv"));
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn a_change_of_address_is_nothing_to_the_other_side() {
+    let mut call = Call::new();
+    reoffers(
+        &mut call,
+        &carrier("sendrecv").replace("198.51.100.30", "198.51.100.31"),
+    );
+    acknowledges(&mut call);
+    assert!(call.shard.sent.is_empty(), "SIP-544");
+    call.lives();
+}
+
+#[test]
+fn who_refuses_to_be_told_is_not_told_again_and_the_hold_stays() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    answers(&mut call, &told, "488 Not Acceptable Here", "");
+    call.shard.next_request(Method::Ack);
+    call.shard.pass(Duration::from_secs(60));
+    assert!(call.shard.sent.is_empty());
+    // Resuming leads back to what Teams knows.
+    reoffers(&mut call, &carrier("sendrecv"));
+    acknowledges(&mut call);
+    assert!(call.shard.sent.is_empty());
+    // The next hold is a new question.
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    answers(&mut call, &told, "200 OK", &teams("inactive"));
+    call.shard.next_request(Method::Ack);
+    reoffers(&mut call, &carrier("sendrecv"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    answers(&mut call, &told, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn a_hold_that_is_taken_back_before_it_was_told_is_told_in_the_end_as_it_is() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    reoffers(&mut call, &carrier("sendrecv"));
+    acknowledges(&mut call);
+    assert!(call.shard.sent.is_empty(), "one INVITE at a time (SIP-540)");
+    answers(&mut call, &told, "200 OK", &teams("inactive"));
+    call.shard.next_request(Method::Ack);
+    let told = reinvite(&mut call);
+    assert!(body(&told).contains("a=sendrecv"));
+    answers(&mut call, &told, "200 OK", &teams("sendrecv"));
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn an_offer_that_crosses_ours_gets_491_and_ours_is_made_again_after_the_pause() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    let offer = callee_request(
+        &call.invite,
+        "x1",
+        "INVITE",
+        1,
+        &format!("Contact: {TEAMS_MOVED}\n"),
+    );
+    call.shard.teams_says(&with_body(
+        &offer.replace("Content-Length: 0\n\n", ""),
+        &teams("inactive"),
+    ));
+    call.shard.next_response(100);
+    call.shard.next_response(491);
+    answers(&mut call, &told, "491 Request Pending", "");
+    call.shard.next_request(Method::Ack);
+    // Ours is the Call-ID on this leg: we wait 2.1 to 4 s, the peer at most 2 s (SIP-542).
+    call.shard.pass(Duration::from_millis(2_090));
+    assert!(call.shard.sent.is_empty());
+    let offer = callee_request(
+        &call.invite,
+        "x1",
+        "INVITE",
+        2,
+        &format!("Contact: {TEAMS_MOVED}\n"),
+    );
+    call.shard.teams_says(&with_body(
+        &offer.replace("Content-Length: 0\n\n", ""),
+        &teams("inactive"),
+    ));
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(body(&ok).contains("a=inactive"));
+    let ack = callee_request(&call.invite, "x1", "ACK", 2, "");
+    // The carrier holds us as well: there is nothing it could be told.
+    call.shard.teams_says(&ack);
+    call.shard.pass(Duration::from_secs(10));
+    assert!(
+        call.shard.sent.is_empty(),
+        "Teams holds itself, so nothing is owed to it"
+    );
+    call.lives();
+}
+
+#[test]
+fn after_five_tries_in_vain_the_other_side_is_left_alone() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let mut tries = 0;
+    let mut waited = Duration::ZERO;
+    acknowledges_after_first(&mut call, &mut tries);
+    for _ in 0..40 {
+        let pause = Duration::from_millis(500);
+        call.shard.pass(pause);
+        waited += pause;
+        if call.shard.sent.is_empty() {
+            continue;
+        }
+        assert!(waited >= Duration::from_millis(2_100) && waited <= Duration::from_millis(4_500));
+        waited = Duration::ZERO;
+        let told = reinvite(&mut call);
+        answers(&mut call, &told, "491 Request Pending", "");
+        call.shard.next_request(Method::Ack);
+        tries += 1;
+    }
+    assert_eq!(tries, 1 + 5, "SIP-542");
+    call.lives();
+}
+
+fn acknowledges_after_first(call: &mut Call, tries: &mut u32) {
+    let told = reinvite(call);
+    acknowledges(call);
+    answers(call, &told, "491 Request Pending", "");
+    call.shard.next_request(Method::Ack);
+    *tries += 1;
+}
+
+#[test]
+fn only_some_statuses_end_the_call() {
+    for status in [
+        400, 401, 403, 407, 420, 423, 486, 488, 493, 500, 503, 580, 600, 603, 606,
+    ] {
+        let mut call = Call::new();
+        reoffers(&mut call, &carrier("sendonly"));
+        let told = reinvite(&mut call);
+        acknowledges(&mut call);
+        answers(&mut call, &told, &format!("{status} No"), "");
+        call.shard.next_request(Method::Ack);
+        reoffers(&mut call, &carrier("sendrecv"));
+        acknowledges(&mut call);
+        call.lives();
+    }
+    for status in [
+        404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 502, 604,
+    ] {
+        let mut call = Call::new();
+        reoffers(&mut call, &carrier("sendonly"));
+        let told = reinvite(&mut call);
+        acknowledges(&mut call);
+        answers(&mut call, &told, &format!("{status} No"), "");
+        call.shard.next_request(Method::Ack);
+        for _ in 0..2 {
+            let bye = call.shard.next_request(Method::Bye).message;
+            let from_teams = is_to_teams(&bye);
+            let ok = response(&bye, "200 OK", "", "", "");
+            match from_teams {
+                true => call.shard.teams_says(&ok),
+                false => call.shard.carrier_says(&ok),
+            }
+        }
+        let record = &call.shard.records[0];
+        assert_eq!(
+            record.cause.code,
+            CauseCode::InCallFailure,
+            "{status} (SIP-545)"
+        );
+        assert_eq!(record.cause.by, EndedBy::B);
+        let because = record.cause.because.0.join(" ");
+        assert!(
+            because.contains(&format!("INVITE on leg 1 got {status}")),
+            "{because}"
+        );
+        call.shard.settles();
+    }
+}
+
+#[test]
+fn silence_to_an_offer_of_ours_ends_the_call() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    reinvite(&mut call);
+    acknowledges(&mut call);
+    call.shard.pass(Duration::from_millis(32_100));
+    let byes: Vec<_> = std::iter::from_fn(|| call.shard.sent.pop_front())
+        .filter(|sent| *sent.message.method() == Method::Bye && sent.message.status().is_none())
+        .collect();
+    assert_eq!(byes.len(), 2);
+    for bye in byes {
+        let reason = header(&bye.message, HeaderName::Reason);
+        assert!(reason.contains("Q.850;cause=102"), "{reason}");
+        let ok = response(&bye.message, "200 OK", "", "", "");
+        match is_to_teams(&bye.message) {
+            true => call.shard.teams_says(&ok),
+            false => call.shard.carrier_says(&ok),
+        }
+    }
+    assert_eq!(call.shard.records[0].cause.code, CauseCode::InCallFailure);
+    call.shard.settles();
+}
+
+#[test]
+fn a_codec_that_the_other_side_does_not_use_is_asked_of_it_first() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    assert!(body(&asked).contains("RTP/SAVP 0 101"), "{}", body(&asked));
+    assert!(call.shard.sent.is_empty(), "the caller waits");
+    answers(
+        &mut call,
+        &asked,
+        "200 OK",
+        &TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0"),
+    );
+    call.shard.next_request(Method::Ack);
+    let ok = call.shard.next_response(200).message;
+    assert!(body(&ok).contains("RTP/AVP 0 101"), "{}", body(&ok));
+    acknowledges(&mut call);
+    // And back again.
+    call.says(
+        "INVITE",
+        &format!("{CONTACT}{SDP}"),
+        &CARRIER_SDP.replace("8 0 101", "8 101"),
+    );
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    answers(&mut call, &asked, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.shard.next_response(200);
+    acknowledges(&mut call);
+    call.lives();
+}
+
+#[test]
+fn a_codec_that_the_other_side_refuses_is_refused_and_nothing_has_changed() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    for (theirs, ours) in [(488, 488), (491, 491), (603, 488), (503, 488)] {
+        let mut call = Call::new();
+        let media = call.shard.media.len();
+        call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+        call.shard.next_response(100);
+        let asked = reinvite(&mut call);
+        answers(&mut call, &asked, &format!("{theirs} No"), "");
+        call.shard.next_request(Method::Ack);
+        call.shard.next_response(ours);
+        acknowledges_refusal(&mut call);
+        assert_eq!(call.shard.media.len(), media, "SIP-502");
+        call.lives();
+    }
+}
+
+/// The ACK of a refused re-INVITE has its branch.
+fn acknowledges_refusal(call: &mut Call) {
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&ack);
+}
+
+#[test]
+fn an_update_does_not_wait_for_ever_and_the_other_side_is_brought_back() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("UPDATE", SDP, &pcmu);
+    let asked = reinvite(&mut call);
+    call.shard
+        .teams_says(&response(&asked, "100 Trying", "", "", ""));
+    call.shard.pass(Duration::from_secs(9));
+    call.shard.next_response(100);
+    assert!(call.shard.sent.is_empty());
+    call.shard.pass(Duration::from_secs(2));
+    call.shard.next_response(504);
+    // Teams accepts too late, and is told again what is in force.
+    answers(
+        &mut call,
+        &asked,
+        "200 OK",
+        &TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0"),
+    );
+    call.shard.next_request(Method::Ack);
+    let told = reinvite(&mut call);
+    assert!(body(&told).contains("RTP/SAVP 8 101"), "{}", body(&told));
+    answers(&mut call, &told, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn an_answer_that_comes_after_the_end_still_gets_its_ack() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    call.shard
+        .teams_says(&response(&told, "100 Trying", "", "", ""));
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let cancel = call.shard.next_request(Method::Cancel).message;
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard
+        .teams_says(&response(&cancel, "200 OK", "", "", ""));
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    assert!(call.shard.records.is_empty(), "its INVITE is not finished");
+    answers(&mut call, &told, "200 OK", &teams("inactive"));
+    call.shard.next_request(Method::Ack);
+    assert_eq!(call.shard.records.len(), 1);
+    call.shard.settles();
+}
+
+#[test]
+fn an_answer_without_description_changes_nothing() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    let media = call.shard.media.len();
+    answers(&mut call, &told, "200 OK", "");
+    call.shard.next_request(Method::Ack);
+    assert_eq!(call.shard.media.len(), media);
+    reoffers(&mut call, &carrier("sendrecv"));
+    acknowledges(&mut call);
+    call.lives();
+}
