@@ -564,6 +564,20 @@ impl Core {
                 }
             };
         }
+        if *message.method() == Method::Subscribe {
+            // There is no event here to subscribe to, `refer` without a transfer included.
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::MethodNotAllowed, flow, out);
+            return self.reply_with(
+                now,
+                id,
+                &message,
+                &style,
+                Status::BAD_EVENT,
+                out,
+                |response| response.raw_if_valid(HeaderName::AllowEvents, "refer"),
+            );
+        }
         let capabilities = style.capabilities();
         if let Err(rejection) = capabilities.check(&message) {
             arrived(None, None, flow, &message, out);
@@ -801,8 +815,25 @@ impl Core {
         status: Status,
         out: &mut Effects,
     ) {
+        self.reply_with(now, id, message, style, status, out, |response| response);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one arrival, used in one place"
+    )]
+    fn reply_with(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        message: &Message,
+        style: &LegStyle,
+        status: Status,
+        out: &mut Effects,
+        finish: impl FnOnce(ResponseBuilder) -> ResponseBuilder,
+    ) {
         let tag = Token::from_minted(self.plane.mint.tag());
-        let response = ResponseBuilder::to(message, status, Some(&tag));
+        let response = finish(ResponseBuilder::to(message, status, Some(&tag)));
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions

@@ -167,10 +167,13 @@ pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
     if status.code() >= 600 || !status.is_final() || status.is_success() {
         return false;
     }
+    let listed = &trunk.reroute_on;
+    let lists_causes = listed.iter().any(|code| *code < 128);
     match q850_of_reasons(reasons) {
         Some(1 | 16 | 17 | 18 | 19 | 21 | 22 | 28) => false,
-        Some(34 | 38 | 41 | 42 | 44 | 47) => true,
-        Some(_) | None => trunk.reroute_on.contains(&status.code()),
+        Some(cause) if lists_causes && listed.contains(&u16::from(cause)) => true,
+        Some(34 | 38 | 41 | 42 | 44 | 47) if !lists_causes => true,
+        Some(_) | None => listed.contains(&status.code()),
     }
 }
 
