@@ -38,7 +38,7 @@ impl UserToUser {
         match self.is_hex() {
             false => Some(text.len()),
             true => {
-                let is_hex = text.len() % 2 == 0 && text.iter().all(u8::is_ascii_hexdigit);
+                let is_hex = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
                 is_hex.then_some(text.len() / 2)
             }
         }
