@@ -15,11 +15,11 @@ pub(crate) fn check(data: &[u8]) {
     let _ = HeaderName::parse(value.clone());
     for_all!(&value;
         Accept, Allow, Authorization, CSeq, CallId, Contact, ContentDisposition, ContentEncoding,
-        ContentType, Diversion, Event, Expires, From, HistoryInfo, MaxForwards, MinSe,
+        ContentType, Diversion, Event, Expires, From, HistoryInfo, MaxBreadth, MaxForwards, MinSe,
         PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
-        Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SubscriptionState,
-        Supported, To, Unsupported, Via, Warning, WwwAuthenticate);
+        RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SessionId, SubscriptionState,
+        Supported, To, Unsupported, UserToUser, Via, Warning, WwwAuthenticate);
 }
 
 fn survives<H: Header + PartialEq + Debug>(value: &Bytes) {

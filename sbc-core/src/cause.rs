@@ -63,6 +63,8 @@ pub enum CauseCode {
     NumberUnknown,
     /// No route matched.
     NoRoute,
+    /// The caller shows a number that is not its own.
+    CallerNotAllowed,
     /// The call has been forwarded too often (SIP-403, SIP-405).
     LoopDetected,
     /// Request is not acceptable; refused before routing.
@@ -91,7 +93,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -99,6 +101,7 @@ impl CauseCode {
         Self::NoAnswer,
         Self::NumberUnknown,
         Self::NoRoute,
+        Self::CallerNotAllowed,
         Self::LoopDetected,
         Self::BadRequest,
         Self::MediaIncompatible,
@@ -123,6 +126,7 @@ impl CauseCode {
             Self::NoAnswer => "no_answer",
             Self::NumberUnknown => "number_unknown",
             Self::NoRoute => "no_route",
+            Self::CallerNotAllowed => "caller_not_allowed",
             Self::LoopDetected => "loop_detected",
             Self::BadRequest => "bad_request",
             Self::MediaIncompatible => "media_incompatible",

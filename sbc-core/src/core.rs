@@ -13,11 +13,11 @@ use crate::mint::Mint;
 use crate::overload::{Overload, Verdict};
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::admission::{Counted, Place};
+use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
-use crate::policy::{Refusal, identity, route};
+use crate::policy::{Refusal, emergency, identity, route, screening};
 use crate::session::{LegStyle, hop_back, orphan};
-use crate::sip::header::MaxForwards;
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
@@ -69,7 +69,7 @@ pub struct Census {
     pub acks: usize,
     /// Media sessions that a call owns.
     pub media_sessions: usize,
-    /// Places that calls take of limits.
+    /// Places that calls take of limits, and set-ups that are watched for circles.
     pub places: usize,
 }
 
@@ -186,7 +186,7 @@ impl Core {
         out.emit(
             Some(id),
             None,
-            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
+            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
         );
     }
 
@@ -199,7 +199,7 @@ impl Core {
             queries: self.plane.queries.len(),
             acks: self.plane.acks.len(),
             media_sessions: self.sessions.len(),
-            places: self.plane.admission.taken(),
+            places: self.plane.admission.taken() + self.plane.circles.len(),
         }
     }
 
@@ -467,7 +467,7 @@ impl Core {
                 out.emit(
                     Some(id),
                     None,
-                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane.admission))),
+                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
                 );
             }
             return;
@@ -643,6 +643,7 @@ impl Core {
             config: Arc::clone(&self.plane.config),
             trunk: Arc::clone(&ingress.trunk),
             contact_user: self.plane.contact_user(&ingress.trunk),
+            session_id: None,
         };
         if let Some(tls) = hop_back(&style, flow).tls {
             self.plane.transactions.set_way_back(id, tls);
@@ -677,6 +678,20 @@ impl Core {
                     self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
                 }
             };
+        }
+        if *message.method() == Method::Subscribe {
+            // There is no event here to subscribe to, `refer` without a transfer included.
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::MethodNotAllowed, flow, out);
+            return self.reply_with(
+                now,
+                id,
+                &message,
+                &style,
+                Status::BAD_EVENT,
+                out,
+                |response| response.raw_if_valid(HeaderName::AllowEvents, "refer"),
+            );
         }
         let capabilities = style.capabilities();
         if let Err(rejection) = capabilities.check(&message) {
@@ -737,16 +752,22 @@ impl Core {
     ) {
         let config = Arc::clone(&self.plane.config);
         let has_room = u32::try_from(self.calls.len()).is_ok_and(|n| n < config.limits.calls);
-        if self.is_draining || !has_room {
+        let mut caller = identity::caller(&message, &ingress.trunk);
+        let scope = TransformScope::In(ingress.trunk.name.clone());
+        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
+        let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
+        if (self.is_draining || !has_room) && help.is_none() {
             arrived(None, None, flow, &message, out);
             dropped(DropCode::Overload, flow, out);
             return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
         }
         let call_id = self.plane.mint.call(now.wall);
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
-        let caller = identity::caller(&message, &ingress.trunk);
-        let scope = TransformScope::In(ingress.trunk.name.clone());
-        let calling = number::transform_calling(&config, &scope, &caller.calling.number.number);
+        let screened = match help.is_some() {
+            true => Ok(None),
+            false => screening::screen(&config, &ingress, &mut caller),
+        };
+        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let mut because = because;
         because.0.extend(calling.because.0);
         let standing = self.plane.standings.get(&ingress.trunk.name);
@@ -767,34 +788,47 @@ impl Core {
             number: changed.value,
             ..called
         };
-        let hops = message
-            .get::<MaxForwards>()
-            .ok()
-            .flatten()
-            .unwrap_or(MaxForwards::DEFAULT);
-        let plan = match (hops, nameless) {
-            (MaxForwards(0), _) => Err(Refusal {
-                status: Status::TOO_MANY_HOPS,
-                cause: CauseCode::LoopDetected,
-                because: Because::of("Max-Forwards has reached 0"),
-            }),
-            (_, Some(refusal)) => Err(refusal),
-            (_, None) => {
-                let mint = &mut self.plane.mint;
-                route::plan(&config, &ingress, &called.number, &calling.value, mint)
-            }
+        let reach = Reach::of(&message);
+        let mut lap = None;
+        let plan = match (reach.refusal(), nameless) {
+            (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
+            (None, None) => circle::forwarded_too_often(&caller)
+                .or_else(|| caller.privacy.refusal())
+                .or_else(|| screened.as_ref().err().cloned())
+                .map_or(Ok(()), Err)
+                .and_then(|()| {
+                    let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
+                    lap = Some(self.plane.circles.enter(key, reach.hops)?);
+                    let mint = &mut self.plane.mint;
+                    route::plan(&config, &ingress, &called.number, &calling.value, mint)
+                }),
         };
-        let (tenant, plan) = match plan {
-            Ok(decision) => {
+        let is_emergency = help.is_some();
+        let called = help.as_ref().map_or(called, |help| help.called.clone());
+        let (tenant, plan) = match (help, plan) {
+            (Some(help), plan) => {
+                because.0.extend(help.because.0);
+                let plan = match (reach.refusal(), plan) {
+                    // A circle helps nobody; anything else that is against the call does not count.
+                    (Some(refusal), _) => Err(refusal),
+                    (None, Err(refusal)) if help.attempts.is_empty() => Err(refusal),
+                    (None, _) => Ok(help.attempts),
+                };
+                (help.tenant, plan)
+            }
+            (None, Ok(decision)) => {
                 because.0.extend(decision.because.0);
                 (Some(decision.value.tenant), Ok(decision.value.attempts))
             }
-            Err(refusal) => {
+            (None, Err(refusal)) => {
                 let owner = || route::owner(&config, &called.number).cloned();
                 (ingress.tenant.clone().or_else(owner), Err(refusal))
             }
         };
-        let (plan, places) = self.take_places(now, tenant.as_ref(), &ingress.trunk, plan);
+        let (plan, places) = match is_emergency {
+            true => (plan, Vec::new()),
+            false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
+        };
         let admitted = Admitted {
             id: call_id,
             tenant,
@@ -809,6 +843,10 @@ impl Core {
             plan,
             because,
             places,
+            is_emergency,
+            screening: screened.ok().flatten(),
+            reach,
+            lap,
         };
         self.current = Some(call_id);
         let mut cx = Cx {
@@ -897,8 +935,25 @@ impl Core {
         status: Status,
         out: &mut Effects,
     ) {
+        self.reply_with(now, id, message, style, status, out, |response| response);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "facts of one arrival, used in one place"
+    )]
+    fn reply_with(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        message: &Message,
+        style: &LegStyle,
+        status: Status,
+        out: &mut Effects,
+        finish: impl FnOnce(ResponseBuilder) -> ResponseBuilder,
+    ) {
         let tag = Token::from_minted(self.plane.mint.tag());
-        let response = ResponseBuilder::to(message, status, Some(&tag));
+        let response = finish(ResponseBuilder::to(message, status, Some(&tag)));
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions

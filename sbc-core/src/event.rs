@@ -67,6 +67,15 @@ pub enum Happened {
         /// Called number as received.
         called: String,
     },
+    /// The call is one for help: somebody must know at once (SIP-1404).
+    Emergency {
+        /// Customer.
+        tenant: Option<TenantName>,
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// Number dialled.
+        called: String,
+    },
     /// Routing decided.
     Routed {
         /// Trunks to try, in order.

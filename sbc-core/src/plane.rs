@@ -8,6 +8,7 @@ use crate::id::{CallId, LegId, QueryId, ShardId};
 use crate::locate::LocateSpec;
 use crate::mint::Mint;
 use crate::policy::admission::Admission;
+use crate::policy::circle::Circles;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
@@ -29,6 +30,7 @@ pub(crate) struct Plane {
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
+    pub(crate) circles: Circles,
     pub(crate) quarantine: Quarantine,
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
@@ -47,6 +49,7 @@ impl Plane {
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
+            circles: Circles::default(),
             quarantine: Quarantine::default(),
             health: Health::default(),
             nonces: Nonces::default(),

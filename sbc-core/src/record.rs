@@ -36,6 +36,20 @@ pub struct Record {
     pub calling: String,
     /// Called number after transforms.
     pub called: String,
+    /// Number that a trusted peer asserted for the caller.
+    pub asserted: Option<String>,
+    /// Whether the caller withholds its number, or wants it hidden.
+    pub withheld: bool,
+    /// What became of the caller's number, if it was not the customer's (SIP-1000).
+    pub screening: Option<&'static str>,
+    /// Who forwarded the call to us last.
+    pub diverting: Option<String>,
+    /// Name of the call from end to end: the caller's part of Session-ID.
+    pub session_id: String,
+    /// User-to-User data of the INVITE, bounded and printable.
+    pub user_to_user: Option<String>,
+    /// Whether it was a call for help.
+    pub emergency: bool,
     /// The A leg.
     pub ingress: LegRecord,
     /// Every attempt towards the called side, in order.
@@ -90,6 +104,9 @@ pub struct AttemptRecord {
     pub leg: LegId,
     /// Trunk.
     pub trunk: TrunkName,
+    /// Called number, before the transforms of the trunk: another one than the call's after a
+    /// redirection.
+    pub called: String,
     /// Host as configured.
     pub host: String,
     /// Transport.

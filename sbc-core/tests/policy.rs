@@ -355,6 +355,7 @@ fn leave(config: &Config, message: &Message, from: &str, to: &str, called: &str)
         to,
         target: &to.targets[0],
         listener: &config.listeners[listener],
+        is_emergency: false,
     };
     let rewrite =
         |number: &str| number::transform_calling_through(config, &from.name, &to.name, number);
@@ -681,6 +682,125 @@ fn the_next_attempt_is_made_for_trouble_of_trunks_and_never_against_a_user() {
         next(480, &reason("Q.850;cause=34"), carrier),
         "no circuit, whatever the status"
     );
+}
+
+/// RFC 3398 §8.2.6.1, row by row; every other failure is 31.
+const Q850_OF_STATUS: &[(u8, &[u16])] = &[
+    (1, &[404, 485, 604]),
+    (17, &[486, 600]),
+    (18, &[480]),
+    (21, &[401, 402, 403, 407, 603, 607, 608]),
+    (22, &[410]),
+    (25, &[482, 483]),
+    (28, &[484]),
+    (38, &[502]),
+    (41, &[400, 481, 500, 503]),
+    (63, &[405]),
+    (65, &[488, 606]),
+    (79, &[406, 415, 501]),
+    (102, &[408, 504]),
+    (127, &[413, 414, 416, 420, 421, 423, 505, 513]),
+];
+
+/// RFC 3398 §7.2.4.1, row by row; every other cause is 500.
+const STATUS_OF_Q850: &[(u16, &[u8])] = &[
+    (403, &[21, 55, 57, 87]),
+    (404, &[1, 2, 3, 26]),
+    (408, &[18]),
+    (410, &[22, 23]),
+    (480, &[16, 19, 20, 31]),
+    (484, &[28]),
+    (486, &[17]),
+    (488, &[65, 70]),
+    (501, &[29, 79]),
+    (502, &[27]),
+    (503, &[34, 38, 41, 42, 47, 58, 88]),
+    (504, &[102]),
+];
+
+#[test]
+fn every_status_has_the_cause_of_its_row() {
+    for code in 100..700 {
+        let row = Q850_OF_STATUS
+            .iter()
+            .find(|(_, codes)| codes.contains(&code));
+        let wanted = match (code, row) {
+            (..400, _) => None,
+            (_, Some((cause, _))) => Some(*cause),
+            (_, None) => Some(31),
+        };
+        assert_eq!(q850_of(Status::new(code).unwrap()), wanted, "{code}");
+    }
+}
+
+#[test]
+fn every_cause_has_the_status_of_its_row() {
+    for cause in 0..=255 {
+        let row = STATUS_OF_Q850
+            .iter()
+            .find(|(_, causes)| causes.contains(&cause));
+        let wanted = row.map_or(500, |(code, _)| *code);
+        assert_eq!(status_of(cause).code(), wanted, "{cause}");
+    }
+}
+
+#[test]
+fn of_several_reasons_the_first_of_each_protocol_counts() {
+    let several = [
+        "SIP;cause=200",
+        "Q.850;cause=34;location=RLN",
+        "q.850;cause=17",
+        "STIR;cause=436",
+        "SIP;cause=488",
+    ];
+    let given: Vec<Reason> = several.iter().flat_map(|text| reason(text)).collect();
+    let told = response::reasons_for_teardown(&given);
+    let told: Vec<_> = told.iter().map(Header::to_bytes).collect();
+    assert_eq!(
+        told,
+        [
+            "Q.850;cause=34;location=RLN",
+            "SIP;cause=200;text=\"Call completed elsewhere\""
+        ]
+    );
+    // What is no cause is passed over, and every place of RFC 8606 may be named.
+    assert_eq!(response::q850_of_reasons(&reason("Q.850;cause=999")), None);
+    for place in [
+        "U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI", "LOC-0", "LOC-9",
+    ] {
+        let text = format!("Q.850;cause=16;location={place}");
+        let given = vec![Reason::parse(&text.clone().into()).unwrap()];
+        assert_eq!(response::reasons_for_teardown(&given)[0].to_bytes(), text);
+    }
+    let odd = reason("Q.850;cause=16;location=192.0.2.1");
+    let told = response::reasons_for_teardown(&odd);
+    assert_eq!(told[0].to_bytes(), "Q.850;cause=16");
+}
+
+#[test]
+fn causes_lead_on_as_the_standard_or_the_trunk_says() {
+    let config = config();
+    let carrier = &config.trunks[&"carrier-a".into()];
+    let own = {
+        let list = "targets = [\"198.51.100.20\"]\nreroute_on = [503, 27, 38]";
+        let text = TEXT.replace("targets = [\"198.51.100.20\"]", list);
+        let facts = Assumed::with_names(["*.sbc.example.com"]);
+        load(&[Source::new("c", text)], &facts, None)
+            .unwrap()
+            .config
+    };
+    let own = &own.trunks[&"carrier-a".into()];
+    for cause in 0..=127_u8 {
+        let given = vec![Reason::q850(cause, None)];
+        let next = |code: u16, trunk| tries_next(Status::new(code).unwrap(), &given, trunk);
+        let is_users = matches!(cause, 1 | 16 | 17 | 18 | 19 | 21 | 22 | 28);
+        // What the status says counts only where the cause says nothing.
+        let usual = matches!(cause, 34 | 38 | 41 | 42 | 44 | 47);
+        assert_eq!(next(480, carrier), usual, "{cause}");
+        assert_eq!(next(503, carrier), !is_users, "{cause}");
+        assert_eq!(next(480, own), matches!(cause, 27 | 38), "{cause}");
+        assert_eq!(next(503, own), !is_users, "{cause}");
+    }
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
     Some(match what {
         Happened::Dropped { .. } => (Level::Debug, "dropped"),
         Happened::Admitted { .. } => (Level::Debug, "admitted"),
+        Happened::Emergency { .. } => (Level::Warn, "emergency"),
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),

@@ -18,10 +18,10 @@ use crate::fault::ActorIndex;
 use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    AllDown, CallLimits, Config, HistoryForm, IpNet, Listener, Lookup, Node, NodeLimits,
-    NumberRange, OptionsProbe, Preset, Realm, RefreshBy, Route, RouteMatch, RouteTarget,
-    SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize,
-    UriForm, VerifyClient,
+    AllDown, CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Node,
+    NodeLimits, NumberRange, OptionsProbe, Preset, Realm, Redirect, RefreshBy, Route, RouteMatch,
+    RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext, Trunk,
+    TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -382,6 +382,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
             first: inside_number(index, 0),
             last: inside_number(index, 99_999),
         }],
+        emergency: Vec::new(),
         limits: CallLimits::default(),
     };
     (name, Arc::new(tenant))
@@ -457,6 +458,11 @@ fn teams_trunk(index: usize) -> Trunk {
         history: HistoryForm::Pass,
         digest: None,
         register: None,
+        send_location: true,
+        session_id: SessionIdForm::default(),
+        uui_max: 256,
+        identity: IdentityPolicy::default(),
+        redirect: Redirect::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
@@ -525,6 +531,11 @@ fn carrier_trunk(
         history: HistoryForm::None,
         digest: None,
         register: None,
+        send_location: true,
+        session_id: SessionIdForm::default(),
+        uui_max: 256,
+        identity: IdentityPolicy::default(),
+        redirect: Redirect::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),
@@ -556,6 +567,7 @@ fn routes() -> Vec<Arc<Route>> {
             when,
             to: to.collect(),
             max_attempts: 6,
+            any_tenant: false,
         })
     };
     let from = |trunk: &str| RouteMatch {

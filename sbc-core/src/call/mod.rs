@@ -17,12 +17,14 @@ use crate::config::{Config, Trunk};
 use crate::event::Happened;
 use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
 use crate::media::MediaImage;
-use crate::plane::Cx;
-use crate::policy::admission::{Admission, Place};
+use crate::plane::{Cx, Plane};
+use crate::policy::admission::Place;
+use crate::policy::circle::{Lap, Reach};
 use crate::policy::identity::Caller;
 use crate::policy::ingress;
 use crate::policy::number::Number;
 use crate::policy::response;
+use crate::policy::session_id::Ends;
 use crate::query::Outcome;
 use crate::record::{CallSummary, Record};
 use crate::session::{Ending, LegStyle, Session, SessionEvent};
@@ -60,8 +62,12 @@ pub(crate) struct Call {
     record: Record,
     /// What the call takes of limits.
     places: Vec<Place>,
+    /// Its place among the set-ups, until it is answered.
+    lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
+    /// What the two ends call themselves.
+    ends: Ends,
     /// The two legs that talk to each other.
     bridge: Option<(LegId, LegId)>,
     timers: Timers,
@@ -128,6 +134,14 @@ pub(crate) struct Admitted {
     pub(crate) because: Because,
     /// What the call takes of the limits of its tenant and of the trunk it came in on.
     pub(crate) places: Vec<Place>,
+    /// Whether somebody calls for help.
+    pub(crate) is_emergency: bool,
+    /// What became of a caller's number that is not the customer's.
+    pub(crate) screening: Option<&'static str>,
+    /// How far the request may still go.
+    pub(crate) reach: Reach,
+    /// Its place among the set-ups that are watched for circles.
+    pub(crate) lap: Option<Lap>,
 }
 
 impl Call {
@@ -135,9 +149,11 @@ impl Call {
     pub(crate) fn admit(cx: &mut Cx<'_>, mut admitted: Admitted) -> Self {
         let config = Arc::clone(&cx.plane.config);
         let session_id = cx.plane.media_session();
-        let record = record::open(&config, &admitted, cx.now);
+        let ends = Ends::of(&admitted.request, &mut cx.plane.mint);
+        let record = record::open(&config, &admitted, &ends, cx.now);
         let style = LegStyle {
             config: Arc::clone(&config),
+            session_id: ends.to_caller(&admitted.trunk),
             trunk: Arc::clone(&admitted.trunk),
             contact_user: Some(match cx.plane.contact_user(&admitted.trunk) {
                 Some(own) => own,
@@ -168,8 +184,10 @@ impl Call {
             events: VecDeque::new(),
             record,
             places: std::mem::take(&mut admitted.places),
+            lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
+            ends,
             bridge: None,
             timers: Timers::default(),
             config,
@@ -188,6 +206,14 @@ impl Call {
                 called: admitted.called_raw.clone(),
             },
         );
+        if admitted.is_emergency {
+            let what = Happened::Emergency {
+                tenant: admitted.tenant.clone(),
+                trunk: admitted.trunk.name.clone(),
+                called: admitted.called.number.clone(),
+            };
+            cx.out.emit(Some(call.id), Some(A_LEG), what);
+        }
         call.operation = Setup::begin(&mut call, cx, admitted);
         call.settle(cx);
         call
@@ -234,9 +260,12 @@ impl Call {
     }
 
     /// The record of a call that is over. What it took of limits is given back.
-    pub(crate) fn into_record(mut self, admission: &mut Admission) -> Record {
+    pub(crate) fn into_record(mut self, plane: &mut Plane) -> Record {
         for place in self.places.drain(..) {
-            admission.give_back(place);
+            plane.admission.give_back(place);
+        }
+        if let Some(lap) = self.lap.take() {
+            plane.circles.leave(lap);
         }
         record::close(self)
     }

@@ -5,9 +5,11 @@ use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::Config;
 use crate::id::LegId;
 use crate::policy::response;
+use crate::policy::session_id::Ends;
 use crate::record::{AttemptRecord, Disposition, LegRecord, MediaRecord, Record};
 use crate::session::{Rejection, Session};
-use crate::sip::HeaderName;
+use crate::sip::header::UserToUser;
+use crate::sip::{HeaderName, Message};
 use crate::time::Now;
 use media_api::{DropReason, EndpointStats, Protection, StreamStats};
 
@@ -15,7 +17,8 @@ use media_api::{DropReason, EndpointStats, Protection, StreamStats};
 const VERSION: u16 = 1;
 
 /// A record at admission. Its cause is what stays if nobody ever gives another.
-pub(super) fn open(config: &Config, admitted: &Admitted, now: Now) -> Record {
+pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) -> Record {
+    let caller = &admitted.caller;
     let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
     Record {
         version: VERSION,
@@ -30,6 +33,13 @@ pub(super) fn open(config: &Config, admitted: &Admitted, now: Now) -> Record {
         called_raw: admitted.called_raw.clone(),
         calling: admitted.calling.clone(),
         called: admitted.called.number.clone(),
+        asserted: caller.asserted.first().map(|own| own.number.number.clone()),
+        withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
+        screening: admitted.screening,
+        diverting: caller.trail.diverting().map(|number| number.number),
+        session_id: ends.caller.as_str().to_owned(),
+        user_to_user: user_to_user(&admitted.request),
+        emergency: admitted.is_emergency,
         ingress: LegRecord {
             trunk: admitted.trunk.name.clone(),
             protocol: admitted.flow.protocol,
@@ -51,12 +61,20 @@ pub(super) fn open(config: &Config, admitted: &Admitted, now: Now) -> Record {
     }
 }
 
+/// The first User-to-User value, if it is well formed.
+fn user_to_user(message: &Message) -> Option<String> {
+    let values: Vec<UserToUser> = message.list().ok()?;
+    let text = String::from_utf8_lossy(values.first()?.text()).into_owned();
+    Some(text.chars().filter(|c| !c.is_control()).take(512).collect())
+}
+
 /// A new attempt.
-pub(super) fn attempt(leg: LegId, session: &Session) -> AttemptRecord {
+pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptRecord {
     let facts = session.facts();
     AttemptRecord {
         leg,
         trunk: session.style().trunk.name.clone(),
+        called,
         host: facts.host.clone(),
         protocol: facts.protocol,
         remote: facts.remote,
@@ -146,6 +164,7 @@ fn disposition(call: &Call) -> Disposition {
         CauseCode::PeerRejected
         | CauseCode::NumberUnknown
         | CauseCode::NoRoute
+        | CauseCode::CallerNotAllowed
         | CauseCode::LoopDetected
         | CauseCode::BadRequest => Disposition::Rejected,
         CauseCode::NormalClearing

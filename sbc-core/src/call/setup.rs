@@ -8,24 +8,29 @@
 //!
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
+mod carry;
+mod redirect;
+
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{TransformScope, Trunk};
+use crate::config::{CallLimits, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::admission::Counted;
+use crate::policy::circle::Reach;
 use crate::policy::identity::Caller;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Failure, Mapped};
-use crate::policy::{Refusal as PolicyRefusal, header};
+use crate::policy::{Refusal as PolicyRefusal, emergency, header};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
-use crate::sip::{Message, Status};
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
+use redirect::{Onward, Redirects};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +40,13 @@ use std::time::Duration;
 pub(super) struct Setup {
     request: Message,
     trunk: Arc<Trunk>,
-    caller: Arc<Caller>,
-    called: Number,
-    max_forwards: u8,
+    /// What the B leg's request may still do, this hop taken.
+    reach: Reach,
     /// What A offers; `None` when its INVITE has no SDP.
     offer: Option<Facts>,
-    attempts: VecDeque<Arc<Trunk>>,
+    attempts: VecDeque<Attempt>,
+    redirects: Redirects,
+    is_emergency: bool,
     step: Step,
     /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
     failure: Option<Failed>,
@@ -50,6 +56,19 @@ pub(super) struct Setup {
     early_answers: BTreeMap<Bytes, Bytes>,
     /// Agreements of early dialogs, for a 2xx that repeats no SDP.
     previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
+}
+
+/// One try at one trunk.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    /// Whose targets are tried.
+    pub(super) trunk: Arc<Trunk>,
+    /// Called number, before the transforms of the trunk.
+    pub(super) called: Number,
+    /// The caller, with the earlier targets of this attempt.
+    pub(super) caller: Arc<Caller>,
+    /// How many redirections led here.
+    pub(super) level: u8,
 }
 
 /// An attempt that failed, as A would be told of it.
@@ -68,14 +87,16 @@ const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 enum Step {
+    /// Between two attempts.
+    Waiting,
     /// The relay reserves ports for this attempt.
     Allocating {
-        trunk: Arc<Trunk>,
+        attempt: Attempt,
         leg: LegId,
         image: Box<MediaImage>,
     },
     /// The attempt's INVITE is out.
-    Inviting { leg: LegId },
+    Inviting { leg: LegId, attempt: Attempt },
     /// A sent no offer: our 200 carries one, and A's ACK brings the answer.
     Acknowledging { leg: LegId },
 }
@@ -117,19 +138,27 @@ impl Setup {
             let end = cx.now.mono + Duration::from_secs(u64::from(seconds));
             call.timers.set(Timer::Expires as usize, end);
         }
-        let max_forwards = admitted.request.get::<MaxForwards>().ok().flatten();
+        let redirects = Redirects::new(admitted.tenant, admitted.calling, &admitted.called);
+        let caller = Arc::new(admitted.caller);
+        let attempts = plan.into_iter().map(|trunk| Attempt {
+            trunk,
+            called: admitted.called.clone(),
+            caller: Arc::clone(&caller),
+            level: 0,
+        });
+        let attempts = attempts.collect();
         let setup = Self {
-            max_forwards: max_forwards
-                .unwrap_or(MaxForwards::DEFAULT)
-                .0
-                .saturating_sub(1),
+            reach: Reach {
+                hops: MaxForwards(admitted.reach.hops.0.saturating_sub(1)),
+                ..admitted.reach
+            },
             request: admitted.request,
             trunk: admitted.trunk,
-            caller: Arc::new(admitted.caller),
-            called: admitted.called,
             offer,
-            attempts: plan.into(),
-            step: Step::Inviting { leg: A_LEG },
+            attempts,
+            redirects,
+            is_emergency: admitted.is_emergency,
+            step: Step::Waiting,
             failure: None,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
@@ -143,7 +172,8 @@ impl Setup {
         self.forks.clear();
         self.previews.clear();
         self.early_answers.clear();
-        while let Some(trunk) = self.attempts.pop_front() {
+        while let Some(attempt) = self.attempts.pop_front() {
+            let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
             let profile = Arc::new(trunk.media.profile.clone());
@@ -160,7 +190,11 @@ impl Setup {
             }
             let counted = Counted::Trunk(trunk.name.clone());
             let admission = &mut cx.plane.admission;
-            match admission.take(cx.now.mono, counted, &trunk.limits) {
+            let limits = match self.is_emergency {
+                true => CallLimits::default(),
+                false => trunk.limits,
+            };
+            match admission.take(cx.now.mono, counted, &limits) {
                 Ok(place) => call.places.push(place),
                 Err(full) => {
                     let mapped = response::own(CauseCode::LimitReached, &self.trunk);
@@ -171,7 +205,7 @@ impl Setup {
             let specs = first.into_iter().chain([image.spec()]).collect();
             call.media.allocate(cx, specs);
             self.step = Step::Allocating {
-                trunk,
+                attempt,
                 leg,
                 image: Box::new(image),
             };
@@ -210,6 +244,17 @@ impl Setup {
         }
     }
 
+    /// Header lines of A's INVITE that pass unchanged to a trunk.
+    fn passed(&self, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+        let mut passed = header::passed(&self.request, &self.trunk, to);
+        if self.is_emergency {
+            let more = emergency::passed(&self.request, to);
+            passed.retain(|(name, _)| !more.iter().any(|(own, _)| own == name));
+            passed.extend(more);
+        }
+        passed
+    }
+
     /// A report of the relay.
     pub(super) fn media_event(
         mut self: Box<Self>,
@@ -218,9 +263,19 @@ impl Setup {
         event: MediaEvent,
     ) -> Option<Operation> {
         match (event, self.step) {
-            (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { trunk, leg, image }) => {
-                self.step = Step::Inviting { leg };
-                self.invite(call, cx, trunk, leg, *image, &endpoints)
+            (
+                MediaEvent::Allocated { endpoints, .. },
+                Step::Allocating {
+                    attempt,
+                    leg,
+                    image,
+                },
+            ) => {
+                self.step = Step::Inviting {
+                    leg,
+                    attempt: attempt.clone(),
+                };
+                self.invite(call, cx, attempt, leg, *image, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
                 // Before any INVITE went out: the caller may try another node (MED-011).
@@ -240,7 +295,7 @@ impl Setup {
         mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
-        trunk: Arc<Trunk>,
+        attempt: Attempt,
         leg: LegId,
         mut image: MediaImage,
         endpoints: &[LocalEndpoint],
@@ -264,27 +319,42 @@ impl Setup {
                 return self.next_attempt(call, cx);
             }
         };
+        let Attempt {
+            trunk,
+            called,
+            caller,
+            ..
+        } = attempt;
+        let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &self.called.number);
+        let changed = number::transform_called(&call.config, &scope, &called.number);
         let outset = Outset {
-            caller: Arc::clone(&self.caller),
+            caller,
             called: Number {
                 number: changed.value,
-                ..self.called.clone()
+                ..called
             },
             from: Arc::clone(&self.trunk),
-            passed: header::passed(&self.request, &self.trunk, &trunk),
-            max_forwards: self.max_forwards,
+            passed: self.passed(&trunk),
+            reach: self.reach,
             offer,
+            is_emergency: self.is_emergency,
+            parts: match self.is_emergency {
+                true => emergency::parts(&self.request, &trunk),
+                false => Vec::new(),
+            },
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
             contact_user: cx.plane.contact_user(&trunk),
+            session_id: call.ends.to_called(&trunk),
             trunk,
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
-        call.record.egress.push(record::attempt(leg, &session));
+        call.record
+            .egress
+            .push(record::attempt(leg, dialled, &session));
         call.legs.insert(leg, Leg::new(session, image));
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         Some(Operation::Setup(self))
@@ -299,8 +369,9 @@ impl Setup {
         event: SessionEvent,
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
+            Step::Waiting => (A_LEG, false),
             Step::Allocating { leg, .. } => (*leg, false),
-            Step::Inviting { leg } => (*leg, true),
+            Step::Inviting { leg, .. } => (*leg, true),
             Step::Acknowledging { leg } => (*leg, false),
         };
         match event {
@@ -308,11 +379,18 @@ impl Setup {
                 status,
                 early,
                 description,
+                said,
             } if leg == current && is_inviting => {
+                self.carry(call, leg, &said);
                 self.progress(call, cx, leg, status, &early, description);
                 Some(Operation::Setup(self))
             }
-            SessionEvent::Answered { early, description } if leg == current && is_inviting => {
+            SessionEvent::Answered {
+                early,
+                description,
+                said,
+            } if leg == current && is_inviting => {
+                self.carry(call, leg, &said);
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
@@ -473,6 +551,9 @@ impl Setup {
         }
         call.bridge = Some((A_LEG, leg));
         call.answered = Some(cx.now);
+        if let Some(lap) = call.lap.take() {
+            cx.plane.circles.leave(lap);
+        }
         let setup_ms = call.elapsed_ms(cx.now);
         call.record.setup_ms = Some(setup_ms);
         cx.out
@@ -555,11 +636,28 @@ impl Setup {
             .map(|leg| Arc::clone(&leg.session.style().trunk));
         let tries_next = match failure {
             Failure::Status(status) => b_trunk
-                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, &trunk)),
+                .as_ref()
+                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
             Failure::NoResponse | Failure::Unreachable => true,
             Failure::Cancelled | Failure::NoAnswer => false,
         };
+        // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
+        let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
         let mut because = mapped.because;
+        if let Some(onward) = self.redirection(call, cx, leg, &rejection) {
+            because.0.extend(onward.because.0);
+            match onward.value {
+                Onward::Attempts => return self.next_attempt(call, cx),
+                Onward::Caller(contacts) => {
+                    return redirect::tell_caller(call, cx, &rejection, contacts, because);
+                }
+                Onward::Loop => {
+                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
+                    return refuse(call, cx, mapped, EndedBy::B, because, None);
+                }
+                Onward::Nowhere => {}
+            }
+        }
         if let Some(text) = &rejection.text {
             because = because.and(format!("its text is \"{text}\""));
         }
@@ -574,8 +672,12 @@ impl Setup {
         } else {
             EndedBy::Us
         };
+        let mut mapped = mapped.value;
+        if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
+            mapped.headers = header::passed_back(said, trunk, &self.trunk);
+        }
         let failed = Failed {
-            mapped: mapped.value,
+            mapped,
             by,
             because,
             rank: response::rank(failure),
@@ -641,6 +743,7 @@ fn refuse_with(
     let refusal = Refusal {
         status: mapped.status,
         reason: joined(&mapped.reasons),
+        passed: mapped.headers,
         ..refusal
     };
     if let Some(a) = call.leg(A_LEG) {

@@ -7,7 +7,10 @@ use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
 use super::written::*;
-use super::{AllDown, HistoryForm, Preset, RefreshBy, UdpOversize, VerifyClient};
+use super::{
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect,
+    RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+};
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
@@ -410,9 +413,13 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .parsed_list("numbers", value::numbers, out)
             .map(|list| list.value)
             .unwrap_or_default(),
+        emergency: section
+            .texts("emergency", out)
+            .map(|list| list.value)
+            .unwrap_or_default(),
         limits: limits(&mut section, out),
     };
-    section.finish(&["default_cli", "labels", "emergency", "schedule"], out);
+    section.finish(&["default_cli", "labels", "schedule"], out);
     tenant
 }
 
@@ -513,7 +520,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         strip_headers,
         set_headers,
         reroute_on: section
-            .numbers("reroute_on", 300..=699, out)
+            .numbers("reroute_on", 1..=699, out)
             .map(|list| list.value),
         prefer: section.choice(
             "prefer",
@@ -542,13 +549,34 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["slim"],
             out,
         ),
+        session_id: section.choice(
+            "session_id",
+            &[
+                ("none", SessionIdForm::None),
+                ("pass", SessionIdForm::Pass),
+                ("always", SessionIdForm::Always),
+            ],
+            &[],
+            out,
+        ),
+        uui_max: section.number("uui_max", 1..=2048, out),
+        send_location: section.boolean("location", out),
+        redirect: section.choice(
+            "redirect",
+            &[
+                ("follow", Redirect::Follow),
+                ("pass", Redirect::Pass),
+                ("fail", Redirect::Fail),
+            ],
+            &[],
+            out,
+        ),
     };
     section.finish(
         &[
             "rel100",
             "update",
             "refer",
-            "redirect",
             "early_media",
             "fax",
             "diversion",
@@ -620,16 +648,27 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
         return WrittenIdentity::default();
     };
     let identity = WrittenIdentity {
-        send_asserted: table.choice(
+        egress: table.choice(
             "egress",
-            &[("pai+from", true), ("from", false)],
-            &["ppi"],
+            &[
+                ("pai+from", Some(AssertedForm::Pai)),
+                ("ppi+from", Some(AssertedForm::Ppi)),
+                ("rpid+from", Some(AssertedForm::Rpid)),
+                ("from", None),
+            ],
+            &[],
             out,
         ),
         history: table.choice(
             "diversion",
-            &[("none", HistoryForm::None), ("pass", HistoryForm::Pass)],
-            &["history-info", "diversion", "both"],
+            &[
+                ("none", HistoryForm::None),
+                ("pass", HistoryForm::Pass),
+                ("history-info", HistoryForm::HistoryInfo),
+                ("diversion", HistoryForm::Diversion),
+                ("both", HistoryForm::Both),
+            ],
+            &[],
             out,
         ),
         user_phone: table.choice(
@@ -639,10 +678,47 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        sources: table.choices("source", &SOURCES, out),
+        from: table.choice("from", &PARTIES, &[], out),
+        asserted: table.choice("asserted", &PARTIES, &[], out),
+        pilot: table.text("number", out),
+        screening: table.choice(
+            "screening",
+            &[
+                ("pass", Screening::Pass),
+                ("replace", Screening::Replace),
+                ("reject", Screening::Reject),
+            ],
+            &[],
+            out,
+        ),
+        display: table.choice(
+            "display",
+            &[
+                ("pass", DisplayForm::Pass),
+                ("ascii", DisplayForm::Ascii),
+                ("strip", DisplayForm::Strip),
+            ],
+            &[],
+            out,
+        ),
     };
-    table.finish(&["source", "number_format", "display", "screening"], out);
+    table.finish(&["number_format"], out);
     identity
 }
+
+const SOURCES: [(&str, IdentitySource); 4] = [
+    ("pai-tel", IdentitySource::PaiTel),
+    ("pai-sip", IdentitySource::PaiSip),
+    ("rpid", IdentitySource::Rpid),
+    ("from", IdentitySource::From),
+];
+
+const PARTIES: [(&str, Party); 3] = [
+    ("caller", Party::Caller),
+    ("diverting", Party::Diverting),
+    ("pilot", Party::Pilot),
+];
 
 fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOptions> {
     let item = section.take("options")?;
@@ -760,6 +836,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         calling: None,
         to: None,
         max: None,
+        emergency: None,
+        any_tenant: section.boolean("any_tenant", out),
     };
     if let Some(mut when) = section.table("match", out) {
         route.from_trunk = when.text("from_trunk", out);
@@ -767,7 +845,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         route.called_in = when.text("called_in", out);
         route.called = when.text("called", out);
         route.calling = when.text("calling", out);
-        when.finish(&["header", "time", "from_realm", "emergency"], out);
+        route.emergency = when.boolean("emergency", out);
+        when.finish(&["header", "time", "from_realm"], out);
     }
     if let Some(list) = section.list("to", out) {
         let title = format!("{}: to", section.title);

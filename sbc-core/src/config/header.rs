@@ -68,6 +68,7 @@ pub fn action(name: &HeaderName) -> Action {
         | HeaderName::Server
         | HeaderName::ServiceRoute
         | HeaderName::SessionExpires
+        | HeaderName::SessionId
         | HeaderName::SipETag
         | HeaderName::SipIfMatch
         | HeaderName::SubscriptionState
@@ -111,7 +112,6 @@ pub fn action(name: &HeaderName) -> Action {
         | HeaderName::RejectContact
         | HeaderName::ReplyTo
         | HeaderName::RequestDisposition
-        | HeaderName::SessionId
         | HeaderName::UserToUser => Action::Strip,
 
         HeaderName::Other(name) => match is_guarded_extension(name.as_str()) {

@@ -10,6 +10,7 @@ mod facts;
 mod file;
 mod finding;
 mod header;
+mod identity;
 mod listen;
 mod load;
 mod name;
@@ -28,6 +29,10 @@ pub use diff::{Change, Changes, changes};
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use header::{Action, action, is_configurable};
+pub use identity::{
+    AssertedForm, DisplayForm, IdentityPolicy, IdentitySource, Party, Redirect, Screening,
+    SessionIdForm,
+};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use name::{covers, is_same_name};

@@ -242,6 +242,22 @@ impl<'t> Section<'t> {
         choose(&self.title, key, text, words, later, out)
     }
 
+    /// A list of words, each one of these.
+    pub(super) fn choices<T: Clone>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        out: &mut Collector,
+    ) -> Option<Vec<At<T>>> {
+        let list = self.texts(key, out)?;
+        let chosen = list
+            .value
+            .into_iter()
+            .filter_map(|text| choose(&self.title, key, text, words, &[], out))
+            .collect();
+        Some(chosen)
+    }
+
     /// Reports a list that is written without an element although one is needed.
     pub(super) fn refuse_empty(&self, key: &str, example: &str, out: &mut Collector) {
         if let Some(entry) = self.entries.get(key)

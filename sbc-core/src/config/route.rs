@@ -14,6 +14,8 @@ pub struct Route {
     pub to: Vec<RouteTarget>,
     /// At most so many attempts.
     pub max_attempts: u8,
+    /// Whether trunks of other customers may carry the calls: only for calls for help.
+    pub any_tenant: bool,
 }
 
 /// Conditions of a route; all that are given must hold.
@@ -29,6 +31,8 @@ pub struct RouteMatch {
     pub called: Option<Regex>,
     /// Calling number (after transforms) matches.
     pub calling: Option<Regex>,
+    /// Only calls for help, and those before all other routes.
+    pub emergency: bool,
 }
 
 impl PartialEq for RouteMatch {
@@ -39,6 +43,7 @@ impl PartialEq for RouteMatch {
             && self.called_in == other.called_in
             && text(&self.called) == text(&other.called)
             && text(&self.calling) == text(&other.calling)
+            && self.emergency == other.emergency
     }
 }
 

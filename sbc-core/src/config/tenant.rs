@@ -10,6 +10,8 @@ pub struct Tenant {
     pub name: TenantName,
     /// Numbers that belong to it; no two tenants overlap.
     pub numbers: Vec<NumberRange>,
+    /// Numbers that call for help, as they are dialled; the first stands for `urn:service:sos`.
+    pub emergency: Vec<String>,
     /// Its limits.
     pub limits: CallLimits,
 }

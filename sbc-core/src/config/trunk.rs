@@ -1,5 +1,6 @@
 //! Trunks: configured relations to peers.
 
+use super::identity::{IdentityPolicy, Redirect, SessionIdForm};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -50,7 +51,8 @@ pub struct Trunk {
     pub limits: CallLimits,
     /// What becomes of requests that are too large for a datagram.
     pub udp_oversize: UdpOversize,
-    /// Final statuses after which the next target of the routing plan is tried.
+    /// Final statuses, and Q.850 causes below 128, after which the next target of the routing plan
+    /// is tried.
     pub reroute_on: Vec<u16>,
     /// Health probing.
     pub options: Option<OptionsProbe>,
@@ -66,6 +68,16 @@ pub struct Trunk {
     pub digest: Option<Account>,
     /// Our registration with the peer, whose targets are its registrars.
     pub register: Option<Registration>,
+    /// Whether locations of calls for help are passed to this peer.
+    pub send_location: bool,
+    /// Whether Session-ID is written towards this peer.
+    pub session_id: SessionIdForm,
+    /// Most octets of User-to-User data that this peer gets, where the header is passed.
+    pub uui_max: u16,
+    /// Whose numbers are shown, and how.
+    pub identity: IdentityPolicy,
+    /// What becomes of its redirections.
+    pub redirect: Redirect,
     /// Headers copied unchanged from the other leg to this peer.
     pub pass_headers: Vec<String>,
     /// Headers never copied to this peer, although the built-in table would.
@@ -152,13 +164,19 @@ pub struct UriForm {
     pub transport_param: bool,
 }
 
-/// Whether History-Info and Diversion are written towards a peer.
+/// How a peer is told of earlier targets of a call (SIP-904).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HistoryForm {
-    /// Neither.
+    /// Not at all.
     None,
-    /// Each in the header it came in, numbers and hosts rewritten.
+    /// In the header in which we were told, numbers and hosts rewritten.
     Pass,
+    /// In History-Info.
+    HistoryInfo,
+    /// In Diversion.
+    Diversion,
+    /// In both, which say the same.
+    Both,
 }
 
 /// Media policy of a trunk.

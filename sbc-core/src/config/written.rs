@@ -6,7 +6,8 @@ use super::account::{WrittenDigest, WrittenRegister};
 use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
-    AllDown, HistoryForm, IpNet, NumberRange, Preset, RefreshBy, UdpOversize, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party,
+    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
@@ -98,6 +99,7 @@ pub(super) struct WrittenListener {
 pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) emergency: Vec<At<String>>,
     pub(super) limits: WrittenLimits,
 }
 
@@ -145,6 +147,10 @@ pub(super) struct WrittenTrunk {
     pub(super) udp_oversize: Option<At<UdpOversize>>,
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
+    pub(super) redirect: Option<At<Redirect>>,
+    pub(super) send_location: Option<At<bool>>,
+    pub(super) uui_max: Option<At<u64>>,
+    pub(super) session_id: Option<At<SessionIdForm>>,
 }
 
 /// What `mode` says about the peer.
@@ -169,10 +175,17 @@ impl Mode {
 
 #[derive(Default)]
 pub(super) struct WrittenIdentity {
-    pub(super) send_asserted: Option<At<bool>>,
+    /// In which header an identity is asserted, if at all.
+    pub(super) egress: Option<At<Option<AssertedForm>>>,
     pub(super) history: Option<At<HistoryForm>>,
     pub(super) user_phone: Option<At<bool>>,
     pub(super) transport_param: Option<At<bool>>,
+    pub(super) sources: Option<Vec<At<IdentitySource>>>,
+    pub(super) from: Option<At<Party>>,
+    pub(super) asserted: Option<At<Party>>,
+    pub(super) pilot: Option<At<String>>,
+    pub(super) screening: Option<At<Screening>>,
+    pub(super) display: Option<At<DisplayForm>>,
 }
 
 pub(super) enum WrittenOptions {
@@ -224,6 +237,8 @@ pub(super) struct WrittenRoute {
     pub(super) calling: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
+    pub(super) emergency: Option<At<bool>>,
+    pub(super) any_tenant: Option<At<bool>>,
 }
 
 #[derive(Default)]

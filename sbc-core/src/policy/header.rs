@@ -4,7 +4,9 @@
 //! listed by the operator, stays behind. The same table polices responses (SIP-430).
 
 use crate::config::{Preset, Trunk};
-use crate::sip::{HeaderName, Message};
+use crate::policy::identity::Wishes;
+use crate::policy::uui;
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
 pub use crate::config::{Action, action, is_configurable};
@@ -32,18 +34,61 @@ pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
 /// The header lines of a message that go unchanged to a leg of another trunk, in order. Lines that
 /// are longer than [`LONGEST`] or hold control octets stay behind.
 pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
-    message
+    let hides = Wishes::of(message);
+    let hides = hides.hides_caller() && !hides.none && !(from.trusted && to.trusted);
+    let mut lines: Vec<(HeaderName, Bytes)> = message
         .headers()
         .map(|line| (line.name(), line.value()))
         .filter(|(name, value)| {
-            passes(name, from, to)
-                && value.len() <= LONGEST
-                && !value
-                    .iter()
-                    .any(|octet| octet.is_ascii_control() && *octet != b'\t')
+            *name != HeaderName::UserToUser
+                && !(hides && reveals(name))
+                && passes(name, from, to)
+                && is_passable(value)
         })
         .take(MOST)
-        .collect()
+        .collect();
+    if passes(&HeaderName::UserToUser, from, to) {
+        lines.extend(uui::passed(message, to));
+    }
+    lines
+}
+
+/// Header lines of a response that the other leg's response carries unchanged (SIP-430).
+pub fn passed_back(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    let mut lines = passed(message, from, to);
+    if message.status() == Some(Status::BAD_LOCATION_INFORMATION) {
+        // Without its reason the status tells nobody what to do about it (RFC 6442 §4.3).
+        let reasons = message
+            .headers()
+            .filter(|line| line.name().as_str().eq_ignore_ascii_case(GEOLOCATION_ERROR))
+            .map(|line| (line.name(), line.value()))
+            .filter(|(_, value)| is_passable(value));
+        lines.extend(reasons.take(MOST));
+    }
+    lines
+}
+
+const GEOLOCATION_ERROR: &str = "Geolocation-Error";
+
+/// Headers that a caller who wants its headers hidden does not want shown (RFC 3323 §4.1).
+fn reveals(name: &HeaderName) -> bool {
+    matches!(
+        name,
+        HeaderName::CallInfo
+            | HeaderName::Organization
+            | HeaderName::ReplyTo
+            | HeaderName::Server
+            | HeaderName::Subject
+            | HeaderName::UserAgent
+    )
+}
+
+/// Whether a value may go to another leg at all: of bounded length and without control octets.
+pub fn is_passable(value: &[u8]) -> bool {
+    value.len() <= LONGEST
+        && !value
+            .iter()
+            .any(|octet| octet.is_ascii_control() && *octet != b'\t')
 }
 
 /// The fixed headers of a trunk (`X-MS-SBC`), for requests that form dialogs and OPTIONS.

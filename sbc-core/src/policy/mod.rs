@@ -6,12 +6,19 @@
 //! back.
 
 pub mod admission;
+pub mod circle;
+pub mod connected;
+pub mod diversion;
+pub mod emergency;
 pub mod header;
 pub mod identity;
 pub mod ingress;
 pub mod number;
 pub mod response;
 pub mod route;
+pub mod screening;
+pub mod session_id;
+pub mod uui;
 
 use crate::cause::{Because, CauseCode};
 use crate::sip::Status;

@@ -4,7 +4,7 @@
 use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Preset, Trunk};
 use crate::sip::header::Reason;
-use crate::sip::{QuotedText, Status, Token};
+use crate::sip::{HeaderName, QuotedText, Status, Token};
 use bytes::Bytes;
 
 /// A final failure as the A leg is told.
@@ -18,6 +18,8 @@ pub struct Mapped {
     pub cause: CauseCode,
     /// Q.850 cause value for the record.
     pub q850: Option<u8>,
+    /// Headers of the peer's response that pass unchanged.
+    pub headers: Vec<(HeaderName, Bytes)>,
 }
 
 /// Whose doing a failure of the B leg was.
@@ -97,6 +99,7 @@ pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapp
             reasons: told(reasons, q850),
             cause,
             q850,
+            headers: Vec::new(),
         },
         because,
     }
@@ -112,6 +115,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
         CauseCode::PeerBusy => Status::BUSY_HERE,
         CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
+        CauseCode::CallerNotAllowed => Status::FORBIDDEN,
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
@@ -134,6 +138,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         reasons: told(&[], q850),
         cause,
         q850,
+        headers: Vec::new(),
     }
 }
 
@@ -162,10 +167,13 @@ pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
     if status.code() >= 600 || !status.is_final() || status.is_success() {
         return false;
     }
+    let listed = &trunk.reroute_on;
+    let lists_causes = listed.iter().any(|code| *code < 128);
     match q850_of_reasons(reasons) {
         Some(1 | 16 | 17 | 18 | 19 | 21 | 22 | 28) => false,
-        Some(34 | 38 | 41 | 42 | 44 | 47) => true,
-        Some(_) | None => trunk.reroute_on.contains(&status.code()),
+        Some(cause) if lists_causes && listed.contains(&u16::from(cause)) => true,
+        Some(34 | 38 | 41 | 42 | 44 | 47) if !lists_causes => true,
+        Some(_) | None => listed.contains(&status.code()),
     }
 }
 
@@ -259,6 +267,7 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         | 420
         | 421
         | 423
+        | 424
         | 480
         | 482..=486
         | 488

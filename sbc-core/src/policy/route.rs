@@ -56,8 +56,8 @@ pub fn plan(
             });
         }
     };
-    for route in &config.routes {
-        if !matches(route, ingress, &tenant, owner, called, calling) {
+    for route in config.routes.iter().filter(|route| !route.when.emergency) {
+        if !matches(route, ingress, Some(&tenant), owner, called, calling) {
             continue;
         }
         let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
@@ -111,10 +111,11 @@ pub fn owner<'c>(config: &'c Config, number: &str) -> Option<&'c TenantName> {
         .map(|tenant| &tenant.name)
 }
 
-fn matches(
+/// Whether the conditions of a route hold for a call.
+pub(super) fn matches(
     route: &Route,
     ingress: &Ingress,
-    tenant: &TenantName,
+    tenant: Option<&TenantName>,
     owner: Option<&TenantName>,
     called: &str,
     calling: &str,
@@ -123,7 +124,7 @@ fn matches(
     when.from_trunk
         .as_ref()
         .is_none_or(|name| *name == ingress.trunk.name)
-        && when.tenant.as_ref().is_none_or(|name| name == tenant)
+        && when.tenant.as_ref().is_none_or(|name| Some(name) == tenant)
         && when
             .called_in
             .as_ref()

@@ -93,6 +93,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::BadRequest
         | CauseCode::LoopDetected
         | CauseCode::NoRoute
+        | CauseCode::CallerNotAllowed
         | CauseCode::NoAck => false,
         // Without an attempt it was we who knew no owner of the number.
         CauseCode::NumberUnknown => last.is_some(),
@@ -151,6 +152,9 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
                 "the called side does not know the number {called}{}",
                 details()
             )
+        }
+        CauseCode::CallerNotAllowed => {
+            format!("the caller shows a number that is not its own{}", facts())
         }
         // Routing says so itself, and what it looked at.
         CauseCode::NoRoute if !cause.because.0.is_empty() => cause.because.0.join("; "),
@@ -264,6 +268,13 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             ),
             "if the number should belong to a tenant, add it to numbers of that [[tenant]]"
                 .to_owned(),
+        ],
+        CauseCode::CallerNotAllowed => vec![
+            "if the number is the customer's, add it to numbers of its [[tenant]]".to_owned(),
+            format!(
+                "otherwise set identity.screening of trunk \"{}\" to \"replace\" or \"pass\"",
+                record.ingress.trunk
+            ),
         ],
         CauseCode::LoopDetected => advice(&[
             "look for a route back to the trunk the call came from, or a forwarding to itself",
@@ -542,6 +553,13 @@ mod tests {
             called_raw: "+15550199".to_owned(),
             calling: "+15550100".to_owned(),
             called: "+15550199".to_owned(),
+            asserted: None,
+            withheld: false,
+            screening: None,
+            diverting: None,
+            session_id: "0".repeat(32),
+            user_to_user: None,
+            emergency: false,
             ingress: LegRecord {
                 trunk: TrunkName::new("carrier"),
                 protocol: Protocol::Udp,
@@ -552,6 +570,7 @@ mod tests {
             egress: vec![AttemptRecord {
                 leg: LegId(1),
                 trunk: TrunkName::new("teams"),
+                called: "+15550199".to_owned(),
                 host: "sip.example.com".to_owned(),
                 protocol: Protocol::Tls,
                 remote: None,

@@ -31,6 +31,12 @@ pub fn note(what: &Happened) -> Option<String> {
                 called.escape_debug()
             )
         }
+        Happened::Emergency { trunk, called, .. } => {
+            format!(
+                "call for help: {} from trunk \"{trunk}\"",
+                called.escape_debug()
+            )
+        }
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(

@@ -18,6 +18,7 @@ mod link;
 mod offering;
 pub(crate) mod orphan;
 mod refresh;
+mod said;
 mod style;
 mod timer;
 mod uac;
@@ -28,6 +29,7 @@ pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
 pub(crate) use offering::TIMER_EXPIRED;
+pub use said::Said;
 pub use style::LegStyle;
 use timer::SessionTimer;
 pub use uac::Outset;
@@ -40,7 +42,7 @@ use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::Cx;
 use crate::query::Outcome;
 use crate::record::GivenUp;
-use crate::sip::header::Reason;
+use crate::sip::header::{Contact, Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
@@ -61,6 +63,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the response.
         description: Option<Bytes>,
+        /// The response.
+        said: Said,
     },
     /// The peer answered our INVITE; its ACK is out.
     Answered {
@@ -68,6 +72,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the 2xx.
         description: Option<Bytes>,
+        /// The 2xx.
+        said: Said,
     },
     /// Our INVITE ended without an answer, on every target.
     Rejected(Rejection),
@@ -138,6 +144,8 @@ pub struct Rejection {
     pub was_heard: bool,
     /// What happened to the last target, when no peer refused.
     pub fault: Option<TargetFault>,
+    /// The peer's response, if a peer refused.
+    pub said: Option<Said>,
 }
 
 /// Names of a session's timers.
@@ -308,6 +316,11 @@ impl Session {
     /// The trunk and how this leg writes.
     pub fn style(&self) -> &LegStyle {
         &self.style
+    }
+
+    /// Names both ends in every message from now on.
+    pub(crate) fn name_ends(&mut self, ends: Option<SessionId>) {
+        self.style.session_id = ends;
     }
 
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
@@ -538,6 +551,10 @@ pub struct Refusal {
     pub retry_after_s: Option<u32>,
     /// Value of a Min-SE header.
     pub min_se: Option<Bytes>,
+    /// Targets of a redirection, in our name.
+    pub contacts: Vec<Contact>,
+    /// Headers that policy lets through unchanged.
+    pub passed: Vec<(HeaderName, Bytes)>,
 }
 
 impl Default for Refusal {
@@ -548,6 +565,8 @@ impl Default for Refusal {
             warning: None,
             retry_after_s: None,
             min_se: None,
+            contacts: Vec::new(),
+            passed: Vec::new(),
         }
     }
 }
@@ -571,6 +590,7 @@ impl Rejection {
             text: None,
             was_heard: false,
             fault: Some(fault),
+            said: None,
         }
     }
 
@@ -586,6 +606,7 @@ impl Rejection {
             text: (!text.is_empty()).then(|| printable(&text)),
             was_heard: true,
             fault: None,
+            said: Some(Said::new(message)),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
-use crate::sip::header::{Contact, OptionTag, Transport, Via};
+use crate::sip::header::{Contact, OptionTag, SessionId, Transport, Via};
 use crate::sip::{
     Capabilities, HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
 };
@@ -25,6 +25,8 @@ pub struct LegStyle {
     pub trunk: Arc<Trunk>,
     /// User part of our Contact; the number that we stand for on this leg.
     pub contact_user: Option<Bytes>,
+    /// Names of both ends, for every message of the leg.
+    pub session_id: Option<SessionId>,
 }
 
 impl LegStyle {
@@ -146,6 +148,7 @@ impl LegStyle {
             Some(token) => request.raw_if_valid(HeaderName::UserAgent, token),
             None => request,
         };
+        let request = request.headers(&self.session_id);
         fixed(&self.trunk).fold(request, |request, (name, value)| {
             request.raw_if_valid(name, value)
         })
@@ -157,6 +160,7 @@ impl LegStyle {
             Some(token) => response.raw_if_valid(HeaderName::Server, token),
             None => response,
         };
+        let response = response.headers(&self.session_id);
         fixed(&self.trunk).fold(response, |response, (name, value)| {
             response.raw_if_valid(name, value)
         })

@@ -3,7 +3,8 @@
 use super::challenge::is_challenge;
 use super::offering::Offering;
 use super::{
-    Confirmed, Link, Phase, Rejection, Session, SessionEvent, Timer, description, link::Wanted,
+    Confirmed, Link, Phase, Rejection, Said, Session, SessionEvent, Timer, description,
+    link::Wanted,
 };
 use crate::auth::{Credentials, Tries};
 use crate::config::{TargetAddress, Trunk, UdpOversize};
@@ -11,13 +12,16 @@ use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::id::{QueryId, TransactionId, TrunkName};
 use crate::locate::{MAX_ADDRESSES, in_order};
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::{Asker, Cx};
+use crate::policy::circle::Reach;
+use crate::policy::emergency;
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, Route, To};
+use crate::sip::header::{CSeq, CallId, From, Reason, Route, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
@@ -48,10 +52,14 @@ pub struct Outset {
     pub from: Arc<Trunk>,
     /// Headers that policy lets through unchanged.
     pub passed: Vec<(HeaderName, Bytes)>,
-    /// Already decremented (SIP-403).
-    pub max_forwards: u8,
+    /// How far it may go, this hop already taken (SIP-403, SIP-404).
+    pub reach: Reach,
     /// Our offer.
     pub offer: Bytes,
+    /// Whether somebody calls for help.
+    pub is_emergency: bool,
+    /// Parts of the A leg's body that pass unchanged beside our offer.
+    pub parts: Vec<Bytes>,
 }
 
 /// An INVITE of ours on its way.
@@ -236,6 +244,7 @@ impl Outgoing {
             to: &trunk,
             target,
             listener,
+            is_emergency: outset.is_emergency,
         };
         let rewrite = |number: &str| {
             number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
@@ -257,7 +266,8 @@ impl Outgoing {
         let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
             .header(&style.via(listener, branch)?)
             .headers(&self.service_route)
-            .header(&MaxForwards(outset.max_forwards))
+            .header(&outset.reach.hops)
+            .header(&outset.reach.breadth)
             .header(&From(from.clone()))
             .header(&To(to))
             .header(&self.call_id)
@@ -268,6 +278,8 @@ impl Outgoing {
             .header(&style.contact(listener))
             .raw_if_valid(HeaderName::Allow, style.allow())
             .headers(&written.asserted)
+            .headers(&written.preferred)
+            .headers(&written.remote_party)
             .headers(&written.privacy)
             .headers(&written.history)
             .headers(&written.diversion);
@@ -275,10 +287,10 @@ impl Outgoing {
             request = request.raw_if_valid(name, value);
         }
         let request = style.sign_request(request);
-        Some((
-            request.body(&ContentType::sdp(), outset.offer.clone()),
-            from,
-        ))
+        // A branch is random and no word of any body.
+        let boundary = branch.trim_start_matches(MAGIC_COOKIE);
+        let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
+        Some((request.body(&kind, body), from))
     }
 }
 
@@ -717,6 +729,7 @@ impl Session {
             status,
             early: tag,
             description,
+            said: Said::new(message),
         });
     }
 
@@ -824,6 +837,7 @@ impl Session {
         up.push(SessionEvent::Answered {
             early: tag,
             description: description(message),
+            said: Said::new(message),
         });
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Incoming {
     last: Option<(Status, Option<Bytes>)>,
     /// When it was sent.
     told: Timestamp,
+    /// Headers of the called side's responses that policy lets through.
+    passed: Vec<(HeaderName, Bytes)>,
     /// The caller's last UPDATE: where it wants to be found from now on (SIP-303).
     moved: Option<Message>,
 }
@@ -54,6 +56,7 @@ impl Incoming {
             request,
             last: None,
             told: Timestamp::ZERO,
+            passed: Vec::new(),
             moved: None,
         }
     }
@@ -67,6 +70,9 @@ impl Incoming {
                 response = response.header(&style.contact(listener));
             }
             response = response.raw_if_valid(HeaderName::Allow, style.allow());
+            for (name, value) in &self.passed {
+                response = response.raw_if_valid(name, value);
+            }
         }
         style.sign_response(response)
     }
@@ -106,11 +112,22 @@ impl Incoming {
         if let Some(min_se) = &refusal.min_se {
             response = response.raw_if_valid(HeaderName::MinSe, min_se);
         }
+        response = response.headers(&refusal.contacts);
+        for (name, value) in &refusal.passed {
+            response = response.raw_if_valid(name, value);
+        }
         self.respond(cx, refusal.status, response.build());
     }
 }
 
 impl Session {
+    /// What the called side's responses say that our next ones are to say too.
+    pub(crate) fn carry(&mut self, lines: Vec<(HeaderName, Bytes)>) {
+        if let Phase::Incoming(incoming) = &mut self.phase {
+            incoming.passed = lines;
+        }
+    }
+
     /// Tells the caller of progress; ignored after a final answer.
     pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, status: Status, description: Option<Bytes>) {
         let Phase::Incoming(incoming) = &mut self.phase else {

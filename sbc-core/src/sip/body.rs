@@ -20,6 +20,8 @@ pub struct Part {
     pub alternatives: Option<usize>,
     /// The octets, sharing the message's buffer.
     pub content: Bytes,
+    /// The part of a multipart with its headers, as it came.
+    pub section: Option<Bytes>,
 }
 
 impl Part {
@@ -53,6 +55,7 @@ pub fn parts(message: &Message) -> Result<Vec<Part>, ParseFault> {
         disposition: message.get::<ContentDisposition>()?,
         alternatives: None,
         content,
+        section: None,
     };
     let mut walk = Walk {
         parts: Vec::new(),
@@ -135,6 +138,7 @@ impl Walk {
             disposition: None,
             alternatives,
             content: Bytes::new(),
+            section: Some(section.clone()),
         };
         let begin = parse::header_lines(section, &self.limits, |name, value| {
             match name {

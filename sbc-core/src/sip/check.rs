@@ -85,7 +85,7 @@ impl Default for Capabilities {
             .into_iter()
             .filter_map(tag)
             .collect(),
-            media: vec![ContentType::sdp()],
+            media: vec![ContentType::sdp(), ContentType::pidf()],
         }
     }
 }
@@ -213,6 +213,8 @@ impl Message {
                 )))
             }
             Ok(Uri::Sip(_) | Uri::Tel(_)) => Ok(()),
+            // A call for help needs no number (RFC 5031).
+            Ok(uri @ Uri::Other(_)) if uri.is_sos() => Ok(()),
             Ok(Uri::Other(_)) => Err(Rejection {
                 status: Status::UNSUPPORTED_URI_SCHEME,
                 why: Objection::Scheme,

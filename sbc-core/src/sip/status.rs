@@ -90,6 +90,7 @@ statuses! {
     UNSUPPORTED_CREDENTIAL = 437 "Unsupported Credential",
     INVALID_IDENTITY_HEADER = 438 "Invalid Identity Header",
     FIRST_HOP_LACKS_OUTBOUND = 439 "First Hop Lacks Outbound Support",
+    MAX_BREADTH_EXCEEDED = 440 "Max-Breadth Exceeded",
     BAD_INFO_PACKAGE = 469 "Bad Info Package",
     CONSENT_NEEDED = 470 "Consent Needed",
     TEMPORARILY_UNAVAILABLE = 480 "Temporarily Unavailable",

@@ -116,6 +116,18 @@ impl Uri {
         }
     }
 
+    /// Whether this is `urn:service:sos` or one of its sub-services (RFC 5031 §4.2).
+    pub fn is_sos(&self) -> bool {
+        const SOS: &[u8] = b"urn:service:sos";
+        let Self::Other(other) = self else {
+            return false;
+        };
+        let text = other.as_bytes();
+        let begins = text.get(..SOS.len());
+        begins.is_some_and(|own| own.eq_ignore_ascii_case(SOS))
+            && matches!(text.get(SOS.len()), None | Some(b'.'))
+    }
+
     /// The user part of a SIP URI or the number of a `tel` URI, as written.
     pub fn user(&self) -> Option<&Bytes> {
         match self {

@@ -97,6 +97,7 @@ impl Probes {
                 config: Arc::clone(config),
                 trunk: Arc::clone(trunk),
                 contact_user: None,
+                session_id: None,
             };
             let (id, asks, due, is_lost) = match known {
                 Some((id, watch)) => (id, watch.asks, watch.due, watch.is_lost),

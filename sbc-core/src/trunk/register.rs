@@ -112,6 +112,7 @@ impl Registrations {
                 continue;
             };
             let style = LegStyle {
+                session_id: None,
                 config: Arc::clone(config),
                 trunk: Arc::clone(trunk),
                 contact_user: None,

@@ -22,6 +22,7 @@ pub struct CallMetrics {
     setup: HistogramVec,
     reroutes: IntCounterVec,
     oversize: IntCounterVec,
+    emergency: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -94,6 +95,11 @@ impl CallMetrics {
                 "sbc_sip_udp_oversize_total",
                 "INVITEs of more than 1300 octets for peers of UDP, by what was done.",
                 &["trunk", "action"],
+            )?,
+            emergency: maker.counters(
+                "sbc_emergency_calls_total",
+                "Calls for help; each wants attention at once.",
+                &["trunk", "tenant"],
             )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
@@ -168,6 +174,11 @@ impl CallMetrics {
             (Happened::Oversize { trunk, action, .. }, _) => {
                 self.oversize
                     .with_label_values(&[trunk.as_str(), action.as_str()])
+                    .inc();
+            }
+            (Happened::Emergency { tenant, trunk, .. }, _) => {
+                self.emergency
+                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
             }
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {

@@ -231,7 +231,7 @@ impl Load<'_> {
 
     fn tenant_crossings(&mut self, routes: &[(Route, RoutePlaces)]) {
         for (route, places) in routes {
-            let Some(tenant) = self.tenant_of_route(route) else {
+            let Some(tenant) = self.tenant_of_route(route).filter(|_| !route.any_tenant) else {
                 continue;
             };
             for (target, span) in route.to.iter().zip(&places.to) {
@@ -351,7 +351,8 @@ fn holds_whenever(wide: &RouteMatch, narrow: &RouteMatch) -> bool {
             &narrow.as_ref().map(Regex::as_str),
         )
     };
-    covers(&wide.from_trunk, &narrow.from_trunk)
+    wide.emergency == narrow.emergency
+        && covers(&wide.from_trunk, &narrow.from_trunk)
         && covers(&wide.tenant, &narrow.tenant)
         && covers(&wide.called_in, &narrow.called_in)
         && pattern(&wide.called, &narrow.called)

@@ -6,6 +6,7 @@
 
 mod account;
 mod graph;
+mod identity;
 mod network;
 mod routing;
 mod trunk;

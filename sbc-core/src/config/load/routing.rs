@@ -3,7 +3,7 @@
 use super::{Load, call_limits, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
-use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTransform};
+use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
 use crate::config::{
     NumberRule, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
 };
@@ -30,12 +30,37 @@ impl Load<'_> {
             let tenant = Tenant {
                 name: name.clone(),
                 numbers: written.numbers.iter().map(|at| at.value.clone()).collect(),
+                emergency: self.emergency_numbers(written),
                 limits: call_limits(&written.limits),
             };
             self.tenants
                 .valid
                 .insert(name, (Arc::new(tenant), written.name.span.clone()));
         }
+    }
+
+    fn emergency_numbers(&mut self, written: &WrittenTenant) -> Vec<String> {
+        for at in &written.emergency {
+            let is_number = (2..=15).contains(&at.value.len())
+                && at.value.bytes().all(|digit| digit.is_ascii_digit());
+            if !is_number {
+                self.out.add(
+                    Code::BadForm,
+                    &at.span,
+                    format!(
+                        "{}: emergency \"{}\" is nothing that is dialled",
+                        titled("tenant", &written.name.value),
+                        at.value.escape_debug()
+                    ),
+                    Some("write the digits as they are dialled, such as \"112\"".to_owned()),
+                );
+            }
+        }
+        written
+            .emergency
+            .iter()
+            .map(|at| at.value.clone())
+            .collect()
     }
 
     pub(super) fn build_transforms(&mut self, file: &File) -> Vec<Transform> {
@@ -187,6 +212,19 @@ impl Load<'_> {
             .calling
             .as_ref()
             .and_then(|pattern| self.pattern(&format!("{title}: calling"), pattern));
+        let emergency = written.emergency.as_ref().is_some_and(|at| at.value);
+        if let Some(at) = written
+            .any_tenant
+            .as_ref()
+            .filter(|at| at.value && !emergency)
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: only calls for help may take trunks of other tenants"),
+                Some("add emergency = true to its match, or remove any_tenant".to_owned()),
+            );
+        }
         let targets = written.to.as_ref()?;
         if targets.value.is_empty() {
             return None;
@@ -218,7 +256,9 @@ impl Load<'_> {
                 called_in,
                 called,
                 calling,
+                emergency,
             },
+            any_tenant: written.any_tenant.as_ref().is_some_and(|at| at.value),
             to,
             max_attempts: written
                 .max

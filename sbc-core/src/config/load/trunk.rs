@@ -11,8 +11,9 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, SessionTimer, SipTimers,
-    TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm,
+    VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -73,6 +74,7 @@ impl Load<'_> {
             .register
             .as_ref()
             .and_then(|register| self.registration(&title, register, preset));
+        let identity = self.identity(&title, &written.identity);
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -128,10 +130,19 @@ impl Load<'_> {
             options,
             session_timer,
             allow: defaults.allow,
-            send_asserted: chosen(&written.identity.send_asserted, defaults.send_asserted),
+            send_asserted: written
+                .identity
+                .egress
+                .as_ref()
+                .map_or(defaults.send_asserted, |at| at.value.is_some()),
             history: chosen(&written.identity.history, defaults.history),
             digest,
             register,
+            session_id: chosen(&written.session_id, SessionIdForm::default()),
+            uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
+            send_location: chosen(&written.send_location, true),
+            identity,
+            redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,
             strip_headers,
             set_headers,
@@ -560,6 +571,18 @@ impl Load<'_> {
         let Some(list) = &written.reroute_on else {
             return defaults.reroute_on.clone();
         };
+        // Below 128 they are causes of Q.850, from 300 on statuses.
+        for at in list.iter().filter(|at| (128..300).contains(&at.value)) {
+            self.out.add(
+                Code::OutOfRange,
+                &at.span,
+                format!(
+                    "{title}: {} is neither a failure nor a Q.850 cause",
+                    at.value
+                ),
+                Some("write statuses from 300 to 599, causes from 1 to 127".to_owned()),
+            );
+        }
         for at in list.iter().filter(|at| at.value >= 600) {
             self.out.add(
                 Code::OutOfRange,

@@ -1,5 +1,5 @@
 //! P-Asserted-Identity and P-Preferred-Identity: who calls, said by or to a trusted network
-//! (RFC 3325).
+//! (RFC 3325); and Remote-Party-ID, which said it before there was an RFC.
 
 use super::address_headers;
 
@@ -11,4 +11,6 @@ address_headers! {
     PPreferredIdentity, List;
     /// An identity that a registrar has for us (RFC 3455 §4.1).
     PAssociatedUri, List;
+    /// One party of a call with `party`, `screen` and `privacy`; calling if it does not say.
+    RemotePartyId, List;
 }

@@ -66,6 +66,20 @@ impl ContentType {
         sipfrag
     }
 
+    /// `application/pidf+xml`: where somebody is (RFC 3863).
+    pub fn pidf() -> Self {
+        Self::of("application", "pidf+xml")
+    }
+
+    /// `multipart/mixed` with this boundary; nothing if it cannot be one (RFC 2046 §5.1.1).
+    pub fn multipart(boundary: &str) -> Option<Self> {
+        let mut mixed = Self::of("multipart", "mixed");
+        let value = PlainValue::parse(boundary.to_owned()).ok()?;
+        let name = Token::recognised(Bytes::from_static(b"boundary"));
+        mixed.params.set(name, Some(Value::Plain(value)));
+        Some(mixed)
+    }
+
     /// Whether this is the type `kind/subtype`, in any mixture of upper and lower case.
     pub fn is(&self, kind: &str, subtype: &str) -> bool {
         self.kind.is(kind) && self.subtype.is(subtype)

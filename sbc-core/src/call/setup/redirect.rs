@@ -1,0 +1,413 @@
+//! A 3xx of the called side: whether and where the call goes on (SIP-900).
+//!
+//! Whoever redirects a call may reach with it what he could have called himself, and nothing else:
+//! a new number is routed as a call that arrives from the redirecting trunk, for the same customer.
+//! The hosts that a Contact names are never called, with one exception: the same number at another
+//! server of the redirecting peer, which its trunk must know by name or address.
+
+use super::super::teardown::Teardown;
+use super::super::{A_LEG, Call, Operation, endpoint};
+use super::{Attempt, Setup, Step};
+use crate::cause::{Because, Cause, CauseCode, Decision, EndedBy};
+use crate::config::{Config, Lookup, Preset, Redirect, TargetAddress, TransformScope, Trunk};
+use crate::event::Happened;
+use crate::id::{LegId, TenantName, TrunkName};
+use crate::mint::Mint;
+use crate::plane::Cx;
+use crate::policy::diversion::reason_of_cause;
+use crate::policy::identity::our_host;
+use crate::policy::ingress::{self, Ingress};
+use crate::policy::number::{self, Number};
+use crate::policy::route;
+use crate::session::{Refusal, Rejection};
+use crate::sip::header::Contact;
+use crate::sip::{Message, SipUri, Status, Uri};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Most targets that one redirection is followed to.
+const MOST_TARGETS: usize = 5;
+
+/// Most redirections that lead to one attempt.
+const MOST_LEVELS: u8 = 5;
+
+/// Most attempts of one call that redirections may cause.
+const MOST_ATTEMPTS: usize = 25;
+
+/// What one call knows of its redirections.
+#[derive(Debug)]
+pub(super) struct Redirects {
+    /// The customer that the call belongs to.
+    tenant: Option<TenantName>,
+    /// Calling number after transforms, for the conditions of routes.
+    calling: String,
+    /// Numbers and places that the call has been sent to.
+    seen: BTreeSet<String>,
+    made: usize,
+}
+
+/// Where a redirection leads.
+#[derive(Debug)]
+enum Followed {
+    /// To these attempts, in order.
+    To(Vec<Attempt>),
+    /// Only to where the call has been already.
+    Loop,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Redirects {
+    pub(super) fn new(tenant: Option<TenantName>, calling: String, called: &Number) -> Self {
+        Self {
+            tenant,
+            calling,
+            seen: BTreeSet::from([called.number.clone()]),
+            made: 0,
+        }
+    }
+
+    /// The attempts that a redirection asks for, and why not others.
+    fn follow(
+        &mut self,
+        config: &Config,
+        mint: &mut Mint,
+        attempt: &Attempt,
+        response: &Message,
+    ) -> (Followed, Because) {
+        let trunk = &attempt.trunk;
+        let mut because = Because::default();
+        if attempt.level >= MOST_LEVELS {
+            return (
+                Followed::Nowhere,
+                because.and("the call has been redirected too often"),
+            );
+        }
+        let mut attempts = Vec::new();
+        let mut is_loop = false;
+        for uri in targets(response) {
+            let Some(number) = Number::of(&uri) else {
+                continue;
+            };
+            let scope = TransformScope::In(trunk.name.clone());
+            let inside = number::transform_called(config, &scope, &number.number).value;
+            let number = Number {
+                number: inside,
+                ..number
+            };
+            if self.made + attempts.len() >= MOST_ATTEMPTS {
+                because = because.and("the call has been redirected too often");
+                break;
+            }
+            let found = match is_same_number(config, attempt, &number) {
+                true => same_number(attempt, &uri).map(|trunk| vec![trunk]),
+                false => self.other_number(config, mint, trunk, &number),
+            };
+            let (trunks, place) = match found {
+                Ok(trunks) => match is_same_number(config, attempt, &number) {
+                    true => (trunks, place_of(trunk, &uri)),
+                    false => (trunks, number.number.clone()),
+                },
+                Err(why) => {
+                    because = because.and(why);
+                    continue;
+                }
+            };
+            if !self.seen.insert(place) {
+                is_loop = true;
+                because = because.and(format!("{} has been tried already", number.number));
+                continue;
+            }
+            because = because.and(format!(
+                "trunk \"{}\" redirects to {}",
+                trunk.name, number.number
+            ));
+            let caller = match is_same_number(config, attempt, &number) {
+                true => Arc::clone(&attempt.caller),
+                false => {
+                    let mut caller = (*attempt.caller).clone();
+                    let left = response.status().map_or(302, Status::code);
+                    caller.trail.redirect(&at(&number, &uri), left, cause(&uri));
+                    Arc::new(caller)
+                }
+            };
+            attempts.extend(trunks.into_iter().map(|trunk| Attempt {
+                trunk,
+                called: number.clone(),
+                caller: Arc::clone(&caller),
+                level: attempt.level + 1,
+            }));
+        }
+        attempts.truncate(MOST_ATTEMPTS.saturating_sub(self.made));
+        self.made += attempts.len();
+        let followed = match (attempts.is_empty(), is_loop) {
+            (false, _) => Followed::To(attempts),
+            (true, true) => Followed::Loop,
+            (true, false) => Followed::Nowhere,
+        };
+        (followed, because)
+    }
+
+    /// The trunks that a call of the redirecting peer to this number takes.
+    fn other_number(
+        &self,
+        config: &Config,
+        mint: &mut Mint,
+        by: &Arc<Trunk>,
+        number: &Number,
+    ) -> Result<Vec<Arc<Trunk>>, String> {
+        let ingress = Ingress {
+            trunk: config
+                .trunks
+                .get(&by.name)
+                .map_or_else(|| Arc::clone(by), Arc::clone),
+            tenant: by.tenant.clone(),
+        };
+        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint)
+            .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
+        match Some(&plan.value.tenant) == self.tenant.as_ref() {
+            true => Ok(plan.value.attempts),
+            false => Err(format!(
+                "not followed: {} belongs to another customer",
+                number.number
+            )),
+        }
+    }
+}
+
+/// What becomes of a redirection.
+pub(super) enum Onward {
+    /// New attempts stand at the head of the plan.
+    Attempts,
+    /// The caller is told where to go.
+    Caller(Vec<Contact>),
+    /// It leads to where the call has been.
+    Loop,
+    /// It is a failure like any other.
+    Nowhere,
+}
+
+impl Setup {
+    /// The trunks that are still to be tried.
+    fn planned(&self) -> Vec<TrunkName> {
+        let trunks = self.attempts.iter().map(|attempt| &attempt.trunk.name);
+        trunks.cloned().collect()
+    }
+
+    /// Decides about a 3xx of the present attempt; nothing for what is none. New attempts are put
+    /// at the head of the plan, and the media of the one that ends is given back.
+    pub(super) fn redirection(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        rejection: &Rejection,
+    ) -> Option<Decision<Onward>> {
+        let is_redirection = (300..400).contains(&rejection.status.code());
+        let response = rejection.said.as_ref().filter(|_| is_redirection)?;
+        let onward = self.redirected(call, cx, response);
+        if matches!(onward.value, Onward::Attempts) {
+            if let Some(a) = call.leg(A_LEG) {
+                a.image.rollback();
+            }
+            call.media.drop_endpoint(cx, endpoint(leg));
+            let what = Happened::Routed {
+                trunks: self.planned(),
+                because: onward.because.clone(),
+            };
+            cx.out.emit(Some(call.id), Some(leg), what);
+        }
+        Some(onward)
+    }
+
+    fn redirected(&mut self, call: &Call, cx: &mut Cx<'_>, response: &Message) -> Decision<Onward> {
+        let nothing = Decision {
+            value: Onward::Nowhere,
+            because: Because::default(),
+        };
+        let Step::Inviting { attempt, .. } = &self.step else {
+            return nothing;
+        };
+        if attempt.trunk.redirect == Redirect::Fail {
+            return nothing;
+        }
+        if is_for_caller(&self.trunk, &attempt.trunk) {
+            let by = &attempt.trunk;
+            let contacts = in_our_name(&call.config, &self.trunk, by, response);
+            return match contacts.is_empty() {
+                true => nothing,
+                false => Decision {
+                    value: Onward::Caller(contacts),
+                    because: Because::default(),
+                },
+            };
+        }
+        let mint = &mut cx.plane.mint;
+        let (followed, because) = self.redirects.follow(&call.config, mint, attempt, response);
+        let value = match followed {
+            Followed::To(attempts) => {
+                for attempt in attempts.into_iter().rev() {
+                    self.attempts.push_front(attempt);
+                }
+                Onward::Attempts
+            }
+            Followed::Loop => Onward::Loop,
+            Followed::Nowhere => Onward::Nowhere,
+        };
+        Decision { value, because }
+    }
+}
+
+/// Tells the caller of a redirection.
+pub(super) fn tell_caller(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    rejection: &Rejection,
+    contacts: Vec<Contact>,
+    because: Because,
+) -> Option<Operation> {
+    let refusal = Refusal {
+        status: rejection.status,
+        contacts,
+        ..Refusal::default()
+    };
+    if let Some(a) = call.leg(A_LEG) {
+        a.session.refuse(cx, &refusal);
+    }
+    let cause = Cause {
+        by: EndedBy::B,
+        code: CauseCode::PeerRejected,
+        status: Some(rejection.status.code()),
+        q850: None,
+        because: because.and("the caller is told where to go"),
+    };
+    let teardown = Teardown::begin(call, cx, cause, rejection.status, &[]);
+    Some(Operation::Teardown(teardown))
+}
+
+/// The trunk with the one server that a redirection names for the same number.
+fn same_number(attempt: &Attempt, uri: &Uri) -> Result<Arc<Trunk>, String> {
+    let trunk = &attempt.trunk;
+    let host = uri.host().ok_or("not followed: no host is named")?;
+    let Some(usual) = trunk.targets.first() else {
+        return Err("not followed: its trunk has no target".to_owned());
+    };
+    let known = trunk
+        .targets
+        .iter()
+        .find(|target| host.is_name(&target.host));
+    let is_own_address = host
+        .ip()
+        .is_some_and(|address| ingress::accepts_source(trunk, address.to_canonical()));
+    if known.is_none() && !is_own_address {
+        return Err(format!(
+            "not followed: {} is no server of trunk \"{}\"",
+            host, trunk.name
+        ));
+    }
+    let target = TargetAddress {
+        host: host.to_string(),
+        port: uri.port().unwrap_or(usual.protocol.default_port()),
+        // Never another protocol: a redirection must not take TLS away.
+        protocol: usual.protocol,
+        lookup: match uri.port() {
+            Some(_) => Lookup::Addresses,
+            None => known.map_or(Lookup::Servers, |known| known.lookup),
+        },
+        connect_to: known
+            .map(|target| target.connect_to.clone())
+            .unwrap_or_default(),
+    };
+    Ok(Arc::new(Trunk {
+        targets: vec![target],
+        ..(**trunk).clone()
+    }))
+}
+
+fn is_same_number(config: &Config, attempt: &Attempt, number: &Number) -> bool {
+    let scope = TransformScope::Out(attempt.trunk.name.clone());
+    let dialled = number::transform_called(config, &scope, &attempt.called.number).value;
+    number.number == attempt.called.number || number.number == dialled
+}
+
+/// How one server is told from another in the list of what was tried.
+fn place_of(trunk: &Trunk, uri: &Uri) -> String {
+    let host = uri.host().map(|host| host.to_string());
+    let port = uri.port().unwrap_or_default();
+    format!("{} {}:{port}", trunk.name, host.unwrap_or_default())
+}
+
+/// Targets of a redirection that can be called, by preference. 305 asks for a proxy that the peer
+/// chooses, and 380 for another service: neither is a place to call.
+fn targets(response: &Message) -> Vec<Uri> {
+    let mut contacts = contacts(response);
+    if matches!(response.status().map(Status::code), Some(305 | 380)) {
+        return Vec::new();
+    }
+    contacts.sort_by_key(|contact| std::cmp::Reverse(contact.q_milli()));
+    let uris = contacts.iter().filter_map(|contact| contact.uri().cloned());
+    uris.filter(|uri| !matches!(uri, Uri::Other(_)))
+        .take(MOST_TARGETS)
+        .collect()
+}
+
+fn contacts(response: &Message) -> Vec<Contact> {
+    response.list::<Contact>().unwrap_or_default()
+}
+
+/// Why the call is redirected: the cause that the target itself carries (RFC 4458), else
+/// unconditionally.
+fn cause(uri: &Uri) -> u16 {
+    let told = uri.params().and_then(|params| params.value("cause"));
+    told.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+        .filter(|cause| reason_of_cause(*cause).is_some())
+        .unwrap_or(302)
+}
+
+/// The number at the host that named it; whoever is told of it gets it at our name.
+fn at(number: &Number, uri: &Uri) -> Uri {
+    let Some(host) = uri.host() else {
+        return uri.clone();
+    };
+    let mut own = SipUri::new(host.clone());
+    match own.set_user_text(number.number.as_bytes()) {
+        Ok(()) => own.into(),
+        Err(_) => uri.clone(),
+    }
+}
+
+/// Whether the caller itself is to follow: never Teams, which does not (TDR-SIP-035).
+fn is_for_caller(a: &Trunk, by: &Trunk) -> bool {
+    by.redirect == Redirect::Pass && a.preset != Preset::Teams
+}
+
+/// The targets of a redirection for the caller: the same numbers at our name (SIP-420).
+fn in_our_name(config: &Config, a: &Trunk, by: &Trunk, response: &Message) -> Vec<Contact> {
+    let Some(listener) = a
+        .listeners
+        .first()
+        .and_then(|name| config.listeners.get(name))
+    else {
+        return Vec::new();
+    };
+    let port = match listener.advertised.port() {
+        5060 => None,
+        port => Some(port),
+    };
+    let own = |uri: Uri| {
+        let number = Number::of(&uri)?;
+        let scope = TransformScope::In(by.name.clone());
+        let inside = number::transform_called(config, &scope, &number.number).value;
+        let mut own = SipUri::new(our_host(a, listener));
+        own.set_user_text(inside.as_bytes()).ok()?;
+        own.port = port;
+        if a.uri.user_phone {
+            own.params
+                .set("user", Some(Bytes::from_static(b"phone")))
+                .ok()?;
+        }
+        Some(Contact::from(Uri::from(own)))
+    };
+    targets(response).into_iter().filter_map(own).collect()
+}

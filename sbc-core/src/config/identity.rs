@@ -1,0 +1,119 @@
+//! Who a trunk says that calls, and how: where the caller's number is read on the way in, what is
+//! written about it on the way out (SIP-1000, SIP-1004).
+
+/// Policy of a trunk for identities.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityPolicy {
+    /// Where the caller's number is read, in order of preference. Anything but `From` counts only
+    /// on a trusted trunk.
+    pub sources: Vec<IdentitySource>,
+    /// Whose number stands in From towards this peer.
+    pub from: Party,
+    /// Whose number is asserted towards this peer.
+    pub asserted: Party,
+    /// Header in which it is asserted.
+    pub form: AssertedForm,
+    /// The trunk's main number: for calls that show another number than they may, and for peers
+    /// that want to see one number only.
+    pub pilot: Option<String>,
+    /// What becomes of calls from this peer whose number is not one of the customer's.
+    pub screening: Screening,
+    /// What becomes of display names towards this peer.
+    pub display: DisplayForm,
+}
+
+impl Default for IdentityPolicy {
+    fn default() -> Self {
+        Self {
+            sources: vec![IdentitySource::From],
+            from: Party::Caller,
+            asserted: Party::Caller,
+            form: AssertedForm::Pai,
+            pilot: None,
+            screening: Screening::Pass,
+            display: DisplayForm::Pass,
+        }
+    }
+}
+
+/// A place in an INVITE that names the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IdentitySource {
+    /// P-Asserted-Identity with a `tel` URI.
+    PaiTel,
+    /// P-Asserted-Identity with a `sip` URI.
+    PaiSip,
+    /// Remote-Party-ID.
+    Rpid,
+    /// From.
+    From,
+}
+
+/// Whose number is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Party {
+    /// The original caller.
+    Caller,
+    /// Whoever forwarded the call last; the caller if nobody did. Carriers ask for a number of
+    /// their own customer on forwarded calls (SIP-907, TDR-FWD-004).
+    Diverting,
+    /// The trunk's main number.
+    Pilot,
+}
+
+/// Header in which an identity is asserted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AssertedForm {
+    /// P-Asserted-Identity.
+    Pai,
+    /// P-Preferred-Identity, for registering trunks that ask for it.
+    Ppi,
+    /// Remote-Party-ID, for peers from before RFC 3325.
+    Rpid,
+}
+
+/// What becomes of a caller's number that is not the customer's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Screening {
+    /// It is shown.
+    Pass,
+    /// The trunk's main number is shown instead.
+    Replace,
+    /// The call gets 403.
+    Reject,
+}
+
+/// What becomes of display names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DisplayForm {
+    /// They pass.
+    Pass,
+    /// Letters with marks lose them, what has no ASCII form is left out.
+    Ascii,
+    /// They stay behind.
+    Strip,
+}
+
+/// Whether Session-ID is written towards a peer (RFC 7989).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SessionIdForm {
+    /// Never.
+    None,
+    /// If the party on the other side names itself.
+    #[default]
+    Pass,
+    /// Always; a party that does not name itself gets a name from us.
+    Always,
+}
+
+/// What becomes of a 3xx from a peer (SIP-900).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Redirect {
+    /// The new targets are called, as far as the routes allow calls of this peer there.
+    #[default]
+    Follow,
+    /// The caller is told, with our name in the place of the peer's.
+    Pass,
+    /// The call fails.
+    Fail,
+}

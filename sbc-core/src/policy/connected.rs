@@ -1,0 +1,33 @@
+//! Who answered: the connected party's identity, for the caller (SIP-1005).
+
+use crate::config::Config;
+use crate::policy::identity::{self, Towards, Wishes};
+use crate::policy::number;
+use crate::sip::header::Header;
+use crate::sip::{HeaderName, Message};
+use bytes::Bytes;
+
+/// P-Asserted-Identity and Privacy of a response of one leg, as the other leg's response says it:
+/// only where both are in the trust domain, with our names and the transforms of both trunks.
+/// `towards` goes from the leg that answered to the one that asked.
+pub fn carried(
+    message: &Message,
+    config: &Config,
+    towards: Towards<'_>,
+) -> Vec<(HeaderName, Bytes)> {
+    let is_told = towards.from.trusted && towards.to.trusted && towards.to.send_asserted;
+    if !is_told || !message.has(HeaderName::PAssertedIdentity) {
+        return Vec::new();
+    }
+    let (from, to) = (&towards.from.name, &towards.to.name);
+    let rewrite = |number: &str| number::transform_calling_through(config, from, to, number);
+    let values = identity::asserted_anew(&identity::asserted_by(message), towards, &rewrite);
+    let mut lines: Vec<(HeaderName, Bytes)> = values
+        .iter()
+        .map(|value| (HeaderName::PAssertedIdentity, value.to_bytes()))
+        .collect();
+    if Wishes::of(message).id && !lines.is_empty() {
+        lines.push((HeaderName::Privacy, Bytes::from_static(b"id")));
+    }
+    lines
+}

@@ -1,0 +1,266 @@
+//! Calls for help: how they are recognised, where they go, and what of them passes that of other
+//! calls stays behind (SIP-1400 to SIP-1404, RFC 5031, RFC 6442).
+//!
+//! Whoever may place calls through us may place these: nothing but the source of a call is asked
+//! for. Limits, draining and the number of attempts do not apply to them.
+
+use crate::cause::Because;
+use crate::config::{Config, Route, Tenant, Trunk};
+use crate::id::TenantName;
+use crate::policy::identity::Caller;
+use crate::policy::ingress::Ingress;
+use crate::policy::number::Number;
+use crate::policy::route;
+use crate::sip::body::{self, Part};
+use crate::sip::header::ContentType;
+use crate::sip::{HeaderName, Message, Uri};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A call for help and where it goes.
+#[derive(Clone, Debug)]
+pub struct Emergency {
+    /// The customer that it comes from, if it is one's.
+    pub tenant: Option<TenantName>,
+    /// The number as it was dialled; that of the customer's list for a service URN.
+    pub called: Number,
+    /// Every trunk that may carry it, in order.
+    pub attempts: Vec<Arc<Trunk>>,
+    /// How it was recognised, and which routes lead where.
+    pub because: Because,
+}
+
+/// The number behind `urn:service:sos` where a customer has no list.
+const USUAL: &str = "112";
+
+/// Longest wait for the first response of a target.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Most trunks that are tried.
+const MOST_ATTEMPTS: usize = 32;
+
+/// Whether an INVITE calls for help, and then where it goes. `calling` is the number after
+/// transforms.
+pub fn decide(
+    config: &Config,
+    ingress: &Ingress,
+    message: &Message,
+    caller: &Caller,
+    calling: &str,
+) -> Option<Emergency> {
+    let uri = message.uri().ok()?;
+    let owner = || {
+        let calling = route::owner(config, calling);
+        calling.or_else(|| route::owner(config, &caller.calling.number.number))
+    };
+    let tenant = ingress.tenant.as_ref().or_else(owner);
+    let of_tenant = tenant
+        .and_then(|name| config.tenants.get(name))
+        .map(Arc::as_ref);
+    let (called, sign) = recognise(&uri, message, ingress, of_tenant)?;
+    let (attempts, names) = plan(config, ingress, tenant, &called.number, calling);
+    if sign == Sign::Claim && !names.iter().any(|(_, is_for_help)| *is_for_help) {
+        // Somebody says so, and nothing that the operator wrote agrees.
+        return None;
+    }
+    let mut because = Because::of(format!("{} calls for help: {}", called.number, sign.text()));
+    for (name, _) in names {
+        because = because.and(format!("route \"{name}\" may carry it"));
+    }
+    Some(Emergency {
+        tenant: tenant.cloned(),
+        called,
+        attempts,
+        because,
+    })
+}
+
+/// What shows that a call is one for help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sign {
+    /// The Request-URI names the service.
+    Urn,
+    /// The number is in the customer's list.
+    Number,
+    /// A trusted peer marks it, by priority or by a location.
+    Claim,
+}
+
+impl Sign {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Urn => "its Request-URI is urn:service:sos",
+            Self::Number => "the number is in the customer's list",
+            Self::Claim => "a trusted peer marks it",
+        }
+    }
+}
+
+/// Before any transform: what was dialled counts (TDR-EMG-001).
+fn recognise(
+    uri: &Uri,
+    message: &Message,
+    ingress: &Ingress,
+    tenant: Option<&Tenant>,
+) -> Option<(Number, Sign)> {
+    if uri.is_sos() {
+        let number = tenant.and_then(|tenant| tenant.emergency.first());
+        let number = number.map_or(USUAL, String::as_str).to_owned();
+        let called = Number {
+            raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
+            number,
+            extension: None,
+        };
+        return Some((called, Sign::Urn));
+    }
+    let called = Number::of(uri)?;
+    let in_list = tenant.is_some_and(|tenant| tenant.emergency.contains(&called.number));
+    if in_list {
+        return Some((called, Sign::Number));
+    }
+    let is_marked = ingress.trunk.trusted && (has_priority(message) || has_location(message));
+    is_marked.then_some((called, Sign::Claim))
+}
+
+fn has_priority(message: &Message) -> bool {
+    let value = message.raw(HeaderName::Priority);
+    value.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"emergency"))
+}
+
+fn has_location(message: &Message) -> bool {
+    body::parts(message).is_ok_and(|parts| parts.iter().any(is_location))
+}
+
+fn is_location(part: &Part) -> bool {
+    part.content_type
+        .as_ref()
+        .is_some_and(|kind| kind.is("application", "pidf+xml"))
+}
+
+/// Routes for calls for help first, then every other that would take the call; each trunk once.
+fn plan<'c>(
+    config: &'c Config,
+    ingress: &Ingress,
+    tenant: Option<&TenantName>,
+    called: &str,
+    calling: &str,
+) -> (Vec<Arc<Trunk>>, Vec<(&'c str, bool)>) {
+    let mut attempts: Vec<Arc<Trunk>> = Vec::new();
+    let mut names = Vec::new();
+    for wants_help in [true, false] {
+        let routes = config.routes.iter().filter(|route| {
+            route.when.emergency == wants_help
+                && route::matches(route, ingress, tenant, None, called, calling)
+        });
+        for route in routes {
+            let before = attempts.len();
+            for trunk in trunks_of(config, route, tenant) {
+                let is_new = !attempts.iter().any(|have| have.name == trunk.name);
+                if is_new && attempts.len() < MOST_ATTEMPTS {
+                    attempts.push(patient(trunk));
+                }
+            }
+            if attempts.len() > before {
+                names.push((route.name.as_str(), wants_help));
+            }
+        }
+    }
+    (attempts, names)
+}
+
+/// The trunks of a route that may carry calls of the customer: its own and shared ones, and those
+/// of others where the operator opened a route to everybody in need.
+fn trunks_of<'c>(
+    config: &'c Config,
+    route: &'c Route,
+    tenant: Option<&'c TenantName>,
+) -> impl Iterator<Item = &'c Arc<Trunk>> {
+    let trunks = route
+        .to
+        .iter()
+        .filter_map(|target| config.trunks.get(&target.trunk));
+    trunks.filter(move |trunk| {
+        route.any_tenant || trunk.tenant.is_none() || trunk.tenant.as_ref() == tenant
+    })
+}
+
+/// The trunk, with no more patience for a silent target than somebody in need has.
+fn patient(trunk: &Arc<Trunk>) -> Arc<Trunk> {
+    if trunk.timers.response_timeout <= PATIENCE {
+        return Arc::clone(trunk);
+    }
+    let mut own = (**trunk).clone();
+    own.timers.response_timeout = PATIENCE;
+    Arc::new(own)
+}
+
+/// Header lines of a call for help that pass unchanged beside those that pass in every call.
+pub fn passed(message: &Message, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    if !to.send_location {
+        return Vec::new();
+    }
+    let is_wanted = |name: &HeaderName, value: &[u8]| match name {
+        HeaderName::Geolocation | HeaderName::Priority => true,
+        HeaderName::CallInfo => is_emergency_data(value),
+        name => name.as_str().eq_ignore_ascii_case("Geolocation-Routing"),
+    };
+    message
+        .headers()
+        .map(|line| (line.name(), line.value()))
+        .filter(|(name, value)| is_wanted(name, value) && super::header::is_passable(value))
+        .take(super::header::MOST)
+        .collect()
+}
+
+/// `Call-Info` with data about an emergency call (RFC 7852), not an icon to fetch.
+fn is_emergency_data(value: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let purposes = text.split("purpose=").skip(1);
+    let mut purposes = purposes.map(|purpose| purpose.trim_start_matches('"'));
+    let is_wanted = |purpose: &str| {
+        purpose.starts_with("emergencycalldata.")
+            || purpose.starts_with("emergency-")
+            || purpose.starts_with("nena-")
+    };
+    let mut is_any = false;
+    let are_all = purposes.all(|purpose| {
+        is_any = true;
+        is_wanted(purpose)
+    });
+    is_any && are_all
+}
+
+/// Parts of the body that pass unchanged: locations, with their headers octet by octet, because
+/// Geolocation refers to their Content-ID.
+pub fn parts(message: &Message, to: &Trunk) -> Vec<Bytes> {
+    if !to.send_location {
+        return Vec::new();
+    }
+    let parts = body::parts(message).unwrap_or_default();
+    parts
+        .iter()
+        .filter(|part| is_location(part))
+        .filter_map(|part| part.section.clone())
+        .collect()
+}
+
+/// A body of our description and the parts that pass.
+pub fn with_parts(description: Bytes, parts: &[Bytes], boundary: &str) -> (ContentType, Bytes) {
+    let Some(kind) = ContentType::multipart(boundary).filter(|_| !parts.is_empty()) else {
+        return (ContentType::sdp(), description);
+    };
+    let mut out = Vec::with_capacity(description.len() + 256);
+    let open = format!("--{boundary}\r\n");
+    out.extend_from_slice(open.as_bytes());
+    out.extend_from_slice(b"Content-Type: application/sdp\r\n\r\n");
+    out.extend_from_slice(&description);
+    out.extend_from_slice(b"\r\n");
+    for part in parts {
+        out.extend_from_slice(open.as_bytes());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (kind, Bytes::from(out))
+}

@@ -1,0 +1,212 @@
+//! Who calls: as the A leg's INVITE says it, and as the B leg's is to say it.
+//!
+//! Every value is written anew from a number and one of our or the peer's names. Hosts of the A
+//! leg never reach the B leg (SIP-420), and a header that cannot be rewritten is left out.
+
+mod display;
+mod outgoing;
+
+pub use outgoing::{Outgoing, Towards, asserted_anew, our_host, outgoing};
+pub(in crate::policy) use outgoing::{Writer, anonymous};
+
+use crate::cause::{Because, CauseCode};
+use crate::config::{IdentitySource, Trunk};
+use crate::policy::Refusal;
+use crate::policy::diversion::Trail;
+use crate::policy::number::{self, Calling, Number};
+use crate::sip::header::{
+    Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, RemotePartyId,
+};
+use crate::sip::{DisplayName, Message, Status, Uri};
+
+/// The caller as the A leg's INVITE presents it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// From: what the caller claims.
+    pub calling: Calling,
+    /// P-Asserted-Identity or Remote-Party-ID of a trusted peer: at most one `sip` and one `tel`
+    /// number (SIP-1001). Empty for untrusted peers, whatever they sent.
+    pub asserted: Vec<Asserted>,
+    /// The number that decides about routes, screening and the record (SIP-1000).
+    pub selected: Number,
+    /// Number that the caller would like to show (P-Preferred-Identity): a hint, nothing more.
+    pub preferred: Option<Number>,
+    /// What the caller wants hidden.
+    pub privacy: Wishes,
+    /// Earlier targets of the call.
+    pub trail: Trail,
+}
+
+/// One asserted identity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asserted {
+    /// Number or user name.
+    pub number: Number,
+    /// Name for display.
+    pub display: Option<DisplayName>,
+    /// Whether it was a `tel` URI.
+    pub is_tel: bool,
+    /// What the peer said about having checked it, where its header can say so.
+    pub screened: Option<bool>,
+}
+
+/// Values of the Privacy header (RFC 3323 §4.2, RFC 3325 §9.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Wishes {
+    /// `id`: do not show the asserted identity.
+    pub id: bool,
+    /// `user`: make the caller anonymous.
+    pub user: bool,
+    /// `header`: hide what headers reveal.
+    pub header: bool,
+    /// `history`: hide earlier targets.
+    pub history: bool,
+    /// `none`: touch nothing.
+    pub none: bool,
+    /// Something is asked for that we cannot do, and the call is not wanted without it
+    /// (`critical`). `session` is no such thing: media are always anchored.
+    pub cannot_be_met: bool,
+}
+
+impl Wishes {
+    /// Reads the header; an unreadable one counts as the strictest wish.
+    pub fn of(message: &Message) -> Self {
+        const KNOWN: [&str; 7] = [
+            "id", "user", "header", "history", "session", "none", "critical",
+        ];
+        match message.get::<Privacy>() {
+            Ok(None) => Self::default(),
+            Ok(Some(privacy)) => Self {
+                id: privacy.has("id"),
+                user: privacy.has("user"),
+                header: privacy.has("header"),
+                history: privacy.has("history"),
+                none: privacy.has("none"),
+                cannot_be_met: privacy.has("critical")
+                    && privacy
+                        .values()
+                        .iter()
+                        .any(|value| !KNOWN.iter().any(|known| value.is(known))),
+            },
+            Err(_) => Self {
+                id: true,
+                user: true,
+                header: true,
+                history: true,
+                none: false,
+                cannot_be_met: false,
+            },
+        }
+    }
+
+    /// The refusal of a call whose privacy we cannot keep (RFC 3323 §5).
+    pub fn refusal(self) -> Option<Refusal> {
+        self.cannot_be_met.then(|| Refusal {
+            status: Status::SERVER_INTERNAL_ERROR,
+            cause: CauseCode::BadRequest,
+            because: Because::of("the caller insists on a kind of privacy that is not known"),
+        })
+    }
+
+    /// Whether the caller asked to be made anonymous in From.
+    pub const fn hides_caller(self) -> bool {
+        self.user || self.header
+    }
+}
+
+/// Reads the caller of an INVITE that came in on a trunk.
+pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
+    let mut privacy = Wishes::of(message);
+    let mut asserted = Vec::new();
+    let mut rpid = None;
+    if trunk.trusted {
+        asserted = asserted_by(message);
+        rpid = remote_party(message);
+    }
+    if let Some((party, hides)) = rpid.as_ref().filter(|_| asserted.is_empty()) {
+        asserted.push(party.clone());
+        privacy.id |= *hides;
+        privacy.user |= *hides;
+    }
+    let calling = number::calling(message);
+    let number = |is_tel: bool| {
+        asserted
+            .iter()
+            .find(|own| own.is_tel == is_tel)
+            .map(|own| own.number.clone())
+    };
+    let selected = trunk
+        .identity
+        .sources
+        .iter()
+        .find_map(|source| match source {
+            IdentitySource::PaiTel => number(true),
+            IdentitySource::PaiSip => number(false),
+            IdentitySource::Rpid => rpid.as_ref().map(|(party, _)| party.number.clone()),
+            IdentitySource::From => Some(calling.number.clone()),
+        });
+    let preferred = message
+        .list::<PPreferredIdentity>()
+        .unwrap_or_default()
+        .first()
+        .and_then(|value| Number::of(value.uri()));
+    let history: Vec<HistoryInfo> = message.list().unwrap_or_default();
+    let diversion: Vec<Diversion> = message.list().unwrap_or_default();
+    let trail = match message.uri() {
+        Ok(called) => Trail::of(&history, diversion, &called),
+        Err(_) => Trail::default(),
+    };
+    Caller {
+        selected: selected.unwrap_or_else(|| calling.number.clone()),
+        calling,
+        asserted,
+        preferred,
+        privacy,
+        trail,
+    }
+}
+
+/// Values of P-Asserted-Identity: the first of each kind (RFC 3325 §9.1).
+pub fn asserted_by(message: &Message) -> Vec<Asserted> {
+    let mut asserted: Vec<Asserted> = Vec::new();
+    for value in message.list::<PAssertedIdentity>().unwrap_or_default() {
+        let is_tel = matches!(value.uri(), Uri::Tel(_));
+        if asserted.iter().any(|have| have.is_tel == is_tel) {
+            continue;
+        }
+        if let Some(number) = Number::of(value.uri()) {
+            asserted.push(Asserted {
+                number,
+                display: value.display().cloned(),
+                is_tel,
+                screened: None,
+            });
+        }
+    }
+    asserted
+}
+
+/// The calling party of Remote-Party-ID, and whether it wants to be hidden (SIP-1003).
+fn remote_party(message: &Message) -> Option<(Asserted, bool)> {
+    let values = message.list::<RemotePartyId>().ok()?;
+    let is_calling = |value: &&RemotePartyId| {
+        let party = value.params.value("party");
+        party.is_none_or(|party| party.eq_ignore_ascii_case(b"calling"))
+    };
+    let value = values.iter().find(is_calling)?;
+    let says = |name: &str, word: &str| {
+        let value = value.params.value(name);
+        value.is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let hides = says("privacy", "full") || says("privacy", "uri");
+    let party = Asserted {
+        number: Number::of(value.uri())?,
+        display: value
+            .display()
+            .filter(|_| !says("privacy", "name") && !hides)
+            .cloned(),
+        is_tel: matches!(value.uri(), Uri::Tel(_)),
+        screened: value.params.has("screen").then(|| says("screen", "yes")),
+    };
+    Some((party, hides))
+}

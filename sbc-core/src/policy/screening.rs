@@ -1,0 +1,98 @@
+//! Whether a caller may show the number that it shows (SIP-1002, SIP-1004, TDR-MT-015).
+//!
+//! Only calls from a trunk that belongs to one customer are looked at: whoever calls in through a
+//! shared trunk calls from the world, and shows what the world gave him.
+
+use crate::cause::{Because, CauseCode};
+use crate::config::{Config, Screening, TransformScope};
+use crate::policy::Refusal;
+use crate::policy::identity::Caller;
+use crate::policy::ingress::Ingress;
+use crate::policy::number::{self, Number};
+use crate::sip::Status;
+
+/// What became of a caller's number, for the record.
+pub type Verdict = &'static str;
+
+/// Looks at the number of a caller and changes it where the trunk says so. `Err` is the refusal of
+/// a number that is not the customer's.
+pub fn screen(
+    config: &Config,
+    ingress: &Ingress,
+    caller: &mut Caller,
+) -> Result<Option<Verdict>, Refusal> {
+    let Some(tenant) = ingress
+        .tenant
+        .as_ref()
+        .and_then(|name| config.tenants.get(name))
+    else {
+        return Ok(None);
+    };
+    let trunk = &ingress.trunk;
+    let scope = TransformScope::In(trunk.name.clone());
+    let inside = |number: &str| number::transform_calling(config, &scope, number).value;
+    let is_own = |number: &str| {
+        let number = inside(number);
+        tenant.numbers.iter().any(|range| range.contains(&number))
+    };
+    let pilot = trunk.identity.pilot.as_ref();
+    // A wish: it is heard if the number is the customer's, and is the main number otherwise.
+    if let Some(wanted) = caller.preferred.take().filter(|_| !trunk.trusted) {
+        let is_heard = is_own(&wanted.number);
+        match (is_heard, pilot) {
+            (true, _) => show(caller, wanted),
+            (false, Some(pilot)) => show(caller, plain(pilot)),
+            (false, None) => {}
+        }
+        if is_heard || pilot.is_some() {
+            return Ok(Some(if is_heard { "preferred" } else { "replaced" }));
+        }
+    }
+    if caller.calling.is_withheld && caller.asserted.is_empty() {
+        return Ok(Some("withheld"));
+    }
+    if is_own(&caller.selected.number) {
+        return Ok(Some("owned"));
+    }
+    // Who forwards a call shows the number of its caller, not his own (TDR-SIP-036).
+    if caller
+        .trail
+        .diverting()
+        .is_some_and(|number| is_own(&number.number))
+    {
+        return Ok(Some("forwarded"));
+    }
+    match (trunk.identity.screening, pilot) {
+        (Screening::Pass, _) | (Screening::Replace, None) => Ok(Some("foreign")),
+        (Screening::Replace, Some(pilot)) => {
+            show(caller, plain(pilot));
+            Ok(Some("replaced"))
+        }
+        (Screening::Reject, _) => Err(Refusal {
+            status: Status::FORBIDDEN,
+            cause: CauseCode::CallerNotAllowed,
+            because: Because::of(format!(
+                "{} is no number of tenant \"{}\"",
+                caller.selected.number, tenant.name
+            )),
+        }),
+    }
+}
+
+/// The number is shown instead of what came. What was asserted beside it would contradict it.
+fn show(caller: &mut Caller, number: Number) {
+    caller.asserted.clear();
+    caller.selected = number.clone();
+    if !caller.calling.is_withheld {
+        caller.calling.number = number;
+        caller.calling.display = None;
+    }
+}
+
+fn plain(number: &str) -> Number {
+    Number {
+        raw: number.to_owned(),
+        number: number.to_owned(),
+        extension: None,
+    }
+}

@@ -1,0 +1,326 @@
+//! Calls for help, by hand: how they are recognised, what does not stop them, and what they carry.
+
+mod world;
+
+use sbc_core::event::Happened;
+use sbc_core::id::CommandId;
+use sbc_core::input::{Command, Input};
+use sbc_core::sip::{HeaderName, Limits, Message, Method, body};
+use std::time::Duration;
+use world::*;
+
+/// The usual world with a trunk to those who help, and one of another customer.
+fn helping() -> String {
+    let extra = r#"
+[[tenant]]
+name = "fabrikam"
+numbers = ["+494012300-+494012399"]
+[[trunk]]
+name = "help"
+tenant = "*"
+realm = "carrier"
+targets = ["198.51.100.50:5060;udp"]
+timers = { response_timeout = "32s" }
+[[trunk]]
+name = "fabrikam-line"
+tenant = "fabrikam"
+realm = "carrier"
+targets = ["198.51.100.60:5060;udp"]
+[[route]]
+name = "help"
+match = { emergency = true }
+to = [{ trunk = "help" }]
+[[route]]
+name = "last-resort"
+match = { emergency = true }
+to = [{ trunk = "fabrikam-line" }]
+any_tenant = true
+[[transform]]
+name = "in"
+when = { trunk = "teams-contoso", dir = "in" }
+called = [{ match = '^(\d+)$', set = '+49$1' }]
+"#;
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    CONFIG.replace(
+        numbers,
+        &format!("{numbers}\nemergency = [\"112\", \"110\", \"933\"]"),
+    ) + extra
+}
+
+fn dialled(number: &str) -> String {
+    teams_invite("help").replace("sip:+498999998001@", &format!("sip:{number}@"))
+}
+
+fn called(config: &str, invite: &str) -> (Shard, Sent) {
+    let mut shard = Shard::with(config_of(config));
+    shard.teams_says(invite);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    (shard, invite)
+}
+
+fn is_alarmed(shard: &Shard) -> bool {
+    let is_alarm = |what: &Happened| matches!(what, Happened::Emergency { .. });
+    shard.happened.iter().any(is_alarm)
+}
+
+fn uri(sent: &Sent) -> String {
+    String::from_utf8_lossy(&sent.message.request_uri()).into_owned()
+}
+
+fn refuse(shard: &mut Shard, invite: &Sent, status: &str) {
+    shard.receive(
+        sbc_core::transport::Flow {
+            remote: invite.hop.remote,
+            ..carrier_flow()
+        },
+        &response(&invite.message, status, "x", "", ""),
+    );
+    shard.next_request(Method::Ack);
+}
+
+#[test]
+fn numbers_of_the_customers_list_are_calls_for_help_as_they_are_dialled() {
+    for number in ["112", "110", "933"] {
+        let (mut shard, invite) = called(&helping(), &dialled(number));
+        assert_eq!(invite.hop.remote.to_string(), "198.51.100.50:5060");
+        assert_eq!(uri(&invite), format!("sip:{number}@198.51.100.50"));
+        assert!(is_alarmed(&shard));
+        shard.pass(Duration::from_secs(400));
+        assert!(shard.records[0].emergency);
+        assert_eq!(shard.records[0].called, number);
+    }
+    // Nearly the same number is a call like any other, and so is the number in full form.
+    for number in ["1122", "+49112"] {
+        let (shard, invite) = called(&helping(), &dialled(number));
+        assert_eq!(invite.hop.remote.to_string(), CARRIER, "{number}");
+        assert!(!is_alarmed(&shard));
+    }
+}
+
+#[test]
+fn a_service_urn_is_a_call_for_help_to_the_first_number_of_the_list() {
+    for urn in ["urn:service:sos", "urn:service:sos.fire", "URN:Service:SOS"] {
+        let text = carrier_invite("urn", CARRIER_SDP)
+            .replace(
+                "INVITE sip:+493023125456@192.0.2.11:5060",
+                &format!("INVITE {urn}"),
+            )
+            .replace("sip:+498999998001@", "sip:+493023125001@");
+        let mut shard = Shard::with(config_of(&helping()));
+        shard.carrier_says(&text);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite);
+        assert_eq!(uri(&invite), "sip:112@198.51.100.50", "{urn}");
+        assert!(is_alarmed(&shard));
+    }
+    // Other services are none of ours.
+    let text = carrier_invite("urn", CARRIER_SDP).replace(
+        "INVITE sip:+493023125456@192.0.2.11:5060",
+        "INVITE urn:service:sossy",
+    );
+    let mut shard = Shard::with(config_of(&helping()));
+    shard.carrier_says(&text);
+    shard.next_response(416);
+}
+
+#[test]
+fn what_a_trusted_peer_marks_is_believed_if_a_route_for_help_takes_it() {
+    let marked = dialled("911").replace("MAX-FORWARDS", "PRIORITY: emergency\nMAX-FORWARDS");
+    let (shard, invite) = called(&helping(), &marked);
+    assert_eq!(invite.hop.remote.to_string(), "198.51.100.50:5060");
+    assert!(is_alarmed(&shard));
+    // Without such a route the mark means nothing.
+    let (shard, invite) = called(CONFIG, &marked);
+    assert_eq!(invite.hop.remote.to_string(), CARRIER);
+    assert!(!is_alarmed(&shard));
+    // And it means nothing from a peer that is not trusted.
+    let text = carrier_invite("x", CARRIER_SDP);
+    let marked = text.replace("Max-Forwards", "Priority: emergency\nMax-Forwards");
+    let mut shard = Shard::with(config_of(&helping()));
+    shard.carrier_says(&marked);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert!(uri(&invite).contains("microsoft") && !is_alarmed(&shard));
+}
+
+#[test]
+fn neither_limits_nor_draining_stop_a_call_for_help() {
+    let full = helping()
+        .replace("emergency = [", "limits = { calls = 1 }\nemergency = [")
+        .replace(
+            "response_timeout = \"32s\" }",
+            "response_timeout = \"32s\" }\nlimits = { calls = 1 }",
+        );
+    let mut shard = Shard::with(config_of(&full));
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    shard.teams_says(&dialled("+498999998001"));
+    shard.next_response(503);
+    // Two at once, where the customer and the trunk may have one call.
+    for call in ["help2", "help3"] {
+        let help = dialled("112").replace("CALL-ID: help", &format!("CALL-ID: {call}"));
+        let help = help.replace("branch=z9hG4bKhelp", &format!("branch=z9hG4bK{call}"));
+        shard.teams_says(&help);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite);
+        assert_eq!(uri(&invite), "sip:112@198.51.100.50");
+    }
+}
+
+#[test]
+fn a_call_for_help_tries_every_way_whatever_it_is_told() {
+    let (mut shard, mut invite) = called(&helping(), &dialled("112"));
+    let mut tried = vec![invite.hop.remote.to_string()];
+    for status in ["486 Busy Here", "603 Decline"] {
+        refuse(&mut shard, &invite, status);
+        invite = shard.next_request(Method::Invite);
+        tried.push(invite.hop.remote.to_string());
+    }
+    assert_eq!(
+        tried,
+        ["198.51.100.50:5060", "198.51.100.60:5060", CARRIER],
+        "routes for help, then those for everybody"
+    );
+    refuse(&mut shard, &invite, "404 Not Found");
+    assert!(shard.next().message.status().is_some(), "nothing is left");
+    shard.settles();
+}
+
+#[test]
+fn a_silent_target_is_given_up_after_six_seconds() {
+    let (mut shard, _) = called(&helping(), &dialled("112"));
+    shard.pass(Duration::from_millis(5_900));
+    let others = |shard: &mut Shard| {
+        let sent = shard.sent.drain(..).collect::<Vec<_>>();
+        sent.iter()
+            .filter(|sent| sent.hop.remote.to_string() == "198.51.100.60:5060")
+            .count()
+    };
+    assert_eq!(others(&mut shard), 0);
+    shard.pass(Duration::from_millis(200));
+    assert_eq!(others(&mut shard), 1);
+}
+
+#[test]
+fn who_calls_for_help_is_known_to_those_who_help() {
+    let hidden = dialled("112")
+        .replace(
+            "FROM: Ada<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>",
+            "FROM: \"Anonymous\" <sip:anonymous@anonymous.invalid>",
+        )
+        .replace(
+            "MAX-FORWARDS",
+            "PRIVACY: id;user\nP-ASSERTED-IDENTITY: <tel:+493023125456>\nMAX-FORWARDS",
+        );
+    let (_, invite) = called(&helping(), &hidden);
+    let text = text(&invite);
+    assert!(
+        text.contains("From: <sip:+493023125456@192.0.2.11>"),
+        "{text}"
+    );
+    assert!(
+        text.contains("P-Asserted-Identity: <tel:+493023125456>"),
+        "{text}"
+    );
+}
+
+const PIDF: &str = "<?xml version=\"1.0\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+     entity=\"pres:a@contoso.example\"><tuple id=\"0\"/></presence>\n";
+
+fn with_location(number: &str) -> String {
+    let body = format!(
+        "--b1\nContent-Type: application/pidf+xml\nContent-ID: <12345@contoso.example>\n\n{PIDF}\n\
+         --b1\nContent-Type: application/sdp\n\n{TEAMS_SDP}\n--b1--\n"
+    );
+    let head = dialled(number);
+    let head = head.split("Content-Type").next().expect("head");
+    let head = head.replace(
+        "MAX-FORWARDS",
+        "GEOLOCATION: <cid:12345@contoso.example>;inserted-by=\"x\"\nGeolocation-Routing: yes\n\
+         Call-Info: <cid:9@contoso.example>;purpose=EmergencyCallData.ProviderInfo\nMAX-FORWARDS",
+    );
+    let length = body.replace('\n', "\r\n").len();
+    format!("{head}Content-Type: multipart/mixed;boundary=b1\nContent-Length: {length}\n\n{body}")
+}
+
+#[test]
+fn a_location_passes_octet_by_octet_beside_our_description() {
+    let (_, invite) = called(&helping(), &with_location("112"));
+    let message = &invite.message;
+    let parts = body::parts(message).expect("a multipart");
+    assert_eq!(parts.len(), 2);
+    let sdp = parts.iter().find(|part| part.is_session_description());
+    let sdp = String::from_utf8_lossy(&sdp.expect("ours").content).into_owned();
+    assert!(
+        sdp.contains("192.0.2.10") && !sdp.contains("203.0.113.9"),
+        "{sdp}"
+    );
+    let section = parts[1].section.clone().expect("a part");
+    let expected = format!(
+        "Content-Type: application/pidf+xml\nContent-ID: <12345@contoso.example>\n\n{PIDF}"
+    );
+    assert_eq!(section, expected.replace('\n', "\r\n"));
+    for (name, value) in [
+        (
+            "Geolocation",
+            "<cid:12345@contoso.example>;inserted-by=\"x\"",
+        ),
+        ("Geolocation-Routing", "yes"),
+        (
+            "Call-Info",
+            "<cid:9@contoso.example>;purpose=EmergencyCallData.ProviderInfo",
+        ),
+    ] {
+        assert_eq!(message.raw_named(name).expect(name), value);
+    }
+}
+
+#[test]
+fn a_location_is_nobody_elses_business() {
+    // In a call that is none for help.
+    let plain = CONFIG.to_owned();
+    let (_, invite) = called(&plain, &with_location("+498999998001"));
+    let sent = text(&invite);
+    assert!(
+        !sent.contains("pidf") && !sent.contains("Geolocation"),
+        "{sent}"
+    );
+    // On a trunk that does not want it.
+    let without = helping().replace(
+        "timers = { response_timeout = \"32s\" }",
+        "timers = { response_timeout = \"32s\" }\nlocation = false",
+    );
+    let (_, invite) = called(&without, &with_location("112"));
+    let sent = text(&invite);
+    assert!(
+        !sent.contains("pidf") && !sent.contains("Geolocation"),
+        "{sent}"
+    );
+    assert!(Message::parse(invite.message.bytes().clone(), &Limits::default()).is_ok());
+}
+
+#[test]
+fn a_bad_location_is_told_with_its_reason() {
+    let one_way = helping().replace("any_tenant = true", "").replace(
+        "[[route]]\nname = \"last-resort\"\nmatch = { emergency = true }\nto = [{ trunk = \"fabrikam-line\" }]",
+        "",
+    );
+    let (mut shard, invite) = called(&one_way, &with_location("112"));
+    refuse(&mut shard, &invite, "503 Unavailable");
+    let invite = shard.next_request(Method::Invite);
+    let said = "Geolocation-Error: 200 ;code=\"Permission To Use\"\n";
+    shard.carrier_says(&response(
+        &invite.message,
+        "424 Bad Location",
+        "x",
+        said,
+        "",
+    ));
+    shard.next_request(Method::Ack);
+    let told = shard.next_response(424).message;
+    assert_eq!(
+        told.raw_named("Geolocation-Error").expect("the reason"),
+        "200 ;code=\"Permission To Use\""
+    );
+    assert!(told.raw(HeaderName::Contact).is_none());
+}

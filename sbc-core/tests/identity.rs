@@ -1,0 +1,521 @@
+//! Who calls and who answered, as each kind of trunk wants to be told, by hand; and the other names
+//! that a call carries from end to end.
+
+mod world;
+
+use sbc_core::cause::CauseCode;
+use sbc_core::sip::{HeaderName, Message, Method};
+use world::*;
+
+/// The usual world; the carrier's trunk has these lines.
+fn carrier_with(lines: &str) -> String {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    CONFIG.replace(codecs, &format!("{codecs}\n{lines}"))
+}
+
+/// The usual world; the trunk of Teams has these lines.
+fn teams_with(lines: &str) -> String {
+    CONFIG.replace(
+        "preset = \"teams\"",
+        &format!("preset = \"teams\"\n{lines}"),
+    )
+}
+
+fn with_lines(invite: &str, lines: &str) -> String {
+    let at = match invite.contains("MAX-FORWARDS") {
+        true => "MAX-FORWARDS",
+        false => "Max-Forwards",
+    };
+    invite.replacen(at, &format!("{lines}{at}"), 1)
+}
+
+/// Our INVITE to the carrier for an INVITE of Teams with these lines.
+fn outward(config: &str, lines: &str) -> (Shard, Message) {
+    let mut shard = Shard::with(config_of(config));
+    shard.teams_says(&with_lines(&teams_invite("out"), lines));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+/// Our INVITE to Teams for an INVITE of the carrier with these lines.
+fn inward(config: &str, lines: &str) -> (Shard, Message) {
+    let mut shard = Shard::with(config_of(config));
+    shard.carrier_says(&with_lines(&carrier_invite("in", CARRIER_SDP), lines));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+fn value(message: &Message, name: &str) -> Option<String> {
+    let value = message.raw_named(name)?;
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
+fn from(message: &Message) -> String {
+    let from = value(message, "From").expect("From");
+    from.split(";tag=").next().expect("a value").to_owned()
+}
+
+const DIVERTED: &str = "History-Info: <sip:+493023125777@sip.pstnhub.microsoft.com?Reason=SIP%3Bcause%3D302>;index=1\n";
+
+#[test]
+fn a_trunk_is_shown_the_party_that_it_asks_for() {
+    for (template, wanted, asserted) in [
+        ("", "Ada <sip:+493023125456@192.0.2.11>", None),
+        (
+            "identity = { from = \"pilot\", number = \"+493023125000\" }",
+            "<sip:+493023125000@192.0.2.11>",
+            None,
+        ),
+        (
+            "identity = { from = \"diverting\" }",
+            "<sip:+493023125777@192.0.2.11>",
+            None,
+        ),
+        (
+            "identity = { asserted = \"diverting\" }",
+            "Ada <sip:+493023125456@192.0.2.11>",
+            Some("<sip:+493023125777@192.0.2.11>"),
+        ),
+        (
+            "identity = { asserted = \"pilot\", number = \"+493023125000\", user_phone = \"always\" }",
+            "Ada <sip:+493023125456@192.0.2.11;user=phone>",
+            Some("<sip:+493023125000@192.0.2.11;user=phone>"),
+        ),
+    ] {
+        let (_, invite) = outward(&carrier_with(template), DIVERTED);
+        assert_eq!(from(&invite), wanted, "{template}");
+        let told = value(&invite, "P-Asserted-Identity");
+        assert_eq!(told.as_deref(), asserted, "{template}");
+    }
+    // Nobody forwarded the call: then it is the caller.
+    let (_, invite) = outward(&carrier_with("identity = { from = \"diverting\" }"), "");
+    assert!(from(&invite).contains("+493023125456"));
+}
+
+#[test]
+fn an_identity_is_asserted_in_the_header_that_the_trunk_knows() {
+    let identity = "P-Asserted-Identity: \"Ada L\" <sip:+493023125456@contoso.example>\n";
+    for (form, name, wanted) in [
+        (
+            "pai+from",
+            "P-Asserted-Identity",
+            "\"Ada L\" <sip:+493023125456@192.0.2.11>",
+        ),
+        (
+            "ppi+from",
+            "P-Preferred-Identity",
+            "\"Ada L\" <sip:+493023125456@192.0.2.11>",
+        ),
+        (
+            "rpid+from",
+            "Remote-Party-ID",
+            "\"Ada L\" <sip:+493023125456@192.0.2.11>;party=calling;screen=yes;privacy=off",
+        ),
+    ] {
+        let config = carrier_with(&format!(
+            "trusted = true\nidentity = {{ egress = \"{form}\" }}"
+        ));
+        let (_, invite) = outward(&config, identity);
+        for header in [
+            "P-Asserted-Identity",
+            "P-Preferred-Identity",
+            "Remote-Party-ID",
+        ] {
+            let told = value(&invite, header);
+            let expected = (header == name).then(|| wanted.to_owned());
+            let bare = |text: Option<String>| text.map(|text| text.replace('"', ""));
+            assert_eq!(bare(told), bare(expected), "{form} {header}");
+        }
+    }
+    let hidden = format!("Privacy: id\n{identity}");
+    let config = carrier_with("trusted = true\nidentity = { egress = \"rpid+from\" }");
+    let (_, invite) = outward(&config, &hidden);
+    let told = value(&invite, "Remote-Party-ID").expect("told within the trust domain");
+    assert!(told.ends_with(";privacy=full"), "{told}");
+    // Outside nobody gets it in any header.
+    let config = carrier_with("identity = { egress = \"rpid+from\" }");
+    let (_, invite) = outward(&config, &hidden);
+    assert_eq!(value(&invite, "Remote-Party-ID"), None);
+}
+
+#[test]
+fn a_remote_party_id_of_a_trusted_peer_is_an_asserted_identity() {
+    let config =
+        carrier_with("trusted = true\nidentity = { source = [\"pai-tel\", \"rpid\", \"from\"] }")
+            .replace(
+                "preset = \"teams\"",
+                "preset = \"teams\"\nidentity = { egress = \"pai+from\" }",
+            );
+    let rpid =
+        "Remote-Party-ID: \"Bob\" <sip:+498999998555@198.51.100.20>;party=calling;screen=yes";
+    let (mut shard, invite) = inward(&config, &format!("{rpid};privacy=off\n"));
+    let told = value(&invite, "P-Asserted-Identity").expect("asserted");
+    assert!(
+        told.contains("Bob") && told.contains("+498999998555@sbc1"),
+        "{told}"
+    );
+    shard.pass(std::time::Duration::from_secs(400));
+    let record = &shard.records[0];
+    assert_eq!(record.asserted.as_deref(), Some("+498999998555"));
+    assert_eq!(
+        record.calling, "+498999998555",
+        "the order of sources decides"
+    );
+    assert!(!record.withheld);
+    // Hidden completely, its name only, and what speaks of somebody else.
+    let (_, invite) = inward(&config, &format!("{rpid};privacy=full\n"));
+    assert!(from(&invite).contains("anonymous.invalid"));
+    assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
+    let (_, invite) = inward(&config, &format!("{rpid};privacy=name\n"));
+    let told = value(&invite, "P-Asserted-Identity").expect("asserted");
+    assert!(!told.contains("Bob"), "{told}");
+    let called = rpid.replace("party=calling", "party=called");
+    let (_, invite) = inward(&config, &format!("{called}\n"));
+    assert_eq!(value(&invite, "P-Asserted-Identity"), None);
+    // From a peer that is not trusted it is nothing.
+    let (mut shard, invite) = inward(CONFIG, &format!("{rpid}\n"));
+    assert!(!text_of(&invite).contains("+498999998555"));
+    shard.pass(std::time::Duration::from_secs(400));
+    assert_eq!(shard.records[0].asserted, None);
+}
+
+fn text_of(message: &Message) -> String {
+    String::from_utf8_lossy(message.bytes()).into_owned()
+}
+
+#[test]
+fn callers_that_show_a_foreign_number_pass_show_another_or_are_refused() {
+    let foreign = |lines: &str| {
+        with_lines(&teams_invite("out"), lines)
+            .replace("sip:+493023125456@sip", "sip:+15550100@sip")
+    };
+    let call = |config: &str, invite: &str| {
+        let mut shard = Shard::with(config_of(config));
+        shard.teams_says(invite);
+        shard.next_response(100);
+        shard
+    };
+    let shown = |shard: &mut Shard| from(&shard.next_request(Method::Invite).message);
+    let mut shard = call(CONFIG, &foreign(""));
+    assert!(shown(&mut shard).contains("+15550100"));
+    let replacing =
+        teams_with("identity = { screening = \"replace\", number = \"+493023125000\" }");
+    let mut shard = call(&replacing, &foreign(""));
+    assert_eq!(shown(&mut shard), "<sip:+493023125000@192.0.2.11>");
+    shard.pass(std::time::Duration::from_secs(400));
+    assert_eq!(shard.records[0].screening, Some("replaced"));
+    let rejecting = teams_with("identity = { screening = \"reject\" }");
+    let mut shard = call(&rejecting, &foreign(""));
+    shard.next_response(403);
+    shard.pass(std::time::Duration::from_secs(40));
+    assert_eq!(shard.records[0].cause.code, CauseCode::CallerNotAllowed);
+    // The customer's own numbers, forwarded calls and withheld numbers are not concerned.
+    let mut shard = call(&rejecting, &teams_invite("own"));
+    assert!(shown(&mut shard).contains("+493023125456"));
+    let mut shard = call(&rejecting, &foreign(DIVERTED));
+    assert!(shown(&mut shard).contains("+15550100"));
+    let withheld = teams_invite("anon").replace(
+        "<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>",
+        "<sip:anonymous@anonymous.invalid>",
+    );
+    let mut shard = call(&rejecting, &withheld);
+    assert!(shown(&mut shard).contains("anonymous"));
+}
+
+#[test]
+fn a_preferred_identity_is_a_wish_for_one_of_the_customers_numbers() {
+    let pbx = r#"
+[[trunk]]
+name = "pbx"
+tenant = "contoso"
+realm = "carrier"
+targets = ["198.51.100.70:5060;udp"]
+identity = { number = "+493023125000" }
+[[route]]
+name = "from-pbx"
+match = { from_trunk = "pbx" }
+to = [{ trunk = "carrier-a" }]
+"#;
+    let config = format!("{CONFIG}{pbx}");
+    let flow = sbc_core::transport::Flow {
+        remote: "198.51.100.70:5060".parse().expect("address"),
+        ..carrier_flow()
+    };
+    for (wish, shown) in [
+        ("+493023125888", "+493023125888"),
+        ("+15550199", "+493023125000"),
+    ] {
+        let mut shard = Shard::with(config_of(&config));
+        let invite = with_lines(
+            &carrier_invite("ppi", CARRIER_SDP),
+            &format!("P-Preferred-Identity: <sip:{wish}@198.51.100.70>\n"),
+        )
+        .replace("sip:+493023125456@192", "sip:+498999998009@192")
+        .replace("198.51.100.20", "198.51.100.70");
+        shard.receive(flow.clone(), &invite);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        assert!(from(&invite).contains(shown), "{}", from(&invite));
+        assert_eq!(value(&invite, "P-Preferred-Identity"), None);
+    }
+}
+
+#[test]
+fn display_names_have_the_form_that_a_trunk_can_read() {
+    let named = "FROM: \"J\u{fc}rgen \u{141}uk\" <sip:";
+    for (form, wanted) in [
+        ("pass", Some("J\u{fc}rgen \u{141}uk")),
+        ("ascii", Some("Juergen Luk")),
+        ("strip", None),
+    ] {
+        let config = carrier_with(&format!("identity = {{ display = \"{form}\" }}"));
+        let mut shard = Shard::with(config_of(&config));
+        shard.teams_says(&teams_invite("name").replace("FROM: Ada<sip:", named));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let told = from(&invite);
+        let name = told
+            .split('<')
+            .next()
+            .expect("a value")
+            .trim()
+            .replace('"', "");
+        assert_eq!(name, wanted.unwrap_or_default(), "{form}");
+    }
+}
+
+#[test]
+fn wishes_for_privacy_do_what_they_ask_and_nothing_more() {
+    let asserted = "P-Asserted-Identity: <tel:+493023125456>\n";
+    let with = |privacy: &str| format!("Privacy: {privacy}\nSubject: x\n{asserted}");
+    // `none`: nothing is hidden, not even from who is outside the trust domain.
+    let (_, invite) = outward(CONFIG, &with("none"));
+    assert!(value(&invite, "P-Asserted-Identity").is_some());
+    assert_eq!(value(&invite, "Privacy").as_deref(), Some("none"));
+    assert!(from(&invite).contains("+493023125456"));
+    // `header`: From and what headers tell.
+    let passing = carrier_with("headers = { pass = [\"Subject\"] }");
+    let (_, invite) = outward(&passing, &with("header"));
+    assert!(from(&invite).contains("anonymous.invalid"));
+    assert_eq!(value(&invite, "Subject"), None);
+    assert_eq!(value(&invite, "P-Asserted-Identity"), None);
+    let (_, invite) = outward(&passing, &with("session"));
+    assert_eq!(value(&invite, "Subject").as_deref(), Some("x"));
+    assert!(from(&invite).contains("+493023125456"));
+    assert_eq!(value(&invite, "Privacy"), None, "media are anchored anyway");
+    // `critical` with what nobody knows.
+    let refused = |privacy: &str| {
+        let mut shard = Shard::with(config_of(CONFIG));
+        shard.teams_says(&with_lines(&teams_invite("x"), &with(privacy)));
+        shard.next_response(100);
+        shard.next().message.status().map(|status| status.code())
+    };
+    assert_eq!(refused("teleport;critical"), Some(500));
+    assert_eq!(refused("id;critical"), None, "this can be done");
+    assert_eq!(refused("teleport"), None, "and this is not critical");
+}
+
+#[test]
+fn who_answered_is_told_within_the_trust_domain_only() {
+    let trusted = carrier_with("trusted = true");
+    let connected = format!(
+        "{TEAMS_CONTACT}P-Asserted-Identity: \"Bea\" <sip:+493023125999@sip.pstnhub.microsoft.com>\n"
+    );
+    for (config, is_told) in [(trusted.as_str(), true), (CONFIG, false)] {
+        let (mut shard, invite) = inward(config, "");
+        for (status, code, sdp) in [("180 Ringing", 180, ""), ("200 OK", 200, TEAMS_SDP)] {
+            shard.teams_says(&response(&invite, status, "b1", &connected, sdp));
+            if code == 200 {
+                shard.next_request(Method::Ack);
+            }
+            let told = shard.next_response(code).message;
+            let told = value(&told, "P-Asserted-Identity");
+            assert_eq!(
+                told.as_deref(),
+                is_told.then_some("Bea <sip:+493023125999@192.0.2.11>"),
+            );
+        }
+    }
+    // A private one says so.
+    let (mut shard, invite) = inward(&trusted, "");
+    let private = format!("{connected}Privacy: id\n");
+    shard.teams_says(&response(&invite, "180 Ringing", "b1", &private, ""));
+    let told = shard.next_response(180).message;
+    assert_eq!(value(&told, "Privacy").as_deref(), Some("id"));
+}
+
+const A: &str = "ab30317f1a784dc48ff824d0d3715d86";
+const B: &str = "47755a9de7794ba387653f2099600ef2";
+const NIL: &str = "00000000000000000000000000000000";
+
+#[test]
+fn both_legs_name_the_same_two_ends() {
+    let (mut shard, invite) = inward(CONFIG, &format!("Session-ID: {A};remote={NIL}\n"));
+    assert_eq!(
+        value(&invite, "Session-ID"),
+        Some(format!("{A};remote={NIL}"))
+    );
+    let lines = format!("{TEAMS_CONTACT}Session-ID: {B};remote={A}\n");
+    shard.teams_says(&response(&invite, "200 OK", "b1", &lines, TEAMS_SDP));
+    let ack = shard.next_request(Method::Ack).message;
+    assert!(value(&ack, "Session-ID").is_some_and(|told| told.starts_with(A)));
+    let ok = shard.next_response(200).message;
+    assert_eq!(value(&ok, "Session-ID"), Some(format!("{B};remote={A}")));
+    shard.carrier_says(&in_dialog(
+        &ok,
+        "ACK",
+        10,
+        "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKa",
+    ));
+    shard.carrier_says(&in_dialog(
+        &ok,
+        "BYE",
+        11,
+        "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKb",
+    ));
+    let told: Vec<(bool, String)> = shard
+        .sent
+        .iter()
+        .map(|sent| {
+            let told = value(&sent.message, "Session-ID").expect("a name");
+            (sent.message.is_request(), told)
+        })
+        .collect();
+    assert_eq!(told.len(), 2);
+    for (is_bye, told) in told {
+        let wanted = match is_bye {
+            true => format!("{A};remote={B}"),
+            false => format!("{B};remote={A}"),
+        };
+        assert_eq!(told, wanted);
+    }
+    shard.pass(std::time::Duration::from_secs(60));
+    assert_eq!(shard.records[0].session_id, A);
+}
+
+#[test]
+fn a_trunk_may_have_no_name_for_calls_or_always_one() {
+    let (mut shard, invite) = inward(CONFIG, "");
+    assert_eq!(value(&invite, "Session-ID"), None, "nobody named it");
+    shard.pass(std::time::Duration::from_secs(400));
+    assert_eq!(shard.records[0].session_id.len(), 32, "the record has one");
+    let (_, invite) = inward(&teams_with("session_id = \"always\""), "");
+    let told = value(&invite, "Session-ID").expect("a name");
+    assert!(told.ends_with(&format!(";remote={NIL}")) && !told.starts_with(NIL));
+    let named = format!("Session-ID: {A}\n");
+    let (_, invite) = inward(&teams_with("session_id = \"none\""), &named);
+    assert_eq!(value(&invite, "Session-ID"), None);
+    // What is no name is not passed on as one.
+    let (_, invite) = inward(CONFIG, "Session-ID: secret-call@10.9.8.7\n");
+    assert_eq!(value(&invite, "Session-ID"), None);
+}
+
+#[test]
+fn the_breadth_of_a_request_is_kept_and_none_is_refused() {
+    for (lines, wanted) in [
+        ("", "60"),
+        ("Max-Breadth: 7\n", "7"),
+        ("Max-Breadth: 400\n", "60"),
+    ] {
+        let (_, invite) = inward(CONFIG, lines);
+        assert_eq!(value(&invite, "Max-Breadth").as_deref(), Some(wanted));
+    }
+    let mut shard = Shard::new();
+    let none = with_lines(&carrier_invite("x", CARRIER_SDP), "Max-Breadth: 0\n");
+    shard.carrier_says(&none);
+    shard.next_response(100);
+    shard.next_response(440);
+    shard.settles();
+}
+
+#[test]
+fn a_call_that_was_diverted_five_times_ends_here() {
+    let diversions = |count: usize| {
+        let list = vec!["<sip:+498999998555@198.51.100.20>;reason=user-busy"; count].join(",");
+        with_lines(
+            &carrier_invite("x", CARRIER_SDP),
+            &format!("Diversion: {list}\n"),
+        )
+    };
+    let mut shard = Shard::new();
+    shard.carrier_says(&diversions(5));
+    shard.next_response(100);
+    shard.next_response(482);
+    let mut shard = Shard::new();
+    shard.carrier_says(&diversions(4));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+}
+
+#[test]
+fn a_call_that_comes_back_again_and_again_is_a_circle() {
+    let mut shard = Shard::new();
+    for lap in 0..6_u32 {
+        let invite = carrier_invite(&format!("lap-{lap}"), CARRIER_SDP)
+            .replace("Max-Forwards: 69", &format!("Max-Forwards: {}", 60 - lap));
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        match lap < 5 {
+            true => drop(shard.next_request(Method::Invite)),
+            false => drop(shard.next_response(482)),
+        }
+    }
+    shard.settles();
+}
+
+const UUI: &str =
+    "User-to-User: 56a390F3d2b7310023;encoding=hex;purpose=isdn-uui;content=isdn-uui\n";
+
+#[test]
+fn user_to_user_passes_where_it_is_listed_if_it_is_sound() {
+    let listed = teams_with("headers = { pass = [\"User-to-User\"] }").replace(
+        "codecs = [\"PCMA\", \"PCMU\"]",
+        "codecs = [\"PCMA\", \"PCMU\"]\nheaders = { pass = [\"User-to-User\"] }",
+    );
+    let (mut shard, invite) = inward(&listed, UUI);
+    let told = value(&invite, "User-to-User");
+    assert_eq!(
+        told.as_deref(),
+        Some("56a390F3d2b7310023;encoding=hex;purpose=isdn-uui;content=isdn-uui")
+    );
+    let answer = format!("{TEAMS_CONTACT}User-to-User: 04aB;encoding=hex\n");
+    shard.teams_says(&response(&invite, "180 Ringing", "b1", &answer, ""));
+    let ringing = shard.next_response(180).message;
+    assert_eq!(
+        value(&ringing, "User-to-User").as_deref(),
+        Some("04aB;encoding=hex")
+    );
+    shard.teams_says(&response(
+        &invite,
+        "486 Busy",
+        "b1",
+        "User-to-User: 04cc;encoding=hex\n",
+        "",
+    ));
+    shard.next_request(Method::Ack);
+    let busy = shard.next_response(486).message;
+    assert_eq!(
+        value(&busy, "User-to-User").as_deref(),
+        Some("04cc;encoding=hex")
+    );
+    shard.pass(std::time::Duration::from_secs(60));
+    let record = &shard.records[0];
+    assert_eq!(record.user_to_user.as_deref(), Some("56a390F3d2b7310023"));
+    // Not listed, two of a kind, no hexadecimal text, too long.
+    assert_eq!(value(&inward(CONFIG, UUI).1, "User-to-User"), None);
+    for unsound in [
+        format!("{UUI}{UUI}"),
+        "User-to-User: 5z;encoding=hex\n".to_owned(),
+        "User-to-User: 123;encoding=hex\n".to_owned(),
+        format!("User-to-User: {};encoding=hex\n", "ab".repeat(257)),
+    ] {
+        let (_, invite) = inward(&listed, &unsound);
+        assert_eq!(value(&invite, "User-to-User"), None, "{unsound}");
+    }
+    // Data of another kind beside it is no second one.
+    let other = format!("{UUI}User-to-User: \"a b\";purpose=call-center\n");
+    let (_, invite) = inward(&listed, &other);
+    assert_eq!(invite.raw_all(HeaderName::UserToUser).count(), 2);
+}

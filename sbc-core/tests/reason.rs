@@ -1,0 +1,105 @@
+//! Why a call ended, told from one side to the other; and requests that we do not serve.
+
+mod world;
+
+use sbc_core::id::CommandId;
+use sbc_core::input::{Command, Input};
+use sbc_core::sip::{HeaderName, Method};
+use world::call::Call;
+use world::*;
+
+/// The Reason of our BYE to the carrier for a BYE of Teams with these lines.
+fn crossed(lines: &str) -> Vec<String> {
+    let mut call = Call::new();
+    call.teams_says("BYE", 2, lines);
+    let sent: Vec<Sent> = call.shard.sent.drain(..).collect();
+    let bye = sent
+        .iter()
+        .find(|sent| sent.message.is_request())
+        .expect("a BYE");
+    assert_eq!(*bye.message.method(), Method::Bye);
+    let values = bye.message.raw_all(HeaderName::Reason);
+    values
+        .map(|value| String::from_utf8_lossy(&value).into_owned())
+        .collect()
+}
+
+#[test]
+fn the_reason_of_a_bye_crosses_without_its_text() {
+    assert_eq!(
+        crossed("Reason: Q.850;cause=31;text=\"0b2f;machine-7\"\n"),
+        ["Q.850;cause=31"]
+    );
+    assert_eq!(crossed(""), ["Q.850;cause=16"], "a normal end says so");
+    let several = "Reason: SIP;cause=200;text=\"x\", Q.850;cause=26, Q.850;cause=17\n";
+    assert_eq!(
+        crossed(several),
+        ["Q.850;cause=26, SIP;cause=200;text=\"Call completed elsewhere\""]
+    );
+}
+
+#[test]
+fn that_a_call_was_answered_elsewhere_survives_a_cancel() {
+    let (mut shard, invite) = called_out("elsewhere");
+    let ringing = response(&invite.message, "180 Ringing", "x1", TEAMS_CONTACT, "");
+    shard.teams_says(&ringing);
+    shard.next_response(180);
+    let reason = "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\nMax-Forwards";
+    shard.carrier_says(&carrier_cancel("elsewhere").replace("Max-Forwards", reason));
+    let sent: Vec<Sent> = shard.sent.drain(..).collect();
+    let cancel = sent
+        .iter()
+        .find(|sent| sent.message.is_request())
+        .expect("a CANCEL");
+    assert_eq!(*cancel.message.method(), Method::Cancel);
+    let told = cancel.message.raw(HeaderName::Reason).expect("a reason");
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(
+        told.contains("SIP;cause=200;text=\"Call completed elsewhere\""),
+        "{told}"
+    );
+}
+
+/// A request outside any dialog.
+fn outside(call_id: &str, method: &str, lines: &str) -> String {
+    carrier_invite(call_id, "")
+        .replace("INVITE sip", &format!("{method} sip"))
+        .replace("10 INVITE", &format!("10 {method}"))
+        .replacen("Max-Forwards", &format!("{lines}Max-Forwards"), 1)
+}
+
+#[test]
+fn requests_that_we_do_not_serve_say_what_we_do() {
+    let mut shard = Shard::new();
+    for event in ["refer", "kpml", "presence", "message-summary"] {
+        shard.carrier_says(&outside(event, "SUBSCRIBE", &format!("Event: {event}\n")));
+        let told = shard.next_response(489).message;
+        assert_eq!(told.raw(HeaderName::AllowEvents).expect("events"), "refer");
+    }
+    for method in ["MESSAGE", "PUBLISH", "REGISTER", "INFO", "REFER"] {
+        shard.carrier_says(&outside(method, method, "Refer-To: <sip:x@h.example>\n"));
+        let told = shard.next_response(405).message;
+        assert!(told.has(HeaderName::Allow), "{method}");
+    }
+    shard.settles();
+}
+
+#[test]
+fn a_subscription_within_a_call_is_refused_and_the_call_lives() {
+    let mut call = Call::new();
+    call.says("SUBSCRIBE", "Event: kpml\n", "");
+    let told = call.refused(489);
+    assert_eq!(told.raw(HeaderName::AllowEvents).expect("events"), "refer");
+    call.lives();
+}
+
+#[test]
+fn options_while_draining_send_peers_elsewhere() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&outside("first", "OPTIONS", ""));
+    shard.next_response(200);
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    let again = outside("again", "OPTIONS", "");
+    shard.carrier_says(&again);
+    shard.next_response(503);
+}

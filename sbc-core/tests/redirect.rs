@@ -1,0 +1,307 @@
+//! Redirections by the called side, by hand: what is followed, what is not, and who is told.
+
+mod world;
+
+use sbc_core::cause::CauseCode;
+use sbc_core::sip::{HeaderName, Message, Method};
+use world::*;
+
+/// The usual world, in which both sides are told of earlier targets.
+fn telling() -> String {
+    let extra = r#"
+[[tenant]]
+name = "fabrikam"
+numbers = ["+494012300-+494012399"]
+[[trunk]]
+name = "pbx-fabrikam"
+tenant = "fabrikam"
+realm = "carrier"
+targets = ["198.51.100.40:5060;udp"]
+[[route]]
+name = "to-fabrikam"
+match = { called_in = "tenant:fabrikam", from_trunk = "carrier-a" }
+to = [{ trunk = "pbx-fabrikam" }]
+[[route]]
+name = "from-fabrikam"
+match = { from_trunk = "pbx-fabrikam" }
+to = [{ trunk = "carrier-a" }]
+"#;
+    let told = "codecs = [\"PCMA\", \"PCMU\"]\nidentity = { diversion = \"both\" }";
+    CONFIG.replace("codecs = [\"PCMA\", \"PCMU\"]", told) + extra
+}
+
+/// A call of the carrier that has reached Teams.
+fn to_teams(config: &str) -> (Shard, Message) {
+    let mut shard = Shard::with(config_of(config));
+    shard.carrier_says(&carrier_invite("out", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+/// A call of Teams that has reached the carrier.
+fn to_carrier(config: &str) -> (Shard, Message) {
+    let (shard, invite) = called_in(config, "in");
+    (shard, invite.message)
+}
+
+fn moved(invite: &Message, status: &str, contacts: &str) -> String {
+    response(
+        invite,
+        status,
+        "moved",
+        &format!("Contact: {contacts}\n"),
+        "",
+    )
+}
+
+fn uri(message: &Message) -> String {
+    String::from_utf8_lossy(&message.request_uri()).into_owned()
+}
+
+fn lines(message: &Message, name: HeaderName) -> Vec<String> {
+    let values = message.raw_all(name);
+    values
+        .map(|value| String::from_utf8_lossy(&value).into_owned())
+        .collect()
+}
+
+/// The next INVITE, after the ACK for the redirection.
+fn next_invite(shard: &mut Shard) -> Message {
+    shard.next_request(Method::Ack);
+    shard.next_request(Method::Invite).message
+}
+
+/// What the caller gets, after the ACK for the redirection.
+fn refused(shard: &mut Shard, code: u16) -> Message {
+    shard.next_request(Method::Ack);
+    shard.next_response(code).message
+}
+
+fn because(shard: &mut Shard) -> String {
+    shard.pass(std::time::Duration::from_secs(40));
+    shard.records[0].cause.because.0.join("; ")
+}
+
+#[test]
+fn a_forwarding_to_the_telephone_network_is_followed_and_told() {
+    let (mut shard, invite) = to_teams(&telling());
+    let contact = "<sip:+498999998777@sip.pstnhub.microsoft.com:5061;user=phone>";
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
+    let onward = next_invite(&mut shard);
+    assert_eq!(uri(&onward), "sip:+498999998777@198.51.100.20");
+    assert_eq!(
+        lines(&onward, HeaderName::Diversion),
+        ["<sip:+493023125456@192.0.2.11>;reason=unconditional;counter=1;privacy=off"]
+    );
+    assert_eq!(
+        lines(&onward, HeaderName::HistoryInfo),
+        [
+            "<sip:+493023125456@192.0.2.11?Reason=SIP%3Bcause%3D302>;index=1",
+            "<sip:+498999998777@192.0.2.11;cause=302>;index=1.1;mp=1",
+        ]
+    );
+    // The new target answers, and the caller hears of nothing else.
+    let answer = response(&onward, "200 OK", "b2", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+    let record = {
+        shard.pass(std::time::Duration::from_secs(200));
+        shard.records.remove(0)
+    };
+    let statuses: Vec<_> = record.egress.iter().map(|attempt| attempt.status).collect();
+    assert_eq!(statuses, [Some(302), Some(200)]);
+    assert_eq!(record.egress[1].called, "+498999998777");
+}
+
+#[test]
+fn the_target_may_say_why_it_is_one() {
+    let (mut shard, invite) = to_teams(&telling());
+    let contact = "<sip:+498999998777@h.example;cause=486>";
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
+    let onward = next_invite(&mut shard);
+    let told = lines(&onward, HeaderName::Diversion);
+    assert!(told[0].contains("reason=user-busy"), "{told:?}");
+}
+
+#[test]
+fn a_carrier_cannot_make_us_call_what_it_may_not_call_itself() {
+    for number in ["+15550100", "+494012345678901", "00881234567", "anna"] {
+        let (mut shard, invite) = to_carrier(&telling());
+        let contact = format!("<sip:{number}@198.51.100.20>");
+        shard.carrier_says(&moved(&invite, "302 Moved", &contact));
+        refused(&mut shard, 480);
+        assert!(shard.sent.is_empty(), "{number}");
+        assert!(because(&mut shard).contains("not followed"), "{number}");
+    }
+}
+
+#[test]
+fn a_redirection_never_crosses_to_another_customer() {
+    // The carrier may call fabrikam, but this call is contoso's.
+    let (mut shard, invite) = to_carrier(&telling());
+    let contact = "<sip:+494012355@198.51.100.20>";
+    shard.carrier_says(&moved(&invite, "302 Moved", contact));
+    refused(&mut shard, 480);
+    assert!(because(&mut shard).contains("another customer"));
+    // To a number of the same customer it may go.
+    let (mut shard, invite) = to_carrier(&telling());
+    let contact = "<sip:+493023125999@198.51.100.20>";
+    shard.carrier_says(&moved(&invite, "302 Moved", contact));
+    let onward = next_invite(&mut shard);
+    assert!(uri(&onward).starts_with("sip:+493023125999@sip.pstnhub.microsoft.com"));
+}
+
+#[test]
+fn the_same_number_at_another_server_of_the_carrier_is_called_there() {
+    let (mut shard, invite) = to_carrier(CONFIG);
+    let contact = "<sip:+498999998001@198.51.100.29:5080>";
+    shard.carrier_says(&moved(&invite, "301 Moved Permanently", contact));
+    shard.next_request(Method::Ack);
+    let onward = shard.next_request(Method::Invite);
+    assert_eq!(onward.hop.remote.to_string(), "198.51.100.29:5080");
+    assert_eq!(uri(&onward.message), "sip:+498999998001@198.51.100.29:5080");
+    // It sends us back: that is a circle.
+    let back = "<sip:+498999998001@198.51.100.29:5080>";
+    shard.carrier_says(&moved(&onward.message, "302 Moved", back));
+    refused(&mut shard, 482);
+    shard.pass(std::time::Duration::from_secs(40));
+    assert_eq!(shard.records[0].cause.code, CauseCode::LoopDetected);
+}
+
+#[test]
+fn a_server_that_is_not_the_carriers_is_never_called() {
+    for host in [
+        "203.0.113.66",
+        "evil.example",
+        "[2001:db8::66]",
+        "127.0.0.1",
+    ] {
+        let (mut shard, invite) = to_carrier(CONFIG);
+        let contact = format!("<sip:+498999998001@{host}>");
+        shard.carrier_says(&moved(&invite, "302 Moved", &contact));
+        refused(&mut shard, 480);
+        assert!(because(&mut shard).contains("no server of trunk"), "{host}");
+    }
+}
+
+#[test]
+fn targets_are_called_in_the_order_of_their_preference_and_five_at_most() {
+    let (mut shard, mut invite) = to_teams(CONFIG);
+    let contacts: Vec<String> = [2, 9, 5, 7, 1, 3, 8]
+        .iter()
+        .map(|q| format!("<sip:+49899999810{q}@h.example>;q=0.{q}"))
+        .chain([
+            "<mailto:a@h.example>".to_owned(),
+            "<sip:h.example>".to_owned(),
+        ])
+        .collect();
+    shard.teams_says(&moved(&invite, "300 Multiple Choices", &contacts.join(",")));
+    for q in [9, 8, 7] {
+        invite = next_invite(&mut shard);
+        assert_eq!(uri(&invite), format!("sip:+49899999810{q}@198.51.100.20"));
+        shard.carrier_says(&response(&invite, "500 Trouble", "x", "", ""));
+    }
+    invite = next_invite(&mut shard);
+    assert_eq!(uri(&invite), "sip:+498999998105@198.51.100.20");
+    shard.carrier_says(&response(&invite, "500 Trouble", "x", "", ""));
+    let told = {
+        shard.next_request(Method::Ack);
+        shard.next()
+    };
+    assert_eq!(told.message.status().map(|status| status.code()), Some(500));
+}
+
+#[test]
+fn a_chain_of_redirections_ends_after_five() {
+    // Both sides forward to ever new numbers that they may call.
+    let (mut shard, mut invite) = to_teams(CONFIG);
+    let mut hops = 0;
+    loop {
+        let (contact, is_teams) = match hops % 2 {
+            0 => (format!("<sip:+4989999982{hops:02}@h.example>"), true),
+            _ => (format!("<sip:+4930231253{hops:02}@h.example>"), false),
+        };
+        let answer = moved(&invite, "302 Moved", &contact);
+        match is_teams {
+            true => shard.teams_says(&answer),
+            false => shard.carrier_says(&answer),
+        }
+        shard.next_request(Method::Ack);
+        let next = shard.next();
+        if !next.message.is_request() {
+            let status = next.message.status().map(|status| status.code());
+            assert_eq!(status, Some(480));
+            break;
+        }
+        invite = next.message;
+        hops += 1;
+    }
+    assert_eq!(hops, 5);
+    assert!(because(&mut shard).contains("redirected too often"));
+    shard.settles();
+}
+
+#[test]
+fn proxies_and_other_services_are_nothing_to_call() {
+    for status in ["305 Use Proxy", "380 Alternative Service"] {
+        let (mut shard, invite) = to_teams(CONFIG);
+        shard.teams_says(&moved(&invite, status, "<sip:+498999998777@h.example>"));
+        refused(&mut shard, 480);
+        assert!(shard.sent.is_empty(), "{status}");
+    }
+    // Without any target there is nothing to follow either.
+    let (mut shard, invite) = to_teams(CONFIG);
+    shard.teams_says(&response(&invite, "302 Moved", "x", "", ""));
+    refused(&mut shard, 480);
+}
+
+#[test]
+fn a_trunk_may_pass_redirections_to_the_caller_in_our_name() {
+    let passing = CONFIG.replace(
+        "preset = \"teams\"",
+        "preset = \"teams\"\nredirect = \"pass\"",
+    );
+    let (mut shard, invite) = to_teams(&passing);
+    let contacts = "<sip:+498999998777@sip.pstnhub.microsoft.com>,<sip:+498999998778@10.0.0.1>";
+    shard.teams_says(&moved(&invite, "302 Moved", contacts));
+    let told = refused(&mut shard, 302);
+    assert_eq!(
+        lines(&told, HeaderName::Contact),
+        [
+            "<sip:+498999998777@192.0.2.11>",
+            "<sip:+498999998778@192.0.2.11>"
+        ]
+    );
+    shard.settles();
+}
+
+#[test]
+fn teams_is_never_told_of_a_redirection() {
+    let passing = CONFIG.replace(
+        "preset = \"carrier\"",
+        "preset = \"carrier\"\nredirect = \"pass\"",
+    );
+    let (mut shard, invite) = to_carrier(&passing);
+    let contact = "<sip:+493023125999@198.51.100.20>";
+    shard.carrier_says(&moved(&invite, "302 Moved", contact));
+    let onward = next_invite(&mut shard);
+    assert!(uri(&onward).starts_with("sip:+493023125999@"), "followed");
+}
+
+#[test]
+fn a_trunk_may_refuse_to_be_redirected() {
+    let failing = CONFIG.replace(
+        "preset = \"teams\"",
+        "preset = \"teams\"\nredirect = \"fail\"",
+    );
+    let (mut shard, invite) = to_teams(&failing);
+    shard.teams_says(&moved(
+        &invite,
+        "302 Moved",
+        "<sip:+498999998777@h.example>",
+    ));
+    refused(&mut shard, 480);
+    assert!(shard.sent.is_empty());
+}
