@@ -103,7 +103,10 @@ fn offered(offer: &Description, x: &Arc<Profile>, y: &Arc<Profile>) {
     x.commit();
     y.commit();
     // The same offer within the call is answered alone, and asks for nothing new.
-    assert!(interwork::keeps_codec(&facts, &x, &y), "nothing has changed");
+    assert!(
+        interwork::keeps_codec(&facts, &x, &y),
+        "nothing has changed"
+    );
     assert!(!interwork::owes(&y, &x), "Y was asked just now");
     let alone = interwork::answer_alone(facts, &mut x, &y, &mut formats)
         .expect("what could be answered before");

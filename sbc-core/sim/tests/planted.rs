@@ -10,7 +10,7 @@ use sbc_core::id::{ShardId, TlsContextName};
 use sbc_core::input::Input;
 use sbc_core::sip::Message;
 use sbc_core::time::{Now, Timestamp};
-use sbc_sim::actor::{Ack, Act, Cancel, Script};
+use sbc_sim::actor::{Ack, Act, Cancel, Change, Hold, Script, Wanted};
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
 use sbc_sim::subject::{Residue, Shards, Subject};
 use sbc_sim::topology::STRANGER;
@@ -115,6 +115,10 @@ fn editing(mut edit: impl FnMut(String) -> Option<String>) -> impl FnMut(Effect)
         }
         other => vec![other],
     }
+}
+
+fn held() -> Vec<Change> {
+    vec![Change::new(secs(1), Wanted::Hold(Hold::Inactive))]
 }
 
 fn call() -> Scenario {
@@ -672,7 +676,7 @@ fn audio_that_leads_elsewhere_is_found() {
 fn a_direction_that_was_not_offered_is_found() {
     let scenario = Scenario::quiet(1).call(|n| {
         PlannedCall::to_teams(n).dialing(|dial| {
-            dial.hold = Some(secs(1));
+            dial.changes = held();
         })
     });
     let tamper = editing(|text| {
@@ -746,8 +750,8 @@ fn an_answer_that_nobody_asked_for_is_found() {
 
 #[test]
 fn an_origin_that_does_not_count_is_found() {
-    let scenario = Scenario::quiet(1)
-        .call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.hold = Some(secs(1))));
+    let scenario =
+        Scenario::quiet(1).call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.changes = held()));
     let tamper = editing(|text| {
         if !is_answer(&text, "200", "INVITE") || header(&text, "CSeq:").starts_with("1 ") {
             return Some(text);

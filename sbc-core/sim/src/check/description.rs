@@ -27,7 +27,7 @@ impl Checker for Descriptions {
         match seen {
             Seen::Heard {
                 wire: Some(wire), ..
-            } if wire.method() == Some("INVITE") => {
+            } if matches!(wire.method(), Some("INVITE" | "UPDATE")) => {
                 let number = wire.cseq().map_or(0, |(n, _)| n);
                 let key = (wire.call_id().to_owned(), number);
                 self.offers.entry(key).or_insert_with(|| wire.body.clone());
