@@ -454,7 +454,7 @@ fn carrier_trunk(
         udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         options: None,
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
+        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"]),
         send_asserted: true,
         history: HistoryForm::None,
         pass_headers: Vec::new(),
