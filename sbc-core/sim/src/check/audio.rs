@@ -125,7 +125,9 @@ impl Audio {
 
     fn heard(&mut self, wire: &Wire) {
         let is_request = wire.status().is_none();
-        let is_invite = wire.cseq().is_some_and(|(_, method)| method == "INVITE");
+        let is_invite = wire
+            .cseq()
+            .is_some_and(|(_, method)| method == "INVITE" || (method == "UPDATE" && is_request));
         let is_initial = is_request && wire.tag("To").is_none();
         if !is_invite || wire.status().is_some_and(|status| status >= 300) {
             return;
