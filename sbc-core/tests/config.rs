@@ -93,7 +93,17 @@ const CASES: &[(Code, &str, &str)] = &[
     (
         Code::NotSupported,
         "codecs =",
-        "§session_timer = { expires = \"30m\" }\ncodecs =",
+        "§media_bypass = true\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "session_timer = { expires = §\"89s\" }\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",
     ),
     (
         Code::NotSupported,

@@ -17,7 +17,7 @@ use crate::actor::{Dialect, Place};
 use crate::fault::ActorIndex;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
+    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe, RefreshBy, SessionTimer,
     Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
     Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
@@ -396,6 +396,11 @@ fn teams_trunk(index: usize) -> Trunk {
         limits: CallLimits::default(),
         udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
+        session_timer: Some(SessionTimer {
+            expires_s: 3_600,
+            min_se_s: 90,
+            refresher: RefreshBy::Peer,
+        }),
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
             ok: vec![200],
@@ -453,6 +458,12 @@ fn carrier_trunk(
         limits: CallLimits::default(),
         udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
+        // Short, so that calls of a minute are refreshed.
+        session_timer: Some(SessionTimer {
+            expires_s: 90,
+            min_se_s: 90,
+            refresher: RefreshBy::Auto,
+        }),
         options: None,
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"]),
         send_asserted: true,

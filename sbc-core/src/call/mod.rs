@@ -491,6 +491,9 @@ impl Call {
             SessionEvent::Ended(Ending::Lost { method, status }) => {
                 self.lost(cx, leg, &method, status);
             }
+            SessionEvent::Ended(Ending::Expired { interval_s }) => {
+                self.unrefreshed(cx, leg, interval_s);
+            }
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }

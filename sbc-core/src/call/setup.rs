@@ -22,7 +22,7 @@ use crate::policy::response::{self, Failure, Mapped};
 use crate::policy::{Refusal as PolicyRefusal, header};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
-use crate::sip::header::{Expires, Header, MaxForwards};
+use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{Message, Status};
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
@@ -97,6 +97,10 @@ impl Setup {
                 return refuse(call, cx, mapped, EndedBy::Us, because, None);
             }
         };
+        let a = call.legs.get(&A_LEG);
+        if let Some(least) = a.and_then(|a| a.session.least_interval(&admitted.request)) {
+            return refuse_interval(call, cx, &admitted.trunk, &least);
+        }
         let offer = match offer_of(&admitted.request, &admitted.trunk) {
             Ok(offer) => offer,
             Err(incompatible) => return refuse_offer(call, cx, &incompatible),
@@ -597,10 +601,47 @@ fn refuse(
     warning: Option<Bytes>,
 ) -> Option<Operation> {
     let refusal = Refusal {
+        warning,
+        ..Refusal::default()
+    };
+    refuse_with(call, cx, mapped, by, because, refusal)
+}
+
+/// Refuses an INVITE whose session interval is too short (SIP-704).
+fn refuse_interval(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    trunk: &Trunk,
+    least: &MinSe,
+) -> Option<Operation> {
+    let mapped = Mapped {
+        status: Status::SESSION_INTERVAL_TOO_SMALL,
+        ..response::own(CauseCode::BadRequest, trunk)
+    };
+    let because = Because::of(format!(
+        "the caller wants a session interval below {} s",
+        least.seconds
+    ));
+    let refusal = Refusal {
+        min_se: Some(least.to_bytes()),
+        ..Refusal::default()
+    };
+    refuse_with(call, cx, mapped, EndedBy::Us, because, refusal)
+}
+
+/// As [`refuse`], with the other lines of the refusal.
+fn refuse_with(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    mapped: Mapped,
+    by: EndedBy,
+    because: Because,
+    refusal: Refusal,
+) -> Option<Operation> {
+    let refusal = Refusal {
         status: mapped.status,
         reason: joined(&mapped.reasons),
-        warning,
-        retry_after_s: None,
+        ..refusal
     };
     if let Some(a) = call.leg(A_LEG) {
         a.session.refuse(cx, &refusal);

@@ -72,13 +72,21 @@ impl Call {
             told.telling.refused = None;
         }
         let is_due = told.telling.is_stale || (owes && told.telling.refused != wanted);
+        let is_refresh = told.session.refresh_is_due();
         let is_free = told.telling.change.is_none() && told.session.may_offer();
-        if !is_due || !is_free || told.image.is_negotiating() {
+        if !(is_due || is_refresh) || !is_free || told.image.is_negotiating() {
             return;
+        }
+        if !is_due && told.session.refreshes_by_update() {
+            return told.session.refresh(cx);
         }
         let offer = images(&mut self.legs, leg, other)
             .ok_or(Unusable::OutOfOrder.into())
-            .and_then(|(x, y)| interwork::join(x, y));
+            .and_then(|(x, y)| match is_due {
+                true => interwork::join(x, y),
+                // A refresh says what was said before, octet by octet (SIP-707).
+                false => interwork::repeat(x).map_or_else(|| interwork::join(x, y), Ok),
+            });
         let Some(told) = self.legs.get_mut(&leg) else {
             return;
         };
@@ -256,6 +264,16 @@ impl Call {
         let reasons = [Reason::q850(TIMER_EXPIRED, None)];
         let reasons = if status.is_none() { &reasons[..] } else { &[] };
         self.end(cx, by, CauseCode::InCallFailure, because, reasons);
+    }
+
+    /// Nobody refreshed the session of this leg (SIP-705).
+    pub(super) fn unrefreshed(&mut self, cx: &mut Cx<'_>, leg: LegId, interval_s: u32) {
+        let because = Because::of(format!(
+            "the session of leg {} was not refreshed within {interval_s} s",
+            leg.0
+        ));
+        let reasons = [Reason::q850(TIMER_EXPIRED, None)];
+        self.end(cx, EndedBy::Us, CauseCode::InCallFailure, because, &reasons);
     }
 
     /// Our offer on `leg` came to nothing, and with it the offer of the leg that waits for it.

@@ -6,7 +6,7 @@ use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
 use super::written::*;
-use super::{HistoryForm, Preset, UdpOversize, VerifyClient};
+use super::{HistoryForm, Preset, RefreshBy, UdpOversize, VerifyClient};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use toml::Spanned;
@@ -497,6 +497,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ring_timeout,
         identity: identity(&mut section, out),
         options: options(&mut section, out),
+        session_timer: session_timer(&mut section, out),
         limits: limits(&mut section, out),
         pass_headers,
         strip_headers,
@@ -517,7 +518,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     section.finish(
         &[
             "register",
-            "session_timer",
             "rel100",
             "update",
             "refer",
@@ -631,6 +631,26 @@ fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOpti
     };
     table.finish(&["down_interval", "answer"], out);
     Some(options)
+}
+
+fn session_timer(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenSessionTimer> {
+    let item = section.take("session_timer")?;
+    if let DeValue::Boolean(false) = item.value {
+        return Some(WrittenSessionTimer::Off);
+    }
+    let mut table = item.section(format!("{}: session_timer", section.title), out)?;
+    let words = [
+        ("self", RefreshBy::Us),
+        ("peer", RefreshBy::Peer),
+        ("auto", RefreshBy::Auto),
+    ];
+    let timer = WrittenSessionTimer::Of {
+        expires: table.parsed("expires", value::duration, out),
+        min_se: table.parsed("min_se", value::duration, out),
+        refresher: table.choice("refresher", &words, &[], out),
+    };
+    table.finish(&[], out);
+    Some(timer)
 }
 
 /// A table of free keys with texts.

@@ -48,6 +48,8 @@ pub struct Trunk {
     pub reroute_on: Vec<u16>,
     /// Health probing.
     pub options: Option<OptionsProbe>,
+    /// Session timers; `None` takes part in none.
+    pub session_timer: Option<SessionTimer>,
     /// Methods of our `Allow` header on this trunk, in order.
     pub allow: Vec<crate::sip::Method>,
     /// Whether P-Asserted-Identity is written towards this peer, where trust allows it.
@@ -60,6 +62,28 @@ pub struct Trunk {
     pub strip_headers: Vec<String>,
     /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
     pub set_headers: Vec<(String, String)>,
+}
+
+/// Session timers of a trunk's legs (RFC 4028).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionTimer {
+    /// Interval that we ask for and at most accept, in seconds, 90–86,400.
+    pub expires_s: u32,
+    /// Shortest interval that we accept, in seconds, 90–`expires_s`.
+    pub min_se_s: u32,
+    /// Who should refresh.
+    pub refresher: RefreshBy,
+}
+
+/// Who should refresh the sessions of a trunk's legs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefreshBy {
+    /// We, and our requests insist on it.
+    Us,
+    /// The peer, wherever it can.
+    Peer,
+    /// Whoever the peer names, else we.
+    Auto,
 }
 
 /// Defaults that a trunk started from.

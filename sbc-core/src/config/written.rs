@@ -4,7 +4,7 @@
 
 use super::source::{At, Span};
 use super::value::WrittenTarget;
-use super::{HistoryForm, IpNet, NumberRange, Preset, UdpOversize, VerifyClient};
+use super::{HistoryForm, IpNet, NumberRange, Preset, RefreshBy, UdpOversize, VerifyClient};
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -130,6 +130,7 @@ pub(super) struct WrittenTrunk {
     pub(super) ring_timeout: Option<At<Duration>>,
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
+    pub(super) session_timer: Option<WrittenSessionTimer>,
     pub(super) limits: WrittenLimits,
     pub(super) pass_headers: Vec<At<String>>,
     pub(super) strip_headers: Vec<At<String>>,
@@ -152,6 +153,16 @@ pub(super) enum WrittenOptions {
     Probe {
         interval: Option<At<Duration>>,
         ok: Option<Vec<At<u64>>>,
+    },
+}
+
+pub(super) enum WrittenSessionTimer {
+    /// `session_timer = false`.
+    Off,
+    Of {
+        expires: Option<At<Duration>>,
+        min_se: Option<At<Duration>>,
+        refresher: Option<At<RefreshBy>>,
     },
 }
 

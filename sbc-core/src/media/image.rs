@@ -27,6 +27,8 @@ pub struct MediaImage {
     /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
     numbers: Vec<(u8, Codec)>,
     committed: Option<Agreement>,
+    /// Version of our description in the exchange that is in force.
+    in_force: Option<u64>,
     exchange: Exchange,
     pending: Option<Agreement>,
 }
@@ -133,6 +135,7 @@ impl MediaImage {
             written: None,
             numbers: Vec::new(),
             committed: None,
+            in_force: None,
             exchange: Exchange::Idle,
             pending: None,
         }
@@ -195,6 +198,7 @@ impl MediaImage {
     pub fn commit(&mut self) -> Option<&Negotiated> {
         let agreed = self.pending.take()?;
         self.exchange = Exchange::Idle;
+        self.in_force = self.written.as_ref().map(|ours| ours.origin.version);
         Some(&self.committed.insert(agreed).negotiated)
     }
 
@@ -202,6 +206,25 @@ impl MediaImage {
     pub fn rollback(&mut self) {
         self.exchange = Exchange::Idle;
         self.pending = None;
+    }
+
+    /// Begins an exchange with what was written last, if that is in force.
+    pub(super) fn repeat(&mut self) -> Option<Bytes> {
+        let (written, agreed) = (self.written.as_ref()?, self.committed.as_ref()?);
+        if self.in_force != Some(written.origin.version) {
+            return None;
+        }
+        let DraftMedia::Stream(stream) = written.draft.media.get(agreed.main)? else {
+            return None;
+        };
+        let offer = OurOffer {
+            slots: agreed.slots.clone(),
+            main: agreed.main,
+            stream: stream.clone(),
+        };
+        let body = written.body.clone();
+        self.begin(Exchange::Offered(offer));
+        Some(body)
     }
 
     /// The stream that the pending answer to the peer's offer was written with.

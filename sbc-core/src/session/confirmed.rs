@@ -219,6 +219,9 @@ impl Session {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
+            Method::Invite | Method::Update if self.is_too_short(message) => {
+                self.reply_too_short(cx, id, message);
+            }
             Method::Invite => match self.style.capabilities().check(message) {
                 Ok(()) => self.peer_offer(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
@@ -316,7 +319,11 @@ impl Session {
         }
         confirmed.link.dialog.refresh_target(message);
         match description {
-            None => self.answer_update(cx, id, flow, message),
+            None => {
+                let lines = self.timer.answers(message);
+                self.answer_update(cx, id, flow, message, lines);
+                self.restart_session_timer(cx);
+            }
             Some(offer) => {
                 confirmed.offer = Some(PeerOffer {
                     id,
@@ -342,6 +349,9 @@ impl Session {
             response = response.header(&self.style.contact(listener));
         }
         response = response.raw_if_valid(HeaderName::Allow, self.style.allow());
+        for (name, value) in self.timer.answers(&offer.request) {
+            response = response.raw_if_valid(name, value);
+        }
         let bytes = self
             .style
             .sign_response(response)
@@ -363,6 +373,7 @@ impl Session {
                 },
             );
         }
+        self.restart_session_timer(cx);
     }
 
     /// Refuses the peer's re-INVITE or UPDATE; the session stays as it was (SIP-502).

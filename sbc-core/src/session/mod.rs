@@ -16,7 +16,9 @@ mod confirmed;
 mod link;
 mod offering;
 pub(crate) mod orphan;
+mod refresh;
 mod style;
+mod timer;
 mod uac;
 mod uas;
 mod within;
@@ -26,6 +28,7 @@ use confirmed::Confirmed;
 use link::Link;
 pub(crate) use offering::TIMER_EXPIRED;
 pub use style::LegStyle;
+use timer::SessionTimer;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
 use uas::Incoming;
@@ -112,6 +115,11 @@ pub enum Ending {
         /// Final status, if there was any.
         status: Option<Status>,
     },
+    /// Nobody refreshed the session (RFC 4028 §10).
+    Expired {
+        /// Agreed interval.
+        interval_s: u32,
+    },
 }
 
 /// Why an INVITE of ours was not answered.
@@ -148,9 +156,13 @@ enum Timer {
     Offer = 5,
     /// End of the pause after both sides offered at once.
     Glare = 6,
+    /// Our next refresh of the session.
+    Refreshing = 7,
+    /// End of the session without refresh.
+    Expiry = 8,
 }
 
-type Timers = crate::deadline::Timers<7>;
+type Timers = crate::deadline::Timers<9>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -161,6 +173,7 @@ pub struct Session {
     facts: PeerFacts,
     phase: Phase,
     timers: Timers,
+    timer: SessionTimer,
     /// Tries that were given up but whose transactions may still bring an answer.
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
@@ -217,6 +230,7 @@ impl Session {
             cx.now.mono + uas::first_progress(&style),
         );
         let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
+        let policy = style.trunk.session_timer;
         let facts = PeerFacts {
             host: flow.remote.ip().to_string(),
             call_id: printable(&call_id),
@@ -232,6 +246,7 @@ impl Session {
             facts,
             phase: Phase::Incoming(Incoming::new(id, flow, request)),
             timers,
+            timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
         }
@@ -251,6 +266,7 @@ impl Session {
             .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
         let outgoing = Outgoing::new(cx, &style, outset);
         let facts = outgoing.first_facts();
+        let policy = style.trunk.session_timer;
         let mut session = Self {
             owner,
             style,
@@ -258,6 +274,7 @@ impl Session {
             facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
+            timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
         };
@@ -461,6 +478,8 @@ impl Session {
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
                 t if t == Timer::Offer as usize => self.offer_timeout(cx),
                 t if t == Timer::Glare as usize => self.glare_is_over(),
+                t if t == Timer::Refreshing as usize => self.timer.set_due(true),
+                t if t == Timer::Expiry as usize => self.expired(cx, up),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -516,6 +535,8 @@ pub struct Refusal {
     pub warning: Option<Bytes>,
     /// Seconds of a Retry-After header.
     pub retry_after_s: Option<u32>,
+    /// Value of a Min-SE header.
+    pub min_se: Option<Bytes>,
 }
 
 impl Default for Refusal {
@@ -525,6 +546,7 @@ impl Default for Refusal {
             reason: None,
             warning: None,
             retry_after_s: None,
+            min_se: None,
         }
     }
 }

@@ -66,7 +66,7 @@ impl Offering {
     }
 
     /// The pause before the next try, or `None` after too many.
-    fn pause(&mut self, cx: &mut Cx<'_>) -> Option<Duration> {
+    pub(super) fn pause(&mut self, cx: &mut Cx<'_>) -> Option<Duration> {
         self.tries += 1;
         if self.tries > MOST_TRIES {
             self.tries = 0;
@@ -112,9 +112,10 @@ impl Session {
             return;
         };
         confirmed.ours.is_open = true;
+        self.timer.set_due(false);
         let invite = Errand {
             method: Method::Invite,
-            headers: Vec::new(),
+            headers: self.timer.request_lines(),
             body: Some((ContentType::sdp(), description)),
         };
         let wanted = Wanted::Request(Box::new(invite));
@@ -155,11 +156,14 @@ impl Session {
             self.strays.retain(|stray| !stray.is_done());
             return true;
         }
+        if status.is_success() && matches!(method, Method::Invite | Method::Update) {
+            self.timer.answered(message);
+            self.restart_session_timer(cx);
+        }
         match method {
             Method::Invite => self.offer_ended(cx, status, message, up),
-            _ => {
-                self.survives(cx, method, status, up);
-            }
+            Method::Update => self.update_ended(cx, status, message, up),
+            _ => {}
         }
         true
     }
@@ -198,14 +202,18 @@ impl Session {
                 self.timers.set(Timer::Glare as usize, until);
             }
         }
+        let is_longer =
+            status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
         if self.survives(cx, Method::Invite, status, up) {
+            let again = again || is_longer;
+            self.refresh_failed(cx, again);
             up.push(SessionEvent::OfferRefused { status, again });
         }
     }
 
     /// Whether the session outlives this final status of a request of ours within it. If not, it is
     /// ended, with BYE (SIP-545).
-    fn survives(
+    pub(super) fn survives(
         &mut self,
         cx: &mut Cx<'_>,
         method: Method,
@@ -259,10 +267,14 @@ impl Session {
                 up.push(SessionEvent::Ended(Ending::Lost { method, status }));
             }
             // A connection that is lost is no call that is lost (SIP-708).
-            (false, Method::Invite) => up.push(SessionEvent::OfferRefused {
-                status: Status::SERVICE_UNAVAILABLE,
-                again: false,
-            }),
+            (false, Method::Invite) => {
+                self.refresh_failed(cx, false);
+                up.push(SessionEvent::OfferRefused {
+                    status: Status::SERVICE_UNAVAILABLE,
+                    again: false,
+                });
+            }
+            (false, Method::Update) => self.refresh_failed(cx, false),
             _ => {}
         }
         true

@@ -6,7 +6,7 @@
 use crate::config::{Config, Listener, Trunk};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
-use crate::sip::header::{Contact, Transport, Via};
+use crate::sip::header::{Contact, OptionTag, Transport, Via};
 use crate::sip::{
     Capabilities, HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
 };
@@ -124,9 +124,16 @@ impl LegStyle {
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {
             methods: self.trunk.allow.clone(),
-            extensions: Vec::new(),
+            extensions: self.extensions(),
             ..Capabilities::default()
         }
+    }
+
+    /// Extensions that this leg's peer may require.
+    fn extensions(&self) -> Vec<OptionTag> {
+        let timer = self.trunk.session_timer.map(|_| OptionTag::TIMER);
+        let tokens = timer.into_iter().filter_map(|name| Token::parse(name).ok());
+        tokens.map(OptionTag::new).collect()
     }
 
     /// Value of our Allow header on this leg.

@@ -157,6 +157,7 @@ impl Outgoing {
         hop: &Hop,
         tag: &Token,
         branch: &str,
+        lines: &[(HeaderName, Bytes)],
     ) -> Option<(Bytes, Address)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
@@ -199,7 +200,7 @@ impl Outgoing {
             .headers(&written.privacy)
             .headers(&written.history)
             .headers(&written.diversion);
-        for (name, value) in &outset.passed {
+        for (name, value) in lines.iter().chain(&outset.passed) {
             request = request.raw_if_valid(name, value);
         }
         let request = style.sign_request(request);
@@ -303,7 +304,8 @@ impl Session {
         outgoing.cseq += 1;
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
-        let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch);
+        let lines = self.timer.request_lines();
+        let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
         let Some((mut bytes, mut from)) = request else {
             return no_listener(outgoing);
         };
@@ -317,7 +319,7 @@ impl Session {
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
                         let (bytes, from) =
-                            outgoing.request(style, &target, &detour, tag, &branch)?;
+                            outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
                         Some((detour, bytes, from))
                     });
                     match written {
@@ -575,6 +577,12 @@ impl Session {
         };
         self.timers.clear();
         outgoing.early.clear();
+        if status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message) {
+            // The same request to the same address, with the interval that is wanted (SIP-706).
+            let again = (current.target, current.hop.remote);
+            outgoing.addresses.push_front(again);
+            return self.next_target(cx, None, up);
+        }
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
         if !is_ring_limit {
@@ -637,6 +645,8 @@ impl Session {
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
+        self.timer.answered(message);
+        self.restart_session_timer(cx);
         up.push(SessionEvent::Answered {
             early: tag,
             description: description(message),

@@ -103,6 +103,9 @@ impl Incoming {
         if let Some(seconds) = refusal.retry_after_s {
             response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
         }
+        if let Some(min_se) = &refusal.min_se {
+            response = response.raw_if_valid(HeaderName::MinSe, min_se);
+        }
         self.respond(cx, refusal.status, response.build());
     }
 }
@@ -149,10 +152,11 @@ impl Session {
             dialog.refresh_target(moved);
         }
         let cseq = dialog.remote_cseq.unwrap_or_default();
-        let bytes = incoming
-            .begin(&self.style, &self.local_tag, Status::OK)
-            .body(&ContentType::sdp(), description)
-            .build();
+        let mut response = incoming.begin(&self.style, &self.local_tag, Status::OK);
+        for (name, value) in self.timer.answers(&incoming.request) {
+            response = response.raw_if_valid(name, value);
+        }
+        let bytes = response.body(&ContentType::sdp(), description).build();
         incoming.respond(cx, Status::OK, bytes.clone());
         let fallback = hop_back(&self.style, &incoming.flow);
         let link = Link::new(dialog, self.owner, fallback);
@@ -165,6 +169,7 @@ impl Session {
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_guest())));
         self.await_ack(cx, ok);
+        self.restart_session_timer(cx);
         true
     }
 

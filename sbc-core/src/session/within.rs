@@ -2,6 +2,7 @@
 //! offer, what is refused, and everything that the called party sends before it answers.
 
 use super::confirmed::from_tag;
+use super::timer::Lines;
 use super::{Phase, Session};
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
@@ -20,7 +21,7 @@ impl Session {
             }
             (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
             (Method::Options, Ok(())) => self.answer_options(cx, id, flow, message),
-            (Method::Update, Ok(())) => self.answer_update(cx, id, flow, message),
+            (Method::Update, Ok(())) => self.answer_update(cx, id, flow, message, Lines::new()),
             (_, Ok(())) => {
                 let allow = self.style.allow();
                 self.reply(cx, id, message, Status::METHOD_NOT_ALLOWED, |response| {
@@ -105,8 +106,12 @@ impl Session {
         id: TransactionId,
         flow: &Flow,
         message: &Message,
+        lines: Lines,
     ) {
-        self.reply(cx, id, message, Status::OK, |response| {
+        self.reply(cx, id, message, Status::OK, |mut response| {
+            for (name, value) in lines {
+                response = response.raw_if_valid(name, value);
+            }
             let response = response.raw_if_valid(HeaderName::Allow, self.style.allow());
             match self.style.listener_of(flow) {
                 Some(listener) => response.header(&self.style.contact(listener)),

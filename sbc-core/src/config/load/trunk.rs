@@ -7,10 +7,12 @@ use crate::config::name::{covers, is_proper_pattern};
 use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
 use crate::config::value;
-use crate::config::written::{File, PinnedTarget, WrittenOptions, WrittenTrunk};
+use crate::config::written::{
+    File, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
+};
 use crate::config::{
-    IpNet, Listener, OptionsProbe, Preset, Realm, SipTimers, TargetAddress, TlsContext, Trunk,
-    TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    IpNet, Listener, OptionsProbe, Preset, Realm, SessionTimer, SipTimers, TargetAddress,
+    TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::media::{Codec, Profile, Srtp};
@@ -56,6 +58,7 @@ impl Load<'_> {
         let accept_from = self.accept_from(&title, written, &targets, &defaults, tls.as_deref());
         let timers = self.timers(&title, written, &defaults);
         let options = self.options(&title, written, &defaults, preset);
+        let session_timer = self.session_timer(&title, written, defaults.session_timer);
         let reroute_on = self.reroute_on(&title, written, &defaults);
         let pass_headers = self.headers(&title, "pass", &written.pass_headers);
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
@@ -112,6 +115,7 @@ impl Load<'_> {
             udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
+            session_timer,
             allow: defaults.allow,
             send_asserted: chosen(&written.identity.send_asserted, defaults.send_asserted),
             history: chosen(&written.identity.history, defaults.history),
@@ -472,6 +476,43 @@ impl Load<'_> {
                 Some(list) => list.iter().map(|at| at.value as u16).collect(),
                 None => usual.ok,
             },
+        })
+    }
+
+    fn session_timer(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        usual: SessionTimer,
+    ) -> Option<SessionTimer> {
+        let (expires, min_se, refresher) = match &written.session_timer {
+            None => return Some(usual),
+            Some(WrittenSessionTimer::Off) => return None,
+            Some(WrittenSessionTimer::Of {
+                expires,
+                min_se,
+                refresher,
+            }) => (expires, min_se, refresher),
+        };
+        // Less would mean more signalling than calls (RFC 4028 §4).
+        let shortest = Duration::from_secs(90);
+        let expires = self.bounded(
+            &format!("{title}: session_timer: expires"),
+            expires,
+            shortest..=Duration::from_secs(86_400),
+            Duration::from_secs(u64::from(usual.expires_s)),
+        );
+        let least = self.bounded(
+            &format!("{title}: session_timer: min_se"),
+            min_se,
+            shortest..=expires,
+            shortest,
+        );
+        Some(SessionTimer {
+            // Both are bounded above.
+            expires_s: expires.as_secs() as u32,
+            min_se_s: least.as_secs() as u32,
+            refresher: chosen(refresher, usual.refresher),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Defaults of a carrier's or PBX's SIP trunk.
 
 use super::Defaults;
-use crate::config::{HistoryForm, OptionsProbe, SipTimers, UriForm};
+use crate::config::{HistoryForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm};
 use crate::media::Profile;
 use crate::sip::Method;
 use std::time::Duration;
@@ -27,6 +27,11 @@ pub(in crate::config) fn defaults() -> Defaults {
             // A peer that answers at all is there; many refuse OPTIONS to a number-less URI.
             ok: vec![200, 403, 404, 405, 481, 486, 488, 501],
         }),
+        session_timer: SessionTimer {
+            expires_s: 1_800,
+            min_se_s: 90,
+            refresher: RefreshBy::Auto,
+        },
         allow: vec![
             Method::Invite,
             Method::Ack,

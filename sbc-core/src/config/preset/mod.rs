@@ -3,7 +3,7 @@
 pub(super) mod carrier;
 pub(super) mod teams;
 
-use super::{HistoryForm, IpNet, OptionsProbe, SipTimers, UriForm};
+use super::{HistoryForm, IpNet, OptionsProbe, SessionTimer, SipTimers, UriForm};
 use crate::media::Profile;
 use crate::sip::Method;
 use crate::transport::Protocol;
@@ -20,6 +20,7 @@ pub(super) struct Defaults {
     pub(super) timers: SipTimers,
     pub(super) reroute_on: Vec<u16>,
     pub(super) options: Option<OptionsProbe>,
+    pub(super) session_timer: SessionTimer,
     pub(super) allow: Vec<Method>,
     pub(super) send_asserted: bool,
     pub(super) history: HistoryForm,

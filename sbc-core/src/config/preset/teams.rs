@@ -1,7 +1,9 @@
 //! Defaults of a Microsoft Teams Direct Routing trunk (worldwide cloud).
 
 use super::Defaults;
-use crate::config::{HistoryForm, IpNet, OptionsProbe, SipTimers, UriForm};
+use crate::config::{
+    HistoryForm, IpNet, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
+};
 use crate::media::Profile;
 use crate::sip::Method;
 use crate::transport::Protocol;
@@ -45,6 +47,12 @@ pub(in crate::config) fn defaults() -> Defaults {
             // Other answers prove that Teams is there, but not that it knows this trunk.
             ok: vec![200],
         }),
+        // Teams asks for an hour and refreshes by itself where it may (TDR-TMR-001, TDR-TMR-002).
+        session_timer: SessionTimer {
+            expires_s: 3_600,
+            min_se_s: 90,
+            refresher: RefreshBy::Peer,
+        },
         // NOTIFY must be listed; REFER selects the transfer model in which we do the transfer, so
         // it may only be listed by a version that does (TDR-SIP-003).
         allow: vec![

@@ -257,6 +257,12 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     write_offer(x, ask)
 }
 
+/// Offers to X again what was last said to it and is in force, octet by octet. `None` if the last
+/// thing that was said is not in force.
+pub fn repeat(x: &mut MediaImage) -> Option<Bytes> {
+    x.repeat()
+}
+
 /// Takes the answer to an offer that was made by [`open`] or [`join`].
 pub fn settle(
     answer: &Facts,

@@ -1,0 +1,134 @@
+//! Refreshing a session and its end without refresh (RFC 4028 §10): the part that acts.
+
+use super::link::{Errand, Wanted};
+use super::timer::SessionTimer;
+use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
+use crate::config::Preset;
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::sip::header::{Header, MinSe, Reason};
+use crate::sip::{Message, Method, Status};
+use std::time::Duration;
+
+/// Pause after a refresh that failed without ending the session (SIP-708).
+const AGAIN: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// Counts the interval from now: an INVITE or UPDATE has its 2xx.
+    pub(super) fn restart_session_timer(&mut self, cx: &Cx<'_>) {
+        self.stop_session_timer();
+        let wanted = self.timer.deadlines();
+        if let Some(after) = wanted.refresh {
+            let at = cx.now.mono + after;
+            self.timers.set(Timer::Refreshing as usize, at);
+        }
+        if let Some(after) = wanted.give_up {
+            self.timers.set(Timer::Expiry as usize, cx.now.mono + after);
+        }
+    }
+
+    pub(super) fn stop_session_timer(&mut self) {
+        self.timers.stop(Timer::Refreshing as usize);
+        self.timers.stop(Timer::Expiry as usize);
+    }
+
+    /// Whether our refresh waits to be sent.
+    pub(crate) fn refresh_is_due(&self) -> bool {
+        self.timer.is_due()
+    }
+
+    /// Whether the refresh is an UPDATE without description; else it is a re-INVITE with the last
+    /// one. Teams wants nothing but the latter (TDR-TMR-003).
+    pub(crate) fn refreshes_by_update(&self) -> bool {
+        self.timer.takes_update() && self.style.trunk.preset != Preset::Teams
+    }
+
+    /// Refreshes by UPDATE.
+    pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>) {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return;
+        };
+        self.timer.set_due(false);
+        let update = Errand {
+            method: Method::Update,
+            headers: self.timer.request_lines(),
+            body: None,
+        };
+        let wanted = Wanted::Request(Box::new(update));
+        confirmed.link.send(cx, &self.style, wanted);
+    }
+
+    /// An UPDATE of ours has its final response.
+    pub(super) fn update_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Status,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        if status.is_success() {
+            return;
+        }
+        if matches!(status.code(), 405 | 501) {
+            // It is in the peer's Allow all the same.
+            self.timer.distrust_update();
+            return self.timer.set_due(true);
+        }
+        if status == Status::REQUEST_PENDING
+            && let Phase::Confirmed(confirmed) = &mut self.phase
+            && let Some(pause) = confirmed.ours.pause(cx)
+        {
+            let at = cx.now.mono + pause;
+            return self.timers.set(Timer::Refreshing as usize, at);
+        }
+        let is_longer =
+            status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
+        if self.survives(cx, Method::Update, status, up) {
+            self.refresh_failed(cx, is_longer);
+        }
+    }
+
+    /// An INVITE or UPDATE of ours failed, and the session goes on. If it was a refresh, it is made
+    /// again: `soon` where nothing but a longer interval or the end of a glare is needed.
+    pub(super) fn refresh_failed(&mut self, cx: &Cx<'_>, soon: bool) {
+        if !self.timer.is_ours() || self.timers.is_set(Timer::Refreshing as usize) {
+            return;
+        }
+        if soon {
+            self.timer.set_due(true);
+        } else {
+            self.timers
+                .set(Timer::Refreshing as usize, cx.now.mono + AGAIN);
+        }
+    }
+
+    /// Nobody refreshed in time: BYE.
+    pub(super) fn expired(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        let Some(interval_s) = self.timer.interval_s().filter(|_| self.is_confirmed()) else {
+            return;
+        };
+        let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
+        self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
+        up.push(SessionEvent::Ended(Ending::Expired { interval_s }));
+    }
+
+    /// Whether a request asks for a shorter interval than this trunk accepts.
+    pub(super) fn is_too_short(&self, request: &Message) -> bool {
+        self.least_interval(request).is_some()
+    }
+
+    /// The Min-SE for a request that asks for a shorter interval than this trunk accepts (SIP-704).
+    pub(crate) fn least_interval(&self, request: &Message) -> Option<MinSe> {
+        SessionTimer::refuses(self.style.trunk.session_timer, request)
+    }
+
+    /// 422 with Min-SE.
+    pub(super) fn reply_too_short(&self, cx: &mut Cx<'_>, id: TransactionId, request: &Message) {
+        let least = self.least_interval(request);
+        let status = Status::SESSION_INTERVAL_TOO_SMALL;
+        self.reply(cx, id, request, status, |response| match least {
+            Some(least) => response.header(&least),
+            None => response,
+        });
+    }
+}
