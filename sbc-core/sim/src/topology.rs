@@ -17,9 +17,9 @@ use crate::actor::{Dialect, Place};
 use crate::fault::ActorIndex;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe, RefreshBy, SessionTimer,
-    Preset, Realm, Route, RouteMatch, RouteTarget, SipTimers, TargetAddress, Tenant, TlsContext,
-    Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
+    Preset, Realm, RefreshBy, Route, RouteMatch, RouteTarget, SessionTimer, SipTimers,
+    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::media::Profile;
