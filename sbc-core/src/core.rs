@@ -10,6 +10,7 @@ use crate::event::{DropCode, Happened};
 use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
 use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
+use crate::overload::{Overload, Verdict};
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::admission::{Counted, Place};
 use crate::policy::ingress::{self, Ingress};
@@ -25,11 +26,12 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
-use crate::trunk::{Probes, TargetId};
+use crate::trunk::Probes;
 use media_api::SessionId;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All signalling state of one shard. The same configuration, seed and inputs give the same
 /// effects, byte for byte (I3).
@@ -40,6 +42,7 @@ pub struct Core {
     deadlines: DeadlineQueue<CallId>,
     probes: Probes,
     is_draining: bool,
+    overload: Overload,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
 }
@@ -80,6 +83,7 @@ impl Core {
             deadlines: DeadlineQueue::default(),
             probes: Probes::default(),
             is_draining: false,
+            overload: Overload::default(),
             current: None,
         }
     }
@@ -124,7 +128,8 @@ impl Core {
             }
             Input::Command(id, command) => self.command(now, id, command, out),
             Input::Config(config) => self.configure(now, config, out),
-            Input::TargetHealth { target, alive } => self.plane.health.note(&target, alive),
+            Input::TargetHealth { target, state } => self.plane.health.note(&target, state),
+            Input::Lag(waited) => self.lag(now, waited, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -191,14 +196,9 @@ impl Core {
     /// Takes a configuration into use; calls keep the one they were admitted with.
     fn configure(&mut self, now: Now, config: Arc<Config>, out: &mut Effects) {
         self.plane.config = Arc::clone(&config);
-        self.plane.health.keep(|down| {
-            config.trunks.get(&down.trunk).is_some_and(|trunk| {
-                trunk.options.is_some()
-                    && trunk
-                        .targets
-                        .iter()
-                        .any(|target| TargetId::of(&trunk.name, target) == *down)
-            })
+        self.plane.health.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.options.is_some())
         });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {
@@ -258,10 +258,56 @@ impl Core {
             }
             Err(why) => return dropped(why, flow, out),
         };
+        if self.sheds(now, flow, &message, &ingress.0.trunk, out) {
+            return;
+        }
         self.arrived_in_transaction(flow, &message, out);
         let mut up = Vec::new();
         self.plane.receive(now.mono, flow, message, out, &mut up);
         self.indicate(now, up, Some(ingress), out);
+    }
+
+    fn lag(&mut self, now: Now, waited: Duration, out: &mut Effects) {
+        if let Some(stage) = self.overload.note(now.mono, waited) {
+            let what = Happened::Overload {
+                shard: self.plane.shard,
+                stage,
+                lag_ms: u64::try_from(self.overload.lag().as_millis()).unwrap_or(u64::MAX),
+            };
+            out.emit(None, None, what);
+        }
+    }
+
+    /// Whether a new call is refused for our own load, at the least cost: before any state.
+    fn sheds(
+        &mut self,
+        now: Now,
+        flow: &Flow,
+        message: &Message,
+        trunk: &Trunk,
+        out: &mut Effects,
+    ) -> bool {
+        let begins_call = *message.method() == Method::Invite
+            && message.to_tag().is_none()
+            && self.plane.transactions.owner_of(message) == Owner::Nobody;
+        if !begins_call {
+            return false;
+        }
+        let (overload, mint) = (&mut self.overload, &mut self.plane.mint);
+        let retry_after = match overload.judge(now.mono, trunk, flow.protocol, message, mint) {
+            Verdict::Admit => return false,
+            Verdict::Refuse(retry_after) => retry_after,
+            Verdict::Drop => {
+                dropped(DropCode::Overload, flow, out);
+                return true;
+            }
+        };
+        dropped(DropCode::Overload, flow, out);
+        if let Some(mut head) = RequestHead::of(message) {
+            let status = Status::SERVICE_UNAVAILABLE;
+            answer_without_state(flow, status, &mut head, retry_after, out);
+        }
+        true
     }
 
     /// Shows a message of a transaction that a call has already, before it has any effect: in a
@@ -822,6 +868,16 @@ fn no_number(message: &Message) -> Number {
 
 /// Answers a request that gets no transaction (RFC 3261 §8.2.7).
 fn answer_statelessly(flow: &Flow, status: Status, head: &mut RequestHead, out: &mut Effects) {
+    answer_without_state(flow, status, head, None, out);
+}
+
+fn answer_without_state(
+    flow: &Flow,
+    status: Status,
+    head: &mut RequestHead,
+    retry_after_s: Option<u64>,
+    out: &mut Effects,
+) {
     let tag = stateless_tag(head);
     let Some(via) = &mut head.via else { return };
     note_source(via, flow.remote);
@@ -831,7 +887,11 @@ fn answer_statelessly(flow: &Flow, status: Status, head: &mut RequestHead, out: 
             flow.remote
         }
     };
-    let bytes = ResponseBuilder::to_head(head, status, Some(&tag)).build();
+    let mut response = ResponseBuilder::to_head(head, status, Some(&tag));
+    if let Some(seconds) = retry_after_s {
+        response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
+    }
+    let bytes = response.build();
     let hop = Hop {
         listener: flow.listener.clone(),
         protocol: flow.protocol,

@@ -2,11 +2,12 @@
 //! ladders are folds over them.
 
 use crate::cause::Because;
-use crate::id::{CallId, LegId, ListenerName, TenantName, TrunkName};
+use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
+use crate::overload::Stage;
 use crate::record::Record;
 use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::TargetId;
+use crate::trunk::{TargetId, TargetState};
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -128,14 +129,23 @@ pub enum Happened {
     },
     /// The call is over; exactly one per admitted INVITE (I6).
     Ended(Arc<Record>),
-    /// A trunk's target changed its health.
+    /// An address of a trunk's target changed its health.
     TargetHealth {
         /// Which.
         target: TargetId,
-        /// Whether it answers.
-        alive: bool,
+        /// What is held of it now.
+        state: TargetState,
         /// What was seen.
         because: String,
+    },
+    /// A shard is loaded more, or less (SIP-1722).
+    Overload {
+        /// Which.
+        shard: ShardId,
+        /// How loaded it is now.
+        stage: Stage,
+        /// How long new requests wait for their turn.
+        lag_ms: u64,
     },
     /// We contradicted ourselves; an operator should report it.
     Bug {
@@ -178,8 +188,11 @@ pub enum TargetFault {
     Timeout,
     /// It answered with a status on which the next target is tried.
     Status(u16),
-    /// It asked with 503 and Retry-After to be left alone, and that time is not over.
+    /// It asked with 503 and Retry-After to be left alone, and that time is not over; or it answers
+    /// OPTIONS with 503.
     Quarantined,
+    /// Every target of the trunk is down, and this call is not the one that tries it again.
+    Down,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.

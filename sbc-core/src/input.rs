@@ -6,8 +6,9 @@ use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::TargetId;
+use crate::trunk::{TargetId, TargetState};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One input. The core applies it to completion before the next.
 #[derive(Clone, Debug)]
@@ -48,14 +49,17 @@ pub enum Input {
     Command(CommandId, Command),
     /// New configuration: calls keep the settings they were admitted with.
     Config(Arc<Config>),
-    /// A target changed its health, as the shard that probes has told
+    /// An address changed its health, as the shard that probes has told
     /// ([`crate::event::Happened::TargetHealth`]). For all other shards.
     TargetHealth {
         /// Which.
         target: TargetId,
-        /// Whether it answers.
-        alive: bool,
+        /// What is held of it now.
+        state: TargetState,
     },
+    /// How long something waited for its turn, as the shell has seen: told while it matters, before
+    /// the input that waited, and once more when nothing waits any longer.
+    Lag(Duration),
     /// A deadline has come.
     Tick,
 }

@@ -28,6 +28,8 @@ pub mod policy;
 pub mod effect;
 pub mod event;
 pub mod input;
+pub mod locate;
+pub mod overload;
 pub mod query;
 pub mod record;
 

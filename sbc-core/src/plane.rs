@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::dialog::DialogTable;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, QueryId, ShardId};
+use crate::locate::LocateSpec;
 use crate::mint::Mint;
 use crate::policy::admission::Admission;
 use crate::query::{Query, ResolveSpec};
@@ -76,6 +77,13 @@ pub(crate) struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    /// Asks for the servers of a target.
+    pub(crate) fn locate(&mut self, asker: Asker, spec: LocateSpec) -> QueryId {
+        let id = self.plane.queries.open(asker);
+        self.out.push(Effect::Query(id, Query::Locate(spec)));
+        id
+    }
+
     /// Asks for the addresses of a host.
     pub(crate) fn resolve(&mut self, asker: Asker, spec: ResolveSpec) -> QueryId {
         let id = self.plane.queries.open(asker);

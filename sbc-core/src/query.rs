@@ -1,13 +1,16 @@
 //! Questions to the outside: anything slow or foreign, with one correlation mechanism.
 
+use crate::locate::{LocateSpec, Service};
 use crate::transport::Protocol;
 use std::net::SocketAddr;
 
 /// A question. Every query gets exactly one [`Outcome`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Query {
-    /// Find the addresses of a host (RFC 3263 §4). The choice among them stays in the core.
+    /// Find the addresses of a host that a peer named within a dialog.
     Resolve(ResolveSpec),
+    /// Find the servers of a target (RFC 3263 §4). The choice among them stays in the core.
+    Locate(LocateSpec),
 }
 
 /// What to resolve.
@@ -26,6 +29,8 @@ pub struct ResolveSpec {
 pub enum Outcome {
     /// Addresses in the resolver's order of preference; never empty.
     Resolved(Vec<SocketAddr>),
+    /// Servers, best service first; never without an address.
+    Located(Vec<Service>),
     /// No addresses.
     ResolveFailed(ResolveFault),
 }

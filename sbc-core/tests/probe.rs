@@ -4,10 +4,11 @@ mod world;
 
 use bytes::Bytes;
 use sbc_core::event::Happened;
-use sbc_core::id::CommandId;
+use sbc_core::id::{CommandId, TrunkName};
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::Method;
-use sbc_core::transport::FlowFault;
+use sbc_core::transport::{FlowFault, Protocol};
+use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use world::*;
@@ -20,7 +21,9 @@ fn started() -> Shard {
 
 fn health(shard: &Shard) -> Vec<(String, bool)> {
     let reports = shard.happened.iter().filter_map(|what| match what {
-        Happened::TargetHealth { target, alive, .. } => Some((target.host.clone(), *alive)),
+        Happened::TargetHealth { target, state, .. } => {
+            Some((target.host.clone(), *state == TargetState::Up))
+        }
         _ => None,
     });
     reports.collect()
@@ -169,8 +172,8 @@ impl Watched {
     /// What was told of the target, oldest first.
     fn told(&self) -> Vec<bool> {
         let all = self.shard.happened.iter().filter_map(|what| match what {
-            Happened::TargetHealth { target, alive, .. } if target.host == "198.51.100.20" => {
-                Some(*alive)
+            Happened::TargetHealth { target, state, .. } if target.host == "198.51.100.20" => {
+                Some(*state == TargetState::Up)
             }
             _ => None,
         });
@@ -229,13 +232,17 @@ fn a_failure_of_the_transport_needs_no_second() {
 fn a_call_tries_a_target_that_is_down_last() {
     let mut shard = started();
     let down = |alive| Input::TargetHealth {
-        target: sbc_core::trunk::TargetId {
-            trunk: sbc_core::id::TrunkName::new("teams-contoso"),
+        target: TargetId {
+            trunk: TrunkName::new("teams-contoso"),
             host: "sip.pstnhub.microsoft.com".to_owned(),
-            port: 5061,
-            protocol: sbc_core::transport::Protocol::Tls,
+            protocol: Protocol::Tls,
+            remote: TEAMS.parse().ok(),
         },
-        alive,
+        state: if alive {
+            TargetState::Up
+        } else {
+            TargetState::Down
+        },
     };
     for (input, call, first) in [
         (Some(down(false)), "down", "203.0.113.2:5061"),

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
+use sbc_core::trunk::TargetState;
 use serde_json::{Value, json};
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
@@ -78,7 +79,7 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
     let config = daemon.loaded().lock().await.config.clone();
     let known = daemon.sinks().metrics.calls.peers();
     let is_down = |trunk: &Trunk, host: &str| match of_target(&known, trunk, host) {
-        Health::Down | Health::Unheard => true,
+        Health::Down | Health::Busy | Health::Unheard => true,
         Health::Up | Health::NotProbed => false,
     };
     let sides = [
@@ -128,6 +129,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "ready": reasons.is_empty(),
         "not_ready": reasons,
         "uptime_seconds": daemon.uptime().as_secs(),
+        "overload": daemon.sinks().metrics.calls.overload().as_str(),
         "calls": daemon.calls_in_progress(),
         "connections": daemon.net().connections(),
         "shards": daemon.health().shards(),
@@ -155,6 +157,7 @@ fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
                 "trunk": trunk.name,
                 "peer": target.host,
                 "state": of_target(&known, trunk, &target.host).word(),
+                "addresses": addresses(&known, trunk, &target.host),
             }));
         }
     }
@@ -164,6 +167,8 @@ fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
 /// What is known of a target.
 enum Health {
     Up,
+    /// It answers, and wants no new calls.
+    Busy,
     Down,
     /// It is probed and has not answered, nor been given up.
     Unheard,
@@ -175,6 +180,7 @@ impl Health {
     fn word(&self) -> &'static str {
         match self {
             Self::Up => "up",
+            Self::Busy => "busy",
             Self::Down => "down",
             Self::Unheard => "no answer yet",
             Self::NotProbed => "not probed",
@@ -182,16 +188,36 @@ impl Health {
     }
 }
 
+/// What is known of a host: the best of its addresses counts.
 fn of_target(known: &[PeerHealth], trunk: &Trunk, host: &str) -> Health {
-    let found = known
-        .iter()
-        .find(|peer| peer.trunk == trunk.name && peer.host == host);
-    match found {
-        _ if trunk.options.is_none() => Health::NotProbed,
-        Some(peer) if peer.is_up => Health::Up,
-        Some(_) => Health::Down,
+    if trunk.options.is_none() {
+        return Health::NotProbed;
+    }
+    match of_host(known, trunk, host).map(|peer| peer.state).min() {
+        Some(TargetState::Up) => Health::Up,
+        Some(TargetState::Busy) => Health::Busy,
+        Some(TargetState::Down | TargetState::Gone) => Health::Down,
         None => Health::Unheard,
     }
+}
+
+/// The addresses of a host of which something is known.
+fn addresses(known: &[PeerHealth], trunk: &Trunk, host: &str) -> Vec<Value> {
+    of_host(known, trunk, host)
+        .filter_map(|peer| {
+            let address = peer.address?;
+            Some(json!({ "address": address, "state": peer.state.as_str() }))
+        })
+        .collect()
+}
+
+fn of_host<'a>(
+    known: &'a [PeerHealth],
+    trunk: &'a Trunk,
+    host: &'a str,
+) -> impl Iterator<Item = &'a PeerHealth> {
+    let own = move |peer: &&PeerHealth| peer.trunk == trunk.name && peer.host == host;
+    known.iter().filter(own)
 }
 
 pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, Problem> {

@@ -163,6 +163,7 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     facts.extend([
         ("up for", uptime.map_or_else(|| "-".to_owned(), duration)),
         ("calls", text("calls")),
+        ("load", text("overload")),
         ("connections", text("connections")),
         ("config generation", text("config_generation")),
         ("tenants", text("tenants")),

@@ -65,7 +65,7 @@ impl Dispatch {
 
     /// Tells all other shards what one has found out for the whole node.
     fn share(&self, what: &Happened) {
-        let Happened::TargetHealth { target, alive, .. } = what else {
+        let Happened::TargetHealth { target, state, .. } = what else {
             return;
         };
         for other in self.inboxes.all() {
@@ -73,7 +73,7 @@ impl Dispatch {
                 // Reports of our own side are always taken.
                 let _ = other.push(Input::TargetHealth {
                     target: target.clone(),
-                    alive: *alive,
+                    state: *state,
                 });
             }
         }
@@ -85,6 +85,7 @@ impl Dispatch {
         self.runtime.spawn(async move {
             let outcome = match &query {
                 Query::Resolve(spec) => resolver.resolve(spec).await,
+                Query::Locate(spec) => resolver.locate(spec).await,
             };
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Outcome(id, outcome));

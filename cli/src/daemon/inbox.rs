@@ -191,6 +191,11 @@ enum Lane {
     New,
 }
 
+/// Whether an input begins something, so that its turn comes after everything else.
+pub fn is_new_work(input: &Input) -> bool {
+    matches!(lane(input), Lane::New)
+}
+
 fn lane(input: &Input) -> Lane {
     match input {
         Input::Received { message, .. } if begins_something(message) => Lane::New,
@@ -204,6 +209,7 @@ fn lane(input: &Input) -> Lane {
         | Input::TargetHealth { .. }
         | Input::Command(..)
         | Input::Config(_)
+        | Input::Lag(_)
         | Input::Tick => Lane::Own,
     }
 }

@@ -184,11 +184,6 @@ impl Daemon {
                 )
             })
         }));
-        metrics.calls.keep_peers(|trunk, host| {
-            loaded.config.trunks.get(trunk).is_some_and(|trunk| {
-                trunk.options.is_some() && trunk.targets.iter().any(|target| target.host == host)
-            })
-        });
         for finding in &loaded.findings.warnings {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }

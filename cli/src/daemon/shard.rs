@@ -8,7 +8,7 @@
 //! A panic inside one step ends that step's call, not the process: it is caught here, the core
 //! sweeps its tables, and the shard goes on.
 
-use crate::daemon::inbox::{Inbox, Next};
+use crate::daemon::inbox::{Inbox, Next, is_new_work};
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use sbc_core::effect::Effects;
@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// A shard shows that it lives at least so often.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Waits shorter than this are nothing that the core need know of.
+const LAG_MATTERS: Duration = Duration::from_millis(10);
 
 /// What the driver asks of the core.
 pub enum Turn {
@@ -128,16 +131,32 @@ impl Driver {
     ) {
         let mut effects = Effects::default();
         let mut deadline = None;
+        // What the core was last told of its lag.
+        let mut told = Duration::ZERO;
         loop {
             self.heartbeat.beat();
-            let input = match self.inbox.next(self.wait(deadline)) {
+            let (input, lag) = match self.inbox.next(self.wait(deadline)) {
                 Next::Input(input, waited) => {
                     self.metrics.inbox_wait.observe(waited.as_secs_f64());
-                    *input
+                    // What is urgent overtakes: how long new work waits is what counts.
+                    let matters =
+                        waited.max(told) >= LAG_MATTERS && (waited > told || is_new_work(&input));
+                    (Some(*input), matters.then_some(waited))
                 }
-                Next::Nothing if self.is_due(deadline) => Input::Tick,
-                Next::Nothing => continue,
+                Next::Nothing => {
+                    let is_over = told >= LAG_MATTERS;
+                    let tick = self.is_due(deadline).then_some(Input::Tick);
+                    (tick, is_over.then_some(Duration::ZERO))
+                }
                 Next::Closed => return,
+            };
+            if let Some(lag) = lag {
+                told = lag;
+                deadline = self.turn(Turn::Apply(Input::Lag(lag)), &mut step, &mut effects);
+                carry_out(&mut effects);
+            }
+            let Some(input) = input else {
+                continue;
             };
             deadline = self.turn(Turn::Apply(input), &mut step, &mut effects);
             carry_out(&mut effects);
@@ -246,6 +265,34 @@ mod tests {
         assert_eq!(saw.recv().unwrap(), Some(2));
         shard.stop();
         assert_eq!(metrics.panics.with_label_values(&["shard"]).get(), 1);
+    }
+
+    #[test]
+    fn the_core_is_told_how_long_new_work_waits_and_when_nothing_waits_any_more() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (seen, saw) = mpsc::channel();
+        let step = move |_: Now, turn: Turn, _: &mut Effects| {
+            if let Turn::Apply(input) = turn {
+                match input {
+                    Input::FlowLost { .. } => thread::sleep(3 * LAG_MATTERS),
+                    Input::Lag(lag) => {
+                        let _ = seen.send(lag);
+                    }
+                    _ => {}
+                }
+            }
+            None
+        };
+        // The second waits while the first is served.
+        inbox.push(lost(1)).unwrap();
+        inbox.push(lost(2)).unwrap();
+        let shard = Shard::start(Arc::clone(&inbox), metrics, log(), step, |_| {}).unwrap();
+        let limit = Duration::from_secs(10);
+        assert!(saw.recv_timeout(limit).unwrap() >= LAG_MATTERS);
+        let last = std::iter::from_fn(|| saw.recv_timeout(limit).ok());
+        assert!(last.take(5).any(|lag| lag.is_zero()));
+        shard.stop();
     }
 
     #[test]

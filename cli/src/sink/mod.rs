@@ -13,9 +13,11 @@ use log::{Level, Log};
 use metrics::Metrics;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
+use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
+use sbc_core::trunk::TargetState;
 use std::sync::Arc;
 use trace::Traces;
 
@@ -104,10 +106,18 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
+        Happened::TargetHealth { state, .. } => match state {
+            TargetState::Up => (Level::Info, "target_up"),
+            TargetState::Busy => (Level::Warn, "target_busy"),
+            TargetState::Down => (Level::Warn, "target_down"),
+            TargetState::Gone => (Level::Info, "target_gone"),
+        },
+        Happened::Overload { stage, .. } => match stage {
+            Stage::Calm | Stage::Busy => (Level::Info, "overload"),
+            Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),
+        },
         Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
         Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),
-        Happened::TargetHealth { alive: true, .. } => (Level::Info, "target_up"),
-        Happened::TargetHealth { alive: false, .. } => (Level::Warn, "target_down"),
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")

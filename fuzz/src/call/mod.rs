@@ -35,12 +35,13 @@ use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CallId, CommandId, FlowId, QueryId, ShardId, TransactionId};
 use sbc_core::input::{Command, Input};
+use sbc_core::locate::{Server, Service};
 use sbc_core::mint::Mint;
 use sbc_core::query::{Outcome, ResolveFault};
 use sbc_core::sip::header::{To, Via};
 use sbc_core::sip::{HeaderName, Limits, Message, body};
 use sbc_core::time::{Now, Timestamp, UnixTime};
-use sbc_core::transport::{Flow, FlowFault, Hop};
+use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -449,7 +450,17 @@ fn resolved(number: usize) -> Outcome {
         ([203, 0, 113, 1], 5061).into(),
         ([203, 0, 113, 3], 5061).into(),
     ];
-    match number % 4 {
+    let server = |priority: u16, address: &SocketAddr| Server {
+        priority,
+        weight: 1,
+        port: address.port(),
+        addresses: vec![address.ip()],
+    };
+    match number % 5 {
+        4 => Outcome::Located(vec![Service {
+            protocol: Protocol::Tls,
+            servers: addresses.iter().map(|at| server(7, at)).collect(),
+        }]),
         0 => Outcome::Resolved(addresses),
         1 => Outcome::ResolveFailed(ResolveFault::NotFound),
         2 => Outcome::ResolveFailed(ResolveFault::Timeout),

@@ -3,7 +3,7 @@
 use crate::actor::{Ack, Act, Cancel, Change, Codecs, HOLDS, Oddity, Reaction, Script, Wanted};
 use crate::dice::Dice;
 use crate::fault::{ActorIndex, Fault, Trouble};
-use crate::scenario::{Extra, Happening, PlannedCall, Scenario};
+use crate::scenario::{Extra, Happening, PlannedCall, Scenario, Zone};
 use crate::topology::{self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3};
 use sbc_core::query::ResolveFault;
 use sbc_core::transport::Protocol;
@@ -36,6 +36,8 @@ pub fn generate(seed: u64) -> Scenario {
         let extra = extra(&mut dice);
         scenario.extras.push(extra);
     }
+    let zones = [Zone::Ranked, Zone::Weighted, Zone::Plain];
+    scenario.zone = *Dice::new(seed, "zone").pick(&zones);
     scenario
 }
 

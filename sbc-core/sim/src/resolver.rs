@@ -1,49 +1,78 @@
 //! Name resolution as data, with delays and failures.
 
 use crate::fault::{Fault, Trouble};
+use crate::scenario::Zone;
 use crate::topology;
-use sbc_core::query::{Outcome, ResolveFault, ResolveSpec};
+use sbc_core::locate::{Answer, Kind, Question, Record, Step, Walk};
+use sbc_core::query::{Outcome, Query, ResolveFault, ResolveSpec};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+/// Time for the answer to one or more questions that are asked at once.
+const ROUND: Duration = Duration::from_millis(3);
 
 /// Answers queries from a fixed zone.
 #[derive(Debug)]
-pub struct Resolver(BTreeMap<String, Vec<IpAddr>>);
-
-impl Default for Resolver {
-    fn default() -> Self {
-        Self(topology::zone())
-    }
-}
+pub struct Resolver(BTreeMap<Question, Vec<Record>>);
 
 impl Resolver {
+    /// A resolver that knows the zone of the topology.
+    pub fn new(form: Zone) -> Self {
+        Self(topology::zone(form))
+    }
+
     /// The answer to a query asked at `at`, and how long it takes.
-    pub fn answer(
-        &self,
-        at: Duration,
-        spec: &ResolveSpec,
-        faults: &[Fault],
-    ) -> (Duration, Outcome) {
-        let mut delay = Duration::from_millis(3);
+    pub fn answer(&self, at: Duration, query: &Query, faults: &[Fault]) -> (Duration, Outcome) {
+        let mut slowness = Duration::ZERO;
         let mut failure = None;
         for fault in faults.iter().filter(|fault| fault.is_on(at)) {
             match fault.trouble {
-                Trouble::SlowResolver { by } => delay = delay.max(by),
+                Trouble::SlowResolver { by } => slowness = slowness.max(by),
                 Trouble::Unresolved { fault } => failure = Some(fault),
                 _ => {}
             }
         }
-        let outcome = match (failure, self.0.get(&spec.host.to_ascii_lowercase())) {
-            (Some(fault), _) => Outcome::ResolveFailed(fault),
-            (None, None) => Outcome::ResolveFailed(ResolveFault::NotFound),
-            (None, Some(addresses)) => Outcome::Resolved(
-                addresses
-                    .iter()
-                    .map(|ip| SocketAddr::new(*ip, spec.port))
-                    .collect(),
-            ),
+        let (delay, outcome) = match (failure, query) {
+            (Some(fault), _) => (ROUND, Outcome::ResolveFailed(fault)),
+            (None, Query::Resolve(spec)) => (ROUND, self.addresses(spec)),
+            (None, Query::Locate(spec)) => self.walk(Walk::new(spec.clone())),
         };
-        (delay, outcome)
+        (delay.max(slowness), outcome)
+    }
+
+    fn walk(&self, mut walk: Walk) -> (Duration, Outcome) {
+        let mut delay = Duration::ZERO;
+        loop {
+            match walk.step() {
+                Step::Done(outcome) => return (delay, outcome),
+                Step::Ask(questions) => {
+                    delay += ROUND;
+                    for question in questions {
+                        let records = self.0.get(&question).cloned();
+                        let answer = records.map_or(Answer::Absent, Answer::Records);
+                        walk.answer(question, answer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn addresses(&self, spec: &ResolveSpec) -> Outcome {
+        let of = |kind| {
+            let name = spec.host.to_ascii_lowercase();
+            self.0.get(&Question { name, kind }).into_iter().flatten()
+        };
+        let records = of(Kind::A).chain(of(Kind::Aaaa));
+        let addresses: Vec<SocketAddr> = records
+            .filter_map(|record| match record {
+                Record::Address(ip) => Some(SocketAddr::new(*ip, spec.port)),
+                Record::Naptr { .. } | Record::Srv { .. } => None,
+            })
+            .collect();
+        match addresses.is_empty() {
+            true => Outcome::ResolveFailed(ResolveFault::NotFound),
+            false => Outcome::Resolved(addresses),
+        }
     }
 }

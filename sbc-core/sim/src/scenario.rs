@@ -20,6 +20,20 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What else happens.
     pub extras: Vec<Extra>,
+    /// How the carriers' servers stand in DNS.
+    pub zone: Zone,
+}
+
+/// How the servers of the carriers stand in DNS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Zone {
+    /// One after the other, by SRV priority; NAPTR names the protocol.
+    #[default]
+    Ranked,
+    /// Side by side, by SRV weight.
+    Weighted,
+    /// As addresses of the domain's own name.
+    Plain,
 }
 
 /// One call.
@@ -69,6 +83,7 @@ impl Scenario {
             calls: Vec::new(),
             faults: Vec::new(),
             extras: Vec::new(),
+            zone: Zone::default(),
         }
     }
 

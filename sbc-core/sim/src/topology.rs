@@ -15,13 +15,16 @@
 
 use crate::actor::{Dialect, Place};
 use crate::fault::ActorIndex;
+use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    CallLimits, Config, HistoryForm, IpNet, Listener, Node, NodeLimits, NumberRange, OptionsProbe,
-    Preset, Realm, RefreshBy, Route, RouteMatch, RouteTarget, SessionTimer, SipTimers,
-    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    AllDown, CallLimits, Config, HistoryForm, IpNet, Listener, Lookup, Node, NodeLimits,
+    NumberRange, OptionsProbe, Preset, Realm, RefreshBy, Route, RouteMatch, RouteTarget,
+    SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize,
+    UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
+use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
 use sbc_core::media::Profile;
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
@@ -215,23 +218,64 @@ pub fn listener_name(protocol: Protocol) -> ListenerName {
 }
 
 /// What the resolver knows.
-pub fn zone() -> BTreeMap<String, Vec<IpAddr>> {
+pub fn zone(form: Zone) -> BTreeMap<Question, Vec<Record>> {
+    let mut zone: BTreeMap<Question, Vec<Record>> = BTreeMap::new();
+    let mut add = |name: &str, kind: Kind, record: Record| {
+        let name = name.to_owned();
+        zone.entry(Question { name, kind })
+            .or_default()
+            .push(record);
+    };
+    let address = |ip: IpAddr| match ip {
+        IpAddr::V4(_) => (Kind::A, Record::Address(ip)),
+        IpAddr::V6(_) => (Kind::Aaaa, Record::Address(ip)),
+    };
+    let mut host = |name: &str, ip: IpAddr| {
+        let (kind, record) = address(ip);
+        add(name, kind, record);
+    };
     let ip = |actor| peer(actor).address.ip();
-    let mut zone = BTreeMap::new();
     for actor in [TEAMS_1, TEAMS_2, TEAMS_3] {
-        zone.insert(edge(actor), vec![ip(actor)]);
+        host(&edge(actor), ip(actor));
     }
-    zone.insert("sip.pstnhub.example".to_owned(), vec![ip(TEAMS_1)]);
-    zone.insert("sip2.pstnhub.example".to_owned(), vec![ip(TEAMS_2)]);
-    zone.insert("sip3.pstnhub.example".to_owned(), vec![ip(TEAMS_3)]);
+    host("sip.pstnhub.example", ip(TEAMS_1));
+    host("sip2.pstnhub.example", ip(TEAMS_2));
+    host("sip3.pstnhub.example", ip(TEAMS_3));
     // Nobody listens behind the name in Teams' Contact: whoever connects there lost the route set.
     let nowhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
-    zone.insert("api-du-a.pstnhub.example".to_owned(), vec![nowhere]);
-    zone.insert(
-        "sip.north.example".to_owned(),
-        vec![ip(NORTH_1), ip(NORTH_2)],
+    host("api-du-a.pstnhub.example", nowhere);
+    if form == Zone::Plain {
+        host("sip.north.example", ip(NORTH_1));
+        host("sip.north.example", ip(NORTH_2));
+        host("sip.south.example", ip(SOUTH));
+        return zone;
+    }
+    host("a.servers.example", ip(NORTH_1));
+    host("b.servers.example", ip(NORTH_2));
+    host("c.servers.example", ip(SOUTH));
+    let server = |priority: u16, weight: u16, target: &str| Record::Srv {
+        priority,
+        weight,
+        port: 5060,
+        target: format!("{target}.servers.example"),
+    };
+    let (name, is_ranked) = ("_sip._udp.sip.north.example", form == Zone::Ranked);
+    add(name, Kind::Srv, server(10, 60, "a"));
+    add(
+        name,
+        Kind::Srv,
+        server(if is_ranked { 20 } else { 10 }, 40, "b"),
     );
-    zone.insert("sip.south.example".to_owned(), vec![ip(SOUTH)]);
+    add("_sip._tcp.sip.south.example", Kind::Srv, server(0, 0, "c"));
+    let naptr = Record::Naptr {
+        order: 10,
+        preference: 10,
+        flags: "s".to_owned(),
+        service: "SIP+D2U".to_owned(),
+        regexp: String::new(),
+        replacement: format!("{name}."),
+    };
+    add("sip.north.example", Kind::Naptr, naptr);
     zone
 }
 
@@ -363,6 +407,7 @@ fn teams_trunk(index: usize) -> Trunk {
         host: host.to_owned(),
         port: 5061,
         protocol: Protocol::Tls,
+        lookup: Lookup::Addresses,
         connect_to: Vec::new(),
     };
     Trunk {
@@ -394,6 +439,8 @@ fn teams_trunk(index: usize) -> Trunk {
         },
         timers: timers(),
         limits: CallLimits::default(),
+        prefer: FamilyOrder::default(),
+        all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         session_timer: Some(SessionTimer {
@@ -436,6 +483,10 @@ fn carrier_trunk(
             host: format!("sip.{name}.example"),
             port: 5060,
             protocol,
+            lookup: match protocol {
+                Protocol::Udp => Lookup::Domain,
+                Protocol::Tcp | Protocol::Tls => Lookup::Servers,
+            },
             connect_to: Vec::new(),
         }],
         accept_from: peers
@@ -456,6 +507,8 @@ fn carrier_trunk(
         },
         timers: timers(),
         limits: CallLimits::default(),
+        prefer: FamilyOrder::default(),
+        all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
         reroute_on: vec![408, 503, 504],
         // Short, so that calls of a minute are refreshed.

@@ -16,14 +16,14 @@ use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
 use sbc_core::input::{Command, Input};
-use sbc_core::query::{Outcome, Query};
+use sbc_core::query::Outcome;
 use sbc_core::record::Record;
 use sbc_core::sip::header::{CSeq, CallId, From, To, Via};
 use sbc_core::sip::{Limits, Message};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::framer::Frame;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
-use sbc_core::trunk::TargetId;
+use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ enum Due {
     Told(ActorIndex, Intent),
     Asked(ShardId, QueryId, Outcome),
     Media(media_api::Event),
-    Health(TargetId, bool),
+    Health(TargetId, TargetState),
     Failed(ShardId, TransactionId, FlowFault),
     Reset(ActorIndex),
     Other(Happening),
@@ -139,7 +139,7 @@ impl<'a> World<'a> {
             agenda: Agenda::default(),
             arrivals: Agenda::default(),
             net: Net::new(seed, scenario.latency, scenario.jitter),
-            resolver: Resolver::default(),
+            resolver: Resolver::new(scenario.zone),
             relay: FakeRelay::new(seed),
             actors: actors.collect(),
             checkers: Checkers::new(Rules::of(scenario)),
@@ -356,9 +356,9 @@ impl<'a> World<'a> {
                 }
             }
             Effect::CloseFlow(flow) => self.close(flow.0, &FlowFault::Closed),
-            Effect::Query(id, Query::Resolve(spec)) => {
+            Effect::Query(id, query) => {
                 let at = self.now.since(Timestamp::ZERO);
-                let (delay, outcome) = self.resolver.answer(at, &spec, &self.scenario.faults);
+                let (delay, outcome) = self.resolver.answer(at, &query, &self.scenario.faults);
                 self.agenda
                     .note(self.now + delay, Due::Asked(shard, id, outcome));
             }
@@ -385,9 +385,9 @@ impl<'a> World<'a> {
                     }
                     other => format!("sbc/{} {other:?}", shard.0),
                 });
-                if let Happened::TargetHealth { target, alive, .. } = &event.what {
+                if let Happened::TargetHealth { target, state, .. } = &event.what {
                     self.agenda
-                        .note(self.now, Due::Health(target.clone(), *alive));
+                        .note(self.now, Due::Health(target.clone(), *state));
                 }
                 match event.what {
                     Happened::Ended(record) => self.run.records.push(Arc::unwrap_or_clone(record)),
@@ -462,10 +462,10 @@ impl<'a> World<'a> {
         match due {
             Due::Told(actor, intent) => self.tell(actor, ActorInput::Told(intent)),
             Due::Asked(shard, id, outcome) => self.apply(shard, Input::Outcome(id, outcome)),
-            Due::Health(target, alive) => {
+            Due::Health(target, state) => {
                 for shard in (1..self.subject.shards()).map(ShardId) {
                     let target = target.clone();
-                    self.apply(shard, Input::TargetHealth { target, alive });
+                    self.apply(shard, Input::TargetHealth { target, state });
                 }
             }
             Due::Media(event) => {

@@ -725,7 +725,13 @@ fn failure_of(rejection: &Rejection) -> Failure {
             Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
         }
         (
-            Some(TargetFault::Flow(_) | TargetFault::Resolve(_) | TargetFault::Quarantined) | None,
+            Some(
+                TargetFault::Flow(_)
+                | TargetFault::Resolve(_)
+                | TargetFault::Quarantined
+                | TargetFault::Down,
+            )
+            | None,
             false,
         ) => Failure::Unreachable,
     }
@@ -737,6 +743,6 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
-        TargetFault::Quarantined => fault.to_string(),
+        TargetFault::Quarantined | TargetFault::Down => fault.to_string(),
     }
 }

@@ -6,7 +6,8 @@ use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
 use super::written::*;
-use super::{HistoryForm, Preset, RefreshBy, UdpOversize, VerifyClient};
+use super::{AllDown, HistoryForm, Preset, RefreshBy, UdpOversize, VerifyClient};
+use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use toml::Spanned;
@@ -505,6 +506,22 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         reroute_on: section
             .numbers("reroute_on", 300..=699, out)
             .map(|list| list.value),
+        prefer: section.choice(
+            "prefer",
+            &[
+                ("v6", FamilyOrder::V6),
+                ("v4", FamilyOrder::V4),
+                ("dns", FamilyOrder::Dns),
+            ],
+            &[],
+            out,
+        ),
+        all_down: section.choice(
+            "all_down",
+            &[("try", AllDown::Try), ("fail", AllDown::Fail)],
+            &[],
+            out,
+        ),
         udp_oversize: section.choice(
             "udp_oversize",
             &[
@@ -529,7 +546,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             "media_bypass",
             "ice",
             "bypass",
-            "all_down",
             "digest",
             "nat",
             "on_remove",

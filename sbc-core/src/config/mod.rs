@@ -36,8 +36,8 @@ pub use source::{Place, Source};
 pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
 pub use trunk::{
-    CallLimits, HistoryForm, IpNet, OptionsProbe, Preset, RefreshBy, SessionTimer, SipTimers,
-    TargetAddress, Trunk, TrunkMedia, UdpOversize, UriForm,
+    AllDown, CallLimits, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, RefreshBy, SessionTimer,
+    SipTimers, TargetAddress, Trunk, TrunkMedia, UdpOversize, UriForm,
 };
 pub use written::{Secret, TlsVersion};
 

@@ -1,6 +1,7 @@
 //! Trunks: configured relations to peers.
 
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use crate::locate::FamilyOrder;
 use crate::media::Profile;
 use crate::transport::Protocol;
 use std::net::IpAddr;
@@ -28,6 +29,10 @@ pub struct Trunk {
     pub fqdn: Option<String>,
     /// Where its requests go, in order of preference.
     pub targets: Vec<TargetAddress>,
+    /// Which family of a target's addresses is tried first.
+    pub prefer: FamilyOrder,
+    /// What becomes of calls while every target is down.
+    pub all_down: AllDown,
     /// Source addresses that belong to the peer; empty means the addresses of the targets.
     pub accept_from: Vec<IpNet>,
     /// Names of which a TLS peer's certificate must carry one; `*.` stands for one label.
@@ -105,8 +110,32 @@ pub struct TargetAddress {
     pub port: u16,
     /// Protocol.
     pub protocol: Protocol,
+    /// What is asked of DNS.
+    pub lookup: Lookup,
     /// Addresses to connect to instead of resolving `host` (a lab, or a pinned carrier).
     pub connect_to: Vec<std::net::SocketAddr>,
+}
+
+/// What becomes of calls while every target of a trunk is down (SIP-1711).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum AllDown {
+    /// One call a second is tried at the best target, which may be back.
+    #[default]
+    Try,
+    /// No call is tried.
+    Fail,
+}
+
+/// What is asked of DNS about a target (RFC 3263 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Lookup {
+    /// A port was written, or the host is an address: nothing but addresses.
+    #[default]
+    Addresses,
+    /// A protocol was written and no port: the host is a domain with SRV records for it.
+    Servers,
+    /// Neither was written: the domain may also choose the protocol, by NAPTR.
+    Domain,
 }
 
 /// How URIs are written for a peer.

@@ -4,7 +4,10 @@
 
 use super::source::{At, Span};
 use super::value::WrittenTarget;
-use super::{HistoryForm, IpNet, NumberRange, Preset, RefreshBy, UdpOversize, VerifyClient};
+use super::{
+    AllDown, HistoryForm, IpNet, NumberRange, Preset, RefreshBy, UdpOversize, VerifyClient,
+};
+use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -136,6 +139,8 @@ pub(super) struct WrittenTrunk {
     pub(super) strip_headers: Vec<At<String>>,
     pub(super) set_headers: Vec<(At<String>, At<String>)>,
     pub(super) reroute_on: Option<Vec<At<u64>>>,
+    pub(super) prefer: Option<At<FamilyOrder>>,
+    pub(super) all_down: Option<At<AllDown>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
 }
 

@@ -5,7 +5,7 @@
 //! leg never reach the B leg (SIP-420), and a header that cannot be rewritten is left out.
 
 use crate::cause::{Because, Decision};
-use crate::config::{HistoryForm, Listener, TargetAddress, Trunk};
+use crate::config::{HistoryForm, Listener, Lookup, TargetAddress, Trunk};
 use crate::policy::number::{self, ANONYMOUS, Calling, Number};
 use crate::sip::header::{Diversion, HistoryInfo, PAssertedIdentity, Privacy};
 use crate::sip::{
@@ -168,7 +168,8 @@ pub fn outgoing(
     let called_user = user_text(&called.number, called.extension.as_deref());
     let mut request_uri = writer.sip(&called_user, peer_host.clone())?;
     // A `sip` URI without port means 5060 to many, whatever its transport says.
-    if target.port != 5060 {
+    // A port would say that there is no SRV record to look for (RFC 3263 §4.2).
+    if target.port != 5060 && target.lookup == Lookup::Addresses {
         request_uri.port = Some(target.port);
     }
     if to.uri.transport_param && target.protocol != crate::transport::Protocol::Udp {

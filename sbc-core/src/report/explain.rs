@@ -380,6 +380,10 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
             "the peer of trunk \"{trunk}\" is overloaded and asked for a pause: wait, or add another \
              trunk to the [[route]]"
         ),
+        TargetFault::Down => format!(
+            "no target of trunk \"{trunk}\" answers: check the peer; while all are down, one call a \
+             second is tried"
+        ),
         TargetFault::Status(status) => format!(
             "every target of trunk \"{trunk}\" answered with a status on which the next is \
              tried, the last with {status}"

@@ -1,6 +1,8 @@
 //! One line for a person about one event.
 
 use crate::event::{Happened, OversizeAction, TargetFault};
+use crate::overload::Stage;
+use crate::trunk::TargetState;
 use std::fmt;
 
 /// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
@@ -73,12 +75,36 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Ended(record) => format!("call ended: {}", record.cause.code),
         Happened::TargetHealth {
             target,
-            alive,
+            state,
             because,
         } => {
             let (trunk, host) = (&target.trunk, &target.host);
-            let state = if *alive { "answers" } else { "does not answer" };
-            format!("trunk \"{trunk}\": {host} {state} ({because})")
+            let at = target.remote.map(|remote| format!(" at {remote}"));
+            let at = at.unwrap_or_default();
+            let state = match state {
+                TargetState::Up => "answers",
+                TargetState::Busy => "wants no new calls",
+                TargetState::Down => "does not answer",
+                TargetState::Gone => "is not watched any more",
+            };
+            format!("trunk \"{trunk}\": {host}{at} {state} ({because})")
+        }
+        Happened::Overload {
+            shard,
+            stage,
+            lag_ms,
+        } => {
+            let calls = match stage {
+                Stage::Calm => "nothing waits",
+                Stage::Busy => "all calls are taken",
+                Stage::Heavy => "some new calls are refused",
+                Stage::Severe => "all new calls are refused",
+            };
+            format!(
+                "shard {} is {}: {calls} ({lag_ms} ms)",
+                shard.0,
+                stage.as_str()
+            )
         }
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };
@@ -120,7 +146,8 @@ impl fmt::Display for TargetFault {
             Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
-            Self::Quarantined => f.write_str("left alone, as it asked with 503 and Retry-After"),
+            Self::Quarantined => f.write_str("left alone, as it asked with 503"),
+            Self::Down => f.write_str("every target is down, and another call tries it already"),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Link {
                 .iter()
                 .find_map(|remote| self.hop_to(style, &next, *remote))
                 .unwrap_or_else(|| self.fallback.clone()),
-            Outcome::ResolveFailed(_) => self.fallback.clone(),
+            Outcome::Located(_) | Outcome::ResolveFailed(_) => self.fallback.clone(),
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);

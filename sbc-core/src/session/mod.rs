@@ -559,7 +559,8 @@ impl Rejection {
             TargetFault::Flow(_)
             | TargetFault::Resolve(_)
             | TargetFault::Status(_)
-            | TargetFault::Quarantined => Status::SERVICE_UNAVAILABLE,
+            | TargetFault::Quarantined
+            | TargetFault::Down => Status::SERVICE_UNAVAILABLE,
         };
         Self {
             status,

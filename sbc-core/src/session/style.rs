@@ -3,7 +3,8 @@
 //! Every address and name that a message of ours carries comes from here, and here they come from
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
-use crate::config::{Config, Listener, Trunk};
+use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk};
+use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
 use crate::sip::header::{Contact, OptionTag, Transport, Via};
@@ -59,6 +60,47 @@ impl LegStyle {
             tls,
             flow: None,
         })
+    }
+
+    /// The addresses of a target for which no name need be asked.
+    pub fn fixed_addresses(&self, target: &TargetAddress) -> Vec<SocketAddr> {
+        if !target.connect_to.is_empty() {
+            return target.connect_to.clone();
+        }
+        let literal = target.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let literal = literal.map(|address| SocketAddr::new(address, target.port));
+        literal.into_iter().collect()
+    }
+
+    /// What to ask about a target that is a name: only for what our listeners can use.
+    pub fn locate(&self, target: &TargetAddress) -> LocateSpec {
+        let listeners = || {
+            let names = self.trunk.listeners.iter();
+            names.filter_map(|name| self.config.listeners.get(name))
+        };
+        let is_open = target.lookup == Lookup::Domain;
+        let protocols: Vec<Protocol> = [Protocol::Tls, Protocol::Tcp, Protocol::Udp]
+            .into_iter()
+            .filter(|protocol| match is_open {
+                true => listeners().any(|listener| listener.protocol == *protocol),
+                false => target.protocol == *protocol,
+            })
+            .collect();
+        let has = |is_v4: bool| {
+            listeners().any(|listener| {
+                protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
+            })
+        };
+        LocateSpec {
+            domain: target.host.clone(),
+            port: (target.lookup == Lookup::Addresses).then_some(target.port),
+            is_open,
+            families: Families {
+                v4: has(true),
+                v6: has(false),
+            },
+            protocols,
+        }
     }
 
     /// The top Via of a request that leaves by `listener` (SIP-101).

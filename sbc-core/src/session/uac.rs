@@ -7,11 +7,12 @@ use super::{
 use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
-use crate::id::{QueryId, TransactionId};
+use crate::id::{QueryId, TransactionId, TrunkName};
+use crate::locate::{MAX_ADDRESSES, in_order};
 use crate::plane::{Asker, Cx};
 use crate::policy::identity::{self, Caller, Towards};
 use crate::policy::number::{self, Number};
-use crate::query::{Outcome, ResolveFault, ResolveSpec};
+use crate::query::{Outcome, ResolveFault};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, ContentType, From, MaxForwards, Reason, To};
@@ -19,6 +20,7 @@ use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, St
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Hop, Protocol};
+use crate::trunk::{Place, Standing};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,6 +31,9 @@ const MAX_EARLY_DIALOGS: usize = 64;
 
 /// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
 const LARGEST_DATAGRAM: usize = 1300;
+
+/// Most addresses that one leg tries (SIP-1704).
+const MAX_TRIES: u32 = 6;
 
 /// What a new leg says in its INVITE; how it is written depends on the target.
 #[derive(Clone, PartialEq, Debug)]
@@ -54,7 +59,11 @@ pub(crate) struct Outgoing {
     call_id: CallId,
     cseq: u32,
     targets: VecDeque<TargetAddress>,
+    /// Addresses of the present target that are still to be tried.
     addresses: VecDeque<(TargetAddress, SocketAddr)>,
+    /// Addresses that are down, for when nothing else is left.
+    doubtful: VecDeque<(TargetAddress, SocketAddr)>,
+    tries: u32,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Dialog>,
@@ -73,9 +82,16 @@ pub(super) struct Try {
     cseq: u32,
     from: Address,
     is_heard: bool,
+    /// Somebody was reached through it.
+    has_progress: bool,
 }
 
 impl Try {
+    /// What it says about its address is known under this name.
+    fn place(&self, trunk: &TrunkName) -> Place {
+        (trunk.clone(), self.target.protocol, self.hop.remote)
+    }
+
     /// Whether it went over TCP only because of its size, and nobody has shown to have got it.
     fn is_unheard_detour(&self) -> bool {
         self.hop.protocol != self.target.protocol && !self.is_heard
@@ -84,14 +100,14 @@ impl Try {
 
 impl Outgoing {
     pub(super) fn new(cx: &mut Cx<'_>, style: &LegStyle, outset: Outset) -> Self {
-        let (trunk, targets) = (&style.trunk.name, &style.trunk.targets);
-        let targets = VecDeque::from(cx.plane.health.in_order(trunk, targets));
         Self {
             outset,
             call_id: CallId::from_minted(cx.plane.mint.call_id()),
-            cseq: 0,
-            targets,
+            cseq: 1,
+            targets: style.trunk.targets.iter().cloned().collect(),
             addresses: VecDeque::new(),
+            doubtful: VecDeque::new(),
+            tries: 0,
             asking: None,
             current: None,
             early: BTreeMap::new(),
@@ -146,7 +162,10 @@ impl Outgoing {
     }
 
     fn left(&self) -> usize {
-        self.targets.len() + self.addresses.len()
+        match self.tries < MAX_TRIES {
+            true => self.targets.len() + self.addresses.len() + self.doubtful.len(),
+            false => 0,
+        }
     }
 
     /// The INVITE for one target, and the From of its dialog.
@@ -228,33 +247,78 @@ impl Session {
             let Phase::Outgoing(outgoing) = &mut self.phase else {
                 return;
             };
+            if outgoing.tries >= MAX_TRIES {
+                return self.give_up(cx, up);
+            }
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
-                if self.try_address(cx, target, remote) {
-                    return;
+                let place = (self.style.trunk.name.clone(), target.protocol, remote);
+                match cx.plane.health.admits(cx.now.mono, &place) {
+                    Standing::Good => {
+                        if self.try_address(cx, target, remote) {
+                            return;
+                        }
+                    }
+                    Standing::Busy => self.pass_by(cx, target, remote, TargetFault::Quarantined),
+                    Standing::Bad => outgoing.doubtful.push_back((target, remote)),
                 }
                 continue;
             }
             let Some(target) = outgoing.targets.pop_front() else {
+                if self.try_doubtful(cx) {
+                    return;
+                }
                 return self.give_up(cx, up);
             };
-            let literal = target.host.trim_matches(['[', ']']).parse().ok();
-            if !target.connect_to.is_empty() {
-                let pinned = target.connect_to.iter().map(|at| (target.clone(), *at));
-                outgoing.addresses.extend(pinned);
-            } else if let Some(address) = literal {
-                let remote = SocketAddr::new(address, target.port);
-                outgoing.addresses.push_back((target, remote));
-            } else {
-                let spec = ResolveSpec {
-                    host: target.host.clone(),
-                    port: target.port,
-                    protocol: target.protocol,
-                };
-                let query = cx.resolve(Asker::Leg(self.owner.0, self.owner.1), spec);
+            let fixed = self.style.fixed_addresses(&target);
+            if fixed.is_empty() {
+                let spec = self.style.locate(&target);
+                let query = cx.locate(Asker::Leg(self.owner.0, self.owner.1), spec);
                 outgoing.asking = Some((query, target));
                 return;
             }
+            let fixed = fixed.into_iter().map(|remote| (target.clone(), remote));
+            outgoing.addresses.extend(fixed);
         }
+    }
+
+    /// Nothing is left but what is down. Where something was tried already, the call may find out
+    /// what there is in this; otherwise one call a second is enough to find out (SIP-1711).
+    fn try_doubtful(&mut self, cx: &mut Cx<'_>) -> bool {
+        loop {
+            let Phase::Outgoing(outgoing) = &mut self.phase else {
+                return false;
+            };
+            let Some((target, remote)) = outgoing.doubtful.pop_front() else {
+                return false;
+            };
+            let trunk = &self.style.trunk;
+            let may_try = outgoing.tries > 0 || {
+                let health = &mut cx.plane.health;
+                health.may_try(cx.now.mono, &trunk.name, trunk.all_down)
+            };
+            if !may_try {
+                self.pass_by(cx, target, remote, TargetFault::Down);
+            } else if self.try_address(cx, target, remote) {
+                return true;
+            }
+        }
+    }
+
+    /// An address is not tried, for a reason that is known beforehand.
+    fn pass_by(
+        &mut self,
+        cx: &mut Cx<'_>,
+        target: TargetAddress,
+        remote: SocketAddr,
+        why: TargetFault,
+    ) {
+        if let Phase::Outgoing(outgoing) = &mut self.phase {
+            outgoing.rank(Rejection::local(why.clone()));
+        }
+        self.facts.host.clone_from(&target.host);
+        self.facts.protocol = target.protocol;
+        self.facts.remote = Some(remote);
+        self.gave_up(cx, target, why);
     }
 
     /// Tells that a target is not tried any more.
@@ -285,11 +349,7 @@ impl Session {
         let trunk = &self.style.trunk.name;
         let quarantine = &cx.plane.quarantine;
         if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
-            outgoing.rank(Rejection::local(TargetFault::Quarantined));
-            self.facts.host.clone_from(&target.host);
-            self.facts.protocol = target.protocol;
-            self.facts.remote = Some(remote);
-            self.gave_up(cx, target, TargetFault::Quarantined);
+            self.pass_by(cx, target, remote, TargetFault::Quarantined);
             return false;
         }
         let no_listener = |outgoing: &mut Outgoing| {
@@ -301,7 +361,6 @@ impl Session {
         let Some(mut hop) = self.style.hop(target.protocol, remote, &target.host) else {
             return no_listener(outgoing);
         };
-        outgoing.cseq += 1;
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
         let lines = self.timer.request_lines();
@@ -365,7 +424,9 @@ impl Session {
             owner,
             cx.out,
         );
+        // Another address of the peer gets the same request in a transaction of its own (SIP-1703).
         let cseq = outgoing.cseq;
+        outgoing.tries += 1;
         outgoing.current = Some(Try {
             id,
             target,
@@ -373,6 +434,7 @@ impl Session {
             cseq,
             from,
             is_heard: false,
+            has_progress: false,
         });
         self.timers.set(
             Timer::Response as usize,
@@ -397,8 +459,22 @@ impl Session {
         };
         match outcome {
             Outcome::Resolved(addresses) => {
-                let found = addresses.iter().map(|remote| (target.clone(), *remote));
+                let found = addresses.iter().take(MAX_ADDRESSES);
+                let found = found.map(|remote| (target.clone(), *remote));
                 outgoing.addresses.extend(found);
+                self.next_target(cx, None, up);
+            }
+            Outcome::Located(services) => {
+                let prefer = self.style.trunk.prefer;
+                for (protocol, remote) in in_order(services, prefer, &mut cx.plane.mint) {
+                    // The domain may have chosen another protocol than is usual; its name stays, for
+                    // that is what the certificate must carry (SIP-131).
+                    let target = TargetAddress {
+                        protocol,
+                        ..target.clone()
+                    };
+                    outgoing.addresses.push_back((target, remote));
+                }
                 self.next_target(cx, None, up);
             }
             Outcome::ResolveFailed(why) => {
@@ -427,11 +503,16 @@ impl Session {
         outgoing.early.clear();
         if matches!(fault, TargetFault::Flow(_)) && current.is_unheard_detour() {
             // Nobody got it, so it is still the same request (SIP-110).
-            outgoing.cseq -= 1;
+            outgoing.tries -= 1;
             outgoing.without_detour(current);
             return self.next_target(cx, None, up);
         }
         outgoing.rank(Rejection::local(fault.clone()));
+        let place = current.place(&self.style.trunk.name);
+        cx.plane.health.failed(cx.now.mono, place);
+        if !may_go_on(&self.style, &current) {
+            return self.give_up(cx, up);
+        }
         self.next_target(cx, Some((current.target, fault)), up);
     }
 
@@ -451,6 +532,8 @@ impl Session {
             return self.next_target(cx, None, up);
         }
         outgoing.rank(Rejection::local(TargetFault::Timeout));
+        let place = current.place(&self.style.trunk.name);
+        cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
         self.abandon(cx, current, None);
         self.next_target(cx, Some((target, TargetFault::Timeout)), up);
@@ -475,6 +558,7 @@ impl Session {
         };
         outgoing.targets.clear();
         outgoing.addresses.clear();
+        outgoing.doubtful.clear();
         let mut rejection = Rejection::local(TargetFault::Timeout);
         rejection.was_heard = true;
         outgoing.best = Some(rejection);
@@ -494,9 +578,6 @@ impl Session {
         let Some(status) = message.status() else {
             return;
         };
-        if status.is_success() {
-            return self.invite_answered(cx, id, message, up);
-        }
         let current = match &self.phase {
             Phase::Outgoing(outgoing) => outgoing.current.as_ref(),
             Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => None,
@@ -512,6 +593,16 @@ impl Session {
                 hop.remote,
                 message,
             );
+            let place = asked.place(trunk);
+            match status {
+                Status::SERVICE_UNAVAILABLE => cx.plane.health.failed(cx.now.mono, place),
+                // Proxies answer so in the name of somebody who does not.
+                Status::TRYING | Status::REQUEST_TIMEOUT => {}
+                _ => cx.plane.health.heard(cx.now.mono, &place),
+            }
+        }
+        if status.is_success() {
+            return self.invite_answered(cx, id, message, up);
         }
         if self.unfinished.contains_key(&id) {
             if status.is_final() {
@@ -544,9 +635,10 @@ impl Session {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return;
         };
-        let Some(current) = &outgoing.current else {
+        let Some(current) = &mut outgoing.current else {
             return;
         };
+        current.has_progress = true;
         let tag = to_tag(message);
         if !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
@@ -590,7 +682,8 @@ impl Session {
         }
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
-        if status == Status::SERVICE_UNAVAILABLE && outgoing.left() > 0 {
+        let may_go_on = may_go_on(&self.style, &current);
+        if status == Status::SERVICE_UNAVAILABLE && outgoing.left() > 0 && may_go_on {
             let fault = TargetFault::Status(status.code());
             return self.next_target(cx, Some((current.target, fault)), up);
         }
@@ -689,6 +782,16 @@ impl Session {
         self.finish(cx);
         up.push(SessionEvent::Rejected(rejection));
     }
+}
+
+/// Whether a failure of this try leads to another address: once somebody was reached through it,
+/// only where the trunk says so (SIP-1703).
+fn may_go_on(style: &LegStyle, current: &Try) -> bool {
+    !current.has_progress
+        || style
+            .trunk
+            .reroute_on
+            .contains(&Status::SERVICE_UNAVAILABLE.code())
 }
 
 /// The dialog of a 2xx: the early one that it confirms, or a new one.

@@ -1,67 +1,162 @@
-//! Which targets answer: what the probes found out, for every call of the shard to see (SIP-1710).
+//! Which addresses answer: what probes and calls found out, for every call of the shard to see
+//! (SIP-1710).
+//!
+//! An address is held for bad while its probes say so or its circuit is open; a call tries such a
+//! one when nothing else is left. Calls know better than probes: an address that answered a call
+//! within the last minute is not down, whatever it makes of OPTIONS.
 
-use crate::config::TargetAddress;
+use super::circuit::Circuit;
+use crate::config::{AllDown, TargetAddress};
 use crate::id::TrunkName;
+use crate::time::Timestamp;
 use crate::transport::Protocol;
-use std::collections::BTreeSet;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-/// One target of one trunk.
+/// So long an answer to a call counts more than silence to probes.
+const HEARD: Duration = Duration::from_secs(60);
+/// Pause between two calls to a trunk of which every target is down.
+const TRIAL: Duration = Duration::from_secs(1);
+
+/// One address of one target of one trunk.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct TargetId {
     /// Trunk.
     pub trunk: TrunkName,
     /// Host as configured.
     pub host: String,
-    /// Port.
-    pub port: u16,
     /// Protocol.
     pub protocol: Protocol,
+    /// The address; `None` while the name has none.
+    pub remote: Option<SocketAddr>,
 }
 
-impl TargetId {
-    /// The name of a configured target.
-    pub fn of(trunk: &TrunkName, target: &TargetAddress) -> Self {
-        Self {
-            trunk: trunk.clone(),
-            host: target.host.clone(),
-            port: target.port,
-            protocol: target.protocol,
+/// What is held of an address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// It answers.
+    Up,
+    /// It answers with 503: it is there and wants no new calls.
+    Busy,
+    /// It does not answer.
+    Down,
+    /// It is not one of the target's addresses any more (SIP-1706).
+    Gone,
+}
+
+impl TargetState {
+    /// The stable label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Busy => "busy",
+            Self::Down => "down",
+            Self::Gone => "gone",
         }
     }
 }
 
-/// The targets that are down. One that is not probed, or not yet, is not among them.
+/// A place that calls are sent to.
+pub(crate) type Place = (TrunkName, Protocol, SocketAddr);
+
+/// Whether a call should be sent to a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    Good,
+    /// It said that it wants no new calls.
+    Busy,
+    /// Only if nothing else is left.
+    Bad,
+}
+
+/// What is known of all places. One that is not probed, or not yet, is good.
 #[derive(Default, Debug)]
 pub(crate) struct Health {
-    down: BTreeSet<TargetId>,
+    probed: BTreeMap<Place, TargetState>,
+    circuits: BTreeMap<Place, Circuit>,
+    heard: BTreeMap<Place, Timestamp>,
+    trials: BTreeMap<TrunkName, Timestamp>,
 }
 
 impl Health {
-    /// Takes note of a change.
-    pub(crate) fn note(&mut self, target: &TargetId, is_up: bool) {
-        match is_up {
-            true => self.down.remove(target),
-            false => self.down.insert(target.clone()),
+    /// Takes note of what probes found out.
+    pub(crate) fn note(&mut self, target: &TargetId, state: TargetState) {
+        let Some(remote) = target.remote else {
+            return;
+        };
+        let place = (target.trunk.clone(), target.protocol, remote);
+        match state {
+            TargetState::Up | TargetState::Gone => self.probed.remove(&place),
+            TargetState::Busy | TargetState::Down => self.probed.insert(place, state),
         };
     }
 
-    /// Forgets the targets that are not wanted.
-    pub(crate) fn keep(&mut self, is_wanted: impl Fn(&TargetId) -> bool) {
-        self.down.retain(is_wanted);
+    /// Forgets what is not wanted.
+    pub(crate) fn keep(&mut self, is_wanted: impl Fn(&TrunkName) -> bool) {
+        self.probed.retain(|(trunk, ..), _| is_wanted(trunk));
     }
 
-    /// The targets of a trunk in the order in which they should be tried: those that are down last,
-    /// else as configured. None is left out: when all are down, a call is one more way to find out
-    /// (SIP-1711).
-    pub(crate) fn in_order(
-        &self,
-        trunk: &TrunkName,
-        targets: &[TargetAddress],
-    ) -> Vec<TargetAddress> {
-        let mut ordered = targets.to_vec();
-        if !self.down.is_empty() {
-            ordered.sort_by_key(|target| self.down.contains(&TargetId::of(trunk, target)));
+    /// A call got an answer of a peer: not 503, and not of its proxy's time-out.
+    pub(crate) fn heard(&mut self, now: Timestamp, place: &Place) {
+        self.circuits.remove(place);
+        // Only a doubt can be refuted.
+        if self.probed.contains_key(place) {
+            self.heard.retain(|_, at| *at + HEARD > now);
+            self.heard.insert(place.clone(), now);
         }
-        ordered
+    }
+
+    /// A call got no answer, or 503.
+    pub(crate) fn failed(&mut self, now: Timestamp, place: Place) {
+        self.circuits.retain(|_, circuit| !circuit.is_stale(now));
+        self.circuits.entry(place).or_default().fails(now);
+    }
+
+    /// Whether a call should go there now. A circuit that is to be tried again lets one call pass.
+    pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Standing {
+        let was_heard = self.heard.get(place).is_some_and(|at| *at + HEARD > now);
+        match self.probed.get(place) {
+            Some(TargetState::Busy) => return Standing::Busy,
+            Some(TargetState::Down) if !was_heard => return Standing::Bad,
+            Some(_) | None => {}
+        }
+        let circuit = self.circuits.get_mut(place);
+        match circuit.is_none_or(|circuit| circuit.admits(now)) {
+            true => Standing::Good,
+            false => Standing::Bad,
+        }
+    }
+
+    /// Whether a call may be tried at a trunk whose targets are all bad (SIP-1711).
+    pub(crate) fn may_try(&mut self, now: Timestamp, trunk: &TrunkName, policy: AllDown) -> bool {
+        if policy == AllDown::Fail {
+            return false;
+        }
+        if self.trials.get(trunk).is_some_and(|at| *at + TRIAL > now) {
+            return false;
+        }
+        self.trials.retain(|_, at| *at + TRIAL > now);
+        self.trials.insert(trunk.clone(), now);
+        true
+    }
+}
+
+impl TargetId {
+    /// The name of an address of a configured target.
+    pub(crate) fn of(
+        trunk: &TrunkName,
+        target: &TargetAddress,
+        protocol: Protocol,
+        remote: Option<SocketAddr>,
+    ) -> Self {
+        Self {
+            trunk: trunk.clone(),
+            host: target.host.clone(),
+            protocol,
+            remote,
+        }
     }
 }

@@ -1,26 +1,29 @@
-//! Health probing: OPTIONS to every target of every trunk that wants it. Lives on shard 0 only.
+//! Health probing: OPTIONS to every address of every target of every trunk that wants it. Lives on
+//! shard 0 only.
 //!
 //! Teams answers no SBC that it never heard from, so the first probes leave right after the start,
-//! spread over a few seconds (TDR-OPT-001). One probe per target is under way at a time.
+//! spread over a few seconds (TDR-OPT-001). One probe per address is under way at a time. A target
+//! that is a name is looked up as often as it is probed; addresses that it has no more are forgotten
+//! (SIP-1706).
 //!
-//! What a target first does decides what it is held for. Later it takes three failures in a row, or
-//! one of its transport, until one that answered is down, and two answers in a row until it is up
-//! again (SIP-1710); meanwhile it is asked more often, unless it is Teams, which counts too many
-//! OPTIONS as an offence (TDR-OPT-006).
+//! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
+//! as an offence (TDR-OPT-006).
 
-use crate::config::{Config, Preset, TargetAddress};
+use super::health::{TargetId, TargetState};
+use super::verdict::{Finding, Verdict};
+use crate::config::{Config, Lookup, Preset, TargetAddress};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{QueryId, TransactionId};
+use crate::locate::{MAX_ADDRESSES, in_order};
 use crate::plane::{Asker, Cx};
-use crate::query::{Outcome, ResolveSpec};
+use crate::query::{Outcome, ResolveFault};
 use crate::session::LegStyle;
 use crate::sip::header::{CSeq, CallId, From, Header, MaxForwards, To};
-use crate::sip::{HeaderName, Host, Message, Method, RequestBuilder, SipUri, Token, Uri};
+use crate::sip::{HeaderName, Host, Message, Method, RequestBuilder, SipUri, Status, Token, Uri};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
-use crate::transport::FlowFault;
-use crate::trunk::TargetId;
+use crate::transport::{FlowFault, Protocol};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,10 +33,6 @@ use std::time::Duration;
 /// Longest random delay added to every interval: never more often than configured (TDR-OPT-006).
 const JITTER: Duration = Duration::from_secs(5);
 
-/// Failures in a row after which a target is down, and answers in a row after which it is up.
-const DOWN_AFTER: u32 = 3;
-const UP_AFTER: u32 = 2;
-
 /// How often a target is asked that does not answer.
 const DOUBTED: Duration = Duration::from_secs(10);
 /// Longest random delay added to that.
@@ -42,84 +41,41 @@ const DOUBTED_JITTER: Duration = Duration::from_secs(2);
 /// All probes of a node.
 #[derive(Default)]
 pub(crate) struct Probes {
+    watches: BTreeMap<u32, Watch>,
     probes: BTreeMap<u32, Probe>,
+    /// Watches whose name must be looked up, and probes to send. Later entries make earlier void.
     due: DeadlineQueue<u32>,
     next: u32,
 }
 
 /// One target of one trunk.
-struct Probe {
+struct Watch {
     style: LegStyle,
     target: TargetAddress,
     interval: Duration,
     ok: Vec<u16>,
-    waits_for: Waiting,
-    /// When it is asked next; earlier entries of the queue are void.
+    asks: Option<QueryId>,
+    /// When its name is looked up next; never for one that is no name.
+    due: Option<Timestamp>,
+    /// Whether it was told that the name has no address.
+    is_lost: bool,
+}
+
+/// One address of a target.
+struct Probe {
+    watch: u32,
+    protocol: Protocol,
+    remote: SocketAddr,
+    waits_for: Option<TransactionId>,
     due: Timestamp,
     verdict: Verdict,
-}
-
-/// What is held of a target, and what speaks against it.
-#[derive(Clone, Copy, Default)]
-struct Verdict {
-    is_alive: Option<bool>,
-    /// Whether it was ever up: only then there is something to be confirmed.
-    was_alive: bool,
-    /// Results in a row that say the opposite.
-    against: u32,
-}
-
-/// What a probe found out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    Answers,
-    Silent,
-    /// Its transport failed: there is nothing to wait for.
-    Unreachable,
-}
-
-impl Verdict {
-    /// Takes a result; says whether the verdict is another one now.
-    fn hears(&mut self, finding: Finding) -> bool {
-        let is_alive = finding == Finding::Answers;
-        if self.is_alive == Some(is_alive) {
-            self.against = 0;
-            return false;
-        }
-        self.against += 1;
-        let needed = match (self.is_alive, finding) {
-            (None, _) | (_, Finding::Unreachable) => 1,
-            (Some(true), _) => DOWN_AFTER,
-            (Some(false), _) if self.was_alive => UP_AFTER,
-            (Some(false), _) => 1,
-        };
-        if self.against < needed {
-            return false;
-        }
-        self.is_alive = Some(is_alive);
-        self.was_alive |= is_alive;
-        self.against = 0;
-        true
-    }
-
-    fn is_in_doubt(&self) -> bool {
-        self.is_alive == Some(false) || self.against > 0
-    }
-}
-
-/// What a probe is doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Nothing,
-    Name(QueryId),
-    Answer(TransactionId, SocketAddr),
 }
 
 impl Probes {
     /// Takes over a configuration. Targets that stay keep what is known about them and when they
     /// are due; new ones are probed soon.
     pub(crate) fn configure(&mut self, cx: &mut Cx<'_>, config: &Arc<Config>) {
-        let mut before = std::mem::take(&mut self.probes);
+        let mut before = std::mem::take(&mut self.watches);
         let wanted = config.trunks.values().flat_map(|trunk| {
             let options = trunk.options.as_ref();
             options.into_iter().flat_map(move |options| {
@@ -131,38 +87,51 @@ impl Probes {
         });
         for (trunk, target, options) in wanted {
             let is_same =
-                |probe: &Probe| probe.style.trunk.name == trunk.name && probe.target == *target;
+                |watch: &Watch| watch.style.trunk.name == trunk.name && watch.target == *target;
             let known = before
                 .iter()
-                .find(|(_, probe)| is_same(probe))
+                .find(|(_, watch)| is_same(watch))
                 .map(|(id, _)| *id);
             let known = known.and_then(|id| before.remove_entry(&id));
-            let (id, waits_for, due, verdict) = match known {
-                Some((id, probe)) => (id, probe.waits_for, probe.due, probe.verdict),
-                None => {
-                    self.next = self.next.wrapping_add(1);
-                    let due = cx.now.mono + cx.plane.mint.delay(Duration::ZERO, JITTER);
-                    self.due.push(due, self.next);
-                    (self.next, Waiting::Nothing, due, Verdict::default())
-                }
-            };
             let style = LegStyle {
                 config: Arc::clone(config),
                 trunk: Arc::clone(trunk),
                 contact_user: None,
             };
-            self.probes.insert(
+            let (id, asks, due, is_lost) = match known {
+                Some((id, watch)) => (id, watch.asks, watch.due, watch.is_lost),
+                None => {
+                    let id = self.id();
+                    let due = cx.now.mono + cx.plane.mint.delay(Duration::ZERO, JITTER);
+                    let fixed = style.fixed_addresses(target);
+                    for remote in &fixed {
+                        self.watch_address(id, target.protocol, *remote, due);
+                    }
+                    let due = fixed.is_empty().then_some(due);
+                    if let Some(due) = due {
+                        self.due.push(due, id);
+                    }
+                    (id, None, due, false)
+                }
+            };
+            self.watches.insert(
                 id,
-                Probe {
+                Watch {
                     style,
                     target: target.clone(),
                     interval: options.interval,
                     ok: options.ok.clone(),
-                    waits_for,
+                    asks,
                     due,
-                    verdict,
+                    is_lost,
                 },
             );
+        }
+        for (id, watch) in before {
+            self.forget(cx, &watch, |probe| probe.watch == id);
+            if watch.is_lost {
+                watch.tell(cx, None, TargetState::Gone, "not configured any more");
+            }
         }
     }
 
@@ -174,44 +143,46 @@ impl Probes {
     /// Starts what is due.
     pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
         while let Some(id) = self.due.pop_due(cx.now.mono) {
+            if let Some(watch) = self.watches.get_mut(&id) {
+                let is_due = watch.due.is_some_and(|due| due <= cx.now.mono);
+                if is_due && watch.asks.is_none() {
+                    let spec = watch.style.locate(&watch.target);
+                    watch.asks = Some(cx.locate(Asker::Probe(id), spec));
+                }
+                continue;
+            }
             let Some(probe) = self.probes.get_mut(&id) else {
+                continue;
+            };
+            let Some(watch) = self.watches.get(&probe.watch) else {
                 continue;
             };
             if probe.due > cx.now.mono {
                 continue;
             }
-            probe.due = cx.now.mono + probe.pause(cx);
+            probe.due = cx.now.mono + probe.pause(cx, watch);
             self.due.push(probe.due, id);
-            if probe.waits_for == Waiting::Nothing
-                && let Err(fault) = probe.start(cx, id)
+            if probe.waits_for.is_none()
+                && let Err(fault) = probe.send(cx, id, watch)
             {
                 self.conclude(cx, id, Finding::Unreachable, fault.to_string());
             }
         }
     }
 
-    /// The answer to a probe's name query.
+    /// The answer to a watch's name query.
     pub(crate) fn outcome(&mut self, cx: &mut Cx<'_>, id: u32, query: QueryId, outcome: &Outcome) {
-        let Some(probe) = self.probes.get_mut(&id) else {
+        let Some(mut watch) = self.watches.remove(&id) else {
             return;
         };
-        if probe.waits_for != Waiting::Name(query) {
-            return;
+        if watch.asks == Some(query) {
+            watch.asks = None;
+            let pause = self.looked_up(cx, id, &mut watch, outcome);
+            let due = cx.now.mono + pause;
+            watch.due = Some(due);
+            self.due.push(due, id);
         }
-        probe.waits_for = Waiting::Nothing;
-        match outcome {
-            Outcome::Resolved(addresses) => {
-                if let Some(remote) = addresses.first()
-                    && let Err(fault) = probe.send(cx, id, *remote)
-                {
-                    self.conclude(cx, id, Finding::Unreachable, fault.to_string());
-                }
-            }
-            Outcome::ResolveFailed(fault) => {
-                let because = format!("name resolution failed: {fault:?}");
-                self.conclude(cx, id, Finding::Silent, because);
-            }
-        }
+        self.watches.insert(id, watch);
     }
 
     /// A response to a probe.
@@ -225,16 +196,18 @@ impl Probes {
         let Some(status) = message.status().filter(|status| status.is_final()) else {
             return;
         };
-        if let Some((probe, remote)) = self.waiting(id, transaction) {
-            let (trunk, protocol) = (&probe.style.trunk.name, probe.target.protocol);
-            let quarantine = &mut cx.plane.quarantine;
-            quarantine.note(cx.now.mono, trunk, protocol, remote, message);
-            let finding = match probe.ok.contains(&status.code()) {
-                true => Finding::Answers,
-                false => Finding::Silent,
-            };
-            self.conclude(cx, id, finding, format!("answered {status}"));
-        }
+        let Some((probe, watch)) = self.waiting(id, transaction) else {
+            return;
+        };
+        let (trunk, protocol, remote) = (&watch.style.trunk.name, probe.protocol, probe.remote);
+        let quarantine = &mut cx.plane.quarantine;
+        quarantine.note(cx.now.mono, trunk, protocol, remote, message);
+        let finding = match status {
+            Status::SERVICE_UNAVAILABLE => Finding::Busy,
+            _ if watch.ok.contains(&status.code()) => Finding::Answers,
+            _ => Finding::Silent,
+        };
+        self.conclude(cx, id, finding, format!("answered {status}"));
     }
 
     /// A probe got no answer, or could not be sent.
@@ -253,117 +226,210 @@ impl Probes {
         }
     }
 
+    /// Takes over the addresses of a name; gives the pause until it is looked up again.
+    fn looked_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: u32,
+        watch: &mut Watch,
+        outcome: &Outcome,
+    ) -> Duration {
+        let (found, why) = match outcome {
+            Outcome::Located(services) => {
+                let prefer = watch.style.trunk.prefer;
+                (in_order(services, prefer, &mut cx.plane.mint), None)
+            }
+            Outcome::Resolved(addresses) => {
+                let at = |remote: &SocketAddr| (watch.target.protocol, *remote);
+                (addresses.iter().take(MAX_ADDRESSES).map(at).collect(), None)
+            }
+            Outcome::ResolveFailed(why) => (Vec::new(), Some(*why)),
+        };
+        let own = |probe: &Probe| probe.watch == id;
+        // Only a clear no takes addresses away; a resolver that fails says nothing about them.
+        if why.is_none_or(|why| why == ResolveFault::NotFound) {
+            self.forget(cx, watch, |probe| {
+                own(probe) && !found.contains(&(probe.protocol, probe.remote))
+            });
+        }
+        for (protocol, remote) in &found {
+            let mut known = self.probes.values().filter(|probe| own(probe));
+            if !known.any(|probe| (probe.protocol, probe.remote) == (*protocol, *remote)) {
+                self.watch_address(id, *protocol, *remote, cx.now.mono);
+            }
+        }
+        let is_lost = !self.probes.values().any(own);
+        if is_lost != watch.is_lost {
+            watch.is_lost = is_lost;
+            match why {
+                Some(why) => {
+                    let because = format!("name resolution failed: {why:?}");
+                    watch.tell(cx, None, TargetState::Down, &because);
+                }
+                None => watch.tell(cx, None, TargetState::Gone, "the name has addresses"),
+            }
+        }
+        let is_pressed = is_lost && watch.style.trunk.preset != Preset::Teams;
+        match is_pressed {
+            true => {
+                watch.interval.min(DOUBTED) + cx.plane.mint.delay(Duration::ZERO, DOUBTED_JITTER)
+            }
+            false => watch.interval + cx.plane.mint.delay(Duration::ZERO, JITTER),
+        }
+    }
+
+    fn watch_address(
+        &mut self,
+        watch: u32,
+        protocol: Protocol,
+        remote: SocketAddr,
+        due: Timestamp,
+    ) {
+        let id = self.id();
+        self.due.push(due, id);
+        self.probes.insert(
+            id,
+            Probe {
+                watch,
+                protocol,
+                remote,
+                waits_for: None,
+                due,
+                verdict: Verdict::default(),
+            },
+        );
+    }
+
+    /// Drops addresses of a target, and tells that they are gone where something was told of them.
+    fn forget(&mut self, cx: &mut Cx<'_>, watch: &Watch, is_gone: impl Fn(&Probe) -> bool) {
+        self.probes.retain(|_, probe| {
+            let is_gone = is_gone(probe);
+            if is_gone && probe.verdict.state().is_some() {
+                let at = Some((probe.protocol, probe.remote));
+                watch.tell(
+                    cx,
+                    at,
+                    TargetState::Gone,
+                    "no address of the target any more",
+                );
+            }
+            !is_gone
+        });
+    }
+
     /// Takes the result of a probe.
     fn conclude(&mut self, cx: &mut Cx<'_>, id: u32, finding: Finding, because: String) {
         let Some(probe) = self.probes.get_mut(&id) else {
             return;
         };
-        let is_changed = probe.verdict.hears(finding);
+        let Some(watch) = self.watches.get(&probe.watch) else {
+            return;
+        };
+        let changed = probe.verdict.hears(finding);
         let due = match probe.verdict.is_in_doubt() {
-            true => probe.due.min(cx.now.mono + probe.pause(cx)),
-            false => probe.due.max(cx.now.mono + probe.interval),
+            true => probe.due.min(cx.now.mono + probe.pause(cx, watch)),
+            false => probe.due.max(cx.now.mono + watch.interval),
         };
         if due != probe.due {
             probe.due = due;
             self.due.push(due, id);
         }
-        if is_changed {
-            let target = TargetId::of(&probe.style.trunk.name, &probe.target);
-            let alive = finding == Finding::Answers;
-            cx.plane.health.note(&target, alive);
-            let what = Happened::TargetHealth {
-                target,
-                alive,
-                because,
-            };
-            cx.out.emit(None, None, what);
+        if let Some(state) = changed {
+            watch.tell(cx, Some((probe.protocol, probe.remote)), state, &because);
         }
     }
 
-    fn waiting(&mut self, id: u32, transaction: TransactionId) -> Option<(&mut Probe, SocketAddr)> {
+    fn waiting(&mut self, id: u32, transaction: TransactionId) -> Option<(&Probe, &Watch)> {
         let probe = self.probes.get_mut(&id)?;
-        match probe.waits_for {
-            Waiting::Answer(own, remote) if own == transaction => {
-                probe.waits_for = Waiting::Nothing;
-                Some((probe, remote))
-            }
-            Waiting::Answer(..) | Waiting::Name(_) | Waiting::Nothing => None,
-        }
+        probe.waits_for.take_if(|own| *own == transaction)?;
+        let watch = self.watches.get(&probe.watch)?;
+        Some((probe, watch))
+    }
+
+    fn id(&mut self) -> u32 {
+        self.next = self.next.wrapping_add(1);
+        self.next
+    }
+}
+
+impl Watch {
+    /// Tells what is held of an address, or of the name as a whole.
+    fn tell(
+        &self,
+        cx: &mut Cx<'_>,
+        at: Option<(Protocol, SocketAddr)>,
+        state: TargetState,
+        because: &str,
+    ) {
+        let protocol = at.map_or(self.target.protocol, |(protocol, _)| protocol);
+        let remote = at.map(|(_, remote)| remote);
+        let target = TargetId::of(&self.style.trunk.name, &self.target, protocol, remote);
+        cx.plane.health.note(&target, state);
+        let what = Happened::TargetHealth {
+            target,
+            state,
+            because: because.to_owned(),
+        };
+        cx.out.emit(None, None, what);
     }
 }
 
 impl Probe {
     /// Until it is asked again.
-    fn pause(&self, cx: &mut Cx<'_>) -> Duration {
-        let is_pressed = self.verdict.is_in_doubt() && self.style.trunk.preset != Preset::Teams;
+    fn pause(&self, cx: &mut Cx<'_>, watch: &Watch) -> Duration {
+        let is_pressed = self.verdict.is_in_doubt() && watch.style.trunk.preset != Preset::Teams;
         let (interval, jitter) = match is_pressed {
-            true => (self.interval.min(DOUBTED), DOUBTED_JITTER),
-            false => (self.interval, JITTER),
+            true => (watch.interval.min(DOUBTED), DOUBTED_JITTER),
+            false => (watch.interval, JITTER),
         };
         interval + cx.plane.mint.delay(Duration::ZERO, jitter)
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>, id: u32) -> Result<(), FlowFault> {
-        let literal = self.target.host.trim_matches(['[', ']']).parse().ok();
-        let literal = literal.map(|address| SocketAddr::new(address, self.target.port));
-        match self.target.connect_to.first().copied().or(literal) {
-            Some(remote) => self.send(cx, id, remote),
-            None => {
-                let spec = ResolveSpec {
-                    host: self.target.host.clone(),
-                    port: self.target.port,
-                    protocol: self.target.protocol,
-                };
-                self.waits_for = Waiting::Name(cx.resolve(Asker::Probe(id), spec));
-                Ok(())
-            }
-        }
-    }
-
-    fn send(&mut self, cx: &mut Cx<'_>, id: u32, remote: SocketAddr) -> Result<(), FlowFault> {
+    fn send(&mut self, cx: &mut Cx<'_>, id: u32, watch: &Watch) -> Result<(), FlowFault> {
         // Whoever asked to be left alone is not asked how it is (SIP-1720).
-        let (trunk, protocol) = (&self.style.trunk.name, self.target.protocol);
+        let (style, protocol, remote) = (&watch.style, self.protocol, self.remote);
         let quarantine = &cx.plane.quarantine;
-        if quarantine.holds(cx.now.mono, trunk, protocol, remote) {
+        if quarantine.holds(cx.now.mono, &style.trunk.name, protocol, remote) {
             return Ok(());
         }
-        let hop = self
-            .style
-            .hop(self.target.protocol, remote, &self.target.host);
+        let hop = style.hop(protocol, remote, &watch.target.host);
         let branch = cx.plane.mint.branch();
         let tag = Token::from_minted(cx.plane.mint.tag());
         let call_id = CallId::from_minted(cx.plane.mint.call_id());
         let request = hop.as_ref().and_then(|hop| {
-            let listener = self.style.config.listeners.get(&hop.listener)?;
-            let via = self.style.via(listener, &branch)?;
-            self.request(listener, tag, &call_id)
+            let listener = style.config.listeners.get(&hop.listener)?;
+            let via = style.via(listener, &branch)?;
+            watch
+                .request(protocol, listener, tag, &call_id)
                 .map(|request| request.header(&via).build())
         });
         let (Some(hop), Some(bytes)) = (hop, request) else {
             return Err(FlowFault::NoListener);
         };
-        let (now, timers) = (cx.now.mono, TimerSet::from(&self.style.trunk.timers));
+        let (now, timers) = (cx.now.mono, TimerSet::from(&style.trunk.timers));
         let (table, owner) = (&mut cx.plane.transactions, Owner::Probe(id));
         let method = &Method::Options;
         let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
-        self.waits_for = Waiting::Answer(sent, remote);
+        self.waits_for = Some(sent);
         Ok(())
     }
+}
 
+impl Watch {
     /// The OPTIONS in the form that Teams documents (TDR-OPT-002, TDR-OPT-003); right for carriers
     /// as well.
     fn request(
         &self,
+        protocol: Protocol,
         listener: &crate::config::Listener,
         tag: Token,
         call_id: &CallId,
     ) -> Option<RequestBuilder> {
         let peer = Host::parse(Bytes::from(self.target.host.clone())).ok()?;
         let mut to = SipUri::new(peer);
-        to.port = Some(self.target.port);
+        to.port = (self.target.lookup == Lookup::Addresses).then_some(self.target.port);
         let mut request_uri = to.clone();
-        self.style
-            .write_transport(&mut request_uri, self.target.protocol);
+        self.style.write_transport(&mut request_uri, protocol);
         let contact = self.style.contact(listener);
         let mut from = contact.uri()?.as_sip()?.clone();
         from.params.remove("transport");

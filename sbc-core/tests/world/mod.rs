@@ -16,9 +16,10 @@ use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::Core;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
-use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
+use sbc_core::id::{FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
 use sbc_core::mint::Mint;
+use sbc_core::query::Query;
 use sbc_core::record::Record;
 use sbc_core::sip::{HeaderName, Limits, Message, Method};
 use sbc_core::time::{Now, Timestamp, UnixTime};
@@ -147,6 +148,8 @@ pub struct Shard {
     pub media: Vec<MediaCommand>,
     pub records: Vec<Record>,
     pub happened: Vec<Happened>,
+    /// Questions to DNS that wait for their answer.
+    pub queries: VecDeque<(QueryId, Query)>,
     pub refuse_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
     /// broken, so they need not be sound.
@@ -182,6 +185,7 @@ impl Shard {
             media: Vec::new(),
             records: Vec::new(),
             happened: Vec::new(),
+            queries: VecDeque::new(),
             refuse_media: false,
             start_lines: None,
             next_port: 40_000,
@@ -224,7 +228,8 @@ impl Shard {
                         Happened::Ended(record) => self.records.push(Arc::unwrap_or_clone(record)),
                         what => self.happened.push(what),
                     },
-                    Effect::Query(..) | Effect::CloseFlow(_) | Effect::Reply(..) => {}
+                    Effect::Query(id, query) => self.queries.push_back((id, query)),
+                    Effect::CloseFlow(_) | Effect::Reply(..) => {}
                 }
             }
         }

@@ -4,9 +4,12 @@ use super::{Maker, SETUP_SECONDS};
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
-use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
+use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
+use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record};
+use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
@@ -26,18 +29,22 @@ pub struct CallMetrics {
     media_jitter: HistogramVec,
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
-    peers: Mutex<BTreeMap<(TrunkName, String), bool>>,
+    peers: Mutex<BTreeMap<TargetId, TargetState>>,
+    overload: IntGaugeVec,
+    stages: Mutex<BTreeMap<ShardId, Stage>>,
 }
 
-/// What is known of one target that is watched.
+/// What is known of one address that is watched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerHealth {
     /// The trunk it belongs to.
     pub trunk: TrunkName,
     /// Its host as configured.
     pub host: String,
-    /// Whether it answers.
-    pub is_up: bool,
+    /// Its address; nothing while the name has none.
+    pub address: Option<SocketAddr>,
+    /// What is held of it.
+    pub state: TargetState,
 }
 
 struct Open {
@@ -95,13 +102,18 @@ impl CallMetrics {
             )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
-                "1 if the target answers, 0 if not.",
-                &["trunk", "peer"],
+                "1 if the address answers and takes calls, 0 if not.",
+                &["trunk", "peer", "address"],
             )?,
             peer_changes: maker.counters(
                 "sbc_peer_state_changes_total",
-                "Changes of a target's health.",
+                "Changes of the health of a target's addresses.",
                 &["trunk", "peer", "to"],
+            )?,
+            overload: maker.gauges(
+                "sbc_overload_stage",
+                "0 calm, 1 busy, 2 some new calls are refused, 3 all are.",
+                &["shard"],
             )?,
             bugs: maker.counters(
                 "sbc_broken_invariants_total",
@@ -127,6 +139,7 @@ impl CallMetrics {
             )?,
             calls: Mutex::new(HashMap::new()),
             peers: Mutex::new(BTreeMap::new()),
+            stages: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -166,17 +179,12 @@ impl CallMetrics {
                 }
             }
             (Happened::Ended(record), _) => self.ended_call(record),
-            (Happened::TargetHealth { target, alive, .. }, _) => {
-                let (trunk, host) = (&target.trunk, &target.host);
-                self.peer_up
-                    .with_label_values(&[trunk.as_str(), host.as_str()])
-                    .set(if *alive { 1.0 } else { 0.0 });
-                self.lock_peers()
-                    .insert((trunk.clone(), host.clone()), *alive);
-                let to = if *alive { "up" } else { "down" };
-                self.peer_changes
-                    .with_label_values(&[trunk.as_str(), host.as_str(), to])
-                    .inc();
+            (Happened::TargetHealth { target, state, .. }, _) => self.health(target, *state),
+            (Happened::Overload { shard, stage, .. }, _) => {
+                let number = shard.0.to_string();
+                let gauge = self.overload.with_label_values(&[number.as_str()]);
+                gauge.set(*stage as i64);
+                self.lock_stages().insert(*shard, *stage);
             }
             (Happened::Bug { invariant }, _) => {
                 self.bugs.with_label_values(&[*invariant]).inc();
@@ -185,29 +193,42 @@ impl CallMetrics {
         }
     }
 
-    /// Watched targets of which something is known, by trunk and host.
+    fn health(&self, target: &TargetId, state: TargetState) {
+        let address = target.remote.map(|at| at.to_string()).unwrap_or_default();
+        let labels = [target.trunk.as_str(), target.host.as_str(), &address];
+        let mut peers = self.lock_peers();
+        if state == TargetState::Gone {
+            peers.remove(target);
+            // It may never have been there.
+            let _ = self.peer_up.remove_label_values(&labels);
+            return;
+        }
+        peers.insert(target.clone(), state);
+        let is_up = state == TargetState::Up;
+        let gauge = self.peer_up.with_label_values(&labels);
+        gauge.set(if is_up { 1.0 } else { 0.0 });
+        let [trunk, host, _] = labels;
+        self.peer_changes
+            .with_label_values(&[trunk, host, state.as_str()])
+            .inc();
+    }
+
+    /// Watched addresses of which something is known, by trunk and host.
     pub fn peers(&self) -> Vec<PeerHealth> {
         let peers = self.lock_peers();
-        let health = |((trunk, host), is_up): (&(TrunkName, String), &bool)| PeerHealth {
-            trunk: trunk.clone(),
-            host: host.clone(),
-            is_up: *is_up,
+        let health = |(target, state): (&TargetId, &TargetState)| PeerHealth {
+            trunk: target.trunk.clone(),
+            host: target.host.clone(),
+            address: target.remote,
+            state: *state,
         };
         peers.iter().map(health).collect()
     }
 
-    /// Forgets the targets that are no longer watched: a series that stays at 0 is an alarm about
-    /// something that does not exist.
-    pub fn keep_peers(&self, is_watched: impl Fn(&TrunkName, &str) -> bool) {
-        self.lock_peers().retain(|(trunk, host), _| {
-            let keep = is_watched(trunk, host);
-            if !keep {
-                let labels = [trunk.as_str(), host.as_str()];
-                // It has just been there.
-                let _ = self.peer_up.remove_label_values(&labels);
-            }
-            keep
-        });
+    /// How loaded the most loaded shard is.
+    pub fn overload(&self) -> Stage {
+        let stages = self.lock_stages();
+        stages.values().max().copied().unwrap_or_default()
     }
 
     /// Calls in progress.
@@ -322,7 +343,11 @@ impl CallMetrics {
         self.lock().get(&call).map(read)
     }
 
-    fn lock_peers(&self) -> std::sync::MutexGuard<'_, BTreeMap<(TrunkName, String), bool>> {
+    fn lock_stages(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Stage>> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_peers(&self) -> std::sync::MutexGuard<'_, BTreeMap<TargetId, TargetState>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -338,6 +363,7 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
         TargetFault::Quarantined => "quarantined",
+        TargetFault::Down => "down",
     }
 }
 
@@ -352,12 +378,11 @@ mod tests {
     use crate::sink::metrics::Metrics;
     use sbc_core::time::UnixTime;
     use sbc_core::transport::Protocol;
-    use sbc_core::trunk::TargetId;
 
     #[test]
-    fn a_target_that_is_no_longer_configured_leaves_no_series_that_says_down() {
+    fn an_address_that_is_gone_leaves_no_series_that_says_down() {
         let metrics = Metrics::new().unwrap();
-        for (host, alive) in [("a.example.net", false), ("b.example.net", true)] {
+        let tell = |address: &str, state| {
             metrics.calls.apply(&Event {
                 at: UnixTime::default(),
                 call: None,
@@ -365,23 +390,49 @@ mod tests {
                 what: Happened::TargetHealth {
                     target: TargetId {
                         trunk: TrunkName::new("carrier"),
-                        host: host.to_owned(),
-                        port: 5060,
+                        host: "sip.example.net".to_owned(),
                         protocol: Protocol::Udp,
+                        remote: address.parse().ok(),
                     },
-                    alive,
+                    state,
                     because: String::new(),
                 },
             });
-        }
+        };
+        tell("192.0.2.1:5060", TargetState::Down);
+        tell("192.0.2.2:5060", TargetState::Up);
         assert_eq!(metrics.calls.peers().len(), 2);
-        metrics.calls.keep_peers(|_, host| host == "b.example.net");
+        tell("192.0.2.1:5060", TargetState::Gone);
         let text = metrics.text();
         assert!(
-            !text.contains("sbc_peer_up{peer=\"a.example.net\""),
+            !text.contains("sbc_peer_up{address=\"192.0.2.1:5060\""),
             "{text}"
         );
-        assert!(text.contains("sbc_peer_up{peer=\"b.example.net\",trunk=\"carrier\"} 1"));
+        let up =
+            "sbc_peer_up{address=\"192.0.2.2:5060\",peer=\"sip.example.net\",trunk=\"carrier\"} 1";
+        assert!(text.contains(up), "{text}");
         assert_eq!(metrics.calls.peers().len(), 1);
+        tell("192.0.2.2:5060", TargetState::Busy);
+        assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
+    }
+
+    #[test]
+    fn the_most_loaded_shard_is_what_an_operator_sees() {
+        let metrics = Metrics::new().unwrap();
+        assert_eq!(metrics.calls.overload(), Stage::Calm);
+        for (shard, stage) in [(0, Stage::Heavy), (1, Stage::Busy)] {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: None,
+                leg: None,
+                what: Happened::Overload {
+                    shard: ShardId(shard),
+                    stage,
+                    lag_ms: 60,
+                },
+            });
+        }
+        assert_eq!(metrics.calls.overload(), Stage::Heavy);
+        assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
     }
 }

@@ -11,10 +11,11 @@ use crate::config::written::{
     File, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    IpNet, Listener, OptionsProbe, Preset, Realm, SessionTimer, SipTimers, TargetAddress,
-    TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, SessionTimer, SipTimers,
+    TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
+use crate::locate::FamilyOrder;
 use crate::media::{Codec, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
@@ -112,6 +113,8 @@ impl Load<'_> {
             media: TrunkMedia { profile },
             timers,
             limits: call_limits(&written.limits),
+            prefer: chosen(&written.prefer, FamilyOrder::default()),
+            all_down: chosen(&written.all_down, AllDown::default()),
             udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
@@ -189,6 +192,7 @@ impl Load<'_> {
                         host: (*host).to_owned(),
                         port: *port,
                         protocol: *protocol,
+                        lookup: Lookup::Addresses,
                         connect_to: Vec::new(),
                     };
                     At::new(target, written.name.span.clone())
@@ -856,10 +860,18 @@ fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
 fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
     let target = &pinned.target;
     let protocol = target.protocol.unwrap_or(usual);
+    let lookup = match (target.port, target.protocol) {
+        (Some(_), _) => Lookup::Addresses,
+        (None, _) if target.host.parse::<IpAddr>().is_ok() => Lookup::Addresses,
+        (None, _) if !pinned.connect_to.is_empty() => Lookup::Addresses,
+        (None, Some(_)) => Lookup::Servers,
+        (None, None) => Lookup::Domain,
+    };
     TargetAddress {
         host: target.host.clone(),
         port: target.port.unwrap_or(protocol.default_port()),
         protocol,
+        lookup,
         connect_to: pinned.connect_to.clone(),
     }
 }

@@ -1,0 +1,235 @@
+//! Names to servers and addresses: walks of the core over DNS, with a memory, a limit of time, and
+//! the last known answer while DNS fails (REL-002, SIP-1705).
+//!
+//! What to ask and what to remember is decided by [`sbc_core::locate`]; here is who asks. One
+//! question is under way once, however many calls wait for it, and it is finished for the memory
+//! even if nobody waits any more.
+
+mod upstream;
+
+use crate::sink::metrics::Metrics;
+use sbc_core::locate::{Answer, Cache, Found, Kind, LocateSpec, Question, Record, Step, Walk};
+use sbc_core::query::{Outcome, ResolveFault, ResolveSpec};
+use sbc_core::time::Timestamp;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use upstream::Upstream;
+
+/// Longest wait for one answer of DNS.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Longest wait for all answers that one target needs.
+const WHOLE: Duration = Duration::from_secs(5);
+/// Questions under way at a time.
+const MAX_RUNNING: usize = 64;
+
+/// Answers look-ups. Cheap to clone.
+#[derive(Clone)]
+pub struct Resolver {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: Upstream,
+    started: Instant,
+    state: Mutex<State>,
+    turns: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    cache: Cache,
+    /// Who waits for a question that is under way.
+    running: HashMap<Question, Vec<oneshot::Sender<Answer>>>,
+}
+
+impl Resolver {
+    /// A resolver that asks as this host does: `/etc/hosts`, and the servers of `/etc/resolv.conf`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self::with(Upstream::system(), metrics)
+    }
+
+    /// A resolver that asks these servers and nobody else.
+    pub fn asking(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
+        Self::with(Upstream::servers(servers), metrics)
+    }
+
+    fn with(upstream: Upstream, metrics: Arc<Metrics>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                upstream,
+                started: Instant::now(),
+                state: Mutex::default(),
+                turns: Semaphore::new(MAX_RUNNING),
+                metrics,
+            }),
+        }
+    }
+
+    /// Finds the servers of a target.
+    pub async fn locate(&self, spec: &LocateSpec) -> Outcome {
+        timeout(WHOLE, self.walk(Walk::new(spec.clone())))
+            .await
+            .unwrap_or(Outcome::ResolveFailed(ResolveFault::Timeout))
+    }
+
+    /// Finds the addresses of a host.
+    pub async fn resolve(&self, spec: &ResolveSpec) -> Outcome {
+        let name = spec.host.trim_end_matches('.').to_ascii_lowercase();
+        // IPv6 first, as RFC 6724 has it; addresses that no listener reaches are passed over.
+        let kinds = [Kind::Aaaa, Kind::A];
+        let questions = kinds.map(|kind| Question {
+            name: name.clone(),
+            kind,
+        });
+        let mut answers = self.ask_all(questions.to_vec()).await;
+        let (mut addresses, mut why) = (Vec::new(), ResolveFault::NotFound);
+        for question in questions {
+            match answers.remove(&question) {
+                Some(Answer::Records(records)) => {
+                    addresses.extend(records.into_iter().filter_map(|record| match record {
+                        Record::Address(ip) => Some(SocketAddr::new(ip, spec.port)),
+                        Record::Naptr { .. } | Record::Srv { .. } => None,
+                    }));
+                }
+                Some(Answer::Failed(fault)) => why = fault,
+                Some(Answer::Absent) | None => {}
+            }
+        }
+        match addresses.is_empty() {
+            true => Outcome::ResolveFailed(why),
+            false => Outcome::Resolved(addresses),
+        }
+    }
+
+    async fn walk(&self, mut walk: Walk) -> Outcome {
+        loop {
+            match walk.step() {
+                Step::Done(outcome) => return outcome,
+                Step::Ask(questions) => {
+                    for (question, answer) in self.ask_all(questions).await {
+                        walk.answer(question, answer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers questions at the same time. What is known needs no other task.
+    async fn ask_all(&self, questions: Vec<Question>) -> HashMap<Question, Answer> {
+        let mut answers = HashMap::new();
+        let mut open = JoinSet::new();
+        for question in questions {
+            match self.ask(&question) {
+                Asked::Known(answer) => {
+                    answers.insert(question, answer);
+                }
+                Asked::Waiting(told) => {
+                    open.spawn(async move {
+                        let failed = Answer::Failed(ResolveFault::ServerFailure);
+                        (question, told.await.unwrap_or(failed))
+                    });
+                }
+            }
+        }
+        answers.extend(open.join_all().await);
+        answers
+    }
+
+    fn ask(&self, question: &Question) -> Asked {
+        let mut state = self.lock();
+        match state.cache.find(self.now(), question) {
+            Found::Fresh(answer, is_worn) => {
+                if is_worn {
+                    self.begin(&mut state, question);
+                }
+                Asked::Known(answer)
+            }
+            Found::Stale(answer) => {
+                self.count_stale(matches!(answer, Answer::Records(_)));
+                Asked::Known(answer)
+            }
+            Found::Nothing => {
+                let (tell, told) = oneshot::channel();
+                self.begin(&mut state, question).push(tell);
+                Asked::Waiting(told)
+            }
+        }
+    }
+
+    /// Sees to it that a question is under way.
+    fn begin<'a>(
+        &self,
+        state: &'a mut State,
+        question: &Question,
+    ) -> &'a mut Vec<oneshot::Sender<Answer>> {
+        if !state.running.contains_key(question) {
+            let (resolver, question) = (self.clone(), question.clone());
+            tokio::spawn(async move { resolver.look_up(question).await });
+        }
+        state.running.entry(question.clone()).or_default()
+    }
+
+    async fn look_up(&self, question: Question) {
+        let (answer, lifetime) = match self.shared.turns.acquire().await {
+            Ok(_turn) => {
+                let begun = Instant::now();
+                let late = (Answer::Failed(ResolveFault::Timeout), Duration::ZERO);
+                let found = timeout(LIMIT, self.shared.upstream.ask(&question)).await;
+                let found = found.unwrap_or(late);
+                self.count(question.kind, begun.elapsed(), &found.0);
+                found
+            }
+            Err(_) => (Answer::Failed(ResolveFault::ServerFailure), Duration::ZERO),
+        };
+        let mut state = self.lock();
+        let now = self.now();
+        let (used, is_stale) = state.cache.note(now, question.clone(), answer, lifetime);
+        let waiting = state.running.remove(&question).unwrap_or_default();
+        drop(state);
+        self.count_stale(is_stale && !waiting.is_empty());
+        for tell in waiting {
+            // Whoever asked may have given up.
+            let _ = tell.send(used.clone());
+        }
+    }
+
+    fn count_stale(&self, is_stale: bool) {
+        if is_stale {
+            self.shared.metrics.dns_stale.inc();
+        }
+    }
+
+    fn count(&self, kind: Kind, took: Duration, answer: &Answer) {
+        let result = match answer {
+            Answer::Records(_) => "ok",
+            Answer::Absent | Answer::Failed(ResolveFault::NotFound) => "not_found",
+            Answer::Failed(ResolveFault::Timeout) => "timeout",
+            Answer::Failed(ResolveFault::ServerFailure) => "server_failure",
+        };
+        let metrics = &self.shared.metrics;
+        let labels = [kind.as_str(), result];
+        metrics.dns.with_label_values(&labels).inc();
+        metrics.dns_seconds.observe(took.as_secs_f64());
+    }
+
+    fn now(&self) -> Timestamp {
+        let us = self.shared.started.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(us).unwrap_or(u64::MAX))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        let state = &self.shared.state;
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Asked {
+    Known(Answer),
+    Waiting(oneshot::Receiver<Answer>),
+}
