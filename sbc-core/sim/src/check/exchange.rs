@@ -2,7 +2,7 @@
 //! offers while an offer is open, and what crosses is refused as RFC 3261 §14.2 says (SIP-500,
 //! SIP-540, SIP-541). Our descriptions never lose a line or change a payload type (SIP-503, SIP-505).
 
-use super::spoken::Spoken;
+use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, Seen, Violation};
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
@@ -60,7 +60,7 @@ impl Checker for Exchanges {
                 wire: Some(wire),
                 is_garbage: false,
                 ..
-            } => match wire.status() {
+            } if is_of_exchange(wire) => match wire.status() {
                 None => self.request_heard(wire),
                 Some(status) => self.response_heard(wire, status),
             },
@@ -68,7 +68,7 @@ impl Checker for Exchanges {
                 wire: Some(wire),
                 answers_garbage: false,
                 ..
-            } => {
+            } if is_of_exchange(wire) || wire.has_sdp() => {
                 match wire.status() {
                     None => self.request_sent(wire, &mut fail),
                     Some(status) => self.response_sent(wire, status, &mut fail),

@@ -1,7 +1,14 @@
 //! What a description says, read without the product's parser.
 
+use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+
+/// Whether a message has a part in exchanges of a call: anything else says nothing of them.
+pub(super) fn is_of_exchange(wire: &Wire) -> bool {
+    wire.cseq()
+        .is_some_and(|(_, method)| matches!(method, "INVITE" | "UPDATE" | "ACK" | "BYE"))
+}
 
 /// One description with at most one audio line that is switched on.
 #[derive(Clone, PartialEq, Eq, Debug)]

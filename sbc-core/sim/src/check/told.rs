@@ -1,7 +1,7 @@
 //! When a call has been quiet for a while, each party knows what the other one wants, in the form of
 //! its own trunk (SIP-551, SIP-552), and the relay does what the descriptions of each leg say.
 
-use super::spoken::Spoken;
+use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::fault::ActorIndex;
 use crate::topology::NORTH_1;
@@ -100,6 +100,9 @@ impl Checker for Told {
                 ..
             } => {
                 self.judge(at, out);
+                if !is_of_exchange(wire) {
+                    return;
+                }
                 match wire.status() {
                     None => self.request_heard(at, *actor, wire),
                     Some(status) => self.response_heard(at, *actor, wire, status),
@@ -109,7 +112,7 @@ impl Checker for Told {
                 wire: Some(wire),
                 call: Some(owner),
                 ..
-            } => {
+            } if is_of_exchange(wire) => {
                 self.owners.insert(wire.call_id().to_owned(), *owner);
                 match wire.status() {
                     None => self.request_sent(at, wire),
