@@ -1,11 +1,12 @@
 //! Seed → scenario.
 
-use crate::actor::{Ack, Act, Cancel, Oddity, Script};
+use crate::actor::{Ack, Act, Cancel, Change, Codecs, HOLDS, Oddity, Reaction, Script, Wanted};
 use crate::dice::Dice;
 use crate::fault::{ActorIndex, Fault, Trouble};
 use crate::scenario::{Extra, Happening, PlannedCall, Scenario, Zone};
 use crate::topology::{self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3};
 use sbc_core::query::ResolveFault;
+use sbc_core::transport::Protocol;
 use std::time::Duration;
 
 /// Faults are over after this.
@@ -69,15 +70,15 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
     plan.at = dice.between(ms(100), Duration::from_secs(18));
     plan.scripts = callees
         .iter()
-        .map(|callee| (*callee, script(call, dice)))
+        .map(|callee| (*callee, script(call, *callee, dice)))
         .collect();
     let dial = &mut plan.dial;
     dial.hang_up = dice
         .chance(70)
         .then(|| dice.between(ms(0), Duration::from_secs(8)));
-    dial.hold = dice
-        .chance(10)
-        .then(|| dice.between(ms(100), Duration::from_secs(3)));
+    let is_teams = topology::peer(caller).protocol == Protocol::Tls;
+    dial.changes = changes(is_teams, dice);
+    dial.reactions = reactions(dice);
     if dice.chance(30) {
         dial.cancel = Some(match dice.below(4) {
             0 => Cancel::After(dice.between(ms(0), ms(300))),
@@ -97,7 +98,6 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
         2 => Some(1),
         _ => Some(70),
     };
-    let is_teams = topology::peer(caller).protocol == sbc_core::transport::Protocol::Tls;
     // Teams takes no late offer and sends none (TDR-SIP-004).
     dial.late_offer = !is_teams && dice.chance(12);
     dial.expires = dice.chance(8).then(|| 1 + dice.below(40) as u32);
@@ -106,17 +106,69 @@ fn planned(call: usize, dice: &mut Dice) -> PlannedCall {
             0 => Oddity::Merged,
             1 => Oddity::StaleBye,
             2 => Oddity::ForgedBye,
-            3 if topology::peer(caller).protocol == sbc_core::transport::Protocol::Udp => {
-                Oddity::Replay
-            }
+            3 if topology::peer(caller).protocol == Protocol::Udp => Oddity::Replay,
             4 => Oddity::UnknownMethod,
             _ => Oddity::UnknownRequire,
         });
     }
+    // Both change at the same moment, or nearly.
+    if let Some(first) = plan.dial.changes.first().map(|change| change.after)
+        && dice.chance(40)
+    {
+        for (_, script) in &mut plan.scripts {
+            if let Some(change) = script.changes.first_mut() {
+                change.after = first + dice.between(ms(0), ms(300));
+            }
+        }
+    }
     plan
 }
 
-fn script(call: usize, dice: &mut Dice) -> Script {
+/// What a party changes within the call.
+fn changes(is_teams: bool, dice: &mut Dice) -> Vec<Change> {
+    if !dice.chance(25) {
+        return Vec::new();
+    }
+    let mut after = dice.between(ms(50), Duration::from_secs(3));
+    (0..=dice.below(4))
+        .map(|_| {
+            let wanted = match dice.below(10) {
+                0..=3 => Wanted::Hold(*dice.pick(&HOLDS)),
+                4..=6 => Wanted::Resume,
+                7 => Wanted::Move,
+                8 => Wanted::Codecs(*dice.pick(&[Codecs::Both, Codecs::A, Codecs::U])),
+                _ => Wanted::Nothing,
+            };
+            let change = Change::new(after, wanted);
+            after += dice.between(ms(0), Duration::from_secs(4));
+            match !is_teams && dice.chance(30) {
+                true => change.by_update(),
+                false => change,
+            }
+        })
+        .collect()
+}
+
+/// What a party does with re-INVITEs of ours.
+fn reactions(dice: &mut Dice) -> Vec<Reaction> {
+    if !dice.chance(15) {
+        return Vec::new();
+    }
+    (0..=dice.below(3))
+        .map(|_| match dice.below(9) {
+            0 | 1 => Reaction::Accept,
+            2 => Reaction::Refuse(491),
+            3 => Reaction::Refuse(488),
+            4 => Reaction::Refuse(*dice.pick(&[481, 408, 403, 500, 503, 603])),
+            5 => Reaction::Busy(dice.below(4) as u8),
+            6 => Reaction::Silence,
+            7 => Reaction::Late(dice.between(ms(50), Duration::from_secs(14))),
+            _ => Reaction::ProgressOnly,
+        })
+        .collect()
+}
+
+fn script(call: usize, callee: ActorIndex, dice: &mut Dice) -> Script {
     let mut acts = Vec::new();
     let mut at = dice.between(ms(0), ms(30));
     if dice.chance(85) {
@@ -161,9 +213,9 @@ fn script(call: usize, dice: &mut Dice) -> Script {
     script.hang_up = dice
         .chance(40)
         .then(|| dice.between(ms(0), Duration::from_secs(8)));
-    script.hold = dice
-        .chance(6)
-        .then(|| dice.between(ms(100), Duration::from_secs(3)));
+    let is_teams = topology::peer(callee).protocol == Protocol::Tls;
+    script.changes = changes(is_teams, dice);
+    script.reactions = reactions(dice);
     script.answers_on_cancel = dice.chance(15);
     if dice.chance(8) {
         script.oddity = Some(*dice.pick(&[
@@ -254,7 +306,7 @@ fn garbage(actor: ActorIndex, dice: &mut Dice) -> Vec<u8> {
         3 => format!(
             "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{}\r\nFrom: <sip:a@b>;tag=1\r\n\
              To: <sip:c@d>;tag=2\r\nCall-ID: {}\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n",
-            topology::listener_address(sbc_core::transport::Protocol::Udp),
+            topology::listener_address(Protocol::Udp),
             dice.word(20),
             dice.word(10)
         )
@@ -275,7 +327,7 @@ fn stray_request(actor: ActorIndex, dice: &mut Dice) -> Vec<u8> {
     let method = *dice.pick(&[
         "INVITE", "OPTIONS", "REGISTER", "BYE", "CANCEL", "ACK", "MESSAGE",
     ]);
-    let sbc = topology::listener_address(sbc_core::transport::Protocol::Udp);
+    let sbc = topology::listener_address(Protocol::Udp);
     let peer = topology::peer(actor).address;
     format!(
         "{method} sip:+390000@{sbc} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{}\r\n\

@@ -44,13 +44,23 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
     }
     for n in 0..scenario.calls.len() {
         offer(&mut |s| s.calls[n].dial.cancel = None);
-        offer(&mut |s| s.calls[n].dial.hold = None);
+        for change in 0..scenario.calls[n].dial.changes.len() {
+            offer(&mut |s| {
+                s.calls[n].dial.changes.remove(change);
+            });
+        }
+        offer(&mut |s| s.calls[n].dial.reactions.clear());
         offer(&mut |s| s.calls[n].dial.oddity = None);
         offer(&mut |s| s.calls[n].dial.ack = crate::actor::Ack::Prompt);
         offer(&mut |s| s.calls[n].dial.max_forwards = Some(70));
         for m in 0..scenario.calls[n].scripts.len() {
             offer(&mut |s| s.calls[n].scripts[m].1.hang_up = None);
-            offer(&mut |s| s.calls[n].scripts[m].1.hold = None);
+            for change in 0..scenario.calls[n].scripts[m].1.changes.len() {
+                offer(&mut |s| {
+                    s.calls[n].scripts[m].1.changes.remove(change);
+                });
+            }
+            offer(&mut |s| s.calls[n].scripts[m].1.reactions.clear());
             offer(&mut |s| s.calls[n].scripts[m].1.oddity = None);
             offer(&mut |s| s.calls[n].scripts[m].1.answers_on_cancel = false);
             offer(&mut |s| {

@@ -526,7 +526,7 @@ fn carrier_trunk(
             refresher: RefreshBy::Auto,
         }),
         options: None,
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]),
+        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"]),
         send_asserted: true,
         history: HistoryForm::None,
         digest: None,

@@ -10,7 +10,7 @@ use sbc_core::id::{ShardId, TlsContextName};
 use sbc_core::input::Input;
 use sbc_core::sip::Message;
 use sbc_core::time::{Now, Timestamp};
-use sbc_sim::actor::{Ack, Act, Cancel, Script};
+use sbc_sim::actor::{Ack, Act, Cancel, Change, Hold, Script, Wanted};
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
 use sbc_sim::subject::{Residue, Shards, Subject};
 use sbc_sim::topology::STRANGER;
@@ -115,6 +115,10 @@ fn editing(mut edit: impl FnMut(String) -> Option<String>) -> impl FnMut(Effect)
         }
         other => vec![other],
     }
+}
+
+fn held() -> Vec<Change> {
+    vec![Change::new(secs(1), Wanted::Hold(Hold::Inactive))]
 }
 
 fn call() -> Scenario {
@@ -672,7 +676,7 @@ fn audio_that_leads_elsewhere_is_found() {
 fn a_direction_that_was_not_offered_is_found() {
     let scenario = Scenario::quiet(1).call(|n| {
         PlannedCall::to_teams(n).dialing(|dial| {
-            dial.hold = Some(secs(1));
+            dial.changes = held();
         })
     });
     let tamper = editing(|text| {
@@ -746,8 +750,8 @@ fn an_answer_that_nobody_asked_for_is_found() {
 
 #[test]
 fn an_origin_that_does_not_count_is_found() {
-    let scenario = Scenario::quiet(1)
-        .call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.hold = Some(secs(1))));
+    let scenario =
+        Scenario::quiet(1).call(|n| PlannedCall::to_teams(n).dialing(|dial| dial.changes = held()));
     let tamper = editing(|text| {
         if !is_answer(&text, "200", "INVITE") || header(&text, "CSeq:").starts_with("1 ") {
             return Some(text);
@@ -801,4 +805,150 @@ fn an_answer_after_the_caller_gave_up_is_found() {
         (!is_early).then_some(text)
     });
     finds("late-answer", &scenario, tamper);
+}
+
+/// Changes requests within the call that describe something.
+fn editing_reinvites(mut edit: impl FnMut(String) -> String) -> impl FnMut(Effect) -> Vec<Effect> {
+    editing(move |text| {
+        let is_reinvite = text.starts_with("INVITE ") && header(&text, "To:").contains(";tag=");
+        Some(if is_reinvite { edit(text) } else { text })
+    })
+}
+
+fn long(changes: Vec<Change>) -> Scenario {
+    Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n).dialing(|dial| {
+            dial.changes = changes;
+            dial.hang_up = Some(secs(40));
+        })
+    })
+}
+
+#[test]
+fn a_hold_that_is_told_wrongly_is_found() {
+    let tamper = editing_reinvites(|text| text.replace("a=inactive", "a=sendrecv"));
+    finds("told", &long(held()), tamper);
+}
+
+#[test]
+fn a_relay_that_sends_to_who_holds_is_found() {
+    finds("media-direction", &long(held()), |effect| match effect {
+        Effect::Media(media_api::Command::Answer {
+            session,
+            endpoint,
+            fork,
+            mut negotiated,
+            stage,
+        }) => {
+            for stream in negotiated.streams.iter_mut().flatten() {
+                stream.direction = media_api::Direction::SendReceive;
+            }
+            vec![Effect::Media(media_api::Command::Answer {
+                session,
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+            })]
+        }
+        other => vec![other],
+    });
+}
+
+#[test]
+fn a_relay_that_keeps_sending_to_the_old_port_is_found() {
+    let mut old = std::collections::BTreeMap::new();
+    let moved = vec![Change::new(secs(1), Wanted::Move)];
+    finds(
+        "media-direction",
+        &long(moved),
+        move |effect| match effect {
+            Effect::Media(media_api::Command::Answer {
+                session,
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+            }) => {
+                let negotiated = old.entry(endpoint).or_insert(negotiated).clone();
+                vec![Effect::Media(media_api::Command::Answer {
+                    session,
+                    endpoint,
+                    fork,
+                    negotiated,
+                    stage,
+                })]
+            }
+            other => vec![other],
+        },
+    );
+}
+
+#[test]
+fn an_answer_without_description_and_a_refusal_with_one_are_found() {
+    let tamper = editing(|text| {
+        let is_second = header(&text, "CSeq:") == "2 INVITE";
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        Some(match is_second && is_answer(&text, "200", "INVITE") {
+            true => {
+                let length = format!("Content-Length: {}", header(head, "Content-Length:"));
+                head.replace(&length, "Content-Length: 0") + "\r\n\r\n"
+            }
+            false => text,
+        })
+    });
+    finds("exchange", &long(held()), tamper);
+}
+
+#[test]
+fn a_second_offer_while_one_is_open_is_found() {
+    finds("exchange", &long(held()), |effect| match &effect {
+        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"INVITE ") => {
+            let text = String::from_utf8_lossy(bytes);
+            if !header(&text, "To:").contains(";tag=") {
+                return vec![effect];
+            }
+            let second = text
+                .replacen("branch=z9hG4bK", "branch=z9hG4bKx", 1)
+                .replacen("CSeq: 2", "CSeq: 3", 1);
+            let second = Effect::Send {
+                hop: hop.clone(),
+                bytes: second.into_bytes().into(),
+                transaction: None,
+                call: None,
+            };
+            vec![effect, second]
+        }
+        _ => vec![effect],
+    });
+}
+
+#[test]
+fn a_crossing_offer_that_gets_the_wrong_refusal_is_found() {
+    // Both hold: one of them crosses our offer of the other one's hold.
+    let scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n)
+            .dialing(|dial| {
+                dial.changes = held();
+                dial.hang_up = Some(secs(40));
+            })
+            .answering(|script| script.changes = vec![Change::new(ms(1_050), Wanted::Resume)])
+    });
+    let tamper = editing(|text| {
+        Some(text.replacen(
+            "SIP/2.0 491 Request Pending",
+            "SIP/2.0 488 Not Acceptable Here",
+            1,
+        ))
+    });
+    finds("glare", &scenario, tamper);
+}
+
+#[test]
+fn a_payload_type_with_another_meaning_and_a_lost_line_are_found() {
+    let rebound =
+        editing_reinvites(|text| text.replace("telephone-event/8000", "telephone-event/9000"));
+    finds("payload-type", &long(held()), rebound);
+    let lost = editing_reinvites(|text| text.replacen("\r\nm=audio", "\r\nx=audio", 1));
+    finds("media-lines", &long(held()), lost);
 }

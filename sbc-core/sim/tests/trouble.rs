@@ -7,7 +7,7 @@ use sbc_core::cause::CauseCode;
 use sbc_core::event::{DropCode, Happened};
 use sbc_core::query::ResolveFault;
 use sbc_core::record::Disposition;
-use sbc_sim::actor::{Ending, Oddity, Script};
+use sbc_sim::actor::{Change, Ending, Hold, Oddity, Script, Wanted};
 use sbc_sim::fault::Trouble;
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
 use sbc_sim::topology::{NORTH_1, STRANGER, TEAMS_1, TEAMS_2};
@@ -420,8 +420,11 @@ fn options_of_teams_are_answered_for_every_tenant() {
 #[test]
 fn hold_by_reinvite_gets_a_final_response_and_the_call_lives_on() {
     for plan in BOTH_WAYS {
-        let run = clean(&Scenario::quiet(22).call(|n| plan(n).dialing(|d| d.hold = Some(secs(1)))));
-        assert_eq!(run.caller(0).reinvite_statuses.len(), 1);
+        let run = clean(&Scenario::quiet(22).call(|n| {
+            plan(n)
+                .dialing(|d| d.changes = vec![Change::new(secs(1), Wanted::Hold(Hold::Inactive))])
+        }));
+        assert_eq!(run.caller(0).change_statuses, [200]);
         assert_eq!(run.caller(0).ending, Some(Ending::HungUp));
     }
 }

@@ -99,6 +99,11 @@ impl Link {
     }
 }
 
+/// The sequence number of a message.
+fn cseq_of(message: &Message) -> Option<u32> {
+    Some(message.essential::<CSeq>().ok().flatten()?.number)
+}
+
 /// The From tag of a message, empty for a peer without tags.
 pub(super) fn from_tag(message: &Message) -> Option<Bytes> {
     let from = message.essential::<From>().ok().flatten()?;
@@ -172,11 +177,7 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let number = message
-            .essential::<CSeq>()
-            .ok()
-            .flatten()
-            .map(|cseq| cseq.number);
+        let number = cseq_of(message);
         let is_answer = confirmed
             .ok
             .as_ref()
@@ -343,7 +344,8 @@ impl Session {
         let Some(offer) = confirmed.offer.take() else {
             return;
         };
-        let cseq = confirmed.link.dialog.remote_cseq.unwrap_or_default();
+        // Its own number: other requests may have come since.
+        let cseq = cseq_of(&offer.request).unwrap_or_default();
         let mut response = crate::sip::ResponseBuilder::to(&offer.request, Status::OK, None);
         if let Some(listener) = self.style.listener_of(&offer.flow) {
             response = response.header(&self.style.contact(listener));

@@ -6,7 +6,6 @@
 use crate::dice::Dice;
 use crate::wire::Wire;
 use sbc_core::transport::Protocol;
-use std::fmt::Write;
 use std::net::SocketAddr;
 
 /// A kind of peer.
@@ -93,7 +92,7 @@ impl Dialect {
             Self::Carrier { domain } => wire
                 .with(token, format!("softswitch.{domain}/7.3"))
                 .with("X-Trunk-Secret", format!("secret.{domain}"))
-                .with("Allow", "INVITE, ACK, OPTIONS, CANCEL, BYE"),
+                .with("Allow", "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE"),
         }
     }
 
@@ -116,112 +115,8 @@ impl Dialect {
         }
     }
 
-    /// An offer of this peer.
-    pub fn offer(&self, media: SocketAddr, direction: &str, dice: &mut Dice) -> String {
-        let (ip, port, family) = (media.ip(), media.port(), family(media));
-        let mut sdp = String::new();
-        match self {
-            Self::Teams { .. } => {
-                let keys = (sdes_key(dice), sdes_key(dice));
-                let _ = write!(
-                    sdp,
-                    "v=0\r\no=- {port} 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN {family} {ip}\r\n\
-                     b=CT:10000000\r\nt=0 0\r\n\
-                     m=audio {port} RTP/SAVP 104 9 0 8 106 13 101\r\na=rtcp:{port}\r\n\
-                     a=rtcp-mux\r\na=label:main-audio\r\na={direction}\r\n\
-                     a=crypto:0 AES_CM_128_HMAC_SHA1_32 inline:{}|2^31\r\n\
-                     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}|2^31\r\n\
-                     a=rtpmap:104 SILK/16000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n\
-                     a=rtpmap:8 PCMA/8000\r\na=rtpmap:106 CN/16000\r\na=rtpmap:13 CN/8000\r\n\
-                     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n",
-                    keys.0, keys.1
-                );
-            }
-            Self::Carrier { .. } => {
-                let _ = write!(
-                    sdp,
-                    "v=0\r\no=switch {port} 1 IN {family} {ip}\r\ns=call\r\nc=IN {family} {ip}\r\n\
-                     t=0 0\r\nm=audio {port} RTP/AVP 8 0 96\r\na=rtpmap:8 PCMA/8000\r\n\
-                     a=rtpmap:0 PCMU/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
-                     a=fmtp:96 0-15\r\na=ptime:20\r\na={direction}\r\n"
-                );
-            }
-        }
-        sdp
+    /// Whether this is Teams, which speaks SRTP and knows no one-way streams.
+    pub fn is_teams(&self) -> bool {
+        matches!(self, Self::Teams { .. })
     }
-
-    /// An answer of this peer to `offer`: PCMA and telephone-event with the offer's numbers.
-    /// `None` if it has nothing in common with the offer.
-    pub fn answer(&self, offer: &str, media: SocketAddr, dice: &mut Dice) -> Option<String> {
-        let (ip, port, family) = (media.ip(), media.port(), family(media));
-        let line = offer.lines().find(|line| line.starts_with("m=audio "))?;
-        let mut words = line.split(' ').skip(2);
-        let profile = words.next()?;
-        let formats: Vec<&str> = words.collect();
-        let wanted = match self {
-            Self::Teams { .. } => "RTP/SAVP",
-            Self::Carrier { .. } => "RTP/AVP",
-        };
-        if profile != wanted {
-            return None;
-        }
-        let codec = formats.iter().find(|f| matches!(**f, "8" | "0"))?;
-        let name = if *codec == "8" { "PCMA" } else { "PCMU" };
-        let event = offer.lines().find_map(|line| {
-            let (payload, encoding) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
-            encoding
-                .starts_with("telephone-event/8000")
-                .then_some(payload)
-        });
-        let direction = match attribute_direction(offer) {
-            "sendonly" => "recvonly",
-            "recvonly" => "sendonly",
-            other => other,
-        };
-        let mut sdp = format!(
-            "v=0\r\no=peer {port} 7 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=audio {port} {profile} {codec}{}\r\na=rtpmap:{codec} {name}/8000\r\n",
-            event.map(|e| format!(" {e}")).unwrap_or_default()
-        );
-        if let Some(event) = event {
-            let _ = write!(
-                sdp,
-                "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n"
-            );
-        }
-        if wanted == "RTP/SAVP" {
-            let tag = offer.lines().find_map(|line| {
-                let (tag, suite) = line.strip_prefix("a=crypto:")?.split_once(' ')?;
-                suite.starts_with("AES_CM_128_HMAC_SHA1_80 ").then_some(tag)
-            })?;
-            let key = sdes_key(dice);
-            let _ = write!(
-                sdp,
-                "a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n"
-            );
-        }
-        let _ = write!(sdp, "a=ptime:20\r\na={direction}\r\n");
-        Some(sdp)
-    }
-}
-
-/// The word of SDP for an address family.
-fn family(address: SocketAddr) -> &'static str {
-    match address {
-        SocketAddr::V4(_) => "IP4",
-        SocketAddr::V6(_) => "IP6",
-    }
-}
-
-/// Direction of a description with one audio line.
-pub(crate) fn attribute_direction(sdp: &str) -> &str {
-    sdp.lines()
-        .filter_map(|line| line.strip_prefix("a="))
-        .find(|a| matches!(*a, "sendrecv" | "sendonly" | "recvonly" | "inactive"))
-        .unwrap_or("sendrecv")
-}
-
-/// A master key and salt in base64: 40 characters for 30 bytes.
-fn sdes_key(dice: &mut Dice) -> String {
-    dice.word(40)
 }

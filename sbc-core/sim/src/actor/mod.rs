@@ -2,15 +2,19 @@
 //! conformance runner. They have their own SIP, so that they share no mistake with the product.
 
 mod agent;
+mod change;
 mod dialect;
 mod plan;
 mod view;
+mod voice;
 
 pub use agent::Agent;
 pub(crate) use agent::Place;
+pub use change::{By, Change, Codecs, HOLDS, Hold, Reaction, Wanted};
 pub use dialect::Dialect;
 pub use plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 pub use view::{Ending, PartyView};
+pub use voice::Wish;
 
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;

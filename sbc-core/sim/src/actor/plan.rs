@@ -1,5 +1,6 @@
 //! What an actor does in one call, as data.
 
+use super::change::{Change, Reaction};
 use std::time::Duration;
 
 /// A call to place.
@@ -19,8 +20,10 @@ pub struct Dial {
     pub ack: Ack,
     /// When to hang up, counted from the answer.
     pub hang_up: Option<Duration>,
-    /// When to put the other side on hold by re-INVITE, counted from the answer.
-    pub hold: Option<Duration>,
+    /// What it changes within the call.
+    pub changes: Vec<Change>,
+    /// What it does with re-INVITEs of ours, one after the other; all that follow are accepted.
+    pub reactions: Vec<Reaction>,
     /// Max-Forwards; `None` leaves the header out.
     pub max_forwards: Option<u8>,
     /// Whether the INVITE leaves the offer to us, and its ACK brings the answer.
@@ -85,8 +88,10 @@ pub struct Script {
     pub acts: Vec<(Duration, Act)>,
     /// When it hangs up, counted from its answer.
     pub hang_up: Option<Duration>,
-    /// When to put the other side on hold by re-INVITE, counted from its answer.
-    pub hold: Option<Duration>,
+    /// What it changes within the call.
+    pub changes: Vec<Change>,
+    /// What it does with re-INVITEs of ours, one after the other; all that follow are accepted.
+    pub reactions: Vec<Reaction>,
     /// Answers with 200 instead of 487 when CANCEL comes: the 200 crossed it.
     pub answers_on_cancel: bool,
     /// What this callee does wrong.
@@ -151,7 +156,8 @@ impl Script {
             call,
             acts,
             hang_up: None,
-            hold: None,
+            changes: Vec::new(),
+            reactions: Vec::new(),
             answers_on_cancel: false,
             oddity: None,
         }

@@ -1,5 +1,7 @@
 //! What one party of a call saw: the ground truth that checkers and tests compare with.
 
+use super::change::Hold;
+
 /// What one party saw of one call.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PartyView {
@@ -21,8 +23,12 @@ pub struct PartyView {
     pub cancelled: bool,
     /// How the call ended for it; `None` while it lasts.
     pub ending: Option<Ending>,
-    /// Finals of re-INVITEs that it sent.
-    pub reinvite_statuses: Vec<u16>,
+    /// Finals of its changes within the call.
+    pub change_statuses: Vec<u16>,
+    /// The last description of the SBC that is in force for it.
+    pub told: String,
+    /// Whether it holds, and how it said so.
+    pub hold: Option<Hold>,
     /// Final statuses of requests that were wrong on purpose.
     pub odd_statuses: Vec<(String, u16)>,
 }

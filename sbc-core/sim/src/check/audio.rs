@@ -125,7 +125,9 @@ impl Audio {
 
     fn heard(&mut self, wire: &Wire) {
         let is_request = wire.status().is_none();
-        let is_invite = wire.cseq().is_some_and(|(_, method)| method == "INVITE");
+        let is_invite = wire
+            .cseq()
+            .is_some_and(|(_, method)| method == "INVITE" || (method == "UPDATE" && is_request));
         let is_initial = is_request && wire.tag("To").is_none();
         if !is_invite || wire.status().is_some_and(|status| status >= 300) {
             return;
@@ -133,11 +135,16 @@ impl Audio {
         if is_initial && wire.body.is_empty() {
             self.late.insert(wire.call_id().to_owned());
         }
-        // Changes within the call concern other rules.
+        let tag = wire.tag(if is_request { "From" } else { "To" });
+        // Changes within the call concern other rules; who moves before the caller's ACK is let off.
         if is_request && !is_initial {
+            let key = (
+                wire.call_id().to_owned(),
+                tag.unwrap_or_default().to_owned(),
+            );
+            self.wanted.remove(&key);
             return;
         }
-        let tag = wire.tag(if is_request { "From" } else { "To" });
         if let (Some(tag), Some(at)) = (tag, audio_address(&wire.body)) {
             let key = (wire.call_id().to_owned(), tag.to_owned());
             self.wanted.entry(key).or_insert(at);
@@ -177,7 +184,7 @@ impl Audio {
             .get(&(b_id.clone(), self.winners.get(b_id)?.clone()));
         for (endpoint, wanted) in [(0, caller), (b_leg.0, callee)] {
             let told = session.leads_to.get(&EndpointId(endpoint));
-            if told != wanted {
+            if wanted.is_some() && told != wanted {
                 return Some(format!(
                     "{call_id}: endpoint {endpoint} leads to {told:?} and not to {wanted:?}"
                 ));

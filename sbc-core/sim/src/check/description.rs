@@ -17,8 +17,8 @@ pub(super) struct Descriptions {
     answers: BTreeMap<(String, u32), String>,
     /// Last description that we sent on each leg.
     last: BTreeMap<String, String>,
-    /// Branches of requests already looked at: what is repeated says nothing new.
-    requests: BTreeSet<String>,
+    /// Messages already looked at: what is repeated says nothing new.
+    said: BTreeSet<String>,
 }
 
 impl Checker for Descriptions {
@@ -27,7 +27,7 @@ impl Checker for Descriptions {
         match seen {
             Seen::Heard {
                 wire: Some(wire), ..
-            } if wire.method() == Some("INVITE") => {
+            } if matches!(wire.method(), Some("INVITE" | "UPDATE")) => {
                 let number = wire.cseq().map_or(0, |(n, _)| n);
                 let key = (wire.call_id().to_owned(), number);
                 self.offers.entry(key).or_insert_with(|| wire.body.clone());
@@ -182,7 +182,12 @@ impl Descriptions {
     }
 
     fn origin(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
-        if wire.status().is_none() && !self.requests.insert(wire.branch().to_owned()) {
+        let said = match wire.status() {
+            None => wire.branch().to_owned(),
+            // A repeated answer may be older than what an UPDATE has changed since.
+            Some(_) => format!("{} {}", wire.branch(), wire.body),
+        };
+        if !self.said.insert(said) {
             return;
         }
         let own_tag = if wire.status().is_some() {

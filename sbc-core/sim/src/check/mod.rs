@@ -4,13 +4,16 @@
 mod audio;
 mod description;
 mod dialog;
+mod exchange;
 mod leak;
 mod liveness;
 mod order;
 mod privacy;
 mod record;
+mod spoken;
 mod syntax;
 mod tenant;
+mod told;
 mod transaction;
 
 use crate::actor::PartyView;
@@ -181,6 +184,8 @@ impl Checkers {
             Box::new(dialog::Dialogs::default()),
             Box::new(syntax::Syntax::default()),
             Box::new(description::Descriptions::default()),
+            Box::new(exchange::Exchanges::default()),
+            Box::new(told::Told::new(rules.clone())),
             Box::new(privacy::Privacy::default()),
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),

@@ -36,7 +36,7 @@ impl Agent {
     pub(super) fn request(&mut self, now: Timestamp, line: Line, wire: Wire, out: &mut Vec<Say>) {
         let method = wire.method().unwrap_or_default().to_owned();
         if method == "ACK" {
-            return self.acknowledged(&wire);
+            return self.acknowledged(now, &wire);
         }
         if let Some(server) = self.servers.get(&server_key(&wire)) {
             if let Some(bytes) = server.last.clone() {
@@ -59,6 +59,16 @@ impl Agent {
         }
     }
 
+    /// Remembers a request that will get no answer, so that its repetitions get none either.
+    pub(super) fn hush(&mut self, line: &Line, wire: &Wire) {
+        let server = Server {
+            last: None,
+            line: line.clone(),
+            is_acked: false,
+        };
+        self.servers.insert(server_key(wire), server);
+    }
+
     pub(super) fn find(&self, wire: &Wire) -> Option<(usize, usize)> {
         let tag = wire.tag("To")?;
         self.legs.iter().enumerate().find_map(|(index, leg)| {
@@ -67,7 +77,7 @@ impl Agent {
         })
     }
 
-    pub(super) fn acknowledged(&mut self, wire: &Wire) {
+    pub(super) fn acknowledged(&mut self, now: Timestamp, wire: &Wire) {
         let key = (wire.branch().to_owned(), "INVITE".to_owned());
         if let Some(server) = self.servers.get_mut(&key) {
             server.is_acked = true;
@@ -83,28 +93,22 @@ impl Agent {
         if leg.forks[fork].answer.is_some() {
             leg.forks[fork].ack = Some(Vec::new());
         }
+        self.change_acknowledged(now, index, wire);
     }
 
     pub(super) fn invited(&mut self, now: Timestamp, line: Line, wire: Wire) {
         let number = user_of(wire.request_uri()).to_owned();
-        let key = server_key(&wire);
         let script = match self.scripts.get(&number) {
             Some(script) => script.clone(),
             None => Script::refusing(usize::MAX, 404),
         };
         let media = self.next_media();
+        let voice = Voice::new(&self.dialect, media, &mut self.dice);
         let index = self.legs.len();
         for (after, act) in &script.acts {
             self.agenda.note(now + *after, Timer::Act(index, *act));
         }
-        self.servers.insert(
-            key,
-            Server {
-                last: None,
-                line: line.clone(),
-                is_acked: false,
-            },
-        );
+        self.hush(&line, &wire);
         let contact = self
             .dialect
             .contact(self.address, self.protocol, &mut self.dice);
@@ -112,6 +116,7 @@ impl Agent {
             call: script.call,
             actor: self.name.clone(),
             descriptions: vec![wire.body.clone()],
+            told: wire.body.clone(),
             ..PartyView::default()
         };
         self.legs.push(Leg {
@@ -120,7 +125,7 @@ impl Agent {
             remote_cseq: wire.cseq().map_or(0, |(n, _)| n),
             invite: wire,
             contact,
-            media,
+            voice,
             answer: None,
             forks: Vec::new(),
             cseq: 100,
@@ -129,6 +134,7 @@ impl Agent {
             is_final: false,
             cancel_wanted: false,
             cancel_sent: false,
+            talk: Talk::default(),
             view,
         });
     }
@@ -238,9 +244,7 @@ impl Agent {
             if let Some(after) = script.hang_up {
                 self.agenda.note(now + after, Timer::HangUp(index));
             }
-            if let Some(after) = script.hold {
-                self.agenda.note(now + after, Timer::Hold(index));
-            }
+            self.plan_changes(now, index, &script.changes);
         }
     }
 
@@ -288,9 +292,9 @@ impl Agent {
         }
         if sdp {
             if leg.answer.is_none() {
-                let (offer, media) = (leg.invite.body.clone(), leg.media);
-                let answer = self.dialect.answer(&offer, media, &mut self.dice);
-                self.legs[index].answer = answer;
+                let offer = leg.invite.body.clone();
+                let leg = &mut self.legs[index];
+                leg.answer = leg.voice.answer(&offer);
             }
             if let Some(answer) = self.legs[index].answer.clone() {
                 response = response.with_body("application/sdp", answer);
@@ -310,6 +314,11 @@ impl Agent {
             .legs
             .iter()
             .position(|leg| leg.dial.is_none() && leg.invite.branch() == wire.branch());
+        if let Some(index) = self.asked_by(wire) {
+            let ok = wire.answer(200, "OK", None);
+            self.reply(now, line, wire, ok, out);
+            return self.drop_asked(now, index, out);
+        }
         let Some(index) = found else {
             let none = wire.answer(481, "No Such Transaction", Some("none"));
             return self.reply(now, line, wire, none, out);
@@ -369,20 +378,9 @@ impl Agent {
                 }
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);
+                self.drop_asked(now, index, out);
             }
-            "INVITE" => {
-                let media = leg.media;
-                let contact = leg.contact.clone();
-                let answer = self.dialect.answer(&wire.body, media, &mut self.dice);
-                let response = match answer {
-                    Some(answer) => wire
-                        .answer(200, "OK", None)
-                        .with("Contact", contact)
-                        .with_body("application/sdp", answer),
-                    None => wire.answer(488, "Not Acceptable Here", None),
-                };
-                self.reply(now, &line, &wire, response, out);
-            }
+            "INVITE" => self.reinvited(now, index, fork, line, wire, out),
             _ => {
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);

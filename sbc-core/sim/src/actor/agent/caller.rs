@@ -5,6 +5,7 @@ use super::*;
 impl Agent {
     pub(super) fn dial(&mut self, now: Timestamp, dial: Dial, out: &mut Vec<Say>) {
         let media = self.next_media();
+        let mut voice = Voice::new(&self.dialect, media, &mut self.dice);
         let (tag, branch) = (self.dice.word(14), self.branch());
         let call_id = format!("{}@{}", self.dice.word(24), self.address.ip());
         let contact = self
@@ -33,10 +34,9 @@ impl Agent {
         if let Some(seconds) = dial.expires {
             invite = invite.with("Expires", seconds.to_string());
         }
-        let offer = self.dialect.offer(media, "sendrecv", &mut self.dice);
         let mut invite = self.dialect.dress_invite(invite);
         if !dial.late_offer {
-            invite = invite.with_body("application/sdp", offer);
+            invite = invite.with_body("application/sdp", voice.offer());
         }
         let line = self.line(Some(&dial.host));
         let index = self.legs.len();
@@ -66,7 +66,7 @@ impl Agent {
             line: line.clone(),
             invite: invite.clone(),
             contact,
-            media,
+            voice,
             answer: None,
             forks: vec![fork],
             cseq: 1,
@@ -76,6 +76,7 @@ impl Agent {
             is_final: false,
             cancel_wanted: false,
             cancel_sent: false,
+            talk: Talk::default(),
             view,
         });
         self.start(
@@ -142,17 +143,8 @@ impl Agent {
             (Purpose::Invite, Some(leg)) => {
                 self.invite_response(now, leg, status, wire, was_done, out)
             }
-            (Purpose::Reinvite, Some(leg)) if (200..300).contains(&status) => {
-                if !was_done {
-                    self.legs[leg].view.reinvite_statuses.push(status);
-                }
-                let cseq = wire.cseq().map_or(0, |(n, _)| n);
-                let (ack, line) = self.in_dialog(leg, 0, "ACK", cseq);
-                let bytes = self.dialect.finish(ack).emit();
-                out.push(Say { line, bytes });
-            }
-            (Purpose::Reinvite, Some(leg)) if status >= 300 && !was_done => {
-                self.legs[leg].view.reinvite_statuses.push(status);
+            (Purpose::Change(number), Some(leg)) if status >= 200 => {
+                self.change_ended(now, leg, number, wire, was_done, out);
             }
             (Purpose::Odd(what), Some(leg)) if status >= 200 && !was_done => {
                 self.legs[leg]
@@ -227,6 +219,7 @@ impl Agent {
         let gave_up = leg.view.ending.is_some() || leg.cancel_sent;
         leg.is_final = true;
         leg.view.final_status = Some(status);
+        leg.view.told = wire.body.clone();
         let fork = &mut leg.forks[0];
         fork.remote_tag = tag;
         fork.remote_party = wire.get("To").unwrap_or_default().to_owned();
@@ -234,7 +227,7 @@ impl Agent {
         fork.state = State::Answered;
         let plan = plan.unwrap_or_else(|| unreachable!("a caller has a plan"));
         if plan.late_offer {
-            let answer = self.dialect.answer(&wire.body, leg.media, &mut self.dice);
+            let answer = leg.voice.answer(&wire.body);
             if answer.is_none() {
                 self.complaints
                     .push("2xx without an offer that could be answered".to_owned());
@@ -252,9 +245,7 @@ impl Agent {
             if let Some(after) = plan.hang_up {
                 self.agenda.note(now + after, Timer::HangUp(index));
             }
-            if let Some(after) = plan.hold {
-                self.agenda.note(now + after, Timer::Hold(index));
-            }
+            self.plan_changes(now, index, &plan.changes);
             if plan.oddity == Some(Oddity::UnknownMethod) {
                 self.agenda.note(now + ODD_DELAY, Timer::Odd(index));
             }
@@ -290,13 +281,17 @@ impl Agent {
         out.push(Say { line, bytes });
     }
 
-    pub(super) fn give_up(&mut self, key: &Key) {
+    pub(super) fn give_up(&mut self, now: Timestamp, key: &Key) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         if !client.got_provisional {
             // Timers B and F: no more of it.
-            client.is_done = true;
+            let was_done = std::mem::replace(&mut client.is_done, true);
+            if let (Purpose::Change(_), Some(leg), false) = (&client.purpose, client.leg, was_done)
+            {
+                return self.change_unanswered(now, leg);
+            }
         }
         let Some(leg) = client.leg.map(|leg| &mut self.legs[leg]) else {
             return;

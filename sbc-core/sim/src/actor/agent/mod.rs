@@ -3,10 +3,13 @@
 
 mod callee;
 mod caller;
+mod within;
 
+use super::change::Change;
 use super::dialect::Dialect;
 use super::plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 use super::view::{Ending, PartyView};
+use super::voice::Voice;
 use super::{Actor, Input, Intent, Line, Say};
 use crate::agenda::Agenda;
 use crate::dice::Dice;
@@ -16,6 +19,7 @@ use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use within::Talk;
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
@@ -50,7 +54,7 @@ struct Leg {
     line: Line,
     invite: Wire,
     contact: String,
-    media: SocketAddr,
+    voice: Voice,
     answer: Option<String>,
     forks: Vec<Fork>,
     cseq: u32,
@@ -60,7 +64,14 @@ struct Leg {
     is_final: bool,
     cancel_wanted: bool,
     cancel_sent: bool,
+    talk: Talk,
     view: PartyView,
+}
+
+impl Leg {
+    fn fork_mut(&mut self, number: u8) -> Option<&mut Fork> {
+        self.forks.iter_mut().find(|fork| fork.number == number)
+    }
 }
 
 /// One dialog of a call: several on a callee that forks.
@@ -96,7 +107,8 @@ struct Client {
 #[derive(Clone, PartialEq, Eq)]
 enum Purpose {
     Invite,
-    Reinvite,
+    /// A change within the dialog of this fork.
+    Change(u8),
     Cancel,
     Bye,
     Probe,
@@ -119,7 +131,11 @@ enum Timer {
     ResendRefusal(Key, Duration, Timestamp),
     Cancel(usize),
     HangUp(usize),
-    Hold(usize),
+    Change(usize, Change),
+    Proceed(usize),
+    PauseOver(usize),
+    AnswerLate(usize),
+    ResendOk(usize, u32, Duration, Timestamp),
     Ack(usize),
     Replay(Vec<u8>, Line),
     Odd(usize),
@@ -376,21 +392,8 @@ impl Agent {
         if !leg.forks.iter().any(lasts) {
             leg.view.ending.get_or_insert(Ending::HungUp);
         }
+        self.drop_asked(now, index, out);
         self.start(now, &wire, line, Some(index), Purpose::Bye, out);
-    }
-
-    fn hold(&mut self, now: Timestamp, index: usize, out: &mut Vec<Say>) {
-        let leg = &self.legs[index];
-        let Some(fork) = leg.forks.iter().find(|f| f.state == State::Up) else {
-            return;
-        };
-        let number = fork.number;
-        self.legs[index].cseq += 1;
-        let (cseq, media) = (self.legs[index].cseq, self.legs[index].media);
-        let offer = self.dialect.offer(media, "inactive", &mut self.dice);
-        let (wire, line) = self.in_dialog(index, number, "INVITE", cseq);
-        let wire = wire.with_body("application/sdp", offer);
-        self.start(now, &wire, line, Some(index), Purpose::Reinvite, out);
     }
 
     fn due(&mut self, now: Timestamp, timer: Timer, out: &mut Vec<Say>) {
@@ -411,7 +414,7 @@ impl Agent {
                 };
                 self.agenda.note(now + double, Timer::Resend(key, double));
             }
-            Timer::GiveUp(key) => self.give_up(&key),
+            Timer::GiveUp(key) => self.give_up(now, &key),
             Timer::Act(leg, act) => self.act(now, leg, act, out),
             Timer::ResendAnswer(leg, number, interval, until) => {
                 self.resend_answer(now, leg, number, interval, until, out);
@@ -431,7 +434,13 @@ impl Agent {
             }
             Timer::Cancel(leg) => self.cancel(now, leg, out),
             Timer::HangUp(leg) => self.hang_up(now, leg, out),
-            Timer::Hold(leg) => self.hold(now, leg, out),
+            Timer::Change(leg, change) => self.change(now, leg, change, out),
+            Timer::Proceed(leg) => self.proceed(now, leg, out),
+            Timer::PauseOver(leg) => self.pause_over(now, leg, out),
+            Timer::AnswerLate(leg) => self.answer_late(now, leg, out),
+            Timer::ResendOk(leg, cseq, interval, until) => {
+                self.resend_ok(now, leg, cseq, interval, until, out);
+            }
             Timer::Ack(leg) => self.ack(leg, out),
             Timer::Replay(bytes, line) => out.push(Say { line, bytes }),
             Timer::Odd(leg) => {

@@ -1,0 +1,263 @@
+//! What a party says of its media: offers and answers that state its own wish, with an `o=` line
+//! whose version counts (RFC 3264 §8).
+
+use super::change::{Codecs, Hold, Wanted};
+use super::dialect::Dialect;
+use crate::dice::Dice;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// The media side of one call of a party.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
+    is_teams: bool,
+    /// Address and session id of the `o=` line.
+    origin: SocketAddr,
+    /// Master keys with salts in base64, one per suite that is offered.
+    keys: [String; 2],
+    version: u64,
+    /// The last description without its `o=` line.
+    last: String,
+    /// What the party wants now.
+    pub(crate) wish: Wish,
+}
+
+/// What a party wants of its media.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Where it receives.
+    pub media: SocketAddr,
+    /// Whether it holds, and how it says so.
+    pub hold: Option<Hold>,
+    /// What it speaks.
+    pub codecs: Codecs,
+}
+
+impl Voice {
+    /// A party that wants to talk.
+    pub(crate) fn new(dialect: &Dialect, media: SocketAddr, dice: &mut Dice) -> Self {
+        Self {
+            is_teams: dialect.is_teams(),
+            origin: media,
+            // 40 characters for 30 bytes.
+            keys: [dice.word(40), dice.word(40)],
+            version: 0,
+            last: String::new(),
+            wish: Wish {
+                media,
+                hold: None,
+                codecs: Codecs::Both,
+            },
+        }
+    }
+
+    /// Changes the wish; `media` is a port that is free.
+    pub(crate) fn want(&mut self, wanted: Wanted, media: SocketAddr) {
+        match wanted {
+            // Teams has one form only (TDR-HLD-001).
+            Wanted::Hold(_) if self.is_teams => self.wish.hold = Some(Hold::Inactive),
+            Wanted::Hold(form) => self.wish.hold = Some(form),
+            Wanted::Resume => self.wish.hold = None,
+            Wanted::Move => self.wish.media = media,
+            Wanted::Codecs(codecs) => self.wish.codecs = codecs,
+            Wanted::Nothing => {}
+        }
+    }
+
+    /// What the party wants.
+    pub(crate) fn offer(&mut self) -> String {
+        let direction = match self.wish.hold {
+            None | Some(Hold::Zero) => "sendrecv",
+            Some(Hold::SendOnly) => "sendonly",
+            Some(Hold::Inactive | Hold::ZeroInactive) => "inactive",
+        };
+        let port = self.wish.media.port();
+        let mut rest = self.begin();
+        if self.is_teams {
+            let list = match self.wish.codecs {
+                Codecs::Both => "104 9 0 8",
+                Codecs::A => "104 8",
+                Codecs::U => "104 0",
+            };
+            let _ = write!(
+                rest,
+                "m=audio {port} RTP/SAVP {list} 106 13 101\r\na=rtcp:{port}\r\na=rtcp-mux\r\n\
+                 a=label:main-audio\r\na={direction}\r\n\
+                 a=crypto:0 AES_CM_128_HMAC_SHA1_32 inline:{}|2^31\r\n\
+                 a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}|2^31\r\n\
+                 a=rtpmap:104 SILK/16000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+                 a=rtpmap:8 PCMA/8000\r\na=rtpmap:106 CN/16000\r\na=rtpmap:13 CN/8000\r\n\
+                 a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n",
+                self.keys[0], self.keys[1]
+            );
+        } else {
+            let list = match self.wish.codecs {
+                Codecs::Both => "8 0",
+                Codecs::A => "8",
+                Codecs::U => "0",
+            };
+            let _ = write!(
+                rest,
+                "m=audio {port} RTP/AVP {list} 96\r\na=rtpmap:8 PCMA/8000\r\n\
+                 a=rtpmap:0 PCMU/8000\r\na=rtpmap:96 telephone-event/8000\r\n\
+                 a=fmtp:96 0-15\r\na=ptime:20\r\na={direction}\r\n"
+            );
+        }
+        self.written(rest)
+    }
+
+    /// Answers `offer` with one codec, telephone-event under the offer's number, and the party's own
+    /// wish as far as the offer allows it. `None` if they have nothing in common.
+    pub(crate) fn answer(&mut self, offer: &str) -> Option<String> {
+        let line = offer.lines().find(|line| line.starts_with("m=audio "))?;
+        let mut words = line.split(' ').skip(2);
+        let profile = words.next()?;
+        let wanted = if self.is_teams { "RTP/SAVP" } else { "RTP/AVP" };
+        if profile != wanted {
+            return None;
+        }
+        let codec = words.find(|format| self.wish.codecs.has(format))?;
+        let name = if codec == "8" { "PCMA" } else { "PCMU" };
+        let event = offer.lines().find_map(|line| {
+            let (payload, encoding) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+            encoding
+                .starts_with("telephone-event/8000")
+                .then_some(payload)
+        });
+        let mut rest = self.begin();
+        let _ = write!(
+            rest,
+            "m=audio {} {profile} {codec}{}\r\na=rtpmap:{codec} {name}/8000\r\n",
+            self.wish.media.port(),
+            event.map(|e| format!(" {e}")).unwrap_or_default()
+        );
+        if let Some(event) = event {
+            let _ = write!(
+                rest,
+                "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n"
+            );
+        }
+        if self.is_teams {
+            let tag = offer.lines().find_map(|line| {
+                let (tag, suite) = line.strip_prefix("a=crypto:")?.split_once(' ')?;
+                suite.starts_with("AES_CM_128_HMAC_SHA1_80 ").then_some(tag)
+            })?;
+            let key = &self.keys[1];
+            let _ = write!(
+                rest,
+                "a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n"
+            );
+        }
+        let direction = self.direction_towards(attribute_direction(offer));
+        let _ = write!(rest, "a=ptime:20\r\na={direction}\r\n");
+        Some(self.written(rest))
+    }
+
+    fn direction_towards(&self, offered: &str) -> &'static str {
+        let (sends, receives) = match self.wish.hold {
+            None | Some(Hold::Zero) => (true, true),
+            Some(Hold::SendOnly) => (true, false),
+            Some(Hold::Inactive | Hold::ZeroInactive) => (false, false),
+        };
+        let sends = sends && matches!(offered, "sendrecv" | "recvonly");
+        let receives = receives && matches!(offered, "sendrecv" | "sendonly");
+        match (sends, receives) {
+            (true, true) => "sendrecv",
+            (true, false) if !self.is_teams => "sendonly",
+            (false, true) if !self.is_teams => "recvonly",
+            _ => "inactive",
+        }
+    }
+
+    fn begin(&self) -> String {
+        let (ip, family) = (self.origin.ip(), family(self.origin));
+        let at = match self.wish.hold {
+            Some(Hold::Zero | Hold::ZeroInactive) if ip.is_ipv4() => "0.0.0.0".to_owned(),
+            Some(Hold::Zero | Hold::ZeroInactive) => "::".to_owned(),
+            Some(Hold::SendOnly | Hold::Inactive) | None => ip.to_string(),
+        };
+        let bandwidth = if self.is_teams {
+            "b=CT:10000000\r\n"
+        } else {
+            ""
+        };
+        format!("s=session\r\nc=IN {family} {at}\r\n{bandwidth}t=0 0\r\n")
+    }
+
+    /// The whole description: the same octets as last time, or another version.
+    fn written(&mut self, rest: String) -> String {
+        if rest != self.last {
+            self.version += 1;
+            self.last = rest;
+        }
+        let (ip, family, session) = (self.origin.ip(), family(self.origin), self.origin.port());
+        let user = if self.is_teams { "-" } else { "switch" };
+        let version = self.version;
+        let rest = &self.last;
+        format!("v=0\r\no={user} {session} {version} IN {family} {ip}\r\n{rest}")
+    }
+}
+
+/// The word of SDP for an address family.
+fn family(address: SocketAddr) -> &'static str {
+    match address {
+        SocketAddr::V4(_) => "IP4",
+        SocketAddr::V6(_) => "IP6",
+    }
+}
+
+/// Direction of a description with one audio line.
+pub(crate) fn attribute_direction(sdp: &str) -> &str {
+    sdp.lines()
+        .filter_map(|line| line.strip_prefix("a="))
+        .find(|a| matches!(*a, "sendrecv" | "sendonly" | "recvonly" | "inactive"))
+        .unwrap_or("sendrecv")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice() -> Voice {
+        let domain = "gw.example".to_owned();
+        let media = "198.51.100.1:30000".parse().unwrap();
+        Voice::new(&Dialect::Carrier { domain }, media, &mut Dice::new(1, "x"))
+    }
+
+    fn want(voice: &mut Voice, wanted: Wanted) {
+        voice.want(wanted, "198.51.100.1:30002".parse().unwrap());
+    }
+
+    #[test]
+    fn the_version_counts_changes_only() {
+        let mut voice = voice();
+        let first = voice.offer();
+        assert_eq!(first, voice.offer());
+        want(&mut voice, Wanted::Hold(Hold::SendOnly));
+        let held = voice.offer();
+        assert!(held.contains("o=switch 30000 2 ") && held.contains("a=sendonly"));
+        want(&mut voice, Wanted::Resume);
+        assert_eq!(voice.offer(), first.replace(" 1 IN", " 3 IN"));
+    }
+
+    #[test]
+    fn who_holds_says_so_in_its_answers_as_far_as_the_offer_lets_it() {
+        let mut voice = voice();
+        let offer = voice.offer();
+        for (hold, offered, answered) in [
+            (Hold::SendOnly, "sendrecv", "sendonly"),
+            (Hold::SendOnly, "sendonly", "inactive"),
+            (Hold::Inactive, "sendrecv", "inactive"),
+            (Hold::Zero, "sendonly", "recvonly"),
+        ] {
+            want(&mut voice, Wanted::Hold(hold));
+            let offer = offer.replace("sendrecv", offered);
+            let answer = voice.answer(&offer).unwrap();
+            assert_eq!(attribute_direction(&answer), answered, "{hold:?}");
+            assert_eq!(answer.contains("c=IN IP4 0.0.0.0"), hold == Hold::Zero);
+        }
+        want(&mut voice, Wanted::Codecs(Codecs::U));
+        assert!(voice.answer(&offer).unwrap().contains("RTP/AVP 0 96"));
+        assert_eq!(voice.answer(&offer.replace("AVP 8 0", "AVP 8")), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Offers and answers of a dialog, one at a time: every offer gets one answer or refusal, nobody
+//! offers while an offer is open, and what crosses is refused as RFC 3261 §14.2 says (SIP-500,
+//! SIP-540, SIP-541). Our descriptions never lose a line or change a payload type (SIP-503, SIP-505).
+
+use super::spoken::{Spoken, is_of_exchange};
+use super::{Checker, Seen, Violation};
+use crate::wire::Wire;
+use sbc_core::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub(super) struct Exchanges {
+    /// By Call-ID and the peer's tag.
+    dialogs: BTreeMap<(String, String), Dialog>,
+    /// What we have described, by Call-ID.
+    described: BTreeMap<String, Described>,
+    /// Branches of our requests.
+    branches: BTreeSet<String>,
+}
+
+#[derive(Default)]
+struct Dialog {
+    /// Branch and method of our offer without final response.
+    own: Option<String>,
+    /// The peer's requests by sequence number.
+    asked: BTreeMap<u32, Asked>,
+    /// Sequence number of our 2xx without ACK.
+    unacknowledged: Option<u32>,
+    is_over: bool,
+}
+
+struct Asked {
+    is_invite: bool,
+    offers: bool,
+    must: Must,
+    is_answered: bool,
+}
+
+/// What a request that comes at a wrong time must get.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Must {
+    Anything,
+    /// 491: an offer of ours is open, or our 2xx waits for its ACK.
+    Pend,
+    /// 500 with Retry-After: an earlier one of the peer has no answer.
+    ComeAgain,
+}
+
+#[derive(Default)]
+struct Described {
+    lines: usize,
+    payloads: BTreeMap<String, String>,
+}
+
+impl Checker for Exchanges {
+    fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
+        let mut fail = |rule, text| out.push(Violation { at, rule, text });
+        match seen {
+            Seen::Heard {
+                wire: Some(wire),
+                is_garbage: false,
+                ..
+            } if is_of_exchange(wire) => match wire.status() {
+                None => self.request_heard(wire),
+                Some(status) => self.response_heard(wire, status),
+            },
+            Seen::Sent {
+                wire: Some(wire),
+                answers_garbage: false,
+                ..
+            } if is_of_exchange(wire) || wire.has_sdp() => {
+                match wire.status() {
+                    None => self.request_sent(wire, &mut fail),
+                    Some(status) => self.response_sent(wire, status, &mut fail),
+                }
+                self.described(wire, &mut fail);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Exchanges {
+    fn dialog(&mut self, wire: &Wire, peer: &str) -> Option<&mut Dialog> {
+        let tag = wire.tag(peer)?.to_owned();
+        let key = (wire.call_id().to_owned(), tag);
+        Some(self.dialogs.entry(key).or_default())
+    }
+
+    fn request_heard(&mut self, wire: &Wire) {
+        let method = wire.method().unwrap_or_default();
+        let number = wire.cseq().map_or(0, |(number, _)| number);
+        let Some(dialog) = self.dialog(wire, "From") else {
+            return;
+        };
+        match method {
+            "BYE" => dialog.is_over = true,
+            "ACK" => {
+                dialog.unacknowledged.take_if(|open| *open == number);
+            }
+            "INVITE" | "UPDATE" if !dialog.asked.contains_key(&number) => {
+                let (is_invite, offers) = (method == "INVITE", wire.has_sdp());
+                let matters = is_invite || offers;
+                let has_open =
+                    |asked: &Asked| !asked.is_answered && (asked.offers || asked.is_invite);
+                let is_stale = dialog.asked.keys().any(|last| *last > number);
+                let must = if !matters || is_stale || dialog.is_over {
+                    Must::Anything
+                } else if dialog.asked.values().any(has_open) {
+                    Must::ComeAgain
+                } else if dialog.own.is_some() || (is_invite && dialog.unacknowledged.is_some()) {
+                    Must::Pend
+                } else {
+                    Must::Anything
+                };
+                let asked = Asked {
+                    is_invite,
+                    offers,
+                    must,
+                    is_answered: false,
+                };
+                dialog.asked.insert(number, asked);
+            }
+            _ => {}
+        }
+    }
+
+    fn response_sent(
+        &mut self,
+        wire: &Wire,
+        status: u16,
+        fail: &mut impl FnMut(&'static str, String),
+    ) {
+        let number = wire.cseq().map_or(0, |(number, _)| number);
+        let Some(dialog) = self.dialog(wire, "From").filter(|_| status >= 200) else {
+            return;
+        };
+        let Some(asked) = dialog.asked.get_mut(&number) else {
+            return;
+        };
+        if asked.is_answered
+            || wire
+                .cseq()
+                .is_some_and(|(_, m)| !matches!(m, "INVITE" | "UPDATE"))
+        {
+            return;
+        }
+        asked.is_answered = true;
+        if status < 300 && asked.is_invite {
+            dialog.unacknowledged = Some(number);
+        }
+        let wants_body = status < 300 && (asked.is_invite || asked.offers);
+        if wire.has_sdp() != wants_body {
+            let what = if wants_body { "no" } else { "a" };
+            fail("exchange", format!("{}: {what} description", wire.first));
+        }
+        let is_right = match asked.must {
+            Must::Anything => true,
+            Must::Pend => matches!(status, 491 | 481 | 487),
+            Must::ComeAgain => {
+                (status == 500 && wire.get("Retry-After").is_some()) || matches!(status, 481 | 487)
+            }
+        };
+        if !is_right {
+            let what = match asked.must {
+                Must::ComeAgain => "another of the peer was open (SIP-541)",
+                Must::Pend | Must::Anything => "an exchange of ours was open (SIP-541)",
+            };
+            fail("glare", format!("{} to {number}: {what}", wire.first));
+        }
+    }
+
+    fn request_sent(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+        let method = wire.method().unwrap_or_default().to_owned();
+        let is_new = self.branches.insert(wire.branch().to_owned());
+        let Some(dialog) = self.dialog(wire, "To").filter(|_| is_new) else {
+            return;
+        };
+        let offers = wire.has_sdp();
+        match method.as_str() {
+            "BYE" => dialog.is_over = true,
+            "INVITE" | "UPDATE" if method == "INVITE" || offers => {
+                let has_open =
+                    |asked: &Asked| !asked.is_answered && (asked.offers || asked.is_invite);
+                let why = if dialog.own.is_some() {
+                    Some("one of ours is open")
+                } else if dialog.asked.values().any(has_open) {
+                    Some("one of the peer is open")
+                } else if dialog.unacknowledged.is_some() {
+                    Some("our 2xx waits for its ACK")
+                } else {
+                    None
+                };
+                if let Some(why) = why {
+                    fail("exchange", format!("{} while {why} (SIP-540)", wire.first));
+                }
+                dialog.own = Some(wire.branch().to_owned());
+            }
+            "UPDATE" => {}
+            // Every INVITE of ours so far has offered.
+            _ if offers => fail(
+                "exchange",
+                format!("{}: a description where none belongs", wire.first),
+            ),
+            _ => {}
+        }
+    }
+
+    fn response_heard(&mut self, wire: &Wire, status: u16) {
+        let Some(dialog) = self.dialog(wire, "To").filter(|_| status >= 200) else {
+            return;
+        };
+        dialog.own.take_if(|branch| branch == wire.branch());
+    }
+
+    fn described(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
+        let Some(spoken) = Spoken::read(&wire.body).filter(|_| wire.has_sdp()) else {
+            return;
+        };
+        let known = self.described.entry(wire.call_id().to_owned()).or_default();
+        if spoken.lines < known.lines {
+            let (now, before) = (spoken.lines, known.lines);
+            let text = format!("{}: {now} m= lines after {before} (SIP-503)", wire.first);
+            fail("media-lines", text);
+        }
+        known.lines = spoken.lines;
+        for (number, meaning) in spoken.payloads {
+            let before = known
+                .payloads
+                .entry(number.clone())
+                .or_insert(meaning.clone());
+            if *before != meaning {
+                let text = format!(
+                    "{}: {number} is {meaning} and was {before} (SIP-505)",
+                    wire.first
+                );
+                fail("payload-type", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A second offer of a peer while its first one waits for the other leg (RFC 3261 §14.2).
+
+mod world;
+
+use sbc_core::sip::{HeaderName, Message, Method};
+use world::call::*;
+use world::*;
+
+const CONTACT: &str = "Contact: <sip:gw@198.51.100.20:5060>\n";
+const SDP: &str = "Content-Type: application/sdp\n";
+
+fn retry_after(refusal: &Message) -> u32 {
+    header(refusal, HeaderName::RetryAfter).parse().unwrap()
+}
+
+#[test]
+fn a_second_offer_before_the_first_is_answered_is_asked_to_come_again() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let held = CARRIER_SDP.replace("sendrecv", "sendonly");
+    for first in ["INVITE", "UPDATE"] {
+        for second in ["INVITE", "UPDATE"] {
+            let mut call = Call::new();
+            call.says(first, &format!("{CONTACT}{SDP}"), &pcmu);
+            if first == "INVITE" {
+                call.shard.next_response(100);
+            }
+            // The codec is asked of the other side, which takes its time.
+            let asked = call.shard.next_request(Method::Invite).message;
+            let of_first = call.cseq;
+            call.says(second, &format!("{CONTACT}{SDP}"), &held);
+            if second == "INVITE" {
+                call.shard.next_response(100);
+            }
+            let refusal = call.shard.next_response(500).message;
+            assert!(retry_after(&refusal) <= 10, "{first} {second}");
+            let contact = "Contact: <sip:api-du-b.pstnhub.example:443;x-i=moved>\n";
+            let pcmu = TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0");
+            let answer = response(&asked, "200 OK", "", contact, &pcmu);
+            call.shard.teams_says(&answer);
+            call.shard.next_request(Method::Ack);
+            let ok = call.shard.next_response(200).message;
+            let answered = String::from_utf8_lossy(&ok.body()).into_owned();
+            assert!(answered.contains("RTP/AVP 0 101"), "the first one counts");
+            assert!(answered.contains("a=sendrecv"), "the second one does not");
+            if first == "INVITE" {
+                let via = format!("{VIA}ack{of_first}");
+                let ack = in_dialog(&call.ok, "ACK", of_first, &via);
+                call.shard.carrier_says(&ack);
+            }
+            if second == "INVITE" {
+                let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+                call.shard.carrier_says(&ack);
+            }
+            call.lives();
+        }
+    }
+}
