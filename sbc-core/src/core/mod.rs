@@ -1,22 +1,21 @@
 //! All signalling state of one shard, and the two methods that drive it.
 
-use crate::call::{Admitted, Call};
-use crate::cause::{Because, CauseCode};
-use crate::config::{Config, DidSource, TransformScope, Trunk};
+mod admit;
+mod stateless;
+
+use crate::call::Call;
+use crate::cause::Because;
+use crate::config::{Config, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
 use crate::event::{DropCode, Happened};
-use crate::id::{CallId, CommandId, LegId, ShardId, TenantName, TransactionId};
+use crate::id::{CallId, CommandId, LegId, ShardId, TransactionId};
 use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
 use crate::overload::{Overload, Verdict};
 use crate::plane::{Asker, Cx, Plane};
-use crate::policy::admission::{Counted, Place};
-use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::{self, Ingress};
-use crate::policy::number::{self, Number};
-use crate::policy::{Refusal, emergency, identity, route, screening};
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
@@ -24,12 +23,11 @@ use crate::sip::{
 };
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
-use crate::transport::via::{ResponseTarget, datagram_target, note_source};
-use crate::transport::{Flow, Hop, Protocol};
+use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrations};
 use media_api::SessionId;
+use stateless::{answer_statelessly, answer_without_state};
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -735,169 +733,6 @@ impl Core {
         }
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "facts of one arrival, used in one place"
-    )]
-    fn invited(
-        &mut self,
-        now: Now,
-        id: TransactionId,
-        flow: &Flow,
-        message: Message,
-        ingress: Ingress,
-        because: Because,
-        style: &LegStyle,
-        out: &mut Effects,
-    ) {
-        let config = Arc::clone(&self.plane.config);
-        let has_room = u32::try_from(self.calls.len()).is_ok_and(|n| n < config.limits.calls);
-        let mut caller = identity::caller(&message, &ingress.trunk);
-        let scope = TransformScope::In(ingress.trunk.name.clone());
-        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
-        let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
-        if (self.is_draining || !has_room) && help.is_none() {
-            arrived(None, None, flow, &message, out);
-            dropped(DropCode::Overload, flow, out);
-            return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
-        }
-        let call_id = self.plane.mint.call(now.wall);
-        arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
-        let screened = match help.is_some() {
-            true => Ok(None),
-            false => screening::screen(&config, &ingress, &mut caller),
-        };
-        let calling = number::transform_calling(&config, &scope, &caller.selected.number);
-        let mut because = because;
-        because.0.extend(calling.because.0);
-        let standing = self.plane.standings.get(&ingress.trunk.name);
-        let own_user = standing.and_then(|standing| standing.contact_user.as_deref());
-        let source = ingress.trunk.register.as_ref();
-        let source = source.map_or(DidSource::RequestUri, |register| register.did_source);
-        let called = |uri| number::called_of(&message, &uri, source, own_user);
-        let (called, nameless) = match message.uri().map(called) {
-            Ok(Ok(called)) => (called, None),
-            // Every Request-URI can be read here; without a number it leads nowhere.
-            Ok(Err(refusal)) => (no_number(&message), Some(refusal)),
-            Err(_) => (no_number(&message), None),
-        };
-        let changed = number::transform_called(&config, &scope, &called.number);
-        because.0.extend(changed.because.0);
-        let called_raw = called.raw.clone();
-        let called = Number {
-            number: changed.value,
-            ..called
-        };
-        let reach = Reach::of(&message);
-        let mut lap = None;
-        let plan = match (reach.refusal(), nameless) {
-            (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
-            (None, None) => circle::forwarded_too_often(&caller)
-                .or_else(|| caller.privacy.refusal())
-                .or_else(|| screened.as_ref().err().cloned())
-                .map_or(Ok(()), Err)
-                .and_then(|()| {
-                    let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
-                    lap = Some(self.plane.circles.enter(key, reach.hops)?);
-                    let mint = &mut self.plane.mint;
-                    route::plan(&config, &ingress, &called.number, &calling.value, mint)
-                }),
-        };
-        let is_emergency = help.is_some();
-        let called = help.as_ref().map_or(called, |help| help.called.clone());
-        let (tenant, plan) = match (help, plan) {
-            (Some(help), plan) => {
-                because.0.extend(help.because.0);
-                let plan = match (reach.refusal(), plan) {
-                    // A circle helps nobody; anything else that is against the call does not count.
-                    (Some(refusal), _) => Err(refusal),
-                    (None, Err(refusal)) if help.attempts.is_empty() => Err(refusal),
-                    (None, _) => Ok(help.attempts),
-                };
-                (help.tenant, plan)
-            }
-            (None, Ok(decision)) => {
-                because.0.extend(decision.because.0);
-                (Some(decision.value.tenant), Ok(decision.value.attempts))
-            }
-            (None, Err(refusal)) => {
-                let owner = || route::owner(&config, &called.number).cloned();
-                (ingress.tenant.clone().or_else(owner), Err(refusal))
-            }
-        };
-        let (plan, places) = match is_emergency {
-            true => (plan, Vec::new()),
-            false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
-        };
-        let admitted = Admitted {
-            id: call_id,
-            tenant,
-            trunk: ingress.trunk,
-            flow: flow.clone(),
-            transaction: id,
-            request: message,
-            caller,
-            called_raw,
-            called,
-            calling: calling.value,
-            plan,
-            because,
-            places,
-            is_emergency,
-            screening: screened.ok().flatten(),
-            reach,
-            lap,
-        };
-        self.current = Some(call_id);
-        let mut cx = Cx {
-            now,
-            plane: &mut self.plane,
-            out,
-        };
-        let call = Call::admit(&mut cx, admitted);
-        self.sessions.insert(call.media_session(), call_id);
-        self.calls.insert(call_id, Entry { call, queued: None });
-        self.look_after(call_id, out);
-    }
-
-    /// Counts a call on its tenant and on the trunk it came in on; a limit that is reached turns the
-    /// plan into a refusal. A call that is refused anyway is not counted.
-    fn take_places(
-        &mut self,
-        now: Now,
-        tenant: Option<&TenantName>,
-        trunk: &Trunk,
-        plan: Result<Vec<Arc<Trunk>>, Refusal>,
-    ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Vec<Place>) {
-        let Ok(plan) = plan else {
-            return (plan, Vec::new());
-        };
-        let config = &self.plane.config;
-        let of_tenant = tenant.map(|name| {
-            let limits = config.tenants.get(name).map(|tenant| tenant.limits);
-            (Counted::Tenant(name.clone()), limits.unwrap_or_default())
-        });
-        let of_trunk = (Counted::Trunk(trunk.name.clone()), trunk.limits);
-        let mut places = Vec::with_capacity(4);
-        for (counted, limits) in of_tenant.into_iter().chain([of_trunk]) {
-            match self.plane.admission.take(now.mono, counted, &limits) {
-                Ok(place) => places.push(place),
-                Err(full) => {
-                    for place in places.drain(..) {
-                        self.plane.admission.give_back(place);
-                    }
-                    let refusal = Refusal {
-                        status: Status::SERVICE_UNAVAILABLE,
-                        cause: CauseCode::LimitReached,
-                        because: Because::of(full.to_string()),
-                    };
-                    return (Err(refusal), places);
-                }
-            }
-        }
-        (Ok(plan), places)
-    }
-
     /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
     /// (OPS-130).
     fn answer_options(
@@ -984,64 +819,6 @@ impl Core {
             .transactions
             .respond(now.mono, id, rejection.status, bytes, out);
     }
-}
-
-/// The called number of a Request-URI that has none.
-fn no_number(message: &Message) -> Number {
-    Number {
-        raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
-        number: String::new(),
-        extension: None,
-    }
-}
-
-/// Answers a request that gets no transaction (RFC 3261 §8.2.7).
-fn answer_statelessly(flow: &Flow, status: Status, head: &mut RequestHead, out: &mut Effects) {
-    answer_without_state(flow, status, head, None, out);
-}
-
-fn answer_without_state(
-    flow: &Flow,
-    status: Status,
-    head: &mut RequestHead,
-    retry_after_s: Option<u64>,
-    out: &mut Effects,
-) {
-    let tag = stateless_tag(head);
-    let Some(via) = &mut head.via else { return };
-    note_source(via, flow.remote);
-    let remote = match (flow.protocol, datagram_target(via)) {
-        (Protocol::Udp, ResponseTarget::Address(remote)) => remote,
-        (Protocol::Udp, ResponseTarget::Resolve { .. }) | (Protocol::Tcp | Protocol::Tls, _) => {
-            flow.remote
-        }
-    };
-    let mut response = ResponseBuilder::to_head(head, status, Some(&tag));
-    if let Some(seconds) = retry_after_s {
-        response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
-    }
-    let bytes = response.build();
-    let hop = Hop {
-        listener: flow.listener.clone(),
-        protocol: flow.protocol,
-        remote,
-        tls: None,
-        flow: Some(flow.id),
-    };
-    out.push(Effect::Send {
-        hop,
-        bytes,
-        transaction: None,
-        call: None,
-    });
-}
-
-/// The tag of an answer without state: the same whenever the same request comes again.
-fn stateless_tag(head: &RequestHead) -> Token {
-    let mut hasher = DefaultHasher::new();
-    let branch = head.via.as_ref().and_then(|via| via.branch().cloned());
-    (branch, &head.from, &head.call_id, &head.cseq).hash(&mut hasher);
-    Token::from_minted(format!("{:016x}", hasher.finish()))
 }
 
 fn to_tag(message: &Message) -> Option<bytes::Bytes> {
