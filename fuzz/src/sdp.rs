@@ -150,7 +150,9 @@ fn ours(body: &Bytes, leg: &MediaImage) -> Description {
         return read;
     };
     if *leg.profile() == *carrier() {
-        assert!(!text.contains("inline:"), "a key without need");
+        // A refused line repeats the peer's formats, whatever they look like.
+        let is_key = |line: &str| line.starts_with("a=crypto:");
+        assert!(!text.lines().any(is_key), "a key without need");
     }
     // The oracle knows few kinds and transports, and refuses a description for a line it is not to
     // read anyway.

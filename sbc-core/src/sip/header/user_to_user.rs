@@ -76,7 +76,8 @@ fn data<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Bytes> {
         let (rest, token) = grammar::token(source, input)?;
         return Ok((rest, token.as_bytes().clone()));
     }
-    let (rest, _) = quoted_octets(input)?;
+    // What it means is not kept, but it must not be able to end or break a line.
+    let (rest, _) = grammar::quoted(source, input)?;
     let length = input.len() - rest.len();
     let quoted = input.get(..length).unwrap_or_default();
     Ok((rest, source.slice_ref(quoted)))
