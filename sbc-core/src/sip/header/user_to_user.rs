@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Header, HeaderName, Shape};
-use crate::sip::grammar::{self, Step, quoted_octets, whole};
+use crate::sip::grammar::{self, Step, whole};
 use crate::sip::{Params, ParseFault};
 
 /// One value.
