@@ -281,7 +281,9 @@ fn an_address_that_the_called_party_chose_gets_no_credentials() {
     let contact = "Contact: <sip:gw@203.0.113.66:5060>\n";
     let answer = response(&second, "200 OK", "x1", contact, CARRIER_SDP);
     shard.carrier_says(&answer);
-    shard.next_request(Method::Ack);
+    let ack = shard.next_request(Method::Ack);
+    assert_eq!(ack.hop.remote.to_string(), "203.0.113.66:5060");
+    assert!(!ack.message.has(HeaderName::ProxyAuthorization));
     shard.next_response(200);
     let bye = hung_up(&mut shard);
     assert_eq!(bye.hop.remote.to_string(), "203.0.113.66:5060");

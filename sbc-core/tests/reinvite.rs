@@ -430,3 +430,129 @@ fn an_answer_without_description_changes_nothing() {
     acknowledges(&mut call);
     call.lives();
 }
+
+#[test]
+fn a_resume_by_a_reinvite_without_offer_is_offered_both_ways() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    answers(&mut call, &told, "200 OK", &teams("inactive"));
+    call.shard.next_request(Method::Ack);
+    call.says("INVITE", CONTACT, "");
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(body(&ok).contains("a=sendrecv"), "SIP-552: {}", body(&ok));
+    let via = format!("{VIA}late");
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &via).replace("Content-Length: 0\n\n", "");
+    call.shard
+        .carrier_says(&with_body(&ack, &carrier("sendrecv")));
+    let told = reinvite(&mut call);
+    assert!(body(&told).contains("a=sendrecv"));
+    answers(&mut call, &told, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn a_repeated_ack_is_no_answer_to_an_offer_of_later() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    let ok = reoffers(&mut call, &carrier("sendrecv"));
+    // Its ACK is lost; an UPDATE asks for what only Teams can answer.
+    let number = call.cseq;
+    call.says("UPDATE", SDP, &pcmu);
+    let asked = reinvite(&mut call);
+    let via = format!("{VIA}again");
+    call.shard
+        .carrier_says(&in_dialog(&ok, "ACK", number, &via));
+    answers(
+        &mut call,
+        &asked,
+        "200 OK",
+        &TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0"),
+    );
+    call.shard.next_request(Method::Ack);
+    let ok = call.shard.next_response(200).message;
+    assert!(body(&ok).contains("RTP/AVP 0 101"));
+    assert!(call.shard.records.is_empty());
+}
+
+#[test]
+fn a_change_that_is_cancelled_while_it_waits_is_not_made() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    let via = format!("{VIA}{}", call.cseq);
+    call.shard
+        .carrier_says(&in_dialog(&call.ok, "CANCEL", call.cseq, &via));
+    call.shard.next_response(200);
+    call.shard.next_response(487);
+    acknowledges_refusal(&mut call);
+    answers(
+        &mut call,
+        &asked,
+        "200 OK",
+        &TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0"),
+    );
+    call.shard.next_request(Method::Ack);
+    let told = reinvite(&mut call);
+    assert!(
+        body(&told).contains("RTP/SAVP 8 101"),
+        "back to what is in force"
+    );
+    answers(&mut call, &told, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.lives();
+}
+
+#[test]
+fn what_failed_for_the_moment_is_told_again_after_a_pause() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("sendonly"));
+    let told = reinvite(&mut call);
+    acknowledges(&mut call);
+    answers(&mut call, &told, "503 No", "");
+    call.shard.next_request(Method::Ack);
+    call.shard.pass(Duration::from_secs(9));
+    assert!(call.shard.sent.is_empty());
+    call.shard.pass(Duration::from_secs(1));
+    let told = reinvite(&mut call);
+    assert!(body(&told).contains("a=inactive"));
+}
+
+#[test]
+fn peers_that_answer_every_telling_with_another_wish_are_told_a_few_times_only() {
+    let mut call = Call::new();
+    reoffers(&mut call, &carrier("recvonly"));
+    acknowledges(&mut call);
+    let mut told = 0;
+    while let Some(sent) = call.shard.sent.pop_front() {
+        if *sent.message.method() != Method::Invite || sent.message.status().is_some() {
+            continue;
+        }
+        told += 1;
+        assert!(told <= 20, "there is no end of it");
+        let offered = body(&sent.message);
+        let (yes, no) = match is_to_teams(&sent.message) {
+            true => (teams("sendrecv"), teams("inactive")),
+            false => (carrier("sendonly"), carrier("recvonly")),
+        };
+        let answer = match (is_to_teams(&sent.message), offered.contains("a=sendrecv")) {
+            (true, true) | (false, false) => yes,
+            _ => no,
+        };
+        let contact = match is_to_teams(&sent.message) {
+            true => format!("Contact: {TEAMS_MOVED}\n"),
+            false => CONTACT.to_owned(),
+        };
+        let answer = response(&sent.message, "200 OK", "", &contact, &answer);
+        match is_to_teams(&sent.message) {
+            true => call.shard.teams_says(&answer),
+            false => call.shard.carrier_says(&answer),
+        }
+    }
+    assert!(told <= 8, "{told}");
+}

@@ -520,6 +520,36 @@ fn a_refresh_that_crosses_an_offer_of_the_peer_is_made_again() {
 }
 
 #[test]
+fn a_refused_hold_is_not_repeated_by_the_refresh() {
+    let answers = "Session-Expires: 200;refresher=uac\nRequire: timer\n";
+    let mut call = up(CONFIG, "", answers);
+    let sdp = "Content-Type: application/sdp\n";
+    let hold = CARRIER_SDP.replace("sendrecv", "sendonly");
+    call.says("INVITE", &format!("{CONTACT}{sdp}"), &hold);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}held"));
+    let told = call.shard.next_request(Method::Invite).message;
+    call.shard.carrier_says(&ack);
+    call.shard
+        .teams_says(&response(&told, "488 No", "", "", ""));
+    call.shard.next_request(Method::Ack);
+    call.shard.pass(seconds(100));
+    let refresh = call.shard.next_request(Method::Invite).message;
+    let text = String::from_utf8_lossy(&refresh.body()).into_owned();
+    let first = String::from_utf8_lossy(&call.invite.body()).into_owned();
+    let without_version = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("o="));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(without_version(&text), without_version(&first));
+    assert_ne!(
+        text, first,
+        "another version, for the refused one was another content"
+    );
+}
+
+#[test]
 fn a_trunk_may_do_without() {
     let config = with_teams("session_timer = false");
     let mut call = up(&config, "", "Session-Expires: 90;refresher=uac\n");

@@ -508,9 +508,10 @@ impl Call {
     fn unowned(&mut self, cx: &mut Cx<'_>, leg: LegId, event: SessionEvent) {
         match event {
             SessionEvent::Offer(description) => self.peer_offer(cx, leg, description),
-            SessionEvent::Acknowledged { description } => {
-                self.peer_acknowledged(cx, leg, description);
-            }
+            SessionEvent::Acknowledged {
+                description,
+                is_answer: true,
+            } => self.peer_acknowledged(cx, leg, description),
             SessionEvent::Ended(Ending::Bye { reasons }) => {
                 let by = if leg == A_LEG { EndedBy::A } else { EndedBy::B };
                 let because = Because::of(format!("BYE on leg {}", leg.0));
@@ -526,6 +527,7 @@ impl Call {
             SessionEvent::Ended(Ending::Expired { interval_s }) => {
                 self.unrefreshed(cx, leg, interval_s);
             }
+            SessionEvent::Cancelled { .. } => self.offer_cancelled(leg),
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }
@@ -535,7 +537,7 @@ impl Call {
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
-            | SessionEvent::Cancelled { .. } => {}
+            | SessionEvent::Acknowledged { .. } => {}
         }
     }
 

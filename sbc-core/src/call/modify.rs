@@ -19,6 +19,7 @@ use media_api::{ForkId, Stage};
 impl Call {
     /// The peer of a leg offers a change, or asks us for an offer.
     pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
+        self.tellings_begin_anew();
         let done = match offer {
             Some(offer) => self.change(cx, leg, offer),
             None => self

@@ -397,7 +397,7 @@ impl Setup {
             SessionEvent::Rejected(rejection) if leg == current && is_inviting => {
                 self.rejected(call, cx, leg, rejection)
             }
-            SessionEvent::Acknowledged { description }
+            SessionEvent::Acknowledged { description, .. }
                 if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
             {
                 call.peer_acknowledged(cx, A_LEG, description);

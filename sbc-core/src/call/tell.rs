@@ -46,7 +46,13 @@ pub(super) struct Telling {
     refused: Option<Direction>,
     /// The peer agreed to what we could not keep: it has to be told what is in force.
     is_stale: bool,
+    /// How often it has been told since a peer offered anything itself.
+    times: u8,
 }
+
+/// How often a leg is told of the other between two offers of the peers. Peers that answer each
+/// telling with another wish would keep us telling for ever.
+const MOST_TELLINGS: u8 = 4;
 
 impl Call {
     /// Tells each leg what it does not know of the other, where there is room for an offer.
@@ -71,7 +77,8 @@ impl Call {
         if !owes {
             told.telling.refused = None;
         }
-        let is_due = told.telling.is_stale || (owes && told.telling.refused != wanted);
+        let may_be_told = told.telling.refused != wanted && told.telling.times < MOST_TELLINGS;
+        let is_due = told.telling.is_stale || (owes && may_be_told);
         let is_refresh = told.session.refresh_is_due();
         let is_free = told.telling.change.is_none() && told.session.may_offer();
         if !(is_due || is_refresh) || !is_free || told.image.is_negotiating() {
@@ -83,9 +90,9 @@ impl Call {
         let offer = images(&mut self.legs, leg, other)
             .ok_or(Unusable::OutOfOrder.into())
             .and_then(|(x, y)| match is_due {
-                true => interwork::join(x, y),
+                true => interwork::tell(x, y),
                 // A refresh says what was said before, octet by octet (SIP-707).
-                false => interwork::repeat(x).map_or_else(|| interwork::join(x, y), Ok),
+                false => interwork::repeat(x).map_or_else(|| interwork::tell(x, y), Ok),
             });
         let Some(told) = self.legs.get_mut(&leg) else {
             return;
@@ -97,6 +104,13 @@ impl Call {
                 told.session.offer(cx, offer);
             }
             Err(_) => told.telling.refused = wanted,
+        }
+    }
+
+    /// A peer has offered something itself: both legs may be told again.
+    pub(super) fn tellings_begin_anew(&mut self) {
+        for leg in self.legs.values_mut() {
+            leg.telling.times = 0;
         }
     }
 
@@ -168,6 +182,7 @@ impl Call {
         let facts = read(answer, told.image.profile());
         let negotiated = interwork::settle(&facts, &mut told.image, formats)?;
         told.image.commit();
+        told.telling.times = told.telling.times.saturating_add(1);
         let (to, fork) = (endpoint(leg), ForkId::default());
         self.media.agreed(cx, to, fork, negotiated, Stage::Final);
         Ok(())
@@ -240,6 +255,20 @@ impl Call {
         if let Some(leg) = self.legs.get_mut(&asker) {
             leg.image.rollback();
             leg.session.refuse_offer(cx, Status::SERVER_TIMEOUT);
+        }
+    }
+
+    /// The leg that asked does not want the change any more; what the other leg still answers
+    /// changes nothing.
+    pub(super) fn offer_cancelled(&mut self, asker: LegId) {
+        for leg in self.legs.values_mut() {
+            if leg.telling.change == Some(Change::Ask { asker }) {
+                leg.telling.change = Some(Change::Forgotten);
+                self.timers.stop(super::Timer::Ask as usize);
+            }
+        }
+        if let Some(leg) = self.legs.get_mut(&asker) {
+            leg.image.rollback();
         }
     }
 

@@ -27,15 +27,15 @@ pub struct MediaImage {
     /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
     numbers: Vec<(u8, Codec)>,
     committed: Option<Agreement>,
-    /// Version of our description in the exchange that is in force.
-    in_force: Option<u64>,
+    /// Our description in the exchange that is in force.
+    in_force: Option<Arc<Draft>>,
     exchange: Exchange,
     pending: Option<Agreement>,
 }
 
 #[derive(Clone)]
 struct Written {
-    draft: Draft,
+    draft: Arc<Draft>,
     origin: OriginLine,
     body: Bytes,
 }
@@ -198,7 +198,7 @@ impl MediaImage {
     pub fn commit(&mut self) -> Option<&Negotiated> {
         let agreed = self.pending.take()?;
         self.exchange = Exchange::Idle;
-        self.in_force = self.written.as_ref().map(|ours| ours.origin.version);
+        self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
         Some(&self.committed.insert(agreed).negotiated)
     }
 
@@ -208,13 +208,13 @@ impl MediaImage {
         self.pending = None;
     }
 
-    /// Begins an exchange with what was written last, if that is in force.
+    /// Begins an exchange with our description that is in force.
     pub(super) fn repeat(&mut self) -> Option<Bytes> {
-        let (written, agreed) = (self.written.as_ref()?, self.committed.as_ref()?);
-        if self.in_force != Some(written.origin.version) {
-            return None;
-        }
-        let DraftMedia::Stream(stream) = written.draft.media.get(agreed.main)? else {
+        let (draft, agreed) = (
+            Arc::clone(self.in_force.as_ref()?),
+            self.committed.as_ref()?,
+        );
+        let DraftMedia::Stream(stream) = draft.media.get(agreed.main)? else {
             return None;
         };
         let offer = OurOffer {
@@ -222,7 +222,7 @@ impl MediaImage {
             main: agreed.main,
             stream: stream.clone(),
         };
-        let body = written.body.clone();
+        let body = self.write_shared(draft);
         self.begin(Exchange::Offered(offer));
         Some(body)
     }
@@ -309,6 +309,10 @@ impl MediaImage {
 
     /// Writes `draft`: the same octets as last time if nothing changed, else one version more.
     pub(super) fn write(&mut self, draft: Draft) -> Bytes {
+        self.write_shared(Arc::new(draft))
+    }
+
+    fn write_shared(&mut self, draft: Arc<Draft>) -> Bytes {
         if let Some(written) = &self.written
             && written.draft == draft
         {

@@ -116,6 +116,15 @@ impl Proofs {
 }
 
 impl Link {
+    /// Whether an address is the trunk's peer, and not just what a Contact named.
+    pub(super) fn is_peer(&self, cx: &Cx<'_>, style: &LegStyle, remote: SocketAddr) -> bool {
+        let (_, heard) = self.local_party();
+        let (trunk, source) = (&style.trunk, remote.ip());
+        remote == heard.remote
+            || accepts_source(trunk, source)
+            || cx.plane.standings.has_source(&trunk.name, source)
+    }
+
     /// Sends a request again with credentials. `false` if its refusal stands.
     fn answer_challenge(
         &mut self,
@@ -129,8 +138,8 @@ impl Link {
         };
         // A Contact can name any host; what asks from there for our password is not our peer
         // (SIP-1610).
-        let (remote, (_, heard)) = (proof.remote, self.local_party());
-        let is_peer = remote == heard.remote || accepts_source(&style.trunk, remote.ip());
+        let remote = proof.remote;
+        let is_peer = self.is_peer(cx, style, remote);
         let answer = match is_peer {
             true => cx.challenged(&style.trunk, remote, response, &proof.tries),
             false => cx.unanswered(&style.trunk, remote, Unanswered::ForeignPeer),

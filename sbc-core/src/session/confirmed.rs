@@ -67,6 +67,16 @@ impl Confirmed {
         self.link.is_with(message)
     }
 
+    /// The peer cancels its re-INVITE; says whether it was still unanswered.
+    pub(super) fn cancel_offer(&mut self, cx: &mut Cx<'_>, style: &LegStyle) -> bool {
+        let is_invite = |offer: &mut PeerOffer| *offer.request.method() == Method::Invite;
+        let offer = self.offer.take_if(is_invite);
+        if let Some(offer) = &offer {
+            offer.refuse(cx, style, Status::REQUEST_TERMINATED);
+        }
+        offer.is_some()
+    }
+
     /// Sends BYE, or remembers to when the ACK is there.
     pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>, style: &LegStyle, reason: Option<Bytes>) {
         if let Some(offer) = self.offer.take() {
@@ -185,7 +195,7 @@ impl Session {
         if !is_answer || !confirmed.is_with(message) {
             return;
         }
-        confirmed.ok = None;
+        let offers = confirmed.ok.take().is_some_and(|ok| ok.offers);
         if let Some(reason) = confirmed.held_bye.take() {
             confirmed.hang_up(cx, &self.style, reason);
             self.stop_awaiting_ack();
@@ -194,6 +204,7 @@ impl Session {
             self.stop_awaiting_ack();
             up.push(SessionEvent::Acknowledged {
                 description: super::description(message),
+                is_answer: offers,
             });
         }
     }

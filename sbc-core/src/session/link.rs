@@ -247,7 +247,12 @@ impl Link {
         match wanted {
             Wanted::Ack { cseq, invite } => {
                 let request = self.dialog.request(Method::Ack, cseq).header(&via);
-                let request = self.proofs.sign_ack(invite, style.sign_request(request));
+                let request = style.sign_request(request);
+                // A Contact can name any host; credentials are none of its business.
+                let request = match self.is_peer(cx, style, hop.remote) {
+                    true => self.proofs.sign_ack(invite, request),
+                    false => request,
+                };
                 let bytes = request.build();
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());

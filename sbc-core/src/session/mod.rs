@@ -86,6 +86,8 @@ pub enum SessionEvent {
     Acknowledged {
         /// SDP of the ACK.
         description: Option<Bytes>,
+        /// Whether our answer was an offer, so that the ACK has to bring the answer.
+        is_answer: bool,
     },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),

@@ -192,15 +192,12 @@ impl Session {
             }
             _ => None,
         };
+        // What the peer cannot do now it may do later; what it does not want is its last word.
+        let passes = status == Status::REQUEST_TERMINATED || (500..600).contains(&status.code());
+        let asked_for = asked_for.or(passes.then_some(LONGEST_PAUSE));
         let mut again = false;
         if status == Status::REQUEST_PENDING || asked_for.is_some() {
-            let pause = confirmed.ours.pause(cx);
-            if let Some(pause) = pause {
-                again = true;
-                confirmed.ours.is_pausing = true;
-                let until = cx.now.mono + pause.max(asked_for.unwrap_or_default());
-                self.timers.set(Timer::Glare as usize, until);
-            }
+            again = self.pauses(cx, asked_for.unwrap_or_default());
         }
         let is_longer =
             status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
@@ -209,6 +206,20 @@ impl Session {
             self.refresh_failed(cx, again);
             up.push(SessionEvent::OfferRefused { status, again });
         }
+    }
+
+    /// Waits before the next offer of ours, at least so long. Says whether there is one.
+    fn pauses(&mut self, cx: &mut Cx<'_>, least: Duration) -> bool {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return false;
+        };
+        let Some(pause) = confirmed.ours.pause(cx) else {
+            return false;
+        };
+        confirmed.ours.is_pausing = true;
+        let until = cx.now.mono + pause.max(least);
+        self.timers.set(Timer::Glare as usize, until);
+        true
     }
 
     /// Whether the session outlives this final status of a request of ours within it. If not, it is
@@ -269,9 +280,10 @@ impl Session {
             // A connection that is lost is no call that is lost (SIP-708).
             (false, Method::Invite) => {
                 self.refresh_failed(cx, false);
+                let again = self.pauses(cx, LONGEST_PAUSE);
                 up.push(SessionEvent::OfferRefused {
                     status: Status::SERVICE_UNAVAILABLE,
-                    again: false,
+                    again,
                 });
             }
             (false, Method::Update) => self.refresh_failed(cx, false),
@@ -285,9 +297,11 @@ impl Session {
         if let Phase::Confirmed(confirmed) = &self.phase
             && let Some(invite) = confirmed.link.open_invite()
         {
-            cx.plane
-                .transactions
-                .cancel(cx.now.mono, invite, None, cx.out);
+            let now = cx.now.mono;
+            cx.plane.transactions.cancel(now, invite, None, cx.out);
+            // A challenge that crosses the CANCEL begins another transaction.
+            let limit = now + patience(&self.style);
+            self.timers.set(Timer::Offer as usize, limit);
         }
     }
 

@@ -189,7 +189,7 @@ impl SessionTimer {
         let (Some(least), Some(policy)) = (least, &mut self.policy) else {
             return false;
         };
-        self.rounds += 1;
+        self.rounds = self.rounds.saturating_add(1);
         if self.rounds > MOST_ROUNDS || least.seconds <= self.min_se_s {
             return false;
         }

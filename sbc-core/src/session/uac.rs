@@ -748,17 +748,18 @@ impl Session {
         };
         self.timers.clear();
         outgoing.early.clear();
-        if status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message) {
-            // The same request to the same address, with the interval that is wanted (SIP-706).
-            outgoing.again(&current);
-            return self.next_target(cx, None, up);
-        }
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
         let mut rejection = Rejection::from_peer(status, message);
         // After our CANCEL nobody wants the call any more.
         let is_cancelled =
             matches!(&outgoing.best, Some(best) if best.was_heard && !best.is_from_peer);
+        let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
+        if is_too_small && self.timer.lengthens(message) {
+            // The same request to the same address, with the interval that is wanted (SIP-706).
+            outgoing.again(&current);
+            return self.next_target(cx, None, up);
+        }
         if is_challenge(status) && !is_cancelled {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),

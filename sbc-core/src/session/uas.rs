@@ -206,6 +206,14 @@ impl Session {
         cancel: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            // A change that waits for the other leg is not wanted any more.
+            if confirmed.cancel_offer(cx, &self.style) {
+                let reasons = reasons_of(cancel);
+                up.push(SessionEvent::Cancelled { reasons });
+            }
+            return;
+        }
         let Phase::Incoming(_) = &self.phase else {
             return;
         };

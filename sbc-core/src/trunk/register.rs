@@ -27,6 +27,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest life of a registration that is believed or asked for: a day.
+const LONGEST_LIFE_S: u32 = 86_400;
+
 /// Shortest time between the beginnings of two rounds: 20 in a second (SIP-1622).
 const SPACING: Duration = Duration::from_millis(50);
 /// Longest random delay of the first round of a trunk.
@@ -581,7 +584,9 @@ impl Registering {
                 let least = message.raw(HeaderName::MinExpires);
                 let least =
                     least.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
-                match least.filter(|least: &u32| *least > self.expires_s) {
+                match least
+                    .filter(|least: &u32| *least > self.expires_s && *least <= LONGEST_LIFE_S)
+                {
                     Some(least) => {
                         self.corrections += 1;
                         self.expires_s = least;
@@ -671,6 +676,8 @@ impl Registering {
             self.last_fault = (Some(200), "the 200 does not name our contact".to_owned());
             return self.pause(cx, PAUSE);
         };
+        // Nobody has to be believed that we are known to it for years.
+        let granted = granted.min(self.expires_s.max(LONGEST_LIFE_S));
         let life = Duration::from_secs(u64::from(granted));
         self.failures = 0;
         self.names.clear();

@@ -5,19 +5,18 @@ use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::Profile;
 use super::super::read::{Facts, Secured};
-use super::asking::{admitted, allowed, effective, told_to};
+use super::asking::{admitted, allowed, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection};
 
-/// Writes our answer to an offer, given what is agreed on the other leg under its profile, and what
-/// this peer was told in answer to the same offer before.
+/// Writes our answer to an offer, given what is agreed on the other leg and what this peer was told
+/// in answer to the same offer before.
 pub(super) fn write_answer(
     offer: &Facts,
     leg: &MediaImage,
     told: Option<(&Agreement, &DraftStream)>,
     other: &Agreement,
-    others: &Profile,
     formats: &mut Formats,
 ) -> Result<(Draft, Agreement), Incompatible> {
     let (main, audio) = offer.main()?;
@@ -108,7 +107,7 @@ pub(super) fn write_answer(
         })
         .cloned()
         .collect();
-    let direction = answer_direction(profile, audio.direction, other, others);
+    let direction = answer_direction(profile, audio.direction, other);
     let stream = DraftStream {
         transport: audio.transport.clone(),
         rtp: local.rtp,
@@ -165,13 +164,8 @@ pub(super) fn write_answer(
 /// Direction of our answer to X. A peer that only sends hears `recvonly` (SIP-550), whether or not
 /// the other leg listens. What else we say is what an offer of ours would tell: whoever is kept from
 /// hearing of a hold does not hear of it in an answer either.
-fn answer_direction(
-    profile: &Profile,
-    offered: Direction,
-    other: &Agreement,
-    others: &Profile,
-) -> Direction {
-    let (told, _) = told_to(profile, effective(other.peer_wish, others, offered));
+fn answer_direction(profile: &Profile, offered: Direction, other: &Agreement) -> Direction {
+    let (told, _) = told_to(profile, other.peer_wish);
     let direction = match offered {
         Direction::SendRecv => told,
         Direction::SendOnly => Direction::RecvOnly,

@@ -85,13 +85,6 @@ pub(super) fn told_to(profile: &Profile, wish: Direction) -> (Direction, bool) {
     (allowed(profile, direction), zero)
 }
 
-/// What there is to tell of a leg: its wish, as far as its own trunk lets us hear a leg with the
-/// wish of `listener`. Teams, which knows no one-way streams, is silent to who only listens.
-pub(super) fn effective(wish: Direction, profile: &Profile, listener: Direction) -> Direction {
-    let (told, zero) = told_to(profile, listener);
-    Direction::from_parts(wish.sends() && told.receives() && !zero, wish.receives())
-}
-
 /// One-way directions become `inactive` where the peer does not understand them.
 pub(super) fn allowed(profile: &Profile, direction: Direction) -> Direction {
     match (profile.one_way, direction) {

@@ -10,7 +10,7 @@
 //! 4. [`MediaImage::commit`] on both legs, or [`MediaImage::rollback`] on both.
 //!
 //! A later offer is answered by [`answer_alone`] as long as X keeps the codec ([`keeps_codec`]).
-//! Where Y is to know of a hold then ([`owes`]), [`join`] offers that to Y. Where X sent no offer,
+//! Where Y is to know of a hold then ([`owes`]), [`tell`] offers that to Y. Where X sent no offer,
 //! [`open`] offers to Y from the profiles, [`settle`] takes Y's answer, [`join`] offers to X what Y
 //! accepted, and [`settle`] takes X's answer. [`join`] also serves the new leg of a transfer.
 //!
@@ -30,7 +30,7 @@ use super::profile::Profile;
 use super::read::Facts;
 use crate::sdp::{self, Direction};
 use answering::write_answer;
-use asking::{Ask, admitted, carried_formats, effective, prefer_current, told_to, write_offer};
+use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
 use bytes::Bytes;
 use media_api::{EndpointSpec, Negotiated};
 use std::fmt;
@@ -127,7 +127,7 @@ pub fn answer(
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
     };
-    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, y.profile(), formats)?;
+    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, formats)?;
     let y_negotiated = agreed.negotiated.clone();
     let x_negotiated = ours.negotiated.clone();
     y.agree(agreed);
@@ -154,7 +154,7 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
         return false;
     };
     let (ours, wish) = (known.ours, known.peer_wish);
-    let wanted = told_of(x, wish, y, other);
+    let wanted = told_of(x, other);
     let sends_other = wanted.sends() != ours.sends() && wish.receives();
     // Who holds us and plays music need not know whether anybody listens, only if it is wanted.
     let hears_other = match (ours.receives(), wanted.receives()) {
@@ -167,14 +167,13 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
 
 /// What [`join`] would say of Y to X: what X refuses if it refuses that.
 pub fn wanted(x: &MediaImage, y: &MediaImage) -> Option<Direction> {
-    let (known, other) = (x.committed()?, y.committed()?);
-    Some(told_of(x, known.peer_wish, y, other))
+    Some(told_of(x, y.committed()?))
 }
 
-/// Direction of an offer of ours to X whose peer has this wish, a blanked address counted.
-fn told_of(x: &MediaImage, wish: Direction, y: &MediaImage, other: &Agreement) -> Direction {
-    let of_y = effective(other.peer_wish, y.profile(), wish);
-    let (direction, zero) = told_to(x.profile(), of_y);
+/// Direction of an offer of ours to X, a blanked address counted. It is the wish of Y itself, not
+/// what is left of it by X's own: X's answer says that, and may say otherwise than before (SIP-552).
+fn told_of(x: &MediaImage, other: &Agreement) -> Direction {
+    let (direction, zero) = told_to(x.profile(), other.peer_wish);
     Direction::from_parts(direction.sends(), direction.receives() && !zero)
 }
 
@@ -186,7 +185,7 @@ pub fn answer_alone(
     formats: &mut Formats,
 ) -> Result<AnsweredAlone, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let (draft, ours) = write_answer(&offer, x, None, other, y.profile(), formats)?;
+    let (draft, ours) = write_answer(&offer, x, None, other, formats)?;
     let negotiated = ours.negotiated.clone();
     x.begin(Exchange::Received(offer));
     x.agree(ours);
@@ -233,20 +232,30 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
 /// joined with Y. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
 /// (SIP-512).
 pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    offer_of(x, y, |_, _| true)
+}
+
+/// Tells X what Y wants ([`owes`]), with the codec in use alone: there is none to choose.
+pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    offer_of(x, y, |codec, used| !codec.is_audio() || codec.joins(used))
+}
+
+fn offer_of(
+    x: &mut MediaImage,
+    y: &MediaImage,
+    takes: impl Fn(&Codec, &Codec) -> bool,
+) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
     let formats: Vec<_> = other
         .formats
         .iter()
+        .filter(|(_, codec)| takes(codec, &other.codec))
         .filter_map(|(_, codec)| Some((None, x.profile().admit(codec)?)))
         .collect();
     if !formats.iter().any(|(_, codec)| codec.is_audio()) {
         return Err(Unusable::NoCommonCodec.into());
     }
-    let wish = x
-        .committed()
-        .map_or(Direction::SendRecv, |known| known.peer_wish);
-    let of_y = effective(other.peer_wish, y.profile(), wish);
-    let (direction, zero) = told_to(x.profile(), of_y);
+    let (direction, zero) = told_to(x.profile(), other.peer_wish);
     let ask = Ask {
         formats,
         direction,
@@ -257,8 +266,8 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     write_offer(x, ask)
 }
 
-/// Offers to X again what was last said to it and is in force, octet by octet. `None` if the last
-/// thing that was said is not in force.
+/// Offers to X again what is in force, octet by octet; under a new version if something else was
+/// offered and refused since. `None` if nothing is in force.
 pub fn repeat(x: &mut MediaImage) -> Option<Bytes> {
     x.repeat()
 }

@@ -78,13 +78,14 @@ pub(super) fn take_answer(
     let before = leg
         .committed()
         .map_or(Direction::SendRecv, |before| before.peer_wish);
+    // Whom we hold answers what it may. That it does not want our music is no hold of its own.
     let peer_wish = Direction::from_parts(
         if offered.receives() {
             audio.direction.sends()
         } else {
             before.sends()
         },
-        if offered.sends() {
+        if offered == Direction::SendRecv {
             audio.direction.receives()
         } else {
             before.receives()
