@@ -23,19 +23,30 @@ impl Node {
         Self::start_with(|text| text).await
     }
 
-    async fn start_with(change: impl FnOnce(String) -> String) -> Self {
-        let (directory, config) = configured(change);
-        let lines = Lines::default();
-        let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
-        let options = Options { config, shards: 2 };
-        let daemon = Daemon::start(options, log)
-            .await
-            .unwrap_or_else(|fault| panic!("{fault}"));
-        Self {
-            daemon,
-            directory,
-            lines,
+    /// A port that was free when the configuration was written may be another program's by now:
+    /// then there is another try with other ports.
+    async fn start_with(change: impl Fn(String) -> String) -> Self {
+        for tries_left in (0..5).rev() {
+            let (directory, config) = configured(&change);
+            let lines = Lines::default();
+            let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
+            let options = Options { config, shards: 2 };
+            match Daemon::start(options, log).await {
+                Ok(daemon) => {
+                    return Self {
+                        daemon,
+                        directory,
+                        lines,
+                    };
+                }
+                Err(fault) => {
+                    let fault = fault.to_string();
+                    let is_taken = fault.contains("Address already in use");
+                    assert!(is_taken && tries_left > 0, "{fault}");
+                }
+            }
         }
+        unreachable!("the last try panics");
     }
 
     async fn ask(&self, method: &'static str, path: &str) -> Answer {
@@ -81,7 +92,7 @@ impl Node {
 }
 
 /// A folder with certificates and a configuration on free ports, which `change` may change.
-fn configured(change: impl FnOnce(String) -> String) -> (TempDir, PathBuf) {
+fn configured(change: impl Fn(String) -> String) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     write(directory.path(), "ca.pem", &authority.pem());
