@@ -527,12 +527,40 @@ impl Call {
             SessionEvent::Ended(Ending::Expired { interval_s }) => {
                 self.unrefreshed(cx, leg, interval_s);
             }
-            SessionEvent::Cancelled { .. } => self.offer_cancelled(leg),
+            SessionEvent::Cancelled { reasons } => match self.legs.get(&leg) {
+                // The answer still waited for a PRACK.
+                Some(own) if !own.session.is_confirmed() => {
+                    let because = Because::of("the caller gave up");
+                    self.end(
+                        cx,
+                        EndedBy::A,
+                        CauseCode::CallerCancelled,
+                        because,
+                        &reasons,
+                    );
+                }
+                Some(_) | None => self.offer_cancelled(leg),
+            },
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }
             SessionEvent::OfferRefused { status, again } => {
                 self.offer_refused(cx, leg, status, again);
+            }
+            SessionEvent::Ended(Ending::NoPrack) => {
+                let because = Because::of(format!("no PRACK for our provisional on leg {}", leg.0));
+                let status = crate::sip::Status::SERVER_TIMEOUT;
+                self.end_with(
+                    cx,
+                    EndedBy::Us,
+                    CauseCode::PeerTimeout,
+                    status,
+                    because,
+                    &[],
+                );
+            }
+            SessionEvent::EarlyOffer { description, .. } => {
+                self.peer_offer(cx, leg, Some(description));
             }
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
