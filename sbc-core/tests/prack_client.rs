@@ -2,100 +2,15 @@
 
 mod world;
 
-use sbc_core::sip::header::{RAck, RSeq};
-use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::sip::header::RSeq;
+use sbc_core::sip::{HeaderName, Method};
 use std::time::Duration;
 use world::call::{VIA, header};
+use world::two::Two;
 use world::*;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-/// Two carriers: calls of the one go to the other.
-fn two_carriers(of_a: &str, of_b: &str) -> String {
-    let name = "name = \"carrier-a\"";
-    let text = CONFIG.replace(name, &format!("{name}\n{of_a}"));
-    let text = text.replace(
-        "to = [{ trunk = \"teams-contoso\" }]",
-        "to = [{ trunk = \"b\" }]",
-    );
-    format!(
-        "{text}
-[[trunk]]
-name = \"b\"
-tenant = \"*\"
-realm = \"carrier\"
-targets = [\"198.51.100.40:5060;udp\"]
-accept_from = [\"198.51.100.40/32\"]
-codecs = [\"PCMA\", \"PCMU\"]
-{of_b}
-"
-    )
-}
-
-const CONTACT: &str = "Contact: <sip:gw@198.51.100.40:5060>\n";
-
-struct Two {
-    shard: Shard,
-    /// Our INVITE.
-    invite: Message,
-}
-
-impl Two {
-    fn with(of_a: &str, of_b: &str, lines: &str, sdp: &str) -> Self {
-        let mut shard = Shard::with(config_of(&two_carriers(of_a, of_b)));
-        let invite = carrier_invite("two", sdp);
-        shard.carrier_says(&invite.replace("Max-Forwards", &format!("{lines}Max-Forwards")));
-        shard.next_response(100);
-        let invite = shard.next_request(Method::Invite).message;
-        Self { shard, invite }
-    }
-
-    fn new(lines: &str) -> Self {
-        Self::with("", "", lines, CARRIER_SDP)
-    }
-
-    fn hear(&mut self, text: &str) {
-        let mut flow = carrier_flow();
-        flow.remote = "198.51.100.40:5060".parse().expect("address");
-        self.shard.receive(flow, text);
-    }
-
-    /// What B says to our INVITE.
-    fn says(&mut self, status: &str, tag: &str, lines: &str, sdp: &str) {
-        let contact = match lines.contains("Contact") {
-            true => String::new(),
-            false => CONTACT.to_owned(),
-        };
-        let text = response(&self.invite, status, tag, &format!("{contact}{lines}"), sdp);
-        self.hear(&text);
-    }
-
-    fn reliably(&mut self, status: &str, tag: &str, rseq: u32, sdp: &str) {
-        let lines = format!("Require: 100rel\nRSeq: {rseq}\n");
-        self.says(status, tag, &lines, sdp);
-    }
-
-    /// The next message is a PRACK for this number; it is answered.
-    fn pracks(&mut self, rseq: u32) -> Message {
-        let prack = self.shard.next_request(Method::Prack).message;
-        let rack = prack.get::<RAck>().unwrap().unwrap();
-        assert_eq!((rack.rseq, rack.cseq.number), (rseq, 1));
-        self.hear(&response(&prack, "200 OK", "", "", ""));
-        prack
-    }
-
-    fn answered(&mut self, tag: &str, sdp: &str) -> Message {
-        self.says("200 OK", tag, "", sdp);
-        self.shard.next_request(Method::Ack);
-        self.shard.next_response(200).message
-    }
-
-    fn ack(&mut self, ok: &Message) {
-        self.shard
-            .carrier_says(&in_dialog(ok, "ACK", 10, &format!("{VIA}ack")));
-    }
 }
 
 #[test]

@@ -109,9 +109,11 @@ enum Timer {
     Expires = 2,
     /// A leg's offer waits for what the other leg says.
     Ask = 3,
+    /// Longest time of early media before the answer.
+    EarlyMedia = 4,
 }
 
-type Timers = crate::deadline::Timers<4>;
+type Timers = crate::deadline::Timers<5>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -435,6 +437,8 @@ impl Call {
                     .emit(Some(self.id), None, Happened::Bug { invariant });
             } else if timer == Timer::Ask as usize {
                 self.ask_timeout(cx);
+            } else if timer == Timer::EarlyMedia as usize {
+                self.early_media_is_over(cx);
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
             } else {
@@ -450,6 +454,16 @@ impl Call {
             let because = Because::of("the caller's invitation has expired");
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::A, CauseCode::NoAnswer);
+            self.end_with(cx, by, code, status, because, &[]);
+        }
+    }
+
+    /// Early media are free of charge, so they must not last for ever (SIP-562).
+    fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_none() {
+            let because = Because::of("the longest time of media before the answer is over");
+            let status = crate::sip::Status::REQUEST_TERMINATED;
+            let (by, code) = (EndedBy::Us, CauseCode::NoAnswer);
             self.end_with(cx, by, code, status, because, &[]);
         }
     }

@@ -10,6 +10,7 @@
 
 mod carry;
 mod early;
+mod early_media;
 mod progress;
 mod redirect;
 
@@ -31,6 +32,7 @@ use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
+use early_media::EarlyMedia;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Stage};
 use progress::Heard;
 use redirect::{Onward, Redirects};
@@ -61,6 +63,8 @@ pub(super) struct Setup {
     previews: BTreeMap<Bytes, Bytes>,
     /// The called side of early dialogs whose first exchange is made: each has its own from then on.
     complete: BTreeMap<Bytes, MediaImage>,
+    /// Whose media may flow before the answer.
+    early_media: EarlyMedia,
     /// Our offer to a caller that made none went out in a reliable provisional.
     is_offered: bool,
 }
@@ -175,6 +179,7 @@ impl Setup {
             early_answers: BTreeMap::new(),
             previews: BTreeMap::new(),
             complete: BTreeMap::new(),
+            early_media: EarlyMedia::default(),
             is_offered: false,
         };
         Box::new(setup).next_attempt(call, cx)
@@ -185,6 +190,8 @@ impl Setup {
         self.forks.clear();
         self.previews.clear();
         self.complete.clear();
+        self.early_media = EarlyMedia::default();
+        call.timers.stop(Timer::EarlyMedia as usize);
         self.early_answers.clear();
         while let Some(attempt) = self.attempts.pop_front() {
             let trunk = &attempt.trunk;

@@ -106,7 +106,11 @@ impl PeerOffer {
     }
 
     pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
-        let response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+        let mut response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+        if let (Status::NOT_ACCEPTABLE_HERE, Some(agent)) = (status, &style.trunk.fqdn) {
+            let warning = format!("305 {agent} \"Incompatible media format\"");
+            response = response.raw_if_valid(HeaderName::Warning, warning);
+        }
         let bytes = style.sign_response(response).build();
         cx.plane
             .transactions

@@ -4,7 +4,8 @@
 //! phone or another trunk says later changes only the called side, and where that is something else
 //! the caller is told after its ACK.
 
-use super::super::{A_LEG, Call, Operation, endpoint, images};
+use super::super::{A_LEG, Call, Operation, Timer, endpoint, images};
+use super::early_media::{self, policy_of};
 use super::{MOST_FORKS, Setup, agree, parse, refuse};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Trunk;
@@ -37,16 +38,26 @@ impl Setup {
             is_reliable,
         } = heard;
         let status = match status.code() {
-            // One of the callee's early dialogs has ended; the caller has only one, and it goes on
-            // (SIP-313).
-            199 => return,
+            // One of the callee's early dialogs has ended; the caller has only one, and it goes on.
+            199 => return self.early_media.closes(call, cx, leg, &early),
             180..=183 => status,
             // Nobody knows what it means but that the call makes progress (SIP-008).
             _ => Status::SESSION_PROGRESS,
         };
+        let policy = policy_of(call, leg);
+        let (status, may_flow) = self.early_media.heard(policy, status, &early);
+        let description = description.or_else(|| self.withheld(may_flow, &early));
         let body = match (&self.offer, description) {
+            (Some(_), Some(description)) if !may_flow => {
+                self.keep_back(call, leg, &early, description, is_reliable);
+                None
+            }
             (Some(_), Some(description)) => {
                 self.preview(call, cx, leg, &early, description, is_reliable)
+            }
+            (None, Some(description)) if !may_flow => {
+                self.note(&early, description);
+                None
             }
             (None, Some(description)) => self.early_offer(call, cx, leg, &early, description),
             (_, None) => None,
@@ -55,7 +66,7 @@ impl Setup {
         call.record.first_progress_ms.get_or_insert(first_ms);
         let described = body.is_some();
         let told = Provisional {
-            status,
+            status: early_media::told_as(self.trunk.progress.ringing, status),
             description: body,
             // An offer cannot be made any other way before the answer.
             prefers_reliable: is_reliable || (described && self.offer.is_none()),
@@ -93,11 +104,14 @@ impl Setup {
         let (body, x, y) = self.both(call, leg, &description).ok()?;
         let fork = self.fork(early);
         self.previews.insert(early.clone(), description);
-        if is_reliable && let Some(b) = call.leg(leg) {
-            let mut own = b.image.clone();
-            own.commit();
-            self.complete.insert(early.clone(), own);
+        if is_reliable {
+            self.completes(call, leg, early);
         }
+        let longest = cx.now.mono + policy_of(call, leg).early_media_max;
+        if !call.timers.is_set(Timer::EarlyMedia as usize) {
+            call.timers.set(Timer::EarlyMedia as usize, longest);
+        }
+        self.early_media.flows(early, fork, &y);
         call.media
             .agreed(cx, endpoint(leg), fork, y, Stage::Preview);
         if let Some(x) = x {
@@ -106,6 +120,54 @@ impl Setup {
         }
         call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
         Some(body)
+    }
+
+    /// The first exchange of this early dialog is made: it goes on with an image of its own.
+    fn completes(&mut self, call: &mut Call, leg: LegId, early: &Bytes) {
+        if let Some(b) = call.leg(leg) {
+            let mut own = b.image.clone();
+            own.commit();
+            self.complete.insert(early.clone(), own);
+        }
+    }
+
+    /// Takes early SDP whose media must not flow: neither the relay nor the caller hears of it.
+    fn keep_back(
+        &mut self,
+        call: &mut Call,
+        leg: LegId,
+        early: &Bytes,
+        description: Bytes,
+        is_reliable: bool,
+    ) {
+        if !self.note(early, description.clone()) || !is_reliable {
+            return;
+        }
+        let formats = &mut call.media.formats;
+        let Some(b) = call.legs.get_mut(&leg) else {
+            return;
+        };
+        let facts = parse(&description).map(|text| read(&text, b.image.profile()));
+        let settled = facts.and_then(|facts| interwork::settle(&facts, &mut b.image, formats));
+        if settled.is_ok() {
+            self.completes(call, leg, early);
+        }
+    }
+
+    /// Remembers an early answer for a 2xx that repeats none. Says whether there was room.
+    fn note(&mut self, early: &Bytes, description: Bytes) -> bool {
+        let has_room = self.previews.len() < MOST_FORKS || self.previews.contains_key(early);
+        if has_room {
+            self.previews.insert(early.clone(), description);
+        }
+        has_room
+    }
+
+    /// What an early dialog said while its media were held back and that may be told now.
+    fn withheld(&self, may_flow: bool, early: &Bytes) -> Option<Bytes> {
+        let is_told = self.early_media.has_flowed(early);
+        let known = self.previews.get(early).filter(|_| may_flow && !is_told);
+        known.filter(|_| self.offer.is_some()).cloned()
     }
 
     /// A sent no offer, and B has answered ours early. A caller that can confirm a provisional is
@@ -118,10 +180,9 @@ impl Setup {
         early: &Bytes,
         description: Bytes,
     ) -> Option<Bytes> {
-        if self.previews.len() >= MOST_FORKS && !self.previews.contains_key(early) {
+        if !self.note(early, description.clone()) {
             return None;
         }
-        self.previews.insert(early.clone(), description.clone());
         let may_offer = call.leg(A_LEG)?.session.takes_early_offer();
         if self.is_offered || !may_offer {
             return None;
@@ -152,19 +213,14 @@ impl Setup {
     ) -> Result<Bytes, Incompatible> {
         let is_last_word = self.previews.get(early) == Some(description);
         let own = self.complete.remove(early).filter(|_| is_last_word);
-        let (body, y) = match own {
-            Some(own) => {
-                let agreed = own.committed().ok_or(Unusable::OutOfOrder)?;
-                let y = agreed.negotiated().clone();
-                let b = call.leg(leg).ok_or(Unusable::OutOfOrder)?;
-                b.image = own;
-                (told(call)?, y)
-            }
-            None => {
-                let (body, _, y) = self.both(call, leg, description)?;
-                (body, y)
-            }
-        };
+        let (body, _, mut y) = self.both(call, leg, description)?;
+        if let Some(own) = own {
+            // It may have gone on since its first exchange.
+            let agreed = own.committed().ok_or(Unusable::OutOfOrder)?;
+            y = agreed.negotiated().clone();
+            call.leg(leg).ok_or(Unusable::OutOfOrder)?.image = own;
+        }
+        call.timers.stop(Timer::EarlyMedia as usize);
         if let Some((a, b)) = images(&mut call.legs, A_LEG, leg) {
             if !self.is_offered {
                 a.commit();
