@@ -209,7 +209,7 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Phase {
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     Outgoing(Box<Outgoing>),
     Confirmed(Box<Confirmed>),
     /// Our BYE is out, or held until the ACK is there.
@@ -271,7 +271,7 @@ impl Session {
             style,
             local_tag,
             facts,
-            phase: Phase::Incoming(Incoming::new(id, flow, request)),
+            phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
