@@ -131,11 +131,6 @@ const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
     (
-        Code::TeamsRule,
-        "fqdn = \"sbc1.contoso.example\"",
-        "fqdn = \"sbc1.contoso.example\"\nlate_offer = §\"pass\"",
-    ),
-    (
         Code::OutOfRange,
         "codecs =",
         "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",

@@ -98,6 +98,12 @@ enum Operation {
     Teardown(Teardown),
 }
 
+impl Operation {
+    fn is_setup(&mut self) -> bool {
+        matches!(self, Self::Setup(_))
+    }
+}
+
 /// Names of a call's timers.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
@@ -111,9 +117,11 @@ enum Timer {
     Ask = 3,
     /// Longest time of early media before the answer.
     EarlyMedia = 4,
+    /// The caller hears neither a tone nor media although it rings.
+    Ringback = 5,
 }
 
-type Timers = crate::deadline::Timers<5>;
+type Timers = crate::deadline::Timers<6>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -439,6 +447,12 @@ impl Call {
                 self.ask_timeout(cx);
             } else if timer == Timer::EarlyMedia as usize {
                 self.early_media_is_over(cx);
+            } else if timer == Timer::Ringback as usize {
+                if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup())
+                {
+                    setup.ringback_due(self, cx);
+                    self.operation = Some(Operation::Setup(setup));
+                }
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
             } else {

@@ -13,6 +13,7 @@ mod early;
 mod early_media;
 mod progress;
 mod redirect;
+mod ringback;
 
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
@@ -36,6 +37,7 @@ use early_media::EarlyMedia;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Stage};
 use progress::Heard;
 use redirect::{Onward, Redirects};
+use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub(super) struct Setup {
     complete: BTreeMap<Bytes, MediaImage>,
     /// Whose media may flow before the answer.
     early_media: EarlyMedia,
+    ringback: Ringback,
     /// Our offer to a caller that made none went out in a reliable provisional.
     is_offered: bool,
 }
@@ -180,6 +183,7 @@ impl Setup {
             previews: BTreeMap::new(),
             complete: BTreeMap::new(),
             early_media: EarlyMedia::default(),
+            ringback: Ringback::default(),
             is_offered: false,
         };
         Box::new(setup).next_attempt(call, cx)
@@ -303,6 +307,11 @@ impl Setup {
                 let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
                 let because = Because::of(format!("the media relay refused: {why:?}"));
                 refuse(call, cx, mapped, EndedBy::Us, because, None)
+            }
+            (MediaEvent::FirstMedia { endpoint, .. }, step) => {
+                self.step = step;
+                self.first_media(call, cx, LegId(endpoint.0));
+                Some(Operation::Setup(self))
             }
             (_, step) => {
                 self.step = step;
@@ -506,6 +515,7 @@ impl Setup {
         description: Option<Bytes>,
     ) -> Option<Operation> {
         record::attempt_answered(call, leg);
+        self.ringback_ends(call, cx);
         // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
         let description = description.or_else(|| self.previews.get(early).cloned());
         let fork = self.fork(early);

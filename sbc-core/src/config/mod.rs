@@ -37,7 +37,7 @@ pub use identity::{
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use name::{covers, is_same_name};
-pub use progress::{EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing};
+pub use progress::{EarlyMedia, ProgressPolicy, Rel100, Ringback, Ringing};
 pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
 pub use shell::{CdrSpool, Shell, TlsFiles};
 pub use source::{Place, Source};

@@ -1,5 +1,5 @@
 //! How a trunk's calls make progress: reliable provisional responses and the offers and answers in
-//! them, early media, ringing (SIP-501, SIP-510, SIP-520 to SIP-525, SIP-561 to SIP-564).
+//! them, early media, ringing (SIP-501, SIP-520 to SIP-525, SIP-561 to SIP-564).
 
 use super::finding::Collector;
 use super::read::Section;
@@ -17,8 +17,6 @@ pub struct ProgressPolicy {
     pub reliable_sdp: bool,
     /// Whether a final answer counts that says something else than the reliable one before it.
     pub sdp_relax: bool,
-    /// What becomes of calls to this peer whose caller has sent no offer.
-    pub late_offer: LateOffer,
     /// What becomes of media that this peer sends before it answers.
     pub early_media: EarlyMedia,
     /// As which of the two statuses ringing is told to this peer.
@@ -38,15 +36,6 @@ pub enum Rel100 {
     Auto,
     /// Required of both: our INVITEs demand them, and callers that cannot get 421.
     Required,
-}
-
-/// What becomes of calls to a peer whose caller has sent no offer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum LateOffer {
-    /// We offer ourselves.
-    Convert,
-    /// The peer is asked for its offer, which goes to the caller.
-    Pass,
 }
 
 /// What becomes of media that a peer sends before it answers.
@@ -88,7 +77,6 @@ impl Default for ProgressPolicy {
             rel100: Rel100::Auto,
             reliable_sdp: false,
             sdp_relax: false,
-            late_offer: LateOffer::Convert,
             early_media: EarlyMedia::Pass,
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
@@ -103,7 +91,6 @@ pub(super) struct WrittenProgress {
     pub(super) rel100: Option<At<Rel100>>,
     pub(super) reliable_sdp: Option<At<bool>>,
     pub(super) sdp_relax: Option<At<bool>>,
-    pub(super) late_offer: Option<At<LateOffer>>,
     pub(super) early_media: Option<At<EarlyMedia>>,
     pub(super) ringing: Option<At<Ringing>>,
     pub(super) early_media_max: Option<At<Duration>>,
@@ -124,12 +111,6 @@ pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> Writte
         ),
         reliable_sdp: section.boolean("reliable_sdp", out),
         sdp_relax: section.boolean("sdp_relax", out),
-        late_offer: section.choice(
-            "late_offer",
-            &[("convert", LateOffer::Convert), ("pass", LateOffer::Pass)],
-            &[],
-            out,
-        ),
         early_media: section.choice(
             "early_media",
             &[

@@ -73,6 +73,7 @@ impl Setup {
         };
         let Some(a) = call.leg(A_LEG) else { return };
         let is_final = a.session.progress(cx, told) && described;
+        self.rings(call, cx, status, described);
         if is_final && self.offer.is_some() {
             self.caller_is_settled(call, cx);
         }

@@ -2,7 +2,7 @@
 
 use super::Load;
 use crate::config::finding::Code;
-use crate::config::progress::{LateOffer, ProgressPolicy, Rel100, WrittenProgress};
+use crate::config::progress::{ProgressPolicy, Rel100, WrittenProgress};
 use crate::config::source::At;
 use crate::config::{EarlyMedia, Preset};
 use crate::sip::Method;
@@ -24,10 +24,6 @@ impl Load<'_> {
             rel100,
             reliable_sdp: chosen(&written.reliable_sdp, usual.reliable_sdp),
             sdp_relax: chosen(&written.sdp_relax, usual.sdp_relax),
-            late_offer: match preset {
-                Preset::Carrier => chosen(&written.late_offer, usual.late_offer),
-                Preset::Teams => LateOffer::Convert,
-            },
             early_media: chosen(&written.early_media, usual.early_media),
             ringing: chosen(&written.ringing, usual.ringing),
             early_media_max: self.bounded(
@@ -38,8 +34,17 @@ impl Load<'_> {
             ),
             ringback: chosen(&written.ringback, usual.ringback),
         };
-        if preset == Preset::Teams {
-            self.no_extras_for_teams(title, written);
+        if let Some(at) = &written.rel100
+            && preset == Preset::Teams
+            && at.value != Rel100::Never
+        {
+            // Its Allow has no PRACK (TDR-SIP-002).
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: Teams knows no PRACK"),
+                Some("remove the key, or write rel100 = \"never\"".to_owned()),
+            );
         }
         if let Some(at) = &written.reliable_sdp
             && at.value
@@ -63,32 +68,6 @@ impl Load<'_> {
             );
         }
         policy
-    }
-
-    /// Teams knows neither PRACK nor calls without an offer (TDR-SIP-002, TDR-SIP-004).
-    fn no_extras_for_teams(&mut self, title: &str, written: &WrittenProgress) {
-        let rel100 = written.rel100.as_ref();
-        let rel100 = rel100.filter(|at| at.value != Rel100::Never);
-        let late = written.late_offer.as_ref();
-        let late = late.filter(|at| at.value == LateOffer::Pass);
-        let faults = [
-            rel100.map(|at| (&at.span, "Teams knows no PRACK", "rel100 = \"never\"")),
-            late.map(|at| {
-                (
-                    &at.span,
-                    "Teams takes no call without an offer",
-                    "late_offer = \"convert\"",
-                )
-            }),
-        ];
-        for (span, cause, instead) in faults.into_iter().flatten() {
-            self.out.add(
-                Code::TeamsRule,
-                span,
-                format!("{title}: {cause}"),
-                Some(format!("remove the key, or write {instead}")),
-            );
-        }
     }
 }
 
