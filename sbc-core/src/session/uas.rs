@@ -2,7 +2,7 @@
 
 use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
 use super::offering::Offering;
-use super::reliable::{Provisional, Sending, Told};
+use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
 use crate::config::Preset;
 use crate::dialog::Dialog;
@@ -173,11 +173,10 @@ impl Session {
         }
     }
 
-    /// Tells the caller of progress; ignored after a final answer. Says whether it is told reliably,
-    /// so that a description in it is the last word of the first exchange.
-    pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, told: Provisional) -> bool {
+    /// Tells the caller of progress; ignored after a final answer.
+    pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, told: Provisional) {
         let Phase::Incoming(incoming) = &mut self.phase else {
-            return false;
+            return;
         };
         let again = incoming.last.as_ref().is_some_and(|last| {
             last.status == told.status
@@ -185,9 +184,9 @@ impl Session {
                 && (told.description.is_none() || last.description == told.description)
         });
         if again && cx.now.mono.since(incoming.told) < SAME_AGAIN {
-            return false;
+            return;
         }
-        let outcome = incoming.tell(cx, &self.style, &self.local_tag, told.clone());
+        incoming.tell(cx, &self.style, &self.local_tag, told.clone());
         incoming.last = Some(told);
         incoming.told = cx.now.mono;
         self.timers
@@ -195,7 +194,6 @@ impl Session {
         if !self.timers.is_set(Timer::AwaitPrack as usize) {
             self.await_prack(cx);
         }
-        outcome == Told::Reliably
     }
 
     /// Answers the caller with 200 and this description. Says whether that was possible: a caller

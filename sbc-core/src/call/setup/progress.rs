@@ -72,11 +72,14 @@ impl Setup {
             prefers_reliable: is_reliable || (described && self.offer.is_none()),
         };
         let Some(a) = call.leg(A_LEG) else { return };
-        let is_final = a.session.progress(cx, told) && described;
-        self.rings(call, cx, status, described);
-        if is_final && self.offer.is_some() {
+        if self.offer.is_some() && a.session.settles(&told) {
+            // The relay hears of it first: the caller may follow at once.
             self.caller_is_settled(call, cx);
         }
+        if let Some(a) = call.leg(A_LEG) {
+            a.session.progress(cx, told);
+        }
+        self.rings(call, cx, status, described);
     }
 
     /// The caller's offer has its last answer: the relay is told.

@@ -6,7 +6,7 @@ mod server;
 
 pub(super) use client::{Early, Heard};
 pub(crate) use server::Provisional;
-pub(super) use server::{Sending, Told};
+pub(super) use server::Sending;
 
 use super::confirmed::PeerOffer;
 use super::{Phase, Session};

@@ -147,17 +147,16 @@ fn rack(rseq: u32, cseq: u32) -> RAck {
 }
 
 impl Incoming {
-    /// Takes a provisional to be sent as soon as no other waits for its PRACK. Says whether it is
-    /// reliable, so that its description is the last word.
+    /// Takes a provisional to be sent as soon as no other waits for its PRACK.
     pub(in crate::session) fn tell(
         &mut self,
         cx: &mut Cx<'_>,
         style: &LegStyle,
         tag: &crate::sip::Token,
         mut told: Provisional,
-    ) -> Told {
+    ) {
         if self.sending.held.is_some() {
-            return Told::Nothing;
+            return;
         }
         if self.sending.is_described {
             told.description = None;
@@ -176,10 +175,6 @@ impl Incoming {
                 let bare = waiting.iter().position(|(w, _)| w.description.is_none());
                 waiting.remove(bare.unwrap_or_default());
             }
-        }
-        match is_reliable {
-            true => Told::Reliably,
-            false => Told::Unreliably,
         }
     }
 
@@ -218,14 +213,6 @@ impl Incoming {
     }
 }
 
-/// What became of a provisional.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::session) enum Told {
-    Nothing,
-    Unreliably,
-    Reliably,
-}
-
 fn with_description(response: crate::sip::ResponseBuilder, description: Option<Bytes>) -> Bytes {
     match description {
         Some(description) => {
@@ -243,6 +230,16 @@ impl Session {
             Phase::Incoming(incoming) => incoming.sending.support != Support::None,
             Phase::Outgoing(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => false,
         }
+    }
+
+    /// Whether the description in this provisional is the last word of the first exchange, because it
+    /// will be told reliably.
+    pub(crate) fn settles(&self, told: &Provisional) -> bool {
+        let Phase::Incoming(incoming) = &self.phase else {
+            return false;
+        };
+        let is_new = told.description.is_some() && !incoming.sending.is_described;
+        is_new && incoming.sending.is_reliable(&self.style, told)
     }
 
     /// Whether an offer of ours can be made to the caller before the answer: its INVITE has none, and
