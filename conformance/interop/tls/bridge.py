@@ -14,6 +14,7 @@ class Bridge:
         self.server, self.client, self.name, self.source = server, client, name, source
         self.handshakes = self.refused = 0
         self.versions = set()
+        self._writers = []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -31,9 +32,17 @@ class Bridge:
         asyncio.set_event_loop(self._loop)
         self._loop.set_exception_handler(self._trouble)
         serve = asyncio.start_server(self._connected, *self.listen, ssl=self.server)
-        self._loop.run_until_complete(serve)
+        listening = self._loop.run_until_complete(serve)
         self._ready.set()
         self._loop.run_forever()
+        listening.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
 
     def _trouble(self, _, context):
         # A client that does not finish its handshake never reaches `_connected`.
@@ -48,6 +57,7 @@ class Bridge:
             self.refused += 1
             writer.close()
             return
+        self._writers += [writer, onward[1]]
         secured = writer if self.server else onward[1]
         self.handshakes += 1
         self.versions.add(secured.get_extra_info("ssl_object").version())
