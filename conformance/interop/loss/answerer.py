@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A called party that bears what a network does: `answerer.py ADDRESS PORT CALLS`. It answers every INVITE with 180
-and 200, however often it comes, repeats the 200 until its ACK, and confirms every BYE as often as it is asked. It
-ends when CALLS calls have had their BYE and nothing has come again for five seconds, and fails when that
-takes more than 40 s, or ACKs are missing. SIPp is no use here: it gives up calls whose INVITE comes a second time after both
-answers to the first were lost."""
+"""A called party that bears what a network does: `answerer.py ADDRESS PORT CALLS`.
+
+It answers every INVITE with 180 and 200, however often it comes, repeats the 200 until its ACK, and confirms
+every BYE as often as it is asked. It ends when CALLS calls have had their BYE and nothing has come again for
+five seconds; it fails when that takes more than 40 s, or when ACKs are missing. SIPp is no use here: it gives
+up calls whose INVITE comes a second time after both answers to the first were lost."""
 
 import re
 import socket

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Caller and answerer are one thread that looks at sockets, writes from templates and reads only what
-//! it needs [`engine`], so that it costs a fraction of what it measures. The subject is our own daemon
-//! with a configuration for this [`subject`], or whatever is at an address. A figure is printed beside
+//! it needs (`engine`), so that it costs a fraction of what it measures. The subject is our own daemon
+//! with a configuration for this (`subject`), or whatever is at an address. A figure is printed beside
 //! that of the generator alone, in the same run.
 
 mod answerer;
