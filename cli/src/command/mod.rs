@@ -4,6 +4,7 @@ pub mod certify;
 pub mod check;
 pub mod init;
 pub mod lab;
+pub mod load;
 pub mod node;
 pub mod parse;
 
