@@ -121,6 +121,11 @@ pub enum Happened {
         /// Whether it is made again: both sides offered at once.
         again: bool,
     },
+    /// Whether the caller should hear a ringing tone of ours from now on.
+    Ringback {
+        /// It should.
+        plays: bool,
+    },
     /// A leg got a final answer to its set-up.
     Answered {
         /// From INVITE to answer in milliseconds.

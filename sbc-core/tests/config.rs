@@ -103,6 +103,36 @@ const CASES: &[(Code, &str, &str)] = &[
     (
         Code::OutOfRange,
         "codecs =",
+        "early_media_max = §\"4s\"\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "rel100 = §\"maybe\"\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "ringing = §\"182\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "rel100 = \"never\"\nreliable_sdp = §true\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "early_media = \"block\"\nearly_media_max = §\"30s\"\ncodecs =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
         "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",
     ),
     (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),

@@ -3,6 +3,7 @@
 
 use super::account;
 use super::finding::{Code, Collector};
+use super::progress;
 use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
@@ -521,6 +522,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         identity: identity(&mut section, out),
         options: options(&mut section, out),
         session_timer: session_timer(&mut section, out),
+        progress: progress::progress(&mut section, out),
         limits: limits(&mut section, out),
         pass_headers,
         strip_headers,
@@ -580,11 +582,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     };
     section.finish(
         &[
-            "rel100",
             "update",
             "refer",
-            "early_media",
-            "fax",
             "diversion",
             "schedule",
             "media_bypass",

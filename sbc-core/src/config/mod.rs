@@ -15,6 +15,7 @@ mod listen;
 mod load;
 mod name;
 mod preset;
+mod progress;
 mod read;
 mod route;
 mod shell;
@@ -36,6 +37,7 @@ pub use identity::{
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use name::{covers, is_same_name};
+pub use progress::{EarlyMedia, ProgressPolicy, Rel100, Ringback, Ringing};
 pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
 pub use shell::{CdrSpool, Shell, TlsFiles};
 pub use source::{Place, Source};

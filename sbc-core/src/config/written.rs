@@ -3,6 +3,7 @@
 //! finding.
 
 use super::account::{WrittenDigest, WrittenRegister};
+use super::progress::WrittenProgress;
 use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
@@ -138,6 +139,7 @@ pub(super) struct WrittenTrunk {
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
     pub(super) session_timer: Option<WrittenSessionTimer>,
+    pub(super) progress: WrittenProgress,
     pub(super) limits: WrittenLimits,
     pub(super) pass_headers: Vec<At<String>>,
     pub(super) strip_headers: Vec<At<String>>,

@@ -69,6 +69,10 @@ pub fn note(what: &Happened) -> Option<String> {
             why,
             left,
         } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
+        Happened::Ringback { plays: false } => {
+            "the caller should hear no ringing any more".to_owned()
+        }
         Happened::OfferRefused { status, again } => {
             let next = if *again {
                 "asked again later"

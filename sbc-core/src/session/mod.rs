@@ -18,6 +18,7 @@ mod link;
 mod offering;
 pub(crate) mod orphan;
 mod refresh;
+pub(crate) mod reliable;
 mod said;
 mod style;
 mod timer;
@@ -63,6 +64,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the response.
         description: Option<Bytes>,
+        /// Whether it came reliably: a description is then the last word on our offer.
+        is_reliable: bool,
         /// The response.
         said: Said,
     },
@@ -88,6 +91,13 @@ pub enum SessionEvent {
         description: Option<Bytes>,
         /// Whether our answer was an offer, so that the ACK has to bring the answer.
         is_answer: bool,
+    },
+    /// The called party offers a change before it answers.
+    EarlyOffer {
+        /// Its tag: names the early dialog.
+        early: Bytes,
+        /// Its offer.
+        description: Bytes,
     },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),
@@ -117,6 +127,8 @@ pub enum Ending {
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
+    /// The caller never acknowledged a reliable provisional; its INVITE has its refusal (SIP-520).
+    NoPrack,
     /// A request of ours within the dialog failed in a way that ends it, or got no answer at all.
     Lost {
         /// Method of the request.
@@ -171,9 +183,13 @@ enum Timer {
     Refreshing = 7,
     /// End of the session without refresh.
     Expiry = 8,
+    /// Next repetition of a reliable provisional.
+    RepeatProvisional = 9,
+    /// End of patience for its PRACK.
+    AwaitPrack = 10,
 }
 
-type Timers = crate::deadline::Timers<9>;
+type Timers = crate::deadline::Timers<11>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -193,7 +209,7 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Phase {
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     Outgoing(Box<Outgoing>),
     Confirmed(Box<Confirmed>),
     /// Our BYE is out, or held until the ACK is there.
@@ -255,7 +271,7 @@ impl Session {
             style,
             local_tag,
             facts,
-            phase: Phase::Incoming(Incoming::new(id, flow, request)),
+            phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
@@ -423,7 +439,7 @@ impl Session {
         }
         match &mut self.phase {
             Phase::Incoming(_) => self.early_request(cx, id, flow, message, up),
-            Phase::Outgoing(_) => self.callee_request(cx, id, flow, message),
+            Phase::Outgoing(_) => self.callee_request(cx, id, flow, message, up),
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
                 if confirmed.is_with(message) =>
             {
@@ -470,15 +486,11 @@ impl Session {
         outcome: &Outcome,
         up: &mut Vec<SessionEvent>,
     ) {
-        if let Some(stray) = self.strays.iter_mut().find(|stray| stray.asked(query)) {
-            return stray.resolved(cx, &self.style, outcome);
+        let asked = |link: &Link| link.asked(query);
+        if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
+            return link.resolved(cx, &self.style, outcome);
         }
         match &mut self.phase {
-            Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
-                if confirmed.link.asked(query) =>
-            {
-                confirmed.link.resolved(cx, &self.style, outcome);
-            }
             Phase::Outgoing(_) => self.target_resolved(cx, query, outcome, up),
             Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {}
         }
@@ -496,6 +508,8 @@ impl Session {
                 t if t == Timer::Glare as usize => self.glare_is_over(),
                 t if t == Timer::Refreshing as usize => self.timer.set_due(true),
                 t if t == Timer::Expiry as usize => self.expired(cx, up),
+                t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
+                t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -621,6 +635,25 @@ fn printable(text: &[u8]) -> String {
         .take(120)
         .map(clean)
         .collect()
+}
+
+/// The dialog of a session for which this holds: its own, an early one, or one that is being ended.
+fn link_where<'a>(
+    phase: &'a mut Phase,
+    strays: &'a mut [Link],
+    holds: impl Fn(&Link) -> bool,
+) -> Option<&'a mut Link> {
+    let found = match phase {
+        Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
+            Some(&mut confirmed.link).filter(|link| holds(link))
+        }
+        Phase::Outgoing(outgoing) => {
+            let mut early = outgoing.early.values_mut().map(|early| &mut early.link);
+            early.find(|link| holds(link))
+        }
+        Phase::Incoming(_) | Phase::Over => None,
+    };
+    found.or_else(|| strays.iter_mut().find(|link| holds(link)))
 }
 
 /// The SDP in a message's body, also as a part of a multipart body.

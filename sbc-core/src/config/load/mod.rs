@@ -8,6 +8,7 @@ mod account;
 mod graph;
 mod identity;
 mod network;
+mod progress;
 mod routing;
 mod trunk;
 

@@ -1,5 +1,6 @@
 //! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
 
+use super::progress::methods;
 use super::{Load, call_limits, is_header_text, titled};
 use crate::config::finding::{Code, did_you_mean};
 use crate::config::header::is_configurable;
@@ -75,6 +76,7 @@ impl Load<'_> {
             .as_ref()
             .and_then(|register| self.registration(&title, register, preset));
         let identity = self.identity(&title, &written.identity);
+        let progress = self.progress(&title, &written.progress, preset);
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -129,7 +131,8 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: defaults.allow,
+            allow: methods(defaults.allow, &progress),
+            progress,
             send_asserted: written
                 .identity
                 .egress
