@@ -1,7 +1,7 @@
 //! A signalling core between two peers who call each other: both sides UDP, INVITE, 100, 180, 200, ACK,
 //! BYE, 200.
 // Every benchmark uses its own part of this, which is a part of each.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use bytes::Bytes;
 use media_api::{

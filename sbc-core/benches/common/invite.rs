@@ -1,6 +1,6 @@
 //! An INVITE as Teams writes it, and everything in it.
 // Every benchmark uses its own part of this, which is a part of each.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use bytes::Bytes;
 use sbc_core::sip::header::{
