@@ -12,7 +12,7 @@ use super::{
     RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -489,6 +489,12 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
                 ("hidden", HoldForm::Hidden),
             ],
             &[],
+            out,
+        ),
+        fax: section.choice(
+            "fax",
+            &[("t38", FaxMode::T38), ("g711", FaxMode::G711)],
+            &["gateway"],
             out,
         ),
         media_source: section.choice(

@@ -10,7 +10,7 @@ use super::{
     Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -126,6 +126,7 @@ pub(super) struct WrittenTrunk {
     pub(super) srtp: Option<At<Srtp>>,
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
+    pub(super) fax: Option<At<FaxMode>>,
     pub(super) media_source: Option<At<SourceMode>>,
     pub(super) ptime: Option<At<u64>>,
     pub(super) family: Option<At<media_api::Family>>,

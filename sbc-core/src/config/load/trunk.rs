@@ -17,7 +17,7 @@ use crate::config::{
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
-use crate::media::{Codec, Profile, Srtp};
+use crate::media::{Codec, FaxMode, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
 use media_api::Family;
@@ -954,9 +954,14 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
         if srtp.value == Srtp::Required && profile.suites.is_empty() {
             profile.suites = vec![media_api::Suite::AesCm128HmacSha1_80];
         }
+        if srtp.value == Srtp::Required {
+            // UDPTL is never encrypted (MED-333): it must be asked for.
+            profile.fax = FaxMode::G711;
+        }
     }
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
+    profile.fax = chosen(&written.fax, profile.fax);
     profile.source = chosen(&written.media_source, profile.source);
     if let Some(ptime) = &written.ptime {
         profile.ptime_ms = ptime.value as u8;
