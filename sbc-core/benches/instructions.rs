@@ -23,8 +23,11 @@ use sbc_core::transport::{Flow, Hop, Protocol};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Parts by name. Each does its work `rounds` times uncounted, then `rounds` times counted.
-const PARTS: [(&str, fn(u64)); 5] = [
+/// Does its work so many times uncounted, then so many times counted.
+type Part = fn(u64);
+
+/// Parts by name.
+const PARTS: [(&str, Part); 5] = [
     ("parse", parse),
     ("emit", emit),
     ("transaction", transaction),
@@ -135,7 +138,7 @@ fn transaction(rounds: u64) {
             let response = parsed(response(status, &branch));
             table.received(now, &flow, response, &mut mint, &mut out, &mut up);
         }
-        while let Some(next) = table.next_deadline().filter(|_| round % 8 == 0) {
+        while let Some(next) = table.next_deadline().filter(|_| round.is_multiple_of(8)) {
             now = next;
             table.tick(now, &mut out, &mut up);
         }
