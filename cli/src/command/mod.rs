@@ -6,6 +6,7 @@ pub mod init;
 pub mod lab;
 pub mod node;
 pub mod parse;
+pub mod route;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

@@ -47,7 +47,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
 }
 
 const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 8] = [
     "realm",
     "tls",
     "listen",
@@ -55,6 +55,7 @@ const LISTS: [&str; 7] = [
     "trunk",
     "transform",
     "route",
+    "test",
 ];
 const LATER: [&str; 10] = [
     "emergency",
@@ -209,6 +210,10 @@ fn read_element(kind: &str, mut section: Section<'_>, file: &mut File, out: &mut
     let span = section.span.clone();
     if kind == "listen" {
         file.listeners.push(listener(section, out));
+        return;
+    }
+    if kind == "test" {
+        file.cases.extend(super::case::read(section, out));
         return;
     }
     let Some(name) = section.required_text("name", "\"…\"", out) else {

@@ -3,6 +3,7 @@
 //! finding.
 
 use super::account::{WrittenDigest, WrittenRegister};
+use super::case::WrittenCase;
 use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
@@ -27,6 +28,7 @@ pub(super) struct File {
     pub(super) trunks: Vec<WrittenTrunk>,
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
+    pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,

@@ -8,7 +8,7 @@ use crate::effect::Effects;
 use crate::event::DropCode;
 use crate::id::{LegId, TenantName, TransactionId};
 use crate::plane::Cx;
-use crate::policy::admission::{Counted, Place};
+use crate::policy::admission::{self, Counted, Place};
 use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::Ingress;
 use crate::policy::number::{self, Number};
@@ -84,8 +84,9 @@ impl Core {
                 .and_then(|()| {
                     let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
                     lap = Some(self.plane.circles.enter(key, reach.hops)?);
-                    let mint = &mut self.plane.mint;
-                    route::plan(&config, &ingress, &called.number, &calling.value, mint)
+                    let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
+                    let (called, calling) = (&called.number, &calling.value);
+                    route::plan(&config, &ingress, called, calling, mint, explains)
                 }),
         };
         let is_emergency = help.is_some();
@@ -114,6 +115,13 @@ impl Core {
             true => (plan, Vec::new()),
             false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
         };
+        if self.plane.explains && plan.is_ok() {
+            let limits = match is_emergency {
+                true => vec!["a call for help passes every limit".to_owned()],
+                false => admission::told(&config, tenant.as_ref(), &ingress.trunk),
+            };
+            because.0.extend(limits);
+        }
         let admitted = Admitted {
             id: call_id,
             tenant,

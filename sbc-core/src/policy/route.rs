@@ -2,11 +2,13 @@
 
 use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Config, Route, RouteTarget, Trunk};
-use crate::id::{RouteName, TenantName};
+use crate::id::{RouteName, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::policy::Refusal;
 use crate::policy::ingress::Ingress;
 use crate::sip::Status;
+use regex::Regex;
+use std::fmt;
 use std::sync::Arc;
 
 /// What routing produced: whose call it is and which trunks to try, in this order.
@@ -24,13 +26,15 @@ pub struct Plan {
 ///
 /// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
 /// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
-/// other customers are never tried, whatever a route says.
+/// other customers are never tried, whatever a route says. With `explains` the reasons name every route
+/// that was passed by.
 pub fn plan(
     config: &Config,
     ingress: &Ingress,
     called: &str,
     calling: &str,
     mint: &mut Mint,
+    explains: bool,
 ) -> Result<Decision<Plan>, Refusal> {
     let owner = owner(config, called);
     let (tenant, mut because) = match (&ingress.tenant, owner) {
@@ -57,7 +61,10 @@ pub fn plan(
         }
     };
     for route in config.routes.iter().filter(|route| !route.when.emergency) {
-        if !matches(route, ingress, Some(&tenant), owner, called, calling) {
+        if let Some(why) = mismatch(route, ingress, Some(&tenant), owner, called, calling) {
+            if explains {
+                because = because.and(format!("route \"{}\" does not match: {why}", route.name));
+            }
             continue;
         }
         let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
@@ -120,23 +127,66 @@ pub(super) fn matches(
     called: &str,
     calling: &str,
 ) -> bool {
+    mismatch(route, ingress, tenant, owner, called, calling).is_none()
+}
+
+/// The first condition of a route that does not hold for a call.
+fn mismatch<'r>(
+    route: &'r Route,
+    ingress: &Ingress,
+    tenant: Option<&TenantName>,
+    owner: Option<&TenantName>,
+    called: &str,
+    calling: &str,
+) -> Option<Mismatch<'r>> {
     let when = &route.when;
-    when.from_trunk
-        .as_ref()
-        .is_none_or(|name| *name == ingress.trunk.name)
-        && when.tenant.as_ref().is_none_or(|name| Some(name) == tenant)
-        && when
-            .called_in
-            .as_ref()
-            .is_none_or(|name| Some(name) == owner)
-        && when
-            .called
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(called))
-        && when
-            .calling
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(calling))
+    if let Some(name) = &when.from_trunk
+        && *name != ingress.trunk.name
+    {
+        return Some(Mismatch::Trunk(name));
+    }
+    if let Some(name) = &when.tenant
+        && Some(name) != tenant
+    {
+        return Some(Mismatch::Tenant(name));
+    }
+    if let Some(name) = &when.called_in
+        && Some(name) != owner
+    {
+        return Some(Mismatch::Owner(name));
+    }
+    if let Some(pattern) = &when.called
+        && !pattern.is_match(called)
+    {
+        return Some(Mismatch::Called(pattern));
+    }
+    if let Some(pattern) = &when.calling
+        && !pattern.is_match(calling)
+    {
+        return Some(Mismatch::Calling(pattern));
+    }
+    None
+}
+
+/// Which condition of a route does not hold.
+enum Mismatch<'r> {
+    Trunk(&'r TrunkName),
+    Tenant(&'r TenantName),
+    Owner(&'r TenantName),
+    Called(&'r Regex),
+    Calling(&'r Regex),
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trunk(name) => write!(f, "it is for calls from trunk \"{name}\""),
+            Self::Tenant(name) => write!(f, "it is for calls of tenant \"{name}\""),
+            Self::Owner(name) => write!(f, "the called number is none of tenant \"{name}\""),
+            Self::Called(pattern) => write!(f, "the called number is not like {pattern}"),
+            Self::Calling(pattern) => write!(f, "the calling number is not like {pattern}"),
+        }
+    }
 }
 
 /// Equal weights keep the written order: the first is the main way, the others are for failures.

@@ -7,6 +7,7 @@ use super::{
     link::Wanted,
 };
 use crate::auth::{Credentials, Tries};
+use crate::cause::{Because, Decision};
 use crate::config::{TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -87,6 +88,8 @@ pub(crate) struct Outgoing {
     pub(super) tries: Tries,
     /// The next address is one that is tried again, with credentials.
     is_again: bool,
+    /// Whether somebody wants to know why it is written as it is.
+    explains: bool,
 }
 
 /// One INVITE transaction to one address.
@@ -159,6 +162,7 @@ impl Outgoing {
             no_stream: None,
             tries: Tries::default(),
             is_again: false,
+            explains: cx.plane.explains,
         }
     }
 
@@ -234,7 +238,7 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Option<(RequestBuilder, Address)> {
+    ) -> Option<(RequestBuilder, Address, Because)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
         let outset = &self.outset;
@@ -250,7 +254,14 @@ impl Outgoing {
             number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
         };
         let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
-        let written = written.ok()?.value;
+        let Decision {
+            value: written,
+            mut because,
+        } = written.ok()?;
+        if self.explains {
+            let told = identity::told(&outset.caller, &towards, &written);
+            because.0.extend(told.0);
+        }
         if trunk.register.is_none() {
             style.contact_user = written.contact_user;
         }
@@ -290,7 +301,7 @@ impl Outgoing {
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
         let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
-        Some((request.body(&kind, body), from))
+        Some((request.body(&kind, body), from, because))
     }
 }
 
@@ -431,7 +442,7 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.timer.request_lines();
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let Some((request, mut from)) = request else {
+        let Some((request, mut from, because)) = request else {
             return no_listener(outgoing);
         };
         let (signed, shown) = cx.sign(
@@ -451,7 +462,7 @@ impl Session {
                     let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
-                        let (request, from) =
+                        let (request, from, _) =
                             outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
                         Some((detour, shown.write(request).build(), from))
                     });
@@ -469,6 +480,10 @@ impl Session {
                 octets,
                 action,
             };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
+        if cx.plane.explains {
+            let what = Happened::Explained { because };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         self.facts.host.clone_from(&target.host);

@@ -164,7 +164,7 @@ impl Redirects {
                 .map_or_else(|| Arc::clone(by), Arc::clone),
             tenant: by.tenant.clone(),
         };
-        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint)
+        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
         match Some(&plan.value.tenant) == self.tenant.as_ref() {
             true => Ok(plan.value.attempts),

@@ -74,7 +74,12 @@ impl Load<'_> {
             .collect()
     }
 
-    fn once<'f>(&mut self, kind: &str, name: &'f At<String>, names: &mut BTreeSet<&'f str>) {
+    pub(super) fn once<'f>(
+        &mut self,
+        kind: &str,
+        name: &'f At<String>,
+        names: &mut BTreeSet<&'f str>,
+    ) {
         if !names.insert(&name.value) && !name.value.is_empty() {
             self.out.add(
                 Code::DuplicateName,
