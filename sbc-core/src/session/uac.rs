@@ -130,7 +130,11 @@ impl Outgoing {
         let mut addresses = VecDeque::new();
         let mut best = None;
         let mut service_route = Vec::new();
-        if let Some(register) = &style.trunk.register {
+        // Who was redirected to another server of the peer does not go back to the registrar.
+        let configured = style.config.trunks.get(trunk);
+        let is_redirected = configured.is_some_and(|own| own.targets != style.trunk.targets);
+        let register = style.trunk.register.as_ref();
+        if let Some(register) = register.filter(|_| !is_redirected) {
             let standing = cx.plane.standings.get(trunk);
             let standing = standing.filter(|standing| standing.is_registered());
             if register.is_required {
