@@ -336,3 +336,74 @@ fn the_starter_configuration_has_tests_and_they_hold() {
     let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
     assert_eq!(loaded.cases.len(), 2);
 }
+
+#[test]
+fn numbers_that_lead_nowhere_are_told_apart() {
+    passes(
+        r#"
+[[test]]
+name = "too short"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+49302312545" }
+expect = { status = 484, cause = "number_unknown" }
+
+[[test]]
+name = "too long"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+4930231254560001" }
+expect = { status = 604, cause = "number_unknown" }
+
+[[test]]
+name = "too long, from the customer"
+call = { trunk = "teams-contoso", from = "+493023125456", to = "+4989999980010001" }
+expect = { status = 604 }
+
+[[test]]
+name = "nobody's"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+493023126" }
+expect = { status = 404 }
+
+[[test]]
+name = "a country"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+49" }
+expect = { status = 404 }
+"#,
+    );
+}
+
+#[test]
+fn a_call_from_too_far_away_is_refused_where_the_trunk_says_so() {
+    let config = CONFIG.replace(
+        "codecs = [\"PCMA\", \"PCMU\"]\n",
+        "codecs = [\"PCMA\", \"PCMU\"]\nmax_forwards_min = 40\n",
+    );
+    for (hops, status) in [("39", Some(483)), ("40", None)] {
+        let mut described = call("carrier-a", "+498999998001", "+493023125456");
+        described
+            .headers
+            .push(("Max-Forwards".to_owned(), hops.to_owned()));
+        let played = played(&config, &described);
+        assert_eq!(played.refusal.and_then(|refusal| refusal.status), status);
+    }
+}
+
+#[test]
+fn names_of_alerts_cross_and_addresses_of_sounds_do_not() {
+    passes(
+        r#"
+[[test]]
+name = "alerts"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+493023125456", headers = [
+    "Alert-Info: <http://sounds.example.com/a.wav>, <urn:alert:source:external>;info=x", "Call-Info: <http://pictures.example.com/a.png>;purpose=icon" ] }
+expect = { headers = ["Alert-Info: <urn:alert:source:external>;info=x"], absent = ["Call-Info"] }
+"#,
+    );
+    let text = fails(
+        r#"
+[[test]]
+name = "sounds"
+call = { trunk = "carrier-a", from = "+498999998001", to = "+493023125456", headers = [
+    "Alert-Info: <http://sounds.example.com/a.wav>" ] }
+expect = { headers = ["Alert-Info: *"] }
+"#,
+    );
+    assert!(text.contains("the INVITE has no Alert-Info"), "{text}");
+}

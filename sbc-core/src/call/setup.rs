@@ -426,6 +426,10 @@ impl Setup {
                 call.unowned(cx, leg, SessionEvent::Ended(ending));
                 call.operation.take()
             }
+            event @ (SessionEvent::Crossing { .. } | SessionEvent::Carried { .. }) => {
+                call.unowned(cx, leg, event);
+                Some(Operation::Setup(self))
+            }
             SessionEvent::Offer(_) => {
                 // An offer while ours is unanswered (RFC 3261 §14.2).
                 if let Some(leg) = call.leg(leg) {

@@ -554,6 +554,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["slim"],
             out,
         ),
+        crossing: super::crossing::read(&mut section, out),
         session_id: section.choice(
             "session_id",
             &[
@@ -566,6 +567,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         uui_max: section.number("uui_max", 1..=2048, out),
         send_location: section.boolean("location", out),
+        least_hops: section.number("max_forwards_min", 0..=70, out),
         redirect: section.choice(
             "redirect",
             &[

@@ -6,6 +6,7 @@
 
 mod account;
 mod case;
+mod crossing;
 mod diff;
 mod facts;
 mod file;

@@ -150,9 +150,11 @@ pub(super) struct WrittenTrunk {
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) least_hops: Option<At<u64>>,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,
+    pub(super) crossing: super::crossing::WrittenCrossing,
 }
 
 /// What `mode` says about the peer.

@@ -12,7 +12,7 @@ use crate::policy::admission::{self, Counted, Place};
 use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::Ingress;
 use crate::policy::number::{self, Number};
-use crate::policy::{Refusal, emergency, identity, route, screening};
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening};
 use crate::session::LegStyle;
 use crate::sip::{Message, Status};
 use crate::time::Now;
@@ -78,6 +78,8 @@ impl Core {
         let plan = match (reach.refusal(), nameless) {
             (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
             (None, None) => circle::forwarded_too_often(&caller)
+                .or_else(|| reach.refusal_below(ingress.trunk.least_hops))
+                .or_else(|| dialled::impossible(&called.number))
                 .or_else(|| caller.privacy.refusal())
                 .or_else(|| screened.as_ref().err().cloned())
                 .map_or(Ok(()), Err)

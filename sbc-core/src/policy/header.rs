@@ -6,7 +6,7 @@
 use crate::cause::Because;
 use crate::config::{Preset, Trunk};
 use crate::policy::identity::Wishes;
-use crate::policy::uui;
+use crate::policy::{alert, uui};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
@@ -51,6 +51,7 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
     if passes(&HeaderName::UserToUser, from, to) {
         lines.extend(uui::passed(message, to));
     }
+    lines.extend(alert::passed(message, to));
     lines
 }
 

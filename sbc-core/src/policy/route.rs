@@ -4,8 +4,8 @@ use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Config, Route, RouteTarget, Trunk};
 use crate::id::{RouteName, TenantName, TrunkName};
 use crate::mint::Mint;
-use crate::policy::Refusal;
 use crate::policy::ingress::Ingress;
+use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
 use regex::Regex;
 use std::fmt;
@@ -50,6 +50,13 @@ pub fn plan(
             Because::of(format!("{called} is a number of tenant \"{owner}\"")),
         ),
         (None, None) => {
+            if let Some(because) = dialled::incomplete(config, called) {
+                return Err(Refusal {
+                    status: Status::ADDRESS_INCOMPLETE,
+                    cause: CauseCode::NumberUnknown,
+                    because,
+                });
+            }
             return Err(Refusal {
                 status: Status::NOT_FOUND,
                 cause: CauseCode::NumberUnknown,

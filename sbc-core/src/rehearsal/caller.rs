@@ -1,6 +1,6 @@
 //! From a description to what would arrive: the flow and the INVITE.
 
-use super::stage::Stage;
+use super::stage::{Scene, Stage};
 use crate::config::{CallIn, Config, Listener, TargetAddress, Trunk};
 use crate::id::{FlowId, ListenerName};
 use crate::media::{Codec, MediaImage, Profile, interwork};
@@ -57,7 +57,8 @@ impl std::error::Error for Undescribed {}
 
 /// The flow that a described call arrives on, and its INVITE.
 pub(super) fn invite(stage: &mut Stage, call: &CallIn) -> Result<(Flow, Message), Undescribed> {
-    let config = &Arc::clone(stage.config());
+    let scene = &Arc::clone(stage.scene());
+    let config = scene.config();
     let trunk = match &call.trunk {
         Some(name) => {
             let unknown = || Undescribed::UnknownTrunk(name.as_str().to_owned());
@@ -66,7 +67,7 @@ pub(super) fn invite(stage: &mut Stage, call: &CallIn) -> Result<(Flow, Message)
         None => None,
     };
     let flow = match (trunk, call.source) {
-        (Some(trunk), source) => of_trunk(stage, call, trunk, source)?,
+        (Some(trunk), source) => of_trunk(scene, call, trunk, source)?,
         (None, Some(source)) => of_source(config, call, source)?,
         (None, None) => return Err(Undescribed::NoOrigin),
     };
@@ -85,14 +86,14 @@ pub(super) fn invite(stage: &mut Stage, call: &CallIn) -> Result<(Flow, Message)
 
 /// A flow of a trunk's peer.
 fn of_trunk(
-    stage: &Stage,
+    scene: &Scene,
     call: &CallIn,
     trunk: &Trunk,
     source: Option<IpAddr>,
 ) -> Result<Flow, Undescribed> {
-    let config = stage.config();
+    let config = scene.config();
     let first = trunk.targets.first();
-    let address = |target: &TargetAddress| stage.address_of(trunk, target);
+    let address = |target: &TargetAddress| scene.address_of(trunk, target);
     let usual = || match trunk.accept_from.first() {
         // The target, where its address is one of those that the trunk accepts.
         Some(net) => {

@@ -28,7 +28,7 @@ use crate::record::Record;
 use crate::sip::{Limits, Message, Method};
 use crate::time::{Now, Timestamp, UnixTime};
 use crate::transport::{FlowFault, Protocol};
-use stage::Stage;
+use stage::{Scene, Stage};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,10 +89,13 @@ pub struct Refused {
 /// # Errors
 /// One finding for each wish that is not met, with all that was found before.
 pub fn gate(loaded: Loaded) -> Result<Loaded, Findings> {
-    let config = Arc::new(loaded.config.clone());
+    if loaded.cases.is_empty() {
+        return Ok(loaded);
+    }
+    let scene = Scene::new(Arc::new(loaded.config.clone()));
     let mut failed: Vec<Finding> = Vec::new();
     for case in &loaded.cases {
-        failed.extend(expect::unmet(case, play(&config, &case.call).as_ref()));
+        failed.extend(expect::unmet(case, play_in(&scene, &case.call).as_ref()));
     }
     if failed.is_empty() {
         return Ok(loaded);
@@ -111,11 +114,20 @@ pub fn gate(loaded: Loaded) -> Result<Loaded, Findings> {
 /// # Errors
 /// [`Undescribed`], if no call can be made of the description.
 pub fn play(config: &Arc<Config>, call: &CallIn) -> Result<Played, Undescribed> {
-    let mut stage = Stage::new(Arc::clone(config));
+    play_in(&Scene::new(Arc::clone(config)), call)
+}
+
+fn play_in(scene: &Arc<Scene>, call: &CallIn) -> Result<Played, Undescribed> {
+    let mut stage = Stage::new(Arc::clone(scene));
     let (flow, invite) = caller::invite(&mut stage, call)?;
     let mut rehearsal = Rehearsal {
-        core: Core::new(ShardId(0), Arc::clone(config), Mint::new(ShardId(0), SEED)).explaining(),
-        inputs: stage.registrations(),
+        core: Core::new(
+            ShardId(0),
+            Arc::clone(scene.config()),
+            Mint::new(ShardId(0), SEED),
+        )
+        .explaining(),
+        inputs: scene.registrations(),
         told: Vec::new(),
         attempt: None,
         record: None,

@@ -14,16 +14,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-/// The surroundings of one rehearsal.
-pub(super) struct Stage {
+/// What all rehearsals of one configuration have in common.
+pub(super) struct Scene {
     config: Arc<Config>,
     /// Invented addresses, by name; none of them is anybody's (RFC 1112 §4, RFC 6666).
     names: BTreeMap<String, u16>,
-    ports: u16,
+    standings: Vec<Arc<Standing>>,
 }
 
-impl Stage {
-    pub(super) fn new(config: Arc<Config>) -> Self {
+impl Scene {
+    pub(super) fn new(config: Arc<Config>) -> Arc<Self> {
         // All names at once, so that an address does not depend on who is asked for first.
         let targets = config.trunks.values().flat_map(|trunk| &trunk.targets);
         let mut names = BTreeMap::new();
@@ -33,11 +33,17 @@ impl Stage {
                 .entry(target.host.to_ascii_lowercase())
                 .or_insert(next);
         }
-        Self {
+        let mut scene = Self {
             config,
             names,
-            ports: 0,
-        }
+            standings: Vec::new(),
+        };
+        let trunks = scene.config.trunks.values();
+        let registering = trunks.filter(|trunk| trunk.register.is_some());
+        scene.standings = registering
+            .map(|trunk| Arc::new(scene.standing(trunk)))
+            .collect();
+        Arc::new(scene)
     }
 
     pub(super) fn config(&self) -> &Arc<Config> {
@@ -46,9 +52,8 @@ impl Stage {
 
     /// Every trunk that registers is registered.
     pub(super) fn registrations(&self) -> VecDeque<Input> {
-        let trunks = self.config.trunks.values();
-        let standings = trunks.filter(|trunk| trunk.register.is_some());
-        let standings = standings.map(|trunk| Input::Registration(Arc::new(self.standing(trunk))));
+        let standings = self.standings.iter();
+        let standings = standings.map(|standing| Input::Registration(Arc::clone(standing)));
         standings.collect()
     }
 
@@ -92,12 +97,28 @@ impl Stage {
             false => Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, number).into(),
         }
     }
+}
+
+/// The surroundings of one rehearsal.
+pub(super) struct Stage {
+    scene: Arc<Scene>,
+    ports: u16,
+}
+
+impl Stage {
+    pub(super) fn new(scene: Arc<Scene>) -> Self {
+        Self { scene, ports: 0 }
+    }
+
+    pub(super) fn scene(&self) -> &Arc<Scene> {
+        &self.scene
+    }
 
     /// What a name server would say if every name had one address.
     pub(super) fn found(&self, query: &Query) -> Outcome {
         match query {
             Query::Resolve(spec) => {
-                let address = self.invented(&spec.host, true);
+                let address = self.scene.invented(&spec.host, true);
                 Outcome::Resolved(vec![SocketAddr::new(address, spec.port)])
             }
             Query::Locate(spec) => Outcome::Located(vec![self.service(spec)]),
@@ -112,7 +133,7 @@ impl Stage {
                 priority: 0,
                 weight: 0,
                 port: spec.port.unwrap_or(protocol.default_port()),
-                addresses: vec![self.invented(&spec.domain, spec.families.v4)],
+                addresses: vec![self.scene.invented(&spec.domain, spec.families.v4)],
             }],
         }
     }
@@ -140,7 +161,8 @@ impl Stage {
 
     /// Ports of the realm that an endpoint wants.
     pub(super) fn endpoint(&mut self, spec: &media_api::EndpointSpec) -> LocalEndpoint {
-        let realm = self
+        let scene = Arc::clone(&self.scene);
+        let realm = scene
             .config
             .realms
             .values()

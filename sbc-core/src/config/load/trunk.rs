@@ -130,7 +130,7 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: defaults.allow,
+            allow: written.crossing.allowed(defaults.allow),
             send_asserted: written
                 .identity
                 .egress
@@ -143,6 +143,7 @@ impl Load<'_> {
             uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
             send_location: chosen(&written.send_location, true),
             identity,
+            least_hops: written.least_hops.as_ref().map_or(0, |at| at.value as u8),
             redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,
             strip_headers,
