@@ -407,3 +407,82 @@ expect = { headers = ["Alert-Info: *"] }
     );
     assert!(text.contains("the INVITE has no Alert-Info"), "{text}");
 }
+
+#[test]
+fn routes_may_ask_who_forwarded_a_call_and_to_whom_a_number_was_ported() {
+    let routes = r#"
+[[route]]
+name = "forwarded"
+match = { from_trunk = "teams-contoso", diverting = '^\+49302312540' }
+to = [{ trunk = "carrier-b" }]
+
+[[route]]
+name = "ported"
+match = { from_trunk = "teams-contoso", routing_number = '^\+49199' }
+to = [{ trunk = "carrier-b" }]
+
+[[route]]
+name = "to-teams"
+"#;
+    let trunk = r#"
+[[trunk]]
+name = "carrier-b"
+tenant = "contoso"
+realm = "carrier"
+targets = ["198.51.100.60:5060;udp"]
+
+[[tenant]]
+"#;
+    let config = CONFIG.replacen("[[tenant]]\n", trunk, 1).replacen(
+        "[[route]]\nname = \"to-teams\"\n",
+        routes,
+        1,
+    );
+    let goes = |to: &str, header: Option<(&str, &str)>| {
+        let mut described = call("teams-contoso", "+493023125456", to);
+        let headers = header.into_iter();
+        described
+            .headers
+            .extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let played = played(&config, &described);
+        (
+            played.tries[0].trunk.as_str().to_owned(),
+            played.rules.join("\n"),
+        )
+    };
+    let at = "sbc1.contoso.example:5061;user=phone";
+    let plain = goes("+498999998001", None);
+    assert_eq!(plain.0, "carrier-a");
+    assert!(
+        plain
+            .1
+            .contains("no number like ^\\+49302312540 has forwarded the call"),
+        "{}",
+        plain.1
+    );
+    assert!(
+        plain.1.contains("not ported to one like ^\\+49199"),
+        "{}",
+        plain.1
+    );
+    let diversion = "<sip:+493023125401@sip.example.com>;reason=unconditional";
+    assert_eq!(
+        goes("+498999998001", Some(("Diversion", diversion))).0,
+        "carrier-b"
+    );
+    let other = diversion.replace("5401", "5999");
+    assert_eq!(
+        goes("+498999998001", Some(("Diversion", &other))).0,
+        "carrier-a"
+    );
+    for (params, trunk) in [
+        (";npdi;rn=+49-199-1", "carrier-b"),
+        // Nobody has asked the data base: the number may be old.
+        (";rn=+491991", "carrier-a"),
+        (";npdi;rn=+492991", "carrier-a"),
+        (";npdi", "carrier-a"),
+    ] {
+        let to = format!("<sip:+498999998001{params}@{at}>");
+        assert_eq!(goes(&to, None).0, trunk, "{params}");
+    }
+}

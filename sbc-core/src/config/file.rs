@@ -841,6 +841,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         called_in: None,
         called: None,
         calling: None,
+        diverting: None,
+        routing_number: None,
         to: None,
         max: None,
         emergency: None,
@@ -852,6 +854,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         route.called_in = when.text("called_in", out);
         route.called = when.text("called", out);
         route.calling = when.text("calling", out);
+        route.diverting = when.text("diverting", out);
+        route.routing_number = when.text("routing_number", out);
         route.emergency = when.boolean("emergency", out);
         when.finish(&["header", "time", "from_realm"], out);
     }

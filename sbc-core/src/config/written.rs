@@ -239,6 +239,8 @@ pub(super) struct WrittenRoute {
     pub(super) called_in: Option<At<String>>,
     pub(super) called: Option<At<String>>,
     pub(super) calling: Option<At<String>>,
+    pub(super) diverting: Option<At<String>>,
+    pub(super) routing_number: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
     pub(super) emergency: Option<At<bool>>,

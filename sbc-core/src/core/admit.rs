@@ -3,7 +3,7 @@
 use super::{Core, Entry, arrived, dropped};
 use crate::call::{Admitted, Call};
 use crate::cause::{Because, CauseCode};
-use crate::config::{DidSource, TransformScope, Trunk};
+use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
 use crate::event::DropCode;
 use crate::id::{LegId, TenantName, TransactionId};
@@ -12,6 +12,7 @@ use crate::policy::admission::{self, Counted, Place};
 use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::Ingress;
 use crate::policy::number::{self, Number};
+use crate::policy::route::Asked;
 use crate::policy::{Refusal, dialled, emergency, identity, route, screening};
 use crate::session::LegStyle;
 use crate::sip::{Message, Status};
@@ -87,8 +88,22 @@ impl Core {
                     let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
                     lap = Some(self.plane.circles.enter(key, reach.hops)?);
                     let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
-                    let (called, calling) = (&called.number, &calling.value);
-                    route::plan(&config, &ingress, called, calling, mint, explains)
+                    // Read only where a route asks for it: most never do.
+                    let is_asked = |asks: fn(&RouteMatch) -> bool| {
+                        config.routes.iter().any(|route| asks(&route.when))
+                    };
+                    let diverting = is_asked(|when| when.diverting.is_some());
+                    let diverting = diverting.then(|| caller.trail.diverting()).flatten();
+                    let ported = is_asked(|when| when.routing_number.is_some());
+                    let ported = ported.then(|| message.uri().ok()).flatten();
+                    let ported = ported.as_ref().and_then(number::routing_number);
+                    let asked = Asked {
+                        called: &called.number,
+                        calling: &calling.value,
+                        diverting: diverting.as_ref().map(|number| number.number.as_str()),
+                        routing: ported.as_deref(),
+                    };
+                    route::plan_for(&config, &ingress, asked, mint, explains)
                 }),
         };
         let is_emergency = help.is_some();

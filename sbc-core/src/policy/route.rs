@@ -22,12 +22,32 @@ pub struct Plan {
     pub attempts: Vec<Arc<Trunk>>,
 }
 
-/// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
-///
-/// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
-/// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
-/// other customers are never tried, whatever a route says. With `explains` the reasons name every route
-/// that was passed by.
+/// Numbers of a call that routes ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Called number, after the transforms of the trunk it came from.
+    pub called: &'a str,
+    /// Calling number, after the same.
+    pub calling: &'a str,
+    /// Number that forwarded the call last.
+    pub diverting: Option<&'a str>,
+    /// Routing number of a called number that was ported.
+    pub routing: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// A call that nobody forwarded, to a number that was not ported.
+    pub fn plainly(called: &'a str, calling: &'a str) -> Self {
+        Self {
+            called,
+            calling,
+            diverting: None,
+            routing: None,
+        }
+    }
+}
+
+/// As [`plan_for`], of a call that nobody forwarded.
 pub fn plan(
     config: &Config,
     ingress: &Ingress,
@@ -36,6 +56,24 @@ pub fn plan(
     mint: &mut Mint,
     explains: bool,
 ) -> Result<Decision<Plan>, Refusal> {
+    let asked = Asked::plainly(called, calling);
+    plan_for(config, ingress, asked, mint, explains)
+}
+
+/// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
+///
+/// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
+/// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
+/// other customers are never tried, whatever a route says. With `explains` the reasons name every route
+/// that was passed by.
+pub fn plan_for(
+    config: &Config,
+    ingress: &Ingress,
+    asked: Asked<'_>,
+    mint: &mut Mint,
+    explains: bool,
+) -> Result<Decision<Plan>, Refusal> {
+    let called = asked.called;
     let owner = owner(config, called);
     let (tenant, mut because) = match (&ingress.tenant, owner) {
         (Some(tenant), _) => (
@@ -68,7 +106,7 @@ pub fn plan(
         }
     };
     for route in config.routes.iter().filter(|route| !route.when.emergency) {
-        if let Some(why) = mismatch(route, ingress, Some(&tenant), owner, called, calling) {
+        if let Some(why) = mismatch(route, ingress, Some(&tenant), owner, asked) {
             if explains {
                 because = because.and(format!("route \"{}\" does not match: {why}", route.name));
             }
@@ -134,7 +172,8 @@ pub(super) fn matches(
     called: &str,
     calling: &str,
 ) -> bool {
-    mismatch(route, ingress, tenant, owner, called, calling).is_none()
+    let asked = Asked::plainly(called, calling);
+    mismatch(route, ingress, tenant, owner, asked).is_none()
 }
 
 /// The first condition of a route that does not hold for a call.
@@ -143,8 +182,7 @@ fn mismatch<'r>(
     ingress: &Ingress,
     tenant: Option<&TenantName>,
     owner: Option<&TenantName>,
-    called: &str,
-    calling: &str,
+    asked: Asked<'_>,
 ) -> Option<Mismatch<'r>> {
     let when = &route.when;
     if let Some(name) = &when.from_trunk
@@ -163,14 +201,27 @@ fn mismatch<'r>(
         return Some(Mismatch::Owner(name));
     }
     if let Some(pattern) = &when.called
-        && !pattern.is_match(called)
+        && !pattern.is_match(asked.called)
     {
         return Some(Mismatch::Called(pattern));
     }
     if let Some(pattern) = &when.calling
-        && !pattern.is_match(calling)
+        && !pattern.is_match(asked.calling)
     {
         return Some(Mismatch::Calling(pattern));
+    }
+    let is_like = |pattern: &Regex, number: Option<&str>| {
+        number.is_some_and(|number| pattern.is_match(number))
+    };
+    if let Some(pattern) = &when.diverting
+        && !is_like(pattern, asked.diverting)
+    {
+        return Some(Mismatch::Diverting(pattern));
+    }
+    if let Some(pattern) = &when.routing_number
+        && !is_like(pattern, asked.routing)
+    {
+        return Some(Mismatch::Routing(pattern));
     }
     None
 }
@@ -182,6 +233,8 @@ enum Mismatch<'r> {
     Owner(&'r TenantName),
     Called(&'r Regex),
     Calling(&'r Regex),
+    Diverting(&'r Regex),
+    Routing(&'r Regex),
 }
 
 impl fmt::Display for Mismatch<'_> {
@@ -192,6 +245,12 @@ impl fmt::Display for Mismatch<'_> {
             Self::Owner(name) => write!(f, "the called number is none of tenant \"{name}\""),
             Self::Called(pattern) => write!(f, "the called number is not like {pattern}"),
             Self::Calling(pattern) => write!(f, "the calling number is not like {pattern}"),
+            Self::Diverting(pattern) => {
+                write!(f, "no number like {pattern} has forwarded the call")
+            }
+            Self::Routing(pattern) => {
+                write!(f, "the called number is not ported to one like {pattern}")
+            }
         }
     }
 }
