@@ -126,3 +126,67 @@ fn text_has_a_row_per_section_and_a_sentence_for_all_that_is_missing() {
         }
     }
 }
+
+#[test]
+fn a_load_over_every_transport_is_carried_measured_and_printed() {
+    let short = ["load", "--rate", "20", "--seconds", "1", "--call-ms", "20"];
+    let (code, out, errors) = certify(&[&short[..], &["--json"]].concat());
+    assert_eq!(
+        (code, errors.as_str()),
+        (Some(exit::OK.into()), ""),
+        "{out}"
+    );
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let ways = told["ways"].as_array().unwrap();
+    let names: Vec<&str> = ways
+        .iter()
+        .map(|way| way["caller"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["udp", "tcp", "tls", "tls-each"]);
+    for way in ways {
+        for count in ["calls", "established", "ended"] {
+            assert_eq!(number(&way[count]), 20, "{count} of {way}");
+        }
+        assert_eq!(number(&way["failed"]), 0, "{way}");
+        // An SBC between them takes its time, and so does the generator alone.
+        for delay in ["setup_us", "alone_us"] {
+            assert!(
+                number(&way[delay]["p99"]) >= number(&way[delay]["p50"]),
+                "{way}"
+            );
+            assert!(number(&way[delay]["p50"]) > 0, "{way}");
+        }
+        assert!(way["cpu_per_call_us"].as_f64().is_some(), "{way}");
+    }
+    let (code, text, _) = certify(&[&short[..], &["--over", "udp"]].concat());
+    assert_eq!(code, Some(exit::OK.into()), "{text}");
+    let row = text.lines().find(|line| line.starts_with("udp ")).unwrap();
+    assert_eq!(row.split_whitespace().nth(2), Some("20"), "{text}");
+}
+
+#[test]
+fn a_load_on_somebody_elses_sbc_fails_where_no_call_succeeds() {
+    // Whoever is there answers nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = silent.local_addr().unwrap().to_string();
+    let there = [
+        "load",
+        "--to",
+        &to,
+        "--caller",
+        "127.0.0.1:0",
+        "--answerer",
+        "127.0.0.1:0",
+    ];
+    let (code, _, errors) = certify(&[&there[..], &["--over", "udp", "--rate", "5"]].concat());
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains("not a single call succeeds: 50 got no answer"),
+        "{errors}"
+    );
+    let (code, _, errors) = certify(&[&there[..], &["--over", "tls"]].concat());
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("--ca FILE and --name NAME"), "{errors}");
+    let (code, _, _) = certify(&["load", "--to", &to]);
+    assert_eq!(code, Some(exit::USAGE.into()));
+}

@@ -6,9 +6,10 @@
 
 use crate::reader::Reader;
 use media_api::{
-    BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family, ForkId,
-    Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted,
-    RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent,
+    BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
+    ForkId, Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection,
+    ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite,
+    TelephoneEvent,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
@@ -239,6 +240,7 @@ impl Bench {
             },
         };
         let terms = NegotiatedStream {
+            content: input.pick(&[Content::Rtp, Content::Rtp, Content::Udptl]),
             remote_rtp: match input.octet() {
                 255 => SocketAddr::from(([0, 0, 0, 0], remote_rtp.port())),
                 _ => remote_rtp,

@@ -73,6 +73,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
             fork: ForkId(0),
             negotiated: Negotiated {
                 streams: vec![Some(NegotiatedStream {
+                    content: Content::Rtp,
                     remote_rtp: remote,
                     remote_rtcp: remote,
                     rtcp_mux: true,

@@ -6,10 +6,10 @@
 //! second, and our key towards the first or `-`. Ends with its input.
 
 use media_api::{
-    BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family, ForkId,
-    Format, FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, Protection,
-    ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite,
-    TelephoneEvent,
+    BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
+    ForkId, Format, FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
+    Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
+    Suite, TelephoneEvent,
 };
 use media_relay::{Entropy, LocalAddress, Realm, Relay, RelayConfig};
 use std::error::Error;
@@ -119,6 +119,7 @@ fn answer(
         _ => Protection::None,
     };
     let terms = NegotiatedStream {
+        content: Content::Rtp,
         remote_rtp,
         remote_rtcp: SocketAddr::new(remote_rtp.ip(), remote_rtp.port() + 1),
         rtcp_mux: false,

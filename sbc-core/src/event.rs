@@ -83,6 +83,11 @@ pub enum Happened {
         /// Why.
         because: Because,
     },
+    /// Why the INVITE of a leg is as it is; only where everything is explained.
+    Explained {
+        /// Which rules it followed, in their order.
+        because: Because,
+    },
     /// One target of one trunk is being tried.
     AttemptStarted {
         /// Trunk.

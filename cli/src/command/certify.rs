@@ -1,12 +1,14 @@
 //! `causeway certify`: what this build has shown of the requirements made on it, and what it has not.
 
 use crate::command::exit;
+use crate::command::load::{self, Load};
 use conformance::ledger::{Count, Ledger, Level, Requirement, Standing, count};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Arguments of `causeway certify`.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Certify {
     /// Print the requirement ledger: what tests show, section by section, and what is missing
     #[arg(long)]
@@ -14,15 +16,27 @@ pub struct Certify {
     /// Print one JSON object instead of text
     #[arg(long, requires = "ledger")]
     pub json: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(clap::Subcommand, Clone, PartialEq, Eq, Debug)]
+enum What {
+    /// Measure what calls cost: set-up delay, CPU time, the most that are carried, memory
+    Load(Box<Load>),
 }
 
 /// Prints what was asked for. Returns 0, 2 when nothing was, or 3 when the ledger that is part of
-/// this program breaks its own rules.
+/// this program breaks its own rules; of a load, 1 when a call failed.
 pub fn run(arguments: &Certify, out: &mut dyn Write) -> io::Result<u8> {
+    if let Some(What::Load(arguments)) = &arguments.what {
+        return load::run(arguments, out);
+    }
     if !arguments.ledger {
         eprintln!("causeway: certify needs to be told what to print; there is:");
         eprintln!("  --ledger          requirements: shown by tests, partly, missing, exceptions");
         eprintln!("  --ledger --json   the same as one JSON object");
+        eprintln!("  load              what calls cost");
         return Ok(exit::USAGE);
     }
     let ledger = match Ledger::embedded() {

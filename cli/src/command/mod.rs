@@ -4,8 +4,10 @@ pub mod certify;
 pub mod check;
 pub mod init;
 pub mod lab;
+pub mod load;
 pub mod node;
 pub mod parse;
+pub mod route;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

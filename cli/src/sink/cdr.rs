@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Records that may wait for the writer, and that it keeps while the disk refuses them.
 const QUEUE: usize = 100_000;
+/// Time in which records gather before the writer waits for the next.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How often what was written is forced to the disk.
 const SYNC: Duration = Duration::from_secs(1);
 /// How long the end of the program waits for a disk that does not answer.
@@ -187,7 +189,12 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, losses: &Losses) {
     let mut next_sync = Instant::now() + SYNC;
     let mut is_stopping = false;
     while !is_stopping {
-        match orders.recv_timeout(next_sync.saturating_duration_since(Instant::now())) {
+        let order = orders.try_recv().or_else(|_| {
+            // To wake us for every record would cost the shard more than the record does.
+            thread::sleep(PAUSE);
+            orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
+        });
+        match order {
             Ok(Order::Line(line)) => match line.json() {
                 Ok(line) => unwritten.push_back(line.into()),
                 Err(why) => losses.count(1, &why),

@@ -69,6 +69,9 @@ pub enum Form {
 const MAX_VALUE_BYTES: usize = 512;
 /// Lines that may wait for the writer.
 const QUEUE: usize = 4096;
+/// After its last line the writer does not wait for the next at once: to wake it costs whoever reports
+/// more than all the rest, and at a thousand calls a second would be most of what a line costs.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Lines of one code per second before the rest is only counted.
 const RATE: u32 = 20;
 
@@ -351,7 +354,10 @@ impl LogWriter {
 }
 
 fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write) {
-    while let Ok(order) = orders.recv() {
+    while let Ok(order) = orders.try_recv().or_else(|_| {
+        thread::sleep(PAUSE);
+        orders.recv()
+    }) {
         match order {
             // Nobody could be told that the log cannot be written.
             Order::Line(line) => {

@@ -80,6 +80,8 @@ pub struct Negotiated {
 /// What one offer/answer exchange agreed for one stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NegotiatedStream {
+    /// What its datagrams are.
+    pub content: Content,
     /// Where the peer wants RTP. Unspecified address (`0.0.0.0`) means: send nothing (MED-066).
     pub remote_rtp: SocketAddr,
     /// Where the peer wants RTCP; equal to `remote_rtp` with rtcp-mux. Port 0 means: send none, the
@@ -97,6 +99,16 @@ pub struct NegotiatedStream {
     pub source: SourcePolicy,
     /// Packet time that we should send with, in milliseconds (10–60).
     pub ptime_ms: u8,
+}
+
+/// What the datagrams of a stream are. Both sides of a path must agree, else nothing passes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Content {
+    /// RTP and RTCP.
+    Rtp,
+    /// UDPTL packets of a fax (ITU-T T.38), forwarded as they are. There are no payload types, no
+    /// reports and no keys, and what arrives is told by this agreement, not by its looks (MED-332).
+    Udptl,
 }
 
 /// Direction of a stream from our point of view.

@@ -31,9 +31,9 @@ mod stats;
 pub use command::{BridgePlan, Command, Stage};
 pub use crypto::{CryptoKey, Suite};
 pub use endpoint::{
-    Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream, Negotiated,
-    NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy, StreamKind,
-    StreamSpec, TelephoneEvent,
+    Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream,
+    Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy,
+    StreamKind, StreamSpec, TelephoneEvent,
 };
 pub use event::{AllocateError, Event, OneWayKind};
 pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};

@@ -189,8 +189,12 @@ impl Relay {
         let is_full = worker.waiting.load(Ordering::Relaxed) >= MAX_WAITING;
         if !(is_new && is_full) {
             worker.waiting.fetch_add(1, Ordering::Relaxed);
+            let is_urgent = is_awaited(&command);
             if worker.inbox.send(Order::Command(command)).is_ok() {
-                worker.waker.wake();
+                // Waking costs both threads more than the command does.
+                if is_urgent {
+                    worker.waker.wake();
+                }
                 return;
             }
         }
@@ -282,6 +286,16 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Update { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
+    }
+}
+
+/// Whether somebody waits for what a command brings about. The others matter to the next packet at the
+/// earliest: it wakes the worker itself, which obeys before it judges it, and looks at its inbox several
+/// times a second anyway.
+fn is_awaited(command: &Command) -> bool {
+    match command {
+        Command::Allocate { .. } | Command::Release { .. } | Command::Stats { .. } => true,
+        Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
     }
 }
 

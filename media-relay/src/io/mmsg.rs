@@ -189,7 +189,10 @@ impl Batch for Mmsg {
             }
         }
         sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES)?;
-        self.receive_buffer_bytes = sockopt::socket_recv_buffer_size(&socket)?;
+        if self.receive_buffer_bytes == 0 {
+            // The kernel grants every socket the same.
+            self.receive_buffer_bytes = sockopt::socket_recv_buffer_size(&socket)?;
+        }
         net::bind(&socket, &local)?;
         let number = match self.vacant.pop() {
             Some(number) => number,

@@ -3,6 +3,7 @@
 //! No socket, no clock, no thread: datagrams, commands and time go in, packets and events come out.
 //! The worker threads and the simulator are two callers of the same methods.
 
+mod fax;
 mod liveness;
 mod output;
 mod plan;
@@ -20,9 +21,9 @@ use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
 use liveness::{Liveness, ONE_WAY_CHECK};
 use media_api::{
-    AllocateError, BridgePlan, Command, CryptoKey, Direction, DropReason, EndpointId, EndpointSpec,
-    EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId, SessionId,
-    SessionStats, Stage, StreamIndex, Suite,
+    AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
+    EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId,
+    SessionId, SessionStats, Stage, StreamIndex, Suite,
 };
 use plan::Path;
 use sequence::Origin;
@@ -177,6 +178,16 @@ impl MediaSession {
             return Outcome::Dropped(DropReason::NoPath);
         };
         let is_rtp_port = self.streams[at].sockets.rtp == socket;
+        if self.streams[at].is_fax() {
+            let outcome = match is_rtp_port {
+                true => self.fax(at, from, slot, length, now, out),
+                false => Err(DropReason::Malformed),
+            };
+            return outcome.unwrap_or_else(|reason| {
+                self.streams[at].drop_for(reason);
+                Outcome::Dropped(reason)
+            });
+        }
         let outcome = match slot.get_mut(..length) {
             None => Err(DropReason::Malformed),
             Some(packet) => match (is_rtp_port, demux::classify(packet)) {
@@ -221,18 +232,8 @@ impl MediaSession {
         let stream = &mut self.streams[at];
         let packet = slot.get_mut(..length).ok_or(DropReason::Malformed)?;
         let accepted = stream.accept(from, packet, now);
-        let index = stream.index;
         let path = stream.path;
-        let pinned = stream.pinned_news.take();
-        if let Some(source) = pinned {
-            let endpoint = self.endpoint_of(at);
-            out.events.push(Event::SourcePinned {
-                session: self.id,
-                endpoint,
-                stream: index,
-                source,
-            });
-        }
+        self.tell_pinned(at, out);
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(reason) => {
@@ -245,12 +246,7 @@ impl MediaSession {
             }
         };
         if accepted.first {
-            let endpoint = self.endpoint_of(at);
-            out.events.push(Event::FirstMedia {
-                session: self.id,
-                endpoint,
-                stream: index,
-            });
+            self.tell_first_media(at, out);
         }
         let to = match path {
             Path::Forward { to } => to,
@@ -283,6 +279,26 @@ impl MediaSession {
             plain_bytes: ready.plain_bytes,
             stream: to,
         }))
+    }
+
+    /// Says which source was pinned, if one was since.
+    fn tell_pinned(&mut self, at: usize, out: &mut Output) {
+        if let Some(source) = self.streams[at].pinned_news.take() {
+            out.events.push(Event::SourcePinned {
+                session: self.id,
+                endpoint: self.endpoint_of(at),
+                stream: self.streams[at].index,
+                source,
+            });
+        }
+    }
+
+    fn tell_first_media(&self, at: usize, out: &mut Output) {
+        out.events.push(Event::FirstMedia {
+            session: self.id,
+            endpoint: self.endpoint_of(at),
+            stream: self.streams[at].index,
+        });
     }
 
     /// Applies a command of this session. [`Command::Allocate`] is not for a session but for
@@ -495,7 +511,9 @@ impl MediaSession {
     fn is_two_way(&self, at: usize) -> bool {
         let streams = &self.streams[self.endpoints[at].streams.clone()];
         streams.iter().filter_map(Stream::active).any(|face| {
-            face.stage == Stage::Final && face.terms.direction == Direction::SendReceive
+            face.stage == Stage::Final
+                && face.terms.content == Content::Rtp
+                && face.terms.direction == Direction::SendReceive
         })
     }
 

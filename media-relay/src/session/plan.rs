@@ -85,6 +85,10 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
             None => Path::Blocked(DropReason::NoPath),
             Some(to) => match streams[to].active() {
                 None => Path::Blocked(DropReason::NoPath),
+                // One side is ahead of the other with a switch to fax, or back.
+                Some(_) if streams[to].is_fax() != streams[at].is_fax() => {
+                    Path::Blocked(DropReason::NoPath)
+                }
                 Some(_) if streams[to].sends() => Path::Forward { to },
                 Some(_) => Path::Blocked(DropReason::Direction),
             },

@@ -15,8 +15,8 @@ use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{
-    CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection, Stage,
-    StreamIndex, StreamStats,
+    Content, CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection,
+    Stage, StreamIndex, StreamStats,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -147,10 +147,17 @@ impl Stream {
     }
 
     /// Whether silence of the peer would be a fault. One that only sends holds us: it may play
-    /// music, and mostly does not.
+    /// music, and mostly does not. A fax machine listens for minutes.
     pub(super) fn must_be_heard(&self) -> bool {
+        self.active().is_some_and(|face| {
+            face.terms.content == Content::Rtp && face.terms.direction == Direction::SendReceive
+        })
+    }
+
+    /// Whether the datagrams of the stream are those of a fax.
+    pub(super) fn is_fax(&self) -> bool {
         self.active()
-            .is_some_and(|face| face.terms.direction == Direction::SendReceive)
+            .is_some_and(|face| face.terms.content == Content::Udptl)
     }
 
     /// Whether we may send RTP to the peer now.
@@ -166,7 +173,8 @@ impl Stream {
         match (committed, terms) {
             (None, None) => false,
             (Some(face), Some(terms)) => {
-                face.terms.remote_rtp != terms.remote_rtp
+                face.terms.content != terms.content
+                    || face.terms.remote_rtp != terms.remote_rtp
                     || face.terms.protection != terms.protection
                     || face.terms.payloads != terms.payloads
             }
@@ -291,7 +299,9 @@ impl Stream {
     }
 
     fn revised(&mut self, face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
-        let same_guard = face.guard.guards(terms.remote_rtp, terms.source);
+        // The evidence of one kind of packets says nothing about the other.
+        let same_guard = face.terms.content == terms.content
+            && face.guard.guards(terms.remote_rtp, terms.source);
         let moved = !face.guard.names(terms.remote_rtp);
         if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
@@ -446,10 +456,7 @@ impl Stream {
         }
         self.reception
             .measure_jitter(header.timestamp, rule.clock_hz, now);
-        let first = self.rtp_at.replace(now).is_none();
-        self.heard_at = Some(now);
-        self.received_packets += 1;
-        self.received_bytes += length as u64;
+        let first = self.count_received(length, now);
         if !rule.is_event {
             self.format = Some(rule.format);
         }
@@ -524,14 +531,26 @@ impl Stream {
         }
         self.outgoing.packets += 1;
         self.outgoing.octets += packet.payload.len() as u64;
-        self.sent_packets += 1;
-        self.sent_bytes += plain_bytes as u64;
+        self.count_sent(plain_bytes);
         Ok(Ready {
             socket: self.sockets.rtp,
             to,
             range: start..end,
             plain_bytes,
         })
+    }
+
+    /// Counts a packet that passed all checks; true if it is the first of the stream.
+    pub(super) fn count_received(&mut self, bytes: usize, now: Timestamp) -> bool {
+        self.heard_at = Some(now);
+        self.received_packets += 1;
+        self.received_bytes += bytes as u64;
+        self.rtp_at.replace(now).is_none()
+    }
+
+    pub(super) fn count_sent(&mut self, bytes: usize) {
+        self.sent_packets += 1;
+        self.sent_bytes += bytes as u64;
     }
 
     /// The operating system did not take a packet that [`Self::emit`] had counted.

@@ -202,9 +202,9 @@ mod tests {
     use crate::control::realm::{LocalAddress, Realm};
     use crate::io::{BackendReport, Received, SLOT_BYTES};
     use media_api::{
-        BridgePlan, Direction, EndpointId, EndpointSpec, Event, Family, ForkId, Format, FormatId,
-        Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, RealmId,
-        SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
+        BridgePlan, Content, Direction, EndpointId, EndpointSpec, Event, Family, ForkId, Format,
+        FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted,
+        RealmId, SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
     };
     use std::io;
     use std::net::SocketAddr;
@@ -344,6 +344,7 @@ mod tests {
 
     fn agreed(session: SessionId, endpoint: u8) -> Command {
         let stream = NegotiatedStream {
+            content: Content::Rtp,
             remote_rtp: peer(endpoint),
             remote_rtcp: peer(endpoint),
             rtcp_mux: true,

@@ -38,6 +38,7 @@ pub fn pcma() -> PayloadBinding {
 
 pub fn terms(remote: SocketAddr) -> NegotiatedStream {
     NegotiatedStream {
+        content: Content::Rtp,
         remote_rtp: remote,
         remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
         rtcp_mux: false,

@@ -443,6 +443,7 @@ fn teams_trunk(index: usize) -> Trunk {
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
+        least_hops: 0,
         reroute_on: vec![408, 503, 504],
         session_timer: Some(SessionTimer {
             expires_s: 3_600,
@@ -522,6 +523,7 @@ fn carrier_trunk(
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
+        least_hops: 0,
         reroute_on: vec![408, 503, 504],
         // Short, so that calls of a minute are refreshed.
         session_timer: Some(SessionTimer {

@@ -5,6 +5,7 @@
 //! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
 //! are values that own what they must undo.
 
+mod crossing;
 mod media;
 mod modify;
 mod record;
@@ -33,6 +34,7 @@ use crate::sip::{HeaderName, Message};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
 use bytes::Bytes;
+use crossing::Crossings;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
 use setup::Setup;
@@ -79,6 +81,7 @@ struct Leg {
     session: Session,
     image: MediaImage,
     telling: Telling,
+    crossings: Crossings,
 }
 
 impl Leg {
@@ -87,6 +90,7 @@ impl Leg {
             session,
             image,
             telling: Telling::default(),
+            crossings: Crossings::default(),
         }
     }
 }
@@ -119,9 +123,11 @@ enum Timer {
     EarlyMedia = 4,
     /// The caller hears neither a tone nor media although it rings.
     Ringback = 5,
+    /// A request that crosses waits for what the other party says.
+    Cross = 6,
 }
 
-type Timers = crate::deadline::Timers<6>;
+type Timers = crate::deadline::Timers<7>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -453,6 +459,8 @@ impl Call {
                     setup.ringback_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
                 }
+            } else if timer == Timer::Cross as usize {
+                self.uncarried(cx);
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
             } else {
@@ -569,6 +577,8 @@ impl Call {
                 }
                 Some(_) | None => self.offer_cancelled(leg),
             },
+            SessionEvent::Crossing { id } => self.crosses(cx, leg, id),
+            SessionEvent::Carried { status } => self.carried(cx, leg, status),
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }

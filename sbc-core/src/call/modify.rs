@@ -2,8 +2,8 @@
 //!
 //! Media is anchored here, so an offer of one leg is answered at once from what is in force on the
 //! other (SIP-544): new addresses, ports and keys concern only the leg that asked, and of hold and
-//! resume the other leg is told afterwards. Only a codec that the other leg does not use is asked of
-//! it first.
+//! resume the other leg is told afterwards. Only a codec that the other leg does not use, or a switch to
+//! fax, is asked of it first.
 
 use super::tell::status_of;
 use super::{Call, endpoint, images};
@@ -41,7 +41,8 @@ impl Call {
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
-        if facts.main().is_ok() && !interwork::keeps_codec(&facts, x, y) {
+        let is_media = facts.main().is_ok() || facts.fax().is_some();
+        if is_media && !interwork::keeps_codec(&facts, x, y) {
             return self.ask(cx, leg, other, &description);
         }
         let answered =

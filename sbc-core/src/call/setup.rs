@@ -365,6 +365,14 @@ impl Setup {
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let changed = number::transform_called(&call.config, &scope, &called.number);
+        if cx.plane.explains {
+            let mut because = changed.because.clone();
+            because
+                .0
+                .extend(header::told(&self.request, &self.trunk, &trunk).0);
+            let what = Happened::Explained { because };
+            cx.out.emit(Some(call.id), Some(leg), what);
+        }
         let outset = Outset {
             caller,
             called: Number {
@@ -478,6 +486,10 @@ impl Setup {
                     Some(ended) => Some(ended),
                     None => Some(Operation::Setup(self)),
                 }
+            }
+            event @ (SessionEvent::Crossing { .. } | SessionEvent::Carried { .. }) => {
+                call.unowned(cx, leg, event);
+                Some(Operation::Setup(self))
             }
             SessionEvent::EarlyOffer { .. } | SessionEvent::Offer(_) => {
                 // An offer while ours is unanswered (RFC 3261 §14.2).

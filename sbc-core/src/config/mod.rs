@@ -5,6 +5,8 @@
 //! collects every finding.
 
 mod account;
+mod case;
+mod crossing;
 mod diff;
 mod facts;
 mod file;
@@ -26,6 +28,7 @@ mod trunk;
 mod value;
 mod written;
 
+pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use diff::{Change, Changes, changes};
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};

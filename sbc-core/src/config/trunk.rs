@@ -79,6 +79,8 @@ pub struct Trunk {
     pub uui_max: u16,
     /// Whose numbers are shown, and how.
     pub identity: IdentityPolicy,
+    /// Fewest hops that a call of this peer may have left (Max-Forwards); 0 where any will do.
+    pub least_hops: u8,
     /// What becomes of its redirections.
     pub redirect: Redirect,
     /// Headers copied unchanged from the other leg to this peer.

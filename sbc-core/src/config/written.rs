@@ -3,6 +3,7 @@
 //! finding.
 
 use super::account::{WrittenDigest, WrittenRegister};
+use super::case::WrittenCase;
 use super::progress::WrittenProgress;
 use super::source::{At, Span};
 use super::value::WrittenTarget;
@@ -11,7 +12,7 @@ use super::{
     Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub(super) trunks: Vec<WrittenTrunk>,
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
+    pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
@@ -127,6 +129,7 @@ pub(super) struct WrittenTrunk {
     pub(super) srtp: Option<At<Srtp>>,
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
+    pub(super) fax: Option<At<FaxMode>>,
     pub(super) media_source: Option<At<SourceMode>>,
     pub(super) ptime: Option<At<u64>>,
     pub(super) family: Option<At<media_api::Family>>,
@@ -150,9 +153,11 @@ pub(super) struct WrittenTrunk {
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) least_hops: Option<At<u64>>,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,
+    pub(super) crossing: super::crossing::WrittenCrossing,
 }
 
 /// What `mode` says about the peer.
@@ -237,6 +242,8 @@ pub(super) struct WrittenRoute {
     pub(super) called_in: Option<At<String>>,
     pub(super) called: Option<At<String>>,
     pub(super) calling: Option<At<String>>,
+    pub(super) diverting: Option<At<String>>,
+    pub(super) routing_number: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
     pub(super) emergency: Option<At<bool>>,

@@ -7,7 +7,7 @@
 
 use super::codec::Codec;
 use super::profile::Profile;
-use super::read::{AudioFacts, Facts};
+use super::read::{AudioFacts, Facts, FaxFacts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated};
@@ -31,6 +31,22 @@ pub struct MediaImage {
     in_force: Option<Arc<Draft>>,
     exchange: Exchange,
     pending: Option<Agreement>,
+    /// The fax that is in force instead of the audio in `committed`.
+    fax: Option<FaxAgreement>,
+    pending_fax: Option<FaxAgreement>,
+}
+
+/// What one completed exchange agreed for a fax.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct FaxAgreement {
+    /// All `m=` lines of the leg in order, as a refusal would write them.
+    pub(super) slots: Vec<RefusedLine>,
+    /// Position of the fax line among them.
+    pub(super) main: usize,
+    /// The peer's facts.
+    pub(super) theirs: FaxFacts,
+    /// What the relay is told.
+    pub(super) negotiated: Negotiated,
 }
 
 #[derive(Clone)]
@@ -57,6 +73,8 @@ pub(super) enum Exchange {
     Idle,
     /// We offered.
     Offered(OurOffer),
+    /// We offered a switch to T.38.
+    OfferedFax(OurFax),
     /// The peer offered.
     Received(Facts),
 }
@@ -69,6 +87,15 @@ pub(super) struct OurOffer {
     /// Position of the audio line.
     pub(super) main: usize,
     pub(super) stream: DraftStream,
+}
+
+/// A switch to T.38 that we offered.
+#[derive(Clone, Debug)]
+pub(super) struct OurFax {
+    /// All lines, for the order of later offers; the one at `main` is ours.
+    pub(super) slots: Vec<RefusedLine>,
+    /// Position of the fax line.
+    pub(super) main: usize,
 }
 
 /// What one completed exchange agreed.
@@ -106,6 +133,12 @@ impl Agreement {
         &self.codec
     }
 
+    /// Whether digits travel as telephone events (RFC 4733).
+    pub fn has_telephone_events(&self) -> bool {
+        let mut formats = self.formats.iter();
+        formats.any(|(_, codec)| codec.is_telephone_event())
+    }
+
     /// Whether the peer has put us on hold: it does not want to receive (SIP-550).
     pub fn is_held_by_peer(&self) -> bool {
         !self.peer_wish.receives()
@@ -138,6 +171,8 @@ impl MediaImage {
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
+            fax: None,
+            pending_fax: None,
         }
     }
 
@@ -196,16 +231,41 @@ impl MediaImage {
     /// Puts the pending agreement in force and ends the exchange. Returns what the relay is to be
     /// told as final, or `None` if nothing was agreed yet; the exchange then stays open.
     pub fn commit(&mut self) -> Option<&Negotiated> {
-        let agreed = self.pending.take()?;
+        if self.pending.is_none() && self.pending_fax.is_none() {
+            return None;
+        }
         self.exchange = Exchange::Idle;
         self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
+        self.fax = self.pending_fax.take();
+        if let Some(fax) = &self.fax {
+            return Some(&fax.negotiated);
+        }
+        let agreed = self.pending.take()?;
         Some(&self.committed.insert(agreed).negotiated)
+    }
+
+    /// Whether a fax is in force.
+    pub fn is_fax(&self) -> bool {
+        self.fax.is_some()
+    }
+
+    pub(super) fn fax(&self) -> Option<&FaxAgreement> {
+        self.fax.as_ref()
+    }
+
+    /// All lines that the peer knows, and the position of the one that we use.
+    pub(super) fn slots(&self) -> Option<(&[RefusedLine], usize)> {
+        let latest = self.latest()?;
+        Some(match &self.fax {
+            // Audio goes back to its own line.
+            Some(fax) => (&fax.slots, latest.main),
+            None => (&latest.slots, latest.main),
+        })
     }
 
     /// Ends the exchange without effect: what was in force stays (SIP-502).
     pub fn rollback(&mut self) {
-        self.exchange = Exchange::Idle;
-        self.pending = None;
+        self.begin(Exchange::Idle);
     }
 
     /// Begins an exchange with our description that is in force.
@@ -214,16 +274,24 @@ impl MediaImage {
             Arc::clone(self.in_force.as_ref()?),
             self.committed.as_ref()?,
         );
-        let DraftMedia::Stream(stream) = draft.media.get(agreed.main)? else {
-            return None;
-        };
-        let offer = OurOffer {
-            slots: agreed.slots.clone(),
-            main: agreed.main,
-            stream: stream.clone(),
+        let exchange = match &self.fax {
+            Some(fax) => Exchange::OfferedFax(OurFax {
+                slots: fax.slots.clone(),
+                main: fax.main,
+            }),
+            None => {
+                let DraftMedia::Stream(stream) = draft.media.get(agreed.main)? else {
+                    return None;
+                };
+                Exchange::Offered(OurOffer {
+                    slots: agreed.slots.clone(),
+                    main: agreed.main,
+                    stream: stream.clone(),
+                })
+            }
         };
         let body = self.write_shared(draft);
-        self.begin(Exchange::Offered(offer));
+        self.begin(exchange);
         Some(body)
     }
 
@@ -232,7 +300,7 @@ impl MediaImage {
         let pending = self.pending.as_ref()?;
         match self.written.as_ref()?.draft.media.get(pending.main)? {
             DraftMedia::Stream(stream) => Some((pending, stream)),
-            DraftMedia::Refused(_) => None,
+            DraftMedia::Fax(_) | DraftMedia::Refused(_) => None,
         }
     }
 
@@ -243,10 +311,15 @@ impl MediaImage {
     pub(super) fn begin(&mut self, exchange: Exchange) {
         self.exchange = exchange;
         self.pending = None;
+        self.pending_fax = None;
     }
 
     pub(super) fn agree(&mut self, agreement: Agreement) {
         self.pending = Some(agreement);
+    }
+
+    pub(super) fn agree_fax(&mut self, agreement: FaxAgreement) {
+        self.pending_fax = Some(agreement);
     }
 
     pub(super) fn signalling(&self) -> Option<IpAddr> {

@@ -47,6 +47,8 @@ pub enum Unusable {
     NoCodec,
     /// The legs have no codec in common, and nothing transcodes.
     NoCommonCodec,
+    /// A fax over T.38, and one of the two trunks carries faxes in the audio only.
+    NoFax,
     /// The answer accepts nothing that was offered.
     AnswerMismatch,
     /// An answer without an offer, or media that was never reserved: our own state does not allow it.
@@ -68,6 +70,7 @@ impl Unusable {
             Self::Family => "connection address is of the other IP family",
             Self::NoCodec => "no codec that this trunk allows",
             Self::NoCommonCodec => "the two legs have no codec in common",
+            Self::NoFax => "T.38, and one of the two trunks has fax = \"g711\"",
             Self::AnswerMismatch => "the answer accepts nothing that was offered",
             Self::OutOfOrder => "no offer is outstanding on this leg",
         }
@@ -83,7 +86,7 @@ impl Unusable {
                 code: 302,
                 text: "Incompatible transport protocol",
             },
-            Self::NotAudio | Self::PortZero | Self::OverLimit => Warning {
+            Self::NotAudio | Self::PortZero | Self::OverLimit | Self::NoFax => Warning {
                 code: 304,
                 text: "Media type not available",
             },

@@ -16,8 +16,8 @@ pub mod interwork;
 mod profile;
 mod read;
 
-pub use codec::{Codec, Formats};
+pub use codec::{CODECS, Codec, Formats};
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
-pub use profile::{Dtmf, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};
-pub use read::{AudioFacts, Facts, LineFacts, OfferedKey, Payload, Secured, read};
+pub use profile::{Dtmf, FaxMode, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};
+pub use read::{AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, read};

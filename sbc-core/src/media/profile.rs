@@ -38,6 +38,8 @@ pub struct Profile {
     pub ptime_ms: u8,
     /// How the source of the peer's media is found.
     pub source: SourceMode,
+    /// How faxes travel.
+    pub fax: FaxMode,
 }
 
 /// Whether a trunk speaks SRTP (MED-021).
@@ -56,6 +58,15 @@ pub enum Dtmf {
     Rfc4733,
     /// In the audio only; `telephone-event` is left out.
     Inband,
+}
+
+/// How faxes travel on a trunk (SIP-570).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FaxMode {
+    /// A switch to T.38 is carried to the other leg if that one has T.38 too.
+    T38,
+    /// In the audio: a switch to T.38 is refused, never offered.
+    G711,
 }
 
 /// When `a=rtcp` is written (RFC 3605).
@@ -121,6 +132,7 @@ impl Profile {
             one_way: OneWay::Understood,
             ptime_ms: 20,
             source: SourceMode::Restricted,
+            fax: FaxMode::T38,
         }
     }
 
@@ -142,6 +154,7 @@ impl Profile {
             rtcp_line: RtcpLine::Always,
             hold: HoldForm::Inactive,
             one_way: OneWay::Never,
+            fax: FaxMode::G711,
             ..Self::carrier(realm, family)
         }
     }

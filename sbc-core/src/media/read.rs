@@ -3,7 +3,7 @@
 use super::codec::Codec;
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::{Profile, Srtp};
-use crate::sdp::{Description, Direction, Media, MediaKind, RefusedLine, Transport};
+use crate::sdp::{Description, Direction, Fax, Media, MediaKind, RefusedLine, Transport};
 use media_api::{CryptoKey, Family, Suite};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,6 +21,19 @@ pub struct LineFacts {
     pub refused: RefusedLine,
     /// Its audio facts, or why it cannot be used on this trunk.
     pub audio: Result<AudioFacts, Unusable>,
+    /// Its fax facts, if it is a usable T.38 line.
+    pub fax: Option<FaxFacts>,
+}
+
+/// A usable T.38 line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FaxFacts {
+    /// Transport protocol as written: `udptl` in either case.
+    pub transport: String,
+    /// Where the peer wants UDPTL packets.
+    pub address: SocketAddr,
+    /// What it says of its fax machine.
+    pub fax: Fax,
 }
 
 /// A usable audio line.
@@ -86,6 +99,18 @@ impl Facts {
         }
         Err(why.unwrap_or(Unusable::NotAudio).into())
     }
+
+    /// The fax line of a switch to T.38: the first usable one, where no audio is wanted beside it.
+    /// Offered together, the two are alternatives, and audio is what we can always do.
+    pub fn fax(&self) -> Option<(usize, &FaxFacts)> {
+        if self.lines.iter().any(|line| line.audio.is_ok()) {
+            return None;
+        }
+        self.lines
+            .iter()
+            .enumerate()
+            .find_map(|(index, line)| Some((index, line.fax.as_ref()?)))
+    }
 }
 
 /// Reads a peer's offer or answer. Never fails as a whole: what cannot be used says why.
@@ -96,9 +121,27 @@ pub fn read(description: &Description, profile: &Profile) -> Facts {
             .map(|media| LineFacts {
                 refused: RefusedLine::of(&media),
                 audio: read_audio(&media, profile),
+                fax: read_fax(&media, profile),
             })
             .collect(),
     }
+}
+
+fn read_fax(media: &Media<'_>, profile: &Profile) -> Option<FaxFacts> {
+    let is_t38 = media.kind() == MediaKind::Image
+        && media.transport() == Transport::Udptl
+        && media
+            .formats()
+            .any(|format| format.eq_ignore_ascii_case(b"t38"));
+    if !is_t38 || media.is_over_limit() || media.port() == 0 {
+        return None;
+    }
+    let ip = read_address(media, profile.family).ok()?;
+    (!ip.is_unspecified()).then(|| FaxFacts {
+        transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
+        address: SocketAddr::new(ip, media.port()),
+        fax: media.fax(),
+    })
 }
 
 fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusable> {

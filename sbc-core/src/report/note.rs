@@ -9,7 +9,10 @@ use std::fmt;
 /// state changes that only a developer wants.
 pub fn note(what: &Happened) -> Option<String> {
     let text = match what {
-        Happened::Received { .. } | Happened::Answered { .. } | Happened::StateChanged { .. } => {
+        Happened::Received { .. }
+        | Happened::Answered { .. }
+        | Happened::Explained { .. }
+        | Happened::StateChanged { .. } => {
             return None;
         }
         Happened::Dropped { why, remote, .. } => {

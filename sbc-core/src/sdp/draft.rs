@@ -4,6 +4,7 @@
 //! Two drafts that are equal and have the same [`OriginLine`] are equal octet by octet.
 
 use super::attribute::Direction;
+use super::fax::Fax;
 use super::stream::Media;
 use bytes::Bytes;
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Draft {
 pub enum DraftMedia {
     /// A stream that we offer or accept.
     Stream(DraftStream),
+    /// A fax that we offer or accept.
+    Fax(DraftFax),
     /// A slot that is refused or unused: port 0, everything else as its author wrote it.
     Refused(RefusedLine),
 }
@@ -57,6 +60,15 @@ impl RefusedLine {
         }
     }
 
+    /// A fax line of ours as a later description would switch it off.
+    pub fn of_fax(fax: &DraftFax) -> Self {
+        Self {
+            kind: b"image".to_vec(),
+            transport: fax.transport.clone().into_bytes(),
+            formats: vec![b"t38".to_vec()],
+        }
+    }
+
     /// A line of ours as a later description would switch it off.
     pub fn of_stream(stream: &DraftStream) -> Self {
         Self {
@@ -69,6 +81,17 @@ impl RefusedLine {
                 .collect(),
         }
     }
+}
+
+/// One fax stream of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DraftFax {
+    /// Transport protocol; an answer repeats what was offered.
+    pub transport: String,
+    /// Where we want UDPTL packets.
+    pub address: SocketAddr,
+    /// What is said of the fax machine, which is the other leg's.
+    pub fax: Fax,
 }
 
 /// One audio stream of ours.
@@ -147,6 +170,7 @@ impl Draft {
         for media in &self.media {
             match media {
                 DraftMedia::Stream(stream) => stream.write(self.address, &mut out),
+                DraftMedia::Fax(fax) => fax.write(self.address, &mut out),
                 DraftMedia::Refused(line) => line.write(&mut out),
             }
         }
@@ -167,6 +191,20 @@ impl RefusedLine {
             line.extend_from_slice(b" 0");
         }
         out.raw_line(&line);
+    }
+}
+
+impl DraftFax {
+    fn write(&self, session: IpAddr, out: &mut Writer) {
+        out.line(format_args!(
+            "m=image {} {} t38",
+            self.address.port(),
+            self.transport
+        ));
+        if self.address.ip() != session {
+            out.line(format_args!("c={}", Network(self.address.ip())));
+        }
+        self.fax.write(|line| out.line(format_args!("a={line}")));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::attribute::Attributes;
 use super::text;
+use std::fmt;
 
 /// What a T.38 endpoint says about itself. Absent attributes keep the defaults of T.38.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -46,7 +47,50 @@ pub enum FaxRedundancy {
     None,
 }
 
+const REDUNDANCY: [(&str, FaxRedundancy); 3] = [
+    ("t38UDPRedundancy", FaxRedundancy::Redundancy),
+    ("t38UDPFEC", FaxRedundancy::Fec),
+    ("t38UDPNoEC", FaxRedundancy::None),
+];
+
 impl Fax {
+    /// Says each attribute that is not the default; switches as bare names (ITU-T T.38 table D.1).
+    pub(super) fn write(&self, mut line: impl FnMut(fmt::Arguments<'_>)) {
+        if let Some(version) = self.version {
+            line(format_args!("T38FaxVersion:{version}"));
+        }
+        if let Some(rate) = self.max_bit_rate {
+            line(format_args!("T38MaxBitRate:{rate}"));
+        }
+        let switches = [
+            (self.fill_bit_removal, "T38FaxFillBitRemoval"),
+            (self.transcoding_mmr, "T38FaxTranscodingMMR"),
+            (self.transcoding_jbig, "T38FaxTranscodingJBIG"),
+        ];
+        for (_, name) in switches.iter().filter(|(is_on, _)| *is_on) {
+            line(format_args!("{name}"));
+        }
+        if let Some(management) = self.rate_management {
+            let name = match management {
+                FaxRate::Transferred => "transferredTCF",
+                FaxRate::Local => "localTCF",
+            };
+            line(format_args!("T38FaxRateManagement:{name}"));
+        }
+        if let Some(bytes) = self.max_buffer {
+            line(format_args!("T38FaxMaxBuffer:{bytes}"));
+        }
+        if let Some(bytes) = self.max_datagram {
+            line(format_args!("T38FaxMaxDatagram:{bytes}"));
+        }
+        let known = REDUNDANCY
+            .iter()
+            .find(|(_, kind)| Some(*kind) == self.redundancy);
+        if let Some((name, _)) = known {
+            line(format_args!("T38FaxUdpEC:{name}"));
+        }
+    }
+
     pub(super) fn read(attributes: Attributes<'_>) -> Self {
         // Boolean attributes are written as bare names by some and as `name:0|1` by others.
         let flag = |name: &[u8]| {
@@ -73,14 +117,10 @@ impl Fax {
             max_buffer: value(b"T38FaxMaxBuffer").and_then(text::number),
             max_datagram: value(b"T38FaxMaxDatagram").and_then(text::number),
             redundancy: value(b"T38FaxUdpEC").and_then(|text| {
-                [
-                    ("t38UDPRedundancy", FaxRedundancy::Redundancy),
-                    ("t38UDPFEC", FaxRedundancy::Fec),
-                    ("t38UDPNoEC", FaxRedundancy::None),
-                ]
-                .into_iter()
-                .find(|(name, _)| is(text, name))
-                .map(|(_, kind)| kind)
+                REDUNDANCY
+                    .iter()
+                    .find(|(name, _)| is(text, name))
+                    .map(|(_, kind)| *kind)
             }),
         }
     }

@@ -28,7 +28,7 @@ pub use connection::{Address, Bandwidth, Connection, Origin};
 pub use crypto::{Crypto, CryptoFault, KeyParam, KnownSuite, Lifetime, Mki, SessionParam};
 pub use description::Description;
 pub use draft::{
-    Draft, DraftCrypto, DraftFormat, DraftMedia, DraftStream, OriginLine, RefusedLine,
+    Draft, DraftCrypto, DraftFax, DraftFormat, DraftMedia, DraftStream, OriginLine, RefusedLine,
 };
 pub use fault::{Fault, Offence};
 pub use fax::{Fax, FaxRate, FaxRedundancy};

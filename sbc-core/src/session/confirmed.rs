@@ -282,6 +282,12 @@ impl Session {
                 Ok(()) => self.peer_update(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
+            Method::Info | Method::Message if self.style.trunk.allow.contains(message.method()) => {
+                match self.keep_crossing(id, message) {
+                    true => up.push(SessionEvent::Crossing { id }),
+                    false => self.reply_retry_after(cx, id, message),
+                }
+            }
             _ => self.serve(cx, id, flow, message),
         }
     }

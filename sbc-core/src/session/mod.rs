@@ -14,6 +14,7 @@
 mod ack;
 mod challenge;
 mod confirmed;
+mod crossing;
 mod link;
 mod offering;
 pub(crate) mod orphan;
@@ -113,6 +114,16 @@ pub enum SessionEvent {
         /// Whether the peer only has to be asked again later, because both offered at once.
         again: bool,
     },
+    /// The peer says something to the other party; answered by [`Session::answer_crossing`].
+    Crossing {
+        /// Its transaction, by which [`Session::kept`] knows it.
+        id: TransactionId,
+    },
+    /// The peer has answered what [`Session::bring`] brought it, or will not.
+    Carried {
+        /// What the other party is told.
+        status: Status,
+    },
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -205,6 +216,8 @@ pub struct Session {
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
     strays: Vec<Link>,
+    /// Requests of the peer that the other party is to answer.
+    crossing: crossing::Waiting,
 }
 
 #[derive(Debug)]
@@ -276,6 +289,7 @@ impl Session {
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            crossing: crossing::Waiting::default(),
         }
     }
 
@@ -304,6 +318,7 @@ impl Session {
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            crossing: crossing::Waiting::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -344,6 +359,7 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
+        self.end_crossings(cx);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
@@ -517,6 +533,7 @@ impl Session {
 
     /// The dialog is gone: nothing more to do for it.
     fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.end_crossings(cx);
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended

@@ -158,6 +158,10 @@ impl Session {
         match method {
             Method::Invite => self.offer_ended(cx, status, message, up),
             Method::Update => self.update_ended(cx, status, message, up),
+            Method::Info | Method::Message => {
+                let status = super::crossing::told(Some(status));
+                up.push(SessionEvent::Carried { status });
+            }
             _ => {}
         }
         true
@@ -279,6 +283,10 @@ impl Session {
                 });
             }
             (false, Method::Update) => self.refresh_failed(cx, false),
+            (_, Method::Info | Method::Message) => {
+                let status = super::crossing::told(None);
+                up.push(SessionEvent::Carried { status });
+            }
             _ => {}
         }
         true

@@ -10,6 +10,7 @@ use super::{
     link::Wanted,
 };
 use crate::auth::{Credentials, Tries};
+use crate::cause::{Because, Decision};
 use crate::config::{Rel100, TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -93,6 +94,8 @@ pub(crate) struct Outgoing {
     is_again: bool,
     /// The peer refused to be required to send reliable provisionals (SIP-523).
     is_lenient: bool,
+    /// Whether somebody wants to know why it is written as it is.
+    explains: bool,
 }
 
 /// One INVITE transaction to one address.
@@ -133,7 +136,11 @@ impl Outgoing {
         let mut addresses = VecDeque::new();
         let mut best = None;
         let mut service_route = Vec::new();
-        if let Some(register) = &style.trunk.register {
+        // Who was redirected to another server of the peer does not go back to the registrar.
+        let configured = style.config.trunks.get(trunk);
+        let is_redirected = configured.is_some_and(|own| own.targets != style.trunk.targets);
+        let register = style.trunk.register.as_ref();
+        if let Some(register) = register.filter(|_| !is_redirected) {
             let standing = cx.plane.standings.get(trunk);
             let standing = standing.filter(|standing| standing.is_registered());
             if register.is_required {
@@ -166,6 +173,7 @@ impl Outgoing {
             tries: Tries::default(),
             is_again: false,
             is_lenient: false,
+            explains: cx.plane.explains,
         }
     }
 
@@ -241,7 +249,7 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Option<(RequestBuilder, Address)> {
+    ) -> Option<(RequestBuilder, Address, Because)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
         let outset = &self.outset;
@@ -257,7 +265,14 @@ impl Outgoing {
             number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
         };
         let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
-        let written = written.ok()?.value;
+        let Decision {
+            value: written,
+            mut because,
+        } = written.ok()?;
+        if self.explains {
+            let told = identity::told(&outset.caller, &towards, &written);
+            because.0.extend(told.0);
+        }
         if trunk.register.is_none() {
             style.contact_user = written.contact_user;
         }
@@ -306,7 +321,7 @@ impl Outgoing {
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
         let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
-        Some((request.body(&kind, body), from))
+        Some((request.body(&kind, body), from, because))
     }
 }
 
@@ -447,7 +462,7 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.timer.request_lines();
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let Some((request, mut from)) = request else {
+        let Some((request, mut from, because)) = request else {
             return no_listener(outgoing);
         };
         let (signed, shown) = cx.sign(
@@ -467,7 +482,7 @@ impl Session {
                     let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
-                        let (request, from) =
+                        let (request, from, _) =
                             outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
                         Some((detour, shown.write(request).build(), from))
                     });
@@ -485,6 +500,10 @@ impl Session {
                 octets,
                 action,
             };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
+        if cx.plane.explains {
+            let what = Happened::Explained { because };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         self.facts.host.clone_from(&target.host);

@@ -17,8 +17,15 @@ pub struct Call {
 
 impl Call {
     pub fn new() -> Self {
-        let (mut shard, invite) = called_out("call");
-        let invite = invite.message;
+        Self::with(config())
+    }
+
+    /// With this configuration.
+    pub fn with(config: std::sync::Arc<Config>) -> Self {
+        let mut shard = Shard::with(config);
+        shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
         let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
         shard.teams_says(&answer);
         shard.next_request(Method::Ack);

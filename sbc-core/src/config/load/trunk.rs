@@ -2,7 +2,7 @@
 
 use super::progress::methods;
 use super::{Load, call_limits, is_header_text, titled};
-use crate::config::finding::{Code, did_you_mean};
+use crate::config::finding::Code;
 use crate::config::header::is_configurable;
 use crate::config::name::{covers, is_proper_pattern};
 use crate::config::preset::{self, Defaults};
@@ -18,7 +18,7 @@ use crate::config::{
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
-use crate::media::{Codec, Profile, Srtp};
+use crate::media::{Codec, FaxMode, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
 use media_api::Family;
@@ -66,7 +66,8 @@ impl Load<'_> {
         let pass_headers = self.headers(&title, "pass", &written.pass_headers);
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
         let set_headers = self.set_headers(&title, written, &defaults);
-        let codecs = self.codecs(&title, written);
+        let codecs = written.codecs.as_ref();
+        let codecs = codecs.map(|list| self.codecs(&title, &list.value));
         let digest = written
             .digest
             .as_ref()
@@ -131,7 +132,7 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: methods(defaults.allow, &progress),
+            allow: written.crossing.allowed(methods(defaults.allow, &progress)),
             progress,
             send_asserted: written
                 .identity
@@ -145,6 +146,7 @@ impl Load<'_> {
             uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
             send_location: chosen(&written.send_location, true),
             identity,
+            least_hops: written.least_hops.as_ref().map_or(0, |at| at.value as u8),
             redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,
             strip_headers,
@@ -656,42 +658,6 @@ impl Load<'_> {
         false
     }
 
-    fn codecs(&mut self, title: &str, written: &WrittenTrunk) -> Option<Vec<Codec>> {
-        let list = written.codecs.as_ref()?;
-        let mut codecs: Vec<Codec> = Vec::new();
-        for at in &list.value {
-            let known = CODECS
-                .iter()
-                .find(|(name, ..)| name.eq_ignore_ascii_case(&at.value));
-            let Some((name, clock_hz, channels)) = known else {
-                let names = || CODECS.iter().map(|(name, ..)| *name);
-                self.out.add(
-                    Code::UnknownValue,
-                    &at.span,
-                    format!("{title}: codec \"{}\" is unknown", at.value.escape_debug()),
-                    did_you_mean(&at.value, names()).or_else(|| {
-                        Some(format!(
-                            "known codecs: {}",
-                            names().collect::<Vec<_>>().join(", ")
-                        ))
-                    }),
-                );
-                continue;
-            };
-            if codecs.iter().any(|codec| codec.name == *name) {
-                self.out.add(
-                    Code::DuplicateName,
-                    &at.span,
-                    format!("{title}: codec \"{name}\" is there twice"),
-                    Some("name each once, preferred first".to_owned()),
-                );
-                continue;
-            }
-            codecs.push(Codec::named(name, *clock_hz).with_channels(*channels));
-        }
-        Some(codecs)
-    }
-
     /// What Direct Routing demands of every trunk, and what would only fail at the first call.
     fn teams_rules(
         &mut self,
@@ -957,22 +923,16 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
         if srtp.value == Srtp::Required && profile.suites.is_empty() {
             profile.suites = vec![media_api::Suite::AesCm128HmacSha1_80];
         }
+        if srtp.value == Srtp::Required {
+            // UDPTL is never encrypted (MED-333): it must be asked for.
+            profile.fax = FaxMode::G711;
+        }
     }
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
+    profile.fax = chosen(&written.fax, profile.fax);
     profile.source = chosen(&written.media_source, profile.source);
     if let Some(ptime) = &written.ptime {
         profile.ptime_ms = ptime.value as u8;
     }
 }
-
-/// Codecs that can be named: encoding, clock in Hz, channels.
-const CODECS: [(&str, u32, u8); 7] = [
-    ("PCMA", 8_000, 1),
-    ("PCMU", 8_000, 1),
-    ("G722", 8_000, 1),
-    ("G729", 8_000, 1),
-    ("GSM", 8_000, 1),
-    ("iLBC", 8_000, 1),
-    ("opus", 48_000, 2),
-];

@@ -133,8 +133,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .map(|(key, tag)| draft_crypto(profile, tag, key))
             .collect(),
     };
-    let (mut slots, main) = match before {
-        Some(before) => (before.slots.clone(), before.main),
+    let (mut slots, main) = match leg.slots() {
+        Some((slots, main)) => (slots.to_vec(), main),
         None => (Vec::new(), 0),
     };
     let mut media: Vec<DraftMedia> = slots.iter().cloned().map(DraftMedia::Refused).collect();

@@ -20,6 +20,7 @@
 
 mod answering;
 mod asking;
+mod fax;
 mod parts;
 mod taking;
 
@@ -32,6 +33,7 @@ use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
 use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
 use bytes::Bytes;
+use fax::{answer_fax, offer_fax, take_fax};
 use media_api::{EndpointSpec, Negotiated};
 use std::fmt;
 use taking::take_answer;
@@ -100,6 +102,11 @@ pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Inc
 /// Writes our offer to Y for X's offer. Both legs then have an exchange outstanding; an older one
 /// that never ended is forgotten.
 pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Bytes, Incompatible> {
+    if let Some((_, fax)) = offer.fax() {
+        let body = offer_fax(fax, x, y)?;
+        x.begin(Exchange::Received(offer));
+        return Ok(body);
+    }
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
     prefer_current(&mut carried, y);
@@ -123,6 +130,9 @@ pub fn answer(
     x: &mut MediaImage,
     formats: &mut Formats,
 ) -> Result<Answered, Incompatible> {
+    if let Exchange::OfferedFax(_) = y.exchange() {
+        return answer_switch(answer, y, x);
+    }
     let agreed = take_answer(answer, y, formats)?;
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
@@ -139,9 +149,33 @@ pub fn answer(
     })
 }
 
+fn answer_switch(
+    answer: &Facts,
+    y: &mut MediaImage,
+    x: &mut MediaImage,
+) -> Result<Answered, Incompatible> {
+    let agreed = take_fax(answer, y)?;
+    let Exchange::Received(offer) = x.exchange().clone() else {
+        return Err(Unusable::OutOfOrder.into());
+    };
+    let (body, ours) = answer_fax(&offer, x, &agreed.theirs)?;
+    let answered = Answered {
+        body,
+        x: ours.negotiated.clone(),
+        y: agreed.negotiated.clone(),
+    };
+    y.agree_fax(agreed);
+    x.agree_fax(ours);
+    Ok(answered)
+}
+
 /// Whether X's later offer can be answered from what is in force on Y: it still has the codec in
-/// use there. Whatever else it changes is no question to Y, at most something to be told (SIP-544).
+/// use there, or the fax. Whatever else it changes is no question to Y, at most something to be told
+/// (SIP-544).
 pub fn keeps_codec(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
+    if offer.fax().is_some() || y.is_fax() {
+        return offer.fax().is_some() && y.is_fax();
+    }
     let (Ok((_, audio)), Some(other)) = (offer.main(), y.latest()) else {
         return false;
     };
@@ -150,6 +184,10 @@ pub fn keeps_codec(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
 
 /// Whether X does not know yet what it should of Y: that Y holds or has resumed, as far as X is told such things and has any choice left by its own wish (SIP-551).
 pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
+    if x.is_fax() || y.is_fax() {
+        // Whose partner is new and knows of no fax goes back to audio.
+        return x.is_fax() && !y.is_fax();
+    }
     let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
         return false;
     };
@@ -201,6 +239,16 @@ pub fn answer_alone(
     y: &MediaImage,
     formats: &mut Formats,
 ) -> Result<AnsweredAlone, Incompatible> {
+    if let Some(other) = y.fax().filter(|_| offer.fax().is_some()) {
+        let (body, ours) = answer_fax(&offer, x, &other.theirs)?;
+        let negotiated = ours.negotiated.clone();
+        x.begin(Exchange::Received(offer));
+        x.agree_fax(ours);
+        return Ok(AnsweredAlone {
+            body,
+            x: negotiated,
+        });
+    }
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
     let (draft, ours) = write_answer(&offer, x, None, other, formats)?;
     let negotiated = ours.negotiated.clone();
@@ -249,6 +297,9 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
 /// joined with Y. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
 /// (SIP-512).
 pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    if x.is_fax() && y.is_fax() {
+        return x.repeat().ok_or(Unusable::OutOfOrder.into());
+    }
     offer_of(x, y, |_, _| true)
 }
 
@@ -295,6 +346,12 @@ pub fn settle(
     leg: &mut MediaImage,
     formats: &mut Formats,
 ) -> Result<Negotiated, Incompatible> {
+    if let Exchange::OfferedFax(_) = leg.exchange() {
+        let agreed = take_fax(answer, leg)?;
+        let negotiated = agreed.negotiated.clone();
+        leg.agree_fax(agreed);
+        return Ok(negotiated);
+    }
     let agreed = take_answer(answer, leg, formats)?;
     let negotiated = agreed.negotiated.clone();
     leg.agree(agreed);

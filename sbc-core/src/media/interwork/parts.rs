@@ -6,7 +6,9 @@ use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{Profile, RtcpLine};
 use super::super::read::{AudioFacts, OfferedKey};
 use crate::sdp::{self, Direction, DraftCrypto, DraftFormat, RefusedLine};
-use media_api::{FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, Protection};
+use media_api::{
+    Content, FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, Protection,
+};
 use std::net::SocketAddr;
 
 /// Both sides of a completed exchange.
@@ -51,6 +53,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         .clamp(10, 60);
     let negotiated = Negotiated {
         streams: vec![Some(NegotiatedStream {
+            content: Content::Rtp,
             remote_rtp: audio.rtp,
             remote_rtcp: if rtcp_mux && audio.rtcp.port() != 0 {
                 audio.rtp
