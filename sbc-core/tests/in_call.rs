@@ -15,7 +15,7 @@ fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
         ("REFER", 405),
         ("MESSAGE", 405),
         ("SUBSCRIBE", 489),
-        ("PRACK", 405),
+        ("PRACK", 481),
         ("PUBLISH", 405),
         ("NOTIFY", 481),
         ("FROBNICATE", 501),
@@ -32,7 +32,7 @@ fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
         if !matches!(code, 481 | 489) {
             let allow = header(&refused, HeaderName::Allow);
             assert_eq!(
-                allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE",
+                allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK",
                 "{method}"
             );
         }
@@ -47,7 +47,7 @@ fn options_within_a_call_say_what_we_are_and_where() {
     let ok = call.refused(200);
     assert_eq!(
         header(&ok, HeaderName::Allow),
-        "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"
     );
     assert_eq!(header(&ok, HeaderName::Accept), "application/sdp");
     assert!(ok.has(HeaderName::Contact), "every answer names us");
@@ -74,7 +74,7 @@ fn an_extension_that_a_reinvite_demands_is_refused_by_name() {
     let refused = call.refused(420);
     assert_eq!(
         header(&refused, HeaderName::Unsupported),
-        "100rel, nobody-has-this"
+        "nobody-has-this"
     );
     let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
     call.shard.carrier_says(&ack);
