@@ -300,8 +300,8 @@ impl<'a> Bench<'a> {
             held: None,
         };
         let outcome = engine.run(load).map_err(LoadFault::system("hold calls"))?;
-        if outcome.failed() > 0 {
-            let what = format!("{} of {calls} calls to hold failed", outcome.failed());
+        if outcome.established == 0 {
+            let what = format!("none of {calls} calls to hold was answered");
             let log = String::new();
             return Err(LoadFault::NoCall { what, log });
         }
