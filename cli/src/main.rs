@@ -3,7 +3,7 @@
 
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
-use causeway::command::{certify, check, exit, init, lab, node, parse};
+use causeway::command::{certify, check, exit, init, lab, node, parse, route};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -33,6 +33,11 @@ enum Command {
     Check(check::Check),
     /// Write a starter configuration
     Init(init::Init),
+    /// Routes: what would become of a call
+    Route {
+        #[command(subcommand)]
+        command: Routes,
+    },
     /// Try everything on this machine: simulated carrier and Teams, real calls, no configuration
     Lab(lab::Lab),
     /// Tell which requirements tests show, and what is missing
@@ -80,6 +85,12 @@ enum Command {
         /// For this shell
         shell: Shell,
     },
+}
+
+#[derive(Subcommand)]
+enum Routes {
+    /// Play a call against a configuration: every rule that fires, and the INVITE that results
+    Test(route::Test),
 }
 
 #[derive(Subcommand)]
@@ -171,6 +182,9 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Run(arguments) => Ok(run_daemon(&arguments)),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Init(arguments) => init::run(&arguments, out),
+        Command::Route {
+            command: Routes::Test(arguments),
+        } => route::test(&arguments, out),
         Command::Lab(arguments) => lab::run(&arguments, out),
         Command::Certify(arguments) => certify::run(&arguments, out),
         Command::Call {

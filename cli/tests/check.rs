@@ -3,6 +3,8 @@
 use causeway::command::check::{self, Check};
 use causeway::command::exit;
 use causeway::command::init::{self, Init};
+use causeway::command::route;
+use causeway::daemon::reload;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
@@ -114,7 +116,7 @@ fn the_starter_configuration_is_valid_once_its_certificates_exist() {
     let (code, text) = check_starter(&folder);
     assert_eq!(code, exit::OK, "{text}");
     assert!(
-        text.contains("valid: tenants 1, trunks 2, routes 2, listeners 2"),
+        text.contains("valid: tenants 1, trunks 2, routes 2, listeners 2, tests 2"),
         "{text}"
     );
     // The keys of this test are ECDSA, and that is said.
@@ -488,4 +490,85 @@ fn the_verdict_is_told_also_when_nobody_reads_the_findings() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(i32::from(exit::INVALID)));
+}
+
+#[test]
+fn a_test_that_fails_refuses_check_start_and_reload_with_its_line() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    let text = starter_in(&folder).replace("to = \"+493023125100\"", "to = \"+493023125101\"");
+    folder.write("causeway.toml", &text);
+    let path = folder.path("causeway.toml");
+    let (code, told) = check(&path, false);
+    assert_eq!(code, exit::INVALID, "{told}");
+    let line = text.lines().position(|line| line.starts_with("expect"));
+    let place = format!("causeway.toml:{}:", line.unwrap() + 1);
+    assert!(told.contains(&place), "{told}");
+    assert!(
+        told.contains("error[E0080]: test \"a call of the carrier reaches Teams\": expected To"),
+        "{told}"
+    );
+    assert!(told.contains("help: change the rule or the test"), "{told}");
+    // Start and reload load with the same code as the check.
+    let fault = reload::load(&path, None).unwrap_err();
+    assert!(fault.to_string().contains("error[E0080]"), "{fault}");
+}
+
+fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test)) -> (u8, String) {
+    let mut arguments = route::Test {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        trunk: Some("carrier-a".to_owned()),
+        source: None,
+        listener: None,
+        request_uri: None,
+        headers: Vec::new(),
+        codecs: Vec::new(),
+        config: folder.path("causeway.toml"),
+        json: false,
+    };
+    change(&mut arguments);
+    let mut out = Vec::new();
+    let code = route::test(&arguments, &mut out).unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn route_test_prints_every_rule_and_the_invite_or_the_refusal() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    check_starter(&folder);
+
+    let (code, text) = route_test(&folder, "030123456", "03023125100", |arguments| {
+        arguments.headers.push("X-Probe: 1".to_owned());
+    });
+    assert_eq!(code, exit::OK, "{text}");
+    for expected in [
+        "comes in from 198.51.100.20:5060 over udp",
+        "transform \"from-carrier\" changed the called number 03023125100 to +493023125100",
+        "route \"to-teams\" leads to teams-contoso",
+        "goes out (1) on trunk \"teams-contoso\" to sip.pstnhub.microsoft.com",
+        "INVITE sip:+493023125100@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls SIP/2.0",
+        "X-Probe stays behind",
+        "From shows the caller",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+
+    let (code, text) = route_test(&folder, "1", "+33140000000", |arguments| {
+        arguments.json = true
+    });
+    assert_eq!(code, exit::REFUSED, "{text}");
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["refusal"]["status"], 404, "{text}");
+    assert_eq!(told["refusal"]["cause"], "number_unknown");
+
+    let (code, _) = route_test(&folder, "1", "2", |arguments| {
+        arguments.trunk = Some("carrier-b".to_owned());
+    });
+    assert_eq!(code, exit::USAGE);
+    let (code, _) = route_test(&folder, "1", "2", |arguments| {
+        arguments.headers.push("no header".to_owned());
+    });
+    assert_eq!(code, exit::USAGE);
 }

@@ -83,6 +83,11 @@ pub enum Happened {
         /// Why.
         because: Because,
     },
+    /// Why the INVITE of a leg is as it is; only where everything is explained.
+    Explained {
+        /// Which rules it followed, in their order.
+        because: Because,
+    },
     /// One target of one trunk is being tried.
     AttemptStarted {
         /// Trunk.
@@ -120,6 +125,11 @@ pub enum Happened {
         status: Status,
         /// Whether it is made again: both sides offered at once.
         again: bool,
+    },
+    /// Whether the caller should hear a ringing tone of ours from now on.
+    Ringback {
+        /// It should.
+        plays: bool,
     },
     /// A leg got a final answer to its set-up.
     Answered {

@@ -49,3 +49,5 @@ pub mod report;
 
 pub mod core;
 pub mod demux;
+
+pub mod rehearsal;

@@ -35,6 +35,8 @@ pub(crate) struct Plane {
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
     pub(crate) standings: Standings,
+    /// Whether every decision is explained: of no use, and a cost, where calls are served.
+    pub(crate) explains: bool,
     next_media_session: u64,
 }
 
@@ -54,6 +56,7 @@ impl Plane {
             health: Health::default(),
             nonces: Nonces::default(),
             standings: Standings::default(),
+            explains: false,
             next_media_session: 0,
         }
     }

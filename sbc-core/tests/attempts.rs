@@ -707,10 +707,15 @@ codecs = ["PCMA", "PCMU"]
         shard.next_request(Method::Ack);
         let ok = shard.next_response(200).message;
         let body = |message: &Message| String::from_utf8_lossy(&message.body()).into_owned();
+        assert_eq!(body(&ok), body(&early), "SIP-312");
+        let via = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKack";
+        shard.teams_says(&in_dialog(&ok, "ACK", 1, via));
         match next_codec {
-            "8" => assert_eq!(body(&ok), body(&early), "SIP-312"),
+            "8" => assert!(shard.sent.is_empty()),
             _ => {
-                // It cannot be kept: then the version must say that it changed (SIP-504).
+                // It cannot be kept: the caller is told once its answer is acknowledged, and the
+                // version says that it is another one (SIP-504).
+                let offer = shard.next_request(Method::Invite).message;
                 let version = |text: String| -> u64 {
                     let line = text
                         .lines()
@@ -721,7 +726,13 @@ codecs = ["PCMA", "PCMU"]
                         .and_then(|v| v.parse().ok())
                         .unwrap_or(0)
                 };
-                assert_eq!(version(body(&ok)), version(body(&early)) + 1);
+                assert_eq!(version(body(&offer)), version(body(&early)) + 1);
+                assert!(body(&offer).contains("RTP/SAVP 0 101"), "{}", body(&offer));
+                let pcmu = TEAMS_SDP.replace("RTP/SAVP 8 0 101", "RTP/SAVP 0 101");
+                shard.teams_says(&response(&offer, "200 OK", "", TEAMS_CONTACT, &pcmu));
+                shard.next_request(Method::Ack);
+                shard.pass(secs(5));
+                assert!(shard.sent.is_empty());
             }
         }
     }

@@ -44,7 +44,9 @@ a=T38FaxUdpEC:t38UDPRedundancy
 fn with_t38() -> Call {
     let anchor = "preset = \"teams\"\n";
     assert!(CONFIG.contains(anchor));
-    Call::with(&CONFIG.replace(anchor, &format!("{anchor}fax = \"t38\"\n")))
+    Call::with(config_of(
+        &CONFIG.replace(anchor, &format!("{anchor}fax = \"t38\"\n")),
+    ))
 }
 
 fn body(message: &Message) -> String {

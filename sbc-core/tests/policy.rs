@@ -246,10 +246,10 @@ fn carriers_are_known_by_their_address_and_strangers_by_nothing() {
 fn a_call_from_a_shared_trunk_belongs_to_the_owner_of_the_called_number() {
     let config = config();
     let from = ingress(&config, "carrier-a");
-    let made = plan(&config, &from, "+498999998111", "+491", &mut mint()).unwrap();
+    let made = plan(&config, &from, "+498999998111", "+491", &mut mint(), false).unwrap();
     assert_eq!(made.value.tenant, TenantName::new("fabrikam"));
     assert_eq!(made.value.attempts[0].name.as_str(), "teams-fabrikam");
-    let refused = plan(&config, &from, "+15550100", "+491", &mut mint()).unwrap_err();
+    let refused = plan(&config, &from, "+15550100", "+491", &mut mint(), false).unwrap_err();
     assert_eq!(
         (refused.status, refused.cause),
         (Status::NOT_FOUND, CauseCode::NumberUnknown)
@@ -268,6 +268,7 @@ fn a_call_of_one_tenant_never_takes_a_trunk_of_another() {
         "+498999998111",
         "+493023125001",
         &mut mint(),
+        false,
     )
     .unwrap();
     assert_eq!(made.value.tenant, TenantName::new("contoso"));
@@ -292,13 +293,17 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
     let from = ingress(&config, "teams-contoso");
     let mut mint = mint();
     let first = |mint: &mut Mint| {
-        let made = plan(&config, &from, "+15550100", "x", mint).unwrap().value;
+        let made = plan(&config, &from, "+15550100", "x", mint, false)
+            .unwrap()
+            .value;
         assert_eq!(made.attempts.len(), 2);
         made.attempts[0].name.as_str() == "carrier-a"
     };
     let share = (0..2_000).filter(|_| first(&mut mint)).count();
     assert!((1_400..1_600).contains(&share), "{share}");
-    let made = plan(&config, &from, "112", "x", &mut mint).unwrap().value;
+    let made = plan(&config, &from, "112", "x", &mut mint, false)
+        .unwrap()
+        .value;
     let names: Vec<&str> = made
         .attempts
         .iter()
@@ -309,7 +314,7 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
         ["carrier-b"],
         "written order, and no more than hunt.max"
     );
-    let refused = plan(&config, &from, "999", "x", &mut mint).unwrap_err();
+    let refused = plan(&config, &from, "999", "x", &mut mint, false).unwrap_err();
     assert_eq!(refused.cause, CauseCode::NoRoute);
     assert!(!refused.because.0.is_empty());
 }

@@ -305,3 +305,30 @@ fn a_trunk_may_refuse_to_be_redirected() {
     refused(&mut shard, 480);
     assert!(shard.sent.is_empty());
 }
+
+#[test]
+fn a_contact_that_has_expired_is_no_place_to_go() {
+    let (mut shard, invite) = to_teams(&telling());
+    let contacts = "<sip:+498999998777@sip.pstnhub.microsoft.com:5061>;expires=0, \
+                    <sip:+498999998778@sip.pstnhub.microsoft.com:5061>;q=0.2;expires=60";
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contacts));
+    let onward = next_invite(&mut shard);
+    assert_eq!(uri(&onward), "sip:+498999998778@198.51.100.20");
+}
+
+#[test]
+fn earlier_targets_in_a_181_may_be_tel_uris_and_stay_behind() {
+    let (mut shard, invite) = to_teams(&telling());
+    let lines = "Diversion: <tel:+49-30-23125-456;ext=5>;reason=user-busy\n\
+                 History-Info: <tel:+493023125456>;index=1, <tel:7042;phone-context=+4930>;index=1.1\n";
+    let contact = format!("{TEAMS_CONTACT}{lines}");
+    shard.teams_says(&response(
+        &invite,
+        "181 Call Is Being Forwarded",
+        "x1",
+        &contact,
+        "",
+    ));
+    let forwarded = shard.next_response(181).message;
+    assert!(!forwarded.has(HeaderName::Diversion) && !forwarded.has(HeaderName::HistoryInfo));
+}

@@ -405,6 +405,64 @@ fn a_lost_connection_is_registered_anew_within_two_seconds_and_calls_stay() {
 }
 
 #[test]
+fn a_registrar_that_closes_every_connection_at_once_is_asked_less_and_less() {
+    let text = usual()
+        .replace(
+            "transport = \"udp\"\nport = 5060",
+            "transport = \"tcp\"\nport = 5060",
+        )
+        .replace(":5060;udp", ":5060;tcp");
+    let mut shard = started(&text);
+    let mut register = next_register(&mut shard);
+    let mut waits = Vec::new();
+    for flow_id in 20..30 {
+        let mut flow = carrier_flow();
+        flow.id = FlowId(flow_id);
+        flow.protocol = sbc_core::transport::Protocol::Tcp;
+        flow.listener = register.hop.listener.clone();
+        let lines = format!("Contact: <{}>;expires=600\n", contact_of(&register.message));
+        let answer = response(&register.message, "200 OK", "r1", &lines, "");
+        shard.receive(flow, &answer);
+        shard.apply(Input::FlowLost {
+            flow: FlowId(flow_id),
+            why: sbc_core::transport::FlowFault::Closed,
+        });
+        let (again, ms) = register_within(&mut shard, Duration::from_secs(600)).unwrap();
+        waits.push(ms / 1_000);
+        register = again;
+    }
+    assert!((1..=2).contains(&waits[0]), "{waits:?}");
+    assert!((4..=8).contains(&waits[2]), "{waits:?}");
+    assert!(waits[9] >= 400, "as if nothing had been lost: {waits:?}");
+    assert_eq!(standing(&shard).state, RegistrationState::Registered);
+}
+
+#[test]
+fn a_service_route_of_many_hops_is_no_route() {
+    let hops = ["<sip:edge.telco.example;lr>"; 11].join(", ");
+    let (shard, _) = registered(&usual(), &format!("Service-Route: {hops}\n"));
+    assert!(standing(&shard).service_route.is_empty());
+}
+
+#[test]
+fn a_redirection_to_another_server_does_not_go_back_to_the_registrar() {
+    let lines = "Service-Route: <sip:edge.telco.example;lr>\n";
+    let (mut shard, _) = registered(&usual(), lines);
+    shard.teams_says(&teams_invite("out"));
+    shard.next_response(100);
+    let sent = shard.next_request(Method::Invite);
+    assert_eq!(sent.hop.remote.to_string(), FIRST);
+    let contact = "Contact: <sip:+498999998001@198.51.100.21:5060>\n";
+    let moved = response(&sent.message, "302 Moved", "m1", contact, "");
+    shard.carrier_says(&moved);
+    shard.next_request(Method::Ack);
+    let sent = shard.next_request(Method::Invite);
+    assert_eq!(sent.hop.remote.to_string(), SECOND);
+    // The way that the registrar prescribed leads to the registrar.
+    assert!(!sent.message.has(HeaderName::Route));
+}
+
+#[test]
 fn a_call_goes_to_the_server_that_holds_the_registration_along_its_service_route() {
     let lines = "Service-Route: <sip:edge.telco.example;lr>, <sip:core.telco.example;lr>\n\
                  P-Associated-URI: <sip:+4930231250@telco.example>, <tel:+4930231250>\n";

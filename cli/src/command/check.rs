@@ -60,11 +60,12 @@ fn report(
         let config = &loaded.config;
         writeln!(
             out,
-            "valid: tenants {}, trunks {}, routes {}, listeners {}",
+            "valid: tenants {}, trunks {}, routes {}, listeners {}, tests {}",
             config.tenants.len(),
             config.trunks.len(),
             config.routes.len(),
-            config.listeners.len()
+            config.listeners.len(),
+            loaded.cases.len()
         )?;
     }
     Ok(())

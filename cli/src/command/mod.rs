@@ -7,6 +7,7 @@ pub mod lab;
 pub mod load;
 pub mod node;
 pub mod parse;
+pub mod route;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

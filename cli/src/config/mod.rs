@@ -33,9 +33,10 @@ pub fn read_sources(main: &Path) -> Result<Vec<Source>, Findings> {
     }
 }
 
-/// Loads a configuration with the facts of this host; `previous` is the one that is running.
+/// Loads a configuration with the facts of this host and plays its tests; `previous` is the one that
+/// is running.
 pub fn load(sources: &[Source], previous: Option<&Config>) -> Result<Loaded, Findings> {
-    sbc_core::config::load(sources, &Host, previous)
+    sbc_core::config::load(sources, &Host, previous).and_then(sbc_core::rehearsal::gate)
 }
 
 fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {

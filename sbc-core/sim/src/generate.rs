@@ -38,7 +38,23 @@ pub fn generate(seed: u64) -> Scenario {
     }
     let zones = [Zone::Ranked, Zone::Weighted, Zone::Plain];
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
+    reliability(&mut scenario, &mut Dice::new(seed, "reliability"));
     scenario
+}
+
+/// Who speaks of reliable provisionals: Teams never, the others now and then.
+fn reliability(scenario: &mut Scenario, dice: &mut Dice) {
+    for call in &mut scenario.calls {
+        let is_teams = call.caller < NORTH_1;
+        let lost = |dice: &mut Dice| u8::from(dice.chance(20));
+        call.dial.requires_reliable = !is_teams && dice.chance(25);
+        call.dial.offers_in_prack = call.dial.requires_reliable && dice.chance(30);
+        call.dial.lost_provisionals = lost(dice);
+        for (callee, script) in &mut call.scripts {
+            script.is_reliable = *callee >= NORTH_1 && dice.chance(30);
+            script.lost_pracks = lost(dice);
+        }
+    }
 }
 
 fn ms(ms: u64) -> Duration {

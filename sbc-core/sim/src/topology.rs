@@ -19,9 +19,9 @@ use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
     AllDown, CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Node,
-    NodeLimits, NumberRange, OptionsProbe, Preset, Realm, Redirect, RefreshBy, Route, RouteMatch,
-    RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext, Trunk,
-    TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Redirect, RefreshBy,
+    Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress,
+    Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -443,6 +443,7 @@ fn teams_trunk(index: usize) -> Trunk {
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
+        least_hops: 0,
         reroute_on: vec![408, 503, 504],
         session_timer: Some(SessionTimer {
             expires_s: 3_600,
@@ -453,6 +454,10 @@ fn teams_trunk(index: usize) -> Trunk {
             interval: Duration::from_secs(60),
             ok: vec![200],
         }),
+        progress: ProgressPolicy {
+            rel100: Rel100::Never,
+            ..ProgressPolicy::default()
+        },
         allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
         send_asserted: false,
         history: HistoryForm::Pass,
@@ -518,6 +523,7 @@ fn carrier_trunk(
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
+        least_hops: 0,
         reroute_on: vec![408, 503, 504],
         // Short, so that calls of a minute are refreshed.
         session_timer: Some(SessionTimer {
@@ -526,7 +532,10 @@ fn carrier_trunk(
             refresher: RefreshBy::Auto,
         }),
         options: None,
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"]),
+        progress: ProgressPolicy::default(),
+        allow: methods(&[
+            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK",
+        ]),
         send_asserted: true,
         history: HistoryForm::None,
         digest: None,

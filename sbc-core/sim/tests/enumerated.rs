@@ -5,7 +5,7 @@ mod common;
 
 use common::{ms, secs};
 use sbc_core::cause::CauseCode;
-use sbc_sim::actor::{Change, Codecs, Ending, HOLDS, Hold, PartyView, Reaction, Wanted};
+use sbc_sim::actor::{Act, Change, Codecs, Ending, HOLDS, Hold, PartyView, Reaction, Wanted};
 use sbc_sim::report::{failure, play};
 use sbc_sim::scenario::{PlannedCall, Scenario};
 use sbc_sim::world::Run;
@@ -240,4 +240,123 @@ fn a_second_change_before_the_first_is_answered_waits_or_is_asked_to_come_again(
         assert!(talks(run.caller(0)) && talks(run.callee(0)));
         assert_eq!(run.caller(0).change_statuses, [200, 200, 200]);
     }
+}
+
+/// One call whose callee makes this progress, between these parties.
+struct Shape {
+    plan: Plan,
+    acts: Vec<(u8, u16, bool)>,
+    late_offer: bool,
+    requires: bool,
+    is_reliable: bool,
+    offers_in_prack: bool,
+    lost: u8,
+}
+
+impl Shape {
+    fn played(&self, what: &str) -> Run {
+        let scenario = Scenario::quiet(37).call(|n| {
+            (self.plan)(n)
+                .dialing(|dial| {
+                    dial.late_offer = self.late_offer;
+                    dial.requires_reliable = self.requires;
+                    dial.offers_in_prack = self.offers_in_prack;
+                    dial.lost_provisionals = self.lost;
+                })
+                .answering(|script| {
+                    script.is_reliable = self.is_reliable;
+                    script.lost_pracks = self.lost;
+                    let answer = script.acts.pop();
+                    script.acts.truncate(1);
+                    for (at, (fork, status, sdp)) in (0..).zip(&self.acts) {
+                        let (fork, status, sdp) = (*fork, *status, *sdp);
+                        let act = Act::Progress { status, fork, sdp };
+                        script.acts.push((ms(20 + 400 * at), act));
+                    }
+                    script.acts.extend(answer);
+                })
+        });
+        let run = play(&scenario, 1, false);
+        if let Some(first) = run.violations.first() {
+            panic!("{what}: {}", failure(&scenario, 1, first));
+        }
+        run
+    }
+}
+
+#[test]
+fn every_pattern_of_offer_and_answer_with_every_reliability_sets_the_call_up() {
+    let progress: [&[(u8, u16, bool)]; 8] = [
+        &[],
+        &[(0, 180, false)],
+        &[(0, 183, true)],
+        &[(0, 180, false), (0, 183, true)],
+        &[(0, 183, true), (0, 180, false)],
+        &[(0, 180, true), (0, 181, false), (0, 183, true)],
+        &[(1, 183, true), (0, 183, true)],
+        &[(1, 180, false), (0, 183, true), (1, 183, true)],
+    ];
+    let yes_or_no = [false, true];
+    let mut count = 0;
+    for plan in BOTH_WAYS {
+        let from_teams = plan(0).caller < sbc_sim::topology::NORTH_1;
+        for acts in progress {
+            for late_offer in yes_or_no {
+                for requires in yes_or_no {
+                    for is_reliable in yes_or_no {
+                        for offers_in_prack in yes_or_no {
+                            for lost in [0, 1] {
+                                // Teams knows none of it, in either role (TDR-SIP-002).
+                                let is_foreign = late_offer || requires || offers_in_prack;
+                                let skipped = match from_teams {
+                                    true => is_foreign,
+                                    false => is_reliable || (offers_in_prack && !requires),
+                                };
+                                if skipped {
+                                    continue;
+                                }
+                                let what = format!(
+                                    "{acts:?} late {late_offer} requires {requires} reliable \
+                                     {is_reliable} offers {offers_in_prack} lost {lost}"
+                                );
+                                let shape = Shape {
+                                    plan,
+                                    acts: acts.to_vec(),
+                                    late_offer,
+                                    requires,
+                                    is_reliable,
+                                    offers_in_prack,
+                                    lost,
+                                };
+                                let run = shape.played(&what);
+                                let (caller, callee) = (run.caller(0), run.callee(0));
+                                assert!(caller.was_up && callee.was_up, "{what}");
+                                let code = run.records[0].cause.code;
+                                assert_eq!(code, CauseCode::NormalClearing, "{what}");
+                                let pracks = run
+                                    .sent
+                                    .iter()
+                                    .filter(|(_, _, wire)| wire.method() == Some("PRACK"));
+                                let numbers: std::collections::BTreeSet<_> = pracks
+                                    .map(|(_, _, wire)| wire.branch().to_owned())
+                                    .collect();
+                                let expected = if is_reliable { acts.len() } else { 0 };
+                                assert_eq!(numbers.len(), expected, "{what}");
+                                let is_told = run
+                                    .sent
+                                    .iter()
+                                    .any(|(_, _, wire)| wire.get("RSeq").is_some());
+                                // Our offer before the answer is reliable or is not made.
+                                let described = acts.iter().any(|(_, _, sdp)| *sdp);
+                                let has_to = requires && !acts.is_empty();
+                                assert_eq!(is_told, has_to || (late_offer && described), "{what}");
+                                count += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(count, 8 * (4 + 12));
 }

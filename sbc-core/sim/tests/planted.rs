@@ -952,3 +952,30 @@ fn a_payload_type_with_another_meaning_and_a_lost_line_are_found() {
     let lost = editing_reinvites(|text| text.replacen("\r\nm=audio", "\r\nx=audio", 1));
     finds("media-lines", &long(held()), lost);
 }
+
+#[test]
+fn a_provisional_without_prack_or_with_a_wrong_number_is_found() {
+    let reliably = |n| PlannedCall::from_teams(n).answering(|script| script.is_reliable = true);
+    let called = Scenario::quiet(3).call(reliably);
+    let drop_prack = |text: String| (!text.starts_with("PRACK ")).then_some(text);
+    finds("provisional", &called, editing(drop_prack));
+    let wrong = |text: String| Some(text.replace("\r\nRAck: ", "\r\nRAck: 9"));
+    finds("provisional", &called, editing(wrong));
+    let required = |n| {
+        PlannedCall::to_teams(n)
+            .dialing(|dial| dial.requires_reliable = true)
+            .answering(|script| {
+                let (status, fork, sdp) = (183, 0, true);
+                let progress = Act::Progress { status, fork, sdp };
+                script.acts.insert(2, (ms(500), progress));
+            })
+    };
+    let calling = Scenario::quiet(3).call(required);
+    let jump = |text: String| match text.starts_with("SIP/2.0 183") {
+        true => Some(text.replace("\r\nRSeq: ", "\r\nRSeq: 1")),
+        false => Some(text),
+    };
+    finds("provisional", &calling, editing(jump));
+    let bare = |text: String| Some(text.replace("\r\nRequire: 100rel", ""));
+    finds("provisional", &calling, editing(bare));
+}

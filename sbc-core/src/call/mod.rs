@@ -5,6 +5,7 @@
 //! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
 //! are values that own what they must undo.
 
+mod crossing;
 mod media;
 mod modify;
 mod record;
@@ -33,6 +34,7 @@ use crate::sip::{HeaderName, Message};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
 use bytes::Bytes;
+use crossing::Crossings;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
 use setup::Setup;
@@ -79,6 +81,7 @@ struct Leg {
     session: Session,
     image: MediaImage,
     telling: Telling,
+    crossings: Crossings,
 }
 
 impl Leg {
@@ -87,6 +90,7 @@ impl Leg {
             session,
             image,
             telling: Telling::default(),
+            crossings: Crossings::default(),
         }
     }
 }
@@ -96,6 +100,12 @@ impl Leg {
 enum Operation {
     Setup(Box<Setup>),
     Teardown(Teardown),
+}
+
+impl Operation {
+    fn is_setup(&mut self) -> bool {
+        matches!(self, Self::Setup(_))
+    }
 }
 
 /// Names of a call's timers.
@@ -109,9 +119,15 @@ enum Timer {
     Expires = 2,
     /// A leg's offer waits for what the other leg says.
     Ask = 3,
+    /// Longest time of early media before the answer.
+    EarlyMedia = 4,
+    /// The caller hears neither a tone nor media although it rings.
+    Ringback = 5,
+    /// A request that crosses waits for what the other party says.
+    Cross = 6,
 }
 
-type Timers = crate::deadline::Timers<4>;
+type Timers = crate::deadline::Timers<7>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -435,6 +451,16 @@ impl Call {
                     .emit(Some(self.id), None, Happened::Bug { invariant });
             } else if timer == Timer::Ask as usize {
                 self.ask_timeout(cx);
+            } else if timer == Timer::EarlyMedia as usize {
+                self.early_media_is_over(cx);
+            } else if timer == Timer::Ringback as usize {
+                if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup())
+                {
+                    setup.ringback_due(self, cx);
+                    self.operation = Some(Operation::Setup(setup));
+                }
+            } else if timer == Timer::Cross as usize {
+                self.uncarried(cx);
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
             } else {
@@ -450,6 +476,16 @@ impl Call {
             let because = Because::of("the caller's invitation has expired");
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::A, CauseCode::NoAnswer);
+            self.end_with(cx, by, code, status, because, &[]);
+        }
+    }
+
+    /// Early media are free of charge, so they must not last for ever (SIP-562).
+    fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_none() {
+            let because = Because::of("the longest time of media before the answer is over");
+            let status = crate::sip::Status::REQUEST_TERMINATED;
+            let (by, code) = (EndedBy::Us, CauseCode::NoAnswer);
             self.end_with(cx, by, code, status, because, &[]);
         }
     }
@@ -527,12 +563,42 @@ impl Call {
             SessionEvent::Ended(Ending::Expired { interval_s }) => {
                 self.unrefreshed(cx, leg, interval_s);
             }
-            SessionEvent::Cancelled { .. } => self.offer_cancelled(leg),
+            SessionEvent::Cancelled { reasons } => match self.legs.get(&leg) {
+                // The answer still waited for a PRACK.
+                Some(own) if !own.session.is_confirmed() => {
+                    let because = Because::of("the caller gave up");
+                    self.end(
+                        cx,
+                        EndedBy::A,
+                        CauseCode::CallerCancelled,
+                        because,
+                        &reasons,
+                    );
+                }
+                Some(_) | None => self.offer_cancelled(leg),
+            },
+            SessionEvent::Crossing { id } => self.crosses(cx, leg, id),
+            SessionEvent::Carried { status } => self.carried(cx, leg, status),
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }
             SessionEvent::OfferRefused { status, again } => {
                 self.offer_refused(cx, leg, status, again);
+            }
+            SessionEvent::Ended(Ending::NoPrack) => {
+                let because = Because::of(format!("no PRACK for our provisional on leg {}", leg.0));
+                let status = crate::sip::Status::SERVER_TIMEOUT;
+                self.end_with(
+                    cx,
+                    EndedBy::Us,
+                    CauseCode::PeerTimeout,
+                    status,
+                    because,
+                    &[],
+                );
+            }
+            SessionEvent::EarlyOffer { description, .. } => {
+                self.peer_offer(cx, leg, Some(description));
             }
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }

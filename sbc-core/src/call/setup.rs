@@ -9,11 +9,15 @@
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
 mod carry;
+mod early;
+mod early_media;
+mod progress;
 mod redirect;
+mod ringback;
 
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{CallLimits, TransformScope, Trunk};
+use crate::config::{CallLimits, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
@@ -29,8 +33,11 @@ use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
-use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
+use early_media::EarlyMedia;
+use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Stage};
+use progress::Heard;
 use redirect::{Onward, Redirects};
+use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +61,15 @@ pub(super) struct Setup {
     forks: Vec<Bytes>,
     /// Early answers to our own offer, when A has made none: for a 2xx that repeats no SDP.
     early_answers: BTreeMap<Bytes, Bytes>,
-    /// Agreements of early dialogs, for a 2xx that repeats no SDP.
-    previews: BTreeMap<Bytes, (Negotiated, Negotiated, Bytes)>,
+    /// Early answers of the present attempt, for a 2xx that repeats none.
+    previews: BTreeMap<Bytes, Bytes>,
+    /// The called side of early dialogs whose first exchange is made: each has its own from then on.
+    complete: BTreeMap<Bytes, MediaImage>,
+    /// Whose media may flow before the answer.
+    early_media: EarlyMedia,
+    ringback: Ringback,
+    /// Our offer to a caller that made none went out in a reliable provisional.
+    is_offered: bool,
 }
 
 /// One try at one trunk.
@@ -122,6 +136,10 @@ impl Setup {
         if let Some(least) = a.and_then(|a| a.session.least_interval(&admitted.request)) {
             return refuse_interval(call, cx, &admitted.trunk, &least);
         }
+        let has_support = a.is_some_and(|a| a.session.has_support());
+        if admitted.trunk.progress.rel100 == Rel100::Required && !has_support {
+            return progress::refuse_unreliable(call, cx, &admitted.trunk);
+        }
         let offer = match offer_of(&admitted.request, &admitted.trunk) {
             Ok(offer) => offer,
             Err(incompatible) => return refuse_offer(call, cx, &incompatible),
@@ -163,6 +181,10 @@ impl Setup {
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
             previews: BTreeMap::new(),
+            complete: BTreeMap::new(),
+            early_media: EarlyMedia::default(),
+            ringback: Ringback::default(),
+            is_offered: false,
         };
         Box::new(setup).next_attempt(call, cx)
     }
@@ -171,6 +193,9 @@ impl Setup {
     fn next_attempt(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.forks.clear();
         self.previews.clear();
+        self.complete.clear();
+        self.early_media = EarlyMedia::default();
+        call.timers.stop(Timer::EarlyMedia as usize);
         self.early_answers.clear();
         while let Some(attempt) = self.attempts.pop_front() {
             let trunk = &attempt.trunk;
@@ -283,6 +308,11 @@ impl Setup {
                 let because = Because::of(format!("the media relay refused: {why:?}"));
                 refuse(call, cx, mapped, EndedBy::Us, because, None)
             }
+            (MediaEvent::FirstMedia { endpoint, .. }, step) => {
+                self.step = step;
+                self.first_media(call, cx, LegId(endpoint.0));
+                Some(Operation::Setup(self))
+            }
             (_, step) => {
                 self.step = step;
                 Some(Operation::Setup(self))
@@ -308,7 +338,14 @@ impl Setup {
             image.allocated(local);
         }
         let offer = match &self.offer {
-            Some(offer) => interwork::offer(offer.clone(), &mut a.image, &mut image),
+            Some(offer) => {
+                let written = interwork::offer(offer.clone(), &mut a.image, &mut image);
+                if a.image.committed().is_some() {
+                    // A was told an answer already, in the name of another attempt (SIP-312).
+                    a.image.rollback();
+                }
+                written
+            }
             None => interwork::open(&mut image, a.image.profile()),
         };
         let offer = match offer {
@@ -328,6 +365,14 @@ impl Setup {
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let changed = number::transform_called(&call.config, &scope, &called.number);
+        if cx.plane.explains {
+            let mut because = changed.because.clone();
+            because
+                .0
+                .extend(header::told(&self.request, &self.trunk, &trunk).0);
+            let what = Happened::Explained { because };
+            cx.out.emit(Some(call.id), Some(leg), what);
+        }
         let outset = Outset {
             caller,
             called: Number {
@@ -379,10 +424,17 @@ impl Setup {
                 status,
                 early,
                 description,
+                is_reliable,
                 said,
             } if leg == current && is_inviting => {
                 self.carry(call, leg, &said);
-                self.progress(call, cx, leg, status, &early, description);
+                let heard = Heard {
+                    status,
+                    early,
+                    description,
+                    is_reliable,
+                };
+                self.progress(call, cx, leg, heard);
                 Some(Operation::Setup(self))
             }
             SessionEvent::Answered {
@@ -418,7 +470,28 @@ impl Setup {
                 call.unowned(cx, leg, SessionEvent::Ended(ending));
                 call.operation.take()
             }
-            SessionEvent::Offer(_) => {
+            SessionEvent::EarlyOffer { early, description } if leg == current && is_inviting => {
+                self.called_offers(call, cx, leg, &early, description);
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::Offer(Some(offer)) if leg == A_LEG && is_inviting => {
+                self.caller_offers(call, cx, current, offer)
+            }
+            SessionEvent::Acknowledged {
+                description,
+                is_answer: true,
+            } if leg == A_LEG && self.is_offered => {
+                call.peer_acknowledged(cx, A_LEG, description);
+                match call.operation.take() {
+                    Some(ended) => Some(ended),
+                    None => Some(Operation::Setup(self)),
+                }
+            }
+            event @ (SessionEvent::Crossing { .. } | SessionEvent::Carried { .. }) => {
+                call.unowned(cx, leg, event);
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::EarlyOffer { .. } | SessionEvent::Offer(_) => {
                 // An offer while ours is unanswered (RFC 3261 §14.2).
                 if let Some(leg) = call.leg(leg) {
                     leg.session.refuse_offer(cx, Status::REQUEST_PENDING);
@@ -433,74 +506,6 @@ impl Setup {
             | SessionEvent::OfferRefused { .. }
             | SessionEvent::Cancelled { .. } => Some(Operation::Setup(self)),
         }
-    }
-
-    /// A provisional of the called side, for the caller.
-    fn progress(
-        &mut self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        status: Status,
-        early: &Bytes,
-        description: Option<Bytes>,
-    ) {
-        let status = match status.code() {
-            // One of the callee's early dialogs has ended; the caller has only one, and it goes on
-            // (SIP-313).
-            199 => return,
-            180..=183 => status,
-            // Nobody knows what it means but that the call makes progress (SIP-008).
-            _ => Status::SESSION_PROGRESS,
-        };
-        let body = match (&self.offer, description) {
-            (Some(_), Some(description)) => self.preview(call, cx, leg, early, description),
-            // Without an offer of A there is nothing that it could be answered with yet.
-            (None, Some(description)) => {
-                if self.early_answers.len() < MOST_FORKS {
-                    self.early_answers.insert(early.clone(), description);
-                }
-                None
-            }
-            (_, None) => None,
-        };
-        let first_ms = call.elapsed_ms(cx.now);
-        call.record.first_progress_ms.get_or_insert(first_ms);
-        if let Some(a) = call.leg(A_LEG) {
-            a.session.progress(cx, status, body);
-        }
-    }
-
-    /// Applies early SDP to the media; the answer that A sees, if it can be used.
-    fn preview(
-        &mut self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        early: &Bytes,
-        description: Bytes,
-    ) -> Option<Bytes> {
-        // A callee may have many phones, but it may not fill our memory with them.
-        if self.forks.len() >= MOST_FORKS && !self.forks.contains(early) {
-            return None;
-        }
-        let agreed = agree(call, leg, &description).ok()?;
-        let fork = self.fork(early);
-        self.previews.insert(
-            early.clone(),
-            (agreed.x.clone(), agreed.y.clone(), description),
-        );
-        call.media
-            .agreed(cx, endpoint(leg), fork, agreed.y, Stage::Preview);
-        call.media.agreed(
-            cx,
-            endpoint(A_LEG),
-            ForkId::default(),
-            agreed.x,
-            Stage::Preview,
-        );
-        call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
-        Some(agreed.body)
     }
 
     fn fork(&mut self, early: &Bytes) -> ForkId {
@@ -522,14 +527,17 @@ impl Setup {
         description: Option<Bytes>,
     ) -> Option<Operation> {
         record::attempt_answered(call, leg);
+        self.ringback_ends(call, cx);
         // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
-        let early_description = || self.previews.get(early).map(|(_, _, text)| text.clone());
-        let description = description.or_else(early_description);
+        let description = description.or_else(|| self.previews.get(early).cloned());
         let fork = self.fork(early);
-        let outcome = match (&self.offer, &description) {
-            (_, None) => Err(Unusable::AnswerMismatch.into()),
-            (Some(_), Some(description)) => self.commit_answer(call, cx, leg, fork, description),
-            (None, Some(description)) => self.offer_to_caller(call, cx, leg, fork, description),
+        let is_offered = self.offer.is_some() || self.is_offered;
+        let outcome = match &description {
+            None => Err(Unusable::AnswerMismatch.into()),
+            Some(description) if is_offered => {
+                self.commit_answer(call, cx, leg, early, fork, description)
+            }
+            Some(description) => self.offer_to_caller(call, cx, leg, fork, description),
         };
         let body = match outcome {
             Ok(body) => body,
@@ -564,39 +572,13 @@ impl Setup {
             call.timers
                 .set(Timer::Limit as usize, cx.now.mono + longest);
         }
-        match self.offer {
-            Some(_) => None,
-            None => {
+        match is_offered {
+            true => None,
+            false => {
                 self.step = Step::Acknowledging { leg };
                 Some(Operation::Setup(self))
             }
         }
-    }
-
-    /// The usual case: A offered, B answered.
-    fn commit_answer(
-        &self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        fork: ForkId,
-        description: &Bytes,
-    ) -> Result<Bytes, Incompatible> {
-        let agreed = agree(call, leg, description)?;
-        if let Some((a, b)) = images(&mut call.legs, A_LEG, leg) {
-            a.commit();
-            b.commit();
-        }
-        call.media
-            .agreed(cx, endpoint(leg), fork, agreed.y, Stage::Final);
-        call.media.agreed(
-            cx,
-            endpoint(A_LEG),
-            ForkId::default(),
-            agreed.x,
-            Stage::Final,
-        );
-        Ok(agreed.body)
     }
 
     /// A sent no offer: B's answer to ours is settled, and what it accepted is offered to A.
@@ -665,6 +647,7 @@ impl Setup {
             because = because.and(fault_in_words(fault));
         }
         if let Some(a) = call.leg(A_LEG) {
+            // What it was told early it was told; nothing else is pending now.
             a.image.rollback();
         }
         let by = if rejection.is_from_peer {

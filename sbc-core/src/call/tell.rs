@@ -71,6 +71,8 @@ impl Call {
             return;
         };
         let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
+        // Both legs lack the codec of the other; the caller is the one that was told too early.
+        let owes = owes || (leg == super::A_LEG && interwork::lacks_codec(x, y));
         let Some(told) = self.legs.get_mut(&leg) else {
             return;
         };

@@ -3,6 +3,7 @@
 
 use super::account;
 use super::finding::{Code, Collector};
+use super::progress;
 use super::read::{Item, Section};
 use super::source::{At, Source, Span};
 use super::value;
@@ -47,7 +48,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
 }
 
 const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 8] = [
     "realm",
     "tls",
     "listen",
@@ -55,6 +56,7 @@ const LISTS: [&str; 7] = [
     "trunk",
     "transform",
     "route",
+    "test",
 ];
 const LATER: [&str; 10] = [
     "emergency",
@@ -209,6 +211,10 @@ fn read_element(kind: &str, mut section: Section<'_>, file: &mut File, out: &mut
     let span = section.span.clone();
     if kind == "listen" {
         file.listeners.push(listener(section, out));
+        return;
+    }
+    if kind == "test" {
+        file.cases.extend(super::case::read(section, out));
         return;
     }
     let Some(name) = section.required_text("name", "\"…\"", out) else {
@@ -521,6 +527,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         identity: identity(&mut section, out),
         options: options(&mut section, out),
         session_timer: session_timer(&mut section, out),
+        progress: progress::progress(&mut section, out),
         limits: limits(&mut section, out),
         pass_headers,
         strip_headers,
@@ -555,6 +562,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["slim"],
             out,
         ),
+        crossing: super::crossing::read(&mut section, out),
         session_id: section.choice(
             "session_id",
             &[
@@ -567,6 +575,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         uui_max: section.number("uui_max", 1..=2048, out),
         send_location: section.boolean("location", out),
+        least_hops: section.number("max_forwards_min", 0..=70, out),
         redirect: section.choice(
             "redirect",
             &[
@@ -580,11 +589,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     };
     section.finish(
         &[
-            "rel100",
             "update",
             "refer",
-            "early_media",
-            "fax",
             "diversion",
             "schedule",
             "media_bypass",
@@ -840,6 +846,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         called_in: None,
         called: None,
         calling: None,
+        diverting: None,
+        routing_number: None,
         to: None,
         max: None,
         emergency: None,
@@ -851,6 +859,8 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         route.called_in = when.text("called_in", out);
         route.called = when.text("called", out);
         route.calling = when.text("calling", out);
+        route.diverting = when.text("diverting", out);
+        route.routing_number = when.text("routing_number", out);
         route.emergency = when.boolean("emergency", out);
         when.finish(&["header", "time", "from_realm"], out);
     }

@@ -106,6 +106,8 @@ codes! {
     BadReplacement = "E0071",
     /// A route would carry calls of one tenant over a trunk of another.
     TenantCrossing = "E0072",
+    /// A test of the configuration fails: a call would not become what it says.
+    TestFailed = "E0080",
     /// The certificate has expired or is not valid yet. Only a warning: the trunks that need it are
     /// dead, and a restart at night must not take all others with them (SEC-079).
     CertificateExpired = "W0100",

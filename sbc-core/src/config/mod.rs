@@ -5,6 +5,8 @@
 //! collects every finding.
 
 mod account;
+mod case;
+mod crossing;
 mod diff;
 mod facts;
 mod file;
@@ -15,6 +17,7 @@ mod listen;
 mod load;
 mod name;
 mod preset;
+mod progress;
 mod read;
 mod route;
 mod shell;
@@ -25,6 +28,7 @@ mod trunk;
 mod value;
 mod written;
 
+pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use diff::{Change, Changes, changes};
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
@@ -36,6 +40,7 @@ pub use identity::{
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use name::{covers, is_same_name};
+pub use progress::{EarlyMedia, ProgressPolicy, Rel100, Ringback, Ringing};
 pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
 pub use shell::{CdrSpool, Shell, TlsFiles};
 pub use source::{Place, Source};

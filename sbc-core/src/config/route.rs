@@ -31,6 +31,10 @@ pub struct RouteMatch {
     pub called: Option<Regex>,
     /// Calling number (after transforms) matches.
     pub calling: Option<Regex>,
+    /// Number that forwarded the call last matches.
+    pub diverting: Option<Regex>,
+    /// Routing number of a ported called number matches (RFC 4694).
+    pub routing_number: Option<Regex>,
     /// Only calls for help, and those before all other routes.
     pub emergency: bool,
 }
@@ -43,6 +47,8 @@ impl PartialEq for RouteMatch {
             && self.called_in == other.called_in
             && text(&self.called) == text(&other.called)
             && text(&self.calling) == text(&other.calling)
+            && text(&self.diverting) == text(&other.diverting)
+            && text(&self.routing_number) == text(&other.routing_number)
             && self.emergency == other.emergency
     }
 }

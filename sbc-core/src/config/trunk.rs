@@ -1,5 +1,6 @@
 //! Trunks: configured relations to peers.
 
+use super::ProgressPolicy;
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
@@ -58,6 +59,8 @@ pub struct Trunk {
     pub options: Option<OptionsProbe>,
     /// Session timers; `None` takes part in none.
     pub session_timer: Option<SessionTimer>,
+    /// How calls make progress before they are answered.
+    pub progress: ProgressPolicy,
     /// Methods of our `Allow` header on this trunk, in order.
     pub allow: Vec<crate::sip::Method>,
     /// Whether P-Asserted-Identity is written towards this peer, where trust allows it.
@@ -76,6 +79,8 @@ pub struct Trunk {
     pub uui_max: u16,
     /// Whose numbers are shown, and how.
     pub identity: IdentityPolicy,
+    /// Fewest hops that a call of this peer may have left (Max-Forwards); 0 where any will do.
+    pub least_hops: u8,
     /// What becomes of its redirections.
     pub redirect: Redirect,
     /// Headers copied unchanged from the other leg to this peer.

@@ -3,6 +3,8 @@
 //! finding.
 
 use super::account::{WrittenDigest, WrittenRegister};
+use super::case::WrittenCase;
+use super::progress::WrittenProgress;
 use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
@@ -27,6 +29,7 @@ pub(super) struct File {
     pub(super) trunks: Vec<WrittenTrunk>,
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
+    pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
@@ -138,6 +141,7 @@ pub(super) struct WrittenTrunk {
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
     pub(super) session_timer: Option<WrittenSessionTimer>,
+    pub(super) progress: WrittenProgress,
     pub(super) limits: WrittenLimits,
     pub(super) pass_headers: Vec<At<String>>,
     pub(super) strip_headers: Vec<At<String>>,
@@ -149,9 +153,11 @@ pub(super) struct WrittenTrunk {
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) least_hops: Option<At<u64>>,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,
+    pub(super) crossing: super::crossing::WrittenCrossing,
 }
 
 /// What `mode` says about the peer.
@@ -236,6 +242,8 @@ pub(super) struct WrittenRoute {
     pub(super) called_in: Option<At<String>>,
     pub(super) called: Option<At<String>>,
     pub(super) calling: Option<At<String>>,
+    pub(super) diverting: Option<At<String>>,
+    pub(super) routing_number: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
     pub(super) emergency: Option<At<bool>>,

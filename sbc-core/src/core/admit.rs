@@ -3,16 +3,17 @@
 use super::{Core, Entry, arrived, dropped};
 use crate::call::{Admitted, Call};
 use crate::cause::{Because, CauseCode};
-use crate::config::{DidSource, TransformScope, Trunk};
+use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
 use crate::event::DropCode;
 use crate::id::{LegId, TenantName, TransactionId};
 use crate::plane::Cx;
-use crate::policy::admission::{Counted, Place};
+use crate::policy::admission::{self, Counted, Place};
 use crate::policy::circle::{self, Reach};
 use crate::policy::ingress::Ingress;
 use crate::policy::number::{self, Number};
-use crate::policy::{Refusal, emergency, identity, route, screening};
+use crate::policy::route::Asked;
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening};
 use crate::session::LegStyle;
 use crate::sip::{Message, Status};
 use crate::time::Now;
@@ -78,14 +79,31 @@ impl Core {
         let plan = match (reach.refusal(), nameless) {
             (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
             (None, None) => circle::forwarded_too_often(&caller)
+                .or_else(|| reach.refusal_below(ingress.trunk.least_hops))
+                .or_else(|| dialled::impossible(&called.number))
                 .or_else(|| caller.privacy.refusal())
                 .or_else(|| screened.as_ref().err().cloned())
                 .map_or(Ok(()), Err)
                 .and_then(|()| {
                     let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
                     lap = Some(self.plane.circles.enter(key, reach.hops)?);
-                    let mint = &mut self.plane.mint;
-                    route::plan(&config, &ingress, &called.number, &calling.value, mint)
+                    let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
+                    // Read only where a route asks for it: most never do.
+                    let is_asked = |asks: fn(&RouteMatch) -> bool| {
+                        config.routes.iter().any(|route| asks(&route.when))
+                    };
+                    let diverting = is_asked(|when| when.diverting.is_some());
+                    let diverting = diverting.then(|| caller.trail.diverting()).flatten();
+                    let ported = is_asked(|when| when.routing_number.is_some());
+                    let ported = ported.then(|| message.uri().ok()).flatten();
+                    let ported = ported.as_ref().and_then(number::routing_number);
+                    let asked = Asked {
+                        called: &called.number,
+                        calling: &calling.value,
+                        diverting: diverting.as_ref().map(|number| number.number.as_str()),
+                        routing: ported.as_deref(),
+                    };
+                    route::plan_for(&config, &ingress, asked, mint, explains)
                 }),
         };
         let is_emergency = help.is_some();
@@ -114,6 +132,13 @@ impl Core {
             true => (plan, Vec::new()),
             false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
         };
+        if self.plane.explains && plan.is_ok() {
+            let limits = match is_emergency {
+                true => vec!["a call for help passes every limit".to_owned()],
+                false => admission::told(&config, tenant.as_ref(), &ingress.trunk),
+            };
+            because.0.extend(limits);
+        }
         let admitted = Admitted {
             id: call_id,
             tenant,

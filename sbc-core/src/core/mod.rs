@@ -88,6 +88,14 @@ impl Core {
         }
     }
 
+    /// The same shard, which also tells why what was not chosen was not
+    /// ([`Happened::Explained`]): for rehearsals, where a call may take its time.
+    #[must_use]
+    pub fn explaining(mut self) -> Self {
+        self.plane.explains = true;
+        self
+    }
+
     /// Applies one input and appends everything that must happen because of it. Runs to
     /// completion; a time that is earlier than the last one is treated as that last one.
     pub fn apply(&mut self, now: Now, input: Input, out: &mut Effects) {

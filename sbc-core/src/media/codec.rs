@@ -21,6 +21,13 @@ pub struct Codec {
 }
 
 impl Codec {
+    /// A codec by the name that operators write.
+    pub fn known(name: &str) -> Option<Self> {
+        let mut all = CODECS.iter();
+        let (name, clock_hz, channels) = all.find(|(own, ..)| own.eq_ignore_ascii_case(name))?;
+        Some(Self::named(name, *clock_hz).with_channels(*channels))
+    }
+
     /// A mono codec without parameters.
     pub fn named(name: &str, clock_hz: u32) -> Self {
         Self {
@@ -86,7 +93,7 @@ impl Codec {
             .map(|entry| entry.number)
     }
 
-    fn is_called(&self, name: &str) -> bool {
+    pub(crate) fn is_called(&self, name: &str) -> bool {
         // Annex A is bit-compatible with the main body, and some write it into the name.
         let own = if self.name.eq_ignore_ascii_case("G729A") {
             "G729"
@@ -360,6 +367,17 @@ impl Formats {
         u16::try_from(known).ok().map(FormatId)
     }
 }
+
+/// Codecs that can be named: encoding, clock in Hz, channels.
+pub const CODECS: [(&str, u32, u8); 7] = [
+    ("PCMA", 8_000, 1),
+    ("PCMU", 8_000, 1),
+    ("G722", 8_000, 1),
+    ("G729", 8_000, 1),
+    ("GSM", 8_000, 1),
+    ("iLBC", 8_000, 1),
+    ("opus", 48_000, 2),
+];
 
 #[cfg(test)]
 mod tests {

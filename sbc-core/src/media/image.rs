@@ -133,6 +133,12 @@ impl Agreement {
         &self.codec
     }
 
+    /// Whether digits travel as telephone events (RFC 4733).
+    pub fn has_telephone_events(&self) -> bool {
+        let mut formats = self.formats.iter();
+        formats.any(|(_, codec)| codec.is_telephone_event())
+    }
+
     /// Whether the peer has put us on hold: it does not want to receive (SIP-550).
     pub fn is_held_by_peer(&self) -> bool {
         !self.peer_wish.receives()

@@ -16,7 +16,7 @@ pub mod interwork;
 mod profile;
 mod read;
 
-pub use codec::{Codec, Formats};
+pub use codec::{CODECS, Codec, Formats};
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use profile::{Dtmf, FaxMode, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};

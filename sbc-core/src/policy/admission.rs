@@ -2,7 +2,7 @@
 //!
 //! Counted by each shard for itself.
 
-use crate::config::CallLimits;
+use crate::config::{CallLimits, Config, Trunk};
 use crate::id::{TenantName, TrunkName};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -103,6 +103,28 @@ impl Admission {
     pub fn taken(&self) -> usize {
         self.usage.values().map(|usage| usage.calls as usize).sum()
     }
+}
+
+/// Which limits a call counts on, for whoever asks.
+pub fn told(config: &Config, tenant: Option<&TenantName>, trunk: &Trunk) -> Vec<String> {
+    let of_tenant = tenant.and_then(|name| {
+        let limits = config.tenants.get(name)?.limits;
+        Some((Counted::Tenant(name.clone()), limits))
+    });
+    let of_trunk = (Counted::Trunk(trunk.name.clone()), trunk.limits);
+    let counted = of_tenant.into_iter().chain([of_trunk]);
+    let told = counted.map(|(counted, limits)| {
+        let (calls, rate) = (limits.calls, limits.calls_per_second);
+        match (calls, rate) {
+            (None, None) => format!("{counted} has no limits"),
+            (Some(calls), None) => format!("{counted} may have {calls} calls"),
+            (None, Some(rate)) => format!("{counted} may have {rate} new calls per second"),
+            (Some(calls), Some(rate)) => {
+                format!("{counted} may have {calls} calls and {rate} new ones per second")
+            }
+        }
+    });
+    told.collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,19 @@ impl Reach {
         }
     }
 
+    /// The refusal of a request that comes from farther than the trunk allows: one that has fewer hops
+    /// left than any call of its peer should (SIP-1601).
+    pub fn refusal_below(self, least: u8) -> Option<Refusal> {
+        let MaxForwards(left) = self.hops;
+        (left < least).then(|| Refusal {
+            status: Status::TOO_MANY_HOPS,
+            cause: CauseCode::LoopDetected,
+            because: Because::of(format!(
+                "{left} hops are left, and its trunk wants {least} at least"
+            )),
+        })
+    }
+
     /// The refusal of a request that may go no further.
     pub fn refusal(self) -> Option<Refusal> {
         let refusal = |status, text: &str| {

@@ -3,9 +3,10 @@
 //! The B leg's request is built, not edited: everything that is not in a row here with `Pass`, or
 //! listed by the operator, stays behind. The same table polices responses (SIP-430).
 
+use crate::cause::Because;
 use crate::config::{Preset, Trunk};
 use crate::policy::identity::Wishes;
-use crate::policy::uui;
+use crate::policy::{alert, uui};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
@@ -50,7 +51,60 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
     if passes(&HeaderName::UserToUser, from, to) {
         lines.extend(uui::passed(message, to));
     }
+    lines.extend(alert::passed(message, to));
     lines
+}
+
+/// What becomes of every header that a message brings, for whoever asks.
+pub fn told(message: &Message, from: &Trunk, to: &Trunk) -> Because {
+    let passed = passed(message, from, to);
+    let mut told: Vec<String> = Vec::new();
+    for line in message.headers() {
+        let name = line.name();
+        let is_listed = |list: &[String]| {
+            let mut own = list.iter();
+            own.any(|own| own.eq_ignore_ascii_case(name.as_str()))
+        };
+        let text = match action(&name) {
+            // Nobody wonders about those.
+            Action::Own => continue,
+            Action::Map => format!("{} is written anew by its policy", name.as_str()),
+            _ if is_listed(&to.strip_headers) => {
+                format!(
+                    "{} stays behind: \"strip\" of trunk \"{}\" lists it",
+                    name.as_str(),
+                    to.name
+                )
+            }
+            _ if passed.iter().any(|(own, _)| *own == name) => match is_listed(&to.pass_headers) {
+                true => format!(
+                    "{} passes: \"pass\" of trunk \"{}\" lists it",
+                    name.as_str(),
+                    to.name
+                ),
+                false => format!("{} passes by the built-in table", name.as_str()),
+            },
+            Action::Trust if !(from.trusted && to.trusted) => {
+                format!(
+                    "{} stays behind: not both trunks are trusted",
+                    name.as_str()
+                )
+            }
+            Action::Pass | Action::PassToCore | Action::Trust | Action::Strip => {
+                format!(
+                    "{} stays behind: it is not in \"pass\" of trunk \"{}\"",
+                    name.as_str(),
+                    to.name
+                )
+            }
+        };
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    let set = fixed(to).map(|(name, value)| format!("{} is set to {value}", name.as_str()));
+    told.extend(set);
+    Because(told)
 }
 
 /// Header lines of a response that the other leg's response carries unchanged (SIP-430).

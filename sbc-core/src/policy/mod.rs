@@ -6,8 +6,11 @@
 //! back.
 
 pub mod admission;
+pub mod alert;
 pub mod circle;
 pub mod connected;
+pub mod crossing;
+pub mod dialled;
 pub mod diversion;
 pub mod emergency;
 pub mod header;

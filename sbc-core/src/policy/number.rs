@@ -74,6 +74,34 @@ impl Number {
     }
 }
 
+/// The routing number of a ported called number: `rn`, where `npdi` says that the data base has been
+/// asked (RFC 4694 §5), without separators.
+pub fn routing_number(uri: &Uri) -> Option<String> {
+    let params = match uri {
+        Uri::Sip(sip) => {
+            let user = unescape(sip.user()?).into_owned();
+            user.split_once(';')?.1.to_owned()
+        }
+        Uri::Tel(tel) => {
+            let params = tel.params.iter().map(|(name, value)| match value {
+                Some(value) => format!("{}={}", lossy(name), lossy(value)),
+                None => lossy(name),
+            });
+            params.collect::<Vec<_>>().join(";")
+        }
+        Uri::Other(_) => return None,
+    };
+    let mut params = params
+        .split(';')
+        .map(|param| param.split_once('=').unwrap_or((param, "")));
+    let is_asked = params
+        .clone()
+        .any(|(name, _)| name.eq_ignore_ascii_case("npdi"));
+    let (_, number) = params.find(|(name, _)| name.eq_ignore_ascii_case("rn"))?;
+    let number: String = without_separators(number).chars().take(LONGEST).collect();
+    (is_asked && !number.is_empty()).then_some(number)
+}
+
 /// Who calls, as the From header claims.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Calling {

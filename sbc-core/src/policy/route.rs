@@ -2,11 +2,13 @@
 
 use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Config, Route, RouteTarget, Trunk};
-use crate::id::{RouteName, TenantName};
+use crate::id::{RouteName, TenantName, TrunkName};
 use crate::mint::Mint;
-use crate::policy::Refusal;
 use crate::policy::ingress::Ingress;
+use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
+use regex::Regex;
+use std::fmt;
 use std::sync::Arc;
 
 /// What routing produced: whose call it is and which trunks to try, in this order.
@@ -20,18 +22,58 @@ pub struct Plan {
     pub attempts: Vec<Arc<Trunk>>,
 }
 
-/// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
-///
-/// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
-/// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
-/// other customers are never tried, whatever a route says.
+/// Numbers of a call that routes ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Called number, after the transforms of the trunk it came from.
+    pub called: &'a str,
+    /// Calling number, after the same.
+    pub calling: &'a str,
+    /// Number that forwarded the call last.
+    pub diverting: Option<&'a str>,
+    /// Routing number of a called number that was ported.
+    pub routing: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// A call that nobody forwarded, to a number that was not ported.
+    pub fn plainly(called: &'a str, calling: &'a str) -> Self {
+        Self {
+            called,
+            calling,
+            diverting: None,
+            routing: None,
+        }
+    }
+}
+
+/// As [`plan_for`], of a call that nobody forwarded.
 pub fn plan(
     config: &Config,
     ingress: &Ingress,
     called: &str,
     calling: &str,
     mint: &mut Mint,
+    explains: bool,
 ) -> Result<Decision<Plan>, Refusal> {
+    let asked = Asked::plainly(called, calling);
+    plan_for(config, ingress, asked, mint, explains)
+}
+
+/// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
+///
+/// A call from a shared trunk belongs to the owner of the called number. A route is taken when all
+/// its conditions hold and at least one of its trunks may carry calls of the customer; trunks of
+/// other customers are never tried, whatever a route says. With `explains` the reasons name every route
+/// that was passed by.
+pub fn plan_for(
+    config: &Config,
+    ingress: &Ingress,
+    asked: Asked<'_>,
+    mint: &mut Mint,
+    explains: bool,
+) -> Result<Decision<Plan>, Refusal> {
+    let called = asked.called;
     let owner = owner(config, called);
     let (tenant, mut because) = match (&ingress.tenant, owner) {
         (Some(tenant), _) => (
@@ -46,6 +88,13 @@ pub fn plan(
             Because::of(format!("{called} is a number of tenant \"{owner}\"")),
         ),
         (None, None) => {
+            if let Some(because) = dialled::incomplete(config, called) {
+                return Err(Refusal {
+                    status: Status::ADDRESS_INCOMPLETE,
+                    cause: CauseCode::NumberUnknown,
+                    because,
+                });
+            }
             return Err(Refusal {
                 status: Status::NOT_FOUND,
                 cause: CauseCode::NumberUnknown,
@@ -57,7 +106,10 @@ pub fn plan(
         }
     };
     for route in config.routes.iter().filter(|route| !route.when.emergency) {
-        if !matches(route, ingress, Some(&tenant), owner, called, calling) {
+        if let Some(why) = mismatch(route, ingress, Some(&tenant), owner, asked) {
+            if explains {
+                because = because.and(format!("route \"{}\" does not match: {why}", route.name));
+            }
             continue;
         }
         let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
@@ -120,23 +172,87 @@ pub(super) fn matches(
     called: &str,
     calling: &str,
 ) -> bool {
+    let asked = Asked::plainly(called, calling);
+    mismatch(route, ingress, tenant, owner, asked).is_none()
+}
+
+/// The first condition of a route that does not hold for a call.
+fn mismatch<'r>(
+    route: &'r Route,
+    ingress: &Ingress,
+    tenant: Option<&TenantName>,
+    owner: Option<&TenantName>,
+    asked: Asked<'_>,
+) -> Option<Mismatch<'r>> {
     let when = &route.when;
-    when.from_trunk
-        .as_ref()
-        .is_none_or(|name| *name == ingress.trunk.name)
-        && when.tenant.as_ref().is_none_or(|name| Some(name) == tenant)
-        && when
-            .called_in
-            .as_ref()
-            .is_none_or(|name| Some(name) == owner)
-        && when
-            .called
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(called))
-        && when
-            .calling
-            .as_ref()
-            .is_none_or(|pattern| pattern.is_match(calling))
+    if let Some(name) = &when.from_trunk
+        && *name != ingress.trunk.name
+    {
+        return Some(Mismatch::Trunk(name));
+    }
+    if let Some(name) = &when.tenant
+        && Some(name) != tenant
+    {
+        return Some(Mismatch::Tenant(name));
+    }
+    if let Some(name) = &when.called_in
+        && Some(name) != owner
+    {
+        return Some(Mismatch::Owner(name));
+    }
+    if let Some(pattern) = &when.called
+        && !pattern.is_match(asked.called)
+    {
+        return Some(Mismatch::Called(pattern));
+    }
+    if let Some(pattern) = &when.calling
+        && !pattern.is_match(asked.calling)
+    {
+        return Some(Mismatch::Calling(pattern));
+    }
+    let is_like = |pattern: &Regex, number: Option<&str>| {
+        number.is_some_and(|number| pattern.is_match(number))
+    };
+    if let Some(pattern) = &when.diverting
+        && !is_like(pattern, asked.diverting)
+    {
+        return Some(Mismatch::Diverting(pattern));
+    }
+    if let Some(pattern) = &when.routing_number
+        && !is_like(pattern, asked.routing)
+    {
+        return Some(Mismatch::Routing(pattern));
+    }
+    None
+}
+
+/// Which condition of a route does not hold.
+enum Mismatch<'r> {
+    Trunk(&'r TrunkName),
+    Tenant(&'r TenantName),
+    Owner(&'r TenantName),
+    Called(&'r Regex),
+    Calling(&'r Regex),
+    Diverting(&'r Regex),
+    Routing(&'r Regex),
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trunk(name) => write!(f, "it is for calls from trunk \"{name}\""),
+            Self::Tenant(name) => write!(f, "it is for calls of tenant \"{name}\""),
+            Self::Owner(name) => write!(f, "the called number is none of tenant \"{name}\""),
+            Self::Called(pattern) => write!(f, "the called number is not like {pattern}"),
+            Self::Calling(pattern) => write!(f, "the calling number is not like {pattern}"),
+            Self::Diverting(pattern) => {
+                write!(f, "no number like {pattern} has forwarded the call")
+            }
+            Self::Routing(pattern) => {
+                write!(f, "the called number is not ported to one like {pattern}")
+            }
+        }
+    }
 }
 
 /// Equal weights keep the written order: the first is the main way, the others are for failures.

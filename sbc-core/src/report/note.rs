@@ -9,7 +9,10 @@ use std::fmt;
 /// state changes that only a developer wants.
 pub fn note(what: &Happened) -> Option<String> {
     let text = match what {
-        Happened::Received { .. } | Happened::Answered { .. } | Happened::StateChanged { .. } => {
+        Happened::Received { .. }
+        | Happened::Answered { .. }
+        | Happened::Explained { .. }
+        | Happened::StateChanged { .. } => {
             return None;
         }
         Happened::Dropped { why, remote, .. } => {
@@ -69,6 +72,10 @@ pub fn note(what: &Happened) -> Option<String> {
             why,
             left,
         } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
+        Happened::Ringback { plays: false } => {
+            "the caller should hear no ringing any more".to_owned()
+        }
         Happened::OfferRefused { status, again } => {
             let next = if *again {
                 "asked again later"

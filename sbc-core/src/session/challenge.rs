@@ -5,7 +5,7 @@
 
 use super::link::Wanted;
 use super::uac::{Outgoing, Try};
-use super::{LegStyle, Link, Phase, Session};
+use super::{LegStyle, Link, Phase, Session, link_where};
 use crate::auth::{Credentials, Tries, Unanswered};
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -172,16 +172,10 @@ impl Session {
             return false;
         };
         // Once the session ends, only its BYE is worth another try.
-        let (own, is_ending) = match &mut self.phase {
-            Phase::Confirmed(confirmed) => (Some(&mut confirmed.link), false),
-            Phase::Closing(closing) => (Some(&mut closing.link), true),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => (None, true),
-        };
-        let own = own.into_iter().map(|link| (link, is_ending));
-        let strays = self.strays.iter_mut().map(|link| (link, true));
-        let mut links = own.chain(strays);
-        let found = links.find(|(link, _)| link.bye == Some(id) || link.open(id).is_some());
-        let Some((link, is_ending)) = found else {
+        let is_ending = !matches!(self.phase, Phase::Confirmed(_) | Phase::Outgoing(_));
+        let is_of = |link: &Link| link.bye == Some(id) || link.open(id).is_some();
+        let is_ending = is_ending || self.strays.iter().any(is_of);
+        let Some(link) = link_where(&mut self.phase, &mut self.strays, is_of) else {
             return false;
         };
         let is_wanted = !is_ending || link.bye == Some(id);

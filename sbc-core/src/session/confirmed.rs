@@ -7,7 +7,7 @@ use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, From};
+use crate::sip::header::{CSeq, ContentType, From, RAck};
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub(crate) struct Confirmed {
     held_bye: Option<Option<Bytes>>,
     /// What becomes of offers of ours.
     pub(super) ours: Offering,
+    /// A reliable provisional of ours without PRACK, which the answer has overtaken.
+    pub(super) unconfirmed: Option<RAck>,
 }
 
 /// A 2xx of ours, repeated until it is acknowledged.
@@ -38,8 +40,9 @@ pub(super) struct RepeatedOk {
     pub(super) offers: bool,
 }
 
+/// A request of the peer with an offer, or that asks for one.
 #[derive(Debug)]
-struct PeerOffer {
+pub(crate) struct PeerOffer {
     id: TransactionId,
     flow: Flow,
     request: Message,
@@ -54,6 +57,7 @@ impl Confirmed {
             offer: None,
             held_bye: None,
             ours: offering,
+            unconfirmed: None,
         }
     }
 
@@ -93,12 +97,47 @@ impl Confirmed {
 }
 
 impl PeerOffer {
-    fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
-        let response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+    pub(super) fn new(id: TransactionId, flow: &Flow, request: &Message) -> Self {
+        Self {
+            id,
+            flow: flow.clone(),
+            request: request.clone(),
+        }
+    }
+
+    pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
+        let mut response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+        if let (Status::NOT_ACCEPTABLE_HERE, Some(agent)) = (status, &style.trunk.fqdn) {
+            let warning = format!("305 {agent} \"Incompatible media format\"");
+            response = response.raw_if_valid(HeaderName::Warning, warning);
+        }
         let bytes = style.sign_response(response).build();
         cx.plane
             .transactions
             .respond(cx.now.mono, self.id, status, bytes, cx.out);
+    }
+}
+
+impl PeerOffer {
+    /// 200 to an UPDATE or PRACK.
+    fn accept(&self, cx: &mut Cx<'_>, style: &LegStyle, description: Bytes) {
+        let mut response = crate::sip::ResponseBuilder::to(&self.request, Status::OK, None);
+        if *self.request.method() == Method::Update {
+            if let Some(listener) = style.listener_of(&self.flow) {
+                response = response.header(&style.contact(listener));
+            }
+            response = response.raw_if_valid(HeaderName::Allow, style.allow());
+        }
+        let response = style.sign_response(response);
+        let bytes = response.body(&ContentType::sdp(), description).build();
+        cx.plane
+            .transactions
+            .respond(cx.now.mono, self.id, Status::OK, bytes, cx.out);
+    }
+
+    /// Whether it is a PRACK, which must not be refused (RFC 3262 §3).
+    pub(super) fn is_prack(&self) -> bool {
+        *self.request.method() == Method::Prack
     }
 }
 
@@ -227,6 +266,7 @@ impl Session {
         }
         match message.method() {
             Method::Bye => self.peer_bye(cx, id, message, up),
+            Method::Prack if confirmed.unconfirmed.is_some() => self.late_prack(cx, id, message),
             _ if is_closing => {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
@@ -242,6 +282,12 @@ impl Session {
                 Ok(()) => self.peer_update(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
+            Method::Info | Method::Message if self.style.trunk.allow.contains(message.method()) => {
+                match self.keep_crossing(id, message) {
+                    true => up.push(SessionEvent::Crossing { id }),
+                    false => self.reply_retry_after(cx, id, message),
+                }
+            }
             _ => self.serve(cx, id, flow, message),
         }
     }
@@ -298,12 +344,7 @@ impl Session {
             return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
         }
         confirmed.link.dialog.refresh_target(message);
-        let offer = PeerOffer {
-            id,
-            flow: flow.clone(),
-            request: message.clone(),
-        };
-        confirmed.offer = Some(offer);
+        confirmed.offer = Some(PeerOffer::new(id, flow, message));
         up.push(SessionEvent::Offer(super::description(message)));
     }
 
@@ -337,18 +378,18 @@ impl Session {
                 self.restart_session_timer(cx);
             }
             Some(offer) => {
-                confirmed.offer = Some(PeerOffer {
-                    id,
-                    flow: flow.clone(),
-                    request: message.clone(),
-                });
+                confirmed.offer = Some(PeerOffer::new(id, flow, message));
                 up.push(SessionEvent::Offer(Some(offer)));
             }
         }
     }
 
-    /// Answers the peer's re-INVITE or UPDATE with this description.
+    /// Answers the peer's re-INVITE, UPDATE or PRACK with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
+        if let Some(asked) = self.take_early_offer() {
+            asked.accept(cx, &self.style, description);
+            return self.go_on(cx);
+        }
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };
@@ -389,8 +430,12 @@ impl Session {
         self.restart_session_timer(cx);
     }
 
-    /// Refuses the peer's re-INVITE or UPDATE; the session stays as it was (SIP-502).
+    /// Refuses the peer's re-INVITE, UPDATE or PRACK; the session stays as it was (SIP-502).
     pub(crate) fn refuse_offer(&mut self, cx: &mut Cx<'_>, status: Status) {
+        if let Some(asked) = self.take_early_offer() {
+            asked.refuse(cx, &self.style, status);
+            return self.go_on(cx);
+        }
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };

@@ -14,10 +14,12 @@
 mod ack;
 mod challenge;
 mod confirmed;
+mod crossing;
 mod link;
 mod offering;
 pub(crate) mod orphan;
 mod refresh;
+pub(crate) mod reliable;
 mod said;
 mod style;
 mod timer;
@@ -63,6 +65,8 @@ pub enum SessionEvent {
         early: Bytes,
         /// SDP of the response.
         description: Option<Bytes>,
+        /// Whether it came reliably: a description is then the last word on our offer.
+        is_reliable: bool,
         /// The response.
         said: Said,
     },
@@ -89,6 +93,13 @@ pub enum SessionEvent {
         /// Whether our answer was an offer, so that the ACK has to bring the answer.
         is_answer: bool,
     },
+    /// The called party offers a change before it answers.
+    EarlyOffer {
+        /// Its tag: names the early dialog.
+        early: Bytes,
+        /// Its offer.
+        description: Bytes,
+    },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),
     /// The peer accepted an offer of ours within the call; its ACK is out.
@@ -102,6 +113,16 @@ pub enum SessionEvent {
         status: Status,
         /// Whether the peer only has to be asked again later, because both offered at once.
         again: bool,
+    },
+    /// The peer says something to the other party; answered by [`Session::answer_crossing`].
+    Crossing {
+        /// Its transaction, by which [`Session::kept`] knows it.
+        id: TransactionId,
+    },
+    /// The peer has answered what [`Session::bring`] brought it, or will not.
+    Carried {
+        /// What the other party is told.
+        status: Status,
     },
     /// The session is over although we did not end it.
     Ended(Ending),
@@ -117,6 +138,8 @@ pub enum Ending {
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
+    /// The caller never acknowledged a reliable provisional; its INVITE has its refusal (SIP-520).
+    NoPrack,
     /// A request of ours within the dialog failed in a way that ends it, or got no answer at all.
     Lost {
         /// Method of the request.
@@ -171,9 +194,13 @@ enum Timer {
     Refreshing = 7,
     /// End of the session without refresh.
     Expiry = 8,
+    /// Next repetition of a reliable provisional.
+    RepeatProvisional = 9,
+    /// End of patience for its PRACK.
+    AwaitPrack = 10,
 }
 
-type Timers = crate::deadline::Timers<9>;
+type Timers = crate::deadline::Timers<11>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -189,11 +216,13 @@ pub struct Session {
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
     strays: Vec<Link>,
+    /// Requests of the peer that the other party is to answer.
+    crossing: crossing::Waiting,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     Outgoing(Box<Outgoing>),
     Confirmed(Box<Confirmed>),
     /// Our BYE is out, or held until the ACK is there.
@@ -255,11 +284,12 @@ impl Session {
             style,
             local_tag,
             facts,
-            phase: Phase::Incoming(Incoming::new(id, flow, request)),
+            phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            crossing: crossing::Waiting::default(),
         }
     }
 
@@ -288,6 +318,7 @@ impl Session {
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            crossing: crossing::Waiting::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -328,6 +359,7 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
+        self.end_crossings(cx);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
@@ -423,7 +455,7 @@ impl Session {
         }
         match &mut self.phase {
             Phase::Incoming(_) => self.early_request(cx, id, flow, message, up),
-            Phase::Outgoing(_) => self.callee_request(cx, id, flow, message),
+            Phase::Outgoing(_) => self.callee_request(cx, id, flow, message, up),
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
                 if confirmed.is_with(message) =>
             {
@@ -470,15 +502,11 @@ impl Session {
         outcome: &Outcome,
         up: &mut Vec<SessionEvent>,
     ) {
-        if let Some(stray) = self.strays.iter_mut().find(|stray| stray.asked(query)) {
-            return stray.resolved(cx, &self.style, outcome);
+        let asked = |link: &Link| link.asked(query);
+        if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
+            return link.resolved(cx, &self.style, outcome);
         }
         match &mut self.phase {
-            Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
-                if confirmed.link.asked(query) =>
-            {
-                confirmed.link.resolved(cx, &self.style, outcome);
-            }
             Phase::Outgoing(_) => self.target_resolved(cx, query, outcome, up),
             Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {}
         }
@@ -496,6 +524,8 @@ impl Session {
                 t if t == Timer::Glare as usize => self.glare_is_over(),
                 t if t == Timer::Refreshing as usize => self.timer.set_due(true),
                 t if t == Timer::Expiry as usize => self.expired(cx, up),
+                t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
+                t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -503,6 +533,7 @@ impl Session {
 
     /// The dialog is gone: nothing more to do for it.
     fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.end_crossings(cx);
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended
@@ -621,6 +652,25 @@ fn printable(text: &[u8]) -> String {
         .take(120)
         .map(clean)
         .collect()
+}
+
+/// The dialog of a session for which this holds: its own, an early one, or one that is being ended.
+fn link_where<'a>(
+    phase: &'a mut Phase,
+    strays: &'a mut [Link],
+    holds: impl Fn(&Link) -> bool,
+) -> Option<&'a mut Link> {
+    let found = match phase {
+        Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
+            Some(&mut confirmed.link).filter(|link| holds(link))
+        }
+        Phase::Outgoing(outgoing) => {
+            let mut early = outgoing.early.values_mut().map(|early| &mut early.link);
+            early.find(|link| holds(link))
+        }
+        Phase::Incoming(_) | Phase::Over => None,
+    };
+    found.or_else(|| strays.iter_mut().find(|link| holds(link)))
 }
 
 /// The SDP in a message's body, also as a part of a multipart body.

@@ -6,7 +6,7 @@
 
 use super::confirmed::Confirmed;
 use super::link::{Errand, Open, Wanted, patience};
-use super::{Ending, Phase, Session, SessionEvent, Timer};
+use super::{Ending, Link, Phase, Session, SessionEvent, Timer, link_where};
 use crate::dialog::Damage;
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -132,14 +132,9 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) -> bool {
-        let own = match &mut self.phase {
-            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
-        };
-        let mut links = own.into_iter().chain(&mut self.strays);
-        let (Some(status), Some(link)) =
-            (message.status(), links.find(|link| link.open(id).is_some()))
-        else {
+        let is_of = |link: &Link| link.open(id).is_some();
+        let link = link_where(&mut self.phase, &mut self.strays, is_of);
+        let (Some(status), Some(link)) = (message.status(), link) else {
             return false;
         };
         if !status.is_final() {
@@ -163,6 +158,10 @@ impl Session {
         match method {
             Method::Invite => self.offer_ended(cx, status, message, up),
             Method::Update => self.update_ended(cx, status, message, up),
+            Method::Info | Method::Message => {
+                let status = super::crossing::told(Some(status));
+                up.push(SessionEvent::Carried { status });
+            }
             _ => {}
         }
         true
@@ -253,12 +252,9 @@ impl Session {
         why: Option<&FlowFault>,
         up: &mut Vec<SessionEvent>,
     ) -> bool {
-        let own = match &mut self.phase {
-            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
-        };
-        let mut links = own.into_iter().chain(&mut self.strays);
-        let Some(open) = links.find_map(|link| link.close(id)) else {
+        let is_of = |link: &Link| link.open(id).is_some();
+        let link = link_where(&mut self.phase, &mut self.strays, is_of);
+        let Some(open) = link.and_then(|link| link.close(id)) else {
             return false;
         };
         if !self.is_confirmed() {
@@ -287,6 +283,10 @@ impl Session {
                 });
             }
             (false, Method::Update) => self.refresh_failed(cx, false),
+            (_, Method::Info | Method::Message) => {
+                let status = super::crossing::told(None);
+                up.push(SessionEvent::Carried { status });
+            }
             _ => {}
         }
         true

@@ -1,13 +1,17 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
+mod early;
+
 use super::challenge::is_challenge;
 use super::offering::Offering;
+use super::reliable::{self, Early};
 use super::{
     Confirmed, Link, Phase, Rejection, Said, Session, SessionEvent, Timer, description,
     link::Wanted,
 };
 use crate::auth::{Credentials, Tries};
-use crate::config::{TargetAddress, Trunk, UdpOversize};
+use crate::cause::{Because, Decision};
+use crate::config::{Rel100, TargetAddress, Trunk, UdpOversize};
 use crate::dialog::Dialog;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::id::{QueryId, TransactionId, TrunkName};
@@ -21,13 +25,14 @@ use crate::policy::number::{self, Number};
 use crate::query::{Outcome, ResolveFault};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, From, Reason, Route, To};
+use crate::sip::header::{CSeq, CallId, From, OptionTag, Reason, Route, To};
 use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Hop, Protocol};
 use crate::trunk::{Footing, Place};
 use bytes::Bytes;
+use early::established;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,7 +83,7 @@ pub(crate) struct Outgoing {
     service_route: Vec<Route>,
     asking: Option<(QueryId, TargetAddress)>,
     current: Option<Try>,
-    pub(super) early: BTreeMap<Bytes, Dialog>,
+    pub(super) early: BTreeMap<Bytes, Early>,
     best: Option<Rejection>,
     started: Timestamp,
     /// Address that does not take over TCP what is too large for UDP.
@@ -87,6 +92,10 @@ pub(crate) struct Outgoing {
     pub(super) tries: Tries,
     /// The next address is one that is tried again, with credentials.
     is_again: bool,
+    /// The peer refused to be required to send reliable provisionals (SIP-523).
+    is_lenient: bool,
+    /// Whether somebody wants to know why it is written as it is.
+    explains: bool,
 }
 
 /// One INVITE transaction to one address.
@@ -127,7 +136,11 @@ impl Outgoing {
         let mut addresses = VecDeque::new();
         let mut best = None;
         let mut service_route = Vec::new();
-        if let Some(register) = &style.trunk.register {
+        // Who was redirected to another server of the peer does not go back to the registrar.
+        let configured = style.config.trunks.get(trunk);
+        let is_redirected = configured.is_some_and(|own| own.targets != style.trunk.targets);
+        let register = style.trunk.register.as_ref();
+        if let Some(register) = register.filter(|_| !is_redirected) {
             let standing = cx.plane.standings.get(trunk);
             let standing = standing.filter(|standing| standing.is_registered());
             if register.is_required {
@@ -159,6 +172,8 @@ impl Outgoing {
             no_stream: None,
             tries: Tries::default(),
             is_again: false,
+            is_lenient: false,
+            explains: cx.plane.explains,
         }
     }
 
@@ -234,7 +249,7 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Option<(RequestBuilder, Address)> {
+    ) -> Option<(RequestBuilder, Address, Because)> {
         let config = Arc::clone(&style.config);
         let listener = config.listeners.get(&hop.listener)?;
         let outset = &self.outset;
@@ -250,7 +265,14 @@ impl Outgoing {
             number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
         };
         let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
-        let written = written.ok()?.value;
+        let Decision {
+            value: written,
+            mut because,
+        } = written.ok()?;
+        if self.explains {
+            let told = identity::told(&outset.caller, &towards, &written);
+            because.0.extend(told.0);
+        }
         if trunk.register.is_none() {
             style.contact_user = written.contact_user;
         }
@@ -283,6 +305,15 @@ impl Outgoing {
             .headers(&written.privacy)
             .headers(&written.history)
             .headers(&written.diversion);
+        request = match (trunk.progress.rel100, self.is_lenient) {
+            (Rel100::Never, _) => request,
+            (Rel100::Required, false) => {
+                request.raw_if_valid(HeaderName::Require, OptionTag::REL100)
+            }
+            (Rel100::Required, true) | (Rel100::Auto, _) => {
+                request.raw_if_valid(HeaderName::Supported, OptionTag::REL100)
+            }
+        };
         for (name, value) in lines.iter().chain(&outset.passed) {
             request = request.raw_if_valid(name, value);
         }
@@ -290,7 +321,7 @@ impl Outgoing {
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
         let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
-        Some((request.body(&kind, body), from))
+        Some((request.body(&kind, body), from, because))
     }
 }
 
@@ -431,7 +462,7 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.timer.request_lines();
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let Some((request, mut from)) = request else {
+        let Some((request, mut from, because)) = request else {
             return no_listener(outgoing);
         };
         let (signed, shown) = cx.sign(
@@ -451,7 +482,7 @@ impl Session {
                     let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
                     let written = detour.and_then(|detour| {
                         let style = &mut self.style;
-                        let (request, from) =
+                        let (request, from, _) =
                             outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
                         Some((detour, shown.write(request).build(), from))
                     });
@@ -469,6 +500,10 @@ impl Session {
                 octets,
                 action,
             };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
+        if cx.plane.explains {
+            let what = Happened::Explained { because };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         self.facts.host.clone_from(&target.host);
@@ -704,33 +739,9 @@ impl Session {
         }
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
-            Class::Provisional => self.invite_progress(status, message, up),
+            Class::Provisional => self.invite_progress(cx, status, message, up),
             Class::Success | Class::Failure => self.invite_refused(cx, status, message, up),
         }
-    }
-
-    fn invite_progress(&mut self, status: Status, message: &Message, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return;
-        };
-        let Some(current) = &mut outgoing.current else {
-            return;
-        };
-        current.has_progress = true;
-        let tag = to_tag(message);
-        if !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
-            let (from, cseq) = (current.from.clone(), current.cseq);
-            if let Ok(dialog) = Dialog::from_response(from, cseq, message) {
-                outgoing.early.entry(tag.clone()).or_insert(dialog);
-            }
-        }
-        let description = description(message);
-        up.push(SessionEvent::Progress {
-            status,
-            early: tag,
-            description,
-            said: Said::new(message),
-        });
     }
 
     fn invite_refused(
@@ -757,6 +768,17 @@ impl Session {
         let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
         if is_too_small && self.timer.lengthens(message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
+            outgoing.again(&current);
+            return self.next_target(cx, None, up);
+        }
+        if status == Status::BAD_EXTENSION
+            && !is_cancelled
+            && !outgoing.is_lenient
+            && self.style.trunk.progress.rel100 == Rel100::Required
+            && reliable::is_refused(message)
+        {
+            // What we require it cannot do; the caller can be served all the same (SIP-523).
+            outgoing.is_lenient = true;
             outgoing.again(&current);
             return self.next_target(cx, None, up);
         }
@@ -820,16 +842,16 @@ impl Session {
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return orphan::end(cx, id, message);
         };
-        let Some(dialog) = established(&mut outgoing.early, current, &tag, message) else {
+        let relax = self.style.trunk.progress.sdp_relax;
+        let known = outgoing.early.remove(&tag);
+        let is_settled = known.as_ref().is_some_and(|early| early.is_settled) && !relax;
+        let Some(mut link) = established(known, current, self.owner, message) else {
             // Without Contact there is no way to send ACK or BYE: nothing that we can keep.
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
         };
-        let (cseq, hop) = (current.cseq, current.hop.clone());
-        cx.authenticated(&self.style.trunk, hop.remote, message);
-        let shown = current.shown.clone();
-        let mut link = Link::new(dialog, self.owner, hop);
-        link.proofs.remember(id, shown);
+        let cseq = current.cseq;
+        cx.authenticated(&self.style.trunk, current.hop.remote, message);
         link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
@@ -837,7 +859,8 @@ impl Session {
         self.restart_session_timer(cx);
         up.push(SessionEvent::Answered {
             early: tag,
-            description: description(message),
+            // What was said reliably before is not said again (SIP-501).
+            description: description(message).filter(|_| !is_settled),
             said: Said::new(message),
         });
     }
@@ -894,20 +917,6 @@ fn may_go_on(style: &LegStyle, current: &Try) -> bool {
             .trunk
             .reroute_on
             .contains(&Status::SERVICE_UNAVAILABLE.code())
-}
-
-/// The dialog of a 2xx: the early one that it confirms, or a new one.
-fn established(
-    early: &mut BTreeMap<Bytes, Dialog>,
-    current: &Try,
-    tag: &Bytes,
-    message: &Message,
-) -> Option<Dialog> {
-    if let Some(mut dialog) = early.remove(tag) {
-        dialog.confirm(message);
-        return Some(dialog);
-    }
-    Dialog::from_response(current.from.clone(), current.cseq, message).ok()
 }
 
 /// The To tag of a response; empty for a peer without tags.

@@ -1,14 +1,15 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
-use super::confirmed::{Confirmed, RepeatedOk};
+use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
 use super::offering::Offering;
+use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
 use crate::config::Preset;
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
-use crate::sip::header::{ContentType, To};
+use crate::sip::header::{CSeq, ContentType, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
@@ -39,18 +40,29 @@ pub(crate) struct Incoming {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,
     pub(super) request: Message,
-    last: Option<(Status, Option<Bytes>)>,
+    last: Option<Provisional>,
     /// When it was sent.
     told: Timestamp,
     /// Headers of the called side's responses that policy lets through.
     passed: Vec<(HeaderName, Bytes)>,
     /// The caller's last UPDATE: where it wants to be found from now on (SIP-303).
     moved: Option<Message>,
+    /// Provisional responses and their PRACKs.
+    pub(super) sending: Sending,
+    /// Highest sequence number seen from the caller.
+    seen: u32,
+    /// The caller's PRACK or UPDATE with an offer that waits for our answer.
+    asked: Option<PeerOffer>,
 }
 
 impl Incoming {
     pub(super) fn new(id: TransactionId, flow: Flow, request: Message) -> Self {
+        let seen = request.essential::<CSeq>().ok().flatten();
+        let seen = seen.map_or(0, |cseq| cseq.number);
         Self {
+            sending: Sending::new(&request),
+            seen,
+            asked: None,
             id,
             flow,
             request,
@@ -61,7 +73,52 @@ impl Incoming {
         }
     }
 
-    fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
+    /// Sequence number of the INVITE.
+    pub(super) fn cseq(&self) -> u32 {
+        let cseq = self.request.essential::<CSeq>().ok().flatten();
+        cseq.map_or(0, |cseq| cseq.number)
+    }
+
+    /// Whether the offer is ours, because the INVITE has none.
+    pub(super) fn offers(&self) -> bool {
+        super::description(&self.request).is_none()
+    }
+
+    /// Keeps a request with an offer until it is answered.
+    pub(super) fn ask(&mut self, id: TransactionId, flow: &Flow, request: &Message) {
+        self.asked = Some(PeerOffer::new(id, flow, request));
+    }
+
+    /// The caller wants to be found elsewhere from now on.
+    pub(super) fn moves(&mut self, request: &Message) {
+        self.moved = Some(request.clone());
+    }
+
+    /// The offer that waits for our answer, to be answered.
+    pub(super) fn take_asked(&mut self) -> Option<PeerOffer> {
+        self.asked.take()
+    }
+
+    /// The offer that waits for our answer.
+    pub(super) fn asked(&self) -> Option<&PeerOffer> {
+        self.asked.as_ref()
+    }
+
+    /// Whether an offer of the caller waits for our answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Checks and notes the sequence number of a request of the caller (RFC 3261 §12.2.2).
+    fn admits(&mut self, request: &Message) -> bool {
+        let cseq = request.essential::<CSeq>().ok().flatten();
+        let number = cseq.map_or(0, |cseq| cseq.number);
+        let is_new = number > self.seen;
+        self.seen = self.seen.max(number);
+        is_new
+    }
+
+    pub(super) fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
         let mut response = ResponseBuilder::to(&self.request, status, Some(tag));
         if status.code() < 300 {
             // Responses that create a dialog mirror Record-Route (RFC 3261 §12.1.1).
@@ -77,28 +134,16 @@ impl Incoming {
         style.sign_response(response)
     }
 
-    fn respond(&self, cx: &mut Cx<'_>, status: Status, bytes: Bytes) {
+    pub(super) fn respond(&self, cx: &mut Cx<'_>, status: Status, bytes: Bytes) {
         cx.plane
             .transactions
             .respond(cx.now.mono, self.id, status, bytes, cx.out);
     }
 
-    fn progress(
-        &self,
-        cx: &mut Cx<'_>,
-        style: &LegStyle,
-        tag: &Token,
-        status: Status,
-        description: Option<&Bytes>,
-    ) {
-        let mut response = self.begin(style, tag, status);
-        if let Some(description) = description {
-            response = response.body(&ContentType::sdp(), description.clone());
-        }
-        self.respond(cx, status, response.build());
-    }
-
     pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, tag: &Token, refusal: &Refusal) {
+        if let Some(asked) = &self.asked {
+            asked.refuse(cx, style, Status::REQUEST_TERMINATED);
+        }
         let mut response = self.begin(style, tag, refusal.status);
         if let Some(reason) = &refusal.reason {
             response = response.raw_if_valid(HeaderName::Reason, reason);
@@ -129,33 +174,33 @@ impl Session {
     }
 
     /// Tells the caller of progress; ignored after a final answer.
-    pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, status: Status, description: Option<Bytes>) {
+    pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, told: Provisional) {
         let Phase::Incoming(incoming) = &mut self.phase else {
             return;
         };
-        let again = incoming.last.as_ref().is_some_and(|(last, had)| {
-            *last == status && (description.is_none() || *had == description)
+        let again = incoming.last.as_ref().is_some_and(|last| {
+            last.status == told.status
+                && last.prefers_reliable == told.prefers_reliable
+                && (told.description.is_none() || last.description == told.description)
         });
         if again && cx.now.mono.since(incoming.told) < SAME_AGAIN {
             return;
         }
-        incoming.progress(
-            cx,
-            &self.style,
-            &self.local_tag,
-            status,
-            description.as_ref(),
-        );
-        incoming.last = Some((status, description));
+        incoming.tell(cx, &self.style, &self.local_tag, told.clone());
+        incoming.last = Some(told);
         incoming.told = cx.now.mono;
         self.timers
             .set(Timer::Refresh as usize, cx.now.mono + REFRESH);
+        if !self.timers.is_set(Timer::AwaitPrack as usize) {
+            self.await_prack(cx);
+        }
     }
 
     /// Answers the caller with 200 and this description. Says whether that was possible: a caller
-    /// whose INVITE lacks a usable Contact cannot have a dialog.
+    /// whose INVITE lacks a usable Contact cannot have a dialog. The 200 waits for the PRACK of a
+    /// reliable provisional with a description (SIP-522).
     pub(crate) fn answer(&mut self, cx: &mut Cx<'_>, description: Bytes) -> bool {
-        let Phase::Incoming(incoming) = &self.phase else {
+        let Phase::Incoming(incoming) = &mut self.phase else {
             return false;
         };
         let Ok(Some(to)) = incoming.request.essential::<To>() else {
@@ -168,12 +213,23 @@ impl Session {
         if let Some(moved) = &incoming.moved {
             dialog.refresh_target(moved);
         }
-        let cseq = dialog.remote_cseq.unwrap_or_default();
+        if incoming.sending.owes_prack() || incoming.is_asked() {
+            incoming.sending.held = Some(description);
+            self.timers.stop(Timer::Refresh as usize);
+            return true;
+        }
+        let cseq = incoming.cseq();
+        dialog.remote_cseq = Some(incoming.seen);
+        let is_described = incoming.sending.is_described();
         let mut response = incoming.begin(&self.style, &self.local_tag, Status::OK);
         for (name, value) in self.timer.answers(&incoming.request) {
             response = response.raw_if_valid(name, value);
         }
-        let bytes = response.body(&ContentType::sdp(), description).build();
+        let bytes = match is_described {
+            // The exchange was made in a reliable provisional (RFC 6337 §2.1).
+            true => response.build(),
+            false => response.body(&ContentType::sdp(), description).build(),
+        };
         incoming.respond(cx, Status::OK, bytes.clone());
         let fallback = hop_back(&self.style, &incoming.flow);
         let link = Link::new(dialog, self.owner, fallback);
@@ -181,10 +237,13 @@ impl Session {
             invite: incoming.id,
             cseq,
             bytes,
-            offers: super::description(&incoming.request).is_none(),
+            offers: incoming.offers() && !is_described,
         };
+        let unconfirmed = incoming.sending.unconfirmed(cseq);
         self.timers.clear();
-        self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_guest())));
+        let mut confirmed = Confirmed::new(link, Offering::of_guest());
+        confirmed.unconfirmed = unconfirmed;
+        self.phase = Phase::Confirmed(Box::new(confirmed));
         self.await_ack(cx, ok);
         self.restart_session_timer(cx);
         true
@@ -251,10 +310,14 @@ impl Session {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
+            _ if !incoming.admits(message) => {
+                let status = Status::SERVER_INTERNAL_ERROR;
+                self.reply(cx, id, message, status, |response| response);
+            }
             Method::Invite => self.reply_retry_after(cx, id, message),
-            // Its own offer is unanswered until our 2xx (RFC 3311 §5.2).
+            Method::Prack => self.pracked(cx, id, flow, message, up),
             Method::Update if super::description(message).is_some() => {
-                self.reply_retry_after(cx, id, message);
+                self.early_update(cx, id, flow, message, up);
             }
             Method::Update => {
                 incoming.moved = Some(message.clone());
@@ -269,11 +332,9 @@ impl Session {
         let Phase::Incoming(incoming) = &self.phase else {
             return;
         };
-        let (status, description) = match &incoming.last {
-            Some((status, description)) => (*status, description.clone()),
-            None => (Status::SESSION_PROGRESS, None),
-        };
-        self.progress(cx, status, description);
+        let bare = || Provisional::bare(Status::SESSION_PROGRESS);
+        let again = incoming.last.clone().unwrap_or_else(bare);
+        self.progress(cx, again);
     }
 }
 

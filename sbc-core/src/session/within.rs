@@ -1,14 +1,16 @@
 //! Requests within a dialog, early or confirmed, that change no media: OPTIONS, UPDATE without an
 //! offer, what is refused, and everything that the called party sends before it answers.
 
+use super::confirmed::PeerOffer;
 use super::confirmed::from_tag;
 use super::timer::Lines;
-use super::{Phase, Session};
+use super::{Phase, Session, SessionEvent};
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::sip::{HeaderName, Message, Method, Rejection, RequestHead, Status};
 use crate::transport::Flow;
+use bytes::Bytes;
 
 impl Session {
     /// Serves a request that needs nothing of the dialog, or refuses it with 400 to 501 (SIP-013).
@@ -26,6 +28,11 @@ impl Session {
                 });
             }
             (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
+            // None of ours waits for it (RFC 3262 §3).
+            (Method::Prack, Ok(())) => {
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
             (Method::Options, Ok(())) => self.answer_options(cx, id, flow, message),
             (Method::Update, Ok(())) => self.answer_update(cx, id, flow, message, Lines::new()),
             (_, Ok(())) => {
@@ -64,15 +71,16 @@ impl Session {
         id: TransactionId,
         flow: &Flow,
         message: &Message,
+        up: &mut Vec<SessionEvent>,
     ) {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return;
         };
         let known = from_tag(message).and_then(|tag| outgoing.early.get_mut(&tag));
-        let Some(dialog) = known.filter(|dialog| is_of(dialog, message)) else {
+        let Some(early) = known.filter(|early| is_of(&early.link.dialog, message)) else {
             return self.stray_request(cx, id, message);
         };
-        if dialog.admit_request(message).is_err() {
+        if early.link.dialog.admit_request(message).is_err() {
             return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
         }
         match message.method() {
@@ -81,11 +89,25 @@ impl Session {
             // Ours is still open (RFC 3261 §14.2).
             Method::Invite => self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r),
             // Our offer is unanswered until its 2xx (RFC 3311 §5.2).
-            Method::Update if super::description(message).is_some() => {
+            Method::Update if super::description(message).is_some() && !early.is_settled => {
                 self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
             }
+            Method::Update if let Some(offer) = super::description(message) => {
+                if early.asked.is_some() {
+                    return self.reply_retry_after(cx, id, message);
+                }
+                if let Err(rejection) = self.style.capabilities().check(message) {
+                    return self.reject(cx, id, message, &rejection);
+                }
+                early.link.dialog.refresh_target(message);
+                early.asked = Some(PeerOffer::new(id, flow, message));
+                up.push(SessionEvent::EarlyOffer {
+                    early: Bytes::copy_from_slice(early.link.dialog.remote_tag()),
+                    description: offer,
+                });
+            }
             Method::Update => {
-                dialog.refresh_target(message);
+                early.link.dialog.refresh_target(message);
                 self.serve(cx, id, flow, message);
             }
             _ => self.serve(cx, id, flow, message),

@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 /// First pause after a refusal that the same question will get again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
+/// How long a connection must have lasted for its loss to be an accident.
+const LASTING: Duration = Duration::from_secs(60);
 /// Longest Retry-After that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// How long an address belongs to a name that had it once (SIP-1624).
@@ -79,6 +81,8 @@ struct Registering {
     corrections: u32,
     /// Rounds without success since the last one with.
     failures: u32,
+    /// Connections in a row that were lost soon after the registrar had answered.
+    losses: u32,
     /// Longest Retry-After of the present round.
     retry_after: Duration,
     last_fault: (Option<u16>, String),
@@ -93,6 +97,7 @@ struct Registering {
 
 /// A registration that stands.
 struct Held {
+    since: Timestamp,
     until: Timestamp,
     target: TargetAddress,
     remote: SocketAddr,
@@ -326,17 +331,26 @@ impl Registrations {
         }
     }
 
-    /// A connection is gone: what was registered over it cannot be reached any more (SIP-1625).
+    /// A connection is gone: what was registered over it cannot be reached any more (SIP-1625). A
+    /// registrar that closes each one as soon as it has answered is asked later and later, and at last
+    /// only when the registration is due anyway: it does not want to be reached that way.
     pub(crate) fn flow_lost(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
         for (id, one) in &mut self.all {
-            let is_over_it = one
+            let over_it = one
                 .held
                 .as_ref()
-                .is_some_and(|held| held.flow == flow && held.target.protocol.is_reliable());
-            if !is_over_it || one.is_leaving || !matches!(one.step, Step::Idle) {
+                .filter(|held| held.flow == flow && held.target.protocol.is_reliable());
+            let Some(held) = over_it else {
+                continue;
+            };
+            if one.is_leaving || !matches!(one.step, Step::Idle) {
                 continue;
             }
-            let soon = Duration::from_secs(1);
+            one.losses = match cx.now.mono.since(held.since) >= LASTING {
+                true => 0,
+                false => one.losses + 1,
+            };
+            let soon = Duration::from_secs(1 << one.losses.saturating_sub(1).min(12));
             let due = cx.now.mono + cx.plane.mint.delay(soon, 2 * soon);
             if due < one.due {
                 one.due = due;
@@ -390,6 +404,7 @@ impl Registering {
             tries: Tries::default(),
             corrections: 0,
             failures: 0,
+            losses: 0,
             retry_after: Duration::ZERO,
             last_fault: (None, "no server could be asked".to_owned()),
             held: None,
@@ -688,6 +703,7 @@ impl Registering {
         let micros = u64::try_from(life.as_micros()).unwrap_or(u64::MAX);
         let until = cx.now.wall.as_micros().saturating_add(micros);
         self.held = Some(Held {
+            since: cx.now.mono,
             until: cx.now.mono + life,
             target: target.clone(),
             remote,

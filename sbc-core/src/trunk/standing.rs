@@ -96,11 +96,17 @@ impl Standings {
     }
 }
 
-/// What a 200 to REGISTER prescribes. What cannot be read is as if it were not there: calls fail
-/// then where they are sent to, which the peer can see.
+/// Most hops of a Service-Route: every INVITE of the trunk carries them all.
+const MOST_HOPS: usize = 10;
+
+/// What a 200 to REGISTER prescribes. What cannot be read, or has more hops than any network, is as if
+/// it were not there: calls fail then where they are sent to, which the peer can see.
 pub(super) fn service_route(response: &Message) -> Vec<Route> {
     let routes = response.list::<ServiceRoute>();
     let routes = routes.unwrap_or_default();
+    if routes.len() > MOST_HOPS {
+        return Vec::new();
+    }
     routes.into_iter().map(|route| Route(route.0)).collect()
 }
 

@@ -17,15 +17,12 @@ pub struct Call {
 
 impl Call {
     pub fn new() -> Self {
-        Self::on(Shard::new())
+        Self::with(config())
     }
 
     /// With this configuration.
-    pub fn with(config: &str) -> Self {
-        Self::on(Shard::with(config_of(config)))
-    }
-
-    fn on(mut shard: Shard) -> Self {
+    pub fn with(config: std::sync::Arc<Config>) -> Self {
+        let mut shard = Shard::with(config);
         shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
         shard.next_response(100);
         let invite = shard.next_request(Method::Invite).message;

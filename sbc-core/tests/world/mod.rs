@@ -6,6 +6,7 @@
 )]
 
 pub mod call;
+pub mod two;
 
 use bytes::Bytes;
 use media_api::{

@@ -28,6 +28,12 @@ pub struct Dial {
     pub max_forwards: Option<u8>,
     /// Whether the INVITE leaves the offer to us, and its ACK brings the answer.
     pub late_offer: bool,
+    /// Whether the INVITE requires reliable provisionals.
+    pub requires_reliable: bool,
+    /// How many reliable provisionals of a call get lost on their way to it.
+    pub lost_provisionals: u8,
+    /// Whether its PRACK of a description offers again.
+    pub offers_in_prack: bool,
     /// Seconds after which the invitation expires, if it does.
     pub expires: Option<u32>,
     /// What this caller does wrong.
@@ -94,6 +100,10 @@ pub struct Script {
     pub reactions: Vec<Reaction>,
     /// Answers with 200 instead of 487 when CANCEL comes: the 200 crossed it.
     pub answers_on_cancel: bool,
+    /// Whether its provisionals are reliable, where the SBC can confirm them.
+    pub is_reliable: bool,
+    /// How many PRACKs of a call get lost on their way to it.
+    pub lost_pracks: u8,
     /// What this callee does wrong.
     pub oddity: Option<Oddity>,
 }
@@ -159,6 +169,8 @@ impl Script {
             changes: Vec::new(),
             reactions: Vec::new(),
             answers_on_cancel: false,
+            is_reliable: false,
+            lost_pracks: 0,
             oddity: None,
         }
     }

@@ -34,6 +34,8 @@ struct Asked {
     offers: bool,
     must: Must,
     is_answered: bool,
+    /// A reliable provisional of ours has made the exchange.
+    is_described: bool,
 }
 
 /// What a request that comes at a wrong time must get.
@@ -118,6 +120,7 @@ impl Exchanges {
                     offers,
                     must,
                     is_answered: false,
+                    is_described: false,
                 };
                 dialog.asked.insert(number, asked);
             }
@@ -132,12 +135,16 @@ impl Exchanges {
         fail: &mut impl FnMut(&'static str, String),
     ) {
         let number = wire.cseq().map_or(0, |(number, _)| number);
-        let Some(dialog) = self.dialog(wire, "From").filter(|_| status >= 200) else {
+        let Some(dialog) = self.dialog(wire, "From") else {
             return;
         };
         let Some(asked) = dialog.asked.get_mut(&number) else {
             return;
         };
+        if status < 200 {
+            asked.is_described |= wire.has_sdp() && wire.get("RSeq").is_some();
+            return;
+        }
         if asked.is_answered
             || wire
                 .cseq()
@@ -149,7 +156,9 @@ impl Exchanges {
         if status < 300 && asked.is_invite {
             dialog.unacknowledged = Some(number);
         }
-        let wants_body = status < 300 && (asked.is_invite || asked.offers);
+        let has_part =
+            (asked.is_invite && !asked.is_described) || (!asked.is_invite && asked.offers);
+        let wants_body = status < 300 && has_part;
         if wire.has_sdp() != wants_body {
             let what = if wants_body { "no" } else { "a" };
             fail("exchange", format!("{}: {what} description", wire.first));

@@ -9,6 +9,7 @@ mod leak;
 mod liveness;
 mod order;
 mod privacy;
+mod provisional;
 mod record;
 mod spoken;
 mod syntax;
@@ -186,6 +187,7 @@ impl Checkers {
             Box::new(description::Descriptions::default()),
             Box::new(exchange::Exchanges::default()),
             Box::new(told::Told::new(rules.clone())),
+            Box::new(provisional::Provisionals::default()),
             Box::new(privacy::Privacy::default()),
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),

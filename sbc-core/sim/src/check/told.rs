@@ -55,6 +55,9 @@ struct Leg {
     offers: BTreeMap<String, Option<Spoken>>,
     /// The peer's requests without final response, by sequence number.
     asked: BTreeMap<u32, Option<Spoken>>,
+    /// What we said in a reliable provisional, and what phones said in theirs, by tag.
+    described: Option<Spoken>,
+    early: BTreeMap<String, Spoken>,
     /// Our 2xx without ACK; with the offer in it, if it offers.
     unacknowledged: Option<(u32, Option<Spoken>)>,
     /// How often the peer has refused to be told, and whether for good.
@@ -212,23 +215,31 @@ impl Told {
         let Some((number, method)) = wire.cseq() else {
             return;
         };
-        if status < 200 || !matches!(method, "INVITE" | "UPDATE") {
+        if !matches!(method, "INVITE" | "UPDATE") {
             return;
         }
         let is_invite = method == "INVITE";
         let Some(leg) = self.leg(at, wire, "From") else {
             return;
         };
+        if status < 200 {
+            if wire.get("RSeq").is_some() && wire.has_sdp() {
+                leg.described = Spoken::read(&wire.body);
+            }
+            return;
+        }
         let Some(theirs) = leg.asked.remove(&number).filter(|_| status < 300) else {
             return;
         };
-        let ours = Spoken::read(&wire.body);
+        let described = leg.described.take();
+        let is_late = theirs.is_none() && described.is_none();
+        let ours = Spoken::read(&wire.body).or(described);
         if let Some(theirs) = &theirs {
             leg.wish = Some((theirs.sends, theirs.receives));
             leg.agree(ours.clone(), Some(theirs.clone()));
         }
         if is_invite {
-            leg.unacknowledged = Some((number, ours.filter(|_| theirs.is_none())));
+            leg.unacknowledged = Some((number, ours.filter(|_| is_late)));
         }
     }
 
@@ -254,9 +265,17 @@ impl Told {
             return;
         }
         let after = wire.get("Retry-After").is_some();
-        let Some(leg) = self.leg(at, wire, "To").filter(|_| status >= 200) else {
+        let Some(leg) = self.leg(at, wire, "To") else {
             return;
         };
+        let tag = wire.tag("To").unwrap_or_default();
+        if status < 200 {
+            let said = Spoken::read(&wire.body).filter(|_| wire.get("RSeq").is_some());
+            if let Some(said) = said {
+                leg.early.entry(tag.to_owned()).or_insert(said);
+            }
+            return;
+        }
         let Some(ours) = leg.offers.remove(wire.branch()) else {
             return;
         };
@@ -264,7 +283,9 @@ impl Told {
             (leg.refusals, leg.is_deaf, leg.is_up) = (0, false, true);
             leg.actor = actor;
             leg.peer = wire.tag("To").map(str::to_owned);
-            leg.agree(ours, Spoken::read(&wire.body));
+            let said = leg.early.remove(tag).or(Spoken::read(&wire.body));
+            leg.early.clear();
+            leg.agree(ours, said);
             return;
         }
         leg.refusals += 1;

@@ -164,7 +164,7 @@ impl Redirects {
                 .map_or_else(|| Arc::clone(by), Arc::clone),
             tenant: by.tenant.clone(),
         };
-        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint)
+        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
         match Some(&plan.value.tenant) == self.tenant.as_ref() {
             true => Ok(plan.value.attempts),
@@ -346,7 +346,11 @@ fn targets(response: &Message) -> Vec<Uri> {
         return Vec::new();
     }
     contacts.sort_by_key(|contact| std::cmp::Reverse(contact.q_milli()));
-    let uris = contacts.iter().filter_map(|contact| contact.uri().cloned());
+    // What has expired is no place any more (RFC 3261 §20.10).
+    let valid = contacts
+        .iter()
+        .filter(|contact| contact.expires_s() != Some(0));
+    let uris = valid.filter_map(|contact| contact.uri().cloned());
     uris.filter(|uri| !matches!(uri, Uri::Other(_)))
         .take(MOST_TARGETS)
         .collect()

@@ -357,6 +357,8 @@ fn holds_whenever(wide: &RouteMatch, narrow: &RouteMatch) -> bool {
         && covers(&wide.called_in, &narrow.called_in)
         && pattern(&wide.called, &narrow.called)
         && pattern(&wide.calling, &narrow.calling)
+        && pattern(&wide.diverting, &narrow.diverting)
+        && pattern(&wide.routing_number, &narrow.routing_number)
 }
 
 fn share_source(one: &Trunk, two: &Trunk) -> bool {

@@ -5,9 +5,12 @@
 //! one mistake does not show as ten.
 
 mod account;
+mod cases;
+mod codecs;
 mod graph;
 mod identity;
 mod network;
+mod progress;
 mod routing;
 mod trunk;
 
@@ -15,11 +18,11 @@ use super::facts::Facts;
 use super::file;
 use super::finding::{Code, Collector, Findings, did_you_mean};
 use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
-use super::source::{At, Source, Span};
+use super::source::{At, Lines, Source, Span};
 use super::written::{self, File};
 use super::{
-    CallLimits, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext, Transform,
-    Trunk,
+    CallLimits, Case, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext,
+    Transform, Trunk,
 };
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +36,8 @@ pub struct Loaded {
     pub config: Config,
     /// For the shell.
     pub shell: Shell,
+    /// Calls that must become what they say, for [`crate::rehearsal`].
+    pub cases: Vec<Case>,
     /// Warnings; there are no errors.
     pub findings: Findings,
 }
@@ -69,11 +74,17 @@ pub fn load(
     let built = load.build(&file, previous);
     let findings = load.out.finish(sources);
     match built {
-        Some((config, shell)) if findings.errors.is_empty() => Ok(Loaded {
-            config,
-            shell,
-            findings,
-        }),
+        Some((config, shell)) if findings.errors.is_empty() => {
+            let lines = Lines::new(sources);
+            let cases = file.cases.into_iter();
+            let cases = cases.map(|case| case.placed(|span| lines.place(span)));
+            Ok(Loaded {
+                config,
+                shell,
+                cases: cases.collect(),
+                findings,
+            })
+        }
         _ => Err(findings),
     }
 }
@@ -165,6 +176,7 @@ impl Load<'_> {
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
         self.check_graph(file, &routes);
+        self.check_cases(file);
         let cdr = self.cdr(file);
         if self.out.has_errors() {
             return None;

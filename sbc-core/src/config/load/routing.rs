@@ -74,7 +74,12 @@ impl Load<'_> {
             .collect()
     }
 
-    fn once<'f>(&mut self, kind: &str, name: &'f At<String>, names: &mut BTreeSet<&'f str>) {
+    pub(super) fn once<'f>(
+        &mut self,
+        kind: &str,
+        name: &'f At<String>,
+        names: &mut BTreeSet<&'f str>,
+    ) {
         if !names.insert(&name.value) && !name.value.is_empty() {
             self.out.add(
                 Code::DuplicateName,
@@ -204,14 +209,14 @@ impl Load<'_> {
             self.tenants.find(&name, &title, &mut self.out);
             Some(TenantName::new(&name.value))
         });
-        let called = written
-            .called
-            .as_ref()
-            .and_then(|pattern| self.pattern(&format!("{title}: called"), pattern));
-        let calling = written
-            .calling
-            .as_ref()
-            .and_then(|pattern| self.pattern(&format!("{title}: calling"), pattern));
+        let mut pattern = |key: &str, written: &Option<At<String>>| {
+            let written = written.as_ref()?;
+            self.pattern(&format!("{title}: {key}"), written)
+        };
+        let called = pattern("called", &written.called);
+        let calling = pattern("calling", &written.calling);
+        let diverting = pattern("diverting", &written.diverting);
+        let routing_number = pattern("routing_number", &written.routing_number);
         let emergency = written.emergency.as_ref().is_some_and(|at| at.value);
         if let Some(at) = written
             .any_tenant
@@ -256,6 +261,8 @@ impl Load<'_> {
                 called_in,
                 called,
                 calling,
+                diverting,
+                routing_number,
                 emergency,
             },
             any_tenant: written.any_tenant.as_ref().is_some_and(|at| at.value),

@@ -1,7 +1,8 @@
 //! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
 
+use super::progress::methods;
 use super::{Load, call_limits, is_header_text, titled};
-use crate::config::finding::{Code, did_you_mean};
+use crate::config::finding::Code;
 use crate::config::header::is_configurable;
 use crate::config::name::{covers, is_proper_pattern};
 use crate::config::preset::{self, Defaults};
@@ -65,7 +66,8 @@ impl Load<'_> {
         let pass_headers = self.headers(&title, "pass", &written.pass_headers);
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
         let set_headers = self.set_headers(&title, written, &defaults);
-        let codecs = self.codecs(&title, written);
+        let codecs = written.codecs.as_ref();
+        let codecs = codecs.map(|list| self.codecs(&title, &list.value));
         let digest = written
             .digest
             .as_ref()
@@ -75,6 +77,7 @@ impl Load<'_> {
             .as_ref()
             .and_then(|register| self.registration(&title, register, preset));
         let identity = self.identity(&title, &written.identity);
+        let progress = self.progress(&title, &written.progress, preset);
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -129,7 +132,8 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: defaults.allow,
+            allow: written.crossing.allowed(methods(defaults.allow, &progress)),
+            progress,
             send_asserted: written
                 .identity
                 .egress
@@ -142,6 +146,7 @@ impl Load<'_> {
             uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
             send_location: chosen(&written.send_location, true),
             identity,
+            least_hops: written.least_hops.as_ref().map_or(0, |at| at.value as u8),
             redirect: chosen(&written.redirect, Redirect::default()),
             pass_headers,
             strip_headers,
@@ -653,42 +658,6 @@ impl Load<'_> {
         false
     }
 
-    fn codecs(&mut self, title: &str, written: &WrittenTrunk) -> Option<Vec<Codec>> {
-        let list = written.codecs.as_ref()?;
-        let mut codecs: Vec<Codec> = Vec::new();
-        for at in &list.value {
-            let known = CODECS
-                .iter()
-                .find(|(name, ..)| name.eq_ignore_ascii_case(&at.value));
-            let Some((name, clock_hz, channels)) = known else {
-                let names = || CODECS.iter().map(|(name, ..)| *name);
-                self.out.add(
-                    Code::UnknownValue,
-                    &at.span,
-                    format!("{title}: codec \"{}\" is unknown", at.value.escape_debug()),
-                    did_you_mean(&at.value, names()).or_else(|| {
-                        Some(format!(
-                            "known codecs: {}",
-                            names().collect::<Vec<_>>().join(", ")
-                        ))
-                    }),
-                );
-                continue;
-            };
-            if codecs.iter().any(|codec| codec.name == *name) {
-                self.out.add(
-                    Code::DuplicateName,
-                    &at.span,
-                    format!("{title}: codec \"{name}\" is there twice"),
-                    Some("name each once, preferred first".to_owned()),
-                );
-                continue;
-            }
-            codecs.push(Codec::named(name, *clock_hz).with_channels(*channels));
-        }
-        Some(codecs)
-    }
-
     /// What Direct Routing demands of every trunk, and what would only fail at the first call.
     fn teams_rules(
         &mut self,
@@ -967,14 +936,3 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
         profile.ptime_ms = ptime.value as u8;
     }
 }
-
-/// Codecs that can be named: encoding, clock in Hz, channels.
-const CODECS: [(&str, u32, u8); 7] = [
-    ("PCMA", 8_000, 1),
-    ("PCMU", 8_000, 1),
-    ("G722", 8_000, 1),
-    ("G729", 8_000, 1),
-    ("GSM", 8_000, 1),
-    ("iLBC", 8_000, 1),
-    ("opus", 48_000, 2),
-];

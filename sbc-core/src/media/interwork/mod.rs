@@ -29,7 +29,7 @@ use super::image::{Agreement, Exchange, MediaImage};
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::Profile;
 use super::read::Facts;
-use crate::sdp::{self, Direction};
+use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
 use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
 use bytes::Bytes;
@@ -176,7 +176,7 @@ pub fn keeps_codec(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
     if offer.fax().is_some() || y.is_fax() {
         return offer.fax().is_some() && y.is_fax();
     }
-    let (Ok((_, audio)), Some(other)) = (offer.main(), y.committed()) else {
+    let (Ok((_, audio)), Some(other)) = (offer.main(), y.latest()) else {
         return false;
     };
     admitted(audio, x.profile()).any(|(_, codec)| codec.joins(&other.codec))
@@ -203,6 +203,14 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
     sends_other || hears_other
 }
 
+/// Whether X was told another codec early than Y has in the end (SIP-312).
+pub fn lacks_codec(x: &MediaImage, y: &MediaImage) -> bool {
+    let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
+        return false;
+    };
+    !other.formats.iter().any(|(id, _)| *id == known.format)
+}
+
 /// What [`join`] would say of Y to X: what X refuses if it refuses that.
 pub fn wanted(x: &MediaImage, y: &MediaImage) -> Option<Direction> {
     Some(told_of(x, y.committed()?))
@@ -213,6 +221,15 @@ pub fn wanted(x: &MediaImage, y: &MediaImage) -> Option<Direction> {
 fn told_of(x: &MediaImage, other: &Agreement) -> Direction {
     let (direction, zero) = told_to(x.profile(), other.peer_wish);
     Direction::from_parts(direction.sends(), direction.receives() && !zero)
+}
+
+/// Answers an offer that must not be refused as if nothing of it could be used: every line is there,
+/// with port 0. What was in force stays so.
+pub fn decline(offer: &Facts, x: &mut MediaImage) -> Option<Bytes> {
+    let address = x.local()?.rtp.ip();
+    let lines = offer.lines.iter().map(|line| line.refused.clone());
+    let media = lines.map(DraftMedia::Refused).collect();
+    Some(x.write(Draft { address, media }))
 }
 
 /// Answers X's offer from what is in force on Y.

@@ -5,9 +5,11 @@
 
 mod display;
 mod outgoing;
+mod told;
 
 pub use outgoing::{Outgoing, Towards, asserted_anew, our_host, outgoing};
 pub(in crate::policy) use outgoing::{Writer, anonymous};
+pub use told::told;
 
 use crate::cause::{Because, CauseCode};
 use crate::config::{IdentitySource, Trunk};

@@ -135,6 +135,8 @@ impl Agent {
             cancel_wanted: false,
             cancel_sent: false,
             talk: Talk::default(),
+            reliable: Reliable::default(),
+            counting: Counting::default(),
             view,
         });
     }
@@ -147,6 +149,10 @@ impl Agent {
         if (leg.is_final && !forked_answer) || leg.view.cancelled {
             return;
         }
+        if self.must_wait(index, act) {
+            let soon = now + Duration::from_millis(50);
+            return self.agenda.note(soon, Timer::Act(index, act));
+        }
         match act {
             Act::Trying => {
                 let trying = leg.invite.answer(100, "Trying", None);
@@ -155,6 +161,7 @@ impl Agent {
             }
             Act::Progress { status, fork, sdp } => {
                 let response = self.dialog_response(index, fork, status, "Progress", sdp);
+                let response = self.made_reliable(now, index, fork, response);
                 let leg = &mut self.legs[index];
                 leg.view.provisionals.push(status);
                 let (line, invite) = (leg.line.clone(), leg.invite.clone());
@@ -198,7 +205,8 @@ impl Agent {
     }
 
     pub(super) fn answer(&mut self, now: Timestamp, index: usize, number: u8, out: &mut Vec<Say>) {
-        let response = self.dialog_response(index, number, 200, "OK", true);
+        let is_said = self.legs[index].reliable.has_described(number);
+        let response = self.dialog_response(index, number, 200, "OK", !is_said);
         if self.legs[index].answer.is_none() {
             return self.refuse(now, index, 488, out);
         }
@@ -381,6 +389,7 @@ impl Agent {
                 self.drop_asked(now, index, out);
             }
             "INVITE" => self.reinvited(now, index, fork, line, wire, out),
+            "PRACK" => self.pracked(now, index, fork, &line, &wire, out),
             _ => {
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);

@@ -31,6 +31,9 @@ impl Agent {
         if dial.oddity == Some(Oddity::UnknownRequire) {
             invite = invite.with("Require", "frobnicate");
         }
+        if dial.requires_reliable {
+            invite = invite.with("Require", "100rel");
+        }
         if let Some(seconds) = dial.expires {
             invite = invite.with("Expires", seconds.to_string());
         }
@@ -77,6 +80,8 @@ impl Agent {
             cancel_wanted: false,
             cancel_sent: false,
             talk: Talk::default(),
+            reliable: Reliable::default(),
+            counting: Counting::default(),
             view,
         });
         self.start(
@@ -146,6 +151,9 @@ impl Agent {
             (Purpose::Change(number), Some(leg)) if status >= 200 => {
                 self.change_ended(now, leg, number, wire, was_done, out);
             }
+            (Purpose::Prack(offers), Some(leg)) if status >= 200 && !was_done => {
+                self.prack_ended(leg, offers, wire);
+            }
             (Purpose::Odd(what), Some(leg)) if status >= 200 && !was_done => {
                 self.legs[leg]
                     .view
@@ -166,12 +174,17 @@ impl Agent {
         was_done: bool,
         out: &mut Vec<Say>,
     ) {
+        if status < 200 && self.loses(index, wire) {
+            return;
+        }
         let leg = &mut self.legs[index];
         if wire.has_sdp() && leg.view.descriptions.last() != Some(&wire.body) {
             leg.view.descriptions.push(wire.body.clone());
         }
         let plan = leg.dial.clone();
         if status < 200 {
+            self.hear_provisional(now, index, wire, out);
+            let leg = &mut self.legs[index];
             if leg.view.provisionals.last() != Some(&status) {
                 leg.view.provisionals.push(status);
                 if let Some(Cancel::AfterStatus(on, after)) = plan.and_then(|p| p.cancel)
@@ -219,14 +232,21 @@ impl Agent {
         let gave_up = leg.view.ending.is_some() || leg.cancel_sent;
         leg.is_final = true;
         leg.view.final_status = Some(status);
-        leg.view.told = wire.body.clone();
+        let is_described = leg.counting.is_described;
+        if !is_described {
+            leg.view.told = wire.body.clone();
+        } else if wire.has_sdp() {
+            self.complaints
+                .push("2xx with a description after a reliable one".to_owned());
+        }
+        let leg = &mut self.legs[index];
         let fork = &mut leg.forks[0];
         fork.remote_tag = tag;
         fork.remote_party = wire.get("To").unwrap_or_default().to_owned();
         fork.target = target;
         fork.state = State::Answered;
         let plan = plan.unwrap_or_else(|| unreachable!("a caller has a plan"));
-        if plan.late_offer {
+        if plan.late_offer && !is_described {
             let answer = leg.voice.answer(&wire.body);
             if answer.is_none() {
                 self.complaints

@@ -3,6 +3,7 @@
 
 mod callee;
 mod caller;
+mod reliable;
 mod within;
 
 use super::change::Change;
@@ -14,6 +15,7 @@ use super::{Actor, Input, Intent, Line, Say};
 use crate::agenda::Agenda;
 use crate::dice::Dice;
 use crate::wire::{Wire, host_of, uri_of, user_of};
+use reliable::{Counting, Reliable};
 use sbc_core::time::Timestamp;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -65,6 +67,10 @@ struct Leg {
     cancel_wanted: bool,
     cancel_sent: bool,
     talk: Talk,
+    /// Reliable provisionals that this party sends.
+    reliable: Reliable,
+    /// Reliable provisionals that it gets.
+    counting: Counting,
     view: PartyView,
 }
 
@@ -109,6 +115,8 @@ enum Purpose {
     Invite,
     /// A change within the dialog of this fork.
     Change(u8),
+    /// PRACK; whether it offers.
+    Prack(bool),
     Cancel,
     Bye,
     Probe,
@@ -128,6 +136,7 @@ enum Timer {
     GiveUp(Key),
     Act(usize, Act),
     ResendAnswer(usize, u8, Duration, Timestamp),
+    ResendReliable(usize, u32, Duration, Timestamp),
     ResendRefusal(Key, Duration, Timestamp),
     Cancel(usize),
     HangUp(usize),
@@ -418,6 +427,9 @@ impl Agent {
             Timer::Act(leg, act) => self.act(now, leg, act, out),
             Timer::ResendAnswer(leg, number, interval, until) => {
                 self.resend_answer(now, leg, number, interval, until, out);
+            }
+            Timer::ResendReliable(leg, rseq, interval, until) => {
+                self.resend_reliable(now, leg, rseq, interval, until, out);
             }
             Timer::ResendRefusal(key, interval, until) => {
                 let Some(server) = self.servers.get(&key) else {

@@ -1,0 +1,232 @@
+//! `causeway route test`: what would become of a call, rule by rule, and the INVITE that results.
+
+use crate::command::exit;
+use crate::config::{Host, read_sources};
+use sbc_core::config::{CallIn, Findings, parse_header};
+use sbc_core::id::{ListenerName, TrunkName};
+use sbc_core::rehearsal::{self, Played, Tried};
+use sbc_core::sip::Message;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Arguments of `causeway route test`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Test {
+    /// Calling number, or a whole From
+    #[arg(long)]
+    pub from: String,
+    /// Called number, or a whole To
+    #[arg(long)]
+    pub to: String,
+    /// Trunk that the call comes in on
+    #[arg(long, required_unless_present = "source")]
+    pub trunk: Option<String>,
+    /// Address that the call comes from
+    #[arg(long)]
+    pub source: Option<IpAddr>,
+    /// Listener that the call arrives at
+    #[arg(long)]
+    pub listener: Option<String>,
+    /// Request-URI, where To does not say it
+    #[arg(long)]
+    pub request_uri: Option<String>,
+    /// Further header of the call; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Codec that is offered; may be given several times
+    #[arg(long = "codec", value_name = "NAME")]
+    pub codecs: Vec<String>,
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    pub config: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plays the call with the core that serves calls. Returns 0 if it would go out, 5 if it would be
+/// refused or dropped, 3 if the configuration is not valid, 2 if no call can be made of the arguments.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
+    // The tests of the configuration are not played: this is how one finds out why one of them fails.
+    let loaded = read_sources(&arguments.config)
+        .and_then(|sources| sbc_core::config::load(&sources, &Host, None));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            refused_configuration(&findings, arguments.json, out)?;
+            return Ok(exit::of_refused(&arguments.config));
+        }
+    };
+    let call = match described(arguments) {
+        Ok(call) => call,
+        Err(header) => {
+            eprintln!(
+                "causeway: \"{}\" is no header; write --header \"Name: value\"",
+                header.escape_debug()
+            );
+            return Ok(exit::USAGE);
+        }
+    };
+    let config = Arc::new(loaded.config);
+    let played = match rehearsal::play(&config, &call) {
+        Ok(played) => played,
+        Err(why) => {
+            let trunks: Vec<&str> = config.trunks.keys().map(|name| name.as_str()).collect();
+            eprintln!("causeway: {why}\n  trunks: {}", trunks.join(", "));
+            return Ok(exit::USAGE);
+        }
+    };
+    match arguments.json {
+        true => {
+            serde_json::to_writer_pretty(&mut *out, &json(&played))?;
+            writeln!(out)?;
+        }
+        false => print(&played, out)?,
+    }
+    Ok(match played.tries.is_empty() {
+        true => exit::REFUSED,
+        false => exit::OK,
+    })
+}
+
+fn described(arguments: &Test) -> Result<CallIn, &str> {
+    let mut headers = Vec::new();
+    for line in &arguments.headers {
+        headers.push(parse_header(line).ok_or(line.as_str())?);
+    }
+    Ok(CallIn {
+        trunk: arguments.trunk.as_deref().map(TrunkName::new),
+        source: arguments.source,
+        listener: arguments.listener.as_deref().map(ListenerName::new),
+        from: arguments.from.clone(),
+        to: arguments.to.clone(),
+        request_uri: arguments.request_uri.clone(),
+        headers,
+        codecs: arguments.codecs.clone(),
+    })
+}
+
+fn refused_configuration(
+    findings: &Findings,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if as_json {
+        let report = serde_json::json!({ "valid": false, "errors": findings.errors });
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        return writeln!(out);
+    }
+    writeln!(out, "{}", findings.to_text())
+}
+
+fn print(played: &Played, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "comes in from {} over {}",
+        played.source, played.protocol
+    )?;
+    message(&played.invite, out)?;
+    writeln!(out, "\nrules")?;
+    rules(&played.rules, out)?;
+    for (at, tried) in played.tries.iter().enumerate() {
+        let Tried {
+            trunk,
+            host,
+            remote,
+            protocol,
+            ..
+        } = tried;
+        let number = at + 1;
+        let more = match at {
+            0 => "",
+            _ => ", if those before cannot be reached",
+        };
+        writeln!(
+            out,
+            "\ngoes out ({number}) on trunk \"{trunk}\" to {host} [{remote}] over {protocol}{more}"
+        )?;
+        rules(&tried.rules, out)?;
+        // What is the same as above tells nothing new.
+        let is_first_of_trunk = played
+            .tries
+            .get(..at)
+            .is_none_or(|earlier| earlier.iter().all(|one| one.trunk != *trunk));
+        if is_first_of_trunk {
+            message(&tried.message, out)?;
+        }
+    }
+    if let Some(refusal) = &played.refusal {
+        let what = match (refusal.status, played.dropped) {
+            (Some(status), _) => format!("refused with {status}"),
+            (None, Some(_)) => "dropped without an answer".to_owned(),
+            (None, None) => "not answered".to_owned(),
+        };
+        let cause = refusal.cause.map(|cause| cause.as_str());
+        let cause = cause.or(played.dropped.map(|why| why.as_str()));
+        let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+        writeln!(out, "\n{what}{cause}")?;
+        rules(&refusal.because.0, out)?;
+    }
+    Ok(())
+}
+
+fn rules(rules: &[String], out: &mut dyn Write) -> io::Result<()> {
+    for rule in rules {
+        writeln!(out, "  - {}", shown(rule))?;
+    }
+    Ok(())
+}
+
+fn message(message: &Message, out: &mut dyn Write) -> io::Result<()> {
+    let text = String::from_utf8_lossy(message.bytes());
+    for line in text.lines() {
+        writeln!(out, "    {}", shown(line.trim_end()))?;
+    }
+    Ok(())
+}
+
+/// Text of the network or of arguments must not steer the operator's terminal.
+fn shown(text: &str) -> String {
+    text.chars().map(sbc_core::display::shown).collect()
+}
+
+fn json(played: &Played) -> serde_json::Value {
+    let text = |message: &Message| String::from_utf8_lossy(message.bytes()).into_owned();
+    let tries: Vec<serde_json::Value> = played
+        .tries
+        .iter()
+        .map(|tried| {
+            serde_json::json!({
+                "trunk": tried.trunk,
+                "host": tried.host,
+                "remote": tried.remote,
+                "protocol": tried.protocol,
+                "rules": tried.rules,
+                "invite": text(&tried.message),
+            })
+        })
+        .collect();
+    let refusal = played.refusal.as_ref().map(|refusal| {
+        serde_json::json!({
+            "status": refusal.status,
+            "cause": refusal.cause,
+            "because": refusal.because,
+        })
+    });
+    serde_json::json!({
+        "source": played.source,
+        "protocol": played.protocol,
+        "received": text(&played.invite),
+        "trunk": played.trunk,
+        "tenant": played.tenant,
+        "rules": played.rules,
+        "tries": tries,
+        "refusal": refusal,
+        "dropped": played.dropped.map(|why| why.as_str()),
+    })
+}

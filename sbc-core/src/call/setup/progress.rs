@@ -1,0 +1,286 @@
+//! Provisionals of the called side, for the caller, and the descriptions in them.
+//!
+//! The first answer that the caller is told early is the one that it gets (SIP-312): what another
+//! phone or another trunk says later changes only the called side, and where that is something else
+//! the caller is told after its ACK.
+
+use super::super::{A_LEG, Call, Operation, Timer, endpoint, images};
+use super::early_media::{self, policy_of};
+use super::{MOST_FORKS, Setup, agree, parse, refuse};
+use crate::cause::{Because, CauseCode, EndedBy};
+use crate::config::Trunk;
+use crate::id::LegId;
+use crate::media::{Incompatible, Unusable, interwork, read};
+use crate::plane::Cx;
+use crate::policy::response::{self, Mapped};
+use crate::session::reliable::Provisional;
+use crate::sip::header::OptionTag;
+use crate::sip::{HeaderName, Status};
+use bytes::Bytes;
+use media_api::{ForkId, Negotiated, Stage};
+
+/// A provisional of the called side.
+pub(super) struct Heard {
+    pub(super) status: Status,
+    pub(super) early: Bytes,
+    pub(super) description: Option<Bytes>,
+    /// A description in it is the called side's last word.
+    pub(super) is_reliable: bool,
+}
+
+impl Setup {
+    /// Tells the caller of a provisional of the called side.
+    pub(super) fn progress(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, heard: Heard) {
+        let Heard {
+            status,
+            early,
+            description,
+            is_reliable,
+        } = heard;
+        let status = match status.code() {
+            // One of the callee's early dialogs has ended; the caller has only one, and it goes on.
+            199 => return self.early_media.closes(call, cx, leg, &early),
+            180..=183 => status,
+            // Nobody knows what it means but that the call makes progress (SIP-008).
+            _ => Status::SESSION_PROGRESS,
+        };
+        let policy = policy_of(call, leg);
+        let (status, may_flow) = self.early_media.heard(policy, status, &early);
+        let description = description.or_else(|| self.withheld(may_flow, &early));
+        let body = match (&self.offer, description) {
+            (Some(_), Some(description)) if !may_flow => {
+                self.keep_back(call, leg, &early, description, is_reliable);
+                None
+            }
+            (Some(_), Some(description)) => {
+                self.preview(call, cx, leg, &early, description, is_reliable)
+            }
+            (None, Some(description)) if !may_flow => {
+                self.note(&early, description);
+                None
+            }
+            (None, Some(description)) => self.early_offer(call, cx, leg, &early, description),
+            (_, None) => None,
+        };
+        let first_ms = call.elapsed_ms(cx.now);
+        call.record.first_progress_ms.get_or_insert(first_ms);
+        let described = body.is_some();
+        let told = Provisional {
+            status: early_media::told_as(self.trunk.progress.ringing, status),
+            description: body,
+            // An offer cannot be made any other way before the answer.
+            prefers_reliable: is_reliable || (described && self.offer.is_none()),
+        };
+        let Some(a) = call.leg(A_LEG) else { return };
+        if self.offer.is_some() && a.session.settles(&told) {
+            // The relay hears of it first: the caller may follow at once.
+            self.caller_is_settled(call, cx);
+        }
+        if let Some(a) = call.leg(A_LEG) {
+            a.session.progress(cx, told);
+        }
+        self.rings(call, cx, status, described);
+    }
+
+    /// The caller's offer has its last answer: the relay is told.
+    fn caller_is_settled(&self, call: &mut Call, cx: &mut Cx<'_>) {
+        let a = call.legs.get(&A_LEG).and_then(|a| a.image.committed());
+        if let Some(negotiated) = a.map(|agreed| agreed.negotiated().clone()) {
+            let (a, fork) = (endpoint(A_LEG), ForkId::default());
+            call.media.agreed(cx, a, fork, negotiated, Stage::Final);
+        }
+    }
+
+    /// Applies early SDP to the media; the answer that A sees, if it can be used.
+    fn preview(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Bytes,
+        is_reliable: bool,
+    ) -> Option<Bytes> {
+        // A callee may have many phones, but it may not fill our memory with them.
+        if self.forks.len() >= MOST_FORKS && !self.forks.contains(early) {
+            return None;
+        }
+        let (body, x, y) = self.both(call, leg, &description).ok()?;
+        let fork = self.fork(early);
+        self.previews.insert(early.clone(), description);
+        if is_reliable {
+            self.completes(call, leg, early);
+        }
+        let longest = cx.now.mono + policy_of(call, leg).early_media_max;
+        if !call.timers.is_set(Timer::EarlyMedia as usize) {
+            call.timers.set(Timer::EarlyMedia as usize, longest);
+        }
+        self.early_media.flows(early, fork, &y);
+        call.media
+            .agreed(cx, endpoint(leg), fork, y, Stage::Preview);
+        if let Some(x) = x {
+            let (a, fork) = (endpoint(A_LEG), ForkId::default());
+            call.media.agreed(cx, a, fork, x, Stage::Preview);
+        }
+        call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
+        Some(body)
+    }
+
+    /// The first exchange of this early dialog is made: it goes on with an image of its own.
+    fn completes(&mut self, call: &mut Call, leg: LegId, early: &Bytes) {
+        if let Some(b) = call.leg(leg) {
+            let mut own = b.image.clone();
+            own.commit();
+            self.complete.insert(early.clone(), own);
+        }
+    }
+
+    /// Takes early SDP whose media must not flow: neither the relay nor the caller hears of it.
+    fn keep_back(
+        &mut self,
+        call: &mut Call,
+        leg: LegId,
+        early: &Bytes,
+        description: Bytes,
+        is_reliable: bool,
+    ) {
+        if !self.note(early, description.clone()) || !is_reliable {
+            return;
+        }
+        let formats = &mut call.media.formats;
+        let Some(b) = call.legs.get_mut(&leg) else {
+            return;
+        };
+        let facts = parse(&description).map(|text| read(&text, b.image.profile()));
+        let settled = facts.and_then(|facts| interwork::settle(&facts, &mut b.image, formats));
+        if settled.is_ok() {
+            self.completes(call, leg, early);
+        }
+    }
+
+    /// Remembers an early answer for a 2xx that repeats none. Says whether there was room.
+    fn note(&mut self, early: &Bytes, description: Bytes) -> bool {
+        let has_room = self.previews.len() < MOST_FORKS || self.previews.contains_key(early);
+        if has_room {
+            self.previews.insert(early.clone(), description);
+        }
+        has_room
+    }
+
+    /// What an early dialog said while its media were held back and that may be told now.
+    fn withheld(&self, may_flow: bool, early: &Bytes) -> Option<Bytes> {
+        let is_told = self.early_media.has_flowed(early);
+        let known = self.previews.get(early).filter(|_| may_flow && !is_told);
+        known.filter(|_| self.offer.is_some()).cloned()
+    }
+
+    /// A sent no offer, and B has answered ours early. A caller that can confirm a provisional is
+    /// offered now what B accepted; any other waits for the 2xx.
+    fn early_offer(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Bytes,
+    ) -> Option<Bytes> {
+        if !self.note(early, description.clone()) {
+            return None;
+        }
+        let may_offer = call.leg(A_LEG)?.session.takes_early_offer();
+        if self.is_offered || !may_offer {
+            return None;
+        }
+        let fork = self.fork(early);
+        let formats = &mut call.media.formats;
+        let (a, b) = images(&mut call.legs, A_LEG, leg)?;
+        let facts = read(&parse(&description).ok()?, b.profile());
+        let negotiated = interwork::settle(&facts, b, formats).ok()?;
+        let offer = interwork::join(a, b).ok()?;
+        self.is_offered = true;
+        call.media
+            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Preview);
+        call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
+        Some(offer)
+    }
+
+    /// The called side has answered: both sides are committed. The description for the caller is the
+    /// one that it was told early, if it was.
+    pub(super) fn commit_answer(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        fork: ForkId,
+        description: &Bytes,
+    ) -> Result<Bytes, Incompatible> {
+        let is_last_word = self.previews.get(early) == Some(description);
+        let own = self.complete.remove(early).filter(|_| is_last_word);
+        let (body, _, mut y) = self.both(call, leg, description)?;
+        if let Some(own) = own {
+            // It may have gone on since its first exchange.
+            let agreed = own.committed().ok_or(Unusable::OutOfOrder)?;
+            y = agreed.negotiated().clone();
+            call.leg(leg).ok_or(Unusable::OutOfOrder)?.image = own;
+        }
+        call.timers.stop(Timer::EarlyMedia as usize);
+        if let Some((a, b)) = images(&mut call.legs, A_LEG, leg) {
+            if !self.is_offered {
+                a.commit();
+            }
+            b.commit();
+        }
+        call.media.agreed(cx, endpoint(leg), fork, y, Stage::Final);
+        if !self.is_offered {
+            self.caller_is_settled(call, cx);
+        }
+        Ok(body)
+    }
+
+    /// Takes B's answer. A is answered once and for all with the first: its agreement is then in
+    /// force. A caller that has our offer is not answered at all.
+    fn both(
+        &self,
+        call: &mut Call,
+        leg: LegId,
+        description: &Bytes,
+    ) -> Result<(Bytes, Option<Negotiated>, Negotiated), Incompatible> {
+        let a = call.legs.get(&A_LEG).ok_or(Unusable::OutOfOrder)?;
+        if a.image.committed().is_none() && !self.is_offered {
+            let answered = agree(call, leg, description)?;
+            if let Some(a) = call.leg(A_LEG) {
+                a.image.commit();
+            }
+            return Ok((answered.body, Some(answered.x), answered.y));
+        }
+        let body = told(call)?;
+        let formats = &mut call.media.formats;
+        let b = call.legs.get_mut(&leg).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(&parse(description)?, b.image.profile());
+        let y = interwork::settle(&facts, &mut b.image, formats)?;
+        Ok((body, None, y))
+    }
+}
+
+/// What the caller was told.
+fn told(call: &Call) -> Result<Bytes, Incompatible> {
+    let a = call.legs.get(&A_LEG).ok_or(Unusable::OutOfOrder)?;
+    Ok(a.image.last_written().ok_or(Unusable::OutOfOrder)?.clone())
+}
+
+/// Refuses a caller that cannot confirm provisionals where its trunk demands it (RFC 3261 §21.4.16).
+pub(super) fn refuse_unreliable(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    trunk: &Trunk,
+) -> Option<Operation> {
+    let mut mapped = Mapped {
+        status: Status::EXTENSION_REQUIRED,
+        ..response::own(CauseCode::BadRequest, trunk)
+    };
+    let tag = Bytes::from_static(OptionTag::REL100.as_bytes());
+    mapped.headers.push((HeaderName::Require, tag));
+    let because = Because::of("the caller confirms no provisionals, and its trunk requires it");
+    refuse(call, cx, mapped, EndedBy::Us, because, None)
+}

@@ -1,0 +1,85 @@
+//! Progress of a trunk's calls: what the operator wrote, and what contradicts it.
+
+use super::Load;
+use crate::config::finding::Code;
+use crate::config::progress::{ProgressPolicy, Rel100, WrittenProgress};
+use crate::config::source::At;
+use crate::config::{EarlyMedia, Preset};
+use crate::sip::Method;
+use std::time::Duration;
+
+impl Load<'_> {
+    pub(super) fn progress(
+        &mut self,
+        title: &str,
+        written: &WrittenProgress,
+        preset: Preset,
+    ) -> ProgressPolicy {
+        let usual = ProgressPolicy::default();
+        let rel100 = match preset {
+            Preset::Carrier => chosen(&written.rel100, usual.rel100),
+            Preset::Teams => Rel100::Never,
+        };
+        let policy = ProgressPolicy {
+            rel100,
+            reliable_sdp: chosen(&written.reliable_sdp, usual.reliable_sdp),
+            sdp_relax: chosen(&written.sdp_relax, usual.sdp_relax),
+            early_media: chosen(&written.early_media, usual.early_media),
+            ringing: chosen(&written.ringing, usual.ringing),
+            early_media_max: self.bounded(
+                &format!("{title}: early_media_max"),
+                &written.early_media_max,
+                Duration::from_secs(5)..=Duration::from_secs(600),
+                usual.early_media_max,
+            ),
+            ringback: chosen(&written.ringback, usual.ringback),
+        };
+        if let Some(at) = &written.rel100
+            && preset == Preset::Teams
+            && at.value != Rel100::Never
+        {
+            // Its Allow has no PRACK (TDR-SIP-002).
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: Teams knows no PRACK"),
+                Some("remove the key, or write rel100 = \"never\"".to_owned()),
+            );
+        }
+        if let Some(at) = &written.reliable_sdp
+            && at.value
+            && rel100 == Rel100::Never
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: reliable_sdp has no effect without reliable provisionals"),
+                Some("write rel100 = \"auto\", or remove the key".to_owned()),
+            );
+        }
+        if let Some(at) = &written.early_media_max
+            && policy.early_media == EarlyMedia::Block
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: early media are blocked, so no time limits them"),
+                Some("remove early_media_max, or write early_media = \"pass\"".to_owned()),
+            );
+        }
+        policy
+    }
+}
+
+/// Methods of our Allow header: PRACK where it is served.
+pub(super) fn methods(usual: Vec<Method>, progress: &ProgressPolicy) -> Vec<Method> {
+    let mut methods = usual;
+    if progress.rel100 != Rel100::Never && !methods.contains(&Method::Prack) {
+        methods.push(Method::Prack);
+    }
+    methods
+}
+
+fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
+    written.as_ref().map_or(default, |at| at.value)
+}

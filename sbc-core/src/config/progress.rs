@@ -1,0 +1,143 @@
+//! How a trunk's calls make progress: reliable provisional responses and the offers and answers in
+//! them, early media, ringing (SIP-501, SIP-520 to SIP-525, SIP-561 to SIP-564).
+
+use super::finding::Collector;
+use super::read::Section;
+use super::source::At;
+use super::value;
+use std::time::Duration;
+
+/// How the calls of a trunk make progress before they are answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProgressPolicy {
+    /// Reliable provisional responses (RFC 3262), in both roles.
+    pub rel100: Rel100,
+    /// Whether provisionals with a description are reliable towards callers that can do that, also
+    /// where the called side's are not.
+    pub reliable_sdp: bool,
+    /// Whether a final answer counts that says something else than the reliable one before it.
+    pub sdp_relax: bool,
+    /// What becomes of media that this peer sends before it answers.
+    pub early_media: EarlyMedia,
+    /// As which of the two statuses ringing is told to this peer.
+    pub ringing: Ringing,
+    /// Longest time from the first early media to the answer.
+    pub early_media_max: Duration,
+    /// Who plays the ringing tone to a caller on this trunk.
+    pub ringback: Ringback,
+}
+
+/// Reliable provisional responses of a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Rel100 {
+    /// Neither offered nor served: who requires them gets 420.
+    Never,
+    /// Offered, and used where the peer requires them or the other side of the call does.
+    Auto,
+    /// Required of both: our INVITEs demand them, and callers that cannot get 421.
+    Required,
+}
+
+/// What becomes of media that a peer sends before it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EarlyMedia {
+    /// They reach the caller, those of the newest early dialog.
+    Pass,
+    /// They reach the caller, but of the first early dialog alone.
+    First,
+    /// They reach the caller once the phone rings.
+    AfterRinging,
+    /// Neither side hears anything before the answer; 183 is told as 180.
+    Block,
+}
+
+/// As which status ringing is told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ringing {
+    /// As it came.
+    Pass,
+    /// 183 becomes 180.
+    Ringing,
+    /// 180 becomes 183.
+    Progress,
+}
+
+/// Who plays the ringing tone to a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ringback {
+    /// The called side, or the caller's own phone.
+    Remote,
+    /// We, while it rings and no early media flow.
+    Auto,
+}
+
+impl Default for ProgressPolicy {
+    fn default() -> Self {
+        Self {
+            rel100: Rel100::Auto,
+            reliable_sdp: false,
+            sdp_relax: false,
+            early_media: EarlyMedia::Pass,
+            ringing: Ringing::Pass,
+            early_media_max: Duration::from_secs(60),
+            ringback: Ringback::Remote,
+        }
+    }
+}
+
+/// The keys of a trunk about progress, as they are written.
+#[derive(Default)]
+pub(super) struct WrittenProgress {
+    pub(super) rel100: Option<At<Rel100>>,
+    pub(super) reliable_sdp: Option<At<bool>>,
+    pub(super) sdp_relax: Option<At<bool>>,
+    pub(super) early_media: Option<At<EarlyMedia>>,
+    pub(super) ringing: Option<At<Ringing>>,
+    pub(super) early_media_max: Option<At<Duration>>,
+    pub(super) ringback: Option<At<Ringback>>,
+}
+
+pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> WrittenProgress {
+    WrittenProgress {
+        rel100: section.choice(
+            "rel100",
+            &[
+                ("never", Rel100::Never),
+                ("auto", Rel100::Auto),
+                ("required", Rel100::Required),
+            ],
+            &[],
+            out,
+        ),
+        reliable_sdp: section.boolean("reliable_sdp", out),
+        sdp_relax: section.boolean("sdp_relax", out),
+        early_media: section.choice(
+            "early_media",
+            &[
+                ("pass", EarlyMedia::Pass),
+                ("first", EarlyMedia::First),
+                ("after_180", EarlyMedia::AfterRinging),
+                ("block", EarlyMedia::Block),
+            ],
+            &[],
+            out,
+        ),
+        ringing: section.choice(
+            "ringing",
+            &[
+                ("pass", Ringing::Pass),
+                ("180", Ringing::Ringing),
+                ("183", Ringing::Progress),
+            ],
+            &[],
+            out,
+        ),
+        early_media_max: section.parsed("early_media_max", value::duration, out),
+        ringback: section.choice(
+            "ringback",
+            &[("remote", Ringback::Remote), ("auto", Ringback::Auto)],
+            &[],
+            out,
+        ),
+    }
+}

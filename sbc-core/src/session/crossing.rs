@@ -1,0 +1,98 @@
+//! Requests of the peer that wait for the other party's answer, and those that we carry to a peer.
+//!
+//! The leg that received a request owns it until it is answered, so that none stays without an
+//! answer when the call ends first. One at a time is on its way to a peer, in the order in which
+//! they came: digits must not overtake each other.
+
+use super::link::{Errand, Wanted};
+use super::{Phase, Session};
+use crate::dialog::Damage;
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES};
+use crate::sip::header::ContentType;
+use crate::sip::{HeaderName, Message, Method, Status};
+use std::collections::VecDeque;
+
+/// Most requests of one peer that wait at a time.
+const MOST: usize = 8;
+
+/// Requests of the peer that have no answer yet, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(VecDeque<(TransactionId, Message)>);
+
+impl Session {
+    /// Keeps a request of the peer until it is answered. Says whether there is room.
+    pub(super) fn keep_crossing(&mut self, id: TransactionId, request: &Message) -> bool {
+        let has_room = self.crossing.0.len() < MOST;
+        if has_room {
+            self.crossing.0.push_back((id, request.clone()));
+        }
+        has_room
+    }
+
+    /// A request of the peer that is kept.
+    pub(crate) fn kept(&self, id: TransactionId) -> Option<&Message> {
+        let mut waiting = self.crossing.0.iter();
+        let (_, request) = waiting.find(|(own, _)| *own == id)?;
+        Some(request)
+    }
+
+    /// Answers a request of the peer that was kept.
+    pub(crate) fn answer_crossing(&mut self, cx: &mut Cx<'_>, id: TransactionId, status: Status) {
+        let waiting = &mut self.crossing.0;
+        let Some(at) = waiting.iter().position(|(own, _)| *own == id) else {
+            return;
+        };
+        let Some((_, request)) = waiting.remove(at) else {
+            return;
+        };
+        let bodies = match request.method() {
+            Method::Message => MESSAGE_BODIES.join(", "),
+            _ => INFO_BODIES.join(", "),
+        };
+        self.reply(cx, id, &request, status, |response| match status {
+            Status::UNSUPPORTED_MEDIA_TYPE => response.raw_if_valid(HeaderName::Accept, bodies),
+            // Empty: there is no package that we know (RFC 6086 §5.2.3).
+            Status::BAD_INFO_PACKAGE => response.raw_if_valid(HeaderName::RecvInfo, ""),
+            _ => response,
+        });
+    }
+
+    /// The session ends: what waits is answered, whatever becomes of it.
+    pub(super) fn end_crossings(&mut self, cx: &mut Cx<'_>) {
+        while let Some((id, _)) = self.crossing.0.front() {
+            self.answer_crossing(cx, *id, Status::REQUEST_TERMINATED);
+        }
+    }
+
+    /// Carries a request of the other party to the peer. Says whether it is on its way.
+    pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, request: &Message) -> bool {
+        let Phase::Confirmed(confirmed) = &mut self.phase else {
+            return false;
+        };
+        let kind = request.get::<ContentType>().ok().flatten();
+        let errand = Errand {
+            method: request.method().clone(),
+            headers: Vec::new(),
+            body: kind.map(|kind| (kind, request.body())),
+        };
+        let wanted = Wanted::Request(Box::new(errand));
+        confirmed.link.send(cx, &self.style, wanted);
+        true
+    }
+}
+
+/// What the sender of a request is told when the other party has answered it so. What would end its
+/// own dialog is not said of another one (RFC 5057 §5.1).
+pub(super) fn told(status: Option<Status>) -> Status {
+    match status {
+        Some(status) if status.is_success() => Status::OK,
+        Some(status)
+            if status != Status::REQUEST_TIMEOUT && Damage::of(status) == Damage::Transaction =>
+        {
+            status
+        }
+        Some(_) | None => Status::SERVER_INTERNAL_ERROR,
+    }
+}

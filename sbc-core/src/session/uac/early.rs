@@ -1,0 +1,76 @@
+//! Early dialogs of an INVITE of ours: begun by provisionals, one of them confirmed by the 2xx.
+
+use super::super::reliable::{Early, Heard};
+use super::super::{Link, Phase, Said, Session, SessionEvent, description};
+use super::{MAX_EARLY_DIALOGS, Try, to_tag};
+use crate::dialog::Dialog;
+use crate::id::{CallId, LegId};
+use crate::plane::Cx;
+use crate::sip::{Message, Status};
+
+impl Session {
+    /// A provisional above 100.
+    pub(super) fn invite_progress(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Status,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let Some(current) = &mut outgoing.current else {
+            return;
+        };
+        current.has_progress = true;
+        let tag = to_tag(message);
+        let is_new = !outgoing.early.contains_key(&tag);
+        if is_new && !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
+            let (from, cseq) = (current.from.clone(), current.cseq);
+            if let Ok(dialog) = Dialog::from_response(from, cseq, message) {
+                let mut link = Link::new(dialog, self.owner, current.hop.clone());
+                link.proofs.remember(current.id, current.shown.clone());
+                outgoing.early.insert(tag.clone(), Early::new(link));
+            }
+        }
+        let mut description = description(message);
+        let mut is_reliable = false;
+        if let Some(early) = outgoing.early.get_mut(&tag) {
+            match early.hear(cx, &self.style, current.cseq, message) {
+                Heard::OutOfOrder => return,
+                Heard::Unreliable => {}
+                Heard::Reliable => is_reliable = true,
+            }
+            if early.is_settled {
+                // The first reliable one was the last word (SIP-501).
+                description = None;
+            }
+            early.is_settled |= is_reliable && description.is_some();
+        }
+        up.push(SessionEvent::Progress {
+            status,
+            early: tag,
+            description,
+            is_reliable,
+            said: Said::new(message),
+        });
+    }
+}
+
+/// The dialog of a 2xx: the early one that it confirms, or a new one.
+pub(super) fn established(
+    early: Option<Early>,
+    current: &Try,
+    owner: (CallId, LegId),
+    message: &Message,
+) -> Option<Link> {
+    if let Some(Early { mut link, .. }) = early {
+        link.dialog.confirm(message);
+        return Some(link);
+    }
+    let dialog = Dialog::from_response(current.from.clone(), current.cseq, message).ok()?;
+    let mut link = Link::new(dialog, owner, current.hop.clone());
+    link.proofs.remember(current.id, current.shown.clone());
+    Some(link)
+}

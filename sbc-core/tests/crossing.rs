@@ -1,0 +1,223 @@
+//! INFO and MESSAGE within a call, by hand: what the other party gets, and who answers.
+
+mod world;
+
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+/// Both trunks let both cross; Teams is told nothing of telephone events.
+fn config(dtmf: &str) -> String {
+    CONFIG
+        .replace(
+            "codecs = [\"PCMA\", \"PCMU\"]\n",
+            &format!(
+                "codecs = [\"PCMA\", \"PCMU\"]\ninfo = \"relay\"\nmessage = \"relay\"\n{dtmf}"
+            ),
+        )
+        .replace(
+            "preset = \"teams\"\n",
+            "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
+        )
+}
+
+fn up(config: &str) -> Call {
+    Call::with(config_of(config))
+}
+
+const RELAY: &str = "Content-Type: application/dtmf-relay\n";
+const FIVE: &str = "Signal=5\nDuration=160\n";
+const IN_AUDIO: &str = "dtmf = \"inband\"\n";
+
+fn carried(call: &mut Call) -> Message {
+    call.shard.next_request(Method::Info).message
+}
+
+fn answers(call: &mut Call, request: &Message, start: &str) {
+    call.shard.teams_says(&response(request, start, "", "", ""));
+}
+
+#[test]
+fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
+    let mut call = up(&config(IN_AUDIO));
+    call.says("INFO", RELAY, FIVE);
+    let info = carried(&mut call);
+    assert_eq!(&info.body()[..], b"Signal=5\r\nDuration=160\r\n");
+    assert_eq!(
+        header(&info, HeaderName::ContentType),
+        "application/dtmf-relay"
+    );
+    assert!(
+        call.shard.sent.is_empty(),
+        "answered before the other party did"
+    );
+    answers(&mut call, &info, "200 OK");
+    call.refused(200);
+
+    // What would end a dialog is not said of another one; the rest is.
+    for (said, told) in [
+        ("481 Gone", 500),
+        ("488 No", 488),
+        ("405 No", 500),
+        ("415 No", 415),
+    ] {
+        call.says("INFO", RELAY, FIVE);
+        let info = carried(&mut call);
+        answers(&mut call, &info, said);
+        call.refused(told);
+    }
+    call.lives();
+}
+
+#[test]
+fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
+    let mut call = up(&config(IN_AUDIO));
+    for digit in 1..=9 {
+        call.says("INFO", RELAY, &format!("Signal={digit}\n"));
+    }
+    // No more than eight wait.
+    let first = carried(&mut call);
+    assert!(call.refused(500).has(HeaderName::RetryAfter));
+    assert!(call.shard.sent.is_empty());
+    let mut next = first;
+    for digit in 1..=8 {
+        assert!(
+            next.body()
+                .starts_with(format!("Signal={digit}").as_bytes())
+        );
+        answers(&mut call, &next, "200 OK");
+        let mut sent: Vec<Message> = call.shard.sent.drain(..).map(|sent| sent.message).collect();
+        assert_eq!(sent.len(), if digit < 8 { 2 } else { 1 });
+        let info = sent.iter().position(|message| message.is_request());
+        if let Some(at) = info {
+            next = sent.remove(at);
+        }
+        assert_eq!(sent[0].status().unwrap().code(), 200);
+    }
+    call.lives();
+}
+
+#[test]
+fn a_digit_that_travels_in_the_media_is_not_told_again() {
+    let mut call = up(&config(""));
+    call.says("INFO", RELAY, FIVE);
+    call.refused(200);
+    assert!(call.shard.sent.is_empty());
+    call.lives();
+}
+
+#[test]
+fn what_info_may_not_carry_is_refused_and_the_call_lives() {
+    let mut call = up(&config(IN_AUDIO));
+    for (lines, body, code) in [
+        ("Content-Type: application/dtmf\n", "x", 400),
+        (RELAY, "Signal=55\n", 400),
+        ("Content-Type: application/isup\n", "abc", 415),
+        (
+            "Info-Package: nothing\nContent-Type: text/plain\n",
+            "abc",
+            469,
+        ),
+        ("", "", 200),
+    ] {
+        call.says("INFO", lines, body);
+        let answer = call.refused(code);
+        match code {
+            415 => assert_eq!(
+                header(&answer, HeaderName::Accept),
+                "application/dtmf-relay, application/dtmf"
+            ),
+            469 => assert_eq!(header(&answer, HeaderName::RecvInfo), ""),
+            _ => {}
+        }
+        assert_eq!(answer.has(HeaderName::RecvInfo), code == 469);
+        assert!(call.shard.sent.is_empty(), "{lines}{body}");
+    }
+    call.lives();
+}
+
+#[test]
+fn a_message_within_a_call_crosses_as_text_only() {
+    let mut call = up(&config(""));
+    call.says("MESSAGE", "Content-Type: text/plain\n", "hello\n");
+    let message = call.shard.next_request(Method::Message).message;
+    assert_eq!(&message.body()[..], b"hello\r\n");
+    answers(&mut call, &message, "202 Accepted");
+    call.refused(200);
+    call.says("MESSAGE", "Content-Type: text/html\n", "<p>");
+    let refused = call.refused(415);
+    assert_eq!(header(&refused, HeaderName::Accept), "text/plain");
+    call.lives();
+}
+
+#[test]
+fn a_party_whose_trunk_takes_none_gets_none() {
+    let only_carrier = config(IN_AUDIO).replace(
+        "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
+        "preset = \"teams\"\n",
+    );
+    let mut call = up(&only_carrier);
+    call.says("INFO", RELAY, FIVE);
+    call.refused(488);
+    call.teams_says("INFO", 1, "");
+    call.refused(405);
+    call.lives();
+}
+
+#[test]
+fn a_request_that_waits_is_answered_when_the_call_ends() {
+    let mut call = up(&config(IN_AUDIO));
+    call.says("INFO", RELAY, FIVE);
+    let info = carried(&mut call);
+    call.says("BYE", "", "");
+    let mut codes: Vec<u16> = Vec::new();
+    let mut bye = None;
+    for sent in call.shard.sent.drain(..).collect::<Vec<_>>() {
+        match sent.message.status() {
+            Some(status) => codes.push(status.code()),
+            None => bye = Some(sent.message),
+        }
+    }
+    codes.sort_unstable();
+    assert_eq!(codes, [200, 487]);
+    // Its answer comes late and changes nothing.
+    answers(&mut call, &info, "200 OK");
+    assert!(call.shard.sent.is_empty());
+    answers(&mut call, &bye.unwrap(), "200 OK");
+    assert_eq!(call.shard.records.len(), 1);
+    call.shard.settles();
+}
+
+#[test]
+fn a_party_that_never_answers_info_costs_nobody_the_call() {
+    let mut call = up(&config(IN_AUDIO));
+    call.says("INFO", RELAY, FIVE);
+    let first = carried(&mut call);
+    call.says("INFO", RELAY, "Signal=6\n");
+    // Its sender must not take silence for the end of the call: both are answered in time.
+    let finals = |call: &mut Call| -> Vec<u16> {
+        let sent = call.shard.sent.drain(..);
+        let statuses = sent.filter_map(|sent| sent.message.status());
+        let finals = statuses.filter(|status| status.is_final());
+        finals.map(|status| status.code()).collect()
+    };
+    call.shard.pass(Duration::from_secs(9));
+    assert_eq!(finals(&mut call), [500, 500]);
+    // A late answer concerns nobody any more, and the next digit goes out after it.
+    call.says("INFO", RELAY, "Signal=7\n");
+    assert!(call.shard.sent.is_empty());
+    answers(&mut call, &first, "200 OK");
+    let next = carried(&mut call);
+    assert!(next.body().starts_with(b"Signal=7"));
+    assert!(call.shard.sent.is_empty());
+    answers(&mut call, &next, "200 OK");
+    call.refused(200);
+    // One that is never answered at all costs the same.
+    call.says("INFO", RELAY, FIVE);
+    carried(&mut call);
+    call.shard.pass(Duration::from_secs(40));
+    assert_eq!(finals(&mut call), [500]);
+    assert!(call.shard.records.is_empty());
+    call.lives();
+}
