@@ -19,9 +19,9 @@ use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
     AllDown, CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Node,
-    NodeLimits, NumberRange, OptionsProbe, Preset, Realm, Redirect, RefreshBy, Route, RouteMatch,
-    RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext, Trunk,
-    TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    NodeLimits, NumberRange, OptionsProbe, Preset, Realm, Redirect, Refer, RefreshBy, Route,
+    RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant,
+    TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -453,7 +453,9 @@ fn teams_trunk(index: usize) -> Trunk {
             interval: Duration::from_secs(60),
             ok: vec![200],
         }),
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
+        allow: methods(&[
+            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY", "REFER",
+        ]),
         send_asserted: false,
         history: HistoryForm::Pass,
         digest: None,
@@ -463,6 +465,7 @@ fn teams_trunk(index: usize) -> Trunk {
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
+        refer: Refer::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
@@ -526,7 +529,9 @@ fn carrier_trunk(
             refresher: RefreshBy::Auto,
         }),
         options: None,
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE"]),
+        allow: methods(&[
+            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "NOTIFY", "REFER",
+        ]),
         send_asserted: true,
         history: HistoryForm::None,
         digest: None,
@@ -536,6 +541,7 @@ fn carrier_trunk(
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
+        refer: Refer::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),

@@ -9,7 +9,7 @@ use super::value;
 use super::written::*;
 use super::{
     AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect,
-    RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
@@ -571,12 +571,17 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &[],
             out,
         ),
+        refer: section.choice(
+            "refer",
+            &[("local", Refer::Local), ("refuse", Refer::Refuse)],
+            &["relay"],
+            out,
+        ),
     };
     section.finish(
         &[
             "rel100",
             "update",
-            "refer",
             "early_media",
             "fax",
             "diversion",

@@ -7,7 +7,7 @@ use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
     AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party,
-    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    Preset, Redirect, Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, HoldForm, SourceMode, Srtp};
@@ -148,6 +148,7 @@ pub(super) struct WrittenTrunk {
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) refer: Option<At<Refer>>,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,

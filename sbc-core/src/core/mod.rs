@@ -724,6 +724,12 @@ impl Core {
                 arrived(None, None, flow, &message, out);
                 self.answer_options(now, id, flow, &message, &style, out);
             }
+            Method::Refer => {
+                // Nobody may have us place calls outside of one (SIP-800).
+                arrived(None, None, flow, &message, out);
+                dropped(DropCode::MethodNotAllowed, flow, out);
+                self.reply(now, id, &message, &style, Status::DECLINE, out);
+            }
             _ => {
                 // Every other method that we allow lives in a dialog.
                 arrived(None, None, flow, &message, out);

@@ -242,6 +242,8 @@ impl Session {
                 Ok(()) => self.peer_update(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
+            Method::Refer => self.peer_refer(cx, id, flow, message, up),
+            Method::Subscribe => self.peer_subscribe(cx, id, flow, message),
             _ => self.serve(cx, id, flow, message),
         }
     }

@@ -20,6 +20,7 @@ pub(crate) mod orphan;
 mod refresh;
 mod said;
 mod style;
+mod subscription;
 mod timer;
 mod uac;
 mod uas;
@@ -31,6 +32,8 @@ use link::Link;
 pub(crate) use offering::TIMER_EXPIRED;
 pub use said::Said;
 pub use style::LegStyle;
+pub use subscription::Asked;
+use subscription::Referral;
 use timer::SessionTimer;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
@@ -103,6 +106,8 @@ pub enum SessionEvent {
         /// Whether the peer only has to be asked again later, because both offered at once.
         again: bool,
     },
+    /// The peer asks for a transfer.
+    Refer(Box<Asked>),
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -171,9 +176,11 @@ enum Timer {
     Refreshing = 7,
     /// End of the session without refresh.
     Expiry = 8,
+    /// What the peer is to be told of a transfer next.
+    Referral = 9,
 }
 
-type Timers = crate::deadline::Timers<9>;
+type Timers = crate::deadline::Timers<10>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -189,6 +196,7 @@ pub struct Session {
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
     strays: Vec<Link>,
+    referral: Referral,
 }
 
 #[derive(Debug)]
@@ -260,6 +268,7 @@ impl Session {
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            referral: Referral::default(),
         }
     }
 
@@ -288,6 +297,7 @@ impl Session {
             timer: SessionTimer::new(policy),
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            referral: Referral::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -298,6 +308,7 @@ impl Session {
         matches!(self.phase, Phase::Over)
             && self.unfinished.is_empty()
             && self.strays.iter().all(Link::is_done)
+            && self.referral.is_over()
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -328,6 +339,7 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
+        self.refer_ended(cx, Status::REQUEST_TERMINATED);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
@@ -473,6 +485,10 @@ impl Session {
         if let Some(stray) = self.strays.iter_mut().find(|stray| stray.asked(query)) {
             return stray.resolved(cx, &self.style, outcome);
         }
+        if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
+            after.resolved(cx, &self.style, outcome);
+            return self.tidy_referral();
+        }
         match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
                 if confirmed.link.asked(query) =>
@@ -496,6 +512,7 @@ impl Session {
                 t if t == Timer::Glare as usize => self.glare_is_over(),
                 t if t == Timer::Refreshing as usize => self.timer.set_due(true),
                 t if t == Timer::Expiry as usize => self.expired(cx, up),
+                t if t == Timer::Referral as usize => self.referral_is_due(cx),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -505,11 +522,13 @@ impl Session {
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
-        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended
-            && ended.link.open_invite().is_some()
-        {
-            // It may still be accepted, and then needs its ACK.
-            self.strays.push(ended.link);
+        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended {
+            if self.referral.is_running() {
+                self.outlive(cx, ended.link);
+            } else if ended.link.open_invite().is_some() {
+                // It may still be accepted, and then needs its ACK.
+                self.strays.push(ended.link);
+            }
         }
         self.end_dialog(cx);
     }

@@ -136,7 +136,8 @@ impl Session {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
             Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
         };
-        let mut links = own.into_iter().chain(&mut self.strays);
+        let after = &mut self.referral.after;
+        let mut links = own.into_iter().chain(after).chain(&mut self.strays);
         let (Some(status), Some(link)) =
             (message.status(), links.find(|link| link.open(id).is_some()))
         else {
@@ -152,8 +153,13 @@ impl Session {
             link.dialog.refresh_target(message);
             link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         }
+        if method == Method::Notify {
+            self.notify_ended(Some(status));
+            return true;
+        }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
+            self.tidy_referral();
             return true;
         }
         if status.is_success() && matches!(method, Method::Invite | Method::Update) {
@@ -257,12 +263,18 @@ impl Session {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
             Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
         };
-        let mut links = own.into_iter().chain(&mut self.strays);
+        let after = &mut self.referral.after;
+        let mut links = own.into_iter().chain(after).chain(&mut self.strays);
         let Some(open) = links.find_map(|link| link.close(id)) else {
             return false;
         };
+        if open.method == Method::Notify {
+            self.notify_ended(None);
+            return true;
+        }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
+            self.tidy_referral();
             return true;
         }
         let is_silence = why.is_none();

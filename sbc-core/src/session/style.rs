@@ -3,7 +3,7 @@
 //! Every address and name that a message of ours carries comes from here, and here they come from
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
-use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk};
+use crate::config::{Config, Listener, Lookup, Refer, TargetAddress, Trunk};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
@@ -178,7 +178,12 @@ impl LegStyle {
     /// Extensions that this leg's peer may require.
     fn extensions(&self) -> Vec<OptionTag> {
         let timer = self.trunk.session_timer.map(|_| OptionTag::TIMER);
-        let tokens = timer.into_iter().filter_map(|name| Token::parse(name).ok());
+        let transfers = self.trunk.refer != Refer::Refuse;
+        let without_notify = transfers.then_some(OptionTag::NOREFERSUB);
+        let tokens = timer
+            .into_iter()
+            .chain(without_notify)
+            .filter_map(|name| Token::parse(name).ok());
         tokens.map(OptionTag::new).collect()
     }
 

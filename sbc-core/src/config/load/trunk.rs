@@ -11,7 +11,7 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, Refer, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm,
     VerifyClient,
 };
@@ -98,6 +98,7 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
+        let refer = chosen(&written.refer, Refer::default());
         Some(Trunk {
             name,
             tenant,
@@ -129,7 +130,7 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: defaults.allow,
+            allow: refer.allowed(defaults.allow),
             send_asserted: written
                 .identity
                 .egress
@@ -143,6 +144,7 @@ impl Load<'_> {
             send_location: chosen(&written.send_location, true),
             identity,
             redirect: chosen(&written.redirect, Redirect::default()),
+            refer,
             pass_headers,
             strip_headers,
             set_headers,
