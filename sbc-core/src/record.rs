@@ -100,6 +100,8 @@ pub enum TransferKind {
     Blind,
     /// To a party that the transferor talks to already.
     Attended,
+    /// By an INVITE that replaces a leg.
+    Replaced,
 }
 
 impl TransferKind {
@@ -108,6 +110,7 @@ impl TransferKind {
         match self {
             Self::Blind => "blind",
             Self::Attended => "attended",
+            Self::Replaced => "replaced",
         }
     }
 }

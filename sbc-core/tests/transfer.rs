@@ -497,7 +497,8 @@ fn headers_of_the_target_pass_where_the_trunks_let_them() {
     );
     let mut call = Call::with(&config);
     let uri = "sip:+493023125999@192.0.2.11?User-to-User=56a390f3%3Bencoding%3Dhex&X-Ticket=7&X-Other=1&Via=x&P-Asserted-Identity=%3Csip%3Aboss%40example.com%3E&From=x&Route=x";
-    call.says("REFER", &format!("Refer-To: <{uri}>\n"), "");
+    let by = "Referred-By: <sip:boss@example.org>\n";
+    call.says("REFER", &format!("Refer-To: <{uri}>\n{by}"), "");
     call.shard.next_response(202);
     call.shard.next_request(Method::Notify);
     let invite = call.shard.next_request(Method::Invite).message;

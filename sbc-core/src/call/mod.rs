@@ -8,6 +8,7 @@
 mod media;
 mod modify;
 mod record;
+mod replace;
 mod setup;
 mod teardown;
 mod tell;
@@ -36,6 +37,8 @@ use crate::transport::{Flow, FlowFault};
 use bytes::Bytes;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
+pub(crate) use replace::Newcomer;
+use replace::Replace;
 use setup::Setup;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -68,8 +71,8 @@ pub(crate) struct Call {
     lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
-    /// Who the A leg's peer is, for parties that are called later.
-    caller: Arc<Caller>,
+    /// Who the peers are that called us, for parties that are called later.
+    parties: BTreeMap<LegId, Arc<Caller>>,
     /// What the two ends call themselves.
     ends: Ends,
     /// The two legs that talk to each other.
@@ -103,6 +106,7 @@ impl Leg {
 enum Operation {
     Setup(Box<Setup>),
     Transfer(Box<Transfer>),
+    Replace(Box<Replace>),
     Teardown(Teardown),
 }
 
@@ -121,9 +125,11 @@ enum Timer {
     Transfer = 4,
     /// Who transferred the call should have left.
     Leave = 5,
+    /// Another shard should have answered, or is asked again.
+    Fetch = 6,
 }
 
-type Timers = crate::deadline::Timers<6>;
+type Timers = crate::deadline::Timers<7>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -199,7 +205,7 @@ impl Call {
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
-            caller: Arc::new(admitted.caller.clone()),
+            parties: BTreeMap::from([(A_LEG, Arc::new(admitted.caller.clone()))]),
             ends,
             bridge: None,
             newcomer: None,
@@ -299,7 +305,7 @@ impl Call {
             called: self.record.called.clone(),
             state: match (&self.operation, self.answered) {
                 (Some(Operation::Setup(_)), _) => "setup",
-                (Some(Operation::Transfer(_)), _) => "transfer",
+                (Some(Operation::Transfer(_) | Operation::Replace(_)), _) => "transfer",
                 (Some(Operation::Teardown(_)), _) => "ending",
                 (None, Some(_)) => "established",
                 (None, None) => "unanswered",
@@ -417,6 +423,9 @@ impl Call {
             Some(Operation::Transfer(transfer)) => {
                 self.operation = transfer.media_event(self, cx, event);
             }
+            Some(Operation::Replace(replace)) => {
+                self.operation = replace.media_event(self, cx, event);
+            }
             None => self.heard_nothing(cx, &event),
             teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
         }
@@ -479,6 +488,8 @@ impl Call {
                 self.expired(cx);
             } else if timer == Timer::Transfer as usize {
                 self.transfer_timeout(cx);
+            } else if timer == Timer::Fetch as usize {
+                self.fetch_timeout(cx);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {
@@ -531,6 +542,7 @@ impl Call {
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                self.proceed(cx);
                 self.tell(cx);
                 return;
             };
@@ -540,6 +552,9 @@ impl Call {
                 }
                 Some(Operation::Transfer(transfer)) => {
                     self.operation = transfer.session_event(self, cx, leg, event);
+                }
+                Some(Operation::Replace(replace)) => {
+                    self.operation = replace.session_event(self, cx, leg, event);
                 }
                 None => self.unowned(cx, leg, event),
                 teardown @ Some(Operation::Teardown(_)) => {

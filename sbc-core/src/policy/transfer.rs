@@ -162,6 +162,18 @@ impl Wish {
         })
     }
 
+    /// For a target that nobody may call, but that may be talked to already.
+    pub fn unplanned(&self) -> Decision<Plan> {
+        Decision {
+            value: Plan {
+                trunks: Vec::new(),
+                called: self.name(),
+                is_verbatim: false,
+            },
+            because: Because::of("the target cannot be called anew"),
+        }
+    }
+
     /// A name of the target for records.
     fn name(&self) -> Number {
         let uri = self.target.uri();
@@ -177,7 +189,8 @@ impl Wish {
 
     /// Lines of the new INVITE: what a trunk's own INVITE could bring along too (SIP-808), and who
     /// refers, where both sides trust each other (SIP-807).
-    pub fn lines(&self, by: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    /// With Replaces where the target itself is to look for the dialog.
+    pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
         let mut lines: Vec<(HeaderName, Bytes)> = self
             .headers
             .iter()
@@ -191,6 +204,9 @@ impl Wish {
                 .filter(|(name, _)| *name == HeaderName::UserToUser)
                 .filter_map(|(_, value)| UserToUser::parse(value).ok());
             lines.extend(uui::of_values(&values.collect::<Vec<_>>(), to));
+        }
+        if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
+            lines.push((HeaderName::Replaces, replaces.to_bytes()));
         }
         let is_trusted = by.name == to.name || (by.trusted && to.trusted);
         if let Some(referred_by) = self.referred_by.clone().filter(|_| is_trusted) {

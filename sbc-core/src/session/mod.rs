@@ -17,8 +17,10 @@ mod confirmed;
 mod link;
 mod offering;
 pub(crate) mod orphan;
+mod parcel;
 mod refresh;
 mod said;
+mod standing;
 mod style;
 mod subscription;
 mod timer;
@@ -30,7 +32,9 @@ pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
 pub(crate) use offering::TIMER_EXPIRED;
+pub(crate) use parcel::Parcel;
 pub use said::Said;
+pub(crate) use standing::Standing;
 pub use style::LegStyle;
 pub use subscription::Asked;
 use subscription::Referral;
@@ -534,7 +538,13 @@ impl Session {
     }
 
     fn end_dialog(&self, cx: &mut Cx<'_>) {
-        cx.plane.dialogs.end(cx.now.mono, self.local_tag.as_bytes());
+        cx.plane
+            .dialog_ended(cx.now.mono, self.local_tag.as_bytes());
+    }
+
+    /// Nobody owns this session any more.
+    pub(crate) fn forget(&self, cx: &mut Cx<'_>) {
+        self.end_dialog(cx);
     }
 
     /// Ends a dialog that is not the call's: ACK for its 2xx, then BYE (SIP-220, SIP-221).

@@ -55,6 +55,11 @@ impl Offering {
         }
     }
 
+    /// Whether our INVITE began the dialog.
+    pub(super) fn owns_call_id(&self) -> bool {
+        self.owns_call_id
+    }
+
     /// Whether an offer of ours has no answer yet.
     pub(super) fn is_open(&self) -> bool {
         self.is_open

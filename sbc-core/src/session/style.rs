@@ -180,11 +180,29 @@ impl LegStyle {
         let timer = self.trunk.session_timer.map(|_| OptionTag::TIMER);
         let transfers = self.trunk.refer != Refer::Refuse;
         let without_notify = transfers.then_some(OptionTag::NOREFERSUB);
-        let tokens = timer
-            .into_iter()
-            .chain(without_notify)
-            .filter_map(|name| Token::parse(name).ok());
+        let always = [OptionTag::REPLACES];
+        let named = timer.into_iter().chain(without_notify).chain(always);
+        let tokens = named.filter_map(|name| Token::parse(name).ok());
         tokens.map(OptionTag::new).collect()
+    }
+
+    /// Lines of an INVITE or its 2xx, with what we support beside what they say (TDR-XFR-030).
+    pub(super) fn with_supported(
+        &self,
+        mut lines: Vec<(HeaderName, Bytes)>,
+    ) -> Vec<(HeaderName, Bytes)> {
+        let own = OptionTag::REPLACES;
+        let said = lines
+            .iter_mut()
+            .find(|(name, _)| *name == HeaderName::Supported);
+        match said {
+            Some((_, value)) => {
+                let said = String::from_utf8_lossy(value).into_owned();
+                *value = Bytes::from(format!("{said}, {own}"));
+            }
+            None => lines.push((HeaderName::Supported, Bytes::from_static(own.as_bytes()))),
+        }
+        lines
     }
 
     /// Value of our Allow header on this leg.

@@ -61,6 +61,14 @@ struct Running {
 }
 
 impl Referral {
+    /// Of a dialog that may have had REFERs elsewhere.
+    pub(super) fn later() -> Self {
+        Self {
+            is_later: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether the peer waits to hear of a transfer.
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()

@@ -444,7 +444,7 @@ impl Session {
         };
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
-        let lines = self.timer.request_lines();
+        let lines = self.style.with_supported(self.timer.request_lines());
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
         let Some((request, mut from)) = request else {
             return no_listener(outgoing);

@@ -97,6 +97,7 @@ impl Agent {
     }
 
     pub(super) fn invited(&mut self, now: Timestamp, line: Line, wire: Wire) {
+        self.compare(&wire);
         let number = user_of(wire.request_uri()).to_owned();
         let script = match self.scripts.get(&number) {
             Some(script) => script.clone(),
@@ -135,6 +136,7 @@ impl Agent {
             cancel_wanted: false,
             cancel_sent: false,
             talk: Talk::default(),
+            leave: None,
             view,
         });
     }
@@ -381,6 +383,11 @@ impl Agent {
                 self.drop_asked(now, index, out);
             }
             "INVITE" => self.reinvited(now, index, fork, line, wire, out),
+            "NOTIFY" => {
+                let ok = wire.answer(200, "OK", None);
+                self.reply(now, &line, &wire, ok, out);
+                self.notified(now, index, &wire);
+            }
             _ => {
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);

@@ -77,6 +77,7 @@ impl Agent {
             cancel_wanted: false,
             cancel_sent: false,
             talk: Talk::default(),
+            leave: None,
             view,
         });
         self.start(
@@ -145,6 +146,9 @@ impl Agent {
             }
             (Purpose::Change(number), Some(leg)) if status >= 200 => {
                 self.change_ended(now, leg, number, wire, was_done, out);
+            }
+            (Purpose::Refer, Some(leg)) if status >= 200 && !was_done => {
+                self.refer_answered(now, leg, status);
             }
             (Purpose::Odd(what), Some(leg)) if status >= 200 && !was_done => {
                 self.legs[leg]

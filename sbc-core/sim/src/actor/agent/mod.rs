@@ -3,9 +3,10 @@
 
 mod callee;
 mod caller;
+mod transfer;
 mod within;
 
-use super::change::Change;
+use super::change::{Change, Leave};
 use super::dialect::Dialect;
 use super::plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 use super::view::{Ending, PartyView};
@@ -19,6 +20,7 @@ use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+pub(crate) use transfer::target_of;
 use within::Talk;
 
 const T1: Duration = Duration::from_millis(500);
@@ -46,6 +48,8 @@ pub struct Agent {
     complaints: Vec<String>,
     probe_statuses: Vec<u16>,
     media_port: u16,
+    /// What it has written in Refer-To, by the number in it.
+    referred: BTreeMap<String, String>,
 }
 
 /// One call of this peer.
@@ -65,6 +69,8 @@ struct Leg {
     cancel_wanted: bool,
     cancel_sent: bool,
     talk: Talk,
+    /// When it leaves a call that it transfers.
+    leave: Option<Leave>,
     view: PartyView,
 }
 
@@ -109,6 +115,7 @@ enum Purpose {
     Invite,
     /// A change within the dialog of this fork.
     Change(u8),
+    Refer,
     Cancel,
     Bye,
     Probe,
@@ -179,6 +186,7 @@ impl Agent {
             complaints: Vec::new(),
             probe_statuses: Vec::new(),
             media_port: 30_000,
+            referred: BTreeMap::new(),
         }
     }
 

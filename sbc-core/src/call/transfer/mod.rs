@@ -6,15 +6,20 @@
 //!     └── next trunk ◄────┴── refused ──► the bridge stays, or the call ends without transferor
 //! ```
 //!
+//! A REFER that names a dialog of ours goes another way to the same end ([`attended`]).
+//!
 //! Until the target answers, the old conversation stays as it is: its parties may offer changes to
 //! each other, and the transferor may leave at any moment (Teams does so 280 ms after the 202). What
 //! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
 
-use super::{A_LEG, Call, Leg, Operation, Timer, endpoint, record};
+mod attended;
+
+use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
 use crate::event::Happened;
-use crate::id::LegId;
+use crate::id::{LegId, ShardId};
+use crate::letter::Fetch;
 use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::admission::Counted;
@@ -54,6 +59,7 @@ pub(super) struct Transfer {
     /// Who is to talk to somebody else.
     transferee: LegId,
     wish: Wish,
+    /// Where to call; for a dialog of ours nobody need be called.
     plan: Plan,
     trunks: VecDeque<Arc<Trunk>>,
     reach: Reach,
@@ -61,6 +67,12 @@ pub(super) struct Transfer {
     record: usize,
     step: Step,
     failure: Status,
+    /// Shards that may have the dialog that is to be replaced.
+    homes: VecDeque<ShardId>,
+    /// How often a busy party was asked for.
+    tries: u8,
+    /// Whether the new INVITE names the dialog that it replaces.
+    replays: bool,
     /// Peer's tags of the present attempt: their positions name forks.
     forks: Vec<Bytes>,
     /// Early answers, for a 2xx that repeats no SDP.
@@ -79,6 +91,14 @@ enum Step {
     },
     /// The INVITE is out.
     Inviting { leg: LegId },
+    /// Another call is asked for its party.
+    Fetching { fetch: Fetch },
+    /// It was busy, and is asked again.
+    Pausing,
+    /// The relay reserves a port for the party.
+    Adopting { leg: LegId },
+    /// The party is offered our media, or will be when there is room for it.
+    Offering { leg: LegId, is_open: bool },
 }
 
 impl Transfer {
@@ -144,10 +164,13 @@ impl Transfer {
             record: call.record.transfers.len() - 1,
             step: Step::Waiting,
             failure: Status::TEMPORARILY_UNAVAILABLE,
+            homes: VecDeque::new(),
+            tries: 0,
+            replays: false,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
         };
-        Box::new(transfer).next_trunk(call, cx)
+        Box::new(transfer).fetch(call, cx)
     }
 
     /// Moves to the next trunk; without one, the transfer has failed.
@@ -185,6 +208,14 @@ impl Transfer {
         match (event, std::mem::replace(&mut self.step, Step::Waiting)) {
             (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { leg, trunk, image }) => {
                 self.invite(call, cx, leg, trunk, *image, &endpoints)
+            }
+            (MediaEvent::Allocated { endpoints, .. }, Step::Adopting { leg }) => {
+                self.adopted(call, leg, &endpoints)
+            }
+            (MediaEvent::Refused { why, .. }, Step::Adopting { leg }) => {
+                let because = format!("the media relay refused: {why:?}");
+                self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
+                self.let_go(call, cx, leg)
             }
             (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
                 let because = format!("the media relay refused: {why:?}");
@@ -236,7 +267,7 @@ impl Transfer {
                 ..self.plan.called.clone()
             },
             from,
-            passed: self.wish.lines(&by, &trunk),
+            passed: self.wish.lines(&by, &trunk, self.replays),
             reach: self.reach,
             offer,
             is_emergency: false,
@@ -271,7 +302,23 @@ impl Transfer {
         event: SessionEvent,
     ) -> Option<Operation> {
         let is_target = matches!(self.step, Step::Inviting { leg: target } if target == leg);
+        let is_adopted = matches!(
+            self.step,
+            Step::Adopting { leg: target } | Step::Offering { leg: target, .. } if target == leg
+        );
         match event {
+            SessionEvent::OfferAnswered { description } if is_adopted => {
+                self.offer_answered(call, cx, leg, description)
+            }
+            SessionEvent::OfferRefused { status, again } if is_adopted => {
+                self.offer_refused(call, cx, leg, status, again)
+            }
+            SessionEvent::Ended(_) if is_adopted => {
+                let mut transfer = self;
+                let because = "the target has left".to_owned();
+                transfer.failed_because(call, Status::REQUEST_TERMINATED, because);
+                transfer.let_go(call, cx, leg)
+            }
             SessionEvent::Progress {
                 status,
                 early,
@@ -384,10 +431,22 @@ impl Transfer {
                 return self.failed(call, cx);
             }
         };
+        let fork = self.fork(early);
+        self.complete(call, cx, leg, fork, negotiated)
+    }
+
+    /// The two talk to each other from now on; the transferor should leave.
+    fn complete(
+        self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        fork: ForkId,
+        negotiated: Negotiated,
+    ) -> Option<Operation> {
         if let Some(target) = call.leg(leg) {
             target.image.commit();
         }
-        let fork = self.fork(early);
         call.media
             .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
         let silence_ms = call.silence_ms();
@@ -516,13 +575,27 @@ impl Call {
             Some(Operation::Transfer(mut transfer)) => {
                 let because = "longest set-up time is over".to_owned();
                 transfer.failed_because(self, Status::REQUEST_TIMEOUT, because);
-                if let Step::Inviting { leg } | Step::Allocating { leg, .. } = transfer.step {
+                if let Step::Inviting { leg }
+                | Step::Allocating { leg, .. }
+                | Step::Adopting { leg }
+                | Step::Offering { leg, .. } = transfer.step
+                {
                     if let Some(target) = self.leg(leg) {
                         target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None);
                     }
                     self.media.drop_endpoint(cx, endpoint(leg));
                 }
                 self.operation = transfer.failed(self, cx);
+            }
+            other => self.operation = other,
+        }
+    }
+
+    /// Does what a transfer could not do before.
+    pub(super) fn proceed(&mut self, cx: &mut Cx<'_>) {
+        match self.operation.take() {
+            Some(Operation::Transfer(transfer)) => {
+                self.operation = transfer.proceed(self, cx);
             }
             other => self.operation = other,
         }
@@ -545,8 +618,8 @@ impl Call {
 
     /// The party of a leg, as others are told of it.
     fn party(&self, leg: LegId) -> Arc<Caller> {
-        if leg == A_LEG {
-            return Arc::clone(&self.caller);
+        if let Some(party) = self.parties.get(&leg) {
+            return Arc::clone(party);
         }
         let attempt = self.record.egress.iter().find(|attempt| attempt.leg == leg);
         let text = attempt
@@ -600,7 +673,12 @@ fn permitted(
     let by = &x.session.style().trunk;
     let tenant = call.tenant.as_ref();
     let calling = call.party(transferee).selected.number.clone();
-    let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint)?;
+    let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);
+    let plan = match (plan, &wish.replaces) {
+        // It may be one of ours, and then nobody is called.
+        (Err(_), Some(_)) => wish.unplanned(),
+        (plan, _) => plan?,
+    };
     Ok((wish, plan, transferee))
 }
 
