@@ -83,6 +83,8 @@ pub enum CauseCode {
     NoAck,
     /// A request within the call failed in a way that ends it.
     InCallFailure,
+    /// A transfer failed after the party that asked for it had left.
+    TransferFailed,
     /// Limit on duration, set-up time or concurrency.
     LimitReached,
     /// An operator ended it, or the node is stopping.
@@ -93,7 +95,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -111,6 +113,7 @@ impl CauseCode {
         Self::PeerTimeout,
         Self::NoAck,
         Self::InCallFailure,
+        Self::TransferFailed,
         Self::LimitReached,
         Self::Operator,
         Self::InternalError,
@@ -136,6 +139,7 @@ impl CauseCode {
             Self::PeerTimeout => "peer_timeout",
             Self::NoAck => "no_ack",
             Self::InCallFailure => "in_call_failure",
+            Self::TransferFailed => "transfer_failed",
             Self::LimitReached => "limit_reached",
             Self::Operator => "operator",
             Self::InternalError => "internal_error",

@@ -2,13 +2,16 @@
 //!
 //! 1. A response: the shard in our branch.
 //! 2. A request whose To tag is ours (in-dialog requests, every ACK): the shard in the tag.
-//! 3. Everything else: a hash of Call-ID, so that an INVITE, its repetitions and its CANCEL meet.
+//! 3. A request whose Replaces names one of our tags: the shard in that tag. Its CANCEL does not find
+//!    it there, which is no loss: whoever replaces is answered as soon as there is a port.
+//! 4. Everything else: a hash of Call-ID, so that an INVITE, its repetitions and its CANCEL meet.
 //!
 //! A tag or branch that names no shard of ours falls through to the hash; the shard that gets the
 //! message will not know it either, and says so.
 
 use crate::id::ShardId;
 use crate::mint::{MAGIC_COOKIE, shard_of};
+use crate::sip::header::Replaces;
 use crate::sip::{HeaderName, Message};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -24,7 +27,12 @@ pub fn shard_of_message(message: &Message, shards: u8) -> ShardId {
 
 fn named_shard(message: &Message) -> Option<ShardId> {
     if message.is_request() {
-        return shard_of(message.to_tag()?);
+        if let Some(tag) = message.to_tag() {
+            return shard_of(tag);
+        }
+        let named = message.has(HeaderName::Replaces);
+        let replaces = named.then(|| message.get::<Replaces>().ok().flatten());
+        return shard_of(replaces??.to_tag.as_bytes());
     }
     let via = message.top_via().ok()?;
     shard_of(via.branch()?.strip_prefix(MAGIC_COOKIE.as_bytes())?)

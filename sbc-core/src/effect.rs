@@ -1,8 +1,9 @@
 //! What must happen because of an input.
 
 use crate::event::{Event, Happened};
-use crate::id::{CallId, CommandId, FlowId, LegId, QueryId, TransactionId};
+use crate::id::{CallId, CommandId, FlowId, LegId, QueryId, ShardId, TransactionId};
 use crate::input::Answered;
+use crate::letter::Letter;
 use crate::query::Query;
 use crate::time::{Now, UnixTime};
 use crate::transport::Hop;
@@ -29,6 +30,8 @@ pub enum Effect {
     Query(QueryId, Query),
     /// Order to the media relay.
     Media(media_api::Command),
+    /// A letter for another shard, which gets it as [`crate::input::Input::Letter`].
+    Letter(ShardId, Letter),
     /// Answer to an operator's command.
     Reply(CommandId, Answered),
     /// An observable fact.

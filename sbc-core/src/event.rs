@@ -5,7 +5,7 @@ use crate::auth::Unanswered;
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::Stage;
-use crate::record::Record;
+use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{Standing, TargetId, TargetState};
@@ -135,6 +135,19 @@ pub enum Happened {
     Answered {
         /// From INVITE to answer in milliseconds.
         setup_ms: u64,
+    },
+    /// A transfer has come to its end, or was refused.
+    Transfer {
+        /// Trunk of who asked for it.
+        trunk: TrunkName,
+        /// How.
+        kind: TransferKind,
+        /// What became of it.
+        outcome: TransferOutcome,
+        /// The status that says so.
+        status: Option<Status>,
+        /// Why.
+        because: Because,
     },
     /// The media relay said something about the call.
     Media(media_api::Event),

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::id::{CallId, CommandId, FlowId, QueryId, TransactionId};
+use crate::letter::Letter;
 use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
@@ -63,6 +64,8 @@ pub enum Input {
     /// The registration of a trunk has changed, as the shard that registers has told
     /// ([`crate::event::Happened::Registration`]). For all other shards.
     Registration(Arc<Standing>),
+    /// A letter of another shard.
+    Letter(Letter),
     /// A deadline has come.
     Tick,
 }

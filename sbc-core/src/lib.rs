@@ -39,6 +39,7 @@ pub mod dialog;
 
 pub mod session;
 
+pub mod letter;
 mod plane;
 
 pub mod trunk;

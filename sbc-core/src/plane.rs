@@ -5,8 +5,9 @@ use crate::config::{Config, Trunk};
 use crate::dialog::DialogTable;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, LegId, QueryId, ShardId};
+use crate::letter::{Content, Letter};
 use crate::locate::LocateSpec;
-use crate::mint::Mint;
+use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::query::{Query, ResolveSpec};
@@ -17,7 +18,7 @@ use crate::transaction::{Indication, Table};
 use crate::transport::Flow;
 use crate::trunk::{Health, Quarantine, Standings};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Everything of a shard except its calls.
@@ -37,6 +38,10 @@ pub(crate) struct Plane {
     pub(crate) standings: Standings,
     /// Whether every decision is explained: of no use, and a cost, where calls are served.
     pub(crate) explains: bool,
+    /// How many shards there are.
+    pub(crate) shards: u8,
+    /// Letters that this input has caused.
+    pub(crate) letters: VecDeque<(ShardId, Letter)>,
     next_media_session: u64,
 }
 
@@ -57,6 +62,8 @@ impl Plane {
             nonces: Nonces::default(),
             standings: Standings::default(),
             explains: false,
+            shards: 1,
+            letters: VecDeque::new(),
             next_media_session: 0,
         }
     }
@@ -78,6 +85,16 @@ impl Plane {
     pub(crate) fn contact_user(&self, trunk: &Trunk) -> Option<Bytes> {
         let standing = self.standings.get(&trunk.name)?;
         standing.contact_user.clone().map(Bytes::from)
+    }
+
+    /// A dialog has ended. Where it was handed over from, they are told.
+    pub(crate) fn dialog_ended(&mut self, now: Timestamp, tag: &Bytes) {
+        self.dialogs.end(now, tag);
+        let home = shard_of(tag).filter(|home| *home != self.shard && home.0 < self.shards);
+        if let Some(home) = home {
+            let letter = Letter::new(Content::Over { tag: tag.clone() });
+            self.letters.push_back((home, letter));
+        }
     }
 
     /// Names a new media session of this shard.

@@ -62,6 +62,83 @@ pub struct Record {
     pub route: Because,
     /// Media figures per leg.
     pub media: Vec<MediaRecord>,
+    /// Every transfer that was tried, in order (SIP-811).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<TransferRecord>,
+}
+
+/// One transfer of a call. The call's customer pays for the new leg, as for the rest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TransferRecord {
+    /// From the INVITE to the request for the transfer, in milliseconds.
+    pub at_ms: u64,
+    /// How.
+    pub kind: TransferKind,
+    /// Leg of who asked for it.
+    pub by: LegId,
+    /// Its trunk.
+    pub trunk: TrunkName,
+    /// Leg of the party that was to be transferred.
+    pub party: LegId,
+    /// Whom it should reach.
+    pub target: String,
+    /// The leg that took the transferor's place.
+    pub leg: Option<LegId>,
+    /// What became of it.
+    pub outcome: TransferOutcome,
+    /// Final status that the transferor was told of, or would have been.
+    pub status: Option<u16>,
+    /// Why.
+    pub because: Because,
+}
+
+/// How a call is transferred. Label values of a metric.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferKind {
+    /// To a party that is called for it.
+    Blind,
+    /// To a party that the transferor talks to already.
+    Attended,
+    /// By an INVITE that replaces a leg.
+    Replaced,
+}
+
+impl TransferKind {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blind => "blind",
+            Self::Attended => "attended",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+impl TransferOutcome {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// What became of a transfer. Label values of a metric.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// The two parties talk to each other.
+    Completed,
+    /// The target could not be had.
+    Failed,
+    /// It was not allowed or not possible.
+    Refused,
+    /// The call ended before.
+    Abandoned,
 }
 
 /// Outcome in one word.

@@ -23,7 +23,7 @@ fn config(dtmf: &str) -> String {
 }
 
 fn up(config: &str) -> Call {
-    Call::with(config_of(config))
+    Call::with(config)
 }
 
 const RELAY: &str = "Content-Type: application/dtmf-relay\n";

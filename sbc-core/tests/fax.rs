@@ -44,9 +44,7 @@ a=T38FaxUdpEC:t38UDPRedundancy
 fn with_t38() -> Call {
     let anchor = "preset = \"teams\"\n";
     assert!(CONFIG.contains(anchor));
-    Call::with(config_of(
-        &CONFIG.replace(anchor, &format!("{anchor}fax = \"t38\"\n")),
-    ))
+    Call::with(&CONFIG.replace(anchor, &format!("{anchor}fax = \"t38\"\n")))
 }
 
 fn body(message: &Message) -> String {

@@ -235,7 +235,7 @@ fn the_new_leg_of_a_transfer_is_not_offered_the_hold_that_preceded_it() {
     reoffer(&mut x, &mut y, &mut formats);
 
     let mut target = Peer::new(true, HoldForm::Inactive, 3, "192.0.2.30");
-    let asked = interwork::join(&mut target.image, &y.image).unwrap();
+    let asked = interwork::invite(&mut target.image, &y.image).unwrap();
     assert_eq!(direction_in(&asked), Direction::SendRecv);
     let answer = target.writes(Some(Direction::SendRecv));
     interwork::settle(&answer, &mut target.image, &mut formats).unwrap();

@@ -12,7 +12,6 @@ use world::*;
 fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
     for (method, code) in [
         ("INFO", 405),
-        ("REFER", 405),
         ("MESSAGE", 405),
         ("SUBSCRIBE", 489),
         ("PRACK", 481),
@@ -22,7 +21,6 @@ fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
     ] {
         let mut call = Call::new();
         let lines = match method {
-            "REFER" => "Refer-To: <sip:+493023125999@192.0.2.11>\n",
             "NOTIFY" => "Event: refer\nSubscription-State: active\n",
             "PRACK" => "RAck: 1 10 INVITE\n",
             _ => "",
@@ -32,7 +30,7 @@ fn methods_that_a_call_does_not_serve_are_refused_with_what_it_does() {
         if !matches!(code, 481 | 489) {
             let allow = header(&refused, HeaderName::Allow);
             assert_eq!(
-                allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK",
+                allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, NOTIFY, REFER, PRACK",
                 "{method}"
             );
         }
@@ -47,7 +45,7 @@ fn options_within_a_call_say_what_we_are_and_where() {
     let ok = call.refused(200);
     assert_eq!(
         header(&ok, HeaderName::Allow),
-        "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, NOTIFY, REFER, PRACK"
     );
     assert_eq!(header(&ok, HeaderName::Accept), "application/sdp");
     assert!(ok.has(HeaderName::Contact), "every answer names us");
@@ -72,10 +70,7 @@ fn an_extension_that_a_reinvite_demands_is_refused_by_name() {
     );
     call.shard.next_response(100);
     let refused = call.refused(420);
-    assert_eq!(
-        header(&refused, HeaderName::Unsupported),
-        "nobody-has-this"
-    );
+    assert_eq!(header(&refused, HeaderName::Unsupported), "nobody-has-this");
     let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
     call.shard.carrier_says(&ack);
     call.lives();

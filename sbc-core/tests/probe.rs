@@ -66,7 +66,7 @@ fn a_probe_of_teams_names_us_by_our_fqdn_and_never_by_address() {
         "\r\nTo: <sip:sip.pstnhub.microsoft.com:5061>\r\n",
         "\r\nContact: <sip:sbc1.contoso.example:5061;transport=tls>\r\n",
         "\r\nX-MS-SBC: Causeway/SBC/",
-        "\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY\r\n",
+        "\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER\r\n",
     ] {
         assert!(options.contains(line), "{line:?} is missing in\n{options}");
     }

@@ -76,11 +76,14 @@ fn requests_that_we_do_not_serve_say_what_we_do() {
         let told = shard.next_response(489).message;
         assert_eq!(told.raw(HeaderName::AllowEvents).expect("events"), "refer");
     }
-    for method in ["MESSAGE", "PUBLISH", "REGISTER", "INFO", "REFER"] {
-        shard.carrier_says(&outside(method, method, "Refer-To: <sip:x@h.example>\n"));
+    for method in ["MESSAGE", "PUBLISH", "REGISTER", "INFO"] {
+        shard.carrier_says(&outside(method, method, ""));
         let told = shard.next_response(405).message;
         assert!(told.has(HeaderName::Allow), "{method}");
     }
+    // We place no calls on behalf of others.
+    shard.carrier_says(&outside("refer", "REFER", "Refer-To: <sip:x@h.example>\n"));
+    shard.next_response(603);
     shard.settles();
 }
 

@@ -7,8 +7,9 @@ use crate::sink::Sinks;
 use media_relay::Relay;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
-use sbc_core::id::{CommandId, QueryId};
+use sbc_core::id::{CommandId, QueryId, ShardId};
 use sbc_core::input::{Answered, Command, Input};
+use sbc_core::letter::Letter;
 use sbc_core::query::Query;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,7 @@ impl Dispatch {
                 Effect::CloseFlow(flow) => self.net.close(flow),
                 Effect::Query(id, query) => self.ask(id, query),
                 Effect::Media(command) => self.relay.command(command),
+                Effect::Letter(to, letter) => self.deliver(to, letter),
                 Effect::Reply(id, answer) => self.replies.answer(id, answer),
                 Effect::Emit(event) => {
                     self.sinks.event(&event);
@@ -81,6 +83,14 @@ impl Dispatch {
                 // Reports of our own side are always taken.
                 let _ = other.push(news.clone());
             }
+        }
+    }
+
+    /// Gives a letter to another shard. Nothing is lost: letters are bounded by the transfers that
+    /// are under way, and reports of our own side are always taken.
+    fn deliver(&self, to: ShardId, letter: Letter) {
+        if let Some(inbox) = self.inboxes.of(to) {
+            let _ = inbox.push(Input::Letter(letter));
         }
     }
 

@@ -211,6 +211,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Command(..)
         | Input::Config(_)
         | Input::Lag(_)
+        | Input::Letter(_)
         | Input::Tick => Lane::Own,
     }
 }
@@ -247,10 +248,14 @@ impl Inboxes {
         self.shards.get(usize::from(shard.0))
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u8 {
+        u8::try_from(self.shards.len()).unwrap_or(u8::MAX)
+    }
+
     /// The inbox that a message belongs into.
     pub fn of_message(&self, message: &Message) -> Option<&Arc<Inbox>> {
-        let count = u8::try_from(self.shards.len()).unwrap_or(u8::MAX);
-        self.of((self.demux)(message, count))
+        self.of((self.demux)(message, self.count()))
             .or_else(|| self.shards.first())
     }
 

@@ -199,6 +199,7 @@ impl Daemon {
                 replies: Arc::clone(&replies),
             };
             let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
+            let core = core.among(inboxes.count());
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
         let daemon = Arc::new(Self {

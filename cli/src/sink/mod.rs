@@ -14,7 +14,7 @@ use metrics::Metrics;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
 use sbc_core::overload::Stage;
-use sbc_core::record::{Disposition, Record};
+use sbc_core::record::{Disposition, Record, TransferOutcome};
 use sbc_core::report::note;
 use sbc_core::transport::Hop;
 use sbc_core::trunk::{RegistrationState, TargetState};
@@ -117,6 +117,10 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Overload { stage, .. } => match stage {
             Stage::Calm | Stage::Busy => (Level::Info, "overload"),
             Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),
+        },
+        Happened::Transfer { outcome, .. } => match outcome {
+            TransferOutcome::Completed | TransferOutcome::Abandoned => (Level::Info, "transfer"),
+            TransferOutcome::Failed | TransferOutcome::Refused => (Level::Warn, "transfer"),
         },
         Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
         Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),

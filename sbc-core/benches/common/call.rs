@@ -212,7 +212,10 @@ impl Bench {
                     Effect::Emit(event) => {
                         self.ended += usize::from(matches!(event.what, Happened::Ended(_)));
                     }
-                    Effect::Query(..) | Effect::CloseFlow(_) | Effect::Reply(..) => {}
+                    Effect::Query(..)
+                    | Effect::CloseFlow(_)
+                    | Effect::Letter(..)
+                    | Effect::Reply(..) => {}
                 }
             }
             arrived = reports.pop_front().map(Arrival::Report);

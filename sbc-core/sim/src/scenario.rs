@@ -49,6 +49,8 @@ pub struct PlannedCall {
     pub dial: Dial,
     /// What each callee does that the call may reach.
     pub scripts: Vec<(ActorIndex, Script)>,
+    /// What those do that it may be transferred to.
+    pub targets: Vec<(ActorIndex, Script)>,
 }
 
 /// Something that belongs to no call.
@@ -172,6 +174,7 @@ impl PlannedCall {
                 oddity: None,
             },
             scripts: vec![(callee, Script::answering(call, Duration::from_secs(2)))],
+            targets: Vec::new(),
         }
     }
 
@@ -193,6 +196,13 @@ impl PlannedCall {
     #[must_use]
     pub fn or_at(mut self, callee: ActorIndex, script: Script) -> Self {
         self.scripts.push((callee, script));
+        self
+    }
+
+    /// Adds a party that the call may be transferred to.
+    #[must_use]
+    pub fn transferred_to(mut self, target: ActorIndex, script: Script) -> Self {
+        self.targets.push((target, script));
         self
     }
 

@@ -83,7 +83,7 @@ impl Shards {
         let cores = (0..shards).map(|shard| {
             let shard = ShardId(shard);
             let seed = Dice::new(seed, &format!("shard {}", shard.0)).bytes32();
-            Core::new(shard, Arc::clone(&config), Mint::new(shard, seed))
+            Core::new(shard, Arc::clone(&config), Mint::new(shard, seed)).among(shards)
         });
         Self(cores.collect())
     }

@@ -19,9 +19,9 @@ use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
     AllDown, CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Node,
-    NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Redirect, RefreshBy,
-    Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress,
-    Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Redirect, Refer,
+    RefreshBy, Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers,
+    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -458,7 +458,9 @@ fn teams_trunk(index: usize) -> Trunk {
             rel100: Rel100::Never,
             ..ProgressPolicy::default()
         },
-        allow: methods(&["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY"]),
+        allow: methods(&[
+            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "NOTIFY", "REFER",
+        ]),
         send_asserted: false,
         history: HistoryForm::Pass,
         digest: None,
@@ -468,6 +470,7 @@ fn teams_trunk(index: usize) -> Trunk {
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
+        refer: Refer::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
@@ -534,7 +537,7 @@ fn carrier_trunk(
         options: None,
         progress: ProgressPolicy::default(),
         allow: methods(&[
-            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK",
+            "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "NOTIFY", "REFER", "PRACK",
         ]),
         send_asserted: true,
         history: HistoryForm::None,
@@ -545,6 +548,7 @@ fn carrier_trunk(
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
+        refer: Refer::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),

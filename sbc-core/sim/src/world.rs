@@ -1,6 +1,6 @@
 //! The world: everything around the SBC, in one thread, with a clock that jumps.
 
-use crate::actor::{Actor, Agent, Input as ActorInput, Intent, Line, PartyView, Say};
+use crate::actor::{Actor, Agent, Input as ActorInput, Intent, Line, PartyView, Say, target_of};
 use crate::agenda::Agenda;
 use crate::check::{Checkers, End, Rules, Seen, Violation};
 use crate::fault::{ActorIndex, Trouble};
@@ -16,6 +16,7 @@ use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
 use sbc_core::input::{Command, Input};
+use sbc_core::letter::Letter;
 use sbc_core::query::Outcome;
 use sbc_core::record::Record;
 use sbc_core::sip::header::{CSeq, CallId, From, To, Via};
@@ -47,6 +48,7 @@ enum Due {
     Asked(ShardId, QueryId, Outcome),
     Media(media_api::Event),
     Health(TargetId, TargetState),
+    Letter(ShardId, Letter),
     Failed(ShardId, TransactionId, FlowFault),
     Reset(ActorIndex),
     Other(Happening),
@@ -171,6 +173,13 @@ impl<'a> World<'a> {
             for (actor, script) in &call.scripts {
                 let expect = Intent::Expect(call.dial.to.clone(), script.clone());
                 self.agenda.note(Timestamp::ZERO, Due::Told(*actor, expect));
+            }
+            for (actor, script) in &call.targets {
+                // Teams calls itself by the number that was called, a carrier the one that calls.
+                for number in [target_of(&call.dial.to), call.dial.from.clone()] {
+                    let expect = Intent::Expect(number, script.clone());
+                    self.agenda.note(Timestamp::ZERO, Due::Told(*actor, expect));
+                }
             }
             let dial = Intent::Dial(call.dial.clone());
             self.agenda.note(at(call.at), Due::Told(call.caller, dial));
@@ -373,6 +382,7 @@ impl<'a> World<'a> {
                     self.violated("media-misuse", misuse);
                 }
             }
+            Effect::Letter(to, letter) => self.agenda.note(self.now, Due::Letter(to, letter)),
             Effect::Reply(..) => {}
             Effect::Emit(event) => {
                 self.trace.line(self.now, || match &event.what {
@@ -462,6 +472,7 @@ impl<'a> World<'a> {
         match due {
             Due::Told(actor, intent) => self.tell(actor, ActorInput::Told(intent)),
             Due::Asked(shard, id, outcome) => self.apply(shard, Input::Outcome(id, outcome)),
+            Due::Letter(to, letter) => self.apply(to, Input::Letter(letter)),
             Due::Health(target, state) => {
                 for shard in (1..self.subject.shards()).map(ShardId) {
                     let target = target.clone();

@@ -9,9 +9,11 @@ mod crossing;
 mod media;
 mod modify;
 mod record;
+mod replace;
 mod setup;
 mod teardown;
 mod tell;
+mod transfer;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Trunk};
@@ -30,19 +32,22 @@ use crate::query::Outcome;
 use crate::record::{CallSummary, Record};
 use crate::session::{Ending, LegStyle, Session, SessionEvent};
 use crate::sip::header::Reason;
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
 use bytes::Bytes;
 use crossing::Crossings;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
+pub(crate) use replace::Newcomer;
+use replace::Replace;
 use setup::Setup;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use teardown::Teardown;
 use tell::Telling;
+use transfer::Transfer;
 
 /// The A leg's id.
 pub(crate) const A_LEG: LegId = LegId(0);
@@ -68,10 +73,15 @@ pub(crate) struct Call {
     lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
+    /// Who the peers are that called us, for parties that are called later.
+    parties: BTreeMap<LegId, Arc<Caller>>,
     /// What the two ends call themselves.
     ends: Ends,
     /// The two legs that talk to each other.
     bridge: Option<(LegId, LegId)>,
+    /// The leg that came last into the conversation, after its set-up: the other one follows its
+    /// choice of codec.
+    newcomer: Option<LegId>,
     timers: Timers,
 }
 
@@ -99,6 +109,8 @@ impl Leg {
 #[derive(Debug)]
 enum Operation {
     Setup(Box<Setup>),
+    Transfer(Box<Transfer>),
+    Replace(Box<Replace>),
     Teardown(Teardown),
 }
 
@@ -125,9 +137,15 @@ enum Timer {
     Ringback = 5,
     /// A request that crosses waits for what the other party says.
     Cross = 6,
+    /// Longest set-up of a transfer.
+    Transfer = 7,
+    /// Who transferred the call should have left.
+    Leave = 8,
+    /// Another shard should have answered, or is asked again.
+    Fetch = 9,
 }
 
-type Timers = crate::deadline::Timers<7>;
+type Timers = crate::deadline::Timers<10>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -203,8 +221,10 @@ impl Call {
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
+            parties: BTreeMap::from([(A_LEG, Arc::new(admitted.caller.clone()))]),
             ends,
             bridge: None,
+            newcomer: None,
             timers: Timers::default(),
             config,
         };
@@ -301,6 +321,7 @@ impl Call {
             called: self.record.called.clone(),
             state: match (&self.operation, self.answered) {
                 (Some(Operation::Setup(_)), _) => "setup",
+                (Some(Operation::Transfer(_) | Operation::Replace(_)), _) => "transfer",
                 (Some(Operation::Teardown(_)), _) => "ending",
                 (None, Some(_)) => "established",
                 (None, None) => "unanswered",
@@ -415,24 +436,52 @@ impl Call {
             Some(Operation::Setup(setup)) => {
                 self.operation = setup.media_event(self, cx, event);
             }
-            None => {
-                if let MediaEvent::Silent {
-                    endpoint,
-                    silent_ms,
-                    ..
-                } = event
-                {
-                    let side = match LegId(endpoint.0) {
-                        LegId(0) => "the calling side",
-                        _ => "the called side",
-                    };
-                    let because = Because::of(format!("no media from {side} for {silent_ms} ms"));
-                    self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
-                }
+            Some(Operation::Transfer(transfer)) => {
+                self.operation = transfer.media_event(self, cx, event);
             }
+            Some(Operation::Replace(replace)) => {
+                self.operation = replace.media_event(self, cx, event);
+            }
+            None => self.heard_nothing(cx, &event),
             teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
         }
         self.settle(cx);
+    }
+
+    /// Ends the call if the relay says that one of the two parties has fallen silent.
+    fn heard_nothing(&mut self, cx: &mut Cx<'_>, event: &MediaEvent) {
+        let MediaEvent::Silent {
+            endpoint,
+            silent_ms,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let leg = LegId(endpoint.0);
+        if self.is_apart(leg) {
+            return;
+        }
+        let side = match self.side(leg) {
+            EndedBy::A => "the calling side",
+            EndedBy::B | EndedBy::Us => "the called side",
+        };
+        let because = Because::of(format!("no media from {side} for {silent_ms} ms"));
+        self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
+    }
+
+    /// Which side of the call a leg stands on; whoever takes another's place stands on its side.
+    fn side(&self, leg: LegId) -> EndedBy {
+        match self.bridge.map_or(A_LEG, |(a, _)| a) == leg || leg == A_LEG {
+            true => EndedBy::A,
+            false => EndedBy::B,
+        }
+    }
+
+    /// Whether a leg has no part in the conversation any more: it transferred the call, or was
+    /// replaced.
+    fn is_apart(&self, leg: LegId) -> bool {
+        self.bridge.is_some() && self.other(leg).is_none()
     }
 
     /// Expired timers of the call and its legs.
@@ -463,6 +512,12 @@ impl Call {
                 self.uncarried(cx);
             } else if timer == Timer::Expires as usize {
                 self.expired(cx);
+            } else if timer == Timer::Transfer as usize {
+                self.transfer_timeout(cx);
+            } else if timer == Timer::Fetch as usize {
+                self.fetch_timeout(cx);
+            } else if timer == Timer::Leave as usize {
+                self.release_others(cx);
             } else {
                 self.limit_reached(cx);
             }
@@ -523,6 +578,7 @@ impl Call {
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                self.proceed(cx);
                 self.tell(cx);
                 return;
             };
@@ -530,8 +586,19 @@ impl Call {
                 Some(Operation::Setup(setup)) => {
                     self.operation = setup.session_event(self, cx, leg, event);
                 }
+                Some(Operation::Transfer(transfer)) => {
+                    self.operation = transfer.session_event(self, cx, leg, event);
+                }
+                Some(Operation::Replace(replace)) => {
+                    self.operation = replace.session_event(self, cx, leg, event);
+                }
                 None => self.unowned(cx, leg, event),
-                teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
+                teardown @ Some(Operation::Teardown(_)) => {
+                    self.operation = teardown;
+                    if let SessionEvent::Refer(asked) = event {
+                        self.refuse_refer(cx, leg, &asked, Status::CALL_DOES_NOT_EXIST);
+                    }
+                }
             }
         }
         self.events.clear();
@@ -543,13 +610,16 @@ impl Call {
     /// An event that no operation waits for.
     fn unowned(&mut self, cx: &mut Cx<'_>, leg: LegId, event: SessionEvent) {
         match event {
+            // Whoever has no part in it any more may leave in any way.
+            SessionEvent::Ended(_) if self.is_apart(leg) => {}
+            SessionEvent::Refer(asked) => self.operation = Transfer::begin(self, cx, leg, &asked),
             SessionEvent::Offer(description) => self.peer_offer(cx, leg, description),
             SessionEvent::Acknowledged {
                 description,
                 is_answer: true,
             } => self.peer_acknowledged(cx, leg, description),
             SessionEvent::Ended(Ending::Bye { reasons }) => {
-                let by = if leg == A_LEG { EndedBy::A } else { EndedBy::B };
+                let by = self.side(leg);
                 let because = Because::of(format!("BYE on leg {}", leg.0));
                 self.end(cx, by, CauseCode::NormalClearing, because, &reasons);
             }

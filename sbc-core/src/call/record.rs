@@ -58,6 +58,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         },
         route: admitted.because.clone(),
         media: Vec::new(),
+        transfers: Vec::new(),
     }
 }
 
@@ -175,6 +176,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::PeerTimeout
         | CauseCode::NoAck
         | CauseCode::InCallFailure
+        | CauseCode::TransferFailed
         | CauseCode::LimitReached
         | CauseCode::Operator
         | CauseCode::InternalError => Disposition::Failed,

@@ -384,6 +384,7 @@ impl Setup {
             reach: self.reach,
             offer,
             is_emergency: self.is_emergency,
+            verbatim: None,
             parts: match self.is_emergency {
                 true => emergency::parts(&self.request, &trunk),
                 false => Vec::new(),
@@ -496,6 +497,10 @@ impl Setup {
                 if let Some(leg) = call.leg(leg) {
                     leg.session.refuse_offer(cx, Status::REQUEST_PENDING);
                 }
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::Refer(asked) => {
+                call.refuse_refer(cx, leg, &asked, Status::SERVER_INTERNAL_ERROR);
                 Some(Operation::Setup(self))
             }
             SessionEvent::Progress { .. }

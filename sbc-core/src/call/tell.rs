@@ -70,9 +70,11 @@ impl Call {
         let Some((x, y)) = images(&mut self.legs, leg, other) else {
             return;
         };
-        let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
+        let differs = self.newcomer == Some(other) && interwork::differs(x, y);
         // Both legs lack the codec of the other; the caller is the one that was told too early.
-        let owes = owes || (leg == super::A_LEG && interwork::lacks_codec(x, y));
+        let lacks = leg == super::A_LEG && interwork::lacks_codec(x, y);
+        let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
+        let owes = owes || differs || lacks;
         let Some(told) = self.legs.get_mut(&leg) else {
             return;
         };
@@ -230,12 +232,29 @@ impl Call {
         match change {
             Change::Tell(wanted) => {
                 self.unchanged(cx, leg, None, status);
-                if let Some(leg) = self.legs.get_mut(&leg).filter(|_| !again) {
-                    leg.telling.refused = wanted;
+                if !again {
+                    self.wont_be_told(cx, leg, wanted);
                 }
             }
             Change::Ask { asker } => self.unchanged(cx, leg, Some(asker), passed_on(status)),
             Change::Forgotten => self.unchanged(cx, leg, None, status),
+        }
+    }
+
+    /// A leg refuses for good what it was told. If that was the codec of a newcomer, the two cannot
+    /// talk to each other.
+    fn wont_be_told(&mut self, cx: &mut Cx<'_>, id: LegId, wanted: Option<Direction>) {
+        if let Some(leg) = self.leg(id) {
+            leg.telling.refused = wanted;
+        }
+        let newcomer = self.newcomer.filter(|own| self.other(id) == Some(*own));
+        let Some((x, y)) = newcomer.and_then(|other| images(&mut self.legs, id, other)) else {
+            return;
+        };
+        if interwork::differs(x, y) {
+            let because = format!("leg {} refuses the codec of the new party", id.0);
+            let (by, code) = (EndedBy::Us, CauseCode::MediaIncompatible);
+            self.end(cx, by, code, Because::of(because), &[]);
         }
     }
 
@@ -288,8 +307,7 @@ impl Call {
         };
         let because = Because::of(format!("{} on leg {} {outcome}", method.as_str(), leg.0));
         let by = match status {
-            Some(_) if leg == super::A_LEG => EndedBy::A,
-            Some(_) => EndedBy::B,
+            Some(_) => self.side(leg),
             None => EndedBy::Us,
         };
         let reasons = [Reason::q850(TIMER_EXPIRED, None)];

@@ -10,7 +10,7 @@ use super::value;
 use super::written::*;
 use super::{
     AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect,
-    RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -586,11 +586,16 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &[],
             out,
         ),
+        refer: section.choice(
+            "refer",
+            &[("local", Refer::Local), ("refuse", Refer::Refuse)],
+            &["relay"],
+            out,
+        ),
     };
     section.finish(
         &[
             "update",
-            "refer",
             "diversion",
             "schedule",
             "media_bypass",

@@ -47,7 +47,7 @@ pub use source::{Place, Source};
 pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
 pub use trunk::{
-    AllDown, CallLimits, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset,
+    AllDown, CallLimits, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, Refer,
     RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
     UdpOversize, UriForm,
 };

@@ -83,12 +83,43 @@ pub struct Trunk {
     pub least_hops: u8,
     /// What becomes of its redirections.
     pub redirect: Redirect,
+    /// What becomes of its REFERs.
+    pub refer: Refer,
     /// Headers copied unchanged from the other leg to this peer.
     pub pass_headers: Vec<String>,
     /// Headers never copied to this peer, although the built-in table would.
     pub strip_headers: Vec<String>,
     /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
     pub set_headers: Vec<(String, String)>,
+}
+
+/// What becomes of a peer's REFER within a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Refer {
+    /// We transfer the call ourselves; the other party sees at most a re-INVITE.
+    #[default]
+    Local,
+    /// It is refused, and not offered.
+    Refuse,
+}
+
+impl Refer {
+    /// The methods of a preset together with those that transfers need. NOTIFY is for the peer's
+    /// own subscribers among us (TDR-XFR-002).
+    pub(super) fn allowed(self, mut methods: Vec<crate::sip::Method>) -> Vec<crate::sip::Method> {
+        use crate::sip::Method::{Notify, Refer};
+        match self {
+            Self::Local => methods.extend([Notify, Refer]),
+            Self::Refuse => methods.retain(|method| *method != Refer),
+        }
+        let mut seen = Vec::with_capacity(methods.len());
+        methods.retain(|method| {
+            let is_new = !seen.contains(method);
+            seen.push(method.clone());
+            is_new
+        });
+        methods
+    }
 }
 
 /// Session timers of a trunk's legs (RFC 4028).

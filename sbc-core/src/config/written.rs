@@ -9,7 +9,7 @@ use super::source::{At, Span};
 use super::value::WrittenTarget;
 use super::{
     AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party,
-    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    Preset, Redirect, Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -154,6 +154,7 @@ pub(super) struct WrittenTrunk {
     pub(super) register: Option<WrittenRegister>,
     pub(super) redirect: Option<At<Redirect>>,
     pub(super) least_hops: Option<At<u64>>,
+    pub(super) refer: Option<At<Refer>>,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,

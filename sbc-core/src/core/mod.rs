@@ -1,6 +1,8 @@
 //! All signalling state of one shard, and the two methods that drive it.
 
 mod admit;
+mod letter;
+mod replace;
 mod stateless;
 
 use crate::call::Call;
@@ -17,6 +19,7 @@ use crate::overload::{Overload, Verdict};
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Ingress};
 use crate::session::{LegStyle, hop_back, orphan};
+use crate::sip::header::Replaces;
 use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
@@ -145,8 +148,10 @@ impl Core {
             Input::TargetHealth { target, state } => self.plane.health.note(&target, state),
             Input::Lag(waited) => self.lag(now, waited, out),
             Input::Registration(standing) => self.plane.standings.note(&standing),
+            Input::Letter(letter) => self.read(now, &letter, out),
             Input::Tick => self.tick(now, out),
         }
+        self.post(now, out);
     }
 
     /// When [`Input::Tick`] is next wanted.
@@ -172,6 +177,7 @@ impl Core {
             return;
         };
         self.with_call(now, call, out, |call, cx| call.poisoned(cx));
+        self.post(now, out);
     }
 
     /// Forgets a call that could not even be ended by [`Self::recover`]: its media is given back
@@ -287,6 +293,9 @@ impl Core {
             self.plane.receive(now.mono, flow, message, out, &mut up);
             return self.indicate(now, up, None, out);
         }
+        if self.passes_on(flow, &message, out) {
+            return;
+        }
         let ingress = match self.identify(flow, &message) {
             Ok(ingress) => ingress,
             Err(DropCode::UnknownHost) => {
@@ -373,7 +382,7 @@ impl Core {
                 .map(|tag| self.plane.dialogs.find(&tag))
                 .and_then(|lookup| match lookup {
                     Lookup::Live(call, _) => self.calls.get(&call),
-                    Lookup::Ended(..) | Lookup::Unknown => None,
+                    Lookup::Ended(..) | Lookup::Moved(_) | Lookup::Unknown => None,
                 })
                 .map(|entry| entry.call.config())
                 .ok_or(why)?;
@@ -678,7 +687,7 @@ impl Core {
                     };
                     self.reply(now, id, &message, &style, status, out);
                 }
-                Lookup::Unknown => {
+                Lookup::Moved(_) | Lookup::Unknown => {
                     arrived(None, None, flow, &message, out);
                     dropped(DropCode::UnknownDialog, flow, out);
                     self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
@@ -720,6 +729,11 @@ impl Core {
             dropped(DropCode::Malformed, flow, out);
             return self.reply(now, id, &message, &style, Status::FORBIDDEN, out);
         }
+        if Self::misuses_replaces(&message) {
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::Malformed, flow, out);
+            return self.reply(now, id, &message, &style, Status::BAD_REQUEST, out);
+        }
         match message.method() {
             Method::Invite if contact(&message).is_err() => {
                 // Without it there can be no dialog, so nobody need be rung (RFC 3261 §8.1.1.8).
@@ -727,10 +741,21 @@ impl Core {
                 dropped(DropCode::Malformed, flow, out);
                 self.reply(now, id, &message, &style, Status::BAD_REQUEST, out);
             }
-            Method::Invite => self.invited(now, id, flow, message, ingress, because, &style, out),
+            Method::Invite => match message.get::<Replaces>().ok().flatten() {
+                Some(replaces) => {
+                    self.replacing(now, id, flow, message, &replaces, ingress, &style, out);
+                }
+                None => self.invited(now, id, flow, message, ingress, because, &style, out),
+            },
             Method::Options => {
                 arrived(None, None, flow, &message, out);
                 self.answer_options(now, id, flow, &message, &style, out);
+            }
+            Method::Refer => {
+                // Nobody may have us place calls outside of one (SIP-800).
+                arrived(None, None, flow, &message, out);
+                dropped(DropCode::MethodNotAllowed, flow, out);
+                self.reply(now, id, &message, &style, Status::DECLINE, out);
             }
             _ => {
                 // Every other method that we allow lives in a dialog.

@@ -1,7 +1,7 @@
 //! Which leg a message within a dialog belongs to. An index only: dialogs live in their sessions.
 
 use crate::deadline::DeadlineQueue;
-use crate::id::{CallId, LegId};
+use crate::id::{CallId, LegId, ShardId};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ type Key = u64;
 enum Entry {
     Live(CallId, LegId),
     Ended(CallId, LegId),
+    Moved(CallId, LegId, ShardId),
 }
 
 /// What is known about one of our tags.
@@ -35,6 +36,8 @@ pub enum Lookup {
     Live(CallId, LegId),
     /// The leg ended a short while ago.
     Ended(CallId, LegId),
+    /// Another shard has it now.
+    Moved(ShardId),
     /// Never ours, or long gone.
     Unknown,
 }
@@ -50,7 +53,7 @@ impl DialogTable {
         let Some((tag, entry)) = self.legs.get_key_value(local_tag) else {
             return;
         };
-        let Entry::Live(call, leg) = *entry else {
+        let (Entry::Live(call, leg) | Entry::Moved(call, leg, _)) = *entry else {
             return;
         };
         let tag = tag.clone();
@@ -60,11 +63,21 @@ impl DialogTable {
         self.legs.insert(tag, Entry::Ended(call, leg));
     }
 
+    /// Notes that the leg with this tag was handed over to another shard.
+    pub fn moved(&mut self, local_tag: &[u8], to: ShardId) {
+        if let Some(entry) = self.legs.get_mut(local_tag)
+            && let Entry::Live(call, leg) = *entry
+        {
+            *entry = Entry::Moved(call, leg, to);
+        }
+    }
+
     /// What is known about a tag that a peer says is ours.
     pub fn find(&self, local_tag: &[u8]) -> Lookup {
         match self.legs.get(local_tag) {
             Some(Entry::Live(call, leg)) => Lookup::Live(*call, *leg),
             Some(Entry::Ended(call, leg)) => Lookup::Ended(*call, *leg),
+            Some(Entry::Moved(_, _, shard)) => Lookup::Moved(*shard),
             None => Lookup::Unknown,
         }
     }

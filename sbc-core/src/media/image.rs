@@ -176,6 +176,19 @@ impl MediaImage {
         }
     }
 
+    /// The same leg with another endpoint, which nothing is reserved for yet. What was described so
+    /// far goes on: version, numbers, lines.
+    pub fn moved(&self, endpoint: EndpointId) -> Self {
+        Self {
+            endpoint,
+            local: None,
+            in_force: None,
+            exchange: Exchange::Idle,
+            pending: None,
+            ..self.clone()
+        }
+    }
+
     /// Media policy of the leg's trunk.
     pub fn profile(&self) -> &Profile {
         &self.profile

@@ -21,6 +21,7 @@ pub mod response;
 pub mod route;
 pub mod screening;
 pub mod session_id;
+pub mod transfer;
 pub mod uui;
 
 use crate::cause::{Because, CauseCode};

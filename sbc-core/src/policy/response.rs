@@ -125,6 +125,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::MediaTimeout
         | CauseCode::NoAck
         | CauseCode::InCallFailure
+        | CauseCode::TransferFailed
         | CauseCode::InternalError => Status::SERVER_INTERNAL_ERROR,
     };
     let q850 = match cause {

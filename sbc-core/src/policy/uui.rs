@@ -9,7 +9,11 @@ use bytes::Bytes;
 /// The values that pass, as they came: hexadecimal text keeps its case. A message with several
 /// values for ISDN has none, because there can be only one.
 pub fn passed(message: &Message, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
-    let values: Vec<UserToUser> = message.list().unwrap_or_default();
+    of_values(&message.list().unwrap_or_default(), to)
+}
+
+/// As [`passed`], for values from elsewhere.
+pub fn of_values(values: &[UserToUser], to: &Trunk) -> Vec<(HeaderName, Bytes)> {
     let is_isdn = |value: &UserToUser| value.purpose().eq_ignore_ascii_case(b"isdn-uui");
     let has_one = values.iter().filter(|value| is_isdn(value)).count() <= 1;
     values

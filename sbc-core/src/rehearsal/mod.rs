@@ -221,7 +221,8 @@ impl Rehearsal {
                 self.inputs.extend(stage.relay(&command).map(Input::Media));
             }
             Effect::Emit(event) => self.hear(event.what),
-            Effect::CloseFlow(_) | Effect::Reply(..) => {}
+            // A rehearsal has one shard, which writes to nobody.
+            Effect::CloseFlow(_) | Effect::Letter(..) | Effect::Reply(..) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
 use crate::id::LegId;
 use crate::query::ResolveFault;
-use crate::record::{AttemptRecord, Disposition, Record};
+use crate::record::{AttemptRecord, Disposition, Record, TransferOutcome, TransferRecord};
 use crate::sip::Status;
 use crate::transport::FlowFault;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Explanation {
     pub change: Vec<String>,
     /// What was tried towards the called side, one line per attempt.
     pub attempts: Vec<String>,
+    /// Who transferred the call to whom, one line per transfer.
+    pub transfers: Vec<String>,
 }
 
 /// Explains a finished call.
@@ -34,6 +36,7 @@ pub fn explain(record: &Record) -> Explanation {
         why: why(record, last),
         change: change(record, last),
         attempts: record.egress.iter().flat_map(attempts).collect(),
+        transfers: record.transfers.iter().map(transfer).collect(),
     }
 }
 
@@ -46,12 +49,37 @@ impl fmt::Display for Explanation {
             let title = if at == 0 { "tried:" } else { "" };
             writeln!(f, "{title:7} {line}")?;
         }
+        for (at, line) in self.transfers.iter().enumerate() {
+            let title = if at == 0 { "moved:" } else { "" };
+            writeln!(f, "{title:7} {line}")?;
+        }
         for (at, line) in self.change.iter().enumerate() {
             let title = if at == 0 { "change:" } else { "" };
             writeln!(f, "{title:7} {line}")?;
         }
         Ok(())
     }
+}
+
+fn transfer(transfer: &TransferRecord) -> String {
+    let kind = transfer.kind.as_str();
+    let status = transfer.status.map(|status| format!(", {status}"));
+    let outcome = match transfer.outcome {
+        TransferOutcome::Completed => "done",
+        TransferOutcome::Failed => "failed",
+        TransferOutcome::Refused => "refused",
+        TransferOutcome::Abandoned => "the call ended before",
+    };
+    format!(
+        "{kind} transfer by leg {} of trunk \"{}\" after {} s: leg {} to {}: {outcome}{} ({})",
+        transfer.by.0,
+        transfer.trunk,
+        transfer.at_ms / 1_000,
+        transfer.party.0,
+        transfer.target.escape_debug(),
+        status.unwrap_or_default(),
+        transfer.because.0.join("; ")
+    )
 }
 
 fn who(record: &Record) -> String {
@@ -107,6 +135,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
         | CauseCode::InCallFailure
+        | CauseCode::TransferFailed
         | CauseCode::LimitReached
         | CauseCode::Operator
         | CauseCode::InternalError => record.cause.by == EndedBy::B,
@@ -189,6 +218,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::InCallFailure => {
             format!("a request within the call failed{}{}", details(), facts())
         }
+        CauseCode::TransferFailed => format!("nobody was left to talk to{}", facts()),
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
@@ -311,6 +341,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         CauseCode::InCallFailure => {
             advice(&["look at the last request in the ladder and at the answer it got"])
         }
+        CauseCode::TransferFailed => advice(&[
+            "see what the target of the transfer answered; whoever transfers should stay until it \
+             has answered",
+        ]),
         CauseCode::LimitReached => advice(&[
             "raise that limit at the trunk, the tenant or in [limits], if such calls are wanted",
         ]),
@@ -592,6 +626,7 @@ mod tests {
             },
             route: Because::default(),
             media: Vec::new(),
+            transfers: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
+use crate::record::TransferOutcome;
 use crate::trunk::TargetState;
 use std::fmt;
 
@@ -83,6 +84,26 @@ pub fn note(what: &Happened) -> Option<String> {
                 "the call goes on as it was"
             };
             format!("change refused with {}: {next}", status.code())
+        }
+        Happened::Transfer {
+            trunk,
+            outcome,
+            status,
+            because,
+            ..
+        } => {
+            let outcome = match outcome {
+                TransferOutcome::Completed => "done",
+                TransferOutcome::Failed => "failed",
+                TransferOutcome::Refused => "refused",
+                TransferOutcome::Abandoned => "abandoned, the call ends",
+            };
+            let status = status.map(|status| format!(" ({})", status.code()));
+            format!(
+                "transfer by trunk \"{trunk}\" {outcome}{}: {}",
+                status.unwrap_or_default(),
+                because.0.join("; ").escape_debug()
+            )
         }
         Happened::Media(event) => return media(event),
         Happened::Ended(record) => format!("call ended: {}", record.cause.code),

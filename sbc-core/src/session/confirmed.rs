@@ -288,6 +288,8 @@ impl Session {
                     false => self.reply_retry_after(cx, id, message),
                 }
             }
+            Method::Refer => self.peer_refer(cx, id, flow, message, up),
+            Method::Subscribe => self.peer_subscribe(cx, id, flow, message),
             _ => self.serve(cx, id, flow, message),
         }
     }

@@ -172,10 +172,18 @@ impl Link {
         Some(self.open.swap_remove(at))
     }
 
-    /// Forgets requests that wait to be sent, but not ACK and BYE.
+    /// Whether a request of ours other than BYE has no final response yet.
+    pub(crate) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Forgets offers and refreshes that wait to be sent, but not ACK, BYE and what a peer waits to
+    /// be told.
     pub(crate) fn drop_errands(&mut self) {
-        self.waiting
-            .retain(|wanted| !matches!(wanted, Wanted::Request(_)));
+        self.waiting.retain(|wanted| match wanted {
+            Wanted::Request(errand) => errand.method == Method::Notify,
+            Wanted::Ack { .. } | Wanted::Bye { .. } => true,
+        });
     }
 
     fn find_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {

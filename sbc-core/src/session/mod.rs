@@ -18,10 +18,13 @@ mod crossing;
 mod link;
 mod offering;
 pub(crate) mod orphan;
+mod parcel;
 mod refresh;
 pub(crate) mod reliable;
 mod said;
+mod standing;
 mod style;
+mod subscription;
 mod timer;
 mod uac;
 mod uas;
@@ -31,8 +34,12 @@ pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
 use link::Link;
 pub(crate) use offering::TIMER_EXPIRED;
+pub(crate) use parcel::Parcel;
 pub use said::Said;
+pub(crate) use standing::Standing;
 pub use style::LegStyle;
+pub use subscription::Asked;
+use subscription::Referral;
 use timer::SessionTimer;
 pub use uac::Outset;
 use uac::{Outgoing, Try};
@@ -124,6 +131,8 @@ pub enum SessionEvent {
         /// What the other party is told.
         status: Status,
     },
+    /// The peer asks for a transfer.
+    Refer(Box<Asked>),
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -198,9 +207,11 @@ enum Timer {
     RepeatProvisional = 9,
     /// End of patience for its PRACK.
     AwaitPrack = 10,
+    /// What the peer is to be told of a transfer next.
+    Referral = 11,
 }
 
-type Timers = crate::deadline::Timers<11>;
+type Timers = crate::deadline::Timers<12>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -218,6 +229,7 @@ pub struct Session {
     strays: Vec<Link>,
     /// Requests of the peer that the other party is to answer.
     crossing: crossing::Waiting,
+    referral: Referral,
 }
 
 #[derive(Debug)]
@@ -290,6 +302,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             crossing: crossing::Waiting::default(),
+            referral: Referral::default(),
         }
     }
 
@@ -319,6 +332,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             crossing: crossing::Waiting::default(),
+            referral: Referral::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -329,6 +343,7 @@ impl Session {
         matches!(self.phase, Phase::Over)
             && self.unfinished.is_empty()
             && self.strays.iter().all(Link::is_done)
+            && self.referral.is_over()
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -360,6 +375,7 @@ impl Session {
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
         self.end_crossings(cx);
+        self.refer_ended(cx, Status::REQUEST_TERMINATED);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
@@ -506,6 +522,10 @@ impl Session {
         if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
             return link.resolved(cx, &self.style, outcome);
         }
+        if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
+            after.resolved(cx, &self.style, outcome);
+            return self.tidy_referral();
+        }
         match &mut self.phase {
             Phase::Outgoing(_) => self.target_resolved(cx, query, outcome, up),
             Phase::Incoming(_) | Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {}
@@ -526,6 +546,7 @@ impl Session {
                 t if t == Timer::Expiry as usize => self.expired(cx, up),
                 t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
                 t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
+                t if t == Timer::Referral as usize => self.referral_is_due(cx),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -536,17 +557,25 @@ impl Session {
         self.end_crossings(cx);
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
-        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended
-            && ended.link.open_invite().is_some()
-        {
-            // It may still be accepted, and then needs its ACK.
-            self.strays.push(ended.link);
+        if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended {
+            if self.referral.is_running() {
+                self.outlive(cx, ended.link);
+            } else if ended.link.open_invite().is_some() {
+                // It may still be accepted, and then needs its ACK.
+                self.strays.push(ended.link);
+            }
         }
         self.end_dialog(cx);
     }
 
     fn end_dialog(&self, cx: &mut Cx<'_>) {
-        cx.plane.dialogs.end(cx.now.mono, self.local_tag.as_bytes());
+        cx.plane
+            .dialog_ended(cx.now.mono, self.local_tag.as_bytes());
+    }
+
+    /// Nobody owns this session any more.
+    pub(crate) fn forget(&self, cx: &mut Cx<'_>) {
+        self.end_dialog(cx);
     }
 
     /// Ends a dialog that is not the call's: ACK for its 2xx, then BYE (SIP-220, SIP-221).

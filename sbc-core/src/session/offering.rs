@@ -55,6 +55,11 @@ impl Offering {
         }
     }
 
+    /// Whether our INVITE began the dialog.
+    pub(super) fn owns_call_id(&self) -> bool {
+        self.owns_call_id
+    }
+
     /// Whether an offer of ours has no answer yet.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
@@ -133,7 +138,8 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let link = link_where(&mut self.phase, &mut self.strays, is_of);
+        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let (Some(status), Some(link)) = (message.status(), link) else {
             return false;
         };
@@ -147,8 +153,13 @@ impl Session {
             link.dialog.refresh_target(message);
             link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
         }
+        if method == Method::Notify {
+            self.notify_ended(Some(status));
+            return true;
+        }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
+            self.tidy_referral();
             return true;
         }
         if status.is_success() && matches!(method, Method::Invite | Method::Update) {
@@ -253,12 +264,18 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let link = link_where(&mut self.phase, &mut self.strays, is_of);
+        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let Some(open) = link.and_then(|link| link.close(id)) else {
             return false;
         };
+        if open.method == Method::Notify {
+            self.notify_ended(None);
+            return true;
+        }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
+            self.tidy_referral();
             return true;
         }
         let is_silence = why.is_none();

@@ -3,7 +3,7 @@
 //! Every address and name that a message of ours carries comes from here, and here they come from
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
-use crate::config::{Config, Listener, Lookup, Rel100, TargetAddress, Trunk};
+use crate::config::{Config, Listener, Lookup, Refer, Rel100, TargetAddress, Trunk};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
@@ -180,11 +180,35 @@ impl LegStyle {
         let timer = self.trunk.session_timer.map(|_| OptionTag::TIMER);
         let rel100 = self.trunk.progress.rel100 != Rel100::Never;
         let rel100 = rel100.then_some(OptionTag::REL100);
-        let tokens = timer
+        let transfers = self.trunk.refer != Refer::Refuse;
+        let without_notify = transfers.then_some(OptionTag::NOREFERSUB);
+        let always = [OptionTag::REPLACES];
+        let named = timer
             .into_iter()
             .chain(rel100)
-            .filter_map(|name| Token::parse(name).ok());
+            .chain(without_notify)
+            .chain(always);
+        let tokens = named.filter_map(|name| Token::parse(name).ok());
         tokens.map(OptionTag::new).collect()
+    }
+
+    /// Lines of an INVITE or its 2xx, with what we support beside what they say (TDR-XFR-030).
+    pub(super) fn with_supported(
+        &self,
+        mut lines: Vec<(HeaderName, Bytes)>,
+    ) -> Vec<(HeaderName, Bytes)> {
+        let own = OptionTag::REPLACES;
+        let said = lines
+            .iter_mut()
+            .find(|(name, _)| *name == HeaderName::Supported);
+        match said {
+            Some((_, value)) => {
+                let said = String::from_utf8_lossy(value).into_owned();
+                *value = Bytes::from(format!("{said}, {own}"));
+            }
+            None => lines.push((HeaderName::Supported, Bytes::from_static(own.as_bytes()))),
+        }
+        lines
     }
 
     /// Value of our Allow header on this leg.

@@ -26,7 +26,10 @@ use crate::query::{Outcome, ResolveFault};
 use crate::record::GivenUp;
 use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, From, OptionTag, Reason, Route, To};
-use crate::sip::{Address, Class, HeaderName, Message, Method, RequestBuilder, Status, Token};
+use crate::sip::{
+    Address, Class, HeaderName, Message, Method, NameAddr, RequestBuilder, Status, Token,
+    WrittenUri,
+};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Hop, Protocol};
@@ -63,6 +66,8 @@ pub struct Outset {
     pub offer: Bytes,
     /// Whether somebody calls for help.
     pub is_emergency: bool,
+    /// The URI to call, octet by octet, instead of the number at the target.
+    pub verbatim: Option<WrittenUri>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
     pub parts: Vec<Bytes>,
 }
@@ -281,11 +286,21 @@ impl Outgoing {
             params: Default::default(),
         });
         let from = from.with_tag(tag.clone()).0;
+        let (to, request) = match &outset.verbatim {
+            Some(uri) => (
+                NameAddr::new(uri.uri().clone()),
+                RequestBuilder::written(Method::Invite, uri),
+            ),
+            None => (
+                written.to,
+                RequestBuilder::new(Method::Invite, &written.request_uri),
+            ),
+        };
         let to = Address {
-            addr: written.to,
+            addr: to,
             params: Default::default(),
         };
-        let mut request = RequestBuilder::new(Method::Invite, &written.request_uri)
+        let mut request = request
             .header(&style.via(listener, branch)?)
             .headers(&self.service_route)
             .header(&outset.reach.hops)
@@ -460,7 +475,7 @@ impl Session {
         };
         let branch = cx.plane.mint.branch();
         let tag = &self.local_tag;
-        let lines = self.timer.request_lines();
+        let lines = self.style.with_supported(self.timer.request_lines());
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
         let Some((request, mut from, because)) = request else {
             return no_listener(outgoing);

@@ -9,7 +9,7 @@ use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, To};
+use crate::sip::header::{CSeq, ContentType, Replaces, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
@@ -118,6 +118,14 @@ impl Incoming {
         is_new
     }
 
+    /// Whether Replaces names this dialog by its Call-ID and the caller's tag.
+    pub(super) fn is_named(&self, replaces: &Replaces) -> bool {
+        let call_id = self.request.raw(HeaderName::CallId);
+        call_id.is_some_and(|call_id| call_id == *replaces.call_id.as_bytes())
+            && super::confirmed::from_tag(&self.request)
+                .is_some_and(|tag| super::standing::names(&replaces.from_tag, &tag))
+    }
+
     pub(super) fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
         let mut response = ResponseBuilder::to(&self.request, status, Some(tag));
         if status.code() < 300 {
@@ -222,7 +230,8 @@ impl Session {
         dialog.remote_cseq = Some(incoming.seen);
         let is_described = incoming.sending.is_described();
         let mut response = incoming.begin(&self.style, &self.local_tag, Status::OK);
-        for (name, value) in self.timer.answers(&incoming.request) {
+        let lines = self.timer.answers(&incoming.request);
+        for (name, value) in self.style.with_supported(lines) {
             response = response.raw_if_valid(name, value);
         }
         let bytes = match is_described {

@@ -21,12 +21,14 @@ impl Session {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
-            // Nobody can subscribe to anything in a call that knows no transfer.
+            // Nobody can subscribe to anything but a transfer that is under way.
             (Method::Subscribe, _) => {
                 self.reply(cx, id, message, Status::BAD_EVENT, |response| {
                     response.raw_if_valid(HeaderName::AllowEvents, "refer")
                 });
             }
+            // There is no call yet that could be transferred.
+            (Method::Refer, Ok(())) => self.reply_retry_after(cx, id, message),
             (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
             // None of ours waits for it (RFC 3262 §3).
             (Method::Prack, Ok(())) => {

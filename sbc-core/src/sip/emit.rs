@@ -24,7 +24,7 @@ use bytes::Bytes;
 use super::grammar::push_number;
 use super::head::RequestHead;
 use super::header::{ContentType, Header, HeaderName, To};
-use super::{Message, Method, Status, Token, Uri};
+use super::{Message, Method, Status, Token, Uri, WrittenUri};
 
 /// Why a text cannot stand in a header (SIP-017). Nothing was added.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -162,6 +162,21 @@ impl RequestBuilder {
             uri => uri.emit(&mut lines.out),
         }
         lines.out.extend_from_slice(b" SIP/2.0\r\n");
+        lines.start_end = lines.out.len();
+        Self(lines)
+    }
+
+    /// As [`Self::new`], with a Request-URI octet by octet as a peer wrote it.
+    pub fn written(method: Method, uri: &WrittenUri) -> Self {
+        let mut lines = Lines::new();
+        for part in [
+            method.as_str().as_bytes(),
+            b" ",
+            uri.as_bytes(),
+            b" SIP/2.0\r\n",
+        ] {
+            lines.out.extend_from_slice(part);
+        }
         lines.start_end = lines.out.len();
         Self(lines)
     }

@@ -233,7 +233,7 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// Resolves `%` escapes; an escape that is none stays as it is (SIP-011).
-pub(super) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', text).is_none() {
         return Cow::Borrowed(text);
     }

@@ -17,12 +17,12 @@ pub struct Call {
 
 impl Call {
     pub fn new() -> Self {
-        Self::with(config())
+        Self::with(CONFIG)
     }
 
-    /// With this configuration.
-    pub fn with(config: std::sync::Arc<Config>) -> Self {
-        let mut shard = Shard::with(config);
+    /// As [`Self::new`], under another configuration.
+    pub fn with(config: &str) -> Self {
+        let mut shard = Shard::with(config_of(config));
         shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
         shard.next_response(100);
         let invite = shard.next_request(Method::Invite).message;
@@ -60,6 +60,22 @@ impl Call {
     /// The next message, which must refuse the caller with this status.
     pub fn refused(&mut self, code: u16) -> Message {
         self.shard.next_response(code).message
+    }
+
+    /// The call lives with the party of another INVITE of ours: a BYE of the caller reaches it, and
+    /// nothing else is left.
+    pub fn lives_on(mut self, with: &Message) {
+        assert!(self.shard.records.is_empty() && self.shard.sent.is_empty());
+        self.says("BYE", "", "");
+        self.shard.next_response(200);
+        let bye = self.shard.next_request(Method::Bye).message;
+        assert_eq!(
+            header(&bye, HeaderName::CallId),
+            header(with, HeaderName::CallId)
+        );
+        self.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+        assert_eq!(self.shard.records.len(), 1);
+        self.shard.settles();
     }
 
     /// The call lives: a re-INVITE is answered and a BYE ends both sides.

@@ -19,6 +19,7 @@ use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
+use sbc_core::letter::Letter;
 use sbc_core::mint::Mint;
 use sbc_core::query::Query;
 use sbc_core::record::Record;
@@ -151,6 +152,8 @@ pub struct Shard {
     pub happened: Vec<Happened>,
     /// Questions to DNS that wait for their answer.
     pub queries: VecDeque<(QueryId, Query)>,
+    /// Letters to other shards.
+    pub letters: VecDeque<(ShardId, Letter)>,
     pub refuse_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
     /// broken, so they need not be sound.
@@ -176,8 +179,14 @@ impl Shard {
     }
 
     pub fn with(config: Arc<Config>) -> Self {
+        Self::one_of(config, ShardId(0), 1)
+    }
+
+    /// One of several shards.
+    pub fn one_of(config: Arc<Config>, shard: ShardId, shards: u8) -> Self {
+        let seed = [7 + shard.0; 32];
         Self {
-            core: Core::new(ShardId(0), config, Mint::new(ShardId(0), [7; 32])),
+            core: Core::new(shard, config, Mint::new(shard, seed)).among(shards),
             now: Now {
                 mono: Timestamp::from_micros(1_000_000),
                 wall: UnixTime::from_micros(1_800_000_000_000_000),
@@ -187,6 +196,7 @@ impl Shard {
             records: Vec::new(),
             happened: Vec::new(),
             queries: VecDeque::new(),
+            letters: VecDeque::new(),
             refuse_media: false,
             start_lines: None,
             next_port: 40_000,
@@ -230,6 +240,7 @@ impl Shard {
                         what => self.happened.push(what),
                     },
                     Effect::Query(id, query) => self.queries.push_back((id, query)),
+                    Effect::Letter(to, letter) => self.letters.push_back((to, letter)),
                     Effect::CloseFlow(_) | Effect::Reply(..) => {}
                 }
             }

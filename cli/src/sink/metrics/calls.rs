@@ -21,6 +21,7 @@ pub struct CallMetrics {
     duration: HistogramVec,
     setup: HistogramVec,
     reroutes: IntCounterVec,
+    transfers: IntCounterVec,
     oversize: IntCounterVec,
     emergency: IntCounterVec,
     peer_up: GaugeVec,
@@ -106,6 +107,11 @@ impl CallMetrics {
                 "Targets that were given up while others were left.",
                 &["trunk", "reason"],
             )?,
+            transfers: maker.counters(
+                "sbc_transfer_total",
+                "Transfers, by the trunk that asked for them and by how they ended.",
+                &["trunk", "type", "result"],
+            )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
                 "1 if the address answers and takes calls, 0 if not.",
@@ -174,6 +180,19 @@ impl CallMetrics {
             (Happened::Oversize { trunk, action, .. }, _) => {
                 self.oversize
                     .with_label_values(&[trunk.as_str(), action.as_str()])
+                    .inc();
+            }
+            (
+                Happened::Transfer {
+                    trunk,
+                    kind,
+                    outcome,
+                    ..
+                },
+                _,
+            ) => {
+                self.transfers
+                    .with_label_values(&[trunk.as_str(), kind.as_str(), outcome.as_str()])
                     .inc();
             }
             (Happened::Emergency { tenant, trunk, .. }, _) => {

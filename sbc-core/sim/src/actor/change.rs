@@ -26,6 +26,19 @@ pub enum Wanted {
     Codecs(Codecs),
     /// Nothing: a request without description. A re-INVITE asks for an offer with it.
     Nothing,
+    /// Somebody else in its own place, by REFER.
+    Transfer(Leave),
+}
+
+/// When a transferor leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// So long after its REFER is accepted.
+    After(Duration),
+    /// When it hears that the transfer is done.
+    WhenDone,
+    /// Not by itself.
+    Never,
 }
 
 /// The request of a change.

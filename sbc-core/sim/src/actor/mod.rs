@@ -10,7 +10,8 @@ mod voice;
 
 pub use agent::Agent;
 pub(crate) use agent::Place;
-pub use change::{By, Change, Codecs, HOLDS, Hold, Reaction, Wanted};
+pub(crate) use agent::target_of;
+pub use change::{By, Change, Codecs, HOLDS, Hold, Leave, Reaction, Wanted};
 pub use dialect::Dialect;
 pub use plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 pub use view::{Ending, PartyView};

@@ -29,6 +29,8 @@ pub struct PartyView {
     pub told: String,
     /// Whether it holds, and how it said so.
     pub hold: Option<Hold>,
+    /// What it was told of a transfer: whether that was the last word, and the status.
+    pub notified: Vec<(bool, u16)>,
     /// Final statuses of requests that were wrong on purpose.
     pub odd_statuses: Vec<(String, u16)>,
 }

@@ -36,7 +36,7 @@ impl Checker for Descriptions {
                 actor: Some(actor),
                 wire: Some(wire),
                 ..
-            } if !wire.body.is_empty() => {
+            } if wire.has_sdp() => {
                 self.sent(*actor, wire, &mut fail);
             }
             _ => {}

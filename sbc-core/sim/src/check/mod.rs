@@ -7,6 +7,7 @@ mod dialog;
 mod exchange;
 mod leak;
 mod liveness;
+mod notify;
 mod order;
 mod privacy;
 mod provisional;
@@ -192,6 +193,7 @@ impl Checkers {
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),
             Box::new(order::Order::default()),
+            Box::new(notify::Notifies::default()),
             Box::new(leak::Leaks),
             Box::new(liveness::Liveness::new(rules)),
         ];

@@ -145,11 +145,12 @@ fn teams(wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
     }
 }
 
-/// The message as `rsip` can take it: it refuses `/` in URI parameters, which RFC 3261 §25.1 allows
-/// (`param-unreserved`) and Teams puts into its Contact; and of an IPv6 address in brackets it takes
+/// The message as `rsip` can take it: it refuses `/` and `:` in URI parameters, which RFC 3261 §25.1
+/// allows (`param-unreserved`) and Teams puts into its Contact and Refer-To; and of an IPv6 address in brackets it takes
 /// the first group for a host and the rest for a port.
 fn for_rsip(bytes: &[u8]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(bytes).replace("/d/8/", "-d-8-");
+    text = text.replace("8:orgid:", "8-orgid-");
     while let Some(begin) = text.find("[2001:")
         && let Some(length) = text[begin..].find(']')
     {

@@ -330,13 +330,12 @@ impl Told {
         let legs: Vec<(&String, &Leg)> = self
             .legs
             .iter()
-            .filter(|(call_id, leg)| is_own(call_id) && leg.is_up)
+            .filter(|(call_id, leg)| is_own(call_id) && leg.is_up && !leg.is_over)
             .collect();
         let [(a_id, a), (b_id, b)] = legs[..] else {
             return;
         };
-        let is_excused =
-            |leg: &Leg| leg.is_over || leg.is_open() || self.rules.unreliable.contains(&leg.actor);
+        let is_excused = |leg: &Leg| leg.is_open() || self.rules.unreliable.contains(&leg.actor);
         if is_excused(a) || is_excused(b) {
             return;
         }

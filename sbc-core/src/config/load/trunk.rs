@@ -12,7 +12,7 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, Refer, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm,
     VerifyClient,
 };
@@ -101,6 +101,7 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
+        let refer = chosen(&written.refer, Refer::default());
         Some(Trunk {
             name,
             tenant,
@@ -132,7 +133,9 @@ impl Load<'_> {
             reroute_on,
             options,
             session_timer,
-            allow: written.crossing.allowed(methods(defaults.allow, &progress)),
+            allow: written
+                .crossing
+                .allowed(methods(refer.allowed(defaults.allow), &progress)),
             progress,
             send_asserted: written
                 .identity
@@ -148,6 +151,7 @@ impl Load<'_> {
             identity,
             least_hops: written.least_hops.as_ref().map_or(0, |at| at.value as u8),
             redirect: chosen(&written.redirect, Redirect::default()),
+            refer,
             pass_headers,
             strip_headers,
             set_headers,

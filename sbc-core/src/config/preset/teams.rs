@@ -53,8 +53,8 @@ pub(in crate::config) fn defaults() -> Defaults {
             min_se_s: 90,
             refresher: RefreshBy::Peer,
         },
-        // NOTIFY must be listed; REFER selects the transfer model in which we do the transfer, so
-        // it may only be listed by a version that does (TDR-SIP-003).
+        // NOTIFY must be listed (TDR-SIP-003). REFER, which selects the transfer model in which we do
+        // the transfer, is a setting of the trunk.
         allow: vec![
             Method::Invite,
             Method::Ack,

@@ -12,7 +12,7 @@
 //! A later offer is answered by [`answer_alone`] as long as X keeps the codec ([`keeps_codec`]).
 //! Where Y is to know of a hold then ([`owes`]), [`tell`] offers that to Y. Where X sent no offer,
 //! [`open`] offers to Y from the profiles, [`settle`] takes Y's answer, [`join`] offers to X what Y
-//! accepted, and [`settle`] takes X's answer. [`join`] also serves the new leg of a transfer.
+//! accepted, and [`settle`] takes X's answer. [`invite`] offers to the new leg of a transfer.
 //!
 //! Only one audio stream is joined; every other line is answered with port 0 and keeps its place
 //! (MED-026). Nothing of X's addresses, keys, candidates or feedback attributes reaches Y
@@ -211,6 +211,15 @@ pub fn lacks_codec(x: &MediaImage, y: &MediaImage) -> bool {
     !other.formats.iter().any(|(id, _)| *id == known.format)
 }
 
+/// Whether the two legs talk in different codecs, as they may once one of them has taken another's
+/// place: X has to be offered what Y talks.
+pub fn differs(x: &MediaImage, y: &MediaImage) -> bool {
+    let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
+        return false;
+    };
+    !known.codec.joins(&other.codec)
+}
+
 /// What [`join`] would say of Y to X: what X refuses if it refuses that.
 pub fn wanted(x: &MediaImage, y: &MediaImage) -> Option<Direction> {
     Some(told_of(x, y.committed()?))
@@ -293,32 +302,46 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     write_offer(y, ask)
 }
 
-/// Offers to X the formats that are agreed on Y: X sent no offer, or is a new leg that is to be
-/// joined with Y. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
+/// Offers to X the formats that are agreed on Y: X sent no offer. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
 /// (SIP-512).
 pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     if x.is_fax() && y.is_fax() {
         return x.repeat().ok_or(Unusable::OutOfOrder.into());
     }
-    offer_of(x, y, |_, _| true)
+    let other = y.latest().ok_or(Unusable::OutOfOrder)?;
+    offer_of(x, other, other.formats.iter().map(|(_, codec)| codec))
 }
 
 /// Tells X what Y wants ([`owes`]), with the codec in use alone: there is none to choose.
 pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
-    offer_of(x, y, |codec, used| !codec.is_audio() || codec.joins(used))
+    let other = y.latest().ok_or(Unusable::OutOfOrder)?;
+    let formats = other.formats.iter().map(|(_, codec)| codec);
+    let takes = |codec: &&Codec| !codec.is_audio() || codec.joins(&other.codec);
+    offer_of(x, other, formats.filter(takes))
 }
 
-fn offer_of(
-    x: &mut MediaImage,
-    y: &MediaImage,
-    takes: impl Fn(&Codec, &Codec) -> bool,
-) -> Result<Bytes, Incompatible> {
+/// Offers to X, a new party, everything that Y has said it can do, what is in use first. If X
+/// chooses something else, Y has to be told ([`differs`]).
+pub fn invite(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let formats: Vec<_> = other
-        .formats
-        .iter()
-        .filter(|(_, codec)| takes(codec, &other.codec))
-        .filter_map(|(_, codec)| Some((None, x.profile().admit(codec)?)))
+    let agreed = other.formats.iter().map(|(_, codec)| codec.clone());
+    let able = admitted(&other.theirs, y.profile()).map(|(_, codec)| codec);
+    let mut formats: Vec<Codec> = Vec::new();
+    for codec in agreed.chain(able) {
+        if !formats.iter().any(|known| known.joins(&codec)) {
+            formats.push(codec);
+        }
+    }
+    offer_of(x, other, formats.iter())
+}
+
+fn offer_of<'c>(
+    x: &mut MediaImage,
+    other: &Agreement,
+    formats: impl Iterator<Item = &'c Codec>,
+) -> Result<Bytes, Incompatible> {
+    let formats: Vec<_> = formats
+        .filter_map(|codec| Some((None, x.profile().admit(codec)?)))
         .collect();
     if !formats.iter().any(|(_, codec)| codec.is_audio()) {
         return Err(Unusable::NoCommonCodec.into());

@@ -97,6 +97,7 @@ impl Agent {
     }
 
     pub(super) fn invited(&mut self, now: Timestamp, line: Line, wire: Wire) {
+        self.compare(&wire);
         let number = user_of(wire.request_uri()).to_owned();
         let script = match self.scripts.get(&number) {
             Some(script) => script.clone(),
@@ -137,6 +138,7 @@ impl Agent {
             talk: Talk::default(),
             reliable: Reliable::default(),
             counting: Counting::default(),
+            leave: None,
             view,
         });
     }
@@ -390,6 +392,11 @@ impl Agent {
             }
             "INVITE" => self.reinvited(now, index, fork, line, wire, out),
             "PRACK" => self.pracked(now, index, fork, &line, &wire, out),
+            "NOTIFY" => {
+                let ok = wire.answer(200, "OK", None);
+                self.reply(now, &line, &wire, ok, out);
+                self.notified(now, index, &wire);
+            }
             _ => {
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);

@@ -82,6 +82,7 @@ impl Agent {
             talk: Talk::default(),
             reliable: Reliable::default(),
             counting: Counting::default(),
+            leave: None,
             view,
         });
         self.start(
@@ -153,6 +154,9 @@ impl Agent {
             }
             (Purpose::Prack(offers), Some(leg)) if status >= 200 && !was_done => {
                 self.prack_ended(leg, offers, wire);
+            }
+            (Purpose::Refer, Some(leg)) if status >= 200 && !was_done => {
+                self.refer_answered(now, leg, status);
             }
             (Purpose::Odd(what), Some(leg)) if status >= 200 && !was_done => {
                 self.legs[leg]

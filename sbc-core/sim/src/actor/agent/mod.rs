@@ -4,9 +4,10 @@
 mod callee;
 mod caller;
 mod reliable;
+mod transfer;
 mod within;
 
-use super::change::Change;
+use super::change::{Change, Leave};
 use super::dialect::Dialect;
 use super::plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 use super::view::{Ending, PartyView};
@@ -21,6 +22,7 @@ use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+pub(crate) use transfer::target_of;
 use within::Talk;
 
 const T1: Duration = Duration::from_millis(500);
@@ -48,6 +50,8 @@ pub struct Agent {
     complaints: Vec<String>,
     probe_statuses: Vec<u16>,
     media_port: u16,
+    /// What it has written in Refer-To, by the number in it.
+    referred: BTreeMap<String, String>,
 }
 
 /// One call of this peer.
@@ -71,6 +75,8 @@ struct Leg {
     reliable: Reliable,
     /// Reliable provisionals that it gets.
     counting: Counting,
+    /// When it leaves a call that it transfers.
+    leave: Option<Leave>,
     view: PartyView,
 }
 
@@ -117,6 +123,7 @@ enum Purpose {
     Change(u8),
     /// PRACK; whether it offers.
     Prack(bool),
+    Refer,
     Cancel,
     Bye,
     Probe,
@@ -188,6 +195,7 @@ impl Agent {
             complaints: Vec::new(),
             probe_statuses: Vec::new(),
             media_port: 30_000,
+            referred: BTreeMap::new(),
         }
     }
 

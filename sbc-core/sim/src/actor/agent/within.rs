@@ -65,6 +65,9 @@ impl Agent {
         change: Change,
         out: &mut Vec<Say>,
     ) {
+        if let Wanted::Transfer(leave) = change.wanted {
+            return self.refer(now, index, leave, out);
+        }
         self.legs[index].talk.queue.push_back(change);
         self.proceed(now, index, out);
     }

@@ -1,0 +1,106 @@
+//! Whoever asks for a transfer and gets 202 is told of its end exactly once, after the 202 and before
+//! a BYE of ours (SIP-802).
+
+use super::{Checker, End, Seen, Violation};
+use crate::wire::Wire;
+use sbc_core::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub(super) struct Notifies {
+    dialogs: BTreeMap<String, Dialog>,
+}
+
+/// One dialog with a transferor, by Call-ID.
+#[derive(Default)]
+struct Dialog {
+    /// REFERs that we have accepted, by sequence number.
+    accepted: BTreeSet<u32>,
+    /// NOTIFYs, by sequence number: the network repeats what we repeat.
+    told: BTreeSet<u32>,
+    /// NOTIFYs that said it was the last, by sequence number.
+    last: BTreeSet<u32>,
+    /// NOTIFYs that were refused, or whose sender may think so.
+    is_refused: bool,
+}
+
+impl Checker for Notifies {
+    fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
+        let (wire, is_sent) = match seen {
+            Seen::Sent {
+                wire: Some(wire), ..
+            } => (wire, true),
+            Seen::Heard {
+                wire: Some(wire), ..
+            } => (wire, false),
+            _ => return,
+        };
+        let text = match is_sent {
+            true => self.sent(wire),
+            false => {
+                self.heard(wire);
+                None
+            }
+        };
+        let rule = "notify";
+        out.extend(text.map(|text| Violation { at, rule, text }));
+    }
+
+    fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
+        for (call_id, dialog) in &self.dialogs {
+            if dialog.accepted.len() > dialog.last.len() && !dialog.is_refused {
+                out.push(Violation {
+                    at: end.at,
+                    rule: "notify",
+                    text: format!("{call_id}: a transferor never heard how it ended"),
+                });
+            }
+        }
+    }
+}
+
+impl Notifies {
+    fn sent(&mut self, wire: &Wire) -> Option<String> {
+        let call_id = wire.call_id().to_owned();
+        let (number, method) = wire.cseq()?;
+        match (wire.status(), method) {
+            (Some(status), "REFER") if (200..300).contains(&status) => {
+                let dialog = self.dialogs.entry(call_id).or_default();
+                dialog.accepted.insert(number);
+                None
+            }
+            (None, "NOTIFY") => {
+                let state = wire.get("Subscription-State").unwrap_or_default();
+                let Some(dialog) = self.dialogs.get_mut(&call_id) else {
+                    return Some(format!("{call_id}: NOTIFY before any 202"));
+                };
+                if !dialog.told.insert(number) {
+                    return None;
+                }
+                if dialog.last.len() >= dialog.accepted.len() {
+                    return Some(format!("{call_id}: NOTIFY {number} after the last one"));
+                }
+                if state.starts_with("terminated") {
+                    dialog.last.insert(number);
+                }
+                None
+            }
+            (None, "BYE") => {
+                let dialog = self.dialogs.get(&call_id)?;
+                let is_owed = dialog.last.len() < dialog.accepted.len() && !dialog.is_refused;
+                is_owed.then(|| format!("{call_id}: BYE before the last NOTIFY"))
+            }
+            _ => None,
+        }
+    }
+
+    fn heard(&mut self, wire: &Wire) {
+        let is_notify = wire.cseq().is_some_and(|(_, method)| method == "NOTIFY");
+        if is_notify
+            && wire.status().is_some_and(|status| status >= 300)
+            && let Some(dialog) = self.dialogs.get_mut(wire.call_id())
+        {
+            dialog.is_refused = true;
+        }
+    }
+}

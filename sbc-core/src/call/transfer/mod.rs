@@ -1,0 +1,693 @@
+//! Transfer: a REFER of one party, carried out here. The other party sees at most a re-INVITE.
+//!
+//! ```text
+//! Allocating ──port──► Inviting ──2xx──► the bridge moves to transferee and target
+//!     ▲                   │
+//!     └── next trunk ◄────┴── refused ──► the bridge stays, or the call ends without transferor
+//! ```
+//!
+//! A REFER that names a dialog of ours goes another way to the same end ([`attended`]).
+//!
+//! Until the target answers, the old conversation stays as it is: its parties may offer changes to
+//! each other, and the transferor may leave at any moment (Teams does so 280 ms after the 202). What
+//! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
+
+mod attended;
+
+use super::{Call, Leg, Operation, Timer, endpoint, images, record};
+use crate::cause::{Because, CauseCode, EndedBy};
+use crate::config::{Preset, TransformScope, Trunk};
+use crate::event::Happened;
+use crate::id::{LegId, ShardId};
+use crate::letter::Fetch;
+use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
+use crate::plane::Cx;
+use crate::policy::admission::Counted;
+use crate::policy::circle::Reach;
+use crate::policy::diversion::Trail;
+use crate::policy::identity::{Caller, Wishes};
+use crate::policy::number::{self, Calling, Number};
+use crate::policy::transfer::{Plan, Refused, Wish};
+use crate::record::{TransferKind, TransferOutcome, TransferRecord};
+use crate::sdp::{Description, Limits};
+use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent};
+use crate::sip::Status;
+use crate::sip::header::MaxForwards;
+use bytes::Bytes;
+use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most transfers of one call; more run in circles (SIP-809).
+const MOST_TRANSFERS: usize = 5;
+
+/// How long a transferor may take to leave once the transfer is done (SIP-804).
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Teams leaves by itself, and only if it does not is there anything to do for us (TDR-XFR-015).
+const TEAMS_LEAVES_WITHIN: Duration = Duration::from_secs(32);
+
+/// Most early dialogs whose media is listened to.
+const MOST_FORKS: usize = 64;
+
+/// A transfer that is under way.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// Who asked for it.
+    transferor: LegId,
+    /// Who is to talk to somebody else.
+    transferee: LegId,
+    wish: Wish,
+    /// Where to call; for a dialog of ours nobody need be called.
+    plan: Plan,
+    trunks: VecDeque<Arc<Trunk>>,
+    reach: Reach,
+    /// Position of its record.
+    record: usize,
+    step: Step,
+    failure: Status,
+    /// Shards that may have the dialog that is to be replaced.
+    homes: VecDeque<ShardId>,
+    /// How often a busy party was asked for.
+    tries: u8,
+    /// Whether the new INVITE names the dialog that it replaces.
+    replays: bool,
+    /// Peer's tags of the present attempt: their positions name forks.
+    forks: Vec<Bytes>,
+    /// Early answers, for a 2xx that repeats no SDP.
+    early_answers: BTreeMap<Bytes, Bytes>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Between two trunks.
+    Waiting,
+    /// The relay reserves a port.
+    Allocating {
+        leg: LegId,
+        trunk: Arc<Trunk>,
+        image: Box<MediaImage>,
+    },
+    /// The INVITE is out.
+    Inviting { leg: LegId },
+    /// Another call is asked for its party.
+    Fetching { fetch: Fetch },
+    /// It was busy, and is asked again.
+    Pausing,
+    /// The relay reserves a port for the party.
+    Adopting { leg: LegId },
+    /// The party is offered our media, or will be when there is room for it.
+    Offering { leg: LegId, is_open: bool },
+}
+
+impl Transfer {
+    /// Answers a REFER, and begins what it asks for if that is allowed.
+    pub(super) fn begin(
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        transferor: LegId,
+        asked: &Asked,
+    ) -> Option<Operation> {
+        let (wish, plan, transferee) = match permitted(call, cx, transferor, asked) {
+            Ok(permitted) => permitted,
+            Err(refused) => {
+                call.refuse_refer(cx, transferor, asked, refused.status);
+                let trunk = call
+                    .legs
+                    .get(&transferor)?
+                    .session
+                    .style()
+                    .trunk
+                    .name
+                    .clone();
+                let what = Happened::Transfer {
+                    trunk,
+                    kind: TransferKind::Blind,
+                    outcome: TransferOutcome::Refused,
+                    status: Some(refused.status),
+                    because: refused.because,
+                };
+                cx.out.emit(Some(call.id), Some(transferor), what);
+                return None;
+            }
+        };
+        let reach = Reach::of(&asked.request);
+        let at_ms = call.elapsed_ms(cx.now);
+        let x = call.leg(transferor)?;
+        x.session.accept_refer(cx, asked);
+        let trunk = x.session.style().trunk.name.clone();
+        call.record.transfers.push(TransferRecord {
+            at_ms,
+            kind: TransferKind::Blind,
+            by: transferor,
+            trunk,
+            party: transferee,
+            target: plan.value.called.number.clone(),
+            leg: None,
+            outcome: TransferOutcome::Abandoned,
+            status: None,
+            because: plan.because,
+        });
+        let limit = cx.now.mono + call.config.limits.max_setup;
+        call.timers.set(Timer::Transfer as usize, limit);
+        let transfer = Self {
+            transferor,
+            transferee,
+            trunks: plan.value.trunks.iter().cloned().collect(),
+            wish,
+            plan: plan.value,
+            reach: Reach {
+                hops: MaxForwards(reach.hops.0.saturating_sub(1)),
+                ..reach
+            },
+            record: call.record.transfers.len() - 1,
+            step: Step::Waiting,
+            failure: Status::TEMPORARILY_UNAVAILABLE,
+            homes: VecDeque::new(),
+            tries: 0,
+            replays: false,
+            forks: Vec::new(),
+            early_answers: BTreeMap::new(),
+        };
+        Box::new(transfer).fetch(call, cx)
+    }
+
+    /// Moves to the next trunk; without one, the transfer has failed.
+    fn next_trunk(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        self.forks.clear();
+        self.early_answers.clear();
+        while let Some(trunk) = self.trunks.pop_front() {
+            let counted = Counted::Trunk(trunk.name.clone());
+            match cx.plane.admission.take(cx.now.mono, counted, &trunk.limits) {
+                Ok(place) => call.places.push(place),
+                Err(full) => {
+                    self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
+                    continue;
+                }
+            }
+            let leg = LegId(call.next_leg);
+            call.next_leg = call.next_leg.saturating_add(1);
+            let profile = Arc::new(trunk.media.profile.clone());
+            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
+            call.media.allocate(cx, vec![image.spec()]);
+            let image = Box::new(image);
+            self.step = Step::Allocating { leg, trunk, image };
+            return Some(Operation::Transfer(self));
+        }
+        self.failed(call, cx)
+    }
+
+    /// A report of the relay.
+    pub(super) fn media_event(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        event: MediaEvent,
+    ) -> Option<Operation> {
+        match (event, std::mem::replace(&mut self.step, Step::Waiting)) {
+            (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { leg, trunk, image }) => {
+                self.invite(call, cx, leg, trunk, *image, &endpoints)
+            }
+            (MediaEvent::Allocated { endpoints, .. }, Step::Adopting { leg }) => {
+                self.adopted(call, leg, &endpoints)
+            }
+            (MediaEvent::Refused { why, .. }, Step::Adopting { leg }) => {
+                let because = format!("the media relay refused: {why:?}");
+                self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
+                self.let_go(call, cx, leg)
+            }
+            (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
+                let because = format!("the media relay refused: {why:?}");
+                self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
+                self.failed(call, cx)
+            }
+            (event, step) => {
+                self.step = step;
+                call.operation = Some(Operation::Transfer(self));
+                call.heard_nothing(cx, &event);
+                call.operation.take()
+            }
+        }
+    }
+
+    /// The port is there: offer the transferee's media to the target.
+    fn invite(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        trunk: Arc<Trunk>,
+        mut image: MediaImage,
+        endpoints: &[LocalEndpoint],
+    ) -> Option<Operation> {
+        for local in endpoints {
+            image.allocated(local);
+        }
+        let y = call.legs.get(&self.transferee)?;
+        let from = Arc::clone(&y.session.style().trunk);
+        let offer = match interwork::invite(&mut image, &y.image) {
+            Ok(offer) => offer,
+            Err(incompatible) => {
+                let because = incompatible.because.text();
+                self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
+                call.media.drop_endpoint(cx, endpoint(leg));
+                return self.next_trunk(call, cx);
+            }
+        };
+        let by = call.legs.get(&self.transferor)?.session.style();
+        let by = Arc::clone(&by.trunk);
+        let dialled = self.plan.called.number.clone();
+        let scope = TransformScope::Out(trunk.name.clone());
+        let changed = number::transform_called(&call.config, &scope, &dialled);
+        let outset = Outset {
+            caller: call.party(self.transferee),
+            called: Number {
+                number: changed.value,
+                ..self.plan.called.clone()
+            },
+            from,
+            passed: self.wish.lines(&by, &trunk, self.replays),
+            reach: self.reach,
+            offer,
+            is_emergency: false,
+            verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
+            parts: Vec::new(),
+        };
+        let style = LegStyle {
+            config: Arc::clone(&call.config),
+            contact_user: cx.plane.contact_user(&trunk),
+            session_id: match call.side(self.transferor) {
+                EndedBy::A => call.ends.to_caller(&trunk),
+                EndedBy::B | EndedBy::Us => call.ends.to_called(&trunk),
+            },
+            trunk,
+        };
+        let mut up = Vec::new();
+        let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
+        let attempt = record::attempt(leg, dialled, &session);
+        call.record.egress.push(attempt);
+        call.legs.insert(leg, Leg::new(session, image));
+        call.events.extend(up.into_iter().map(|event| (leg, event)));
+        self.step = Step::Inviting { leg };
+        Some(Operation::Transfer(self))
+    }
+
+    /// An event of one of the legs.
+    pub(super) fn session_event(
+        self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        event: SessionEvent,
+    ) -> Option<Operation> {
+        let is_target = matches!(self.step, Step::Inviting { leg: target } if target == leg);
+        let is_adopted = matches!(
+            self.step,
+            Step::Adopting { leg: target } | Step::Offering { leg: target, .. } if target == leg
+        );
+        match event {
+            SessionEvent::OfferAnswered { description } if is_adopted => {
+                self.offer_answered(call, cx, leg, description)
+            }
+            SessionEvent::OfferRefused { status, again } if is_adopted => {
+                self.offer_refused(call, cx, leg, status, again)
+            }
+            SessionEvent::Ended(_) if is_adopted => {
+                let mut transfer = self;
+                let because = "the target has left".to_owned();
+                transfer.failed_because(call, Status::REQUEST_TERMINATED, because);
+                transfer.let_go(call, cx, leg)
+            }
+            SessionEvent::Progress {
+                status,
+                early,
+                description,
+                ..
+            } if is_target => self.progress(call, cx, leg, status, &early, description),
+            SessionEvent::Answered {
+                early, description, ..
+            } if is_target => self.answered(call, cx, leg, &early, description),
+            SessionEvent::Rejected(rejection) if is_target => {
+                self.rejected(call, cx, leg, &rejection)
+            }
+            // The transferor may leave whenever it likes.
+            SessionEvent::Ended(_) if leg == self.transferor => Some(Operation::Transfer(self)),
+            SessionEvent::Refer(asked) => {
+                call.refuse_refer(cx, leg, &asked, Status::SERVER_INTERNAL_ERROR);
+                Some(Operation::Transfer(self))
+            }
+            // Whatever else the two parties do is between them, as before; the end of the
+            // transferee is the end of the call.
+            event => {
+                call.operation = None;
+                call.unowned(cx, leg, event);
+                match call.operation.take() {
+                    None => Some(Operation::Transfer(self)),
+                    ended => {
+                        self.note(call, cx, TransferOutcome::Abandoned, None);
+                        ended
+                    }
+                }
+            }
+        }
+    }
+
+    /// The target makes progress; the transferee hears its early media.
+    fn progress(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        status: Status,
+        early: &Bytes,
+        description: Option<Bytes>,
+    ) -> Option<Operation> {
+        if let Some(x) = call.leg(self.transferor)
+            && (180..=183).contains(&status.code())
+        {
+            x.session.refer_progress(cx, status);
+        }
+        let Some(description) = description else {
+            return Some(Operation::Transfer(self));
+        };
+        let is_known = self.forks.contains(early);
+        if !is_known && self.forks.len() >= MOST_FORKS {
+            return Some(Operation::Transfer(self));
+        }
+        if let Ok(negotiated) = settle(call, leg, &description) {
+            let fork = self.fork(early);
+            call.media
+                .agreed(cx, endpoint(leg), fork, negotiated, Stage::Preview);
+            self.join(call, cx, leg, 0);
+            self.early_answers.insert(early.clone(), description);
+        }
+        Some(Operation::Transfer(self))
+    }
+
+    fn fork(&mut self, early: &Bytes) -> ForkId {
+        let known = self.forks.iter().position(|tag| tag == early);
+        let position = known.unwrap_or_else(|| {
+            self.forks.push(early.clone());
+            self.forks.len() - 1
+        });
+        ForkId(u8::try_from(position).unwrap_or(u8::MAX))
+    }
+
+    /// Joins the media of the transferee with that of `leg`, each on its side of the call.
+    fn join(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, silence_ms: u32) {
+        let (a, b) = match call.side(self.transferee) {
+            EndedBy::A => (self.transferee, leg),
+            EndedBy::B | EndedBy::Us => (leg, self.transferee),
+        };
+        call.media.join(cx, endpoint(a), endpoint(b), silence_ms);
+    }
+
+    /// The target answered: it takes the transferor's place.
+    fn answered(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Option<Bytes>,
+    ) -> Option<Operation> {
+        record::attempt_answered(call, leg);
+        let description = description.or_else(|| self.early_answers.remove(early));
+        let settled = description
+            .ok_or(Unusable::AnswerMismatch.into())
+            .and_then(|description| settle(call, leg, &description));
+        let negotiated = match settled {
+            Ok(negotiated) => negotiated,
+            Err(incompatible) => {
+                let because = incompatible.because.text().to_owned();
+                self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
+                if let Some(target) = call.leg(leg) {
+                    target.image.rollback();
+                    target
+                        .session
+                        .hang_up(cx, Status::NOT_ACCEPTABLE_HERE, None);
+                }
+                return self.failed(call, cx);
+            }
+        };
+        let fork = self.fork(early);
+        self.complete(call, cx, leg, fork, negotiated)
+    }
+
+    /// The two talk to each other from now on; the transferor should leave.
+    fn complete(
+        self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        fork: ForkId,
+        negotiated: Negotiated,
+    ) -> Option<Operation> {
+        if let Some(target) = call.leg(leg) {
+            target.image.commit();
+        }
+        call.media
+            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
+        let silence_ms = call.silence_ms();
+        self.join(call, cx, leg, silence_ms);
+        call.bridge = Some(match call.side(self.transferor) {
+            EndedBy::A => (leg, self.transferee),
+            EndedBy::B | EndedBy::Us => (self.transferee, leg),
+        });
+        call.newcomer = Some(leg);
+        call.tellings_begin_anew();
+        call.timers.stop(Timer::Transfer as usize);
+        if let Some(record) = call.record.transfers.get_mut(self.record) {
+            record.leg = Some(leg);
+        }
+        self.note(call, cx, TransferOutcome::Completed, Some(Status::OK));
+        if let Some(x) = call.leg(self.transferor) {
+            x.session.refer_ended(cx, Status::OK);
+            let patience = match x.session.style().trunk.preset {
+                Preset::Teams => TEAMS_LEAVES_WITHIN,
+                Preset::Carrier => LEAVE_WITHIN,
+            };
+            let limit = cx.now.mono + patience;
+            call.timers.set(Timer::Leave as usize, limit);
+        }
+        None
+    }
+
+    /// One trunk is through without an answer.
+    fn rejected(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        rejection: &Rejection,
+    ) -> Option<Operation> {
+        record::attempt_rejected(call, leg, rejection);
+        let because = rejection.text.clone().unwrap_or_default();
+        let because = format!("the target gave {} {because}", rejection.status.code());
+        self.failed_because(call, rejection.status, because.trim_end().to_owned());
+        call.media.drop_endpoint(cx, endpoint(leg));
+        let trunk = call.legs.get(&leg).map(|leg| &leg.session.style().trunk);
+        let goes_on = !rejection.is_from_peer
+            || trunk.is_some_and(|trunk| {
+                let (status, reasons) = (rejection.status, &rejection.reasons);
+                crate::policy::response::tries_next(status, reasons, trunk)
+            });
+        match goes_on {
+            true => self.next_trunk(call, cx),
+            false => self.failed(call, cx),
+        }
+    }
+
+    fn failed_because(&mut self, call: &mut Call, status: Status, because: String) {
+        self.failure = status;
+        if let Some(record) = call.record.transfers.get_mut(self.record) {
+            record.because.0.push(because);
+        }
+    }
+
+    /// The transfer came to nothing: the old conversation goes on, if both are still there.
+    fn failed(self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        call.timers.stop(Timer::Transfer as usize);
+        let status = match self.failure {
+            status if status.code() < 300 => Status::TEMPORARILY_UNAVAILABLE,
+            status => status,
+        };
+        self.note(call, cx, TransferOutcome::Failed, Some(status));
+        let x = call.leg(self.transferor)?;
+        x.session.refer_ended(cx, status);
+        let is_there = x.session.is_confirmed();
+        let silence_ms = call.silence_ms();
+        self.join(call, cx, self.transferor, silence_ms);
+        if is_there {
+            return None;
+        }
+        let because = Because::of(format!(
+            "the transfer failed with {} after its transferor had left",
+            status.code()
+        ));
+        let code = CauseCode::TransferFailed;
+        call.end(cx, EndedBy::Us, code, because, &[]);
+        call.operation.take()
+    }
+
+    /// Notes how it ended.
+    fn note(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        outcome: TransferOutcome,
+        status: Option<Status>,
+    ) {
+        let Some(record) = call.record.transfers.get_mut(self.record) else {
+            return;
+        };
+        record.outcome = outcome;
+        record.status = status.map(Status::code);
+        let what = Happened::Transfer {
+            trunk: record.trunk.clone(),
+            kind: record.kind,
+            outcome,
+            status,
+            because: record.because.clone(),
+        };
+        cx.out.emit(Some(call.id), Some(self.transferor), what);
+    }
+}
+
+impl Call {
+    /// Refuses a REFER; everything goes on as it was.
+    pub(super) fn refuse_refer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        asked: &Asked,
+        status: Status,
+    ) {
+        if let Some(leg) = self.leg(leg) {
+            leg.session.refuse_refer(cx, asked, status);
+        }
+    }
+
+    /// The target rings for too long.
+    pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>) {
+        match self.operation.take() {
+            Some(Operation::Transfer(mut transfer)) => {
+                let because = "longest set-up time is over".to_owned();
+                transfer.failed_because(self, Status::REQUEST_TIMEOUT, because);
+                if let Step::Inviting { leg }
+                | Step::Allocating { leg, .. }
+                | Step::Adopting { leg }
+                | Step::Offering { leg, .. } = transfer.step
+                {
+                    if let Some(target) = self.leg(leg) {
+                        target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None);
+                    }
+                    self.media.drop_endpoint(cx, endpoint(leg));
+                }
+                self.operation = transfer.failed(self, cx);
+            }
+            other => self.operation = other,
+        }
+    }
+
+    /// Does what a transfer could not do before.
+    pub(super) fn proceed(&mut self, cx: &mut Cx<'_>) {
+        match self.operation.take() {
+            Some(Operation::Transfer(transfer)) => {
+                self.operation = transfer.proceed(self, cx);
+            }
+            other => self.operation = other,
+        }
+    }
+
+    /// Whoever has no part in the conversation any more and has not left is sent away.
+    pub(super) fn release_others(&mut self, cx: &mut Cx<'_>) {
+        let apart: Vec<LegId> = self
+            .legs
+            .keys()
+            .copied()
+            .filter(|leg| self.is_apart(*leg))
+            .collect();
+        for leg in apart {
+            if let Some(leg) = self.leg(leg) {
+                leg.session.hang_up(cx, Status::REQUEST_TERMINATED, None);
+            }
+        }
+    }
+
+    /// The party of a leg, as others are told of it.
+    fn party(&self, leg: LegId) -> Arc<Caller> {
+        if let Some(party) = self.parties.get(&leg) {
+            return Arc::clone(party);
+        }
+        let attempt = self.record.egress.iter().find(|attempt| attempt.leg == leg);
+        let text = attempt
+            .map(|attempt| attempt.called.clone())
+            .unwrap_or_default();
+        let number = Number {
+            raw: text.clone(),
+            number: text,
+            extension: None,
+        };
+        Arc::new(Caller {
+            calling: Calling {
+                number: number.clone(),
+                display: None,
+                is_withheld: number.number.is_empty(),
+            },
+            asserted: Vec::new(),
+            selected: number,
+            preferred: None,
+            privacy: Wishes::default(),
+            trail: Trail::default(),
+        })
+    }
+}
+
+/// What the REFER asks for, if it may have that.
+fn permitted(
+    call: &Call,
+    cx: &mut Cx<'_>,
+    transferor: LegId,
+    asked: &Asked,
+) -> Result<(Wish, crate::cause::Decision<Plan>, LegId), Refused> {
+    let refused = |status, why: &str| Refused {
+        status,
+        because: Because::of(why),
+    };
+    let x = call.legs.get(&transferor);
+    let (Some(x), Some(transferee)) = (x, call.other(transferor)) else {
+        return Err(refused(
+            Status::DECLINE,
+            "whoever asks has no part in the call any more",
+        ));
+    };
+    if call.record.transfers.len() >= MOST_TRANSFERS {
+        return Err(refused(
+            Status::DECLINE,
+            "the call has been transferred too often",
+        ));
+    }
+    let wish = Wish::of(&asked.request)?;
+    let by = &x.session.style().trunk;
+    let tenant = call.tenant.as_ref();
+    let calling = call.party(transferee).selected.number.clone();
+    let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);
+    let plan = match (plan, &wish.replaces) {
+        // It may be one of ours, and then nobody is called.
+        (Err(_), Some(_)) => wish.unplanned(),
+        (plan, _) => plan?,
+    };
+    Ok((wish, plan, transferee))
+}
+
+/// Takes the target's answer to our offer; nothing is committed yet.
+fn settle(call: &mut Call, leg: LegId, text: &Bytes) -> Result<Negotiated, Incompatible> {
+    let description =
+        Description::parse(text.clone(), &Limits::default()).map_err(|_| Unusable::NotAudio)?;
+    let formats = &mut call.media.formats;
+    let leg = call.legs.get_mut(&leg).ok_or(Unusable::OutOfOrder)?;
+    let facts = read(&description, leg.image.profile());
+    interwork::settle(&facts, &mut leg.image, formats)
+}

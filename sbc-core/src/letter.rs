@@ -1,0 +1,106 @@
+//! Letters: what one shard asks of another. The shell carries each once, in order, and reads none.
+//!
+//! A transfer may join two calls of different shards. Then the party that is to be kept is handed
+//! over: the shard of its old call writes down its dialog, the other one takes it up, and requests
+//! that still come to the old shard, because its name is in our tag, are passed on.
+
+use crate::id::{CallId, ShardId, TenantName, TrunkName};
+use crate::media::MediaImage;
+use crate::policy::identity::Caller;
+use crate::session::Parcel;
+use crate::sip::header::Replaces;
+use crate::sip::{Message, Status};
+use crate::transport::Flow;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// One letter. Cheap to copy.
+#[derive(Clone)]
+pub struct Letter(Arc<Content>);
+
+/// What it says.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Hand over the party that talks to the one with this dialog.
+    Fetch(Fetch),
+    /// The answer to that.
+    Fetched {
+        /// Who asked.
+        call: CallId,
+        /// The party, or why not.
+        outcome: Result<Box<Party>, Status>,
+    },
+    /// A request within a dialog that was handed over.
+    Request {
+        /// What it arrived on.
+        flow: Flow,
+        /// The request.
+        message: Message,
+    },
+    /// A dialog that was handed over has ended.
+    Over {
+        /// Our tag.
+        tag: Bytes,
+    },
+}
+
+/// Which party is wanted, and for whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    /// Where the answer goes.
+    pub(crate) from: ShardId,
+    /// The call that wants it.
+    pub(crate) call: CallId,
+    /// The dialog of the transferor, as it names it: either side may stand first.
+    pub(crate) replaces: Replaces,
+    /// Its trunk.
+    pub(crate) trunk: TrunkName,
+    /// Customer of the call that wants it.
+    pub(crate) tenant: Option<TenantName>,
+}
+
+/// A party on its way to another call.
+#[derive(Debug)]
+pub(crate) struct Party {
+    /// Its dialog.
+    pub(crate) parcel: Parcel,
+    /// What was described to it and by it.
+    pub(crate) image: MediaImage,
+    /// Who it is.
+    pub(crate) caller: Arc<Caller>,
+    /// The call that it leaves.
+    pub(crate) from: CallId,
+}
+
+impl Letter {
+    pub(crate) fn new(content: Content) -> Self {
+        Self(Arc::new(content))
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.0
+    }
+}
+
+/// What it is about, without the words.
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.content() {
+            Content::Fetch(fetch) => write!(f, "fetch for {:?}", fetch.call),
+            Content::Fetched { call, outcome } => {
+                let refused = outcome.as_ref().err();
+                write!(f, "fetched for {call:?}: {refused:?}")
+            }
+            Content::Request { message, .. } => write!(f, "{:?}", message.method()),
+            Content::Over { .. } => f.write_str("over"),
+        }
+    }
+}
+
+/// The same letter.
+impl PartialEq for Letter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

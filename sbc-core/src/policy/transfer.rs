@@ -1,0 +1,275 @@
+//! What a REFER asks for: whom to call, what to tell the new party, and whether the transferor may.
+//!
+//! Whoever transfers a call may reach what he could call himself: the target is routed as a call of
+//! the transferor's trunk, for the same customer (SEC-066). Teams is the exception. It names nobody
+//! but itself, in strings that only it understands, and its own proxies are called with them octet
+//! by octet (TDR-XFR-010, TDR-XFR-011).
+
+use crate::cause::{Because, Decision};
+use crate::config::{Config, Preset, TransformScope, Trunk};
+use crate::id::TenantName;
+use crate::mint::Mint;
+use crate::policy::ingress::Ingress;
+use crate::policy::number::{self, Number};
+use crate::policy::{header, route, uui};
+use crate::sip::header::{Header, ReferTo, Replaces, Require, UserToUser};
+use crate::sip::{HeaderName, Message, Status, Uri, WrittenUri, unescape};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What a REFER asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Whom to call.
+    pub target: WrittenUri,
+    /// Headers that the URI wants in the new INVITE, unescaped.
+    headers: Vec<(HeaderName, Bytes)>,
+    /// The dialog that the new call shall replace.
+    pub replaces: Option<Replaces>,
+    /// Referred-By, octet by octet.
+    referred_by: Option<Bytes>,
+}
+
+/// Why a REFER is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Status of the answer.
+    pub status: Status,
+    /// Why, for the record.
+    pub because: Because,
+}
+
+/// Where a transfer leads.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// Trunks to try, in order.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// The number that is called, inside; for a target that is called as it is written, a name of
+    /// it for records.
+    pub called: Number,
+    /// Whether the URI goes out octet by octet.
+    pub is_verbatim: bool,
+}
+
+/// Longest Referred-By that is passed on, octets (TDR-XFR-013).
+const LONGEST_REFERRED_BY: usize = 4096;
+
+/// Most headers that a URI may bring along.
+const MOST_HEADERS: usize = 16;
+
+impl Wish {
+    /// Reads a REFER (SIP-800).
+    pub fn of(request: &Message) -> Result<Self, Refused> {
+        let refused = |status, why: &str| Refused {
+            status,
+            because: Because::of(why),
+        };
+        let malformed = |_| refused(Status::BAD_REQUEST, "Refer-To cannot be read");
+        let refer_to = request.get::<ReferTo>().map_err(malformed)?;
+        let raw = request.raw(HeaderName::ReferTo);
+        let (Some(refer_to), Some(raw)) = (refer_to, raw) else {
+            return Err(refused(Status::BAD_REQUEST, "Refer-To is missing"));
+        };
+        if matches!(refer_to.uri(), Uri::Other(_)) {
+            let why = "the scheme of Refer-To is none that we can call";
+            return Err(refused(Status::UNSUPPORTED_URI_SCHEME, why));
+        }
+        let method = refer_to
+            .uri()
+            .params()
+            .and_then(|params| params.value("method"));
+        if method.is_some_and(|method| method != "INVITE") {
+            return Err(refused(
+                Status::DECLINE,
+                "Refer-To asks for another method than INVITE",
+            ));
+        }
+        let replaces = refer_to.replaces().map_err(malformed)?;
+        let referred_by = request.raw(HeaderName::ReferredBy).filter(|value| {
+            let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
+            value.len() <= LONGEST_REFERRED_BY && !value.iter().any(is_control)
+        });
+        Ok(Self {
+            target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
+            headers: headers_of(refer_to.uri()),
+            replaces,
+            referred_by,
+        })
+    }
+
+    /// Whether the sender wants no NOTIFY (RFC 4488).
+    pub fn declines_notify(request: &Message) -> bool {
+        let says_no = request
+            .raw(HeaderName::ReferSub)
+            .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"false"));
+        let requires = request.list::<Require>().unwrap_or_default();
+        let requires = requires
+            .iter()
+            .any(|tag| tag.is(crate::sip::header::OptionTag::NOREFERSUB));
+        says_no || requires
+    }
+
+    /// Where it leads, if the transferor may call there; `calling` is the party that is transferred.
+    pub fn plan(
+        &self,
+        config: &Config,
+        by: &Arc<Trunk>,
+        tenant: Option<&TenantName>,
+        calling: &str,
+        mint: &mut Mint,
+    ) -> Result<Decision<Plan>, Refused> {
+        if by.preset == Preset::Teams {
+            return Ok(Decision {
+                value: Plan {
+                    trunks: vec![Arc::clone(by)],
+                    called: self.name(),
+                    is_verbatim: true,
+                },
+                because: Because::of(format!(
+                    "trunk \"{}\" transfers to a target of its own",
+                    by.name
+                )),
+            });
+        }
+        let declined = |because| Refused {
+            status: Status::DECLINE,
+            because,
+        };
+        let number = Number::of(self.target.uri())
+            .ok_or_else(|| declined(Because::of("Refer-To names no number")))?;
+        let scope = TransformScope::In(by.name.clone());
+        let inside = number::transform_called(config, &scope, &number.number).value;
+        let ingress = Ingress {
+            trunk: Arc::clone(by),
+            tenant: by.tenant.clone(),
+        };
+        let plan = route::plan(config, &ingress, &inside, calling, mint, false)
+            .map_err(|refusal| declined(refusal.because))?;
+        if tenant.is_some_and(|tenant| *tenant != plan.value.tenant) {
+            let because = format!("{inside} belongs to another customer");
+            return Err(declined(Because::of(because)));
+        }
+        Ok(Decision {
+            value: Plan {
+                trunks: plan.value.attempts,
+                called: Number {
+                    number: inside,
+                    ..number
+                },
+                is_verbatim: false,
+            },
+            because: plan.because,
+        })
+    }
+
+    /// For a target that nobody may call, but that may be talked to already.
+    pub fn unplanned(&self) -> Decision<Plan> {
+        Decision {
+            value: Plan {
+                trunks: Vec::new(),
+                called: self.name(),
+                is_verbatim: false,
+            },
+            because: Because::of("the target cannot be called anew"),
+        }
+    }
+
+    /// A name of the target for records.
+    fn name(&self) -> Number {
+        let uri = self.target.uri();
+        Number::of(uri).unwrap_or_else(|| {
+            let host = uri.host().map(ToString::to_string).unwrap_or_default();
+            Number {
+                raw: host.clone(),
+                number: host,
+                extension: None,
+            }
+        })
+    }
+
+    /// Lines of the new INVITE: what a trunk's own INVITE could bring along too (SIP-808), and who
+    /// refers, where both sides trust each other (SIP-807).
+    /// With Replaces where the target itself is to look for the dialog.
+    pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
+        let mut lines: Vec<(HeaderName, Bytes)> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != HeaderName::UserToUser && header::passes(name, by, to))
+            .cloned()
+            .collect();
+        if header::passes(&HeaderName::UserToUser, by, to) {
+            let values = self
+                .headers
+                .iter()
+                .filter(|(name, _)| *name == HeaderName::UserToUser)
+                .filter_map(|(_, value)| UserToUser::parse(value).ok());
+            lines.extend(uui::of_values(&values.collect::<Vec<_>>(), to));
+        }
+        if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
+            lines.push((HeaderName::Replaces, replaces.to_bytes()));
+        }
+        let is_trusted = by.name == to.name || (by.trusted && to.trusted);
+        if let Some(referred_by) = self.referred_by.clone().filter(|_| is_trusted) {
+            lines.push((HeaderName::ReferredBy, referred_by));
+        }
+        lines
+    }
+}
+
+/// The headers part of a URI, escapes resolved. What breaks a line is left out, and so is what has
+/// a meaning of its own there.
+fn headers_of(uri: &Uri) -> Vec<(HeaderName, Bytes)> {
+    let headers = uri.as_sip().map_or(&[][..], |sip| sip.headers());
+    let readable = headers.iter().filter_map(|(name, value)| {
+        let text = |octets: &[u8]| Bytes::from(unescape(octets).into_owned());
+        Some((HeaderName::parse(text(name)).ok()?, text(value)))
+    });
+    readable
+        .filter(|(name, value)| *name != HeaderName::Replaces && header::is_passable(value))
+        .take(MOST_HEADERS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Limits;
+
+    fn refer(lines: &str) -> Message {
+        let text = format!(
+            "REFER sip:sbc.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+             From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>;tag=2\r\nCall-ID: 1\r\n\
+             CSeq: 2 REFER\r\n{lines}Content-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text), &Limits::default()).expect("a message")
+    }
+
+    fn status(lines: &str) -> u16 {
+        Wish::of(&refer(lines)).expect_err("refused").status.code()
+    }
+
+    #[test]
+    fn what_cannot_be_called_is_refused() {
+        assert_eq!(status(""), 400);
+        assert_eq!(status("Refer-To: <http://example.com/>\r\n"), 416);
+        assert_eq!(status("Refer-To: <sip:a@example.com;method=BYE>\r\n"), 603);
+        assert_eq!(status("Refer-To: <sip:a@example.com?Replaces=1>\r\n"), 400);
+    }
+
+    #[test]
+    fn headers_of_the_uri_are_unescaped_and_cannot_break_a_line() {
+        let uri = "Refer-To: <sip:a@example.com?X-One=a%20b&X-Two=a%0d%0aVia:%20x&Replaces=c%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n";
+        let wish = Wish::of(&refer(uri)).expect("a wish");
+        let expected = [(HeaderName::parse("X-One").unwrap(), Bytes::from("a b"))];
+        assert_eq!(wish.headers, expected);
+        assert_eq!(wish.replaces.expect("a dialog").call_id.as_str(), "c");
+    }
+
+    #[test]
+    fn a_sender_may_decline_notifications_in_two_ways() {
+        for lines in ["Refer-Sub: false\r\n", "Require: norefersub\r\n"] {
+            assert!(Wish::declines_notify(&refer(lines)), "{lines}");
+        }
+        assert!(!Wish::declines_notify(&refer("Refer-Sub: true\r\n")));
+    }
+}

@@ -1,0 +1,94 @@
+//! A confirmed dialog on its way to another call, on this shard or another one.
+//!
+//! Only a dialog in which nothing is under way is handed over. Its timers are not: time is counted
+//! anew on every shard, and the call that takes it up begins with an offer, which starts them.
+
+use super::confirmed::Confirmed;
+use super::offering::Offering;
+use super::subscription::Referral;
+use super::timer::SessionTimer;
+use super::{LegStyle, Link, PeerFacts, Phase, Session, Timers};
+use crate::dialog::Dialog;
+use crate::id::{CallId, LegId};
+use crate::plane::Cx;
+use crate::sip::Token;
+use crate::transport::Hop;
+use std::collections::BTreeMap;
+
+/// What there is to know of a dialog.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    style: LegStyle,
+    local_tag: Token,
+    facts: PeerFacts,
+    dialog: Dialog,
+    fallback: Hop,
+    owns_call_id: bool,
+    timer: SessionTimer,
+}
+
+impl Parcel {
+    /// Our tag.
+    pub(crate) fn tag(&self) -> &Token {
+        &self.local_tag
+    }
+}
+
+impl Session {
+    /// Whether it is confirmed and nothing of either side is under way, so that it can be handed
+    /// over.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let Phase::Confirmed(confirmed) = &self.phase else {
+            return false;
+        };
+        let link = &confirmed.link;
+        self.may_offer()
+            && link.is_idle()
+            && !link.has_open()
+            && !self.referral.is_running()
+            && self.referral.is_over()
+            && self.unfinished.is_empty()
+            && self.strays.is_empty()
+    }
+
+    /// Writes the dialog down; only if [`Self::is_quiet`]. This session must not be used again.
+    pub(crate) fn export(&self) -> Option<Parcel> {
+        let Phase::Confirmed(confirmed) = &self.phase else {
+            return None;
+        };
+        let (_, fallback) = confirmed.link.local_party();
+        Some(Parcel {
+            style: self.style.clone(),
+            local_tag: self.local_tag.clone(),
+            facts: self.facts.clone(),
+            dialog: confirmed.link.dialog.clone(),
+            fallback,
+            owns_call_id: confirmed.ours.owns_call_id(),
+            timer: self.timer,
+        })
+    }
+
+    /// Takes up a dialog that was written down.
+    pub(crate) fn import(cx: &mut Cx<'_>, owner: (CallId, LegId), parcel: &Parcel) -> Self {
+        let tag = parcel.local_tag.as_bytes().clone();
+        cx.plane.dialogs.insert(tag, owner.0, owner.1);
+        let link = Link::new(parcel.dialog.clone(), owner, parcel.fallback.clone());
+        let offering = match parcel.owns_call_id {
+            true => Offering::of_owner(),
+            false => Offering::of_guest(),
+        };
+        Self {
+            owner,
+            style: parcel.style.clone(),
+            local_tag: parcel.local_tag.clone(),
+            facts: parcel.facts.clone(),
+            phase: Phase::Confirmed(Box::new(Confirmed::new(link, offering))),
+            timers: Timers::default(),
+            timer: parcel.timer,
+            unfinished: BTreeMap::new(),
+            strays: Vec::new(),
+            crossing: super::crossing::Waiting::default(),
+            referral: Referral::later(),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! REFER within a dialog and the subscription that it implies: how a transfer goes, told to who asked
+//! for it (RFC 3515, RFC 4488).
+//!
+//! The subscription is a usage of the dialog of its own. It outlives the peer's BYE, so that a
+//! transferor that leaves at once still hears how the transfer ends, and its end is always told
+//! before a BYE of ours. A NOTIFY that fails ends the subscription and nothing else (SIP-306).
+
+use super::link::{Errand, Link, Wanted};
+use super::{Phase, Session, SessionEvent, Timer};
+use crate::id::TransactionId;
+use crate::plane::Cx;
+use crate::policy::transfer::Wish;
+use crate::sip::header::{CSeq, ContentType, Event, Expires, Header};
+use crate::sip::{HeaderName, Message, Method, Status, body};
+use crate::time::Timestamp;
+use crate::transport::Flow;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// How long a subscription lasts as we tell it; it is told again in time.
+const EXPIRES_S: u32 = 60;
+
+/// When a subscription is told again although nothing has happened.
+const RENEWAL: Duration = Duration::from_secs(45);
+
+/// Progress is not told more often than this (SIP-802).
+const PACE: Duration = Duration::from_secs(1);
+
+/// A REFER that waits for our answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    id: TransactionId,
+    flow: Flow,
+    /// The request.
+    pub request: Message,
+}
+
+/// The same request, that is.
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// What a session knows of its REFERs.
+#[derive(Debug, Default)]
+pub(super) struct Referral {
+    /// Whether a REFER was accepted before: later ones are told apart by a number.
+    is_later: bool,
+    running: Option<Running>,
+    /// The dialog after its INVITE usage has ended, for as long as something is to be told.
+    pub(super) after: Option<Link>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Number of the REFER, unless it is the first of its dialog.
+    id: Option<u32>,
+    status: Status,
+    told: Timestamp,
+}
+
+impl Referral {
+    /// Of a dialog that may have had REFERs elsewhere.
+    pub(super) fn later() -> Self {
+        Self {
+            is_later: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the peer waits to hear of a transfer.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether nothing is left to be told.
+    pub(super) fn is_over(&self) -> bool {
+        self.after.is_none()
+    }
+
+    fn event(&self) -> Option<Bytes> {
+        let running = self.running.as_ref()?;
+        Some(match running.id {
+            Some(id) => Bytes::from(format!("refer;id={id}")),
+            None => Bytes::from_static(b"refer"),
+        })
+    }
+}
+
+impl Session {
+    /// The peer asks for a transfer; its request is answered by [`Self::accept_refer`] or
+    /// [`Self::refuse_refer`].
+    pub(super) fn peer_refer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        if let Err(rejection) = self.style.capabilities().check(message) {
+            return self.reject(cx, id, message, &rejection);
+        }
+        if self.referral.is_running() {
+            // One at a time (SIP-809).
+            return self.reply_retry_after(cx, id, message);
+        }
+        up.push(SessionEvent::Refer(Box::new(Asked {
+            id,
+            flow: flow.clone(),
+            request: message.clone(),
+        })));
+    }
+
+    /// Accepts a REFER; the subscription begins, unless the peer wants none.
+    pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, asked: &Asked) {
+        let is_silent = Wish::declines_notify(&asked.request);
+        self.reply(cx, asked.id, &asked.request, Status::ACCEPTED, |response| {
+            let response = match self.style.listener_of(&asked.flow) {
+                Some(listener) => response.header(&self.style.contact(listener)),
+                None => response,
+            };
+            match is_silent {
+                true => response.raw_if_valid(HeaderName::ReferSub, "false"),
+                false => response,
+            }
+        });
+        let number = asked.request.essential::<CSeq>().ok().flatten();
+        let id = number
+            .map(|cseq| cseq.number)
+            .filter(|_| self.referral.is_later);
+        self.referral.is_later = true;
+        if !is_silent {
+            self.referral.running = Some(Running {
+                id,
+                status: Status::TRYING,
+                told: cx.now.mono,
+            });
+            self.notify(cx);
+        }
+    }
+
+    /// Refuses a REFER; the dialog goes on.
+    pub(crate) fn refuse_refer(&self, cx: &mut Cx<'_>, asked: &Asked, status: Status) {
+        match status {
+            Status::SERVER_INTERNAL_ERROR => self.reply_retry_after(cx, asked.id, &asked.request),
+            _ => self.reply(cx, asked.id, &asked.request, status, |response| response),
+        }
+    }
+
+    /// The transfer makes progress.
+    pub(crate) fn refer_progress(&mut self, cx: &mut Cx<'_>, status: Status) {
+        let Some(running) = &mut self.referral.running else {
+            return;
+        };
+        if running.status == status {
+            return;
+        }
+        running.status = status;
+        let due = running.told + PACE;
+        match due <= cx.now.mono {
+            true => self.notify(cx),
+            false => self.timers.set(Timer::Referral as usize, due),
+        }
+    }
+
+    /// The transfer has ended like this; nothing more is told.
+    pub(crate) fn refer_ended(&mut self, cx: &mut Cx<'_>, status: Status) {
+        if let Some(running) = &mut self.referral.running {
+            running.status = status;
+            self.last_notify(cx, "noresource");
+        }
+    }
+
+    /// What was held back is told now, or what lasts is told again.
+    pub(super) fn referral_is_due(&mut self, cx: &mut Cx<'_>) {
+        self.notify(cx);
+    }
+
+    /// SUBSCRIBE within the dialog: the peer wants to hear longer, or no more.
+    pub(super) fn peer_subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        let event = message.get::<Event>().ok().flatten();
+        let running = self.referral.running.as_ref().filter(|running| {
+            event.is_some_and(|event| {
+                let wanted = running.id.map(|id| Bytes::from(id.to_string()));
+                event.package.is("refer") && event.id() == wanted.as_ref()
+            })
+        });
+        if running.is_none() {
+            return self.serve(cx, id, flow, message);
+        }
+        let ends = matches!(message.get::<Expires>(), Ok(Some(Expires(0))));
+        let expires = if ends { 0 } else { EXPIRES_S };
+        self.reply(cx, id, message, Status::OK, |response| {
+            let response = response.raw_if_valid(HeaderName::Expires, expires.to_string());
+            match self.style.listener_of(flow) {
+                Some(listener) => response.header(&self.style.contact(listener)),
+                None => response,
+            }
+        });
+        match ends {
+            true => self.last_notify(cx, "timeout"),
+            false => self.notify(cx),
+        }
+    }
+
+    /// Tells where the transfer stands.
+    fn notify(&mut self, cx: &mut Cx<'_>) {
+        let Some(running) = &mut self.referral.running else {
+            return;
+        };
+        running.told = cx.now.mono;
+        let until = cx.now.mono + RENEWAL;
+        self.timers.set(Timer::Referral as usize, until);
+        self.send_notify(cx, format!("active;expires={EXPIRES_S}"));
+    }
+
+    /// Tells where the transfer stands, and that nothing more follows.
+    fn last_notify(&mut self, cx: &mut Cx<'_>, reason: &str) {
+        self.send_notify(cx, format!("terminated;reason={reason}"));
+        self.unsubscribed();
+    }
+
+    fn send_notify(&mut self, cx: &mut Cx<'_>, state: String) {
+        let (Some(event), Some(running)) = (self.referral.event(), &self.referral.running) else {
+            return;
+        };
+        let kind = Bytes::from_static(b"message/sipfrag;version=2.0");
+        let Ok(kind) = ContentType::parse(&kind) else {
+            return;
+        };
+        let errand = Errand {
+            method: Method::Notify,
+            headers: vec![
+                (HeaderName::Event, event),
+                (HeaderName::SubscriptionState, Bytes::from(state)),
+            ],
+            body: Some((kind, body::sipfrag(running.status))),
+        };
+        let link = match &mut self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => self.referral.after.as_mut(),
+        };
+        if let Some(link) = link {
+            link.send(cx, &self.style, Wanted::Request(Box::new(errand)));
+        }
+    }
+
+    /// The peer has left, but still waits to hear how the transfer ends.
+    pub(super) fn outlive(&mut self, cx: &mut Cx<'_>, link: Link) {
+        self.referral.after = Some(link);
+        self.timers
+            .set(Timer::Referral as usize, cx.now.mono + RENEWAL);
+    }
+
+    /// A NOTIFY has its answer, or will never get one (`None`).
+    pub(super) fn notify_ended(&mut self, status: Option<Status>) {
+        if !status.is_some_and(Status::is_success) {
+            self.unsubscribed();
+        }
+        self.tidy_referral();
+    }
+
+    fn unsubscribed(&mut self) {
+        self.referral.running = None;
+        self.timers.stop(Timer::Referral as usize);
+        self.tidy_referral();
+    }
+
+    /// Forgets the dialog once nothing is to be told in it any more.
+    pub(super) fn tidy_referral(&mut self) {
+        let is_done = |link: &mut Link| link.is_done() && !link.has_open();
+        if !self.referral.is_running() {
+            self.referral.after.take_if(is_done);
+        }
+    }
+}

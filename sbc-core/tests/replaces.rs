@@ -1,0 +1,242 @@
+//! INVITE with Replaces, by hand: what it takes over, what refuses it, and who is told what.
+
+mod world;
+
+use sbc_core::demux::shard_of_message;
+use sbc_core::id::ShardId;
+use sbc_core::mint::Mint;
+use sbc_core::record::{TransferKind, TransferOutcome};
+use sbc_core::sip::{HeaderName, Limits, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+fn tag(message: &Message, name: HeaderName) -> String {
+    let value = header(message, name);
+    value.split(";tag=").nth(1).expect("a tag").to_owned()
+}
+
+/// Replaces as Teams writes it for the dialog of our INVITE to it.
+fn replaces(call: &Call, extra: &str) -> String {
+    format!(
+        "Replaces: {};to-tag={};from-tag=x1{extra}\n",
+        header(&call.invite, HeaderName::CallId),
+        tag(&call.invite, HeaderName::From)
+    )
+}
+
+/// An INVITE of Teams with these lines.
+fn newcomer(lines: &str, sdp: &str) -> String {
+    let plain = teams_invite("newcomer");
+    let (head, _) = plain.split_once("Content-Type").expect("a body");
+    with_body(&format!("{head}{lines}"), sdp)
+}
+
+fn joined(call: &Call) -> String {
+    let mut commands = call.shard.media.iter().rev();
+    let last = commands.find_map(|command| match command {
+        media_api::Command::Update { plan, .. } => Some(format!("{:?}", plan.joined)),
+        _ => None,
+    });
+    last.expect("a plan")
+}
+
+#[test]
+fn a_confirmed_leg_is_taken_over_and_its_old_peer_sent_away() {
+    let mut call = Call::new();
+    let supported = header(&call.invite, HeaderName::Supported);
+    assert!(supported.contains("replaces"), "{supported}");
+    let invite = newcomer(&replaces(&call, ""), TEAMS_SDP);
+    call.shard.teams_says(&invite);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(ok.body().starts_with(b"v=0"));
+    let contact = header(&ok, HeaderName::Contact);
+    assert!(contact.contains("sbc1.contoso.example"), "{contact}");
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&call.invite, HeaderName::CallId)
+    );
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    let via = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKn";
+    call.shard
+        .teams_says(&in_dialog(&ok, "ACK", 1, &format!("{via}1")));
+    assert!(call.shard.sent.is_empty(), "the caller is told nothing");
+    call.shard.pass(Duration::from_secs(60));
+    assert!(call.shard.records.is_empty() && call.shard.sent.is_empty());
+
+    // The new peer ends the call of the old one.
+    call.shard
+        .teams_says(&in_dialog(&ok, "BYE", 2, &format!("{via}2")));
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(header(&bye, HeaderName::CallId), "call");
+    call.shard
+        .carrier_says(&response(&bye, "200 OK", "", "", ""));
+    let record = &call.shard.records[0];
+    let transfer = &record.transfers[0];
+    assert_eq!(
+        (transfer.kind, transfer.outcome, transfer.status),
+        (
+            TransferKind::Replaced,
+            TransferOutcome::Completed,
+            Some(200)
+        )
+    );
+    assert_eq!(transfer.target, "+493023125456");
+    call.shard.settles();
+}
+
+#[test]
+fn an_invite_without_offer_gets_one_and_its_ack_the_answer() {
+    let mut call = Call::new();
+    let invite = newcomer(&replaces(&call, ""), "");
+    call.shard.teams_says(&invite);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(ok.body().starts_with(b"v=0"));
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let ack = in_dialog(
+        &ok,
+        "ACK",
+        1,
+        "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKn1",
+    );
+    let ack = ack.replace("Content-Length: 0\n\n", "");
+    let media = call.shard.media.len();
+    call.shard.teams_says(&with_body(&ack, TEAMS_SDP));
+    let agreed = format!("{:?}", call.shard.media.split_off(media));
+    assert!(agreed.contains("203.0.113.9:50000"), "{agreed}");
+    assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
+}
+
+#[test]
+fn what_names_no_dialog_or_one_in_a_wrong_state_is_refused_and_harms_nothing() {
+    let own = |call: &Call| tag(&call.invite, HeaderName::From);
+    let id = |call: &Call| header(&call.invite, HeaderName::CallId);
+    type Lines = Box<dyn Fn(&Call) -> String>;
+    let cases: Vec<(Lines, u16)> = vec![
+        (
+            Box::new(|_| "Replaces: nobody;to-tag=a1;from-tag=b1\n".into()),
+            481,
+        ),
+        (
+            Box::new(move |call| {
+                format!(
+                    "Replaces: {};to-tag={};from-tag=other\n",
+                    id(call),
+                    own(call)
+                )
+            }),
+            481,
+        ),
+        (
+            Box::new(move |call| format!("Replaces: other;to-tag={};from-tag=x1\n", own(call))),
+            481,
+        ),
+        (Box::new(|call| replaces(call, ";early-only")), 486),
+        (Box::new(|call| replaces(call, "").repeat(2)), 400),
+        (
+            Box::new(|call| format!("{}Join: a;to-tag=b;from-tag=c\n", replaces(call, ""))),
+            400,
+        ),
+        (Box::new(|_| "Replaces: nonsense\n".into()), 400),
+    ];
+    for (lines, code) in cases {
+        let mut call = Call::new();
+        let lines = lines(&call);
+        call.shard.teams_says(&newcomer(&lines, TEAMS_SDP));
+        call.shard.next_response(code);
+        assert!(call.shard.sent.is_empty(), "{lines}");
+        let ack = newcomer("", "").replace("INVITE", "ACK");
+        call.shard.teams_says(&ack);
+        call.lives();
+    }
+}
+
+#[test]
+fn only_an_invite_may_replace_anything() {
+    let mut call = Call::new();
+    let options = newcomer(&replaces(&call, ""), "").replace("INVITE", "OPTIONS");
+    call.shard.teams_says(&options);
+    call.shard.next_response(400);
+    call.lives();
+}
+
+#[test]
+fn another_trunk_may_not_replace_a_leg() {
+    let mut call = Call::new();
+    let lines = replaces(&call, "");
+    let plain = carrier_invite("newcomer", "");
+    let invite = plain.replace("Content-Length: 0\n\n", &lines);
+    call.shard.carrier_says(&with_body(&invite, CARRIER_SDP));
+    call.shard.next_response(403);
+    let ack = plain.replace("INVITE", "ACK");
+    call.shard.carrier_says(&ack);
+    call.lives();
+}
+
+#[test]
+fn a_dialog_that_has_ended_is_declined() {
+    let mut call = Call::new();
+    let lines = replaces(&call, "");
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&newcomer(&lines, TEAMS_SDP));
+    call.shard.next_response(603);
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let again = newcomer(&lines, TEAMS_SDP).replace("newcomer", "later");
+    call.shard.teams_says(&again);
+    call.shard.next_response(603);
+}
+
+#[test]
+fn a_leg_that_is_not_answered_yet_cannot_be_taken_over() {
+    let (mut shard, invite) = called_out("early");
+    shard.teams_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    let ringing = shard.next_response(180).message;
+    // The caller's own leg: nobody but we can answer it.
+    let lines = format!(
+        "Replaces: early;to-tag={};from-tag=c1\n",
+        tag(&ringing, HeaderName::To)
+    );
+    let plain = carrier_invite("newcomer", "");
+    let invite = plain.replace("Content-Length: 0\n\n", &lines);
+    shard.carrier_says(&with_body(&invite, CARRIER_SDP));
+    shard.next_response(481);
+}
+
+#[test]
+fn media_that_does_not_fit_leaves_everything_as_it_was() {
+    let mut call = Call::new();
+    let strange = TEAMS_SDP.replace("RTP/SAVP", "RTP/AVP");
+    let invite = newcomer(&replaces(&call, ""), &strange);
+    call.shard.teams_says(&invite);
+    call.shard.next_response(100);
+    call.shard.next_response(488);
+    let ack = newcomer("", "").replace("INVITE", "ACK");
+    call.shard.teams_says(&ack);
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(1)))");
+    call.lives();
+}
+
+#[test]
+fn the_new_invite_finds_the_shard_of_the_dialog_that_it_replaces() {
+    for shard in 0..4 {
+        let tag = Mint::new(ShardId(shard), [3; 32]).tag();
+        let lines = format!("Replaces: a;to-tag={tag};from-tag=x\n");
+        let text = newcomer(&lines, TEAMS_SDP).replace('\n', "\r\n");
+        let message = Message::parse(text.into(), &Limits::default()).expect("a message");
+        assert_eq!(shard_of_message(&message, 4), ShardId(shard));
+    }
+}

@@ -1,0 +1,514 @@
+//! REFER consumed here, by hand: what is refused, the NOTIFYs, the new leg, and who leaves when.
+
+mod world;
+
+use sbc_core::record::{TransferKind, TransferOutcome};
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+/// What Teams writes: strings that mean something to it alone.
+const TEAMS_TARGET: &str = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0000aaaa-1111-2222-3333-BBBB4444cccc";
+const REFERRED_BY: &str = "<sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;x-t=22222222-0000-0000-0000-000000000000;x-tt=aHR0cHM6Ly9leGFtcGxlLmNvbS92MS9uP2RjaT0x%3D>";
+
+const REFER: &str =
+    "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
+
+fn teams_refer() -> String {
+    format!(
+        "REFER-TO: <{TEAMS_TARGET}>\nREFERRED-BY: {REFERRED_BY}\nCONTACT: <sip:api.example.com:443;x-i=1>\n"
+    )
+}
+
+/// Takes the next message, which must be a NOTIFY with this in it; answers it.
+fn notified(call: &mut Call, state: &str, fragment: &str) -> Message {
+    let notify = call.shard.next_request(Method::Notify).message;
+    assert_eq!(header(&notify, HeaderName::SubscriptionState), state);
+    assert_eq!(
+        header(&notify, HeaderName::ContentType),
+        "message/sipfrag;version=2.0"
+    );
+    assert_eq!(notify.body(), format!("SIP/2.0 {fragment}\r\n"));
+    notify
+}
+
+fn ok(call: &mut Call, request: &Message) {
+    let ok = response(request, "200 OK", "", "", "");
+    match header(request, HeaderName::Via).contains("TLS") {
+        true => call.shard.teams_says(&ok),
+        false => call.shard.carrier_says(&ok),
+    }
+}
+
+const ACTIVE: &str = "active;expires=60";
+const LAST: &str = "terminated;reason=noresource";
+
+/// Teams has asked to transfer the carrier's caller: the call, and the INVITE to the target.
+fn referred_by_teams() -> (Call, Message) {
+    let mut call = Call::new();
+    call.teams_says("REFER", 1, &teams_refer());
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    (call, invite)
+}
+
+/// The carrier has asked to transfer Teams: the call, and the INVITE to the target.
+fn referred_by_carrier() -> (Call, Message) {
+    let mut call = Call::new();
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    (call, invite)
+}
+
+fn target_answers(call: &mut Call, invite: &Message) {
+    let answer = response(invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+}
+
+/// The endpoints that the relay joins at last.
+fn joined(call: &Call) -> String {
+    let last = call
+        .shard
+        .media
+        .iter()
+        .rev()
+        .find_map(|command| match command {
+            media_api::Command::Update { plan, .. } => Some(format!("{:?}", plan.joined)),
+            _ => None,
+        });
+    last.expect("a plan")
+}
+
+#[test]
+fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() {
+    let (mut call, invite) = referred_by_teams();
+    assert_eq!(invite.request_uri(), TEAMS_TARGET);
+    assert_eq!(header(&invite, HeaderName::ReferredBy), REFERRED_BY);
+    assert_eq!(header(&invite, HeaderName::To), format!("<{TEAMS_TARGET}>"));
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.contains("sip:+498999998001@sbc1.contoso.example"),
+        "{from}"
+    );
+    let contact = header(&invite, HeaderName::Contact);
+    assert!(contact.contains("sbc1.contoso.example:5061"), "{contact}");
+    assert!(!invite.has(HeaderName::Replaces));
+    let allow = header(&invite, HeaderName::Allow);
+    assert!(
+        allow.contains("NOTIFY") && allow.contains("REFER"),
+        "{allow}"
+    );
+
+    call.shard
+        .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
+    call.shard.pass(Duration::from_secs(1));
+    let notify = notified(&mut call, ACTIVE, "180 Ringing");
+    ok(&mut call, &notify);
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    assert_eq!(header(&notify, HeaderName::Event), "refer");
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    ok(&mut call, &notify);
+    assert!(
+        call.shard.sent.is_empty(),
+        "the caller is told nothing: nothing changes for it"
+    );
+
+    // Teams hangs up its own leg, and the conversation goes on.
+    call.shard.pass(Duration::from_secs(5));
+    call.teams_says("BYE", 2, "");
+    call.shard.next_response(200);
+    assert!(call.shard.records.is_empty() && call.shard.sent.is_empty());
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&invite, HeaderName::CallId)
+    );
+    ok(&mut call, &bye);
+    let record = &call.shard.records[0];
+    let transfer = &record.transfers[0];
+    assert_eq!(
+        (transfer.kind, transfer.outcome, transfer.status),
+        (TransferKind::Blind, TransferOutcome::Completed, Some(200))
+    );
+    assert_eq!((transfer.by.0, transfer.party.0), (1, 0));
+    assert_eq!(transfer.leg.map(|leg| leg.0), Some(2));
+    call.shard.settles();
+}
+
+#[test]
+fn the_transferor_may_leave_280_ms_after_the_202_and_still_hears_the_end() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard.pass(Duration::from_millis(280));
+    call.teams_says("BYE", 2, "");
+    call.shard.next_response(200);
+    assert!(call.shard.sent.is_empty());
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    // It has forgotten its dialog, and that harms nobody.
+    let gone = response(&notify, "481 Call/Transaction Does Not Exist", "", "", "");
+    call.shard.teams_says(&gone);
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    call.lives_on(&invite);
+}
+
+#[test]
+fn a_refused_target_leaves_the_old_conversation_as_it_was() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard
+        .teams_says(&response(&invite, "486 Busy Here", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    let notify = notified(&mut call, LAST, "486 Busy Here");
+    ok(&mut call, &notify);
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(1)))");
+    call.shard.pass(Duration::from_secs(60));
+    assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
+    call.lives();
+}
+
+#[test]
+fn a_refused_target_without_a_transferor_ends_the_call() {
+    let (mut call, invite) = referred_by_teams();
+    call.teams_says("BYE", 2, "");
+    call.shard.next_response(200);
+    call.shard
+        .teams_says(&response(&invite, "480 Not here", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    notified(&mut call, LAST, "480 Temporarily Unavailable");
+    let bye = call.shard.next_request(Method::Bye).message;
+    ok(&mut call, &bye);
+    let record = &call.shard.records[..];
+    assert!(record.is_empty(), "the NOTIFY has no answer yet");
+    call.shard.settles();
+    let record = &call.shard.records[0];
+    assert_eq!(record.cause.code.as_str(), "transfer_failed");
+    assert_eq!(record.transfers[0].outcome, TransferOutcome::Failed);
+}
+
+#[test]
+fn the_end_of_the_transferee_ends_everything_and_the_transferor_is_told_before_its_bye() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard
+        .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    notified(&mut call, LAST, "487 Request Terminated");
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&call.invite, HeaderName::CallId)
+    );
+    ok(&mut call, &bye);
+    call.shard.next_request(Method::Cancel);
+    call.shard
+        .teams_says(&response(&invite, "487 Request Terminated", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    call.shard.settles();
+    let transfer = &call.shard.records[0].transfers[0];
+    assert_eq!(transfer.outcome, TransferOutcome::Abandoned);
+}
+
+#[test]
+fn a_transfer_of_the_carrier_is_routed_as_a_call_of_its_trunk() {
+    let (mut call, invite) = referred_by_carrier();
+    let uri = String::from_utf8_lossy(&invite.request_uri()).into_owned();
+    assert!(
+        uri.starts_with("sip:+493023125999@sip.pstnhub.microsoft.com"),
+        "{uri}"
+    );
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.contains("+493023125456@"),
+        "the party that is transferred: {from}"
+    );
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    assert_eq!(joined(&call), "Some((EndpointId(2), EndpointId(1)))");
+    assert!(call.shard.sent.is_empty());
+    // Who does not leave is sent away.
+    call.shard.pass(Duration::from_secs(3));
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(header(&bye, HeaderName::CallId), "call");
+    ok(&mut call, &bye);
+    assert!(call.shard.records.is_empty());
+    call.teams_says("BYE", 1, "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    ok(&mut call, &bye);
+    assert_eq!(call.shard.records.len(), 1);
+    call.shard.settles();
+}
+
+#[test]
+fn what_cannot_be_or_may_not_be_called_is_refused_and_harms_nothing() {
+    for (lines, code) in [
+        ("", 400),
+        (
+            "Refer-To: <sip:+493023125999@x>\nRefer-To: <sip:+493023125998@x>\n",
+            400,
+        ),
+        ("Refer-To: <sip:@@>\n", 400),
+        ("Refer-To: <mailto:ada@example.com>\n", 416),
+        ("Refer-To: <sip:+493023125999@x;method=BYE>\n", 603),
+        ("Refer-To: <sip:198.51.100.77>\n", 603),
+        // A number that a call of this trunk could not reach.
+        ("Refer-To: <sip:+88216123456@198.51.100.20>\n", 603),
+        (
+            "Refer-To: <sip:+493023125999@x>\nRequire: frobnicate\n",
+            420,
+        ),
+    ] {
+        let mut call = Call::new();
+        call.says("REFER", lines, "");
+        call.refused(code);
+        assert!(call.shard.sent.is_empty(), "{lines}");
+        call.lives();
+    }
+}
+
+#[test]
+fn a_trunk_may_refuse_all_transfers() {
+    let config = CONFIG.replace("codecs =", "refer = \"refuse\"\ncodecs =");
+    let mut call = Call::with(&config);
+    call.says("REFER", REFER, "");
+    let refused = call.refused(405);
+    assert!(!header(&refused, HeaderName::Allow).contains("REFER"));
+    call.lives();
+}
+
+#[test]
+fn only_one_transfer_at_a_time() {
+    let (mut call, _) = referred_by_teams();
+    call.teams_says("REFER", 2, &teams_refer());
+    let refused = call.shard.next_response(500).message;
+    assert!(refused.has(HeaderName::RetryAfter));
+    call.says("REFER", REFER, "");
+    call.shard.next_response(500);
+    assert!(call.shard.sent.is_empty());
+}
+
+#[test]
+fn a_later_transfer_of_one_dialog_has_a_number() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard
+        .teams_says(&response(&invite, "486 Busy Here", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    let last = notified(&mut call, LAST, "486 Busy Here");
+    ok(&mut call, &last);
+    call.teams_says("REFER", 7, &teams_refer());
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    assert_eq!(header(&notify, HeaderName::Event), "refer;id=7");
+}
+
+#[test]
+fn whoever_wants_no_notify_gets_none() {
+    for line in ["Refer-Sub: false\n", "Require: norefersub\n"] {
+        let mut call = Call::new();
+        call.teams_says("REFER", 1, &format!("{}{line}", teams_refer()));
+        let accepted = call.shard.next_response(202).message;
+        assert_eq!(header(&accepted, HeaderName::ReferSub), "false");
+        let invite = call.shard.next_request(Method::Invite).message;
+        target_answers(&mut call, &invite);
+        assert!(call.shard.sent.is_empty());
+        assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    }
+}
+
+#[test]
+fn a_notify_that_fails_ends_the_subscription_and_not_the_transfer() {
+    let mut call = Call::new();
+    call.teams_says("REFER", 1, &teams_refer());
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    let invite = call.shard.next_request(Method::Invite).message;
+    let gone = response(&notify, "481 Call/Transaction Does Not Exist", "", "", "");
+    call.shard.teams_says(&gone);
+    target_answers(&mut call, &invite);
+    assert!(call.shard.sent.is_empty(), "nobody wants to hear of it");
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    assert!(call.shard.records.is_empty());
+}
+
+#[test]
+fn a_long_transfer_is_told_again_before_its_subscription_ends() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard
+        .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
+    call.shard.pass(Duration::from_secs(2));
+    let notify = notified(&mut call, ACTIVE, "180 Ringing");
+    ok(&mut call, &notify);
+    call.shard.pass(Duration::from_secs(50));
+    let notify = notified(&mut call, ACTIVE, "180 Ringing");
+    ok(&mut call, &notify);
+    call.teams_says("SUBSCRIBE", 2, "Event: refer\nExpires: 0\n");
+    call.shard.next_response(200);
+    notified(&mut call, "terminated;reason=timeout", "180 Ringing");
+    target_answers(&mut call, &invite);
+    assert!(call.shard.sent.is_empty(), "it wanted to hear no more");
+}
+
+#[test]
+fn a_target_that_rings_too_long_is_cancelled_and_the_call_goes_on() {
+    let config = format!("{CONFIG}\n[limits]\nmax_setup = \"30s\"\n");
+    let mut call = Call::with(&config);
+    call.teams_says("REFER", 1, &teams_refer());
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .teams_says(&response(&invite, "100 Trying", "", "", ""));
+    call.shard.pass(Duration::from_secs(31));
+    call.shard.next_request(Method::Cancel);
+    let notify = notified(&mut call, LAST, "408 Request Timeout");
+    ok(&mut call, &notify);
+    // A 200 that crosses the CANCEL is somebody off hook.
+    call.shard
+        .teams_says(&response(&invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP));
+    call.shard.next_request(Method::Ack);
+    let bye = call.shard.next_request(Method::Bye).message;
+    ok(&mut call, &bye);
+    call.lives();
+}
+
+#[test]
+fn the_transferee_is_told_where_the_target_chose_another_codec() {
+    let (mut call, invite) = referred_by_teams();
+    let pcmu = TEAMS_SDP.replace("RTP/SAVP 8 0 101", "RTP/SAVP 0 101");
+    let pcmu = pcmu.replace("a=rtpmap:8 PCMA/8000\n", "");
+    call.shard
+        .teams_says(&response(&invite, "200 OK", "z1", TEAMS_CONTACT, &pcmu));
+    call.shard.next_request(Method::Ack);
+    notified(&mut call, LAST, "200 OK");
+    let reinvite = call.shard.next_request(Method::Invite).message;
+    assert_eq!(header(&reinvite, HeaderName::CallId), "call");
+    let body = String::from_utf8_lossy(&reinvite.body()).into_owned();
+    assert!(body.contains("RTP/AVP 0 101"), "{body}");
+}
+
+#[test]
+fn a_held_party_is_taken_back_by_the_target() {
+    let mut call = Call::new();
+    let hold = TEAMS_SDP.replace("a=sendrecv", "a=inactive");
+    let lines = format!(
+        "Contact: <sip:api.example.com:443>\nContent-Type: application/sdp\nContent-Length: {}\n\n{hold}",
+        hold.replace('\n', "\r\n").len()
+    );
+    let request = callee_request(&call.invite, "x1", "INVITE", 1, "");
+    call.shard
+        .teams_says(&request.replace("Content-Length: 0\n\n", &lines));
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let told = call.shard.next_request(Method::Invite).message;
+    let held = CARRIER_SDP.replace("a=sendrecv", "a=recvonly");
+    call.shard
+        .carrier_says(&response(&told, "200 OK", "", CARRIER_CONTACT, &held));
+    call.shard.next_request(Method::Ack);
+    call.shard
+        .teams_says(&callee_request(&call.invite, "x1", "ACK", 1, ""));
+    call.teams_says("REFER", 2, &teams_refer());
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    let offer = String::from_utf8_lossy(&invite.body()).into_owned();
+    assert!(
+        offer.contains("a=sendrecv"),
+        "the target is not held: {offer}"
+    );
+    target_answers(&mut call, &invite);
+    call.shard.next_request(Method::Notify);
+    let told = call.shard.next_request(Method::Invite).message;
+    let body = String::from_utf8_lossy(&told.body()).into_owned();
+    assert!(body.contains("a=sendrecv"), "{body}");
+}
+
+#[test]
+fn early_media_of_the_target_is_heard_and_its_2xx_need_not_repeat_it() {
+    let (mut call, invite) = referred_by_teams();
+    call.shard.teams_says(&response(
+        &invite,
+        "183 Progress",
+        "z1",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    ));
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(2)))");
+    call.shard
+        .teams_says(&response(&invite, "200 OK", "z1", TEAMS_CONTACT, ""));
+    call.shard.next_request(Method::Ack);
+    notified(&mut call, LAST, "200 OK");
+}
+
+#[test]
+fn a_change_of_the_transferee_is_answered_while_the_target_rings() {
+    let (mut call, invite) = referred_by_teams();
+    let moved = CARRIER_SDP.replace("198.51.100.30", "198.51.100.23");
+    call.says(
+        "INVITE",
+        "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n",
+        &moved,
+    );
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack2"));
+    call.shard.carrier_says(&ack);
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    assert!(call.shard.sent.is_empty());
+}
+
+#[test]
+fn more_than_five_transfers_run_in_circles() {
+    let mut call = Call::new();
+    for cseq in 1..=5 {
+        call.teams_says("REFER", cseq, &teams_refer());
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        ok(&mut call, &notify);
+        let invite = call.shard.next_request(Method::Invite).message;
+        call.shard
+            .teams_says(&response(&invite, "486 Busy Here", "z1", "", ""));
+        call.shard.next_request(Method::Ack);
+        let notify = call.shard.next_request(Method::Notify).message;
+        ok(&mut call, &notify);
+    }
+    call.teams_says("REFER", 6, &teams_refer());
+    call.shard.next_response(603);
+    call.lives();
+}
+
+#[test]
+fn headers_of_the_target_pass_where_the_trunks_let_them() {
+    let config = CONFIG.replace(
+        "preset = \"teams\"",
+        "preset = \"teams\"\nheaders = { pass = [\"User-to-User\", \"X-Ticket\"] }",
+    );
+    let mut call = Call::with(&config);
+    let uri = "sip:+493023125999@192.0.2.11?User-to-User=56a390f3%3Bencoding%3Dhex&X-Ticket=7&X-Other=1&Via=x&P-Asserted-Identity=%3Csip%3Aboss%40example.com%3E&From=x&Route=x";
+    let by = "Referred-By: <sip:boss@example.org>\n";
+    call.says("REFER", &format!("Refer-To: <{uri}>\n{by}"), "");
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    assert_eq!(
+        header(&invite, HeaderName::UserToUser),
+        "56a390f3;encoding=hex"
+    );
+    let text = String::from_utf8_lossy(invite.bytes()).into_owned();
+    assert!(text.contains("X-Ticket: 7\r\n"), "{text}");
+    for absent in ["X-Other", "boss", "Route: x", "Via: x", "?", "Referred-By"] {
+        assert!(!text.contains(absent), "{absent}: {text}");
+    }
+}
