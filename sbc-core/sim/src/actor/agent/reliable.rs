@@ -133,8 +133,11 @@ impl Agent {
         let response = match confirmed {
             Some(_) => wire.answer(200, "OK", None),
             None => {
-                self.complaints
-                    .push(format!("PRACK for {given}, which is nothing"));
+                // One that comes after the end was on its way for long.
+                if !self.legs[index].is_final {
+                    self.complaints
+                        .push(format!("PRACK for {given}, which is nothing"));
+                }
                 wire.answer(481, "No Such Provisional", None)
             }
         };
@@ -213,7 +216,9 @@ impl Agent {
     pub(super) fn prack_ended(&mut self, index: usize, offers: bool, wire: &Wire) {
         let is_over = self.legs[index].is_final;
         let status = wire.status().unwrap_or_default();
-        if status >= 300 && !is_over {
+        // A call that has ended meanwhile knows nothing of it any more, and what was overtaken is stale.
+        let is_late = matches!(status, 481 | 487 | 500);
+        if status >= 300 && !is_over && !is_late {
             self.complaints
                 .push(format!("{status} to a PRACK that fits"));
         }
