@@ -72,10 +72,7 @@ fn an_extension_that_a_reinvite_demands_is_refused_by_name() {
     );
     call.shard.next_response(100);
     let refused = call.refused(420);
-    assert_eq!(
-        header(&refused, HeaderName::Unsupported),
-        "nobody-has-this"
-    );
+    assert_eq!(header(&refused, HeaderName::Unsupported), "nobody-has-this");
     let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
     call.shard.carrier_says(&ack);
     call.lives();
