@@ -158,8 +158,10 @@ fn a_load_over_every_transport_is_carried_measured_and_printed() {
         }
         assert!(way["cpu_per_call_us"].as_f64().is_some(), "{way}");
     }
-    let (code, text, _) = certify(&[&short[..], &["--over", "udp"]].concat());
+    let held = ["--over", "udp", "--held", "5", "--settle", "0"];
+    let (code, text, _) = certify(&[&short[..], &held].concat());
     assert_eq!(code, Some(exit::OK.into()), "{text}");
+    assert!(text.contains("udp: 5 calls held: "), "{text}");
     let row = text.lines().find(|line| line.starts_with("udp ")).unwrap();
     assert_eq!(row.split_whitespace().nth(2), Some("20"), "{text}");
 }

@@ -32,6 +32,9 @@ pub struct Load {
     /// Measure the memory of so many calls at once too; takes minutes
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     held: Option<u32>,
+    /// Time before memory is looked at, in seconds: a transaction is remembered for 32 s
+    #[arg(long, value_name = "SECONDS", requires = "held", default_value_t = 40)]
+    settle: u32,
     /// Core for the daemon; the last one if there are several
     #[arg(long, conflicts_with = "to")]
     core: Option<usize>,
@@ -146,6 +149,7 @@ fn options(arguments: &Load, program: PathBuf) -> Options {
         time: Duration::from_secs(seconds.into()),
         call: Duration::from_millis(arguments.call_ms.into()),
         held: arguments.held,
+        settle: Duration::from_secs(arguments.settle.into()),
         core,
         json: arguments.json,
     }

@@ -241,6 +241,7 @@ impl Engine {
         self.outcome = Outcome::default();
         self.outcome.delays.clear();
         self.held = load.held;
+        let beside = self.caller.in_progress();
         self.open_shared()?;
         let gap_us = 1e6 / f64::from(load.rate.max(1));
         let begin = self.now();
@@ -262,7 +263,7 @@ impl Engine {
             }
             self.carry_out_due();
             self.flush();
-            let is_done = self.outcome.begun >= load.calls && self.is_settled();
+            let is_done = self.outcome.begun >= load.calls && self.is_settled(beside);
             if is_done {
                 break;
             }
@@ -300,13 +301,14 @@ impl Engine {
         }
     }
 
-    /// Nothing is on its way: every call has ended, or is established and to be held.
-    fn is_settled(&self) -> bool {
+    /// Nothing is on its way: every call has ended, or is established and to be held, besides those that
+    /// were held before.
+    fn is_settled(&self, beside: usize) -> bool {
         let held = match self.held {
             Some(_) => 0,
             None => usize::try_from(self.outcome.established).unwrap_or(usize::MAX),
         };
-        self.caller.in_progress() <= held
+        self.caller.in_progress() <= held.saturating_add(beside)
     }
 
     fn now(&self) -> u64 {

@@ -15,8 +15,6 @@ const WARM: u64 = 50;
 const ALONE: Duration = Duration::from_secs(5);
 /// What is left over from a run comes within this time: its CPU time is still the run's.
 const AFTER: Duration = Duration::from_secs(2);
-/// A transaction is remembered for 32 s after its last message.
-const SETTLE: Duration = Duration::from_secs(40);
 /// Where the search for the maximum begins, and where it gives up.
 const FIRST_RATE: u32 = 250;
 const LAST_RATE: u32 = 32_000;
@@ -294,7 +292,7 @@ impl<'a> Bench<'a> {
         rate: u32,
         calls: u32,
     ) -> Result<Memory, LoadFault> {
-        engine.idle(SETTLE);
+        engine.idle(self.options.settle);
         let before_kib = resident_kib(pid);
         let load = Load {
             rate: rate.min(1000),
@@ -302,12 +300,12 @@ impl<'a> Bench<'a> {
             held: None,
         };
         let outcome = engine.run(load).map_err(LoadFault::system("hold calls"))?;
-        if outcome.failed() > 0 {
-            let what = format!("{} of {calls} calls to hold failed", outcome.failed());
+        if outcome.established == 0 {
+            let what = format!("none of {calls} calls to hold was answered");
             let log = String::new();
             return Err(LoadFault::NoCall { what, log });
         }
-        engine.idle(SETTLE);
+        engine.idle(self.options.settle);
         let held_kib = resident_kib(pid);
         let (beside, spent, _) = self.costed(engine, subject, rate)?;
         engine.end_held(1000);

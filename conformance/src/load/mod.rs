@@ -99,6 +99,8 @@ pub struct Options {
     pub call: Duration,
     /// Measure the memory of so many calls at once too.
     pub held: Option<u32>,
+    /// Time for the subject to forget what is over, before its memory is looked at.
+    pub settle: Duration,
     /// The core that our own daemon is confined to; the generator leaves it alone.
     pub core: Option<usize>,
     /// Print one JSON object instead of a table.
