@@ -2,6 +2,7 @@
 
 mod world;
 
+use sbc_core::record::Disposition;
 use sbc_core::sip::header::{CSeq, RSeq};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -223,7 +224,11 @@ fn who_gives_up_while_the_answer_waits_for_the_prack_ends_the_call_on_both_sides
         shard.next_response(487);
         let bye = shard.next_request(Method::Bye).message;
         shard.teams_says(&response(&bye, "200 OK", "", "", ""));
-        assert_eq!(shard.records.len(), 1);
+        let [record] = &shard.records[..] else {
+            panic!("one record");
+        };
+        assert_ne!(record.disposition, Disposition::Answered);
+        assert_eq!(record.duration_ms, 0, "the caller was never told");
         shard.settles();
     }
 }
@@ -239,6 +244,7 @@ fn a_called_side_that_hangs_up_while_the_answer_waits_leaves_no_caller_behind() 
     shard.next_response(200);
     let refused = shard.next().message;
     assert!(refused.status().is_some_and(|status| status.code() >= 400));
+    assert_ne!(shard.records[0].disposition, Disposition::Answered);
     // Its PRACK comes too late for anything.
     let rack = format!("{} 10 INVITE", rseq(&early));
     shard.carrier_says(&prack(&early, 11, &rack, ""));

@@ -78,7 +78,7 @@ fn nothing_of_one_legs_timer_is_on_the_other() {
         "Session-Expires: 3333;refresher=uas\nRequire: timer\n",
     );
     // Ours to Teams: always timer, never a Require, and nobody is named in the carriers' way.
-    has(&call.invite, HeaderName::Supported, "timer");
+    has(&call.invite, HeaderName::Supported, "timer, replaces");
     has(
         &call.invite,
         HeaderName::SessionExpires,
@@ -553,7 +553,7 @@ fn a_refused_hold_is_not_repeated_by_the_refresh() {
 fn a_trunk_may_do_without() {
     let config = with_teams("session_timer = false");
     let mut call = up(&config, "", "Session-Expires: 90;refresher=uac\n");
-    assert!(!call.invite.has(HeaderName::Supported));
+    has(&call.invite, HeaderName::Supported, "replaces");
     call.shard.pass(seconds(300));
     assert!(call.shard.sent.is_empty());
     call.teams_says(

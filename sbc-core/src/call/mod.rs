@@ -73,6 +73,8 @@ pub(crate) struct Call {
     lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
+    /// The caller has got its 200; it may have to wait for a PRACK (RFC 3262 §3).
+    is_answer_told: bool,
     /// Who the peers are that called us, for parties that are called later.
     parties: BTreeMap<LegId, Arc<Caller>>,
     /// What the two ends call themselves.
@@ -221,6 +223,7 @@ impl Call {
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
+            is_answer_told: false,
             parties: BTreeMap::from([(A_LEG, Arc::new(admitted.caller.clone()))]),
             ends,
             bridge: None,
@@ -574,10 +577,16 @@ impl Call {
         self.settle(cx);
     }
 
+    fn caller_has_answer(&self) -> bool {
+        let caller = self.legs.get(&A_LEG);
+        caller.is_some_and(|caller| caller.session.is_confirmed())
+    }
+
     /// Works through what the sessions said until nothing is left.
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
                 self.tell(cx);
                 return;

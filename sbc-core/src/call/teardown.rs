@@ -23,6 +23,11 @@ impl Teardown {
         reasons: &[Reason],
     ) -> Self {
         call.record.cause = cause;
+        if !call.is_answer_told && !call.caller_has_answer() {
+            // The called side's answer waited for a PRACK, and the caller never heard of it.
+            call.answered = None;
+            call.record.setup_ms = None;
+        }
         super::record::ended(call, cx.now);
         call.timers.clear();
         for (id, leg) in &mut call.legs {

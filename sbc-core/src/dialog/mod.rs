@@ -38,6 +38,9 @@ pub enum DialogFault {
     Incomplete,
 }
 
+/// What is left out by [`Dialog::skip_early_requests`]. Nobody gets so many PRACKs while it rings.
+const EARLY_REQUESTS: u32 = 1 << 16;
+
 impl Dialog {
     /// The dialog that a UAC has after a response with a To tag (§12.1.2): route set reversed.
     ///
@@ -122,6 +125,12 @@ impl Dialog {
         if let Ok(target) = contact(message) {
             self.remote_target = target;
         }
+    }
+
+    /// Leaves numbers out that PRACK and UPDATE may have had while the dialog was early, where nothing
+    /// of that is known any more. Gaps are no error (RFC 3261 §12.2.2), numbers used twice are.
+    pub fn skip_early_requests(&mut self) {
+        self.local_cseq = self.local_cseq.saturating_add(EARLY_REQUESTS);
     }
 
     /// The next sequence number of ours.

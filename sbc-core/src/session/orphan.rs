@@ -18,7 +18,8 @@ pub(crate) fn end(cx: &mut Cx<'_>, invite: TransactionId, answer: &Message) {
     else {
         return;
     };
-    if let Ok(dialog) = Dialog::from_response(from.0.clone(), cseq.number, answer) {
+    if let Ok(mut dialog) = Dialog::from_response(from.0.clone(), cseq.number, answer) {
+        dialog.skip_early_requests();
         Link::new(dialog, owner, hop).end_at_once(cx, &style, cseq.number, invite);
     }
 }

@@ -898,9 +898,10 @@ impl Session {
         let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
             return;
         };
-        let Ok(dialog) = Dialog::from_response(from, cseq.number, message) else {
+        let Ok(mut dialog) = Dialog::from_response(from, cseq.number, message) else {
             return;
         };
+        dialog.skip_early_requests();
         // A callee may answer on many phones, but it may not fill our memory with them.
         if self.strays.len() >= MAX_EARLY_DIALOGS {
             return;
