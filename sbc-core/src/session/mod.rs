@@ -121,12 +121,12 @@ pub enum SessionEvent {
         /// Whether the peer only has to be asked again later, because both offered at once.
         again: bool,
     },
-    /// The peer says something to the other party; answered by [`Session::answer_crossing`].
+    /// The peer says something to the other party; answered by `answer_crossing`.
     Crossing {
-        /// Its transaction, by which [`Session::kept`] knows it.
+        /// Its transaction, by which `kept` knows it.
         id: TransactionId,
     },
-    /// The peer has answered what [`Session::bring`] brought it, or will not.
+    /// The peer has answered what `bring` brought it, or will not.
     Carried {
         /// What the other party is told.
         status: Status,
