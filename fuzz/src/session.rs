@@ -41,6 +41,8 @@ struct Side {
     local: Option<(CryptoKey, Receiver)>,
     /// The peer's keys, to change between.
     remote: Vec<(CryptoKey, Sender)>,
+    /// Whether a fax was ever agreed on.
+    has_faxed: bool,
 }
 
 struct Bench {
@@ -164,14 +166,14 @@ impl Bench {
         if let Outcome::Forward(forward) = outcome {
             assert!(!self.session.is_released(), "nothing after the end");
             assert!(forward.range.len() <= length + MAX_TRAILER_BYTES);
-            self.forwarded(&forward, &mut slot);
+            self.forwarded(&forward, packet, &mut slot);
         }
         self.settle();
     }
 
     /// A packet that leaves is RTP as we write it, protected as agreed, to somebody who was named
-    /// or heard.
-    fn forwarded(&mut self, forward: &Forward, slot: &mut [u8]) {
+    /// or heard. That of a fax is as it came.
+    fn forwarded(&mut self, forward: &Forward, received: &[u8], slot: &mut [u8]) {
         assert!(
             SOURCES.contains(&forward.to),
             "{} was never heard of",
@@ -180,6 +182,9 @@ impl Bench {
         let packet = &mut slot[forward.range.clone()];
         let to = usize::from(forward.socket.0 >= 2);
         assert_eq!(forward.socket.0 % 2, 0, "RTP leaves by the RTP port");
+        if packet == received && self.sides.iter().all(|side| side.has_faxed) {
+            return;
+        }
         let length = match &mut self.sides[to].local {
             None => packet.len(),
             Some((_, receiver)) => receiver
@@ -240,7 +245,7 @@ impl Bench {
             },
         };
         let terms = NegotiatedStream {
-            content: input.pick(&[Content::Rtp, Content::Rtp, Content::Udptl]),
+            content: Content::Rtp,
             remote_rtp: match input.octet() {
                 255 => SocketAddr::from(([0, 0, 0, 0], remote_rtp.port())),
                 _ => remote_rtp,
@@ -264,13 +269,28 @@ impl Bench {
             ]),
             ptime_ms: 10 + input.octet() % 51,
         };
-        let refuses = input.octet() == 255;
+        let endpoint = side.endpoint;
+        let terms = match input.octet() {
+            255 => None,
+            240..=254 => {
+                self.sides[at].has_faxed = true;
+                Some(NegotiatedStream {
+                    content: Content::Udptl,
+                    remote_rtcp: SocketAddr::new(remote_rtp.ip(), 0),
+                    rtcp_mux: false,
+                    protection: Protection::None,
+                    payloads: Vec::new(),
+                    ..terms
+                })
+            }
+            _ => Some(terms),
+        };
         self.command(Command::Answer {
             session: SESSION,
-            endpoint: side.endpoint,
+            endpoint,
             fork,
             negotiated: Negotiated {
-                streams: vec![(!refuses).then_some(terms)],
+                streams: vec![terms],
             },
             stage,
         });
@@ -410,6 +430,7 @@ fn side(
         Some((key, sender))
     };
     Side {
+        has_faxed: false,
         endpoint: spec.endpoint,
         local: local.streams[0]
             .keys
