@@ -302,8 +302,8 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     write_offer(y, ask)
 }
 
-/// Offers to X the formats that are agreed on Y: X sent no offer. X is asked for what Y itself wants, not for a hold that X's side had asked of Y
-/// (SIP-512).
+/// Offers to X the formats that are agreed on Y: X sent no offer. X is asked for what Y itself wants,
+/// not for a hold that X's side had asked of Y (SIP-512). A fax is offered as it is in force.
 pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     if x.is_fax() && y.is_fax() {
         return x.repeat().ok_or(Unusable::OutOfOrder.into());
