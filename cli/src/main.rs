@@ -107,6 +107,10 @@ struct Run {
     /// Signalling threads; one is enough for most sites
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
     shards: u8,
+    /// Directory for what is to outlive a restart: registered contacts. If it is not given, the one
+    /// that the service manager names in $STATE_DIRECTORY, or none
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
     /// Least grave lines that are logged
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -230,9 +234,17 @@ fn run_daemon(arguments: &Run) -> u8 {
     let options = Options {
         config: arguments.config.clone(),
         shards: arguments.shards,
+        state: arguments.state.clone().or_else(of_service_manager),
     };
     let holder = arguments.end_with_stdin.then(|| Holder {
         folder: arguments.remove_folder.clone(),
     });
     run::run(options, level, form, holder)
+}
+
+/// The state directory of the unit; the first one if there are several.
+fn of_service_manager() -> Option<PathBuf> {
+    let all = std::env::var_os("STATE_DIRECTORY")?;
+    let first = std::env::split_paths(&all).next()?;
+    (!first.as_os_str().is_empty()).then_some(first)
 }

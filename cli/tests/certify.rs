@@ -78,7 +78,7 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
     fits("total", &told["total"]);
     fits("must", &told["must"]);
     let sections = told["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 17);
+    assert_eq!(sections.len(), 22);
     for section in sections {
         fits(
             &format!("section {}", section["section"]),

@@ -116,7 +116,7 @@ fn the_starter_configuration_is_valid_once_its_certificates_exist() {
     let (code, text) = check_starter(&folder);
     assert_eq!(code, exit::OK, "{text}");
     assert!(
-        text.contains("valid: tenants 1, trunks 2, routes 2, listeners 2, tests 2"),
+        text.contains("valid: tenants 1, trunks 2, routes 2, listeners 3, tests 2"),
         "{text}"
     );
     // The keys of this test are ECDSA, and that is said.

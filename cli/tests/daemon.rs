@@ -1,6 +1,6 @@
 //! The whole daemon in this process: start, serve, reload, drain, stop.
 
-mod support;
+use crate::support;
 
 use causeway::client::{Answer, ask};
 use causeway::daemon::{Daemon, Options};
@@ -30,7 +30,11 @@ impl Node {
             let (directory, config) = configured(&change);
             let lines = Lines::default();
             let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
-            let options = Options { config, shards: 2 };
+            let options = Options {
+                config,
+                shards: 2,
+                state: None,
+            };
             match Daemon::start(options, log).await {
                 Ok(daemon) => {
                     return Self {
@@ -92,7 +96,7 @@ impl Node {
 }
 
 /// A folder with certificates and a configuration on free ports, which `change` may change.
-fn configured(change: impl Fn(String) -> String) -> (TempDir, PathBuf) {
+pub(crate) fn configured(change: impl Fn(String) -> String) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     write(directory.path(), "ca.pem", &authority.pem());
@@ -116,7 +120,7 @@ fn configured(change: impl Fn(String) -> String) -> (TempDir, PathBuf) {
     (directory, config)
 }
 
-fn private(path: &std::path::Path) {
+pub(crate) fn private(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -206,7 +210,12 @@ async fn a_burst_of_requests_on_one_connection_is_answered_to_the_last() {
         tokio::spawn(async move { writer.write_all(burst.as_bytes()).await.map(|()| writer) });
     let mut answers = String::new();
     let mut buffer = vec![0; 65_536];
-    while answers.matches("SIP/2.0 200").count() < REQUESTS {
+    // On a busy machine it is more than the node takes at once, and it says so.
+    let is_all = |answers: &str| {
+        let counts = ["SIP/2.0 200", "SIP/2.0 503"].map(|start| answers.matches(start).count());
+        counts.iter().sum::<usize>() == REQUESTS
+    };
+    while !is_all(&answers) {
         let got = tokio::time::timeout(PATIENCE, reader.read(&mut buffer)).await;
         let length = got.unwrap().unwrap_or(0);
         assert!(length > 0, "closed; log:\n{}", node.lines.text());
@@ -219,7 +228,15 @@ async fn a_burst_of_requests_on_one_connection_is_answered_to_the_last() {
 /// Why a daemon with this configuration does not start.
 async fn refused(config: PathBuf) -> String {
     let (log, _) = Log::start(Level::Debug, Form::Text, Lines::default()).unwrap();
-    let started = Daemon::start(Options { config, shards: 1 }, log).await;
+    let started = Daemon::start(
+        Options {
+            config,
+            shards: 1,
+            state: None,
+        },
+        log,
+    )
+    .await;
     match started {
         Ok(_) => panic!("it started"),
         Err(fault) => fault.to_string(),
@@ -252,7 +269,15 @@ async fn a_failed_start_leaves_nothing_behind() {
 
     drop(taken);
     let (log, _) = Log::start(Level::Debug, Form::Text, Lines::default()).unwrap();
-    let daemon = Daemon::start(Options { config, shards: 1 }, log).await;
+    let daemon = Daemon::start(
+        Options {
+            config,
+            shards: 1,
+            state: None,
+        },
+        log,
+    )
+    .await;
     daemon
         .unwrap_or_else(|fault| panic!("{fault}"))
         .shutdown()

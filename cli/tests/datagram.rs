@@ -1,6 +1,6 @@
 //! Datagram listeners over real sockets.
 
-mod support;
+use crate::support;
 
 use causeway::daemon::inbox::Next;
 use sbc_core::config::Config;

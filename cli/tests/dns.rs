@@ -1,6 +1,6 @@
 //! Look-ups over real sockets, against a small server that knows a zone and all kinds of mischief.
 
-mod nameserver;
+use crate::nameserver;
 
 use causeway::daemon::resolver::Resolver;
 use causeway::sink::metrics::Metrics;

@@ -1,6 +1,6 @@
 //! TCP and UDP over real sockets: framing, keep-alive, isolation, loss, strangers.
 
-mod support;
+use crate::support;
 
 use sbc_core::event::DropCode;
 use sbc_core::id::ListenerName;
@@ -261,4 +261,82 @@ async fn a_shard_that_does_not_keep_up_makes_the_sender_wait_and_loses_nothing()
     }
     drop(writing.await.unwrap());
     assert_eq!(world.metrics.net.dropped_so_far(DropCode::Overload), 0);
+}
+
+#[tokio::test]
+async fn a_response_whose_connection_is_gone_opens_one_to_where_its_request_says() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let mut stream = world.tcp("tcp").await;
+    write_text(&mut stream, &options("ask")).await;
+    let (flow, _) = world.received().await;
+    drop(stream);
+    world.flow_lost().await;
+    let mut hop = tcp_hop(address);
+    hop.flow = Some(flow.id);
+    world.send(&hop, "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n\r\n", 1);
+    let (mut own, _) = peer.accept().await.unwrap();
+    read_until(&mut own, "200 OK").await;
+}
+
+#[tokio::test]
+async fn keep_alives_of_stun_are_told_from_messages_and_answered_from_the_same_socket() {
+    use sbc_core::transport::stun::{self, Stun};
+    let world = World::new();
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let id = *b"twelve bytes";
+    peer.send_to(&stun::request(id), world.address("udp"))
+        .await
+        .unwrap();
+    let (flow, bytes) = world
+        .input(|input| match input {
+            Input::Stun { flow, bytes } => Some((flow, bytes)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(Stun::parse(&bytes), Some(Stun::Request(id)));
+    let hop = Hop {
+        listener: flow.listener,
+        protocol: Protocol::Udp,
+        remote: flow.remote,
+        tls: None,
+        flow: Some(flow.id),
+    };
+    world.net.datagram(&hop, stun::answer(id, flow.remote));
+    let mut buffer = [0; 100];
+    let received = tokio::time::timeout(PATIENCE, peer.recv_from(&mut buffer));
+    let (length, from) = received.await.unwrap().unwrap();
+    assert_eq!(from, world.address("udp"));
+    let seen = Some(peer.local_addr().unwrap());
+    assert_eq!(Stun::parse(&buffer[..length]), Some(Stun::Answer(id, seen)));
+}
+
+#[tokio::test]
+async fn listeners_of_ipv6_serve_datagrams_connections_and_tls() {
+    let world = World::with(|text| {
+        text.replace("127.0.0.1", "::1")
+            .replace("127.0.0.0/8", "::/16")
+    });
+    let udp = world.address("udp");
+    assert!(udp.is_ipv6());
+    let peer = UdpSocket::bind("[::1]:0").await.unwrap();
+    peer.send_to(options("udp").as_bytes(), udp).await.unwrap();
+    let (flow, message) = world.received().await;
+    assert_eq!(call_id(&message), "udp");
+    assert_eq!((flow.local, flow.remote), (udp, peer.local_addr().unwrap()));
+    let mut stream = world.tcp("tcp").await;
+    write_text(&mut stream, &options("tcp")).await;
+    let (flow, _) = world.received().await;
+    assert!(flow.local.is_ipv6() && flow.protocol == Protocol::Tcp);
+    let leaf = world.authority.leaf(&["sip.peer.example"]);
+    let mut stream = world.tls(Some(&leaf), "sbc.contoso.example").await.unwrap();
+    write_text(&mut stream, &options("tls")).await;
+    let (flow, _) = world.received().await;
+    assert!(flow.local.is_ipv6() && flow.identity.is_some());
+    // And out again, from an address of the same family.
+    let listener = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+    world.send(&tcp_hop(listener.local_addr().unwrap()), &options("out"), 1);
+    let (mut stream, from) = listener.accept().await.unwrap();
+    assert!(from.is_ipv6());
+    read_until(&mut stream, "Call-ID: out").await;
 }

@@ -1,7 +1,7 @@
 //! Mutual TLS over real sockets: who gets in, who is refused with which reason, which certificate
 //! is shown, and what a reload changes.
 
-mod support;
+use crate::support;
 
 use causeway::sink::metrics::Direction;
 use rcgen::{ExtendedKeyUsagePurpose, SanType, date_time_ymd};
@@ -363,6 +363,131 @@ async fn a_response_goes_back_on_the_connection_of_its_request() {
     hop.flow = Some(flow.id);
     world.send(&hop, "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n\r\n", 1);
     read_until(&mut stream, "200 OK").await;
+}
+
+#[tokio::test]
+async fn requests_use_the_connection_of_a_peer_that_has_proven_to_be_who_they_are_for() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut inbound = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut inbound, &options("in")).await;
+    let (flow, _) = world.received().await;
+    let identity = flow.identity.clone().expect("verified");
+    world.net.alias(flow.id, flow.listener, address, &identity);
+    world.send(&tls_hop("contoso", address), &options("back"), 1);
+    read_until(&mut inbound, "Call-ID: back").await;
+    // Another customer of ours gets a connection of its own, and so does who asks for another name.
+    world.send(&tls_hop("fabrikam", address), &options("other"), 2);
+    let mut own = accept_tls(&peer, &leaf).await;
+    let text = read_until(&mut own, "Call-ID: other").await;
+    assert!(!text.contains("Call-ID: back"));
+    let mut named = tls_hop("contoso", address);
+    if let Some(tls) = &mut named.tls {
+        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+    }
+    let second = world.authority.leaf(&["sip2.peer.example"]);
+    world.send(&named, &options("named"), 3);
+    let mut own = accept_tls(&peer, &second).await;
+    read_until(&mut own, "Call-ID: named").await;
+    // With the connection its use for others ends.
+    drop(inbound);
+    world.flow_lost().await;
+    world.send(&tls_hop("contoso", address), &options("anew"), 4);
+    let mut own = accept_tls(&peer, &leaf).await;
+    read_until(&mut own, "Call-ID: anew").await;
+}
+
+#[tokio::test]
+async fn requests_of_a_server_come_in_on_the_connection_that_we_opened() {
+    let world = World::new();
+    let (peer, address) = listener().await;
+    let leaf = world.authority.leaf(&[PEER]);
+    world.send(&tls_hop("contoso", address), &options("out"), 1);
+    let mut stream = accept_tls(&peer, &leaf).await;
+    read_until(&mut stream, "Call-ID: out").await;
+    write_text(&mut stream, &options("in")).await;
+    let (flow, message) = world.received().await;
+    assert_eq!(call_id(&message), "in");
+    let identity = flow.identity.expect("verified");
+    assert_eq!(identity.names, [PEER]);
+}
+
+/// A client that speaks one version of TLS only.
+fn client_of(
+    world: &World,
+    leaf: &Leaf,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> tokio_rustls::TlsConnector {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let (chain, key) = leaf.parts();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(world.authority.roots())
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
+}
+
+/// A server that speaks one version of TLS only.
+fn server_of(
+    leaf: &Leaf,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> tokio_rustls::TlsAcceptor {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let (chain, key) = leaf.parts();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config))
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_are_spoken_and_the_older_only_where_it_is_allowed() {
+    use rustls::version::{TLS12, TLS13};
+    let strict = |text: String| {
+        text.replace(
+            "name = \"contoso\"\ncert",
+            "name = \"contoso\"\nmin = \"1.3\"\ncert",
+        )
+    };
+    for (world, is_old_allowed) in [(World::new(), true), (World::with(strict), false)] {
+        let leaf = world.authority.leaf(&[PEER]);
+        for (version, is_allowed) in [(&TLS13, true), (&TLS12, is_old_allowed)] {
+            let stream = world.tcp("tls").await;
+            let name = rustls::pki_types::ServerName::try_from(SBC).unwrap();
+            let shaken = client_of(&world, &leaf, version)
+                .connect(name, stream)
+                .await;
+            match shaken {
+                Ok(mut stream) => {
+                    assert!(is_allowed);
+                    let spoken = stream.get_ref().1.protocol_version();
+                    assert_eq!(spoken, Some(version.version));
+                    write_text(&mut stream, &options("in")).await;
+                    world.received().await;
+                }
+                Err(_) => assert!(!is_allowed),
+            }
+            let (peer, address) = listener().await;
+            world.send(&tls_hop("contoso", address), &options("out"), 1);
+            let (stream, _) = peer.accept().await.unwrap();
+            match server_of(&leaf, version).accept(stream).await {
+                Ok(mut stream) => {
+                    assert!(is_allowed);
+                    read_until(&mut stream, "Call-ID: out").await;
+                }
+                Err(_) => {
+                    assert!(!is_allowed);
+                    world.send_failed().await;
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

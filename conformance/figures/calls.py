@@ -3,9 +3,10 @@
 
 SIPp calls SIPp through each in turn over UDP: INVITE, 180, after 50 ms 200, ACK, after 200 ms BYE,
 200, no media. RATE calls a second (default 1,000) for SECONDS (default 15); if either cannot keep
-up, both are measured at half the rate. The daemon does more for it: two dialogs, new SDP, two pairs
+up, all are measured at half the rate. The daemon does more for it: two dialogs, new SDP, two pairs
 of media ports, a call record. CPU time is user and system of the process with its children, until
-two seconds after the last call."""
+two seconds after the last call. The third, conformance/examples/datagrams.rs, only hands the same
+datagrams on: nothing that sends and receives them one by one can take less."""
 
 import csv
 import os
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from bench import HERE, compare, cpu_seconds, end, machine, need
+from bench import HERE, ROOT, compare, cpu_seconds, end, machine, need
 from sbc import Sbc, free_port, own_addresses
 
 RATE = int(os.environ.get("RATE", "1000"))
@@ -35,10 +36,8 @@ class Causeway(Sbc):
         return self.process.pid
 
 
-class Kamailio:
-    """Kamailio between the same two carriers."""
-
-    name = "kamailio"
+class Peer:
+    """A program between two carriers, on addresses and in a folder of its own."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="causeway-figures-")
@@ -47,6 +46,24 @@ class Kamailio:
         self.port = free_port(self.address)
         self.left_port = free_port(self.LEFT)
         self.right_port = free_port(self.RIGHT)
+
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        end(self.process)
+
+    def clean_up(self):
+        self.folder.cleanup()
+
+
+class Kamailio(Peer):
+    """Kamailio between the same two carriers."""
+
+    name = "kamailio"
+
+    def __init__(self):
+        super().__init__()
         config = (HERE / "kamailio.cfg").read_text()
         for name, value in (("ADDRESS", self.address), ("PORT", self.port),
                             ("RIGHT", f"{self.RIGHT}:{self.right_port}"),
@@ -61,14 +78,20 @@ class Kamailio:
         if self.process.poll() is not None:
             raise SystemExit("kamailio ended:\n" + (self.path / "log").read_text())
 
-    def pid(self):
-        return self.process.pid
 
-    def stop(self):
-        end(self.process)
+class Datagrams(Peer):
+    """What hands datagrams on and reads nothing of them."""
 
-    def clean_up(self):
-        self.folder.cleanup()
+    name = "datagrams"
+
+    def __init__(self):
+        super().__init__()
+        subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "causeway", "-p",
+                        "conformance", "--example",
+                        "datagrams"], cwd=ROOT, check=True)
+        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        self.process = subprocess.Popen([target / "release/examples/datagrams", f"{self.address}:{self.port}",
+                                         f"{self.LEFT}:{self.left_port}", f"{self.RIGHT}:{self.right_port}"])
 
 
 def sipp(folder, scenario, address, port, *arguments):
@@ -126,8 +149,10 @@ def main():
     while rate >= 50:
         theirs = measure(Kamailio, rate)
         ours = measure(Causeway, rate) if theirs else None
-        if ours and theirs:
+        floor = measure(Datagrams, rate) if ours else None
+        if ours and theirs and floor:
             compare(f"CPU per call at {rate} calls/s", ours, theirs, "us", "kamailio")
+            compare("  of that above the datagrams alone", ours - floor, theirs - floor, "us", "kamailio")
             return 0
         rate //= 2
     print("this machine does not sustain 50 calls/s")

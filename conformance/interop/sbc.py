@@ -61,8 +61,12 @@ class Daemon:
         (self.path / "cdr").mkdir()
         config = self.path / "causeway.toml"
         config.write_text(self.config() + self.node())
-        self.log = open(self.path / "log", "wb")
-        command = [binary(), "run", "--config", str(config)]
+        self.start()
+
+    def start(self):
+        """Starts it, and waits until it takes calls."""
+        self.log = open(self.path / "log", "ab")
+        command = [binary(), "run", "--config", str(self.path / "causeway.toml"), "--state", str(self.path / "state")]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.await_ready()
 

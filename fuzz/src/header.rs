@@ -19,7 +19,7 @@ pub(crate) fn check(data: &[u8]) {
         PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
         RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SessionId, SubscriptionState,
-        Supported, To, Unsupported, UserToUser, Via, Warning, WwwAuthenticate);
+        Supported, TargetDialog, To, Unsupported, UserToUser, Via, Warning, WwwAuthenticate);
 }
 
 fn survives<H: Header + PartialEq + Debug>(value: &Bytes) {

@@ -18,6 +18,7 @@ mod header;
 mod message;
 mod packet;
 mod reader;
+mod registrar;
 mod sdp;
 mod session;
 mod srtp;
@@ -84,6 +85,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "session",
         run: session::check,
+    },
+    Target {
+        name: "registrar",
+        run: registrar::check,
     },
     Target {
         name: "config",

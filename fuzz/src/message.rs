@@ -98,8 +98,8 @@ fn judged(message: &Message, explained: &Treatment) {
 fn answered(request: &Message) {
     request.uri().expect("a valid request has a URI");
     let source = "192.0.2.99:4711".parse().expect("an address");
-    let noted = with_source(request, source).expect("a valid request has a Via");
-    let via = noted.top_via().expect("it is still there");
+    let noted = with_source(request.clone(), source);
+    let via = noted.top_via().expect("a valid request has a Via");
     assert!(via.host.ip().is_some() || via.received().is_some());
     let _ = (datagram_target(via), reconnect_target(via));
     let bytes = ResponseBuilder::to(&noted, Status::OK, Some(&tag())).build();
@@ -137,7 +137,7 @@ fn rewritten(message: &Message) {
             names
                 .iter()
                 .fold(
-                    RequestBuilder::new(message.method().clone(), &uri),
+                    RequestBuilder::new(message.method().clone(), uri),
                     |builder, name| builder.copy(message, name),
                 )
                 .raw_body(message.body())

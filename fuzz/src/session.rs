@@ -147,6 +147,7 @@ impl Bench {
                 self.command(Command::Release {
                     session: SESSION,
                     endpoint,
+                    drain_ms: 0,
                 });
             }
         }
@@ -382,6 +383,7 @@ impl Bench {
             self.command(Command::Release {
                 session: SESSION,
                 endpoint: None,
+                drain_ms: 0,
             });
         }
         assert!(self.session.is_released());
@@ -402,6 +404,7 @@ fn side(
     suite: Option<Suite>,
 ) -> Side {
     let spec = EndpointSpec {
+        takes_last: true,
         endpoint: EndpointId(number),
         realm: RealmId(number.into()),
         family: Family::V4,
@@ -471,7 +474,7 @@ fn payloads(choice: u8) -> Vec<PayloadBinding> {
             send,
             id: FormatId(id),
             format: Format {
-                name: name.to_owned(),
+                name: name.into(),
                 clock_hz,
                 telephone_event: match name {
                     "telephone-event" => TelephoneEvent::Yes,

@@ -45,6 +45,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
         _ => ProtectionWanted::None,
     };
     let endpoints = ENDPOINTS.map(|endpoint| EndpointSpec {
+        takes_last: true,
         endpoint,
         realm: RealmId(0),
         family: Family::V4,

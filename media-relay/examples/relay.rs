@@ -93,6 +93,7 @@ fn open(
 
 fn spec(endpoint: u8, protection: ProtectionWanted) -> EndpointSpec {
     EndpointSpec {
+        takes_last: true,
         endpoint: EndpointId(endpoint),
         realm: RealmId(0),
         family: Family::V4,
@@ -130,7 +131,7 @@ fn answer(
             send: 8,
             id: FormatId(1),
             format: Format {
-                name: "PCMA".to_owned(),
+                name: "PCMA".into(),
                 clock_hz: 8000,
                 telephone_event: TelephoneEvent::No,
             },

@@ -344,6 +344,7 @@ fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
     bench.command(Command::Release {
         session: common::SESSION,
         endpoint: Some(B),
+        drain_ms: 0,
     });
     assert_eq!(bench.out.freed.len(), 2);
     assert_eq!(bench.voice(A, 2), Err(DropReason::NoPath));
@@ -356,10 +357,12 @@ fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
     bench.command(Command::Release {
         session: common::SESSION,
         endpoint: None,
+        drain_ms: 0,
     });
     bench.command(Command::Release {
         session: common::SESSION,
         endpoint: None,
+        drain_ms: 0,
     });
     let released = bench
         .events()
@@ -376,6 +379,38 @@ fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
         (stats.source, stats.codec.as_deref()),
         (Some(peer_a()), Some("PCMA"))
     );
+}
+
+#[test]
+fn what_is_on_its_way_when_a_session_ends_is_still_let_through() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    let end = |drain_ms| Command::Release {
+        session: common::SESSION,
+        endpoint: None,
+        drain_ms,
+    };
+    let is_released = |bench: &mut Bench| {
+        let events = bench.events();
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Released { .. }))
+    };
+    bench.command(end(500));
+    bench.run_ms(400);
+    bench.command(end(500));
+    assert!(bench.voice(B, 1).is_ok());
+    assert!(!is_released(&mut bench));
+    assert!(bench.session.next_deadline().is_some());
+    bench.run_ms(100);
+    assert!(is_released(&mut bench), "the second wish adds nothing");
+    assert_eq!(bench.out.freed.len(), 4);
+    assert!(bench.voice(B, 2).is_err());
+    // Whoever cannot wait need not.
+    let mut bench = Bench::joined();
+    bench.command(end(500));
+    bench.command(end(0));
+    assert!(is_released(&mut bench));
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn a_worker_that_is_stuck_can_be_seen_and_one_that_has_nothing_to_do_is_not_take
 
 fn spec(endpoint: EndpointId, protection: ProtectionWanted) -> EndpointSpec {
     EndpointSpec {
+        takes_last: true,
         endpoint,
         realm: RealmId(0),
         family: Family::V4,
@@ -180,6 +181,7 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
     relay.command(Command::Release {
         session,
         endpoint: None,
+        drain_ms: 0,
     });
     let stats = loop {
         match events.recv_timeout(PATIENCE).unwrap() {
@@ -231,6 +233,7 @@ fn exhausted_ports_refuse_the_whole_allocation_and_come_back_after_release() {
     relay.command(Command::Release {
         session: one,
         endpoint: None,
+        drain_ms: 0,
     });
     assert!(matches!(
         events.recv_timeout(PATIENCE).unwrap(),
@@ -258,6 +261,7 @@ fn unknown_names_are_refused_where_there_is_an_answer_and_ignored_elsewhere() {
         Command::Release {
             session,
             endpoint: None,
+            drain_ms: 0,
         },
     ] {
         relay.command(command);

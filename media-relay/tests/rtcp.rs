@@ -74,6 +74,7 @@ fn a_listener_gets_receiver_reports_and_a_goodbye_at_the_end() {
     bench.command(Command::Release {
         session: SESSION,
         endpoint: None,
+        drain_ms: 0,
     });
     let last = bench.made();
     assert_eq!(last.len(), 2);
@@ -262,6 +263,7 @@ fn a_peer_without_bandwidth_for_reports_gets_none() {
     bench.command(Command::Release {
         session: SESSION,
         endpoint: None,
+        drain_ms: 0,
     });
     assert!(bench.made().iter().all(|(to, _)| to.ip() == peer_b().ip()));
 }

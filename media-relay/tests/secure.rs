@@ -290,6 +290,7 @@ fn reports_to_a_secured_peer_are_encrypted_and_end_with_a_goodbye() {
     bench.command(Command::Release {
         session: SESSION,
         endpoint: None,
+        drain_ms: 0,
     });
     reports.extend(bench.made());
     let mut last = Vec::new();

@@ -306,9 +306,14 @@ proptest! {
         let sender = Sender::new(&key(suite));
         let mut receiver = Receiver::new(&key(suite));
         let mut theirs = oracle_with_window(ProtectionProfile::Aes128CmHmacSha1_80, 1024);
-        let mut next: Vec<u64> = starts.iter().map(|start| u64::from(*start)).collect();
-        let mut heard = vec![0; next.len()];
-        let mut network: Vec<(usize, u64, bool)> = Vec::new();
+        let mut heard = vec![0; starts.len()];
+        // The first packet of each arrives: who misses a roll-over before he has heard anything must
+        // guess, and the two guess differently.
+        let first = starts.iter().enumerate();
+        let mut network: Vec<(usize, u64, bool)> =
+            first.map(|(stream, start)| (stream, u64::from(*start), false)).collect();
+        let mut next: Vec<u64> = starts.iter().map(|start| u64::from(*start) + 1).collect();
+        let settled = network.len() + 3;
         for (fate, stream, jump, delay) in fates {
             let stream = stream % next.len();
             let index = next[stream];
@@ -318,7 +323,7 @@ proptest! {
             if (15..25).contains(&fate) {
                 network.push((stream, index.saturating_sub(delay), false));
             }
-            if (25..35).contains(&fate) && network.len() > 3 {
+            if (25..35).contains(&fate) && network.len() > settled {
                 let at = network.len() - 1;
                 network.swap(at, at - 3);
             }

@@ -2,17 +2,19 @@
 //!
 //! 1. A response: the shard in our branch.
 //! 2. A request whose To tag is ours (in-dialog requests, every ACK): the shard in the tag.
-//! 3. A request whose Replaces names one of our tags: the shard in that tag. Its CANCEL does not find
-//!    it there, which is no loss: whoever replaces is answered as soon as there is a port.
-//! 4. Everything else: a hash of Call-ID, so that an INVITE, its repetitions and its CANCEL meet.
+//! 3. A request whose Replaces names one of our tags: the shard in that tag. Its CANCEL names none, so
+//!    the shard that gets the CANCEL is told where the INVITE is.
+//! 4. A REFER whose Target-Dialog names one of our tags: the shard in that tag.
+//! 5. REGISTER: shard 0, which keeps what is registered and tells the others.
+//! 5. Everything else: a hash of Call-ID, so that an INVITE, its repetitions and its CANCEL meet.
 //!
 //! A tag or branch that names no shard of ours falls through to the hash; the shard that gets the
 //! message will not know it either, and says so.
 
 use crate::id::ShardId;
 use crate::mint::{MAGIC_COOKIE, shard_of};
-use crate::sip::header::Replaces;
-use crate::sip::{HeaderName, Message};
+use crate::sip::header::{Replaces, TargetDialog};
+use crate::sip::{HeaderName, Message, Method};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The shard that handles `message` when there are `shards` of them (at least 1).
@@ -30,12 +32,24 @@ fn named_shard(message: &Message) -> Option<ShardId> {
         if let Some(tag) = message.to_tag() {
             return shard_of(tag);
         }
+        if *message.method() == Method::Register {
+            return Some(ShardId(0));
+        }
+        if *message.method() == Method::Refer && message.has(HeaderName::TargetDialog) {
+            let target = message.get::<TargetDialog>().ok().flatten()?;
+            return shard_of(target.remote_tag.as_bytes());
+        }
         let named = message.has(HeaderName::Replaces);
         let replaces = named.then(|| message.get::<Replaces>().ok().flatten());
         return shard_of(replaces??.to_tag.as_bytes());
     }
     let via = message.top_via().ok()?;
     shard_of(via.branch()?.strip_prefix(MAGIC_COOKIE.as_bytes())?)
+}
+
+/// The shard that gets what names none, the CANCEL of an INVITE with Replaces among it.
+pub(crate) fn shard_of_call_id(message: &Message, shards: u8) -> ShardId {
+    by_call_id(message, shards.max(1))
 }
 
 /// The hash is fixed: it only spreads load, and tables do not depend on it.

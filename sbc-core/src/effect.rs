@@ -1,13 +1,16 @@
 //! What must happen because of an input.
 
 use crate::event::{Event, Happened};
-use crate::id::{CallId, CommandId, FlowId, LegId, QueryId, ShardId, TransactionId};
+use crate::id::{CallId, CommandId, FlowId, LegId, ListenerName, QueryId, ShardId, TransactionId};
 use crate::input::Answered;
 use crate::letter::Letter;
 use crate::query::Query;
 use crate::time::{Now, UnixTime};
-use crate::transport::Hop;
+use crate::transport::{Hop, PeerIdentity};
 use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// One consequence of an input, for the outside to carry out in order.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +27,20 @@ pub enum Effect {
         /// Call and leg it belongs to, for the ladder.
         call: Option<(CallId, LegId)>,
     },
+    /// Keep a way to a peer open.
+    KeepAlive(KeepAlive),
+    /// Requests to an address may use a connection that the peer there has opened, for names that it has
+    /// proven to have (RFC 5923).
+    Alias {
+        /// The connection.
+        flow: FlowId,
+        /// Listener that accepted it.
+        listener: ListenerName,
+        /// The address.
+        remote: SocketAddr,
+        /// Who the peer is.
+        identity: Arc<PeerIdentity>,
+    },
     /// Close a connection (TDR-DNS-003, hostile peers).
     CloseFlow(FlowId),
     /// Ask something slow; answered by [`crate::input::Input::Outcome`].
@@ -36,6 +53,27 @@ pub enum Effect {
     Reply(CommandId, Answered),
     /// An observable fact.
     Emit(Event),
+}
+
+/// What keeps a way to a peer open, and shows when it is lost (RFC 5626 §4.4).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeepAlive {
+    /// Write a datagram that is no SIP message. Nobody is told when it is lost.
+    Datagram {
+        /// Where to.
+        hop: Hop,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Ping a connection that we opened at a random pace within this range.
+    Pings {
+        /// Which.
+        flow: FlowId,
+        /// Shortest and longest time between two pings.
+        between: (Duration, Duration),
+        /// Whether the peer is known to answer: then a ping without an answer ends the connection.
+        is_answered: bool,
+    },
 }
 
 /// Reusable buffer of effects; the order within one input is the order of execution.

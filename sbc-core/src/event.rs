@@ -1,14 +1,14 @@
 //! Observable facts. Each is emitted once, by the module that knows it; records, metrics, logs and
 //! ladders are folds over them.
 
-use crate::auth::Unanswered;
+use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
-use crate::overload::Stage;
+use crate::overload::{Stage, Strain};
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::{Standing, TargetId, TargetState};
+use crate::trunk::{Bound, Standing, TargetId, TargetState};
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -126,6 +126,13 @@ pub enum Happened {
         /// Whether it is made again: both sides offered at once.
         again: bool,
     },
+    /// A called party says something else than it answered reliably before (SIP-501).
+    LaterAnswer {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Whether its media goes where it says now; else it is as if it had not been said.
+        is_taken: bool,
+    },
     /// Whether the caller should hear a ringing tone of ours from now on.
     Ringback {
         /// It should.
@@ -179,6 +186,8 @@ pub enum Happened {
         stage: Stage,
         /// How long new requests wait for their turn.
         lag_ms: u64,
+        /// What the process uses of its processors and memory.
+        strain: Strain,
     },
     /// A peer demanded authentication, and the request goes out again with credentials.
     Challenged {
@@ -200,6 +209,35 @@ pub enum Happened {
         /// Why not.
         why: Unanswered,
     },
+    /// A request did not prove who its sender is, and was answered with a challenge.
+    Unproven {
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Which listener.
+        listener: ListenerName,
+        /// Why not.
+        refused: Refused,
+    },
+    /// What is registered for a trunk has changed, or was refreshed.
+    Bindings {
+        /// All that is registered now.
+        bound: Arc<Bound>,
+        /// A contact has come, gone, or moved.
+        is_news: bool,
+        /// What was seen.
+        because: String,
+    },
+    /// A REGISTER of a peer that is who it says was refused.
+    RegisterRefused {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// What it was told.
+        status: Status,
+        /// Why.
+        because: String,
+    },
     /// Something happened to the registration of a trunk.
     Registration {
         /// How it stands now.
@@ -210,6 +248,18 @@ pub enum Happened {
         failure: Option<u16>,
         /// What was seen.
         because: String,
+    },
+    /// Something in the tables belonged to no call any more and was taken out; an operator should
+    /// report it.
+    Orphans {
+        /// Dialogs.
+        dialogs: usize,
+        /// Media sessions.
+        sessions: usize,
+        /// Questions to DNS.
+        queries: usize,
+        /// Places of limits that no call has, or that calls have and nobody counted.
+        places: usize,
     },
     /// We contradicted ourselves; an operator should report it.
     Bug {
@@ -227,6 +277,8 @@ pub enum OversizeAction {
     Fallback,
     /// It goes over UDP, by configuration or because we have no TCP listener there.
     Fragment,
+    /// The same, after what can be left out was left out.
+    Slim,
 }
 
 impl OversizeAction {
@@ -236,6 +288,7 @@ impl OversizeAction {
             Self::Tcp => "tcp",
             Self::Fallback => "fallback",
             Self::Fragment => "fragment",
+            Self::Slim => "slim",
         }
     }
 }
@@ -255,10 +308,16 @@ pub enum TargetFault {
     /// It asked with 503 and Retry-After to be left alone, and that time is not over; or it answers
     /// OPTIONS with 503.
     Quarantined,
+    /// It wants fewer new calls, and this is one of those too many (RFC 7339).
+    Relieved,
+    /// What transforms have made of a number cannot be written.
+    Unwritable,
     /// Every target of the trunk is down, and this call is not the one that tries it again.
     Down,
     /// The trunk calls only while it is registered, and it is not.
     NotRegistered,
+    /// The trunk's peer has registered no contact with us.
+    NoBinding,
 }
 
 /// Why a message was dropped or refused outside any call. Label values of a metric: a closed list.
@@ -286,11 +345,13 @@ pub enum DropCode {
     MethodNotAllowed,
     /// New calls are refused: limit or drain.
     Overload,
+    /// This name has failed too often from its source to prove who it is.
+    Banned,
 }
 
 impl DropCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Stranger,
         Self::WrongIdentity,
         Self::UnknownHost,
@@ -301,6 +362,7 @@ impl DropCode {
         Self::UnknownDialog,
         Self::MethodNotAllowed,
         Self::Overload,
+        Self::Banned,
     ];
 
     /// The stable label value.
@@ -316,6 +378,7 @@ impl DropCode {
             Self::UnknownDialog => "unknown_dialog",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overload => "overload",
+            Self::Banned => "banned",
         }
     }
 }

@@ -3,11 +3,13 @@
 use crate::config::Config;
 use crate::id::{CallId, CommandId, FlowId, QueryId, TransactionId};
 use crate::letter::Letter;
+use crate::overload::Strain;
 use crate::query::Outcome;
 use crate::record::CallSummary;
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::{Standing, TargetId, TargetState};
+use crate::trunk::{Bound, Standing, Stored, TargetId, TargetState};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,13 @@ pub enum Input {
         flow: Flow,
         /// What is wrong, and what is known for an answer.
         rejected: Rejected,
+    },
+    /// A datagram of STUN arrived from a peer. For shard 0, which keeps registrations alive.
+    Stun {
+        /// What it arrived on.
+        flow: Flow,
+        /// The datagram.
+        bytes: Bytes,
     },
     /// A connection is gone. Told once per flow.
     FlowLost {
@@ -61,9 +70,17 @@ pub enum Input {
     /// How long something waited for its turn, as the shell has seen: told while it matters, before
     /// the input that waited, and once more when nothing waits any longer.
     Lag(Duration),
+    /// What the process uses of its processors and its memory, as the shell has measured: told while
+    /// it matters, about once a second.
+    Strain(Strain),
     /// The registration of a trunk has changed, as the shard that registers has told
     /// ([`crate::event::Happened::Registration`]). For all other shards.
     Registration(Arc<Standing>),
+    /// What is registered for a trunk has changed, as the shard that is the registrar has told
+    /// ([`crate::event::Happened::Bindings`]). For all other shards.
+    Bindings(Arc<Bound>),
+    /// What was registered before a restart, for the shard that is the registrar.
+    Restored(Arc<[Stored]>),
     /// A letter of another shard.
     Letter(Letter),
     /// A deadline has come.

@@ -4,7 +4,7 @@
 //! over: the shard of its old call writes down its dialog, the other one takes it up, and requests
 //! that still come to the old shard, because its name is in our tag, are passed on.
 
-use crate::id::{CallId, ShardId, TenantName, TrunkName};
+use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
 use crate::session::Parcel;
@@ -28,8 +28,21 @@ pub(crate) enum Content {
     Fetched {
         /// Who asked.
         call: CallId,
+        /// For which of its questions.
+        ticket: u64,
         /// The party, or why not.
         outcome: Result<Box<Party>, Status>,
+    },
+    /// Name a dialog for somebody else.
+    Name(Naming),
+    /// The answer to that.
+    Named {
+        /// Who asked.
+        call: CallId,
+        /// The REFER that waits for it.
+        refer: TransactionId,
+        /// The name; nothing if there is no such dialog.
+        name: Option<Replaces>,
     },
     /// A request within a dialog that was handed over.
     Request {
@@ -38,12 +51,22 @@ pub(crate) enum Content {
         /// The request.
         message: Message,
     },
+    /// An INVITE that a CANCEL would not find: where it is.
+    Away {
+        /// Call-ID and branch.
+        key: Bytes,
+        /// Who has it.
+        shard: ShardId,
+    },
     /// A dialog that was handed over has ended.
     Over {
         /// Our tag.
         tag: Bytes,
     },
 }
+
+/// Says of a party that it had not answered yet: it rings no longer, and can be called anew.
+pub(crate) const CALLED_ANEW: Status = Status::MOVED_TEMPORARILY;
 
 /// Which party is wanted, and for whom.
 #[derive(Clone, Debug)]
@@ -52,12 +75,33 @@ pub(crate) struct Fetch {
     pub(crate) from: ShardId,
     /// The call that wants it.
     pub(crate) call: CallId,
+    /// Which of its questions this is: an answer that comes late must not be taken for another one.
+    pub(crate) ticket: u64,
     /// The dialog of the transferor, as it names it: either side may stand first.
     pub(crate) replaces: Replaces,
     /// Its trunk.
     pub(crate) trunk: TrunkName,
     /// Customer of the call that wants it.
     pub(crate) tenant: Option<TenantName>,
+}
+
+/// Which dialog is to be named, and for whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Naming {
+    /// Where the answer goes.
+    pub(crate) from: ShardId,
+    /// The call that asks.
+    pub(crate) call: CallId,
+    /// The REFER that waits for it.
+    pub(crate) refer: TransactionId,
+    /// The dialog, as its peer names it: either side may stand first.
+    pub(crate) replaces: Replaces,
+    /// Its trunk.
+    pub(crate) trunk: TrunkName,
+    /// Customer of the call that asks.
+    pub(crate) tenant: Option<TenantName>,
+    /// The trunk that may use the name.
+    pub(crate) user: TrunkName,
 }
 
 /// A party on its way to another call.
@@ -88,11 +132,16 @@ impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.content() {
             Content::Fetch(fetch) => write!(f, "fetch for {:?}", fetch.call),
-            Content::Fetched { call, outcome } => {
+            Content::Fetched { call, outcome, .. } => {
                 let refused = outcome.as_ref().err();
                 write!(f, "fetched for {call:?}: {refused:?}")
             }
+            Content::Name(naming) => write!(f, "name for {:?}", naming.call),
+            Content::Named { call, name, .. } => {
+                write!(f, "named for {call:?}: {}", name.is_some())
+            }
             Content::Request { message, .. } => write!(f, "{:?}", message.method()),
+            Content::Away { shard, .. } => write!(f, "INVITE at shard {}", shard.0),
             Content::Over { .. } => f.write_str("over"),
         }
     }

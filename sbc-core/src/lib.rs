@@ -8,8 +8,10 @@
 pub mod cause;
 pub mod deadline;
 pub mod display;
+mod hashed;
 pub mod id;
 pub mod mint;
+mod octets;
 pub mod time;
 
 pub mod sdp;
@@ -29,6 +31,8 @@ pub mod policy;
 
 pub mod effect;
 pub mod event;
+mod expiring;
+mod few;
 pub mod input;
 pub mod locate;
 pub mod overload;

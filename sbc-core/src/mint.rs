@@ -1,5 +1,6 @@
 //! The one source of identifiers and random delays. Seeded once; the same seed gives the same run.
 
+use crate::hashed::Secret;
 use crate::id::{CallId, ShardId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -51,6 +52,13 @@ impl Mint {
         let random_a = random & (0xfff << 64);
         let random_b = random & 0x3fff_ffff_ffff_ffff;
         CallId((ms << 80) | version | random_a | variant | random_b)
+    }
+
+    /// A secret for digests.
+    pub(crate) fn secret(&mut self) -> Secret {
+        let mut random = [0; 16];
+        self.stream.fill_bytes(&mut random);
+        Secret::new(&random)
     }
 
     /// 64 random bits.

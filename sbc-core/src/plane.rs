@@ -1,9 +1,11 @@
 //! What the sessions of a shard share: transactions, dialog index, identifiers, open questions.
 
-use crate::auth::Nonces;
-use crate::config::{Config, Trunk};
-use crate::dialog::DialogTable;
+use crate::auth::{Guard, Nonces};
+use crate::config::{Config, Merged, Trunk};
+use crate::dialog::{Aliases, DialogTable};
 use crate::effect::{Effect, Effects};
+use crate::expiring::Expiring;
+use crate::hashed::Secret;
 use crate::id::{CallId, LegId, QueryId, ShardId};
 use crate::letter::{Content, Letter};
 use crate::locate::LocateSpec;
@@ -15,11 +17,18 @@ use crate::session::AckStore;
 use crate::sip::Message;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
-use crate::transport::Flow;
-use crate::trunk::{Health, Quarantine, Standings};
+use crate::transport::{Flow, Hop};
+use crate::trunk::{Bindings, Health, Quarantine, Relief, Standings};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a CANCEL finds an INVITE that another shard has: whoever replaces is answered at once.
+const AWAY: Duration = Duration::from_secs(64);
+
+/// Most such INVITEs at a time.
+const MOST_AWAY: usize = 4_096;
 
 /// Everything of a shard except its calls.
 pub(crate) struct Plane {
@@ -27,15 +36,23 @@ pub(crate) struct Plane {
     pub(crate) config: Arc<Config>,
     pub(crate) mint: Mint,
     pub(crate) transactions: Table,
+    /// Of this shard, for digests of what peers wrote.
+    pub(crate) secret: Secret,
     pub(crate) dialogs: DialogTable,
+    pub(crate) aliases: Aliases,
+    /// INVITEs that another shard has, because their Replaces names a dialog there.
+    pub(crate) away: Expiring<ShardId>,
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
     pub(crate) circles: Circles,
     pub(crate) quarantine: Quarantine,
+    pub(crate) relief: Relief,
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
     pub(crate) standings: Standings,
+    pub(crate) bindings: Bindings,
+    pub(crate) guard: Guard,
     /// Whether every decision is explained: of no use, and a cost, where calls are served.
     pub(crate) explains: bool,
     /// How many shards there are.
@@ -46,21 +63,28 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(shard: ShardId, config: Arc<Config>, mint: Mint) -> Self {
+    pub(crate) fn new(shard: ShardId, config: Arc<Config>, mut mint: Mint) -> Self {
+        let secret = mint.secret();
         Self {
             shard,
             config,
             mint,
-            transactions: Table::new(),
+            transactions: Table::under(secret),
+            secret,
             dialogs: DialogTable::default(),
+            aliases: Aliases::default(),
+            away: Expiring::new(AWAY, MOST_AWAY),
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
             circles: Circles::default(),
             quarantine: Quarantine::default(),
+            relief: Relief::default(),
             health: Health::default(),
             nonces: Nonces::default(),
             standings: Standings::default(),
+            bindings: Bindings::default(),
+            guard: Guard::default(),
             explains: false,
             shards: 1,
             letters: VecDeque::new(),
@@ -74,11 +98,12 @@ impl Plane {
         now: Timestamp,
         flow: &Flow,
         message: Message,
+        merged: Merged,
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
-        self.transactions
-            .received(now, flow, message, &mut self.mint, out, up);
+        let (table, mint) = (&mut self.transactions, &mut self.mint);
+        table.received_under(now, flow, message, merged, mint, out, up);
     }
 
     /// User part of our Contact on a trunk that is registered: what the registrar knows us by.
@@ -119,6 +144,14 @@ impl Cx<'_> {
         id
     }
 
+    /// Asks which of two connections comes about first.
+    pub(crate) fn race(&mut self, asker: Asker, hops: [Hop; 2]) -> QueryId {
+        let id = self.plane.queries.open(asker);
+        self.out
+            .push(Effect::Query(id, Query::Race(Box::new(hops))));
+        id
+    }
+
     /// Asks for the addresses of a host.
     pub(crate) fn resolve(&mut self, asker: Asker, spec: ResolveSpec) -> QueryId {
         let id = self.plane.queries.open(asker);
@@ -156,6 +189,16 @@ impl Queries {
     /// Who asked; the question is then closed.
     pub(crate) fn close(&mut self, id: QueryId) -> Option<Asker> {
         self.open.remove(&id)
+    }
+
+    /// Closes the questions of calls that are gone; says how many there were.
+    pub(crate) fn forget(&mut self, is_there: impl Fn(CallId) -> bool) -> usize {
+        let before = self.open.len();
+        self.open.retain(|_, asker| match asker {
+            Asker::Leg(call, _) => is_there(*call),
+            Asker::Probe(_) | Asker::Registration(_) => true,
+        });
+        before - self.open.len()
     }
 
     /// Open questions.

@@ -1,7 +1,7 @@
 //! Questions to the outside: anything slow or foreign, with one correlation mechanism.
 
 use crate::locate::{LocateSpec, Service};
-use crate::transport::Protocol;
+use crate::transport::{Hop, Protocol};
 use std::net::SocketAddr;
 
 /// A question. Every query gets exactly one [`Outcome`].
@@ -11,6 +11,9 @@ pub enum Query {
     Resolve(ResolveSpec),
     /// Find the servers of a target (RFC 3263 §4). The choice among them stays in the core.
     Locate(LocateSpec),
+    /// Find out which of two connections to one server comes about first, the second begun a moment
+    /// after the first (RFC 8305). Neither is closed.
+    Race(Box<[Hop; 2]>),
 }
 
 /// What to resolve.
@@ -31,8 +34,19 @@ pub enum Outcome {
     Resolved(Vec<SocketAddr>),
     /// Servers, best service first; never without an address.
     Located(Vec<Service>),
+    /// The connection that came about first; the first one as well if none did.
+    Won(Runner),
     /// No addresses.
     ResolveFailed(ResolveFault),
+}
+
+/// One of two connections.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Runner {
+    /// That which was begun first.
+    First,
+    /// The other one.
+    Second,
 }
 
 /// Why a name gave no addresses.

@@ -65,6 +65,29 @@ pub struct Record {
     /// Every transfer that was tried, in order (SIP-811).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<TransferRecord>,
+    /// Who talked to whom and for how long, in order, once a transfer has changed that: one entry for each
+    /// pair of legs. Without a transfer it is the whole call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<ConversationRecord>,
+}
+
+/// Two legs of a call that talked to each other (SIP-811).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ConversationRecord {
+    /// The leg on the caller's side.
+    pub a: LegId,
+    /// The leg on the called side.
+    pub b: LegId,
+    /// From the INVITE to its beginning, in milliseconds.
+    pub from_ms: u64,
+    /// How long it was, in milliseconds.
+    pub duration_ms: u64,
+    /// The conversation that was transferred, by its position; nothing for the first.
+    pub transfer_of: Option<usize>,
+    /// How it was transferred.
+    pub transfer_type: Option<TransferKind>,
+    /// The trunk that pays: the caller's, then that of who transferred the call.
+    pub billed_to: TrunkName,
 }
 
 /// One transfer of a call. The call's customer pays for the new leg, as for the rest.
@@ -102,6 +125,8 @@ pub enum TransferKind {
     Attended,
     /// By an INVITE that replaces a leg.
     Replaced,
+    /// By the other party, which got the REFER.
+    Relayed,
 }
 
 impl TransferKind {
@@ -111,6 +136,7 @@ impl TransferKind {
             Self::Blind => "blind",
             Self::Attended => "attended",
             Self::Replaced => "replaced",
+            Self::Relayed => "relayed",
         }
     }
 }
@@ -123,6 +149,7 @@ impl TransferOutcome {
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -139,6 +166,8 @@ pub enum TransferOutcome {
     Refused,
     /// The call ended before.
     Abandoned,
+    /// It was passed on to the other party, and nobody said how it ended.
+    Unknown,
 }
 
 /// Outcome in one word.

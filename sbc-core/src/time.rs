@@ -74,6 +74,22 @@ impl UnixTime {
         let (s, milli) = (of_day / 1_000 % 60, of_day % 1_000);
         format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
     }
+
+    /// The form of a Date header (RFC 3261 §20.17).
+    pub fn rfc1123(self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let seconds = self.0 / 1_000_000;
+        let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil_date(days);
+        // 1970-01-01 was a Thursday.
+        let week_day = DAYS[(days % 7) as usize];
+        let month = MONTHS[(month as usize + 11) % 12];
+        let (h, m, s) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        format!("{week_day}, {day:02} {month} {year:04} {h:02}:{m:02}:{s:02} GMT")
+    }
 }
 
 /// Gregorian date of a day count since 1970-01-01, by counting 400-year eras from 0000-03-01.
@@ -114,6 +130,14 @@ mod tests {
         assert_eq!(text(0), "1970-01-01T00:00:00.123Z");
         assert_eq!(text(951_782_400), "2000-02-29T00:00:00.123Z");
         assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59.123Z");
+    }
+
+    #[test]
+    fn a_date_header_names_the_day_of_the_week() {
+        let text = |seconds: u64| UnixTime::from_micros(seconds * 1_000_000).rfc1123();
+        assert_eq!(text(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(text(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+        assert_eq!(text(1_798_761_599), "Thu, 31 Dec 2026 23:59:59 GMT");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Attempts to reach the called side, by hand: provisionals, failures of every class, failover and
 //! what the caller is told of it.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::event::{Happened, TargetFault};
@@ -318,10 +318,12 @@ fn what_is_too_large_stays_on_udp_where_the_operator_says_so_or_tcp_is_not_spoke
         "name = \"carrier-a\"",
         "name = \"carrier-a\"\nudp_oversize = \"fragment\"",
     );
-    let has_no_tcp = config_with_tcp().replace(
-        "transport = \"tcp\"\nport = 5060",
-        "transport = \"udp\"\nport = 5070",
-    );
+    let has_no_tcp = config_with_tcp()
+        .replace(
+            "transport = \"tcp\"\nport = 5060",
+            "transport = \"udp\"\nport = 5070",
+        )
+        .replace("transport = \"udp\"", "transport = \"udp\"\ntcp = false");
     for config in [says_so, has_no_tcp] {
         let (_, sent) = large(900, &config);
         assert!(sent[0].message.bytes().len() > 1300);
@@ -882,4 +884,73 @@ fn a_caller_who_waits_long_hears_once_a_minute_that_we_are_there() {
     }
     // Proxies on the way give up after three minutes of silence (Timer C, SIP-315).
     assert_eq!(heard, [(60, 180), (120, 180)]);
+}
+
+#[test]
+fn the_minute_is_that_of_the_caller_whatever_is_tried_meanwhile() {
+    let (mut shard, invite) = ringing_out("");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    assert_eq!(statuses(&mut shard), [180]);
+    shard.pass(secs(40));
+    shard.teams_says(&response(&invite, "503 Busy", "x1", "", ""));
+    shard.next_request(Method::Ack);
+    let next = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&next, "100 Trying", "", "", ""));
+    let mut heard = Vec::new();
+    for second in 41..=125 {
+        shard.pass(secs(1));
+        heard.extend(statuses(&mut shard).iter().map(|status| (second, *status)));
+    }
+    assert_eq!(heard, [(60, 180), (120, 180)]);
+}
+
+#[test]
+fn what_is_too_large_goes_slim_where_the_operator_says_so() {
+    let slim = |text: String| {
+        let keys = "udp_oversize = \"slim\"\nidentity = { diversion = \"history-info\" }\ncodecs =";
+        text.replace("codecs =", keys)
+    };
+    let history = |entries: usize| {
+        let entry = |n: usize| {
+            format!(
+                "<sip:+4989999980{n:02}@sbc1.contoso.example?Reason=SIP%3Bcause%3D302>;index=1{}",
+                ".1".repeat(n)
+            )
+        };
+        let all: Vec<String> = (0..entries).map(entry).collect();
+        format!("History-Info: {}\nMAX-FORWARDS", all.join(",\n "))
+    };
+    let sent = |config: &str, entries: usize, longer: usize| {
+        let mut shard = Shard::with(config_of(config));
+        let lines = format!("X-Long: {}\n{}", "x".repeat(longer), history(entries));
+        shard.teams_says(&teams_invite("slim").replace("MAX-FORWARDS", &lines));
+        shard.next_response(100);
+        (shard.next_request(Method::Invite), shard)
+    };
+    let config = slim(config_with_tcp());
+    // What fits is as it always is, but for the payload types that everybody knows.
+    let (whole, _) = sent(&config, 3, 1);
+    assert!(whole.message.has(HeaderName::UserAgent));
+    let body = String::from_utf8_lossy(&whole.message.body()).into_owned();
+    assert!(
+        body.contains("RTP/AVP 8 0") && !body.contains("rtpmap:8"),
+        "{body}"
+    );
+    assert!(body.contains("a=rtpmap:101 telephone-event/8000"), "{body}");
+    let values = |sent: &Sent| sent.message.raw_all(HeaderName::HistoryInfo).count();
+    let entries = values(&whole);
+    assert!(entries > 2, "{entries}");
+    let room = 1300 - whole.message.bytes().len();
+    // A little too large: the product token is enough.
+    let (less, shard) = sent(&config, 3, room + 2);
+    assert_eq!(less.hop.protocol, Protocol::Udp);
+    assert!(!less.message.has(HeaderName::UserAgent));
+    assert!(less.message.bytes().len() <= 1300);
+    assert_eq!(values(&less), entries);
+    let is_slim = |what: &Happened| matches!(what, Happened::Oversize { action, .. } if action.as_str() == "slim");
+    assert!(shard.happened.iter().any(is_slim));
+    // Far too large: the first and the last of the earlier targets are left.
+    let (least, _) = sent(&config, 3, room + 200);
+    assert_eq!(least.hop.protocol, Protocol::Udp);
+    assert_eq!(values(&least), 2);
 }

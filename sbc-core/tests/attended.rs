@@ -1,7 +1,8 @@
 //! Attended transfer by hand: the two calls of a transferor are joined, on one shard and across two.
 
-mod world;
+use crate::world;
 
+use sbc_core::effect::{Effect, Effects};
 use sbc_core::id::ShardId;
 use sbc_core::input::Input;
 use sbc_core::record::{TransferKind, TransferOutcome};
@@ -141,7 +142,14 @@ fn a_dialog_that_is_not_ours_ends_nothing() {
 
 #[test]
 fn a_dialog_that_only_the_target_can_know_is_named_to_it() {
-    let config = CONFIG.replace("tenant = \"*\"", "tenant = \"contoso\"");
+    for may in [true, false] {
+        named_to_its_target(may);
+    }
+}
+
+fn named_to_its_target(may: bool) {
+    let key = format!("tenant = \"contoso\"\npass_replaces = {may}");
+    let config = CONFIG.replace("tenant = \"*\"", &key);
     let route = r#"
 [[route]]
 name = "abroad"
@@ -155,6 +163,9 @@ to = [{ trunk = "carrier-a" }]
     shard.carrier_says(&refer(&first, lines));
     shard.next_response(202);
     notified(&mut shard, "100 Trying");
+    if !may {
+        return notified(&mut shard, "481 Call/Transaction Does Not Exist");
+    }
     let invite = shard.next_request(Method::Invite).message;
     let uri = String::from_utf8_lossy(&invite.request_uri()).into_owned();
     assert!(uri.starts_with("sip:+88216123456@198.51.100.20"), "{uri}");
@@ -186,6 +197,27 @@ fn a_party_that_refuses_our_media_is_sent_away_and_the_old_conversation_goes_on(
     notified(&mut shard, "488 Not Acceptable Here");
     assert_eq!(shard.records.len(), 1);
     assert!(shard.sent.is_empty());
+}
+
+#[test]
+fn a_party_that_is_handed_over_is_not_counted_twice() {
+    let name = "name = \"teams-contoso\"";
+    for limits in ["calls = 2", "calls = 2, cps = 1, burst = 2"] {
+        let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ {limits} }}"), 1);
+        let mut shard = Shard::with(config_of(&config));
+        let first = up(&mut shard, "first", "y1");
+        let second = up(&mut shard, "second", "z1");
+        shard.carrier_says(&refer(&first, &refer_to(&second, false)));
+        shard.next_response(202);
+        notified(&mut shard, "100 Trying");
+        // The transferor's own leg is still there when its party moves.
+        let bye = shard.next_request(Method::Bye).message;
+        assert_eq!(header(&bye, HeaderName::CallId), "second");
+        reinvited(&mut shard, &second.invite);
+        notified(&mut shard, "200 OK");
+        ok(&mut shard, &bye);
+        assert!(shard.sent.is_empty());
+    }
 }
 
 /// Two shards and the letters between them.
@@ -250,6 +282,53 @@ fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_
 }
 
 #[test]
+fn a_party_that_nobody_wants_any_more_is_sent_away_without_a_name_server() {
+    let mut pair = Pair::new();
+    let first = up(&mut pair.0[0], "first", "y1");
+    // The party of the other call names a host that has to be looked up.
+    let shard = &mut pair.0[1];
+    shard.carrier_says(&carrier_invite("second", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let contact = "Contact: <sip:phone.example.net:5061;transport=tls>\n";
+    shard.teams_says(&response(&invite, "200 OK", "z1", contact, TEAMS_SDP));
+    let ok_of_second = shard.next_response(200).message;
+    let (query, _) = shard.queries.pop_front().expect("a question");
+    let address = "203.0.113.1:5061".parse().expect("an address");
+    let found = sbc_core::query::Outcome::Resolved(vec![address]);
+    shard.apply(Input::Outcome(query, found));
+    shard.next_request(Method::Ack);
+    shard.carrier_says(&in_dialog(
+        &ok_of_second,
+        "ACK",
+        10,
+        &format!("{VIA}acksecond"),
+    ));
+    let second = Up {
+        invite,
+        ok: ok_of_second,
+    };
+    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
+    pair.0[0].next_response(202);
+    notified(&mut pair.0[0], "100 Trying");
+    // The first call ends before the other shard has answered.
+    let shard = &mut pair.0[0];
+    shard.teams_says(&callee_request(&first.invite, "y1", "BYE", 1, ""));
+    shard.next_response(200);
+    notified(shard, "487 Request Terminated");
+    let bye = shard.next_request(Method::Bye).message;
+    ok(shard, &bye);
+    assert_eq!(shard.records.len(), 1);
+    pair.post();
+    let bye = pair.0[0].next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&second.invite, HeaderName::CallId)
+    );
+    assert!(pair.0[0].queries.is_empty());
+}
+
+#[test]
 fn a_shard_that_does_not_answer_is_waited_for_no_longer_than_two_seconds() {
     let mut pair = Pair::new();
     let first = up(&mut pair.0[0], "first", "y1");
@@ -269,4 +348,133 @@ fn a_shard_that_does_not_answer_is_waited_for_no_longer_than_two_seconds() {
         header(&second.invite, HeaderName::CallId)
     );
     assert!(pair.0[0].records.is_empty());
+}
+
+#[test]
+fn a_party_that_comes_too_late_is_not_that_of_the_next_transfer() {
+    let mut pair = Pair::new();
+    let first = up(&mut pair.0[0], "first", "y1");
+    let second = up(&mut pair.0[1], "second", "z1");
+    let third = up(&mut pair.0[1], "third", "w1");
+    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
+    pair.0[0].next_response(202);
+    notified(&mut pair.0[0], "100 Trying");
+    pair.0[0].pass(Duration::from_millis(2_100));
+    notified(&mut pair.0[0], "481 Call/Transaction Does Not Exist");
+    // The transferor asks for somebody else, and only then the first answer comes.
+    let again = refer(&first, &refer_to(&third, false));
+    let again = again.replace("CSeq: 11", "CSeq: 12");
+    pair.0[0].carrier_says(&again.replace("branch=z9hG4bKrefer", "branch=z9hG4bKagain"));
+    pair.0[0].next_response(202);
+    notified(&mut pair.0[0], "100 Trying");
+    pair.post();
+    for id in ["second", "third"] {
+        let bye = pair.0[1].next_request(Method::Bye).message;
+        assert_eq!(header(&bye, HeaderName::CallId), id);
+        ok(&mut pair.0[1], &bye);
+    }
+    let of = |message: &Message| header(message, HeaderName::CallId);
+    let sent: Vec<_> = pair.0[0].sent.drain(..).map(|sent| sent.message).collect();
+    let told: Vec<_> = sent
+        .iter()
+        .filter(|message| *message.method() != Method::Notify)
+        .map(|message| (message.method().clone(), of(message)))
+        .collect();
+    let wanted = [
+        (Method::Bye, of(&second.invite)),
+        (Method::Invite, of(&third.invite)),
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_call_that_cannot_even_be_ended_tells_the_shard_that_it_took_a_party_from() {
+    let mut pair = Pair::new();
+    let first = up(&mut pair.0[0], "first", "y1");
+    let second = up(&mut pair.0[1], "second", "z1");
+    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
+    pair.0[0].next_response(202);
+    notified(&mut pair.0[0], "100 Trying");
+    pair.post();
+    let bye = pair.0[1].next_request(Method::Bye).message;
+    ok(&mut pair.0[1], &bye);
+    reinvited(&mut pair.0[0], &second.invite);
+    notified(&mut pair.0[0], "200 OK");
+    let moved = |pair: &Pair| pair.0[1].core.census().dialogs;
+    pair.0[1].pass(Duration::from_secs(100));
+    assert_eq!(moved(&pair), 1, "its requests are passed on");
+
+    let now = pair.0[0].now;
+    let mut out = Effects::default();
+    pair.0[0].core.abandon(now, &mut out);
+    let mut letters = 0;
+    for effect in out.drain() {
+        if let Effect::Letter(to, letter) = effect {
+            letters += 1;
+            pair.0[usize::from(to.0)].apply(Input::Letter(letter));
+        }
+    }
+    assert_eq!(letters, 1);
+    pair.0[1].pass(Duration::from_secs(33));
+    assert_eq!(moved(&pair), 0);
+}
+
+#[test]
+fn a_target_that_still_rings_is_called_anew_for_the_other_party() {
+    for (n, shards) in [(0, 1_usize), (1, 2)] {
+        let mut pair = Pair::new();
+        let mut single = Shard::new();
+        let first = match shards {
+            1 => up(&mut single, "first", "y1"),
+            _ => up(&mut pair.0[0], "first", "y1"),
+        };
+        let home = match shards {
+            1 => &mut single,
+            _ => &mut pair.0[n],
+        };
+        home.carrier_says(&carrier_invite("second", CARRIER_SDP));
+        home.next_response(100);
+        let ringing = home.next_request(Method::Invite).message;
+        let text = response(&ringing, "180 Ringing", "z1", TEAMS_CONTACT, "");
+        home.teams_says(&text);
+        let early = home.next_response(180).message;
+        let to = header(&early, HeaderName::To);
+        let ours = to.split(";tag=").nth(1).expect("a tag").to_owned();
+        let lines = format!(
+            "Refer-To: <sip:+493023125999@192.0.2.11?Replaces=second%3Bto-tag%3D{ours}%3Bfrom-tag%3Dc1>\n"
+        );
+        let asking = match shards {
+            1 => &mut single,
+            _ => &mut pair.0[0],
+        };
+        asking.carrier_says(&refer(&first, &lines));
+        asking.next_response(202);
+        notified(asking, "100 Trying");
+        pair.post();
+        let home = match shards {
+            1 => &mut single,
+            _ => &mut pair.0[n],
+        };
+        home.next_response(487);
+        let cancel = home.next_request(Method::Cancel).message;
+        home.teams_says(&response(&cancel, "200 OK", "", "", ""));
+        let gone = response(&ringing, "487 Request Terminated", "z1", "", "");
+        home.teams_says(&gone);
+        let asking = match shards {
+            1 => &mut single,
+            _ => &mut pair.0[0],
+        };
+        let all: Vec<Sent> = asking.sent.drain(..).collect();
+        let anew = all
+            .iter()
+            .find(|sent| *sent.message.method() == Method::Invite);
+        let anew = &anew.expect("a new INVITE").message;
+        let uri = String::from_utf8_lossy(&anew.request_uri()).into_owned();
+        assert!(uri.contains("+493023125999"), "{uri}");
+        assert!(!anew.has(HeaderName::Replaces));
+        let answer = response(anew, "200 OK", "n1", TEAMS_CONTACT, TEAMS_SDP);
+        asking.teams_says(&answer);
+        asking.next_request(Method::Ack);
+        notified(asking, "200 OK");
+    }
 }

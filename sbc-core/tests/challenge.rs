@@ -1,6 +1,6 @@
 //! Challenges to requests of ours: 401 and 407, and what is never answered (SIP-1610).
 
-mod world;
+use crate::world;
 
 use sbc_core::auth::{Account, Algorithm, Password, Proof, Qop};
 use sbc_core::event::Happened;
@@ -141,6 +141,32 @@ fn a_challenged_invite_goes_out_again_in_the_same_call_with_credentials() {
     shard.next_response(100);
     let next = shard.next_request(Method::Invite);
     proves_itself(&next.message, "00000003");
+}
+
+#[test]
+fn the_ack_of_a_second_phone_that_answers_after_the_call_has_the_credentials_of_its_invite() {
+    let (mut shard, _, second) = challenged("late");
+    let answer = response(&second, "200 OK", "x1", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    let via = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKack";
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, via));
+    let bye = hung_up(&mut shard).message;
+    refuses(&mut shard, &bye, "200 OK", "");
+    let other = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&other, "200 OK", "", "", ""));
+    assert_eq!(shard.records.len(), 1, "the call is over");
+    let answer = response(&second, "200 OK", "x9", CARRIER_CONTACT, CARRIER_SDP);
+    shard.sent.clear();
+    shard.carrier_says(&answer);
+    let ack = shard.next_request(Method::Ack).message;
+    assert_eq!(
+        header(&ack, HeaderName::ProxyAuthorization),
+        header(&second, HeaderName::ProxyAuthorization)
+    );
+    assert!(header(&ack, HeaderName::To).ends_with("tag=x9"));
+    shard.next_request(Method::Bye);
 }
 
 #[test]

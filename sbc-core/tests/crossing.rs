@@ -1,6 +1,6 @@
 //! INFO and MESSAGE within a call, by hand: what the other party gets, and who answers.
 
-mod world;
+use crate::world;
 
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -60,6 +60,10 @@ fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
         ("481 Gone", 500),
         ("488 No", 488),
         ("405 No", 500),
+        ("408 No", 500),
+        ("480 No", 500),
+        ("501 No", 500),
+        ("503 No", 503),
         ("415 No", 415),
     ] {
         call.says("INFO", RELAY, FIVE);
@@ -95,6 +99,36 @@ fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
         }
         assert_eq!(sent[0].status().unwrap().code(), 200);
     }
+    call.lives();
+}
+
+#[test]
+fn what_crosses_has_one_hop_less_and_none_left_goes_nowhere() {
+    let mut call = up(&config(IN_AUDIO));
+    let with_hops = |call: &mut Call, hops: &str| {
+        call.cseq += 1;
+        let via = format!("{VIA}{}", call.cseq);
+        let bare = in_dialog(&call.ok, "INFO", call.cseq, &via);
+        assert!(bare.contains("Max-Forwards: 70\n"));
+        let info = bare
+            .replace("Max-Forwards: 70\n", hops)
+            .replace("Content-Length: 0\n\n", RELAY);
+        call.shard
+            .carrier_says(&format!("{info}Content-Length: 8\n\nSignal=5"));
+    };
+    for (said, left) in [
+        ("Max-Forwards: 9\n", "8"),
+        ("Max-Forwards: 1\n", "0"),
+        ("", "69"),
+    ] {
+        with_hops(&mut call, said);
+        let info = carried(&mut call);
+        assert_eq!(header(&info, HeaderName::MaxForwards), left);
+        answers(&mut call, &info, "200 OK");
+        call.refused(200);
+    }
+    with_hops(&mut call, "Max-Forwards: 0\n");
+    call.refused(483);
     call.lives();
 }
 
@@ -220,4 +254,25 @@ fn a_party_that_never_answers_info_costs_nobody_the_call() {
     assert_eq!(finals(&mut call), [500]);
     assert!(call.shard.records.is_empty());
     call.lives();
+}
+
+#[test]
+fn whoever_goes_on_sending_is_answered_in_time_all_the_same() {
+    let mut call = up(&config(IN_AUDIO));
+    call.says("INFO", RELAY, FIVE);
+    carried(&mut call);
+    let first = call.cseq;
+    for _ in 0..4 {
+        call.shard.pass(Duration::from_secs(5));
+        call.says("INFO", RELAY, FIVE);
+    }
+    // The other party says nothing, and 20 s have passed.
+    let is_first = |sent: &Sent| {
+        header(&sent.message, HeaderName::CSeq) == format!("{first} INFO")
+            && sent
+                .message
+                .status()
+                .is_some_and(|status| status.is_final())
+    };
+    assert!(call.shard.sent.iter().any(is_first));
 }

@@ -74,14 +74,20 @@ fn told_of(lines: &str, to: &str) -> Outgoing {
         listener: &config.listeners[&to.listeners[0]],
         is_emergency: false,
     };
-    let rewrite =
+    let calling =
         |number: &str| number::transform_calling_through(&config, &from.name, &to.name, number);
+    let redirecting =
+        |number: &str| number::transform_redirecting_through(&config, &from.name, &to.name, number);
+    let rewrites = identity::Rewrites {
+        calling: &calling,
+        redirecting: &redirecting,
+    };
     let called = Number::of(&Uri::parse("sip:+493023125001@h.example").unwrap()).unwrap();
     identity::outgoing(
         &identity::caller(&message, from),
         &called,
         towards,
-        &rewrite,
+        rewrites,
     )
     .unwrap()
     .value

@@ -1,11 +1,12 @@
 //! Early media by hand: whose may flow before the answer, for how long, and as which status ringing
 //! is told.
 
-mod world;
+use crate::world;
 
 use media_api::Command;
-use sbc_core::sip::Method;
+use sbc_core::sip::{HeaderName, Method};
 use std::time::Duration;
+use world::call::header;
 use world::two::Two;
 use world::*;
 
@@ -191,4 +192,250 @@ fn a_ringing_tone_is_wanted_while_it_rings_and_nothing_is_heard() {
     let mut two = Two::new("");
     two.says("180 Ringing", "b1", "", "");
     assert_eq!(wanted(&two), []);
+}
+
+/// Two trunks that take part in P-Early-Media, and a caller that asks for it.
+fn authorised(of_b: &str) -> Two {
+    let keys = "trusted = true\np_early_media = true";
+    Two::with(keys, of_b, "P-Early-Media: supported\n", CARRIER_SDP)
+}
+
+/// What the caller is told: whether it has a description, and what it may hear.
+fn authority(two: &mut Two) -> (bool, String) {
+    let told = two.shard.next_response(183).message;
+    (
+        !told.body().is_empty(),
+        header(&told, HeaderName::PEarlyMedia),
+    )
+}
+
+#[test]
+fn whoever_is_not_authorised_is_not_heard_and_the_newest_of_the_others_is() {
+    let mut two = authorised("trusted = true\np_early_media = true");
+    assert_eq!(header(&two.invite, HeaderName::PEarlyMedia), "supported");
+    two.says("100 Trying", "", "", "");
+    let say = |two: &mut Two, tag: &str, may: &str, sdp: &str| {
+        let lines = format!("P-Early-Media: {may}\n");
+        two.shard.media.clear();
+        two.shard.pass(Duration::from_secs(2));
+        two.says("183 Session Progress", tag, &lines, sdp);
+    };
+    let moved = CARRIER_SDP.replace("198.51.100.30", "198.51.100.44");
+    say(&mut two, "b1", "inactive, gated", CARRIER_SDP);
+    assert_eq!(authority(&mut two), (false, "inactive".to_owned()));
+    assert!(two.shard.media.is_empty(), "nothing flows");
+    say(&mut two, "b2", "sendonly", &moved);
+    assert_eq!(authority(&mut two), (true, "sendonly".to_owned()));
+    assert!(format!("{:?}", two.shard.media).contains("198.51.100.44"));
+    // The first one may be heard after all, with what it said before.
+    say(&mut two, "b1", "sendrecv", "");
+    assert_eq!(authority(&mut two), (true, "sendrecv".to_owned()));
+    assert!(format!("{:?}", two.shard.media).contains("198.51.100.30"));
+    // And no longer: the other one takes over again.
+    say(&mut two, "b1", "recvonly", "");
+    assert_eq!(authority(&mut two).1, "recvonly");
+    let said = format!("{:?}", two.shard.media);
+    assert!(
+        said.contains("Inactive") && said.contains("198.51.100.44"),
+        "{said}"
+    );
+    // The answer is heard in any case.
+    let ok = two.answered("b1", CARRIER_SDP);
+    assert!(!ok.has(HeaderName::PEarlyMedia) && !ok.body().is_empty());
+}
+
+/// The direction that the relay is told last for the called side.
+fn direction_of_b(two: &Two) -> Option<media_api::Direction> {
+    let mut commands = two.shard.media.iter().rev();
+    commands.find_map(|command| match command {
+        Command::Answer {
+            endpoint: media_api::EndpointId(1),
+            negotiated,
+            ..
+        } => Some(negotiated.streams[0].as_ref()?.direction),
+        _ => None,
+    })
+}
+
+#[test]
+fn nobody_talks_to_a_side_that_may_only_send() {
+    use media_api::Direction;
+    let mut two = authorised("trusted = true\np_early_media = true");
+    two.says("100 Trying", "", "", "");
+    let say = |two: &mut Two, may: &str, sdp: &str| {
+        let lines = format!("P-Early-Media: {may}\n");
+        two.shard.pass(Duration::from_secs(2));
+        two.says("183 Session Progress", "b1", &lines, sdp);
+        two.shard.next_response(183);
+    };
+    say(&mut two, "sendonly", CARRIER_SDP);
+    assert_eq!(direction_of_b(&two), Some(Direction::Receive));
+    // More, less and more again, without a description.
+    say(&mut two, "sendrecv", "");
+    assert_eq!(direction_of_b(&two), Some(Direction::SendReceive));
+    say(&mut two, "sendonly", "");
+    assert_eq!(direction_of_b(&two), Some(Direction::Receive));
+    let media = two.shard.media.len();
+    say(&mut two, "sendonly", "");
+    assert_eq!(two.shard.media.len(), media, "nothing new");
+    // The answer ends all that.
+    two.answered("b1", CARRIER_SDP);
+    assert_eq!(direction_of_b(&two), Some(Direction::SendReceive));
+}
+
+/// Where the relay is told last that the called side is.
+fn place_of_b(two: &Two) -> Option<String> {
+    let mut commands = two.shard.media.iter().rev();
+    commands.find_map(|command| match command {
+        Command::Answer {
+            endpoint: media_api::EndpointId(1),
+            negotiated,
+            ..
+        } => Some(negotiated.streams[0].as_ref()?.remote_rtp.ip().to_string()),
+        _ => None,
+    })
+}
+
+const OF_B: &str = "trusted = true\np_early_media = true";
+
+/// A called side whose first exchange is made, with this authority.
+fn settled(may: &str, of_b: &str) -> Two {
+    let mut two = authorised(of_b);
+    two.says("100 Trying", "", "", "");
+    let lines = format!("P-Early-Media: {may}\nRequire: 100rel\nRSeq: 1\n");
+    two.says("183 Session Progress", "b1", &lines, CARRIER_SDP);
+    two.pracks(1);
+    two.shard.next_response(183);
+    two
+}
+
+/// It moves its media by UPDATE.
+fn moves(two: &mut Two, cseq: u32, host: &str) {
+    let sdp = CARRIER_SDP.replace("198.51.100.30", host);
+    two.callee_says("b1", "UPDATE", cseq, &sdp);
+    two.shard.next_response(200);
+}
+
+/// It says what may flow.
+fn may(two: &mut Two, may: &str) {
+    two.shard.pass(Duration::from_secs(2));
+    let lines = format!("P-Early-Media: {may}\n");
+    two.says("180 Ringing", "b1", &lines, "");
+    two.shard.next_response(180);
+}
+
+#[test]
+fn an_early_update_is_no_way_around_what_is_authorised() {
+    use media_api::Direction;
+    let mut two = settled("sendonly", OF_B);
+    assert_eq!(direction_of_b(&two), Some(Direction::Receive));
+    moves(&mut two, 1, "198.51.100.43");
+    assert_eq!(direction_of_b(&two), Some(Direction::Receive));
+    assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
+    // What it said in the UPDATE is what is authorised from now on.
+    may(&mut two, "sendrecv");
+    assert_eq!(direction_of_b(&two), Some(Direction::SendReceive));
+    assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
+    may(&mut two, "inactive");
+    assert_eq!(direction_of_b(&two), Some(Direction::Inactive));
+    moves(&mut two, 2, "198.51.100.44");
+    assert_eq!(direction_of_b(&two), Some(Direction::Inactive));
+    may(&mut two, "sendrecv");
+    assert_eq!(direction_of_b(&two), Some(Direction::SendReceive));
+    assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.44"));
+}
+
+#[test]
+fn an_early_update_of_who_is_not_heard_opens_nothing() {
+    for (authority, of_b) in [
+        ("inactive", OF_B.to_owned()),
+        ("sendrecv", format!("{OF_B}\nearly_media = \"first\"")),
+    ] {
+        let mut two = authorised(&of_b);
+        two.says("100 Trying", "", "", "");
+        // Another phone is heard.
+        two.says("183 Session Progress", "b0", "", CARRIER_SDP);
+        two.shard.next_response(183);
+        let lines = format!("P-Early-Media: {authority}\nRequire: 100rel\nRSeq: 1\n");
+        pause(&mut two);
+        two.says("183 Session Progress", "b1", &lines, CARRIER_SDP);
+        two.pracks(1);
+        two.shard.next_response(183);
+        let media = two.shard.media.len();
+        moves(&mut two, 1, "198.51.100.43");
+        assert_eq!(two.shard.media.len(), media, "{authority}");
+        // It counts as soon as it may be heard, and in any case from the answer on.
+        if authority == "inactive" {
+            may(&mut two, "sendrecv");
+            assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
+        }
+        two.answered("b1", CARRIER_SDP);
+        assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
+    }
+}
+
+#[test]
+fn what_a_caller_asks_of_the_called_side_flows_as_authorised() {
+    let keys = "trusted = true\np_early_media = true";
+    let lines = "P-Early-Media: supported\nSupported: 100rel\n";
+    let mut two = Two::with(keys, OF_B, lines, CARRIER_SDP);
+    let only = |codec: &str| CARRIER_SDP.replace("AVP 8 0 101", &format!("AVP {codec} 101"));
+    let lines = "P-Early-Media: sendonly\nRequire: 100rel\nRSeq: 1\nAllow: PRACK, UPDATE\n";
+    two.says("183 Session Progress", "b1", lines, &only("8"));
+    two.pracks(1);
+    let early = two.shard.next_response(183).message;
+    two.confirms(&early, 11);
+    let contact = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    two.caller_says(&early, "UPDATE", 12, contact, &only("0"));
+    let update = two.shard.next_request(Method::Update).message;
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    two.hear(&response(&update, "200 OK", "", contact, &only("0")));
+    two.shard.next_response(200);
+    assert_eq!(direction_of_b(&two), Some(media_api::Direction::Receive));
+}
+
+#[test]
+fn an_early_offer_of_the_called_side_flows_as_authorised() {
+    use media_api::Direction;
+    for confirms in [false, true] {
+        let keys = "trusted = true\np_early_media = true";
+        let of_b = format!("{OF_B}\nlate_offer = \"pass\"");
+        let lines = match confirms {
+            true => "P-Early-Media: supported\nSupported: 100rel\n",
+            false => "P-Early-Media: supported\n",
+        };
+        let mut two = Two::with(keys, &of_b, lines, "");
+        let lines = "P-Early-Media: sendonly\nRequire: 100rel\nRSeq: 1\n";
+        two.says("183 Session Progress", "b1", lines, CARRIER_SDP);
+        if confirms {
+            let early = two.shard.next_response(183).message;
+            let rseq = header(&early, HeaderName::RSeq);
+            let rack = format!("RAck: {rseq} 10 INVITE\n");
+            two.caller_says(&early, "PRACK", 11, &rack, CARRIER_SDP);
+            two.shard.next_response(200);
+        }
+        two.pracks(1);
+        assert_eq!(direction_of_b(&two), Some(Direction::Receive));
+        two.shard.sent.clear();
+        may(&mut two, "sendrecv");
+        assert_eq!(direction_of_b(&two), Some(Direction::SendReceive));
+    }
+}
+
+#[test]
+fn an_untrusted_side_authorises_nothing_and_is_told_nothing() {
+    let mut two = authorised("");
+    assert!(!two.invite.has(HeaderName::PEarlyMedia));
+    let lines = "P-Early-Media: inactive\n";
+    two.says("183 Session Progress", "b1", lines, CARRIER_SDP);
+    assert_eq!(authority(&mut two), (true, String::new()));
+    let text = CONFIG.replace("codecs = [", "p_early_media = true\ncodecs = [");
+    let facts = sbc_core::config::Assumed::with_names(["sbc1.contoso.example"]);
+    let source = sbc_core::config::Source::new("test.toml", &text);
+    let findings = sbc_core::config::load(&[source], &facts, None).expect_err("refused");
+    assert!(
+        findings
+            .to_text()
+            .contains("believed of trusted peers alone")
+    );
 }

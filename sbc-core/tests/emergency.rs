@@ -1,12 +1,14 @@
 //! Calls for help, by hand: how they are recognised, what does not stop them, and what they carry.
 
-mod world;
+use crate::world;
 
+use sbc_core::config::{Assumed, Source, load};
 use sbc_core::event::Happened;
 use sbc_core::id::CommandId;
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::{HeaderName, Limits, Message, Method, body};
 use std::time::Duration;
+use world::call::{Call, VIA};
 use world::*;
 
 /// The usual world with a trunk to those who help, and one of another customer.
@@ -114,6 +116,15 @@ fn a_service_urn_is_a_call_for_help_to_the_first_number_of_the_list() {
         assert_eq!(uri(&invite), "sip:112@198.51.100.50", "{urn}");
         assert!(is_alarmed(&shard));
     }
+    // Nor does anybody ask for the context of such a number.
+    let text = carrier_invite("tel", CARRIER_SDP)
+        .replace("INVITE sip:+493023125456@192.0.2.11:5060", "INVITE tel:112")
+        .replace("sip:+498999998001@", "sip:+493023125001@");
+    let mut shard = Shard::with(config_of(&helping()));
+    shard.carrier_says(&text);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert_eq!(uri(&invite), "sip:112@198.51.100.50");
     // Other services are none of ours.
     let text = carrier_invite("urn", CARRIER_SDP).replace(
         "INVITE sip:+493023125456@192.0.2.11:5060",
@@ -224,6 +235,28 @@ fn who_calls_for_help_is_known_to_those_who_help() {
     );
 }
 
+#[test]
+fn a_law_may_keep_hidden_who_calls_for_help() {
+    let hidden = dialled("112").replace(
+        "MAX-FORWARDS",
+        "PRIVACY: id;user\nP-ASSERTED-IDENTITY: <tel:+493023125456>\nMAX-FORWARDS",
+    );
+    for (form, is_shown) in [("override", true), ("keep", false)] {
+        let name = "name = \"help\"\ntenant";
+        let key =
+            format!("name = \"help\"\nidentity = {{ emergency_privacy = \"{form}\" }}\ntenant");
+        let config = helping().replacen(name, &key, 1);
+        let (_, invite) = called(&config, &hidden);
+        let sent = text(&invite);
+        assert_eq!(sent.contains("+493023125456"), is_shown, "{sent}");
+        assert_eq!(
+            sent.contains("anonymous@anonymous.invalid"),
+            !is_shown,
+            "{sent}"
+        );
+    }
+}
+
 const PIDF: &str = "<?xml version=\"1.0\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
      entity=\"pres:a@contoso.example\"><tuple id=\"0\"/></presence>\n";
 
@@ -323,4 +356,109 @@ fn a_bad_location_is_told_with_its_reason() {
         "200 ;code=\"Permission To Use\""
     );
     assert!(told.raw(HeaderName::Contact).is_none());
+}
+
+/// The usual world in which two places have numbers of their own: two floors by who calls, and the rest
+/// by the way that the call comes.
+fn with_places() -> String {
+    helping().replace(
+        "\nemergency = [",
+        "\nelin = [
+    { callers = [\"+493023125400-+493023125499\"], number = \"+493023125990\" },
+    { from_trunk = \"teams-contoso\", number = \"+493023125991\" },
+]
+emergency = [",
+    )
+}
+
+#[test]
+fn who_calls_for_help_is_called_back_under_the_number_of_the_place() {
+    let (mut shard, invite) = called(&with_places(), &dialled("112"));
+    let sent = text(&invite);
+    assert!(
+        sent.contains("From: Ada <sip:+493023125990@192.0.2.11>"),
+        "{sent}"
+    );
+    assert!(!sent.contains("+493023125456"), "{sent}");
+    // The record knows who it was.
+    shard.pass(Duration::from_secs(400));
+    let record = &shard.records[0];
+    assert_eq!(record.calling, "+493023125456");
+    // From another floor, and with what the network asserts.
+    let other = dialled("112")
+        .replace("+493023125456", "+493023125777")
+        .replace(
+            "MAX-FORWARDS",
+            "P-ASSERTED-IDENTITY: <tel:+493023125777>\nMAX-FORWARDS",
+        );
+    let (_, invite) = called(&with_places(), &other);
+    let sent = text(&invite);
+    assert!(sent.contains("<sip:+493023125991@192.0.2.11>"), "{sent}");
+    assert!(
+        sent.contains("P-Asserted-Identity: <tel:+493023125991>"),
+        "{sent}"
+    );
+    // Who hides is called back nevertheless, and other calls are what they were.
+    let hidden = dialled("112").replace(
+        "FROM: Ada<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>",
+        "FROM: \"Anonymous\" <sip:anonymous@anonymous.invalid>",
+    );
+    let (_, invite) = called(&with_places(), &hidden);
+    let sent = text(&invite);
+    assert!(sent.contains("<sip:+493023125991@192.0.2.11>"), "{sent}");
+    let (_, invite) = called(&with_places(), &dialled("+498999998001"));
+    let sent = text(&invite);
+    assert!(sent.contains("<sip:+493023125456@192.0.2.11>"), "{sent}");
+}
+
+#[test]
+fn a_place_needs_a_number_of_its_owner_and_a_trunk_that_is_there() {
+    let facts = Assumed::with_names(["sbc1.contoso.example"]);
+    for (from, to, cause) in [
+        (
+            "\"+493023125990\"",
+            "\"+4930999\"",
+            "is no number of the tenant",
+        ),
+        (
+            "from_trunk = \"teams-contoso\", ",
+            "from_trunk = \"nobody\", ",
+            "there is no trunk \"nobody\"",
+        ),
+        (", number = \"+493023125991\"", "", "\"number\" is missing"),
+    ] {
+        let text = with_places().replace(from, to);
+        let findings = load(&[Source::new("test.toml", &*text)], &facts, None).expect_err(cause);
+        assert!(findings.to_text().contains(cause), "{}", findings.to_text());
+    }
+}
+
+#[test]
+fn a_location_within_a_call_that_is_refused_ends_nothing() {
+    let mut call = Call::new();
+    let held = CARRIER_SDP.replace("a=sendrecv", "a=inactive");
+    let body = format!(
+        "--b1\nContent-Type: application/pidf+xml\nContent-ID: <12345@contoso.example>\n\n{PIDF}\n\
+         --b1\nContent-Type: application/sdp\n\n{held}\n--b1--\n"
+    );
+    let lines = format!(
+        "{CARRIER_CONTACT}Geolocation: <cid:12345@contoso.example>\nGeolocation-Routing: yes\n\
+         Content-Type: multipart/mixed;boundary=b1\n"
+    );
+    call.says("INVITE", &lines, &body);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    call.shard
+        .carrier_says(&in_dialog(&ok, "ACK", 11, &format!("{VIA}ackhold")));
+    let told = call.shard.next_request(Method::Invite).message;
+    assert!(
+        told.raw_named("Geolocation").is_none(),
+        "it is no call for help"
+    );
+    let said = "Geolocation-Error: 200 ;code=\"Permission To Use\"\n";
+    call.shard
+        .teams_says(&response(&told, "424 Bad Location", "", said, ""));
+    call.shard.next_request(Method::Ack);
+    assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
+    call.lives();
 }

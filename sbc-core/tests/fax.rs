@@ -1,6 +1,6 @@
 //! Switches to fax over T.38 and back, by hand (SIP-570, SIP-571, SIP-573).
 
-mod world;
+use crate::world;
 
 use media_api::{Command, Content};
 use sbc_core::sip::{Message, Method};

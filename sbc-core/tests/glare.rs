@@ -1,6 +1,6 @@
 //! A second offer of a peer while its first one waits for the other leg (RFC 3261 §14.2).
 
-mod world;
+use crate::world;
 
 use sbc_core::sip::{HeaderName, Message, Method};
 use world::call::*;

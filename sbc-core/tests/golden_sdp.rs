@@ -7,7 +7,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read files")]
 
-mod legs;
+use crate::legs;
 
 use bytes::Bytes;
 use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
@@ -257,7 +257,7 @@ fn replay(text: &str) -> String {
 }
 
 fn transcripts() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,6 +1,6 @@
 //! Hold and resume, enumerated: every form, both sides, every order (SIP-550 to SIP-552).
 
-mod legs;
+use crate::legs;
 
 use bytes::Bytes;
 use media_api::{Family, NegotiatedStream, Protection, RealmId};

@@ -1,6 +1,7 @@
 //! What a stranger's largest and oddest inputs cost: memory in proportion to their size, and time
 //! that does not grow with its square.
 
+use crate::world::cpu_time;
 use bytes::Bytes;
 use sbc_core::config::{Assumed, Source, load};
 use sbc_core::demux::shard_of_message;
@@ -19,12 +20,6 @@ const DATAGRAM: usize = 65_507;
 fn cost(work: impl FnOnce()) -> (usize, usize) {
     let seen = allocation_counter::measure(work);
     (seen.bytes_max as usize, seen.bytes_total as usize)
-}
-
-/// CPU time of this thread: what else the machine does is not counted.
-fn cpu_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(now).expect("a clock that begins at nought")
 }
 
 fn fastest(mut work: impl FnMut()) -> Duration {

@@ -1,10 +1,11 @@
 //! Who calls and who answered, as each kind of trunk wants to be told, by hand; and the other names
 //! that a call carries from end to end.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
 use world::*;
 
 /// The usual world; the carrier's trunk has these lines.
@@ -465,6 +466,63 @@ fn a_call_that_comes_back_again_and_again_is_a_circle() {
     shard.settles();
 }
 
+#[test]
+fn a_circle_of_calls_that_are_refused_at_once_is_one_too_and_a_later_call_is_none() {
+    let mut shard = Shard::new();
+    let lap = |shard: &mut Shard, lap: u32, wanted: u16| {
+        let invite = carrier_invite(&format!("lap-{lap}"), CARRIER_SDP)
+            .replace("Max-Forwards: 69", &format!("Max-Forwards: {}", 60 - lap));
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        if wanted == 486 {
+            let out = shard.next_request(Method::Invite).message;
+            shard.teams_says(&response(&out, "486 Busy Here", "b", "", ""));
+            shard.next_request(Method::Ack);
+        }
+        shard.next_response(wanted);
+        shard.pass(Duration::from_secs(3));
+        shard.sent.clear();
+    };
+    for number in 0..5 {
+        lap(&mut shard, number, 486);
+    }
+    lap(&mut shard, 5, 482);
+    shard.pass(Duration::from_secs(33));
+    shard.sent.clear();
+    lap(&mut shard, 6, 486);
+    shard.settles();
+}
+
+#[test]
+fn a_call_that_comes_back_as_it_went_is_a_circle_and_a_changed_one_a_spiral() {
+    let mut shard = Shard::new();
+    let ask = |shard: &mut Shard, call: &str, vias: &str, number: &str| {
+        let invite = carrier_invite(call, CARRIER_SDP)
+            .replace("Max-Forwards: 69", &format!("{vias}Max-Forwards: 60"))
+            .replace("+493023125456", number);
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        shard.next()
+    };
+    let out = ask(&mut shard, "first", "", "+493023125456");
+    assert!(out.message.is_request());
+    // A proxy kept our Via below its own, and its upstream's.
+    let own = String::from_utf8_lossy(&out.message.raw(HeaderName::Via).expect("Via")).into_owned();
+    let vias = format!("Via: SIP/2.0/UDP p.example.com;branch=z9hG4bKp\nVia: {own}\n");
+    let spiral = ask(&mut shard, "spiral", &vias, "+493023125457");
+    assert!(
+        spiral.message.is_request(),
+        "another number is another call"
+    );
+    let circle = ask(&mut shard, "circle", &vias, "+493023125456");
+    assert_eq!(
+        circle.message.status().map(|status| status.code()),
+        Some(482)
+    );
+    // Two addresses of one server get the same call in transactions of their own.
+    assert!(own.contains("branch=z9hG4bK"));
+}
+
 const UUI: &str =
     "User-to-User: 56a390F3d2b7310023;encoding=hex;purpose=isdn-uui;content=isdn-uui\n";
 
@@ -518,4 +576,19 @@ fn user_to_user_passes_where_it_is_listed_if_it_is_sound() {
     let other = format!("{UUI}User-to-User: \"a b\";purpose=call-center\n");
     let (_, invite) = inward(&listed, &other);
     assert_eq!(invite.raw_all(HeaderName::UserToUser).count(), 2);
+}
+
+#[test]
+fn names_with_a_blank_are_called_and_call_like_any_other() {
+    let config = CONFIG.replace("codecs =", "identity = { diversion = \"both\" }\ncodecs =");
+    let mut shard = Shard::with(config_of(&config));
+    let history =
+        "History-Info: <sip:Front%20Desk@contoso.example?Reason=SIP%3Bcause%3D302>;index=1\n";
+    let invite = teams_invite("out").replacen("sip:+493023125456@", "sip:Ada%20L@", 1);
+    shard.teams_says(&with_lines(&invite, history));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(from(&invite).contains("sip:Ada%20L@"), "{}", from(&invite));
+    let told = value(&invite, "History-Info").expect("History-Info");
+    assert!(told.contains("Front%20Desk"), "{told}");
 }

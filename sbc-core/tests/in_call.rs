@@ -1,6 +1,6 @@
 //! Requests within dialogs, by hand: which are served, which are refused, and how.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::sip::{HeaderName, Method};
@@ -48,6 +48,7 @@ fn options_within_a_call_say_what_we_are_and_where() {
         "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, NOTIFY, REFER, PRACK"
     );
     assert_eq!(header(&ok, HeaderName::Accept), "application/sdp");
+    assert!(header(&ok, HeaderName::Supported).contains("replaces"));
     assert!(ok.has(HeaderName::Contact), "every answer names us");
     // Teams checks the name in every message (TDR-SIP-013).
     call.teams_says("OPTIONS", 1, "");

@@ -1,6 +1,6 @@
 //! What is shown of a call: every message that came, above what it caused.
 
-mod world;
+use crate::world;
 
 use bytes::Bytes;
 use sbc_core::effect::{Effect, Effects};

@@ -1,7 +1,7 @@
 //! Targets that are names: what is asked of DNS, in which order the answers are tried, and what the
 //! health of each address does to the next call.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::config::{AllDown, Lookup};
@@ -142,13 +142,14 @@ fn a_target_asks_as_much_as_was_left_open() {
         v4: true,
         v6: false,
     };
+    // A listener for datagrams brings one for connections with it.
     let open = asks("\"sip.carrier.example\"");
     assert_eq!(
         open,
         LocateSpec {
             domain: "sip.carrier.example".to_owned(),
             port: None,
-            protocols: vec![Protocol::Udp],
+            protocols: vec![Protocol::Tcp, Protocol::Udp],
             is_open: true,
             families: v4,
         },

@@ -1,10 +1,10 @@
 //! More calls than a shard can carry: what it refuses, what it never does, and how much is carried.
 
-mod world;
+use crate::world;
 
 use sbc_core::event::{DropCode, Happened};
 use sbc_core::input::Input;
-use sbc_core::overload::Stage;
+use sbc_core::overload::{Stage, Strain};
 use sbc_core::sip::{HeaderName, Method};
 use sbc_core::transport::Protocol;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -76,15 +76,82 @@ fn new_calls_are_refused_without_state_and_dialogs_are_served() {
     shard.carrier_says(&in_dialog(&ok, "ACK", 10, &via("ack")));
     shard.carrier_says(&in_dialog(&ok, "BYE", 11, &via("bye")));
     assert!(statuses(&mut shard).contains(&200));
-    // Peers that ask whether we are there are not told that we are not.
-    let options = carrier_invite("options", "").replace("INVITE", "OPTIONS");
-    shard.carrier_says(&options);
-    assert_eq!(statuses(&mut shard), [200]);
+    // Who asks whether a call would be taken hears what a call would.
+    let options = |id: &str| carrier_invite(id, "").replace("INVITE", "OPTIONS");
+    shard.carrier_says(&options("o1"));
+    assert_eq!(statuses(&mut shard), [503]);
     // It ends with the lag.
     lags(&mut shard, 0);
     assert_eq!(stages(&mut shard), [Stage::Heavy, Stage::Busy, Stage::Calm]);
+    shard.carrier_says(&options("o2"));
+    shard.next_response(200);
     shard.carrier_says(&carrier_invite("third", CARRIER_SDP));
     shard.next_response(100);
+}
+
+#[test]
+fn options_that_are_repeated_get_the_answer_that_was_lost() {
+    let mut shard = Shard::with(config());
+    let options = carrier_invite("lost", "").replace("INVITE", "OPTIONS");
+    shard.carrier_says(&options);
+    let first = shard.next_response(200).message;
+    // Their transaction lives long enough.
+    for _ in 0..10 {
+        shard.pass(ms(10));
+        shard.apply(Input::Lag(ms(4_000)));
+    }
+    shard.pass(ms(1_000));
+    shard.carrier_says(&options);
+    assert_eq!(shard.next_response(200).message.bytes(), first.bytes());
+    assert!(shard.sent.is_empty());
+    shard.carrier_says(&carrier_invite("new", "").replace("INVITE", "OPTIONS"));
+    shard.next_response(503);
+}
+
+#[test]
+fn options_are_refused_in_the_proportion_of_calls_and_a_single_client_is_asked_to_pause() {
+    let asked = |config: &str, wait: u64| {
+        let mut shard = Shard::with(config_of(config));
+        lags(&mut shard, wait);
+        shard.sent.clear();
+        for number in 0..200 {
+            let options = carrier_invite(&format!("o{number}"), "").replace("INVITE", "OPTIONS");
+            shard.carrier_says(&options);
+        }
+        let is_refused = |sent: &Sent| sent.message.status().is_some_and(|s| s.code() == 503);
+        let refused: Vec<Sent> = shard.sent.drain(..).filter(is_refused).collect();
+        let pauses = refused
+            .iter()
+            .filter(|sent| sent.message.has(HeaderName::RetryAfter))
+            .count();
+        (refused.len(), pauses)
+    };
+    let (few, none) = asked(CONFIG, 80);
+    assert!((20..70).contains(&few) && none == 0, "{few} {none}");
+    assert_eq!(asked(CONFIG, 30), (0, 0));
+    assert_eq!(asked(CONFIG, 300), (200, 0));
+    let single = CONFIG.replace(", \"198.51.100.21:5060;udp\"", "");
+    assert_eq!(asked(&single, 300), (200, 200));
+}
+
+#[test]
+fn memory_that_runs_out_refuses_all_new_calls_and_busy_processors_a_fifth_at_most() {
+    let refused = |strain: Strain| {
+        let mut shard = Shard::new();
+        shard.apply(Input::Strain(strain));
+        for call in 0..200 {
+            shard.carrier_says(&carrier_invite(&format!("c{call}"), CARRIER_SDP));
+        }
+        let all = statuses(&mut shard).into_iter();
+        all.filter(|status| *status == 503).count()
+    };
+    let strain = |cpu, memory| Strain { cpu, memory };
+    assert_eq!(refused(strain(960, 890)), 0);
+    let by_cpu = refused(strain(1000, 0));
+    assert!((20..60).contains(&by_cpu), "{by_cpu}");
+    let by_memory = refused(strain(0, 925));
+    assert!((75..125).contains(&by_memory), "{by_memory}");
+    assert_eq!(refused(strain(0, 950)), 200);
 }
 
 #[test]

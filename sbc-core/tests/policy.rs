@@ -8,7 +8,7 @@ use sbc_core::id::{FlowId, ShardId, TenantName};
 use sbc_core::mint::Mint;
 use sbc_core::policy::header::{fixed, passed};
 use sbc_core::policy::identity::{self, Outgoing, Towards};
-use sbc_core::policy::ingress::{Ingress, admits_source, identify};
+use sbc_core::policy::ingress::{Ingress, KnownBy, admits_source, identify};
 use sbc_core::policy::number::{self, Number};
 use sbc_core::policy::response::{self, Failure, mapped, own, q850_of, status_of, tries_next};
 use sbc_core::policy::route::plan;
@@ -137,9 +137,7 @@ fn host(name: &str) -> Host {
 }
 
 fn ingress(config: &Config, trunk: &str) -> Ingress {
-    let trunk = Arc::clone(&config.trunks[&trunk.into()]);
-    let tenant = trunk.tenant.clone();
-    Ingress { trunk, tenant }
+    Ingress::of(&config.trunks[&trunk.into()], KnownBy::Source)
 }
 
 fn mint() -> Mint {
@@ -362,9 +360,15 @@ fn leave(config: &Config, message: &Message, from: &str, to: &str, called: &str)
         listener: &config.listeners[listener],
         is_emergency: false,
     };
-    let rewrite =
+    let calling =
         |number: &str| number::transform_calling_through(config, &from.name, &to.name, number);
-    identity::outgoing(&caller, &called, towards, &rewrite)
+    let redirecting =
+        |number: &str| number::transform_redirecting_through(config, &from.name, &to.name, number);
+    let rewrites = identity::Rewrites {
+        calling: &calling,
+        redirecting: &redirecting,
+    };
+    identity::outgoing(&caller, &called, towards, rewrites)
         .unwrap()
         .value
 }
@@ -659,7 +663,7 @@ fn reason_keeps_value_and_place_and_loses_its_text() {
     assert_eq!(told.reasons.len(), 1);
     assert_eq!(told.reasons[0].to_bytes(), "Q.850;cause=17;location=LN");
     assert_eq!((told.cause, told.q850), (CauseCode::PeerBusy, Some(17)));
-    let elsewhere = response::reasons_for_teardown(&reason("SIP;cause=200;text=\"x\""));
+    let elsewhere = response::reasons_for_teardown(&reason("SIP;cause=200;text=\"x\""), carrier);
     assert_eq!(
         elsewhere[1].to_bytes(),
         "SIP;cause=200;text=\"Call completed elsewhere\""
@@ -730,7 +734,8 @@ fn every_status_has_the_cause_of_its_row() {
             .iter()
             .find(|(_, codes)| codes.contains(&code));
         let wanted = match (code, row) {
-            (..400, _) => None,
+            // 487 says that somebody gave up, and he has a reason of his own.
+            (..400 | 487, _) => None,
             (_, Some((cause, _))) => Some(*cause),
             (_, None) => Some(31),
         };
@@ -751,6 +756,8 @@ fn every_cause_has_the_status_of_its_row() {
 
 #[test]
 fn of_several_reasons_the_first_of_each_protocol_counts() {
+    let config = config();
+    let carrier = &config.trunks[&"carrier-a".into()];
     let several = [
         "SIP;cause=200",
         "Q.850;cause=34;location=RLN",
@@ -759,13 +766,14 @@ fn of_several_reasons_the_first_of_each_protocol_counts() {
         "SIP;cause=488",
     ];
     let given: Vec<Reason> = several.iter().flat_map(|text| reason(text)).collect();
-    let told = response::reasons_for_teardown(&given);
+    let told = response::reasons_for_teardown(&given, carrier);
     let told: Vec<_> = told.iter().map(Header::to_bytes).collect();
     assert_eq!(
         told,
         [
             "Q.850;cause=34;location=RLN",
-            "SIP;cause=200;text=\"Call completed elsewhere\""
+            "SIP;cause=200;text=\"Call completed elsewhere\"",
+            "STIR;cause=436"
         ]
     );
     // What is no cause is passed over, and every place of RFC 8606 may be named.
@@ -775,10 +783,13 @@ fn of_several_reasons_the_first_of_each_protocol_counts() {
     ] {
         let text = format!("Q.850;cause=16;location={place}");
         let given = vec![Reason::parse(&text.clone().into()).unwrap()];
-        assert_eq!(response::reasons_for_teardown(&given)[0].to_bytes(), text);
+        assert_eq!(
+            response::reasons_for_teardown(&given, carrier)[0].to_bytes(),
+            text
+        );
     }
     let odd = reason("Q.850;cause=16;location=192.0.2.1");
-    let told = response::reasons_for_teardown(&odd);
+    let told = response::reasons_for_teardown(&odd, carrier);
     assert_eq!(told[0].to_bytes(), "Q.850;cause=16");
 }
 
@@ -812,7 +823,7 @@ fn causes_lead_on_as_the_standard_or_the_trunk_says() {
 fn tables_of_causes_are_total_and_agree_where_they_can() {
     for code in 300..=699 {
         assert!(
-            q850_of(Status::new(code).unwrap()).is_some() == (code >= 400),
+            q850_of(Status::new(code).unwrap()).is_some() == (code >= 400 && code != 487),
             "{code}"
         );
     }

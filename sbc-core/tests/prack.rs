@@ -1,6 +1,6 @@
 //! Reliable provisional responses (RFC 3262) by hand: towards callers that can confirm them.
 
-mod world;
+use crate::world;
 
 use sbc_core::record::Disposition;
 use sbc_core::sip::header::{CSeq, RSeq};
@@ -338,6 +338,24 @@ fn a_caller_that_only_supports_it_gets_it_where_the_trunk_says_so() {
     let refused = shard.next_response(420).message;
     assert_eq!(header(&refused, HeaderName::Unsupported), "100rel");
     assert!(shard.sent.is_empty());
+}
+
+#[test]
+fn no_header_policy_hides_what_a_caller_supports() {
+    // SIP-524: it is read of the INVITE as it came, and nothing that is configured could change it there.
+    for (key, name) in [
+        ("strip", "Supported"),
+        ("strip", "Require"),
+        ("pass", "Supported"),
+    ] {
+        let own = "name = \"carrier-a\"";
+        let text = CONFIG.replace(own, &format!("{own}\nheaders = {{ {key} = [\"{name}\"] }}"));
+        let facts = sbc_core::config::Assumed::with_names(["sbc1.contoso.example"]);
+        let source = sbc_core::config::Source::new("test.toml", &text);
+        let findings = sbc_core::config::load(&[source], &facts, None).expect_err("refused");
+        let told = findings.to_text();
+        assert!(told.contains("belongs to us or to the call"), "{told}");
+    }
 }
 
 #[test]

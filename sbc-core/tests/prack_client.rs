@@ -1,6 +1,6 @@
 //! Reliable provisional responses (RFC 3262) by hand: of called parties, which we confirm.
 
-mod world;
+use crate::world;
 
 use sbc_core::sip::header::RSeq;
 use sbc_core::sip::{HeaderName, Method};

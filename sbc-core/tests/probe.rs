@@ -1,6 +1,6 @@
 //! Health probes: OPTIONS in the form that Teams documents, and what they find out.
 
-mod world;
+use crate::world;
 
 use bytes::Bytes;
 use sbc_core::event::Happened;

@@ -1,11 +1,11 @@
 //! Why a call ended, told from one side to the other; and requests that we do not serve.
 
-mod world;
+use crate::world;
 
 use sbc_core::id::CommandId;
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::{HeaderName, Method};
-use world::call::Call;
+use world::call::{Call, header};
 use world::*;
 
 /// The Reason of our BYE to the carrier for a BYE of Teams with these lines.
@@ -100,7 +100,11 @@ fn a_subscription_within_a_call_is_refused_and_the_call_lives() {
 fn options_while_draining_send_peers_elsewhere() {
     let mut shard = Shard::new();
     shard.carrier_says(&outside("first", "OPTIONS", ""));
-    shard.next_response(200);
+    let ok = shard.next_response(200).message;
+    assert_eq!(
+        header(&ok, HeaderName::Supported),
+        "timer, 100rel, norefersub, tdialog, replaces"
+    );
     shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
     let again = outside("again", "OPTIONS", "");
     shard.carrier_says(&again);

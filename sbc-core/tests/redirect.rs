@@ -1,6 +1,6 @@
 //! Redirections by the called side, by hand: what is followed, what is not, and who is told.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -331,4 +331,63 @@ fn earlier_targets_in_a_181_may_be_tel_uris_and_stay_behind() {
     ));
     let forwarded = shard.next_response(181).message;
     assert!(!forwarded.has(HeaderName::Diversion) && !forwarded.has(HeaderName::HistoryInfo));
+}
+
+#[test]
+fn limits_hold_for_where_a_redirection_leads() {
+    let limit = "
+[[limit]]
+name = \"hotline\"
+match = { called = [\"+493023125999\"] }
+calls = 1
+refuse = \"403\"
+";
+    let (mut shard, invite) = to_carrier(&(telling() + limit));
+    let busy = carrier_invite("busy", CARRIER_SDP).replace("+493023125456", "+493023125999");
+    shard.carrier_says(&busy);
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    let contact = "<sip:+493023125999@192.0.2.11>";
+    shard.carrier_says(&moved(&invite, "302 Moved", contact));
+    refused(&mut shard, 403);
+    let record = shard.records.last().expect("a record");
+    assert_eq!(record.cause.code, CauseCode::LimitReached);
+    // A call that was redirected takes the place that is free again, and gives it back.
+    let (mut shard, invite) = to_carrier(&(telling() + limit));
+    shard.carrier_says(&moved(&invite, "302 Moved", contact));
+    let next = next_invite(&mut shard);
+    shard.carrier_says(&busy);
+    shard.next_response(100);
+    shard.next_response(403);
+    shard.teams_says(&response(&next, "486 Busy Here", "n1", "", ""));
+    shard.next_request(Method::Ack);
+    shard.next_response(486);
+    shard.carrier_says(&busy.replace("busy", "again"));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+}
+
+#[test]
+fn a_trunk_redirects_to_the_numbers_of_its_list_alone() {
+    let contact = "<sip:+498999998777@sip.pstnhub.microsoft.com:5061;user=phone>";
+    let with = |list: &str| {
+        let name = "name = \"teams-contoso\"";
+        telling().replacen(name, &format!("{name}\nredirect_to = {list}"), 1)
+    };
+    let (mut shard, invite) = to_teams(&with("[\"+4989\", \"+49301\"]"));
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
+    let onward = next_invite(&mut shard);
+    assert_eq!(uri(&onward), "sip:+498999998777@198.51.100.20");
+    let (mut shard, invite) = to_teams(&with("[\"+4930\"]"));
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
+    shard.next_request(Method::Ack);
+    assert!(shard.next().message.status().is_some(), "nobody is called");
+    let because = because(&mut shard);
+    let why = "not followed: trunk \"teams-contoso\" may not redirect to +498999998777";
+    assert!(because.contains(why), "{because}");
+    // Another server of its own for the same number is no other number.
+    let (mut shard, invite) = to_teams(&with("[\"+4930999\"]"));
+    let same = "<sip:+493023125456@sip2.pstnhub.microsoft.com:5061;transport=tls>";
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", same));
+    next_invite(&mut shard);
 }

@@ -1,7 +1,7 @@
 //! Registrations: what is asked of registrars, when, and what becomes of calls (SIP-1620 to
 //! SIP-1627, SIP-1630).
 
-mod world;
+use crate::world;
 
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId};
@@ -19,7 +19,7 @@ const FIRST: &str = "198.51.100.20:5060";
 const SECOND: &str = "198.51.100.21:5060";
 
 /// The carrier's trunk registers; nobody is probed.
-fn registering(register: &str) -> String {
+pub(crate) fn registering(register: &str) -> String {
     CONFIG
         .replace(
             "codecs = [\"PCMA\", \"PCMU\"]\n",
@@ -40,7 +40,7 @@ fn usual() -> String {
     registering("expires = \"10m\"")
 }
 
-fn started(text: &str) -> Shard {
+pub(crate) fn started(text: &str) -> Shard {
     let config = config_of(text);
     let mut shard = Shard::with(Arc::clone(&config));
     shard.apply(Input::Config(config));
@@ -48,7 +48,7 @@ fn started(text: &str) -> Shard {
 }
 
 /// The next REGISTER within a time, and how long that took in milliseconds.
-fn register_within(shard: &mut Shard, limit: Duration) -> Option<(Sent, u64)> {
+pub(crate) fn register_within(shard: &mut Shard, limit: Duration) -> Option<(Sent, u64)> {
     let begin = shard.now.mono;
     let is_register = |sent: &Sent| *sent.message.method() == Method::Register;
     loop {
@@ -64,23 +64,23 @@ fn register_within(shard: &mut Shard, limit: Duration) -> Option<(Sent, u64)> {
     }
 }
 
-fn next_register(shard: &mut Shard) -> Sent {
+pub(crate) fn next_register(shard: &mut Shard) -> Sent {
     let found = register_within(shard, Duration::from_secs(2));
     found.expect("a REGISTER").0
 }
 
-fn contact_of(register: &Message) -> String {
+pub(crate) fn contact_of(register: &Message) -> String {
     let contacts = register.list::<Contact>().unwrap();
     assert_eq!(contacts.len(), 1);
     let uri = contacts[0].uri().unwrap().to_bytes();
     String::from_utf8_lossy(&uri).into_owned()
 }
 
-fn says(shard: &mut Shard, register: &Message, start: &str, lines: &str) {
+pub(crate) fn says(shard: &mut Shard, register: &Message, start: &str, lines: &str) {
     shard.carrier_says(&response(register, start, "r1", lines, ""));
 }
 
-fn grants(shard: &mut Shard, register: &Message, seconds: u32, lines: &str) {
+pub(crate) fn grants(shard: &mut Shard, register: &Message, seconds: u32, lines: &str) {
     let contact = contact_of(register);
     let lines = format!("Contact: <{contact}>;expires={seconds}\n{lines}");
     says(shard, register, "200 OK", &lines);
@@ -97,7 +97,7 @@ fn registered(text: &str, lines: &str) -> (Shard, Message) {
     (shard, register)
 }
 
-fn standing(shard: &Shard) -> Arc<Standing> {
+pub(crate) fn standing(shard: &Shard) -> Arc<Standing> {
     let all = shard.happened.iter().rev();
     let mut all = all.filter_map(|what| match what {
         Happened::Registration { standing, .. } => Some(Arc::clone(standing)),
@@ -495,6 +495,54 @@ fn a_call_goes_to_the_server_that_holds_the_registration_along_its_service_route
     grants(&mut shard, &refresh.message, 600, "");
     assert!(standing(&shard).service_route.is_empty());
     assert!(standing(&shard).identities.is_empty());
+}
+
+/// What is asserted in a call of Teams to a registrar that has these identities for us.
+fn asserted(register: &str, associated: &str, caller: &str) -> Vec<String> {
+    let text = registering(register).replace(
+        "codecs = [\"PCMA\", \"PCMU\"]\n",
+        "codecs = [\"PCMA\", \"PCMU\"]\ntrusted = true\n",
+    );
+    let (mut shard, _) = registered(&text, associated);
+    let invite = teams_invite("pai").replace(
+        "MAX-FORWARDS",
+        &format!(
+            "P-ASSERTED-IDENTITY: \"Ada\" <sip:{caller}@sip.pstnhub.microsoft.com>\nMAX-FORWARDS"
+        ),
+    );
+    shard.teams_says(&invite);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let all = invite.raw_all(HeaderName::PAssertedIdentity);
+    all.map(|line| String::from_utf8_lossy(&line).into_owned())
+        .collect()
+}
+
+#[test]
+fn what_is_asserted_is_one_of_the_identities_that_the_registrar_has_for_us() {
+    let own = "P-Associated-URI: <sip:+4930231250@telco.example>, <tel:+493023125456>, \
+               <sip:+49302312599!.*!@telco.example>\n";
+    // A number that it knows, in whichever form, and one that a pattern covers.
+    for known in ["+493023125456", "+493023125999"] {
+        let expected = format!("\"Ada\" <sip:{known}@sbc1.contoso.example>");
+        let shown = asserted("", own, known);
+        assert_eq!(shown.len(), 1);
+        assert!(shown[0].contains(known), "{shown:?} is not {expected}");
+    }
+    let usual = "<sip:+4930231250@telco.example>";
+    assert_eq!(asserted("", own, "+493023125111"), [usual]);
+    // Where it says nothing, or all numbers are registered at once, or the operator knows better.
+    for (register, associated) in [
+        ("", ""),
+        (
+            "",
+            "P-Associated-URI: <sip:+49302312599!.*!@telco.example>\n",
+        ),
+        ("hold_identities = false", own),
+    ] {
+        let shown = asserted(register, associated, "+493023125111");
+        assert!(shown[0].contains("+493023125111"), "{shown:?}");
+    }
 }
 
 #[test]

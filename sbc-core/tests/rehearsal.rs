@@ -1,6 +1,6 @@
 //! Tests that travel in the configuration: what is played, what is found, what is told.
 
-mod world;
+use crate::world;
 
 use sbc_core::config::{Assumed, CallIn, Code, Findings, Loaded, Source, load};
 use sbc_core::id::TrunkName;

@@ -1,7 +1,7 @@
 //! Offers of ours within a call, by hand: hold that is told, codecs that are asked for, glare, and
 //! what a refusal ends.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -360,6 +360,47 @@ fn a_codec_that_the_other_side_refuses_is_refused_and_nothing_has_changed() {
     }
 }
 
+#[test]
+fn nothing_takes_effect_within_a_reinvite_that_may_still_be_refused() {
+    // SIP-533: as long as a re-INVITE of the caller is open its offer is too, so no UPDATE changes anything.
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    let media = call.shard.media.len();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    let open = call.cseq;
+    call.says("UPDATE", &format!("{CONTACT}{SDP}"), &carrier("sendonly"));
+    let refused = call.shard.next_response(500).message;
+    assert!(refused.has(HeaderName::RetryAfter));
+    // Nor does what Teams says before it refuses ours.
+    let early = teams("inactive");
+    call.shard.teams_says(&response(
+        &asked,
+        "183 Session Progress",
+        "",
+        TEAMS_CONTACT,
+        &early,
+    ));
+    call.teams_says("UPDATE", 1, &format!("{TEAMS_CONTACT}Content-Length: 0\n"));
+    call.shard.sent.clear();
+    answers(&mut call, &asked, "488 No", "");
+    call.shard.next_request(Method::Ack);
+    call.shard.next_response(488);
+    let via = format!("{VIA}{open}");
+    call.shard
+        .carrier_says(&in_dialog(&call.ok, "ACK", open, &via));
+    assert_eq!(
+        call.shard.media.len(),
+        media,
+        "what was in force is in force"
+    );
+    // Both are told the same as before.
+    call.shard.pass(Duration::from_secs(11));
+    assert!(call.shard.sent.is_empty());
+    call.lives();
+}
+
 /// The ACK of a refused re-INVITE has its branch.
 fn acknowledges_refusal(call: &mut Call) {
     let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
@@ -555,4 +596,41 @@ fn peers_that_answer_every_telling_with_another_wish_are_told_a_few_times_only()
         }
     }
     assert!(told <= 8, "{told}");
+}
+
+#[test]
+fn a_trunk_may_have_every_offer_asked_of_the_other_side() {
+    let key = "codecs = [\"PCMA\", \"PCMU\"]";
+    let config = CONFIG.replace(key, &format!("{key}\nreinvite = \"always_relay\""));
+    let moved = CARRIER_SDP.replace("198.51.100.30", "198.51.100.44");
+    for (sdp, status, direction) in [
+        (moved.as_str(), 200, "a=sendrecv"),
+        (moved.as_str(), 488, "a=sendrecv"),
+        (&carrier("sendonly"), 200, "a=inactive"),
+    ] {
+        let mut call = Call::with(&config);
+        call.says("INVITE", &format!("{CONTACT}{SDP}"), sdp);
+        call.shard.next_response(100);
+        let asked = reinvite(&mut call);
+        assert!(is_to_teams(&asked) && body(&asked).contains(direction));
+        assert!(call.shard.sent.is_empty(), "the caller waits");
+        if status == 488 {
+            answers(&mut call, &asked, "488 Not Acceptable Here", "");
+            call.shard.next_request(Method::Ack);
+            call.refused(488);
+            continue;
+        }
+        answers(&mut call, &asked, "200 OK", &teams(&direction[2..]));
+        call.shard.next_request(Method::Ack);
+        let ok = call.shard.next_response(200).message;
+        // Who plays music on hold is not told that nobody listens.
+        let expected = match direction {
+            "a=inactive" => "a=recvonly",
+            both => both,
+        };
+        assert!(body(&ok).contains(expected), "{}", body(&ok));
+        acknowledges(&mut call);
+        call.shard.pass(Duration::from_secs(20));
+        assert!(call.shard.sent.is_empty(), "all is told");
+    }
 }

@@ -1,6 +1,6 @@
 //! INVITE with Replaces, by hand: what it takes over, what refuses it, and who is told what.
 
-mod world;
+use crate::world;
 
 use sbc_core::demux::shard_of_message;
 use sbc_core::id::ShardId;
@@ -86,6 +86,13 @@ fn a_confirmed_leg_is_taken_over_and_its_old_peer_sent_away() {
         )
     );
     assert_eq!(transfer.target, "+493023125456");
+    let pairs: Vec<_> = record
+        .conversations
+        .iter()
+        .map(|c| (c.a.0, c.b.0))
+        .collect();
+    assert_eq!(pairs, [(0, 1), (0, 2)]);
+    assert_eq!(record.conversations[1].duration_ms, 60_000);
     call.shard.settles();
 }
 
@@ -239,4 +246,86 @@ fn the_new_invite_finds_the_shard_of_the_dialog_that_it_replaces() {
         let message = Message::parse(text.into(), &Limits::default()).expect("a message");
         assert_eq!(shard_of_message(&message, 4), ShardId(shard));
     }
+}
+
+#[test]
+fn a_cancel_finds_the_invite_that_another_shard_has() {
+    let [mut first, second] = [0, 1].map(|n| Shard::one_of(config(), ShardId(n), 2));
+    // The relay does not answer yet, so the newcomer waits for its port.
+    let mut call = Call::of(second);
+    call.shard.hold_media = true;
+    let invite = newcomer(&replaces(&call, ""), TEAMS_SDP);
+    // Its Call-ID leads to shard 0, its Replaces to shard 1.
+    let id = ["newcomer", "newcomer1", "newcomer2", "newcomer3"]
+        .into_iter()
+        .find(|id| {
+            let text = invite.replace("CALL-ID: newcomer", &format!("CALL-ID: {id}"));
+            let bare = text.replace("Replaces: ", "X-Not: ").replace('\n', "\r\n");
+            let message = Message::parse(bare.into(), &Limits::default()).expect("an INVITE");
+            shard_of_message(&message, 2) == ShardId(0)
+        });
+    let invite = invite.replace(
+        "CALL-ID: newcomer",
+        &format!("CALL-ID: {}", id.expect("one")),
+    );
+    call.shard.teams_says(&invite);
+    let (to, letter) = call.shard.letters.pop_front().expect("a letter first");
+    assert_eq!(to, ShardId(0));
+    call.shard.next_response(100);
+    first.apply(sbc_core::input::Input::Letter(letter));
+    let head = invite.split("Replaces").next().expect("a head");
+    let cancel = format!("{}Content-Length: 0\n\n", head)
+        .replace("INVITE sip", "CANCEL sip")
+        .replace("1 INVITE", "1 CANCEL");
+    first.teams_says(&cancel);
+    assert!(first.sent.is_empty(), "it is passed on");
+    let (to, letter) = first.letters.pop_front().expect("the CANCEL");
+    assert_eq!(to, ShardId(1));
+    call.shard.apply(sbc_core::input::Input::Letter(letter));
+    call.shard.next_response(200);
+    call.shard.next_response(487);
+    // A CANCEL of nothing is refused where it comes.
+    first.teams_says(&cancel.replace("z9hG4bK", "z9hG4bKother"));
+    first.next_response(481);
+    first.settles();
+}
+
+#[test]
+fn newcomers_that_fail_do_so_a_bounded_number_of_times() {
+    let mut call = Call::new();
+    let foreign = TEAMS_SDP.replace("RTP/SAVP 8 0 101", "RTP/SAVP 18 101");
+    let mut statuses = Vec::new();
+    for n in 0..300 {
+        let invite = newcomer(&replaces(&call, ""), &foreign);
+        let invite = invite.replace("newcomer", &format!("newcomer{n}"));
+        call.shard.teams_says(&invite);
+        let refused = std::iter::from_fn(|| call.shard.sent.pop_front());
+        let refused = refused.filter_map(|sent| sent.message.status());
+        statuses.extend(
+            refused
+                .map(|status| status.code())
+                .filter(|code| *code >= 200),
+        );
+    }
+    assert_eq!(statuses.len(), 300);
+    assert_eq!((statuses[0], statuses[299]), (488, 603));
+    call.lives();
+}
+
+#[test]
+fn whoever_takes_a_place_on_the_same_trunk_needs_no_other() {
+    let name = "name = \"teams-contoso\"";
+    let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ calls = 1 }}"), 1);
+    let mut call = Call::with(&config);
+    let invite = newcomer(&replaces(&call, ""), TEAMS_SDP);
+    call.shard.teams_says(&invite);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    // The line is in use, and by one call.
+    call.shard
+        .carrier_says(&carrier_invite("other", CARRIER_SDP));
+    call.shard.next_response(100);
+    call.shard.next_response(503);
 }

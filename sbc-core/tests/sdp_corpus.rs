@@ -31,7 +31,7 @@ const CUT_LINES: [(&str, &str); 10] = [
 ];
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/sdp")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/sdp")
 }
 
 fn entries() -> Vec<(String, Value, Bytes)> {

@@ -1,7 +1,7 @@
 //! Properties of the SDP layer over generated input: no panic, byte stability, agreement with an
 //! independent reader, and what must never cross from one leg to the other.
 
-mod legs;
+use crate::legs;
 
 use bytes::Bytes;
 use media_api::{Family, RealmId};

@@ -1,6 +1,6 @@
 //! Session timers (RFC 4028), each leg on its own, by hand.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -547,6 +547,40 @@ fn a_refused_hold_is_not_repeated_by_the_refresh() {
         text, first,
         "another version, for the refused one was another content"
     );
+}
+
+#[test]
+fn a_session_on_hold_is_refreshed_with_the_hold_and_may_run_out() {
+    let answers = "Session-Expires: 200;refresher=uac\nRequire: timer\n";
+    let mut call = up(CONFIG, "", answers);
+    let hold = CARRIER_SDP.replace("sendrecv", "sendonly");
+    let sdp = "Content-Type: application/sdp\n";
+    call.says("INVITE", &format!("{CONTACT}{sdp}"), &hold);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}held"));
+    let told = call.shard.next_request(Method::Invite).message;
+    call.shard.carrier_says(&ack);
+    let ok = format!("{TEAMS_CONTACT}{answers}");
+    let held = TEAMS_SDP.replace("sendrecv", "inactive");
+    let agrees = |call: &mut Call, invite: &Message| {
+        call.shard
+            .teams_says(&response(invite, "200 OK", "", &ok, &held));
+        call.shard.next_request(Method::Ack);
+    };
+    agrees(&mut call, &told);
+    for _ in 0..3 {
+        call.shard.pass(seconds(99));
+        assert!(call.shard.sent.is_empty());
+        call.shard.pass(seconds(1));
+        let refresh = call.shard.next_request(Method::Invite).message;
+        assert_eq!(refresh.body(), told.body(), "still on hold");
+        agrees(&mut call, &refresh);
+    }
+    assert!(call.shard.records.is_empty());
+    // Nobody answers any more: hold is no reason to keep the call.
+    call.shard.pass(seconds(200));
+    assert_eq!(call.shard.records[0].cause.code, CauseCode::InCallFailure);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Calls from INVITE to BYE, by hand, message by message.
 
-mod world;
+use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::event::Happened;

@@ -16,7 +16,7 @@ use sbc_core::sip::{
 use sbc_core::transport::framer::{Frame, Framer};
 
 fn corpus() -> Vec<Bytes> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpora");
     let mut files: Vec<PathBuf> = ["rfc4475", "rfc-examples"]
         .iter()
         .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
@@ -55,10 +55,13 @@ fn exercise(bytes: Bytes) {
             }
             if message.validate().is_ok() && message.is_request() {
                 let source = "192.0.2.99:4711".parse().unwrap();
-                let noted = sbc_core::transport::via::with_source(&message, source).unwrap();
+                let noted = sbc_core::transport::via::with_source(message.clone(), source);
+                let alone = Message::parse(message.bytes().clone(), &limits).unwrap();
+                let alone = sbc_core::transport::via::with_source(alone, source);
+                only_the_topmost_via_differs(&message, &noted);
+                only_the_topmost_via_differs(&message, &alone);
                 let via = noted.top_via().unwrap();
                 assert!(via.host.ip().is_some() || via.received().is_some());
-                reads_the_same_again(&noted);
                 let answer = ResponseBuilder::to(&noted, Status::OK, Some(&tag)).build();
                 let answer = Message::parse(answer, &limits).unwrap();
                 assert_eq!(answer.method(), message.method());
@@ -67,29 +70,23 @@ fn exercise(bytes: Bytes) {
     }
 }
 
-/// The index of a changed message is the one that reading it anew would have made.
-fn reads_the_same_again(changed: &Message) {
-    let roomy = Limits {
-        header_line: 1 << 20,
-        header_section: 1 << 21,
-        ..Limits::default()
-    };
-    let again = Message::parse(changed.bytes().clone(), &roomy).unwrap();
-    let lines = |message: &Message| -> Vec<(Bytes, Bytes, usize, bool)> {
-        let line = |line: HeaderLine<'_>| {
+fn only_the_topmost_via_differs(message: &Message, changed: &Message) {
+    let vias = |message: &Message| message.list::<Via>().unwrap();
+    assert_eq!(changed.top_via(), Ok(&vias(changed)[0]));
+    assert_eq!(vias(changed)[1..], vias(message)[1..]);
+    let lines = |message: &Message| -> Vec<(Bytes, Option<Bytes>)> {
+        let mut has_via = false;
+        let mut line = |line: HeaderLine<'_>| {
+            let is_topmost =
+                line.name() == HeaderName::Via && !std::mem::replace(&mut has_via, true);
             let name = Bytes::copy_from_slice(line.raw_name());
-            (name, line.value(), line.offset(), line.is_folded())
+            (name, (!is_topmost).then(|| line.value()))
         };
-        message.headers().map(line).collect()
+        message.headers().map(&mut line).collect()
     };
-    assert_eq!(lines(changed), lines(&again));
-    assert_eq!(changed.body(), again.body());
-    assert_eq!(changed.request_uri(), again.request_uri());
-    assert_eq!(changed.essential::<Via>(), again.essential::<Via>());
-    assert_eq!(changed.essential::<From>(), again.essential::<From>());
-    assert_eq!(changed.essential::<To>(), again.essential::<To>());
-    assert_eq!(changed.essential::<CallId>(), again.essential::<CallId>());
-    assert_eq!(changed.essential::<CSeq>(), again.essential::<CSeq>());
+    assert_eq!(lines(changed), lines(message));
+    assert_eq!(changed.body(), message.body());
+    assert_eq!(changed.bytes(), message.bytes());
 }
 
 fn frames(stream: &[u8], cuts: &[usize]) -> Vec<Frame> {
@@ -257,7 +254,7 @@ fn every_truncation_of_every_corpus_message_is_survived() {
 
 #[test]
 fn rfc_examples_are_valid_and_survive_being_written_again() {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/rfc-examples");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpora/rfc-examples");
     let manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(root.join("manifest.json")).unwrap()).unwrap();
     let items = manifest["items"].as_array().unwrap();
@@ -317,7 +314,7 @@ fn rewrite(message: &Message) -> Bytes {
         None => names
             .iter()
             .fold(
-                RequestBuilder::new(message.method().clone(), &message.uri().unwrap()),
+                RequestBuilder::new(message.method().clone(), message.uri().unwrap()),
                 |builder, name| builder.copy(message, name),
             )
             .raw_body(message.body())

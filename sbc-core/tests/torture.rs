@@ -31,7 +31,7 @@ const TORTURE: &str = "rfc4475";
 const IPV6: &str = "rfc5118";
 
 fn read_of(corpus: &str, file: &str) -> Bytes {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpora");
     Bytes::from(fs::read(folder.join(corpus).join(file)).unwrap())
 }
 
@@ -164,7 +164,8 @@ fn no_message_is_missing_and_none_was_altered_on_the_way_here() {
 fn ipv6_addresses_are_read_as_the_rfc_explains() {
     let message = |file| Message::parse(read_of(IPV6, file), &Limits::default()).unwrap();
     let place = |file| {
-        let uri = message(file).uri().unwrap();
+        let message = message(file);
+        let uri = message.uri().unwrap();
         (uri.host().unwrap().to_string(), uri.port())
     };
     assert_eq!(place("ipv6-good.sip"), ("[2001:db8::10]".to_owned(), None));

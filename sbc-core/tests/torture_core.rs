@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests read files")]
 
-mod world;
+use crate::world;
 
 use bytes::Bytes;
 use sbc_core::input::Input;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use world::*;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/rfc4475")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpora/rfc4475")
 }
 
 fn entries() -> Vec<Value> {

@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sbc_core::config::Merged;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::id::{CallId, FlowId, LegId, ListenerName, ShardId, TransactionId};
 use sbc_core::mint::Mint;
 use sbc_core::sip::{HeaderName, Limits, Message, Method, ResponseBuilder, Status};
 use sbc_core::time::Timestamp;
-use sbc_core::transaction::{Indication, Owner, Table, TimerSet};
+use sbc_core::transaction::{Bounds, Indication, Owner, Table, TimerSet};
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 struct Bench {
@@ -20,6 +22,8 @@ struct Bench {
     sent: Vec<(Option<TransactionId>, Hop, Message)>,
     drops: usize,
     protocol: Protocol,
+    merged: Merged,
+    source: SocketAddr,
 }
 
 impl Bench {
@@ -32,6 +36,8 @@ impl Bench {
             sent: Vec::new(),
             drops: 0,
             protocol,
+            merged: Merged::Refuse,
+            source: "198.51.100.20:5060".parse().unwrap(),
         }
     }
 
@@ -66,15 +72,16 @@ impl Bench {
             protocol: self.protocol,
             listener: ListenerName::new("l"),
             local: "192.0.2.11:5060".parse().unwrap(),
-            remote: "198.51.100.20:5060".parse().unwrap(),
+            remote: self.source,
             identity: None,
         };
         let message = parsed(Bytes::from(text.replace('\n', "\r\n")));
         let mut out = Effects::default();
-        self.table.received(
+        self.table.received_under(
             self.now,
             &flow,
             message,
+            self.merged,
             &mut self.mint,
             &mut out,
             &mut self.up,
@@ -329,6 +336,43 @@ fn a_merged_request_gets_482_and_both_its_branches_can_be_cancelled() {
     assert_eq!(bench.look(), ["200", "200"]);
     assert_eq!(bench.cancellations(), 1);
     assert_eq!(bench.new_requests().len(), 1);
+}
+
+#[test]
+fn a_peer_that_calls_two_of_our_addresses_may_have_both() {
+    let mut bench = Bench::over(Protocol::Udp);
+    bench.merged = Merged::Accept;
+    bench.receive(&from_peer("INVITE", ONE, ""));
+    bench.receive(&from_peer("INVITE", TWO, ""));
+    assert_eq!(bench.look(), ["100", "100"]);
+    assert_eq!(bench.new_requests().len(), 2);
+}
+
+#[test]
+fn one_source_cannot_take_all_transactions_and_gets_its_share_again() {
+    let mut bench = Bench::over(Protocol::Udp);
+    bench.table = Table::bounded(Bounds {
+        all: 5,
+        per_source: 3,
+    });
+    let options = |number: usize| {
+        let branch = format!(";branch=z9hG4bKflood{number}");
+        from_peer("OPTIONS", &branch, "").replace("c2", &format!("flood{number}"))
+    };
+    for number in 0..10 {
+        bench.receive(&options(number));
+    }
+    assert_eq!((bench.table.len(), bench.drops), (3, 7));
+    bench.source = "198.51.100.21:5060".parse().unwrap();
+    for number in 10..20 {
+        bench.receive(&options(number));
+    }
+    assert_eq!((bench.table.len(), bench.drops), (5, 15));
+    // Requests that nobody answers are reaped, and their places with them.
+    bench.pass(Duration::from_secs(250));
+    assert!(bench.table.is_empty());
+    bench.receive(&options(20));
+    assert_eq!((bench.table.len(), bench.drops), (1, 15));
 }
 
 #[test]

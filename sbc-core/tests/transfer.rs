@@ -1,7 +1,9 @@
 //! REFER consumed here, by hand: what is refused, the NOTIFYs, the new leg, and who leaves when.
 
-mod world;
+use crate::world;
 
+use sbc_core::id::LegId;
+use sbc_core::input::Input;
 use sbc_core::record::{TransferKind, TransferOutcome};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -135,6 +137,24 @@ fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() 
     );
     ok(&mut call, &bye);
     let record = &call.shard.records[0];
+    // One entry for each pair of legs (SIP-811).
+    let [first, second] = &record.conversations[..] else {
+        panic!("{:?}", record.conversations);
+    };
+    assert_eq!((first.a, first.b), (LegId(0), LegId(1)));
+    assert_eq!((first.transfer_of, first.transfer_type), (None, None));
+    assert_eq!(first.duration_ms, 1_000, "until the target answered");
+    assert_eq!(first.billed_to.as_str(), "carrier-a");
+    assert_eq!((second.a, second.b), (LegId(0), LegId(2)));
+    assert_eq!(second.transfer_of, Some(0));
+    assert_eq!(second.transfer_type, Some(TransferKind::Blind));
+    assert_eq!(second.duration_ms, 5_000);
+    assert_eq!(
+        second.billed_to.as_str(),
+        "teams-contoso",
+        "who transferred it"
+    );
+    assert_eq!(record.duration_ms, 6_000);
     let transfer = &record.transfers[0];
     assert_eq!(
         (transfer.kind, transfer.outcome, transfer.status),
@@ -274,6 +294,26 @@ fn what_cannot_be_or_may_not_be_called_is_refused_and_harms_nothing() {
         assert!(call.shard.sent.is_empty(), "{lines}");
         call.lives();
     }
+}
+
+#[test]
+fn whoever_answers_a_notify_from_elsewhere_is_told_the_rest_there() {
+    let mut call = Call::new();
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    assert_eq!(notify.request_uri(), "sip:gw@198.51.100.20:5060");
+    let moved = "Contact: <sip:elsewhere@198.51.100.21:5060>\n";
+    call.shard
+        .carrier_says(&response(&notify, "200 OK", "", moved, ""));
+    let invite = call.shard.next_request(Method::Invite).message;
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    assert_eq!(
+        notify.request_uri(),
+        "sip:elsewhere@198.51.100.21:5060",
+        "SIP-303"
+    );
 }
 
 #[test]
@@ -511,4 +551,186 @@ fn headers_of_the_target_pass_where_the_trunks_let_them() {
     for absent in ["X-Other", "boss", "Route: x", "Via: x", "?", "Referred-By"] {
         assert!(!text.contains(absent), "{absent}: {text}");
     }
+}
+
+#[test]
+fn a_trunk_may_have_its_refer_accepted_with_200() {
+    let key = "codecs = [\"PCMA\", \"PCMU\"]";
+    let config = CONFIG.replace(key, &format!("{key}\nrefer_status = \"200\""));
+    let mut call = Call::with(&config);
+    call.says("REFER", REFER, "");
+    call.shard.next_response(200);
+    notified(&mut call, ACTIVE, "100 Trying");
+}
+
+#[test]
+fn a_transfer_is_told_as_a_diversion_where_a_trunk_asks() {
+    let teams = "preset = \"teams\"\n";
+    for (form, name) in [
+        ("diversion", HeaderName::Diversion),
+        ("history-info", HeaderName::HistoryInfo),
+    ] {
+        let keys = format!("transfer_diversion = true\nidentity = {{ diversion = \"{form}\" }}\n");
+        let mut call = Call::with(&CONFIG.replace(teams, &format!("{teams}{keys}")));
+        call.says("REFER", REFER, "");
+        call.shard.next_response(202);
+        notified(&mut call, ACTIVE, "100 Trying");
+        let invite = call.shard.next_request(Method::Invite).message;
+        let told: Vec<String> = invite
+            .headers()
+            .filter(|line| line.name() == name)
+            .map(|line| String::from_utf8_lossy(&line.value()).into_owned())
+            .collect();
+        let told = told.join(", ");
+        assert!(told.contains("+498999998001"), "{told}");
+        assert!(
+            told.contains("deflection") || told.contains("cause=480"),
+            "{told}"
+        );
+    }
+    let (_, invite) = referred_by_carrier();
+    assert!(!invite.has(HeaderName::HistoryInfo) && !invite.has(HeaderName::Diversion));
+}
+
+#[test]
+fn the_time_to_leave_of_one_transfer_ends_nothing_of_the_next() {
+    let (mut call, invite) = referred_by_teams();
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    call.teams_says("BYE", 2, "");
+    call.shard.next_response(200);
+    // Who got the call passes it on, and the next one lets it ring.
+    let request = callee_request(&invite, "z1", "REFER", 1, &teams_refer());
+    call.shard
+        .teams_says(&request.replace("z9hG4bK", "z9hG4bKnext"));
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let next = call.shard.next_request(Method::Invite).message;
+    let ringing = response(&next, "180 Ringing", "n1", TEAMS_CONTACT, "");
+    call.shard.teams_says(&ringing);
+    call.shard.pass(Duration::from_secs(1));
+    let notify = notified(&mut call, ACTIVE, "180 Ringing");
+    ok(&mut call, &notify);
+    call.shard.pass(Duration::from_secs(35));
+    assert!(call.shard.sent.is_empty(), "{}", text(&call.shard.sent[0]));
+    let answer = response(&next, "200 OK", "n1", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    notified(&mut call, LAST, "200 OK");
+}
+
+#[test]
+fn a_transfer_that_gets_no_port_gives_its_place_back() {
+    let name = "name = \"teams-contoso\"";
+    let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ calls = 2 }}"), 1);
+    let mut call = Call::with(&config);
+    call.shard.refuse_media = true;
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let notify = notified(&mut call, LAST, "503 Service Unavailable");
+    ok(&mut call, &notify);
+    call.shard.refuse_media = false;
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    call.shard.next_request(Method::Invite);
+}
+
+#[test]
+fn a_transfer_whose_port_never_comes_gives_its_place_back() {
+    let name = "name = \"teams-contoso\"";
+    let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ calls = 2 }}"), 1);
+    let config = format!("{config}\n[limits]\nmax_setup = \"30s\"\n");
+    let mut call = Call::with(&config);
+    call.shard.hold_media = true;
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    call.shard.pass(Duration::from_millis(30_200));
+    let notify = notified(&mut call, LAST, "408 Request Timeout");
+    ok(&mut call, &notify);
+    call.shard.hold_media = false;
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    call.shard.next_request(Method::Invite);
+}
+
+#[test]
+fn a_port_that_comes_too_late_is_not_that_of_the_next_transfer() {
+    let config = format!("{CONFIG}\n[limits]\nmax_setup = \"30s\"\n");
+    for is_refused in [false, true] {
+        let mut call = Call::with(&config);
+        call.shard.hold_media = true;
+        for _ in 0..2 {
+            call.says("REFER", REFER, "");
+            call.shard.next_response(202);
+            let notify = notified(&mut call, ACTIVE, "100 Trying");
+            ok(&mut call, &notify);
+            if call.shard.asked().len() == 2 {
+                call.shard.pass(Duration::from_millis(30_200));
+                let notify = notified(&mut call, LAST, "408 Request Timeout");
+                ok(&mut call, &notify);
+            }
+        }
+        // That of the call's own set-up, and those of the two transfers.
+        let asked = call.shard.asked();
+        assert_eq!(asked.len(), 3);
+        call.shard.hold_media = false;
+        call.shard.refuse_media = is_refused;
+        let late = call.shard.relay(&asked[1]).expect("an answer");
+        call.shard.apply(Input::Media(late));
+        assert!(call.shard.sent.is_empty(), "it is of the first transfer");
+        call.shard.refuse_media = false;
+        let own = call.shard.relay(&asked[2]).expect("an answer");
+        let media_api::Event::Allocated { endpoints, .. } = &own else {
+            panic!("{own:?}");
+        };
+        let port = endpoints[0].streams[0].rtp.port();
+        call.shard.apply(Input::Media(own));
+        let invite = call.shard.next_request(Method::Invite).message;
+        let body = String::from_utf8_lossy(&invite.body()).into_owned();
+        assert!(body.contains(&format!("m=audio {port} ")), "{body}");
+    }
+}
+
+#[test]
+fn limits_hold_for_where_a_transfer_leads() {
+    let limit = "
+[[limit]]
+name = \"hotline\"
+match = { called = [\"+493023125999\"] }
+calls = 1
+";
+    let mut call = Call::with(&format!("{CONFIG}{limit}"));
+    let busy = carrier_invite("busy", CARRIER_SDP).replace("+493023125456", "+493023125999");
+    call.shard.carrier_says(&busy);
+    call.shard.next_response(100);
+    let other = call.shard.next_request(Method::Invite).message;
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let notify = notified(&mut call, LAST, "503 Service Unavailable");
+    ok(&mut call, &notify);
+    call.shard
+        .teams_says(&response(&other, "486 Busy Here", "o1", "", ""));
+    call.shard.next_request(Method::Ack);
+    call.shard.next_response(486);
+    // The place is free, and the transfer takes it as a call would.
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    call.shard.next_request(Method::Invite);
+    call.shard.carrier_says(&busy.replace("busy", "again"));
+    call.shard.next_response(100);
+    call.shard.next_response(503);
 }

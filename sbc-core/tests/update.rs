@@ -1,8 +1,9 @@
 //! UPDATE (RFC 3311) by hand: what is answered, what has to wait, and what it changes.
 
-mod world;
+use crate::world;
 
 use sbc_core::sip::{HeaderName, Method};
+use std::time::Duration;
 use world::call::*;
 use world::*;
 
@@ -99,6 +100,38 @@ fn a_caller_that_is_not_answered_may_move_but_not_offer_again() {
     shard.next_response(200);
     let bye = shard.next_request(Method::Bye);
     assert_eq!(bye.message.request_uri(), "sip:moved@198.51.100.22:5070");
+}
+
+#[test]
+fn a_trunk_may_do_without() {
+    let config = CONFIG.replace(
+        "codecs = [\"PCMA\", \"PCMU\"]\n",
+        "codecs = [\"PCMA\", \"PCMU\"]\nupdate = false\nsession_timer = { refresher = \"self\" }\n",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    let invite = carrier_invite("none", CARRIER_SDP);
+    let asks = "Supported: timer\nSession-Expires: 200\nAllow: INVITE, UPDATE\n";
+    shard.carrier_says(&invite.replace("Max-Forwards", &format!("{asks}Max-Forwards")));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let ringing = response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, "");
+    shard.teams_says(&ringing);
+    let ringing = shard.next_response(180).message;
+    let update = in_dialog(&ringing, "UPDATE", 11, &format!("{VIA}u1"));
+    shard.carrier_says(&update);
+    let refusal = shard.next_response(405).message;
+    assert!(!header(&refusal, HeaderName::Allow).contains("UPDATE"));
+    shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    assert!(!header(&ok, HeaderName::Allow).contains("UPDATE"));
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    shard.sent.clear();
+    shard.pass(Duration::from_secs(100));
+    // The peer would take UPDATE, but the operator knows better.
+    let refresh = shard.next();
+    assert_eq!(refresh.hop.remote.to_string(), CARRIER);
+    assert_eq!(*refresh.message.method(), Method::Invite);
 }
 
 #[test]

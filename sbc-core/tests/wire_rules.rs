@@ -1,10 +1,10 @@
 //! What a message may and may not say, rule by rule, through a whole shard.
 
-mod world;
+use crate::world;
 
 use sbc_core::event::{DropCode, Happened};
 use sbc_core::sip::header::{CSeq, Via};
-use sbc_core::sip::{HeaderName, Method};
+use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -313,22 +313,6 @@ fn a_called_side_that_hangs_up_before_the_caller_has_acknowledged_is_answered_fi
 }
 
 #[test]
-fn an_audio_line_that_is_switched_off_is_no_hold_and_ends_no_call() {
-    // SIP-550.
-    let mut call = Call::new();
-    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
-    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
-    call.says("INVITE", lines, &off);
-    call.shard.next_response(100);
-    let answer = call.shard.next().message;
-    let code = answer.status().unwrap().code();
-    assert!(matches!(code, 200 | 488), "{answer:?}");
-    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
-    call.shard.carrier_says(&ack);
-    call.lives();
-}
-
-#[test]
 fn no_call_lasts_longer_than_it_may() {
     // SIP-409.
     let config = CONFIG.to_owned() + "\n[limits]\nmax_duration = \"10m\"\n";
@@ -467,5 +451,61 @@ fn every_limit_of_an_address_is_where_it_should_be() {
             };
             assert!(told[0].starts_with(first), "{from:.60}: {told:?}");
         }
+    }
+}
+
+/// The names of a message's headers, in order; repeated ones once.
+fn names(message: &Message) -> Vec<String> {
+    let text = String::from_utf8_lossy(message.bytes()).into_owned();
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let names = head
+        .split("\r\n")
+        .skip(1)
+        .filter_map(|line| line.split_once(':'));
+    let mut names: Vec<String> = names.map(|(name, _)| name.to_owned()).collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn headers_stand_in_their_order() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("order", CARRIER_SDP);
+    let routed = "Record-Route: <sip:198.51.100.20;lr>\nMax-Forwards";
+    shard.carrier_says(&invite.replace("Max-Forwards", routed));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let lines = format!("Record-Route: <sip:192.0.2.99:5061;transport=tls;lr>\n{TEAMS_CONTACT}");
+    shard.teams_says(&response(&invite, "200 OK", "x1", &lines, TEAMS_SDP));
+    let ack = shard.next_request(Method::Ack).message;
+    let ok = shard.next_response(200).message;
+    let begins = |message: &Message, with: &[&str]| {
+        let all = names(message);
+        assert!(
+            all.iter().zip(with).all(|(own, wanted)| own == wanted),
+            "{all:?}"
+        );
+        assert_eq!(all.last().map(String::as_str), Some("Content-Length"));
+    };
+    let rest = ["Max-Forwards", "From", "To", "Call-ID", "CSeq"];
+    let request =
+        |first: &[&'static str]| -> Vec<&str> { first.iter().copied().chain(rest).collect() };
+    begins(&invite, &[&request(&["Via"])[..], &["Contact"]].concat());
+    begins(&ack, &request(&["Via", "Route"]));
+    begins(
+        &ok,
+        &[
+            "Via",
+            "Record-Route",
+            "From",
+            "To",
+            "Call-ID",
+            "CSeq",
+            "Contact",
+        ],
+    );
+    for message in [&invite, &ok] {
+        let all = names(message);
+        assert_eq!(all[all.len() - 2], "Content-Type");
     }
 }

@@ -139,6 +139,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "listeners": listeners,
         "peers": peers(&daemon, &loaded.config),
         "registrations": registrations(&daemon, &loaded.config),
+        "bindings": bindings(&daemon, &loaded.config),
     })))
 }
 
@@ -184,6 +185,43 @@ fn registrations(daemon: &Daemon, config: &Config) -> Vec<Value> {
         }))
     };
     config.trunks.values().filter_map(row).collect()
+}
+
+/// Every contact of every trunk whose peer registers with us; one row without contact where there is
+/// none.
+fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
+    let known = daemon.sinks().metrics.bindings.all();
+    let mut rows = Vec::new();
+    for trunk in config.trunks.values() {
+        let Some(registrar) = &trunk.registrar else {
+            continue;
+        };
+        let aor = format!("sip:{}@{}", registrar.user, registrar.domain);
+        let found = known.iter().find(|one| one.bound.trunk == trunk.name);
+        let contacts = found.map(|one| one.bound.bindings.as_slice());
+        let contacts = contacts.unwrap_or_default();
+        for contact in contacts {
+            rows.push(json!({
+                "trunk": trunk.name,
+                "address_of_record": aor,
+                "contact": contact.contact.uri().shown(),
+                "reached_at": contact.remote(),
+                "protocol": contact.flow.protocol,
+                "all_numbers": contact.is_bulk,
+                "preference": f64::from(contact.q_milli) / 1_000.0,
+                "until": contact.until_wall.rfc3339(),
+            }));
+        }
+        if contacts.is_empty() {
+            rows.push(json!({
+                "trunk": trunk.name,
+                "address_of_record": aor,
+                "contact": Value::Null,
+                "because": found.map(|one| &one.because),
+            }));
+        }
+    }
+    rows
 }
 
 /// What is known of a target.

@@ -137,10 +137,24 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
             }
         }
         match rows("registrations").unwrap_or_default() {
-            all if all.is_empty() => Ok(()),
+            all if all.is_empty() => {}
             all => {
                 writeln!(out)?;
                 let columns = ["trunk", "address_of_record", "state", "server", "because"];
+                table(&all, &columns, out)?;
+            }
+        }
+        match rows("bindings").unwrap_or_default() {
+            all if all.is_empty() => Ok(()),
+            all => {
+                writeln!(out)?;
+                let columns = [
+                    "trunk",
+                    "address_of_record",
+                    "contact",
+                    "reached_at",
+                    "until",
+                ];
                 table(&all, &columns, out)
             }
         }

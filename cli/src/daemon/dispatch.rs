@@ -5,12 +5,12 @@ use crate::daemon::net::Net;
 use crate::daemon::resolver::Resolver;
 use crate::sink::Sinks;
 use media_relay::Relay;
-use sbc_core::effect::{Effect, Effects};
+use sbc_core::effect::{Effect, Effects, KeepAlive};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, QueryId, ShardId};
 use sbc_core::input::{Answered, Command, Input};
 use sbc_core::letter::Letter;
-use sbc_core::query::Query;
+use sbc_core::query::{Outcome, Query};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +53,20 @@ impl Dispatch {
                     self.net.send(self.inbox.shard(), &hop, bytes, transaction);
                 }
                 Effect::CloseFlow(flow) => self.net.close(flow),
+                Effect::KeepAlive(KeepAlive::Datagram { hop, bytes }) => {
+                    self.net.datagram(&hop, bytes);
+                }
+                Effect::KeepAlive(KeepAlive::Pings {
+                    flow,
+                    between,
+                    is_answered,
+                }) => self.net.ping(flow, between, is_answered),
+                Effect::Alias {
+                    flow,
+                    listener,
+                    remote,
+                    identity,
+                } => self.net.alias(flow, listener, remote, &identity),
                 Effect::Query(id, query) => self.ask(id, query),
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Letter(to, letter) => self.deliver(to, letter),
@@ -76,6 +90,7 @@ impl Dispatch {
                 self.net.registration(standing);
                 Input::Registration(Arc::clone(standing))
             }
+            Happened::Bindings { bound, .. } => Input::Bindings(Arc::clone(bound)),
             _ => return,
         };
         for other in self.inboxes.all() {
@@ -97,10 +112,12 @@ impl Dispatch {
     fn ask(&self, id: QueryId, query: Query) {
         let inbox = Arc::clone(&self.inbox);
         let resolver = self.resolver.clone();
+        let net = self.net.clone();
         self.runtime.spawn(async move {
             let outcome = match &query {
                 Query::Resolve(spec) => resolver.resolve(spec).await,
                 Query::Locate(spec) => resolver.locate(spec).await,
+                Query::Race(hops) => Outcome::Won(net.race(hops).await),
             };
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Outcome(id, outcome));

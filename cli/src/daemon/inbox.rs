@@ -199,7 +199,7 @@ pub fn is_new_work(input: &Input) -> bool {
 fn lane(input: &Input) -> Lane {
     match input {
         Input::Received { message, .. } if begins_something(message) => Lane::New,
-        Input::Received { .. } => Lane::Known,
+        Input::Received { .. } | Input::Stun { .. } => Lane::Known,
         // At most it gets a refusal, and no call waits for that.
         Input::Malformed { .. } => Lane::New,
         Input::FlowLost { .. }
@@ -208,9 +208,12 @@ fn lane(input: &Input) -> Lane {
         | Input::Media(_)
         | Input::TargetHealth { .. }
         | Input::Registration(_)
+        | Input::Bindings(_)
+        | Input::Restored(_)
         | Input::Command(..)
         | Input::Config(_)
         | Input::Lag(_)
+        | Input::Strain(_)
         | Input::Letter(_)
         | Input::Tick => Lane::Own,
     }

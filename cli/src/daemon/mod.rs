@@ -18,9 +18,11 @@ pub mod resolver;
 pub mod run;
 pub mod shard;
 pub mod stop;
+mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
+use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, UpState};
@@ -34,7 +36,7 @@ use net::{BindFault, Net, Opened};
 use reload::ReloadFault;
 use resolver::Resolver;
 use sbc_core::config::Loaded;
-use sbc_core::core::Core;
+use sbc_core::core::{Core, Together};
 use sbc_core::effect::Effects;
 use sbc_core::id::ShardId;
 use sbc_core::input::Input;
@@ -47,6 +49,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 /// What the daemon is started with.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Options {
     pub config: PathBuf,
     /// Signalling threads, 1–32.
     pub shards: u8,
+    /// Directory for what is to outlive a restart; `None` keeps nothing.
+    pub state: Option<PathBuf>,
 }
 
 /// Why the daemon did not start.
@@ -98,6 +103,18 @@ pub enum PlaceFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// Directory for what is to outlive a restart.
+    #[error(
+        "what peers register cannot be kept in {}: {why}; make the directory and give it to the user \
+         of the daemon, or name another one with --state",
+        directory.display()
+    )]
+    State {
+        /// The directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        why: io::Error,
+    },
 }
 
 fn lines(faults: &[PlaceFault]) -> String {
@@ -125,7 +142,9 @@ struct Parts {
     shards: Vec<Shard>,
     relay: Arc<Relay>,
     records: Option<CdrWriter>,
+    keeper: Option<KeeperWriter>,
     admin: Admin,
+    strain: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -167,13 +186,17 @@ impl Daemon {
             log.clone(),
         );
         // Everything is tried before anything is told: one start shows all that is to be mended.
-        let (opened, doors) = open(&net, &loaded).await.map_err(StartFault::Places)?;
+        let (opened, doors) = open(&net, &loaded, options.state.as_deref())
+            .await
+            .map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
+        let kept = kept(options.state.as_deref(), &log)?;
         let sinks = Sinks {
             log,
             metrics: Arc::clone(&metrics),
             traces: Traces::default(),
             cdr,
+            keeper: kept.keeper,
         };
         let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
         let relay = Arc::new(relay);
@@ -186,6 +209,7 @@ impl Daemon {
             .map_err(|fault| StartFault::System(fault.to_string()))?;
         let replies = Arc::new(Replies::default());
         let resolver = Resolver::new(Arc::clone(&metrics));
+        let together = Together::default();
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
             let dispatch = Dispatch {
@@ -199,7 +223,7 @@ impl Daemon {
                 replies: Arc::clone(&replies),
             };
             let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
-            let core = core.among(inboxes.count());
+            let core = core.among(inboxes.count()).counting(&together);
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
         let daemon = Arc::new(Self {
@@ -225,6 +249,9 @@ impl Daemon {
         daemon
             .net
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
+        if let Some(registrar) = daemon.inboxes.all().first() {
+            let _ = registrar.push(Input::Restored(kept.before));
+        }
         for inbox in daemon.inboxes.all() {
             // The shards know the configuration; this starts what needs open sockets: the probes.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
@@ -234,7 +261,9 @@ impl Daemon {
             shards,
             relay,
             records,
+            keeper: kept.writer,
             admin,
+            strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
         });
         metrics.set_state(UpState::Active);
         Ok(daemon)
@@ -246,6 +275,7 @@ impl Daemon {
         let Some(parts) = self.parts().take() else {
             return;
         };
+        parts.strain.abort();
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.
@@ -256,6 +286,9 @@ impl Daemon {
             drop(parts.relay);
             if let Some(records) = parts.records {
                 records.finish();
+            }
+            if let Some(keeper) = parts.keeper {
+                keeper.finish();
             }
         });
         let _ = ending.await;
@@ -339,7 +372,7 @@ fn start_shard(
         match turn {
             Turn::Apply(input) => core.apply(now, input, out),
             Turn::Recover => core.recover(now, out),
-            Turn::Abandon => core.abandon(out),
+            Turn::Abandon => core.abandon(now, out),
         }
         core.deadline()
     };
@@ -354,7 +387,11 @@ fn start_shard(
 }
 
 /// Opens every socket and tries every other place.
-async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFault>> {
+async fn open(
+    net: &Net,
+    loaded: &Loaded,
+    state: Option<&Path>,
+) -> Result<(Opened, Doors), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(Path::new(&loaded.shell.api), loaded.shell.metrics).await;
     let mut faults: Vec<PlaceFault> = media::unusable(&loaded.config)
@@ -366,6 +403,12 @@ async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFa
         if let Err(why) = Cdr::try_directory(&directory) {
             faults.push(PlaceFault::Records { directory, why });
         }
+    }
+    if let Some(directory) = state
+        && let Err(why) = Cdr::try_directory(directory)
+    {
+        let directory = directory.to_owned();
+        faults.push(PlaceFault::State { directory, why });
     }
     match (listeners, doors) {
         (Ok(listeners), Ok(doors)) if faults.is_empty() => return Ok((listeners, doors)),
@@ -395,6 +438,17 @@ fn records(
     )
     .map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
     Ok((Some(cdr), Some(writer)))
+}
+
+/// Where registered contacts are kept, and what was kept there.
+fn kept(directory: Option<&Path>, log: &Log) -> Result<Kept, StartFault> {
+    let Some(directory) = directory else {
+        return Ok(Kept::default());
+    };
+    Keeper::start(directory, log.clone()).map_err(|why| {
+        let directory = directory.to_owned();
+        StartFault::Places(vec![PlaceFault::State { directory, why }])
+    })
 }
 
 /// Every shard has a seed of its own from the operating system.

@@ -188,6 +188,10 @@ impl Daemon {
             let trunk = loaded.config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())
         });
+        metrics.bindings.keep(|trunk| {
+            let trunk = loaded.config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.registrar.is_some())
+        });
         for finding in &loaded.findings.warnings {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }

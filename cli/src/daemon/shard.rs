@@ -197,22 +197,26 @@ impl Driver {
     }
 
     fn now(&self) -> Now {
-        let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Now {
-            mono: Timestamp::from_micros(us),
+            mono: self.mono(),
             wall: wall_clock(),
         }
     }
 
+    fn mono(&self) -> Timestamp {
+        let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Timestamp::from_micros(us)
+    }
+
     fn wait(&self, deadline: Option<Timestamp>) -> Duration {
         match deadline {
-            Some(deadline) => deadline.since(self.now().mono).min(HEARTBEAT),
+            Some(deadline) => deadline.since(self.mono()).min(HEARTBEAT),
             None => HEARTBEAT,
         }
     }
 
     fn is_due(&self, deadline: Option<Timestamp>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= self.now().mono)
+        deadline.is_some_and(|deadline| deadline <= self.mono())
     }
 }
 

@@ -10,7 +10,7 @@ use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::io::Write;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -84,6 +84,7 @@ pub struct Log {
 
 struct Shared {
     level: AtomicU8,
+    is_brief: AtomicBool,
     form: Form,
     dropped: AtomicU64,
     buckets: Mutex<BTreeMap<&'static str, Bucket>>,
@@ -123,6 +124,7 @@ impl Log {
         let log = Self {
             shared: Arc::new(Shared {
                 level: AtomicU8::new(level as u8),
+                is_brief: AtomicBool::new(false),
                 form,
                 dropped: AtomicU64::new(0),
                 buckets: Mutex::new(BTreeMap::new()),
@@ -159,6 +161,14 @@ impl Log {
     pub fn has(&self, level: Level) -> bool {
         // Ordering: a level that changes a few lines later is as good.
         level as u8 <= self.shared.level.load(Ordering::Relaxed)
+            && (level <= Level::Info || !self.shared.is_brief.load(Ordering::Relaxed))
+    }
+
+    /// Leaves out what is only for debugging, while there are more important things to do
+    /// (SIP-1722); or writes it again.
+    pub fn be_brief(&self, is_brief: bool) {
+        // Ordering: a line more or less.
+        self.shared.is_brief.store(is_brief, Ordering::Relaxed);
     }
 
     /// Lines lost because the writer did not keep up.

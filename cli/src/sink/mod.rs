@@ -2,15 +2,18 @@
 //!
 //! Every sink has a bounded queue or a bounded store and never makes its caller wait (OPS-001).
 
+pub mod bindings;
 pub mod cdr;
 pub mod log;
 pub mod metrics;
 pub mod trace;
 
+use bindings::Keeper;
 use bytes::Bytes;
 use cdr::Cdr;
 use log::{Level, Log};
 use metrics::Metrics;
+use sbc_core::auth::Refused;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
 use sbc_core::overload::Stage;
@@ -32,6 +35,8 @@ pub struct Sinks {
     pub traces: Traces,
     /// Call records; `None` writes none.
     pub cdr: Option<Cdr>,
+    /// What is registered, for after a restart; `None` keeps nothing.
+    pub keeper: Option<Keeper>,
 }
 
 impl Sinks {
@@ -39,8 +44,18 @@ impl Sinks {
     pub fn event(&self, event: &Event) {
         self.metrics.calls.apply(event);
         self.metrics.registrations.apply(event);
+        self.metrics.bindings.apply(event);
+        if let Some(keeper) = &self.keeper {
+            keeper.apply(event);
+        }
         if let Happened::Dropped { why, .. } = &event.what {
             self.metrics.net.dropped(*why);
+        }
+        if let Happened::Overload { .. } = &event.what {
+            // Optional work is the first to go, as long as any shard is loaded (SIP-1722).
+            let is_loaded = self.metrics.calls.overload() > Stage::Calm;
+            self.traces.pause(is_loaded);
+            self.log.be_brief(is_loaded);
         }
         self.traces.event(event);
         if let Happened::Ended(record) = &event.what {
@@ -119,7 +134,9 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),
         },
         Happened::Transfer { outcome, .. } => match outcome {
-            TransferOutcome::Completed | TransferOutcome::Abandoned => (Level::Info, "transfer"),
+            TransferOutcome::Completed | TransferOutcome::Abandoned | TransferOutcome::Unknown => {
+                (Level::Info, "transfer")
+            }
             TransferOutcome::Failed | TransferOutcome::Refused => (Level::Warn, "transfer"),
         },
         Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
@@ -141,6 +158,21 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             (RegistrationState::Off, None, true) => (Level::Info, "registration_off"),
             _ => (Level::Debug, "registration"),
         },
+        Happened::Unproven { refused, .. } => match refused {
+            Refused {
+                is_alarming: true, ..
+            } => (Level::Error, "user_attacked"),
+            Refused {
+                silence: Some(_), ..
+            } => (Level::Warn, "user_banned"),
+            Refused { counts: true, .. } => (Level::Warn, "authentication_failed"),
+            // What anybody may send, as often as he likes.
+            Refused { .. } => (Level::Debug, "asked_to_authenticate"),
+        },
+        Happened::Bindings { is_news: true, .. } => (Level::Info, "bindings"),
+        Happened::Bindings { is_news: false, .. } => (Level::Debug, "bindings"),
+        Happened::RegisterRefused { .. } => (Level::Warn, "register_refused"),
+        Happened::Orphans { .. } => (Level::Error, "orphans"),
         Happened::Bug { .. } => (Level::Error, "bug"),
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")
@@ -148,4 +180,68 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Media(_) => (Level::Debug, "media"),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::id::TrunkName;
+
+    #[test]
+    fn ladders_and_what_is_only_for_debugging_stop_while_any_shard_is_loaded() {
+        let (log, writer) = Log::start(Level::Debug, log::Form::Text, std::io::sink()).unwrap();
+        let sinks = Sinks {
+            log,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            traces: Traces::default(),
+            cdr: None,
+            keeper: None,
+        };
+        let tell = |call: Option<u128>, what| {
+            sinks.event(&Event {
+                at: sbc_core::time::UnixTime::default(),
+                call: call.map(CallId),
+                leg: None,
+                what,
+            });
+        };
+        let loaded = |shard, stage| Happened::Overload {
+            shard: sbc_core::id::ShardId(shard),
+            stage,
+            lag_ms: 30,
+            strain: sbc_core::overload::Strain::default(),
+        };
+        let note = || Happened::Emergency {
+            tenant: None,
+            trunk: TrunkName::new("teams"),
+            called: "112".to_owned(),
+        };
+        let keeps = |call: u128| {
+            tell(Some(call), note());
+            sinks.traces.get(CallId(call)).is_some()
+        };
+        assert!(keeps(1) && sinks.log.has(Level::Debug));
+        tell(None, loaded(0, Stage::Busy));
+        tell(None, loaded(1, Stage::Busy));
+        assert!(!keeps(2) && !sinks.log.has(Level::Debug));
+        assert!(sinks.log.has(Level::Info), "one line per call stays");
+        tell(None, loaded(0, Stage::Calm));
+        assert!(!keeps(3), "the other shard is loaded still");
+        tell(None, loaded(1, Stage::Calm));
+        assert!(keeps(4) && sinks.log.has(Level::Debug));
+        drop(sinks);
+        writer.finish();
+    }
+
+    #[test]
+    fn a_call_for_help_is_told_whatever_is_not_logged() {
+        let what = Happened::Emergency {
+            tenant: None,
+            trunk: TrunkName::new("teams"),
+            called: "112".to_owned(),
+        };
+        assert!(matches!(level_of(&what), Some((Level::Warn, "emergency"))));
+        let text = note(&what).expect("it has a line");
+        assert!(text.contains("112") && text.contains("teams"), "{text}");
+    }
 }

@@ -8,6 +8,7 @@ use sbc_core::record::Record;
 use sbc_core::report::{Entry, Seen, note};
 use sbc_core::transport::Hop;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub struct Trace {
 #[derive(Clone, Default)]
 pub struct Traces {
     ring: Arc<Mutex<Ring>>,
+    is_paused: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,9 @@ impl Traces {
         };
         if let Happened::Ended(record) = &event.what {
             self.ended(call, record);
+        }
+        if self.leaves_out(call) {
+            return;
         }
         let seen = match &event.what {
             Happened::Received {
@@ -85,6 +90,9 @@ impl Traces {
 
     /// Keeps a message that was sent for a call.
     pub fn sent(&self, call: CallId, leg: LegId, hop: &Hop, bytes: &Bytes) {
+        if self.leaves_out(call) {
+            return;
+        }
         let seen = Seen::Message {
             is_received: false,
             protocol: hop.protocol,
@@ -92,6 +100,24 @@ impl Traces {
             bytes: bytes.clone(),
         };
         self.add(call, wall_clock(), Some(leg), seen);
+    }
+
+    /// Keeps nothing more but records while there are more important things to do (SIP-1722), or keeps
+    /// everything again.
+    pub fn pause(&self, is_paused: bool) {
+        // Ordering: an entry more or less.
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// Whether an entry of a call is left out; a ladder that has begun says so.
+    fn leaves_out(&self, call: CallId) -> bool {
+        if !self.is_paused.load(Ordering::Relaxed) {
+            return false;
+        }
+        if let Some(trace) = self.lock().calls.get_mut(&call) {
+            trace.omitted += 1;
+        }
+        true
     }
 
     /// What is known of a call.
@@ -150,7 +176,7 @@ impl Traces {
             what: seen,
         });
         ring.bytes += size;
-        ring.shrink();
+        ring.make_room();
     }
 
     fn ended(&self, call: CallId, record: &Arc<Record>) {
@@ -163,8 +189,10 @@ impl Traces {
         trace.record = Some(Arc::clone(record));
         trace.bytes += RECORD_BYTES;
         ring.bytes += RECORD_BYTES;
-        ring.ended.push_back((Instant::now(), call));
-        ring.shrink();
+        let now = Instant::now();
+        ring.ended.push_back((now, call));
+        ring.forget_old(now);
+        ring.make_room();
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -173,17 +201,18 @@ impl Traces {
 }
 
 impl Ring {
-    /// Forgets what is too old, then what is too much: ended calls first, then the oldest.
-    fn shrink(&mut self) {
-        while self
-            .ended
-            .front()
-            .is_some_and(|(at, _)| at.elapsed() > KEPT)
+    /// Forgets what ended too long ago.
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((at, call)) = self.ended.front().copied()
+            && now - at > KEPT
         {
-            if let Some((_, call)) = self.ended.pop_front() {
-                self.forget(call);
-            }
+            self.ended.pop_front();
+            self.forget(call);
         }
+    }
+
+    /// Forgets what is too much: ended calls first, then the oldest.
+    fn make_room(&mut self) {
         while self.bytes > MAX_BYTES {
             let oldest = self.ended.pop_front().map(|(_, call)| call);
             match oldest.or_else(|| self.begun.pop_front()) {
@@ -191,18 +220,16 @@ impl Ring {
                 None => return,
             }
         }
-        while self
-            .begun
-            .front()
-            .is_some_and(|call| !self.calls.contains_key(call))
-        {
-            self.begun.pop_front();
-        }
     }
 
     fn forget(&mut self, call: CallId) {
         if let Some(trace) = self.calls.remove(&call) {
             self.bytes = self.bytes.saturating_sub(trace.bytes);
+        }
+        while let Some(call) = self.begun.front()
+            && !self.calls.contains_key(call)
+        {
+            self.begun.pop_front();
         }
     }
 }
@@ -256,6 +283,33 @@ mod tests {
         let ring = traces.lock();
         assert!(ring.calls.len() * ENTRY_BYTES <= MAX_BYTES);
         assert_eq!(ring.calls.len(), ring.begun.len());
+    }
+
+    #[test]
+    fn while_it_pauses_only_records_are_kept_and_a_ladder_says_what_it_lacks() {
+        let traces = Traces::default();
+        let told = |call: u128| {
+            traces.event(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(call)),
+                leg: None,
+                what: Happened::Emergency {
+                    tenant: None,
+                    trunk: sbc_core::id::TrunkName::new("a"),
+                    called: "112".to_owned(),
+                },
+            });
+        };
+        told(1);
+        traces.pause(true);
+        told(1);
+        told(2);
+        let first = traces.get(CallId(1)).unwrap();
+        assert_eq!((first.entries.len(), first.omitted), (1, 1));
+        assert!(traces.get(CallId(2)).is_none());
+        traces.pause(false);
+        told(2);
+        assert_eq!(traces.get(CallId(2)).unwrap().entries.len(), 1);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! What tests over real sockets share: certificates, a configuration on free ports, a peer.
-// Every test program uses its own part of this module, which is a part of each.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use bytes::Bytes;
 use causeway::daemon::inbox::{Inbox, Inboxes, Next};
-use causeway::daemon::net::Net;
 use causeway::daemon::net::tls::TlsStore;
+use causeway::daemon::net::{Net, Patience};
 use causeway::sink::log::{Form, Level, Log};
 use causeway::sink::metrics::{Direction, Metrics};
 use rcgen::{
@@ -248,6 +247,11 @@ impl World {
 
     /// A network with a changed configuration.
     pub fn with(change: impl FnOnce(String) -> String) -> Self {
+        Self::patient(Patience::default(), change)
+    }
+
+    /// As [`World::with`], where things take other times than usual.
+    pub fn patient(patience: Patience, change: impl FnOnce(String) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         write(directory.path(), "ca.pem", &authority.pem());
@@ -265,12 +269,13 @@ impl World {
         let lines = Lines::default();
         let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
         let tls = Arc::new(tls);
-        let net = Net::new(
+        let net = Net::patient(
             Arc::clone(&config),
             Arc::clone(&tls),
             inboxes,
             Arc::clone(&metrics),
             log,
+            patience,
         );
         let opened = net
             .open(&config)
@@ -437,6 +442,7 @@ pub fn tls_hop(context: &str, remote: SocketAddr) -> Hop {
             context: TlsContextName::new(context),
             server_name: "sip.peer.example".to_owned(),
             accept_names: Vec::new(),
+            takes_alias: true,
         }),
         flow: None,
     }

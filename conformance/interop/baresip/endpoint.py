@@ -18,6 +18,7 @@ module g711.so
 module srtp.so
 module aufile.so
 module sndfile.so
+module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -67,7 +68,7 @@ class Baresip:
     """One user agent at 127.0.0.1: the kernel chooses that source for its media in any case."""
 
     def __init__(self, folder, number, transport, certificate=None, authority=None, names=None,
-                 options="", port=None, preload=None, keylog=None):
+                 options="", port=None, preload=None, keylog=None, account=None):
         self.folder = folder / f"baresip-{number.lstrip('+')}-{time.monotonic_ns()}"
         (self.folder / "audio").mkdir(parents=True)
         self.number = number
@@ -78,9 +79,9 @@ class Baresip:
         self.voice = self.folder / "voice.wav"
         audio.write_voice(self.voice, 30, seed=number)
         own_port = self.tls_port if transport == "tls" else self.port
+        account = account or f"<sip:{number}@127.0.0.1:{own_port};transport={transport}>;regint=0"
         (self.folder / "accounts").write_text(
-            f"<sip:{number}@127.0.0.1:{own_port};transport={transport}>;regint=0;"
-            f"audio_codecs=pcma,pcmu;call_transfer=no{options}\n")
+            f"{account};audio_codecs=pcma,pcmu;call_transfer=no{options}\n")
         (self.folder / "contacts").write_text("")
         (self.folder / "config").write_text(
             MODULES.format(path=module_path())

@@ -5,6 +5,9 @@
 //! requirement that is shown in part has the first two. The files are part of the program, so that
 //! `causeway certify --ledger` tells what this very build was made with.
 //!
+//! Beside the requirements on a B2BUA stand those on its security, and vulnerabilities that were
+//! published of other products: each names the test that plays its class.
+//!
 //! `conformance/tests/ledger.rs` holds the files against the source: no requirement without entry, no
 //! entry with a test that is not there, no identifier in a comment that the ledger does not know.
 
@@ -86,6 +89,26 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "17-routing.toml",
         include_str!("../../requirements/17-routing.toml"),
+    ),
+    (
+        "21-security-invariants.toml",
+        include_str!("../../requirements/21-security-invariants.toml"),
+    ),
+    (
+        "22-security-parsers.toml",
+        include_str!("../../requirements/22-security-parsers.toml"),
+    ),
+    (
+        "23-security-descriptions.toml",
+        include_str!("../../requirements/23-security-descriptions.toml"),
+    ),
+    (
+        "24-security-interface.toml",
+        include_str!("../../requirements/24-security-interface.toml"),
+    ),
+    (
+        "25-published-vulnerabilities.toml",
+        include_str!("../../requirements/25-published-vulnerabilities.toml"),
     ),
 ];
 
@@ -260,7 +283,7 @@ mod tests {
         let of = |shown: bool, missing: bool, exception: bool| {
             let text = |is_there: bool| is_there.then(|| "x".to_owned());
             let requirement = Requirement {
-                id: RequirementId(1),
+                id: RequirementId::Sip(1),
                 title: "x".to_owned(),
                 level: Level::Must,
                 shown_by: test.clone().filter(|_| shown).into_iter().collect(),

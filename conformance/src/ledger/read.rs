@@ -232,17 +232,20 @@ missing = "All of it."
         let [one, two] = &section.requirements[..] else {
             panic!("{section:?}");
         };
-        assert_eq!((one.id, one.level), (RequirementId(201), Level::Must));
+        assert_eq!((one.id, one.level), (RequirementId::Sip(201), Level::Must));
         assert_eq!(one.shown_by.len(), 2);
-        assert_eq!((two.id, two.level), (RequirementId(202), Level::Should));
+        assert_eq!(
+            (two.id, two.level),
+            (RequirementId::Sip(202), Level::Should)
+        );
         assert_eq!(two.missing.as_deref(), Some("All of it."));
-        assert!(ledger.knows(two.id) && !ledger.knows(RequirementId(203)));
+        assert!(ledger.knows(two.id) && !ledger.knows(RequirementId::Sip(203)));
     }
 
     #[test]
     fn a_mistake_is_named_with_its_line() {
         let value = |key, wanted| Offence::Value { key, wanted };
-        let id = RequirementId;
+        let id = RequirementId::Sip;
         for ((line, what), (at, wanted)) in [
             (
                 changed("missing =", "misssing ="),
@@ -315,8 +318,8 @@ missing = "All of it."
         assert_eq!(
             fault(&[("03.toml", GOOD), ("04.toml", &later)]),
             Offence::Order {
-                id: RequirementId(201),
-                after: RequirementId(202),
+                id: RequirementId::Sip(201),
+                after: RequirementId::Sip(202),
             }
         );
         assert_eq!(

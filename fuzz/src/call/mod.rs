@@ -278,7 +278,11 @@ impl World {
                 event.at.as_micros().hash(&mut self.trace);
                 self.happened(event.call, event.what);
             }
-            Effect::CloseFlow(_) | Effect::Letter(..) | Effect::Reply(..) => {}
+            Effect::CloseFlow(_)
+            | Effect::KeepAlive(_)
+            | Effect::Alias { .. }
+            | Effect::Letter(..)
+            | Effect::Reply(..) => {}
         }
         None
     }
@@ -357,6 +361,7 @@ impl World {
             MediaCommand::Release {
                 session,
                 endpoint: None,
+                ..
             } => Some(released(session)),
             _ => None,
         }

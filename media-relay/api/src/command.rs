@@ -47,6 +47,10 @@ pub enum Command {
         session: SessionId,
         /// One endpoint, or the whole session.
         endpoint: Option<EndpointId>,
+        /// How long at least packets of the whole session are still let through, in milliseconds:
+        /// those that were on their way when the parties hung up. A release without it ends such a
+        /// wait.
+        drain_ms: u16,
     },
     /// Ask for the present statistics; answered by `Stats`.
     Stats {

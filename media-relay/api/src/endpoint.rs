@@ -1,6 +1,7 @@
 //! Facts about one leg's media: what we have, what was agreed.
 
 use crate::{CryptoKey, EndpointId, RealmId, Suite};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// IP family of an endpoint's sockets.
@@ -30,6 +31,8 @@ pub struct EndpointSpec {
     pub family: Family,
     /// One entry per anchored `m=` line, at least one.
     pub streams: Vec<StreamSpec>,
+    /// Whether it may take of the last ports, which are kept free of usual new calls.
+    pub takes_last: bool,
 }
 
 /// One stream to reserve.
@@ -179,7 +182,7 @@ pub struct FormatId(pub u16);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Format {
     /// Encoding name as in `a=rtpmap`, for statistics and records.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// RTP clock rate in Hz.
     pub clock_hz: u32,
     /// Set for `telephone-event`, which shares the SSRC and timestamps of the audio (RFC 4733).

@@ -6,6 +6,7 @@
 //! is in both figures.
 
 use crate::EndpointId;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Figures of a session.
@@ -54,7 +55,7 @@ pub struct StreamStats {
     /// Pinned source of the peer's media.
     pub source: Option<SocketAddr>,
     /// Encoding last forwarded, as in `a=rtpmap`.
-    pub codec: Option<String>,
+    pub codec: Option<Cow<'static, str>>,
 }
 
 impl StreamStats {

@@ -294,7 +294,9 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
 /// times a second anyway.
 fn is_awaited(command: &Command) -> bool {
     match command {
-        Command::Allocate { .. } | Command::Release { .. } | Command::Stats { .. } => true,
+        Command::Allocate { .. } | Command::Stats { .. } => true,
+        // What is drained is over later anyway.
+        Command::Release { drain_ms, .. } => *drain_ms == 0,
         Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
     }
 }

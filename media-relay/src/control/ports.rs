@@ -15,7 +15,12 @@ pub(crate) struct PortPool {
     quarantine: VecDeque<(Timestamp, u16)>,
     rest: Duration,
     total: usize,
+    /// Pairs that stay free for what goes before usual calls.
+    kept: usize,
 }
+
+/// One of so many pairs is kept free of usual calls (SIP-1730).
+const KEPT: usize = 20;
 
 impl PortPool {
     /// The pairs that lie within `first..=last` as a whole.
@@ -29,19 +34,30 @@ impl PortPool {
             quarantine: VecDeque::new(),
             rest,
             total,
+            kept: total / KEPT,
         }
     }
 
-    /// A pair to use, by its even port; `None` if all are in use or in quarantine.
+    /// A pair to use, by its even port; `None` if all are in use or in quarantine, or if only those are
+    /// left that are kept and it may not take the last.
     ///
     /// One at random of the half that has been unused for longest: not predictable, and not soon
     /// after its last call.
-    pub(crate) fn take(&mut self, entropy: &mut Entropy, now: Timestamp) -> Option<u16> {
+    pub(crate) fn take(
+        &mut self,
+        entropy: &mut Entropy,
+        now: Timestamp,
+        takes_last: bool,
+    ) -> Option<u16> {
         while let Some((ends, port)) = self.quarantine.front().copied()
             && ends <= now
         {
             self.quarantine.pop_front();
             self.free.push_back(port);
+        }
+        // What rests will be free again, but not for whoever calls for help now.
+        if !takes_last && self.free.len() <= self.kept {
+            return None;
         }
         let at = entropy.below(self.free.len().div_ceil(2));
         self.free.swap_remove_front(at)
@@ -77,7 +93,7 @@ mod tests {
         let mut pool = PortPool::new(10_001, 10_010, Duration::from_secs(10));
         let mut entropy = entropy();
         let taken: BTreeSet<_> =
-            std::iter::from_fn(|| pool.take(&mut entropy, Timestamp(0))).collect();
+            std::iter::from_fn(|| pool.take(&mut entropy, Timestamp(0), true)).collect();
         assert_eq!(taken, BTreeSet::from([10_002, 10_004, 10_006, 10_008]));
         assert_eq!((pool.used(), pool.total()), (4, 4));
     }
@@ -86,11 +102,14 @@ mod tests {
     fn freed_pairs_rest_before_they_are_used_again() {
         let mut pool = PortPool::new(10_000, 10_001, Duration::from_secs(10));
         let mut entropy = entropy();
-        assert_eq!(pool.take(&mut entropy, Timestamp(0)), Some(10_000));
+        assert_eq!(pool.take(&mut entropy, Timestamp(0), true), Some(10_000));
         pool.give_back(10_000, Timestamp(0));
         assert_eq!(pool.used(), 0);
-        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999)), None);
-        assert_eq!(pool.take(&mut entropy, Timestamp(10_000_000)), Some(10_000));
+        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), true), None);
+        assert_eq!(
+            pool.take(&mut entropy, Timestamp(10_000_000), true),
+            Some(10_000)
+        );
     }
 
     #[test]
@@ -101,7 +120,7 @@ mod tests {
         let mut recent = VecDeque::new();
         let mut last = 0;
         for round in 0..5000u64 {
-            let port = pool.take(&mut entropy, Timestamp(round)).unwrap();
+            let port = pool.take(&mut entropy, Timestamp(round), true).unwrap();
             pool.give_back(port, Timestamp(round));
             steps.insert(i32::from(port) - last);
             last = port.into();
@@ -122,7 +141,7 @@ mod tests {
         let mut refused = 0;
         for call in 0..100_000u64 {
             let now = Timestamp(call * 100);
-            match pool.take(&mut entropy, now) {
+            match pool.take(&mut entropy, now, true) {
                 Some(port) => {
                     assert!(!in_use.contains(&port), "{port} is in use");
                     in_use.push(port);
@@ -147,14 +166,32 @@ mod tests {
             .drain(..)
             .for_each(|port| pool.give_back(port, later));
         let rest = later + Duration::from_secs(1);
-        let again: BTreeSet<_> = std::iter::from_fn(|| pool.take(&mut entropy, rest)).collect();
+        let again: BTreeSet<_> =
+            std::iter::from_fn(|| pool.take(&mut entropy, rest, true)).collect();
         assert_eq!(again.len(), pool.total());
+    }
+
+    #[test]
+    fn the_last_twentieth_is_not_for_usual_calls() {
+        let mut pool = PortPool::new(10_000, 10_199, Duration::from_secs(10));
+        let mut entropy = entropy();
+        let mut usual = 0;
+        while pool.take(&mut entropy, Timestamp(0), false).is_some() {
+            usual += 1;
+        }
+        assert_eq!((usual, pool.total()), (95, 100));
+        let last = (0..10).filter(|_| pool.take(&mut entropy, Timestamp(0), true).is_some());
+        assert_eq!(last.count(), 5);
+        pool.give_back(10_000, Timestamp(0));
+        let rested = Timestamp(10_000_000);
+        assert_eq!(pool.take(&mut entropy, rested, false), None);
+        assert_eq!(pool.take(&mut entropy, rested, true), Some(10_000));
     }
 
     #[test]
     fn an_empty_range_has_no_pairs() {
         let mut pool = PortPool::new(10_001, 10_001, Duration::ZERO);
-        assert_eq!(pool.take(&mut entropy(), Timestamp(0)), None);
+        assert_eq!(pool.take(&mut entropy(), Timestamp(0), true), None);
         assert_eq!(PortPool::new(u16::MAX, u16::MAX, Duration::ZERO).total(), 0);
     }
 }

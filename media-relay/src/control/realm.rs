@@ -83,8 +83,9 @@ impl RealmPorts {
         family: Family,
         entropy: &mut Entropy,
         now: Timestamp,
+        takes_last: bool,
     ) -> Option<u16> {
-        self.with(family, |pool| pool.take(entropy, now))
+        self.with(family, |pool| pool.take(entropy, now, takes_last))
     }
 
     pub(crate) fn give_back(&self, family: Family, port: u16, now: Timestamp) {

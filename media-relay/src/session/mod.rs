@@ -65,6 +65,8 @@ pub struct MediaSession {
     /// Since when both joined endpoints are fully answered.
     answered_at: Option<Timestamp>,
     is_released: bool,
+    /// When what is still on its way has had its time.
+    drained_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl MediaSession {
             one_way_check: None,
             answered_at: None,
             is_released: false,
+            drained_at: None,
         }
     }
 
@@ -361,7 +364,16 @@ impl MediaSession {
                 self.close_endpoint(at, now, out);
                 self.replan(now);
             }
-            Command::Release { endpoint: None, .. } => self.release(now, out),
+            Command::Release {
+                endpoint: None,
+                drain_ms: 0,
+                ..
+            } => self.release(now, out),
+            Command::Release {
+                endpoint: None,
+                drain_ms,
+                ..
+            } => self.drain(now + Duration::from_millis(u64::from(drain_ms))),
             Command::Stats { session } => {
                 out.events.push(Event::Stats {
                     session,
@@ -373,6 +385,9 @@ impl MediaSession {
 
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Timestamp, out: &mut Output) {
+        if self.drained_at.is_some_and(|due| due <= now) {
+            return self.release(now, out);
+        }
         for stream in &mut self.streams {
             stream.expire_keys(now);
             if stream.reports.due().is_some_and(|due| due <= now) {
@@ -405,6 +420,7 @@ impl MediaSession {
             .flatten()
             .chain(silence)
             .chain(self.one_way_check)
+            .chain(self.drained_at)
             .min()
     }
 
@@ -424,11 +440,22 @@ impl MediaSession {
         SessionStats { endpoints }
     }
 
+    /// Lets pass what is still on its way; nobody is to be missed any more.
+    fn drain(&mut self, until: Timestamp) {
+        if self.is_released || self.drained_at.is_some() {
+            return;
+        }
+        self.drained_at = Some(until);
+        self.plan.silence_ms = 0;
+        self.one_way_check = None;
+    }
+
     fn release(&mut self, now: Timestamp, out: &mut Output) {
         if self.is_released {
             return;
         }
         self.is_released = true;
+        self.drained_at = None;
         for at in 0..self.endpoints.len() {
             self.close_endpoint(at, now, out);
         }

@@ -18,6 +18,7 @@ use media_api::{
     Content, CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection,
     Stage, StreamIndex, StreamStats,
 };
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(super) struct Stream {
     pub(super) heard_at: Option<Timestamp>,
     format: Option<FormatId>,
     /// Codec and source as they were when faces last changed, for figures asked for later.
-    codec: Option<String>,
+    codec: Option<Cow<'static, str>>,
     source: Option<SocketAddr>,
     pub(super) received_packets: u64,
     received_bytes: u64,
@@ -602,7 +603,7 @@ impl Stream {
         self.source = self.pinned_source();
     }
 
-    fn codec_name(&self) -> Option<String> {
+    fn codec_name(&self) -> Option<Cow<'static, str>> {
         let format = self.format?;
         let mut bindings = self
             .faces

@@ -328,6 +328,7 @@ mod tests {
 
     fn allocate(session: SessionId) -> Command {
         let spec = |endpoint| EndpointSpec {
+            takes_last: true,
             endpoint: EndpointId(endpoint),
             realm: RealmId(0),
             family: Family::V4,
@@ -388,6 +389,7 @@ mod tests {
         Command::Release {
             session,
             endpoint: None,
+            drain_ms: 0,
         }
     }
 

@@ -166,6 +166,7 @@ impl Sessions {
             | Command::Release {
                 session,
                 endpoint: None,
+                ..
             } => (*session, true),
             Command::Answer { session, .. }
             | Command::Rollback { session, .. }
@@ -173,6 +174,7 @@ impl Sessions {
             | Command::Release {
                 session,
                 endpoint: Some(_),
+                ..
             } => (*session, false),
         };
         match self.by_id.get(&session).copied() {
@@ -219,6 +221,7 @@ impl Sessions {
             let command = Command::Release {
                 session: entry.session.id(),
                 endpoint: None,
+                drain_ms: 0,
             };
             self.within(at, now, batch, |session, out| {
                 session.command(command, now, out)
@@ -387,7 +390,7 @@ impl Sessions {
             .iter()
             .flat_map(|spec| spec.streams.iter().map(move |_| spec))
         {
-            match self.lease(stream.realm, stream.family, now, batch) {
+            match self.lease(stream, now, batch) {
                 Ok(lease) => leases.push(lease),
                 Err(why) => {
                     self.return_leases(leases, now, batch);
@@ -430,6 +433,7 @@ impl Sessions {
                     Command::Release {
                         session,
                         endpoint: Some(endpoint.endpoint),
+                        drain_ms: 0,
                     },
                     now,
                     &mut self.out,
@@ -468,17 +472,17 @@ impl Sessions {
 
     fn lease(
         &mut self,
-        realm: RealmId,
-        family: Family,
+        spec: &EndpointSpec,
         now: Timestamp,
         batch: &mut impl Batch,
     ) -> Result<Lease, AllocateError> {
+        let (realm, family) = (spec.realm, spec.family);
         let at = self.realm_index(realm).ok_or(AllocateError::NoAddress)?;
         let ports = &self.realms[at];
         let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
         for _ in 0..BIND_ATTEMPTS {
             let port = ports
-                .take(family, &mut self.entropy, now)
+                .take(family, &mut self.entropy, now, spec.takes_last)
                 .ok_or(AllocateError::PortsExhausted)?;
             let mut open = |port| {
                 batch
@@ -627,6 +631,7 @@ mod tests {
     fn allocate(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, endpoints: u8) {
         let endpoints = (0..endpoints)
             .map(|endpoint| EndpointSpec {
+                takes_last: true,
                 endpoint: EndpointId(endpoint),
                 realm: RealmId(0),
                 family: Family::V4,

@@ -25,7 +25,7 @@ pub fn codec(receive: u8, send: u8, id: u16, name: &str, clock_hz: u32) -> Paylo
         send,
         id: FormatId(id),
         format: Format {
-            name: name.into(),
+            name: name.to_owned().into(),
             clock_hz,
             telephone_event,
         },
@@ -117,6 +117,7 @@ impl Bench {
         let mut local = Vec::new();
         for (number, protection) in (0u8..).zip(protection) {
             let spec = EndpointSpec {
+                takes_last: true,
                 endpoint: EndpointId(number),
                 realm: RealmId(number.into()),
                 family: Family::V4,

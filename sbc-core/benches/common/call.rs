@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 const CONFIG: &str = r#"
 [node]
 id = "bench"
+[limits]
+calls = 200000
 [[realm]]
 name = "left"
 addresses = ["192.0.2.10"]
@@ -214,6 +216,8 @@ impl Bench {
                     }
                     Effect::Query(..)
                     | Effect::CloseFlow(_)
+                    | Effect::KeepAlive(_)
+                    | Effect::Alias { .. }
                     | Effect::Letter(..)
                     | Effect::Reply(..) => {}
                 }
@@ -297,6 +301,7 @@ fn relay(command: &MediaCommand) -> Option<MediaEvent> {
         MediaCommand::Release {
             session,
             endpoint: None,
+            ..
         } => Some(MediaEvent::Released {
             session: *session,
             stats: SessionStats::default(),

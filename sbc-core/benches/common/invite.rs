@@ -80,7 +80,7 @@ impl Parts {
     /// Reads them all.
     pub fn of(message: &Message) -> Self {
         Self {
-            uri: message.uri().unwrap(),
+            uri: message.uri().unwrap().clone(),
             via: message.list().unwrap(),
             record_route: message.list().unwrap(),
             hops: message.get().unwrap().unwrap(),

@@ -96,7 +96,14 @@ impl FakeRelay {
                 known.silence_ms = plan.silence_ms;
                 self.first_media(*session)
             }
-            Command::Release { session, endpoint } => self.release(*session, *endpoint, short),
+            Command::Release {
+                session,
+                endpoint,
+                drain_ms,
+            } => {
+                let after = short + Duration::from_millis(u64::from(*drain_ms));
+                self.release(*session, *endpoint, after)
+            }
             Command::Stats { session } => {
                 let stats = self.stats(*session);
                 let session = *session;

@@ -4,7 +4,7 @@ use crate::fault::{Fault, Trouble};
 use crate::scenario::Zone;
 use crate::topology;
 use sbc_core::locate::{Answer, Kind, Question, Record, Step, Walk};
-use sbc_core::query::{Outcome, Query, ResolveFault, ResolveSpec};
+use sbc_core::query::{Outcome, Query, ResolveFault, ResolveSpec, Runner};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,6 +34,8 @@ impl Resolver {
             }
         }
         let (delay, outcome) = match (failure, query) {
+            // No server of this world has addresses of both families.
+            (_, Query::Race(_)) => (ROUND, Outcome::Won(Runner::First)),
             (Some(fault), _) => (ROUND, Outcome::ResolveFailed(fault)),
             (None, Query::Resolve(spec)) => (ROUND, self.addresses(spec)),
             (None, Query::Locate(spec)) => self.walk(Walk::new(spec.clone())),

@@ -170,6 +170,7 @@ impl PlannedCall {
                 requires_reliable: false,
                 lost_provisionals: 0,
                 offers_in_prack: false,
+                replaces: false,
                 expires: None,
                 oddity: None,
             },

@@ -1,6 +1,6 @@
 //! What is tested: N shards of the core, behind the few verbs that the world needs.
 
-use sbc_core::core::Core;
+use sbc_core::core::{Core, Together};
 use sbc_core::demux::shard_of_message;
 use sbc_core::effect::Effects;
 use sbc_core::id::ShardId;
@@ -80,10 +80,12 @@ impl Shards {
     /// So many shards with the configuration of the topology.
     pub fn new(seed: u64, shards: u8) -> Self {
         let config = Arc::new(topology::config(1));
+        let together = Together::default();
         let cores = (0..shards).map(|shard| {
             let shard = ShardId(shard);
             let seed = Dice::new(seed, &format!("shard {}", shard.0)).bytes32();
-            Core::new(shard, Arc::clone(&config), Mint::new(shard, seed)).among(shards)
+            let core = Core::new(shard, Arc::clone(&config), Mint::new(shard, seed));
+            core.among(shards).counting(&together)
         });
         Self(cores.collect())
     }

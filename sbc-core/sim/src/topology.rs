@@ -18,10 +18,11 @@ use crate::fault::ActorIndex;
 use crate::scenario::Zone;
 use media_api::{Family, RealmId};
 use sbc_core::config::{
-    AllDown, CallLimits, Config, HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Node,
-    NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Redirect, Refer,
-    RefreshBy, Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers,
-    TargetAddress, Tenant, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm, VerifyClient,
+    AllDown, CallLimits, Config, EarlyDialogs, Habits, HistoryForm, IdentityPolicy, IpNet,
+    Listener, Lookup, Node, NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm,
+    Redirect, RefreshBy, Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer,
+    SipTimers, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk, TrunkLimits, TrunkMedia,
+    UdpOversize, UriForm, UserPhone, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -311,12 +312,15 @@ pub fn config(generation: u64) -> Config {
         trunks: trunks(),
         transforms: Vec::new(),
         routes: routes(),
+        number_limits: Vec::new(),
         limits: NodeLimits {
             calls: 1_000,
+            new_calls: CallLimits::default(),
             max_setup: Duration::from_secs(60),
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
         },
+        sources: Default::default(),
     }
 }
 
@@ -377,6 +381,7 @@ fn listeners() -> BTreeMap<ListenerName, Arc<Listener>> {
 fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
     let name = TenantName::new(TENANTS[index]);
     let tenant = Tenant {
+        elins: Vec::new(),
         name: name.clone(),
         numbers: vec![NumberRange {
             first: inside_number(index, 0),
@@ -412,6 +417,7 @@ fn teams_trunk(index: usize) -> Trunk {
         connect_to: Vec::new(),
     };
     Trunk {
+        derived: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
@@ -432,14 +438,14 @@ fn teams_trunk(index: usize) -> Trunk {
         ],
         trusted: true,
         uri: UriForm {
-            user_phone: true,
+            user_phone: UserPhone::Always,
             transport_param: true,
         },
         media: TrunkMedia {
             profile: Profile::teams(TEAMS_REALM, Family::V4),
         },
         timers: timers(),
-        limits: CallLimits::default(),
+        limits: TrunkLimits::default(),
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
@@ -465,16 +471,28 @@ fn teams_trunk(index: usize) -> Trunk {
         history: HistoryForm::Pass,
         digest: None,
         register: None,
+        dialog_ping: None,
+        authenticate: None,
+        registrar: None,
         send_location: true,
         session_id: SessionIdForm::default(),
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
-        refer: Refer::default(),
+        redirect_to: Vec::new(),
+        overlap: false,
+        relays_offers: false,
+        transfers: TransferPolicy::default(),
+        habits: Habits::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
     }
+}
+
+/// Whether a caller sees the early dialogs of the called side one by one.
+pub fn sees_early_dialogs(caller: ActorIndex) -> bool {
+    caller == SOUTH
 }
 
 fn carrier_trunk(
@@ -488,6 +506,7 @@ fn carrier_trunk(
         false => Family::V6,
     };
     Trunk {
+        derived: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,
@@ -515,14 +534,14 @@ fn carrier_trunk(
         accept_names: Vec::new(),
         trusted: false,
         uri: UriForm {
-            user_phone: false,
+            user_phone: UserPhone::Never,
             transport_param: true,
         },
         media: TrunkMedia {
             profile: Profile::carrier(CARRIER_REALM, family),
         },
         timers: timers(),
-        limits: CallLimits::default(),
+        limits: TrunkLimits::default(),
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
@@ -535,7 +554,13 @@ fn carrier_trunk(
             refresher: RefreshBy::Auto,
         }),
         options: None,
-        progress: ProgressPolicy::default(),
+        progress: ProgressPolicy {
+            early_dialogs: match sees_early_dialogs(peers[0]) {
+                true => EarlyDialogs::Transparent,
+                false => EarlyDialogs::Single,
+            },
+            ..ProgressPolicy::default()
+        },
         allow: methods(&[
             "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "NOTIFY", "REFER", "PRACK",
         ]),
@@ -543,12 +568,19 @@ fn carrier_trunk(
         history: HistoryForm::None,
         digest: None,
         register: None,
+        dialog_ping: None,
+        authenticate: None,
+        registrar: None,
         send_location: true,
         session_id: SessionIdForm::default(),
         uui_max: 256,
         identity: IdentityPolicy::default(),
         redirect: Redirect::default(),
-        refer: Refer::default(),
+        redirect_to: Vec::new(),
+        overlap: false,
+        relays_offers: false,
+        transfers: TransferPolicy::default(),
+        habits: Habits::default(),
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),
@@ -580,7 +612,9 @@ fn routes() -> Vec<Arc<Route>> {
             when,
             to: to.collect(),
             max_attempts: 6,
+            at_once: false,
             any_tenant: false,
+            limits: CallLimits::default(),
         })
     };
     let from = |trunk: &str| RouteMatch {

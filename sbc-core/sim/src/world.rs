@@ -340,6 +340,7 @@ impl<'a> World<'a> {
                     context: context.as_ref(),
                     wire: wire.as_ref(),
                     bytes: &bytes,
+                    transaction: transaction.map(|id| (shard, id)),
                     call,
                     answers_garbage: self.answers_garbage
                         || wire
@@ -383,7 +384,8 @@ impl<'a> World<'a> {
                 }
             }
             Effect::Letter(to, letter) => self.agenda.note(self.now, Due::Letter(to, letter)),
-            Effect::Reply(..) => {}
+            // Nobody in this world answers them, or needs them.
+            Effect::KeepAlive(_) | Effect::Alias { .. } | Effect::Reply(..) => {}
             Effect::Emit(event) => {
                 self.trace.line(self.now, || match &event.what {
                     Happened::Received { .. } => String::new(),
@@ -487,7 +489,10 @@ impl<'a> World<'a> {
                 self.apply(shard, Input::Media(event));
             }
             Due::Failed(shard, transaction, why) => {
-                self.checkers.see(self.now, &Seen::SendFailed);
+                let seen = Seen::SendFailed {
+                    transaction: (shard, transaction),
+                };
+                self.checkers.see(self.now, &seen);
                 self.apply(shard, Input::SendFailed { transaction, why });
             }
             Due::Reset(actor) => {

@@ -103,6 +103,22 @@ fn several_provisionals_of_several_phones_arrive_as_one_dialog() {
 }
 
 #[test]
+fn several_phones_are_as_many_early_dialogs_where_a_trunk_wants_to_see_them() {
+    let acts = vec![
+        (ms(10), progress(180, 0, false)),
+        (ms(30), progress(180, 1, false)),
+        (ms(400), progress(183, 2, true)),
+        (ms(500), progress(199, 1, false)),
+        (ms(600), progress(183, 3, true)),
+        (secs(2), Act::Answer { fork: 3 }),
+    ];
+    let run = clean(&Scenario::quiet(5).call(|n| {
+        PlannedCall::between(n, 1, SOUTH, TEAMS_1).answering(|script| script.acts = acts)
+    }));
+    assert!(run.caller(0).was_up && run.callee(0).was_up);
+}
+
+#[test]
 fn a_caller_may_cancel_at_any_moment() {
     let moments = [
         Cancel::After(ms(0)),

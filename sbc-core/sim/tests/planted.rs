@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::planted::{editing, finds, rules, tampered};
 use common::{ms, secs};
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
@@ -12,110 +13,10 @@ use sbc_core::sip::Message;
 use sbc_core::time::{Now, Timestamp};
 use sbc_sim::actor::{Ack, Act, Cancel, Change, Hold, Script, Wanted};
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
-use sbc_sim::subject::{Residue, Shards, Subject};
+use sbc_sim::subject::{Residue, Subject};
 use sbc_sim::topology::STRANGER;
 use sbc_sim::world::World;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The product with something wrong in its output.
-struct Tampered<F> {
-    inner: Shards,
-    tamper: F,
-    residue: Residue,
-    never_sleeps: bool,
-    misroutes: bool,
-}
-
-impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
-    fn shards(&self) -> u8 {
-        self.inner.shards()
-    }
-
-    fn shard_of(&self, message: &Message) -> ShardId {
-        match self.misroutes {
-            true => ShardId(self.inner.shards()),
-            false => self.inner.shard_of(message),
-        }
-    }
-
-    fn apply(
-        &mut self,
-        shard: ShardId,
-        now: Now,
-        input: Input,
-        out: &mut Effects,
-    ) -> Result<(), String> {
-        self.inner.apply(shard, now, input, out)?;
-        let honest: Vec<Effect> = out.drain().collect();
-        for effect in honest.into_iter().flat_map(&mut self.tamper) {
-            out.push(effect);
-        }
-        Ok(())
-    }
-
-    fn deadline(&self, shard: ShardId) -> Option<Timestamp> {
-        if self.never_sleeps {
-            return Some(Timestamp::ZERO);
-        }
-        self.inner.deadline(shard)
-    }
-
-    fn residue(&self) -> Residue {
-        let inner = self.inner.residue();
-        Residue {
-            calls: inner.calls + self.residue.calls,
-            ..inner
-        }
-    }
-}
-
-fn tampered<F: FnMut(Effect) -> Vec<Effect>>(tamper: F) -> Tampered<F> {
-    Tampered {
-        inner: Shards::new(1, 1),
-        tamper,
-        residue: Residue::default(),
-        never_sleeps: false,
-        misroutes: false,
-    }
-}
-
-fn rules(scenario: &Scenario, subject: impl Subject + 'static) -> Vec<&'static str> {
-    let run = World::new(scenario, Box::new(subject), false).run();
-    run.violations
-        .iter()
-        .map(|violation| violation.rule)
-        .collect()
-}
-
-#[track_caller]
-fn finds(rule: &str, scenario: &Scenario, tamper: impl FnMut(Effect) -> Vec<Effect> + 'static) {
-    let found = rules(scenario, tampered(tamper));
-    assert!(found.contains(&rule), "wanted {rule}, found {found:?}");
-}
-
-/// Changes the text of messages; `None` drops one.
-fn editing(mut edit: impl FnMut(String) -> Option<String>) -> impl FnMut(Effect) -> Vec<Effect> {
-    move |effect| match effect {
-        Effect::Send {
-            hop,
-            bytes,
-            transaction,
-            call,
-        } => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            edit(text)
-                .map(|text| Effect::Send {
-                    hop,
-                    bytes: text.into_bytes().into(),
-                    transaction,
-                    call,
-                })
-                .into_iter()
-                .collect()
-        }
-        other => vec![other],
-    }
-}
 
 fn held() -> Vec<Change> {
     vec![Change::new(secs(1), Wanted::Hold(Hold::Inactive))]

@@ -1,5 +1,7 @@
 //! User name and password at a peer.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -21,6 +23,52 @@ impl Account {
     /// Whether challenges of this realm are answered.
     pub fn has_realm(&self, realm: &[u8]) -> bool {
         self.realms.iter().any(|own| own.as_bytes() == realm)
+    }
+}
+
+impl Account {
+    /// What tells this account from every other one and from itself with another password. `over` is
+    /// something that differs each time. Whoever has a seal can try passwords on it, as on what a
+    /// digest shows on the wire, so it is kept as a secret is.
+    pub fn seal(&self, over: &[u8]) -> Seal {
+        // The digest brings a key of any length to that of its block (RFC 2104 §3).
+        let mut key = [0; 64];
+        let own = self.password.expose();
+        match own.len() <= key.len() {
+            true => key[..own.len()].copy_from_slice(own),
+            false => key[..32].copy_from_slice(&Sha256::digest(own)),
+        }
+        let mut mac = Hmac::<Sha256>::new((&key).into());
+        key.zeroize();
+        for part in [self.username.as_bytes(), over] {
+            mac.update(part);
+            mac.update(&[0]);
+        }
+        for realm in &self.realms {
+            mac.update(realm.as_bytes());
+            mac.update(&[0]);
+        }
+        let whole = mac.finalize().into_bytes();
+        let mut seal = [0; 16];
+        seal.copy_from_slice(&whole[..16]);
+        Seal(seal)
+    }
+}
+
+/// What [`Account::seal`] makes of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seal([u8; 16]);
+
+impl Seal {
+    /// Whether it is the one that was written down.
+    pub fn is(&self, written: &str) -> bool {
+        self.to_string().as_bytes().ct_eq(written.as_bytes()).into()
+    }
+}
+
+impl fmt::Display for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 

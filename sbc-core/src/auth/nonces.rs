@@ -49,6 +49,16 @@ impl Credentials {
         })
     }
 
+    /// Those of a request of ours that was sent before.
+    pub fn of(request: &Message) -> Self {
+        let names = [HeaderName::Authorization, HeaderName::ProxyAuthorization];
+        let lines = names.into_iter().flat_map(|name| {
+            let values = request.raw_all(&name).collect::<Vec<_>>();
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
+        Self(lines.collect())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

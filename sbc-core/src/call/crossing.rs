@@ -1,16 +1,28 @@
-//! Requests of one party that the other gets: INFO and MESSAGE within an established call.
+//! Requests of one party that the other gets: INFO, MESSAGE and REFER within an established call.
 
 use super::{Call, Leg, Timer};
 use crate::id::{LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::crossing::{Fate, fate};
-use crate::sip::{Message, Status};
+use crate::session::Conveyed;
+use crate::sip::header::MaxForwards;
+use crate::sip::{Method, Status};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Requests on their way to one leg, the first of them sent.
 #[derive(Debug, Default)]
-pub(super) struct Crossings(VecDeque<(TransactionId, Message)>);
+pub(super) struct Crossings(VecDeque<(TransactionId, Destined)>);
+
+/// What is on its way.
+#[derive(Debug)]
+pub(super) struct Destined {
+    pub(super) what: Conveyed,
+    /// Hops that are left to it.
+    pub(super) hops: MaxForwards,
+    /// Whom a REFER names.
+    pub(super) target: Option<String>,
+}
 
 /// How long the other party may take: well below the 32 s after which the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -22,6 +34,9 @@ impl Call {
         let Some(request) = from.and_then(|from| from.session.kept(id)).cloned() else {
             return;
         };
+        if *request.method() == Method::Refer {
+            return self.relay_refer(cx, leg, id, &request);
+        }
         let is_in_media = self.bridge.is_some_and(|(a, b)| {
             let has_events = |leg: LegId| {
                 let leg = self.legs.get(&leg);
@@ -29,8 +44,10 @@ impl Call {
             };
             has_events(a) && has_events(b)
         });
-        let other = self.other(leg);
-        let Some(to) = other.and_then(|other| self.legs.get_mut(&other)) else {
+        let Some((other, to)) = self.other(leg).and_then(|other| {
+            let to = self.legs.get(&other)?;
+            Some((other, to))
+        }) else {
             return self.answer(cx, leg, id, Status::SERVER_INTERNAL_ERROR);
         };
         let status = match fate(&request, &to.session.style().trunk, is_in_media) {
@@ -38,17 +55,56 @@ impl Call {
             Fate::UnknownPackage => Status::BAD_INFO_PACKAGE,
             Fate::UnknownBody => Status::UNSUPPORTED_MEDIA_TYPE,
             Fate::Crosses => {
-                let is_first = to.crossings.0.is_empty();
-                if !is_first || to.session.bring(cx, &request) {
-                    to.crossings.0.push_back((id, request));
-                    return self
-                        .timers
-                        .set(Timer::Cross as usize, cx.now.mono + PATIENCE);
-                }
-                Status::SERVER_INTERNAL_ERROR
+                let Some(hops) = MaxForwards::onward(&request) else {
+                    return self.answer(cx, leg, id, Status::TOO_MANY_HOPS);
+                };
+                let what = Destined {
+                    what: Conveyed::Words(request),
+                    hops,
+                    target: None,
+                };
+                return self.convey(cx, leg, other, id, what);
             }
         };
         self.answer(cx, leg, id, status);
+    }
+
+    /// Sends a request to the other party as soon as it has answered the one before.
+    pub(super) fn convey(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: LegId,
+        to: LegId,
+        id: TransactionId,
+        what: Destined,
+    ) {
+        let Some(to) = self.legs.get_mut(&to) else {
+            return self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        };
+        let is_first = to.crossings.0.is_empty();
+        if !is_first || to.session.bring(cx, &what.what, what.hops) {
+            to.crossings.0.push_back((id, what));
+            return self.wait_for_crossing(cx);
+        }
+        self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+    }
+
+    /// Counts from the first that waits: whoever sends one after the other must not keep it waiting for
+    /// ever.
+    pub(super) fn wait_for_crossing(&mut self, cx: &Cx<'_>) {
+        if !self.timers.is_set(Timer::Cross as usize) {
+            let limit = cx.now.mono + PATIENCE;
+            self.timers.set(Timer::Cross as usize, limit);
+        }
+    }
+
+    /// One is through; those that are left are waited for anew.
+    fn crossed(&mut self, cx: &Cx<'_>) {
+        self.timers.stop(Timer::Cross as usize);
+        let is_waiting = |leg: &Leg| !leg.crossings.0.is_empty();
+        if self.legs.values().any(is_waiting) || self.has_nameless() {
+            self.wait_for_crossing(cx);
+        }
     }
 
     /// The party that got a request has answered it, or will not: the sender is told, and the next
@@ -58,20 +114,24 @@ impl Call {
         let Some(to) = self.legs.get_mut(&leg) else {
             return;
         };
-        let Some((id, _)) = to.crossings.0.pop_front() else {
+        let Some((id, done)) = to.crossings.0.pop_front() else {
             return;
         };
         let mut unsent = Vec::new();
         while let Some((id, next)) = to.crossings.0.front() {
-            if to.session.bring(cx, next) {
+            if to.session.bring(cx, &next.what, next.hops) {
                 break;
             }
             unsent.push(*id);
             to.crossings.0.pop_front();
         }
+        self.crossed(cx);
         let Some(other) = other else {
             return;
         };
+        if let (Some(target), true) = (done.target, status.is_success()) {
+            self.relayed(cx, other, leg, target);
+        }
         self.answer(cx, other, id, status);
         for id in unsent {
             self.answer(cx, other, id, Status::SERVER_INTERNAL_ERROR);
@@ -81,6 +141,9 @@ impl Call {
     /// The other party takes longer than the sender waits, who would take silence for the end of the
     /// call (RFC 3261 §12.2.1.2). What is on its way stays the first, until its transaction has ended.
     pub(super) fn uncarried(&mut self, cx: &mut Cx<'_>) {
+        for (from, id) in self.forget_nameless() {
+            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        }
         let Some((a, b)) = self.bridge else {
             return;
         };
@@ -96,7 +159,13 @@ impl Call {
         }
     }
 
-    fn answer(&mut self, cx: &mut Cx<'_>, leg: LegId, id: TransactionId, status: Status) {
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        id: TransactionId,
+        status: Status,
+    ) {
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.session.answer_crossing(cx, id, status);
         }

@@ -4,9 +4,12 @@ use crate::effect::Effect;
 use crate::media::Formats;
 use crate::plane::Cx;
 use media_api::{
-    BridgePlan, Command, EndpointId, EndpointSpec, ForkId, Negotiated, SessionId, SessionStats,
-    Stage,
+    BridgePlan, Command, EndpointId, EndpointSpec, Event, ForkId, Negotiated, SessionId,
+    SessionStats, Stage,
 };
+
+/// How long media still flow after a BYE, for what was on its way when it was sent.
+const DRAIN_MS: u16 = 500;
 
 /// The relay's part of one call.
 #[derive(Debug)]
@@ -17,6 +20,10 @@ pub(crate) struct CallMedia {
     state: State,
     /// Whether the relay ever reserved anything: only then does it know the session.
     is_reserved: bool,
+    /// The first of the endpoints that were asked for last.
+    asked_last: Option<EndpointId>,
+    /// How often the relay was asked and has not answered yet. It answers in order.
+    unanswered: u32,
     plan: BridgePlan,
 }
 
@@ -36,6 +43,8 @@ impl CallMedia {
             formats: Formats::default(),
             state: State::Unused,
             is_reserved: false,
+            asked_last: None,
+            unanswered: 0,
             plan: BridgePlan::default(),
         }
     }
@@ -47,6 +56,8 @@ impl CallMedia {
     /// Reserves endpoints; answered by an event.
     pub(crate) fn allocate(&mut self, cx: &mut Cx<'_>, endpoints: Vec<EndpointSpec>) {
         self.state = State::Active;
+        self.asked_last = endpoints.first().map(|spec| spec.endpoint);
+        self.unanswered = self.unanswered.saturating_add(1);
         self.command(
             cx,
             Command::Allocate {
@@ -104,12 +115,14 @@ impl CallMedia {
             Command::Release {
                 session: self.session,
                 endpoint,
+                drain_ms: 0,
             },
         );
     }
 
-    /// Ends the session; its figures follow.
-    pub(crate) fn release(&mut self, cx: &mut Cx<'_>) {
+    /// Ends the session; its figures follow. What the parties of a conversation have sent before they
+    /// heard of its end still reaches the other one (SIP-408).
+    pub(crate) fn release(&mut self, cx: &mut Cx<'_>, was_answered: bool) {
         if let State::Active = self.state {
             self.state = State::Releasing;
             self.command(
@@ -117,9 +130,27 @@ impl CallMedia {
                 Command::Release {
                     session: self.session,
                     endpoint: None,
+                    drain_ms: if was_answered { DRAIN_MS } else { 0 },
                 },
             );
         }
+    }
+
+    /// Whether the relay answers what it was asked last. An answer to an earlier question is of no use
+    /// to anybody: who asked has given up, and given back what it might have got.
+    pub(crate) fn is_last_answer(&mut self, event: &Event) -> bool {
+        let is_last = match event {
+            Event::Allocated { endpoints, .. } => {
+                endpoints.first().map(|local| local.endpoint) == self.asked_last
+            }
+            Event::Refused { .. } => self.unanswered <= 1,
+            _ => return true,
+        };
+        self.unanswered = match is_last {
+            true => 0,
+            false => self.unanswered.saturating_sub(1),
+        };
+        is_last
     }
 
     /// The relay reserved what was asked for.

@@ -5,9 +5,11 @@
 //! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
 //! are values that own what they must undo.
 
+mod connected;
 mod crossing;
 mod media;
 mod modify;
+mod places;
 mod record;
 mod replace;
 mod setup;
@@ -18,36 +20,40 @@ mod transfer;
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Trunk};
 use crate::event::Happened;
+use crate::few::Few;
 use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
 use crate::media::MediaImage;
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::Place;
 use crate::policy::circle::{Lap, Reach};
 use crate::policy::identity::Caller;
-use crate::policy::ingress;
+use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::Number;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::query::Outcome;
 use crate::record::{CallSummary, Record};
-use crate::session::{Ending, LegStyle, Session, SessionEvent};
+use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
 use bytes::Bytes;
+use connected::Identity;
 use crossing::Crossings;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
+pub(crate) use places::Entrance;
+use places::Places;
 pub(crate) use replace::Newcomer;
 use replace::Replace;
 use setup::Setup;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use teardown::Teardown;
 use tell::Telling;
-use transfer::Transfer;
+use transfer::{Nameless, Relayed, Transfer};
 
 /// The A leg's id.
 pub(crate) const A_LEG: LegId = LegId(0);
@@ -61,14 +67,14 @@ pub(crate) struct Call {
     id: CallId,
     tenant: Option<TenantName>,
     config: Arc<Config>,
-    legs: BTreeMap<LegId, Leg>,
+    legs: Few<LegId, Leg>,
     next_leg: u8,
     media: CallMedia,
     operation: Option<Operation>,
     events: VecDeque<(LegId, SessionEvent)>,
     record: Record,
     /// What the call takes of limits.
-    places: Vec<Place>,
+    places: Places,
     /// Its place among the set-ups, until it is answered.
     lap: Option<Lap>,
     started: Now,
@@ -76,7 +82,7 @@ pub(crate) struct Call {
     /// The caller has got its 200; it may have to wait for a PRACK (RFC 3262 §3).
     is_answer_told: bool,
     /// Who the peers are that called us, for parties that are called later.
-    parties: BTreeMap<LegId, Arc<Caller>>,
+    parties: Few<LegId, Arc<Caller>>,
     /// What the two ends call themselves.
     ends: Ends,
     /// The two legs that talk to each other.
@@ -84,7 +90,15 @@ pub(crate) struct Call {
     /// The leg that came last into the conversation, after its set-up: the other one follows its
     /// choice of codec.
     newcomer: Option<LegId>,
+    /// The BYE that ends it, and whose.
+    parting: Option<(LegId, Said)>,
     timers: Timers,
+    /// REFERs that wait for the name of a dialog.
+    nameless: Vec<Nameless>,
+    /// REFERs that the other party carries out.
+    relayed: Vec<Relayed>,
+    /// Legs whose transfer is done and that should leave.
+    leaving: Vec<LegId>,
 }
 
 /// One party's side of a call.
@@ -93,6 +107,7 @@ struct Leg {
     session: Session,
     image: MediaImage,
     telling: Telling,
+    identity: Identity,
     crossings: Crossings,
 }
 
@@ -102,6 +117,7 @@ impl Leg {
             session,
             image,
             telling: Telling::default(),
+            identity: Identity::default(),
             crossings: Crossings::default(),
         }
     }
@@ -168,10 +184,14 @@ pub(crate) struct Admitted {
     /// Trunks to try, or the refusal that the call gets.
     pub(crate) plan: Result<Vec<Arc<Trunk>>, crate::policy::Refusal>,
     pub(crate) because: Because,
-    /// What the call takes of the limits of its tenant and of the trunk it came in on.
-    pub(crate) places: Vec<Place>,
+    /// Whether the trunks are called all at once.
+    pub(crate) at_once: bool,
+    /// What the call takes of the limits that it counts on.
+    pub(crate) entrance: Entrance,
     /// Whether somebody calls for help.
     pub(crate) is_emergency: bool,
+    /// The number under which its place is called back.
+    pub(crate) elin: Option<String>,
     /// What became of a caller's number that is not the customer's.
     pub(crate) screening: Option<&'static str>,
     /// How far the request may still go.
@@ -213,22 +233,26 @@ impl Call {
         let mut call = Self {
             id: admitted.id,
             tenant: admitted.tenant.clone(),
-            legs: BTreeMap::from([(A_LEG, Leg::new(session, image))]),
+            legs: Few::one(A_LEG, Leg::new(session, image)),
             next_leg: 1,
             media: CallMedia::new(session_id),
             operation: None,
             events: VecDeque::new(),
             record,
-            places: std::mem::take(&mut admitted.places),
+            places: std::mem::take(&mut admitted.entrance).into(),
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
             is_answer_told: false,
-            parties: BTreeMap::from([(A_LEG, Arc::new(admitted.caller.clone()))]),
+            parties: Few::one(A_LEG, Arc::new(admitted.caller.clone())),
             ends,
             bridge: None,
             newcomer: None,
+            parting: None,
             timers: Timers::default(),
+            nameless: Vec::new(),
+            relayed: Vec::new(),
+            leaving: Vec::new(),
             config,
         };
         call.timers.set(
@@ -269,12 +293,31 @@ impl Call {
     }
 
     /// Whether a message that came in on `trunk` may concern this leg: its own trunk, as it is now
-    /// or as it was when the call was admitted.
+    /// or as it was when the call was admitted. Of two peers that have to show a password none speaks for
+    /// the other, though both may come the same way.
     pub(crate) fn admits(&self, leg: LegId, trunk: &Trunk, flow: &Flow) -> bool {
         self.legs.get(&leg).is_some_and(|leg| {
             let own = &leg.session.style().trunk;
-            own.name == trunk.name || ingress::admits_flow(&self.config, own, flow)
+            let both_prove = own.authenticate.is_some() && trunk.authenticate.is_some();
+            let is_by_way = || ingress::admits_flow(&self.config, own, flow);
+            own.name == trunk.name || (!both_prove && is_by_way())
         })
+    }
+
+    /// The peer of a leg that has proven who it is when the call began, if a flow is from its network.
+    pub(crate) fn proven_peer(&self, leg: LegId, flow: &Flow) -> Option<Ingress> {
+        let trunk = self.trunk_of(leg)?;
+        // Of several trunks of one peer, the Request-URI of a call says which; that of a request within
+        // the call names us.
+        let is_told = trunk.authenticate.is_some() || !trunk.habits.tie_break.is_empty();
+        let is_its = is_told && ingress::admits_flow(&self.config, &trunk, flow);
+        is_its.then(|| Ingress::of(&trunk, KnownBy::Dialog))
+    }
+
+    /// The trunk of a leg.
+    pub(crate) fn trunk_of(&self, leg: LegId) -> Option<Arc<Trunk>> {
+        let leg = self.legs.get(&leg)?;
+        Some(Arc::clone(&leg.session.style().trunk))
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -299,14 +342,17 @@ impl Call {
     }
 
     /// The record of a call that is over. What it took of limits is given back.
-    pub(crate) fn into_record(mut self, plane: &mut Plane) -> Record {
-        for place in self.places.drain(..) {
-            plane.admission.give_back(place);
-        }
+    pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Record {
+        self.places.leave(plane);
         if let Some(lap) = self.lap.take() {
-            plane.circles.leave(lap);
+            plane.circles.leave(now.mono, lap);
         }
         record::close(self)
+    }
+
+    /// The places of limits that it has.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter()
     }
 
     /// One line about the call for operators.
@@ -435,6 +481,9 @@ impl Call {
                 .out
                 .emit(Some(self.id), None, Happened::Media(other.clone())),
         }
+        if !self.media.is_last_answer(&event) {
+            return self.settle(cx);
+        }
         match self.operation.take() {
             Some(Operation::Setup(setup)) => {
                 self.operation = setup.media_event(self, cx, event);
@@ -489,7 +538,7 @@ impl Call {
 
     /// Expired timers of the call and its legs.
     pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
-        for (id, leg) in &mut self.legs {
+        for (id, leg) in self.legs.iter_mut() {
             let mut up = Vec::new();
             leg.session.tick(cx, &mut up);
             self.events.extend(up.into_iter().map(|event| (*id, event)));
@@ -502,7 +551,10 @@ impl Call {
                 cx.out
                     .emit(Some(self.id), None, Happened::Bug { invariant });
             } else if timer == Timer::Ask as usize {
-                self.ask_timeout(cx);
+                match self.operation.take_if(|o| o.is_setup()) {
+                    Some(Operation::Setup(setup)) => self.operation = setup.ask_timeout(self, cx),
+                    _ => self.ask_timeout(cx),
+                }
             } else if timer == Timer::EarlyMedia as usize {
                 self.early_media_is_over(cx);
             } else if timer == Timer::Ringback as usize {
@@ -562,6 +614,27 @@ impl Call {
         );
     }
 
+    /// Whether this is still being dialled by the caller of another INVITE: the same Call-ID and From,
+    /// and no answer yet.
+    pub(crate) fn is_dialled_by(&self, invite: &Message, trunk: &Trunk) -> bool {
+        matches!(self.operation, Some(Operation::Setup(_)))
+            && self.legs.get(&A_LEG).is_some_and(|a| {
+                a.session.style().trunk.name == trunk.name && a.session.is_dialled_by(invite)
+            })
+    }
+
+    /// The caller has dialled more: this number was not complete.
+    pub(crate) fn is_outdialled(&mut self, cx: &mut Cx<'_>) {
+        let because = Because::of("the caller went on dialling");
+        let status = Status::ADDRESS_INCOMPLETE;
+        let (by, code) = (EndedBy::A, CauseCode::CallerCancelled);
+        self.end_with(cx, by, code, status, because, &[]);
+        self.settle(cx);
+        // The longer number is the same call: it must not be refused for the places of the shorter one,
+        // which takes a while to be cancelled everywhere.
+        self.places.leave(cx.plane);
+    }
+
     /// An operator, or the end of the node, ends the call.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, why: &str) {
         self.end(cx, EndedBy::Us, CauseCode::Operator, Because::of(why), &[]);
@@ -588,7 +661,10 @@ impl Call {
             let Some((leg, event)) = self.events.pop_front() else {
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
+                self.hear_requests();
                 self.tell(cx);
+                self.rate_places(cx);
+                self.leave_ended_places(cx.plane);
                 return;
             };
             match self.operation.take() {
@@ -606,6 +682,8 @@ impl Call {
                     self.operation = teardown;
                     if let SessionEvent::Refer(asked) = event {
                         self.refuse_refer(cx, leg, &asked, Status::CALL_DOES_NOT_EXIST);
+                    } else if let SessionEvent::Notified { status, ended } = event {
+                        self.notified(cx, leg, status, ended.as_ref());
                     }
                 }
             }
@@ -621,13 +699,16 @@ impl Call {
         match event {
             // Whoever has no part in it any more may leave in any way.
             SessionEvent::Ended(_) if self.is_apart(leg) => {}
-            SessionEvent::Refer(asked) => self.operation = Transfer::begin(self, cx, leg, &asked),
+            SessionEvent::Refer(asked) => {
+                self.operation = Transfer::begin(self, cx, (leg, leg), &asked);
+            }
             SessionEvent::Offer(description) => self.peer_offer(cx, leg, description),
             SessionEvent::Acknowledged {
                 description,
                 is_answer: true,
             } => self.peer_acknowledged(cx, leg, description),
-            SessionEvent::Ended(Ending::Bye { reasons }) => {
+            SessionEvent::Ended(Ending::Bye { reasons, said }) => {
+                self.parting = Some((leg, said));
                 let by = self.side(leg);
                 let because = Because::of(format!("BYE on leg {}", leg.0));
                 self.end(cx, by, CauseCode::NormalClearing, because, &reasons);
@@ -658,6 +739,9 @@ impl Call {
             },
             SessionEvent::Crossing { id } => self.crosses(cx, leg, id),
             SessionEvent::Carried { status } => self.carried(cx, leg, status),
+            SessionEvent::Notified { status, ended } => {
+                self.notified(cx, leg, status, ended.as_ref());
+            }
             SessionEvent::OfferAnswered { description } => {
                 self.offer_answered(cx, leg, description);
             }
@@ -679,7 +763,13 @@ impl Call {
             SessionEvent::EarlyOffer { description, .. } => {
                 self.peer_offer(cx, leg, Some(description));
             }
+            // The caller has waited for it before the answer, but not so long (SIP-530).
+            SessionEvent::EarlyAnswered {
+                description: Some(_),
+                ..
+            } => self.agreed_in_vain(leg),
             SessionEvent::Progress { .. }
+            | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
             | SessionEvent::Acknowledged { .. } => {}
@@ -749,12 +839,12 @@ fn endpoint(leg: LegId) -> media_api::EndpointId {
 
 /// The media images of two different legs.
 fn images(
-    legs: &mut BTreeMap<LegId, Leg>,
+    legs: &mut Few<LegId, Leg>,
     x: LegId,
     y: LegId,
 ) -> Option<(&mut MediaImage, &mut MediaImage)> {
     let (mut found_x, mut found_y) = (None, None);
-    for (id, leg) in legs {
+    for (id, leg) in legs.iter_mut() {
         match *id {
             id if id == x => found_x = Some(&mut leg.image),
             id if id == y => found_y = Some(&mut leg.image),
@@ -764,10 +854,10 @@ fn images(
     Some((found_x?, found_y?))
 }
 
-/// The first Reason values of a message that policy lets through to another leg.
-fn teardown_reason(reasons: &[Reason]) -> Option<Bytes> {
+/// The Reason values of a message that policy lets through to a leg of another trunk.
+fn teardown_reason(reasons: &[Reason], to: &Trunk) -> Option<Bytes> {
     use crate::sip::header::Header;
-    let told = response::reasons_for_teardown(reasons);
+    let told = response::reasons_for_teardown(reasons, to);
     let values: Vec<String> = told
         .iter()
         .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())

@@ -3,7 +3,7 @@
 //! Media is anchored here, so an offer of one leg is answered at once from what is in force on the
 //! other (SIP-544): new addresses, ports and keys concern only the leg that asked, and of hold and
 //! resume the other leg is told afterwards. Only a codec that the other leg does not use, or a switch to
-//! fax, is asked of it first.
+//! fax, is asked of it first; and everything where a trunk wants it so.
 
 use super::tell::status_of;
 use super::{Call, endpoint, images};
@@ -38,15 +38,19 @@ impl Call {
         let other = self.other(leg).ok_or(unusable(Unusable::OutOfOrder))?;
         let description = Description::parse(offer, &Limits::default())
             .map_err(|_| unusable(Unusable::NotAudio))?;
+        let own = self.legs.get(&leg).map(|leg| leg.session.style());
+        let always = own.is_some_and(|style| style.trunk.relays_offers);
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
         let is_media = facts.main().is_ok() || facts.fax().is_some();
-        if is_media && !interwork::keeps_codec(&facts, x, y) {
+        if is_media && (always || !interwork::keeps_codec(&facts, x, y)) {
             return self.ask(cx, leg, other, &description);
         }
-        let answered =
-            interwork::answer_alone(facts, x, y, formats).map_err(|why| status_of(&why))?;
+        let answered = match interwork::switch_off(&facts, x) {
+            Some(answered) => answered,
+            None => interwork::answer_alone(facts, x, y, formats).map_err(|why| status_of(&why))?,
+        };
         x.commit();
         let (to, fork) = (endpoint(leg), ForkId::default());
         self.media.agreed(cx, to, fork, answered.x, Stage::Final);

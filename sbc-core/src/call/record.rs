@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::id::LegId;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
-use crate::record::{AttemptRecord, Disposition, LegRecord, MediaRecord, Record};
+use crate::record::{
+    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, Record,
+};
 use crate::session::{Rejection, Session};
 use crate::sip::header::UserToUser;
 use crate::sip::{HeaderName, Message};
@@ -38,7 +40,10 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         screening: admitted.screening,
         diverting: caller.trail.diverting().map(|number| number.number),
         session_id: ends.caller.as_str().to_owned(),
-        user_to_user: user_to_user(&admitted.request),
+        user_to_user: match admitted.trunk.habits.hides_uui {
+            true => None,
+            false => user_to_user(&admitted.request),
+        },
         emergency: admitted.is_emergency,
         ingress: LegRecord {
             trunk: admitted.trunk.name.clone(),
@@ -59,6 +64,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         route: admitted.because.clone(),
         media: Vec::new(),
         transfers: Vec::new(),
+        conversations: Vec::new(),
     }
 }
 
@@ -93,6 +99,13 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
 pub(super) fn attempt_answered(call: &mut Call, leg: LegId) {
     if let Some(attempt) = refreshed(call, leg) {
         attempt.status = Some(200);
+    }
+}
+
+/// Somebody else has answered in its place.
+pub(super) fn attempt_elsewhere(call: &mut Call, leg: LegId) {
+    if let Some(attempt) = refreshed(call, leg) {
+        attempt.reason = Some("answered elsewhere".to_owned());
     }
 }
 
@@ -146,8 +159,53 @@ pub(super) fn close(mut call: Call) -> Record {
     call.record
 }
 
+/// Notes that two other legs talk to each other from now on, because of a transfer: its line in the record.
+/// Called before they do.
+pub(super) fn transferred(call: &mut Call, now: Now, (a, b): (LegId, LegId), transfer: usize) {
+    let (Some(line), Some(before), Some(answered)) = (
+        call.record.transfers.get(transfer),
+        call.bridge,
+        call.answered,
+    ) else {
+        return;
+    };
+    let next = ConversationRecord {
+        a,
+        b,
+        from_ms: call.elapsed_ms(now),
+        duration_ms: 0,
+        transfer_of: None,
+        transfer_type: Some(line.kind),
+        billed_to: line.trunk.clone(),
+    };
+    let from_ms = call.elapsed_ms(answered);
+    let billed_to = call.record.ingress.trunk.clone();
+    let told = &mut call.record.conversations;
+    if told.is_empty() {
+        told.push(ConversationRecord {
+            a: before.0,
+            b: before.1,
+            from_ms,
+            duration_ms: 0,
+            transfer_of: None,
+            transfer_type: None,
+            billed_to,
+        });
+    }
+    let last = told.len() - 1;
+    told[last].duration_ms = next.from_ms.saturating_sub(told[last].from_ms);
+    told.push(ConversationRecord {
+        transfer_of: Some(last),
+        ..next
+    });
+}
+
 /// Notes how long the call was; called when its end begins.
 pub(super) fn ended(call: &mut Call, now: Now) {
+    let now_ms = call.elapsed_ms(now);
+    if let Some(last) = call.record.conversations.last_mut() {
+        last.duration_ms = now_ms.saturating_sub(last.from_ms);
+    }
     if let Some(answered) = call.answered {
         let duration = now.mono.since(answered.mono).as_millis();
         call.record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
@@ -208,7 +266,7 @@ fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
     let milliseconds = |us: u32| f64::from(us) / 1_000.0;
     MediaRecord {
         leg,
-        codec: stream.codec.clone(),
+        codec: stream.codec.as_deref().map(str::to_owned),
         srtp,
         remote: stream.source,
         packets_in: stream.received_packets,

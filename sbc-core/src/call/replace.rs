@@ -1,4 +1,5 @@
-//! Replace: an INVITE with Replaces takes the place of one leg of the call (RFC 3891).
+//! Replace: an INVITE with Replaces takes the place of one leg of the call (RFC 3891). Where that leg is
+//! one that we call and that has not answered, the set-up takes it in [`super::setup`].
 //!
 //! ```text
 //! Allocating ──port──► answered: the bridge moves, the replaced leg is ended
@@ -6,14 +7,13 @@
 //!
 //! What the remaining party has to be told of the new one is derived and offered by `tell`.
 
-use super::{Call, Leg, Operation, endpoint, images};
+use super::{Call, Leg, Operation, endpoint, images, record};
 use crate::cause::{Because, EndedBy};
 use crate::config::Trunk;
 use crate::event::Happened;
 use crate::id::{LegId, TenantName, TransactionId};
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::admission::Counted;
 use crate::policy::identity::Caller;
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::sdp::{Description, Limits};
@@ -22,8 +22,12 @@ use crate::sip::header::Replaces;
 use crate::sip::{Message, Status};
 use crate::transport::Flow;
 use bytes::Bytes;
-use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Stage};
+use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint, Stage};
 use std::sync::Arc;
+
+/// Most replacements and transfers of one call, those that come to nothing included: each leaves a
+/// leg and a line in the record.
+const MOST_TRIES: usize = 32;
 
 /// An INVITE that may replace a leg.
 pub(crate) struct Newcomer {
@@ -47,13 +51,15 @@ pub(super) struct Replace {
 
 impl Call {
     /// Whether an INVITE of a trunk may replace this leg; the status that refuses it if not
-    /// (RFC 3891 §3, SIP-806). Only who belongs to the same customer may (TDR-XFR-031).
+    /// (RFC 3891 §3, SIP-806). Only who belongs to the same customer may (TDR-XFR-031), or whom the
+    /// replaced party has introduced by a REFER.
     pub(crate) fn may_replace(
         &self,
         leg: LegId,
         replaces: &Replaces,
         trunk: &Trunk,
         tenant: Option<&TenantName>,
+        is_introduced: bool,
     ) -> Result<(), Status> {
         let Some(replaced) = self.legs.get(&leg) else {
             return Err(Status::CALL_DOES_NOT_EXIST);
@@ -61,14 +67,26 @@ impl Call {
         let standing = replaced.session.standing(replaces);
         let own = &replaced.session.style().trunk;
         let is_same_customer = tenant.is_some() && tenant == self.tenant.as_ref();
+        let may = own.name == trunk.name || is_same_customer || is_introduced;
         match standing {
             None => Err(Status::CALL_DOES_NOT_EXIST),
-            Some(_) if own.name != trunk.name && !is_same_customer => Err(Status::FORBIDDEN),
+            Some(_) if !may => Err(Status::FORBIDDEN),
             Some(Standing::Ended) => Err(Status::DECLINE),
-            // Only who called may have its call picked up, and nobody has answered it yet.
-            Some(Standing::Early) => Err(Status::CALL_DOES_NOT_EXIST),
+            // Whoever calls us has begun that dialog itself: nobody but we can answer it.
+            Some(Standing::Calling) => Err(Status::CALL_DOES_NOT_EXIST),
+            Some(Standing::Called) if self.record.transfers.len() >= MOST_TRIES => {
+                Err(Status::DECLINE)
+            }
+            Some(Standing::Called) => match &self.operation {
+                Some(Operation::Setup(setup)) if setup.may_be_picked_up(leg) => Ok(()),
+                // Another one is picking it up, or it is the target of a transfer.
+                Some(_) | None => Err(Status::SERVER_INTERNAL_ERROR),
+            },
             Some(Standing::Confirmed) if replaces.early_only => Err(Status::BUSY_HERE),
             Some(Standing::Confirmed) if self.other(leg).is_none() => Err(Status::DECLINE),
+            Some(Standing::Confirmed) if self.record.transfers.len() >= MOST_TRIES => {
+                Err(Status::DECLINE)
+            }
             Some(Standing::Confirmed) => match &self.operation {
                 None => Ok(()),
                 Some(Operation::Teardown(_)) => Err(Status::DECLINE),
@@ -81,53 +99,63 @@ impl Call {
 
     /// Takes in an INVITE that replaces `replaced`; only if [`Self::may_replace`].
     pub(crate) fn replace(&mut self, cx: &mut Cx<'_>, replaced: LegId, newcomer: Newcomer) {
-        if let Some(partner) = self.other(replaced) {
+        if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup()) {
+            setup.pick_up(self, cx, replaced, newcomer);
+            self.operation = Some(Operation::Setup(setup));
+        } else if let Some(partner) = self.other(replaced) {
             self.operation = Replace::begin(self, cx, replaced, partner, newcomer);
         }
         self.settle(cx);
     }
 }
 
-impl Replace {
-    fn begin(
+/// The leg of a newcomer, which needs a port.
+pub(super) struct Arrival {
+    pub(super) leg: LegId,
+    pub(super) trunk: Arc<Trunk>,
+    /// What its INVITE offers; nothing if it has no description.
+    pub(super) offer: Result<Option<Facts>, Incompatible>,
+    pub(super) spec: EndpointSpec,
+    /// Its line in the call's record.
+    pub(super) record: usize,
+}
+
+impl Arrival {
+    /// A leg for an INVITE that takes the place of `replaced`, who talks to `partner`.
+    pub(super) fn of(
         call: &mut Call,
         cx: &mut Cx<'_>,
         replaced: LegId,
         partner: LegId,
         by: Newcomer,
-    ) -> Option<Operation> {
-        let newcomer = LegId(call.next_leg);
+    ) -> Self {
+        let leg = LegId(call.next_leg);
         call.next_leg = call.next_leg.saturating_add(1);
+        let place = call.legs.get(&replaced).map(|own| own.session.style());
         let style = LegStyle {
             config: Arc::clone(&call.config),
             session_id: match call.side(replaced) {
                 EndedBy::A => call.ends.to_caller(&by.trunk),
                 EndedBy::B | EndedBy::Us => call.ends.to_called(&by.trunk),
             },
-            contact_user: call
-                .legs
-                .get(&replaced)?
-                .session
-                .style()
-                .contact_user
-                .clone(),
+            contact_user: place.and_then(|own| own.contact_user.clone()),
             trunk: Arc::clone(&by.trunk),
         };
         let profile = Arc::new(by.trunk.media.profile.clone());
         let signalling = Some(by.flow.remote.ip());
         let number = cx.plane.mint.number();
-        let image = MediaImage::new(profile, endpoint(newcomer), number, signalling);
+        let image = MediaImage::new(profile, endpoint(leg), number, signalling);
         let spec = image.spec();
         let offer = offer_of(&by.request, &by.trunk);
         let session = Session::incoming(
             cx,
-            (call.id, newcomer),
+            (call.id, leg),
             style,
             by.transaction,
             by.flow,
             by.request,
         );
-        call.legs.insert(newcomer, Leg::new(session, image));
+        call.legs.insert(leg, Leg::new(session, image));
         let at_ms = call.elapsed_ms(cx.now);
         call.record.transfers.push(TransferRecord {
             at_ms,
@@ -141,28 +169,42 @@ impl Replace {
             status: None,
             because: Because::of(format!("an INVITE replaces leg {}", replaced.0)),
         });
-        call.parties.insert(newcomer, Arc::new(by.caller));
+        call.parties.insert(leg, Arc::new(by.caller));
+        Self {
+            leg,
+            trunk: by.trunk,
+            offer,
+            spec,
+            record: call.record.transfers.len() - 1,
+        }
+    }
+}
+
+impl Replace {
+    fn begin(
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        replaced: LegId,
+        partner: LegId,
+        by: Newcomer,
+    ) -> Option<Operation> {
+        let arrival = Arrival::of(call, cx, replaced, partner, by);
         let mut replace = Self {
             replaced,
             partner,
-            newcomer,
+            newcomer: arrival.leg,
             offer: None,
-            record: call.record.transfers.len() - 1,
+            record: arrival.record,
         };
-        let offer = match offer {
+        let offer = match arrival.offer {
             Ok(offer) => offer,
             Err(_) => return replace.failed(call, cx, Status::NOT_ACCEPTABLE_HERE),
         };
-        let counted = Counted::Trunk(by.trunk.name.clone());
-        match cx
-            .plane
-            .admission
-            .take(cx.now.mono, counted, &by.trunk.limits)
-        {
-            Ok(place) => call.places.push(place),
-            Err(_) => return replace.failed(call, cx, Status::SERVICE_UNAVAILABLE),
+        let taken = call.take_places_instead(cx, arrival.leg, &arrival.trunk, replaced);
+        if taken.is_err() {
+            return replace.failed(call, cx, Status::SERVICE_UNAVAILABLE);
         }
-        call.media.allocate(cx, vec![spec]);
+        call.media.allocate(cx, vec![arrival.spec]);
         replace.offer = offer;
         Some(Operation::Replace(Box::new(replace)))
     }
@@ -208,13 +250,14 @@ impl Replace {
         if !session.is_some_and(|session| session.answer(cx, body)) {
             return self.failed(call, cx, Status::BAD_REQUEST);
         }
+        record::transferred(call, cx.now, (a, b), self.record);
         call.bridge = Some((a, b));
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();
-        if let Some(record) = call.record.transfers.get_mut(self.record) {
-            record.leg = Some(self.newcomer);
-        }
-        self.note(call, cx, TransferOutcome::Completed, Status::OK);
+        call.introduce(self.newcomer);
+        call.introduce(self.partner);
+        let line = (self.record, self.newcomer);
+        note(call, cx, line, TransferOutcome::Completed, Status::OK);
         if let Some(replaced) = call.leg(self.replaced) {
             replaced
                 .session
@@ -278,20 +321,14 @@ impl Replace {
 
     /// The newcomer is refused; the old conversation goes on.
     fn failed(&self, call: &mut Call, cx: &mut Cx<'_>, status: Status) -> Option<Operation> {
-        let refusal = Refusal {
-            status,
-            ..Refusal::default()
-        };
-        if let Some(newcomer) = call.leg(self.newcomer) {
-            newcomer.session.refuse(cx, &refusal);
-        }
-        call.media.drop_endpoint(cx, endpoint(self.newcomer));
+        refuse(call, cx, self.newcomer, status);
         self.end(call, cx, status)
     }
 
     /// Nobody is replaced. If the one who should have been has left meanwhile, the call is over.
     fn end(&self, call: &mut Call, cx: &mut Cx<'_>, status: Status) -> Option<Operation> {
-        self.note(call, cx, TransferOutcome::Failed, status);
+        let line = (self.record, self.newcomer);
+        note(call, cx, line, TransferOutcome::Failed, status);
         let silence_ms = call.silence_ms();
         if let Some((a, b)) = call.bridge {
             call.media.join(cx, endpoint(a), endpoint(b), silence_ms);
@@ -305,22 +342,44 @@ impl Replace {
         call.end(cx, EndedBy::Us, code, because, &[]);
         call.operation.take()
     }
+}
 
-    fn note(&self, call: &mut Call, cx: &mut Cx<'_>, outcome: TransferOutcome, status: Status) {
-        let Some(record) = call.record.transfers.get_mut(self.record) else {
-            return;
-        };
-        record.outcome = outcome;
-        record.status = Some(status.code());
-        let what = Happened::Transfer {
-            trunk: record.trunk.clone(),
-            kind: record.kind,
-            outcome,
-            status: Some(status),
-            because: record.because.clone(),
-        };
-        cx.out.emit(Some(call.id), Some(self.newcomer), what);
+/// Refuses a newcomer and gives its port back.
+pub(super) fn refuse(call: &mut Call, cx: &mut Cx<'_>, newcomer: LegId, status: Status) {
+    let refusal = Refusal {
+        status,
+        ..Refusal::default()
+    };
+    if let Some(newcomer) = call.leg(newcomer) {
+        newcomer.session.refuse(cx, &refusal);
     }
+    call.media.drop_endpoint(cx, endpoint(newcomer));
+}
+
+/// Writes down what became of a newcomer.
+pub(super) fn note(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    (record, newcomer): (usize, LegId),
+    outcome: TransferOutcome,
+    status: Status,
+) {
+    let Some(record) = call.record.transfers.get_mut(record) else {
+        return;
+    };
+    record.outcome = outcome;
+    record.status = Some(status.code());
+    if outcome == TransferOutcome::Completed {
+        record.leg = Some(newcomer);
+    }
+    let what = Happened::Transfer {
+        trunk: record.trunk.clone(),
+        kind: record.kind,
+        outcome,
+        status: Some(status),
+        because: record.because.clone(),
+    };
+    cx.out.emit(Some(call.id), Some(newcomer), what);
 }
 
 /// What the INVITE offers.

@@ -8,35 +8,42 @@
 //!
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
+mod authorised;
 mod carry;
 mod early;
 mod early_media;
+mod late;
+mod outcome;
+mod pickup;
 mod progress;
 mod redirect;
 mod ringback;
 
+use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{CallLimits, Rel100, TransformScope, Trunk};
+use crate::config::{HistoryForm, LateOffer, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::admission::Counted;
 use crate::policy::circle::Reach;
 use crate::policy::identity::Caller;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Failure, Mapped};
-use crate::policy::{Refusal as PolicyRefusal, emergency, header};
+use crate::policy::{Refusal as PolicyRefusal, emergency, header, secure};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
+use authorised::Authority;
 use bytes::Bytes;
+use early::AskedEarly;
 use early_media::EarlyMedia;
-use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Stage};
-use progress::Heard;
-use redirect::{Onward, Redirects};
+use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
+use pickup::Pickup;
+use progress::{Heard, ended_for};
+use redirect::Redirects;
 use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -52,9 +59,15 @@ pub(super) struct Setup {
     /// What A offers; `None` when its INVITE has no SDP.
     offer: Option<Facts>,
     attempts: VecDeque<Attempt>,
+    /// Whether the attempts are made all at once.
+    at_once: bool,
+    /// What rings beside the present attempt.
+    beside: Vec<(LegId, Attempt)>,
     redirects: Redirects,
     is_emergency: bool,
     step: Step,
+    /// Statuses with which ways to the same target have failed.
+    tried: Vec<u16>,
     /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
     failure: Option<Failed>,
     /// Peer's tags of the present attempt, in order of appearance: their positions name forks.
@@ -70,6 +83,16 @@ pub(super) struct Setup {
     ringback: Ringback,
     /// Our offer to a caller that made none went out in a reliable provisional.
     is_offered: bool,
+    /// What early dialogs of a trusted called side may do.
+    authority: Authority,
+    /// Neither the caller nor we have made an offer to the called side of the present attempt.
+    is_late: bool,
+    /// The early dialog whose offer the caller was made then.
+    passed: Option<Bytes>,
+    /// What the called side is asked on behalf of the caller.
+    asked: Option<AskedEarly>,
+    /// Somebody else is about to answer in the place of who rings.
+    pickup: Option<Pickup>,
 }
 
 /// One try at one trunk.
@@ -83,6 +106,36 @@ pub(super) struct Attempt {
     pub(super) caller: Arc<Caller>,
     /// How many redirections led here.
     pub(super) level: u8,
+    /// The way there, where a redirection has chosen another one.
+    way: Option<Arc<OtherWay>>,
+}
+
+impl Attempt {
+    /// The attempt, which tells of the ways to its target that have failed before, where its trunk keeps
+    /// such lists.
+    fn after(self, tried: &[u16]) -> Self {
+        let keeps = matches!(
+            self.trunk.history,
+            HistoryForm::HistoryInfo | HistoryForm::Both
+        );
+        if tried.is_empty() || !keeps {
+            return self;
+        }
+        let mut caller = Caller::clone(&self.caller);
+        caller.trail.hunt(tried);
+        Self {
+            caller: Arc::new(caller),
+            ..self
+        }
+    }
+}
+
+/// An attempt that only needs its port.
+#[derive(Debug)]
+struct Prepared {
+    attempt: Attempt,
+    leg: LegId,
+    image: MediaImage,
 }
 
 /// An attempt that failed, as A would be told of it.
@@ -104,15 +157,11 @@ enum Step {
     /// Between two attempts.
     Waiting,
     /// The relay reserves ports for this attempt.
-    Allocating {
-        attempt: Attempt,
-        leg: LegId,
-        image: Box<MediaImage>,
-    },
-    /// The attempt's INVITE is out.
+    Allocating(Vec<Prepared>),
+    /// The attempt's INVITE is out; with those of [`Setup::beside`], if several are called at once.
     Inviting { leg: LegId, attempt: Attempt },
     /// A sent no offer: our 200 carries one, and A's ACK brings the answer.
-    Acknowledging { leg: LegId },
+    Acknowledging { leg: LegId, fork: ForkId },
 }
 
 impl Setup {
@@ -125,11 +174,14 @@ impl Setup {
                 cause,
                 because,
             }) => {
-                let mapped = Mapped {
-                    status,
-                    ..response::own(cause, &admitted.trunk)
-                };
-                return refuse(call, cx, mapped, EndedBy::Us, because, None);
+                let mapped = response::own_as(cause, status, &admitted.trunk);
+                let a = call.legs.get(&A_LEG).and_then(|a| a.session.own_name());
+                let is_insecure = secure::is_reason(&admitted.request, status, cause);
+                let warning = a.filter(|_| is_insecure).map(|agent| {
+                    let text = secure::WARNING;
+                    Bytes::from(format!("380 {agent} \"{text}\""))
+                });
+                return refuse(call, cx, mapped, EndedBy::Us, because, warning);
             }
         };
         let a = call.legs.get(&A_LEG);
@@ -156,13 +208,23 @@ impl Setup {
             let end = cx.now.mono + Duration::from_secs(u64::from(seconds));
             call.timers.set(Timer::Expires as usize, end);
         }
-        let redirects = Redirects::new(admitted.tenant, admitted.calling, &admitted.called);
-        let caller = Arc::new(admitted.caller);
+        let is_secure = secure::is_asked(&admitted.request);
+        let redirects = Redirects::new(
+            admitted.tenant,
+            admitted.calling,
+            &admitted.called,
+            is_secure,
+        );
+        let caller = Arc::new(match &admitted.elin {
+            Some(number) => admitted.caller.at_place(number),
+            None => admitted.caller,
+        });
         let attempts = plan.into_iter().map(|trunk| Attempt {
             trunk,
             called: admitted.called.clone(),
             caller: Arc::clone(&caller),
             level: 0,
+            way: None,
         });
         let attempts = attempts.collect();
         let setup = Self {
@@ -174,9 +236,13 @@ impl Setup {
             trunk: admitted.trunk,
             offer,
             attempts,
+            // Help is called in one place at a time.
+            at_once: admitted.at_once && !admitted.is_emergency,
+            beside: Vec::new(),
             redirects,
             is_emergency: admitted.is_emergency,
             step: Step::Waiting,
+            tried: Vec::new(),
             failure: None,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
@@ -185,6 +251,11 @@ impl Setup {
             early_media: EarlyMedia::default(),
             ringback: Ringback::default(),
             is_offered: false,
+            is_late: false,
+            authority: Authority::default(),
+            passed: None,
+            asked: None,
+            pickup: None,
         };
         Box::new(setup).next_attempt(call, cx)
     }
@@ -193,47 +264,32 @@ impl Setup {
     fn next_attempt(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.forks.clear();
         self.previews.clear();
+        self.authority.clear();
         self.complete.clear();
         self.early_media = EarlyMedia::default();
+        self.passed = None;
         call.timers.stop(Timer::EarlyMedia as usize);
         self.early_answers.clear();
-        while let Some(attempt) = self.attempts.pop_front() {
-            let trunk = &attempt.trunk;
-            let leg = LegId(call.next_leg);
-            call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
-            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
-            let Some(a) = call.leg(A_LEG) else { break };
-            let fits = match &self.offer {
-                Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),
-                None => Ok(()),
-            };
-            let first = a.image.local().is_none().then(|| a.image.spec());
-            if let Err(incompatible) = fits {
-                self.fail(&incompatible);
-                continue;
-            }
-            let counted = Counted::Trunk(trunk.name.clone());
-            let admission = &mut cx.plane.admission;
-            let limits = match self.is_emergency {
-                true => CallLimits::default(),
-                false => trunk.limits,
-            };
-            match admission.take(cx.now.mono, counted, &limits) {
-                Ok(place) => call.places.push(place),
-                Err(full) => {
-                    let mapped = response::own(CauseCode::LimitReached, &self.trunk);
-                    self.failed_here(mapped, Because::of(full.to_string()));
-                    continue;
-                }
-            }
-            let specs = first.into_iter().chain([image.spec()]).collect();
-            call.media.allocate(cx, specs);
-            self.step = Step::Allocating {
-                attempt,
-                leg,
-                image: Box::new(image),
-            };
+        let mut group = Vec::new();
+        let most = match self.at_once {
+            true => usize::from(self.reach.breadth.0.max(1)),
+            false => 1,
+        };
+        while group.len() < most
+            && let Some(ready) = self.prepare(call, cx)
+        {
+            group.push(ready);
+        }
+        let a = call.leg(A_LEG).map(|a| &a.image);
+        if let (false, Some(a)) = (group.is_empty(), a) {
+            let first = a.local().is_none().then(|| a.spec());
+            let specs = group.iter().map(|own| own.image.spec());
+            // The last ports are for who calls for help, and for calls that are there already.
+            let takes_last = call.places.are_urgent();
+            let specs = first.into_iter().chain(specs);
+            let specs = specs.map(|spec| EndpointSpec { takes_last, ..spec });
+            call.media.allocate(cx, specs.collect());
+            self.step = Step::Allocating(group);
             return Some(Operation::Setup(self));
         }
         let failed = self.failure.take().unwrap_or_else(|| Failed {
@@ -243,6 +299,39 @@ impl Setup {
             rank: response::UNHEARD,
         });
         refuse(call, cx, failed.mapped, failed.by, failed.because, None)
+    }
+
+    /// The next attempt that the caller's media fits and that limits allow.
+    fn prepare(&mut self, call: &mut Call, cx: &mut Cx<'_>) -> Option<Prepared> {
+        while let Some(attempt) = self.attempts.pop_front() {
+            let attempt = attempt.after(&self.tried);
+            let trunk = &attempt.trunk;
+            let leg = LegId(call.next_leg);
+            call.next_leg = call.next_leg.saturating_add(1);
+            let profile = Arc::new(trunk.media.profile.clone());
+            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
+            let a = call.leg(A_LEG)?;
+            let fits = match &self.offer {
+                Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),
+                None => Ok(()),
+            };
+            if let Err(incompatible) = fits {
+                self.fail(&incompatible);
+                continue;
+            }
+            if let Err(full) = call.take_places(cx, leg, trunk, attempt.way.as_deref()) {
+                let full = full.refused();
+                let mapped = response::own_as(full.cause, full.status, &self.trunk);
+                self.failed_here(mapped, full.because);
+                continue;
+            }
+            return Some(Prepared {
+                attempt,
+                leg,
+                image,
+            });
+        }
+        None
     }
 
     /// Remembers that the two legs' media cannot be joined.
@@ -288,25 +377,25 @@ impl Setup {
         event: MediaEvent,
     ) -> Option<Operation> {
         match (event, self.step) {
-            (
-                MediaEvent::Allocated { endpoints, .. },
-                Step::Allocating {
-                    attempt,
-                    leg,
-                    image,
-                },
-            ) => {
-                self.step = Step::Inviting {
-                    leg,
-                    attempt: attempt.clone(),
-                };
-                self.invite(call, cx, attempt, leg, *image, &endpoints)
+            (MediaEvent::Allocated { endpoints, .. }, Step::Allocating(group))
+                if group.first().is_some_and(|own| is_for(&endpoints, own.leg)) =>
+            {
+                self.step = Step::Waiting;
+                self.invite_all(call, cx, group, &endpoints)
             }
-            (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
+            (MediaEvent::Refused { why, .. }, Step::Allocating(_)) => {
                 // Before any INVITE went out: the caller may try another node (MED-011).
                 let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
                 let because = Because::of(format!("the media relay refused: {why:?}"));
                 refuse(call, cx, mapped, EndedBy::Us, because, None)
+            }
+            (MediaEvent::Allocated { endpoints, .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.picked_up(call, cx, &endpoints)
+            }
+            (MediaEvent::Refused { .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.pickup_fails(call, cx, Status::SERVICE_UNAVAILABLE)
             }
             (MediaEvent::FirstMedia { endpoint, .. }, step) => {
                 self.step = step;
@@ -320,19 +409,61 @@ impl Setup {
         }
     }
 
-    /// The ports are there: write the offer and call the peer.
-    fn invite(
+    /// The ports are there: everybody of the group is called.
+    fn invite_all(
         mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
-        attempt: Attempt,
-        leg: LegId,
-        mut image: MediaImage,
+        group: Vec<Prepared>,
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
-        let Some(a) = call.leg(A_LEG) else {
-            return Some(Operation::Setup(self));
+        let wish = match &group[..] {
+            [alone] => alone.attempt.trunk.progress.late_offer,
+            // Several offers cannot be passed on to one caller.
+            _ => LateOffer::Convert,
         };
+        // A caller that was offered something early on behalf of another attempt has answered that, and is
+        // offered nothing else before its ACK.
+        let makes_none = self.offer.is_none() && !self.is_offered;
+        self.is_late = makes_none && wish == LateOffer::Pass && !self.is_emergency;
+        let requests = u8::try_from(group.len()).unwrap_or(u8::MAX);
+        let reach = self.reach.split(requests);
+        let mut ringing = Vec::new();
+        for own in group {
+            let (leg, attempt) = (own.leg, own.attempt.clone());
+            match self.invite(call, cx, own, endpoints, reach) {
+                Ok(()) => ringing.push((leg, attempt)),
+                Err(incompatible) => {
+                    self.fail(&incompatible);
+                    call.media.drop_endpoint(cx, endpoint(leg));
+                    call.leave_places(cx.plane, leg);
+                }
+            }
+        }
+        let mut ringing = ringing.into_iter();
+        let Some((leg, attempt)) = ringing.next() else {
+            return self.next_attempt(call, cx);
+        };
+        self.step = Step::Inviting { leg, attempt };
+        self.beside = ringing.collect();
+        Some(Operation::Setup(self))
+    }
+
+    /// Writes the offer and calls the peer.
+    fn invite(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        own: Prepared,
+        endpoints: &[LocalEndpoint],
+        reach: Reach,
+    ) -> Result<(), Incompatible> {
+        let Prepared {
+            attempt,
+            leg,
+            mut image,
+        } = own;
+        let a = call.leg(A_LEG).ok_or(Unusable::OutOfOrder)?;
         for local in endpoints {
             a.image.allocated(local);
             image.allocated(local);
@@ -344,18 +475,12 @@ impl Setup {
                     // A was told an answer already, in the name of another attempt (SIP-312).
                     a.image.rollback();
                 }
-                written
+                written.map(Some)
             }
-            None => interwork::open(&mut image, a.image.profile()),
+            None if self.is_late => Ok(None),
+            None => interwork::open(&mut image, a.image.profile()).map(Some),
         };
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(incompatible) => {
-                self.fail(&incompatible);
-                call.media.drop_endpoint(cx, endpoint(leg));
-                return self.next_attempt(call, cx);
-            }
-        };
+        let offer = offer?;
         let Attempt {
             trunk,
             called,
@@ -375,15 +500,14 @@ impl Setup {
         }
         let outset = Outset {
             caller,
-            called: Number {
-                number: changed.value,
-                ..called
-            },
+            called: called.changed(changed.value),
             from: Arc::clone(&self.trunk),
             passed: self.passed(&trunk),
-            reach: self.reach,
+            reach,
             offer,
             is_emergency: self.is_emergency,
+            is_urgent: call.places.are_urgent(),
+            hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
             parts: match self.is_emergency {
                 true => emergency::parts(&self.request, &trunk),
@@ -403,7 +527,36 @@ impl Setup {
             .push(record::attempt(leg, dialled, &session));
         call.legs.insert(leg, Leg::new(session, image));
         call.events.extend(up.into_iter().map(|event| (leg, event)));
-        Some(Operation::Setup(self))
+        Ok(())
+    }
+
+    /// Whether this is one of the legs that we call now.
+    fn is_called(&self, leg: LegId) -> bool {
+        matches!(&self.step, Step::Inviting { leg: own, .. } if *own == leg)
+            || self.beside.iter().any(|(own, _)| *own == leg)
+    }
+
+    /// The legs that we call now.
+    fn ringing(&self) -> Vec<LegId> {
+        let current = match &self.step {
+            Step::Inviting { leg, .. } => Some(*leg),
+            Step::Waiting | Step::Allocating(_) | Step::Acknowledging { .. } => None,
+        };
+        let beside = self.beside.iter().map(|(leg, _)| *leg);
+        current.into_iter().chain(beside).collect()
+    }
+
+    /// The leg whose media the caller hears of: the first that has said anything of them.
+    fn described(&self, call: &Call, current: LegId) -> LegId {
+        let has_said = |leg: &LegId| {
+            let own = call.legs.get(leg);
+            own.is_some_and(|own| own.image.latest().is_some())
+        };
+        let mut beside = self.beside.iter().map(|(leg, _)| *leg);
+        match has_said(&current) {
+            true => current,
+            false => beside.find(has_said).unwrap_or(current),
+        }
     }
 
     /// An event of one of the legs.
@@ -416,9 +569,9 @@ impl Setup {
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
             Step::Waiting => (A_LEG, false),
-            Step::Allocating { leg, .. } => (*leg, false),
+            Step::Allocating(_) => (A_LEG, false),
             Step::Inviting { leg, .. } => (*leg, true),
-            Step::Acknowledging { leg } => (*leg, false),
+            Step::Acknowledging { leg, .. } => (*leg, false),
         };
         match event {
             SessionEvent::Progress {
@@ -427,32 +580,56 @@ impl Setup {
                 description,
                 is_reliable,
                 said,
-            } if leg == current && is_inviting => {
-                self.carry(call, leg, &said);
+            } if self.is_called(leg) => {
+                let is_redirected = self.note_authority(call, leg, &said, &early);
+                let authority = self.authority_told(call, &early);
+                self.carry(call, leg, &said, authority);
                 let heard = Heard {
                     status,
                     early,
                     description,
                     is_reliable,
+                    why: ended_for(status, &said),
+                    is_redirected,
                 };
                 self.progress(call, cx, leg, heard);
                 Some(Operation::Setup(self))
+            }
+            answered @ SessionEvent::Answered { .. } if let Some(asked) = &mut self.asked => {
+                // The change that is asked for has its answer first.
+                asked.answer = Some(answered);
+                Some(Operation::Setup(self))
+            }
+            SessionEvent::EarlyAnswered { description, .. } if self.is_called(leg) => {
+                self.called_side_agrees(call, cx, leg, description)
             }
             SessionEvent::Answered {
                 early,
                 description,
                 said,
-            } if leg == current && is_inviting => {
-                self.carry(call, leg, &said);
+            } if self.is_called(leg) => {
+                // Who was faster than whoever wanted to pick it up has the call.
+                self.pickup_is_too_late(call, cx);
+                self.carry(call, leg, &said, None);
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
-            SessionEvent::Rejected(rejection) if leg == current && is_inviting => {
-                self.rejected(call, cx, leg, rejection)
+            SessionEvent::Rejected(rejection) if self.is_called(leg) => match &mut self.pickup {
+                Some(pickup) if self.beside.is_empty() => {
+                    pickup.waits = Some(rejection);
+                    Some(Operation::Setup(self))
+                }
+                Some(_) | None => self.rejected(call, cx, leg, rejection),
+            },
+            SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
+                self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
             }
             SessionEvent::Acknowledged { description, .. }
                 if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
             {
+                if let (Step::Acknowledging { leg, fork }, true) = (&self.step, self.is_late) {
+                    return self.pass_answer(call, cx, (*leg, *fork), description.as_ref());
+                }
                 call.peer_acknowledged(cx, A_LEG, description);
                 call.operation.take()
             }
@@ -471,24 +648,30 @@ impl Setup {
                 call.unowned(cx, leg, SessionEvent::Ended(ending));
                 call.operation.take()
             }
-            SessionEvent::EarlyOffer { early, description } if leg == current && is_inviting => {
+            SessionEvent::EarlyOffer { early, description } if self.is_called(leg) => {
                 self.called_offers(call, cx, leg, &early, description);
                 Some(Operation::Setup(self))
             }
             SessionEvent::Offer(Some(offer)) if leg == A_LEG && is_inviting => {
-                self.caller_offers(call, cx, current, offer)
+                let described = self.described(call, current);
+                self.caller_offers(call, cx, described, offer)
             }
             SessionEvent::Acknowledged {
                 description,
                 is_answer: true,
             } if leg == A_LEG && self.is_offered => {
+                if self.is_late && self.passed.is_some() {
+                    return self.pass_early_answer(call, cx, description.as_ref());
+                }
                 call.peer_acknowledged(cx, A_LEG, description);
                 match call.operation.take() {
                     Some(ended) => Some(ended),
                     None => Some(Operation::Setup(self)),
                 }
             }
-            event @ (SessionEvent::Crossing { .. } | SessionEvent::Carried { .. }) => {
+            event @ (SessionEvent::Crossing { .. }
+            | SessionEvent::Carried { .. }
+            | SessionEvent::Notified { .. }) => {
                 call.unowned(cx, leg, event);
                 Some(Operation::Setup(self))
             }
@@ -506,6 +689,7 @@ impl Setup {
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::OfferAnswered { .. }
             | SessionEvent::OfferRefused { .. }
@@ -521,164 +705,13 @@ impl Setup {
         });
         ForkId(u8::try_from(position).unwrap_or(u8::MAX))
     }
+}
 
-    /// The called side answered: commit the media and answer the caller.
-    fn answered(
-        mut self: Box<Self>,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        early: &Bytes,
-        description: Option<Bytes>,
-    ) -> Option<Operation> {
-        record::attempt_answered(call, leg);
-        self.ringback_ends(call, cx);
-        // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
-        let description = description.or_else(|| self.previews.get(early).cloned());
-        let fork = self.fork(early);
-        let is_offered = self.offer.is_some() || self.is_offered;
-        let outcome = match &description {
-            None => Err(Unusable::AnswerMismatch.into()),
-            Some(description) if is_offered => {
-                self.commit_answer(call, cx, leg, early, fork, description)
-            }
-            Some(description) => self.offer_to_caller(call, cx, leg, fork, description),
-        };
-        let body = match outcome {
-            Ok(body) => body,
-            Err(incompatible) => {
-                // B is off hook and gets BYE, A gets 488.
-                return refuse_offer(call, cx, &incompatible);
-            }
-        };
-        // The relay hears of the path before the caller hears of the answer: media may follow it at
-        // once.
-        let silence_ms = call.silence_ms();
-        call.media
-            .join(cx, endpoint(A_LEG), endpoint(leg), silence_ms);
-        let is_answered = call.leg(A_LEG).is_some_and(|a| a.session.answer(cx, body));
-        if !is_answered {
-            let mapped = response::own(CauseCode::BadRequest, &self.trunk);
-            let because = Because::of("the caller's INVITE has no usable Contact");
-            return refuse(call, cx, mapped, EndedBy::Us, because, None);
-        }
-        call.bridge = Some((A_LEG, leg));
-        call.answered = Some(cx.now);
-        if let Some(lap) = call.lap.take() {
-            cx.plane.circles.leave(lap);
-        }
-        let setup_ms = call.elapsed_ms(cx.now);
-        call.record.setup_ms = Some(setup_ms);
-        cx.out
-            .emit(Some(call.id), Some(leg), Happened::Answered { setup_ms });
-        call.timers.stop(Timer::Limit as usize);
-        let longest = call.config.limits.max_duration;
-        if !longest.is_zero() {
-            call.timers
-                .set(Timer::Limit as usize, cx.now.mono + longest);
-        }
-        match is_offered {
-            true => None,
-            false => {
-                self.step = Step::Acknowledging { leg };
-                Some(Operation::Setup(self))
-            }
-        }
-    }
-
-    /// A sent no offer: B's answer to ours is settled, and what it accepted is offered to A.
-    fn offer_to_caller(
-        &self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        fork: ForkId,
-        description: &Bytes,
-    ) -> Result<Bytes, Incompatible> {
-        let formats = &mut call.media.formats;
-        let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
-        let facts = read(&parse(description)?, b.profile());
-        let negotiated = interwork::settle(&facts, b, formats)?;
-        b.commit();
-        let body = interwork::join(a, b)?;
-        call.media
-            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
-        Ok(body)
-    }
-
-    /// The attempt ended without an answer: the next one, or the end.
-    fn rejected(
-        mut self: Box<Self>,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        rejection: Rejection,
-    ) -> Option<Operation> {
-        record::attempt_rejected(call, leg, &rejection);
-        let failure = failure_of(&rejection);
-        let mapped = response::mapped(failure, &rejection.reasons, &self.trunk);
-        let b_trunk = call
-            .legs
-            .get(&leg)
-            .map(|leg| Arc::clone(&leg.session.style().trunk));
-        let tries_next = match failure {
-            Failure::Status(status) => b_trunk
-                .as_ref()
-                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
-            Failure::NoResponse | Failure::Unreachable => true,
-            Failure::Cancelled | Failure::NoAnswer => false,
-        };
-        // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
-        let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
-        let mut because = mapped.because;
-        if let Some(onward) = self.redirection(call, cx, leg, &rejection) {
-            because.0.extend(onward.because.0);
-            match onward.value {
-                Onward::Attempts => return self.next_attempt(call, cx),
-                Onward::Caller(contacts) => {
-                    return redirect::tell_caller(call, cx, &rejection, contacts, because);
-                }
-                Onward::Loop => {
-                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
-                    return refuse(call, cx, mapped, EndedBy::B, because, None);
-                }
-                Onward::Nowhere => {}
-            }
-        }
-        if let Some(text) = &rejection.text {
-            because = because.and(format!("its text is \"{text}\""));
-        }
-        if let Some(fault) = &rejection.fault {
-            because = because.and(fault_in_words(fault));
-        }
-        if let Some(a) = call.leg(A_LEG) {
-            // What it was told early it was told; nothing else is pending now.
-            a.image.rollback();
-        }
-        let by = if rejection.is_from_peer {
-            EndedBy::B
-        } else {
-            EndedBy::Us
-        };
-        let mut mapped = mapped.value;
-        if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
-            mapped.headers = header::passed_back(said, trunk, &self.trunk);
-        }
-        let failed = Failed {
-            mapped,
-            by,
-            because,
-            rank: response::rank(failure),
-        };
-        if !tries_next {
-            return refuse(call, cx, failed.mapped, by, failed.because, None);
-        }
-        self.failed(failed);
-        if !self.attempts.is_empty() {
-            call.media.drop_endpoint(cx, endpoint(leg));
-        }
-        self.next_attempt(call, cx)
-    }
+/// Whether these ports are those of a leg: others may have been asked for meanwhile.
+fn is_for(endpoints: &[LocalEndpoint], leg: LegId) -> bool {
+    endpoints
+        .iter()
+        .any(|local| local.endpoint == endpoint(leg))
 }
 
 /// Refuses the A leg and ends the call.
@@ -755,14 +788,18 @@ fn refuse_offer(
     cx: &mut Cx<'_>,
     incompatible: &Incompatible,
 ) -> Option<Operation> {
-    let trunk = Arc::clone(&call.legs.get(&A_LEG)?.session.style().trunk);
-    let mapped = response::own(CauseCode::MediaIncompatible, &trunk);
+    let a = &call.legs.get(&A_LEG)?.session;
+    let mapped = response::own(CauseCode::MediaIncompatible, &a.style().trunk);
     let because = Because::of(incompatible.because.text());
-    let warning = trunk
-        .fqdn
-        .as_deref()
-        .map(|agent| warning(agent, incompatible));
+    let warning = a.own_name().map(|agent| warning(&agent, incompatible));
     refuse(call, cx, mapped, EndedBy::Us, because, warning)
+}
+
+/// The code of a Warning header.
+fn warning_code(message: &Message) -> Option<u16> {
+    let value = message.raw(HeaderName::Warning)?;
+    let digits = value.trim_ascii_start().get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Value of a Warning header.
@@ -812,6 +849,8 @@ fn failure_of(rejection: &Rejection) -> Failure {
         (_, true) => Failure::Status(rejection.status),
         (Some(TargetFault::Timeout), false) if rejection.was_heard => Failure::NoAnswer,
         (Some(TargetFault::Timeout), false) => Failure::NoResponse,
+        (Some(TargetFault::NoBinding), false) => Failure::Unregistered,
+        (Some(TargetFault::Unwritable), false) => Failure::Status(Status::SERVER_INTERNAL_ERROR),
         (Some(TargetFault::Status(code)), false) => {
             Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
         }
@@ -820,6 +859,7 @@ fn failure_of(rejection: &Rejection) -> Failure {
                 TargetFault::Flow(_)
                 | TargetFault::Resolve(_)
                 | TargetFault::Quarantined
+                | TargetFault::Relieved
                 | TargetFault::Down
                 | TargetFault::NotRegistered,
             )
@@ -835,8 +875,11 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
-        TargetFault::Quarantined | TargetFault::Down | TargetFault::NotRegistered => {
-            fault.to_string()
-        }
+        TargetFault::Quarantined
+        | TargetFault::Unwritable
+        | TargetFault::Relieved
+        | TargetFault::Down
+        | TargetFault::NotRegistered
+        | TargetFault::NoBinding => fault.to_string(),
     }
 }

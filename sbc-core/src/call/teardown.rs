@@ -5,9 +5,12 @@
 
 use super::{A_LEG, Call, RELAY_PATIENCE, Timer, teardown_reason};
 use crate::cause::Cause;
+use crate::config::ReasonForm;
 use crate::plane::Cx;
+use crate::policy::header;
 use crate::sip::Status;
 use crate::sip::header::{Header, Reason};
+use std::sync::Arc;
 
 /// The end of a call.
 #[derive(Debug)]
@@ -30,15 +33,25 @@ impl Teardown {
         }
         super::record::ended(call, cx.now);
         call.timers.clear();
-        for (id, leg) in &mut call.legs {
+        let parting = call.parting.take().and_then(|(by, said)| {
+            let trunk = &call.legs.get(&by)?.session.style().trunk;
+            Some((by, said, Arc::clone(trunk)))
+        });
+        for (id, leg) in call.legs.iter_mut() {
+            let trunk = Arc::clone(&leg.session.style().trunk);
             let reason = match *id == A_LEG && !leg.session.is_confirmed() {
                 // A refusal carries the reason only if somebody gave one.
+                true if trunk.habits.reason == ReasonForm::None => None,
                 true => reasons.first().map(Header::to_bytes),
-                false => teardown_reason(reasons),
+                false => teardown_reason(reasons, &trunk),
             };
-            leg.session.hang_up(cx, status, reason);
+            let lines = match &parting {
+                Some((by, said, from)) if by != id => header::parting(said, from, &trunk),
+                Some(_) | None => Vec::new(),
+            };
+            leg.session.hang_up_with(cx, status, reason, lines);
         }
-        call.media.release(cx);
+        call.media.release(cx, call.answered.is_some());
         if !call.media.is_gone() {
             call.timers
                 .set(Timer::Relay as usize, cx.now.mono + RELAY_PATIENCE);

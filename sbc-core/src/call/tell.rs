@@ -81,15 +81,22 @@ impl Call {
         if !owes {
             told.telling.refused = None;
         }
+        if let Some(unsaid) = told.session.take_unsaid() {
+            told.identity.keep(unsaid);
+        }
         let may_be_told = told.telling.refused != wanted && told.telling.times < MOST_TELLINGS;
         let is_due = told.telling.is_stale || (owes && may_be_told);
-        let is_refresh = told.session.refresh_is_due();
+        // What is said is heard before anything else is said of it.
+        let is_telling = told.session.is_telling();
+        let is_refresh = told.session.refresh_is_due() && !is_telling;
+        let is_news = told.identity.is_due(&told.session) && !is_telling;
         let is_free = told.telling.change.is_none() && told.session.may_offer();
-        if !(is_due || is_refresh) || !is_free || told.image.is_negotiating() {
+        if !(is_due || is_refresh || is_news) || !is_free || told.image.is_negotiating() {
             return;
         }
         if !is_due && told.session.refreshes_by_update() {
-            return told.session.refresh(cx);
+            let lines = told.identity.take();
+            return told.session.refresh(cx, lines);
         }
         let offer = images(&mut self.legs, leg, other)
             .ok_or(Unusable::OutOfOrder.into())
@@ -105,7 +112,11 @@ impl Call {
         match offer {
             Ok(offer) => {
                 told.telling.change = Some(Change::Tell(wanted));
-                told.session.offer(cx, offer);
+                let lines = match is_telling {
+                    true => Vec::new(),
+                    false => told.identity.take(),
+                };
+                told.session.offer_with(cx, offer, lines);
             }
             Err(_) => told.telling.refused = wanted,
         }
@@ -145,6 +156,13 @@ impl Call {
         let limit = cx.now.mono + ASK_LIMIT;
         self.timers.set(super::Timer::Ask as usize, limit);
         Ok(())
+    }
+
+    /// A peer has agreed to what is not in force: it is told what is, as soon as there is room.
+    pub(super) fn agreed_in_vain(&mut self, leg: LegId) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.telling.is_stale = true;
+        }
     }
 
     /// A leg accepted our offer.

@@ -27,6 +27,8 @@ pub(super) struct WrittenRegister {
     pub(super) outbound: Option<At<bool>>,
     pub(super) gin: Option<At<Gin>>,
     pub(super) did_source: Option<At<DidSource>>,
+    pub(super) hold_identities: Option<At<bool>>,
+    pub(super) keep_alive: Option<At<bool>>,
 }
 
 pub(super) fn digest(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenDigest> {
@@ -58,6 +60,8 @@ pub(super) fn register(section: &mut Section<'_>, out: &mut Collector) -> Option
     let mut table = section.table("register", out)?;
     let register = WrittenRegister {
         span: table.span.clone(),
+        keep_alive: table.boolean("keep_alive", out),
+        hold_identities: table.boolean("hold_identities", out),
         aor: table.required_text("aor", "\"sip:+49301230@telco.example\"", out),
         expires: table.parsed("expires", value::duration, out),
         require_registered: table.boolean("require_registered", out),

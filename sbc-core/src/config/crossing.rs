@@ -1,4 +1,6 @@
-//! Which requests within a call go from one party to the other: keys of a trunk.
+//! Which requests of a call go from one party to the other, whether UPDATE is used, and which INVITEs
+//! replace each other: keys of a
+//! trunk.
 
 use super::finding::Collector;
 use super::read::Section;
@@ -10,18 +12,39 @@ use crate::sip::Method;
 pub(super) struct WrittenCrossing {
     info: Option<At<bool>>,
     message: Option<At<bool>>,
+    update: Option<At<bool>>,
+    reinvite: Option<At<bool>>,
+    overlap: Option<At<bool>>,
 }
 
-/// Reads the keys `info` and `message` of a trunk.
+/// Reads the keys `info`, `message`, `update`, `reinvite` and `overlap` of a trunk.
 pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenCrossing {
     let words = [("relay", true), ("refuse", false)];
     WrittenCrossing {
         info: section.choice("info", &words, &[], out),
         message: section.choice("message", &words, &[], out),
+        update: section.boolean("update", out),
+        reinvite: section.choice(
+            "reinvite",
+            &[("auto", false), ("always_relay", true)],
+            &[],
+            out,
+        ),
+        overlap: section.boolean("overlap", out),
     }
 }
 
 impl WrittenCrossing {
+    /// Whether its callers dial while they call.
+    pub(super) fn overlaps(&self) -> bool {
+        self.overlap.as_ref().is_some_and(|at| at.value)
+    }
+
+    /// Whether every offer within a call crosses, whatever it changes.
+    pub(super) fn relays_offers(&self) -> bool {
+        self.reinvite.as_ref().is_some_and(|at| at.value)
+    }
+
     /// The methods that are allowed on the trunk, those that cross included.
     pub(super) fn allowed(&self, mut methods: Vec<Method>) -> Vec<Method> {
         for (written, method) in [(&self.info, Method::Info), (&self.message, Method::Message)] {
@@ -29,6 +52,11 @@ impl WrittenCrossing {
             if crosses && !methods.contains(&method) {
                 methods.push(method);
             }
+        }
+        match self.update.as_ref().map(|at| at.value) {
+            Some(true) if !methods.contains(&Method::Update) => methods.push(Method::Update),
+            Some(false) => methods.retain(|method| *method != Method::Update),
+            Some(true) | None => {}
         }
         methods
     }

@@ -2,15 +2,20 @@
 //! `load`.
 
 use super::account;
+use super::elin;
 use super::finding::{Code, Collector};
+use super::limit;
 use super::progress;
 use super::read::{Item, Section};
+use super::registrar;
+use super::rules::{plan, rules};
 use super::source::{At, Source, Span};
+use super::transfer;
 use super::value;
 use super::written::*;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, Party, Preset, Redirect,
-    Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, OnError, Party, Preset,
+    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -48,7 +53,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
 }
 
 const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 9] = [
     "realm",
     "tls",
     "listen",
@@ -56,6 +61,7 @@ const LISTS: [&str; 8] = [
     "trunk",
     "transform",
     "route",
+    "limit",
     "test",
 ];
 const LATER: [&str; 10] = [
@@ -118,11 +124,13 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
         "limits" => {
             file.limits = WrittenNodeLimits {
                 calls: section.number("calls", 1..=1_000_000, out),
+                cps: section.number("cps", 1..=100_000, out),
+                setup: section.number("setup", 1..=1_000_000, out),
                 max_setup: section.parsed("max_setup", value::duration, out),
                 max_duration: section.parsed("max_duration", value::duration, out),
                 media_timeout: section.parsed("media_timeout", value::duration, out),
             };
-            section.finish(&["cps", "memory", "setup"], out);
+            section.finish(&["memory"], out);
         }
         "cdr" => {
             file.cdr = Some(WrittenCdr {
@@ -247,6 +255,9 @@ fn read_named(
         "tls" => file.tls.push(tls(name, section, out)),
         "tenant" => file.tenants.push(tenant(name, section, out)),
         "trunk" => file.trunks.push(trunk(name, section, out)),
+        "limit" => file
+            .number_limits
+            .push(limit::of_numbers(name, section, out)),
         "transform" => file.transforms.push(transform(name, section, out)),
         _ => file.routes.push(route(name, section, out)),
     }
@@ -376,6 +387,7 @@ fn listener(mut section: Section<'_>, out: &mut Collector) -> WrittenListener {
             .number("port", 1..=65_535, out)
             .map(|port| At::new(port.value as u16, port.span)),
         tls: section.text("tls", out),
+        tcp: section.boolean("tcp", out),
     };
     if let Some(name) = &listener.name
         && !value::is_object_name(&name.value)
@@ -400,18 +412,6 @@ const PROTOCOLS: [(&str, Protocol); 3] = [
     ("tls", Protocol::Tls),
 ];
 
-fn limits(section: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
-    let Some(mut table) = section.table("limits", out) else {
-        return WrittenLimits::default();
-    };
-    let limits = WrittenLimits {
-        calls: table.number("calls", 1..=1_000_000, out),
-        cps: table.number("cps", 1..=100_000, out),
-    };
-    table.finish(&["setup", "spend_per_day", "bandwidth"], out);
-    limits
-}
-
 fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTenant {
     let tenant = WrittenTenant {
         name,
@@ -423,7 +423,8 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .texts("emergency", out)
             .map(|list| list.value)
             .unwrap_or_default(),
-        limits: limits(&mut section, out),
+        elins: elin::elins(&mut section, out),
+        limits: limit::limits(&mut section, out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);
     tenant
@@ -438,6 +439,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     let modes = [
         ("static", Mode::Static),
         ("register", Mode::Register),
+        ("registrar", Mode::Registrar),
         ("core", Mode::Core),
     ];
     let timers = section.table("timers", out);
@@ -456,7 +458,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         pass_headers = texts(headers.texts("pass", out));
         strip_headers = texts(headers.texts("strip", out));
         if let Some(item) = headers.take("set") {
-            set_headers = pairs(&item, &headers.title, out);
+            set_headers = pairs(&item, &headers.title, "set", out);
         }
         headers.finish(&[], out);
     }
@@ -527,8 +529,9 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         identity: identity(&mut section, out),
         options: options(&mut section, out),
         session_timer: session_timer(&mut section, out),
+        dialog_ping: section.parsed("dialog_ping", value::duration, out),
         progress: progress::progress(&mut section, out),
-        limits: limits(&mut section, out),
+        limits: limit::of_trunk(&mut section, out),
         pass_headers,
         strip_headers,
         set_headers,
@@ -553,16 +556,20 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         digest: account::digest(&mut section, out),
         register: account::register(&mut section, out),
+        authenticate: registrar::authenticate(&mut section, out),
+        registrar: registrar::registrar(&mut section, out),
         udp_oversize: section.choice(
             "udp_oversize",
             &[
                 ("tcp", UdpOversize::Tcp),
                 ("fragment", UdpOversize::Fragment),
+                ("slim", UdpOversize::Slim),
             ],
-            &["slim"],
+            &[],
             out,
         ),
         crossing: super::crossing::read(&mut section, out),
+        habits: super::habits::read(&mut section, out),
         session_id: section.choice(
             "session_id",
             &[
@@ -576,6 +583,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         uui_max: section.number("uui_max", 1..=2048, out),
         send_location: section.boolean("location", out),
         least_hops: section.number("max_forwards_min", 0..=70, out),
+        redirect_to: section.texts("redirect_to", out),
         redirect: section.choice(
             "redirect",
             &[
@@ -586,16 +594,10 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &[],
             out,
         ),
-        refer: section.choice(
-            "refer",
-            &[("local", Refer::Local), ("refuse", Refer::Refuse)],
-            &["relay"],
-            out,
-        ),
+        transfers: transfer::transfer(&mut section, out),
     };
     section.finish(
         &[
-            "update",
             "diversion",
             "schedule",
             "media_bypass",
@@ -690,11 +692,21 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
         ),
         user_phone: table.choice(
             "user_phone",
-            &[("always", true), ("never", false)],
-            &["pass"],
+            &[
+                ("always", UserPhone::Always),
+                ("never", UserPhone::Never),
+                ("pass", UserPhone::Pass),
+            ],
+            &[],
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        hides_in_need: table.choice(
+            "emergency_privacy",
+            &[("override", false), ("keep", true)],
+            &[],
+            out,
+        ),
         sources: table.choices("source", &SOURCES, out),
         from: table.choice("from", &PARTIES, &[], out),
         asserted: table.choice("asserted", &PARTIES, &[], out),
@@ -716,6 +728,15 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
                 ("ascii", DisplayForm::Ascii),
                 ("strip", DisplayForm::Strip),
             ],
+            &[],
+            out,
+        ),
+        from_host: table.text("from_host", out),
+        contact_user: table.text("contact_user", out),
+        params: table.texts("number_params", out),
+        on_error: table.choice(
+            "on_error",
+            &[("fail", OnError::Fail), ("drop", OnError::Drop)],
             &[],
             out,
         ),
@@ -772,9 +793,14 @@ fn session_timer(section: &mut Section<'_>, out: &mut Collector) -> Option<Writt
 }
 
 /// A table of free keys with texts.
-fn pairs(item: &Item<'_>, title: &str, out: &mut Collector) -> Vec<(At<String>, At<String>)> {
+pub(super) fn pairs(
+    item: &Item<'_>,
+    title: &str,
+    key: &str,
+    out: &mut Collector,
+) -> Vec<(At<String>, At<String>)> {
     let DeValue::Table(table) = item.value else {
-        item.wrong_type(title, "set", "a table { Name = \"value\" }", out);
+        item.wrong_type(title, key, "a table { Name = \"value\" }", out);
         return Vec::new();
     };
     let file = item.span.file;
@@ -815,30 +841,11 @@ fn transform(name: At<String>, mut section: Section<'_>, out: &mut Collector) ->
         is_inbound,
         calling: rules(&mut section, "calling", out),
         called: rules(&mut section, "called", out),
+        redirecting: rules(&mut section, "redirecting", out),
+        plan: plan(&mut section, out),
     };
-    section.finish(&["headers", "redirecting", "display", "tests"], out);
+    section.finish(&["headers", "display", "tests"], out);
     transform
-}
-
-fn rules(
-    section: &mut Section<'_>,
-    key: &'static str,
-    out: &mut Collector,
-) -> Vec<(At<String>, At<String>)> {
-    let Some(list) = section.list(key, out) else {
-        return Vec::new();
-    };
-    let title = format!("{}: {key}", section.title);
-    list.value
-        .iter()
-        .filter_map(|item| {
-            let mut rule = item.section(title.clone(), out)?;
-            let pattern = rule.required_text("match", "'^0(\\d+)$'", out);
-            let set = rule.required_text("set", "\"+49$1\"", out);
-            rule.finish(&["when"], out);
-            Some((pattern?, set?))
-        })
-        .collect()
 }
 
 fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRoute {
@@ -856,7 +863,9 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         to: None,
         max: None,
         emergency: None,
+        at_once: section.choice("ring", &[("in_order", false), ("at_once", true)], &[], out),
         any_tenant: section.boolean("any_tenant", out),
+        limits: limit::limits(&mut section, out),
     };
     if let Some(mut when) = section.table("match", out) {
         route.from_trunk = when.text("from_trunk", out);

@@ -20,6 +20,64 @@ pub struct IdentityPolicy {
     pub screening: Screening,
     /// What becomes of display names towards this peer.
     pub display: DisplayForm,
+    /// Host of From.
+    pub from_host: FromHost,
+    /// User part of Contact.
+    pub contact_user: ContactUser,
+    /// Parameters of called numbers that pass as they came.
+    pub params: Vec<String>,
+    /// What becomes of a calling or redirecting number that cannot be written.
+    pub on_error: OnError,
+    /// Whether a caller for help who wants to be hidden from this peer is (SIP-1011): only where the law
+    /// says so, because who helps must know whom to call back.
+    pub hides_in_need: bool,
+}
+
+/// Host of From towards a peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum FromHost {
+    /// Our name on the trunk; its domain where we register.
+    #[default]
+    Own,
+    /// The name of the peer's target.
+    Peer,
+    /// This name.
+    Named(String),
+}
+
+/// User part of Contact towards a peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ContactUser {
+    /// The number that From shows.
+    #[default]
+    Caller,
+    /// The trunk's main number.
+    Pilot,
+    /// None.
+    None,
+    /// This text.
+    Named(String),
+}
+
+/// What becomes of a number of the caller's side that transforms made unfit (SIP-017).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnError {
+    /// The call fails.
+    #[default]
+    Fail,
+    /// The header stays out; in From nobody is named.
+    Drop,
+}
+
+/// Whether numbers say `user=phone`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum UserPhone {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// As they came.
+    Pass,
 }
 
 impl Default for IdentityPolicy {
@@ -32,6 +90,11 @@ impl Default for IdentityPolicy {
             pilot: None,
             screening: Screening::Pass,
             display: DisplayForm::Pass,
+            from_host: FromHost::Own,
+            contact_user: ContactUser::Caller,
+            params: Vec::new(),
+            on_error: OnError::Fail,
+            hides_in_need: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::transport::Protocol;
-use media_api::RealmId;
+use media_api::{Family, RealmId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -28,6 +28,14 @@ pub struct Realm {
 }
 
 impl Realm {
+    /// Its address of a family.
+    pub(crate) fn of(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+
     /// The address that peers should use for `local`, one of this realm's addresses.
     pub fn advertised(&self, local: IpAddr) -> IpAddr {
         match local {

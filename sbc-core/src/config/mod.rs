@@ -4,52 +4,72 @@
 //! form that operators write is another type (see `file`); `load` turns one into the other and
 //! collects every finding.
 
+mod able;
 mod account;
 mod case;
 mod crossing;
 mod diff;
+mod elin;
 mod facts;
 mod file;
 mod finding;
+mod habits;
 mod header;
 mod identity;
+mod limit;
 mod listen;
 mod load;
 mod name;
 mod preset;
 mod progress;
 mod read;
+mod registrar;
 mod route;
+mod rules;
 mod shell;
 mod source;
+mod sources;
 mod starter;
 mod tenant;
+mod tie;
+mod transfer;
 mod trunk;
 mod value;
 mod written;
 
+pub use able::{Able, Derived};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use diff::{Change, Changes, changes};
+pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
+pub use habits::{Habits, Merged, ReasonForm, UriScheme};
 pub use header::{Action, action, is_configurable};
 pub use identity::{
-    AssertedForm, DisplayForm, IdentityPolicy, IdentitySource, Party, Redirect, Screening,
-    SessionIdForm,
+    AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
+    Party, Redirect, Screening, SessionIdForm, UserPhone,
 };
+pub use limit::{CallLimits, Each, LimitRefusal, NumberLimit, TrunkLimits};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use name::{covers, is_same_name};
-pub use progress::{EarlyMedia, ProgressPolicy, Rel100, Ringback, Ringing};
-pub use route::{NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope};
+pub use progress::{
+    EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
+};
+pub use registrar::{Authenticate, CalledAs, Registrar};
+pub use route::{
+    NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
+};
 pub use shell::{CdrSpool, Shell, TlsFiles};
 pub use source::{Place, Source};
+pub use sources::Sources;
 pub use starter::starter;
 pub use tenant::{NumberRange, Tenant};
+pub use tie::TieBreak;
+pub use transfer::{Refer, TransferPolicy};
 pub use trunk::{
-    AllDown, CallLimits, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, Refer,
-    RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
-    UdpOversize, UriForm,
+    AllDown, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, RefreshBy,
+    Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia, UdpOversize, UriForm,
 };
 pub use written::{Secret, TlsVersion};
 
@@ -79,8 +99,12 @@ pub struct Config {
     pub transforms: Vec<Arc<Transform>>,
     /// Routing rules, in order of preference.
     pub routes: Vec<Arc<Route>>,
+    /// Limits on calls of the operator's choice; each that is about a call counts.
+    pub number_limits: Vec<NumberLimit>,
     /// Limits of the node.
     pub limits: NodeLimits,
+    /// Where peers are, which follows from the trunks.
+    pub sources: Sources,
 }
 
 /// This node.
@@ -97,6 +121,8 @@ pub struct Node {
 pub struct NodeLimits {
     /// Calls at the same time; above it new calls get 503.
     pub calls: u32,
+    /// New calls, and calls that are not answered yet, of all trunks together.
+    pub new_calls: CallLimits,
     /// Longest set-up, from INVITE to answer (SIP-409), 240 s by default.
     pub max_setup: Duration,
     /// Longest call after answer; zero is unlimited, 14 400 s by default.
@@ -109,6 +135,7 @@ impl Default for NodeLimits {
     fn default() -> Self {
         Self {
             calls: 10_000,
+            new_calls: CallLimits::default(),
             max_setup: Duration::from_secs(240),
             max_duration: Duration::from_secs(14_400),
             media_timeout: Duration::from_secs(300),

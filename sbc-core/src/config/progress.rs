@@ -25,6 +25,14 @@ pub struct ProgressPolicy {
     pub early_media_max: Duration,
     /// Who plays the ringing tone to a caller on this trunk.
     pub ringback: Ringback,
+    /// What this peer gets of a call whose caller makes no offer.
+    pub late_offer: LateOffer,
+    /// Whether P-Early-Media is believed of this peer, and told to it (RFC 5009).
+    pub p_early_media: bool,
+    /// What a caller on this trunk sees of a called side that rings in several places.
+    pub early_dialogs: EarlyDialogs,
+    /// Whether a 6xx of this peer ends the hunt. If not it counts as the 4xx that says the same.
+    pub six_xx_stops: bool,
 }
 
 /// Reliable provisional responses of a trunk.
@@ -49,6 +57,24 @@ pub enum EarlyMedia {
     AfterRinging,
     /// Neither side hears anything before the answer; 183 is told as 180.
     Block,
+}
+
+/// What a peer gets of a call whose caller makes no offer (SIP-510).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LateOffer {
+    /// An offer of ours.
+    Convert,
+    /// None either: it is to make one.
+    Pass,
+}
+
+/// What a caller sees of a called side that rings in several places (SIP-311).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EarlyDialogs {
+    /// One early dialog, whatever rings.
+    Single,
+    /// One for each of the called side's.
+    Transparent,
 }
 
 /// As which status ringing is told.
@@ -81,6 +107,10 @@ impl Default for ProgressPolicy {
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
             ringback: Ringback::Remote,
+            late_offer: LateOffer::Convert,
+            p_early_media: false,
+            early_dialogs: EarlyDialogs::Single,
+            six_xx_stops: true,
         }
     }
 }
@@ -95,6 +125,10 @@ pub(super) struct WrittenProgress {
     pub(super) ringing: Option<At<Ringing>>,
     pub(super) early_media_max: Option<At<Duration>>,
     pub(super) ringback: Option<At<Ringback>>,
+    pub(super) late_offer: Option<At<LateOffer>>,
+    pub(super) p_early_media: Option<At<bool>>,
+    pub(super) early_dialogs: Option<At<EarlyDialogs>>,
+    pub(super) six_xx_stops: Option<At<bool>>,
 }
 
 pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> WrittenProgress {
@@ -139,5 +173,22 @@ pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> Writte
             &[],
             out,
         ),
+        late_offer: section.choice(
+            "late_offer",
+            &[("convert", LateOffer::Convert), ("pass", LateOffer::Pass)],
+            &[],
+            out,
+        ),
+        p_early_media: section.boolean("p_early_media", out),
+        early_dialogs: section.choice(
+            "early_dialogs",
+            &[
+                ("single", EarlyDialogs::Single),
+                ("transparent", EarlyDialogs::Transparent),
+            ],
+            &[],
+            out,
+        ),
+        six_xx_stops: section.boolean("six_xx_stops", out),
     }
 }

@@ -1,7 +1,9 @@
 //! Routing rules and number transforms.
 
+use crate::config::CallLimits;
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::Regex;
+use std::ops::RangeInclusive;
 
 /// One routing rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,8 +16,12 @@ pub struct Route {
     pub to: Vec<RouteTarget>,
     /// At most so many attempts.
     pub max_attempts: u8,
+    /// Whether its trunks are called all at once instead of one after the other.
+    pub at_once: bool,
     /// Whether trunks of other customers may carry the calls: only for calls for help.
     pub any_tenant: bool,
+    /// Limits on the calls that it takes.
+    pub limits: CallLimits,
 }
 
 /// Conditions of a route; all that are given must hold.
@@ -73,6 +79,8 @@ pub struct Transform {
     pub calling: Vec<NumberRule>,
     /// Rules for the called number; the first that matches wins.
     pub called: Vec<NumberRule>,
+    /// Rules for numbers that forwarded the call; without any, those for the calling number.
+    pub redirecting: Vec<NumberRule>,
 }
 
 /// When a transform applies.
@@ -84,17 +92,75 @@ pub enum TransformScope {
     Out(TrunkName),
 }
 
-/// One match-and-replace rule on a number.
-#[derive(Clone, Debug)]
+/// One rule on a number.
+#[derive(Clone, Debug, PartialEq)]
 pub struct NumberRule {
-    /// Must match the number.
-    pub pattern: Regex,
-    /// Replacement, with `$1` for groups.
+    /// Which numbers it changes.
+    pub when: NumberMatch,
+    /// What they become; with an expression `$1` stands for a group, with a beginning it takes the
+    /// place of that.
     pub set: String,
 }
 
-impl PartialEq for NumberRule {
+/// Which numbers a rule changes.
+#[derive(Clone, Debug)]
+pub enum NumberMatch {
+    /// Those that an expression matches.
+    Pattern(Regex),
+    /// Those that begin so and have so many characters.
+    Start {
+        /// The beginning; empty where the length alone decides.
+        start: String,
+        /// Fewest and most characters of the whole number.
+        length: RangeInclusive<usize>,
+        /// Whether only digits may follow.
+        digits_only: bool,
+    },
+    /// This one.
+    Number(String),
+}
+
+impl NumberRule {
+    /// What becomes of a number, if the rule is about it.
+    pub fn apply(&self, number: &str) -> Option<String> {
+        match &self.when {
+            NumberMatch::Pattern(pattern) => pattern
+                .is_match(number)
+                .then(|| pattern.replace(number, self.set.as_str()).into_owned()),
+            NumberMatch::Start {
+                start,
+                length,
+                digits_only,
+            } => {
+                let rest = number.strip_prefix(start.as_str())?;
+                let is_digits = || rest.bytes().all(|octet| octet.is_ascii_digit());
+                let fits =
+                    length.contains(&number.chars().count()) && (!digits_only || is_digits());
+                fits.then(|| format!("{}{rest}", self.set))
+            }
+            NumberMatch::Number(own) => (own == number).then(|| self.set.clone()),
+        }
+    }
+}
+
+impl PartialEq for NumberMatch {
     fn eq(&self, other: &Self) -> bool {
-        self.pattern.as_str() == other.pattern.as_str() && self.set == other.set
+        match (self, other) {
+            (Self::Pattern(own), Self::Pattern(other)) => own.as_str() == other.as_str(),
+            (
+                Self::Start {
+                    start,
+                    length,
+                    digits_only,
+                },
+                Self::Start {
+                    start: other,
+                    length: others,
+                    digits_only: only,
+                },
+            ) => (start, length, digits_only) == (other, others, only),
+            (Self::Number(own), Self::Number(other)) => own == other,
+            (Self::Pattern(_) | Self::Start { .. } | Self::Number(_), _) => false,
+        }
     }
 }

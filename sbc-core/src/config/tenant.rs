@@ -1,6 +1,6 @@
 //! Customers isolated from others.
 
-use crate::config::CallLimits;
+use crate::config::{CallLimits, Elin};
 use crate::id::TenantName;
 
 /// A customer: its numbers and limits. Trunks and routes name their tenant.
@@ -12,6 +12,9 @@ pub struct Tenant {
     pub numbers: Vec<NumberRange>,
     /// Numbers that call for help, as they are dialled; the first stands for `urn:service:sos`.
     pub emergency: Vec<String>,
+    /// Numbers of its places, under which callers for help are called back; the first that is a
+    /// caller's counts.
+    pub elins: Vec<Elin>,
     /// Its limits.
     pub limits: CallLimits,
 }

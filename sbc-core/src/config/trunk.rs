@@ -1,7 +1,8 @@
 //! Trunks: configured relations to peers.
 
-use super::ProgressPolicy;
-use super::identity::{IdentityPolicy, Redirect, SessionIdForm};
+use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
+use super::registrar::{Authenticate, Registrar};
+use super::{Derived, Habits, ProgressPolicy, TransferPolicy, TrunkLimits};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -49,7 +50,7 @@ pub struct Trunk {
     /// SIP timers.
     pub timers: SipTimers,
     /// Limits.
-    pub limits: CallLimits,
+    pub limits: TrunkLimits,
     /// What becomes of requests that are too large for a datagram.
     pub udp_oversize: UdpOversize,
     /// Final statuses, and Q.850 causes below 128, after which the next target of the routing plan
@@ -59,6 +60,9 @@ pub struct Trunk {
     pub options: Option<OptionsProbe>,
     /// Session timers; `None` takes part in none.
     pub session_timer: Option<SessionTimer>,
+    /// Time between two OPTIONS within a call, which show whether the peer still has it; `None` sends
+    /// none.
+    pub dialog_ping: Option<Duration>,
     /// How calls make progress before they are answered.
     pub progress: ProgressPolicy,
     /// Methods of our `Allow` header on this trunk, in order.
@@ -71,6 +75,10 @@ pub struct Trunk {
     pub digest: Option<Account>,
     /// Our registration with the peer, whose targets are its registrars.
     pub register: Option<Registration>,
+    /// How its peer proves who it is; `None` where source and certificate are enough.
+    pub authenticate: Option<Authenticate>,
+    /// What its peer registers with us; calls then go to its bindings and to no targets.
+    pub registrar: Option<Registrar>,
     /// Whether locations of calls for help are passed to this peer.
     pub send_location: bool,
     /// Whether Session-ID is written towards this peer.
@@ -83,43 +91,27 @@ pub struct Trunk {
     pub least_hops: u8,
     /// What becomes of its redirections.
     pub redirect: Redirect,
-    /// What becomes of its REFERs.
-    pub refer: Refer,
+    /// Beginnings of the numbers that it may redirect calls to, after its transforms; none is whatever
+    /// routes let it call.
+    pub redirect_to: Vec<String>,
+    /// Its habits in small things.
+    pub habits: Habits,
+    /// Whether its callers dial while they call: an INVITE with more digits replaces the one before
+    /// (RFC 3578).
+    pub overlap: bool,
+    /// Whether its offers within a call are always asked of the other party, also where they change
+    /// nothing for it (SIP-544).
+    pub relays_offers: bool,
+    /// What becomes of its wishes to transfer calls.
+    pub transfers: TransferPolicy,
     /// Headers copied unchanged from the other leg to this peer.
     pub pass_headers: Vec<String>,
     /// Headers never copied to this peer, although the built-in table would.
     pub strip_headers: Vec<String>,
     /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
     pub set_headers: Vec<(String, String)>,
-}
-
-/// What becomes of a peer's REFER within a call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Refer {
-    /// We transfer the call ourselves; the other party sees at most a re-INVITE.
-    #[default]
-    Local,
-    /// It is refused, and not offered.
-    Refuse,
-}
-
-impl Refer {
-    /// The methods of a preset together with those that transfers need. NOTIFY is for the peer's
-    /// own subscribers among us (TDR-XFR-002).
-    pub(super) fn allowed(self, mut methods: Vec<crate::sip::Method>) -> Vec<crate::sip::Method> {
-        use crate::sip::Method::{Notify, Refer};
-        match self {
-            Self::Local => methods.extend([Notify, Refer]),
-            Self::Refuse => methods.retain(|method| *method != Refer),
-        }
-        let mut seen = Vec::with_capacity(methods.len());
-        methods.retain(|method| {
-            let is_new = !seen.contains(method);
-            seen.push(method.clone());
-            is_new
-        });
-        methods
-    }
+    /// What follows from all of this.
+    pub derived: Derived,
 }
 
 /// Session timers of a trunk's legs (RFC 4028).
@@ -189,13 +181,15 @@ pub enum Lookup {
     Servers,
     /// Neither was written: the domain may also choose the protocol, by NAPTR.
     Domain,
+    /// Nothing: it is the binding of this number, and goes where that was registered from.
+    Binding(u64),
 }
 
 /// How URIs are written for a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct UriForm {
-    /// Add `;user=phone` to numbers.
-    pub user_phone: bool,
+    /// Whether numbers say `;user=phone`.
+    pub user_phone: UserPhone,
     /// Add `;transport=` to Contact and Request-URI for other transports than UDP.
     pub transport_param: bool,
 }
@@ -258,15 +252,9 @@ pub enum UdpOversize {
     Tcp,
     /// It goes over UDP, as many packets as that takes: for peers that know nothing else.
     Fragment,
-}
-
-/// Limits on calls.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct CallLimits {
-    /// Calls at the same time; `None` is unlimited.
-    pub calls: Option<u32>,
-    /// New calls per second; `None` is unlimited.
-    pub calls_per_second: Option<u32>,
+    /// As that, without what can be left out. Descriptions to this peer never say what payload types
+    /// mean that have a meaning of their own: they must stay the same however large the request is.
+    Slim,
 }
 
 /// Health probing of a trunk by OPTIONS.
@@ -298,6 +286,10 @@ pub struct Registration {
     pub gin: Gin,
     /// Where the called number of a call to us stands.
     pub did_source: DidSource,
+    /// Whether its way over UDP is kept alive by STUN; `None` where the registrar wants or knows that.
+    pub keep_alive: Option<bool>,
+    /// Whether an asserted identity must be one of those that the registrar names.
+    pub holds_identities: bool,
 }
 
 /// Whether all numbers of a trunk are registered at once.
@@ -334,6 +326,19 @@ pub struct IpNet {
 }
 
 impl IpNet {
+    /// One address.
+    pub fn single(address: IpAddr) -> Self {
+        Self {
+            address,
+            prefix: if address.is_ipv4() { 32 } else { 128 },
+        }
+    }
+
+    /// Whether it is one address only.
+    pub fn is_single(&self) -> bool {
+        *self == Self::single(self.address)
+    }
+
     /// The first address of the range.
     pub fn first(&self) -> IpAddr {
         match self.address {

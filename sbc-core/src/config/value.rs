@@ -261,6 +261,13 @@ pub(super) fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && !last_is_number
 }
 
+/// Whether the text may be the beginning of a number.
+pub(super) fn is_number_start(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_digit = |octet: u8| octet.is_ascii_digit() || matches!(octet, b'*' | b'#');
+    (1..=32).contains(&text.len()) && digits.bytes().all(is_digit)
+}
+
 /// Whether the text may name an object of the configuration: it becomes a metric label, a word in
 /// logs and part of a file name.
 pub(super) fn is_object_name(text: &str) -> bool {

@@ -4,12 +4,18 @@
 
 use super::account::{WrittenDigest, WrittenRegister};
 use super::case::WrittenCase;
+use super::elin::WrittenElin;
+use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
 use super::progress::WrittenProgress;
+use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
+use super::rules::{WrittenPlan, WrittenRule};
 use super::source::{At, Span};
+use super::transfer::WrittenTransfer;
 use super::value::WrittenTarget;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, Party,
-    Preset, Redirect, Refer, RefreshBy, Screening, SessionIdForm, UdpOversize, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, OnError,
+    Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone,
+    VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -29,6 +35,7 @@ pub(super) struct File {
     pub(super) trunks: Vec<WrittenTrunk>,
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
+    pub(super) number_limits: Vec<WrittenNumberLimit>,
     pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
@@ -97,19 +104,15 @@ pub(super) struct WrittenListener {
     pub(super) protocol: Option<At<Protocol>>,
     pub(super) port: Option<At<u16>>,
     pub(super) tls: Option<At<String>>,
+    pub(super) tcp: Option<At<bool>>,
 }
 
 pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
     pub(super) emergency: Vec<At<String>>,
+    pub(super) elins: Vec<WrittenElin>,
     pub(super) limits: WrittenLimits,
-}
-
-#[derive(Default)]
-pub(super) struct WrittenLimits {
-    pub(super) calls: Option<At<u64>>,
-    pub(super) cps: Option<At<u64>>,
 }
 
 pub(super) struct WrittenTrunk {
@@ -141,8 +144,9 @@ pub(super) struct WrittenTrunk {
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
     pub(super) session_timer: Option<WrittenSessionTimer>,
+    pub(super) dialog_ping: Option<At<Duration>>,
     pub(super) progress: WrittenProgress,
-    pub(super) limits: WrittenLimits,
+    pub(super) limits: WrittenTrunkLimits,
     pub(super) pass_headers: Vec<At<String>>,
     pub(super) strip_headers: Vec<At<String>>,
     pub(super) set_headers: Vec<(At<String>, At<String>)>,
@@ -152,13 +156,17 @@ pub(super) struct WrittenTrunk {
     pub(super) udp_oversize: Option<At<UdpOversize>>,
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
+    pub(super) authenticate: Option<WrittenAuthenticate>,
+    pub(super) registrar: Option<WrittenRegistrar>,
     pub(super) redirect: Option<At<Redirect>>,
+    pub(super) redirect_to: Option<At<Vec<At<String>>>>,
     pub(super) least_hops: Option<At<u64>>,
-    pub(super) refer: Option<At<Refer>>,
+    pub(super) transfers: WrittenTransfer,
     pub(super) send_location: Option<At<bool>>,
     pub(super) uui_max: Option<At<u64>>,
     pub(super) session_id: Option<At<SessionIdForm>>,
     pub(super) crossing: super::crossing::WrittenCrossing,
+    pub(super) habits: super::habits::WrittenHabits,
 }
 
 /// What `mode` says about the peer.
@@ -168,6 +176,8 @@ pub(super) enum Mode {
     Static,
     /// We register with it.
     Register,
+    /// It registers with us.
+    Registrar,
     /// It is Teams.
     Core,
 }
@@ -175,7 +185,7 @@ pub(super) enum Mode {
 impl Mode {
     pub(super) const fn preset(self) -> Preset {
         match self {
-            Self::Static | Self::Register => Preset::Carrier,
+            Self::Static | Self::Register | Self::Registrar => Preset::Carrier,
             Self::Core => Preset::Teams,
         }
     }
@@ -186,7 +196,7 @@ pub(super) struct WrittenIdentity {
     /// In which header an identity is asserted, if at all.
     pub(super) egress: Option<At<Option<AssertedForm>>>,
     pub(super) history: Option<At<HistoryForm>>,
-    pub(super) user_phone: Option<At<bool>>,
+    pub(super) user_phone: Option<At<UserPhone>>,
     pub(super) transport_param: Option<At<bool>>,
     pub(super) sources: Option<Vec<At<IdentitySource>>>,
     pub(super) from: Option<At<Party>>,
@@ -194,6 +204,11 @@ pub(super) struct WrittenIdentity {
     pub(super) pilot: Option<At<String>>,
     pub(super) screening: Option<At<Screening>>,
     pub(super) display: Option<At<DisplayForm>>,
+    pub(super) from_host: Option<At<String>>,
+    pub(super) contact_user: Option<At<String>>,
+    pub(super) params: Option<At<Vec<At<String>>>>,
+    pub(super) on_error: Option<At<OnError>>,
+    pub(super) hides_in_need: Option<At<bool>>,
 }
 
 pub(super) enum WrittenOptions {
@@ -231,8 +246,10 @@ pub(super) struct WrittenTransform {
     pub(super) name: At<String>,
     pub(super) trunk: Option<At<String>>,
     pub(super) is_inbound: Option<At<bool>>,
-    pub(super) calling: Vec<(At<String>, At<String>)>,
-    pub(super) called: Vec<(At<String>, At<String>)>,
+    pub(super) calling: Vec<WrittenRule>,
+    pub(super) called: Vec<WrittenRule>,
+    pub(super) redirecting: Vec<WrittenRule>,
+    pub(super) plan: Option<WrittenPlan>,
 }
 
 pub(super) struct WrittenRoute {
@@ -247,13 +264,17 @@ pub(super) struct WrittenRoute {
     pub(super) routing_number: Option<At<String>>,
     pub(super) to: Option<At<Vec<WrittenHop>>>,
     pub(super) max: Option<At<u64>>,
+    pub(super) at_once: Option<At<bool>>,
     pub(super) emergency: Option<At<bool>>,
     pub(super) any_tenant: Option<At<bool>>,
+    pub(super) limits: WrittenLimits,
 }
 
 #[derive(Default)]
 pub(super) struct WrittenNodeLimits {
     pub(super) calls: Option<At<u64>>,
+    pub(super) cps: Option<At<u64>>,
+    pub(super) setup: Option<At<u64>>,
     pub(super) max_setup: Option<At<Duration>>,
     pub(super) max_duration: Option<At<Duration>>,
     pub(super) media_timeout: Option<At<Duration>>,

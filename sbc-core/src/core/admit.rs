@@ -1,26 +1,39 @@
 //! A new INVITE: numbers, limits and route, and the call that it becomes.
 
 use super::{Core, Entry, arrived, dropped};
-use crate::call::{Admitted, Call};
-use crate::cause::{Because, CauseCode};
+use crate::call::{Admitted, Call, Entrance};
 use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
 use crate::event::DropCode;
-use crate::id::{LegId, TenantName, TransactionId};
+use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
-use crate::policy::admission::{self, Counted, Place};
-use crate::policy::circle::{self, Reach};
-use crate::policy::ingress::Ingress;
+use crate::policy::admission::{self, Standing, Subject};
+use crate::policy::circle::{self, Reach, Sign};
+use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
-use crate::policy::route::Asked;
-use crate::policy::{Refusal, dialled, emergency, identity, route, screening};
+use crate::policy::route::{Asked, Plan};
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure};
 use crate::session::LegStyle;
-use crate::sip::{Message, Status};
+use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
 use crate::transport::Flow;
 use std::sync::Arc;
 
 impl Core {
+    /// More digits of a number that is being called already: what was dialled before was not all of
+    /// it (SIP-580).
+    fn dialled_on(&mut self, now: Now, message: &Message, trunk: &Trunk, out: &mut Effects) {
+        let earlier = self.calls.iter().filter(|(_, entry)| {
+            let call = &entry.call;
+            call.is_dialled_by(message, trunk)
+        });
+        let mut earlier: Vec<CallId> = earlier.map(|(id, _)| *id).collect();
+        earlier.sort_unstable();
+        for id in earlier {
+            self.with_call(now, id, out, |call, cx| call.is_outdialled(cx));
+        }
+    }
+
     #[allow(
         clippy::too_many_arguments,
         reason = "facts of one arrival, used in one place"
@@ -32,20 +45,26 @@ impl Core {
         flow: &Flow,
         message: Message,
         ingress: Ingress,
-        because: Because,
         style: &LegStyle,
         out: &mut Effects,
     ) {
         let config = Arc::clone(&self.plane.config);
-        let has_room = u32::try_from(self.calls.len()).is_ok_and(|n| n < config.limits.calls);
+        let because = ingress::because(&ingress, flow);
         let mut caller = identity::caller(&message, &ingress.trunk);
         let scope = TransformScope::In(ingress.trunk.name.clone());
         let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
-        if (self.is_draining || !has_room) && help.is_none() {
+        let is_taken = !self.is_draining && self.live.enter(config.limits.calls);
+        if !is_taken && help.is_none() {
             arrived(None, None, flow, &message, out);
             dropped(DropCode::Overload, flow, out);
             return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
+        }
+        if !is_taken {
+            self.live.add();
+        }
+        if ingress.trunk.overlap {
+            self.dialled_on(now, &message, &ingress.trunk, out);
         }
         let call_id = self.plane.mint.call(now.wall);
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
@@ -60,7 +79,7 @@ impl Core {
         let own_user = standing.and_then(|standing| standing.contact_user.as_deref());
         let source = ingress.trunk.register.as_ref();
         let source = source.map_or(DidSource::RequestUri, |register| register.did_source);
-        let called = |uri| number::called_of(&message, &uri, source, own_user);
+        let called = |uri| number::called_of(&message, uri, source, own_user);
         let (called, nameless) = match message.uri().map(called) {
             Ok(Ok(called)) => (called, None),
             // Every Request-URI can be read here; without a number it leads nowhere.
@@ -70,11 +89,8 @@ impl Core {
         let changed = number::transform_called(&config, &scope, &called.number);
         because.0.extend(changed.because.0);
         let called_raw = called.raw.clone();
-        let called = Number {
-            number: changed.value,
-            ..called
-        };
-        let reach = Reach::of(&message);
+        let called = called.changed(changed.value);
+        let mut reach = Reach::of(&message);
         let mut lap = None;
         let plan = match (reach.refusal(), nameless) {
             (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
@@ -86,6 +102,9 @@ impl Core {
                 .map_or(Ok(()), Err)
                 .and_then(|()| {
                     let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
+                    let sign = Sign::of(&config.node.id, key);
+                    sign.refusal(&message).map_or(Ok(()), Err)?;
+                    reach.sign = Some(sign);
                     lap = Some(self.plane.circles.enter(key, reach.hops)?);
                     let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
                     // Read only where a route asks for it: most never do.
@@ -94,21 +113,26 @@ impl Core {
                     };
                     let diverting = is_asked(|when| when.diverting.is_some());
                     let diverting = diverting.then(|| caller.trail.diverting()).flatten();
+                    let diverting = diverting.map(|number| {
+                        number::transform_redirecting(&config, &scope, &number.number).value
+                    });
                     let ported = is_asked(|when| when.routing_number.is_some());
                     let ported = ported.then(|| message.uri().ok()).flatten();
-                    let ported = ported.as_ref().and_then(number::routing_number);
+                    let ported = ported.and_then(number::routing_number);
                     let asked = Asked {
                         called: &called.number,
                         calling: &calling.value,
-                        diverting: diverting.as_ref().map(|number| number.number.as_str()),
+                        diverting: diverting.as_deref(),
                         routing: ported.as_deref(),
                     };
                     route::plan_for(&config, &ingress, asked, mint, explains)
                 }),
         };
         let is_emergency = help.is_some();
+        let is_secure = secure::is_asked(&message);
+        let elin = help.as_ref().and_then(|help| help.elin.clone());
         let called = help.as_ref().map_or(called, |help| help.called.clone());
-        let (tenant, plan) = match (help, plan) {
+        let (tenant, plan, route) = match (help, plan) {
             (Some(help), plan) => {
                 because.0.extend(help.because.0);
                 let plan = match (reach.refusal(), plan) {
@@ -117,32 +141,57 @@ impl Core {
                     (None, Err(refusal)) if help.attempts.is_empty() => Err(refusal),
                     (None, _) => Ok(help.attempts),
                 };
-                (help.tenant, plan)
+                (help.tenant, plan, None)
             }
             (None, Ok(decision)) => {
                 because.0.extend(decision.because.0);
-                (Some(decision.value.tenant), Ok(decision.value.attempts))
+                let Plan {
+                    tenant,
+                    route,
+                    attempts,
+                } = decision.value;
+                let plan = match is_secure {
+                    true => secure::kept(&config, attempts),
+                    false => Ok(attempts),
+                };
+                (Some(tenant), plan, Some(route))
             }
             (None, Err(refusal)) => {
                 let owner = || route::owner(&config, &called.number).cloned();
-                (ingress.tenant.clone().or_else(owner), Err(refusal))
+                (ingress.tenant.clone().or_else(owner), Err(refusal), None)
             }
         };
-        let (plan, places) = match is_emergency {
-            true => (plan, Vec::new()),
-            false => self.take_places(now, tenant.as_ref(), &ingress.trunk, plan),
+        let subject = Subject {
+            tenant: tenant.as_ref(),
+            trunk: &ingress.trunk,
+            route: route.as_ref(),
+            called: &called.number,
+            calling: &calling.value,
         };
+        let has_priority = ingress.trunk.trusted && message.has(HeaderName::ResourcePriority);
+        let standing = match (is_emergency, has_priority) {
+            (true, _) => Standing::Help,
+            (false, true) => Standing::Priority,
+            (false, false) => Standing::Usual,
+        };
+        let route = route.as_ref();
+        let mut routes = config.routes.iter();
+        let at_once = routes.any(|known| known.at_once && Some(&known.name) == route);
+        let (plan, entrance) = self.take_places(now, standing, &subject, plan);
         if self.plane.explains && plan.is_ok() {
             let limits = match is_emergency {
                 true => vec!["a call for help passes every limit".to_owned()],
-                false => admission::told(&config, tenant.as_ref(), &ingress.trunk),
+                false => admission::told(&config, &subject),
             };
             because.0.extend(limits);
         }
         let admitted = Admitted {
             id: call_id,
             tenant,
-            trunk: ingress.trunk,
+            trunk: match is_secure {
+                true => secure::answering(&ingress.trunk),
+                false => ingress.trunk,
+            },
             flow: flow.clone(),
             transaction: id,
             request: message,
@@ -152,8 +201,10 @@ impl Core {
             calling: calling.value,
             plan,
             because,
-            places,
+            entrance,
+            at_once,
             is_emergency,
+            elin,
             screening: screened.ok().flatten(),
             reach,
             lap,
@@ -166,46 +217,44 @@ impl Core {
         };
         let call = Call::admit(&mut cx, admitted);
         self.sessions.insert(call.media_session(), call_id);
-        self.calls.insert(call_id, Entry { call, queued: None });
-        self.look_after(call_id, out);
+        let entry = Entry { call, queued: None };
+        self.calls.insert(call_id, Box::new(entry));
+        self.look_after(now, call_id, out);
     }
 
-    /// Counts a call on its tenant and on the trunk it came in on; a limit that is reached turns the
-    /// plan into a refusal. A call that is refused anyway is not counted.
+    /// Takes the places of a call; a limit that is reached turns the plan into a refusal. A call that is
+    /// refused anyway is not counted.
     fn take_places(
         &mut self,
         now: Now,
-        tenant: Option<&TenantName>,
-        trunk: &Trunk,
+        standing: Standing,
+        subject: &Subject<'_>,
         plan: Result<Vec<Arc<Trunk>>, Refusal>,
-    ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Vec<Place>) {
-        let Ok(plan) = plan else {
-            return (plan, Vec::new());
+    ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Entrance) {
+        let nothing = Entrance {
+            standing,
+            ..Entrance::default()
         };
-        let config = &self.plane.config;
-        let of_tenant = tenant.map(|name| {
-            let limits = config.tenants.get(name).map(|tenant| tenant.limits);
-            (Counted::Tenant(name.clone()), limits.unwrap_or_default())
-        });
-        let of_trunk = (Counted::Trunk(trunk.name.clone()), trunk.limits);
-        let mut places = Vec::with_capacity(4);
-        for (counted, limits) in of_tenant.into_iter().chain([of_trunk]) {
-            match self.plane.admission.take(now.mono, counted, &limits) {
-                Ok(place) => places.push(place),
-                Err(full) => {
-                    for place in places.drain(..) {
-                        self.plane.admission.give_back(place);
-                    }
-                    let refusal = Refusal {
-                        status: Status::SERVICE_UNAVAILABLE,
-                        cause: CauseCode::LimitReached,
-                        because: Because::of(full.to_string()),
-                    };
-                    return (Err(refusal), places);
-                }
+        if plan.is_err() {
+            return (plan, nothing);
+        }
+        let of_call = admission::claims_of_call(&self.plane.config, subject);
+        let of_caller = admission::claims_inbound(subject.trunk);
+        let (counted, admission) = (of_call.len(), &mut self.plane.admission);
+        let claims: Vec<_> = of_call.into_iter().chain(of_caller).collect();
+        let kbits = admission::kbits(subject.trunk, &claims);
+        match admission.take(now.mono, claims, kbits, standing) {
+            Err(full) => (Err(full.refused()), nothing),
+            Ok(mut of_call) => {
+                let of_caller = of_call.split_off(counted);
+                let entrance = Entrance {
+                    standing,
+                    of_call,
+                    of_caller,
+                };
+                (plan, entrance)
             }
         }
-        (Ok(plan), places)
     }
 }
 
@@ -214,6 +263,6 @@ fn no_number(message: &Message) -> Number {
     Number {
         raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
         number: String::new(),
-        extension: None,
+        ..Number::default()
     }
 }

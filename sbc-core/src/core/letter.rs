@@ -1,23 +1,34 @@
 //! Letters of other shards, and of this one to itself.
 
-use super::Core;
+use super::{Core, Together};
+use crate::demux::shard_of_call_id;
 use crate::dialog::Lookup;
 use crate::effect::{Effect, Effects};
 use crate::id::LegId;
-use crate::letter::{Content, Fetch, Letter, Party};
+use crate::letter::{CALLED_ANEW, Content, Fetch, Letter, Naming, Party};
 use crate::plane::Cx;
 use crate::session::Session;
 use crate::sip::header::Replaces;
-use crate::sip::{Message, Status};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::time::Now;
 use crate::transaction::Owner;
 use crate::transport::Flow;
+use bytes::Bytes;
 
 impl Core {
     /// Says how many shards there are; one if nobody says.
     #[must_use]
     pub fn among(mut self, shards: u8) -> Self {
         self.plane.shards = shards.max(1);
+        self
+    }
+
+    /// Counts together with all who are given the same.
+    #[must_use]
+    pub fn counting(mut self, together: &Together) -> Self {
+        self.plane.admission = together.admission.of(self.plane.shard);
+        self.plane.circles = together.circles.beside();
+        self.live = together.live.beside();
         self
     }
 
@@ -36,33 +47,99 @@ impl Core {
         match letter.content() {
             Content::Fetch(fetch) => {
                 let outcome = self.hand_over(now, fetch, out).map(Box::new);
-                let call = fetch.call;
-                let answer = Letter::new(Content::Fetched { call, outcome });
+                let (call, ticket) = (fetch.call, fetch.ticket);
+                let answer = Letter::new(Content::Fetched {
+                    call,
+                    ticket,
+                    outcome,
+                });
                 self.plane.letters.push_back((fetch.from, answer));
             }
-            Content::Fetched { call, outcome } if self.calls.contains_key(call) => {
-                self.with_call(now, *call, out, |call, cx| call.fetched(cx, outcome));
+            Content::Fetched {
+                call,
+                ticket,
+                outcome,
+            } if self.calls.contains_key(call) => {
+                self.with_call(now, *call, out, |call, cx| {
+                    call.fetched(cx, *ticket, outcome);
+                });
             }
-            Content::Fetched { call, outcome } => {
+            Content::Fetched { call, outcome, .. } => {
                 // Nobody is left who wants the party, and it has nobody else.
                 if let Ok(party) = outcome {
                     let plane = &mut self.plane;
                     let mut cx = Cx { now, plane, out };
                     let owner = (*call, LegId(0));
                     let mut session = Session::import(&mut cx, owner, &party.parcel);
+                    // Nobody would be there to take a name server's answer.
+                    session.stays_where_heard();
                     session.hang_up(&mut cx, Status::REQUEST_TERMINATED, None);
                     session.forget(&mut cx);
+                }
+            }
+            Content::Name(naming) => {
+                let (call, refer) = (naming.call, naming.refer);
+                let name = self.name(now, naming);
+                let answer = Letter::new(Content::Named { call, refer, name });
+                self.plane.letters.push_back((naming.from, answer));
+            }
+            Content::Named { call, refer, name } => {
+                if self.calls.contains_key(call) {
+                    self.with_call(now, *call, out, |call, cx| {
+                        call.named(cx, *refer, name.as_ref());
+                    });
                 }
             }
             Content::Request { flow, message } => {
                 self.received(now, flow, message.clone(), out);
             }
+            Content::Away { key, shard } => {
+                let key = self.hidden(key);
+                if self.plane.away.get(&key).is_none() {
+                    self.plane.away.insert(now.mono, key, *shard);
+                }
+            }
             Content::Over { tag } => self.plane.dialogs.end(now.mono, tag),
         }
     }
 
+    /// Tells the shard that would get the CANCEL of an INVITE with Replaces that it is here, before
+    /// anybody is answered: nobody cancels before (RFC 3261 §9.1).
+    pub(super) fn tells_where(&self, message: &Message, out: &mut Effects) {
+        if *message.method() != Method::Invite
+            || self.plane.shards == 1
+            || !message.has(HeaderName::Replaces)
+            || message.to_tag().is_some()
+        {
+            return;
+        }
+        let home = shard_of_call_id(message, self.plane.shards);
+        if let (false, Some(key)) = (home == self.plane.shard, key_of(message)) {
+            let shard = self.plane.shard;
+            let letter = Letter::new(Content::Away { key, shard });
+            out.push(Effect::Letter(home, letter));
+        }
+    }
+
+    /// What a peer wrote, as a key that he cannot choose.
+    fn hidden(&self, written: &[u8]) -> Bytes {
+        let mut digest = self.plane.secret.digest();
+        digest.part(written);
+        Bytes::copy_from_slice(&digest.finish().to_be_bytes())
+    }
+
     /// Passes a request on that belongs to a dialog which was handed over. Says whether it did.
     pub(super) fn passes_on(&mut self, flow: &Flow, message: &Message, out: &mut Effects) -> bool {
+        if *message.method() == Method::Cancel
+            && message.is_request()
+            && let Some(key) = key_of(message)
+            && let Some(shard) = self.plane.away.get(&self.hidden(&key))
+        {
+            let (flow, message) = (flow.clone(), message.clone());
+            let letter = Letter::new(Content::Request { flow, message });
+            out.push(Effect::Letter(*shard, letter));
+            return true;
+        }
         let Some(tag) = message.to_tag().filter(|_| message.is_request()) else {
             return false;
         };
@@ -78,15 +155,27 @@ impl Core {
         true
     }
 
+    /// Gives a dialog of a call of this shard a name that may be told.
+    fn name(&mut self, now: Now, naming: &Naming) -> Option<Replaces> {
+        for replaces in both_ways(&naming.replaces) {
+            let found = self.plane.dialogs.find(replaces.to_tag.as_bytes());
+            let Lookup::Live(id, leg) = found else {
+                continue;
+            };
+            let Some(entry) = self.calls.get(&id).filter(|_| id != naming.call) else {
+                continue;
+            };
+            if entry.call.may_name(leg, naming, &replaces) {
+                let (user, mint) = (naming.user.clone(), &mut self.plane.mint);
+                return Some(self.plane.aliases.name(now.mono, mint, replaces, user));
+            }
+        }
+        None
+    }
+
     /// Takes the wanted party out of its call, which ends with that.
     fn hand_over(&mut self, now: Now, fetch: &Fetch, out: &mut Effects) -> Result<Party, Status> {
-        let named = &fetch.replaces;
-        let turned = Replaces {
-            to_tag: named.from_tag.clone(),
-            from_tag: named.to_tag.clone(),
-            ..named.clone()
-        };
-        for replaces in [named, &turned] {
+        for replaces in &both_ways(&fetch.replaces) {
             let found = self.plane.dialogs.find(replaces.to_tag.as_bytes());
             let Lookup::Live(id, leg) = found else {
                 continue;
@@ -94,6 +183,10 @@ impl Core {
             let Some(entry) = self.calls.get(&id).filter(|_| id != fetch.call) else {
                 continue;
             };
+            if entry.call.may_give_way(leg, replaces, fetch) {
+                self.with_call(now, id, out, |call, cx| call.give_way(cx, fetch.call));
+                return Err(CALLED_ANEW);
+            }
             let party = entry.call.may_hand_over(leg, replaces, fetch)?;
             let mut given = None;
             self.with_call(now, id, out, |call, cx| {
@@ -108,4 +201,23 @@ impl Core {
         }
         Err(Status::CALL_DOES_NOT_EXIST)
     }
+}
+
+/// A dialog named from either side.
+fn both_ways(named: &Replaces) -> [Replaces; 2] {
+    let turned = Replaces {
+        to_tag: named.from_tag.clone(),
+        from_tag: named.to_tag.clone(),
+        ..named.clone()
+    };
+    [named.clone(), turned]
+}
+
+/// By what an INVITE and its CANCEL are known: Call-ID and branch (RFC 3261 §9.2).
+fn key_of(message: &Message) -> Option<Bytes> {
+    let via = message.top_via().ok()?;
+    let mut key = message.raw(HeaderName::CallId)?.to_vec();
+    key.push(b' ');
+    key.extend_from_slice(via.branch()?);
+    Some(Bytes::from(key))
 }

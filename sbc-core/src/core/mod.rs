@@ -2,22 +2,30 @@
 
 mod admit;
 mod letter;
+mod load;
+mod prove;
+mod refer;
+mod register;
 mod replace;
 mod stateless;
+mod sweep;
+mod together;
+mod ways;
 
 use crate::call::Call;
-use crate::cause::Because;
-use crate::config::{Config, Trunk};
+use crate::config::{Config, Merged, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
 use crate::event::{DropCode, Happened};
+use crate::hashed::Minted;
 use crate::id::{CallId, CommandId, LegId, ShardId, TransactionId};
 use crate::input::{Answered, Command, Input};
 use crate::mint::Mint;
-use crate::overload::{Overload, Verdict};
+use crate::overload::Overload;
 use crate::plane::{Asker, Cx, Plane};
-use crate::policy::ingress::{self, Ingress};
+use crate::policy::ingress::{self, Addressed, Ingress};
+use crate::policy::secure;
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::Replaces;
 use crate::sip::{
@@ -27,26 +35,38 @@ use crate::sip::{
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
-use crate::trunk::{Probes, Registrations};
+use crate::trunk::{Probes, Registrars, Registrations};
 use media_api::SessionId;
-use stateless::{answer_statelessly, answer_without_state};
-use std::collections::BTreeMap;
+use prove::Proven;
+use stateless::{answer_statelessly, is_stateless_tag};
 use std::sync::Arc;
-use std::time::Duration;
+use sweep::Sweeper;
+use together::Live;
+pub use together::Together;
+use ways::allow_alias;
 
 /// All signalling state of one shard. The same configuration, seed and inputs give the same
 /// effects, byte for byte (I3).
 pub struct Core {
     plane: Plane,
-    calls: BTreeMap<CallId, Entry>,
-    sessions: BTreeMap<SessionId, CallId>,
+    calls: Minted<CallId, Box<Entry>>,
+    sessions: Minted<SessionId, CallId>,
     deadlines: DeadlineQueue<CallId>,
-    probes: Probes,
-    registrations: Registrations,
+    upkeep: Upkeep,
     is_draining: bool,
     overload: Overload,
+    sweeper: Sweeper,
+    live: Live,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
+}
+
+/// What is done for trunks while nobody calls.
+#[derive(Default)]
+struct Upkeep {
+    probes: Probes,
+    registrations: Registrations,
+    registrars: Registrars,
 }
 
 struct Entry {
@@ -60,7 +80,8 @@ struct Entry {
 pub struct Census {
     /// Calls in any state.
     pub calls: usize,
-    /// Dialogs, those that ended within the last 32 s included.
+    /// Dialogs, those that ended within the last 32 s included, names that were given to them, and
+    /// INVITEs that another shard has.
     pub dialogs: usize,
     /// Transactions.
     pub transactions: usize,
@@ -72,6 +93,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Places that calls take of limits, and set-ups that are watched for circles.
     pub places: usize,
+    /// Contacts that peers have registered.
+    pub bindings: usize,
 }
 
 impl Core {
@@ -80,13 +103,14 @@ impl Core {
     pub fn new(shard: ShardId, config: Arc<Config>, mint: Mint) -> Self {
         Self {
             plane: Plane::new(shard, config, mint),
-            calls: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            calls: Minted::default(),
+            sessions: Minted::default(),
             deadlines: DeadlineQueue::default(),
-            probes: Probes::default(),
-            registrations: Registrations::default(),
+            upkeep: Upkeep::default(),
             is_draining: false,
             overload: Overload::default(),
+            sweeper: Sweeper::default(),
+            live: Live::default(),
             current: None,
         }
     }
@@ -107,12 +131,16 @@ impl Core {
         match input {
             Input::Received { flow, message } => self.received(now, &flow, message, out),
             Input::Malformed { flow, rejected } => self.malformed(&flow, rejected, out),
+            Input::Stun { flow, bytes } => self.stun(now, &flow, &bytes, out),
             Input::FlowLost { flow, why } => {
                 let mut up = Vec::new();
                 let table = &mut self.plane.transactions;
                 table.flow_lost(now.mono, flow, why, out, &mut up);
                 self.indicate(now, up, None, out);
-                self.with_registrations(now, out, |all, cx| all.flow_lost(cx, flow));
+                self.keep_up(now, out, |upkeep, cx| {
+                    upkeep.registrations.flow_lost(cx, flow);
+                    upkeep.registrars.flow_lost(cx, flow);
+                });
             }
             Input::SendFailed { transaction, why } => {
                 let mut up = Vec::new();
@@ -127,13 +155,13 @@ impl Core {
                     });
                 }
                 Some(Asker::Probe(id)) => {
-                    self.with_probes(now, out, |probes, cx| {
-                        probes.outcome(cx, id, query, &outcome);
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.probes.outcome(cx, id, query, &outcome);
                     });
                 }
                 Some(Asker::Registration(id)) => {
-                    self.with_registrations(now, out, |all, cx| {
-                        all.outcome(cx, id, query, &outcome);
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.registrations.outcome(cx, id, query, &outcome);
                     });
                 }
                 None => {}
@@ -146,11 +174,24 @@ impl Core {
             Input::Command(id, command) => self.command(now, id, command, out),
             Input::Config(config) => self.configure(now, config, out),
             Input::TargetHealth { target, state } => self.plane.health.note(&target, state),
-            Input::Lag(waited) => self.lag(now, waited, out),
+            Input::Lag(waited) => {
+                let news = self.overload.note(now.mono, waited);
+                self.tell_stage(news, out);
+            }
+            Input::Strain(strain) => {
+                let news = self.overload.strained(strain);
+                self.tell_stage(news, out);
+            }
             Input::Registration(standing) => self.plane.standings.note(&standing),
+            Input::Bindings(bound) => self.plane.bindings.note(&bound),
+            Input::Restored(all) => {
+                self.keep_up(now, out, |upkeep, cx| upkeep.registrars.restore(cx, &all));
+            }
             Input::Letter(letter) => self.read(now, &letter, out),
             Input::Tick => self.tick(now, out),
         }
+        let is_quiet = self.is_quiet();
+        self.sweeper.watch(now.mono, is_quiet);
         self.post(now, out);
     }
 
@@ -159,10 +200,15 @@ impl Core {
         [
             self.plane.transactions.next_deadline(),
             self.plane.dialogs.next_deadline(),
+            self.plane.aliases.next_deadline(),
+            self.plane.away.next_deadline(),
             self.plane.acks.next_deadline(),
+            self.plane.circles.next_deadline(),
+            self.sweeper.next_deadline(),
             self.deadlines.next(),
-            self.probes.next_deadline(),
-            self.registrations.next_deadline(),
+            self.upkeep.probes.next_deadline(),
+            self.upkeep.registrations.next_deadline(),
+            self.upkeep.registrars.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -182,42 +228,64 @@ impl Core {
 
     /// Forgets a call that could not even be ended by [`Self::recover`]: its media is given back
     /// and nothing else is attempted.
-    pub fn abandon(&mut self, out: &mut Effects) {
-        let Some(id) = self.current.take() else {
-            return;
-        };
+    pub fn abandon(&mut self, now: Now, out: &mut Effects) {
+        if let Some(id) = self.current.take() {
+            self.drop_call(now, id, out);
+            self.forget_dialogs(now, out);
+        }
+    }
+
+    fn drop_call(&mut self, now: Now, id: CallId, out: &mut Effects) {
         let Some(entry) = self.calls.remove(&id) else {
             return;
         };
+        self.live.leave();
         let session = entry.call.media_session();
         self.sessions.remove(&session);
         out.push(Effect::Media(media_api::Command::Release {
             session,
             endpoint: None,
+            drain_ms: 0,
         }));
         out.emit(
             Some(id),
             None,
-            Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
+            Happened::Ended(Arc::new(entry.call.into_record(now, &mut self.plane))),
         );
+    }
+
+    /// Ends the dialogs of calls that are gone. Whoever has handed one over need not pass its requests
+    /// on any more.
+    fn forget_dialogs(&mut self, now: Now, out: &mut Effects) {
+        let calls = &self.calls;
+        let gone = self.plane.dialogs.orphans(|call| calls.contains_key(&call));
+        for tag in gone {
+            self.plane.dialog_ended(now.mono, &tag);
+        }
+        self.post(now, out);
     }
 
     /// Sizes of every table.
     pub fn census(&self) -> Census {
         Census {
             calls: self.calls.len(),
-            dialogs: self.plane.dialogs.len(),
+            dialogs: self.plane.dialogs.len() + self.plane.aliases.len() + self.plane.away.len(),
             transactions: self.plane.transactions.len(),
             queries: self.plane.queries.len(),
             acks: self.plane.acks.len(),
             media_sessions: self.sessions.len(),
             places: self.plane.admission.taken() + self.plane.circles.len(),
+            bindings: self.upkeep.registrars.len(),
         }
     }
 
     /// Takes a configuration into use; calls keep the one they were admitted with.
     fn configure(&mut self, now: Now, config: Arc<Config>, out: &mut Effects) {
-        self.plane.config = Arc::clone(&config);
+        let before = std::mem::replace(&mut self.plane.config, Arc::clone(&config));
+        self.plane.relief.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.habits.overload_control)
+        });
         self.plane.health.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.options.is_some())
@@ -228,48 +296,48 @@ impl Core {
         });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {
-            self.with_probes(now, out, |probes, cx| probes.configure(cx, &config));
-            self.with_registrations(now, out, |all, cx| all.configure(cx, &config));
+            self.keep_up(now, out, |upkeep, cx| {
+                upkeep.probes.configure(cx, &config);
+                upkeep.registrations.configure(cx, &config);
+                upkeep.registrars.configure(cx, &before, &config);
+            });
         }
+        self.plane.bindings.keep(|trunk| {
+            let trunk = config.trunks.get(trunk);
+            trunk.is_some_and(|trunk| trunk.registrar.is_some())
+        });
         self.plane.standings.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())
         });
     }
 
-    fn with_probes(
+    fn keep_up(
         &mut self,
         now: Now,
         out: &mut Effects,
-        step: impl FnOnce(&mut Probes, &mut Cx<'_>),
+        step: impl FnOnce(&mut Upkeep, &mut Cx<'_>),
     ) {
         let mut cx = Cx {
             now,
             plane: &mut self.plane,
             out,
         };
-        step(&mut self.probes, &mut cx);
-    }
-
-    fn with_registrations(
-        &mut self,
-        now: Now,
-        out: &mut Effects,
-        step: impl FnOnce(&mut Registrations, &mut Cx<'_>),
-    ) {
-        let mut cx = Cx {
-            now,
-            plane: &mut self.plane,
-            out,
-        };
-        step(&mut self.registrations, &mut cx);
+        step(&mut self.upkeep, &mut cx);
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects) {
-        self.with_probes(now, out, |probes, cx| probes.tick(cx));
-        self.with_registrations(now, out, |all, cx| all.tick(cx));
+        self.keep_up(now, out, |upkeep, cx| {
+            upkeep.probes.tick(cx);
+            upkeep.registrations.tick(cx);
+            upkeep.registrars.tick(cx);
+        });
         self.plane.dialogs.tick(now.mono);
+        self.plane.aliases.tick(now.mono);
+        self.plane.away.tick(now.mono);
         self.plane.acks.tick(now.mono);
+        self.plane.circles.tick(now.mono);
+        self.sweep(now, out);
         let mut up = Vec::new();
         self.plane.transactions.tick(now.mono, out, &mut up);
         self.indicate(now, up, None, out);
@@ -288,15 +356,26 @@ impl Core {
 
     fn received(&mut self, now: Now, flow: &Flow, message: Message, out: &mut Effects) {
         if message.is_response() {
-            self.arrived_in_transaction(flow, &message, out);
+            if message.has_endless_list() {
+                return dropped(DropCode::Malformed, flow, out);
+            }
+            let owner = self.plane.transactions.owner_of(&message);
+            arrived_in_transaction(owner, flow, &message, out);
             let mut up = Vec::new();
-            self.plane.receive(now.mono, flow, message, out, &mut up);
+            let merged = Merged::default();
+            self.plane
+                .receive(now.mono, flow, message, merged, out, &mut up);
             return self.indicate(now, up, None, out);
         }
         if self.passes_on(flow, &message, out) {
             return;
         }
-        let ingress = match self.identify(flow, &message) {
+        let ingress = match self.prove(now, flow, &message, out) {
+            Proven::ByItself => self.identify(flow, &message),
+            Proven::By(ingress) => Ok(ingress),
+            Proven::Done => return,
+        };
+        let ingress = match ingress {
             Ok(ingress) => ingress,
             Err(DropCode::UnknownHost) => {
                 dropped(DropCode::UnknownHost, flow, out);
@@ -307,88 +386,41 @@ impl Core {
             }
             Err(why) => return dropped(why, flow, out),
         };
-        if self.sheds(now, flow, &message, &ingress.0.trunk, out) {
+        let message = self.told_load(now, message, &ingress.trunk);
+        let owner = self.plane.transactions.owner_of(&message);
+        if self.sheds(now, owner, flow, &message, &ingress, out) {
             return;
         }
-        self.arrived_in_transaction(flow, &message, out);
+        self.tells_where(&message, out);
+        allow_alias(flow, &message, &ingress.trunk, out);
+        arrived_in_transaction(owner, flow, &message, out);
         let mut up = Vec::new();
-        self.plane.receive(now.mono, flow, message, out, &mut up);
+        let merged = ingress.trunk.habits.merged;
+        self.plane
+            .receive(now.mono, flow, message, merged, out, &mut up);
         self.indicate(now, up, Some(ingress), out);
-    }
-
-    fn lag(&mut self, now: Now, waited: Duration, out: &mut Effects) {
-        if let Some(stage) = self.overload.note(now.mono, waited) {
-            let what = Happened::Overload {
-                shard: self.plane.shard,
-                stage,
-                lag_ms: u64::try_from(self.overload.lag().as_millis()).unwrap_or(u64::MAX),
-            };
-            out.emit(None, None, what);
-        }
-    }
-
-    /// Whether a new call is refused for our own load, at the least cost: before any state.
-    fn sheds(
-        &mut self,
-        now: Now,
-        flow: &Flow,
-        message: &Message,
-        trunk: &Trunk,
-        out: &mut Effects,
-    ) -> bool {
-        let begins_call = *message.method() == Method::Invite
-            && message.to_tag().is_none()
-            && self.plane.transactions.owner_of(message) == Owner::Nobody;
-        if !begins_call {
-            return false;
-        }
-        let (overload, mint) = (&mut self.overload, &mut self.plane.mint);
-        let retry_after = match overload.judge(now.mono, trunk, flow.protocol, message, mint) {
-            Verdict::Admit => return false,
-            Verdict::Refuse(retry_after) => retry_after,
-            Verdict::Drop => {
-                dropped(DropCode::Overload, flow, out);
-                return true;
-            }
-        };
-        dropped(DropCode::Overload, flow, out);
-        if let Some(mut head) = RequestHead::of(message) {
-            let status = Status::SERVICE_UNAVAILABLE;
-            answer_without_state(flow, status, &mut head, retry_after, out);
-        }
-        true
-    }
-
-    /// Shows a message of a transaction that a call has already, before it has any effect: in a
-    /// ladder what came stands above what it caused. The call may have ended by then, as one has
-    /// whose refusal is acknowledged. All others are shown where it is found out what they are.
-    fn arrived_in_transaction(&self, flow: &Flow, message: &Message, out: &mut Effects) {
-        if let Owner::Leg(call, leg) = self.plane.transactions.owner_of(message) {
-            arrived(Some(call), Some(leg), flow, message, out);
-        }
     }
 
     /// Whose request it is, or how it is dropped. A peer that the configuration does not know any
     /// more may still speak in the dialogs of its running calls.
-    fn identify(&self, flow: &Flow, message: &Message) -> Result<(Ingress, Because), DropCode> {
-        let uri = message.uri().ok();
-        let host = uri.as_ref().and_then(|uri| uri.host());
+    fn identify(&self, flow: &Flow, message: &Message) -> Result<Ingress, DropCode> {
         let standings = &self.plane.standings;
-        let user = uri.as_ref().and_then(|uri| uri.user());
-        let identify = |config| ingress::identify_among(config, standings, flow, host, user);
+        let addressed = Addressed::of(message);
+        let identify = |config| ingress::identify_among(config, standings, flow, addressed);
         let found = identify(&self.plane.config);
-        let known = found.or_else(|why| {
-            let config = to_tag(message)
+        found.or_else(|why| {
+            let (call, leg) = to_tag(message)
                 .map(|tag| self.plane.dialogs.find(&tag))
                 .and_then(|lookup| match lookup {
-                    Lookup::Live(call, _) => self.calls.get(&call),
+                    Lookup::Live(call, leg) => Some((&self.calls.get(&call)?.call, leg)),
                     Lookup::Ended(..) | Lookup::Moved(_) | Lookup::Unknown => None,
                 })
-                .map(|entry| entry.call.config())
                 .ok_or(why)?;
-            identify(config)
-        });
-        known.map(|decision| (decision.value, decision.because))
+            match call.proven_peer(leg, flow) {
+                Some(known) => Ok(known),
+                None => identify(call.config()),
+            }
+        })
     }
 
     fn malformed(&mut self, flow: &Flow, rejected: Rejected, out: &mut Effects) {
@@ -407,12 +439,11 @@ impl Core {
 
     fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
         let answer = match command {
-            Command::Calls => Answered::Calls(
-                self.calls
-                    .values()
-                    .map(|entry| entry.call.summary())
-                    .collect(),
-            ),
+            Command::Calls => {
+                let calls = self.in_order().into_iter();
+                let summaries = calls.filter_map(|id| Some(self.calls.get(&id)?.call.summary()));
+                Answered::Calls(summaries.collect())
+            }
             Command::HangUp(call) if self.calls.contains_key(&call) => {
                 self.with_call(now, call, out, |call, cx| {
                     call.hang_up(cx, "ended by an operator")
@@ -422,11 +453,13 @@ impl Core {
             Command::HangUp(_) => Answered::NoSuchCall,
             Command::Drain(is_draining) => {
                 self.is_draining = is_draining;
-                self.with_registrations(now, out, |all, cx| all.drain(cx, is_draining));
+                self.keep_up(now, out, |upkeep, cx| {
+                    upkeep.registrations.drain(cx, is_draining)
+                });
                 Answered::Done(self.calls.len())
             }
             Command::HangUpAll => {
-                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                let calls = self.in_order();
                 for call in &calls {
                     self.with_call(now, *call, out, |call, cx| {
                         call.hang_up(cx, "the node is stopping");
@@ -434,21 +467,28 @@ impl Core {
                 }
                 Answered::Done(calls.len())
             }
-            Command::CountLeaving => Answered::Done(self.registrations.leaving()),
+            Command::CountLeaving => Answered::Done(self.upkeep.registrations.leaving()),
             Command::CountLive => {
                 let live = self.calls.values().filter(|entry| entry.call.is_live());
                 Answered::Done(live.count())
             }
             Command::CloseAll => {
-                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                let calls = self.in_order();
                 for call in &calls {
-                    self.current = Some(*call);
-                    self.abandon(out);
+                    self.drop_call(now, *call, out);
                 }
+                self.forget_dialogs(now, out);
                 Answered::Done(calls.len())
             }
         };
         out.push(Effect::Reply(id, answer));
+    }
+
+    /// All calls, the oldest first.
+    fn in_order(&self) -> Vec<CallId> {
+        let mut calls: Vec<CallId> = self.calls.keys().copied().collect();
+        calls.sort_unstable();
+        calls
     }
 
     /// Applies a step to one call and sees to its deadline and its end.
@@ -469,20 +509,21 @@ impl Core {
             out,
         };
         step(&mut entry.call, &mut cx);
-        self.look_after(id, out);
+        self.look_after(now, id, out);
     }
 
-    fn look_after(&mut self, id: CallId, out: &mut Effects) {
+    fn look_after(&mut self, now: Now, id: CallId, out: &mut Effects) {
         let Some(entry) = self.calls.get_mut(&id) else {
             return;
         };
         if entry.call.is_over() {
             if let Some(entry) = self.calls.remove(&id) {
+                self.live.leave();
                 self.sessions.remove(&entry.call.media_session());
                 out.emit(
                     Some(id),
                     None,
-                    Happened::Ended(Arc::new(entry.call.into_record(&mut self.plane))),
+                    Happened::Ended(Arc::new(entry.call.into_record(now, &mut self.plane))),
                 );
             }
             return;
@@ -499,16 +540,16 @@ impl Core {
         &mut self,
         now: Now,
         up: Vec<Indication>,
-        mut ingress: Option<(Ingress, Because)>,
+        mut ingress: Option<Ingress>,
         out: &mut Effects,
     ) {
         for indication in up {
             match indication {
                 Indication::Request { id, flow, message } => {
-                    let Some((from, because)) = ingress.take() else {
+                    let Some(from) = ingress.take() else {
                         continue;
                     };
-                    self.request(now, id, &flow, message, from, because, out);
+                    self.request(now, id, &flow, message, from, out);
                 }
                 Indication::Unmatched { flow, message } => {
                     self.malformed(&flow, Rejected::unmatched(&message), out);
@@ -547,23 +588,25 @@ impl Core {
                     message,
                     ..
                 } => {
-                    self.with_probes(now, out, |probes, cx| {
-                        probes.response(cx, probe, id, &message);
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.probes.response(cx, probe, id, &message);
                     });
                 }
                 Indication::TimedOut {
                     id,
                     owner: Owner::Probe(probe),
                 } => {
-                    self.with_probes(now, out, |probes, cx| probes.failed(cx, probe, id, None));
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.probes.failed(cx, probe, id, None)
+                    });
                 }
                 Indication::TransportFailed {
                     id,
                     owner: Owner::Probe(probe),
                     why,
                 } => {
-                    self.with_probes(now, out, |probes, cx| {
-                        probes.failed(cx, probe, id, Some(why));
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.probes.failed(cx, probe, id, Some(why));
                     });
                 }
                 Indication::Response {
@@ -572,16 +615,18 @@ impl Core {
                     message,
                     flow,
                 } => {
-                    self.with_registrations(now, out, |all, cx| {
-                        all.response(cx, registration, id, flow, &message);
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep
+                            .registrations
+                            .response(cx, registration, id, flow, &message);
                     });
                 }
                 Indication::TimedOut {
                     id,
                     owner: Owner::Registration(registration),
                 } => {
-                    self.with_registrations(now, out, |all, cx| {
-                        all.failed(cx, registration, id, None);
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.registrations.failed(cx, registration, id, None);
                     });
                 }
                 Indication::TransportFailed {
@@ -589,8 +634,8 @@ impl Core {
                     owner: Owner::Registration(registration),
                     why,
                 } => {
-                    self.with_registrations(now, out, |all, cx| {
-                        all.failed(cx, registration, id, Some(why));
+                    self.keep_up(now, out, |upkeep, cx| {
+                        upkeep.registrations.failed(cx, registration, id, Some(why));
                     });
                 }
                 Indication::TimedOut {
@@ -624,6 +669,7 @@ impl Core {
         let Some(Lookup::Live(call, leg)) = lookup else {
             return match lookup {
                 Some(Lookup::Ended(..)) => {}
+                _ if to_tag(message).is_some_and(|tag| is_stateless_tag(&tag)) => {}
                 _ => dropped(DropCode::StrayAck, flow, out),
             };
         };
@@ -651,7 +697,6 @@ impl Core {
         flow: &Flow,
         message: Message,
         ingress: Ingress,
-        because: Because,
         out: &mut Effects,
     ) {
         let style = LegStyle {
@@ -708,6 +753,9 @@ impl Core {
                 |response| response.raw_if_valid(HeaderName::AllowEvents, "refer"),
             );
         }
+        if let (Method::Register, Some(own)) = (message.method(), &ingress.trunk.registrar) {
+            return self.registering(now, id, flow, &message, &style, own, out);
+        }
         let capabilities = style.capabilities();
         if let Err(rejection) = capabilities.check(&message) {
             arrived(None, None, flow, &message, out);
@@ -718,11 +766,9 @@ impl Core {
                 _ => DropCode::Malformed,
             };
             dropped(why, flow, out);
-            return self.reject(now, id, &message, &style, &capabilities, &rejection, out);
+            return self.reject(now, id, &message, &style, capabilities, &rejection, out);
         }
-        let is_secure = message
-            .uri()
-            .is_ok_and(|uri| uri.as_sip().is_some_and(|uri| uri.is_sips));
+        let is_secure = secure::is_asked(&message);
         if is_secure && flow.protocol != Protocol::Tls {
             // Whoever promises security from end to end does not begin without (SIP-134).
             arrived(None, None, flow, &message, out);
@@ -735,8 +781,11 @@ impl Core {
             return self.reply(now, id, &message, &style, Status::BAD_REQUEST, out);
         }
         match message.method() {
-            Method::Invite if contact(&message).is_err() => {
-                // Without it there can be no dialog, so nobody need be rung (RFC 3261 §8.1.1.8).
+            Method::Invite
+                if contact(&message).map_or(true, |own| is_secure && !secure::is_sips(&own)) =>
+            {
+                // Without it there can be no dialog, so nobody need be rung, and without `sips` none
+                // that stays as secure as it begins (RFC 3261 §8.1.1.8).
                 arrived(None, None, flow, &message, out);
                 dropped(DropCode::Malformed, flow, out);
                 self.reply(now, id, &message, &style, Status::BAD_REQUEST, out);
@@ -745,18 +794,13 @@ impl Core {
                 Some(replaces) => {
                     self.replacing(now, id, flow, message, &replaces, ingress, &style, out);
                 }
-                None => self.invited(now, id, flow, message, ingress, because, &style, out),
+                None => self.invited(now, id, flow, message, ingress, &style, out),
             },
             Method::Options => {
                 arrived(None, None, flow, &message, out);
                 self.answer_options(now, id, flow, &message, &style, out);
             }
-            Method::Refer => {
-                // Nobody may have us place calls outside of one (SIP-800).
-                arrived(None, None, flow, &message, out);
-                dropped(DropCode::MethodNotAllowed, flow, out);
-                self.reply(now, id, &message, &style, Status::DECLINE, out);
-            }
+            Method::Refer => self.referred(now, id, flow, &message, &style, out),
             _ => {
                 // Every other method that we allow lives in a dialog.
                 arrived(None, None, flow, &message, out);
@@ -767,7 +811,7 @@ impl Core {
     }
 
     /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
-    /// (OPS-130).
+    /// (OPS-130). They ask again by themselves, so there is no Retry-After.
     fn answer_options(
         &mut self,
         now: Now,
@@ -784,7 +828,16 @@ impl Core {
         let tag = Token::from_minted(self.plane.mint.tag());
         let mut response = ResponseBuilder::to(message, status, Some(&tag))
             .raw_if_valid(HeaderName::Allow, style.allow())
-            .raw_if_valid(HeaderName::Accept, "application/sdp");
+            .raw_if_valid(HeaderName::Accept, "application/sdp")
+            .raw_if_valid(HeaderName::Supported, style.supported());
+        let pause = style
+            .trunk
+            .habits
+            .drain_pause_s
+            .filter(|_| self.is_draining);
+        if let Some(seconds) = pause {
+            response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
+        }
         if let Some(listener) = style.listener_of(flow) {
             response = response.header(&style.contact(listener));
         }
@@ -870,6 +923,15 @@ fn dropped(why: DropCode, flow: &Flow, out: &mut Effects) {
         listener: flow.listener.clone(),
     };
     out.emit(None, None, what);
+}
+
+/// Shows a message of a transaction that a call has already, before it has any effect: in a
+/// ladder what came stands above what it caused. The call may have ended by then, as one has
+/// whose refusal is acknowledged. All others are shown where it is found out what they are.
+fn arrived_in_transaction(owner: Owner, flow: &Flow, message: &Message, out: &mut Effects) {
+    if let Owner::Leg(call, leg) = owner {
+        arrived(Some(call), Some(leg), flow, message, out);
+    }
 }
 
 fn arrived(

@@ -8,6 +8,7 @@ use crate::event::DropCode;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::policy::identity;
 use crate::policy::ingress::Ingress;
+use crate::policy::secure;
 use crate::session::LegStyle;
 use crate::sip::header::Replaces;
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -48,7 +49,10 @@ impl Core {
         arrived(Some(call), Some(leg), flow, &message, out);
         let newcomer = Newcomer {
             caller: identity::caller(&message, &ingress.trunk),
-            trunk: ingress.trunk,
+            trunk: match secure::is_asked(&message) {
+                true => secure::answering(&ingress.trunk),
+                false => ingress.trunk,
+            },
             flow: flow.clone(),
             transaction: id,
             request: message,
@@ -56,7 +60,15 @@ impl Core {
         self.with_call(now, call, out, |call, cx| call.replace(cx, leg, newcomer));
     }
 
-    fn replaced(&self, replaces: &Replaces, ingress: &Ingress) -> Result<(CallId, LegId), Status> {
+    fn replaced(&self, named: &Replaces, ingress: &Ingress) -> Result<(CallId, LegId), Status> {
+        let alias = self.plane.aliases.find(named);
+        let is_introduced = alias.is_some_and(|alias| alias.trunk == ingress.trunk.name);
+        let replaces = match alias {
+            // Nobody else may use a name that was given to one trunk.
+            Some(_) if !is_introduced => return Err(Status::CALL_DOES_NOT_EXIST),
+            Some(alias) => &alias.stands_for,
+            None => named,
+        };
         let (call, leg) = match self.plane.dialogs.find(replaces.to_tag.as_bytes()) {
             Lookup::Live(call, leg) => (call, leg),
             Lookup::Ended(..) => return Err(Status::DECLINE),
@@ -66,7 +78,7 @@ impl Core {
         let tenant = ingress.tenant.as_ref();
         entry
             .call
-            .may_replace(leg, replaces, &ingress.trunk, tenant)?;
+            .may_replace(leg, replaces, &ingress.trunk, tenant, is_introduced)?;
         Ok((call, leg))
     }
 }

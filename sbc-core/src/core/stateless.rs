@@ -4,6 +4,7 @@ use crate::effect::{Effect, Effects};
 use crate::sip::{HeaderName, RequestHead, ResponseBuilder, Status, Token};
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
+use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Answers a request that gets no transaction (RFC 3261 §8.2.7).
@@ -23,6 +24,19 @@ pub(super) fn answer_without_state(
     retry_after_s: Option<u64>,
     out: &mut Effects,
 ) {
+    let line = |seconds: u64| (HeaderName::RetryAfter, Bytes::from(seconds.to_string()));
+    let lines: Vec<_> = retry_after_s.map(line).into_iter().collect();
+    answer_with(flow, status, head, &lines, out);
+}
+
+/// The same with lines of its own.
+pub(super) fn answer_with(
+    flow: &Flow,
+    status: Status,
+    head: &mut RequestHead,
+    lines: &[(HeaderName, Bytes)],
+    out: &mut Effects,
+) {
     let tag = stateless_tag(head);
     let Some(via) = &mut head.via else { return };
     note_source(via, flow.remote);
@@ -32,10 +46,10 @@ pub(super) fn answer_without_state(
             flow.remote
         }
     };
-    let mut response = ResponseBuilder::to_head(head, status, Some(&tag));
-    if let Some(seconds) = retry_after_s {
-        response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
-    }
+    let response = ResponseBuilder::to_head(head, status, Some(&tag));
+    let response = lines.iter().fold(response, |response, (name, value)| {
+        response.raw_if_valid(name, value)
+    });
     let bytes = response.build();
     let hop = Hop {
         listener: flow.listener.clone(),
@@ -52,10 +66,16 @@ pub(super) fn answer_without_state(
     });
 }
 
-/// The tag of an answer without state: the same whenever the same request comes again.
+/// The tag of an answer without state: the same whenever the same request comes again. It begins as
+/// no other tag of ours does.
 pub(super) fn stateless_tag(head: &RequestHead) -> Token {
     let mut hasher = DefaultHasher::new();
     let branch = head.via.as_ref().and_then(|via| via.branch().cloned());
     (branch, &head.from, &head.call_id, &head.cseq).hash(&mut hasher);
-    Token::from_minted(format!("{:016x}", hasher.finish()))
+    Token::from_minted(format!("0{:016x}", hasher.finish()))
+}
+
+/// Whether a tag is that of an answer without state. The ACK for such an answer has nothing to end.
+pub(super) fn is_stateless_tag(tag: &[u8]) -> bool {
+    tag.len() == 17 && tag.first() == Some(&b'0') && tag.iter().all(u8::is_ascii_hexdigit)
 }

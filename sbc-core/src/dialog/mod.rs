@@ -1,14 +1,16 @@
 //! Dialogs: RFC 3261 §12. Identifiers, sequence numbers, route set and remote target of one
 //! relation between us and a peer. A dialog does not know SDP, timers or calls.
 
+mod alias;
 mod route_set;
 mod table;
 
+pub(crate) use alias::Aliases;
 pub use route_set::NextHop;
 pub use table::{DialogTable, Lookup};
 
 use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, To};
-use crate::sip::{Address, Message, Method, RequestBuilder, Status, Uri};
+use crate::sip::{Address, Essential, Message, Method, RequestBuilder, Status, Uri};
 
 /// One dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +62,23 @@ impl Dialog {
             local_cseq: cseq,
             remote_cseq: None,
             remote_target: contact(response)?,
+            route_set,
+        })
+    }
+
+    /// As [`Self::from_response`], for an answer that names no way to its sender: what it was called
+    /// by is the only one that is known. Good for ending it and for nothing else.
+    pub fn nameless(local: Address, cseq: u32, response: &Message) -> Result<Self, DialogFault> {
+        let remote = required::<To>(response)?.0;
+        let mut route_set = record_routes(response).unwrap_or_default();
+        route_set.reverse();
+        Ok(Self {
+            call_id: required(response)?,
+            local,
+            remote_target: remote.uri().clone(),
+            remote,
+            local_cseq: cseq,
+            remote_cseq: None,
             route_set,
         })
     }
@@ -142,10 +161,15 @@ impl Dialog {
     /// Starts a request within the dialog: Request-URI, Route, From, To, Call-ID and CSeq
     /// (§12.2.1.1). ACK carries the number of its INVITE, everything else a new one.
     pub fn request(&self, method: Method, cseq: u32) -> RequestBuilder {
+        self.request_with(method, cseq, MaxForwards::DEFAULT)
+    }
+
+    /// As [`Self::request`], for one that came from elsewhere and has so many hops left.
+    pub fn request_with(&self, method: Method, cseq: u32, hops: MaxForwards) -> RequestBuilder {
         let (request_uri, routes) = route_set::apply(&self.route_set, &self.remote_target);
         RequestBuilder::new(method.clone(), &request_uri)
             .headers(&routes)
-            .header(&MaxForwards::DEFAULT)
+            .header(&hops)
             .header(&From(self.local.clone()))
             .header(&To(self.remote.clone()))
             .header(&self.call_id)
@@ -187,21 +211,15 @@ impl Damage {
     }
 }
 
-fn required<H: crate::sip::header::Header>(message: &Message) -> Result<H, DialogFault> {
-    message
-        .get::<H>()
-        .ok()
-        .flatten()
-        .ok_or(DialogFault::Incomplete)
+fn required<H: Essential + Clone>(message: &Message) -> Result<H, DialogFault> {
+    let header = message.essential::<H>().ok().flatten();
+    header.cloned().ok_or(DialogFault::Incomplete)
 }
 
 /// The peer's Contact, where requests within a dialog go.
 pub(crate) fn contact(message: &Message) -> Result<Uri, DialogFault> {
-    let contacts = message
-        .list::<Contact>()
-        .map_err(|_| DialogFault::Incomplete)?;
-    contacts
-        .first()
+    let contact = message.essential::<Contact>().ok().flatten();
+    contact
         .and_then(Contact::uri)
         // Nothing else can be a Request-URI that leads anywhere (RFC 3261 §12.1.1).
         .filter(|uri| matches!(uri, Uri::Sip(_)))

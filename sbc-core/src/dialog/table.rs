@@ -1,10 +1,10 @@
 //! Which leg a message within a dialog belongs to. An index only: dialogs live in their sessions.
 
-use crate::deadline::DeadlineQueue;
+use crate::hashed::Minted;
 use crate::id::{CallId, LegId, ShardId};
 use crate::time::Timestamp;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a dialog that ended is remembered, so that a crossing BYE gets its 200 (SIP-304).
@@ -14,13 +14,10 @@ const REMEMBERED: Duration = Duration::from_secs(32);
 /// peer's tag are checked by the session that owns the dialog.
 #[derive(Default, Debug)]
 pub struct DialogTable {
-    legs: BTreeMap<Bytes, Entry>,
-    expiries: DeadlineQueue<Key>,
-    next_key: u64,
-    keys: BTreeMap<Key, Bytes>,
+    legs: Minted<Bytes, Entry>,
+    /// When those that ended are forgotten, the oldest first.
+    ended: VecDeque<(Timestamp, Bytes)>,
 }
-
-type Key = u64;
 
 #[derive(Clone, Copy, Debug)]
 enum Entry {
@@ -50,17 +47,15 @@ impl DialogTable {
 
     /// Notes that the leg with this tag ended.
     pub fn end(&mut self, now: Timestamp, local_tag: &[u8]) {
-        let Some((tag, entry)) = self.legs.get_key_value(local_tag) else {
+        let Some(entry) = self.legs.get_mut(local_tag) else {
             return;
         };
         let (Entry::Live(call, leg) | Entry::Moved(call, leg, _)) = *entry else {
             return;
         };
-        let tag = tag.clone();
-        self.next_key += 1;
-        self.expiries.push(now + REMEMBERED, self.next_key);
-        self.keys.insert(self.next_key, tag.clone());
-        self.legs.insert(tag, Entry::Ended(call, leg));
+        *entry = Entry::Ended(call, leg);
+        let tag = Bytes::copy_from_slice(local_tag);
+        self.ended.push_back((now + REMEMBERED, tag));
     }
 
     /// Notes that the leg with this tag was handed over to another shard.
@@ -70,6 +65,18 @@ impl DialogTable {
         {
             *entry = Entry::Moved(call, leg, to);
         }
+    }
+
+    /// Tags of dialogs that live in calls that are gone.
+    pub fn orphans(&self, is_there: impl Fn(CallId) -> bool) -> Vec<Bytes> {
+        let legs = self.legs.iter();
+        let lost = legs.filter_map(|(tag, entry)| match entry {
+            Entry::Live(call, _) if !is_there(*call) => Some(tag.clone()),
+            Entry::Live(..) | Entry::Ended(..) | Entry::Moved(..) => None,
+        });
+        let mut lost: Vec<Bytes> = lost.collect();
+        lost.sort_unstable();
+        lost
     }
 
     /// What is known about a tag that a peer says is ours.
@@ -84,8 +91,8 @@ impl DialogTable {
 
     /// Forgets what ended long enough ago.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some(key) = self.expiries.pop_due(now) {
-            if let Some(tag) = self.keys.remove(&key) {
+        while self.ended.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, tag)) = self.ended.pop_front() {
                 self.legs.remove(&tag);
             }
         }
@@ -93,7 +100,7 @@ impl DialogTable {
 
     /// When [`Self::tick`] is next wanted.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.expiries.next()
+        self.ended.front().map(|(at, _)| *at)
     }
 
     /// Live and remembered entries.

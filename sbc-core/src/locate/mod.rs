@@ -14,7 +14,7 @@ mod order;
 mod walk;
 
 pub use cache::{Cache, Found};
-pub(crate) use order::in_order;
+pub(crate) use order::{in_order, rivals};
 pub use walk::{Step, Walk};
 
 use crate::query::ResolveFault;

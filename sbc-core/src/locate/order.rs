@@ -57,6 +57,22 @@ fn drawn<'a>(servers: &'a [Server], mint: &mut Mint) -> Vec<&'a Server> {
     ordered
 }
 
+/// Of each server with addresses of both families the first one and the first of the other family: two
+/// ways to the same, of which the quicker one is wanted (RFC 8305).
+pub(crate) fn rivals(services: &[Service], prefer: FamilyOrder) -> Vec<(SocketAddr, SocketAddr)> {
+    let servers = services.iter().flat_map(|service| &service.servers);
+    let pair = |server: &Server| {
+        let addresses = by_family(&server.addresses, prefer);
+        let first = *addresses.first()?;
+        let other = addresses
+            .iter()
+            .find(|own| own.is_ipv4() != first.is_ipv4())?;
+        let at = |address| SocketAddr::new(address, server.port);
+        Some((at(first), at(*other)))
+    };
+    servers.filter_map(pair).collect()
+}
+
 fn by_family(addresses: &[IpAddr], prefer: FamilyOrder) -> Vec<IpAddr> {
     let mut ordered = addresses.to_vec();
     match prefer {

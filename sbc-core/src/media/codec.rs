@@ -1,8 +1,10 @@
 //! Codecs: what a payload type means, when two descriptions of one mean the same, and their
 //! identities within a call (RFC 3551 §6, MED-052, MED-202).
 
+use crate::octets::is_same_word;
 use crate::sdp::{Media, STATIC_PAYLOADS, static_payload};
 use media_api::{Format, FormatId, TelephoneEvent};
+use std::borrow::Cow;
 
 /// One encoding as described in SDP.
 ///
@@ -11,13 +13,38 @@ use media_api::{Format, FormatId, TelephoneEvent};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Codec {
     /// Encoding name; compared without case.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// RTP clock rate in Hz. For G.722 that is 8000 (RFC 3551 §4.5.2).
     pub clock_hz: u32,
     /// Channels, at least 1.
     pub channels: u8,
     /// `a=fmtp` parameters.
-    pub fmtp: Option<String>,
+    pub fmtp: Option<Cow<'static, str>>,
+}
+
+/// What most peers write; a copy of it costs nothing.
+const USUAL: [&str; 14] = [
+    "PCMA",
+    "PCMU",
+    "telephone-event",
+    "0-15",
+    "0-16",
+    "G722",
+    "G729",
+    "annexb=no",
+    "annexb=yes",
+    "CN",
+    "SILK",
+    "opus",
+    "iLBC",
+    "red",
+];
+
+fn word(text: &str) -> Cow<'static, str> {
+    match USUAL.iter().find(|usual| **usual == text) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(text.to_owned()),
+    }
 }
 
 impl Codec {
@@ -31,7 +58,7 @@ impl Codec {
     /// A mono codec without parameters.
     pub fn named(name: &str, clock_hz: u32) -> Self {
         Self {
-            name: name.to_owned(),
+            name: word(name),
             clock_hz,
             channels: 1,
             fmtp: None,
@@ -46,7 +73,7 @@ impl Codec {
     /// The same codec with these `a=fmtp` parameters.
     #[must_use]
     pub fn with_fmtp(mut self, fmtp: &str) -> Self {
-        self.fmtp = Some(fmtp.to_owned());
+        self.fmtp = Some(word(fmtp));
         self
     }
 
@@ -61,7 +88,7 @@ impl Codec {
     pub fn of(media: &Media<'_>, payload_type: u8) -> Option<Self> {
         let mut codec = match media.rtpmap(payload_type) {
             Some(map) => Self {
-                name: map.name.to_owned(),
+                name: word(map.name),
                 clock_hz: map.clock_hz,
                 channels: map.channels,
                 fmtp: None,
@@ -69,9 +96,9 @@ impl Codec {
             None => Self::of_static(payload_type)?,
         };
         codec.fmtp = media
-            .fmtp(payload_type.to_string().as_bytes())
+            .fmtp_of(payload_type)
             .filter(|fmtp| !fmtp.parameters.is_empty())
-            .map(|fmtp| String::from_utf8_lossy(fmtp.parameters).into_owned());
+            .map(|fmtp| word(&String::from_utf8_lossy(fmtp.parameters)));
         Some(codec)
     }
 
@@ -95,12 +122,11 @@ impl Codec {
 
     pub(crate) fn is_called(&self, name: &str) -> bool {
         // Annex A is bit-compatible with the main body, and some write it into the name.
-        let own = if self.name.eq_ignore_ascii_case("G729A") {
-            "G729"
-        } else {
-            &self.name
-        };
-        own.eq_ignore_ascii_case(name)
+        let own = self.name.as_bytes();
+        match is_same_word(own, b"G729A") {
+            true => name.eq_ignore_ascii_case("G729"),
+            false => is_same_word(own, name.as_bytes()),
+        }
     }
 
     /// Whether this is `telephone-event` (RFC 4733).
@@ -154,7 +180,7 @@ impl Codec {
         } else if self.is_called("iLBC") {
             // 30 ms frames as soon as one side wants them; they are the default (RFC 3952 §5).
             let wants_20 = |codec: &Self| codec.parameter("mode").is_some_and(|mode| mode == "20");
-            (wants_20(self) && wants_20(other)).then(|| "mode=20".to_owned())
+            (wants_20(self) && wants_20(other)).then_some(Cow::Borrowed("mode=20"))
         } else {
             if self.identity() != other.identity() {
                 return None;
@@ -168,13 +194,13 @@ impl Codec {
     }
 
     /// `name=no` if one of both says so (RFC 4856 §2.1.9).
-    fn either_refuses(&self, other: &Self, name: &str) -> Option<String> {
+    fn either_refuses(&self, other: &Self, name: &str) -> Option<Cow<'static, str>> {
         let refuses = |codec: &Self| {
             codec
                 .parameter(name)
                 .is_some_and(|value| value.eq_ignore_ascii_case("no"))
         };
-        (refuses(self) || refuses(other)).then(|| format!("{name}=no"))
+        (refuses(self) || refuses(other)).then(|| word(&format!("{name}=no")))
     }
 
     /// A parameter of the `a=fmtp` value, by name without case.
@@ -276,12 +302,17 @@ impl Events {
 }
 
 /// The events in both lists, as `0-15,16`.
-fn common_events(left: Option<&str>, right: Option<&str>) -> Option<String> {
+fn common_events(left: Option<&str>, right: Option<&str>) -> Option<Cow<'static, str>> {
     let (left, right) = (event_set(left), event_set(right));
     let both = Events {
         low: left.low & right.low,
         high: left.high & right.high,
     };
+    match (both.low, both.high) {
+        (0xFFFF, 0) => return Some(Cow::Borrowed("0-15")),
+        (0x1_FFFF, 0) => return Some(Cow::Borrowed("0-16")),
+        _ => {}
+    }
     let mut text = String::new();
     let mut event = 0;
     while event < both.end() {
@@ -302,7 +333,7 @@ fn common_events(left: Option<&str>, right: Option<&str>) -> Option<String> {
             text.push_str(&(event - 1).to_string());
         }
     }
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then_some(Cow::Owned(text))
 }
 
 fn event_set(list: Option<&str>) -> Events {
@@ -401,7 +432,7 @@ mod tests {
     #[test]
     fn events_are_those_in_both_lists() {
         let event = |fmtp: Option<&str>| Codec {
-            fmtp: fmtp.map(str::to_owned),
+            fmtp: fmtp.map(word),
             ..Codec::named("telephone-event", 8000)
         };
         let common = |left, right| event(left).common(&event(right)).map(|c| c.fmtp.unwrap());

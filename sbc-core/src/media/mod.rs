@@ -14,6 +14,7 @@ mod image;
 mod incompatible;
 pub mod interwork;
 mod profile;
+pub mod rate;
 mod read;
 
 pub use codec::{CODECS, Codec, Formats};

@@ -14,6 +14,9 @@ pub struct Profile {
     pub realm: RealmId,
     /// IP family of that realm to use.
     pub family: Family,
+    /// Our own address there, where it is known: it says whether peers on this host, or on the link
+    /// alone, may be sent to.
+    pub local: Option<IpAddr>,
     /// Whether media is SRTP.
     pub srtp: Srtp,
     /// Allowed suites, preferred first; used when SRTP is on.
@@ -40,6 +43,8 @@ pub struct Profile {
     pub source: SourceMode,
     /// How faxes travel.
     pub fax: FaxMode,
+    /// Whether `a=rtpmap` is written of payload types that RFC 3551 has given a meaning.
+    pub maps_static: bool,
 }
 
 /// Whether a trunk speaks SRTP (MED-021).
@@ -115,6 +120,7 @@ impl Profile {
         Self {
             realm,
             family,
+            local: None,
             srtp: Srtp::Off,
             suites: Vec::new(),
             lifetime_exponent: None,
@@ -133,6 +139,7 @@ impl Profile {
             ptime_ms: 20,
             source: SourceMode::Restricted,
             fax: FaxMode::T38,
+            maps_static: true,
         }
     }
 
@@ -162,6 +169,7 @@ impl Profile {
     /// What the relay has to reserve for a leg of this trunk.
     pub fn endpoint(&self, endpoint: EndpointId) -> EndpointSpec {
         EndpointSpec {
+            takes_last: true,
             endpoint,
             realm: self.realm,
             family: self.family,

@@ -100,6 +100,12 @@ impl Facts {
         Err(why.unwrap_or(Unusable::NotAudio).into())
     }
 
+    /// Whether the audio line at this position is switched off, and no other is usable (SIP-550).
+    pub fn is_switched_off(&self, at: usize) -> bool {
+        let line = self.lines.get(at).map(|line| &line.audio);
+        matches!(line, Some(Err(Unusable::PortZero))) && self.main().is_err()
+    }
+
     /// The fax line of a switch to T.38: the first usable one, where no audio is wanted beside it.
     /// Offered together, the two are alternatives, and audio is what we can always do.
     pub fn fax(&self) -> Option<(usize, &FaxFacts)> {
@@ -136,7 +142,7 @@ fn read_fax(media: &Media<'_>, profile: &Profile) -> Option<FaxFacts> {
     if !is_t38 || media.is_over_limit() || media.port() == 0 {
         return None;
     }
-    let ip = read_address(media, profile.family).ok()?;
+    let ip = read_address(media, profile).ok()?;
     (!ip.is_unspecified()).then(|| FaxFacts {
         transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
         address: SocketAddr::new(ip, media.port()),
@@ -155,7 +161,7 @@ fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusab
         return Err(Unusable::PortZero);
     }
     let secured = read_protection(media, profile)?;
-    let ip = read_address(media, profile.family)?;
+    let ip = read_address(media, profile)?;
     let rtp = SocketAddr::new(ip, media.port());
     let rtcp_mux = media.rtcp_mux();
     let payloads = read_payloads(media, rtcp_mux);
@@ -241,7 +247,8 @@ fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
     keys
 }
 
-fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
+fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> {
+    let family = profile.family;
     let address = media.connection().ok_or(Unusable::NoAddress)?.address;
     if address.is_unknown() {
         return Ok(match family {
@@ -250,11 +257,7 @@ fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
         });
     }
     let ip = address.ip().ok_or(Unusable::NoAddress)?;
-    let is_sendable = match ip {
-        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast(),
-        IpAddr::V6(ip) => !ip.is_multicast(),
-    };
-    if !is_sendable {
+    if !is_sendable(ip, profile.local) {
         return Err(Unusable::NoAddress);
     }
     let is_right = match family {
@@ -266,6 +269,24 @@ fn read_address(media: &Media<'_>, family: Family) -> Result<IpAddr, Unusable> {
     } else {
         Err(Unusable::Family)
     }
+}
+
+/// Whether media may be sent to an address (SEC-102): never to many at once, and to this very host or to
+/// the link alone only where our own address is of that kind. Whoever offers `127.0.0.1` would have us
+/// talk to what listens here for nobody else. An IPv4 address in the clothes of IPv6 counts as what it is.
+fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
+    let is_own_kind = |is_kind: fn(IpAddr) -> bool| {
+        !is_kind(ip.to_canonical()) || local.is_some_and(|own| is_kind(own.to_canonical()))
+    };
+    let is_single = match ip.to_canonical() {
+        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified(),
+        IpAddr::V6(ip) => !ip.is_multicast(),
+    };
+    let is_link_local = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    is_single && is_own_kind(|ip| ip.is_loopback()) && is_own_kind(is_link_local)
 }
 
 /// Longer packets than any codec has are not carried to the other leg as a wish.

@@ -1,48 +1,117 @@
-//! Call admission: calls at the same time and new calls per second, per trunk and per tenant.
+//! Call admission: calls at the same time, new calls per second, calls that are not answered yet and
+//! media bandwidth; per tenant, trunk and direction, route, and number (SIP-1730).
 //!
-//! Counted by each shard for itself.
+//! A call takes a place of everything that it counts on, or of nothing. A call for help takes its
+//! places whatever the limits say, so that they show what is in use; what is reserved is left to it
+//! and to calls of priority.
+//!
+//! All shards of a node count in one table, behind a lock that is taken when a call begins, is answered
+//! or leaves a trunk, and for no message in between. Each one's share is kept apart, so that each can
+//! compare its own with the calls that it has.
 
-use crate::config::{CallLimits, Config, Trunk};
-use crate::id::{TenantName, TrunkName};
+use crate::cause::{Because, CauseCode};
+use crate::config::{CallLimits, Config, Each, LimitRefusal, Trunk};
+use crate::id::{RouteName, ShardId, TenantName, TrunkName};
+use crate::media::rate;
+use crate::policy::Refusal;
+use crate::policy::number::ANONYMOUS;
+use crate::sip::Status;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What calls are counted on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Counted {
+    /// The node.
+    Node,
     /// A trunk, in both directions.
     Trunk(TrunkName),
+    /// Calls from the peer of a trunk.
+    Inbound(TrunkName),
+    /// Calls to the peer of a trunk.
+    Outbound(TrunkName),
     /// A customer.
     Tenant(TenantName),
+    /// A route.
+    Route(RouteName),
+    /// A limit of the operator's choice, and the number that it counts by itself.
+    Numbers(String, Option<String>),
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Node => write!(f, "the node"),
             Self::Trunk(name) => write!(f, "trunk \"{name}\""),
+            Self::Inbound(name) => write!(f, "trunk \"{name}\" inbound"),
+            Self::Outbound(name) => write!(f, "trunk \"{name}\" outbound"),
             Self::Tenant(name) => write!(f, "tenant \"{name}\""),
+            Self::Route(name) => write!(f, "route \"{name}\""),
+            Self::Numbers(name, None) => write!(f, "limit \"{name}\""),
+            Self::Numbers(name, Some(number)) => write!(f, "limit \"{name}\" for {number}"),
         }
     }
 }
 
 /// Which limit is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Full {
-    /// Calls at the same time.
-    Calls(Counted, u32),
+pub struct Full {
+    counted: Counted,
+    what: Measure,
+    refusal: LimitRefusal,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Measure {
+    /// Calls at the same time, and how many of them are kept free.
+    Calls(u32, u32),
     /// New calls per second.
-    Rate(Counted, u32),
+    Rate(u32),
+    /// Calls that are not answered yet.
+    Setups(u32),
+    /// kbit/s.
+    Bandwidth(u32),
+}
+
+impl Full {
+    /// What the caller is told.
+    pub fn refused(&self) -> Refusal {
+        Refusal {
+            status: status_of(self.refusal),
+            cause: CauseCode::LimitReached,
+            because: Because::of(self.to_string()),
+        }
+    }
+}
+
+fn status_of(refusal: LimitRefusal) -> Status {
+    match refusal {
+        LimitRefusal::Unavailable => Status::SERVICE_UNAVAILABLE,
+        LimitRefusal::Busy => Status::BUSY_HERE,
+        LimitRefusal::Later => Status::TEMPORARILY_UNAVAILABLE,
+        LimitRefusal::Forbidden => Status::FORBIDDEN,
+    }
 }
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Calls(counted, limit) => write!(f, "{counted} has its {limit} calls"),
-            Self::Rate(counted, limit) => {
+        let counted = &self.counted;
+        match self.what {
+            Measure::Calls(limit, 0) => write!(f, "{counted} has its {limit} calls"),
+            Measure::Calls(limit, kept) => {
+                write!(
+                    f,
+                    "{counted} has its {limit} calls, {kept} of them kept free"
+                )
+            }
+            Measure::Rate(limit) => {
                 write!(f, "{counted} has had its {limit} new calls per second")
             }
+            Measure::Setups(limit) => write!(f, "{counted} has its {limit} calls in set-up"),
+            Measure::Bandwidth(limit) => write!(f, "{counted} has its {limit} kbit/s in use"),
         }
     }
 }
@@ -50,78 +119,391 @@ impl fmt::Display for Full {
 /// A place that a call takes; given back once.
 #[derive(PartialEq, Eq, Debug)]
 #[must_use = "a place that is dropped is never given back"]
-pub struct Place(Counted);
+pub struct Place {
+    counted: Counted,
+    kbits: u32,
+    is_setup: bool,
+}
 
-/// Calls in progress and arrival rates.
+impl Place {
+    /// kbit/s that it counts for.
+    pub fn kbits(&self) -> u32 {
+        self.kbits
+    }
+
+    /// What it is a place of.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+}
+
+/// How much a call may ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Standing {
+    /// As any.
+    #[default]
+    Usual,
+    /// It may take what is reserved.
+    Priority,
+    /// It passes every limit.
+    Help,
+}
+
+/// Calls in progress and arrival rates, as one shard sees them.
 #[derive(Default, Debug)]
 pub struct Admission {
+    shard: usize,
+    table: Arc<Mutex<Table>>,
+}
+
+/// What all shards count.
+#[derive(Default, Debug)]
+struct Table {
     usage: BTreeMap<Counted, Usage>,
+    /// Entries from which on those without use are forgotten.
+    sweep_at: usize,
 }
 
 #[derive(Default, Debug)]
 struct Usage {
-    calls: u32,
+    /// Of each shard that has ever counted here.
+    shares: Vec<Tally>,
     /// When the next call would be due if they came evenly (GCRA).
     due: Timestamp,
 }
 
-/// How much of a second's calls may come at once.
-const BURST: Duration = Duration::from_secs(1);
+/// What calls take.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Tally {
+    calls: u32,
+    setups: u32,
+    kbits: u32,
+}
+
+/// Fewest entries that are worth a look at all of them.
+const LEAST_SWEEP: usize = 256;
 
 impl Admission {
-    /// Takes a place, or says which limit is reached; then nothing has changed.
+    /// The same table, as another shard sees it.
+    #[must_use]
+    pub fn of(&self, shard: ShardId) -> Self {
+        Self {
+            shard: usize::from(shard.0),
+            table: Arc::clone(&self.table),
+        }
+    }
+
+    /// Takes a place of everything that a call counts on, or says which limit is reached; then nothing
+    /// has changed. `kbits` is what its media needs.
     pub fn take(
         &mut self,
         now: Timestamp,
-        counted: Counted,
-        limits: &CallLimits,
-    ) -> Result<Place, Full> {
-        let usage = self.usage.entry(counted.clone()).or_default();
-        if let Some(limit) = limits.calls.filter(|limit| usage.calls >= *limit) {
-            return Err(Full::Calls(counted, limit));
-        }
-        if let Some(limit) = limits.calls_per_second {
-            let spacing = Duration::from_secs(1) / limit.max(1);
-            let due = usage.due.max(now);
-            if limit == 0 || due.since(now) + spacing > BURST {
-                return Err(Full::Rate(counted, limit));
+        claims: Vec<(Counted, CallLimits)>,
+        kbits: u32,
+        standing: Standing,
+    ) -> Result<Vec<Place>, Full> {
+        let mut table = self.table();
+        for (counted, limits) in &claims {
+            let usage = table.usage.get(counted);
+            let reached = usage.map_or_else(
+                || Usage::default().reached(now, limits, kbits, standing),
+                |usage| usage.reached(now, limits, kbits, standing),
+            );
+            if let Some(what) = reached.filter(|_| standing != Standing::Help) {
+                return Err(Full {
+                    counted: counted.clone(),
+                    what,
+                    refusal: limits.refusal,
+                });
             }
-            usage.due = due + spacing;
         }
-        usage.calls += 1;
-        Ok(Place(counted))
+        table.sweep(now);
+        let places = claims.into_iter().map(|(counted, limits)| {
+            let usage = table.usage.entry(counted.clone()).or_default();
+            let share = usage.share(self.shard);
+            share.calls += 1;
+            share.setups += 1;
+            share.kbits = share.kbits.saturating_add(kbits);
+            if let Some(spacing) = spacing(&limits) {
+                usage.due = usage.due.max(now) + spacing;
+            }
+            Place {
+                counted,
+                kbits,
+                is_setup: true,
+            }
+        });
+        Ok(places.collect())
+    }
+
+    /// The call that took the place is answered.
+    pub fn answered(&mut self, place: &mut Place) {
+        if std::mem::take(&mut place.is_setup)
+            && let Some(usage) = self.table().usage.get_mut(&place.counted)
+        {
+            let share = usage.share(self.shard);
+            share.setups = share.setups.saturating_sub(1);
+        }
+    }
+
+    /// The media of the call that took the place needs so much, as is known now.
+    pub fn rated(&mut self, place: &mut Place, kbits: u32) {
+        if place.kbits != kbits
+            && let Some(usage) = self.table().usage.get_mut(&place.counted)
+        {
+            let share = usage.share(self.shard);
+            share.kbits = share
+                .kbits
+                .saturating_sub(place.kbits)
+                .saturating_add(kbits);
+            place.kbits = kbits;
+        }
     }
 
     /// Gives a place back.
     pub fn give_back(&mut self, place: Place) {
-        if let Some(usage) = self.usage.get_mut(&place.0) {
-            usage.calls = usage.calls.saturating_sub(1);
+        if let Some(usage) = self.table().usage.get_mut(&place.counted) {
+            let share = usage.share(self.shard);
+            share.calls = share.calls.saturating_sub(1);
+            share.setups = share.setups.saturating_sub(u32::from(place.is_setup));
+            share.kbits = share.kbits.saturating_sub(place.kbits);
         }
     }
 
-    /// Places that are taken, over all trunks and tenants.
+    /// Compares the share of this shard with the places that its calls have, and makes them agree; says
+    /// by how many they did not.
+    pub fn recount<'p>(&mut self, places: impl Iterator<Item = &'p Place>) -> usize {
+        let mut counted: BTreeMap<&Counted, Tally> = BTreeMap::new();
+        for place in places {
+            let tally = counted.entry(&place.counted).or_default();
+            tally.calls += 1;
+            tally.setups += u32::from(place.is_setup);
+            tally.kbits = tally.kbits.saturating_add(place.kbits);
+        }
+        let mut wrong = 0;
+        for (name, usage) in &mut self.table().usage {
+            let tally = counted.get(name).copied().unwrap_or_default();
+            let share = usage.share(self.shard);
+            wrong += share.calls.abs_diff(tally.calls) as usize;
+            *share = tally;
+        }
+        wrong
+    }
+
+    /// Places that calls of this shard take, over all that is counted on.
     pub fn taken(&self) -> usize {
-        self.usage.values().map(|usage| usage.calls as usize).sum()
+        let table = self.table();
+        let shares = table.usage.values();
+        let shares = shares.filter_map(|usage| usage.shares.get(self.shard));
+        shares.map(|share| share.calls as usize).sum()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // It is consistent between any two statements above.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Callers choose numbers, so what has no use must not stay for ever.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.usage.len() < self.sweep_at.max(LEAST_SWEEP) {
+            return;
+        }
+        self.usage
+            .retain(|_, usage| usage.sum().calls > 0 || usage.due > now);
+        self.sweep_at = 2 * self.usage.len();
+    }
+}
+
+impl Usage {
+    fn share(&mut self, shard: usize) -> &mut Tally {
+        if self.shares.len() <= shard {
+            self.shares.resize(shard + 1, Tally::default());
+        }
+        &mut self.shares[shard]
+    }
+
+    fn sum(&self) -> Tally {
+        let mut sum = Tally::default();
+        for share in &self.shares {
+            sum.calls = sum.calls.saturating_add(share.calls);
+            sum.setups = sum.setups.saturating_add(share.setups);
+            sum.kbits = sum.kbits.saturating_add(share.kbits);
+        }
+        sum
+    }
+
+    /// The first limit that one more call would break.
+    fn reached(
+        &self,
+        now: Timestamp,
+        limits: &CallLimits,
+        kbits: u32,
+        standing: Standing,
+    ) -> Option<Measure> {
+        let taken = self.sum();
+        let kept = match standing {
+            Standing::Usual => limits.reserve.unwrap_or(0),
+            Standing::Priority | Standing::Help => 0,
+        };
+        if let Some(limit) = limits.calls
+            && taken.calls >= limit.saturating_sub(kept)
+        {
+            return Some(Measure::Calls(limit, kept));
+        }
+        if let Some(limit) = limits.setups.filter(|limit| taken.setups >= *limit) {
+            return Some(Measure::Setups(limit));
+        }
+        if let Some(limit) = limits.bandwidth_kbits
+            && taken.kbits.saturating_add(kbits) > limit
+        {
+            return Some(Measure::Bandwidth(limit));
+        }
+        let (limit, spacing) = (limits.calls_per_second?, spacing(limits)?);
+        let burst = spacing * limits.burst.unwrap_or(limit).max(1);
+        let due = self.due.max(now);
+        (due.since(now) + spacing > burst).then_some(Measure::Rate(limit))
+    }
+}
+
+/// Time between two calls that come evenly.
+fn spacing(limits: &CallLimits) -> Option<Duration> {
+    let rate = limits.calls_per_second?;
+    Some(Duration::from_secs(1) / rate.max(1))
+}
+
+/// What a call is, for the limits that it counts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The customer.
+    pub tenant: Option<&'a TenantName>,
+    /// Trunk that it comes from.
+    pub trunk: &'a Trunk,
+    /// Route that takes it.
+    pub route: Option<&'a RouteName>,
+    /// Called number, after the transforms of the trunk.
+    pub called: &'a str,
+    /// Calling number, after the same.
+    pub calling: &'a str,
+}
+
+/// Everything that a call counts on as a whole.
+pub fn claims_of_call(config: &Config, call: &Subject<'_>) -> Vec<(Counted, CallLimits)> {
+    let mut claims = Vec::with_capacity(4);
+    let of_node = config.limits.new_calls;
+    if !of_node.is_unlimited() {
+        claims.push((Counted::Node, of_node));
+    }
+    if let Some(name) = call.tenant {
+        let limits = config.tenants.get(name).map(|tenant| tenant.limits);
+        claims.push((Counted::Tenant(name.clone()), limits.unwrap_or_default()));
+    }
+    claims.extend(claims_of_way(config, call));
+    claims
+}
+
+/// What a call counts on because of where it goes: its route and its numbers.
+pub fn claims_of_way(config: &Config, call: &Subject<'_>) -> Vec<(Counted, CallLimits)> {
+    let mut claims = Vec::new();
+    let route = call.route.and_then(|name| {
+        let mut routes = config.routes.iter();
+        routes.find(|route| route.name == *name)
+    });
+    if let Some(route) = route.filter(|route| !route.limits.is_unlimited()) {
+        claims.push((Counted::Route(route.name.clone()), route.limits));
+    }
+    for limit in &config.number_limits {
+        let is_like = |starts: &[String], number: &str| {
+            starts.is_empty()
+                || starts
+                    .iter()
+                    .any(|start| number.starts_with(start.as_str()))
+        };
+        let is_about = limit
+            .tenant
+            .as_ref()
+            .is_none_or(|name| Some(name) == call.tenant)
+            && limit
+                .trunk
+                .as_ref()
+                .is_none_or(|name| *name == call.trunk.name)
+            && is_like(&limit.called, call.called)
+            && is_like(&limit.calling, call.calling);
+        // Callers who show no number are not one caller: where the limit is not about them, none of them
+        // takes the place of another.
+        let is_nobodys = limit.each == Each::Calling
+            && limit.calling.is_empty()
+            && (call.calling.is_empty() || call.calling == ANONYMOUS);
+        if is_about && !is_nobodys {
+            let number = match limit.each {
+                Each::All => None,
+                Each::Called => Some(call.called.to_owned()),
+                Each::Calling => Some(call.calling.to_owned()),
+            };
+            claims.push((Counted::Numbers(limit.name.clone(), number), limit.limits));
+        }
+    }
+    claims
+}
+
+/// What the leg of a call counts on at the trunk that it came from.
+pub fn claims_inbound(trunk: &Trunk) -> Vec<(Counted, CallLimits)> {
+    let limits = &trunk.limits;
+    let name = || trunk.name.clone();
+    claims_of_leg(trunk, Counted::Inbound(name()), limits.inbound)
+}
+
+/// What the leg of a call counts on at the trunk that it goes to.
+pub fn claims_outbound(trunk: &Trunk) -> Vec<(Counted, CallLimits)> {
+    let limits = &trunk.limits;
+    let name = || trunk.name.clone();
+    claims_of_leg(trunk, Counted::Outbound(name()), limits.outbound)
+}
+
+fn claims_of_leg(
+    trunk: &Trunk,
+    direction: Counted,
+    of_direction: CallLimits,
+) -> Vec<(Counted, CallLimits)> {
+    let both = (Counted::Trunk(trunk.name.clone()), trunk.limits.both);
+    let one = (!of_direction.is_unlimited()).then_some((direction, of_direction));
+    [both].into_iter().chain(one).collect()
+}
+
+/// kbit/s that a leg of this trunk counts for, where any of what it counts on counts them.
+pub fn kbits(trunk: &Trunk, claims: &[(Counted, CallLimits)]) -> u32 {
+    let mut all = claims.iter();
+    match all.any(|(_, limits)| limits.bandwidth_kbits.is_some()) {
+        true => rate::kbits(&trunk.media.profile),
+        false => 0,
     }
 }
 
 /// Which limits a call counts on, for whoever asks.
-pub fn told(config: &Config, tenant: Option<&TenantName>, trunk: &Trunk) -> Vec<String> {
-    let of_tenant = tenant.and_then(|name| {
-        let limits = config.tenants.get(name)?.limits;
-        Some((Counted::Tenant(name.clone()), limits))
-    });
-    let of_trunk = (Counted::Trunk(trunk.name.clone()), trunk.limits);
-    let counted = of_tenant.into_iter().chain([of_trunk]);
-    let told = counted.map(|(counted, limits)| {
-        let (calls, rate) = (limits.calls, limits.calls_per_second);
-        match (calls, rate) {
-            (None, None) => format!("{counted} has no limits"),
-            (Some(calls), None) => format!("{counted} may have {calls} calls"),
-            (None, Some(rate)) => format!("{counted} may have {rate} new calls per second"),
-            (Some(calls), Some(rate)) => {
-                format!("{counted} may have {calls} calls and {rate} new ones per second")
-            }
+pub fn told(config: &Config, call: &Subject<'_>) -> Vec<String> {
+    let claims = claims_of_call(config, call);
+    let claims = claims.into_iter().chain(claims_inbound(call.trunk));
+    let told = claims.map(|(counted, limits)| {
+        let mut parts = Vec::new();
+        if let Some(calls) = limits.calls {
+            parts.push(match limits.reserve.unwrap_or(0) {
+                0 => format!("{calls} calls"),
+                kept => format!("{calls} calls, {kept} of them for help"),
+            });
+        }
+        if let Some(rate) = limits.calls_per_second {
+            parts.push(format!("{rate} new calls per second"));
+        }
+        if let Some(setups) = limits.setups {
+            parts.push(format!("{setups} calls in set-up"));
+        }
+        if let Some(kbits) = limits.bandwidth_kbits {
+            parts.push(format!("{kbits} kbit/s"));
+        }
+        match parts.is_empty() {
+            true => format!("{counted} has no limits"),
+            false => format!("{counted} may have {}", parts.join(" and ")),
         }
     });
     told.collect()
@@ -135,57 +517,250 @@ mod tests {
         Counted::Trunk(TrunkName::new("a"))
     }
 
+    fn of(limits: CallLimits) -> Vec<(Counted, CallLimits)> {
+        vec![(trunk(), limits)]
+    }
+
+    fn take(admission: &mut Admission, now: Timestamp, limits: CallLimits) -> Result<Place, Full> {
+        let places = admission.take(now, of(limits), 0, Standing::Usual);
+        places.map(|mut places| places.remove(0))
+    }
+
     #[test]
     fn a_full_trunk_takes_a_call_again_when_one_has_ended() {
         let limits = CallLimits {
             calls: Some(2),
-            calls_per_second: None,
+            ..CallLimits::default()
         };
         let mut admission = Admission::default();
         let now = Timestamp::from_micros(0);
-        let first = admission.take(now, trunk(), &limits).expect("room");
-        let _second = admission.take(now, trunk(), &limits).expect("room");
-        assert_eq!(
-            admission.take(now, trunk(), &limits),
-            Err(Full::Calls(trunk(), 2))
-        );
+        let first = take(&mut admission, now, limits).expect("room");
+        let _second = take(&mut admission, now, limits).expect("room");
+        let full = take(&mut admission, now, limits).expect_err("full");
+        assert_eq!(full.to_string(), "trunk \"a\" has its 2 calls");
         admission.give_back(first);
-        assert!(admission.take(now, trunk(), &limits).is_ok());
+        assert!(take(&mut admission, now, limits).is_ok());
     }
 
     #[test]
     fn a_second_brings_as_many_calls_as_the_rate_says_and_no_more() {
         let limits = CallLimits {
-            calls: None,
             calls_per_second: Some(10),
+            ..CallLimits::default()
         };
         let mut admission = Admission::default();
         let mut admitted = 0;
         for tenth in 0..100 {
             let now = Timestamp::from_micros(tenth * 10_000);
-            admitted += usize::from(admission.take(now, trunk(), &limits).is_ok());
+            admitted += usize::from(take(&mut admission, now, limits).is_ok());
         }
         // One second's worth at once, and one second's worth in that second.
         assert!((10..=20).contains(&admitted), "{admitted}");
         let later = Timestamp::from_micros(5_000_000);
-        let burst = (0..50)
-            .filter(|_| admission.take(later, trunk(), &limits).is_ok())
-            .count();
-        assert_eq!(burst, 10);
+        let mut burst = |limits| {
+            let calls = (0..50).filter(|_| take(&mut admission, later, limits).is_ok());
+            calls.count()
+        };
+        assert_eq!(burst(limits), 10);
+        let mut admission = Admission::default();
+        let small = CallLimits {
+            burst: Some(3),
+            ..limits
+        };
+        let calls = (0..50).filter(|_| take(&mut admission, later, small).is_ok());
+        assert_eq!(calls.count(), 3);
+    }
+
+    #[test]
+    fn all_shards_count_together_and_each_knows_its_own() {
+        let limits = CallLimits {
+            calls: Some(3),
+            ..CallLimits::default()
+        };
+        let now = Timestamp::from_micros(0);
+        let mut first = Admission::default();
+        let mut second = first.of(ShardId(1));
+        let mine = take(&mut first, now, limits).expect("room");
+        let others = [(); 2].map(|()| take(&mut second, now, limits).expect("room"));
+        assert!(take(&mut first, now, limits).is_err() && take(&mut second, now, limits).is_err());
+        assert_eq!((first.taken(), second.taken()), (1, 2));
+        // What one shard has lost says nothing of the other.
+        assert_eq!(second.recount(others.iter().take(1)), 1);
+        assert_eq!((first.taken(), second.taken()), (1, 1));
+        first.give_back(mine);
+        assert_eq!(first.recount([].iter()), 0);
+        assert_eq!((first.taken(), second.taken()), (0, 1));
+        let [kept, _lost] = others;
+        second.give_back(kept);
+        assert_eq!(second.taken(), 0);
+    }
+
+    #[test]
+    fn a_place_needs_what_its_media_needs() {
+        let limits = CallLimits {
+            bandwidth_kbits: Some(100),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let now = Timestamp::from_micros(0);
+        let ask = |admission: &mut Admission| admission.take(now, of(limits), 80, Standing::Usual);
+        let mut first = ask(&mut admission).expect("room");
+        assert!(ask(&mut admission).is_err());
+        admission.rated(&mut first[0], 20);
+        let second = ask(&mut admission).expect("room");
+        for place in first.into_iter().chain(second) {
+            admission.give_back(place);
+        }
+        assert_eq!(admission.table().usage[&trunk()].sum(), Tally::default());
     }
 
     #[test]
     fn a_refused_call_takes_nothing() {
-        let limits = CallLimits {
+        let open = CallLimits {
+            calls_per_second: Some(1),
+            ..CallLimits::default()
+        };
+        let closed = CallLimits {
             calls: Some(0),
-            calls_per_second: None,
+            ..CallLimits::default()
         };
         let mut admission = Admission::default();
-        assert!(
-            admission
-                .take(Timestamp::from_micros(0), trunk(), &limits)
-                .is_err()
-        );
+        let now = Timestamp::from_micros(0);
+        let tenant = Counted::Tenant(TenantName::new("t"));
+        let claims = vec![(tenant.clone(), open), (trunk(), closed)];
+        let full = admission.take(now, claims, 0, Standing::Usual);
+        assert!(full.is_err());
         assert_eq!(admission.taken(), 0);
+        // Not even of the second's calls.
+        let again = admission.take(now, vec![(tenant, open)], 0, Standing::Usual);
+        assert!(again.is_ok());
+    }
+
+    #[test]
+    fn what_is_reserved_is_for_help_and_priority_and_help_passes_everything() {
+        let limits = CallLimits {
+            calls: Some(3),
+            reserve: Some(1),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let now = Timestamp::from_micros(0);
+        let mut ask = |standing| admission.take(now, of(limits), 0, standing).is_ok();
+        let standings = [Standing::Usual; 3].map(&mut ask);
+        assert_eq!(standings, [true, true, false]);
+        assert!(ask(Standing::Priority) && !ask(Standing::Priority));
+        assert!(ask(Standing::Help) && ask(Standing::Help));
+        assert_eq!(admission.taken(), 5);
+    }
+
+    #[test]
+    fn set_ups_and_bandwidth_are_counted_for_themselves() {
+        let limits = CallLimits {
+            setups: Some(1),
+            bandwidth_kbits: Some(200),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let now = Timestamp::from_micros(0);
+        let ask = |admission: &mut Admission| admission.take(now, of(limits), 80, Standing::Usual);
+        let mut first = ask(&mut admission).expect("room");
+        let full = ask(&mut admission).expect_err("in set-up");
+        assert!(full.to_string().ends_with("1 calls in set-up"), "{full}");
+        admission.answered(&mut first[0]);
+        admission.answered(&mut first[0]);
+        let second = ask(&mut admission).expect("room");
+        for place in second {
+            admission.give_back(place);
+        }
+        let mut third = ask(&mut admission).expect("room");
+        admission.answered(&mut third[0]);
+        let full = ask(&mut admission).expect_err("no bandwidth");
+        assert!(full.to_string().ends_with("200 kbit/s in use"), "{full}");
+        let places = first.into_iter().chain(third);
+        places.for_each(|place| admission.give_back(place));
+        assert_eq!(admission.taken(), 0);
+    }
+
+    #[test]
+    fn a_million_random_calls_leave_no_place_taken_and_never_break_a_limit() {
+        let limits = CallLimits {
+            calls: Some(40),
+            setups: Some(15),
+            bandwidth_kbits: Some(3_000),
+            reserve: Some(2),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let (mut random, mut now) = (88_172_645_463_325_252_u64, Timestamp::ZERO);
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        // What a book-keeper has who looks at the calls and not at the counters.
+        let mut running: Vec<(usize, bool, Vec<Place>)> = Vec::new();
+        let (mut admitted, mut refused) = (0_u32, 0_u32);
+        for _ in 0..1_000_000 {
+            now = now + Duration::from_millis(next(50));
+            match next(10) {
+                0..=4 => {
+                    let trunk = next(3) as usize;
+                    let (name, number) = (format!("t{trunk}"), format!("+49{}", next(500)));
+                    let claims = vec![
+                        (Counted::Trunk(TrunkName::new(&name)), limits),
+                        (
+                            Counted::Numbers(String::new(), Some(number)),
+                            CallLimits::default(),
+                        ),
+                    ];
+                    let of_trunk = || running.iter().filter(|(own, ..)| *own == trunk);
+                    let setups = of_trunk().filter(|(_, is_answered, _)| !is_answered);
+                    let (calls, setups) = (of_trunk().count(), setups.count());
+                    let has_room = calls < 38 && setups < 15 && calls * 80 + 80 <= 3_000;
+                    match admission.take(now, claims, 80, Standing::Usual) {
+                        Ok(places) => {
+                            assert!(has_room, "{calls} calls, {setups} of them in set-up");
+                            running.push((trunk, false, places));
+                            admitted += 1;
+                        }
+                        Err(full) => {
+                            assert!(!has_room, "{full} with {calls} calls and {setups} set-ups");
+                            refused += 1;
+                        }
+                    }
+                }
+                5..=6 if !running.is_empty() => {
+                    let at = next(running.len() as u64) as usize;
+                    let (_, is_answered, places) = &mut running[at];
+                    *is_answered = true;
+                    places
+                        .iter_mut()
+                        .for_each(|place| admission.answered(place));
+                }
+                _ if !running.is_empty() => {
+                    let at = next(running.len() as u64) as usize;
+                    let (.., places) = running.swap_remove(at);
+                    places
+                        .into_iter()
+                        .for_each(|place| admission.give_back(place));
+                }
+                _ => {}
+            }
+        }
+        assert!(
+            admitted > 100_000 && refused > 1_000,
+            "{admitted}, {refused}"
+        );
+        for (.., places) in running {
+            places
+                .into_iter()
+                .for_each(|place| admission.give_back(place));
+        }
+        assert_eq!(admission.taken(), 0);
+        let usage = &admission.table().usage;
+        assert!(usage.values().all(|usage| usage.sum() == Tally::default()));
+        // Numbers that nobody calls any more are forgotten.
+        assert!(usage.len() <= 3 + LEAST_SWEEP, "{}", usage.len());
     }
 }

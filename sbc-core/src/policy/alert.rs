@@ -18,16 +18,31 @@ pub fn passed(message: &Message, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
         let mut own = list.iter();
         own.any(|own| own.eq_ignore_ascii_case(name.as_str()))
     };
-    if is_listed(&to.pass_headers) || is_listed(&to.strip_headers) {
+    let passes_all = is_listed(&to.pass_headers);
+    if (passes_all && to.habits.alerts.is_empty()) || is_listed(&to.strip_headers) {
         return Vec::new();
     }
     let lines = message.raw_all(HeaderName::AlertInfo);
     let values = lines.flat_map(|line| values(&line));
-    values
-        .filter(|value| is_name(value) && is_passable(value))
-        .take(MOST)
+    let told = values.filter_map(|value| match mapped(&value, to) {
+        Some(own) => Some(own),
+        None => {
+            let passes = passes_all || is_name(&value);
+            (passes && is_passable(&value)).then_some(value)
+        }
+    });
+    told.take(MOST)
         .map(|value| (HeaderName::AlertInfo, value))
         .collect()
+}
+
+/// What the peer of this trunk gets instead of a value.
+fn mapped(value: &[u8], to: &Trunk) -> Option<Bytes> {
+    let uri = value.strip_prefix(b"<")?;
+    let uri = uri.get(..uri.iter().position(|octet| *octet == b'>')?)?;
+    let mut alerts = to.habits.alerts.iter();
+    let (_, own) = alerts.find(|(from, _)| from.as_bytes().eq_ignore_ascii_case(uri))?;
+    Some(Bytes::from(own.clone()))
 }
 
 /// Whether a value is `<urn:alert:…>`, with parameters or without.

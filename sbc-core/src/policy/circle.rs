@@ -5,10 +5,13 @@ use crate::cause::{Because, CauseCode};
 use crate::policy::Refusal;
 use crate::policy::diversion::MOST_DIVERSIONS;
 use crate::policy::identity::Caller;
-use crate::sip::header::{MaxBreadth, MaxForwards};
-use crate::sip::{Message, Status};
-use std::collections::BTreeMap;
+use crate::sip::header::{MaxBreadth, MaxForwards, Via};
+use crate::sip::{HeaderName, Message, Status};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How far a request may still go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,15 +20,27 @@ pub struct Reach {
     pub hops: MaxForwards,
     /// Branches that it may be on at once; it is never on more than one of ours.
     pub breadth: MaxBreadth,
+    /// The sign that our INVITE carries, where the set-up has one.
+    pub sign: Option<Sign>,
 }
 
 impl Reach {
+    /// What each of so many requests may do that go out in its place (RFC 5393 §5.3.3).
+    pub fn split(self, requests: u8) -> Self {
+        let own = self.breadth.0 / requests.max(1);
+        Self {
+            breadth: MaxBreadth(own.max(1)),
+            ..self
+        }
+    }
+
     /// Reads the headers of a request; absent and unreadable ones are the usual (RFC 5393 §5.3.3).
     pub fn of(message: &Message) -> Self {
         let breadth = message.get().ok().flatten().unwrap_or(MaxBreadth::MOST);
         Self {
             hops: message.get().ok().flatten().unwrap_or(MaxForwards::DEFAULT),
             breadth: breadth.min(MaxBreadth::MOST),
+            sign: None,
         }
     }
 
@@ -75,11 +90,17 @@ pub fn forwarded_too_often(caller: &Caller) -> Option<Refusal> {
     })
 }
 
-/// Set-ups that are under way, by what makes two of them the same.
+/// Set-ups that are under way or were a short while ago, by what makes two of them the same. All shards
+/// of a node have one list: the laps of a circle are calls of their own, and no two need to come to the
+/// same shard.
 #[derive(Default, Debug)]
 pub struct Circles {
-    /// Hops that were left to each when it came.
-    setups: BTreeMap<u64, Vec<u8>>,
+    /// Hops that were left to each when it came, behind a lock that a set-up takes twice.
+    setups: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
+    /// Those of this shard that are over, in the order in which they are forgotten.
+    over: VecDeque<(Timestamp, Lap)>,
+    /// Those of this shard in the list.
+    count: usize,
 }
 
 /// A set-up in the list; it must leave once.
@@ -90,16 +111,30 @@ pub struct Lap {
     hops: u8,
 }
 
-/// Equal set-ups at once that are no circle yet.
+/// Equal set-ups that are no circle yet.
 const MOST_LAPS: usize = 5;
 
+/// For how long a set-up that is over still counts: a circle of calls that are refused at once is one
+/// as well.
+const REMEMBERED: Duration = Duration::from_secs(32);
+
 impl Circles {
-    /// Enters a set-up, unless it is one more lap of a circle: as many equal ones are under way, each
+    /// The same list, as another shard sees it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            setups: Arc::clone(&self.setups),
+            ..Self::default()
+        }
+    }
+
+    /// Enters a set-up, unless it is one more lap of a circle: as many equal ones are known, each
     /// of which had fewer hops left than the one before. Equal calls that are no laps come with
     /// equal hops, such as those of a company that shows one number to a conference.
     pub fn enter(&mut self, key: u64, hops: MaxForwards) -> Result<Lap, Refusal> {
         let MaxForwards(hops) = hops;
-        let laps = self.setups.entry(key).or_default();
+        let mut setups = self.setups();
+        let laps = setups.entry(key).or_default();
         let mut earlier: Vec<u8> = laps.iter().copied().filter(|own| *own > hops).collect();
         earlier.sort_unstable();
         earlier.dedup();
@@ -111,32 +146,98 @@ impl Circles {
             });
         }
         laps.push(hops);
+        drop(setups);
+        self.count += 1;
         Ok(Lap { key, hops })
     }
 
     /// The set-up is over.
-    pub fn leave(&mut self, lap: Lap) {
-        let Some(laps) = self.setups.get_mut(&lap.key) else {
-            return;
-        };
-        if let Some(at) = laps.iter().position(|hops| *hops == lap.hops) {
-            laps.swap_remove(at);
-        }
-        if laps.is_empty() {
-            self.setups.remove(&lap.key);
+    pub fn leave(&mut self, now: Timestamp, lap: Lap) {
+        self.over.push_back((now + REMEMBERED, lap));
+    }
+
+    /// When [`Self::tick`] is next wanted.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.over.front().map(|(at, _)| *at)
+    }
+
+    /// Forgets what was over long enough ago.
+    pub fn tick(&mut self, now: Timestamp) {
+        while self.over.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, lap)) = self.over.pop_front() else {
+                return;
+            };
+            self.count = self.count.saturating_sub(1);
+            let mut setups = self.setups();
+            let Some(laps) = setups.get_mut(&lap.key) else {
+                continue;
+            };
+            if let Some(at) = laps.iter().position(|hops| *hops == lap.hops) {
+                laps.swap_remove(at);
+            }
+            if laps.is_empty() {
+                setups.remove(&lap.key);
+            }
         }
     }
 
-    /// Set-ups in the list.
+    /// Set-ups of this shard in the list.
     pub fn len(&self) -> usize {
-        self.setups.values().map(Vec::len).sum()
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.setups.is_empty()
+        self.count == 0
+    }
+
+    fn setups(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {
+        // It is consistent between any two statements above.
+        self.setups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The sign of a set-up in the branch of our INVITE (RFC 5393 §4.2.1). A proxy that sends the call back
+/// keeps our Via below its own, and so the sign: if it is that of the call as it comes back, nothing
+/// has changed on the way, which is a circle; another sign is a spiral, and that is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sign(u64);
+
+impl Sign {
+    /// The sign of a set-up on this node.
+    pub fn of(node: &str, key: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (node, key).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// A branch with the sign.
+    pub fn written(self, branch: &str) -> String {
+        format!("{branch}{SEPARATOR}{:016x}", self.0)
+    }
+
+    /// The refusal of a call that carries its own sign.
+    pub fn refusal(self, message: &Message) -> Option<Refusal> {
+        // What has one Via has not been here before, or not through this.
+        if message.has_one_value(&HeaderName::Via) {
+            return None;
+        }
+        let end = format!("{SEPARATOR}{:016x}", self.0);
+        let vias = message.list::<Via>().ok()?;
+        let is_own = |via: &Via| {
+            via.branch()
+                .is_some_and(|own| own.ends_with(end.as_bytes()))
+        };
+        vias.iter().skip(1).any(is_own).then(|| Refusal {
+            status: Status::LOOP_DETECTED,
+            cause: CauseCode::LoopDetected,
+            because: Because::of("the call has been here before, and nothing has changed since"),
+        })
+    }
+}
+
+/// Between what is random in a branch and the sign; no character of ours.
+const SEPARATOR: &str = ".";
 
 /// What makes two set-ups the same: caller, called number, and the trunk that they come from. What
 /// they say about earlier targets is not a part of it, because every lap may add to that.
@@ -170,10 +271,42 @@ mod tests {
         assert!(
             circles
                 .enter(2, MaxForwards(1))
-                .map(|lap| circles.leave(lap))
+                .map(|lap| circles.leave(Timestamp::ZERO, lap))
                 .is_ok()
         );
-        laps.into_iter().for_each(|lap| circles.leave(lap));
-        assert!(circles.is_empty());
+        laps.into_iter()
+            .for_each(|lap| circles.leave(Timestamp::ZERO, lap));
+        assert_eq!(circles.len(), 55);
+        // A lap that is over is still one.
+        assert!(circles.enter(1, MaxForwards(64)).is_err());
+        circles.tick(Timestamp::ZERO + REMEMBERED);
+        assert!(circles.is_empty() && circles.next_deadline().is_none());
+    }
+
+    #[test]
+    fn laps_that_come_to_different_shards_are_laps_of_one_circle() {
+        let mut first = Circles::default();
+        let mut second = first.beside();
+        let mut laps = Vec::new();
+        for hops in (65..70).rev() {
+            let circles = match hops % 2 {
+                0 => &mut first,
+                _ => &mut second,
+            };
+            let lap = circles.enter(1, MaxForwards(hops)).expect("few laps");
+            laps.push((hops % 2, lap));
+        }
+        assert!(first.enter(1, MaxForwards(64)).is_err());
+        assert_eq!((first.len(), second.len()), (2, 3));
+        for (shard, lap) in laps {
+            match shard {
+                0 => first.leave(Timestamp::ZERO, lap),
+                _ => second.leave(Timestamp::ZERO, lap),
+            }
+        }
+        first.tick(Timestamp::ZERO + REMEMBERED);
+        assert!(first.is_empty() && !second.is_empty());
+        second.tick(Timestamp::ZERO + REMEMBERED);
+        assert!(second.is_empty() && first.enter(1, MaxForwards(1)).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! Who answered: the connected party's identity, for the caller (SIP-1005).
 
 use crate::config::Config;
-use crate::policy::identity::{self, Towards, Wishes};
+use crate::policy::identity::{self, Asserted, Towards, Wishes};
 use crate::policy::number;
 use crate::sip::header::Header;
 use crate::sip::{HeaderName, Message};
@@ -15,18 +15,33 @@ pub fn carried(
     config: &Config,
     towards: Towards<'_>,
 ) -> Vec<(HeaderName, Bytes)> {
+    if !message.has(HeaderName::PAssertedIdentity) {
+        return Vec::new();
+    }
+    let asserted = identity::asserted_by(message);
+    lines(&asserted, Wishes::of(message).id, config, towards)
+}
+
+/// As [`carried`], of what is known of a party already. `hides` says that it wants to be shown to
+/// nobody outside the trust domain.
+pub fn lines(
+    asserted: &[Asserted],
+    hides: bool,
+    config: &Config,
+    towards: Towards<'_>,
+) -> Vec<(HeaderName, Bytes)> {
     let is_told = towards.from.trusted && towards.to.trusted && towards.to.send_asserted;
-    if !is_told || !message.has(HeaderName::PAssertedIdentity) {
+    if !is_told {
         return Vec::new();
     }
     let (from, to) = (&towards.from.name, &towards.to.name);
     let rewrite = |number: &str| number::transform_calling_through(config, from, to, number);
-    let values = identity::asserted_anew(&identity::asserted_by(message), towards, &rewrite);
+    let values = identity::asserted_anew(asserted, towards, &rewrite);
     let mut lines: Vec<(HeaderName, Bytes)> = values
         .iter()
         .map(|value| (HeaderName::PAssertedIdentity, value.to_bytes()))
         .collect();
-    if Wishes::of(message).id && !lines.is_empty() {
+    if hides && !lines.is_empty() {
         lines.push((HeaderName::Privacy, Bytes::from_static(b"id")));
     }
     lines

@@ -27,6 +27,8 @@ pub struct Emergency {
     pub called: Number,
     /// Every trunk that may carry it, in order.
     pub attempts: Vec<Arc<Trunk>>,
+    /// The number of the place that it comes from: who helps calls back there (SIP-1402).
+    pub elin: Option<String>,
     /// How it was recognised, and which routes lead where.
     pub because: Because,
 }
@@ -36,6 +38,10 @@ const USUAL: &str = "112";
 
 /// Longest wait for the first response of a target.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// For how long after its answer a call for help is not ended because nobody refreshes the session
+/// (SIP-1405).
+pub const SPARED: Duration = Duration::from_secs(30 * 60);
 
 /// Most trunks that are tried.
 const MOST_ATTEMPTS: usize = 32;
@@ -58,13 +64,20 @@ pub fn decide(
     let of_tenant = tenant
         .and_then(|name| config.tenants.get(name))
         .map(Arc::as_ref);
-    let (called, sign) = recognise(&uri, message, ingress, of_tenant)?;
+    let (called, sign) = recognise(uri, message, ingress, of_tenant)?;
     let (attempts, names) = plan(config, ingress, tenant, &called.number, calling);
     if sign == Sign::Claim && !names.iter().any(|(_, is_for_help)| *is_for_help) {
         // Somebody says so, and nothing that the operator wrote agrees.
         return None;
     }
     let mut because = Because::of(format!("{} calls for help: {}", called.number, sign.text()));
+    let place = of_tenant.and_then(|own| {
+        let mut places = own.elins.iter();
+        places.find(|place| place.is_of(calling, &ingress.trunk.name))
+    });
+    if let Some(place) = place {
+        because = because.and(format!("its place is called back at {}", place.number));
+    }
     for (name, _) in names {
         because = because.and(format!("route \"{name}\" may carry it"));
     }
@@ -72,8 +85,34 @@ pub fn decide(
         tenant: tenant.cloned(),
         called,
         attempts,
+        elin: place.map(|place| place.number.clone()),
         because,
     })
+}
+
+/// Whether what was dialled calls for help, by the service's name or by the customer's list: cheap,
+/// for when there is no time to look closer.
+pub fn is_dialled(config: &Config, ingress: &Ingress, message: &Message) -> bool {
+    let Ok(uri) = message.uri() else {
+        return false;
+    };
+    if uri.is_sos() {
+        return true;
+    }
+    let Some(called) = Number::of(uri) else {
+        return false;
+    };
+    is_number(config, ingress.tenant.as_ref(), &called.number)
+}
+
+/// Whether a number that was dialled is in the list of this customer, or in anybody's.
+pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) -> bool {
+    let in_list = |tenant: &Tenant| tenant.emergency.iter().any(|own| own == dialled);
+    match tenant {
+        Some(name) => config.tenants.get(name).is_some_and(|own| in_list(own)),
+        // Whose call it is would take long to find out; no customer has such a number otherwise.
+        None => config.tenants.values().any(|own| in_list(own)),
+    }
 }
 
 /// What shows that a call is one for help.
@@ -110,7 +149,7 @@ fn recognise(
         let called = Number {
             raw: String::from_utf8_lossy(&message.request_uri()).into_owned(),
             number,
-            extension: None,
+            ..Number::default()
         };
         return Some((called, Sign::Urn));
     }

@@ -39,13 +39,15 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
     let hides = hides.hides_caller() && !hides.none && !(from.trusted && to.trusted);
     let mut lines: Vec<(HeaderName, Bytes)> = message
         .headers()
-        .map(|line| (line.name(), line.value()))
-        .filter(|(name, value)| {
-            *name != HeaderName::UserToUser
-                && !(hides && reveals(name))
-                && passes(name, from, to)
-                && is_passable(value)
+        .filter_map(|line| {
+            let name = line.name();
+            let goes = passes(&name, from, to)
+                && name != HeaderName::UserToUser
+                && (name != HeaderName::AlertInfo || to.habits.alerts.is_empty())
+                && !(hides && reveals(&name));
+            goes.then(|| (name, line.value()))
         })
+        .filter(|(_, value)| is_passable(value))
         .take(MOST)
         .collect();
     if passes(&HeaderName::UserToUser, from, to) {
@@ -120,6 +122,14 @@ pub fn passed_back(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderNa
         lines.extend(reasons.take(MOST));
     }
     lines
+}
+
+/// Header lines of a BYE that the BYE to another leg carries (SIP-1300).
+pub fn parting(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    match passes(&HeaderName::UserToUser, from, to) {
+        true => uui::passed(message, to),
+        false => Vec::new(),
+    }
 }
 
 const GEOLOCATION_ERROR: &str = "Geolocation-Error";

@@ -20,6 +20,7 @@ pub mod number;
 pub mod response;
 pub mod route;
 pub mod screening;
+pub mod secure;
 pub mod session_id;
 pub mod transfer;
 pub mod uui;

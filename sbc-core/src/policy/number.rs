@@ -9,11 +9,11 @@ use crate::config::{Config, DidSource, NumberRule, Transform, TransformScope};
 use crate::id::TrunkName;
 use crate::policy::Refusal;
 use crate::sip::header::{From, Header, HistoryInfo, To};
-use crate::sip::{DisplayName, Message, Status, Uri};
+use crate::sip::{DisplayName, Message, SipUri, Status, Uri};
 use std::borrow::Cow;
 
 /// A party's number as read from a URI.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Number {
     /// User part as received, escapes unresolved, bounded and printable: for the record.
     pub raw: String,
@@ -21,7 +21,25 @@ pub struct Number {
     pub number: String,
     /// Extension within the number (`;ext=`), digits (TDR-SIP-011).
     pub extension: Option<String>,
+    /// Where a local number is one (`;phone-context=`), as written.
+    pub context: Option<String>,
+    /// Whether its URI says that it is a telephone number: `tel`, or `user=phone`.
+    pub is_phone: bool,
+    /// Parameters of the number that a trunk may want as they came ([`PASSABLE`]), as written.
+    pub params: Vec<(String, Option<String>)>,
 }
+
+/// Parameters of a number that pass where a trunk lists them: number portability (RFC 4694), trunk
+/// groups (RFC 4904) and ISDN subaddresses (RFC 3966).
+pub const PASSABLE: [&str; 7] = [
+    "cic",
+    "isub",
+    "npdi",
+    "rn",
+    "rn-context",
+    "tgrp",
+    "trunk-context",
+];
 
 /// Longest number or user name that is routed, in characters.
 const LONGEST: usize = 128;
@@ -29,6 +47,16 @@ const LONGEST: usize = 128;
 impl Number {
     /// Reads the number of a URI; `None` if the URI has no user part.
     pub fn of(uri: &Uri) -> Option<Self> {
+        if let Uri::Sip(sip) = uri
+            && let Some(plain) = sip.user().and_then(|user| plain(user))
+        {
+            return Some(Self {
+                raw: plain.to_owned(),
+                number: plain.to_owned(),
+                is_phone: is_phone(sip),
+                ..Self::default()
+            });
+        }
         let (user, params) = match uri {
             Uri::Sip(sip) => {
                 let user = sip.user()?;
@@ -42,36 +70,74 @@ impl Number {
                 let params: Vec<String> = tel
                     .params
                     .iter()
-                    .map(|(name, value)| {
-                        let value = value.map(|value| lossy(value)).unwrap_or_default();
-                        format!("{}={value}", lossy(name))
+                    .map(|(name, value)| match value {
+                        Some(value) => format!("{}={}", lossy(name), lossy(value)),
+                        None => lossy(name),
                     })
                     .collect();
                 (lossy(tel.number()), params.join(";"))
             }
             Uri::Other(_) => return None,
         };
-        let extension = params.split(';').find_map(|param| {
-            let (name, value) = param.split_once('=')?;
-            let digits = without_separators(value);
-            let is_extension = name.eq_ignore_ascii_case("ext")
-                && (1..=20).contains(&digits.len())
-                && digits.bytes().all(|digit| digit.is_ascii_digit());
-            is_extension.then(|| digits.into_owned())
-        });
+        let mut read = Self::default();
+        for param in params.split(';').filter(|param| !param.is_empty()) {
+            let (name, value) = match param.split_once('=') {
+                Some((name, value)) => (name.to_ascii_lowercase(), Some(value)),
+                None => (param.to_ascii_lowercase(), None),
+            };
+            let value = value.filter(|value| !value.is_empty() && value.len() <= LONGEST);
+            match (name.as_str(), value) {
+                ("ext", Some(value)) => {
+                    let digits = without_separators(value);
+                    let is_extension = (1..=20).contains(&digits.len())
+                        && digits.bytes().all(|digit| digit.is_ascii_digit());
+                    read.extension = is_extension.then(|| digits.into_owned());
+                }
+                ("phone-context", Some(value)) => read.context = Some(value.to_owned()),
+                (known, value) if PASSABLE.contains(&known) => {
+                    read.params.push((name, value.map(str::to_owned)));
+                }
+                _ => {}
+            }
+        }
         let raw: String = lossy(uri.user()?).chars().take(LONGEST).collect();
         let number: String = canonical(&user).chars().take(LONGEST).collect();
+        let is_phone = match uri {
+            Uri::Sip(sip) => is_phone(sip),
+            Uri::Tel(_) => true,
+            Uri::Other(_) => false,
+        };
         (!number.is_empty()).then_some(Self {
             raw,
             number,
-            extension,
+            is_phone,
+            ..read
         })
+    }
+
+    /// The number after a transform. What was the context of another number is none of it.
+    #[must_use]
+    pub fn changed(&self, number: String) -> Self {
+        let context = self.context.as_ref().filter(|_| number == self.number);
+        Self {
+            context: context.cloned(),
+            number,
+            ..self.clone()
+        }
     }
 
     /// Whether the number is E.164: `+` and 1–15 digits.
     pub fn is_global(&self) -> bool {
         is_e164(&self.number)
     }
+}
+
+/// Number and parameters of the user part of a URI, as it stands.
+pub(in crate::policy) fn of_user(user: &[u8]) -> (String, String) {
+    let text = unescape(user);
+    let (number, params) = text.split_once(';').unwrap_or((&text, ""));
+    let number = canonical(number).chars().take(LONGEST).collect();
+    (number, params.to_owned())
 }
 
 /// The routing number of a ported called number: `rn`, where `npdi` says that the data base has been
@@ -115,6 +181,17 @@ pub struct Calling {
 
 /// The called number of an INVITE: its Request-URI, and nothing else (TDR-SIP-010).
 pub fn called(uri: &Uri) -> Result<Number, Refusal> {
+    if let Uri::Tel(tel) = uri
+        && !tel.number().starts_with(b"+")
+        && !tel.params.has("phone-context")
+    {
+        // Whose extension or area it belongs to nobody can know (RFC 3966 §5.1.5).
+        return Err(Refusal {
+            status: Status::BAD_REQUEST,
+            cause: CauseCode::BadRequest,
+            because: Because::of("a local number in a tel URI comes without phone-context"),
+        });
+    }
     Number::of(uri).ok_or_else(|| Refusal {
         status: Status::NOT_FOUND,
         cause: CauseCode::NumberUnknown,
@@ -163,7 +240,7 @@ pub fn calling(message: &Message) -> Calling {
     let withheld = || Number {
         raw: ANONYMOUS.to_owned(),
         number: ANONYMOUS.to_owned(),
-        extension: None,
+        ..Number::default()
     };
     let Some(from) = from else {
         return Calling {
@@ -236,6 +313,23 @@ pub fn transform_called(config: &Config, scope: &TransformScope, number: &str) -
     )
 }
 
+/// Changes a number that forwarded a call by the transforms of one scope: by their rules for such
+/// numbers, and where a transform has none by those for calling ones.
+pub fn transform_redirecting(
+    config: &Config,
+    scope: &TransformScope,
+    number: &str,
+) -> Decision<String> {
+    transform(config, scope, number, redirecting_rules, "redirecting")
+}
+
+fn redirecting_rules(transform: &Transform) -> &Vec<NumberRule> {
+    match transform.redirecting.is_empty() {
+        true => &transform.calling,
+        false => &transform.redirecting,
+    }
+}
+
 /// Calling number of a call from one trunk to another: what arrives is changed by the transforms
 /// of the first, what leaves by those of the second.
 pub fn transform_calling_through(
@@ -248,28 +342,37 @@ pub fn transform_calling_through(
     transform_calling(config, &TransformScope::Out(to.clone()), &inside).value
 }
 
-fn transform(
+/// As [`transform_calling_through`], of a number that forwarded the call.
+pub fn transform_redirecting_through(
     config: &Config,
+    from: &TrunkName,
+    to: &TrunkName,
+    number: &str,
+) -> String {
+    let inside = transform_redirecting(config, &TransformScope::In(from.clone()), number).value;
+    transform_redirecting(config, &TransformScope::Out(to.clone()), &inside).value
+}
+
+fn transform<'c>(
+    config: &'c Config,
     scope: &TransformScope,
     number: &str,
-    rules: impl Fn(&Transform) -> &Vec<NumberRule>,
+    rules: impl Fn(&'c Transform) -> &'c Vec<NumberRule>,
     what: &str,
 ) -> Decision<String> {
     let mut value = number.to_owned();
     let mut because = Because::default();
     for transform in config.transforms.iter().filter(|t| t.scope == *scope) {
-        let Some(rule) = rules(transform)
-            .iter()
-            .find(|rule| rule.pattern.is_match(&value))
-        else {
+        let changed = rules(transform).iter().find_map(|rule| rule.apply(&value));
+        let Some(changed) = changed else {
             continue;
         };
-        let changed = rule.pattern.replace(&value, rule.set.as_str());
         let changed: String = changed.chars().take(LONGEST).collect();
         if changed != value {
             because = because.and(format!(
-                "transform \"{}\" changed the {what} number {value} to {changed}",
-                transform.name
+                "transform \"{}\" changed the {what} number {value} to {}",
+                transform.name,
+                changed.escape_debug()
             ));
             value = changed;
         }
@@ -277,11 +380,29 @@ fn transform(
     Decision { value, because }
 }
 
+/// Whether what transforms have made of a number may stand in a message: nothing is left out of it in
+/// silence (SIP-017). A blank is no number, but many a name has one, and it is escaped where it stands.
+pub fn is_sound(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
+
 /// Whether the text is an E.164 number: `+` and 1–15 digits.
 pub fn is_e164(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
         (1..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
     })
+}
+
+fn is_phone(sip: &SipUri) -> bool {
+    let user = sip.params.value("user");
+    user.is_some_and(|value| value.eq_ignore_ascii_case(b"phone"))
+}
+
+/// A user part that is a number and nothing else: what most are.
+fn plain(user: &[u8]) -> Option<&str> {
+    let digits = user.strip_prefix(b"+").unwrap_or(user);
+    let is_plain = (1..LONGEST).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(user).ok().filter(|_| is_plain)
 }
 
 /// Telephone numbers lose their visual separators (RFC 3966 §3); names stay as they are.

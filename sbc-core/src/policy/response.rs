@@ -2,7 +2,7 @@
 //! attempt is worth while (§5.2, §12 of our requirements).
 
 use crate::cause::{Because, CauseCode, Decision};
-use crate::config::{Preset, Trunk};
+use crate::config::{Preset, ReasonForm, Trunk};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, QuotedText, Status, Token};
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub enum Failure {
     NoAnswer,
     /// No target could be reached: DNS, connection or TLS.
     Unreachable,
+    /// The peer registers with us, and has nothing registered.
+    Unregistered,
 }
 
 /// Translates a failure of the B leg for the A leg's trunk.
@@ -42,6 +44,17 @@ pub enum Failure {
 /// `reasons` are the Reason values of the B leg's response. Towards Teams the Q.850 value decides,
 /// because the status decides there whether the call is tried elsewhere (TDR-ERR-010, Annex B).
 pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapped> {
+    mapped_warned(failure, reasons, None, to)
+}
+
+/// As [`mapped`], of a response whose Warning has this code: of 488 and 606 it says whether the media
+/// did not fit (RFC 3398 §8.2.6.1).
+pub fn mapped_warned(
+    failure: Failure,
+    reasons: &[Reason],
+    warning: Option<u16>,
+    to: &Trunk,
+) -> Decision<Mapped> {
     let given = q850_of_reasons(reasons);
     let (status, cause, fact) = match failure {
         Failure::Status(status) => (
@@ -76,13 +89,27 @@ pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapp
             CauseCode::PeerUnreachable,
             "no target could be reached".to_owned(),
         ),
+        Failure::Unregistered => (
+            Status::TEMPORARILY_UNAVAILABLE,
+            CauseCode::PeerUnreachable,
+            "there is nobody to be called".to_owned(),
+        ),
     };
     let q850 = given.or(match failure {
+        Failure::Status(status) if status.code() == 488 || status.code() == 606 => match warning {
+            // 3xx but 370, which is about bandwidth, are about network, address and media types.
+            None | Some(300..=369) => q850_of(status),
+            Some(_) => Some(31),
+        },
+        // Every refusal towards Teams has a cause (TDR-ERR-010).
+        Failure::Status(Status::REQUEST_TERMINATED) if to.preset == Preset::Teams => Some(31),
         Failure::Status(status) => q850_of(status),
         Failure::Cancelled => None,
         Failure::NoResponse => Some(102),
         Failure::NoAnswer => Some(19),
         Failure::Unreachable => Some(38),
+        // The subscriber is absent.
+        Failure::Unregistered => Some(20),
     });
     let mut because = Because::of(fact);
     if let Some(cause) = given {
@@ -96,7 +123,7 @@ pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapp
     Decision {
         value: Mapped {
             status,
-            reasons: told(reasons, q850),
+            reasons: told(reasons, q850, to),
             cause,
             q850,
             headers: Vec::new(),
@@ -136,25 +163,44 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
     };
     Mapped {
         status,
-        reasons: told(&[], q850),
+        reasons: told(&[], q850, to),
         cause,
         q850,
         headers: Vec::new(),
     }
 }
 
+/// As [`own`], with the status that was decided on.
+pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
+    let mapped = own(cause, to);
+    let q850 = match (cause, status) {
+        // An operator who wants callers to hear that somebody is busy wants all of them to.
+        (CauseCode::LimitReached, Status::BUSY_HERE | Status::FORBIDDEN) => q850_of(status),
+        _ => mapped.q850,
+    };
+    Mapped {
+        status,
+        reasons: told(&[], q850, to),
+        q850,
+        ..mapped
+    }
+}
+
 /// How much a failed attempt has to say to the caller when several have failed; the lowest is told
 /// (RFC 3261 §16.7 step 6, SIP-314). What a peer said counts more than what we concluded, and its
-/// 503 speaks of its own trouble only.
+/// 503 speaks of its own trouble only. Of the 4xx, those go first that tell the caller what to do
+/// differently.
 pub fn rank(failure: Failure) -> u16 {
     match failure {
         Failure::Status(status) => match status.code() {
             600.. => 0,
             503 => 599,
+            401 | 407 | 415 | 420 | 484 => 400,
+            400..500 => 401,
             code => code - code % 100,
         },
-        Failure::Cancelled | Failure::NoAnswer => 400,
-        Failure::NoResponse | Failure::Unreachable => UNHEARD,
+        Failure::Cancelled | Failure::NoAnswer => 900,
+        Failure::NoResponse | Failure::Unreachable | Failure::Unregistered => UNHEARD,
     }
 }
 
@@ -178,9 +224,22 @@ pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
     }
 }
 
+/// A final status of a peer as it counts: a 6xx speaks for all of the callee's places, unless the trunk
+/// says that its peer does not mean it so (SIP-314).
+pub fn softened(status: Status, trunk: &Trunk) -> Status {
+    match status.code() {
+        0..600 => status,
+        _ if trunk.progress.six_xx_stops => status,
+        600 => Status::BUSY_HERE,
+        604 => Status::NOT_FOUND,
+        606 => Status::NOT_ACCEPTABLE_HERE,
+        _ => Status::TEMPORARILY_UNAVAILABLE,
+    }
+}
+
 /// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else normal clearing.
-pub fn reasons_for_teardown(reasons: &[Reason]) -> Vec<Reason> {
-    told(reasons, q850_of_reasons(reasons).or(Some(16)))
+pub fn reasons_for_teardown(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
+    told(reasons, q850_of_reasons(reasons).or(Some(16)), to)
 }
 
 /// The first usable Q.850 value of Reason headers.
@@ -198,7 +257,8 @@ pub fn q850_of_reasons(reasons: &[Reason]) -> Option<u8> {
 /// Q.850 value for a status, RFC 3398 §8.2.6.1; `None` for what is no failure.
 pub fn q850_of(status: Status) -> Option<u8> {
     Some(match status.code() {
-        ..=399 => return None,
+        // Who gives up has his reason elsewhere, in CANCEL.
+        ..=399 | 487 => return None,
         400 | 481 | 500 | 503 => 41,
         401 | 402 | 403 | 407 | 603 | 607 | 608 => 21,
         404 | 485 | 604 => 1,
@@ -313,11 +373,17 @@ fn for_teams(status: Status, q850: Option<u8>) -> Status {
     }
 }
 
-/// At most one value per protocol crosses: the Q.850 value, and that a call was answered elsewhere
-/// or its media did not fit.
-/// Texts stay behind, they name machines and calls of the other side (TDR-ERR-001).
-fn told(reasons: &[Reason], q850: Option<u8>) -> Vec<Reason> {
+/// At most one value per protocol crosses: the Q.850 value, that a call was answered elsewhere
+/// or its media did not fit, and what protocols say that are about the call and not about machines.
+/// Texts stay behind, they name machines and calls of the other side (TDR-ERR-001). What nobody said is
+/// made of the status only for trunks that want it.
+fn told(reasons: &[Reason], q850: Option<u8>, to: &Trunk) -> Vec<Reason> {
     let mut list = Vec::new();
+    let q850 = match to.habits.reason {
+        ReasonForm::Q850 => q850,
+        ReasonForm::Pass => q850_of_reasons(reasons),
+        ReasonForm::None => return list,
+    };
     if let Some(cause) = q850 {
         let mut reason = Reason::q850(cause, None);
         let location = reasons
@@ -344,8 +410,17 @@ fn told(reasons: &[Reason], q850: Option<u8>) -> Vec<Reason> {
         Some(488) => list.push(Reason::sip(488, None)),
         Some(_) | None => {}
     }
+    for protocol in OTHER_PROTOCOLS {
+        let said = reasons.iter().find(|reason| reason.is(protocol));
+        let cause = said.and_then(Reason::cause);
+        list.extend(cause.map(|cause| Reason::of(protocol, cause, None)));
+    }
     list
 }
+
+/// Protocols of Reason that say something of the call: who it is (RFC 8224), that another was more
+/// important (RFC 4411), why it was released (RFC 8606's registry).
+const OTHER_PROTOCOLS: [&str; 3] = ["STIR", "Preemption", "RELEASE_CAUSE"];
 
 /// `location` values of RFC 8606.
 fn is_location(text: &[u8]) -> bool {
@@ -354,4 +429,31 @@ fn is_location(text: &[u8]) -> bool {
         || KNOWN
             .iter()
             .any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_the_caller_most_is_told() {
+        let of = |code| rank(Failure::Status(Status::new(code).expect("a status")));
+        let best_first = [
+            of(603),
+            of(302),
+            of(484),
+            of(486),
+            of(500),
+            of(503),
+            rank(Failure::NoAnswer),
+            rank(Failure::NoResponse),
+        ];
+        assert!(best_first.is_sorted_by(|a, b| a < b), "{best_first:?}");
+        for alike in [401, 407, 415, 420] {
+            assert_eq!(of(alike), of(484));
+        }
+        for alike in [404, 408, 480, 488] {
+            assert_eq!(of(alike), of(486));
+        }
+    }
 }

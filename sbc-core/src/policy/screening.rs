@@ -93,6 +93,6 @@ fn plain(number: &str) -> Number {
     Number {
         raw: number.to_owned(),
         number: number.to_owned(),
-        extension: None,
+        ..Number::default()
     }
 }

@@ -7,13 +7,13 @@
 
 use crate::cause::{Because, Decision};
 use crate::config::{Config, Preset, TransformScope, Trunk};
-use crate::id::TenantName;
+use crate::id::{RouteName, TenantName};
 use crate::mint::Mint;
-use crate::policy::ingress::Ingress;
+use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::{header, route, uui};
+use crate::policy::{header, route, secure, uui};
 use crate::sip::header::{Header, ReferTo, Replaces, Require, UserToUser};
-use crate::sip::{HeaderName, Message, Status, Uri, WrittenUri, unescape};
+use crate::sip::{HeaderName, Message, SipUri, Status, Uri, WrittenUri, unescape};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub struct Plan {
     pub called: Number,
     /// Whether the URI goes out octet by octet.
     pub is_verbatim: bool,
+    /// The route that leads there, where one does.
+    pub route: Option<RouteName>,
 }
 
 /// Longest Referred-By that is passed on, octets (TDR-XFR-013).
@@ -124,6 +126,7 @@ impl Wish {
                     trunks: vec![Arc::clone(by)],
                     called: self.name(),
                     is_verbatim: true,
+                    route: None,
                 },
                 because: Because::of(format!(
                     "trunk \"{}\" transfers to a target of its own",
@@ -139,24 +142,27 @@ impl Wish {
             .ok_or_else(|| declined(Because::of("Refer-To names no number")))?;
         let scope = TransformScope::In(by.name.clone());
         let inside = number::transform_called(config, &scope, &number.number).value;
-        let ingress = Ingress {
-            trunk: Arc::clone(by),
-            tenant: by.tenant.clone(),
-        };
+        let ingress = Ingress::of(by, KnownBy::Dialog);
         let plan = route::plan(config, &ingress, &inside, calling, mint, false)
             .map_err(|refusal| declined(refusal.because))?;
         if tenant.is_some_and(|tenant| *tenant != plan.value.tenant) {
             let because = format!("{inside} belongs to another customer");
             return Err(declined(Because::of(because)));
         }
+        let trunks = match secure::is_sips(self.target.uri()) {
+            true => secure::kept(config, plan.value.attempts)
+                .map_err(|refusal| declined(refusal.because))?,
+            false => plan.value.attempts,
+        };
         Ok(Decision {
             value: Plan {
-                trunks: plan.value.attempts,
+                trunks,
                 called: Number {
                     number: inside,
                     ..number
                 },
                 is_verbatim: false,
+                route: Some(plan.value.route),
             },
             because: plan.because,
         })
@@ -169,6 +175,7 @@ impl Wish {
                 trunks: Vec::new(),
                 called: self.name(),
                 is_verbatim: false,
+                route: None,
             },
             because: Because::of("the target cannot be called anew"),
         }
@@ -182,9 +189,50 @@ impl Wish {
             Number {
                 raw: host.clone(),
                 number: host,
-                extension: None,
+                ..Number::default()
             }
         })
+    }
+
+    /// The number that it names, as its sender writes it; a word for whoever has none.
+    pub fn number(&self) -> String {
+        self.name().number
+    }
+
+    /// Lines of a REFER that has another party call `target`, with the dialog it is to replace and the
+    /// headers that may cross (SIP-810, SIP-808).
+    pub fn relayed(
+        &self,
+        by: &Trunk,
+        to: &Trunk,
+        target: &SipUri,
+        replaces: Option<&Replaces>,
+    ) -> Vec<(HeaderName, Bytes)> {
+        let named = replaces.map(|replaces| (HeaderName::Replaces, replaces.to_bytes()));
+        let (own, about): (Vec<_>, Vec<_>) = self
+            .lines(by, to, false)
+            .into_iter()
+            .partition(|(name, _)| *name != HeaderName::ReferredBy);
+        let mut refer_to = vec![b'<'];
+        refer_to.extend_from_slice(&Uri::from(target.clone()).to_bytes());
+        for (at, (name, value)) in named.into_iter().chain(own).enumerate() {
+            refer_to.push(if at == 0 { b'?' } else { b'&' });
+            escaped(name.as_str().as_bytes(), &mut refer_to);
+            refer_to.push(b'=');
+            escaped(&value, &mut refer_to);
+        }
+        refer_to.push(b'>');
+        let mut lines = vec![(HeaderName::ReferTo, Bytes::from(refer_to))];
+        lines.extend(about);
+        lines
+    }
+
+    /// Lines of a REFER whose sender wants no NOTIFY (RFC 4488).
+    pub fn unobserved() -> [(HeaderName, Bytes); 2] {
+        [
+            (HeaderName::ReferSub, Bytes::from_static(b"false")),
+            (HeaderName::Supported, Bytes::from_static(b"norefersub")),
+        ]
     }
 
     /// Lines of the new INVITE: what a trunk's own INVITE could bring along too (SIP-808), and who
@@ -213,6 +261,19 @@ impl Wish {
             lines.push((HeaderName::ReferredBy, referred_by));
         }
         lines
+    }
+}
+
+/// Writes text for the headers part of a URI (RFC 3261 §25.1): whatever may have a meaning there is
+/// escaped.
+fn escaped(text: &[u8], out: &mut Vec<u8>) {
+    for octet in text {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'~' | b'*' => {
+                out.push(*octet);
+            }
+            _ => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
+        }
     }
 }
 

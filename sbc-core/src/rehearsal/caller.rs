@@ -1,7 +1,8 @@
 //! From a description to what would arrive: the flow and the INVITE.
 
 use super::stage::{Scene, Stage};
-use crate::config::{CallIn, Config, Listener, TargetAddress, Trunk};
+use crate::auth::Asker;
+use crate::config::{CallIn, Config, Listener, TargetAddress, Trunk, UserPhone};
 use crate::id::{FlowId, ListenerName};
 use crate::media::{Codec, MediaImage, Profile, interwork};
 use crate::policy::ingress;
@@ -230,7 +231,7 @@ fn written(
         Some(target) => target.host.clone(),
         None => host_text(remote.ip()),
     };
-    let phone = match trunk.is_some_and(|trunk| trunk.uri.user_phone) {
+    let phone = match trunk.is_some_and(|trunk| trunk.uri.user_phone == UserPhone::Always) {
         true => ";user=phone",
         false => "",
     };
@@ -278,6 +279,17 @@ fn written(
     };
     if !has("Max-Forwards") {
         head.push_str("Max-Forwards: 70\r\n");
+    }
+    if let Some(own) = trunk.and_then(|trunk| trunk.authenticate.as_ref()) {
+        // Nobody has to prove anything here; the name says which peer is meant.
+        let name = match own.asker {
+            Asker::Server => "Authorization",
+            Asker::Proxy => "Proxy-Authorization",
+        };
+        let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+        let (user, realm) = (escaped(&own.account.username), escaped(own.realm()));
+        let line = format!("{name}: Digest username=\"{user}\", realm=\"{realm}\"\r\n");
+        head.push_str(&line);
     }
     for (name, value) in &call.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

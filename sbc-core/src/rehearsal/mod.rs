@@ -222,7 +222,11 @@ impl Rehearsal {
             }
             Effect::Emit(event) => self.hear(event.what),
             // A rehearsal has one shard, which writes to nobody.
-            Effect::CloseFlow(_) | Effect::Letter(..) | Effect::Reply(..) => {}
+            Effect::CloseFlow(_)
+            | Effect::KeepAlive(_)
+            | Effect::Alias { .. }
+            | Effect::Letter(..)
+            | Effect::Reply(..) => {}
         }
     }
 

@@ -1,12 +1,16 @@
 //! What a rehearsal has around it: a relay with endless ports, names that all have an address,
-//! registrars that know us.
+//! registrars that know us, and peers that have registered.
 
 use crate::config::{Config, TargetAddress, Trunk};
+use crate::id::FlowId;
 use crate::input::Input;
 use crate::locate::{LocateSpec, Server, Service};
-use crate::query::{Outcome, Query};
-use crate::transport::Protocol;
-use crate::trunk::{RegistrationState, Standing};
+use crate::query::{Outcome, Query, Runner};
+use crate::sip::header::CallId;
+use crate::sip::{Address, Host, SipUri};
+use crate::time::{Timestamp, UnixTime};
+use crate::transport::{Flow, Protocol};
+use crate::trunk::{Binding, Bound, Registered, RegistrationState, Standing};
 use media_api::{
     Command, CryptoKey, Event, LocalEndpoint, LocalStream, ProtectionWanted, SessionStats,
 };
@@ -20,6 +24,7 @@ pub(super) struct Scene {
     /// Invented addresses, by name; none of them is anybody's (RFC 1112 §4, RFC 6666).
     names: BTreeMap<String, u16>,
     standings: Vec<Arc<Standing>>,
+    bound: Vec<Arc<Bound>>,
 }
 
 impl Scene {
@@ -37,12 +42,15 @@ impl Scene {
             config,
             names,
             standings: Vec::new(),
+            bound: Vec::new(),
         };
         let trunks = scene.config.trunks.values();
         let registering = trunks.filter(|trunk| trunk.register.is_some());
         scene.standings = registering
             .map(|trunk| Arc::new(scene.standing(trunk)))
             .collect();
+        let trunks = scene.config.trunks.values();
+        scene.bound = trunks.filter_map(|trunk| scene.binding(trunk)).collect();
         Arc::new(scene)
     }
 
@@ -50,11 +58,58 @@ impl Scene {
         &self.config
     }
 
-    /// Every trunk that registers is registered.
+    /// Every trunk that registers is registered, and so is every peer that registers with us.
     pub(super) fn registrations(&self) -> VecDeque<Input> {
         let standings = self.standings.iter();
         let standings = standings.map(|standing| Input::Registration(Arc::clone(standing)));
-        standings.collect()
+        let bound = self.bound.iter();
+        let bound = bound.map(|bound| Input::Bindings(Arc::clone(bound)));
+        standings.chain(bound).collect()
+    }
+
+    /// A contact at the first address that the trunk takes a REGISTER from.
+    fn binding(&self, trunk: &Trunk) -> Option<Arc<Bound>> {
+        let registrar = trunk.registrar.as_ref()?;
+        let mut listeners = trunk.listeners.iter();
+        let named = |name| self.config.listeners.get(name);
+        let listener = listeners.find_map(named)?;
+        let is_v4 = listener.bind.is_ipv4();
+        let mut sources = trunk.accept_from.iter().map(|net| net.first());
+        let source = sources.find(|source| source.is_ipv4() == is_v4);
+        let source = source.unwrap_or_else(|| self.invented(trunk.name.as_str(), is_v4));
+        let remote = SocketAddr::new(source, listener.protocol.default_port());
+        let mut uri = SipUri::new(Host::from(source));
+        if !registrar.gin {
+            uri.set_user_text(registrar.user.as_bytes()).ok()?;
+        }
+        let call_id = CallId::from_minted("rehearsal".to_owned());
+        let account = Arc::new(Registered::by(trunk, &call_id)?);
+        let bindings = vec![Arc::new(Binding {
+            id: 1,
+            contact: Address::new(uri.into()),
+            q_milli: 1_000,
+            until: Timestamp::from_micros(u64::MAX),
+            until_wall: UnixTime::from_micros(u64::MAX),
+            call_id,
+            cseq: 1,
+            path: Vec::new(),
+            flow: Flow {
+                id: FlowId(2),
+                protocol: listener.protocol,
+                listener: listener.name.clone(),
+                local: listener.bind,
+                remote,
+                identity: None,
+            },
+            is_flow_alive: true,
+            instance: None,
+            is_bulk: registrar.gin,
+            account,
+        })];
+        Some(Arc::new(Bound {
+            trunk: trunk.name.clone(),
+            bindings,
+        }))
     }
 
     fn standing(&self, trunk: &Trunk) -> Standing {
@@ -122,6 +177,7 @@ impl Stage {
                 Outcome::Resolved(vec![SocketAddr::new(address, spec.port)])
             }
             Query::Locate(spec) => Outcome::Located(vec![self.service(spec)]),
+            Query::Race(_) => Outcome::Won(Runner::First),
         }
     }
 
@@ -151,6 +207,7 @@ impl Stage {
             Command::Release {
                 session,
                 endpoint: None,
+                ..
             } => Some(Event::Released {
                 session: *session,
                 stats: SessionStats::default(),

@@ -69,6 +69,7 @@ fn transfer(transfer: &TransferRecord) -> String {
         TransferOutcome::Failed => "failed",
         TransferOutcome::Refused => "refused",
         TransferOutcome::Abandoned => "the call ended before",
+        TransferOutcome::Unknown => "how it ended was not told",
     };
     format!(
         "{kind} transfer by leg {} of trunk \"{}\" after {} s: leg {} to {}: {outcome}{} ({})",
@@ -425,9 +426,21 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
             "the peer of trunk \"{trunk}\" is overloaded and asked for a pause: wait, or add another \
              trunk to the [[route]]"
         ),
+        TargetFault::Unwritable => format!(
+            "a [[transform]] of trunk \"{trunk}\" made of a number what no message can carry: \
+             \"causeway route test\" shows which"
+        ),
+        TargetFault::Relieved => format!(
+            "the peer of trunk \"{trunk}\" is overloaded and asked for fewer calls: wait, or add \
+             another trunk to the [[route]]"
+        ),
         TargetFault::Down => format!(
             "no target of trunk \"{trunk}\" answers: check the peer; while all are down, one call a \
              second is tried"
+        ),
+        TargetFault::NoBinding => format!(
+            "the peer of trunk \"{trunk}\" has registered no contact: \"causeway status\" shows what \
+             is registered, and the log why a REGISTER was refused"
         ),
         TargetFault::NotRegistered => format!(
             "trunk \"{trunk}\" is not registered: see \"causeway status\" and the log for what the \
@@ -627,6 +640,7 @@ mod tests {
             route: Because::default(),
             media: Vec::new(),
             transfers: Vec::new(),
+            conversations: Vec::new(),
         }
     }
 

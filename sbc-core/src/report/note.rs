@@ -1,5 +1,6 @@
 //! One line for a person about one event.
 
+use crate::auth::{Refused, Unproven};
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
 use crate::record::TransferOutcome;
@@ -64,8 +65,9 @@ pub fn note(what: &Happened) -> Option<String> {
                 OversizeAction::Tcp => "goes over TCP",
                 OversizeAction::Fallback => "goes over UDP after all, TCP failed",
                 OversizeAction::Fragment => "goes over UDP in several packets",
+                OversizeAction::Slim => "goes over UDP without what can be left out",
             };
-            format!("trunk \"{trunk}\": INVITE of {octets} octets, more than 1300, {way}")
+            format!("trunk \"{trunk}\": a request of {octets} octets, more than 1300, {way}")
         }
         Happened::TargetFailed {
             trunk,
@@ -76,6 +78,13 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
         Happened::Ringback { plays: false } => {
             "the caller should hear no ringing any more".to_owned()
+        }
+        Happened::LaterAnswer { trunk, is_taken } => {
+            let what = match is_taken {
+                true => "its media moves there",
+                false => "which counts for nothing",
+            };
+            format!("trunk \"{trunk}\" answers otherwise than before, {what}")
         }
         Happened::OfferRefused { status, again } => {
             let next = if *again {
@@ -97,6 +106,7 @@ pub fn note(what: &Happened) -> Option<String> {
                 TransferOutcome::Failed => "failed",
                 TransferOutcome::Refused => "refused",
                 TransferOutcome::Abandoned => "abandoned, the call ends",
+                TransferOutcome::Unknown => "passed on, its end is not known",
             };
             let status = status.map(|status| format!(" ({})", status.code()));
             format!(
@@ -127,6 +137,7 @@ pub fn note(what: &Happened) -> Option<String> {
             shard,
             stage,
             lag_ms,
+            strain,
         } => {
             let calls = match stage {
                 Stage::Calm => "nothing waits",
@@ -135,9 +146,11 @@ pub fn note(what: &Happened) -> Option<String> {
                 Stage::Severe => "all new calls are refused",
             };
             format!(
-                "shard {} is {}: {calls} ({lag_ms} ms)",
+                "shard {} is {}: {calls} ({lag_ms} ms, {} % of the processors, {} % of the memory)",
                 shard.0,
-                stage.as_str()
+                stage.as_str(),
+                strain.cpu / 10,
+                strain.memory / 10
             )
         }
         Happened::Challenged {
@@ -155,6 +168,26 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Unauthenticated { trunk, remote, why } => {
             format!("trunk \"{trunk}\", {remote}: {why}")
         }
+        Happened::Unproven {
+            remote, refused, ..
+        } => unproven(remote, refused),
+        Happened::Bindings { bound, because, .. } => {
+            let count = match bound.bindings.len() {
+                0 => "no contact is registered".to_owned(),
+                1 => "one contact is registered".to_owned(),
+                more => format!("{more} contacts are registered"),
+            };
+            format!("trunk \"{}\": {because}, {count}", bound.trunk)
+        }
+        Happened::RegisterRefused {
+            trunk,
+            remote,
+            status,
+            because,
+        } => format!(
+            "trunk \"{trunk}\": REGISTER from {remote} refused with {}: {because}",
+            status.code()
+        ),
         Happened::Registration {
             standing, because, ..
         } => {
@@ -167,9 +200,44 @@ pub fn note(what: &Happened) -> Option<String> {
             };
             format!("trunk \"{}\": {state} ({because})", standing.trunk)
         }
+        Happened::Orphans {
+            dialogs,
+            sessions,
+            queries,
+            places,
+        } => format!(
+            "without a call and taken out: {dialogs} dialogs, {sessions} media sessions, {queries} \
+             questions to DNS, {places} places of limits"
+        ),
         Happened::Bug { invariant } => format!("internal contradiction: {invariant}"),
     };
     Some(text)
+}
+
+fn unproven(remote: &std::net::SocketAddr, refused: &Refused) -> String {
+    let who = match &refused.username {
+        Some(name) => format!("{remote} as \"{}\"", name.escape_debug()),
+        None => remote.to_string(),
+    };
+    let why = match refused.why {
+        Unproven::Missing => "is asked for a password",
+        Unproven::Unreadable => "shows credentials that cannot be read or lack qop, nc or cnonce",
+        Unproven::Algorithm => "shows credentials with an algorithm that was not offered",
+        Unproven::ForeignUri => "shows credentials for another Request-URI",
+        Unproven::Password => "shows a wrong password",
+        Unproven::UnknownUser => "is no user of any trunk",
+        Unproven::Stale => "is asked again, its nonce is too old",
+        Unproven::Replayed => "is asked again, its credentials were used already",
+    };
+    let ban = refused.silence.map(|silence| {
+        let seconds = silence.as_secs();
+        format!("; under this name it gets no answer from there for {seconds} s")
+    });
+    let alarm = match refused.is_alarming {
+        true => "; somebody guesses: wrong passwords for this user come all the time",
+        false => "",
+    };
+    format!("{who} {why}{}{alarm}", ban.unwrap_or_default())
 }
 
 fn media(event: &media_api::Event) -> Option<String> {
@@ -208,7 +276,10 @@ impl fmt::Display for TargetFault {
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
             Self::Quarantined => f.write_str("left alone, as it asked with 503"),
+            Self::Unwritable => f.write_str("a transform left a number that cannot be written"),
+            Self::Relieved => f.write_str("spared, as it asked for fewer calls"),
             Self::Down => f.write_str("every target is down, and another call tries it already"),
+            Self::NoBinding => f.write_str("the peer has registered no contact with us"),
             Self::NotRegistered => f.write_str("the trunk is not registered with its provider"),
         }
     }

@@ -3,6 +3,7 @@
 use super::connection::Address;
 use super::description::Description;
 use super::text;
+use crate::octets::is_same_word;
 use std::ops::Range;
 
 /// One `a=` line.
@@ -51,8 +52,16 @@ impl<'a> Attributes<'a> {
     /// Those with a name. Names are compared without case: RFC 8866 §6 has them case-sensitive,
     /// T.38 and some vendors do not care.
     pub fn named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Attribute<'a>> + use<'a, 'n> {
-        self.iter()
-            .filter(move |attribute| attribute.name.eq_ignore_ascii_case(name))
+        self.owner
+            .values(self.lines.clone(), b'a')
+            // Nearly all others are told apart by their first letter.
+            .filter(move |line| {
+                let first = line.iter().find(|octet| !octet.is_ascii_whitespace());
+                let wanted = name.first();
+                first.map(u8::to_ascii_lowercase) == wanted.map(u8::to_ascii_lowercase)
+            })
+            .map(Attribute::parse)
+            .filter(move |attribute| is_same_word(attribute.name, name))
     }
 
     /// Whether there is one with this name.
@@ -102,7 +111,7 @@ impl Direction {
             Self::Inactive,
         ]
         .into_iter()
-        .find(|direction| name.eq_ignore_ascii_case(direction.name().as_bytes()))
+        .find(|direction| is_same_word(name, direction.name().as_bytes()))
     }
 
     /// Attribute name.

@@ -369,5 +369,19 @@ mod tests {
         let seen = parse(&format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(17))).unwrap();
         assert_eq!(seen.media().len(), 17);
         assert_eq!(seen.media().filter(Media::is_over_limit).count(), 1);
+        let audio = |lines: String| parse(&format!("v=0\r\nm=audio 1 RTP/SAVP 0\r\n{lines}"));
+        let crypto = |tag| {
+            format!(
+                "a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{}\r\n",
+                "A".repeat(40)
+            )
+        };
+        let seen = audio((1..=9).map(crypto).collect()).unwrap();
+        let cryptos = seen.media().next().unwrap().cryptos();
+        assert_eq!(cryptos.len(), 8);
+        assert!(cryptos.iter().all(Result::is_ok));
+        let candidate = |n| format!("a=candidate:{n} 1 UDP 2130706431 192.0.2.1 4000 typ host\r\n");
+        let seen = audio((1..=65).map(candidate).collect()).unwrap();
+        assert_eq!(seen.media().next().unwrap().candidates().count(), 64);
     }
 }

@@ -11,6 +11,7 @@ mod candidate;
 mod connection;
 mod crypto;
 mod description;
+mod difference;
 mod draft;
 pub mod explain;
 mod fault;
@@ -27,6 +28,7 @@ pub use candidate::{Candidate, CandidateKind};
 pub use connection::{Address, Bandwidth, Connection, Origin};
 pub use crypto::{Crypto, CryptoFault, KeyParam, KnownSuite, Lifetime, Mki, SessionParam};
 pub use description::Description;
+pub use difference::Difference;
 pub use draft::{
     Draft, DraftCrypto, DraftFax, DraftFormat, DraftMedia, DraftStream, OriginLine, RefusedLine,
 };

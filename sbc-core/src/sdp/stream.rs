@@ -7,6 +7,7 @@ use super::crypto::{Crypto, CryptoFault};
 use super::description::{Description, Section};
 use super::fax::Fax;
 use super::text;
+use crate::octets::is_same_word;
 
 /// Media type of an `m=` line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -38,7 +39,7 @@ impl MediaKind {
             (b"message", Self::Message),
         ]
         .into_iter()
-        .find(|(name, _)| text.eq_ignore_ascii_case(name))
+        .find(|(name, _)| is_same_word(text, name))
         .map_or(Self::Other, |(_, kind)| kind)
     }
 }
@@ -78,7 +79,7 @@ impl Transport {
             (b"udptl", Self::Udptl),
         ]
         .into_iter()
-        .find(|(name, _)| text.eq_ignore_ascii_case(name));
+        .find(|(name, _)| is_same_word(text, name));
         match known {
             Some((_, transport)) => transport,
             None if text.len() >= 3 && text[..3].eq_ignore_ascii_case(b"TCP") => Self::Tcp,
@@ -120,6 +121,17 @@ pub struct Media<'a> {
     pub(super) section: &'a Section,
     /// Position among the `m=` lines, from 0.
     pub(super) index: usize,
+}
+
+/// Whether the value of an attribute can be about this payload type: it begins with that number.
+fn may_be_of(value: &[u8], payload_type: u8) -> bool {
+    let digits = value.iter().take_while(|octet| octet.is_ascii_digit());
+    let number = digits.fold(0_u32, |number, digit| {
+        number
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    });
+    number == u32::from(payload_type)
 }
 
 impl<'a> Media<'a> {
@@ -226,7 +238,12 @@ impl<'a> Media<'a> {
 
     /// The `a=rtpmap` of a payload type.
     pub fn rtpmap(&self, payload_type: u8) -> Option<RtpMap<'a>> {
-        self.rtpmaps().find(|map| map.payload_type == payload_type)
+        self.attributes()
+            .named(b"rtpmap")
+            .filter_map(|attribute| attribute.value)
+            .filter(|value| may_be_of(value, payload_type))
+            .filter_map(RtpMap::parse)
+            .find(|map| map.payload_type == payload_type)
     }
 
     /// All well-formed `a=rtpmap` lines.
@@ -238,7 +255,19 @@ impl<'a> Media<'a> {
 
     /// The `a=fmtp` parameters of a format.
     pub fn fmtp(&self, format: &[u8]) -> Option<Fmtp<'a>> {
-        self.fmtps().find(|fmtp| fmtp.format == format)
+        self.attributes()
+            .named(b"fmtp")
+            .filter_map(|attribute| attribute.value)
+            .filter(|value| value.starts_with(format))
+            .filter_map(Fmtp::parse)
+            .find(|fmtp| fmtp.format == format)
+    }
+
+    /// The `a=fmtp` parameters of a payload type.
+    pub fn fmtp_of(&self, payload_type: u8) -> Option<Fmtp<'a>> {
+        let digits = [100, 10, 1].map(|unit| b'0' + payload_type / unit % 10);
+        let zeros = digits.iter().take(2).take_while(|digit| **digit == b'0');
+        self.fmtp(digits.get(zeros.count()..)?)
     }
 
     /// All `a=fmtp` lines.

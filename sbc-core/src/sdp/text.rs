@@ -20,7 +20,7 @@ pub(super) fn split_field(value: &[u8]) -> (&[u8], &[u8]) {
 
 /// Splits at the first `mark`.
 pub(super) fn split_at_mark(value: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
-    let at = value.iter().position(|&byte| byte == mark)?;
+    let at = memchr::memchr(mark, value)?;
     Some((&value[..at], &value[at + 1..]))
 }
 

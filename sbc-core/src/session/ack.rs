@@ -2,28 +2,43 @@
 //!
 //! They outlive the call: a peer whose 200 is repeated after a quick BYE still waits for its ACK.
 
+use crate::auth::Credentials;
 use crate::deadline::DeadlineQueue;
 use crate::effect::{Effect, Effects};
+use crate::hashed::Minted;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::session::style::LegStyle;
+use crate::sip::{Limits, Message};
 use crate::time::Timestamp;
 use crate::transport::Hop;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// ACKs by INVITE transaction and To tag of the 2xx.
 #[derive(Default)]
 pub(crate) struct AckStore {
-    sent: BTreeMap<Key, Ack>,
+    /// Of each INVITE, one for each party that answered it.
+    sent: Minted<TransactionId, Vec<Ack>>,
     expiries: DeadlineQueue<(TransactionId, u64)>,
-    tags: BTreeMap<(TransactionId, u64), Bytes>,
-    next: u64,
+    last: u64,
+    kept: usize,
 }
 
-type Key = (TransactionId, Bytes);
+/// Parties that may answer one INVITE and have their ACK repeated.
+const MOST: usize = 64;
+
+/// An ACK for another 2xx of the same INVITE.
+pub(crate) struct Sibling {
+    pub(crate) style: LegStyle,
+    pub(crate) hop: Hop,
+    pub(crate) owner: (CallId, LegId),
+    /// What it showed of our account: the same as its INVITE (RFC 3261 §22.1).
+    pub(crate) shown: Credentials,
+}
 
 struct Ack {
+    number: u64,
+    remote_tag: Bytes,
     style: LegStyle,
     hop: Hop,
     bytes: Bytes,
@@ -48,17 +63,33 @@ impl AckStore {
         style: &LegStyle,
         out: &mut Effects,
     ) {
+        self.last += 1;
         let ack = Ack {
+            number: self.last,
+            remote_tag,
             style: style.clone(),
             hop,
             bytes,
             owner,
         };
         ack.transmit(out);
-        self.next += 1;
-        self.expiries.push(now + keep, (invite, self.next));
-        self.tags.insert((invite, self.next), remote_tag.clone());
-        self.sent.insert((invite, remote_tag), ack);
+        let of_invite = self
+            .sent
+            .entry(invite)
+            .or_insert_with(|| Vec::with_capacity(1));
+        // Nobody has so many phones: whoever else answers gets his ACK and BYE, and nothing is kept.
+        if of_invite.len() == MOST {
+            return;
+        }
+        self.expiries.push(now + keep, (invite, ack.number));
+        let same = |other: &&mut Ack| other.remote_tag == ack.remote_tag;
+        match of_invite.iter_mut().find(same) {
+            Some(earlier) => *earlier = ack,
+            None => {
+                of_invite.push(ack);
+                self.kept += 1;
+            }
+        }
     }
 
     /// Repeats the ACK of a 2xx, if it was already sent; says whether it was.
@@ -68,7 +99,8 @@ impl AckStore {
         remote_tag: &Bytes,
         out: &mut Effects,
     ) -> bool {
-        let ack = self.sent.get(&(invite, remote_tag.clone()));
+        let mut of_invite = self.sent.get(&invite).into_iter().flatten();
+        let ack = of_invite.find(|ack| ack.remote_tag == remote_tag);
         if let Some(ack) = ack {
             ack.transmit(out);
         }
@@ -76,20 +108,28 @@ impl AckStore {
     }
 
     /// How and where an ACK for another 2xx of this INVITE was sent, and for which leg.
-    pub(crate) fn sibling(
-        &self,
-        invite: TransactionId,
-    ) -> Option<(LegStyle, Hop, (CallId, LegId))> {
-        let begin = (invite, Bytes::new());
-        let ((of, _), ack) = self.sent.range(begin..).next()?;
-        (*of == invite).then(|| (ack.style.clone(), ack.hop.clone(), ack.owner))
+    pub(crate) fn sibling(&self, invite: TransactionId) -> Option<Sibling> {
+        let ack = self.sent.get(&invite)?.first()?;
+        let written = Message::parse(ack.bytes.clone(), &Limits::default());
+        Some(Sibling {
+            style: ack.style.clone(),
+            hop: ack.hop.clone(),
+            owner: ack.owner,
+            shown: written.map(|ack| Credentials::of(&ack)).unwrap_or_default(),
+        })
     }
 
     /// Forgets what nobody can ask for any more.
     pub(crate) fn tick(&mut self, now: Timestamp) {
-        while let Some(key) = self.expiries.pop_due(now) {
-            if let Some(tag) = self.tags.remove(&key) {
-                self.sent.remove(&(key.0, tag));
+        while let Some((invite, number)) = self.expiries.pop_due(now) {
+            let Some(of_invite) = self.sent.get_mut(&invite) else {
+                continue;
+            };
+            let before = of_invite.len();
+            of_invite.retain(|ack| ack.number != number);
+            self.kept -= before - of_invite.len();
+            if of_invite.is_empty() {
+                self.sent.remove(&invite);
             }
         }
     }
@@ -101,7 +141,7 @@ impl AckStore {
 
     /// Kept ACKs.
     pub(crate) fn len(&self) -> usize {
-        self.sent.len()
+        self.kept
     }
 }
 

@@ -25,8 +25,6 @@ pub(crate) struct Proofs {
     invites: Vec<(TransactionId, Credentials)>,
     /// Requests that could be challenged.
     sent: Vec<Sent>,
-    /// What the request that is sent next has been through.
-    again: Option<Tries>,
 }
 
 /// A request that is sent again if it is challenged.
@@ -43,6 +41,13 @@ pub(crate) struct Proof {
     remote: SocketAddr,
     tries: Tries,
     shown: Credentials,
+}
+
+impl Proof {
+    /// The same request in another form, with the same credentials.
+    pub(super) fn rewritten(&self, request: RequestBuilder) -> RequestBuilder {
+        self.shown.write(request)
+    }
 }
 
 impl Proofs {
@@ -72,7 +77,8 @@ impl Proofs {
         self.shown(invite).write(request)
     }
 
-    /// Gives a request the credentials that are wanted where it goes to.
+    /// Gives a request the credentials that are wanted where it goes to; `tries` is what it has been
+    /// through.
     pub(crate) fn sign(
         &mut self,
         cx: &mut Cx<'_>,
@@ -80,12 +86,12 @@ impl Proofs {
         hop: &Hop,
         method: &Method,
         request: RequestBuilder,
+        mut tries: Tries,
     ) -> (RequestBuilder, Option<Proof>) {
         if style.trunk.digest.is_none() {
             return (request, None);
         }
         let remote = hop.remote;
-        let mut tries = self.again.take().unwrap_or_default();
         let (request, shown) = cx.sign(&style.trunk, remote, method, request, &mut tries);
         let proof = Proof {
             remote,
@@ -153,8 +159,7 @@ impl Link {
                 self.close(id);
             }
         }
-        self.proofs.again = Some(proof.tries);
-        self.send(cx, style, wanted);
+        self.send_again(cx, style, wanted, proof.tries);
         true
     }
 }

@@ -1,5 +1,6 @@
 //! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
 
+use super::Said;
 use super::link::{Wanted, patience};
 use super::offering::Offering;
 use super::within::is_of;
@@ -23,7 +24,7 @@ pub(crate) struct Confirmed {
     /// The peer's re-INVITE or UPDATE that waits for our answer.
     offer: Option<PeerOffer>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
-    held_bye: Option<Option<Bytes>>,
+    held_bye: Option<Vec<(HeaderName, Bytes)>>,
     /// What becomes of offers of ours.
     pub(super) ours: Offering,
     /// A reliable provisional of ours without PRACK, which the answer has overtaken.
@@ -63,7 +64,7 @@ impl Confirmed {
 
     /// Whether an exchange that the peer began, or the ACK for our 2xx, is awaited.
     pub(super) fn is_busy(&self) -> bool {
-        self.offer.is_some() || self.ok.is_some()
+        self.offer.is_some() || self.ok.is_some() || self.link.holds_ack()
     }
 
     /// Whether a request belongs to this dialog: Call-ID and peer's tag agree.
@@ -82,16 +83,22 @@ impl Confirmed {
     }
 
     /// Sends BYE, or remembers to when the ACK is there.
-    pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>, style: &LegStyle, reason: Option<Bytes>) {
+    pub(super) fn hang_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        lines: Vec<(HeaderName, Bytes)>,
+    ) {
         if let Some(offer) = self.offer.take() {
             // The request must not stay unanswered (RFC 3261 §15.1.2).
             offer.refuse(cx, style, Status::REQUEST_TERMINATED);
         }
         self.drop_offer(cx);
+        self.link.release_ack(cx, style, None);
         if self.ok.is_some() {
-            self.held_bye = Some(reason);
+            self.held_bye = Some(lines);
         } else {
-            self.link.send(cx, style, Wanted::Bye { reason });
+            self.link.send(cx, style, Wanted::Bye { lines });
         }
     }
 }
@@ -107,7 +114,7 @@ impl PeerOffer {
 
     pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
         let mut response = crate::sip::ResponseBuilder::to(&self.request, status, None);
-        if let (Status::NOT_ACCEPTABLE_HERE, Some(agent)) = (status, &style.trunk.fqdn) {
+        if let (Status::NOT_ACCEPTABLE_HERE, Some(agent)) = (status, style.name_on(&self.flow)) {
             let warning = format!("305 {agent} \"Incompatible media format\"");
             response = response.raw_if_valid(HeaderName::Warning, warning);
         }
@@ -200,15 +207,15 @@ impl Session {
             Phase::Confirmed(mut confirmed) => {
                 confirmed.ok = None;
                 self.stop_awaiting_ack();
-                confirmed.hang_up(cx, &self.style, None);
+                confirmed.hang_up(cx, &self.style, Vec::new());
                 self.phase = Phase::Closing(confirmed);
                 up.push(SessionEvent::Ended(Ending::NoAck));
             }
             Phase::Closing(mut closing) => {
                 closing.ok = None;
                 self.stop_awaiting_ack();
-                if let Some(reason) = closing.held_bye.take() {
-                    closing.hang_up(cx, &self.style, reason);
+                if let Some(lines) = closing.held_bye.take() {
+                    closing.hang_up(cx, &self.style, lines);
                 }
                 self.phase = Phase::Closing(closing);
             }
@@ -235,8 +242,8 @@ impl Session {
             return;
         }
         let offers = confirmed.ok.take().is_some_and(|ok| ok.offers);
-        if let Some(reason) = confirmed.held_bye.take() {
-            confirmed.hang_up(cx, &self.style, reason);
+        if let Some(lines) = confirmed.held_bye.take() {
+            confirmed.hang_up(cx, &self.style, lines);
             self.stop_awaiting_ack();
         } else {
             confirmed.ours.settled();
@@ -264,9 +271,11 @@ impl Session {
         if confirmed.link.dialog.admit_request(message).is_err() {
             return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
         }
+        confirmed.link.heard_from(&self.style, flow);
         match message.method() {
             Method::Bye => self.peer_bye(cx, id, message, up),
             Method::Prack if confirmed.unconfirmed.is_some() => self.late_prack(cx, id, message),
+            Method::Notify => self.peer_notify(cx, id, flow, message, up),
             _ if is_closing => {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
@@ -283,7 +292,7 @@ impl Session {
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
             Method::Info | Method::Message if self.style.trunk.allow.contains(message.method()) => {
-                match self.keep_crossing(id, message) {
+                match self.keep_crossing(id, flow, message) {
                     true => up.push(SessionEvent::Crossing { id }),
                     false => self.reply_retry_after(cx, id, message),
                 }
@@ -312,6 +321,7 @@ impl Session {
                 self.finish(cx);
                 up.push(SessionEvent::Ended(Ending::Bye {
                     reasons: reasons_of(message),
+                    said: Said::new(message),
                 }));
             }
             Phase::Closing(closing) => {
@@ -377,6 +387,7 @@ impl Session {
             None => {
                 let lines = self.timer.answers(message);
                 self.answer_update(cx, id, flow, message, lines);
+                self.news.hears(message);
                 self.restart_session_timer(cx);
             }
             Some(offer) => {
@@ -417,6 +428,7 @@ impl Session {
         cx.plane
             .transactions
             .respond(now, invite, Status::OK, bytes.clone(), cx.out);
+        self.news.hears(&offer.request);
         if *offer.request.method() == Method::Invite {
             let offers = super::description(&offer.request).is_none();
             self.await_ack(

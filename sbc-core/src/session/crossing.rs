@@ -5,13 +5,15 @@
 //! they came: digits must not overtake each other.
 
 use super::link::{Errand, Wanted};
-use super::{Phase, Session};
+use super::{Asked, Phase, Session};
 use crate::dialog::Damage;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES};
-use crate::sip::header::ContentType;
+use crate::sip::header::{ContentType, MaxForwards};
 use crate::sip::{HeaderName, Message, Method, Status};
+use crate::transport::Flow;
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// Most requests of one peer that wait at a time.
@@ -19,14 +21,28 @@ const MOST: usize = 8;
 
 /// Requests of the peer that have no answer yet, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(VecDeque<(TransactionId, Message)>);
+pub(super) struct Waiting(VecDeque<Asked>);
+
+/// What is carried to a peer.
+#[derive(Debug)]
+pub(crate) enum Conveyed {
+    /// Words of the other party, as they are.
+    Words(Message),
+    /// A REFER with these lines.
+    Refer(Vec<(HeaderName, Bytes)>),
+}
 
 impl Session {
     /// Keeps a request of the peer until it is answered. Says whether there is room.
-    pub(super) fn keep_crossing(&mut self, id: TransactionId, request: &Message) -> bool {
+    pub(super) fn keep_crossing(
+        &mut self,
+        id: TransactionId,
+        flow: &Flow,
+        request: &Message,
+    ) -> bool {
         let has_room = self.crossing.0.len() < MOST;
         if has_room {
-            self.crossing.0.push_back((id, request.clone()));
+            self.crossing.0.push_back(Asked::new(id, flow, request));
         }
         has_room
     }
@@ -34,24 +50,30 @@ impl Session {
     /// A request of the peer that is kept.
     pub(crate) fn kept(&self, id: TransactionId) -> Option<&Message> {
         let mut waiting = self.crossing.0.iter();
-        let (_, request) = waiting.find(|(own, _)| *own == id)?;
-        Some(request)
+        Some(&waiting.find(|asked| asked.id() == id)?.request)
     }
 
     /// Answers a request of the peer that was kept.
     pub(crate) fn answer_crossing(&mut self, cx: &mut Cx<'_>, id: TransactionId, status: Status) {
         let waiting = &mut self.crossing.0;
-        let Some(at) = waiting.iter().position(|(own, _)| *own == id) else {
+        let Some(at) = waiting.iter().position(|asked| asked.id() == id) else {
             return;
         };
-        let Some((_, request)) = waiting.remove(at) else {
+        let Some(asked) = waiting.remove(at) else {
             return;
         };
+        let request = &asked.request;
+        if *request.method() == Method::Refer {
+            return match status.is_success() {
+                true => self.accept_relayed(cx, &asked),
+                false => self.refuse_refer(cx, &asked, status),
+            };
+        }
         let bodies = match request.method() {
             Method::Message => MESSAGE_BODIES.join(", "),
             _ => INFO_BODIES.join(", "),
         };
-        self.reply(cx, id, &request, status, |response| match status {
+        self.reply(cx, id, request, status, |response| match status {
             Status::UNSUPPORTED_MEDIA_TYPE => response.raw_if_valid(HeaderName::Accept, bodies),
             // Empty: there is no package that we know (RFC 6086 §5.2.3).
             Status::BAD_INFO_PACKAGE => response.raw_if_valid(HeaderName::RecvInfo, ""),
@@ -61,19 +83,25 @@ impl Session {
 
     /// The session ends: what waits is answered, whatever becomes of it.
     pub(super) fn end_crossings(&mut self, cx: &mut Cx<'_>) {
-        while let Some((id, _)) = self.crossing.0.front() {
-            self.answer_crossing(cx, *id, Status::REQUEST_TERMINATED);
+        while let Some(asked) = self.crossing.0.front() {
+            let id = asked.id();
+            self.answer_crossing(cx, id, Status::REQUEST_TERMINATED);
         }
     }
 
     /// Carries a request of the other party to the peer. Says whether it is on its way.
-    pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, request: &Message) -> bool {
+    pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, what: &Conveyed, hops: MaxForwards) -> bool {
+        let request = match what {
+            Conveyed::Words(request) => request,
+            Conveyed::Refer(lines) => return self.refer(cx, lines.clone(), hops),
+        };
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return false;
         };
         let kind = request.get::<ContentType>().ok().flatten();
         let errand = Errand {
             method: request.method().clone(),
+            hops,
             headers: Vec::new(),
             body: kind.map(|kind| (kind, request.body())),
         };
@@ -85,7 +113,7 @@ impl Session {
 
 /// What the sender of a request is told when the other party has answered it so. What would end its
 /// own dialog is not said of another one (RFC 5057 §5.1).
-pub(super) fn told(status: Option<Status>) -> Status {
+pub(super) fn told(method: &Method, status: Option<Status>) -> Status {
     match status {
         Some(status) if status.is_success() => Status::OK,
         Some(status)
@@ -93,6 +121,8 @@ pub(super) fn told(status: Option<Status>) -> Status {
         {
             status
         }
+        // It cannot or will not transfer anything, and asking again changes nothing.
+        Some(_) if *method == Method::Refer => Status::DECLINE,
         Some(_) | None => Status::SERVER_INTERNAL_ERROR,
     }
 }

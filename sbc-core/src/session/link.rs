@@ -3,16 +3,22 @@
 //! Finding the hop may need a DNS answer. Until it is there, requests wait in order; when the name
 //! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
 
+use crate::auth::Tries;
+use crate::config::{Listener, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
+use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
+use crate::locate::in_order;
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
-use crate::sip::header::ContentType;
-use crate::sip::{HeaderName, Method};
+use crate::session::uac::LARGEST_DATAGRAM;
+use crate::sip::header::{ContentType, MaxForwards, Via};
+use crate::sip::{HeaderName, Method, RequestBuilder};
+use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
-use crate::transport::{Hop, Protocol};
+use crate::transport::{Flow, Hop, Protocol};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,13 +31,20 @@ pub(crate) struct Link {
     /// Where the peer was last heard.
     fallback: Hop,
     way: Way,
-    waiting: Vec<Wanted>,
+    waiting: Vec<Waiting>,
     /// What the dialog has shown of our account.
     pub(crate) proofs: Proofs,
+    /// The ACK for the 2xx that made the dialog, while the answer in it is awaited: number and
+    /// transaction of the INVITE.
+    held_ack: Option<(u32, TransactionId)>,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
     /// Our other requests without a final response.
     open: Vec<Open>,
+    /// Those of them that went over TCP only because of their size.
+    detours: Vec<(TransactionId, Waiting)>,
+    /// The peer does not take over TCP what is too large for UDP.
+    has_no_stream: bool,
 }
 
 /// A request of ours in the dialog that has no final response yet.
@@ -40,6 +53,24 @@ pub(crate) struct Open {
     pub(crate) id: TransactionId,
     pub(crate) method: Method,
     pub(crate) cseq: u32,
+    pub(crate) since: Timestamp,
+}
+
+/// A request that waits for the way to be known.
+#[derive(Debug)]
+struct Waiting {
+    wanted: Wanted,
+    /// Challenges that it has been through.
+    tries: Tries,
+}
+
+impl Waiting {
+    fn first(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            tries: Tries::default(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,9 +89,14 @@ pub(crate) enum Wanted {
         cseq: u32,
         /// Its transaction.
         invite: TransactionId,
+        /// Our answer, where the 2xx offers.
+        answer: Option<Bytes>,
     },
     /// BYE, with the value of its Reason header.
-    Bye { reason: Option<Bytes> },
+    Bye {
+        /// What it says beside: Reason, and what policy lets through of the other party's.
+        lines: Vec<(HeaderName, Bytes)>,
+    },
     /// Any other request.
     Request(Box<Errand>),
 }
@@ -69,6 +105,7 @@ pub(crate) enum Wanted {
 #[derive(Clone, Debug)]
 pub(crate) struct Errand {
     pub(crate) method: Method,
+    pub(crate) hops: MaxForwards,
     pub(crate) headers: Vec<(HeaderName, Bytes)>,
     pub(crate) body: Option<(ContentType, Bytes)>,
 }
@@ -82,14 +119,28 @@ impl Link {
             way: Way::Unknown,
             waiting: Vec::new(),
             proofs: Proofs::default(),
+            held_ack: None,
             bye: None,
             open: Vec::new(),
+            detours: Vec::new(),
+            has_no_stream: false,
         }
     }
 
     /// Sends a request, now or as soon as the way is known.
     pub(crate) fn send(&mut self, cx: &mut Cx<'_>, style: &LegStyle, wanted: Wanted) {
-        self.waiting.push(wanted);
+        self.send_again(cx, style, wanted, Tries::default());
+    }
+
+    /// As [`Self::send`], for a request that was challenged.
+    pub(super) fn send_again(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        wanted: Wanted,
+        tries: Tries,
+    ) {
+        self.waiting.push(Waiting { wanted, tries });
         if !matches!(self.way, Way::Asking(..)) {
             self.find_way(cx, style);
         }
@@ -103,9 +154,14 @@ impl Link {
         cseq: u32,
         invite: TransactionId,
     ) {
-        self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
-        self.waiting.push(Wanted::Ack { cseq, invite });
-        self.waiting.push(Wanted::Bye { reason: None });
+        self.stays_where_heard();
+        let ack = Wanted::Ack {
+            cseq,
+            invite,
+            answer: None,
+        };
+        let wanted = [ack, Wanted::Bye { lines: Vec::new() }];
+        self.waiting.extend(wanted.map(Waiting::first));
         self.flush(cx, style);
     }
 
@@ -125,10 +181,38 @@ impl Link {
                 .iter()
                 .find_map(|remote| self.hop_to(style, &next, *remote))
                 .unwrap_or_else(|| self.fallback.clone()),
-            Outcome::Located(_) | Outcome::ResolveFailed(_) => self.fallback.clone(),
+            Outcome::Located(services) => {
+                let places = in_order(services, style.trunk.prefer, &mut cx.plane.mint);
+                let mut hops = places.into_iter().map(|(protocol, remote)| {
+                    let next = NextHop {
+                        protocol: Some(protocol),
+                        ..next.clone()
+                    };
+                    self.hop_to(style, &next, remote)
+                });
+                hops.find_map(|hop| hop)
+                    .unwrap_or_else(|| self.fallback.clone())
+            }
+            Outcome::Won(_) | Outcome::ResolveFailed(_) => self.fallback.clone(),
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
+    }
+
+    /// The peer has sent a request in the dialog: where it comes from is where a peer behind a NAT is
+    /// reached, which may change while a call lasts (SIP-107).
+    pub(crate) fn heard_from(&mut self, style: &LegStyle, flow: &Flow) {
+        let is_learnt = style.trunk.habits.symmetric_signalling && flow.protocol == Protocol::Udp;
+        if is_learnt && self.fallback.protocol == Protocol::Udp {
+            self.fallback.remote = flow.remote;
+            self.fallback.listener = flow.listener.clone();
+            self.way = Way::Unknown;
+        }
+    }
+
+    /// The peer is where it was last heard, whatever its name leads to.
+    pub(crate) fn stays_where_heard(&mut self) {
+        self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
     }
 
     /// Our address on this dialog, and where the peer was last heard.
@@ -136,13 +220,37 @@ impl Link {
         (self.dialog.local.clone(), self.fallback.clone())
     }
 
-    /// Whether the ACK for the 2xx of this INVITE waits here for the way to be found.
+    /// Keeps the ACK for the 2xx back until there is an answer to what it offers.
+    pub(crate) fn hold_ack(&mut self, cseq: u32, invite: TransactionId) {
+        self.held_ack = Some((cseq, invite));
+    }
+
+    /// Whether the ACK is kept back.
+    pub(crate) fn holds_ack(&self) -> bool {
+        self.held_ack.is_some()
+    }
+
+    /// Sends the ACK that was kept back, if it was.
+    pub(crate) fn release_ack(&mut self, cx: &mut Cx<'_>, style: &LegStyle, answer: Option<Bytes>) {
+        if let Some((cseq, invite)) = self.held_ack.take() {
+            let ack = Wanted::Ack {
+                cseq,
+                invite,
+                answer,
+            };
+            self.send(cx, style, ack);
+        }
+    }
+
+    /// Whether the ACK for the 2xx of this INVITE waits here: for the way to be found, or for its
+    /// answer.
     pub(crate) fn owes_ack(&self, invite: TransactionId, remote_tag: &[u8]) -> bool {
+        let is_held = self.held_ack.is_some_and(|(_, of)| of == invite);
         self.dialog.remote_tag() == remote_tag
-            && self
+            && (is_held || self
                 .waiting
                 .iter()
-                .any(|wanted| matches!(wanted, Wanted::Ack { invite: of, .. } if *of == invite))
+                .any(|waiting| matches!(&waiting.wanted, Wanted::Ack { invite: of, .. } if *of == invite)))
     }
 
     /// Whether nothing more is to be sent or awaited, a 2xx that needs an ACK included.
@@ -168,8 +276,33 @@ impl Link {
 
     /// A request of ours has its final response or will never get one.
     pub(crate) fn close(&mut self, id: TransactionId) -> Option<Open> {
+        self.detours.retain(|(own, _)| *own != id);
         let at = self.open.iter().position(|open| open.id == id)?;
         Some(self.open.swap_remove(at))
+    }
+
+    /// A request of ours could not be sent over TCP, where it went for its size alone: it goes over UDP
+    /// then, as all that come after it (SIP-110). Says whether that is so.
+    pub(super) fn without_detour(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+    ) -> bool {
+        let Some(at) = self.detours.iter().position(|(own, _)| *own == id) else {
+            return false;
+        };
+        let (_, waiting) = self.detours.swap_remove(at);
+        self.has_no_stream = true;
+        self.close(id);
+        self.send_again(cx, style, waiting.wanted, waiting.tries);
+        true
+    }
+
+    /// The method of a request that took a way of its own for its size.
+    pub(super) fn detour_of(&self, id: TransactionId) -> Option<&Method> {
+        let is_own = self.detours.iter().any(|(own, _)| *own == id);
+        self.open(id).filter(|_| is_own).map(|open| &open.method)
     }
 
     /// Whether a request of ours other than BYE has no final response yet.
@@ -180,7 +313,7 @@ impl Link {
     /// Forgets offers and refreshes that wait to be sent, but not ACK, BYE and what a peer waits to
     /// be told.
     pub(crate) fn drop_errands(&mut self) {
-        self.waiting.retain(|wanted| match wanted {
+        self.waiting.retain(|waiting| match &waiting.wanted {
             Wanted::Request(errand) => errand.method == Method::Notify,
             Wanted::Ack { .. } | Wanted::Bye { .. } => true,
         });
@@ -189,6 +322,24 @@ impl Link {
     fn find_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
         let next = self.dialog.next_hop();
         if matches!(&self.way, Way::Known(known, _) if *known == next) {
+            return self.flush(cx, style);
+        }
+        if style.trunk.registrar.is_some() {
+            // What its Contact names may lie behind NAT: requests go where its registration came
+            // from, or where it was heard (SIP-107).
+            let target = &self.dialog.remote_target;
+            let bindings = &cx.plane.bindings;
+            let moved = bindings.way(cx.now.mono, style, &self.fallback, target);
+            // It may move again before the next request.
+            let hop = moved.unwrap_or_else(|| self.fallback.clone());
+            self.way = Way::Known(next, hop);
+            self.flush(cx, style);
+            self.way = Way::Unknown;
+            return;
+        }
+        if style.trunk.habits.symmetric_signalling {
+            // What a peer behind a NAT calls itself, nobody outside can reach (SIP-107).
+            self.way = Way::Known(next, self.fallback.clone());
             return self.flush(cx, style);
         }
         let protocol = self.protocol(&next);
@@ -200,6 +351,13 @@ impl Link {
                     .unwrap_or(self.fallback.clone());
                 self.way = Way::Known(next, hop);
                 self.flush(cx, style);
+            }
+            None if next.port.is_none() => {
+                // A name without port may be a domain with servers of its own (RFC 3263 §4).
+                let is_open = next.protocol.is_none() && protocol != Protocol::Tls;
+                let spec = style.locate_host(&next.host, protocol, is_open);
+                let query = cx.locate(Asker::Leg(self.owner.0, self.owner.1), spec);
+                self.way = Way::Asking(query, next);
             }
             None => {
                 let spec = ResolveSpec {
@@ -239,12 +397,13 @@ impl Link {
             return;
         };
         let hop = hop.clone();
-        for wanted in std::mem::take(&mut self.waiting) {
-            self.transmit(cx, style, &hop, wanted);
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.transmit(cx, style, &hop, waiting);
         }
     }
 
-    fn transmit(&mut self, cx: &mut Cx<'_>, style: &LegStyle, hop: &Hop, wanted: Wanted) {
+    fn transmit(&mut self, cx: &mut Cx<'_>, style: &LegStyle, hop: &Hop, waiting: Waiting) {
+        let Waiting { wanted, tries } = waiting;
         let branch = cx.plane.mint.branch();
         let Some(listener) = style.config.listeners.get(&hop.listener) else {
             return;
@@ -253,7 +412,11 @@ impl Link {
             return;
         };
         match wanted {
-            Wanted::Ack { cseq, invite } => {
+            Wanted::Ack {
+                cseq,
+                invite,
+                answer,
+            } => {
                 let request = self.dialog.request(Method::Ack, cseq).header(&via);
                 let request = style.sign_request(request);
                 // A Contact can name any host; credentials are none of its business.
@@ -261,7 +424,10 @@ impl Link {
                     true => self.proofs.sign_ack(invite, request),
                     false => request,
                 };
-                let bytes = request.build();
+                let bytes = match answer {
+                    Some(answer) => request.body(&ContentType::sdp(), answer).build(),
+                    None => request.build(),
+                };
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
@@ -270,46 +436,131 @@ impl Link {
                     .acks
                     .send(now, keep, invite, tag, hop, bytes, owner, style, cx.out);
             }
-            Wanted::Bye { reason } => {
+            Wanted::Bye { lines } => {
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
-                if let Some(reason) = &reason {
-                    request = request.raw_if_valid(HeaderName::Reason, reason);
+                for (name, value) in &lines {
+                    request = request.raw_if_valid(name, value);
                 }
                 let method = &Method::Bye;
                 let request = style.sign_request(request);
-                let (request, proof) = self.proofs.sign(cx, style, hop, method, request);
+                let (request, proof) = self.proofs.sign(cx, style, hop, method, request, tries);
                 let id = self.start(cx, style, hop, method, &branch, request.build());
                 self.bye = Some(id);
-                self.proofs.sent(id, proof, Wanted::Bye { reason });
+                self.proofs.sent(id, proof, Wanted::Bye { lines });
             }
             Wanted::Request(errand) => {
-                let Errand {
-                    method,
-                    headers,
-                    body,
-                } = errand.as_ref();
                 let cseq = self.dialog.next_cseq();
-                let mut request = self.dialog.request(method.clone(), cseq).header(&via);
-                if is_target_refresh(method) {
-                    request = request
-                        .header(&style.contact(listener))
-                        .raw_if_valid(HeaderName::Allow, style.allow());
+                let request =
+                    self.written(style, listener, &via, &errand, cseq, LegStyle::sign_request);
+                let method = errand.method.clone();
+                let again = tries.clone();
+                let (request, proof) = self.proofs.sign(cx, style, hop, &method, request, tries);
+                let mut bytes = request.build();
+                let (detour, action) = self.detour(cx, style, hop, bytes.len());
+                let signed = |request| match &proof {
+                    Some(proof) => proof.rewritten(request).build(),
+                    None => request.build(),
+                };
+                if action == Some(OversizeAction::Slim) {
+                    let sign = LegStyle::sign_briefly;
+                    bytes = signed(self.written(style, listener, &via, &errand, cseq, sign));
                 }
-                for (name, value) in headers {
-                    request = request.raw_if_valid(name, value);
+                let over_stream = detour.as_ref().and_then(|hop| {
+                    let listener = style.config.listeners.get(&hop.listener)?;
+                    let via = style.via(listener, &branch)?;
+                    let sign = LegStyle::sign_request;
+                    Some(signed(
+                        self.written(style, listener, &via, &errand, cseq, sign),
+                    ))
+                });
+                let detour = detour.filter(|_| over_stream.is_some());
+                bytes = over_stream.unwrap_or(bytes);
+                let hop = detour.as_ref().unwrap_or(hop);
+                let id = self.start(cx, style, hop, &method, &branch, bytes);
+                let since = cx.now.mono;
+                self.open.push(Open {
+                    id,
+                    method,
+                    cseq,
+                    since,
+                });
+                if detour.is_some() {
+                    let waiting = Waiting {
+                        wanted: Wanted::Request(errand.clone()),
+                        tries: again,
+                    };
+                    self.detours.push((id, waiting));
                 }
-                let mut request = style.sign_request(request);
-                if let Some((kind, body)) = body {
-                    request = request.body(kind, body.clone());
-                }
-                let (request, proof) = self.proofs.sign(cx, style, hop, method, request);
-                let method = method.clone();
-                let id = self.start(cx, style, hop, &method, &branch, request.build());
-                self.open.push(Open { id, method, cseq });
                 self.proofs.sent(id, proof, Wanted::Request(errand));
             }
         }
+    }
+
+    /// A request other than ACK and BYE, without credentials.
+    fn written(
+        &self,
+        style: &LegStyle,
+        listener: &Listener,
+        via: &Via,
+        errand: &Errand,
+        cseq: u32,
+        sign: fn(&LegStyle, RequestBuilder) -> RequestBuilder,
+    ) -> RequestBuilder {
+        let Errand {
+            method,
+            hops,
+            headers,
+            body,
+        } = errand;
+        let request = self.dialog.request_with(method.clone(), cseq, *hops);
+        let mut request = request.header(via);
+        if is_target_refresh(method) {
+            request = request
+                .header(&style.contact(listener))
+                .raw_if_valid(HeaderName::Allow, style.allow());
+        }
+        for (name, value) in headers {
+            request = request.raw_if_valid(name, value);
+        }
+        let request = sign(style, request);
+        match body {
+            Some((kind, body)) => request.body(kind, body.clone()),
+            None => request,
+        }
+    }
+
+    /// The way over TCP of a request that is too large for a datagram (RFC 3261 §18.1.1), and what becomes
+    /// of one that is.
+    fn detour(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        octets: usize,
+    ) -> (Option<Hop>, Option<OversizeAction>) {
+        if hop.protocol != Protocol::Udp || octets <= LARGEST_DATAGRAM {
+            return (None, None);
+        }
+        let trunk = &style.trunk;
+        // Where datagrams come from behind a NAT nobody need listen for connections.
+        let is_behind_nat = trunk.registrar.is_some() || trunk.habits.symmetric_signalling;
+        let over_stream = style.hop(Protocol::Tcp, hop.remote, "");
+        let (detour, action) = match (trunk.udp_oversize, over_stream) {
+            (UdpOversize::Tcp, Some(_)) if self.has_no_stream => (None, OversizeAction::Fallback),
+            (UdpOversize::Tcp, Some(detour)) if !is_behind_nat => {
+                (Some(detour), OversizeAction::Tcp)
+            }
+            (UdpOversize::Slim, _) => (None, OversizeAction::Slim),
+            (UdpOversize::Tcp | UdpOversize::Fragment, _) => (None, OversizeAction::Fragment),
+        };
+        let what = Happened::Oversize {
+            trunk: trunk.name.clone(),
+            octets,
+            action,
+        };
+        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        (detour, Some(action))
     }
 
     fn start(
@@ -329,8 +580,8 @@ impl Link {
     }
 }
 
-/// Whether requests of this method carry our Contact within a dialog (SIP-303).
-fn is_target_refresh(method: &Method) -> bool {
+/// Whether requests of this method and their 2xx say where a party is found from now on (SIP-303).
+pub(super) fn is_target_refresh(method: &Method) -> bool {
     matches!(
         method,
         Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer

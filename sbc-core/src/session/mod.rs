@@ -15,10 +15,14 @@ mod ack;
 mod challenge;
 mod confirmed;
 mod crossing;
+mod fork;
 mod link;
+mod news;
 mod offering;
 pub(crate) mod orphan;
 mod parcel;
+mod ping;
+mod referring;
 mod refresh;
 pub(crate) mod reliable;
 mod said;
@@ -32,7 +36,11 @@ mod within;
 
 pub(crate) use ack::AckStore;
 use confirmed::Confirmed;
+pub(crate) use crossing::Conveyed;
+pub(crate) use fork::Source;
 use link::Link;
+use news::News;
+pub(crate) use news::Unsaid;
 pub(crate) use offering::TIMER_EXPIRED;
 pub(crate) use parcel::Parcel;
 pub use said::Said;
@@ -46,13 +54,15 @@ use uac::{Outgoing, Try};
 use uas::Incoming;
 pub(crate) use uas::hop_back;
 
+use crate::config::{Lookup, TargetAddress, UriScheme};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::plane::Cx;
+use crate::policy::identity::our_host;
 use crate::query::Outcome;
 use crate::record::GivenUp;
 use crate::sip::header::{Contact, Reason, SessionId};
-use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault, Protocol};
@@ -107,6 +117,13 @@ pub enum SessionEvent {
         /// Its offer.
         description: Bytes,
     },
+    /// The called party has answered a change that we offered before its answer, or refuses it.
+    EarlyAnswered {
+        /// Its tag: names the early dialog.
+        early: Bytes,
+        /// SDP of its 2xx; nothing if it refuses.
+        description: Option<Bytes>,
+    },
     /// The peer offers a change; `None` asks us for an offer.
     Offer(Option<Bytes>),
     /// The peer accepted an offer of ours within the call; its ACK is out.
@@ -133,6 +150,13 @@ pub enum SessionEvent {
     },
     /// The peer asks for a transfer.
     Refer(Box<Asked>),
+    /// The peer tells how it fares with a REFER that we passed on to it.
+    Notified {
+        /// The status that it has got, if it says.
+        status: Option<Status>,
+        /// Nothing more follows, for this reason.
+        ended: Option<Bytes>,
+    },
     /// The session is over although we did not end it.
     Ended(Ending),
 }
@@ -144,6 +168,8 @@ pub enum Ending {
     Bye {
         /// Its Reason values.
         reasons: Vec<Reason>,
+        /// What it says beside.
+        said: Said,
     },
     /// The peer never acknowledged our 2xx (SIP-211).
     NoAck,
@@ -209,9 +235,11 @@ enum Timer {
     AwaitPrack = 10,
     /// What the peer is to be told of a transfer next.
     Referral = 11,
+    /// End of what the peer tells of a REFER of ours.
+    Referring = 12,
 }
 
-type Timers = crate::deadline::Timers<12>;
+type Timers = crate::deadline::Timers<13>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -219,10 +247,16 @@ pub struct Session {
     owner: (CallId, LegId),
     style: LegStyle,
     local_tag: Token,
+    /// The early dialog on which an offer of ours has no answer yet.
+    asking: Option<Bytes>,
+    /// Early dialogs of a caller that sees those of the called side one by one.
+    forks: Vec<fork::Fork>,
     facts: PeerFacts,
     phase: Phase,
     timers: Timers,
     timer: SessionTimer,
+    /// When an INVITE or UPDATE of either side last had its 2xx.
+    refreshed: Option<Timestamp>,
     /// Tries that were given up but whose transactions may still bring an answer.
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
@@ -230,6 +264,13 @@ pub struct Session {
     /// Requests of the peer that the other party is to answer.
     crossing: crossing::Waiting,
     referral: Referral,
+    /// Our OPTIONS within the dialog that found nobody, in a row.
+    unheard: u8,
+    /// Until when a session that nobody refreshes is not ended (SIP-1405).
+    spared_until: Option<Timestamp>,
+    /// A REFER of ours.
+    referring: Option<referring::Referring>,
+    news: News,
 }
 
 #[derive(Debug)]
@@ -259,6 +300,32 @@ pub struct PeerFacts {
     pub given_up: Vec<GivenUp>,
 }
 
+impl PeerFacts {
+    /// Where the peer was reached, as a target.
+    pub(crate) fn reached(&self) -> Option<TargetAddress> {
+        Some(TargetAddress {
+            host: self.host.clone(),
+            port: self.remote?.port(),
+            protocol: self.protocol,
+            lookup: Lookup::Addresses,
+            connect_to: Vec::new(),
+        })
+    }
+
+    /// Of a peer that sent the first request.
+    fn of_flow(flow: &Flow, request: &Message) -> Self {
+        let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
+        Self {
+            host: flow.remote.ip().to_string(),
+            call_id: printable(&call_id),
+            protocol: flow.protocol,
+            remote: Some(flow.remote),
+            first_response_ms: None,
+            given_up: Vec::new(),
+        }
+    }
+}
+
 impl Session {
     /// A session for an INVITE that arrived. It gets its 100.
     pub(crate) fn incoming(
@@ -281,28 +348,27 @@ impl Session {
             Timer::Refresh as usize,
             cx.now.mono + uas::first_progress(&style),
         );
-        let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
         let policy = style.trunk.session_timer;
-        let facts = PeerFacts {
-            host: flow.remote.ip().to_string(),
-            call_id: printable(&call_id),
-            protocol: flow.protocol,
-            remote: Some(flow.remote),
-            first_response_ms: None,
-            given_up: Vec::new(),
-        };
+        let facts = PeerFacts::of_flow(&flow, &request);
         Self {
             owner,
             style,
             local_tag,
+            asking: None,
+            forks: Vec::new(),
             facts,
             phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
+            refreshed: None,
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            spared_until: None,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
+            unheard: 0,
+            referring: None,
+            news: News::default(),
         }
     }
 
@@ -325,14 +391,21 @@ impl Session {
             owner,
             style,
             local_tag,
+            asking: None,
+            forks: Vec::new(),
             facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
             timer: SessionTimer::new(policy),
+            refreshed: None,
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            spared_until: None,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
+            unheard: 0,
+            referring: None,
+            news: News::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -344,6 +417,11 @@ impl Session {
             && self.unfinished.is_empty()
             && self.strays.iter().all(Link::is_done)
             && self.referral.is_over()
+    }
+
+    /// A session that nobody refreshes is not ended before this time.
+    pub(crate) fn spare_until(&mut self, until: Timestamp) {
+        self.spared_until = Some(until);
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -366,6 +444,25 @@ impl Session {
         &self.style
     }
 
+    /// A URI by which the peer calls somebody through us.
+    pub(crate) fn own_uri(&self, user: &str) -> Option<SipUri> {
+        let remote = self.facts.remote?.ip();
+        let listener = self.style.listener(self.facts.protocol, remote)?;
+        let mut uri = SipUri::new(our_host(&self.style.trunk, listener));
+        uri.is_sips = self.style.trunk.habits.uri_scheme == UriScheme::Sips;
+        uri.port = Some(listener.advertised.port());
+        uri.set_user_text(user.as_bytes()).ok()?;
+        self.style.write_transport(&mut uri, listener.protocol);
+        Some(uri)
+    }
+
+    /// What we are called on this leg, for a Warning.
+    pub(crate) fn own_name(&self) -> Option<String> {
+        let remote = self.facts.remote?.ip();
+        let listener = self.style.listener(self.facts.protocol, remote)?;
+        Some(our_host(&self.style.trunk, listener).to_string())
+    }
+
     /// Names both ends in every message from now on.
     pub(crate) fn name_ends(&mut self, ends: Option<SessionId>) {
         self.style.session_id = ends;
@@ -374,8 +471,19 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
+        self.hang_up_with(cx, status, reason, Vec::new());
+    }
+
+    /// As [`Self::hang_up`], with lines that a BYE carries beside its reason.
+    pub(crate) fn hang_up_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Status,
+        reason: Option<Bytes>,
+        lines: Vec<(HeaderName, Bytes)>,
+    ) {
         self.end_crossings(cx);
-        self.refer_ended(cx, Status::REQUEST_TERMINATED);
+        self.refer_dropped(cx);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Incoming(incoming) => {
                 self.timers.clear();
@@ -394,10 +502,19 @@ impl Session {
                 self.finish(cx);
             }
             Phase::Confirmed(mut confirmed) => {
-                confirmed.hang_up(cx, &self.style, reason);
+                let reason = reason.map(|reason| (HeaderName::Reason, reason));
+                let lines = reason.into_iter().chain(lines).collect();
+                confirmed.hang_up(cx, &self.style, lines);
                 self.phase = Phase::Closing(confirmed);
             }
             closing @ (Phase::Closing(_) | Phase::Over) => self.phase = closing,
+        }
+    }
+
+    /// Acknowledges the 2xx of a called party that has made the offer, with our answer.
+    pub(crate) fn acknowledge(&mut self, cx: &mut Cx<'_>, answer: Option<Bytes>) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.release_ack(cx, &self.style, answer);
         }
     }
 
@@ -428,6 +545,9 @@ impl Session {
         why: Option<FlowFault>,
         up: &mut Vec<SessionEvent>,
     ) {
+        if why.is_some() && self.goes_without_detour(cx, id) {
+            return;
+        }
         if self.unfinished.remove(&id).is_some() || self.own_failed(cx, id, why.as_ref(), up) {
             return;
         }
@@ -436,6 +556,19 @@ impl Session {
             return self.target_failed(cx, id, fault, up);
         }
         self.request_ended(cx, id);
+    }
+
+    /// Sends what could not be sent over TCP, where it went for its size alone, over UDP (SIP-110). Once
+    /// the session ends, that is worth it only for what the peer waits to be told. Says whether it was.
+    fn goes_without_detour(&mut self, cx: &mut Cx<'_>, id: TransactionId) -> bool {
+        let is_ending = !matches!(self.phase, Phase::Confirmed(_) | Phase::Outgoing(_));
+        let is_worth = |link: &Link| {
+            let method = link.detour_of(id);
+            method.is_some_and(|method| !is_ending || *method == Method::Notify)
+        };
+        let after = self.referral.after.as_mut().filter(|link| is_worth(link));
+        let link = after.or_else(|| link_where(&mut self.phase, &mut [], is_worth));
+        link.is_some_and(|link| link.without_detour(cx, &self.style, id))
     }
 
     /// One of our BYEs is through, one way or another (SIP-408).
@@ -468,6 +601,9 @@ impl Session {
             .set_owner(id, Owner::Leg(self.owner.0, self.owner.1), cx.out);
         if let Err(rejection) = message.validate() {
             return self.reject(cx, id, message, &rejection);
+        }
+        if matches!(self.phase, Phase::Over) && self.late_request(cx, id, flow, message, up) {
+            return;
         }
         match &mut self.phase {
             Phase::Incoming(_) => self.early_request(cx, id, flow, message, up),
@@ -524,7 +660,7 @@ impl Session {
         }
         if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
             after.resolved(cx, &self.style, outcome);
-            return self.tidy_referral();
+            return self.tidy_referral(cx);
         }
         match &mut self.phase {
             Phase::Outgoing(_) => self.target_resolved(cx, query, outcome, up),
@@ -542,11 +678,12 @@ impl Session {
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
                 t if t == Timer::Offer as usize => self.offer_timeout(cx),
                 t if t == Timer::Glare as usize => self.glare_is_over(),
-                t if t == Timer::Refreshing as usize => self.timer.set_due(true),
+                t if t == Timer::Refreshing as usize => self.shows_life(cx),
                 t if t == Timer::Expiry as usize => self.expired(cx, up),
                 t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
                 t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 t if t == Timer::Referral as usize => self.referral_is_due(cx),
+                t if t == Timer::Referring as usize => self.referring_is_due(cx, up),
                 _ => self.refresh_progress(cx),
             }
         }
@@ -558,6 +695,10 @@ impl Session {
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
         if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended {
+            if self.referring_outlives(cx) {
+                // What the peer still has to tell must find its way.
+                return self.outlive(cx, ended.link);
+            }
             if self.referral.is_running() {
                 self.outlive(cx, ended.link);
             } else if ended.link.open_invite().is_some() {
@@ -569,6 +710,7 @@ impl Session {
     }
 
     fn end_dialog(&self, cx: &mut Cx<'_>) {
+        self.end_forks(cx);
         cx.plane
             .dialog_ended(cx.now.mono, self.local_tag.as_bytes());
     }
@@ -587,13 +729,18 @@ impl Session {
         invite: TransactionId,
         why: Reason,
     ) {
-        link.send(cx, &self.style, Wanted::Ack { cseq, invite });
+        let ack = Wanted::Ack {
+            cseq,
+            invite,
+            answer: None,
+        };
+        link.send(cx, &self.style, ack);
         let reason = crate::sip::header::Header::to_bytes(&why);
         link.send(
             cx,
             &self.style,
             Wanted::Bye {
-                reason: Some(reason),
+                lines: vec![(HeaderName::Reason, reason)],
             },
         );
         self.strays.push(link);
@@ -638,10 +785,13 @@ impl Rejection {
     fn local(fault: TargetFault) -> Self {
         let status = match &fault {
             TargetFault::Timeout => Status::REQUEST_TIMEOUT,
+            TargetFault::NoBinding => Status::TEMPORARILY_UNAVAILABLE,
+            TargetFault::Unwritable => Status::SERVER_INTERNAL_ERROR,
             TargetFault::Flow(_)
             | TargetFault::Resolve(_)
             | TargetFault::Status(_)
             | TargetFault::Quarantined
+            | TargetFault::Relieved
             | TargetFault::Down
             | TargetFault::NotRegistered => Status::SERVICE_UNAVAILABLE,
         };

@@ -5,13 +5,13 @@
 //! means that the peer has no such dialog any more (SIP-305, SIP-545).
 
 use super::confirmed::Confirmed;
-use super::link::{Errand, Open, Wanted, patience};
+use super::link::{Errand, Open, Wanted, is_target_refresh, patience};
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, link_where};
 use crate::dialog::Damage;
 use crate::id::TransactionId;
 use crate::plane::Cx;
-use crate::sip::header::{ContentType, Header, Reason, RetryAfter};
-use crate::sip::{Message, Method, Status};
+use crate::sip::header::{ContentType, Header, MaxForwards, Reason, RetryAfter};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::transport::FlowFault;
 use bytes::Bytes;
 use std::time::Duration;
@@ -113,14 +113,31 @@ impl Session {
 
     /// Offers a change by re-INVITE; the outcome is an event. Only if [`Self::may_offer`].
     pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
+        self.offer_with(cx, description, Vec::new());
+    }
+
+    /// As [`Self::offer`]; the re-INVITE also says `lines`.
+    pub(crate) fn offer_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        description: Bytes,
+        lines: Vec<(HeaderName, Bytes)>,
+    ) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };
         confirmed.ours.is_open = true;
         self.timer.set_due(false);
+        self.news.says(Method::Invite, &lines);
         let invite = Errand {
             method: Method::Invite,
-            headers: self.timer.request_lines(),
+            hops: MaxForwards::DEFAULT,
+            headers: self
+                .timer
+                .request_lines()
+                .into_iter()
+                .chain(lines)
+                .collect(),
             body: Some((ContentType::sdp(), description)),
         };
         let wanted = Wanted::Request(Box::new(invite));
@@ -151,15 +168,28 @@ impl Session {
         };
         if status.is_success() && method == Method::Invite {
             link.dialog.refresh_target(message);
-            link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
+            let ack = Wanted::Ack {
+                cseq,
+                invite: id,
+                answer: None,
+            };
+            link.send(cx, &self.style, ack);
+        } else if status.is_success() && is_target_refresh(&method) {
+            link.dialog.refresh_target(message);
+        }
+        if method == Method::Update && self.early_offer_ended(Some((status, message)), up) {
+            return true;
+        }
+        if method == Method::Refer {
+            self.refer_answered(cx, cseq, Some(status), Some(message));
         }
         if method == Method::Notify {
-            self.notify_ended(Some(status));
+            self.notify_ended(cx, Some(status));
             return true;
         }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
-            self.tidy_referral();
+            self.tidy_referral(cx);
             return true;
         }
         if status.is_success() && matches!(method, Method::Invite | Method::Update) {
@@ -169,8 +199,9 @@ impl Session {
         match method {
             Method::Invite => self.offer_ended(cx, status, message, up),
             Method::Update => self.update_ended(cx, status, message, up),
-            Method::Info | Method::Message => {
-                let status = super::crossing::told(Some(status));
+            Method::Options => self.ping_ended(cx, Some(status), up),
+            Method::Info | Method::Message | Method::Refer => {
+                let status = super::crossing::told(&method, Some(status));
                 up.push(SessionEvent::Carried { status });
             }
             _ => {}
@@ -192,6 +223,7 @@ impl Session {
         confirmed.ours.is_open = false;
         if status.is_success() {
             confirmed.ours.settled();
+            self.news.accepted(&Method::Invite);
             let description = super::description(message);
             return up.push(SessionEvent::OfferAnswered { description });
         }
@@ -213,13 +245,14 @@ impl Session {
             status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
         if self.survives(cx, Method::Invite, status, up) {
             let again = again || is_longer;
+            self.news.refused(&Method::Invite, again);
             self.refresh_failed(cx, again);
             up.push(SessionEvent::OfferRefused { status, again });
         }
     }
 
     /// Waits before the next offer of ours, at least so long. Says whether there is one.
-    fn pauses(&mut self, cx: &mut Cx<'_>, least: Duration) -> bool {
+    pub(super) fn pauses(&mut self, cx: &mut Cx<'_>, least: Duration) -> bool {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return false;
         };
@@ -269,13 +302,19 @@ impl Session {
         let Some(open) = link.and_then(|link| link.close(id)) else {
             return false;
         };
-        if open.method == Method::Notify {
-            self.notify_ended(None);
+        if open.method == Method::Update && self.early_offer_ended(None, up) {
             return true;
+        }
+        if open.method == Method::Notify {
+            self.notify_ended(cx, None);
+            return true;
+        }
+        if open.method == Method::Refer {
+            self.refer_answered(cx, open.cseq, None, None);
         }
         if !self.is_confirmed() {
             self.strays.retain(|stray| !stray.is_done());
-            self.tidy_referral();
+            self.tidy_referral(cx);
             return true;
         }
         let is_silence = why.is_none();
@@ -284,6 +323,10 @@ impl Session {
             confirmed.ours.is_open = false;
         }
         match (is_silence, open.method) {
+            // Something later has its answer, so the peer is there and has the dialog.
+            (true, Method::Update) if self.refreshed.is_some_and(|at| at > open.since) => {
+                self.news.refused(&Method::Update, false);
+            }
             (true, method @ (Method::Invite | Method::Update)) => {
                 let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
                 self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
@@ -294,14 +337,20 @@ impl Session {
             (false, Method::Invite) => {
                 self.refresh_failed(cx, false);
                 let again = self.pauses(cx, LONGEST_PAUSE);
+                self.news.refused(&Method::Invite, again);
                 up.push(SessionEvent::OfferRefused {
                     status: Status::SERVICE_UNAVAILABLE,
                     again,
                 });
             }
-            (false, Method::Update) => self.refresh_failed(cx, false),
-            (_, Method::Info | Method::Message) => {
-                let status = super::crossing::told(None);
+            (false, Method::Update) => {
+                self.refresh_failed(cx, false);
+                let again = self.news.is_saying(&Method::Update) && self.pauses(cx, LONGEST_PAUSE);
+                self.news.refused(&Method::Update, again);
+            }
+            (_, Method::Options) => self.ping_ended(cx, None, up),
+            (_, method @ (Method::Info | Method::Message | Method::Refer)) => {
+                let status = super::crossing::told(&method, None);
                 up.push(SessionEvent::Carried { status });
             }
             _ => {}

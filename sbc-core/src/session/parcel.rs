@@ -4,6 +4,7 @@
 //! anew on every shard, and the call that takes it up begins with an offer, which starts them.
 
 use super::confirmed::Confirmed;
+use super::news::News;
 use super::offering::Offering;
 use super::subscription::Referral;
 use super::timer::SessionTimer;
@@ -47,6 +48,7 @@ impl Session {
             && !link.has_open()
             && !self.referral.is_running()
             && self.referral.is_over()
+            && self.referring.is_none()
             && self.unfinished.is_empty()
             && self.strays.is_empty()
     }
@@ -81,14 +83,28 @@ impl Session {
             owner,
             style: parcel.style.clone(),
             local_tag: parcel.local_tag.clone(),
+            asking: None,
+            forks: Vec::new(),
             facts: parcel.facts.clone(),
             phase: Phase::Confirmed(Box::new(Confirmed::new(link, offering))),
             timers: Timers::default(),
             timer: parcel.timer,
+            refreshed: None,
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
+            spared_until: None,
             crossing: super::crossing::Waiting::default(),
             referral: Referral::later(),
+            unheard: 0,
+            referring: None,
+            news: News::default(),
+        }
+    }
+
+    /// Requests go to where the peer was last heard, without asking for any name.
+    pub(crate) fn stays_where_heard(&mut self) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.stays_where_heard();
         }
     }
 }

@@ -6,8 +6,9 @@ use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
 use crate::config::Preset;
 use crate::id::TransactionId;
 use crate::plane::Cx;
-use crate::sip::header::{Header, MinSe, Reason};
-use crate::sip::{Message, Method, Status};
+use crate::sip::header::{Header, MaxForwards, MinSe, Reason};
+use crate::sip::{HeaderName, Message, Method, Status};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// Pause after a refresh that failed without ending the session (SIP-708).
@@ -16,7 +17,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 impl Session {
     /// Counts the interval from now: an INVITE or UPDATE has its 2xx.
     pub(super) fn restart_session_timer(&mut self, cx: &Cx<'_>) {
+        self.refreshed = Some(cx.now.mono);
         self.stop_session_timer();
+        self.pings_later(cx);
         let wanted = self.timer.deadlines();
         if let Some(after) = wanted.refresh {
             let at = cx.now.mono + after;
@@ -40,18 +43,28 @@ impl Session {
     /// Whether the refresh is an UPDATE without description; else it is a re-INVITE with the last
     /// one. Teams wants nothing but the latter (TDR-TMR-003).
     pub(crate) fn refreshes_by_update(&self) -> bool {
-        self.timer.takes_update() && self.style.trunk.preset != Preset::Teams
+        let trunk = &self.style.trunk;
+        // A peer that should not use it is not asked to.
+        let is_used = trunk.preset != Preset::Teams && trunk.allow.contains(&Method::Update);
+        is_used && self.timer.takes_update()
     }
 
-    /// Refreshes by UPDATE.
-    pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>) {
+    /// Refreshes by UPDATE, which also says `lines`.
+    pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>, lines: Vec<(HeaderName, Bytes)>) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };
         self.timer.set_due(false);
+        self.news.says(Method::Update, &lines);
         let update = Errand {
             method: Method::Update,
-            headers: self.timer.request_lines(),
+            hops: MaxForwards::DEFAULT,
+            headers: self
+                .timer
+                .request_lines()
+                .into_iter()
+                .chain(lines)
+                .collect(),
             body: None,
         };
         let wanted = Wanted::Request(Box::new(update));
@@ -66,25 +79,36 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
+        let method = &Method::Update;
         if status.is_success() {
-            return;
+            if let Phase::Confirmed(confirmed) = &mut self.phase {
+                confirmed.ours.settled();
+            }
+            return self.news.accepted(method);
         }
         if matches!(status.code(), 405 | 501) {
             // It is in the peer's Allow all the same.
             self.timer.distrust_update();
-            return self.timer.set_due(true);
+            return self.update_goes_again();
         }
-        if status == Status::REQUEST_PENDING
-            && let Phase::Confirmed(confirmed) = &mut self.phase
-            && let Some(pause) = confirmed.ours.pause(cx)
-        {
-            let at = cx.now.mono + pause;
-            return self.timers.set(Timer::Refreshing as usize, at);
+        if status == Status::REQUEST_PENDING && self.pauses(cx, Duration::ZERO) {
+            return self.update_goes_again();
         }
         let is_longer =
             status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
+        self.news.refused(method, is_longer);
         if self.survives(cx, Method::Update, status, up) {
             self.refresh_failed(cx, is_longer);
+        }
+    }
+
+    /// What an UPDATE was for is asked for again, as soon as there is room: where it was no refresh, by
+    /// what it said alone.
+    fn update_goes_again(&mut self) {
+        let is_refresh = self.timer.is_ours() || !self.news.is_saying(&Method::Update);
+        self.news.refused(&Method::Update, true);
+        if is_refresh {
+            self.timer.set_due(true);
         }
     }
 
@@ -107,6 +131,11 @@ impl Session {
         let Some(interval_s) = self.timer.interval_s().filter(|_| self.is_confirmed()) else {
             return;
         };
+        if let Some(until) = self.spared_until.filter(|until| *until > cx.now.mono) {
+            // Whoever calls for help is not hung up on because his equipment keeps no time.
+            self.timers.set(Timer::Expiry as usize, until);
+            return;
+        }
         let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
         self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
         up.push(SessionEvent::Ended(Ending::Expired { interval_s }));

@@ -8,8 +8,10 @@ use crate::sip::header::Replaces;
 /// How a dialog stands that Replaces names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
-    /// It has no final answer yet.
-    Early,
+    /// The peer calls us, and has no final answer yet.
+    Calling,
+    /// We call the peer, which has no final answer for us yet.
+    Called,
     /// It talks.
     Confirmed,
     /// It is being ended.
@@ -35,11 +37,11 @@ impl Session {
                     .values()
                     .any(|early| is_it(&early.link.dialog)) =>
             {
-                Some(Standing::Early)
+                Some(Standing::Called)
             }
             Phase::Incoming(incoming) => {
                 let is_it = incoming.is_named(replaces) && self.local_tag == replaces.to_tag;
-                is_it.then_some(Standing::Early)
+                is_it.then_some(Standing::Calling)
             }
             Phase::Confirmed(_) | Phase::Closing(_) | Phase::Outgoing(_) | Phase::Over => None,
         }

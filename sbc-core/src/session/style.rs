@@ -3,7 +3,7 @@
 //! Every address and name that a message of ours carries comes from here, and here they come from
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
-use crate::config::{Config, Listener, Lookup, Refer, Rel100, TargetAddress, Trunk};
+use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk, UriScheme};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
@@ -11,7 +11,7 @@ use crate::sip::header::{Contact, OptionTag, SessionId, Transport, Via};
 use crate::sip::{
     Capabilities, HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
 };
-use crate::transport::{Flow, Hop, Protocol, TlsHop};
+use crate::transport::{Flow, Hop, Protocol, TlsHop, overload};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +29,9 @@ pub struct LegStyle {
     pub session_id: Option<SessionId>,
 }
 
+/// A parameter of Via: requests may come back on the connection of this one (RFC 5923 §7.1).
+const ALIAS: &str = "alias";
+
 impl LegStyle {
     /// The listener of this trunk for a protocol and address family, the first configured one.
     pub fn listener(&self, protocol: Protocol, remote: IpAddr) -> Option<&Arc<Listener>> {
@@ -44,6 +47,12 @@ impl LegStyle {
         self.config.listeners.get(&flow.listener)
     }
 
+    /// What we are called where a flow arrived, for a Warning.
+    pub fn name_on(&self, flow: &Flow) -> Option<String> {
+        let listener = self.listener_of(flow)?;
+        Some(our_host(&self.trunk, listener).to_string())
+    }
+
     /// A hop of this trunk to `remote`; `server_name` is the name asked for and checked in TLS.
     pub fn hop(&self, protocol: Protocol, remote: SocketAddr, server_name: &str) -> Option<Hop> {
         let listener = self.listener(protocol, remote.ip())?;
@@ -53,6 +62,7 @@ impl LegStyle {
                 context: self.trunk.tls.clone().or_else(|| listener.tls.clone())?,
                 server_name: server_name.to_owned(),
                 accept_names: self.trunk.accept_names.clone(),
+                takes_alias: self.trunk.habits.connection_reuse,
             }),
         };
         Some(Hop {
@@ -76,16 +86,25 @@ impl LegStyle {
 
     /// What to ask about a target that is a name: only for what our listeners can use.
     pub fn locate(&self, target: &TargetAddress) -> LocateSpec {
+        let is_open = target.lookup == Lookup::Domain;
+        let spec = self.locate_host(&target.host, target.protocol, is_open);
+        LocateSpec {
+            port: (target.lookup == Lookup::Addresses).then_some(target.port),
+            ..spec
+        }
+    }
+
+    /// What to ask about the servers of a host: for this protocol, or for every one that we speak.
+    pub fn locate_host(&self, host: &str, usual: Protocol, is_open: bool) -> LocateSpec {
         let listeners = || {
             let names = self.trunk.listeners.iter();
             names.filter_map(|name| self.config.listeners.get(name))
         };
-        let is_open = target.lookup == Lookup::Domain;
         let protocols: Vec<Protocol> = [Protocol::Tls, Protocol::Tcp, Protocol::Udp]
             .into_iter()
             .filter(|protocol| match is_open {
                 true => listeners().any(|listener| listener.protocol == *protocol),
-                false => target.protocol == *protocol,
+                false => usual == *protocol,
             })
             .collect();
         let has = |is_v4: bool| {
@@ -94,8 +113,8 @@ impl LegStyle {
             })
         };
         LocateSpec {
-            domain: target.host.clone(),
-            port: (target.lookup == Lookup::Addresses).then_some(target.port),
+            domain: host.to_owned(),
+            port: None,
             is_open,
             families: Families {
                 v4: has(true),
@@ -118,12 +137,19 @@ impl LegStyle {
         if listener.protocol == Protocol::Udp {
             via.ask_rport();
         }
+        if self.trunk.habits.overload_control {
+            overload::ask(&mut via);
+        }
+        if self.trunk.habits.connection_reuse && listener.protocol == Protocol::Tls {
+            via.params.set(Token::parse(ALIAS).ok()?, None);
+        }
         Some(via)
     }
 
     /// Our Contact on this leg (SIP-401, TDR-SIP-013).
     pub fn contact(&self, listener: &Listener) -> Contact {
         let mut uri = SipUri::new(our_host(&self.trunk, listener));
+        uri.is_sips = self.trunk.habits.uri_scheme == UriScheme::Sips;
         uri.port = Some(listener.advertised.port());
         if let Some(user) = &self.contact_user {
             // A user that cannot stand in a URI is left out: Contact needs none.
@@ -135,7 +161,8 @@ impl LegStyle {
 
     /// Adds `transport` where this trunk wants it.
     pub fn write_transport(&self, uri: &mut SipUri, protocol: Protocol) {
-        if self.trunk.uri.transport_param && protocol != Protocol::Udp {
+        // `sips` says it already, and `transport=tls` beside it is against RFC 5630 §5.1.1.1.
+        if self.trunk.uri.transport_param && protocol != Protocol::Udp && !uri.is_sips {
             let name = Bytes::from_static(protocol.uri_name().as_bytes());
             // The names of protocols are tokens, which is all that can be refused here.
             let _ = uri.params.set("transport", Some(name));
@@ -144,10 +171,14 @@ impl LegStyle {
 
     /// Adds what every request of ours carries: product token and fixed headers.
     pub fn sign_request(&self, request: RequestBuilder) -> RequestBuilder {
-        let request = match &self.config.node.user_agent {
+        self.sign_briefly(match &self.config.node.user_agent {
             Some(token) => request.raw_if_valid(HeaderName::UserAgent, token),
             None => request,
-        };
+        })
+    }
+
+    /// As [`Self::sign_request`], without what nobody needs.
+    pub fn sign_briefly(&self, request: RequestBuilder) -> RequestBuilder {
         let request = request.headers(&self.session_id);
         fixed(&self.trunk).fold(request, |request, (name, value)| {
             request.raw_if_valid(name, value)
@@ -167,29 +198,13 @@ impl LegStyle {
     }
 
     /// What requests of this leg's peer may ask of us.
-    pub fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            methods: self.trunk.allow.clone(),
-            extensions: self.extensions(),
-            ..Capabilities::default()
-        }
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.trunk.able().capabilities
     }
 
-    /// Extensions that this leg's peer may require.
-    fn extensions(&self) -> Vec<OptionTag> {
-        let timer = self.trunk.session_timer.map(|_| OptionTag::TIMER);
-        let rel100 = self.trunk.progress.rel100 != Rel100::Never;
-        let rel100 = rel100.then_some(OptionTag::REL100);
-        let transfers = self.trunk.refer != Refer::Refuse;
-        let without_notify = transfers.then_some(OptionTag::NOREFERSUB);
-        let always = [OptionTag::REPLACES];
-        let named = timer
-            .into_iter()
-            .chain(rel100)
-            .chain(without_notify)
-            .chain(always);
-        let tokens = named.filter_map(|name| Token::parse(name).ok());
-        tokens.map(OptionTag::new).collect()
+    /// Value of our Supported header where somebody asks what we can do (RFC 3261 §11.2).
+    pub fn supported(&self) -> &str {
+        &self.trunk.able().supported
     }
 
     /// Lines of an INVITE or its 2xx, with what we support beside what they say (TDR-XFR-030).
@@ -208,12 +223,15 @@ impl LegStyle {
             }
             None => lines.push((HeaderName::Supported, Bytes::from_static(own.as_bytes()))),
         }
+        if self.trunk.allow.contains(&Method::Info) {
+            // INFO is taken, and there is no package that we know (RFC 6086 §5.2.3).
+            lines.push((HeaderName::RecvInfo, Bytes::new()));
+        }
         lines
     }
 
     /// Value of our Allow header on this leg.
-    pub fn allow(&self) -> String {
-        let names: Vec<&str> = self.trunk.allow.iter().map(Method::as_str).collect();
-        names.join(", ")
+    pub fn allow(&self) -> &str {
+        &self.trunk.able().allow
     }
 }

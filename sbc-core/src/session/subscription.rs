@@ -6,15 +6,22 @@
 //! before a BYE of ours. A NOTIFY that fails ends the subscription and nothing else (SIP-306).
 
 use super::link::{Errand, Link, Wanted};
-use super::{Phase, Session, SessionEvent, Timer};
-use crate::id::TransactionId;
+use super::news::News;
+use super::timer::SessionTimer;
+use super::uas::hop_back;
+use super::{LegStyle, PeerFacts, Phase, Session, SessionEvent, Timer, Timers, crossing};
+use crate::config::Refer;
+use crate::dialog::Dialog;
+use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::transfer::Wish;
-use crate::sip::header::{CSeq, ContentType, Event, Expires, Header};
-use crate::sip::{HeaderName, Message, Method, Status, body};
+use crate::sip::header::{CSeq, ContentType, Event, Expires, Header, MaxForwards, To};
+use crate::sip::{HeaderName, Message, Method, Status, Token, body};
 use crate::time::Timestamp;
+use crate::transaction::Owner;
 use crate::transport::Flow;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a subscription lasts as we tell it; it is told again in time.
@@ -35,6 +42,20 @@ pub struct Asked {
     pub request: Message,
 }
 
+impl Asked {
+    pub(crate) fn new(id: TransactionId, flow: &Flow, request: &Message) -> Self {
+        Self {
+            id,
+            flow: flow.clone(),
+            request: request.clone(),
+        }
+    }
+
+    pub(super) fn id(&self) -> TransactionId {
+        self.id
+    }
+}
+
 /// The same request, that is.
 impl PartialEq for Asked {
     fn eq(&self, other: &Self) -> bool {
@@ -50,6 +71,8 @@ pub(super) struct Referral {
     running: Option<Running>,
     /// The dialog after its INVITE usage has ended, for as long as something is to be told.
     pub(super) after: Option<Link>,
+    /// The dialog never had an INVITE usage.
+    is_alone: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +81,8 @@ struct Running {
     id: Option<u32>,
     status: Status,
     told: Timestamp,
+    /// The other party carries it out, so that it does not end with our side of the call.
+    is_relayed: bool,
 }
 
 impl Referral {
@@ -89,6 +114,52 @@ impl Referral {
 }
 
 impl Session {
+    /// A session for a REFER outside of the dialog that it is about: nothing but the subscription,
+    /// in a dialog of its own. The REFER waits for its answer.
+    pub(crate) fn observer(
+        cx: &mut Cx<'_>,
+        owner: (CallId, LegId),
+        style: LegStyle,
+        asked: &Asked,
+    ) -> Option<Self> {
+        let (flow, request) = (&asked.flow, &asked.request);
+        let local_tag = Token::from_minted(cx.plane.mint.tag());
+        let to = request.essential::<To>().ok().flatten()?;
+        let local = to.clone().with_tag(local_tag.clone()).0;
+        let dialog = Dialog::from_request(local, request).ok()?;
+        let (tag, id) = (local_tag.as_bytes().clone(), asked.id);
+        cx.plane.dialogs.insert(tag, owner.0, owner.1);
+        let owning = Owner::Leg(owner.0, owner.1);
+        cx.plane.transactions.set_owner(id, owning, cx.out);
+        let link = Link::new(dialog, owner, hop_back(&style, flow));
+        let facts = PeerFacts::of_flow(flow, request);
+        let policy = style.trunk.session_timer;
+        Some(Self {
+            owner,
+            style,
+            local_tag,
+            asking: None,
+            forks: Vec::new(),
+            facts,
+            phase: Phase::Over,
+            timers: Timers::default(),
+            timer: SessionTimer::new(policy),
+            refreshed: None,
+            unfinished: BTreeMap::new(),
+            strays: Vec::new(),
+            spared_until: None,
+            unheard: 0,
+            crossing: crossing::Waiting::default(),
+            referral: Referral {
+                after: Some(link),
+                is_alone: true,
+                ..Referral::default()
+            },
+            referring: None,
+            news: News::default(),
+        })
+    }
+
     /// The peer asks for a transfer; its request is answered by [`Self::accept_refer`] or
     /// [`Self::refuse_refer`].
     pub(super) fn peer_refer(
@@ -106,17 +177,30 @@ impl Session {
             // One at a time (SIP-809).
             return self.reply_retry_after(cx, id, message);
         }
-        up.push(SessionEvent::Refer(Box::new(Asked {
-            id,
-            flow: flow.clone(),
-            request: message.clone(),
-        })));
+        if self.style.trunk.transfers.refer == Refer::Relay {
+            return match self.keep_crossing(id, flow, message) {
+                true => up.push(SessionEvent::Crossing { id }),
+                false => self.reply_retry_after(cx, id, message),
+            };
+        }
+        let asked = Asked::new(id, flow, message);
+        up.push(SessionEvent::Refer(Box::new(asked)));
     }
 
     /// Accepts a REFER; the subscription begins, unless the peer wants none.
     pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, asked: &Asked) {
+        self.accept(cx, asked, false);
+    }
+
+    /// As [`Self::accept_refer`], where the other party has accepted it.
+    pub(super) fn accept_relayed(&mut self, cx: &mut Cx<'_>, asked: &Asked) {
+        self.accept(cx, asked, true);
+    }
+
+    fn accept(&mut self, cx: &mut Cx<'_>, asked: &Asked, is_relayed: bool) {
         let is_silent = Wish::declines_notify(&asked.request);
-        self.reply(cx, asked.id, &asked.request, Status::ACCEPTED, |response| {
+        let status = self.style.trunk.transfers.accepted;
+        self.reply(cx, asked.id, &asked.request, status, |response| {
             let response = match self.style.listener_of(&asked.flow) {
                 Some(listener) => response.header(&self.style.contact(listener)),
                 None => response,
@@ -136,13 +220,17 @@ impl Session {
                 id,
                 status: Status::TRYING,
                 told: cx.now.mono,
+                is_relayed,
             });
             self.notify(cx);
         }
+        // A dialog of its own has nothing to live for where nothing is told in it.
+        self.tidy_referral(cx);
     }
 
     /// Refuses a REFER; the dialog goes on.
-    pub(crate) fn refuse_refer(&self, cx: &mut Cx<'_>, asked: &Asked, status: Status) {
+    pub(crate) fn refuse_refer(&mut self, cx: &mut Cx<'_>, asked: &Asked, status: Status) {
+        self.tidy_referral(cx);
         match status {
             Status::SERVER_INTERNAL_ERROR => self.reply_retry_after(cx, asked.id, &asked.request),
             _ => self.reply(cx, asked.id, &asked.request, status, |response| response),
@@ -170,6 +258,35 @@ impl Session {
         if let Some(running) = &mut self.referral.running {
             running.status = status;
             self.last_notify(cx, "noresource");
+        }
+    }
+
+    /// Our side of the call ends, and with it what we do ourselves.
+    pub(super) fn refer_dropped(&mut self, cx: &mut Cx<'_>) {
+        let running = self.referral.running.as_ref();
+        if running.is_some_and(|running| !running.is_relayed) {
+            self.refer_ended(cx, Status::REQUEST_TERMINATED);
+        }
+    }
+
+    /// The party that carries it out says where it stands, and why nothing more follows.
+    pub(crate) fn refer_relayed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Option<Status>,
+        ended: Option<&str>,
+    ) {
+        let Some(reason) = ended else {
+            if let Some(status) = status {
+                self.refer_progress(cx, status);
+            }
+            return;
+        };
+        if let (Some(running), Some(status)) = (&mut self.referral.running, status) {
+            running.status = status;
+        }
+        if self.referral.is_running() {
+            self.last_notify(cx, reason);
         }
     }
 
@@ -225,7 +342,7 @@ impl Session {
     /// Tells where the transfer stands, and that nothing more follows.
     fn last_notify(&mut self, cx: &mut Cx<'_>, reason: &str) {
         self.send_notify(cx, format!("terminated;reason={reason}"));
-        self.unsubscribed();
+        self.unsubscribed(cx);
     }
 
     fn send_notify(&mut self, cx: &mut Cx<'_>, state: String) {
@@ -238,6 +355,7 @@ impl Session {
         };
         let errand = Errand {
             method: Method::Notify,
+            hops: MaxForwards::DEFAULT,
             headers: vec![
                 (HeaderName::Event, event),
                 (HeaderName::SubscriptionState, Bytes::from(state)),
@@ -261,24 +379,62 @@ impl Session {
     }
 
     /// A NOTIFY has its answer, or will never get one (`None`).
-    pub(super) fn notify_ended(&mut self, status: Option<Status>) {
+    pub(super) fn notify_ended(&mut self, cx: &mut Cx<'_>, status: Option<Status>) {
         if !status.is_some_and(Status::is_success) {
-            self.unsubscribed();
+            self.unsubscribed(cx);
         }
-        self.tidy_referral();
+        self.tidy_referral(cx);
     }
 
-    fn unsubscribed(&mut self) {
+    fn unsubscribed(&mut self, cx: &mut Cx<'_>) {
         self.referral.running = None;
         self.timers.stop(Timer::Referral as usize);
-        self.tidy_referral();
+        self.tidy_referral(cx);
     }
 
     /// Forgets the dialog once nothing is to be told in it any more.
-    pub(super) fn tidy_referral(&mut self) {
+    pub(super) fn tidy_referral(&mut self, cx: &mut Cx<'_>) {
         let is_done = |link: &mut Link| link.is_done() && !link.has_open();
-        if !self.referral.is_running() {
-            self.referral.after.take_if(is_done);
+        if !self.referral.is_running()
+            && self.referring.is_none()
+            && self.referral.after.take_if(is_done).is_some()
+            && self.referral.is_alone
+        {
+            self.end_dialog(cx);
         }
+    }
+
+    /// Whether the peer waits to hear of a transfer.
+    pub(crate) fn is_observing(&self) -> bool {
+        self.referral.is_running()
+    }
+
+    /// A request in a dialog that has no INVITE usage any more, or never had one: what belongs to its
+    /// subscriptions. Says whether it was such a request.
+    pub(super) fn late_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) -> bool {
+        let after = self.referral.after.as_mut();
+        let Some(link) = after.filter(|link| link.is_with(message)) else {
+            return false;
+        };
+        let is_news = *message.method() == Method::Notify && self.referring.is_some();
+        let is_renewal = *message.method() == Method::Subscribe && self.referral.running.is_some();
+        if !is_news && !is_renewal {
+            return false;
+        }
+        if link.dialog.admit_request(message).is_err() {
+            self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
+        } else if is_news {
+            self.peer_notify(cx, id, flow, message, up);
+        } else {
+            self.peer_subscribe(cx, id, flow, message);
+        }
+        true
     }
 }

@@ -1,6 +1,8 @@
 //! The set-up of a leg that we call: targets in order, early dialogs, CANCEL, the winning answer.
 
+mod bound;
 mod early;
+mod targets;
 
 use super::challenge::is_challenge;
 use super::offering::Offering;
@@ -11,19 +13,17 @@ use super::{
 };
 use crate::auth::{Credentials, Tries};
 use crate::cause::{Because, Decision};
-use crate::config::{Rel100, TargetAddress, Trunk, UdpOversize};
+use crate::config::{Rel100, TargetAddress, Trunk};
 use crate::dialog::Dialog;
-use crate::event::{Happened, OversizeAction, TargetFault};
+use crate::event::TargetFault;
 use crate::id::{QueryId, TransactionId, TrunkName};
-use crate::locate::{MAX_ADDRESSES, in_order};
 use crate::mint::MAGIC_COOKIE;
-use crate::plane::{Asker, Cx};
+use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::emergency;
-use crate::policy::identity::{self, Caller, Towards};
+use crate::policy::identity::{self, Caller, Rewrites, Towards};
 use crate::policy::number::{self, Number};
-use crate::query::{Outcome, ResolveFault};
-use crate::record::GivenUp;
+use crate::query::ResolveFault;
 use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, From, OptionTag, Reason, Route, To};
 use crate::sip::{
@@ -31,11 +31,10 @@ use crate::sip::{
     WrittenUri,
 };
 use crate::time::Timestamp;
-use crate::transaction::{Owner, TimerSet};
-use crate::transport::{Hop, Protocol};
-use crate::trunk::{Footing, Place};
+use crate::transport::{FlowFault, Hop};
+use crate::trunk::{Binding, Place};
 use bytes::Bytes;
-use early::established;
+use early::{differs, established};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ use std::sync::Arc;
 const MAX_EARLY_DIALOGS: usize = 64;
 
 /// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
-const LARGEST_DATAGRAM: usize = 1300;
+pub(super) const LARGEST_DATAGRAM: usize = 1300;
 
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
@@ -62,10 +61,14 @@ pub struct Outset {
     pub passed: Vec<(HeaderName, Bytes)>,
     /// How far it may go, this hop already taken (SIP-403, SIP-404).
     pub reach: Reach,
-    /// Our offer.
-    pub offer: Bytes,
+    /// Our offer; nothing where the called party is to make one.
+    pub offer: Option<Bytes>,
     /// Whether somebody calls for help.
     pub is_emergency: bool,
+    /// Whether it goes before other calls where a peer can take some only.
+    pub is_urgent: bool,
+    /// Whether the caller is told of the end of each early dialog.
+    pub hears_ends: bool,
     /// The URI to call, octet by octet, instead of the number at the target.
     pub verbatim: Option<WrittenUri>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
@@ -86,7 +89,15 @@ pub(crate) struct Outgoing {
     attempts: u32,
     /// Hops that the registrar prescribes (RFC 3608).
     service_route: Vec<Route>,
+    /// Identities that the registrar has for us, where they count (RFC 3455).
+    identities: Vec<String>,
+    /// What the peer has registered with us.
+    bindings: Vec<Arc<Binding>>,
     asking: Option<(QueryId, TargetAddress)>,
+    /// Addresses of one server in both families.
+    rivals: Vec<(SocketAddr, SocketAddr)>,
+    /// Connections to an address and to its rival are on their way.
+    racing: Option<(QueryId, SocketAddr)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Early>,
     best: Option<Rejection>,
@@ -99,8 +110,21 @@ pub(crate) struct Outgoing {
     is_again: bool,
     /// The peer refused to be required to send reliable provisionals (SIP-523).
     is_lenient: bool,
+    /// What is left out of it.
+    diet: Diet,
     /// Whether somebody wants to know why it is written as it is.
     explains: bool,
+}
+
+/// What is left out of an INVITE that is too large for a datagram (SIP-110).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+enum Diet {
+    /// Nothing.
+    None,
+    /// Our product token.
+    Agent,
+    /// That, and all earlier targets but the first and the last.
+    History,
 }
 
 /// One INVITE transaction to one address.
@@ -141,6 +165,7 @@ impl Outgoing {
         let mut addresses = VecDeque::new();
         let mut best = None;
         let mut service_route = Vec::new();
+        let mut identities = Vec::new();
         // Who was redirected to another server of the peer does not go back to the registrar.
         let configured = style.config.trunks.get(trunk);
         let is_redirected = configured.is_some_and(|own| own.targets != style.trunk.targets);
@@ -158,7 +183,20 @@ impl Outgoing {
                 addresses.extend(standing.server.clone());
                 targets.retain(|target| addresses.iter().all(|(own, _)| own != target));
                 service_route.clone_from(&standing.service_route);
+                if register.holds_identities {
+                    identities.clone_from(&standing.identities);
+                }
             }
+        }
+        let mut bindings = Vec::new();
+        if style.trunk.registrar.is_some() && !is_redirected {
+            // Calls go where the peer registered from, and nowhere else.
+            targets.clear();
+            bindings = cx.plane.bindings.of(cx.now.mono, trunk);
+            let found = bindings.iter().map(|one| (one.target(), one.remote()));
+            addresses.extend(found);
+            let fault = TargetFault::NoBinding;
+            best = bindings.is_empty().then(|| Rejection::local(fault));
         }
         Self {
             outset,
@@ -169,7 +207,11 @@ impl Outgoing {
             doubtful: VecDeque::new(),
             attempts: 0,
             service_route,
+            identities,
+            bindings,
             asking: None,
+            rivals: Vec::new(),
+            racing: None,
             current: None,
             early: BTreeMap::new(),
             best,
@@ -178,6 +220,7 @@ impl Outgoing {
             tries: Tries::default(),
             is_again: false,
             is_lenient: false,
+            diet: Diet::None,
             explains: cx.plane.explains,
         }
     }
@@ -254,9 +297,13 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Option<(RequestBuilder, Address, Because)> {
+    ) -> Result<(RequestBuilder, Address, Because), TargetFault> {
         let config = Arc::clone(&style.config);
-        let listener = config.listeners.get(&hop.listener)?;
+        let no_listener = || TargetFault::Flow(FlowFault::NoListener);
+        let listener = config
+            .listeners
+            .get(&hop.listener)
+            .ok_or_else(no_listener)?;
         let outset = &self.outset;
         let trunk = Arc::clone(&style.trunk);
         let towards = Towards {
@@ -264,19 +311,31 @@ impl Outgoing {
             to: &trunk,
             target,
             listener,
-            is_emergency: outset.is_emergency,
+            is_emergency: outset.is_emergency && !trunk.identity.hides_in_need,
         };
-        let rewrite = |number: &str| {
-            number::transform_calling_through(&config, &outset.from.name, &trunk.name, number)
+        let (from, to) = (&outset.from.name, &trunk.name);
+        let calling = |number: &str| number::transform_calling_through(&config, from, to, number);
+        let redirecting =
+            |number: &str| number::transform_redirecting_through(&config, from, to, number);
+        let rewrites = Rewrites {
+            calling: &calling,
+            redirecting: &redirecting,
         };
-        let written = identity::outgoing(&outset.caller, &outset.called, towards, &rewrite);
+        let written = identity::outgoing(&outset.caller, &outset.called, towards, rewrites);
         let Decision {
-            value: written,
+            value: mut written,
             mut because,
-        } = written.ok()?;
+        } = written.map_err(|_| TargetFault::Unwritable)?;
+        if !outset.is_emergency {
+            identity::hold(&mut written, &self.identities, &mut because);
+        }
         if self.explains {
             let told = identity::told(&outset.caller, &towards, &written);
             because.0.extend(told.0);
+        }
+        if self.diet == Diet::History && written.history.len() > 2 {
+            let last = written.history.len() - 1;
+            written.history.drain(1..last);
         }
         if trunk.register.is_none() {
             style.contact_user = written.contact_user;
@@ -286,7 +345,14 @@ impl Outgoing {
             params: Default::default(),
         });
         let from = from.with_tag(tag.clone()).0;
+        let binding = self.binding_of(target);
+        let contact = self.contact(&trunk, target, &written.request_uri);
+        let route = binding.map_or(&self.service_route, |binding| &binding.path);
         let (to, request) = match &outset.verbatim {
+            None if binding.is_some() => (
+                written.to,
+                RequestBuilder::new(Method::Invite, &contact.ok_or(TargetFault::NoBinding)?),
+            ),
             Some(uri) => (
                 NameAddr::new(uri.uri().clone()),
                 RequestBuilder::written(Method::Invite, uri),
@@ -301,8 +367,8 @@ impl Outgoing {
             params: Default::default(),
         };
         let mut request = request
-            .header(&style.via(listener, branch)?)
-            .headers(&self.service_route)
+            .header(&style.via(listener, branch).ok_or_else(no_listener)?)
+            .headers(route)
             .header(&outset.reach.hops)
             .header(&outset.reach.breadth)
             .header(&From(from.clone()))
@@ -329,320 +395,30 @@ impl Outgoing {
                 request.raw_if_valid(HeaderName::Supported, OptionTag::REL100)
             }
         };
+        if outset.hears_ends {
+            request = request.raw_if_valid(HeaderName::Supported, OptionTag::EARLY_END);
+        }
+        if trunk.progress.p_early_media {
+            request = request.raw_if_valid(HeaderName::PEarlyMedia, "supported");
+        }
         for (name, value) in lines.iter().chain(&outset.passed) {
             request = request.raw_if_valid(name, value);
         }
-        let request = style.sign_request(request);
+        let request = match self.diet {
+            Diet::None => style.sign_request(request),
+            Diet::Agent | Diet::History => style.sign_briefly(request),
+        };
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
-        let (kind, body) = emergency::with_parts(outset.offer.clone(), &outset.parts, boundary);
-        Some((request.body(&kind, body), from, because))
+        let Some(offer) = outset.offer.clone() else {
+            return Ok((request, from, because));
+        };
+        let (kind, body) = emergency::with_parts(offer, &outset.parts, boundary);
+        Ok((request.body(&kind, body), from, because))
     }
 }
 
 impl Session {
-    /// Moves to the next target; without one the leg is refused with the best of what happened.
-    pub(super) fn next_target(
-        &mut self,
-        cx: &mut Cx<'_>,
-        failed: Option<(TargetAddress, TargetFault)>,
-        up: &mut Vec<SessionEvent>,
-    ) {
-        if let Some((target, why)) = failed {
-            self.gave_up(cx, target, why);
-        }
-        loop {
-            let Phase::Outgoing(outgoing) = &mut self.phase else {
-                return;
-            };
-            if outgoing.attempts >= MAX_TRIES && !outgoing.is_again {
-                return self.give_up(cx, up);
-            }
-            if let Some((target, remote)) = outgoing.addresses.pop_front() {
-                let place = (self.style.trunk.name.clone(), target.protocol, remote);
-                match cx.plane.health.admits(cx.now.mono, &place) {
-                    Footing::Good => {
-                        if self.try_address(cx, target, remote) {
-                            return;
-                        }
-                    }
-                    Footing::Busy => self.pass_by(cx, target, remote, TargetFault::Quarantined),
-                    Footing::Bad => outgoing.doubtful.push_back((target, remote)),
-                }
-                continue;
-            }
-            let Some(target) = outgoing.targets.pop_front() else {
-                if self.try_doubtful(cx) {
-                    return;
-                }
-                return self.give_up(cx, up);
-            };
-            let fixed = self.style.fixed_addresses(&target);
-            if fixed.is_empty() {
-                let spec = self.style.locate(&target);
-                let query = cx.locate(Asker::Leg(self.owner.0, self.owner.1), spec);
-                outgoing.asking = Some((query, target));
-                return;
-            }
-            let fixed = fixed.into_iter().map(|remote| (target.clone(), remote));
-            outgoing.addresses.extend(fixed);
-        }
-    }
-
-    /// Nothing is left but what is down. Where something was tried already, the call may find out
-    /// what there is in this; otherwise one call a second is enough to find out (SIP-1711).
-    fn try_doubtful(&mut self, cx: &mut Cx<'_>) -> bool {
-        loop {
-            let Phase::Outgoing(outgoing) = &mut self.phase else {
-                return false;
-            };
-            let Some((target, remote)) = outgoing.doubtful.pop_front() else {
-                return false;
-            };
-            let trunk = &self.style.trunk;
-            let may_try = outgoing.attempts > 0 || {
-                let health = &mut cx.plane.health;
-                health.may_try(cx.now.mono, &trunk.name, trunk.all_down)
-            };
-            if !may_try {
-                self.pass_by(cx, target, remote, TargetFault::Down);
-            } else if self.try_address(cx, target, remote) {
-                return true;
-            }
-        }
-    }
-
-    /// An address is not tried, for a reason that is known beforehand.
-    fn pass_by(
-        &mut self,
-        cx: &mut Cx<'_>,
-        target: TargetAddress,
-        remote: SocketAddr,
-        why: TargetFault,
-    ) {
-        if let Phase::Outgoing(outgoing) = &mut self.phase {
-            outgoing.rank(Rejection::local(why.clone()));
-        }
-        self.facts.host.clone_from(&target.host);
-        self.facts.protocol = target.protocol;
-        self.facts.remote = Some(remote);
-        self.gave_up(cx, target, why);
-    }
-
-    /// Tells that a target is not tried any more.
-    fn gave_up(&mut self, cx: &mut Cx<'_>, target: TargetAddress, why: TargetFault) {
-        let Phase::Outgoing(outgoing) = &self.phase else {
-            return;
-        };
-        if outgoing.left() > 0 {
-            self.facts.given_up.push(GivenUp {
-                host: target.host.clone(),
-                why: why.clone(),
-            });
-        }
-        let what = Happened::TargetFailed {
-            trunk: self.style.trunk.name.clone(),
-            host: target.host,
-            why,
-            left: outgoing.left(),
-        };
-        cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
-    }
-
-    /// Sends the INVITE to one address. Says whether that was possible.
-    fn try_address(&mut self, cx: &mut Cx<'_>, target: TargetAddress, remote: SocketAddr) -> bool {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return false;
-        };
-        let is_again = std::mem::take(&mut outgoing.is_again);
-        if !is_again {
-            outgoing.tries = Tries::default();
-        }
-        let trunk = &self.style.trunk.name;
-        let quarantine = &cx.plane.quarantine;
-        if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
-            self.pass_by(cx, target, remote, TargetFault::Quarantined);
-            return false;
-        }
-        let no_listener = |outgoing: &mut Outgoing| {
-            outgoing.rank(Rejection::local(TargetFault::Flow(
-                crate::transport::FlowFault::NoListener,
-            )));
-            false
-        };
-        let Some(mut hop) = self.style.hop(target.protocol, remote, &target.host) else {
-            return no_listener(outgoing);
-        };
-        let branch = cx.plane.mint.branch();
-        let tag = &self.local_tag;
-        let lines = self.style.with_supported(self.timer.request_lines());
-        let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let Some((request, mut from, because)) = request else {
-            return no_listener(outgoing);
-        };
-        let (signed, shown) = cx.sign(
-            &self.style.trunk,
-            remote,
-            &Method::Invite,
-            request,
-            &mut outgoing.tries,
-        );
-        let mut bytes = signed.build();
-        if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
-            let octets = bytes.len();
-            let action = match self.style.trunk.udp_oversize {
-                UdpOversize::Fragment => OversizeAction::Fragment,
-                UdpOversize::Tcp if outgoing.no_stream == Some(remote) => OversizeAction::Fallback,
-                UdpOversize::Tcp => {
-                    let detour = self.style.hop(Protocol::Tcp, remote, &target.host);
-                    let written = detour.and_then(|detour| {
-                        let style = &mut self.style;
-                        let (request, from, _) =
-                            outgoing.request(style, &target, &detour, tag, &branch, &lines)?;
-                        Some((detour, shown.write(request).build(), from))
-                    });
-                    match written {
-                        Some(written) => {
-                            (hop, bytes, from) = written;
-                            OversizeAction::Tcp
-                        }
-                        None => OversizeAction::Fragment,
-                    }
-                }
-            };
-            let what = Happened::Oversize {
-                trunk: self.style.trunk.name.clone(),
-                octets,
-                action,
-            };
-            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
-        }
-        if cx.plane.explains {
-            let what = Happened::Explained { because };
-            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
-        }
-        self.facts.host.clone_from(&target.host);
-        self.facts.protocol = hop.protocol;
-        self.facts.remote = Some(remote);
-        if !is_again {
-            self.facts.first_response_ms = None;
-            outgoing.started = cx.now.mono;
-            let what = Happened::AttemptStarted {
-                trunk: self.style.trunk.name.clone(),
-                host: target.host.clone(),
-                remote,
-                protocol: hop.protocol,
-            };
-            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
-        }
-        let owner = Owner::Leg(self.owner.0, self.owner.1);
-        let timers = TimerSet::from(&self.style.trunk.timers);
-        let now = cx.now.mono;
-        let table = &mut cx.plane.transactions;
-        let invite = &Method::Invite;
-        let id = table.request(
-            now,
-            invite,
-            &branch,
-            bytes,
-            hop.clone(),
-            timers,
-            owner,
-            cx.out,
-        );
-        // Another address of the peer gets the same request in a transaction of its own (SIP-1703).
-        let cseq = outgoing.cseq;
-        outgoing.attempts += u32::from(!is_again);
-        outgoing.current = Some(Try {
-            id,
-            target,
-            hop,
-            cseq,
-            from,
-            is_heard: false,
-            has_progress: false,
-            shown,
-        });
-        self.timers.set(
-            Timer::Response as usize,
-            now + self.style.trunk.timers.response_timeout,
-        );
-        true
-    }
-
-    /// The answer to a name query for a target.
-    pub(super) fn target_resolved(
-        &mut self,
-        cx: &mut Cx<'_>,
-        query: QueryId,
-        outcome: &Outcome,
-        up: &mut Vec<SessionEvent>,
-    ) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return;
-        };
-        let Some((_, target)) = outgoing.asking.take_if(|(id, _)| *id == query) else {
-            return;
-        };
-        match outcome {
-            Outcome::Resolved(addresses) => {
-                let found = addresses.iter().take(MAX_ADDRESSES);
-                let found = found.map(|remote| (target.clone(), *remote));
-                outgoing.addresses.extend(found);
-                self.next_target(cx, None, up);
-            }
-            Outcome::Located(services) => {
-                let prefer = self.style.trunk.prefer;
-                for (protocol, remote) in in_order(services, prefer, &mut cx.plane.mint) {
-                    // The domain may have chosen another protocol than is usual; its name stays, for
-                    // that is what the certificate must carry (SIP-131).
-                    let target = TargetAddress {
-                        protocol,
-                        ..target.clone()
-                    };
-                    outgoing.addresses.push_back((target, remote));
-                }
-                self.next_target(cx, None, up);
-            }
-            Outcome::ResolveFailed(why) => {
-                let fault = TargetFault::Resolve(*why);
-                outgoing.rank(Rejection::local(fault.clone()));
-                self.next_target(cx, Some((target, fault)), up);
-            }
-        }
-    }
-
-    /// The present target could not be reached or is silent: time-out and transport failure.
-    pub(super) fn target_failed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: TransactionId,
-        fault: TargetFault,
-        up: &mut Vec<SessionEvent>,
-    ) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return;
-        };
-        let Some(current) = outgoing.current.take_if(|current| current.id == id) else {
-            return;
-        };
-        self.timers.clear();
-        outgoing.early.clear();
-        if matches!(fault, TargetFault::Flow(_)) && current.is_unheard_detour() {
-            // Nobody got it, so it is still the same request (SIP-110).
-            outgoing.attempts -= 1;
-            outgoing.without_detour(current);
-            return self.next_target(cx, None, up);
-        }
-        outgoing.rank(Rejection::local(fault.clone()));
-        let place = current.place(&self.style.trunk.name);
-        cx.plane.health.failed(cx.now.mono, place);
-        if !may_go_on(&self.style, &current) {
-            return self.give_up(cx, up);
-        }
-        self.next_target(cx, Some((current.target, fault)), up);
-    }
-
     /// No response at all within the trunk's limit: the next target gets its chance, and what this
     /// one may still answer is ended when it comes.
     pub(super) fn response_timeout(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
@@ -720,6 +496,10 @@ impl Session {
                 hop.remote,
                 message,
             );
+            if self.style.trunk.habits.overload_control {
+                let relief = &mut cx.plane.relief;
+                relief.note(cx.now.mono, trunk, hop.remote, message);
+            }
             let place = asked.place(trunk);
             match status {
                 Status::SERVICE_UNAVAILABLE => cx.plane.health.failed(cx.now.mono, place),
@@ -809,7 +589,10 @@ impl Session {
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
         let may_go_on = may_go_on(&self.style, &current);
-        if status == Status::SERVICE_UNAVAILABLE && outgoing.left() > 0 && may_go_on {
+        let is_servers = status == Status::SERVICE_UNAVAILABLE
+            // The proxy before a contact has lost its flow; another contact may have one (RFC 5626 §5.3).
+            || status == Status::FLOW_FAILED && outgoing.binding_of(&current.target).is_some();
+        if is_servers && outgoing.left() > 0 && may_go_on {
             let fault = TargetFault::Status(status.code());
             return self.next_target(cx, Some((current.target, fault)), up);
         }
@@ -859,23 +642,46 @@ impl Session {
         };
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
-        let is_settled = known.as_ref().is_some_and(|early| early.is_settled) && !relax;
+        let settled = known.as_ref().and_then(|early| early.settled.clone());
         let Some(mut link) = established(known, current, self.owner, message) else {
-            // Without Contact there is no way to send ACK or BYE: nothing that we can keep.
+            // Without Contact it is nothing that we can keep, but it has to be told.
+            let (from, hop) = (current.from.clone(), current.hop.clone());
+            orphan::end_nameless(
+                cx,
+                &self.style,
+                self.owner,
+                (id, current.cseq),
+                from,
+                hop,
+                message,
+            );
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
         };
         let cseq = current.cseq;
+        // What was said reliably before is not said again (SIP-501).
+        let description = description(message).filter(|later| match &settled {
+            Some(settled) => differs(cx, &self.style, self.owner, settled, later, relax),
+            None => true,
+        });
         cx.authenticated(&self.style.trunk, current.hop.remote, message);
-        link.send(cx, &self.style, Wanted::Ack { cseq, invite: id });
+        if outgoing.outset.offer.is_none() && description.is_some() {
+            link.hold_ack(cseq, id);
+        } else {
+            let ack = Wanted::Ack {
+                cseq,
+                invite: id,
+                answer: None,
+            };
+            link.send(cx, &self.style, ack);
+        }
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
         self.timer.answered(message);
         self.restart_session_timer(cx);
         up.push(SessionEvent::Answered {
             early: tag,
-            // What was said reliably before is not said again (SIP-501).
-            description: description(message).filter(|_| !is_settled),
+            description,
             said: Said::new(message),
         });
     }
@@ -898,8 +704,9 @@ impl Session {
         let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
             return;
         };
-        let Ok(mut dialog) = Dialog::from_response(from, cseq.number, message) else {
-            return;
+        let Ok(mut dialog) = Dialog::from_response(from.clone(), cseq.number, message) else {
+            let invite = (id, cseq.number);
+            return orphan::end_nameless(cx, &self.style, self.owner, invite, from, hop, message);
         };
         dialog.skip_early_requests();
         // A callee may answer on many phones, but it may not fill our memory with them.

@@ -1,15 +1,16 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
 use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
+use super::fork::Seat;
 use super::offering::Offering;
 use super::reliable::{Provisional, Sending};
-use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, reasons_of};
+use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, fork, reasons_of};
 use crate::config::Preset;
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, Replaces, To};
+use crate::sip::header::{CSeq, ContentType, From, Replaces, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
@@ -109,13 +110,23 @@ impl Incoming {
         self.asked.is_some()
     }
 
+    /// Whether the caller has heard of anything in the session's own dialog.
+    pub(super) fn has_told(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Checks and notes the sequence number of a request of the caller (RFC 3261 §12.2.2).
-    fn admits(&mut self, request: &Message) -> bool {
+    pub(super) fn admits(&mut self, request: &Message) -> bool {
         let cseq = request.essential::<CSeq>().ok().flatten();
         let number = cseq.map_or(0, |cseq| cseq.number);
         let is_new = number > self.seen;
         self.seen = self.seen.max(number);
         is_new
+    }
+
+    /// The dialog that goes on is another one, in which the caller counts anew.
+    pub(super) fn swap_seen(&mut self, seen: &mut u32) {
+        std::mem::swap(&mut self.seen, seen);
     }
 
     /// Whether Replaces names this dialog by its Call-ID and the caller's tag.
@@ -183,25 +194,57 @@ impl Session {
 
     /// Tells the caller of progress; ignored after a final answer.
     pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, told: Provisional) {
-        let Phase::Incoming(incoming) = &mut self.phase else {
-            return;
+        let seat = match &told.of {
+            Some(of) => self.fork(cx, of),
+            None => Seat::Shared,
         };
-        let again = incoming.last.as_ref().is_some_and(|last| {
-            last.status == told.status
-                && last.prefers_reliable == told.prefers_reliable
-                && (told.description.is_none() || last.description == told.description)
-        });
-        if again && cx.now.mono.since(incoming.told) < SAME_AGAIN {
+        if let Seat::Over = seat {
             return;
         }
-        incoming.tell(cx, &self.style, &self.local_tag, told.clone());
-        incoming.last = Some(told);
-        incoming.told = cx.now.mono;
+        if let Seat::Fork(fork) = seat {
+            if again(fork.last.as_ref(), &told) && cx.now.mono.since(fork.told) < SAME_AGAIN {
+                return;
+            }
+            fork.last = Some(told.clone());
+            fork.told = cx.now.mono;
+            let tag = fork.tag().clone();
+            if let Phase::Incoming(incoming) = &mut self.phase {
+                incoming.tell(cx, &self.style, &tag, told);
+            }
+        } else {
+            let Phase::Incoming(incoming) = &mut self.phase else {
+                return;
+            };
+            let last = incoming.last.as_ref();
+            if again(last, &told) && cx.now.mono.since(incoming.told) < SAME_AGAIN {
+                return;
+            }
+            incoming.tell(cx, &self.style, &self.local_tag, told.clone());
+            incoming.last = Some(told);
+            incoming.told = cx.now.mono;
+        }
         self.timers
             .set(Timer::Refresh as usize, cx.now.mono + REFRESH);
         if !self.timers.is_set(Timer::AwaitPrack as usize) {
             self.await_prack(cx);
         }
+    }
+
+    /// Whether another INVITE is of the same caller, who goes on dialling (RFC 3578 §3.2).
+    pub(crate) fn is_dialled_by(&self, invite: &Message) -> bool {
+        let Phase::Incoming(incoming) = &self.phase else {
+            return false;
+        };
+        let own = &incoming.request;
+        let caller = |message: &Message| {
+            let from = message.essential::<From>().ok().flatten()?;
+            Some((message.raw(HeaderName::CallId)?, from.tag()?.clone()))
+        };
+        let number = |message: &Message| {
+            let cseq = message.essential::<CSeq>().ok().flatten();
+            cseq.map(|cseq| cseq.number)
+        };
+        caller(own).is_some() && caller(own) == caller(invite) && number(own) < number(invite)
     }
 
     /// Answers the caller with 200 and this description. Says whether that was possible: a caller
@@ -249,6 +292,8 @@ impl Session {
             offers: incoming.offers() && !is_described,
         };
         let unconfirmed = incoming.sending.unconfirmed(cseq);
+        self.end_forks(cx);
+        self.forks.clear();
         self.timers.clear();
         let mut confirmed = Confirmed::new(link, Offering::of_guest());
         confirmed.unconfirmed = unconfirmed;
@@ -310,21 +355,26 @@ impl Session {
         let same_caller =
             super::confirmed::from_tag(message) == super::confirmed::from_tag(&incoming.request);
         match message.method() {
-            // A caller may end an early dialog with BYE instead of CANCEL (RFC 3261 §15).
-            Method::Bye if same_caller => {
-                self.reply(cx, id, message, Status::OK, |response| response);
-                self.cancelled(cx, message, up);
-            }
             _ if !same_caller => {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }
-            _ if !incoming.admits(message) => {
+            _ if !fork::admits(&mut self.forks, incoming, message) => {
                 let status = Status::SERVER_INTERNAL_ERROR;
                 self.reply(cx, id, message, status, |response| response);
             }
+            // A caller may end an early dialog with BYE (RFC 3261 §15): the only one instead of CANCEL.
+            Method::Bye => {
+                self.reply(cx, id, message, Status::OK, |response| response);
+                if !self.ends_fork(cx, message) {
+                    self.cancelled(cx, message, up);
+                }
+            }
             Method::Invite => self.reply_retry_after(cx, id, message),
             Method::Prack => self.pracked(cx, id, flow, message, up),
+            Method::Update if !self.style.trunk.allow.contains(&Method::Update) => {
+                self.serve(cx, id, flow, message);
+            }
             Method::Update if super::description(message).is_some() => {
                 self.early_update(cx, id, flow, message, up);
             }
@@ -342,9 +392,18 @@ impl Session {
             return;
         };
         let bare = || Provisional::bare(Status::SESSION_PROGRESS);
-        let again = incoming.last.clone().unwrap_or_else(bare);
-        self.progress(cx, again);
+        let again = self.last_of_forks().or_else(|| incoming.last.clone());
+        self.progress(cx, again.unwrap_or_else(bare));
     }
+}
+
+/// Whether a provisional says nothing that the last one did not.
+fn again(last: Option<&Provisional>, told: &Provisional) -> bool {
+    last.is_some_and(|last| {
+        last.status == told.status
+            && last.prefers_reliable == told.prefers_reliable
+            && (told.description.is_none() || last.description == told.description)
+    })
 }
 
 /// The hop back to where a flow came from.
@@ -359,6 +418,7 @@ pub(crate) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
                 .map(|target| target.host.clone())
                 .unwrap_or_else(|| flow.remote.ip().to_string()),
             accept_names: style.trunk.accept_names.clone(),
+            takes_alias: style.trunk.habits.connection_reuse,
         }),
         _ => None,
     };

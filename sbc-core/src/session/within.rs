@@ -90,8 +90,11 @@ impl Session {
             Method::Bye => self.stray_request(cx, id, message),
             // Ours is still open (RFC 3261 §14.2).
             Method::Invite => self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r),
+            Method::Update if !self.style.trunk.allow.contains(&Method::Update) => {
+                self.serve(cx, id, flow, message);
+            }
             // Our offer is unanswered until its 2xx (RFC 3311 §5.2).
-            Method::Update if super::description(message).is_some() && !early.is_settled => {
+            Method::Update if super::description(message).is_some() && early.settled.is_none() => {
                 self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
             }
             Method::Update if let Some(offer) = super::description(message) => {
@@ -121,7 +124,8 @@ impl Session {
         self.reply(cx, id, message, Status::OK, |response| {
             let response = response
                 .raw_if_valid(HeaderName::Allow, self.style.allow())
-                .raw_if_valid(HeaderName::Accept, "application/sdp");
+                .raw_if_valid(HeaderName::Accept, "application/sdp")
+                .raw_if_valid(HeaderName::Supported, self.style.supported());
             match self.style.listener_of(flow) {
                 Some(listener) => response.header(&self.style.contact(listener)),
                 None => response,

@@ -150,7 +150,7 @@ impl Message {
         missing(HeaderName::To, "To")?;
         missing(HeaderName::CallId, "Call-ID")?;
         missing(HeaderName::CSeq, "CSeq")?;
-        self.list::<Via>()?;
+        self.count::<Via>()?;
         self.essential::<From>()?;
         self.essential::<To>()?;
         self.essential::<CallId>()?;
@@ -158,8 +158,8 @@ impl Message {
         if cseq.is_some_and(|cseq| cseq.method != *self.method()) {
             return Err(ParseFault::new("CSeq", Rule::Mismatch, 0));
         }
-        let contacts = self.list::<Contact>()?;
-        if self.is_request() && *self.method() == Method::Invite && contacts.len() > 1 {
+        let contacts = self.count::<Contact>()?;
+        if self.is_request() && *self.method() == Method::Invite && contacts > 1 {
             return Err(ParseFault::new("Contact", Rule::Repeated, 0));
         }
         self.get::<MaxForwards>()?;

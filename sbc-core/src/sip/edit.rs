@@ -8,9 +8,11 @@ impl Message {
     /// The message with its topmost Via replaced; everything else stays octet by octet.
     ///
     /// For `received` and `rport` (SIP-102): who answers copies the Via lines of this message.
-    pub fn with_top_via(&self, via: &Via) -> Message {
+    /// [`Message::bytes`] stays what was received.
+    #[must_use]
+    pub fn with_top_via(self, via: Via) -> Message {
         let Some(line) = self.lines(HeaderName::Via).next() else {
-            return self.clone();
+            return self;
         };
         let value = line.value();
         let mut changed = Vec::with_capacity(value.len() + 64);
@@ -19,6 +21,6 @@ impl Message {
             changed.extend_from_slice(b", ");
             changed.extend_from_slice(other);
         }
-        self.with_via_value(&line, &changed)
+        self.with_first_via_line(changed.into(), via)
     }
 }

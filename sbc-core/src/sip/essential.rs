@@ -2,31 +2,27 @@
 
 use std::sync::OnceLock;
 
-use super::header::{CSeq, CallId, From, Header, To, Via};
-use super::{Message, ParseFault, Rule};
+use super::header::{CSeq, CallId, Contact, From, Header, HeaderName, To, Via};
+use super::{Message, ParseFault, Rule, Uri};
 
 type Cell<H> = OnceLock<Result<Option<H>, ParseFault>>;
 
 /// What was read so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Essentials {
     via: Cell<Via>,
     from: Cell<From>,
     to: Cell<To>,
     call_id: Cell<CallId>,
     cseq: Cell<CSeq>,
+    contact: Cell<Contact>,
+    uri: OnceLock<Result<Uri, ParseFault>>,
 }
 
 impl Essentials {
-    /// What stays true of a message whose topmost Via is replaced.
-    pub(super) fn but_via(&self) -> Self {
-        Self {
-            via: Cell::new(),
-            from: self.from.clone(),
-            to: self.to.clone(),
-            call_id: self.call_id.clone(),
-            cseq: self.cseq.clone(),
-        }
+    /// Notes that the topmost Via is this one now.
+    pub(super) fn set_via(&mut self, via: Via) {
+        self.via = Cell::from(Ok(Some(via)));
     }
 }
 
@@ -54,7 +50,7 @@ macro_rules! essential {
     };
 }
 
-essential!(Via: via, From: from, To: to, CallId: call_id, CSeq: cseq);
+essential!(Via: via, From: from, To: to, CallId: call_id, CSeq: cseq, Contact: contact);
 
 impl Message {
     /// The first value of a header that every message has: as [`Message::get`], but read only once
@@ -64,6 +60,34 @@ impl Message {
             Ok(header) => Ok(header.as_ref()),
             Err(fault) => Err(*fault),
         }
+    }
+
+    /// The Request-URI, interpreted. A message that passed [`Message::validate`] has one if it is
+    /// a request.
+    pub fn uri(&self) -> Result<&Uri, ParseFault> {
+        let read = &self.essentials().uri;
+        read.get_or_init(|| self.read_uri())
+            .as_ref()
+            .map_err(|fault| *fault)
+    }
+
+    /// How many values of a header there are, if all of them can be read.
+    pub(super) fn count<H: Essential>(&self) -> Result<usize, ParseFault> {
+        if self.has_one_value(&H::NAME) {
+            return Ok(self.essential::<H>()?.map_or(0, |_| 1));
+        }
+        Ok(self.list::<H>()?.len())
+    }
+
+    /// Whether a header has one line without a comma.
+    pub(crate) fn has_one_value(&self, name: &HeaderName) -> bool {
+        let mut lines = 0;
+        let mut has_comma = false;
+        self.each_value(name, |value| {
+            lines += 1;
+            has_comma |= memchr::memchr(b',', value).is_some();
+        });
+        lines == 1 && !has_comma
     }
 
     /// The topmost Via.

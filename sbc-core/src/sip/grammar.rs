@@ -12,6 +12,8 @@ use nom::{IResult, Parser};
 
 use super::{ParseFault, QuotedText, Rule, Token};
 
+pub(super) use crate::octets::push_number;
+
 /// What a parser of this module returns.
 pub(super) type Step<'a, T> = IResult<&'a [u8], T, Spot<'a>>;
 
@@ -299,22 +301,6 @@ pub(super) fn is_unreserved(octet: u8) -> bool {
 /// Octets that were checked to be ASCII, as text.
 pub(super) fn octets_as_str(octets: &[u8]) -> &str {
     std::str::from_utf8(octets).unwrap_or_default()
-}
-
-/// Appends a decimal number.
-pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 const TOKEN: [bool; 256] = {

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 
-use super::grammar::{octets_as_str, push_number};
+use super::grammar::octets_as_str;
 use super::{ParseFault, Rule};
+use crate::octets::{ipv4, ipv4_begin, is_same_word, push_address};
 
 /// `host` of RFC 3261 §25.1.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +43,9 @@ impl Host {
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
         let text = text.into();
         let fault = ParseFault::new("host", Rule::Host, 0);
+        if let Some(address) = ipv4(&text) {
+            return Ok(Self::V4(address));
+        }
         if text.is_empty() || text.len() > MAX_HOST {
             return Err(fault);
         }
@@ -55,9 +59,6 @@ impl Host {
         if text.contains(&b':') {
             return spelled.parse().map(Self::V6).map_err(|_| fault);
         }
-        if let Ok(address) = spelled.parse() {
-            return Ok(Self::V4(address));
-        }
         if !is_name(&text) {
             return Err(fault);
         }
@@ -69,6 +70,30 @@ impl Host {
         source: &Bytes,
         input: &'a [u8],
     ) -> Result<(&'a [u8], Self, Option<u16>), Rule> {
+        let (host, rest) = Self::begin(source, input)?;
+        let Some(rest) = rest.strip_prefix(b":") else {
+            return Ok((rest, host, None));
+        };
+        let mut port = 0_u32;
+        let mut left = rest;
+        while let [digit @ b'0'..=b'9', behind @ ..] = left {
+            // Too large stays too large.
+            port = (10 * port + u32::from(digit - b'0')).min(u32::from(u16::MAX) + 1);
+            left = behind;
+        }
+        match u16::try_from(port) {
+            Ok(port) if port != 0 => Ok((left, host, Some(port))),
+            _ => Err(Rule::Port),
+        }
+    }
+
+    /// Reads the host that an input begins with; returns what is left.
+    fn begin<'a>(source: &Bytes, input: &'a [u8]) -> Result<(Self, &'a [u8]), Rule> {
+        if let Some((address, rest)) = ipv4_begin(input)
+            && !rest.first().is_some_and(|&octet| is_name_octet(octet))
+        {
+            return Ok((Self::V4(address), rest));
+        }
         let end = match input.first() {
             Some(b'[') => memchr::memchr(b']', input).ok_or(Rule::Host)? + 1,
             _ => input
@@ -78,18 +103,7 @@ impl Host {
         };
         let (text, rest) = input.split_at_checked(end).ok_or(Rule::Host)?;
         let host = Self::parse(source.slice_ref(text)).map_err(|fault| fault.rule)?;
-        let Some(rest) = rest.strip_prefix(b":") else {
-            return Ok((rest, host, None));
-        };
-        let end = rest
-            .iter()
-            .position(|octet| !octet.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (digits, rest) = rest.split_at_checked(end).ok_or(Rule::Port)?;
-        match octets_as_str(digits).parse::<u16>() {
-            Ok(port) if port != 0 => Ok((rest, host, Some(port))),
-            _ => Err(Rule::Port),
-        }
+        Ok((host, rest))
     }
 
     /// The address, if this is not a name.
@@ -104,28 +118,21 @@ impl Host {
     /// Whether both are the same host: addresses by value, names without regard to case.
     pub fn is(&self, other: &Host) -> bool {
         match (self, other) {
-            (Self::Name(one), Self::Name(two)) => one.0.eq_ignore_ascii_case(&two.0),
+            (Self::Name(one), Self::Name(two)) => is_same_word(&one.0, &two.0),
             (one, two) => one == two,
         }
     }
 
     /// Whether this is the name `name`, in any mixture of upper and lower case.
     pub fn is_name(&self, name: &str) -> bool {
-        matches!(self, Self::Name(own) if own.0.eq_ignore_ascii_case(name.as_bytes()))
+        matches!(self, Self::Name(own) if is_same_word(&own.0, name.as_bytes()))
     }
 
     /// Writes the host as it stands in a URI: IPv6 in brackets.
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
         match self {
             Self::Name(name) => out.extend_from_slice(&name.0),
-            Self::V4(address) => {
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        out.push(b'.');
-                    }
-                    push_number(out, u64::from(octet));
-                }
-            }
+            Self::V4(address) => push_address(out, IpAddr::V4(*address)),
             Self::V6(_) => out.extend_from_slice(self.to_string().as_bytes()),
         }
     }
@@ -169,7 +176,18 @@ fn is_name(text: &[u8]) -> bool {
 }
 
 fn is_name_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.')
+    NAME[usize::from(octet)]
 }
+
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let o = octet as u8;
+        table[octet] = o.is_ascii_alphanumeric() || matches!(o, b'-' | b'_' | b'.');
+        octet += 1;
+    }
+    table
+};
 
 const MAX_HOST: usize = 255;

@@ -12,8 +12,19 @@ use bytes::Bytes;
 
 use super::essential::Essentials;
 use super::grammar::{split_commas, trim};
-use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, known_name, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, known_name, lookup};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
+
+/// Lists of responses that decide about something. Via has a limit of its own.
+const ACTED_ON: [HeaderName; 7] = [
+    HeaderName::Allow,
+    HeaderName::Contact,
+    HeaderName::HistoryInfo,
+    HeaderName::RecordRoute,
+    HeaderName::Require,
+    HeaderName::Supported,
+    HeaderName::Unsupported,
+];
 
 /// A request or a response. Immutable; a clone shares buffer and index.
 #[derive(Clone)]
@@ -27,6 +38,8 @@ pub(super) struct Index {
     pub(super) body: Range<usize>,
     pub(super) limits: Limits,
     pub(super) essentials: Essentials,
+    /// What stands for the value of one line: where that begins, and the other value.
+    pub(super) changed: Option<(u32, Bytes)>,
 }
 
 /// The first line, taken apart.
@@ -45,6 +58,7 @@ pub(super) enum StartLine {
 }
 
 /// One header line: where its name and its trimmed value are.
+#[derive(Clone)]
 pub(super) struct Line {
     pub(super) id: u8,
     pub(super) is_folded: bool,
@@ -90,9 +104,7 @@ impl Message {
         }
     }
 
-    /// The Request-URI, interpreted. A message that passed [`Message::validate`] has one if it is
-    /// a request.
-    pub fn uri(&self) -> Result<Uri, ParseFault> {
+    pub(super) fn read_uri(&self) -> Result<Uri, ParseFault> {
         match &self.0.start {
             StartLine::Request { uri, .. } => Uri::parse(self.0.bytes.slice(uri.clone())),
             StartLine::Response { .. } => Err(ParseFault::new("Request-URI", Rule::Missing, 0)),
@@ -188,7 +200,7 @@ impl Message {
                 continue;
             }
             let value = line.value.start as usize..line.value.end as usize;
-            match line.is_folded {
+            match line.is_folded || self.0.changed.is_some() {
                 false => each(self.0.bytes.get(value).unwrap_or_default()),
                 true => each(&header.value()),
             }
@@ -258,55 +270,56 @@ impl Message {
         Ok(values)
     }
 
+    /// Whether one of the lists that we act on in responses has more values than are read: what it
+    /// says is then not what its sender means (SIP-001).
+    pub fn has_endless_list(&self) -> bool {
+        let most = self.0.limits.list_values;
+        // Every value stands at the beginning of a line or behind a comma, and nearly every message
+        // has fewer of both than one list may have values.
+        let head = self.0.bytes.get(..self.0.body.start).unwrap_or_default();
+        let commas = memchr::memchr_iter(b',', head).count();
+        self.0.lines.len() + commas > most
+            && ACTED_ON.iter().any(|name| {
+                let mut count = 0;
+                self.each_value(name, |value| count += split_commas(value).count());
+                count > most
+            })
+    }
+
     /// The body: exactly Content-Length octets; without that header, the rest of the datagram.
     pub fn body(&self) -> Bytes {
         self.0.bytes.slice(self.0.body.clone())
     }
 
-    /// The message as it was received, without surplus octets after the body.
+    /// The message as it was received, without surplus octets after the body; also of one whose
+    /// topmost Via was replaced since.
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
     }
 
-    /// The message with the value of one of its Via lines replaced by text that fits there. The index
-    /// moves along: nothing is read again, and no limit is tested again.
-    pub(super) fn with_via_value(&self, changed: &HeaderLine<'_>, value: &[u8]) -> Message {
-        let old = &self.0;
-        let place = changed.line.value.start as usize..changed.line.value.end as usize;
-        let mut bytes = Vec::with_capacity(old.bytes.len() + value.len());
-        bytes.extend_from_slice(old.bytes.get(..place.start).unwrap_or_default());
-        bytes.extend_from_slice(value);
-        bytes.extend_from_slice(old.bytes.get(place.end..).unwrap_or_default());
-
-        // No message is near 4 GiB (SIP-001).
-        let length = value.len();
-        let moved = |at: usize| {
-            if at >= place.end {
-                at - place.end + place.start + length
-            } else {
-                at
-            }
+    /// The message whose first Via line has this value now, `via` its first.
+    pub(super) fn with_first_via_line(mut self, value: Bytes, via: Via) -> Message {
+        let id = HeaderName::Via.id();
+        let Some(line) = self.0.lines.iter().find(|line| line.id == id) else {
+            return self;
         };
-        let moved_32 = |at: u32| u32::try_from(moved(at as usize)).unwrap_or(u32::MAX);
-        let lines = old.lines.iter().map(|line| {
-            let is_changed = line.value.start == changed.line.value.start;
-            Line {
-                id: line.id,
-                is_folded: line.is_folded && !is_changed,
-                name: moved_32(line.name.start)..moved_32(line.name.end),
-                value: match is_changed {
-                    true => line.value.start..moved_32(line.value.end),
-                    false => moved_32(line.value.start)..moved_32(line.value.end),
-                },
-            }
-        });
+        let changed = Some((line.value.start, value));
+        if let Some(index) = Arc::get_mut(&mut self.0) {
+            index.changed = changed;
+            index.essentials.set_via(via);
+            return self;
+        }
+        let old = &self.0;
+        let mut essentials = old.essentials.clone();
+        essentials.set_via(via);
         Message::from_index(Index {
-            lines: lines.collect(),
-            bytes: Bytes::from(bytes),
+            bytes: old.bytes.clone(),
             start: old.start.clone(),
-            body: moved(old.body.start)..moved(old.body.end),
+            lines: old.lines.clone(),
+            body: old.body.clone(),
             limits: old.limits,
-            essentials: old.essentials.but_via(),
+            essentials,
+            changed,
         })
     }
 
@@ -323,6 +336,11 @@ impl Message {
 impl Line {
     /// The value, unfolded: each fold and the white space around it becomes one space.
     fn value(&self, index: &Index) -> Bytes {
+        if let Some((start, other)) = &index.changed
+            && *start == self.value.start
+        {
+            return other.clone();
+        }
         let value = index
             .bytes
             .slice(self.value.start as usize..self.value.end as usize);
@@ -433,7 +451,10 @@ pub(super) fn folded_offset(value: &[u8], unfolded: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::header::{Allow, Require, Supported};
+    use crate::sip::header::{
+        Allow, AuthParams, Authorization, ProxyAuthenticate, ProxyAuthorization, Require,
+        Supported, WwwAuthenticate,
+    };
 
     fn message(headers: &str) -> Message {
         let text = format!("OPTIONS sip:a@example.com SIP/2.0\r\n{headers}\r\n");
@@ -465,6 +486,60 @@ mod tests {
         assert_eq!(
             many.list::<Allow>().map_err(|fault| fault.rule),
             Err(Rule::TooMany)
+        );
+    }
+
+    #[test]
+    fn commas_of_challenges_credentials_dates_and_subjects_are_no_ends_of_values() {
+        let challenge = "Digest realm=\"a, b\", nonce=\"n\", qop=\"auth,auth-int\"";
+        let credentials =
+            "Digest username=\"u\", realm=\"a, b\", nonce=\"n\", uri=\"sip:x\", response=\"r\"";
+        let date = "Thu, 26 Nov 2026 12:00:00 GMT";
+        let text = format!(
+            "WWW-Authenticate: {challenge}\r\nWWW-Authenticate: {challenge}\r\n\
+             Proxy-Authenticate: {challenge}\r\nAuthorization: {credentials}\r\n\
+             Proxy-Authorization: {credentials}\r\nDate: {date}\r\nSubject: tea, now\r\n\
+             Call-Info: <http://www.example.com/a,b>;purpose=info\r\n"
+        );
+        let all = message(&text);
+        let realms = |params: Vec<AuthParams>| -> Vec<Bytes> {
+            let realm = |one: &AuthParams| one.value("realm").cloned().unwrap();
+            params.iter().map(realm).collect()
+        };
+        let read = all.list::<WwwAuthenticate>().unwrap();
+        assert_eq!(
+            realms(read.into_iter().map(|one| one.0).collect()),
+            ["a, b"; 2]
+        );
+        let read = all.list::<ProxyAuthenticate>().unwrap();
+        assert_eq!(
+            realms(read.into_iter().map(|one| one.0).collect()),
+            ["a, b"]
+        );
+        let read = all.list::<Authorization>().unwrap();
+        assert_eq!(
+            realms(read.into_iter().map(|one| one.0).collect()),
+            ["a, b"]
+        );
+        let read = all.list::<ProxyAuthorization>().unwrap();
+        assert_eq!(
+            realms(read.into_iter().map(|one| one.0).collect()),
+            ["a, b"]
+        );
+        for (name, value) in [
+            ("Date", date),
+            ("Subject", "tea, now"),
+            ("Call-Info", "<http://www.example.com/a,b>;purpose=info"),
+        ] {
+            let name = HeaderName::parse(name).unwrap();
+            let values: Vec<_> = all.raw_all(&name).collect();
+            assert_eq!(values, [value]);
+        }
+        let parts: Vec<_> =
+            split_commas(b"<http://www.example.com/a,b>, \"c, d\" <sip:e>").collect();
+        assert_eq!(
+            parts,
+            [&b"<http://www.example.com/a,b>"[..], b"\"c, d\" <sip:e>"]
         );
     }
 

@@ -10,9 +10,10 @@ use memchr::memchr2;
 
 use super::grammar::{is_token_octet, is_white, octets_as_str, trim};
 use super::head::{Reaction, Rejected, RequestHead};
-use super::header::{CSeq, Header, HeaderName, KNOWN, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, UNKNOWN, lookup};
 use super::message::{Index, Line, StartLine};
 use super::{Limits, Message, Method, ParseFault, Rule, Status, Token};
+use crate::octets::position_of;
 
 impl Message {
     /// Reads one message: a datagram, or what the framer cut from a stream.
@@ -94,6 +95,7 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
         body: at..at + length,
         limits: *limits,
         essentials: Default::default(),
+        changed: None,
     })
 }
 
@@ -186,20 +188,9 @@ fn line_end(
 
 fn header_line(bytes: &[u8], begin: usize, limits: &Limits) -> Result<(Line, usize), ParseFault> {
     let rest = bytes.get(begin..).unwrap_or_default();
-    let name_len = rest
-        .iter()
-        .position(|&octet| !is_token_octet(octet))
-        .unwrap_or(rest.len());
-    let gap = rest
-        .get(name_len..)
-        .unwrap_or_default()
-        .iter()
-        .take_while(|&&octet| is_white(octet))
-        .count();
-    let colon = begin + name_len + gap;
-    if name_len == 0 || bytes.get(colon) != Some(&b':') {
-        return Err(ParseFault::new("header line", Rule::Separator, colon));
-    }
+    let (name_len, id, colon) = header_name(rest)
+        .map_err(|at| ParseFault::new("header line", Rule::Separator, begin + at))?;
+    let colon = begin + colon;
     let mut is_folded = false;
     let mut end = line_end(bytes, colon + 1, limits.header_line, "header line")?;
     while bytes.get(end + 2).is_some_and(|&octet| is_white(octet)) {
@@ -222,12 +213,36 @@ fn header_line(bytes: &[u8], begin: usize, limits: &Limits) -> Result<(Line, usi
     let value_end = end - trailing_space(value);
     let value_begin = end - value.len();
     let line = Line {
-        id: lookup(rest.get(..name_len).unwrap_or_default()),
+        id,
         is_folded,
         name: narrow(begin)..narrow(begin + name_len),
         value: narrow(value_begin)..narrow(value_end),
     };
     Ok((line, end + 2))
+}
+
+/// Length and id of the name that a header line begins with, and where its colon is; or where a colon
+/// should be.
+fn header_name(line: &[u8]) -> Result<(usize, u8, usize), usize> {
+    let window = line.get(..LONGEST_NAME + 1).unwrap_or(line);
+    if let Some(colon) = position_of(b':', window) {
+        let id = lookup(line.get(..colon).unwrap_or_default());
+        // Known names are tokens, so nothing needs to be looked at octet by octet.
+        if id != UNKNOWN {
+            return Ok((colon, id, colon));
+        }
+    }
+    let length = line
+        .iter()
+        .position(|&octet| !is_token_octet(octet))
+        .unwrap_or(line.len());
+    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
+    let gap = rest.iter().take_while(|&&octet| is_white(octet)).count();
+    let colon = length + gap;
+    match length > 0 && line.get(colon) == Some(&b':') {
+        true => Ok((length, lookup(name), colon)),
+        false => Err(colon),
+    }
 }
 
 fn start_line(bytes: &Bytes, end: usize) -> Result<StartLine, ParseFault> {
@@ -494,3 +509,5 @@ const CONTENT_LENGTH: HeaderName = HeaderName::ContentLength;
 const CSEQ: HeaderName = HeaderName::CSeq;
 const MAX_CONTENT_LENGTH: u64 = (1 << 31) - 1;
 const MAX_SALVAGED_VIAS: usize = 70;
+/// No known name is longer; the colon of a longer one is looked for octet by octet.
+const LONGEST_NAME: usize = 31;

@@ -1,5 +1,6 @@
 //! `token` and quoted text: the two kinds of words that header values are made of.
 
+use crate::octets::is_same_word;
 use std::fmt;
 
 use bytes::Bytes;
@@ -51,7 +52,7 @@ impl Token {
 
     /// Whether this is `other`, in any mixture of upper and lower case.
     pub fn is(&self, other: &str) -> bool {
-        self.0.eq_ignore_ascii_case(other.as_bytes())
+        is_same_word(&self.0, other.as_bytes())
     }
 }
 

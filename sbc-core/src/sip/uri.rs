@@ -1,5 +1,6 @@
 //! URIs: `sip`, `sips` and `tel` understood, any other scheme carried (RFC 3261 §19.1, RFC 3966).
 
+use crate::octets::is_same_word;
 use std::fmt;
 
 use bytes::Bytes;
@@ -79,7 +80,7 @@ impl Uri {
             at: fault.at + colon + 1,
             ..fault
         };
-        if scheme.eq_ignore_ascii_case(b"sip") {
+        if is_same_word(&scheme, b"sip") {
             SipUri::parse_rest(false, rest)
                 .map(Self::Sip)
                 .map_err(shift)
@@ -189,6 +190,20 @@ impl Uri {
         let mut out = Vec::with_capacity(64);
         self.emit(&mut out);
         Bytes::from(out)
+    }
+
+    /// The URI as people may see it: whoever writes a password into it has written it for the peer,
+    /// not for logs and tables (SEC-005).
+    pub fn shown(&self) -> String {
+        let octets = match self {
+            Self::Sip(uri) if uri.password.is_some() => {
+                let mut open = uri.clone();
+                open.password = None;
+                Self::Sip(open).to_bytes()
+            }
+            uri => uri.to_bytes(),
+        };
+        String::from_utf8_lossy(&octets).into_owned()
     }
 
     /// Appends the URI.
@@ -436,14 +451,14 @@ impl UriParams {
     pub fn has(&self, name: &str) -> bool {
         self.0
             .iter()
-            .any(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()))
+            .any(|(own, _)| is_same_word(own, name.as_bytes()))
     }
 
     /// The value of this parameter as written, if it is there and has one.
     pub fn value(&self, name: &str) -> Option<&Bytes> {
         self.0
             .iter()
-            .find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()))
+            .find(|(own, _)| is_same_word(own, name.as_bytes()))
             .and_then(|(_, value)| value.as_ref())
     }
 
@@ -463,11 +478,7 @@ impl UriParams {
         let name = name.into();
         check_part(&name)?;
         value.as_ref().map_or(Ok(()), check_part)?;
-        if let Some(found) = self
-            .0
-            .iter_mut()
-            .find(|(own, _)| own.eq_ignore_ascii_case(&name))
-        {
+        if let Some(found) = self.0.iter_mut().find(|(own, _)| is_same_word(own, &name)) {
             found.1 = value;
         } else if self.0.len() < MAX_PARAMS {
             self.0.push((name, value));
@@ -481,7 +492,7 @@ impl UriParams {
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0
-            .retain(|(own, _)| !own.eq_ignore_ascii_case(name.as_bytes()));
+            .retain(|(own, _)| !is_same_word(own, name.as_bytes()));
         self.0.len() != before
     }
 

@@ -232,7 +232,7 @@ impl InviteClient {
         let cseq = invite.essential::<CSeq>().ok()??;
         let routes = invite.list::<Route>().ok()?;
         let via = invite.top_via().ok()?;
-        let request = RequestBuilder::new(method.clone(), &invite.uri().ok()?)
+        let request = RequestBuilder::new(method.clone(), invite.uri().ok()?)
             .header(via)
             .headers(&routes)
             .header(&MaxForwards::DEFAULT)

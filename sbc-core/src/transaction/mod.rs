@@ -13,7 +13,7 @@ mod server;
 mod table;
 mod timer;
 
-pub use table::{MAX_SERVER_TRANSACTIONS, Table, TableSizes};
+pub use table::{Bounds, MAX_SERVER_TRANSACTIONS, Table, TableSizes};
 pub use timer::TimerSet;
 
 use crate::effect::{Effect, Effects};

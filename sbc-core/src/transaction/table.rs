@@ -8,9 +8,11 @@ use super::key::{
 };
 use super::server::{self, Server};
 use super::{Indication, Owner, Sender, TimerSet, Verdict};
+use crate::config::Merged;
 use crate::deadline::DeadlineQueue;
 use crate::effect::Effects;
 use crate::event::{DropCode, Happened};
+use crate::hashed::{Digested, Minted, Secret};
 use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
 use crate::sip::header::{CSeq, CallId, From, To};
@@ -29,13 +31,33 @@ pub const MAX_SERVER_TRANSACTIONS: usize = 400_000;
 /// Of those, how many one source address may hold (SIP-216).
 const MAX_PER_SOURCE: u32 = 200_000;
 
+/// How many transactions of peers a table holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Of all peers together.
+    pub all: usize,
+    /// Of one source address.
+    pub per_source: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            all: MAX_SERVER_TRANSACTIONS,
+            per_source: MAX_PER_SOURCE,
+        }
+    }
+}
+
 /// All transactions of one shard.
 #[derive(Debug, Default)]
 pub struct Table {
-    entries: BTreeMap<TransactionId, Entry>,
-    clients: BTreeMap<ClientKey, TransactionId>,
-    servers: BTreeMap<ServerKey, TransactionId>,
-    merges: BTreeMap<ServerKey, TransactionId>,
+    bounds: Bounds,
+    secret: Secret,
+    entries: Minted<TransactionId, Box<Entry>>,
+    clients: Minted<ClientKey, TransactionId>,
+    servers: Digested<TransactionId>,
+    merges: Digested<TransactionId>,
     sources: BTreeMap<IpAddr, u32>,
     deadlines: DeadlineQueue<TransactionId>,
     next: u64,
@@ -112,6 +134,22 @@ impl Table {
         Self::default()
     }
 
+    /// No transactions; digests of what peers write are under this secret.
+    pub(crate) fn under(secret: Secret) -> Self {
+        Self {
+            secret,
+            ..Self::default()
+        }
+    }
+
+    /// No transactions, within other bounds than the usual.
+    pub fn bounded(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            ..Self::default()
+        }
+    }
+
     /// Transactions at present.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -146,10 +184,19 @@ impl Table {
                 Method::Ack | Method::Cancel => &Method::Invite,
                 method => method,
             };
-            server_key(message, method).and_then(|key| self.servers.get(&key))
+            server_key(self.secret, message, method).and_then(|key| self.servers.get(&key))
         };
         id.and_then(|id| self.entries.get(id))
             .map_or(Owner::Nobody, |entry| entry.owner)
+    }
+
+    /// Whether a request is a repetition of one that has a transaction, or the CANCEL of one.
+    pub fn knows(&self, request: &Message) -> bool {
+        let knows = |method: &Method| {
+            let key = server_key(self.secret, request, method);
+            key.is_some_and(|key| self.servers.contains_key(&key))
+        };
+        knows(request.method()) || *request.method() == Method::Cancel && knows(&Method::Invite)
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -199,16 +246,14 @@ impl Table {
         };
         self.clients.insert(key.clone(), id);
         let keys = Keys::Client { key, sent_by };
-        self.entries.insert(
-            id,
-            Entry {
-                machine,
-                owner,
-                hop,
-                keys,
-                queued: None,
-            },
-        );
+        let entry = Entry {
+            machine,
+            owner,
+            hop,
+            keys,
+            queued: None,
+        };
+        self.entries.insert(id, Box::new(entry));
         self.look_after(id);
         id
     }
@@ -348,20 +393,37 @@ impl Table {
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
+        self.received_under(now, flow, message, Merged::Refuse, mint, out, up);
+    }
+
+    /// As [`Self::received`], from a peer whose merged requests are treated like this (SIP-203).
+    #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
+    pub fn received_under(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: Message,
+        merged: Merged,
+        mint: &mut Mint,
+        out: &mut Effects,
+        up: &mut Vec<Indication>,
+    ) {
         if message.is_response() {
             return self.response(now, flow, message, out, up);
         }
-        let message = with_source(&message, flow.remote).unwrap_or(message);
-        let known = server_key(&message, message.method())
-            .and_then(|key| Some((self.servers.get(&key).copied()?, key)));
+        let key = server_key(self.secret, &message, message.method());
+        let known = key.and_then(|key| self.servers.get(&key).copied());
         match (message.method(), known) {
-            (Method::Ack, Some((id, _))) => self.ack(now, id, flow, message, up),
+            (Method::Ack, Some(id)) => self.ack(now, id, flow, message, up),
             (Method::Ack, None) => up.push(Indication::Ack {
                 flow: flow.clone(),
                 message,
             }),
-            (_, Some((id, _))) => self.repeated(id, out),
-            (_, None) => self.new_request(now, flow, message, mint, out, up),
+            (_, Some(id)) => self.repeated(id, out),
+            (_, None) => {
+                let message = with_source(message, flow.remote);
+                self.new_request(now, flow, key, message, merged, mint, out, up);
+            }
         }
     }
 
@@ -453,11 +515,14 @@ impl Table {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
     fn new_request(
         &mut self,
         now: Timestamp,
         flow: &Flow,
+        key: Option<ServerKey>,
         message: Message,
+        merged: Merged,
         mint: &mut Mint,
         out: &mut Effects,
         up: &mut Vec<Indication>,
@@ -465,15 +530,15 @@ impl Table {
         let source = flow.remote.ip();
         let of_source = self.sources.get(&source).copied().unwrap_or(0);
         let total: usize = self.servers.len();
-        if total >= MAX_SERVER_TRANSACTIONS || of_source >= MAX_PER_SOURCE {
+        if total >= self.bounds.all || of_source >= self.bounds.per_source {
             return dropped(DropCode::Overload, flow, out);
         }
-        let key = server_key(&message, message.method()).filter(|_| can_be_answered(&message));
+        let key = key.filter(|_| can_be_answered(&message));
         let (Some(key), Some(hop)) = (key, way_back(flow, &message)) else {
             let flow = flow.clone();
             return up.push(Indication::Unmatched { flow, message });
         };
-        let merge = merge_key(&message);
+        let merge = merge_key(self.secret, &message).filter(|_| merged == Merged::Refuse);
         let is_merged = merge
             .as_ref()
             .is_some_and(|merge| self.merges.contains_key(merge));
@@ -518,22 +583,20 @@ impl Table {
             }
             _ => Machine::Server(Box::new(Server::start(now, timers, is_reliable, trying))),
         };
-        self.servers.insert(key.clone(), id);
+        self.servers.insert(key, id);
         if let Some(merge) = &merge {
-            self.merges.entry(merge.clone()).or_insert(id);
+            self.merges.entry(*merge).or_insert(id);
         }
         *self.sources.entry(source).or_insert(0) += 1;
         let keys = Keys::Server { key, merge, source };
-        self.entries.insert(
-            id,
-            Entry {
-                machine,
-                owner: Owner::Nobody,
-                hop,
-                keys,
-                queued: None,
-            },
-        );
+        let entry = Entry {
+            machine,
+            owner: Owner::Nobody,
+            hop,
+            keys,
+            queued: None,
+        };
+        self.entries.insert(id, Box::new(entry));
         self.look_after(id);
         id
     }
@@ -549,7 +612,7 @@ impl Table {
         up: &mut Vec<Indication>,
     ) {
         let is_valid = message.validate().is_ok();
-        let invite = server_key(&message, &Method::Invite)
+        let invite = server_key(self.secret, &message, &Method::Invite)
             .filter(|_| is_valid)
             .and_then(|key| self.servers.get(&key).copied())
             .and_then(|invite| Some((invite, self.entries.get(&invite)?)));
@@ -618,12 +681,13 @@ impl Table {
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
-        let lost: Vec<TransactionId> = self
+        let mut lost: Vec<TransactionId> = self
             .entries
             .iter()
             .filter(|(_, entry)| entry.hop.flow == Some(flow))
             .map(|(id, _)| *id)
             .collect();
+        lost.sort_unstable();
         for id in lost {
             self.send_failed(now, id, why.clone(), out, up);
         }

@@ -96,7 +96,8 @@ pub struct FlowKey {
     pub protocol: Protocol,
     /// Remote address.
     pub remote: SocketAddr,
-    /// TLS context, the name asked for, and the names the peer's certificate was checked against.
+    /// TLS context, the name asked for, the names the peer's certificate was checked against, and
+    /// whether connections of the peer will do.
     pub tls: Option<TlsHop>,
 }
 

@@ -29,6 +29,8 @@ pub struct TlsHop {
     /// Names of which the peer's certificate must carry one (SIP-131, TDR-TLS-011); a leading
     /// `*.` stands for one label. Empty means: the server name.
     pub accept_names: Vec<String>,
+    /// A connection that the peer has opened will do, if it allows that (RFC 5923 §8).
+    pub takes_alias: bool,
 }
 
 impl Hop {

@@ -3,6 +3,8 @@
 mod flow;
 pub mod framer;
 mod hop;
+pub mod overload;
+pub mod stun;
 pub mod via;
 
 pub use flow::{Flow, FlowFault, FlowKey, PeerIdentity, Protocol};

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::sip::header::Via;
-use crate::sip::{Host, Message, ParseFault};
+use crate::sip::{Host, Message};
 
 /// Where a response goes when the way is not the connection of its request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,15 +37,16 @@ pub fn note_source(via: &mut Via, source: SocketAddr) {
     }
 }
 
-/// The request with [`note_source`] applied to its topmost Via. A copy is made only if something
-/// changes.
-pub fn with_source(request: &Message, source: SocketAddr) -> Result<Message, ParseFault> {
-    let via = request.top_via()?;
+/// The request with [`note_source`] applied to its topmost Via, if that can be read.
+pub fn with_source(request: Message, source: SocketAddr) -> Message {
+    let Ok(via) = request.top_via() else {
+        return request;
+    };
     let mut noted = via.clone();
     note_source(&mut noted, source);
     match noted == *via {
-        true => Ok(request.clone()),
-        false => Ok(request.with_top_via(&noted)),
+        true => request,
+        false => request.with_top_via(noted),
     }
 }
 
@@ -219,13 +220,19 @@ mod tests {
                     SIP/2.0/UDP b.example.com\r\nvia: SIP/2.0/UDP c.example.com\r\nX: 1\r\n\r\nbody";
         let request = Message::parse(text.into(), &crate::sip::Limits::default());
         let request = request.unwrap();
-        let noted = with_source(&request, "192.0.2.1:9999".parse().unwrap()).unwrap();
-        assert_eq!(
-            noted.bytes(),
-            "BYE sip:a@example.com SIP/2.0\r\nV: SIP/2.0/TCP a.example.com;branch=z9hG4bK1;\
-             received=192.0.2.1, SIP/2.0/UDP b.example.com\r\nvia: SIP/2.0/UDP c.example.com\r\n\
-             X: 1\r\n\r\nbody"
-        );
-        assert_eq!(noted.list::<Via>().unwrap().len(), 3);
+        let shared = request.clone();
+        for request in [request, shared] {
+            let noted = with_source(request, "192.0.2.1:9999".parse().unwrap());
+            let lines: Vec<_> = noted.headers().map(|line| line.value()).collect();
+            let expected = [
+                "SIP/2.0/TCP a.example.com;branch=z9hG4bK1;received=192.0.2.1, \
+                 SIP/2.0/UDP b.example.com",
+                "SIP/2.0/UDP c.example.com",
+                "1",
+            ];
+            assert_eq!(lines, expected);
+            assert_eq!(noted.list::<Via>().unwrap().len(), 3);
+            assert!(noted.top_via().unwrap().received().is_some());
+        }
     }
 }

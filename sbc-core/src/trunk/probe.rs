@@ -11,7 +11,7 @@
 
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
-use crate::config::{Config, Lookup, Preset, TargetAddress};
+use crate::config::{Config, Lookup, Preset, TargetAddress, UriScheme};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{QueryId, TransactionId};
@@ -203,6 +203,10 @@ impl Probes {
         let (trunk, protocol, remote) = (&watch.style.trunk.name, probe.protocol, probe.remote);
         let quarantine = &mut cx.plane.quarantine;
         quarantine.note(cx.now.mono, trunk, protocol, remote, message);
+        if watch.style.trunk.habits.overload_control {
+            let relief = &mut cx.plane.relief;
+            relief.note(cx.now.mono, trunk, remote, message);
+        }
         let finding = match status {
             Status::SERVICE_UNAVAILABLE => Finding::Busy,
             _ if watch.ok.contains(&status.code()) => Finding::Answers,
@@ -244,6 +248,8 @@ impl Probes {
                 let at = |remote: &SocketAddr| (watch.target.protocol, *remote);
                 (addresses.iter().take(MAX_ADDRESSES).map(at).collect(), None)
             }
+            // Addresses are probed one by one.
+            Outcome::Won(_) => (Vec::new(), None),
             Outcome::ResolveFailed(why) => (Vec::new(), Some(*why)),
         };
         let own = |probe: &Probe| probe.watch == id;
@@ -428,6 +434,7 @@ impl Watch {
     ) -> Option<RequestBuilder> {
         let peer = Host::parse(Bytes::from(self.target.host.clone())).ok()?;
         let mut to = SipUri::new(peer);
+        to.is_sips = self.style.trunk.habits.uri_scheme == UriScheme::Sips;
         to.port = (self.target.lookup == Lookup::Addresses).then_some(self.target.port);
         let mut request_uri = to.clone();
         self.style.write_transport(&mut request_uri, protocol);

@@ -5,10 +5,14 @@
 //! once, and a round without success to a pause that doubles. All rounds of a node begin at least
 //! [`SPACING`] apart, so that neither a start nor the end of a failure becomes a storm (SIP-1627).
 
+mod alive;
+mod redirect;
+
+use super::keep_alive::{self, Wanted};
 use super::request::{self, Form};
 use super::standing::{self, RegistrationState, Standing};
 use crate::auth::Tries;
-use crate::config::{Config, Gin, Lookup, Registration, TargetAddress};
+use crate::config::{Config, Gin, Registration, TargetAddress};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{FlowId, QueryId, TransactionId};
@@ -21,6 +25,7 @@ use crate::sip::header::{CallId, Contact, RetryAfter};
 use crate::sip::{HeaderName, Message, Method, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
+use crate::transport::stun::StunId;
 use crate::transport::{FlowFault, Protocol};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +44,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 /// First pause after a refusal that the same question will get again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
-/// How long a connection must have lasted for its loss to be an accident.
+/// How long a way must have lasted for its loss to be an accident.
 const LASTING: Duration = Duration::from_secs(60);
 /// Longest Retry-After that is honoured.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
@@ -81,12 +86,16 @@ struct Registering {
     corrections: u32,
     /// Rounds without success since the last one with.
     failures: u32,
-    /// Connections in a row that were lost soon after the registrar had answered.
+    /// Ways in a row that were lost soon after the registrar had answered.
     losses: u32,
+    /// Hosts that a redirection of the present round names, whose addresses must be the peer's.
+    strangers: Vec<String>,
     /// Longest Retry-After of the present round.
     retry_after: Duration,
     last_fault: (Option<u16>, String),
     held: Option<Held>,
+    /// Keep-alives over UDP, while it stands.
+    keep_alive: Option<keep_alive::KeepAlive>,
     is_leaving: bool,
     sources: BTreeMap<IpAddr, Timestamp>,
     /// When something is to be done next; earlier entries of the queue are void.
@@ -222,6 +231,10 @@ impl Registrations {
                     one.tell(cx, RegistrationState::Failed, code, &because);
                 }
             }
+            let wanted = one.keep_alive(cx);
+            if wanted != Wanted::Nothing {
+                one.see_to_way(wanted, &mut self.due, id);
+            }
             if one.due > now || one.is_leaving || !matches!(one.step, Step::Idle) {
                 continue;
             }
@@ -263,10 +276,14 @@ impl Registrations {
                 let prefer = one.style.trunk.prefer;
                 Ok(in_order(services, prefer, &mut cx.plane.mint))
             }
+            Outcome::Won(_) => Ok(Vec::new()),
             Outcome::ResolveFailed(fault) => Err(fault),
         };
         match found {
-            Ok(found) => {
+            Ok(mut found) => {
+                if one.strangers.contains(&target.host) {
+                    found.retain(|(_, remote)| one.is_peer(remote.ip()));
+                }
                 one.note_sources(cx, found.iter().map(|(_, remote)| remote.ip()));
                 // The sockets must let them in before they can answer.
                 let known = &one.standing.sources;
@@ -336,26 +353,35 @@ impl Registrations {
     /// only when the registration is due anyway: it does not want to be reached that way.
     pub(crate) fn flow_lost(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
         for (id, one) in &mut self.all {
-            let over_it = one
+            let is_over_it = one
                 .held
                 .as_ref()
-                .filter(|held| held.flow == flow && held.target.protocol.is_reliable());
-            let Some(held) = over_it else {
+                .is_some_and(|held| held.flow == flow && held.target.protocol.is_reliable());
+            if is_over_it && one.way_lost(cx) {
+                self.due.push(one.due, *id);
+            }
+        }
+    }
+
+    /// An answer to a keep-alive.
+    pub(crate) fn stun_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: SocketAddr,
+        stun: StunId,
+        seen: Option<SocketAddr>,
+    ) {
+        for (id, one) in &mut self.all {
+            let is_its = one.held.as_ref().is_some_and(|held| held.remote == from);
+            let keep_alive = one.keep_alive.as_mut().filter(|_| is_its);
+            let Some(wanted) = keep_alive.and_then(|own| own.answered(cx, stun, seen)) else {
                 continue;
             };
-            if one.is_leaving || !matches!(one.step, Step::Idle) {
-                continue;
+            if wanted == Wanted::Register {
+                one.way_lost(cx);
             }
-            one.losses = match cx.now.mono.since(held.since) >= LASTING {
-                true => 0,
-                false => one.losses + 1,
-            };
-            let soon = Duration::from_secs(1 << one.losses.saturating_sub(1).min(12));
-            let due = cx.now.mono + cx.plane.mint.delay(soon, 2 * soon);
-            if due < one.due {
-                one.due = due;
-                self.due.push(due, *id);
-            }
+            one.see_to_way(wanted, &mut self.due, *id);
+            return;
         }
     }
 
@@ -382,6 +408,9 @@ impl Registrations {
             if let Some(held) = &one.held {
                 self.due.push(held.until, id);
             }
+            if let Some(keep_alive) = &one.keep_alive {
+                self.due.push(keep_alive.due(), id);
+            }
         }
     }
 }
@@ -403,11 +432,13 @@ impl Registering {
             asked: Vec::new(),
             tries: Tries::default(),
             corrections: 0,
+            strangers: Vec::new(),
             failures: 0,
             losses: 0,
             retry_after: Duration::ZERO,
             last_fault: (None, "no server could be asked".to_owned()),
             held: None,
+            keep_alive: None,
             is_leaving: false,
             sources: BTreeMap::new(),
             due: cx.now.mono + cx.plane.mint.delay(Duration::ZERO, START),
@@ -420,6 +451,35 @@ impl Registering {
         one
     }
 
+    /// The way of the registrar to us is gone: registers anew soon, and less and less soon where that
+    /// happens again and again. Says whether that has changed anything. Nothing keeps alive what is lost:
+    /// each loss would be found again and again while the registrar is left alone.
+    fn way_lost(&mut self, cx: &mut Cx<'_>) -> bool {
+        let keep_alive = self.keep_alive.take();
+        let Some(held) = &self.held else {
+            return false;
+        };
+        // Of a connection it is known when it ended; over UDP, up to when there was one.
+        let lasted = match &keep_alive {
+            None => cx.now.mono.since(held.since),
+            Some(own) => own
+                .heard()
+                .map_or(Duration::ZERO, |at| at.since(held.since)),
+        };
+        if self.is_leaving || !matches!(self.step, Step::Idle) {
+            return false;
+        }
+        self.losses = match lasted >= LASTING {
+            true => 0,
+            false => self.losses + 1,
+        };
+        let soon = Duration::from_secs(1 << self.losses.saturating_sub(1).min(12));
+        let due = cx.now.mono + cx.plane.mint.delay(soon, 2 * soon);
+        let is_sooner = due < self.due;
+        self.due = self.due.min(due);
+        is_sooner
+    }
+
     /// Asks the servers in order, that which holds the registration first.
     fn begin_round(&mut self, cx: &mut Cx<'_>, id: u32) {
         let trunk = Arc::clone(&self.style.trunk);
@@ -427,6 +487,7 @@ impl Registering {
         self.asked.clear();
         self.names = trunk.targets.iter().cloned().collect();
         self.corrections = 0;
+        self.strangers.clear();
         self.retry_after = Duration::ZERO;
         if let Some(held) = &self.held {
             self.addresses.push_back((held.target.clone(), held.remote));
@@ -642,29 +703,9 @@ impl Registering {
         }
     }
 
-    /// The contacts of a redirection are the next servers, one hop far. They are the trunk's peer
-    /// only if its addresses say so: nobody else is shown what we are called (SIP-1610).
-    fn redirected(&mut self, from: &TargetAddress, message: &Message) {
-        let contacts = message.list::<Contact>().unwrap_or_default();
-        let servers = contacts.iter().filter_map(|contact| {
-            let uri = contact.uri()?;
-            let next = crate::dialog::NextHop::of(uri);
-            let remote = next.literal(from.protocol)?;
-            let is_peer = accepts_source(&self.style.trunk, remote.ip())
-                || self.sources.contains_key(&remote.ip());
-            let target = TargetAddress {
-                host: from.host.clone(),
-                port: remote.port(),
-                protocol: from.protocol,
-                lookup: Lookup::Addresses,
-                connect_to: Vec::new(),
-            };
-            is_peer.then_some((target, remote))
-        });
-        let servers: Vec<_> = servers.take(4).collect();
-        for server in servers.into_iter().rev() {
-            self.addresses.push_front(server);
-        }
+    /// Whether an address is one of the peer.
+    fn is_peer(&self, address: IpAddr) -> bool {
+        accepts_source(&self.style.trunk, address) || self.sources.contains_key(&address)
     }
 
     fn is_ours(&self, contact: &Contact) -> bool {
@@ -700,6 +741,10 @@ impl Registering {
         self.due = cx.now.mono + refresh_after(cx, life);
         let (target, remote) = server;
         self.note_sources(cx, [remote.ip()]);
+        if self.held.as_ref().is_none_or(|held| held.remote != remote) {
+            // What is known of another way says nothing of this one.
+            self.keep_alive = None;
+        }
         let micros = u64::try_from(life.as_micros()).unwrap_or(u64::MAX);
         let until = cx.now.wall.as_micros().saturating_add(micros);
         self.held = Some(Held {
@@ -709,6 +754,7 @@ impl Registering {
             remote,
             flow,
         });
+        self.agree_on_keep_alives(cx, flow, message);
         let mut standing = Standing::clone(&self.standing);
         standing.contact_user = (!self.is_bulk).then(|| self.contact_user.clone());
         standing.server = Some((target, remote));

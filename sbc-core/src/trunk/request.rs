@@ -1,6 +1,6 @@
 //! How a REGISTER is written (RFC 3261 §10.2, RFC 5626 §4.2, RFC 6140 §5.2).
 
-use crate::config::{Gin, Listener, Registration};
+use crate::config::{Gin, Listener, Registration, UriScheme};
 use crate::session::LegStyle;
 use crate::sip::header::{
     CSeq, CallId, Contact, Expires, From, MaxForwards, OptionTag, ProxyRequire, Require, Supported,
@@ -33,8 +33,10 @@ pub(super) fn register(
 ) -> Option<RequestBuilder> {
     let wanted = form.wanted;
     let domain = Host::parse(Bytes::from(wanted.domain.clone())).ok()?;
-    let request_uri = SipUri::new(domain.clone());
+    let mut request_uri = SipUri::new(domain.clone());
     let mut aor = SipUri::new(domain);
+    request_uri.is_sips = style.trunk.habits.uri_scheme == UriScheme::Sips;
+    aor.is_sips = request_uri.is_sips;
     aor.set_user(Some(Bytes::from(wanted.user.clone()))).ok()?;
     let aor = Uri::from(aor);
     let is_bulk = form.contact_user.is_none();

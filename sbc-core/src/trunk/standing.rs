@@ -90,6 +90,13 @@ impl Standings {
         standing.is_some_and(|standing| standing.sources.contains(&source))
     }
 
+    /// The trunks that have a registrar at this address.
+    pub fn at(&self, source: IpAddr) -> impl Iterator<Item = &TrunkName> {
+        let standings = self.0.iter();
+        let at = standings.filter(move |(_, standing)| standing.sources.contains(&source));
+        at.map(|(trunk, _)| trunk)
+    }
+
     /// Forgets the trunks that are not wanted any more.
     pub fn keep(&mut self, is_wanted: impl Fn(&TrunkName) -> bool) {
         self.0.retain(|trunk, _| is_wanted(trunk));

@@ -22,7 +22,11 @@ impl Call {
 
     /// As [`Self::new`], under another configuration.
     pub fn with(config: &str) -> Self {
-        let mut shard = Shard::with(config_of(config));
+        Self::of(Shard::with(config_of(config)))
+    }
+
+    /// As [`Self::new`], on this shard.
+    pub fn of(mut shard: Shard) -> Self {
         shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
         shard.next_response(100);
         let invite = shard.next_request(Method::Invite).message;

@@ -14,8 +14,8 @@ use media_api::{
     ProtectionWanted, SessionId, SessionStats,
 };
 use sbc_core::config::{Assumed, Config, Source, load};
-use sbc_core::core::Core;
-use sbc_core::effect::{Effect, Effects};
+use sbc_core::core::{Core, Together};
+use sbc_core::effect::{Effect, Effects, KeepAlive};
 use sbc_core::event::Happened;
 use sbc_core::id::{FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
@@ -152,9 +152,15 @@ pub struct Shard {
     pub happened: Vec<Happened>,
     /// Questions to DNS that wait for their answer.
     pub queries: VecDeque<(QueryId, Query)>,
+    /// What keeps ways open.
+    pub keep_alives: VecDeque<KeepAlive>,
+    /// Addresses whose peers may get requests on connections of their own.
+    pub aliases: Vec<SocketAddr>,
     /// Letters to other shards.
     pub letters: VecDeque<(ShardId, Letter)>,
     pub refuse_media: bool,
+    /// The relay says nothing.
+    pub hold_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
     /// broken, so they need not be sound.
     pub start_lines: Option<Vec<String>>,
@@ -196,10 +202,21 @@ impl Shard {
             records: Vec::new(),
             happened: Vec::new(),
             queries: VecDeque::new(),
+            keep_alives: VecDeque::new(),
+            aliases: Vec::new(),
             letters: VecDeque::new(),
             refuse_media: false,
+            hold_media: false,
             start_lines: None,
             next_port: 40_000,
+        }
+    }
+
+    /// The same shard, which counts together with others.
+    pub fn counting(self, together: &Together) -> Self {
+        Self {
+            core: self.core.counting(together),
+            ..self
         }
     }
 
@@ -241,14 +258,18 @@ impl Shard {
                     },
                     Effect::Query(id, query) => self.queries.push_back((id, query)),
                     Effect::Letter(to, letter) => self.letters.push_back((to, letter)),
+                    Effect::KeepAlive(what) => self.keep_alives.push_back(what),
+                    Effect::Alias { remote, .. } => self.aliases.push(remote),
                     Effect::CloseFlow(_) | Effect::Reply(..) => {}
                 }
             }
         }
     }
 
-    fn relay(&mut self, command: &MediaCommand) -> Option<MediaEvent> {
+    /// What the relay says to a command.
+    pub fn relay(&mut self, command: &MediaCommand) -> Option<MediaEvent> {
         match command {
+            MediaCommand::Allocate { .. } if self.hold_media => None,
             MediaCommand::Allocate { session, .. } if self.refuse_media => {
                 Some(MediaEvent::Refused {
                     session: *session,
@@ -275,6 +296,7 @@ impl Shard {
             MediaCommand::Release {
                 session,
                 endpoint: None,
+                ..
             } => Some(released(*session)),
             _ => None,
         }
@@ -294,6 +316,12 @@ impl Shard {
             rtcp: SocketAddr::from(([192, 0, 2, 10], self.next_port + 1)),
             keys,
         }
+    }
+
+    /// What the relay was asked to reserve, in order.
+    pub fn asked(&self) -> Vec<MediaCommand> {
+        let is_asking = |command: &&MediaCommand| matches!(command, MediaCommand::Allocate { .. });
+        self.media.iter().filter(is_asking).cloned().collect()
     }
 
     /// Lets time pass, with every tick on the way.
@@ -527,4 +555,10 @@ CSeq: {cseq} {method}
         ),
         "",
     )
+}
+
+/// CPU time of this thread: what else the machine does is not counted.
+pub fn cpu_time() -> std::time::Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::try_from(now).expect("a clock that begins at nought")
 }

@@ -5,10 +5,9 @@
 //! holds up nobody else.
 
 use super::admission::Room;
-use super::pool::Line;
 use super::stream::{self, Connection};
 use super::tls::{Refusal, TlsContext, Verdict};
-use super::{HANDSHAKE_TIME, Shared, State, options};
+use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Listener, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
@@ -113,8 +112,9 @@ async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
     identity: Option<Arc<PeerIdentity>>,
 ) {
+    let (line, mut queue) = shared.new_line();
     let flow = Flow {
-        id: shared.new_flow(),
+        id: line.flow,
         protocol: peer.listener.protocol,
         listener: peer.listener.name.clone(),
         local: peer.local,
@@ -125,7 +125,6 @@ async fn serve(
         .metrics
         .net
         .listener(&peer.listener.name, peer.listener.protocol);
-    let (line, mut queue) = Line::new(flow.id);
     shared.pool.established(&line, None);
     metrics.opened(Direction::In);
     let connection = Connection::new(shared, &flow, &line, Direction::In, &metrics);
@@ -145,7 +144,7 @@ async fn handshake(
 ) -> Option<(TlsStream<TcpStream>, Option<Arc<PeerIdentity>>)> {
     let mut context_name = peer.listener.tls.clone();
     let work = shake(state, peer, stream, &mut context_name);
-    let shaken = match timeout(HANDSHAKE_TIME, work).await {
+    let shaken = match timeout(shared.patience.handshake, work).await {
         Ok(result) => result,
         Err(_) => Err(Refusal::Timeout),
     };

@@ -1,14 +1,18 @@
 //! Connections that we open: one attempt at a time per peer and identity, and back again after a
 //! loss where the peer is watched.
 
+use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
 use super::tls::{Refusal, Verdict};
-use super::{CONNECT_TIME, HANDSHAKE_TIME, Shared, options};
+use super::{Shared, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
+use sbc_core::policy::ingress::accepts_source;
+use sbc_core::query::Runner;
 use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol, TlsHop};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
@@ -32,6 +36,51 @@ pub(super) fn start(shared: &Arc<Shared>, hop: Hop, line: Arc<Line>, queue: Queu
             open_again(&shared, &hop).await;
         }
     });
+}
+
+/// Opens two connections to one server, the second a moment after the first or as soon as that has failed;
+/// says which came about first (RFC 8305 §5). The other one may still come: whoever opens the next
+/// connection there is glad of it.
+pub(super) async fn race(shared: &Arc<Shared>, hops: &[Hop; 2]) -> Runner {
+    let [first, second] = hops;
+    let mut first = pin!(reach(shared, first));
+    tokio::select! {
+        is_there = &mut first => match is_there {
+            true => return Runner::First,
+            false => return match reach(shared, second).await {
+                true => Runner::Second,
+                false => Runner::First,
+            },
+        },
+        () = tokio::time::sleep(shared.patience.stagger) => {}
+    }
+    let mut second = pin!(reach(shared, second));
+    tokio::select! {
+        is_there = &mut first => match is_there {
+            true => Runner::First,
+            false if second.await => Runner::Second,
+            false => Runner::First,
+        },
+        is_there = &mut second => match is_there {
+            true => Runner::Second,
+            false => {
+                first.await;
+                Runner::First
+            }
+        },
+    }
+}
+
+/// Sees to it that there is a connection to a hop; says whether there is.
+async fn reach(shared: &Arc<Shared>, hop: &Hop) -> bool {
+    match shared.pool.line_for(&hop.key(), || shared.new_line()) {
+        Found::Failed(_) => false,
+        Found::Line(line) => line.comes_up().await,
+        Found::Open(line, queue) => {
+            start(shared, hop.clone(), Arc::clone(&line), queue);
+            line.comes_up().await
+        }
+    }
 }
 
 /// How a connection of ours ended.
@@ -76,6 +125,12 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
     shared.pool.established(line, Some(&key));
     metrics.opened(Direction::Out);
+    if answers_pings(shared, hop) {
+        line.ping(Pings {
+            between: shared.patience.ping,
+            is_answered: true,
+        });
+    }
     let connection = Connection::new(shared, &flow, line, Direction::Out, &metrics);
     let fault = match io {
         Io::Tcp(io) => connection.run(io, &mut queue).await,
@@ -85,8 +140,11 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     metrics.closed(Direction::Out);
     shared.pool.remove(line, Some(&key));
     if !had_history {
-        // A peer that accepts and then closes at once is down for our purposes.
-        shared.pool.failed(&key, fault.clone());
+        // A peer that accepts and then closes at once is down for our purposes; one that closes what nobody
+        // has written to, as the connection that lost a race, is not.
+        if line.is_used() || matches!(fault, FlowFault::TlsAlert(_)) {
+            shared.pool.failed(&key, fault.clone());
+        }
         if let FlowFault::TlsAlert(why) = &fault
             && let Some(tls) = &hop.tls
         {
@@ -127,18 +185,31 @@ async fn open_again(shared: &Arc<Shared>, hop: &Hop) {
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        match shared.pool.line_for(&key, || shared.new_flow()) {
+        match shared.pool.line_for(&key, || shared.new_line()) {
             Found::Line(_) => return,
             Found::Failed(_) => {}
             Found::Open(line, queue) => {
                 start(shared, hop.clone(), line, queue);
-                tokio::time::sleep(CONNECT_TIME + HANDSHAKE_TIME).await;
+                tokio::time::sleep(shared.patience.connect + shared.patience.handshake).await;
                 if shared.pool.has(&key) {
                     return;
                 }
             }
         }
     }
+}
+
+/// Whether the peer of a hop is known to answer pings.
+fn answers_pings(shared: &Shared, hop: &Hop) -> bool {
+    let state = shared.state.load();
+    let context = hop.tls.as_ref().map(|tls| &tls.context);
+    let source = hop.remote.ip().to_canonical();
+    state.config.trunks.values().any(|trunk| {
+        trunk.habits.crlf_pong
+            && trunk.listeners.contains(&hop.listener)
+            && trunk.tls.as_ref() == context
+            && accepts_source(trunk, source)
+    })
 }
 
 /// Whether a trunk that probes its targets uses this hop.
@@ -175,7 +246,7 @@ async fn open(
     }
     .map_err(broken)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
-    let stream = match timeout(CONNECT_TIME, socket.connect(hop.remote)).await {
+    let stream = match timeout(shared.patience.connect, socket.connect(hop.remote)).await {
         Err(_) => return Err(FlowFault::ConnectTimeout),
         Ok(stream) => stream.map_err(broken)?,
     };
@@ -248,7 +319,7 @@ async fn shake(
         .connect(wanted, &verdict)
         .map_err(|error| refuse(Refusal::of(&error)))?;
     let work = TlsConnector::from(config).connect(server_name, stream);
-    match timeout(HANDSHAKE_TIME, work).await {
+    match timeout(shared.patience.handshake, work).await {
         Err(_) => Err(refuse(Refusal::Timeout)),
         Ok(Ok(stream)) => {
             let names = match verdict.take() {

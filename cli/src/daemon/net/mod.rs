@@ -14,6 +14,7 @@ mod accept;
 mod admission;
 mod connect;
 mod options;
+mod patience;
 mod pool;
 mod retirement;
 mod sockets;
@@ -26,15 +27,17 @@ use crate::sink::log::Log;
 use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use pool::{Found, Outgoing, Pool};
+pub use patience::Patience;
+use pool::{Found, Line, Outgoing, Pings, Pool, Queue};
 use retirement::Retired;
 use sbc_core::config::{Config, Listener};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
 use sbc_core::policy::ingress::{admits_registrar, admits_source};
+use sbc_core::query::Runner;
 use sbc_core::sip::{Limits, Message, Rejected};
-use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
+use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol};
 use sbc_core::trunk::{Standing, Standings};
 use sockets::Sockets;
 use std::collections::BTreeMap;
@@ -48,11 +51,6 @@ use tls::{Refusal, TlsStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use udp::Udp;
-
-/// Longest time to connect (SIP-125).
-const CONNECT_TIME: Duration = Duration::from_secs(4);
-/// Longest time to shake hands (SIP-125, SEC-022).
-const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// What a reload replaces as a whole.
 pub(crate) struct State {
@@ -74,6 +72,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     log: Log,
     next_flow: AtomicU64,
+    patience: Patience,
 }
 
 /// The signalling sockets of the process.
@@ -172,6 +171,18 @@ impl Net {
         metrics: Arc<Metrics>,
         log: Log,
     ) -> Self {
+        Self::patient(config, tls, inboxes, metrics, log, Patience::default())
+    }
+
+    /// As [`Net::new`], with times of its own.
+    pub fn patient(
+        config: Arc<Config>,
+        tls: Arc<TlsStore>,
+        inboxes: Inboxes,
+        metrics: Arc<Metrics>,
+        log: Log,
+        patience: Patience,
+    ) -> Self {
         let shared = Shared {
             runtime: Handle::current(),
             state: ArcSwap::from_pointee(State { config, tls }),
@@ -182,6 +193,7 @@ impl Net {
             metrics,
             log,
             next_flow: AtomicU64::new(1),
+            patience,
         };
         Self {
             shared: Arc::new(shared),
@@ -369,7 +381,7 @@ impl Net {
         let key = hop.key();
         // A second round only if the shared connection died between look-up and offer.
         for _ in 0..3 {
-            match self.shared.pool.line_for(&key, || self.shared.new_flow()) {
+            match self.shared.pool.line_for(&key, || self.shared.new_line()) {
                 Found::Failed(fault) => return self.failed(outgoing.owner, fault),
                 Found::Line(line) => match line.offer(outgoing) {
                     Ok(()) => return,
@@ -390,6 +402,44 @@ impl Net {
             }
         }
         self.failed(outgoing.owner, FlowFault::Closed);
+    }
+
+    /// Sends a datagram that is no SIP message, if that is possible.
+    pub fn datagram(&self, hop: &Hop, bytes: Bytes) {
+        if let Some(socket) = self.shared.sockets.load().of(hop) {
+            socket.send(&self.shared, hop.remote, bytes, None);
+        }
+    }
+
+    /// Opens two connections to one server; says which came about first.
+    pub async fn race(&self, hops: &[Hop; 2]) -> Runner {
+        connect::race(&self.shared, hops).await
+    }
+
+    /// How a connection that we opened is pinged from now on.
+    pub fn ping(&self, flow: FlowId, between: (Duration, Duration), is_answered: bool) {
+        if let Some(line) = self.shared.pool.by_flow(flow) {
+            line.ping(Pings {
+                between,
+                is_answered,
+            });
+        }
+    }
+
+    /// Requests to `remote` for names of this peer may use the connection that it has opened.
+    pub fn alias(
+        &self,
+        flow: FlowId,
+        listener: ListenerName,
+        remote: SocketAddr,
+        identity: &PeerIdentity,
+    ) {
+        let state = self.shared.state.load();
+        let context = state.config.tls.get(&identity.context);
+        let allow_wildcard = context.is_some_and(|context| context.allow_wildcard);
+        self.shared
+            .pool
+            .alias(flow, listener, remote, identity, allow_wildcard);
     }
 
     /// Closes a connection after what is queued on it was written.
@@ -457,6 +507,24 @@ impl Shared {
     fn new_flow(&self) -> FlowId {
         // Ordering: only uniqueness matters.
         FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A line for a new connection, and the queue that its task reads.
+    fn new_line(&self) -> (Arc<Line>, Queue) {
+        let pings = Pings {
+            between: self.patience.ping,
+            is_answered: false,
+        };
+        Line::new(self.new_flow(), pings)
+    }
+
+    /// Hands a keep-alive to the shard that keeps registrations.
+    fn stun(&self, flow: Flow, datagram: &[u8]) {
+        if let Some(inbox) = self.inboxes.all().first() {
+            let bytes = Bytes::copy_from_slice(datagram);
+            // One that finds no room is repeated.
+            let _ = inbox.push(Input::Stun { flow, bytes });
+        }
     }
 
     /// Parses what arrived and hands it to its shard; `false` if it is no message.

@@ -2,10 +2,12 @@
 
 use super::admission::Rooms;
 use bytes::Bytes;
-use sbc_core::id::{FlowId, ShardId, TransactionId};
-use sbc_core::transport::{FlowFault, FlowKey};
+use sbc_core::config::is_same_name;
+use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
+use sbc_core::transport::{FlowFault, FlowKey, PeerIdentity, TlsHop};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -15,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 const QUEUE_MESSAGES: usize = 4096;
 /// Bytes that may wait on one connection (SIP-124).
 const QUEUE_BYTES: usize = 1024 * 1024;
+/// Octets of the answer to a ping.
+pub(super) const PONG_BYTES: usize = 2;
 /// Pause after the first failed attempt to connect; doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause before a peer is tried again: a peer that is back must be found within two
@@ -30,11 +34,25 @@ pub(super) struct Outgoing {
     pub(super) owner: Option<(ShardId, TransactionId)>,
 }
 
+/// How a connection that we opened is pinged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pings {
+    /// Shortest and longest time between two pings.
+    pub(super) between: (Duration, Duration),
+    /// Whether the peer is known to answer.
+    pub(super) is_answered: bool,
+}
+
 /// The writing end of one connection, open or being opened.
 pub(super) struct Line {
     pub(super) flow: FlowId,
+    pings: watch::Sender<Pings>,
+    /// Whether it is there: nothing while it is being opened.
+    is_up: watch::Sender<Option<bool>>,
     queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
+    /// Whether a message was ever to be written.
+    is_used: AtomicBool,
     closing: watch::Sender<Option<FlowFault>>,
 }
 
@@ -42,22 +60,28 @@ pub(super) struct Line {
 pub(super) struct Queue {
     pub(super) messages: mpsc::Receiver<Outgoing>,
     pub(super) closing: watch::Receiver<Option<FlowFault>>,
+    pub(super) pings: watch::Receiver<Pings>,
 }
 
 impl Line {
     /// A line for a new connection, and the queue that its task reads.
-    pub(super) fn new(flow: FlowId) -> (Arc<Self>, Queue) {
+    pub(super) fn new(flow: FlowId, pings: Pings) -> (Arc<Self>, Queue) {
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
         let (closing, is_closing) = watch::channel(None);
+        let (pings, told_pings) = watch::channel(pings);
         let line = Self {
             flow,
+            pings,
+            is_up: watch::channel(None).0,
             queue,
             queued_bytes: AtomicUsize::new(0),
+            is_used: AtomicBool::new(false),
             closing,
         };
         let queue = Queue {
             messages,
             closing: is_closing,
+            pings: told_pings,
         };
         (Arc::new(line), queue)
     }
@@ -66,6 +90,10 @@ impl Line {
     /// and nobody waits for it.
     pub(super) fn offer(&self, outgoing: Outgoing) -> Result<(), (Outgoing, FlowFault)> {
         let length = outgoing.bytes.len();
+        if length > PONG_BYTES {
+            // Ordering: a fact that stays, and nothing else is published through it.
+            self.is_used.store(true, Ordering::Relaxed);
+        }
         // Ordering: only the sum matters; nothing else is published through it.
         let before = self.queued_bytes.fetch_add(length, Ordering::Relaxed);
         let refused = if before + length > QUEUE_BYTES {
@@ -91,11 +119,33 @@ impl Line {
         Err((outgoing, fault))
     }
 
+    /// Whether a message was ever to be written, answers to pings aside.
+    pub(super) fn is_used(&self) -> bool {
+        // Ordering: as where it is set.
+        self.is_used.load(Ordering::Relaxed)
+    }
+
     /// Whether so much waits that the peer should not be asked for more.
     pub(super) fn is_half_full(&self) -> bool {
         self.queue.capacity() < QUEUE_MESSAGES / 2
             // Ordering: an estimate.
             || self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES / 2
+    }
+
+    /// Waits until the connection is there, or will never be; says which.
+    pub(super) async fn comes_up(&self) -> bool {
+        let mut told = self.is_up.subscribe();
+        let is_up = told.wait_for(Option::is_some).await;
+        is_up.is_ok_and(|is_up| *is_up == Some(true))
+    }
+
+    /// How the connection is pinged from now on.
+    pub(super) fn ping(&self, pings: Pings) {
+        self.pings.send_if_modified(|present| {
+            let is_new = *present != pings;
+            *present = pings;
+            is_new
+        });
     }
 
     /// A message left the queue.
@@ -130,6 +180,31 @@ struct Failures {
     fault: FlowFault,
 }
 
+/// A connection that its peer has opened and that requests to an address may use (RFC 5923 §8).
+struct Alias {
+    flow: FlowId,
+    context: TlsContextName,
+    /// What the peer has proven to be.
+    names: Vec<String>,
+    allow_wildcard: bool,
+}
+
+impl Alias {
+    /// Whether a connection that was opened for this would accept the same peer.
+    fn serves(&self, wanted: &TlsHop) -> bool {
+        let is_named = |wanted: &String| {
+            let mut names = self.names.iter();
+            names.any(|shown| is_same_name(wanted, shown, self.allow_wildcard))
+        };
+        wanted.takes_alias
+            && self.context == wanted.context
+            && match wanted.accept_names.is_empty() {
+                true => is_named(&wanted.server_name),
+                false => wanted.accept_names.iter().any(is_named),
+            }
+    }
+}
+
 /// All connections.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -141,6 +216,7 @@ struct Tables {
     by_flow: HashMap<FlowId, Arc<Line>>,
     by_key: HashMap<FlowKey, Arc<Line>>,
     failures: HashMap<FlowKey, Failures>,
+    aliases: HashMap<(ListenerName, SocketAddr), Alias>,
     rooms: Rooms,
     is_closed: bool,
 }
@@ -163,9 +239,14 @@ impl Pool {
 
     /// The connection for a key. Whoever asks first opens it; all others share the attempt
     /// (SIP-125).
-    pub(super) fn line_for(&self, key: &FlowKey, new_flow: impl FnOnce() -> FlowId) -> Found {
+    pub(super) fn line_for(
+        &self,
+        key: &FlowKey,
+        new_line: impl FnOnce() -> (Arc<Line>, Queue),
+    ) -> Found {
         let mut tables = self.lock();
-        if let Some(line) = tables.by_key.get(key) {
+        let known = tables.by_key.get(key).or_else(|| tables.alias_of(key));
+        if let Some(line) = known {
             return Found::Line(Arc::clone(line));
         }
         if tables.is_closed {
@@ -176,7 +257,7 @@ impl Pool {
         {
             return Found::Failed(failures.fault.clone());
         }
-        let (line, queue) = Line::new(new_flow());
+        let (line, queue) = new_line();
         tables.by_key.insert(key.clone(), Arc::clone(&line));
         Found::Open(line, queue)
     }
@@ -185,6 +266,7 @@ impl Pool {
     pub(super) fn established(&self, line: &Arc<Line>, key: Option<&FlowKey>) {
         let mut tables = self.lock();
         tables.by_flow.insert(line.flow, Arc::clone(line));
+        line.is_up.send_replace(Some(true));
         if let Some(key) = key {
             tables.failures.remove(key);
         }
@@ -197,6 +279,8 @@ impl Pool {
     pub(super) fn remove(&self, line: &Line, key: Option<&FlowKey>) {
         let mut tables = self.lock();
         tables.by_flow.remove(&line.flow);
+        line.is_up.send_replace(Some(false));
+        tables.aliases.retain(|_, alias| alias.flow != line.flow);
         if let Some(key) = key {
             let is_ours = tables
                 .by_key
@@ -228,6 +312,30 @@ impl Pool {
         failures.count += 1;
         failures.until = now + pause;
         failures.fault = fault;
+    }
+
+    /// Lets requests to `remote` use a connection that the peer has opened.
+    pub(super) fn alias(
+        &self,
+        flow: FlowId,
+        listener: ListenerName,
+        remote: SocketAddr,
+        identity: &PeerIdentity,
+        allow_wildcard: bool,
+    ) {
+        let mut tables = self.lock();
+        let is_live = tables.by_flow.contains_key(&flow);
+        let has_room = tables.aliases.len() < MAX_REMEMBERED;
+        if !is_live || !has_room {
+            return;
+        }
+        let alias = Alias {
+            flow,
+            context: identity.context.clone(),
+            names: identity.names.clone(),
+            allow_wildcard,
+        };
+        tables.aliases.insert((listener, remote), alias);
     }
 
     /// Whether a connection with this key lives or is being opened.
@@ -265,11 +373,32 @@ impl Pool {
     }
 }
 
+impl Tables {
+    fn alias_of(&self, key: &FlowKey) -> Option<&Arc<Line>> {
+        // Of a plain connection nobody knows who is at its other end.
+        let wanted = key.tls.as_ref()?;
+        if self.aliases.is_empty() {
+            return None;
+        }
+        let alias = self.aliases.get(&(key.listener.clone(), key.remote))?;
+        self.by_flow
+            .get(&alias.flow)
+            .filter(|_| alias.serves(wanted))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sbc_core::id::{ListenerName, TlsContextName};
-    use sbc_core::transport::{Protocol, TlsHop};
+    use sbc_core::transport::Protocol;
+
+    fn new_line(flow: u64) -> (Arc<Line>, Queue) {
+        let pings = Pings {
+            between: (Duration::from_secs(95), Duration::from_secs(120)),
+            is_answered: false,
+        };
+        Line::new(FlowId(flow), pings)
+    }
 
     fn key(context: &str) -> FlowKey {
         FlowKey {
@@ -280,6 +409,7 @@ mod tests {
                 context: TlsContextName::new(context),
                 server_name: "sip.example.com".to_owned(),
                 accept_names: Vec::new(),
+                takes_alias: true,
             }),
         }
     }
@@ -287,36 +417,84 @@ mod tests {
     #[test]
     fn one_attempt_is_shared_and_contexts_do_not_share() {
         let pool = Pool::default();
-        let Found::Open(line, _queue) = pool.line_for(&key("a"), || FlowId(1)) else {
+        let Found::Open(line, _queue) = pool.line_for(&key("a"), || new_line(1)) else {
             panic!("first must open");
         };
-        match pool.line_for(&key("a"), || FlowId(2)) {
+        match pool.line_for(&key("a"), || new_line(2)) {
             Found::Line(shared) => assert_eq!(shared.flow, line.flow),
             _ => panic!("second must share"),
         }
         assert!(matches!(
-            pool.line_for(&key("b"), || FlowId(3)),
+            pool.line_for(&key("b"), || new_line(3)),
             Found::Open(..)
         ));
     }
 
     #[test]
+    fn an_alias_serves_the_names_that_its_peer_has_proven_and_ends_with_its_connection() {
+        let pool = Pool::default();
+        let (accepted, _queue) = new_line(7);
+        pool.established(&accepted, None);
+        let identity = |context: &str, name: &str| PeerIdentity {
+            context: TlsContextName::new(context),
+            names: vec![name.to_owned()],
+            server_name: None,
+        };
+        let (listener, remote) = (ListenerName::new("l"), key("a").remote);
+        let proves = |context: &str, name: &str| {
+            let identity = identity(context, name);
+            pool.alias(FlowId(7), listener.clone(), remote, &identity, false);
+        };
+        let serves = |wanted: &FlowKey| match pool.line_for(wanted, || new_line(1)) {
+            Found::Line(found) => found.flow == FlowId(7),
+            Found::Open(opened, _) => {
+                pool.remove(&opened, Some(wanted));
+                false
+            }
+            Found::Failed(_) => false,
+        };
+        let plain = FlowKey {
+            protocol: Protocol::Tcp,
+            tls: None,
+            ..key("a")
+        };
+        proves("a", "sip.example.com");
+        assert!(serves(&key("a")));
+        assert!(!serves(&key("b")), "another identity of ours");
+        assert!(!serves(&plain), "nobody knows who that is");
+        let mut of_other_trunk = key("a");
+        if let Some(tls) = &mut of_other_trunk.tls {
+            tls.takes_alias = false;
+        }
+        assert!(!serves(&of_other_trunk), "its operator wants none");
+        proves("a", "sip.evil.example");
+        assert!(!serves(&key("a")), "another peer at the same address");
+        proves("b", "sip.example.com");
+        assert!(!serves(&key("a")), "verified for somebody else of us");
+        proves("a", "sip.example.com");
+        pool.remove(&accepted, None);
+        assert!(!serves(&key("a")), "its connection is gone");
+        proves("a", "sip.example.com");
+        assert!(!serves(&key("a")), "too late");
+    }
+
+    #[test]
     fn a_peer_that_failed_is_left_alone_for_a_moment() {
         let pool = Pool::default();
-        let Found::Open(line, _queue) = pool.line_for(&key("a"), || FlowId(1)) else {
+        let Found::Open(line, _queue) = pool.line_for(&key("a"), || new_line(1)) else {
             panic!("first must open");
         };
         pool.remove(&line, Some(&key("a")));
         pool.failed(&key("a"), FlowFault::ConnectTimeout);
         assert!(matches!(
-            pool.line_for(&key("a"), || FlowId(2)),
+            pool.line_for(&key("a"), || new_line(2)),
             Found::Failed(FlowFault::ConnectTimeout)
         ));
     }
 
     #[test]
     fn a_full_queue_fails_the_connection() {
-        let (line, queue) = Line::new(FlowId(1));
+        let (line, queue) = new_line(1);
         let message = || Outgoing {
             bytes: Bytes::from_static(b"x"),
             owner: None,
@@ -331,7 +509,7 @@ mod tests {
 
     #[test]
     fn queued_bytes_are_bounded_too() {
-        let (line, _queue) = Line::new(FlowId(1));
+        let (line, _queue) = new_line(1);
         let big = Outgoing {
             bytes: Bytes::from(vec![0; QUEUE_BYTES + 1]),
             owner: None,

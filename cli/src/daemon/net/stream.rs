@@ -2,7 +2,7 @@
 //! waiting for anybody else (SIP-120 to SIP-128).
 
 use super::Shared;
-use super::pool::{self, Line, Outgoing, Queue};
+use super::pool::{self, Line, Outgoing, Pings, Queue};
 use crate::sink::metrics::{Direction, ListenerMetrics};
 use bytes::Bytes;
 use sbc_core::id::{ShardId, TransactionId};
@@ -18,14 +18,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-/// An incomplete message older than this closes the connection (SIP-123).
-const MAX_MESSAGE_TIME: Duration = Duration::from_secs(10);
-/// An accepted connection that brought no message for this long is closed (SIP-123).
-const FIRST_MESSAGE: Duration = Duration::from_secs(30);
-/// A connection without any traffic for this long is closed (SIP-123).
-const IDLE: Duration = Duration::from_secs(3600);
-/// Without any progress for this long the peer does not read (SIP-124).
-const WRITE_STALL: Duration = Duration::from_secs(5);
 /// Messages that are read before the other end of the connection gets its turn.
 const MESSAGES_PER_TURN: u32 = 8;
 /// Messages that are written together.
@@ -34,10 +26,6 @@ const BATCH: usize = 64;
 const ROOM: Duration = Duration::from_millis(1);
 /// Time for the answer to a message that broke the stream.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Pings are sent so often, at random within the range, on connections that we opened (SIP-122).
-const PING: (Duration, Duration) = (Duration::from_secs(95), Duration::from_secs(120));
-/// A peer that has answered a ping before must answer the next within this time (SIP-122).
-const PONG: Duration = Duration::from_secs(10);
 /// Pongs that a peer may make us send per second (SEC-026).
 const PONGS_PER_SECOND: u32 = 2;
 /// Broken messages per minute after which the connection is closed.
@@ -124,9 +112,11 @@ impl<'a> Connection<'a> {
         let mut broken = Rate::default();
         let mut messages: u32 = 0;
         loop {
-            let deadline = self.read_deadline(begun, last_octet, message_begun);
-            let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
-                Err(_) if self.has_traffic_since(deadline) => continue,
+            let deadline = || self.read_deadline(begun, last_octet, message_begun);
+            // A ping that is sent while we wait may bring the end nearer.
+            let look = Instant::now() + self.shared.patience.pong;
+            let length = match timeout_at(look.min(deadline()), reader.read(&mut buffer)).await {
+                Err(_) if Instant::now() < deadline() => continue,
                 Err(_) => return FlowFault::Idle,
                 Ok(Ok(0)) => return FlowFault::Closed,
                 Ok(Ok(length)) => length,
@@ -202,33 +192,25 @@ impl<'a> Connection<'a> {
         last_octet: Instant,
         message_begun: Option<Instant>,
     ) -> Instant {
-        let mut deadline = last_octet + IDLE;
+        let patience = &self.shared.patience;
+        let mut deadline = last_octet + patience.idle;
         if let Some(since) = message_begun {
-            deadline = deadline.min(since + MAX_MESSAGE_TIME);
+            deadline = deadline.min(since + patience.message);
         }
         if self.direction == Direction::In && !self.has_history() {
-            deadline = deadline.min(begun + FIRST_MESSAGE);
+            deadline = deadline.min(begun + patience.first_message);
         }
+        // Who was never heard to answer a ping, and is not known to, need not (SIP-122).
         if let (Some(pinged), true) = (self.pinged(), self.peer_pongs.load(ORDER)) {
-            deadline = deadline.min(pinged + PONG);
-        } else if self.peer_pongs.load(ORDER) {
-            // A ping that is sent while we wait must shorten the wait.
-            deadline = deadline.min(Instant::now() + PONG);
+            deadline = deadline.min(pinged + patience.pong);
         }
         deadline
     }
 
-    /// A deadline that was only a look at whether a ping is outstanding is no fault.
-    fn has_traffic_since(&self, deadline: Instant) -> bool {
-        self.peer_pongs.load(ORDER)
-            && match self.pinged() {
-                None => true,
-                Some(pinged) => pinged + PONG > deadline,
-            }
-    }
-
     async fn write(&self, mut writer: impl AsyncWrite + Unpin, queue: &mut Queue) -> FlowFault {
-        let mut next_ping = Instant::now() + self.ping_pause();
+        let mut pings = *queue.pings.borrow_and_update();
+        self.knows(pings);
+        let mut next_ping = Instant::now() + self.ping_pause(pings);
         let is_client = self.direction == Direction::Out;
         let mut batch = Vec::new();
         loop {
@@ -243,12 +225,19 @@ impl<'a> Connection<'a> {
                         Err(fault) => return fault,
                     },
                 },
+                Ok(()) = queue.pings.changed(), if is_client => {
+                    pings = *queue.pings.borrow_and_update();
+                    self.knows(pings);
+                    next_ping = Instant::now() + self.ping_pause(pings);
+                    continue;
+                }
                 () = sleep_until(next_ping), if is_client => {
-                    next_ping = Instant::now() + self.ping_pause();
-                    if let Err(fault) = write_all(&mut writer, b"\r\n\r\n").await {
+                    next_ping = Instant::now() + self.ping_pause(pings);
+                    if let Err(fault) = self.write_all(&mut writer, b"\r\n\r\n").await {
                         return fault;
                     }
-                    *lock(&self.pinged) = Some(Instant::now());
+                    // The first of several that are not answered counts.
+                    lock(&self.pinged).get_or_insert_with(Instant::now);
                     continue;
                 }
             };
@@ -271,14 +260,14 @@ impl<'a> Connection<'a> {
             self.remember(outgoing);
         }
         match batch.as_slice() {
-            [single] => write_all(writer, &single.bytes).await?,
+            [single] => self.write_all(writer, &single.bytes).await?,
             several => {
                 let whole: Vec<&[u8]> = several.iter().map(|each| each.bytes.as_ref()).collect();
-                write_all(writer, &whole.concat()).await?;
+                self.write_all(writer, &whole.concat()).await?;
             }
         }
         for outgoing in batch.drain(..) {
-            if outgoing.bytes.len() > 2 {
+            if outgoing.bytes.len() > pool::PONG_BYTES {
                 self.metrics.sent(&outgoing.bytes);
             }
         }
@@ -316,15 +305,45 @@ impl<'a> Connection<'a> {
             }
         }
         // The peer may be gone already; there is nobody to tell.
-        let _ = timeout(WRITE_STALL, writer.shutdown()).await;
+        let _ = timeout(self.shared.patience.write, writer.shutdown()).await;
+    }
+
+    /// Whether the peer is known to answer pings.
+    fn knows(&self, pings: Pings) {
+        if pings.is_answered {
+            self.peer_pongs.store(true, ORDER);
+        }
     }
 
     /// A pause within the range, different for every connection and ping.
-    fn ping_pause(&self) -> Duration {
+    fn ping_pause(&self, pings: Pings) -> Duration {
         let random = RandomState::new().hash_one(self.flow.id.0);
-        let spread = (PING.1 - PING.0).as_millis();
+        let (least, most) = pings.between;
+        let spread = most.saturating_sub(least).as_millis();
         let extra = u128::from(random) % spread.max(1);
-        PING.0 + Duration::from_millis(u64::try_from(extra).unwrap_or(0))
+        least + Duration::from_millis(u64::try_from(extra).unwrap_or(0))
+    }
+
+    /// Writes everything as long as there is progress.
+    async fn write_all(
+        &self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        mut bytes: &[u8],
+    ) -> Result<(), FlowFault> {
+        let limit = self.shared.patience.write;
+        while !bytes.is_empty() {
+            match timeout(limit, writer.write(bytes)).await {
+                Err(_) => return Err(FlowFault::QueueFull),
+                Ok(Ok(0)) => return Err(FlowFault::Closed),
+                Ok(Ok(length)) => bytes = bytes.get(length..).unwrap_or_default(),
+                Ok(Err(error)) => return Err(FlowFault::Broken(error.to_string())),
+            }
+        }
+        match timeout(limit, writer.flush()).await {
+            Err(_) => Err(FlowFault::QueueFull),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(FlowFault::Broken(error.to_string())),
+        }
     }
 }
 
@@ -334,26 +353,6 @@ fn begun_at(before: Option<Instant>, was_completed: bool, last_octet: Instant) -
     match before {
         Some(before) if !was_completed => before,
         Some(_) | None => last_octet,
-    }
-}
-
-/// Writes everything as long as there is progress.
-async fn write_all(
-    writer: &mut (impl AsyncWrite + Unpin),
-    mut bytes: &[u8],
-) -> Result<(), FlowFault> {
-    while !bytes.is_empty() {
-        match timeout(WRITE_STALL, writer.write(bytes)).await {
-            Err(_) => return Err(FlowFault::QueueFull),
-            Ok(Ok(0)) => return Err(FlowFault::Closed),
-            Ok(Ok(length)) => bytes = bytes.get(length..).unwrap_or_default(),
-            Ok(Err(error)) => return Err(FlowFault::Broken(error.to_string())),
-        }
-    }
-    match timeout(WRITE_STALL, writer.flush()).await {
-        Err(_) => Err(FlowFault::QueueFull),
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(FlowFault::Broken(error.to_string())),
     }
 }
 

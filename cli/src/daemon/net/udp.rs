@@ -9,6 +9,7 @@ use rustix::fd::BorrowedFd;
 use sbc_core::config::Config;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TransactionId};
 use sbc_core::transport::framer::is_keep_alive;
+use sbc_core::transport::stun::is_stun;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -173,6 +174,9 @@ impl Udp {
             remote,
             identity: None,
         };
+        if is_stun(datagram) {
+            return shared.stun(flow, datagram);
+        }
         let bytes = Bytes::copy_from_slice(datagram);
         if self.retired.get().is_some() {
             shared.message_of_retired(&flow, &self.metrics, bytes);

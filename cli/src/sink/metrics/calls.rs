@@ -27,6 +27,7 @@ pub struct CallMetrics {
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
+    orphans: IntCounterVec,
     media_loss: HistogramVec,
     media_jitter: HistogramVec,
     one_way: IntCounterVec,
@@ -127,6 +128,11 @@ impl CallMetrics {
                 "0 calm, 1 busy, 2 some new calls are refused, 3 all are.",
                 &["shard"],
             )?,
+            orphans: maker.counters(
+                "sbc_orphans_reaped_total",
+                "Entries of tables that belonged to no call any more; anything but 0 is a defect.",
+                &["table"],
+            )?,
             bugs: maker.counters(
                 "sbc_broken_invariants_total",
                 "Contradictions in our own state; must be 0.",
@@ -215,6 +221,26 @@ impl CallMetrics {
                 let gauge = self.overload.with_label_values(&[number.as_str()]);
                 gauge.set(*stage as i64);
                 self.lock_stages().insert(*shard, *stage);
+            }
+            (
+                Happened::Orphans {
+                    dialogs,
+                    sessions,
+                    queries,
+                    places,
+                },
+                _,
+            ) => {
+                let found = [
+                    ("dialogs", dialogs),
+                    ("media_sessions", sessions),
+                    ("queries", queries),
+                    ("places", places),
+                ];
+                for (table, found) in found {
+                    let found = u64::try_from(*found).unwrap_or(u64::MAX);
+                    self.orphans.with_label_values(&[table]).inc_by(found);
+                }
             }
             (Happened::Bug { invariant }, _) => {
                 self.bugs.with_label_values(&[*invariant]).inc();
@@ -393,7 +419,10 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::Timeout => "timeout",
         TargetFault::Status(_) => "status",
         TargetFault::NotRegistered => "not_registered",
+        TargetFault::NoBinding => "no_binding",
         TargetFault::Quarantined => "quarantined",
+        TargetFault::Unwritable => "unwritable",
+        TargetFault::Relieved => "relieved",
         TargetFault::Down => "down",
     }
 }
@@ -407,6 +436,7 @@ fn label(tenant: Option<&TenantName>) -> &str {
 mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
+    use sbc_core::overload::Strain;
     use sbc_core::time::UnixTime;
     use sbc_core::transport::Protocol;
 
@@ -460,10 +490,38 @@ mod tests {
                     shard: ShardId(shard),
                     stage,
                     lag_ms: 60,
+                    strain: Strain::default(),
                 },
             });
         }
         assert_eq!(metrics.calls.overload(), Stage::Heavy);
         assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
+    }
+
+    #[test]
+    fn a_call_for_help_is_counted_by_trunk_and_customer() {
+        let metrics = Metrics::new().unwrap();
+        let tell = |tenant: Option<&str>| {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(7)),
+                leg: Some(LegId(0)),
+                what: Happened::Emergency {
+                    tenant: tenant.map(TenantName::new),
+                    trunk: TrunkName::new("teams"),
+                    called: "112".to_owned(),
+                },
+            });
+        };
+        tell(Some("contoso"));
+        tell(Some("contoso"));
+        tell(None);
+        let text = metrics.text();
+        for line in [
+            "sbc_emergency_calls_total{tenant=\"contoso\",trunk=\"teams\"} 2",
+            "sbc_emergency_calls_total{tenant=\"\",trunk=\"teams\"} 1",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -3,15 +3,18 @@
 //! Label values come from the configuration or from closed lists, never from the network, so the
 //! number of series is bounded by the configuration (operations, section 2).
 
+mod bindings;
 mod calls;
 mod media;
 mod net;
 mod process;
 mod registrations;
 
+pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
+pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
 
 use prometheus::{
@@ -29,6 +32,8 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// Registrations of trunks.
     pub registrations: RegistrationMetrics,
+    /// What peers have registered with us.
+    pub bindings: BindingMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -100,6 +105,7 @@ impl Metrics {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
             registrations: RegistrationMetrics::new(&maker)?,
+            bindings: BindingMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

@@ -316,7 +316,7 @@ fn sent_kind(bytes: &[u8]) -> Option<Sent<'_>> {
 }
 
 fn find_line<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let at = bytes.windows(name.len()).position(|w| w == name)?;
+    let at = memchr::memmem::find(bytes, name)?;
     bytes.get(at + name.len()..)?.split(|b| *b == b'\r').next()
 }
 

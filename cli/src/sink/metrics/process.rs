@@ -84,7 +84,8 @@ impl Collector for ProcessCollector {
     }
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// Time of all processors that this process has used, in seconds.
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The command name in parentheses may contain anything; fields are counted after it.
     let after = stat.rsplit_once(')')?.1;
@@ -95,7 +96,7 @@ fn cpu_seconds() -> Option<f64> {
 }
 
 /// Resident memory of this process in bytes.
-pub(super) fn resident_bytes() -> Option<i64> {
+pub(crate) fn resident_bytes() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kilobytes: i64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -28,6 +28,8 @@ pub enum Wanted {
     Nothing,
     /// Somebody else in its own place, by REFER.
     Transfer(Leave),
+    /// The party of its other call in its own place, by REFER.
+    Attended(Leave),
 }
 
 /// When a transferor leaves.

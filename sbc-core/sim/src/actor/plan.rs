@@ -36,6 +36,8 @@ pub struct Dial {
     pub offers_in_prack: bool,
     /// Seconds after which the invitation expires, if it does.
     pub expires: Option<u32>,
+    /// Whether it takes the place of a party of its own peer that is in a call already.
+    pub replaces: bool,
     /// What this caller does wrong.
     pub oddity: Option<Oddity>,
 }

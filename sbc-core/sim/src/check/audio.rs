@@ -107,6 +107,7 @@ impl Checker for Audio {
             Effect::Media(Command::Release {
                 session,
                 endpoint: None,
+                ..
             }) => {
                 if let Some(session) = self.session(session) {
                     session.is_released = true;
@@ -124,6 +125,10 @@ impl Audio {
     }
 
     fn heard(&mut self, wire: &Wire) {
+        if wire.method() == Some("REFER") {
+            // Who asks for a transfer before its ACK arrives may have been replaced by then.
+            self.late.insert(wire.call_id().to_owned());
+        }
         let is_request = wire.status().is_none();
         let is_invite = wire
             .cseq()

@@ -5,6 +5,7 @@
 use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, Seen, Violation};
 use crate::wire::Wire;
+use sbc_core::id::{ShardId, TransactionId};
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,8 @@ pub(super) struct Exchanges {
     described: BTreeMap<String, Described>,
     /// Branches of our requests.
     branches: BTreeSet<String>,
+    /// The same by transaction.
+    on_their_way: BTreeMap<(ShardId, TransactionId), String>,
 }
 
 #[derive(Default)]
@@ -69,13 +72,25 @@ impl Checker for Exchanges {
             Seen::Sent {
                 wire: Some(wire),
                 answers_garbage: false,
+                transaction,
                 ..
             } if is_of_exchange(wire) || wire.has_sdp() => {
                 match wire.status() {
-                    None => self.request_sent(wire, &mut fail),
+                    None => {
+                        let branch = wire.branch().to_owned();
+                        self.on_their_way.extend(transaction.map(|id| (id, branch)));
+                        self.request_sent(wire, &mut fail);
+                    }
                     Some(status) => self.response_sent(wire, status, &mut fail),
                 }
                 self.described(wire, &mut fail);
+            }
+            // What never left is answered by nobody, and no exchange of ours is open any more.
+            Seen::SendFailed { transaction } => {
+                let branch = self.on_their_way.remove(transaction);
+                for dialog in self.dialogs.values_mut().filter(|_| branch.is_some()) {
+                    dialog.own.take_if(|own| Some(&*own) == branch.as_ref());
+                }
             }
             _ => {}
         }

@@ -71,7 +71,14 @@ impl Checker for Liveness {
                 .views
                 .iter()
                 .any(|v| v.call == view.call && !v.is_caller && v.final_status == Some(200));
-            if !answered && !contradicts_itself(end, view.call) {
+            // Who takes a party's place is answered by us, and may be who a caller is answered by.
+            let is_there = |call: usize| {
+                let mut views = end.views.iter();
+                views.any(|v| v.is_caller && v.call == call && v.was_up)
+            };
+            let mut plans = end.scenario.calls.iter();
+            let replaces = plans.any(|plan| plan.dial.replaces && is_there(plan.dial.call));
+            if !answered && !replaces && !contradicts_itself(end, view.call) {
                 fail(
                     "answer-without-callee",
                     format!("call {} was answered by nobody", view.call),

@@ -25,7 +25,7 @@ use crate::subject::Residue;
 use crate::topology;
 use crate::wire::{Wire, uri_of, user_of};
 use sbc_core::effect::Effect;
-use sbc_core::id::{CallId, FlowId, LegId, ShardId, TlsContextName};
+use sbc_core::id::{CallId, FlowId, LegId, ShardId, TlsContextName, TransactionId};
 use sbc_core::record::Record;
 use sbc_core::time::Timestamp;
 use sbc_core::transport::{Flow, Hop};
@@ -79,6 +79,8 @@ pub enum Seen<'a> {
         wire: Option<&'a Wire>,
         /// Its bytes.
         bytes: &'a [u8],
+        /// Shard and transaction that are told when it cannot be sent.
+        transaction: Option<(ShardId, TransactionId)>,
         /// Call and leg as the SBC sees them.
         call: Option<(CallId, LegId)>,
         /// Whether it answers something that was no message: such an answer can only repeat what
@@ -91,7 +93,10 @@ pub enum Seen<'a> {
         flow: FlowId,
     },
     /// The SBC was told that it could not send.
-    SendFailed,
+    SendFailed {
+        /// Shard and transaction that sent in vain.
+        transaction: (ShardId, TransactionId),
+    },
 }
 
 /// What is known when everything is over.

@@ -77,6 +77,7 @@ impl Checker for Records {
                 }
             }
             (Happened::Admitted { .. }, None) => fail("admission without call".to_owned()),
+            (what @ Happened::Orphans { .. }, _) => fail(format!("{what:?}")),
             (Happened::Bug { invariant }, _) => fail(format!("broken invariant {invariant}")),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use super::{Checker, End, Seen, Violation};
 use crate::fault::ActorIndex;
-use crate::topology::{self, STRANGER, name};
+use crate::topology::{self, STRANGER, name, sees_early_dialogs};
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
 use sbc_core::transport::Hop;
@@ -82,7 +82,7 @@ impl Checker for Transactions {
                 Some(status) => self.response_sent(*actor, wire, status, bytes, &mut fail),
             },
             Seen::Heard { .. } | Seen::Sent { .. } => {}
-            Seen::FlowLost { .. } | Seen::SendFailed => self.excused_at = Some(at),
+            Seen::FlowLost { .. } | Seen::SendFailed { .. } => self.excused_at = Some(at),
         }
     }
 
@@ -196,7 +196,9 @@ impl Transactions {
         } else if status > 100 {
             let tag = wire.tag("To").unwrap_or_default();
             let known = server.to_tag.get_or_insert_with(|| tag.to_owned());
-            if tag.is_empty() || known != tag {
+            // Several early dialogs of one INVITE have a tag each (SIP-311).
+            let may_differ = method == "INVITE" && actor.is_some_and(sees_early_dialogs);
+            if tag.is_empty() || (known != tag && !may_differ) {
                 fail(
                     "response-to-tag",
                     format!("{what}: To tag {tag:?} after {known:?}"),

@@ -1,6 +1,8 @@
 //! What scenario tests share.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub(crate) mod planted;
+
 use sbc_sim::report::{failure, play};
 use sbc_sim::scenario::Scenario;
 use sbc_sim::world::Run;

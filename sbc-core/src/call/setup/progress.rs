@@ -10,12 +10,13 @@ use super::{MOST_FORKS, Setup, agree, parse, refuse};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Trunk;
 use crate::id::LegId;
-use crate::media::{Incompatible, Unusable, interwork, read};
+use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::response::{self, Mapped};
+use crate::session::Source;
 use crate::session::reliable::Provisional;
-use crate::sip::header::OptionTag;
-use crate::sip::{HeaderName, Status};
+use crate::sip::header::{OptionTag, Reason};
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 use media_api::{ForkId, Negotiated, Stage};
 
@@ -26,6 +27,21 @@ pub(super) struct Heard {
     pub(super) description: Option<Bytes>,
     /// A description in it is the called side's last word.
     pub(super) is_reliable: bool,
+    /// Why the early dialog has ended, if it has.
+    pub(super) why: Option<u16>,
+    /// It may do something else than before with its media.
+    pub(super) is_redirected: bool,
+}
+
+/// Why an early dialog has ended, if this status says that it has (RFC 6228 §4). What its Reason does not
+/// tell is told as nobody's being there.
+pub(super) fn ended_for(status: Status, said: &Message) -> Option<u16> {
+    (status.code() == 199).then(|| {
+        let reasons = said.list::<Reason>().unwrap_or_default();
+        let own = reasons.iter().find(|reason| reason.is("SIP"));
+        let cause = own.and_then(Reason::cause);
+        cause.unwrap_or(Status::TEMPORARILY_UNAVAILABLE.code())
+    })
 }
 
 impl Setup {
@@ -36,24 +52,52 @@ impl Setup {
             early,
             description,
             is_reliable,
+            why,
+            is_redirected,
         } = heard;
+        if let Some(why) = why {
+            // A caller that has only one early dialog for all of them goes on with that.
+            let authority = &self.authority;
+            self.early_media.closes(call, cx, &early, authority);
+            if let Some(a) = call.leg(A_LEG) {
+                a.session.fork_ends(cx, &Source::new(leg, &early), why);
+            }
+            return;
+        }
         let status = match status.code() {
-            // One of the callee's early dialogs has ended; the caller has only one, and it goes on.
-            199 => return self.early_media.closes(call, cx, leg, &early),
             180..=183 => status,
             // Nobody knows what it means but that the call makes progress (SIP-008).
             _ => Status::SESSION_PROGRESS,
         };
         let policy = policy_of(call, leg);
         let (status, may_flow) = self.early_media.heard(policy, status, &early);
+        if !self.is_authorised(&early) && self.early_media.has_flowed(&early) {
+            // The newest of the others takes over, if there is one (SIP-311).
+            let authority = &self.authority;
+            self.early_media.closes(call, cx, &early, authority);
+        }
+        let may_flow = may_flow && self.is_authorised(&early);
+        if is_redirected && may_flow {
+            let authority = &self.authority;
+            self.early_media.changes(call, cx, &early, authority);
+        }
+        if self.is_late && may_flow {
+            self.opens_late(call, cx, leg, &early);
+        }
+        let is_last_word = is_reliable && description.is_some();
         let description = description.or_else(|| self.withheld(may_flow, &early));
         let body = match (&self.offer, description) {
+            (_, Some(description)) if self.is_late && is_reliable => {
+                self.pass_early_offer(call, cx, leg, (&early, may_flow), &description)
+            }
+            // A preview of an offer: what counts comes with the answer.
+            _ if self.is_late => None,
             (Some(_), Some(description)) if !may_flow => {
-                self.keep_back(call, leg, &early, description, is_reliable);
+                self.keep_back(call, leg, &early, description, is_last_word);
                 None
             }
             (Some(_), Some(description)) => {
-                self.preview(call, cx, leg, &early, description, is_reliable)
+                self.preview(call, cx, leg, &early, description, is_last_word)
             }
             (None, Some(description)) if !may_flow => {
                 self.note(&early, description);
@@ -65,7 +109,9 @@ impl Setup {
         let first_ms = call.elapsed_ms(cx.now);
         call.record.first_progress_ms.get_or_insert(first_ms);
         let described = body.is_some();
+        let sees_forks = call.leg(A_LEG).is_some_and(|a| a.session.sees_forks());
         let told = Provisional {
+            of: sees_forks.then(|| Source::new(leg, &early)),
             status: early_media::told_as(self.trunk.progress.ringing, status),
             description: body,
             // An offer cannot be made any other way before the answer.
@@ -82,8 +128,21 @@ impl Setup {
         self.rings(call, cx, status, described);
     }
 
+    /// All early dialogs of an attempt have ended, and another one follows.
+    pub(super) fn early_dialogs_end(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        status: Status,
+    ) {
+        if let Some(a) = call.leg(A_LEG) {
+            a.session.forks_end(cx, leg, status.code());
+        }
+    }
+
     /// The caller's offer has its last answer: the relay is told.
-    fn caller_is_settled(&self, call: &mut Call, cx: &mut Cx<'_>) {
+    pub(super) fn caller_is_settled(&self, call: &mut Call, cx: &mut Cx<'_>) {
         let a = call.legs.get(&A_LEG).and_then(|a| a.image.committed());
         if let Some(negotiated) = a.map(|agreed| agreed.negotiated().clone()) {
             let (a, fork) = (endpoint(A_LEG), ForkId::default());
@@ -99,25 +158,27 @@ impl Setup {
         leg: LegId,
         early: &Bytes,
         description: Bytes,
-        is_reliable: bool,
+        is_last_word: bool,
     ) -> Option<Bytes> {
         // A callee may have many phones, but it may not fill our memory with them.
         if self.forks.len() >= MOST_FORKS && !self.forks.contains(early) {
             return None;
         }
-        let (body, x, y) = self.both(call, leg, &description).ok()?;
+        let (body, x, mut y) = self.both(call, leg, &description).ok()?;
         let fork = self.fork(early);
         self.previews.insert(early.clone(), description);
-        if is_reliable {
+        if is_last_word {
             self.completes(call, leg, early);
+        }
+        if let Some(agreed) = self.complete.get(early).and_then(MediaImage::committed) {
+            // What was held back may have gone on since.
+            y = agreed.negotiated().clone();
         }
         let longest = cx.now.mono + policy_of(call, leg).early_media_max;
         if !call.timers.is_set(Timer::EarlyMedia as usize) {
             call.timers.set(Timer::EarlyMedia as usize, longest);
         }
-        self.early_media.flows(early, fork, &y);
-        call.media
-            .agreed(cx, endpoint(leg), fork, y, Stage::Preview);
+        self.agreed_early(call, cx, (early, true), (leg, fork), y);
         if let Some(x) = x {
             let (a, fork) = (endpoint(A_LEG), ForkId::default());
             call.media.agreed(cx, a, fork, x, Stage::Preview);
@@ -187,7 +248,8 @@ impl Setup {
         if !self.note(early, description.clone()) {
             return None;
         }
-        let may_offer = call.leg(A_LEG)?.session.takes_early_offer();
+        let a = &call.leg(A_LEG)?.session;
+        let may_offer = a.takes_early_offer() && !a.sees_forks();
         if self.is_offered || !may_offer {
             return None;
         }
@@ -198,8 +260,7 @@ impl Setup {
         let negotiated = interwork::settle(&facts, b, formats).ok()?;
         let offer = interwork::join(a, b).ok()?;
         self.is_offered = true;
-        call.media
-            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Preview);
+        self.agreed_early(call, cx, (early, true), (leg, fork), negotiated);
         call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
         Some(offer)
     }
@@ -264,7 +325,7 @@ impl Setup {
 }
 
 /// What the caller was told.
-fn told(call: &Call) -> Result<Bytes, Incompatible> {
+pub(super) fn told(call: &Call) -> Result<Bytes, Incompatible> {
     let a = call.legs.get(&A_LEG).ok_or(Unusable::OutOfOrder)?;
     Ok(a.image.last_written().ok_or(Unusable::OutOfOrder)?.clone())
 }

@@ -5,20 +5,23 @@
 //! The hosts that a Contact names are never called, with one exception: the same number at another
 //! server of the redirecting peer, which its trunk must know by name or address.
 
+use super::super::places::OtherWay;
 use super::super::teardown::Teardown;
 use super::super::{A_LEG, Call, Operation, endpoint};
 use super::{Attempt, Setup, Step};
 use crate::cause::{Because, Cause, CauseCode, Decision, EndedBy};
-use crate::config::{Config, Lookup, Preset, Redirect, TargetAddress, TransformScope, Trunk};
+use crate::config::{
+    Config, Lookup, Preset, Redirect, TargetAddress, TransformScope, Trunk, UriScheme, UserPhone,
+};
 use crate::event::Happened;
 use crate::id::{LegId, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::plane::Cx;
 use crate::policy::diversion::reason_of_cause;
 use crate::policy::identity::our_host;
-use crate::policy::ingress::{self, Ingress};
+use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::route;
+use crate::policy::{route, secure};
 use crate::session::{Refusal, Rejection};
 use crate::sip::header::Contact;
 use crate::sip::{Message, SipUri, Status, Uri};
@@ -42,10 +45,15 @@ pub(super) struct Redirects {
     tenant: Option<TenantName>,
     /// Calling number after transforms, for the conditions of routes.
     calling: String,
+    /// Whether the caller wants security at every hop.
+    is_secure: bool,
     /// Numbers and places that the call has been sent to.
     seen: BTreeSet<String>,
     made: usize,
 }
+
+/// Trunks to try, and the way there where it is another one.
+type Led = (Vec<Arc<Trunk>>, Option<Arc<OtherWay>>);
 
 /// Where a redirection leads.
 #[derive(Debug)]
@@ -59,10 +67,16 @@ enum Followed {
 }
 
 impl Redirects {
-    pub(super) fn new(tenant: Option<TenantName>, calling: String, called: &Number) -> Self {
+    pub(super) fn new(
+        tenant: Option<TenantName>,
+        calling: String,
+        called: &Number,
+        is_secure: bool,
+    ) -> Self {
         Self {
             tenant,
             calling,
+            is_secure,
             seen: BTreeSet::from([called.number.clone()]),
             made: 0,
         }
@@ -87,6 +101,12 @@ impl Redirects {
         let mut attempts = Vec::new();
         let mut is_loop = false;
         for uri in targets(response) {
+            // Nobody is led from a secure way to another (RFC 5630 §5.3).
+            if self.is_secure && !secure::is_sips(&uri) {
+                because =
+                    because.and("not followed: the call is for a sips URI, the target is none");
+                continue;
+            }
             let Some(number) = Number::of(&uri) else {
                 continue;
             };
@@ -100,14 +120,24 @@ impl Redirects {
                 because = because.and("the call has been redirected too often");
                 break;
             }
-            let found = match is_same_number(config, attempt, &number) {
-                true => same_number(attempt, &uri).map(|trunk| vec![trunk]),
-                false => self.other_number(config, mint, trunk, &number),
+            let is_same = is_same_number(config, attempt, &number);
+            let may_be = |start: &String| number.number.starts_with(start.as_str());
+            let all = &trunk.redirect_to;
+            if !is_same && !all.is_empty() && !all.iter().any(may_be) {
+                because = because.and(format!(
+                    "not followed: trunk \"{}\" may not redirect to {}",
+                    trunk.name, number.number
+                ));
+                continue;
+            }
+            let found = match is_same {
+                true => same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone())),
+                false => self.other_number(config, mint, trunk, (&uri, &number)),
             };
-            let (trunks, place) = match found {
-                Ok(trunks) => match is_same_number(config, attempt, &number) {
-                    true => (trunks, place_of(trunk, &uri)),
-                    false => (trunks, number.number.clone()),
+            let (trunks, way, place) = match found {
+                Ok((trunks, way)) => match is_same {
+                    true => (trunks, way, place_of(trunk, &uri)),
+                    false => (trunks, way, number.number.clone()),
                 },
                 Err(why) => {
                     because = because.and(why);
@@ -123,7 +153,7 @@ impl Redirects {
                 "trunk \"{}\" redirects to {}",
                 trunk.name, number.number
             ));
-            let caller = match is_same_number(config, attempt, &number) {
+            let caller = match is_same {
                 true => Arc::clone(&attempt.caller),
                 false => {
                     let mut caller = (*attempt.caller).clone();
@@ -137,6 +167,7 @@ impl Redirects {
                 called: number.clone(),
                 caller: Arc::clone(&caller),
                 level: attempt.level + 1,
+                way: way.clone(),
             }));
         }
         attempts.truncate(MOST_ATTEMPTS.saturating_sub(self.made));
@@ -149,25 +180,34 @@ impl Redirects {
         (followed, because)
     }
 
-    /// The trunks that a call of the redirecting peer to this number takes.
+    /// The trunks that a call of the redirecting peer to this number takes, and the way there.
     fn other_number(
         &self,
         config: &Config,
         mint: &mut Mint,
         by: &Arc<Trunk>,
-        number: &Number,
-    ) -> Result<Vec<Arc<Trunk>>, String> {
+        (uri, number): (&Uri, &Number),
+    ) -> Result<Led, String> {
+        let now = config.trunks.get(&by.name).unwrap_or(by);
         let ingress = Ingress {
-            trunk: config
-                .trunks
-                .get(&by.name)
-                .map_or_else(|| Arc::clone(by), Arc::clone),
             tenant: by.tenant.clone(),
+            ..Ingress::of(now, KnownBy::Dialog)
         };
         let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
+        let way = OtherWay {
+            by: ingress.trunk,
+            route: plan.value.route,
+            called: number.number.clone(),
+            calling: self.calling.clone(),
+        };
+        let attempts = match self.is_secure || secure::is_sips(uri) {
+            true => secure::kept(config, plan.value.attempts)
+                .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?,
+            false => plan.value.attempts,
+        };
         match Some(&plan.value.tenant) == self.tenant.as_ref() {
-            true => Ok(plan.value.attempts),
+            true => Ok((attempts, Some(Arc::new(way)))),
             false => Err(format!(
                 "not followed: {} belongs to another customer",
                 number.number
@@ -404,9 +444,15 @@ fn in_our_name(config: &Config, a: &Trunk, by: &Trunk, response: &Message) -> Ve
         let scope = TransformScope::In(by.name.clone());
         let inside = number::transform_called(config, &scope, &number.number).value;
         let mut own = SipUri::new(our_host(a, listener));
+        own.is_sips = a.habits.uri_scheme == UriScheme::Sips;
         own.set_user_text(inside.as_bytes()).ok()?;
         own.port = port;
-        if a.uri.user_phone {
+        let is_phone = match a.uri.user_phone {
+            UserPhone::Always => true,
+            UserPhone::Never => false,
+            UserPhone::Pass => number.is_phone,
+        };
+        if is_phone {
             own.params
                 .set("user", Some(Bytes::from_static(b"phone")))
                 .ok()?;

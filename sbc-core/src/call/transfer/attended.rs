@@ -6,20 +6,19 @@
 //!     └── no dialog of ours ──► called anew, with Replaces
 //! ```
 //!
-//! The other call hands its party over and ends, which is the end of the transferor's leg there. The
+//! A target that has not answered yet rings no longer, and is called anew. Otherwise the other call
+//! hands its party over and ends, which is the end of the transferor's leg there. The
 //! party gets our media by a re-INVITE; a party that cannot be kept is sent away, and the transferor
 //! is told.
 
 use super::{Step, Transfer};
-use crate::call::{Call, Leg, Operation, Timer, endpoint};
-use crate::cause::{Because, CauseCode};
+use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint};
+use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
-use crate::id::{CallId, LegId, ShardId};
-use crate::letter::{Content, Fetch, Letter, Party};
+use crate::id::{CallId, LegId};
+use crate::letter::{CALLED_ANEW, Content, Fetch, Letter, Party};
 use crate::media::{Unusable, interwork};
-use crate::mint::shard_of;
 use crate::plane::Cx;
-use crate::policy::admission::Counted;
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::session::{Session, Standing};
 use crate::sip::Status;
@@ -55,20 +54,12 @@ impl Transfer {
         if let Some(record) = call.record.transfers.get_mut(self.record) {
             record.kind = TransferKind::Attended;
         }
-        let mut homes: Vec<ShardId> = [&replaces.to_tag, &replaces.from_tag]
-            .into_iter()
-            .filter_map(|tag| match cx.plane.shards {
-                1 => Some(cx.plane.shard),
-                _ => shard_of(tag.as_bytes()),
-            })
-            .filter(|home| home.0 < cx.plane.shards)
-            .collect();
-        homes.dedup();
-        self.homes = homes.into();
+        self.homes = super::relay::homes(cx, &replaces);
         let tenant = call.tenant.clone();
         let fetch = Fetch {
             from: cx.plane.shard,
             call: call.id,
+            ticket: 0,
             replaces,
             trunk,
             tenant,
@@ -80,11 +71,12 @@ impl Transfer {
         mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
-        fetch: Fetch,
+        mut fetch: Fetch,
     ) -> Option<Operation> {
         let Some(home) = self.homes.pop_front() else {
             return self.call_anew(call, cx);
         };
+        fetch.ticket = cx.plane.mint.number();
         let letter = Letter::new(Content::Fetch(fetch.clone()));
         cx.plane.letters.push_back((home, letter));
         let limit = cx.now.mono + SHARD_PATIENCE;
@@ -96,6 +88,10 @@ impl Transfer {
     /// No call of ours has that dialog: the target itself may know it (SIP-422: these are its own
     /// identifiers, not those of another leg of ours).
     fn call_anew(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        let by = call.legs.get(&self.transferor)?.session.style();
+        if !by.trunk.transfers.names_unknown {
+            self.trunks.clear();
+        }
         self.trunks.retain(|trunk| trunk.preset != Preset::Teams);
         if self.trunks.is_empty() {
             let because = "the dialog that should be replaced is not known".to_owned();
@@ -118,6 +114,7 @@ impl Transfer {
         match outcome {
             Ok(party) => self.adopt(call, cx, party),
             Err(Status::CALL_DOES_NOT_EXIST) => self.ask(call, cx, fetch),
+            Err(CALLED_ANEW) => self.next_trunk(call, cx),
             Err(Status::REQUEST_PENDING) if self.tries < MOST_TRIES => {
                 self.tries += 1;
                 let again = cx.now.mono + PAUSE;
@@ -142,15 +139,9 @@ impl Transfer {
     ) -> Option<Operation> {
         let leg = call.take_in(cx, party);
         let adopted = call.legs.get(&leg)?;
-        let (spec, trunk) = (adopted.image.spec(), &adopted.session.style().trunk);
-        let counted = Counted::Trunk(trunk.name.clone());
-        match cx.plane.admission.take(cx.now.mono, counted, &trunk.limits) {
-            Ok(place) => call.places.push(place),
-            Err(full) => {
-                self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
-                return self.let_go(call, cx, leg);
-            }
-        }
+        let spec = adopted.image.spec();
+        let trunk = Arc::clone(&adopted.session.style().trunk);
+        call.keep_places(cx, leg, &trunk);
         call.media.allocate(cx, vec![spec]);
         self.step = Step::Adopting { leg };
         Some(Operation::Transfer(self))
@@ -218,7 +209,14 @@ impl Transfer {
             .ok_or(Unusable::AnswerMismatch.into())
             .and_then(|description| super::settle(call, leg, &description));
         match settled {
-            Ok(negotiated) => self.complete(call, cx, leg, ForkId::default(), negotiated),
+            Ok(negotiated) => {
+                let transferee = self.transferee;
+                let goes_on = self.complete(call, cx, leg, ForkId::default(), negotiated);
+                // They have never heard of each other.
+                call.introduce(leg);
+                call.introduce(transferee);
+                goes_on
+            }
             Err(incompatible) => {
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
@@ -271,11 +269,16 @@ impl Transfer {
 
 impl Call {
     /// The answer to a request for a party. If nobody waits for it any more, the party is sent away.
-    pub(crate) fn fetched(&mut self, cx: &mut Cx<'_>, outcome: &Result<Box<Party>, Status>) {
+    pub(crate) fn fetched(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: u64,
+        outcome: &Result<Box<Party>, Status>,
+    ) {
         match self.operation.take() {
             Some(Operation::Transfer(mut transfer)) => {
                 match std::mem::replace(&mut transfer.step, Step::Waiting) {
-                    Step::Fetching { fetch } => {
+                    Step::Fetching { fetch } if fetch.ticket == ticket => {
                         self.operation = transfer.fetched(self, cx, fetch, outcome);
                         return self.settle(cx);
                     }
@@ -359,6 +362,27 @@ impl Call {
         }
     }
 
+    /// Whether a leg that is named still rings for its caller, who wants somebody else to be called
+    /// instead of itself: a transfer before the target has answered.
+    pub(crate) fn may_give_way(&self, leg: LegId, replaces: &Replaces, fetch: &Fetch) -> bool {
+        matches!(self.operation, Some(Operation::Setup(_)))
+            && leg == A_LEG
+            && self.legs.get(&leg).is_some_and(|x| {
+                x.session.standing(replaces) == Some(Standing::Calling)
+                    && x.session.style().trunk.name == fetch.trunk
+                    && self.tenant == fetch.tenant
+            })
+    }
+
+    /// Ends the set-up, because another call calls the target; only if [`Self::may_give_way`].
+    pub(crate) fn give_way(&mut self, cx: &mut Cx<'_>, to: CallId) {
+        let because = Because::of(format!("its caller has transferred it to call {to}"));
+        let status = Status::REQUEST_TERMINATED;
+        let (by, code) = (EndedBy::A, CauseCode::CallerCancelled);
+        self.end_with(cx, by, code, status, because, &[]);
+        self.settle(cx);
+    }
+
     /// Hands a party over to another call; only if [`Self::may_hand_over`]. The call ends with that.
     pub(crate) fn hand_over(
         &mut self,
@@ -370,6 +394,8 @@ impl Call {
         let parcel = self.legs.get(&party)?.session.export()?;
         let caller = self.party(party);
         let given = self.legs.remove(&party)?;
+        // The other call takes its places at once; until this one has its end they would count twice.
+        self.leave_places(cx.plane, party);
         let trunk = self.legs.get(&leg)?.session.style().trunk.name.clone();
         let because = Because::of(format!("its party goes on in call {to}"));
         self.record.transfers.push(TransferRecord {

@@ -13,26 +13,31 @@
 //! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
 
 mod attended;
+mod relay;
 
+pub(super) use relay::{Nameless, Relayed};
+
+use super::places::OtherWay;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
 use crate::event::Happened;
-use crate::id::{LegId, ShardId};
+use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::Fetch;
 use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::admission::Counted;
 use crate::policy::circle::Reach;
 use crate::policy::diversion::Trail;
 use crate::policy::identity::{Caller, Wishes};
 use crate::policy::number::{self, Calling, Number};
+use crate::policy::response;
 use crate::policy::transfer::{Plan, Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::sdp::{Description, Limits};
-use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent};
-use crate::sip::Status;
-use crate::sip::header::MaxForwards;
+use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent, Standing};
+use crate::sip::header::{MaxForwards, Replaces};
+use crate::sip::{Message, ResponseBuilder, Status, Token, Uri};
+use crate::transport::Flow;
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
 use std::collections::{BTreeMap, VecDeque};
@@ -56,6 +61,8 @@ const MOST_FORKS: usize = 64;
 pub(super) struct Transfer {
     /// Who asked for it.
     transferor: LegId,
+    /// Who is told of it: the same, unless it asked outside of its dialog.
+    observer: LegId,
     /// Who is to talk to somebody else.
     transferee: LegId,
     wish: Wish,
@@ -106,13 +113,13 @@ impl Transfer {
     pub(super) fn begin(
         call: &mut Call,
         cx: &mut Cx<'_>,
-        transferor: LegId,
+        (transferor, observer): (LegId, LegId),
         asked: &Asked,
     ) -> Option<Operation> {
         let (wish, plan, transferee) = match permitted(call, cx, transferor, asked) {
             Ok(permitted) => permitted,
             Err(refused) => {
-                call.refuse_refer(cx, transferor, asked, refused.status);
+                call.refuse_refer(cx, observer, asked, refused.status);
                 let trunk = call
                     .legs
                     .get(&transferor)?
@@ -134,8 +141,8 @@ impl Transfer {
         };
         let reach = Reach::of(&asked.request);
         let at_ms = call.elapsed_ms(cx.now);
+        call.leg(observer)?.session.accept_refer(cx, asked);
         let x = call.leg(transferor)?;
-        x.session.accept_refer(cx, asked);
         let trunk = x.session.style().trunk.name.clone();
         call.record.transfers.push(TransferRecord {
             at_ms,
@@ -153,6 +160,7 @@ impl Transfer {
         call.timers.set(Timer::Transfer as usize, limit);
         let transfer = Self {
             transferor,
+            observer,
             transferee,
             trunks: plan.value.trunks.iter().cloned().collect(),
             wish,
@@ -177,16 +185,13 @@ impl Transfer {
     fn next_trunk(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.forks.clear();
         self.early_answers.clear();
+        let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
-            let counted = Counted::Trunk(trunk.name.clone());
-            match cx.plane.admission.take(cx.now.mono, counted, &trunk.limits) {
-                Ok(place) => call.places.push(place),
-                Err(full) => {
-                    self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
-                    continue;
-                }
-            }
             let leg = LegId(call.next_leg);
+            if let Err(full) = call.take_places(cx, leg, &trunk, way.as_ref()) {
+                self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
+                continue;
+            }
             call.next_leg = call.next_leg.saturating_add(1);
             let profile = Arc::new(trunk.media.profile.clone());
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
@@ -196,6 +201,16 @@ impl Transfer {
             return Some(Operation::Transfer(self));
         }
         self.failed(call, cx)
+    }
+
+    /// The way to the target, for the limits on it.
+    fn way(&self, call: &Call) -> Option<OtherWay> {
+        Some(OtherWay {
+            by: call.trunk_of(self.transferor)?,
+            route: self.plan.route.clone()?,
+            called: self.plan.called.number.clone(),
+            calling: call.party(self.transferee).selected.number.clone(),
+        })
     }
 
     /// A report of the relay.
@@ -217,9 +232,10 @@ impl Transfer {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
                 self.let_go(call, cx, leg)
             }
-            (MediaEvent::Refused { why, .. }, Step::Allocating { .. }) => {
+            (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
+                call.leave_places(cx.plane, leg);
                 self.failed(call, cx)
             }
             (event, step) => {
@@ -252,6 +268,7 @@ impl Transfer {
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
+                call.leave_places(cx.plane, leg);
                 return self.next_trunk(call, cx);
             }
         };
@@ -261,16 +278,15 @@ impl Transfer {
         let scope = TransformScope::Out(trunk.name.clone());
         let changed = number::transform_called(&call.config, &scope, &dialled);
         let outset = Outset {
-            caller: call.party(self.transferee),
-            called: Number {
-                number: changed.value,
-                ..self.plan.called.clone()
-            },
+            caller: self.presented(call, &trunk),
+            called: self.plan.called.changed(changed.value),
             from,
             passed: self.wish.lines(&by, &trunk, self.replays),
             reach: self.reach,
-            offer,
+            offer: Some(offer),
             is_emergency: false,
+            is_urgent: call.places.are_urgent(),
+            hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
             parts: Vec::new(),
         };
@@ -291,6 +307,20 @@ impl Transfer {
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         self.step = Step::Inviting { leg };
         Some(Operation::Transfer(self))
+    }
+
+    /// The transferee as the new party sees it: with who transferred it, where the trunk wants that.
+    fn presented(&self, call: &Call, trunk: &Trunk) -> Arc<Caller> {
+        let caller = call.party(self.transferee);
+        let by = &call.party(self.transferor).selected.number;
+        let uri = |number: &str| Uri::parse(format!("tel:{number}"));
+        match (uri(by), uri(&self.plan.called.number)) {
+            (Ok(by), Ok(to)) if trunk.transfers.is_diversion => Arc::new(Caller {
+                trail: Trail::of_transfer(by, &to),
+                ..Caller::clone(&caller)
+            }),
+            _ => caller,
+        }
     }
 
     /// An event of one of the legs.
@@ -326,8 +356,16 @@ impl Transfer {
                 ..
             } if is_target => self.progress(call, cx, leg, status, &early, description),
             SessionEvent::Answered {
-                early, description, ..
-            } if is_target => self.answered(call, cx, leg, &early, description),
+                early,
+                description,
+                said,
+            } if is_target => {
+                let goes_on = self.answered(call, cx, leg, &early, description);
+                if call.other(leg).is_some() {
+                    call.hear_identity(leg, &said);
+                }
+                goes_on
+            }
             SessionEvent::Rejected(rejection) if is_target => {
                 self.rejected(call, cx, leg, &rejection)
             }
@@ -363,10 +401,10 @@ impl Transfer {
         early: &Bytes,
         description: Option<Bytes>,
     ) -> Option<Operation> {
-        if let Some(x) = call.leg(self.transferor)
+        if let Some(observer) = call.leg(self.observer)
             && (180..=183).contains(&status.code())
         {
-            x.session.refer_progress(cx, status);
+            observer.session.refer_progress(cx, status);
         }
         let Some(description) = description else {
             return Some(Operation::Transfer(self));
@@ -451,10 +489,12 @@ impl Transfer {
             .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
         let silence_ms = call.silence_ms();
         self.join(call, cx, leg, silence_ms);
-        call.bridge = Some(match call.side(self.transferor) {
+        let pair = match call.side(self.transferor) {
             EndedBy::A => (leg, self.transferee),
             EndedBy::B | EndedBy::Us => (self.transferee, leg),
-        });
+        };
+        record::transferred(call, cx.now, pair, self.record);
+        call.bridge = Some(pair);
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
         call.timers.stop(Timer::Transfer as usize);
@@ -462,14 +502,17 @@ impl Transfer {
             record.leg = Some(leg);
         }
         self.note(call, cx, TransferOutcome::Completed, Some(Status::OK));
+        if let Some(observer) = call.leg(self.observer) {
+            observer.session.refer_ended(cx, Status::OK);
+        }
         if let Some(x) = call.leg(self.transferor) {
-            x.session.refer_ended(cx, Status::OK);
             let patience = match x.session.style().trunk.preset {
                 Preset::Teams => TEAMS_LEAVES_WITHIN,
                 Preset::Carrier => LEAVE_WITHIN,
             };
             let limit = cx.now.mono + patience;
             call.timers.set(Timer::Leave as usize, limit);
+            call.leaving.push(self.transferor);
         }
         None
     }
@@ -483,6 +526,7 @@ impl Transfer {
         rejection: &Rejection,
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, rejection);
+        call.leave_places(cx.plane, leg);
         let because = rejection.text.clone().unwrap_or_default();
         let because = format!("the target gave {} {because}", rejection.status.code());
         self.failed_because(call, rejection.status, because.trim_end().to_owned());
@@ -490,8 +534,8 @@ impl Transfer {
         let trunk = call.legs.get(&leg).map(|leg| &leg.session.style().trunk);
         let goes_on = !rejection.is_from_peer
             || trunk.is_some_and(|trunk| {
-                let (status, reasons) = (rejection.status, &rejection.reasons);
-                crate::policy::response::tries_next(status, reasons, trunk)
+                let status = response::softened(rejection.status, trunk);
+                response::tries_next(status, &rejection.reasons, trunk)
             });
         match goes_on {
             true => self.next_trunk(call, cx),
@@ -514,8 +558,10 @@ impl Transfer {
             status => status,
         };
         self.note(call, cx, TransferOutcome::Failed, Some(status));
+        if let Some(observer) = call.leg(self.observer) {
+            observer.session.refer_ended(cx, status);
+        }
         let x = call.leg(self.transferor)?;
-        x.session.refer_ended(cx, status);
         let is_there = x.session.is_confirmed();
         let silence_ms = call.silence_ms();
         self.join(call, cx, self.transferor, silence_ms);
@@ -556,6 +602,68 @@ impl Transfer {
 }
 
 impl Call {
+    /// Whether a leg talks in the dialog that is named.
+    pub(crate) fn talks_in(&self, leg: LegId, named: &Replaces) -> bool {
+        let standing = self.legs.get(&leg).map(|leg| leg.session.standing(named));
+        standing.flatten() == Some(Standing::Confirmed)
+    }
+
+    /// A REFER outside of the dialog of its sender, which is that of a leg. What becomes of it is told
+    /// in a dialog of its own; the other party is not asked to carry it out.
+    pub(crate) fn refer_outside(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        style: &LegStyle,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        let asked = Asked::new(id, flow, message);
+        let observer = LegId(self.next_leg);
+        self.next_leg = self.next_leg.saturating_add(1);
+        let own = LegStyle {
+            config: Arc::clone(&self.config),
+            ..style.clone()
+        };
+        let profile = Arc::new(style.trunk.media.profile.clone());
+        let image = MediaImage::new(profile, endpoint(observer), cx.plane.mint.number(), None);
+        let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
+            // What cannot make a dialog can have no subscription.
+            self.next_leg = observer.0;
+            let tag = Token::from_minted(cx.plane.mint.tag());
+            let status = Status::BAD_REQUEST;
+            let response = ResponseBuilder::to(message, status, Some(&tag));
+            let bytes = style.sign_response(response).build();
+            let (now, table) = (cx.now.mono, &mut cx.plane.transactions);
+            return table.respond(now, id, status, bytes, cx.out);
+        };
+        self.legs.insert(observer, Leg::new(session, image));
+        let is_told = self.legs.get(&leg);
+        let is_told = is_told.is_some_and(|leg| leg.session.is_observing());
+        match self.operation.take() {
+            None if !is_told => {
+                self.operation = Transfer::begin(self, cx, (leg, observer), &asked);
+            }
+            // One at a time (SIP-809).
+            other => {
+                self.operation = other;
+                self.refuse_refer(cx, observer, &asked, Status::SERVER_INTERNAL_ERROR);
+            }
+        }
+        let is_begun = matches!(
+            &self.operation,
+            Some(Operation::Transfer(transfer)) if transfer.observer == observer
+        );
+        let is_over = |own: &Leg| own.session.is_over();
+        if !is_begun && self.legs.get(&observer).is_some_and(is_over) {
+            // As if it had never been: a name is free for the next, of which there may be any number.
+            self.legs.remove(&observer);
+            self.next_leg = observer.0;
+        }
+        self.settle(cx);
+    }
+
     /// Refuses a REFER; everything goes on as it was.
     pub(super) fn refuse_refer(
         &mut self,
@@ -580,8 +688,9 @@ impl Call {
                 | Step::Adopting { leg }
                 | Step::Offering { leg, .. } = transfer.step
                 {
-                    if let Some(target) = self.leg(leg) {
-                        target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None);
+                    match self.leg(leg) {
+                        Some(target) => target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None),
+                        None => self.leave_places(cx.plane, leg),
                     }
                     self.media.drop_endpoint(cx, endpoint(leg));
                 }
@@ -601,16 +710,13 @@ impl Call {
         }
     }
 
-    /// Whoever has no part in the conversation any more and has not left is sent away.
+    /// Whoever has transferred the call and has not left is sent away. Others that have no part in the
+    /// conversation may be about to get one: the target of the next transfer, or who replaces a party.
     pub(super) fn release_others(&mut self, cx: &mut Cx<'_>) {
-        let apart: Vec<LegId> = self
-            .legs
-            .keys()
-            .copied()
-            .filter(|leg| self.is_apart(*leg))
-            .collect();
-        for leg in apart {
-            if let Some(leg) = self.leg(leg) {
+        for leg in std::mem::take(&mut self.leaving) {
+            if self.is_apart(leg)
+                && let Some(leg) = self.leg(leg)
+            {
                 leg.session.hang_up(cx, Status::REQUEST_TERMINATED, None);
             }
         }
@@ -628,7 +734,7 @@ impl Call {
         let number = Number {
             raw: text.clone(),
             number: text,
-            extension: None,
+            ..Number::default()
         };
         Arc::new(Caller {
             calling: Calling {

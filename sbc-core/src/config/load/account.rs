@@ -5,7 +5,9 @@ use crate::auth::{Account, Password};
 use crate::config::account::{WrittenDigest, WrittenRegister};
 use crate::config::facts::FileFault;
 use crate::config::finding::Code;
+use crate::config::source::At;
 use crate::config::trunk::{DidSource, Gin, Registration};
+use crate::config::written::{Secret, WrittenTrunk};
 use crate::config::{Preset, value};
 use crate::sip::{QuotedText, Uri};
 use std::time::Duration;
@@ -18,7 +20,24 @@ impl Load<'_> {
         let title = format!("{title}: digest");
         let username = written.username.as_ref()?;
         let realms = &written.realms.as_ref()?.value;
-        for at in realms.iter().chain([username]) {
+        self.check_names(&title, username, realms);
+        let password = self.password(&title, written.password.as_ref()?)?;
+        Some(Account {
+            username: username.value.clone(),
+            password,
+            realms: realms.iter().map(|at| at.value.clone()).collect(),
+            allows_md5: written.md5.as_ref().is_none_or(|at| at.value),
+        })
+    }
+
+    /// Findings about a user name and its realms that cannot be sent.
+    pub(super) fn check_names<'a>(
+        &mut self,
+        title: &str,
+        username: &'a At<String>,
+        realms: impl IntoIterator<Item = &'a At<String>>,
+    ) {
+        for at in realms.into_iter().chain([username]) {
             if at.value.is_empty()
                 || at.value.len() > LONGEST
                 || at.value.chars().any(char::is_control)
@@ -40,7 +59,10 @@ impl Load<'_> {
                 Some("write the name alone, and the password as a file or credential".to_owned()),
             );
         }
-        let password = written.password.as_ref()?;
+    }
+
+    /// The password at a place, or a finding.
+    pub(super) fn password(&mut self, title: &str, password: &At<Secret>) -> Option<Password> {
         let found = match self.facts.password(&password.value) {
             Ok(found) => found,
             Err(fault) => {
@@ -86,12 +108,33 @@ impl Load<'_> {
                 Some("write one line of 1 to 255 octets, and nothing else".to_owned()),
             );
         }
-        Some(Account {
-            username: username.value.clone(),
-            password: octets,
-            realms: realms.iter().map(|at| at.value.clone()).collect(),
-            allows_md5: written.md5.as_ref().is_none_or(|at| at.value),
-        })
+        Some(octets)
+    }
+
+    pub(super) fn dialog_ping(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        has_timer: bool,
+    ) -> Option<Duration> {
+        let at = written.dialog_ping.as_ref()?;
+        if has_timer {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: session timers show already whether a call lives"),
+                Some("write session_timer = false, or remove \"dialog_ping\"".to_owned()),
+            );
+        }
+        let second = Duration::from_secs(1);
+        let usual = 900 * second;
+        let range = 30 * second..=3_600 * second;
+        Some(self.bounded(
+            &format!("{title}: dialog_ping"),
+            &written.dialog_ping,
+            range,
+            usual,
+        ))
     }
 
     pub(super) fn registration(
@@ -133,9 +176,7 @@ impl Load<'_> {
             );
             return None;
         };
-        let chosen = |at: &Option<crate::config::source::At<bool>>, usual: bool| {
-            at.as_ref().map_or(usual, |at| at.value)
-        };
+        let chosen = |at: &Option<At<bool>>, usual: bool| at.as_ref().map_or(usual, |at| at.value);
         Some(Registration {
             user,
             domain,
@@ -143,6 +184,12 @@ impl Load<'_> {
             is_required: chosen(&written.require_registered, true),
             unregisters: chosen(&written.unregister, true),
             outbound: chosen(&written.outbound, false),
+            keep_alive: written.keep_alive.as_ref().map(|at| at.value),
+            // All numbers are registered as one, and most networks name that one alone.
+            holds_identities: chosen(
+                &written.hold_identities,
+                written.gin.as_ref().is_none_or(|at| at.value == Gin::Off),
+            ),
             gin: written.gin.as_ref().map_or(Gin::Off, |at| at.value),
             did_source: written
                 .did_source
@@ -153,7 +200,7 @@ impl Load<'_> {
 }
 
 /// User and domain of `sip:user@domain` without anything else.
-fn address_of_record(text: &str) -> Option<(String, String)> {
+pub(super) fn address_of_record(text: &str) -> Option<(String, String)> {
     let uri = Uri::parse(text.to_owned()).ok()?;
     let sip = uri.as_sip()?;
     let user = String::from_utf8(sip.user()?.to_vec()).ok()?;

@@ -6,7 +6,8 @@ use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::written::File;
 use crate::config::{
-    Listener, NumberRange, Realm, Route, RouteMatch, Trunk, VerifyClient, is_same_name,
+    IpNet, Listener, NumberRange, Preset, Realm, Route, RouteMatch, Trunk, UriScheme, VerifyClient,
+    is_same_name,
 };
 use crate::id::{ListenerName, TenantName, TrunkName};
 use crate::transport::Protocol;
@@ -22,6 +23,8 @@ impl Load<'_> {
         self.metrics_port(file);
         self.overlapping_numbers(file);
         self.ambiguous_ingress();
+        self.schemes();
+        self.shared_realms();
         self.tenant_crossings(routes);
         self.unreachable_routes(routes);
         self.unused_trunks(routes);
@@ -166,21 +169,29 @@ impl Load<'_> {
 
     /// Requests of one source must belong to one trunk (SIP-1600).
     fn ambiguous_ingress(&mut self) {
-        let mut by_listener: BTreeMap<&ListenerName, Vec<(&Arc<Trunk>, &Span)>> = BTreeMap::new();
-        for (trunk, span) in self.trunks.valid.values() {
+        let trunks: Vec<_> = self.trunks.valid.values().collect();
+        // Every two of them are compared.
+        let sources: Vec<_> = trunks.iter().map(|(trunk, _)| sources(trunk)).collect();
+        let mut by_listener: BTreeMap<&ListenerName, Vec<Heard<'_>>> = BTreeMap::new();
+        for ((trunk, span), sources) in trunks.iter().zip(&sources) {
             for listener in &trunk.listeners {
-                by_listener.entry(listener).or_default().push((trunk, span));
+                let all = by_listener.entry(listener).or_default();
+                all.push((trunk, span, sources));
             }
         }
         let mut found: BTreeSet<(Span, TrunkName, TrunkName)> = BTreeSet::new();
         for trunks in by_listener.values() {
-            for (index, (trunk, span)) in trunks.iter().enumerate() {
-                for (other, other_span) in trunks.iter().take(index) {
+            for (index, (trunk, span, sources)) in trunks.iter().enumerate() {
+                for (other, other_span, other_sources) in trunks.iter().take(index) {
                     if trunk.fqdn == other.fqdn
-                        && share_source(trunk, other)
+                        && share_source(sources, other_sources)
                         && self.share_identity(trunk, other)
+                        // Who proves himself is known by what he proves.
+                        && trunk.authenticate.is_none()
+                        && other.authenticate.is_none()
                         // Each has a contact of its own, which nobody else knows.
                         && !(trunk.register.is_some() && other.register.is_some())
+                        && !trunk.habits.tie_break.excludes(&other.habits.tie_break)
                     {
                         // The finding belongs to the one that was written later.
                         let (span, later, earlier) = match span > other_span {
@@ -201,10 +212,44 @@ impl Load<'_> {
                 ),
                 Some(
                     "give them different listeners, source ranges, certificates, or names \
-                     (fqdn) that the peer writes into the Request-URI"
+                     (fqdn) that the peer writes into the Request-URI, or write tie_break = \
+                     { called = [\"…\"] } with numbers that are called over one of them only"
                         .to_owned(),
                 ),
             );
+        }
+    }
+
+    /// What promises security at every hop must be able to keep it (SIP-134).
+    fn schemes(&mut self) {
+        let mut found = Vec::new();
+        for (trunk, span) in self.trunks.valid.values() {
+            if trunk.habits.uri_scheme != UriScheme::Sips {
+                continue;
+            }
+            let is_plain = |name: &ListenerName| {
+                let listener = self.listeners.valid.get(name);
+                listener.is_some_and(|(listener, _)| listener.protocol != Protocol::Tls)
+            };
+            let (cause, help) = if trunk.preset == Preset::Teams {
+                ("Teams knows no sips URIs", "remove uri_scheme")
+            } else if trunk.listeners.iter().any(is_plain) {
+                (
+                    "sips URIs promise TLS, and it is reached without",
+                    "use targets with ;tls only, or uri_scheme = \"sip\"",
+                )
+            } else {
+                continue;
+            };
+            found.push((
+                span.clone(),
+                format!("trunk \"{}\": {cause}", trunk.name),
+                help,
+            ));
+        }
+        for (span, cause, help) in found {
+            self.out
+                .add(Code::Contradiction, &span, cause, Some(help.to_owned()));
         }
     }
 
@@ -361,14 +406,16 @@ fn holds_whenever(wide: &RouteMatch, narrow: &RouteMatch) -> bool {
         && pattern(&wide.routing_number, &narrow.routing_number)
 }
 
-fn share_source(one: &Trunk, two: &Trunk) -> bool {
-    let (a, b) = (sources(one), sources(two));
-    a.iter()
-        .any(|net| b.iter().any(|other| net.overlaps(other)))
+/// A trunk as a listener hears it: where it was written, and the ranges it accepts.
+type Heard<'a> = (&'a Arc<Trunk>, &'a Span, &'a [IpNet]);
+
+fn share_source(one: &[IpNet], two: &[IpNet]) -> bool {
+    let meets = |net: &IpNet| two.iter().any(|other| net.overlaps(other));
+    one.iter().any(meets)
 }
 
 /// Ranges a trunk accepts: as written, else the addresses of its targets.
-fn sources(trunk: &Trunk) -> Vec<crate::config::IpNet> {
+fn sources(trunk: &Trunk) -> Vec<IpNet> {
     if !trunk.accept_from.is_empty() {
         return trunk.accept_from.clone();
     }
@@ -381,7 +428,7 @@ fn sources(trunk: &Trunk) -> Vec<crate::config::IpNet> {
                 .into_iter()
                 .chain(target.connect_to.iter().map(SocketAddr::ip))
         })
-        .map(|address| crate::config::IpNet {
+        .map(|address| IpNet {
             address,
             prefix: if address.is_ipv4() { 32 } else { 128 },
         })

@@ -3,8 +3,11 @@
 use super::Load;
 use crate::config::finding::Code;
 use crate::config::source::At;
+use crate::config::value::is_host_name;
 use crate::config::written::WrittenIdentity;
-use crate::config::{AssertedForm, IdentityPolicy, Party, Screening};
+use crate::config::{AssertedForm, ContactUser, FromHost, IdentityPolicy, Party, Screening};
+use crate::policy::number::PASSABLE;
+use std::net::IpAddr;
 
 impl Load<'_> {
     pub(super) fn identity(&mut self, title: &str, written: &WrittenIdentity) -> IdentityPolicy {
@@ -31,6 +34,14 @@ impl Load<'_> {
                 .display
                 .as_ref()
                 .map_or(usual.display, |at| at.value),
+            from_host: self.host_of_from(title, written.from_host.as_ref()),
+            contact_user: self.contact_user(title, written),
+            params: self.number_params(title, written),
+            on_error: written
+                .on_error
+                .as_ref()
+                .map_or(usual.on_error, |at| at.value),
+            hides_in_need: written.hides_in_need.as_ref().is_some_and(|at| at.value),
         };
         if let Some(at) = &written.pilot {
             let digits = at.value.strip_prefix('+').unwrap_or(&at.value);
@@ -75,5 +86,92 @@ impl Load<'_> {
             );
         }
         policy
+    }
+
+    fn host_of_from(&mut self, title: &str, written: Option<&At<String>>) -> FromHost {
+        let Some(at) = written else {
+            return FromHost::Own;
+        };
+        match at.value.as_str() {
+            "own" => FromHost::Own,
+            "peer" => FromHost::Peer,
+            name => {
+                if !is_host_name(name) && name.parse::<IpAddr>().is_err() {
+                    self.out.add(
+                        Code::BadForm,
+                        &at.span,
+                        format!(
+                            "{title}: identity: from_host \"{}\" is no host",
+                            name.escape_debug()
+                        ),
+                        Some(
+                            "write \"own\", \"peer\" or a name such as \"example.com\"".to_owned(),
+                        ),
+                    );
+                }
+                FromHost::Named(name.to_owned())
+            }
+        }
+    }
+
+    fn contact_user(&mut self, title: &str, written: &WrittenIdentity) -> ContactUser {
+        let Some(at) = &written.contact_user else {
+            return ContactUser::Caller;
+        };
+        match at.value.as_str() {
+            "caller" => ContactUser::Caller,
+            "none" => ContactUser::None,
+            "pilot" => {
+                if written.pilot.is_none() {
+                    self.out.add(
+                        Code::MissingKey,
+                        &at.span,
+                        format!("{title}: identity: \"number\" is missing, Contact cannot have it"),
+                        Some("write number = \"+493023125000\"".to_owned()),
+                    );
+                }
+                ContactUser::Pilot
+            }
+            text => {
+                let is_fit = (1..=64).contains(&text.len())
+                    && text.bytes().all(|octet| (0x21..0x7f).contains(&octet));
+                if !is_fit {
+                    self.out.add(
+                        Code::BadForm,
+                        &at.span,
+                        format!(
+                            "{title}: identity: contact_user \"{}\" is no user",
+                            text.escape_debug()
+                        ),
+                        Some(
+                            "write \"caller\", \"pilot\", \"none\" or 1 to 64 printable ASCII characters"
+                                .to_owned(),
+                        ),
+                    );
+                }
+                ContactUser::Named(text.to_owned())
+            }
+        }
+    }
+
+    fn number_params(&mut self, title: &str, written: &WrittenIdentity) -> Vec<String> {
+        let list = written.params.iter().flat_map(|list| &list.value);
+        let mut names = Vec::new();
+        for at in list {
+            let name = at.value.to_ascii_lowercase();
+            if !PASSABLE.contains(&name.as_str()) {
+                self.out.add(
+                    Code::BadForm,
+                    &at.span,
+                    format!(
+                        "{title}: identity: number_params: \"{}\" never passes",
+                        at.value.escape_debug()
+                    ),
+                    Some(format!("those that may: {}", PASSABLE.join(", "))),
+                );
+            }
+            names.push(name);
+        }
+        names
     }
 }

@@ -9,9 +9,13 @@ mod cases;
 mod codecs;
 mod graph;
 mod identity;
+mod limits;
 mod network;
 mod progress;
+mod registrar;
 mod routing;
+mod rules;
+mod transfer;
 mod trunk;
 
 use super::facts::Facts;
@@ -19,7 +23,7 @@ use super::file;
 use super::finding::{Code, Collector, Findings, did_you_mean};
 use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
-use super::written::{self, File};
+use super::written::File;
 use super::{
     CallLimits, Case, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext,
     Transform, Trunk,
@@ -173,8 +177,11 @@ impl Load<'_> {
         self.build_listeners(file);
         self.build_tenants(file);
         self.build_trunks(file);
+        self.check_elins(file);
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
+        let number_limits = self.build_limits(file);
+        self.reserve_for_help(routes.iter().map(|(route, _)| route));
         self.check_graph(file, &routes);
         self.check_cases(file);
         let cdr = self.cdr(file);
@@ -198,7 +205,9 @@ impl Load<'_> {
                 .into_iter()
                 .map(|(route, _)| Arc::new(route))
                 .collect::<Vec<Arc<Route>>>(),
+            number_limits,
             limits,
+            sources: Default::default(),
         };
         let shell = Shell {
             tls: std::mem::take(&mut self.files),
@@ -261,6 +270,11 @@ impl Load<'_> {
                 .calls
                 .as_ref()
                 .map_or(defaults.calls, |at| at.value as u32),
+            new_calls: CallLimits {
+                calls_per_second: written.cps.as_ref().map(|at| at.value as u32),
+                setups: written.setup.as_ref().map(|at| at.value as u32),
+                ..CallLimits::default()
+            },
             max_setup: self.bounded(
                 "limits: max_setup",
                 &written.max_setup,
@@ -360,13 +374,6 @@ impl Load<'_> {
                 Some("the file must be PEM".to_owned()),
             ),
         }
-    }
-}
-
-fn call_limits(written: &written::WrittenLimits) -> CallLimits {
-    CallLimits {
-        calls: written.calls.as_ref().map(|at| at.value as u32),
-        calls_per_second: written.cps.as_ref().map(|at| at.value as u32),
     }
 }
 

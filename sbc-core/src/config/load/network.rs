@@ -368,6 +368,58 @@ impl Load<'_> {
             }
             self.listener(written);
         }
+        for written in &file.listeners {
+            self.stream_beside(written);
+        }
+    }
+
+    /// Whoever listens for datagrams listens for connections on the same port (RFC 3261 §18.2.1), unless
+    /// the operator says otherwise or has something else there.
+    fn stream_beside(&mut self, written: &WrittenListener) {
+        let is_datagram = written
+            .protocol
+            .as_ref()
+            .is_some_and(|at| at.value == Protocol::Udp);
+        if let (Some(at), false) = (&written.tcp, is_datagram) {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                "listen: \"tcp\" is about the listener beside one for udp",
+                Some("remove the key".to_owned()),
+            );
+        }
+        let is_wanted = written.tcp.as_ref().is_none_or(|at| at.value);
+        if !is_datagram || !is_wanted {
+            return;
+        }
+        let places: Vec<(Listener, Span)> = self
+            .listeners
+            .valid
+            .values()
+            .filter(|(own, span)| own.protocol == Protocol::Udp && *span == place_of(written))
+            .map(|(own, span)| {
+                let name = match &written.name {
+                    Some(_) => format!("{}/tcp", own.name),
+                    None => own.name.as_str().replacen("/udp/", "/tcp/", 1),
+                };
+                let listener = Listener {
+                    name: ListenerName::new(&name),
+                    protocol: Protocol::Tcp,
+                    ..Listener::clone(own)
+                };
+                (listener, span.clone())
+            })
+            .collect();
+        for (listener, span) in places {
+            let is_taken = self.listeners.valid.values().any(|(other, _)| {
+                other.protocol != Protocol::Udp && other.bind == listener.bind
+                    || other.name == listener.name
+            });
+            if !is_taken {
+                let entry = (Arc::new(listener), span);
+                self.listeners.valid.insert(entry.0.name.clone(), entry);
+            }
+        }
     }
 
     fn listener(&mut self, written: &WrittenListener) {
@@ -441,12 +493,7 @@ impl Load<'_> {
 
     /// A stream socket and a datagram socket may share a port; two of a kind may not.
     fn place_listener(&mut self, listener: Listener, written: &WrittenListener) {
-        let span: Span = written
-            .port
-            .as_ref()
-            .map(|at| at.span.clone())
-            .or_else(|| written.protocol.as_ref().map(|at| at.span.clone()))
-            .unwrap_or_else(|| written.span.clone());
+        let span = place_of(written);
         let is_datagram = |protocol: Protocol| protocol == Protocol::Udp;
         let rival = self.listeners.valid.values().find(|(other, _)| {
             other.bind == listener.bind
@@ -465,4 +512,11 @@ impl Load<'_> {
             .valid
             .insert(listener.name.clone(), (Arc::new(listener), span));
     }
+}
+
+/// Where a listener was written, for whoever has its port as well.
+fn place_of(written: &WrittenListener) -> Span {
+    let port = written.port.as_ref().map(|at| &at.span);
+    let protocol = written.protocol.as_ref().map(|at| &at.span);
+    port.or(protocol).unwrap_or(&written.span).clone()
 }

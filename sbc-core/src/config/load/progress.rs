@@ -4,7 +4,7 @@ use super::Load;
 use crate::config::finding::Code;
 use crate::config::progress::{ProgressPolicy, Rel100, WrittenProgress};
 use crate::config::source::At;
-use crate::config::{EarlyMedia, Preset};
+use crate::config::{EarlyDialogs, EarlyMedia, LateOffer, Preset};
 use crate::sip::Method;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ impl Load<'_> {
         title: &str,
         written: &WrittenProgress,
         preset: Preset,
+        is_trusted: bool,
     ) -> ProgressPolicy {
         let usual = ProgressPolicy::default();
         let rel100 = match preset {
@@ -33,7 +34,34 @@ impl Load<'_> {
                 usual.early_media_max,
             ),
             ringback: chosen(&written.ringback, usual.ringback),
+            late_offer: chosen(&written.late_offer, usual.late_offer),
+            p_early_media: chosen(&written.p_early_media, usual.p_early_media),
+            early_dialogs: chosen(&written.early_dialogs, usual.early_dialogs),
+            six_xx_stops: chosen(&written.six_xx_stops, usual.six_xx_stops),
         };
+        if let Some(at) = &written.p_early_media
+            && at.value
+            && !is_trusted
+        {
+            // Who may say whose media flow is part of the trust domain (RFC 5009 §6).
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: P-Early-Media is believed of trusted peers alone"),
+                Some("write trusted = true too, or remove p_early_media".to_owned()),
+            );
+        }
+        if let Some(at) = &written.late_offer
+            && preset == Preset::Teams
+            && at.value == LateOffer::Pass
+        {
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: Teams refuses calls without an offer"),
+                Some("remove the key, or write late_offer = \"convert\"".to_owned()),
+            );
+        }
         if let Some(at) = &written.rel100
             && preset == Preset::Teams
             && at.value != Rel100::Never
@@ -55,6 +83,18 @@ impl Load<'_> {
                 &at.span,
                 format!("{title}: reliable_sdp has no effect without reliable provisionals"),
                 Some("write rel100 = \"auto\", or remove the key".to_owned()),
+            );
+        }
+        if let Some(at) = &written.early_dialogs
+            && at.value == EarlyDialogs::Transparent
+            && rel100 == Rel100::Required
+        {
+            // Confirmed one by one, several early dialogs would need a count of their own each.
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: callers that must confirm provisionals see one early dialog"),
+                Some("write rel100 = \"auto\", or early_dialogs = \"single\"".to_owned()),
             );
         }
         if let Some(at) = &written.early_media_max

@@ -1,12 +1,10 @@
 //! Tenants, transforms and routes.
 
-use super::{Load, call_limits, titled};
+use super::{Load, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
-use crate::config::{
-    NumberRule, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
-};
+use crate::config::{Elin, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope};
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
@@ -31,7 +29,10 @@ impl Load<'_> {
                 name: name.clone(),
                 numbers: written.numbers.iter().map(|at| at.value.clone()).collect(),
                 emergency: self.emergency_numbers(written),
-                limits: call_limits(&written.limits),
+                elins: self.elins(written),
+                limits: written
+                    .limits
+                    .checked(&titled("tenant", name.as_str()), &mut self.out),
             };
             self.tenants
                 .valid
@@ -61,6 +62,44 @@ impl Load<'_> {
             .iter()
             .map(|at| at.value.clone())
             .collect()
+    }
+
+    /// The numbers of a tenant's places. Whether their trunks are there is seen once those are known.
+    fn elins(&mut self, written: &WrittenTenant) -> Vec<Elin> {
+        let title = titled("tenant", &written.name.value);
+        let is_own = |number: &str| {
+            let mut ranges = written.numbers.iter();
+            ranges.any(|range| range.value.contains(number))
+        };
+        for place in written.elins.iter() {
+            if !is_own(&place.number.value) {
+                self.out.add(
+                    Code::BadForm,
+                    &place.number.span,
+                    format!(
+                        "{title}: elin \"{}\" is no number of the tenant, so nobody could call back",
+                        place.number.value.escape_debug()
+                    ),
+                    Some("add it to numbers, in the form \"+493023125990\"".to_owned()),
+                );
+            }
+        }
+        let places = written.elins.iter().map(|place| Elin {
+            callers: place.callers.iter().map(|at| at.value.clone()).collect(),
+            trunk: place.trunk.as_ref().map(|at| TrunkName::new(&at.value)),
+            number: place.number.value.clone(),
+        });
+        places.collect()
+    }
+
+    /// Whether the trunks that `elin` names are there.
+    pub(super) fn check_elins(&mut self, file: &File) {
+        for tenant in &file.tenants {
+            let title = titled("tenant", &tenant.name.value);
+            for trunk in tenant.elins.iter().filter_map(|place| place.trunk.as_ref()) {
+                self.trunks.find(trunk, &title, &mut self.out);
+            }
+        }
     }
 
     pub(super) fn build_transforms(&mut self, file: &File) -> Vec<Transform> {
@@ -96,8 +135,17 @@ impl Load<'_> {
         if let Some(name) = trunk {
             self.trunks.find(name, &title, &mut self.out);
         }
-        let calling = self.rules(&format!("{title}: calling"), &written.calling);
-        let called = self.rules(&format!("{title}: called"), &written.called);
+        let mut calling = self.rules(&format!("{title}: calling"), &written.calling);
+        let mut called = self.rules(&format!("{title}: called"), &written.called);
+        let mut redirecting = self.rules(&format!("{title}: redirecting"), &written.redirecting);
+        if let (Some(plan), Some(dir)) = (&written.plan, &written.is_inbound) {
+            let rules = self.plan_rules(&title, plan, dir.value);
+            if !redirecting.is_empty() {
+                redirecting.extend(rules.iter().cloned());
+            }
+            calling.extend(rules.iter().cloned());
+            called.extend(rules);
+        }
         let trunk = TrunkName::new(&trunk?.value);
         Some(Transform {
             name: TransformName::new(&written.name.value),
@@ -107,24 +155,11 @@ impl Load<'_> {
             },
             calling,
             called,
+            redirecting,
         })
     }
 
-    fn rules(&mut self, title: &str, written: &[(At<String>, At<String>)]) -> Vec<NumberRule> {
-        written
-            .iter()
-            .filter_map(|(pattern, set)| {
-                let pattern = self.pattern(title, pattern)?;
-                self.replacement(title, &pattern, set);
-                Some(NumberRule {
-                    pattern,
-                    set: set.value.clone(),
-                })
-            })
-            .collect()
-    }
-
-    fn pattern(&mut self, title: &str, written: &At<String>) -> Option<Regex> {
+    pub(super) fn pattern(&mut self, title: &str, written: &At<String>) -> Option<Regex> {
         let compiled = match written.value.len() > LONGEST_PATTERN {
             true => Err(format!("has more than {LONGEST_PATTERN} characters")),
             false => RegexBuilder::new(&written.value)
@@ -154,7 +189,7 @@ impl Load<'_> {
         }
     }
 
-    fn replacement(&mut self, title: &str, pattern: &Regex, set: &At<String>) {
+    pub(super) fn replacement(&mut self, title: &str, pattern: &Regex, set: &At<String>) {
         for group in groups(&set.value) {
             let is_there = match group.parse::<usize>() {
                 Ok(number) => number < pattern.captures_len(),
@@ -271,6 +306,8 @@ impl Load<'_> {
                 .max
                 .as_ref()
                 .map_or(DEFAULT_ATTEMPTS, |at| at.value as u8),
+            at_once: written.at_once.as_ref().is_some_and(|at| at.value),
+            limits: written.limits.checked(&title, &mut self.out),
         };
         let places = RoutePlaces {
             name: match written.name.value.is_empty() {

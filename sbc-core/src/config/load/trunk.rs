@@ -1,7 +1,8 @@
 //! Trunks: defaults of the preset, what the operator wrote over them, and what Teams demands.
 
 use super::progress::methods;
-use super::{Load, call_limits, is_header_text, titled};
+use super::registrar::is_reached_by_binding;
+use super::{Load, is_header_text, titled};
 use crate::config::finding::Code;
 use crate::config::header::is_configurable;
 use crate::config::name::{covers, is_proper_pattern};
@@ -12,9 +13,9 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, Refer, SessionIdForm,
-    SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkMedia, UdpOversize, UriForm,
-    VerifyClient,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
+    UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -62,6 +63,7 @@ impl Load<'_> {
         let timers = self.timers(&title, written, &defaults);
         let options = self.options(&title, written, &defaults, preset);
         let session_timer = self.session_timer(&title, written, defaults.session_timer);
+        let dialog_ping = self.dialog_ping(&title, written, session_timer.is_some());
         let reroute_on = self.reroute_on(&title, written, &defaults);
         let pass_headers = self.headers(&title, "pass", &written.pass_headers);
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
@@ -76,8 +78,17 @@ impl Load<'_> {
             .register
             .as_ref()
             .and_then(|register| self.registration(&title, register, preset));
+        let authenticate = written
+            .authenticate
+            .as_ref()
+            .and_then(|table| self.authentication(&title, table, preset));
+        let registrar = written
+            .registrar
+            .as_ref()
+            .and_then(|table| self.registrar(&title, written, table, preset));
         let identity = self.identity(&title, &written.identity);
-        let progress = self.progress(&title, &written.progress, preset);
+        let is_trusted = chosen(&written.trusted, defaults.trusted);
+        let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {
             self.teams_rules(&title, written, &targets, tls.as_deref());
         }
@@ -87,6 +98,7 @@ impl Load<'_> {
         let realm = realm?;
         let family = self.family(&title, written, &realm)?;
         let mut profile = (defaults.media)(realm.id, family);
+        profile.local = realm.of(family);
         media(&mut profile, written, codecs);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
@@ -101,7 +113,14 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
-        let refer = chosen(&written.refer, Refer::default());
+        let habits = written.habits.habits(&title, &mut self.out);
+        let limits = TrunkLimits {
+            both: written.limits.both.checked(&title, &mut self.out),
+            inbound: written.limits.inbound.checked(&title, &mut self.out),
+            outbound: written.limits.outbound.checked(&title, &mut self.out),
+        };
+        let history = chosen(&written.identity.history, defaults.history);
+        let transfers = self.transfers(&title, &written.transfers, preset, history);
         Some(Trunk {
             name,
             tenant,
@@ -126,32 +145,42 @@ impl Load<'_> {
             },
             media: TrunkMedia { profile },
             timers,
-            limits: call_limits(&written.limits),
+            limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),
             all_down: chosen(&written.all_down, AllDown::default()),
             udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
             session_timer,
+            dialog_ping,
             allow: written
                 .crossing
-                .allowed(methods(refer.allowed(defaults.allow), &progress)),
+                .allowed(methods(transfers.refer.allowed(defaults.allow), &progress)),
             progress,
             send_asserted: written
                 .identity
                 .egress
                 .as_ref()
                 .map_or(defaults.send_asserted, |at| at.value.is_some()),
-            history: chosen(&written.identity.history, defaults.history),
+            history,
             digest,
             register,
+            authenticate,
+            registrar,
             session_id: chosen(&written.session_id, SessionIdForm::default()),
             uui_max: written.uui_max.as_ref().map_or(256, |at| at.value as u16),
             send_location: chosen(&written.send_location, true),
             identity,
             least_hops: written.least_hops.as_ref().map_or(0, |at| at.value as u8),
             redirect: chosen(&written.redirect, Redirect::default()),
-            refer,
+            redirect_to: written.redirect_to.as_ref().map_or_else(Vec::new, |list| {
+                self.beginnings(&title, "redirect_to", &list.value)
+            }),
+            habits,
+            derived: Default::default(),
+            overlap: written.crossing.overlaps(),
+            relays_offers: written.crossing.relays_offers(),
+            transfers,
             pass_headers,
             strip_headers,
             set_headers,
@@ -173,16 +202,29 @@ impl Load<'_> {
                 ),
             );
         }
-        let is_registering = written.register.is_some();
+        let registers = match (written.register.is_some(), written.registrar.is_some()) {
+            (true, _) => Some(Mode::Register),
+            (false, true) => Some(Mode::Registrar),
+            (false, false) => None,
+        };
+        let asked = |mode: Mode| matches!(mode, Mode::Register | Mode::Registrar).then_some(mode);
         if let Some(mode) = &written.mode
-            && (mode.value == Mode::Register) != is_registering
+            && asked(mode.value) != registers
         {
-            let (cause, help) = match is_registering {
-                true => (
+            let (cause, help) = match (registers, mode.value) {
+                (Some(Mode::Registrar), _) => (
+                    "its peer registers with us",
+                    "write mode = \"registrar\", or remove the key",
+                ),
+                (Some(_), _) => (
                     "it registers",
                     "write mode = \"register\", or remove the key",
                 ),
-                false => (
+                (None, Mode::Registrar) => (
+                    "\"registrar\" is missing",
+                    "write registrar = { aor = \"sip:pbx1@sip.example.com\" }",
+                ),
+                (None, _) => (
                     "\"register\" is missing",
                     "write register = { aor = \"sip:+49301230@telco.example\" }",
                 ),
@@ -229,7 +271,7 @@ impl Load<'_> {
         defaults: &Defaults,
     ) -> Vec<At<TargetAddress>> {
         let Some(list) = &written.targets else {
-            if defaults.targets.is_empty() {
+            if defaults.targets.is_empty() && !is_reached_by_binding(written) {
                 self.out.add(
                     Code::MissingKey,
                     &written.span,
@@ -438,12 +480,15 @@ impl Load<'_> {
                     IpAddr::V4(_) => 8,
                     IpAddr::V6(_) => 16,
                 };
-                if at.value.prefix < least && !proves_identity {
+                if at.value.prefix < least && !proves_identity && written.authenticate.is_none() {
                     self.out.add(
                         Code::OpenSource,
                         &at.span,
                         format!("{title}: the range admits strangers, who could call at your cost"),
-                        Some("write the peer's own ranges, or demand its certificate".to_owned()),
+                        Some(
+                        "write the peer's own ranges, or demand its certificate or \"authenticate\""
+                            .to_owned(),
+                    ),
                     );
                 }
             }
@@ -455,6 +500,10 @@ impl Load<'_> {
         let has_address = |target: &TargetAddress| {
             target.host.parse::<IpAddr>().is_ok() || !target.connect_to.is_empty()
         };
+        if is_reached_by_binding(written) {
+            // Anybody may try, who then has to prove who he is: the operator says so in so many words.
+            self.no_source(title, &written.name.span);
+        }
         // Of registrars the resolver says where they are.
         if written.register.is_none()
             && let Some(at) = targets.iter().find(|at| !has_address(&at.value))
@@ -885,7 +934,7 @@ fn self_verifies(tls: &TlsContext) -> bool {
     tls.verify_client == VerifyClient::Require
 }
 
-fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
+pub(super) fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
     written.as_ref().map_or(default, |at| at.value)
 }
 
@@ -936,6 +985,7 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
     profile.hold = chosen(&written.hold, profile.hold);
     profile.fax = chosen(&written.fax, profile.fax);
     profile.source = chosen(&written.media_source, profile.source);
+    profile.maps_static = chosen(&written.udp_oversize, UdpOversize::Tcp) != UdpOversize::Slim;
     if let Some(ptime) = &written.ptime {
         profile.ptime_ms = ptime.value as u8;
     }

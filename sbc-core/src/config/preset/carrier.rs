@@ -1,7 +1,9 @@
 //! Defaults of a carrier's or PBX's SIP trunk.
 
 use super::Defaults;
-use crate::config::{HistoryForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm};
+use crate::config::{
+    HistoryForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
+};
 use crate::media::Profile;
 use crate::sip::Method;
 use std::time::Duration;
@@ -14,7 +16,7 @@ pub(in crate::config) fn defaults() -> Defaults {
         accept_from: Vec::new(),
         trusted: false,
         uri: UriForm {
-            user_phone: false,
+            user_phone: UserPhone::Never,
             transport_param: true,
         },
         timers: SipTimers {

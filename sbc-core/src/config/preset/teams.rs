@@ -2,7 +2,7 @@
 
 use super::Defaults;
 use crate::config::{
-    HistoryForm, IpNet, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
+    HistoryForm, IpNet, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
 };
 use crate::media::Profile;
 use crate::sip::Method;
@@ -32,7 +32,7 @@ pub(in crate::config) fn defaults() -> Defaults {
         accept_from: vec![range(52, 112), range(52, 120)],
         trusted: true,
         uri: UriForm {
-            user_phone: true,
+            user_phone: UserPhone::Always,
             transport_param: true,
         },
         timers: SipTimers {

@@ -116,7 +116,7 @@ pub(super) fn write_answer(
         connection_zero: false,
         formats: answered
             .iter()
-            .map(|(number, _, codec)| draft_format(*number, codec))
+            .map(|(number, _, codec)| draft_format(profile, *number, codec))
             .collect(),
         direction,
         ptime_ms: Some(ptime_ms),

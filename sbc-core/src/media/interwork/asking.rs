@@ -120,7 +120,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         connection_zero: ask.zero,
         formats: taken
             .iter()
-            .map(|(number, codec)| draft_format(*number, codec))
+            .map(|(number, codec)| draft_format(profile, *number, codec))
             .collect(),
         direction: ask.direction,
         ptime_ms: Some(ask.ptime_ms.unwrap_or(u32::from(profile.ptime_ms))),

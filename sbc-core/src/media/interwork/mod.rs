@@ -241,6 +241,16 @@ pub fn decline(offer: &Facts, x: &mut MediaImage) -> Option<Bytes> {
     Some(x.write(Draft { address, media }))
 }
 
+/// As [`decline`], for the offer of X that waits for an answer.
+pub fn decline_pending(x: &mut MediaImage) -> Option<Bytes> {
+    let Exchange::Received(offer) = x.exchange().clone() else {
+        return None;
+    };
+    let body = decline(&offer, x);
+    x.rollback();
+    body
+}
+
 /// Answers X's offer from what is in force on Y.
 pub fn answer_alone(
     offer: Facts,
@@ -265,6 +275,34 @@ pub fn answer_alone(
     x.agree(ours);
     Ok(AnsweredAlone {
         body: x.write(draft),
+        x: negotiated,
+    })
+}
+
+/// Answers an offer of X that switches its only stream off: every line stays there with port 0, and
+/// nothing flows either way until X offers the stream again (RFC 3264 §8.2). It is more than a hold, but
+/// Y need not know more. `None` if it is no such offer.
+pub fn switch_off(offer: &Facts, x: &mut MediaImage) -> Option<AnsweredAlone> {
+    let mut ours = x.committed().filter(|_| !x.is_fax())?.clone();
+    if !offer.is_switched_off(ours.main) || offer.fax().is_some() {
+        return None;
+    }
+    ours.slots = offer
+        .lines
+        .iter()
+        .map(|line| line.refused.clone())
+        .collect();
+    ours.ours = Direction::Inactive;
+    ours.peer_wish = Direction::Inactive;
+    for stream in ours.negotiated.streams.iter_mut().flatten() {
+        stream.direction = media_api::Direction::Inactive;
+    }
+    let negotiated = ours.negotiated.clone();
+    let body = decline(offer, x)?;
+    x.begin(Exchange::Received(offer.clone()));
+    x.agree(ours);
+    Some(AnsweredAlone {
+        body,
         x: negotiated,
     })
 }

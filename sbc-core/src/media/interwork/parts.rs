@@ -32,7 +32,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         slots,
         main,
         mut agreed,
-        bindings,
+        mut bindings,
         ours,
         peer_wish,
         audio,
@@ -46,6 +46,16 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
     let entry = agreed.remove(first_audio);
     agreed.insert(0, entry.clone());
     let (format, codec) = entry;
+    // Packets under the numbers of before may still be on their way (RFC 3264 §8.3.2, SIP-506). A number
+    // that means something else now means that, and what is not spoken any more is not sent either.
+    let before = leg.committed().into_iter();
+    let before = before.flat_map(|before| before.negotiated.streams.iter().flatten());
+    for old in before.flat_map(|stream| &stream.payloads) {
+        let is_free = !bindings.iter().any(|own| own.receive == old.receive);
+        if is_free && bindings.iter().any(|own| own.id == old.id) {
+            bindings.push(old.clone());
+        }
+    }
     let ptime_ms = audio
         .ptime_ms
         .unwrap_or(20)
@@ -111,14 +121,32 @@ pub(super) fn rtcp_line(
     }
 }
 
-pub(super) fn draft_format(number: u8, codec: &Codec) -> DraftFormat {
+pub(super) fn draft_format(profile: &Profile, number: u8, codec: &Codec) -> DraftFormat {
     DraftFormat {
+        is_mapped: profile.maps_static || !has_meaning(number, codec),
         payload_type: number,
         name: codec.name.clone(),
         clock_hz: codec.clock_hz,
         channels: codec.channels,
         fmtp: codec.fmtp.clone(),
     }
+}
+
+/// Whether a payload type means this codec to everybody (RFC 3551 §6).
+fn has_meaning(number: u8, codec: &Codec) -> bool {
+    const STATIC: [(u8, &str); 7] = [
+        (0, "PCMU"),
+        (3, "GSM"),
+        (8, "PCMA"),
+        (9, "G722"),
+        (13, "CN"),
+        (15, "G728"),
+        (18, "G729"),
+    ];
+    let mut all = STATIC.iter();
+    all.any(|(own, name)| *own == number && codec.is_called(name))
+        && codec.clock_hz == 8_000
+        && codec.channels <= 1
 }
 
 pub(super) fn draft_crypto(profile: &Profile, tag: u32, key: &media_api::CryptoKey) -> DraftCrypto {

@@ -11,7 +11,10 @@
 //! | 503   | unavailable   | | unknown, time-of-day, do-not-disturb, follow-me,      | 404   |
 //! | 404   | unknown       | | out-of-service, away, and every other                 |       |
 
+mod back;
 pub(in crate::policy) mod told;
+
+pub use back::carried as told_back;
 
 use crate::policy::number::Number;
 use crate::sip::header::{Diversion, HistoryInfo};
@@ -138,6 +141,9 @@ pub const fn reason_of_cause(cause: u16) -> Option<&'static str> {
 }
 
 const UNKNOWN: u16 = 404;
+
+/// Cause of a call that its own party sends on (RFC 4458).
+const DEFLECTION: u16 = 480;
 
 impl Trail {
     /// Reads the trail of an INVITE. Both headers tell the same story, so only one is believed:
@@ -327,6 +333,32 @@ impl Trail {
         });
     }
 
+    /// Other ways to the same target have failed with these statuses, and one more is tried: each is a
+    /// branch of the target that we were asked for (RFC 7044 §10.4).
+    pub fn hunt(&mut self, failures: &[u16]) {
+        self.reach();
+        let Some(root) = self.steps.last().cloned() else {
+            return;
+        };
+        let ways = failures.iter().map(|status| Some(*status)).chain([None]);
+        for (number, left) in (1_u32..).zip(ways) {
+            if self.steps.len() >= MOST_STEPS {
+                return;
+            }
+            self.steps.push(Step {
+                uri: root.uri.clone(),
+                index: [root.index.as_slice(), &[number]].concat(),
+                cause: None,
+                change: Some(Change {
+                    kind: ChangeKind::None,
+                    from: root.index.clone(),
+                }),
+                left,
+                is_private: root.is_private,
+            });
+        }
+    }
+
     /// The last target sent us to another one: with this status, for this cause.
     pub fn redirect(&mut self, to: &Uri, left: u16, cause: u16) {
         self.reach();
@@ -346,6 +378,20 @@ impl Trail {
             }
             index
         });
+    }
+
+    /// A transfer: who asked for it deflects the call to another one. What the call went through before
+    /// is none of the new party's business.
+    pub fn of_transfer(by: Uri, to: &Uri) -> Self {
+        let mut trail = Self {
+            called: Some(by),
+            ..Self::default()
+        };
+        trail.reach();
+        trail.extend(to, ChangeKind::User, Some(DEFLECTION), |last| {
+            [last.as_slice(), &[1]].concat()
+        });
+        trail
     }
 
     fn extend(

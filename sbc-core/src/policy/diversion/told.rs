@@ -141,10 +141,10 @@ impl Teller<'_> {
         }
         let number = number?;
         if matches!(uri, Uri::Tel(_)) {
-            let text = (self.writer.rewrite)(&number.number);
+            let text = (self.writer.rewrites.redirecting)(&number.number);
             return TelUri::new(text).ok().map(Uri::Tel);
         }
-        Some(self.writer.own(&number).ok()?.into())
+        Some(self.writer.earlier(&number).ok()?.into())
     }
 }
 

@@ -3,11 +3,13 @@
 //! Every value is written anew from a number and one of our or the peer's names. Hosts of the A
 //! leg never reach the B leg (SIP-420), and a header that cannot be rewritten is left out.
 
+mod associated;
 mod display;
 mod outgoing;
 mod told;
 
-pub use outgoing::{Outgoing, Towards, asserted_anew, our_host, outgoing};
+pub use associated::hold;
+pub use outgoing::{Outgoing, Rewrites, Towards, asserted_anew, our_host, outgoing};
 pub(in crate::policy) use outgoing::{Writer, anonymous};
 pub use told::told;
 
@@ -37,6 +39,34 @@ pub struct Caller {
     pub privacy: Wishes,
     /// Earlier targets of the call.
     pub trail: Trail,
+}
+
+impl Caller {
+    /// The same caller under the number of the place where it calls for help.
+    #[must_use]
+    pub fn at_place(self, number: &str) -> Self {
+        let number = Number {
+            raw: number.to_owned(),
+            number: number.to_owned(),
+            is_phone: true,
+            ..Number::default()
+        };
+        let asserted = self.asserted.into_iter().map(|own| Asserted {
+            number: number.clone(),
+            ..own
+        });
+        Self {
+            calling: Calling {
+                number: number.clone(),
+                is_withheld: false,
+                ..self.calling
+            },
+            asserted: asserted.collect(),
+            selected: number,
+            preferred: None,
+            ..self
+        }
+    }
 }
 
 /// One asserted identity.
@@ -155,7 +185,7 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
     let history: Vec<HistoryInfo> = message.list().unwrap_or_default();
     let diversion: Vec<Diversion> = message.list().unwrap_or_default();
     let trail = match message.uri() {
-        Ok(called) => Trail::of(&history, diversion, &called),
+        Ok(called) => Trail::of(&history, diversion, called),
         Err(_) => Trail::default(),
     };
     Caller {

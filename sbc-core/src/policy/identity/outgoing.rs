@@ -4,15 +4,17 @@
 use super::{Asserted, Caller, display};
 use crate::cause::{Because, Decision};
 use crate::config::{
-    AssertedForm, HistoryForm, Listener, Lookup, Party, Preset, TargetAddress, Trunk,
+    AssertedForm, ContactUser, FromHost, HistoryForm, Listener, Lookup, OnError, Party, Preset,
+    TargetAddress, Trunk, UriScheme, UserPhone,
 };
-use crate::policy::diversion::{Told, Trail, told};
-use crate::policy::number::{ANONYMOUS, Number};
+use crate::policy::diversion::{Step, Told, Trail, told};
+use crate::policy::number::{ANONYMOUS, Number, is_sound};
 use crate::sip::header::{
     Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, RemotePartyId,
 };
 use crate::sip::{
-    Address, DisplayName, Host, NameAddr, ParseFault, PlainValue, SipUri, TelUri, Token, Uri, Value,
+    Address, DisplayName, Host, NameAddr, ParseFault, PlainValue, Rule, SipUri, TelUri, Token, Uri,
+    Value,
 };
 use bytes::Bytes;
 
@@ -52,8 +54,8 @@ pub struct Towards<'a> {
     pub target: &'a TargetAddress,
     /// Listener that the attempt leaves by.
     pub listener: &'a Listener,
-    /// Whether it is an emergency call: whoever answers it must be able to call back, so nothing
-    /// that we know of the caller is hidden (SIP-1011).
+    /// Whether it is an emergency call that is to be called back, so that nothing that we know of the
+    /// caller is hidden (SIP-1011).
     pub is_emergency: bool,
 }
 
@@ -64,23 +66,33 @@ impl Towards<'_> {
     }
 }
 
-/// Writes the identity headers of an attempt.
-///
-/// `called` is the number after all transforms. `rewrite` changes any calling number as the
-/// transforms of both trunks do (see
-/// [`crate::policy::number::transform_calling_through`]).
+/// How numbers of the caller's side are changed on their way from one trunk to another.
+#[derive(Clone, Copy)]
+pub struct Rewrites<'a> {
+    /// Calling numbers (see [`crate::policy::number::transform_calling_through`]).
+    pub calling: &'a dyn Fn(&str) -> String,
+    /// Numbers that forwarded the call (see
+    /// [`crate::policy::number::transform_redirecting_through`]).
+    pub redirecting: &'a dyn Fn(&str) -> String,
+}
+
+/// Writes the identity headers of an attempt. `called` is the number after all transforms. A fault is
+/// what transforms have made of a number that cannot be written.
 pub fn outgoing(
     caller: &Caller,
     called: &Number,
     towards: Towards<'_>,
-    rewrite: &dyn Fn(&str) -> String,
+    rewrites: Rewrites<'_>,
 ) -> Result<Decision<Outgoing>, ParseFault> {
     let Towards { to, target, .. } = towards;
     let mut because = Because::default();
     // A provider that we register with knows both parties in its own domain.
-    let (our_host, peer_host) = match &to.register {
-        Some(register) => {
-            let domain = Host::parse(register.domain.clone())?;
+    // So does who registers with us, in ours.
+    let registered = to.register.as_ref().map(|register| &register.domain);
+    let registrar = to.registrar.as_ref().map(|registrar| &registrar.domain);
+    let (our_host, peer_host) = match registered.or(registrar) {
+        Some(domain) => {
+            let domain = Host::parse(domain.clone())?;
             (domain.clone(), domain)
         }
         None => (
@@ -88,41 +100,70 @@ pub fn outgoing(
             Host::parse(target.host.clone())?,
         ),
     };
+    let from_host = match &to.identity.from_host {
+        FromHost::Own => our_host.clone(),
+        FromHost::Peer => peer_host.clone(),
+        FromHost::Named(name) => Host::parse(name.clone())?,
+    };
     let writer = Writer {
         user_phone: to.uri.user_phone,
         our_host,
-        rewrite,
+        params: &to.identity.params,
+        rewrites,
     };
 
-    let called_user = user_text(&called.number, called.extension.as_deref());
-    let mut request_uri = writer.sip(&called_user, peer_host.clone())?;
+    let mut request_uri = writer.called(called, peer_host.clone())?;
     // A `sip` URI without port means 5060 to many, whatever its transport says.
     // A port would say that there is no SRV record to look for (RFC 3263 §4.2).
     if target.port != 5060 && target.lookup == Lookup::Addresses && to.register.is_none() {
         request_uri.port = Some(target.port);
     }
-    if to.uri.transport_param && target.protocol != crate::transport::Protocol::Udp {
+    let is_sips = to.habits.uri_scheme == UriScheme::Sips;
+    request_uri.is_sips = is_sips;
+    if to.uri.transport_param && target.protocol != crate::transport::Protocol::Udp && !is_sips {
         let name = Bytes::from_static(target.protocol.uri_name().as_bytes());
         request_uri.params.set("transport", Some(name))?;
     }
-    let to_header = NameAddr::new(writer.sip(&called_user, peer_host)?.into());
+    let mut to_uri = writer.called(called, peer_host)?;
+    to_uri.is_sips = is_sips;
+    let to_header = NameAddr::new(to_uri.into());
 
-    let known = shown_in_from(caller, &towards);
+    let known = match shown_in_from(caller, &towards) {
+        None => None,
+        Some((number, name)) => match writer.own(&number) {
+            Ok(uri) => Some((uri, name)),
+            Err(_) if to.identity.on_error == OnError::Drop => {
+                because = because.and(format!(
+                    "transforms made of {} what cannot be written",
+                    number.number
+                ));
+                None
+            }
+            Err(fault) => return Err(fault),
+        },
+    };
     let hides = known.is_none();
-    let (from_header, contact_user) = match known {
+    let (from_header, shown) = match known {
         None => {
             because = because.and("the caller is anonymous");
             (anonymous()?, None)
         }
-        Some((number, name)) => {
-            let uri = writer.own(&number)?;
+        Some((mut uri, name)) => {
             let contact_user = uri.user().cloned();
+            uri.host = from_host;
+            uri.is_sips = is_sips;
             let from_header = NameAddr {
                 display: name.and_then(|name| display::written(name, to.identity.display)),
                 uri: uri.into(),
             };
             (from_header, contact_user)
         }
+    };
+    let contact_user = match &to.identity.contact_user {
+        ContactUser::Caller => shown,
+        ContactUser::Pilot => to.identity.pilot.clone().map(Bytes::from),
+        ContactUser::None => None,
+        ContactUser::Named(text) => Some(Bytes::from(text.clone())),
     };
 
     let asserted = asserted(caller, towards, &writer, &mut because)?;
@@ -155,7 +196,7 @@ pub fn outgoing(
                 .transpose()?;
         }
     }
-    earlier_targets(caller, &towards, &writer, &mut out);
+    earlier_targets(caller, &towards, &writer, &mut out)?;
     Ok(Decision {
         value: out,
         because,
@@ -200,51 +241,100 @@ fn party(caller: &Caller, party: Party, to: &Trunk) -> Option<Number> {
         Party::Pilot => to.identity.pilot.as_ref().map(|number| Number {
             raw: number.clone(),
             number: number.clone(),
-            extension: None,
+            is_phone: true,
+            ..Number::default()
         }),
     }
 }
 
 /// Writes URIs in the form of a trunk.
 pub(in crate::policy) struct Writer<'a> {
-    pub(in crate::policy) user_phone: bool,
+    pub(in crate::policy) user_phone: UserPhone,
     pub(in crate::policy) our_host: Host,
-    pub(in crate::policy) rewrite: &'a dyn Fn(&str) -> String,
+    /// Parameters of called numbers that pass.
+    pub(in crate::policy) params: &'a [String],
+    pub(in crate::policy) rewrites: Rewrites<'a>,
 }
 
 impl Writer<'_> {
     /// A number at our name, changed by the transforms.
     pub(in crate::policy) fn own(&self, number: &Number) -> Result<SipUri, ParseFault> {
-        let text = (self.rewrite)(&number.number);
-        let user = user_text(&text, number.extension.as_deref());
-        self.sip(&user, self.our_host.clone())
+        let number = number.changed((self.rewrites.calling)(&number.number));
+        self.sip(&number, &[], self.our_host.clone())
+    }
+
+    /// As [`Self::own`], of a number that forwarded the call.
+    pub(in crate::policy) fn earlier(&self, number: &Number) -> Result<SipUri, ParseFault> {
+        let number = number.changed((self.rewrites.redirecting)(&number.number));
+        self.sip(&number, &[], self.our_host.clone())
+    }
+
+    /// The called number at the peer's name.
+    fn called(&self, number: &Number, host: Host) -> Result<SipUri, ParseFault> {
+        self.sip(number, self.params, host)
     }
 
     /// `sip:user@host`, with `user=phone` for numbers where the trunk wants it.
-    pub(in crate::policy) fn sip(&self, user: &str, host: Host) -> Result<SipUri, ParseFault> {
-        let mut uri = SipUri::new(host);
-        // The `;` before an extension separates parameters of the number and stays as it is.
-        let (number, extension) = match user.split_once(";ext=") {
-            Some((number, extension)) => (number, Some(extension)),
-            None => (user, None),
-        };
-        uri.set_user_text(number.as_bytes())?;
-        if let (Some(extension), Some(escaped)) = (extension, uri.user().cloned()) {
-            let mut user = escaped.to_vec();
-            user.extend_from_slice(b";ext=");
-            user.extend_from_slice(extension.as_bytes());
-            uri.set_user(Some(Bytes::from(user)))?;
+    fn sip(&self, number: &Number, params: &[String], host: Host) -> Result<SipUri, ParseFault> {
+        if !is_sound(&number.number) {
+            return Err(ParseFault::new("number", Rule::Token, 0));
         }
-        let is_number = number
-            .strip_prefix('+')
-            .unwrap_or(number)
+        let mut uri = SipUri::new(host);
+        uri.set_user_text(number.number.as_bytes())?;
+        let tail = tail(number, params);
+        if let (false, Some(escaped)) = (tail.is_empty(), uri.user().cloned()) {
+            // The `;` before a parameter of the number separates and stays as it is.
+            let with_tail = [&escaped[..], tail.as_bytes()].concat();
+            if uri.set_user(Some(Bytes::from(with_tail))).is_err() {
+                uri.set_user(Some(escaped))?;
+            }
+        }
+        let digits = number.number.strip_prefix('+').unwrap_or(&number.number);
+        let is_number = digits
             .bytes()
             .all(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'#'));
-        if self.user_phone && is_number {
+        let wants_phone = match self.user_phone {
+            UserPhone::Always => true,
+            UserPhone::Never => false,
+            UserPhone::Pass => number.is_phone,
+        };
+        if wants_phone && is_number {
             uri.params.set("user", Some(Bytes::from_static(b"phone")))?;
         }
         Ok(uri)
     }
+}
+
+/// The parameters of a number, in the order of RFC 3966 §3: extension or subaddress, context, and the
+/// others by name.
+fn tail(number: &Number, params: &[String]) -> String {
+    let mut tail = String::new();
+    let mut write = |name: &str, value: Option<&str>| {
+        tail.push(';');
+        tail.push_str(name);
+        if let Some(value) = value {
+            tail.push('=');
+            tail.push_str(value);
+        }
+    };
+    let listed = number.params.iter();
+    let mut listed: Vec<_> = listed.filter(|(name, _)| params.contains(name)).collect();
+    listed.sort();
+    if let Some(extension) = &number.extension {
+        write("ext", Some(extension));
+    }
+    let (first, others): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|(name, _)| name == "isub");
+    for (name, value) in first {
+        write(name, value.as_deref());
+    }
+    if let Some(context) = number.context.as_ref().filter(|_| !number.is_global()) {
+        write("phone-context", Some(context));
+    }
+    for (name, value) in others {
+        write(name, value.as_deref());
+    }
+    tail
 }
 
 /// What is asserted to a peer, whichever header says it.
@@ -278,6 +368,12 @@ fn asserted(
         ));
         return Ok(Vec::new());
     }
+    let rewritten = |own: &Asserted| (writer.rewrites.calling)(&own.number.number);
+    if to.identity.on_error == OnError::Fail
+        && !caller.asserted.iter().all(|own| is_sound(&rewritten(own)))
+    {
+        return Err(ParseFault::new("asserted number", Rule::Token, 0));
+    }
     Ok(asserted_with(&caller.asserted, to, writer))
 }
 
@@ -290,7 +386,11 @@ pub fn asserted_anew(
     let writer = Writer {
         user_phone: towards.to.uri.user_phone,
         our_host: our_host(towards.to, towards.listener),
-        rewrite,
+        params: &[],
+        rewrites: Rewrites {
+            calling: rewrite,
+            redirecting: rewrite,
+        },
     };
     asserted_with(identities, towards.to, &writer)
 }
@@ -303,7 +403,7 @@ fn asserted_with(
     let written = identities.iter().filter_map(|identity| {
         let uri = match identity.is_tel {
             // A transform may have made something of it that is no telephone number.
-            true => Uri::Tel(TelUri::new((writer.rewrite)(&identity.number.number)).ok()?),
+            true => Uri::Tel(TelUri::new((writer.rewrites.calling)(&identity.number.number)).ok()?),
             false => writer.own(&identity.number).ok()?.into(),
         };
         let mut value = PAssertedIdentity::from(uri);
@@ -368,7 +468,7 @@ fn earlier_targets(
     towards: &Towards<'_>,
     writer: &Writer<'_>,
     out: &mut Outgoing,
-) {
+) -> Result<(), ParseFault> {
     let told = told::Teller {
         privacy: caller.privacy,
         leaves_trust: !towards.is_within_trust() && !towards.is_emergency,
@@ -390,6 +490,16 @@ fn earlier_targets(
         (HistoryForm::Diversion, _) => (false, true),
         (HistoryForm::Both, _) => (true, true),
     };
+    let is_unsound = |step: &Step| {
+        let number = Number::of(&step.uri);
+        number.is_some_and(|number| !is_sound(&(writer.rewrites.redirecting)(&number.number)))
+    };
+    if (history || diversion)
+        && towards.to.identity.on_error == OnError::Fail
+        && trail.steps.iter().any(is_unsound)
+    {
+        return Err(ParseFault::new("redirecting number", Rule::Token, 0));
+    }
     if diversion {
         out.diversion = told.diversion(trail);
     }
@@ -403,6 +513,7 @@ fn earlier_targets(
     } else if history {
         out.history = told.history(trail);
     }
+    Ok(())
 }
 
 fn continued(trail: &Trail, request_uri: &Uri) -> Trail {
@@ -418,11 +529,4 @@ pub(in crate::policy) fn anonymous() -> Result<NameAddr, ParseFault> {
         display: Some(DisplayName::new(Bytes::from_static(b"Anonymous"))?),
         uri: uri.into(),
     })
-}
-
-fn user_text(number: &str, extension: Option<&str>) -> String {
-    match extension {
-        Some(extension) => format!("{number};ext={extension}"),
-        None => number.to_owned(),
-    }
 }

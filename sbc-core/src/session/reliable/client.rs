@@ -9,7 +9,9 @@ use crate::plane::Cx;
 use crate::session::LegStyle;
 use crate::session::confirmed::PeerOffer;
 use crate::session::link::{Errand, Link, Wanted};
-use crate::sip::{HeaderName, Message, Method};
+use crate::session::{Phase, Session, SessionEvent, description};
+use crate::sip::header::{Allow, ContentType, MaxForwards};
+use crate::sip::{HeaderName, Message, Method, Status};
 use bytes::Bytes;
 
 /// An early dialog of an INVITE of ours.
@@ -18,11 +20,15 @@ pub(crate) struct Early {
     pub(in crate::session) link: Link,
     /// Number of the last reliable response.
     last: Option<u32>,
-    /// Our offer has its answer in a reliable response: later descriptions of the dialog mean
+    /// The answer to our offer in a reliable response: later descriptions of the dialog mean
     /// nothing, and either side may offer again (SIP-501).
-    pub(in crate::session) is_settled: bool,
+    pub(in crate::session) settled: Option<Bytes>,
     /// An offer of the called party that waits for our answer.
     pub(in crate::session) asked: Option<PeerOffer>,
+    /// The called party has made the first offer, and its PRACK waits for our answer to it.
+    held: Option<Bytes>,
+    /// Whether the called party lists UPDATE among what it takes.
+    takes_update: bool,
 }
 
 /// What a provisional of an early dialog is to us.
@@ -40,19 +46,28 @@ impl Early {
         Self {
             link,
             last: None,
-            is_settled: false,
+            settled: None,
             asked: None,
+            held: None,
+            takes_update: false,
         }
     }
 
-    /// Takes a provisional and acknowledges it if it wants that.
+    /// Takes a provisional and acknowledges it if it wants that; one that `offers` is acknowledged with
+    /// the answer, when there is one.
     pub(in crate::session) fn hear(
         &mut self,
         cx: &mut Cx<'_>,
         style: &LegStyle,
         invite: u32,
         response: &Message,
+        offers: bool,
     ) -> Heard {
+        if response.has(HeaderName::Allow) {
+            let allowed = response.list::<Allow>().unwrap_or_default();
+            let is_update = |Allow(method): &Allow| *method == Method::Update;
+            self.takes_update = allowed.iter().any(is_update);
+        }
         let Some(rseq) = number(response) else {
             return Heard::Unreliable;
         };
@@ -63,17 +78,80 @@ impl Early {
             return Heard::OutOfOrder;
         }
         self.last = Some(rseq);
-        self.prack(cx, style, rack_value(rseq, invite));
+        let rack = rack_value(rseq, invite);
+        match offers {
+            true => self.held = Some(rack),
+            false => self.prack(cx, style, rack, None),
+        }
         Heard::Reliable
     }
 
-    fn prack(&mut self, cx: &mut Cx<'_>, style: &LegStyle, rack: Bytes) {
+    fn prack(&mut self, cx: &mut Cx<'_>, style: &LegStyle, rack: Bytes, answer: Option<Bytes>) {
         let prack = Errand {
             method: Method::Prack,
+            hops: MaxForwards::DEFAULT,
             headers: vec![(HeaderName::RAck, rack)],
-            body: None,
+            body: answer.map(|answer| (ContentType::sdp(), answer)),
         };
         let wanted = Wanted::Request(Box::new(prack));
         self.link.send(cx, style, wanted);
+    }
+}
+
+impl Session {
+    /// Answers the offer that a called party has made in a reliable provisional, in its PRACK.
+    pub(crate) fn confirm_early(&mut self, cx: &mut Cx<'_>, early: &Bytes, answer: Option<Bytes>) {
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        if let Some(early) = outgoing.early.get_mut(early)
+            && let Some(rack) = early.held.take()
+        {
+            early.prack(cx, &self.style, rack, answer);
+        }
+    }
+
+    /// Offers a change on an early dialog by UPDATE; the outcome is an event. Says whether that was
+    /// possible: the first exchange is made, none is under way, and the called party takes UPDATE
+    /// (RFC 3311 §5.1).
+    pub(crate) fn offer_early(&mut self, cx: &mut Cx<'_>, early: &Bytes, offer: Bytes) -> bool {
+        let is_used = self.style.trunk.allow.contains(&Method::Update);
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return false;
+        };
+        let tag = early;
+        let Some(early) = outgoing.early.get_mut(tag) else {
+            return false;
+        };
+        let is_free = early.settled.is_some() && early.asked.is_none() && early.held.is_none();
+        if !(is_used && is_free && early.takes_update && self.asking.is_none()) {
+            return false;
+        }
+        self.asking = Some(tag.clone());
+        let update = Errand {
+            method: Method::Update,
+            hops: MaxForwards::DEFAULT,
+            headers: Vec::new(),
+            body: Some((ContentType::sdp(), offer)),
+        };
+        let wanted = Wanted::Request(Box::new(update));
+        early.link.send(cx, &self.style, wanted);
+        true
+    }
+
+    /// An UPDATE of ours has its final response, or will never get one. Says whether it was one on an
+    /// early dialog.
+    pub(in crate::session) fn early_offer_ended(
+        &mut self,
+        got: Option<(Status, &Message)>,
+        up: &mut Vec<SessionEvent>,
+    ) -> bool {
+        let Some(early) = self.asking.take() else {
+            return false;
+        };
+        let taken = got.filter(|(status, _)| status.is_success());
+        let description = taken.and_then(|(_, message)| description(message));
+        up.push(SessionEvent::EarlyAnswered { early, description });
+        true
     }
 }

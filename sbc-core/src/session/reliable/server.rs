@@ -8,6 +8,7 @@ use super::{requires, supports};
 use crate::config::Rel100;
 use crate::id::TransactionId;
 use crate::plane::Cx;
+use crate::session::fork::Source;
 use crate::session::link::patience;
 use crate::session::uas::Incoming;
 use crate::session::{Ending, LegStyle, Phase, Refusal, Session, SessionEvent, Timer, description};
@@ -47,6 +48,8 @@ impl Support {
 /// A provisional response for the caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Provisional {
+    /// The early dialog of the called side that the caller sees as one of its own.
+    pub(crate) of: Option<Source>,
     pub(crate) status: Status,
     /// Our answer to the caller's offer, or our offer.
     pub(crate) description: Option<Bytes>,
@@ -58,6 +61,7 @@ impl Provisional {
     /// Without description, and as reliable as it must be.
     pub(crate) fn bare(status: Status) -> Self {
         Self {
+            of: None,
             status,
             description: None,
             prefers_reliable: false,
@@ -127,6 +131,7 @@ impl Sending {
     fn is_reliable(&self, style: &LegStyle, told: &Provisional) -> bool {
         let progress = &style.trunk.progress;
         match (progress.rel100, self.support) {
+            _ if told.of.is_some() => false,
             (Rel100::Never, _) | (_, Support::None) => false,
             (_, Support::Required) | (Rel100::Required, _) => true,
             (Rel100::Auto, Support::Supported) => {
@@ -224,6 +229,13 @@ fn with_description(response: crate::sip::ResponseBuilder, description: Option<B
 }
 
 impl Session {
+    /// Whether the caller can do without reliable provisionals.
+    pub(in crate::session) fn takes_unreliable(&self) -> bool {
+        let is_required = self.style.trunk.progress.rel100 == Rel100::Required;
+        matches!(&self.phase, Phase::Incoming(incoming)
+            if incoming.sending.support != Support::Required && !is_required)
+    }
+
     /// Whether the caller confirms provisionals.
     pub(crate) fn has_support(&self) -> bool {
         match &self.phase {
@@ -249,6 +261,7 @@ impl Session {
             return false;
         };
         let told = Provisional {
+            of: None,
             status: Status::SESSION_PROGRESS,
             description: Some(Bytes::new()),
             prefers_reliable: true,

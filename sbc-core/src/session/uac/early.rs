@@ -4,9 +4,13 @@ use super::super::reliable::{Early, Heard};
 use super::super::{Link, Phase, Said, Session, SessionEvent, description};
 use super::{MAX_EARLY_DIALOGS, Try, to_tag};
 use crate::dialog::Dialog;
+use crate::event::Happened;
 use crate::id::{CallId, LegId};
 use crate::plane::Cx;
+use crate::sdp::Difference;
+use crate::session::LegStyle;
 use crate::sip::{Message, Status};
+use bytes::Bytes;
 
 impl Session {
     /// A provisional above 100.
@@ -36,17 +40,22 @@ impl Session {
         }
         let mut description = description(message);
         let mut is_reliable = false;
+        let is_late = outgoing.outset.offer.is_none();
         if let Some(early) = outgoing.early.get_mut(&tag) {
-            match early.hear(cx, &self.style, current.cseq, message) {
+            let offers = is_late && early.settled.is_none() && description.is_some();
+            match early.hear(cx, &self.style, current.cseq, message, offers) {
                 Heard::OutOfOrder => return,
                 Heard::Unreliable => {}
                 Heard::Reliable => is_reliable = true,
             }
-            if early.is_settled {
+            if let Some(settled) = &early.settled {
                 // The first reliable one was the last word (SIP-501).
-                description = None;
+                if let Some(later) = description.take() {
+                    differs(cx, &self.style, self.owner, settled, &later, false);
+                }
+            } else if is_reliable {
+                early.settled.clone_from(&description);
             }
-            early.is_settled |= is_reliable && description.is_some();
         }
         up.push(SessionEvent::Progress {
             status,
@@ -73,4 +82,24 @@ pub(super) fn established(
     let mut link = Link::new(dialog, owner, current.hop.clone());
     link.proofs.remember(current.id, current.shown.clone());
     Some(link)
+}
+
+/// Whether a description counts that comes after the answer: never, unless the trunk lets its peer
+/// move its media so. One that says something else than the answer is told to people (SIP-501).
+pub(super) fn differs(
+    cx: &mut Cx<'_>,
+    style: &LegStyle,
+    owner: (CallId, LegId),
+    settled: &Bytes,
+    later: &Bytes,
+    may_move: bool,
+) -> bool {
+    let difference = Difference::between(settled, later);
+    let is_taken = may_move && difference == Difference::Place;
+    if difference != Difference::Nothing {
+        let trunk = style.trunk.name.clone();
+        let what = Happened::LaterAnswer { trunk, is_taken };
+        cx.out.emit(Some(owner.0), Some(owner.1), what);
+    }
+    is_taken
 }

@@ -8,7 +8,7 @@ use crate::sip::header::{
     MinSe, PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
     ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
     Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, Shape, SubscriptionState,
-    Supported, To, Unsupported, Via, Warning, WwwAuthenticate,
+    Supported, TargetDialog, To, Unsupported, Via, Warning, WwwAuthenticate,
 };
 use crate::sip::{Address, Limits, ParseFault, Rule, Uri};
 use bytes::Bytes;
@@ -116,6 +116,11 @@ fn read_header(
         SessionExpires => |expires| vec![field("seconds", expires.seconds)],
         SubscriptionState => |_| vec![],
         Supported => |_| vec![],
+        TargetDialog => |target| vec![
+            field("call-id", target.call_id.as_str()),
+            field("local-tag", target.local_tag.as_str()),
+            field("remote-tag", target.remote_tag.as_str()),
+        ],
         To => |to| address_fields(to),
         Unsupported => |_| vec![],
         Via => via_fields,

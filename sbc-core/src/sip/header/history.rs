@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use bytes::Bytes;
 
 use super::{Header, HeaderName, Shape};
-use crate::sip::grammar::octets_as_str;
+use crate::sip::grammar::{octets_as_str, quoted_octets};
 use crate::sip::{Address, ParseFault, Uri};
 
 /// One entry. Reason and Privacy stand escaped in the headers part of its URI.
@@ -47,8 +47,23 @@ fn escaped(text: &Bytes) -> Option<Bytes> {
         (b' ', b"%20"),
         (b',', b"%2C"),
     ];
-    let begin = memchr::memchr(b'<', text)?;
-    let begin = begin + memchr::memchr(b'?', text.get(begin..)?)?;
+    // A display name and parameters may hold any of these octets within their quotation marks.
+    let before = match quoted_octets(text) {
+        Ok((rest, _)) => text.len() - rest.len(),
+        Err(_) => 0,
+    };
+    let open = before
+        + text
+            .get(before..)?
+            .iter()
+            .position(|o| b"<:;".contains(o))?;
+    if text.get(open) != Some(&b'<') {
+        return None;
+    }
+    let begin = open + memchr::memchr2(b'?', b'>', text.get(open..)?)?;
+    if text.get(begin) != Some(&b'?') {
+        return None;
+    }
     let end = begin + memchr::memchr(b'>', text.get(begin..)?)?;
     let part = text.get(begin..end)?;
     let escape = |octet: &u8| TO_ESCAPE.iter().find(|(own, _)| own == octet);
@@ -81,5 +96,32 @@ impl DerefMut for HistoryInfo {
 impl From<Uri> for HistoryInfo {
     fn from(uri: Uri) -> Self {
         Self(Address::new(uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_headers_part_of_the_uri_is_mended() {
+        let teams =
+            "<sip:+493023125001@sbc1.contoso.example?Reason=SIP;cause=302;text=\"Moved\">;index=1";
+        let mended = escaped(&Bytes::from(teams)).unwrap();
+        assert_eq!(
+            mended,
+            "<sip:+493023125001@sbc1.contoso.example?Reason=SIP%3Bcause=302%3Btext=%22Moved%22>;index=1"
+        );
+        for right in [
+            "sip:a.example;a=\"?\";b=\">\"",
+            "sip:a.example;a=\"<?\";b=\">\"",
+            "<sip:a.example>;a=\"?\";b=\">\"",
+            "\"a <b?c d>\" <sip:a.example>;index=1",
+            "<sip:a.example?Reason=SIP%3Bcause=302>;index=1",
+            "<sip:a.example",
+            "",
+        ] {
+            assert_eq!(escaped(&Bytes::from(right)), None, "{right}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use nom::Parser;
 
 use super::{Header, HeaderName, Shape};
-use crate::sip::ParseFault;
 use crate::sip::grammar::{number, push_number, whole};
+use crate::sip::{Message, ParseFault};
 
 /// Remaining hops, 0–255.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -14,6 +14,12 @@ pub struct MaxForwards(pub u8);
 impl MaxForwards {
     /// What a request without the header is treated as (SIP-005, SIP-403).
     pub const DEFAULT: Self = Self(70);
+
+    /// What a message may still do after one more hop; nothing if it may not take it (SIP-403).
+    pub fn onward(message: &Message) -> Option<Self> {
+        let Self(left) = message.get().ok().flatten().unwrap_or(Self::DEFAULT);
+        left.checked_sub(1).map(Self)
+    }
 }
 
 impl Header for MaxForwards {

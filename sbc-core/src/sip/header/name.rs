@@ -1,5 +1,6 @@
 //! Header names: those we know, their compact forms, and any other token (SIP-002).
 
+use crate::octets::is_same_word;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -218,7 +219,7 @@ pub(in crate::sip) fn lookup(text: &[u8]) -> u8 {
             0 => return UNKNOWN,
             entry => {
                 let (spelling, id) = SPELLINGS[usize::from(entry) - 1];
-                if spelling.as_bytes().eq_ignore_ascii_case(text) {
+                if is_same_word(spelling.as_bytes(), text) {
                     return id;
                 }
             }

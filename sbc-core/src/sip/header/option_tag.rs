@@ -15,12 +15,16 @@ pub struct OptionTag(Token);
 impl OptionTag {
     /// Reliable provisional responses (RFC 3262).
     pub const REL100: &'static str = "100rel";
+    /// The end of an early dialog (RFC 6228).
+    pub const EARLY_END: &'static str = "199";
     /// Session timers (RFC 4028).
     pub const TIMER: &'static str = "timer";
     /// Replaces (RFC 3891).
     pub const REPLACES: &'static str = "replaces";
     /// REFER without subscription (RFC 4488).
     pub const NOREFERSUB: &'static str = "norefersub";
+    /// A dialog named in Target-Dialog (RFC 4538).
+    pub const TDIALOG: &'static str = "tdialog";
     /// History-Info (RFC 7044).
     pub const HISTINFO: &'static str = "histinfo";
     /// Path (RFC 3327).

@@ -42,7 +42,8 @@ impl Reason {
         self.params.value("text")
     }
 
-    fn of(protocol: &'static str, cause: u16, text: Option<QuotedText>) -> Self {
+    /// A reason of any protocol.
+    pub fn of(protocol: &'static str, cause: u16, text: Option<QuotedText>) -> Self {
         let token = |name: &'static str| Token::recognised(Bytes::from_static(name.as_bytes()));
         let mut params = Params::new();
         if let Ok(cause) = PlainValue::parse(cause.to_string()) {

@@ -31,6 +31,9 @@ impl Agent {
         if dial.oddity == Some(Oddity::UnknownRequire) {
             invite = invite.with("Require", "frobnicate");
         }
+        if let Some(named) = self.other_dialog().filter(|_| dial.replaces) {
+            invite = invite.with("Replaces", named);
+        }
         if dial.requires_reliable {
             invite = invite.with("Require", "100rel");
         }

@@ -31,6 +31,64 @@ impl Agent {
                 format!("sip:{}@sbc.example", user_of(uri_of(party)))
             }
         };
+        self.send_refer(now, index, number, &target, leave, out);
+    }
+
+    /// Asks for the other party to be joined with that of another call of this peer, if there is one.
+    pub(super) fn refer_to_other(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        leave: Leave,
+        out: &mut Vec<Say>,
+    ) {
+        let up = |leg: &Leg| {
+            let fork = leg.forks.iter().find(|fork| fork.state == State::Up)?;
+            Some((fork.number, fork.local_tag.clone(), fork.remote_tag.clone()))
+        };
+        let Some((number, ..)) = up(&self.legs[index]) else {
+            return;
+        };
+        let others = self.legs.iter().enumerate().filter(|(at, _)| *at != index);
+        let other = others.filter_map(|(_, leg)| Some((leg, up(leg)?))).next();
+        let Some((leg, (_, own, theirs))) = other else {
+            return;
+        };
+        let called = user_of(leg.invite.request_uri());
+        let escaped = leg.call_id.replace('@', "%40");
+        let target = format!(
+            "sip:{called}@sbc.example?Replaces={escaped}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{own}"
+        );
+        self.send_refer(now, index, number, &target, leave, out);
+    }
+
+    /// A dialog of this peer that lasts, as an INVITE names it that takes it over.
+    pub(super) fn other_dialog(&self) -> Option<String> {
+        let is_ringing = |leg: &Leg, fork: &Fork| fork.state == State::Early && leg.dial.is_none();
+        let named = self.dialog_where(|_, fork| fork.state == State::Up);
+        // A phone that rings is picked up by another.
+        named.or_else(|| self.dialog_where(is_ringing))
+    }
+
+    /// Names a dialog as Replaces does.
+    fn dialog_where(&self, is_it: impl Fn(&Leg, &Fork) -> bool) -> Option<String> {
+        self.legs.iter().find_map(|leg| {
+            let fork = leg.forks.iter().find(|fork| is_it(leg, fork))?;
+            let (own, theirs) = (&fork.local_tag, &fork.remote_tag);
+            let id = &leg.call_id;
+            Some(format!("{id};to-tag={theirs};from-tag={own}"))
+        })
+    }
+
+    fn send_refer(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        number: u8,
+        target: &str,
+        leave: Leave,
+        out: &mut Vec<Say>,
+    ) {
         self.legs[index].cseq += 1;
         let cseq = self.legs[index].cseq;
         let (wire, line) = self.in_dialog(index, number, "REFER", cseq);

@@ -68,6 +68,9 @@ impl Agent {
         if let Wanted::Transfer(leave) = change.wanted {
             return self.refer(now, index, leave, out);
         }
+        if let Wanted::Attended(leave) = change.wanted {
+            return self.refer_to_other(now, index, leave, out);
+        }
         self.legs[index].talk.queue.push_back(change);
         self.proceed(now, index, out);
     }

@@ -1,0 +1,36 @@
+//! The daemon and its commands as others see them: sockets, files, processes. One program, because most of
+//! it waits: for timers, for audio, for a daemon to start.
+
+mod certify;
+mod check;
+mod daemon;
+mod datagram;
+mod dns;
+mod interface;
+mod lab;
+mod nameserver;
+mod patience;
+mod restart;
+mod stream;
+mod support;
+mod tls;
+
+/// A file that is no module would be tests that nobody runs.
+#[test]
+fn every_file_is_a_module_of_this_program() {
+    let own = include_str!("main.rs");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|end| end == "rs") && name != "main" {
+            files += 1;
+            assert!(
+                own.contains(&format!("\nmod {name};\n")),
+                "{name}.rs is in no program"
+            );
+        }
+    }
+    assert!(files > 5, "{files}");
+}

@@ -1,0 +1,192 @@
+//! What a call takes of limits: some as a whole, some with each leg, given back as soon as the leg
+//! has its end (SIP-1730).
+
+use super::{A_LEG, Call};
+use crate::config::{CallLimits, Trunk};
+use crate::id::{LegId, RouteName};
+use crate::media::rate;
+use crate::plane::{Cx, Plane};
+use crate::policy::admission::{self, Counted, Full, Place, Standing, Subject};
+use std::sync::Arc;
+
+/// The places of one call.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    standing: Standing,
+    /// Those of a leg, and without one those of the call.
+    taken: Vec<(Option<LegId>, Place)>,
+}
+
+/// A way that a party of the call has chosen for it: by a transfer, or a redirection.
+#[derive(Debug)]
+pub(super) struct OtherWay {
+    /// Trunk of who has chosen it.
+    pub(super) by: Arc<Trunk>,
+    /// The route.
+    pub(super) route: RouteName,
+    /// Whom it leads to.
+    pub(super) called: String,
+    /// Who calls there.
+    pub(super) calling: String,
+}
+
+/// Places that a call brings with it.
+#[derive(Debug, Default)]
+pub(crate) struct Entrance {
+    /// What it may ask for.
+    pub(crate) standing: Standing,
+    /// Places of the call as a whole.
+    pub(crate) of_call: Vec<Place>,
+    /// Those of the leg that it came on.
+    pub(crate) of_caller: Vec<Place>,
+}
+
+impl From<Entrance> for Places {
+    fn from(entrance: Entrance) -> Self {
+        let of_call = entrance.of_call.into_iter().map(|place| (None, place));
+        let of_caller = entrance.of_caller.into_iter();
+        let of_caller = of_caller.map(|place| (Some(A_LEG), place));
+        Self {
+            standing: entrance.standing,
+            taken: of_call.chain(of_caller).collect(),
+        }
+    }
+}
+
+impl Places {
+    /// Whether the call goes before others.
+    pub(super) fn are_urgent(&self) -> bool {
+        self.standing != Standing::Usual
+    }
+
+    /// Whether the call has a place there.
+    fn count_on(&self, counted: &Counted) -> bool {
+        self.iter().any(|place| place.counted() == counted)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
+        self.taken.iter().map(|(_, place)| place)
+    }
+
+    /// Gives all of them back.
+    pub(super) fn leave(&mut self, plane: &mut Plane) {
+        for (_, place) in self.taken.drain(..) {
+            plane.admission.give_back(place);
+        }
+    }
+}
+
+impl Call {
+    /// Takes the places of a leg towards a trunk, and those of the way there where that is not the way
+    /// that the call was let in on.
+    pub(super) fn take_places(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        trunk: &Trunk,
+        way: Option<&OtherWay>,
+    ) -> Result<(), Full> {
+        let mut claims = admission::claims_outbound(trunk);
+        if let Some(way) = way {
+            let subject = Subject {
+                tenant: self.tenant.as_ref(),
+                trunk: &way.by,
+                route: Some(&way.route),
+                called: &way.called,
+                calling: &way.calling,
+            };
+            let of_way = admission::claims_of_way(&self.config, &subject);
+            // A call counts once on everything, however it got there.
+            let is_new = |claim: &(Counted, CallLimits)| !self.places.count_on(&claim.0);
+            claims.extend(of_way.into_iter().filter(is_new));
+        }
+        self.take(cx, leg, trunk, claims, self.places.standing)
+    }
+
+    /// Takes the places of a leg that came from a trunk in the place of another one. Where that is of
+    /// the same trunk it leaves as many as this one takes, so nothing is asked for.
+    pub(super) fn take_places_instead(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        trunk: &Trunk,
+        replaced: LegId,
+    ) -> Result<(), Full> {
+        let claims = admission::claims_inbound(trunk);
+        let leaves = self.trunk_of(replaced);
+        let standing = match leaves.is_some_and(|own| own.name == trunk.name) {
+            true => Standing::Help,
+            false => self.places.standing,
+        };
+        self.take(cx, leg, trunk, claims, standing)
+    }
+
+    /// Takes the places of a party that comes from another call. It talks already: no limit on new
+    /// calls ends that.
+    pub(super) fn keep_places(&mut self, cx: &mut Cx<'_>, leg: LegId, trunk: &Trunk) {
+        let claims = admission::claims_outbound(trunk);
+        // Help passes every limit.
+        let _ = self.take(cx, leg, trunk, claims, Standing::Help);
+    }
+
+    fn take(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        trunk: &Trunk,
+        claims: Vec<(Counted, CallLimits)>,
+        standing: Standing,
+    ) -> Result<(), Full> {
+        let kbits = admission::kbits(trunk, &claims);
+        let admission = &mut cx.plane.admission;
+        let taken = admission.take(cx.now.mono, claims, kbits, standing)?;
+        for mut place in taken {
+            if self.answered.is_some() {
+                admission.answered(&mut place);
+            }
+            self.places.taken.push((Some(leg), place));
+        }
+        Ok(())
+    }
+
+    /// The call is answered: it is no set-up any more.
+    pub(super) fn places_answered(&mut self, cx: &mut Cx<'_>) {
+        for (_, place) in &mut self.places.taken {
+            cx.plane.admission.answered(place);
+        }
+    }
+
+    /// The call counts with the codecs that its legs have agreed on, and no more with the costliest that
+    /// they might have.
+    pub(super) fn rate_places(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_none() {
+            return;
+        }
+        let counted = self.places.taken.iter_mut();
+        for (leg, place) in counted.filter(|(_, place)| place.kbits() > 0) {
+            // What the call as a whole counts on, it counts on as it came.
+            let image = self.legs.get(&leg.unwrap_or(A_LEG)).map(|leg| &leg.image);
+            if let Some((image, agreed)) = image.and_then(|own| Some((own, own.committed()?))) {
+                let kbits = rate::agreed(image.profile(), agreed.codec());
+                cx.plane.admission.rated(place, kbits);
+            }
+        }
+    }
+
+    /// A leg has its end, or did not come to be.
+    pub(super) fn leave_places(&mut self, plane: &mut Plane, leg: LegId) {
+        let is_its = |(own, _): &mut (Option<LegId>, Place)| *own == Some(leg);
+        for (_, place) in self.places.taken.extract_if(.., is_its) {
+            plane.admission.give_back(place);
+        }
+    }
+
+    /// Gives back the places of legs that have their end.
+    pub(super) fn leave_ended_places(&mut self, plane: &mut Plane) {
+        let ended = self.legs.iter().filter(|(_, leg)| leg.session.is_over());
+        let ended: Vec<LegId> = ended.map(|(id, _)| *id).collect();
+        for leg in ended {
+            self.leave_places(plane, leg);
+        }
+    }
+}

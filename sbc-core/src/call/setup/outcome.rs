@@ -1,0 +1,267 @@
+//! How a way to the called party ends: it answers, or it is refused and the next one is tried.
+//!
+//! Where several trunks are called at once, whoever answers first has the call and the others are told so;
+//! a refusal counts once all of them have refused, unless it is the last word of all places (SIP-314).
+
+use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, teardown_reason};
+use super::redirect::{self, Onward};
+use super::{
+    Failed, Setup, Step, failure_of, fault_in_words, parse, refuse, refuse_offer, warning_code,
+};
+use crate::cause::{Because, CauseCode, EndedBy};
+use crate::event::Happened;
+use crate::id::LegId;
+use crate::media::{Incompatible, Unusable, interwork, read};
+use crate::plane::Cx;
+use crate::policy::response::{self, Failure};
+use crate::policy::{emergency, header};
+use crate::session::{Rejection, Source};
+use crate::sip::Status;
+use crate::sip::header::Reason;
+use bytes::Bytes;
+use media_api::{ForkId, Stage};
+
+impl Setup {
+    /// The called side answered: commit the media and answer the caller.
+    pub(super) fn answered(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        description: Option<Bytes>,
+    ) -> Option<Operation> {
+        record::attempt_answered(call, leg);
+        self.ringback_ends(call, cx);
+        // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
+        let description = description.or_else(|| self.previews.get(early).cloned());
+        let fork = self.fork(early);
+        let is_offered = self.offer.is_some() || self.is_offered;
+        let outcome = match &description {
+            _ if self.is_late && self.complete.contains_key(early) => {
+                self.settled_early(call, cx, leg, early, fork)
+            }
+            Some(description) if self.is_late && self.is_offered => {
+                self.settled_elsewhere(call, cx, leg, fork, description)
+            }
+            None => Err(Unusable::AnswerMismatch.into()),
+            Some(description) if self.is_late => self.pass_offer(call, leg, description),
+            Some(description) if is_offered => {
+                self.commit_answer(call, cx, leg, early, fork, description)
+            }
+            Some(description) => self.offer_to_caller(call, cx, leg, fork, description),
+        };
+        let body = match outcome {
+            Ok(body) => body,
+            Err(incompatible) => {
+                // B is off hook and gets BYE, A gets 488.
+                return refuse_offer(call, cx, &incompatible);
+            }
+        };
+        // The relay hears of the path before the caller hears of the answer: media may follow it at
+        // once.
+        let silence_ms = call.silence_ms();
+        call.media
+            .join(cx, endpoint(A_LEG), endpoint(leg), silence_ms);
+        let is_answered = call.leg(A_LEG).is_some_and(|a| {
+            a.session.keeps(&Source::new(leg, early));
+            a.session.answer(cx, body)
+        });
+        if !is_answered {
+            let mapped = response::own(CauseCode::BadRequest, &self.trunk);
+            let because = Because::of("the caller's INVITE has no usable Contact");
+            return refuse(call, cx, mapped, EndedBy::Us, because, None);
+        }
+        self.others_are_silenced(call, cx, Some(leg));
+        self.is_answered(call, cx, leg);
+        match is_offered {
+            true => None,
+            false => {
+                self.step = Step::Acknowledging { leg, fork };
+                Some(Operation::Setup(self))
+            }
+        }
+    }
+
+    /// The two parties talk to each other.
+    pub(super) fn is_answered(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
+        call.bridge = Some((A_LEG, leg));
+        call.answered = Some(cx.now);
+        if let Some(lap) = call.lap.take() {
+            cx.plane.circles.leave(cx.now.mono, lap);
+        }
+        call.places_answered(cx);
+        if self.is_emergency {
+            for leg in call.legs.values_mut() {
+                leg.session.spare_until(cx.now.mono + emergency::SPARED);
+            }
+        }
+        let setup_ms = call.elapsed_ms(cx.now);
+        call.record.setup_ms = Some(setup_ms);
+        cx.out
+            .emit(Some(call.id), Some(leg), Happened::Answered { setup_ms });
+        call.timers.stop(Timer::Limit as usize);
+        let longest = call.config.limits.max_duration;
+        if !longest.is_zero() {
+            call.timers
+                .set(Timer::Limit as usize, cx.now.mono + longest);
+        }
+    }
+
+    /// A sent no offer: B's answer to ours is settled, and what it accepted is offered to A.
+    fn offer_to_caller(
+        &self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        fork: ForkId,
+        description: &Bytes,
+    ) -> Result<Bytes, Incompatible> {
+        let formats = &mut call.media.formats;
+        let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(&parse(description)?, b.profile());
+        let negotiated = interwork::settle(&facts, b, formats)?;
+        b.commit();
+        let body = interwork::join(a, b)?;
+        call.media
+            .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
+        Ok(body)
+    }
+
+    /// The attempt ended without an answer: the next one, or the end.
+    pub(super) fn rejected(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        rejection: Rejection,
+    ) -> Option<Operation> {
+        record::attempt_rejected(call, leg, &rejection);
+        self.caller_waits_in_vain(call, cx);
+        call.leave_places(cx.plane, leg);
+        let b_trunk = call.trunk_of(leg);
+        let failure = match (failure_of(&rejection), &b_trunk) {
+            (Failure::Status(status), Some(trunk)) => {
+                Failure::Status(response::softened(status, trunk))
+            }
+            (failure, _) => failure,
+        };
+        let warning = rejection.said.as_ref().and_then(|said| warning_code(said));
+        let mapped = response::mapped_warned(failure, &rejection.reasons, warning, &self.trunk);
+        let tries_next = match failure {
+            Failure::Status(status) => b_trunk
+                .as_ref()
+                .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
+            Failure::NoResponse | Failure::Unreachable | Failure::Unregistered => true,
+            Failure::Cancelled | Failure::NoAnswer => false,
+        };
+        // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
+        let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
+        let mut because = mapped.because;
+        let is_alone = self.beside.is_empty();
+        let onward = match self.at_once {
+            true => None,
+            false => self.redirection(call, cx, leg, &rejection),
+        };
+        if let Some(onward) = onward {
+            because.0.extend(onward.because.0);
+            match onward.value {
+                Onward::Attempts => {
+                    // Another target, with ways of its own.
+                    self.tried.clear();
+                    self.early_dialogs_end(call, cx, leg, rejection.status);
+                    return self.next_attempt(call, cx);
+                }
+                Onward::Caller(contacts) => {
+                    return redirect::tell_caller(call, cx, &rejection, contacts, because);
+                }
+                Onward::Loop => {
+                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
+                    return refuse(call, cx, mapped, EndedBy::B, because, None);
+                }
+                Onward::Nowhere => {}
+            }
+        }
+        if let Some(text) = &rejection.text {
+            because = because.and(format!("its text is \"{text}\""));
+        }
+        if let Some(fault) = &rejection.fault {
+            because = because.and(fault_in_words(fault));
+        }
+        if let Some(a) = call.leg(A_LEG).filter(|_| is_alone) {
+            // What it was told early it was told; nothing else is pending now.
+            a.image.rollback();
+        }
+        let by = if rejection.is_from_peer {
+            EndedBy::B
+        } else {
+            EndedBy::Us
+        };
+        let mut mapped = mapped.value;
+        if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
+            mapped.headers = header::passed_back(said, trunk, &self.trunk);
+        }
+        let failed = Failed {
+            mapped,
+            by,
+            because,
+            rank: response::rank(failure),
+        };
+        // Of several that are called at once each speaks for itself, but for the last word of all places.
+        let is_last = matches!(failure, Failure::Cancelled)
+            || matches!(failure, Failure::Status(status) if status.code() >= 600);
+        if !tries_next && (is_last || !self.at_once) {
+            return refuse(call, cx, failed.mapped, by, failed.because, None);
+        }
+        self.failed(failed);
+        self.tried.push(match failure {
+            Failure::Status(status) => status.code(),
+            Failure::Cancelled => 487,
+            Failure::NoResponse | Failure::NoAnswer => 408,
+            Failure::Unreachable => 503,
+            Failure::Unregistered => 480,
+        });
+        if !is_alone {
+            self.early_dialogs_end(call, cx, leg, rejection.status);
+            self.leaves(call, cx, leg);
+            return Some(Operation::Setup(self));
+        }
+        if !self.attempts.is_empty() {
+            self.early_dialogs_end(call, cx, leg, rejection.status);
+            call.media.drop_endpoint(cx, endpoint(leg));
+        }
+        self.next_attempt(call, cx)
+    }
+
+    /// One of several that are called at once is not called any more.
+    fn leaves(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
+        let is_current = matches!(&self.step, Step::Inviting { leg: own, .. } if *own == leg);
+        if is_current && !self.beside.is_empty() {
+            let (leg, attempt) = self.beside.remove(0);
+            self.step = Step::Inviting { leg, attempt };
+        }
+        self.beside.retain(|(own, _)| *own != leg);
+        self.early_media.leaves(call, cx, leg, &self.authority);
+        call.media.drop_endpoint(cx, endpoint(leg));
+    }
+
+    /// Nobody but this one, if anybody of them, is to answer any more.
+    pub(super) fn others_are_silenced(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        but: Option<LegId>,
+    ) {
+        let ringing = self.ringing().into_iter();
+        for leg in ringing.filter(|leg| Some(*leg) != but) {
+            record::attempt_elsewhere(call, leg);
+            if let Some(b) = call.leg(leg) {
+                let elsewhere = [Reason::sip(200, None)];
+                let reason = teardown_reason(&elsewhere, &b.session.style().trunk);
+                b.session.hang_up(cx, Status::REQUEST_TERMINATED, reason);
+            }
+            call.media.drop_endpoint(cx, endpoint(leg));
+        }
+        self.beside.clear();
+    }
+}

@@ -1,0 +1,72 @@
+//! What the peer of a trunk may ask of us: worked out once, for it is asked of every request.
+
+use super::{Refer, Rel100, Trunk};
+use crate::sip::header::OptionTag;
+use crate::sip::{Capabilities, Method, Token};
+use std::sync::OnceLock;
+
+/// What follows from a trunk's settings.
+#[derive(Debug)]
+pub struct Able {
+    /// What requests of the peer may ask of us.
+    pub capabilities: Capabilities,
+    /// Value of our Allow header.
+    pub allow: String,
+    /// Value of our Supported header where somebody asks what we can do (RFC 3261 §11.2).
+    pub supported: String,
+}
+
+/// Worked out from the rest of a trunk when it is first wanted, so it says nothing new: two of
+/// them are always equal, and a copy, which may be changed, begins without.
+#[derive(Debug, Default)]
+pub struct Derived(OnceLock<Box<Able>>);
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Derived {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Trunk {
+    /// What its peer may ask of us.
+    pub fn able(&self) -> &Able {
+        self.derived.0.get_or_init(|| {
+            let extensions = self.extensions();
+            let tags: Vec<&str> = extensions.iter().map(OptionTag::as_str).collect();
+            let methods: Vec<&str> = self.allow.iter().map(Method::as_str).collect();
+            Box::new(Able {
+                allow: methods.join(", "),
+                supported: tags.join(", "),
+                capabilities: Capabilities {
+                    methods: self.allow.clone(),
+                    extensions,
+                    ..Capabilities::default()
+                },
+            })
+        })
+    }
+
+    /// Extensions that its peer may require.
+    fn extensions(&self) -> Vec<OptionTag> {
+        let timer = self.session_timer.map(|_| OptionTag::TIMER);
+        let rel100 = self.progress.rel100 != Rel100::Never;
+        let rel100 = rel100.then_some(OptionTag::REL100);
+        let transfers = self.transfers.refer != Refer::Refuse;
+        let of_transfers = [OptionTag::NOREFERSUB, OptionTag::TDIALOG];
+        let of_transfers = of_transfers.into_iter().filter(|_| transfers);
+        let always = [OptionTag::REPLACES];
+        let named = timer
+            .into_iter()
+            .chain(rel100)
+            .chain(of_transfers)
+            .chain(always);
+        let tokens = named.filter_map(|name| Token::parse(name).ok());
+        tokens.map(OptionTag::new).collect()
+    }
+}

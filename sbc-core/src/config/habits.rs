@@ -1,0 +1,172 @@
+//! Small habits of a peer that differ from site to site: each a key of its trunk.
+
+use super::file::pairs;
+use super::finding::{Code, Collector};
+use super::read::Section;
+use super::source::At;
+use super::tie::{self, TieBreak, WrittenTieBreak};
+
+/// Habits of a peer, and what it may be asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Habits {
+    /// Whether load is told and obeyed by RFC 7339.
+    pub overload_control: bool,
+    /// Whether requests within a dialog go to where the peer's come from, whatever its Contact says.
+    pub symmetric_signalling: bool,
+    /// What becomes of an INVITE that came by another way already.
+    pub merged: Merged,
+    /// What it is told of why a call failed or ended.
+    pub reason: ReasonForm,
+    /// Whether User-to-User data of calls from it stays out of records.
+    pub hides_uui: bool,
+    /// Seconds for which it is asked to stay away while we drain; without them it may come back as it
+    /// likes.
+    pub drain_pause_s: Option<u32>,
+    /// What it gets instead of an Alert-Info value, by the URI that came.
+    pub alerts: Vec<(String, String)>,
+    /// How our URIs begin, and those of the peer as we write them.
+    pub uri_scheme: UriScheme,
+    /// Whether connections over TLS serve both directions (RFC 5923).
+    pub connection_reuse: bool,
+    /// Whether it is known to answer pings on connections (RFC 5626 §4.4.1).
+    pub crlf_pong: bool,
+    /// What tells its calls from those of other trunks of the same peer.
+    pub tie_break: TieBreak,
+}
+
+/// The scheme of URIs (RFC 5630).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum UriScheme {
+    /// `sip:`, with `;transport=tls` where that is TLS, as nearly every peer expects it.
+    #[default]
+    Sip,
+    /// `sips:`, which asks for TLS at every hop.
+    Sips,
+}
+
+/// What a peer is told of why a call failed or ended (SIP-1200).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ReasonForm {
+    /// What the other party said, else the Q.850 value that the status stands for.
+    #[default]
+    Q850,
+    /// What the other party said.
+    Pass,
+    /// Nothing.
+    None,
+}
+
+/// What becomes of a request that came by another way already (RFC 3261 §8.2.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Merged {
+    /// It gets 482.
+    #[default]
+    Refuse,
+    /// It is a call of its own: for peers that call two of our addresses.
+    Accept,
+}
+
+/// What the operator wrote.
+#[derive(Default)]
+pub(super) struct WrittenHabits {
+    overload_control: Option<At<bool>>,
+    symmetric_signalling: Option<At<bool>>,
+    merged: Option<At<Merged>>,
+    reason: Option<At<ReasonForm>>,
+    uui_record: Option<At<bool>>,
+    drain_pause: Option<At<u64>>,
+    alerts: Vec<(At<String>, At<String>)>,
+    uri_scheme: Option<At<UriScheme>>,
+    connection_reuse: Option<At<bool>>,
+    crlf_pong: Option<At<bool>>,
+    tie_break: Option<WrittenTieBreak>,
+}
+
+/// Reads the keys of a trunk.
+pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHabits {
+    let merged = [("482", Merged::Refuse), ("accept", Merged::Accept)];
+    let reason = [
+        ("q850", ReasonForm::Q850),
+        ("pass", ReasonForm::Pass),
+        ("none", ReasonForm::None),
+    ];
+    let schemes = [("sip", UriScheme::Sip), ("sips", UriScheme::Sips)];
+    let alerts = section.take("alert_info");
+    WrittenHabits {
+        reason: section.choice("reason", &reason, &[], out),
+        uui_record: section.boolean("uui_record", out),
+        drain_pause: section.number("drain_retry_after", 1..=3600, out),
+        alerts: alerts.map_or(Vec::new(), |item| {
+            pairs(&item, &section.title, "alert_info", out)
+        }),
+        overload_control: section.boolean("overload_control", out),
+        symmetric_signalling: section.boolean("symmetric_signalling", out),
+        merged: section.choice("merged", &merged, &[], out),
+        connection_reuse: section.boolean("connection_reuse", out),
+        crlf_pong: section.boolean("crlf_pong", out),
+        uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
+        tie_break: tie::read(section, out),
+    }
+}
+
+impl WrittenHabits {
+    /// The habits; what is not written is as RFCs have it.
+    pub(super) fn habits(&self, title: &str, out: &mut Collector) -> Habits {
+        for (from, to) in &self.alerts {
+            let is_fit = |text: &str| {
+                (1..=256).contains(&text.len()) && text.bytes().all(|o| (0x20..0x7f).contains(&o))
+            };
+            if !is_fit(&to.value) || !to.value.starts_with('<') {
+                out.add(
+                    Code::BadForm,
+                    &to.span,
+                    format!(
+                        "{title}: alert_info: \"{}\" cannot be sent",
+                        to.value.escape_debug()
+                    ),
+                    Some(
+                        "write it as it stands in the header, \"<urn:alert:service:normal>\""
+                            .to_owned(),
+                    ),
+                );
+            }
+            if !is_fit(&from.value) || from.value.contains(['<', '>']) {
+                out.add(
+                    Code::BadForm,
+                    &from.span,
+                    format!(
+                        "{title}: alert_info: \"{}\" is no URI",
+                        from.value.escape_debug()
+                    ),
+                    Some(
+                        "write what stands between < and >, such as \"urn:alert:source:external\""
+                            .to_owned(),
+                    ),
+                );
+            }
+        }
+        let alerts = self.alerts.iter();
+        Habits {
+            reason: chosen(&self.reason),
+            drain_pause_s: self.drain_pause.as_ref().map(|at| at.value as u32),
+            hides_uui: self.uui_record.as_ref().is_some_and(|at| !at.value),
+            alerts: alerts
+                .map(|(from, to)| (from.value.clone(), to.value.clone()))
+                .collect(),
+            overload_control: chosen(&self.overload_control),
+            symmetric_signalling: chosen(&self.symmetric_signalling),
+            merged: chosen(&self.merged),
+            uri_scheme: chosen(&self.uri_scheme),
+            connection_reuse: chosen(&self.connection_reuse),
+            crlf_pong: chosen(&self.crlf_pong),
+            tie_break: match &self.tie_break {
+                Some(written) => written.checked(title, out),
+                None => TieBreak::default(),
+            },
+        }
+    }
+}
+
+fn chosen<T: Copy + Default>(written: &Option<At<T>>) -> T {
+    written.as_ref().map(|at| at.value).unwrap_or_default()
+}

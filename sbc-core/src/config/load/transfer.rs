@@ -1,0 +1,63 @@
+//! Transfers of a trunk: what the operator wrote, and what contradicts it.
+
+use super::Load;
+use crate::config::finding::Code;
+use crate::config::source::At;
+use crate::config::transfer::{Refer, TransferPolicy, WrittenTransfer};
+use crate::config::{HistoryForm, Preset};
+
+impl Load<'_> {
+    pub(super) fn transfers(
+        &mut self,
+        title: &str,
+        written: &WrittenTransfer,
+        preset: Preset,
+        history: HistoryForm,
+    ) -> TransferPolicy {
+        let usual = TransferPolicy::default();
+        let policy = TransferPolicy {
+            refer: chosen(&written.refer, usual.refer),
+            accepted: chosen(&written.accepted, usual.accepted),
+            names_unknown: chosen(&written.names_unknown, usual.names_unknown),
+            is_diversion: chosen(&written.is_diversion, usual.is_diversion),
+        };
+        if let Some(at) = &written.is_diversion
+            && at.value
+            && history == HistoryForm::None
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: transfer_diversion has no effect where no diversion is told"),
+                Some("write identity = { diversion = \"diversion\" } too".to_owned()),
+            );
+        }
+        if let Some(at) = &written.refer
+            && preset == Preset::Teams
+            && at.value == Refer::Relay
+        {
+            // Whom it names is called by strings that mean something to itself alone (TDR-XFR-010).
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: nobody but Teams can call the targets of its transfers"),
+                Some("write refer = \"local\", or remove the key".to_owned()),
+            );
+        }
+        if policy.refer == Refer::Refuse
+            && let Some(at) = &written.accepted
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: refer_status has no effect where transfers are refused"),
+                Some("remove refer_status, or write refer = \"local\"".to_owned()),
+            );
+        }
+        policy
+    }
+}
+
+fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
+    written.as_ref().map_or(default, |at| at.value)
+}

@@ -1,0 +1,264 @@
+//! Trunks of a route that are called all at once (SIP-314): whoever answers first has the call.
+
+use crate::world;
+
+use media_api::{Command, EndpointId};
+use sbc_core::sip::header::MaxBreadth;
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::two::{Two, two_carriers};
+use world::*;
+
+/// Calls of the carrier go to trunk b and to Teams at once; `of_b` is said of that trunk.
+fn config_with(of_b: &str, of_a: &str) -> String {
+    two_carriers(of_a, of_b).replace(
+        "to = [{ trunk = \"b\" }]",
+        "to = [{ trunk = \"b\" }, { trunk = \"teams-contoso\" }]\nring = \"at_once\"",
+    )
+}
+
+/// A call that both have got; the INVITE to Teams beside it.
+fn both(of_b: &str, of_a: &str, lines: &str, sdp: &str) -> (Two, Message) {
+    let mut shard = Shard::with(config_of(&config_with(of_b, of_a)));
+    let invite = carrier_invite("two", sdp);
+    shard.carrier_says(&invite.replace("Max-Forwards", &format!("{lines}Max-Forwards")));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let teams = shard.next_request(Method::Invite).message;
+    assert!(shard.sent.is_empty());
+    (Two { shard, invite }, teams)
+}
+
+fn usual() -> (Two, Message) {
+    both("", "", "", CARRIER_SDP)
+}
+
+fn teams_says(two: &mut Two, invite: &Message, status: &str, sdp: &str) {
+    two.shard
+        .teams_says(&response(invite, status, "x1", TEAMS_CONTACT, sdp));
+}
+
+fn joined(two: &Two) -> Option<(EndpointId, EndpointId)> {
+    let mut commands = two.shard.media.iter().rev();
+    commands.find_map(|command| match command {
+        Command::Update { plan, .. } => plan.joined,
+        _ => None,
+    })
+}
+
+/// The CANCEL that tells a phone that the call was answered elsewhere.
+fn told_elsewhere(two: &mut Two) -> Message {
+    let cancel = two.shard.next_request(Method::Cancel).message;
+    let reason = header(&cancel, HeaderName::Reason);
+    assert!(
+        reason.contains("SIP;cause=200;text=\"Call completed elsewhere\""),
+        "{reason}"
+    );
+    cancel
+}
+
+/// Both have said that they got it; before that nobody may be cancelled (RFC 3261 §9.1).
+fn heard(two: &mut Two, teams: &Message) {
+    two.says("100 Trying", "", "", "");
+    teams_says(two, teams, "100 Trying", "");
+    assert!(two.shard.sent.is_empty());
+}
+
+#[test]
+fn whoever_answers_first_has_the_call_and_the_others_are_told_so() {
+    let (mut two, teams) = usual();
+    let breadth = |invite: &Message| invite.get::<MaxBreadth>().unwrap().unwrap().0;
+    assert_eq!((breadth(&two.invite), breadth(&teams)), (30, 30), "SIP-404");
+    two.says("180 Ringing", "b1", "", "");
+    two.shard.next_response(180);
+    teams_says(&mut two, &teams, "180 Ringing", "");
+    assert!(two.shard.sent.is_empty(), "SIP-315");
+    teams_says(&mut two, &teams, "200 OK", TEAMS_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    let cancel = told_elsewhere(&mut two);
+    assert_eq!(
+        header(&cancel, HeaderName::CallId),
+        header(&two.invite, HeaderName::CallId)
+    );
+    assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(2))));
+    two.ack(&ok);
+    two.hear(&response(&cancel, "200 OK", "", "", ""));
+    two.says("487 Request Terminated", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    two.shard.pass(Duration::from_secs(60));
+    assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+    let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&teams, HeaderName::CallId)
+    );
+    two.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let record = &two.shard.records[0];
+    let outcomes: Vec<_> = record
+        .egress
+        .iter()
+        .map(|attempt| (attempt.status, attempt.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [(None, Some("answered elsewhere")), (Some(200), None)]
+    );
+    two.shard.settles();
+}
+
+#[test]
+fn a_second_answer_that_crosses_the_cancel_is_ended() {
+    let (mut two, teams) = usual();
+    heard(&mut two, &teams);
+    teams_says(&mut two, &teams, "200 OK", TEAMS_SDP);
+    two.shard.next_request(Method::Ack);
+    two.shard.next_response(200);
+    told_elsewhere(&mut two);
+    two.says("200 OK", "b1", "", CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&two.invite, HeaderName::CallId)
+    );
+    assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(2))));
+}
+
+#[test]
+fn a_refusal_waits_for_the_others_and_the_best_is_told() {
+    for (of_b, of_teams, told) in [
+        (486, 480, 480),
+        (480, 486, 486),
+        (404, 480, 480),
+        (503, 486, 486),
+    ] {
+        let (mut two, teams) = usual();
+        two.says(&format!("{of_b} No"), "b1", "", "");
+        two.shard.next_request(Method::Ack);
+        assert!(two.shard.sent.is_empty(), "Teams may still answer");
+        teams_says(&mut two, &teams, &format!("{of_teams} No"), "");
+        two.shard.next_request(Method::Ack);
+        two.shard.next_response(told);
+        assert!(two.shard.sent.is_empty());
+    }
+}
+
+#[test]
+fn whoever_is_left_may_still_answer() {
+    for first in [true, false] {
+        let (mut two, teams) = usual();
+        if first {
+            two.says("486 Busy Here", "b1", "", "");
+            two.shard.next_request(Method::Ack);
+            teams_says(&mut two, &teams, "200 OK", TEAMS_SDP);
+        } else {
+            teams_says(&mut two, &teams, "486 Busy Here", "");
+            two.shard.next_request(Method::Ack);
+            two.says("200 OK", "b1", "", CARRIER_SDP);
+        }
+        two.shard.next_request(Method::Ack);
+        let ok = two.shard.next_response(200).message;
+        assert!(!ok.body().is_empty() && two.shard.sent.is_empty());
+        let with = if first { 2 } else { 1 };
+        assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(with))));
+    }
+}
+
+#[test]
+fn the_last_word_of_all_places_ends_it_everywhere() {
+    let (mut two, teams) = usual();
+    heard(&mut two, &teams);
+    two.says("603 Decline", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    two.shard.next_response(603);
+    two.shard.next_request(Method::Cancel);
+    assert!(two.shard.sent.is_empty());
+}
+
+#[test]
+fn a_caller_that_gives_up_ends_all_of_them() {
+    let (mut two, _) = usual();
+    // Nobody is cancelled that has not said anything yet.
+    two.says("180 Ringing", "b1", "", "");
+    two.shard.next_response(180);
+    two.shard.carrier_says(&carrier_cancel("two"));
+    two.shard.next_response(200);
+    two.shard.next_response(487);
+    let first = two.shard.next_request(Method::Cancel).message;
+    assert_eq!(
+        header(&first, HeaderName::CallId),
+        header(&two.invite, HeaderName::CallId)
+    );
+    two.shard.pass(Duration::from_secs(200));
+    assert_eq!(two.shard.records.len(), 1);
+}
+
+#[test]
+fn the_caller_hears_the_newest_that_plays_and_the_other_when_that_one_refuses() {
+    let (mut two, teams) = usual();
+    two.says("183 Session Progress", "b1", "", CARRIER_SDP);
+    let early = two.shard.next_response(183).message;
+    assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(1))));
+    two.shard.pass(Duration::from_secs(2));
+    teams_says(&mut two, &teams, "183 Session Progress", TEAMS_SDP);
+    let again = two.shard.next_response(183).message;
+    assert_eq!(again.body(), early.body(), "SIP-312");
+    assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(2))));
+    teams_says(&mut two, &teams, "480 No", "");
+    two.shard.next_request(Method::Ack);
+    assert_eq!(joined(&two), Some((EndpointId(0), EndpointId(1))));
+    let ok = two.answered("b1", CARRIER_SDP);
+    assert_eq!(ok.body(), early.body());
+}
+
+#[test]
+fn a_caller_without_offer_is_offered_what_the_first_answer_has() {
+    let (mut two, teams) = both("late_offer = \"pass\"", "", "", "");
+    assert!(!two.invite.body().is_empty(), "one offer for each, of ours");
+    assert!(!teams.body().is_empty());
+    heard(&mut two, &teams);
+    two.says("200 OK", "b1", "", CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    assert!(!ok.body().is_empty());
+    two.shard.next_request(Method::Cancel);
+}
+
+#[test]
+fn a_breadth_of_one_calls_one_after_the_other() {
+    let mut shard = Shard::with(config_of(&config_with("", "")));
+    let invite = carrier_invite("two", CARRIER_SDP);
+    shard.carrier_says(&invite.replace("Max-Forwards", "Max-Breadth: 1\nMax-Forwards"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(shard.sent.is_empty());
+    let mut two = Two { shard, invite };
+    two.says("486 Busy Here", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    two.shard.next_request(Method::Invite);
+}
+
+#[test]
+fn each_place_is_an_early_dialog_where_the_caller_wants_to_see_them() {
+    let keys = "early_dialogs = \"transparent\"";
+    let (mut two, teams) = both("", keys, "Supported: 199\n", CARRIER_SDP);
+    two.says("180 Ringing", "b1", "", "");
+    let first = two.shard.next_response(180).message;
+    teams_says(&mut two, &teams, "180 Ringing", "");
+    let second = two.shard.next_response(180).message;
+    let to = |message: &Message| header(message, HeaderName::To);
+    assert_ne!(to(&first), to(&second));
+    two.says("486 Busy Here", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    let ended = two.shard.next_response(199).message;
+    assert_eq!(to(&ended), to(&first));
+    assert_eq!(header(&ended, HeaderName::Reason), "SIP;cause=486");
+    teams_says(&mut two, &teams, "200 OK", TEAMS_SDP);
+    two.shard.next_request(Method::Ack);
+    assert_eq!(to(&two.shard.next_response(200).message), to(&second));
+}

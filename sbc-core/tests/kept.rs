@@ -1,0 +1,186 @@
+//! What is kept of a dialog and for how long: the ACK of its answer, where its peer is found, and requests
+//! of ours that nobody has answered yet.
+
+use crate::world;
+
+use sbc_core::input::Input;
+use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::transport::FlowFault;
+use std::time::Duration;
+use world::call::*;
+use world::two::Two;
+use world::*;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A call from one carrier to another, over UDP, that is up; with these lines in the caller's INVITE.
+fn up(lines: &str) -> (Two, Message) {
+    let mut two = Two::new(lines);
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    assert!(two.shard.sent.is_empty());
+    (two, ok)
+}
+
+/// The caller holds; it has its answer.
+fn holds(two: &mut Two, ok: &Message) {
+    let held = CARRIER_SDP.replace("sendrecv", "sendonly");
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    two.caller_says(ok, "INVITE", 11, lines, &held);
+    two.shard.next_response(100);
+    two.shard.next_response(200);
+}
+
+#[test]
+fn an_answer_that_is_repeated_gets_its_ack_for_as_long_as_it_may_be() {
+    let mut two = Two::new("");
+    two.says("200 OK", "b1", "", CARRIER_SDP);
+    let ack = two.shard.next_request(Method::Ack).message;
+    let ok = two.shard.next_response(200).message;
+    two.ack(&ok);
+    // 64*T1: the last repetition is due 31.5 s after the first.
+    for wait in [
+        500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000, 400,
+    ] {
+        two.shard.pass(ms(wait));
+        two.says("200 OK", "b1", "", CARRIER_SDP);
+        let again = two.shard.next_request(Method::Ack).message;
+        assert_eq!(again.bytes(), ack.bytes(), "SIP-212");
+        assert!(two.shard.sent.is_empty());
+    }
+}
+
+#[test]
+fn an_offer_of_ours_that_is_lost_is_sent_again_until_it_is_answered() {
+    let (mut two, ok) = up("");
+    holds(&mut two, &ok);
+    let offer = two.shard.next_request(Method::Invite).message;
+    let ack = in_dialog(&ok, "ACK", 11, &format!("{VIA}ack11"));
+    two.shard.carrier_says(&ack);
+    for wait in [500, 1_000, 2_000] {
+        two.shard.pass(ms(wait));
+        let again = two.shard.next_request(Method::Invite).message;
+        assert_eq!(again.bytes(), offer.bytes(), "SIP-214");
+        assert!(two.shard.sent.is_empty());
+    }
+    let held = CARRIER_SDP.replace("sendrecv", "recvonly");
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    two.hear(&response(&offer, "200 OK", "", contact, &held));
+    let ack = two.shard.next_request(Method::Ack).message;
+    // Its answer was not lost, but the ACK was.
+    two.shard.pass(ms(500));
+    two.hear(&response(&offer, "200 OK", "", contact, &held));
+    let again = two.shard.next_request(Method::Ack).message;
+    assert_eq!(again.bytes(), ack.bytes());
+    two.shard.pass(ms(60_000));
+    assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+}
+
+#[test]
+fn a_bye_that_is_lost_is_sent_again_until_it_is_answered() {
+    let (mut two, ok) = up("");
+    let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    for wait in [500, 1_000, 2_000, 4_000, 4_000] {
+        two.shard.pass(ms(wait));
+        let again = two.shard.next_request(Method::Bye).message;
+        assert_eq!(again.bytes(), bye.bytes());
+    }
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    assert_eq!(two.shard.records.len(), 1);
+    two.shard.settles();
+}
+
+#[test]
+fn old_payload_types_are_still_understood_after_a_change() {
+    use media_api::{Command, EndpointId};
+    let (mut two, ok) = up("");
+    let changed = CARRIER_SDP
+        .replace("AVP 8 0 101", "AVP 8 0 97")
+        .replace(":101 ", ":97 ");
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    two.caller_says(&ok, "INVITE", 11, lines, &changed);
+    two.shard.next_response(100);
+    two.shard.next_response(200);
+    let mut commands = two.shard.media.iter().rev();
+    let last = commands.find_map(|command| match command {
+        Command::Answer {
+            endpoint: EndpointId(0),
+            negotiated,
+            ..
+        } => negotiated.streams[0].as_ref(),
+        _ => None,
+    });
+    let payloads = &last.expect("an agreement").payloads;
+    let events: Vec<_> = payloads
+        .iter()
+        .filter(|own| own.format.name == "telephone-event")
+        .map(|own| (own.receive, own.id))
+        .collect();
+    // SIP-506: the new number first, which is what is sent; both mean the same.
+    assert_eq!(events.len(), 2, "{payloads:?}");
+    assert_eq!((events[0].0, events[1].0), (97, 101));
+    assert_eq!(events[0].1, events[1].1);
+}
+
+const REFRESHED: &str =
+    "Supported: timer\nSession-Expires: 200;refresher=uas\nAllow: INVITE, UPDATE\n";
+
+#[test]
+fn whoever_answers_an_update_from_elsewhere_is_found_there() {
+    let (mut two, ok) = up(REFRESHED);
+    two.shard.pass(ms(100_000));
+    let update = two.shard.next_request(Method::Update).message;
+    assert_eq!(update.request_uri(), "sip:gw@198.51.100.20:5060");
+    let moved = "Contact: <sip:elsewhere@198.51.100.21:5060>\n";
+    two.shard
+        .carrier_says(&response(&update, "200 OK", "", moved, ""));
+    let request = callee_request(&two.invite, "b1", "BYE", 2, "");
+    let bye = request.replace(
+        "SIP/2.0/TLS 203.0.113.1:5061",
+        "SIP/2.0/UDP 198.51.100.40:5060",
+    );
+    two.hear(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye);
+    assert_eq!(
+        bye.message.request_uri(),
+        "sip:elsewhere@198.51.100.21:5060",
+        "SIP-303"
+    );
+    assert_eq!(bye.hop.remote.to_string(), "198.51.100.21:5060");
+    assert_eq!(
+        header(&bye.message, HeaderName::CallId),
+        header(&ok, HeaderName::CallId)
+    );
+}
+
+#[test]
+fn a_refresh_whose_connection_is_lost_is_made_again_and_the_call_lives() {
+    let (mut two, ok) = up(REFRESHED);
+    two.shard.pass(ms(100_000));
+    let lost = two.shard.next_request(Method::Update);
+    two.shard.apply(Input::SendFailed {
+        transaction: lost.transaction.expect("a transaction"),
+        why: FlowFault::Closed,
+    });
+    two.shard.pass(ms(9_900));
+    assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+    two.shard.pass(ms(200));
+    let again = two.shard.next_request(Method::Update).message;
+    let answer = "Session-Expires: 200;refresher=uac\nRequire: timer\n";
+    two.shard
+        .carrier_says(&response(&again, "200 OK", "", answer, ""));
+    // From then on as usual (SIP-708).
+    two.shard.pass(ms(99_900));
+    assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+    two.shard.pass(ms(200));
+    two.shard.next_request(Method::Update);
+    let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+}

@@ -1,0 +1,70 @@
+//! What the signalling core does with calls, message by message; one module for each matter.
+//!
+//! The tests are two programs of a package of their own. As forty programs they took longer to build
+//! than all else that the tests need, and they need no optimisation, which simulations cannot do without.
+#![cfg(test)]
+
+mod at_once;
+mod attempts;
+mod attended;
+mod challenge;
+mod connected;
+mod crossing;
+mod dialogs;
+mod diversion;
+mod early_media;
+mod early_update;
+mod emergency;
+mod ending;
+mod fax;
+mod forks;
+mod glare;
+mod guard;
+mod hold;
+mod hostile;
+mod hunt;
+mod identity;
+mod in_call;
+mod kept;
+mod ladder;
+mod late_early;
+mod late_offer;
+mod legs;
+mod limits;
+mod listeners;
+mod locate;
+mod neighbours;
+mod numbers;
+mod odd_answers;
+mod overlap;
+mod overload;
+mod pickup;
+mod pickup_asked;
+mod ping;
+mod policy;
+mod prack;
+mod prack_client;
+mod probe;
+mod published;
+mod reason;
+mod redirect;
+mod refer_outside;
+mod register;
+mod registered;
+mod registrar;
+mod rehearsal;
+mod reinvite;
+mod relay;
+mod replaces;
+mod restored;
+mod session_timer;
+mod setup;
+mod sips;
+mod switched_off;
+mod ties;
+mod transfer;
+mod update;
+mod ways;
+mod wire_rules;
+mod words;
+mod world;

@@ -1,0 +1,116 @@
+//! Streams that a peer switches off within a call: port 0 (SIP-550, RFC 3264 §8.2).
+
+use crate::world;
+
+use media_api::{Command, Direction, EndpointId};
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+const LINES: &str = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
+
+fn body(message: &Message) -> String {
+    String::from_utf8_lossy(&message.body()).into_owned()
+}
+
+/// The caller offers again; our 200, which it acknowledges.
+fn reoffers(call: &mut Call, sdp: &str) -> Message {
+    call.says("INVITE", LINES, sdp);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    let via = format!("{VIA}ack{}", call.cseq);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &via);
+    call.shard.carrier_says(&ack);
+    ok
+}
+
+/// What the relay is told last for a leg.
+fn direction(call: &Call, of: u8) -> Direction {
+    let mut commands = call.shard.media.iter().rev();
+    let last = commands.find_map(|command| match command {
+        Command::Answer {
+            endpoint,
+            negotiated,
+            ..
+        } if *endpoint == EndpointId(of) => Some(negotiated.streams[0].as_ref()?.direction),
+        _ => None,
+    });
+    last.expect("an agreement")
+}
+
+/// Teams is told, and answers in the same way.
+fn told(call: &mut Call, direction: &str) {
+    let told = call.shard.next_request(Method::Invite).message;
+    let line = format!("a={direction}");
+    assert!(body(&told).contains(&line), "{}", body(&told));
+    let answer = TEAMS_SDP.replace("sendrecv", direction);
+    call.shard
+        .teams_says(&response(&told, "200 OK", "", TEAMS_CONTACT, &answer));
+    call.shard.next_request(Method::Ack);
+}
+
+#[test]
+fn a_stream_that_is_switched_off_is_agreed_to_and_can_be_switched_on_again() {
+    let mut call = Call::new();
+    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+    let ok = reoffers(&mut call, &off);
+    assert!(body(&ok).contains("m=audio 0 RTP/AVP"), "{}", body(&ok));
+    assert_eq!(direction(&call, 0), Direction::Inactive);
+    told(&mut call, "inactive");
+    assert_eq!(direction(&call, 1), Direction::Inactive);
+    // Nobody is missed, and nothing is offered that it did not ask for.
+    call.shard.pass(Duration::from_secs(300));
+    assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
+    let ok = reoffers(&mut call, CARRIER_SDP);
+    assert!(!body(&ok).contains("m=audio 0") && body(&ok).contains("a=sendrecv"));
+    assert_eq!(direction(&call, 0), Direction::SendReceive);
+    told(&mut call, "sendrecv");
+    assert_eq!(direction(&call, 1), Direction::SendReceive);
+    call.lives();
+}
+
+#[test]
+fn the_other_side_may_hold_and_hang_up_while_a_stream_is_off() {
+    let mut call = Call::new();
+    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+    reoffers(&mut call, &off);
+    told(&mut call, "inactive");
+    let held = TEAMS_SDP.replace("sendrecv", "inactive");
+    let lines = format!("{TEAMS_CONTACT}Content-Type: application/sdp\n");
+    let bare = callee_request(&call.invite, "x1", "INVITE", 2, &lines);
+    let length = held.replace('\n', "\r\n").len();
+    let text = bare.replace(
+        "Content-Length: 0\n\n",
+        &format!("Content-Length: {length}\n\n"),
+    );
+    call.shard.teams_says(&format!("{text}{held}"));
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    call.teams_says("ACK", 2, "");
+    assert!(call.shard.sent.is_empty(), "the caller wants nothing told");
+    call.teams_says("BYE", 3, "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(header(&bye, HeaderName::CallId), "call");
+}
+
+#[test]
+fn a_call_that_begins_without_a_stream_is_refused() {
+    let mut shard = Shard::new();
+    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+    shard.carrier_says(&carrier_invite("off", &off));
+    shard.next_response(100);
+    shard.next_response(488);
+}
+
+#[test]
+fn a_bandwidth_of_nothing_is_no_hold() {
+    let mut call = Call::new();
+    let none = CARRIER_SDP.replace("a=rtpmap:101", "b=AS:0\na=rtpmap:101");
+    let ok = reoffers(&mut call, &none);
+    assert!(body(&ok).contains("a=sendrecv"));
+    assert_eq!(direction(&call, 0), Direction::SendReceive);
+    assert!(call.shard.sent.is_empty(), "nobody is told of a hold");
+    call.lives();
+}
