@@ -22,7 +22,7 @@ mod ringback;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{HistoryForm, LateOffer, Rel100, TransformScope, Trunk};
+use crate::config::{HistoryForm, LateOffer, Preset, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
@@ -418,7 +418,10 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            [alone] => alone.attempt.trunk.progress.late_offer,
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            [alone] if self.trunk.preset == Preset::Carrier => {
+                alone.attempt.trunk.progress.late_offer
+            }
             // Several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
