@@ -40,6 +40,7 @@ mod overlap;
 mod overload;
 mod pickup;
 mod pickup_asked;
+mod pickup_transfer;
 mod ping;
 mod policy;
 mod prack;

@@ -19,6 +19,7 @@ mod progress;
 mod redirect;
 mod ringback;
 
+use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
@@ -41,7 +42,6 @@ use bytes::Bytes;
 use early::AskedEarly;
 use early_media::EarlyMedia;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
-use pickup::Pickup;
 use progress::{Heard, ended_for};
 use redirect::Redirects;
 use ringback::Ringback;
@@ -627,6 +627,14 @@ impl Setup {
             SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
                 self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
             }
+            SessionEvent::Left {
+                leg: ringing,
+                early,
+                reasons,
+            } if leg == A_LEG && self.is_called(ringing) => {
+                self.is_left(call, cx, ringing, &early, &reasons);
+                Some(Operation::Setup(self))
+            }
             SessionEvent::Acknowledged { description, .. }
                 if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
             {
@@ -692,6 +700,7 @@ impl Setup {
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::Left { .. }
             | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::OfferAnswered { .. }
