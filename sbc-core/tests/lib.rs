@@ -50,6 +50,7 @@ mod published;
 mod reason;
 mod redirect;
 mod refer_outside;
+mod referred_by;
 mod register;
 mod registered;
 mod registrar;

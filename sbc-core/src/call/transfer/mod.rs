@@ -301,7 +301,7 @@ impl Transfer {
             is_urgent: call.places.are_urgent(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
-            parts: Vec::new(),
+            parts: self.wish.parts(&by, &trunk),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
