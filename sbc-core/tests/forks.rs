@@ -226,7 +226,13 @@ fn an_answer_that_crosses_the_bye_on_its_early_dialog_is_ended_and_is_none() {
     let ack = two.shard.next_request(Method::Ack).message;
     assert!(header(&ack, HeaderName::To).ends_with(";tag=b1"));
     let again = two.shard.next_request(Method::Bye).message;
-    two.hear(&response(&bye, "481 Call/Transaction Does Not Exist", "", "", ""));
+    two.hear(&response(
+        &bye,
+        "481 Call/Transaction Does Not Exist",
+        "",
+        "",
+        "",
+    ));
     two.hear(&response(&again, "200 OK", "", "", ""));
     let refused = two.shard.next_response(480).message;
     assert_eq!(header(&refused, HeaderName::CallId), "two");

@@ -38,6 +38,7 @@ mod numbers;
 mod odd_answers;
 mod overlap;
 mod overload;
+mod pairs;
 mod pickup;
 mod pickup_asked;
 mod pickup_transfer;

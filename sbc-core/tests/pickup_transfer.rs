@@ -108,11 +108,12 @@ fn the_ringing_target_of_a_transfer_is_picked_up_by_another_phone() {
         call.shard.teams_says(&bye);
         call.shard.next_response(200);
         let bye = call.shard.next_request(Method::Bye).message;
-        call.shard
-            .teams_says(&response(&bye, "200 OK", "", "", ""));
+        call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
         let record = &call.shard.records[0];
         let told = record.transfers.iter();
-        let told: Vec<_> = told.map(|line| (line.kind, line.outcome, line.leg)).collect();
+        let told: Vec<_> = told
+            .map(|line| (line.kind, line.outcome, line.leg))
+            .collect();
         let newcomer = Some(sbc_core::id::LegId(3));
         assert_eq!(
             told,

@@ -59,7 +59,10 @@ fn the_proof_of_who_refers_goes_with_the_new_invite_where_both_sides_are_trusted
     let offer = body::session_description(&invite).expect("a sound body");
     assert!(offer.is_some());
     let text = String::from_utf8_lossy(&invite.body()).into_owned();
-    assert!(!text.contains("other"), "what nobody names stays behind: {text}");
+    assert!(
+        !text.contains("other"),
+        "what nobody names stays behind: {text}"
+    );
 }
 
 #[test]

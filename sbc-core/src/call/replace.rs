@@ -181,6 +181,7 @@ impl Arrival {
             status: None,
             because: Because::of(format!("an INVITE replaces leg {}", replaced.0)),
         });
+        record::came(call, leg, &by.trunk, &by.caller);
         call.parties.insert(leg, Arc::new(by.caller));
         Self {
             leg,

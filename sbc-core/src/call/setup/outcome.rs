@@ -86,6 +86,7 @@ impl Setup {
     /// The two parties talk to each other.
     pub(super) fn is_answered(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
         call.bridge = Some((A_LEG, leg));
+        call.record.answered_by = Some(leg);
         call.answered = Some(cx.now);
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
