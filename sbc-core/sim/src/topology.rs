@@ -442,7 +442,7 @@ fn teams_trunk(index: usize) -> Trunk {
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::teams(TEAMS_REALM, Family::V4),
+            profile: Arc::new(Profile::teams(TEAMS_REALM, Family::V4)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),
@@ -538,7 +538,7 @@ fn carrier_trunk(
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::carrier(CARRIER_REALM, family),
+            profile: Arc::new(Profile::carrier(CARRIER_REALM, family)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),

@@ -218,7 +218,7 @@ impl Call {
             }),
         };
         let image = MediaImage::new(
-            Arc::new(admitted.trunk.media.profile.clone()),
+            Arc::clone(&admitted.trunk.media.profile),
             endpoint(A_LEG),
             cx.plane.mint.number(),
             Some(admitted.flow.remote.ip()),
@@ -660,6 +660,8 @@ impl Call {
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                // Between its messages a call needs no room for what its sessions say.
+                self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
                 self.hear_requests();

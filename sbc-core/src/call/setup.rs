@@ -308,7 +308,7 @@ impl Setup {
             let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
@@ -525,6 +525,8 @@ impl Setup {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
+        // Most calls have one attempt, and they are large.
+        call.record.egress.reserve_exact(1);
         call.record
             .egress
             .push(record::attempt(leg, dialled, &session));

@@ -9,6 +9,7 @@ use crate::locate::FamilyOrder;
 use crate::media::Profile;
 use crate::transport::Protocol;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A configured relation to a peer, with its policy.
@@ -213,7 +214,7 @@ pub enum HistoryForm {
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrunkMedia {
     /// Codecs, protection, DTMF, hold form and the rest.
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
 }
 
 /// SIP timers of a trunk (SIP-217).

@@ -575,7 +575,11 @@ impl Session {
             let method = link.detour_of(id);
             method.is_some_and(|method| !is_ending || *method == Method::Notify)
         };
-        let after = self.referral.after.as_mut().filter(|link| is_worth(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_worth(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut [], is_worth));
         link.is_some_and(|link| link.without_detour(cx, &self.style, id))
     }
@@ -667,7 +671,12 @@ impl Session {
         if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
             return link.resolved(cx, &self.style, outcome);
         }
-        if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
+        if let Some(after) = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|own| own.asked(query))
+        {
             after.resolved(cx, &self.style, outcome);
             return self.tidy_referral(cx);
         }

@@ -155,7 +155,11 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_of(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let (Some(status), Some(link)) = (message.status(), link) else {
             return false;
@@ -297,7 +301,11 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_of(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let Some(open) = link.and_then(|link| link.close(id)) else {
             return false;

@@ -198,7 +198,7 @@ impl Transfer {
                 continue;
             }
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
@@ -652,7 +652,7 @@ impl Call {
             config: Arc::clone(&self.config),
             ..style.clone()
         };
-        let profile = Arc::new(style.trunk.media.profile.clone());
+        let profile = Arc::clone(&style.trunk.media.profile);
         let image = MediaImage::new(profile, endpoint(observer), cx.plane.mint.number(), None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.

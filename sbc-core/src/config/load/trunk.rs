@@ -143,7 +143,9 @@ impl Load<'_> {
                     defaults.uri.transport_param,
                 ),
             },
-            media: TrunkMedia { profile },
+            media: TrunkMedia {
+                profile: Arc::new(profile),
+            },
             timers,
             limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),
