@@ -67,6 +67,7 @@ mod switched_off;
 mod ties;
 mod transfer;
 mod update;
+mod way_back;
 mod ways;
 mod wire_rules;
 mod words;

@@ -1,5 +1,9 @@
 //! The transactions of a shard: matching, dispatch, deadlines, bounds.
 
+mod way_back;
+
+pub use way_back::Unreturned;
+
 use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
@@ -23,6 +27,7 @@ use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use way_back::OtherWays;
 
 /// Server transactions at the same time. A peer at 1,000 calls per second over UDP keeps about
 /// 64,000 alive; beyond the bound new requests are dropped, and their senders repeat them.
@@ -60,6 +65,8 @@ pub struct Table {
     merges: Digested<TransactionId>,
     sources: BTreeMap<IpAddr, u32>,
     deadlines: DeadlineQueue<TransactionId>,
+    /// Other ways for responses that could not be sent.
+    ways: BTreeMap<TransactionId, OtherWays>,
     next: u64,
 }
 
@@ -649,7 +656,7 @@ impl Table {
         now: Timestamp,
         id: TransactionId,
         why: FlowFault,
-        _out: &mut Effects,
+        out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
         let _ = now;
@@ -659,8 +666,10 @@ impl Table {
         let verdict = match &mut entry.machine {
             Machine::InviteClient(machine) => machine.transport_failed(),
             Machine::Client(machine) => machine.transport_failed(),
-            // The response is lost; the timers end the transaction (RFC 6026 §7.1).
-            Machine::InviteServer(_) | Machine::Server(_) => Verdict::Quiet,
+            // Unless there is another way it is lost; the timers end the transaction (RFC 6026 §7.1).
+            Machine::InviteServer(_) | Machine::Server(_) => {
+                return self.response_failed(id, out, up);
+            }
         };
         if verdict == Verdict::Tell {
             up.push(Indication::TransportFailed {
@@ -672,7 +681,8 @@ impl Table {
         self.look_after(id);
     }
 
-    /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126).
+    /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126), and
+    /// responses need another one.
     pub fn flow_lost(
         &mut self,
         now: Timestamp,
@@ -689,7 +699,13 @@ impl Table {
             .collect();
         lost.sort_unstable();
         for id in lost {
-            self.send_failed(now, id, why.clone(), out, up);
+            match self.entries.get_mut(&id).map(|entry| &mut entry.machine) {
+                Some(Machine::Server(machine)) => machine.has_lost_its_way(),
+                Some(Machine::InviteServer(_)) => {}
+                Some(Machine::InviteClient(_) | Machine::Client(_)) | None => {
+                    self.send_failed(now, id, why.clone(), out, up);
+                }
+            }
         }
     }
 
@@ -760,6 +776,9 @@ impl Table {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        if !self.ways.is_empty() {
+            self.ways.remove(&id);
+        }
         match entry.keys {
             Keys::Client { key, .. } => {
                 self.clients.remove(&key);
