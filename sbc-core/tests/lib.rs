@@ -64,6 +64,7 @@ mod session_timer;
 mod setup;
 mod sips;
 mod switched_off;
+mod takes;
 mod ties;
 mod transfer;
 mod update;
