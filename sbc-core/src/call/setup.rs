@@ -418,11 +418,16 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
             [alone] if self.trunk.preset == Preset::Carrier => {
-                alone.attempt.trunk.progress.late_offer
+                let to = &alone.attempt.trunk;
+                match to.preset {
+                    Preset::Carrier => to.progress.late_offer,
+                    // It takes no such calls (TDR-SIP-004).
+                    Preset::Teams => LateOffer::Convert,
+                }
             }
-            // Several offers cannot be passed on to one caller.
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            // And several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
         // A caller that was offered something early on behalf of another attempt has answered that, and is
