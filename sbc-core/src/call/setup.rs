@@ -589,7 +589,9 @@ impl Setup {
                 is_reliable,
                 said,
             } if self.is_called(leg) => {
-                let is_redirected = self.note_authority(call, leg, &said, &early);
+                let of = (leg, &early);
+                let described = description.as_ref();
+                let is_redirected = self.note_authority(call, cx, of, Some(&said), described);
                 let authority = self.authority_told(call, &early);
                 self.carry(call, leg, &said, authority);
                 let heard = Heard {
