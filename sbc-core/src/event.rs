@@ -110,12 +110,14 @@ pub enum Happened {
         /// Targets and trunks left to try.
         left: usize,
     },
-    /// An INVITE has more octets than RFC 3261 §18.1.1 lets go over UDP.
+    /// A request has more octets than RFC 3261 §18.1.1 lets go over UDP.
     Oversize {
         /// Trunk.
         trunk: TrunkName,
         /// Its length.
         octets: usize,
+        /// What may go.
+        largest: usize,
         /// What is done about it.
         action: OversizeAction,
     },

@@ -6,7 +6,7 @@ use crate::dialog::{Aliases, DialogTable};
 use crate::effect::{Effect, Effects};
 use crate::expiring::Expiring;
 use crate::hashed::Secret;
-use crate::id::{CallId, LegId, QueryId, ShardId};
+use crate::id::{CallId, LegId, QueryId, ShardId, TransactionId};
 use crate::letter::{Content, Letter};
 use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
@@ -169,6 +169,8 @@ pub(crate) enum Asker {
     Probe(u32),
     /// A registration.
     Registration(u32),
+    /// A response that found no way back.
+    Response(TransactionId),
 }
 
 /// Questions to the outside that wait for their outcome.
@@ -196,7 +198,7 @@ impl Queries {
         let before = self.open.len();
         self.open.retain(|_, asker| match asker {
             Asker::Leg(call, _) => is_there(*call),
-            Asker::Probe(_) | Asker::Registration(_) => true,
+            Asker::Probe(_) | Asker::Registration(_) | Asker::Response(_) => true,
         });
         before - self.open.len()
     }

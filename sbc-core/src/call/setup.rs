@@ -418,11 +418,16 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
             [alone] if self.trunk.preset == Preset::Carrier => {
-                alone.attempt.trunk.progress.late_offer
+                let to = &alone.attempt.trunk;
+                match to.preset {
+                    Preset::Carrier => to.progress.late_offer,
+                    // It takes no such calls (TDR-SIP-004).
+                    Preset::Teams => LateOffer::Convert,
+                }
             }
-            // Several offers cannot be passed on to one caller.
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            // And several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
         // A caller that was offered something early on behalf of another attempt has answered that, and is
@@ -586,7 +591,9 @@ impl Setup {
                 is_reliable,
                 said,
             } if self.is_called(leg) => {
-                let is_redirected = self.note_authority(call, leg, &said, &early);
+                let of = (leg, &early);
+                let described = description.as_ref();
+                let is_redirected = self.note_authority(call, cx, of, Some(&said), described);
                 let authority = self.authority_told(call, &early);
                 self.carry(call, leg, &said, authority);
                 let heard = Heard {

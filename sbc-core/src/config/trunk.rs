@@ -244,7 +244,8 @@ impl Default for SipTimers {
     }
 }
 
-/// What becomes of an INVITE over UDP that has more than 1300 octets (SIP-110).
+/// What becomes of a request over UDP that is too large for a datagram (SIP-110): more than 1300 octets,
+/// or than the path is known to take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum UdpOversize {
     /// It goes over TCP if the realm has a TCP listener (RFC 3261 §18.1.1), and over UDP after all

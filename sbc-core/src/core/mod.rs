@@ -164,6 +164,7 @@ impl Core {
                         upkeep.registrations.outcome(cx, id, query, &outcome);
                     });
                 }
+                Some(Asker::Response(id)) => self.way_back_found(id, &outcome, out),
                 None => {}
             },
             Input::Media(event) => {
@@ -655,6 +656,7 @@ impl Core {
                         call.request_failed(cx, leg, id, Some(why));
                     });
                 }
+                Indication::Unreturned(response) => self.locate_way_back(now, &response, out),
                 Indication::Cancelled { .. }
                 | Indication::Response { .. }
                 | Indication::TimedOut { .. }

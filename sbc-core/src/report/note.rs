@@ -59,6 +59,7 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Oversize {
             trunk,
             octets,
+            largest,
             action,
         } => {
             let way = match action {
@@ -67,7 +68,7 @@ pub fn note(what: &Happened) -> Option<String> {
                 OversizeAction::Fragment => "goes over UDP in several packets",
                 OversizeAction::Slim => "goes over UDP without what can be left out",
             };
-            format!("trunk \"{trunk}\": a request of {octets} octets, more than 1300, {way}")
+            format!("trunk \"{trunk}\": a request of {octets} octets, more than {largest}, {way}")
         }
         Happened::TargetFailed {
             trunk,

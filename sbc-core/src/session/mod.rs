@@ -438,6 +438,16 @@ impl Session {
         matches!(self.phase, Phase::Confirmed(_))
     }
 
+    /// Whether the peer takes requests of this method within the dialog.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        match &self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
+                confirmed.link.dialog.takes.takes(method)
+            }
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => true,
+        }
+    }
+
     /// When the session wants to be looked at again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.timers.next()

@@ -170,6 +170,9 @@ impl Session {
         let Some(Open { method, cseq, .. }) = link.close(id) else {
             return false;
         };
+        if matches!(status.code(), 405 | 501) {
+            link.dialog.takes.refuses(&method);
+        }
         if status.is_success() && method == Method::Invite {
             link.dialog.refresh_target(message);
             let ack = Wanted::Ack {

@@ -46,7 +46,7 @@ impl Session {
         let trunk = &self.style.trunk;
         // A peer that should not use it is not asked to.
         let is_used = trunk.preset != Preset::Teams && trunk.allow.contains(&Method::Update);
-        is_used && self.timer.takes_update()
+        is_used && self.takes(&Method::Update)
     }
 
     /// Refreshes by UPDATE, which also says `lines`.
@@ -87,8 +87,7 @@ impl Session {
             return self.news.accepted(method);
         }
         if matches!(status.code(), 405 | 501) {
-            // It is in the peer's Allow all the same.
-            self.timer.distrust_update();
+            // It is in the peer's Allow all the same, and not believed any more.
             return self.update_goes_again();
         }
         if status == Status::REQUEST_PENDING && self.pauses(cx, Duration::ZERO) {

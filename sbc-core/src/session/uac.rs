@@ -43,9 +43,6 @@ use std::sync::Arc;
 /// Most early dialogs kept of one INVITE; Teams alone may ring 32 endpoints (TDR-SIP-016).
 const MAX_EARLY_DIALOGS: usize = 64;
 
-/// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
-pub(super) const LARGEST_DATAGRAM: usize = 1300;
-
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
 

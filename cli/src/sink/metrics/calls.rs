@@ -95,7 +95,7 @@ impl CallMetrics {
             )?,
             oversize: maker.counters(
                 "sbc_sip_udp_oversize_total",
-                "INVITEs of more than 1300 octets for peers of UDP, by what was done.",
+                "Requests that are too large for a datagram to peers of UDP, by what was done.",
                 &["trunk", "action"],
             )?,
             emergency: maker.counters(

@@ -1,6 +1,6 @@
 //! Which address a leg tries next, and how an attempt at it begins.
 
-use super::{Diet, LARGEST_DATAGRAM, MAX_TRIES, Try, may_go_on};
+use super::{Diet, MAX_TRIES, Try, may_go_on};
 use crate::auth::Tries;
 use crate::config::{TargetAddress, UdpOversize};
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -232,7 +232,8 @@ impl Session {
             &mut outgoing.tries,
         );
         let mut bytes = signed.build();
-        if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
+        let largest = self.style.trunk.habits.largest_datagram();
+        if hop.protocol == Protocol::Udp && bytes.len() > largest {
             let octets = bytes.len();
             let action = match self.style.trunk.udp_oversize {
                 UdpOversize::Fragment => OversizeAction::Fragment,
@@ -245,7 +246,7 @@ impl Session {
                             bytes = shown.write(request).build();
                             from = same;
                         }
-                        if bytes.len() <= LARGEST_DATAGRAM {
+                        if bytes.len() <= largest {
                             break;
                         }
                     }
@@ -276,6 +277,7 @@ impl Session {
             let what = Happened::Oversize {
                 trunk: self.style.trunk.name.clone(),
                 octets,
+                largest,
                 action,
             };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
