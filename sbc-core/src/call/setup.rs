@@ -484,12 +484,15 @@ impl Setup {
         let Attempt {
             trunk,
             called,
-            caller,
+            mut caller,
             ..
         } = attempt;
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&call.config, &scope, &called.number);
+        if is_service {
+            Arc::make_mut(&mut caller).trail.translate(&changed.value);
+        }
         if cx.plane.explains {
             let mut because = changed.because.clone();
             because

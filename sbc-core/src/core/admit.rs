@@ -86,8 +86,11 @@ impl Core {
             Ok(Err(refusal)) => (no_number(&message), Some(refusal)),
             Err(_) => (no_number(&message), None),
         };
-        let changed = number::transform_called(&config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&config, &scope, &called.number);
         because.0.extend(changed.because.0);
+        if is_service {
+            caller.trail.translate(&changed.value);
+        }
         let called_raw = called.raw.clone();
         let called = called.changed(changed.value);
         let mut reach = Reach::of(&message);
