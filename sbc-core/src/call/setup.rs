@@ -325,6 +325,14 @@ impl Setup {
                 self.failed_here(mapped, full.because);
                 continue;
             }
+            let (called, way) = (&attempt.called.number, attempt.way.as_deref());
+            if let Err(spent) = call.open_bill(cx, leg, trunk, called, way) {
+                call.leave_places(cx, leg);
+                let refused = spent.refused();
+                let mapped = response::own_as(refused.cause, refused.status, &self.trunk);
+                self.failed_here(mapped, refused.because);
+                continue;
+            }
             return Some(Prepared {
                 attempt,
                 leg,
@@ -439,7 +447,7 @@ impl Setup {
                 Err(incompatible) => {
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
-                    call.leave_places(cx.plane, leg);
+                    call.leave_places(cx, leg);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::policy::circle::{self, Reach, Sign};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
-use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure};
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure, spend};
 use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
@@ -246,6 +246,10 @@ impl Core {
         let (counted, admission) = (of_call.len(), &mut self.plane.admission);
         let claims: Vec<_> = of_call.into_iter().chain(of_caller).collect();
         let kbits = admission::kbits(subject.trunk, &claims);
+        let payers = match self.plane.config.rates.is_empty() {
+            true => Vec::new(),
+            false => spend::payers(claims.iter().cloned()),
+        };
         match admission.take(now.mono, claims, kbits, standing) {
             Err(full) => (Err(full.refused()), nothing),
             Ok(mut of_call) => {
@@ -254,6 +258,7 @@ impl Core {
                     standing,
                     of_call,
                     of_caller,
+                    payers,
                 };
                 (plan, entrance)
             }

@@ -139,7 +139,7 @@ impl Setup {
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, &rejection);
         self.caller_waits_in_vain(call, cx);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let b_trunk = call.trunk_of(leg);
         let failure = match (failure_of(&rejection), &b_trunk) {
             (Failure::Status(status), Some(trunk)) => {
