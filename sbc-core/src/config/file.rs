@@ -707,6 +707,7 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        from_change: table.boolean("from_change", out),
         hides_in_need: table.choice(
             "emergency_privacy",
             &[("override", false), ("keep", true)],

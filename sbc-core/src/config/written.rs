@@ -211,6 +211,7 @@ pub(super) struct WrittenIdentity {
     pub(super) params: Option<At<Vec<At<String>>>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
+    pub(super) from_change: Option<At<bool>>,
 }
 
 pub(super) enum WrittenOptions {

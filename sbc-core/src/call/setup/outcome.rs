@@ -88,6 +88,7 @@ impl Setup {
         call.bridge = Some((A_LEG, leg));
         call.record.answered_by = Some(leg);
         call.answered = Some(cx.now);
+        call.introduce_by_name(leg);
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
         }
