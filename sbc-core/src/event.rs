@@ -5,6 +5,7 @@ use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::{Stage, Strain};
+use crate::policy::spend::Spent;
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
 use crate::transport::{FlowFault, Protocol};
@@ -251,6 +252,8 @@ pub enum Happened {
         /// What was seen.
         because: String,
     },
+    /// Calls have cost as much as they may, or more; once until there is money again (SIP-406).
+    SpendReached(Box<Spent>),
     /// Something in the tables belonged to no call any more and was taken out; an operator should
     /// report it.
     Orphans {

@@ -12,6 +12,7 @@ use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
+use crate::policy::spend::Spending;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
@@ -45,6 +46,7 @@ pub(crate) struct Plane {
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
+    pub(crate) spending: Spending,
     pub(crate) circles: Circles,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
@@ -77,6 +79,7 @@ impl Plane {
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
+            spending: Spending::default(),
             circles: Circles::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),

@@ -136,6 +136,11 @@ const CASES: &[(Code, &str, &str)] = &[
     ),
     (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),
     (
+        Code::UnknownKey,
+        "called = [{ match = '^0([1-9]\\d+)$', set = '+49$1' }]",
+        "calling = [{ number = \"112\", set = \"113\", §service = true }]",
+    ),
+    (
         Code::Contradiction,
         "codecs =",
         "mode = §\"register\"\ncodecs =",

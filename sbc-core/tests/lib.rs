@@ -63,6 +63,7 @@ mod restored;
 mod session_timer;
 mod setup;
 mod sips;
+mod spend;
 mod switched_off;
 mod takes;
 mod ties;

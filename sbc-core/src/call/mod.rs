@@ -5,6 +5,7 @@
 //! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
 //! are values that own what they must undo.
 
+mod bill;
 mod connected;
 mod crossing;
 mod media;
@@ -39,6 +40,8 @@ use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
+pub(crate) use bill::Bill;
+use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
@@ -76,6 +79,8 @@ pub(crate) struct Call {
     record: Record,
     /// What the call takes of limits.
     places: Places,
+    /// What its called legs cost.
+    bills: Bills,
     /// Its place among the set-ups, until it is answered.
     lap: Option<Lap>,
     started: Now,
@@ -240,6 +245,7 @@ impl Call {
             operation: None,
             events: VecDeque::new(),
             record,
+            bills: Bills::of(std::mem::take(&mut admitted.entrance.payers)),
             places: std::mem::take(&mut admitted.entrance).into(),
             lap: admitted.lap.take(),
             started: cx.now,
@@ -344,6 +350,7 @@ impl Call {
 
     /// The record of a call that is over. What it took of limits is given back.
     pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Record {
+        self.bills.close(now.mono, plane);
         self.places.leave(plane);
         if let Some(lap) = self.lap.take() {
             plane.circles.leave(now.mono, lap);
@@ -667,7 +674,8 @@ impl Call {
                 self.hear_requests();
                 self.tell(cx);
                 self.rate_places(cx);
-                self.leave_ended_places(cx.plane);
+                self.run_bills(cx);
+                self.leave_ended_places(cx);
                 return;
             };
             match self.operation.take() {

@@ -237,6 +237,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::NoRoute
         | CauseCode::CallerNotAllowed
         | CauseCode::LoopDetected
+        | CauseCode::SpendReached
         | CauseCode::BadRequest => Disposition::Rejected,
         CauseCode::NormalClearing
         | CauseCode::MediaIncompatible

@@ -325,6 +325,14 @@ impl Setup {
                 self.failed_here(mapped, full.because);
                 continue;
             }
+            let (called, way) = (&attempt.called.number, attempt.way.as_deref());
+            if let Err(spent) = call.open_bill(cx, leg, trunk, called, way) {
+                call.leave_places(cx, leg);
+                let refused = spent.refused();
+                let mapped = response::own_as(refused.cause, refused.status, &self.trunk);
+                self.failed_here(mapped, refused.because);
+                continue;
+            }
             return Some(Prepared {
                 attempt,
                 leg,
@@ -444,7 +452,7 @@ impl Setup {
                 Err(incompatible) => {
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
-                    call.leave_places(cx.plane, leg);
+                    call.leave_places(cx, leg);
                 }
             }
         }
@@ -492,12 +500,15 @@ impl Setup {
         let Attempt {
             trunk,
             called,
-            caller,
+            mut caller,
             ..
         } = attempt;
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&call.config, &scope, &called.number);
+        if is_service {
+            Arc::make_mut(&mut caller).trail.translate(&changed.value);
+        }
         if cx.plane.explains {
             let mut because = changed.because.clone();
             because

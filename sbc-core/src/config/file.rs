@@ -53,7 +53,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
 }
 
 const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 10] = [
     "realm",
     "tls",
     "listen",
@@ -62,6 +62,7 @@ const LISTS: [&str; 9] = [
     "transform",
     "route",
     "limit",
+    "rate",
     "test",
 ];
 const LATER: [&str; 10] = [
@@ -220,6 +221,10 @@ fn read_element(kind: &str, mut section: Section<'_>, file: &mut File, out: &mut
     let span = section.span.clone();
     if kind == "listen" {
         file.listeners.push(listener(section, out));
+        return;
+    }
+    if kind == "rate" {
+        file.rates.extend(super::money::rate(section, out));
         return;
     }
     if kind == "test" {
@@ -702,6 +707,7 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        from_change: table.boolean("from_change", out),
         hides_in_need: table.choice(
             "emergency_privacy",
             &[("override", false), ("keep", true)],

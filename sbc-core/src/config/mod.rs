@@ -19,6 +19,7 @@ mod identity;
 mod limit;
 mod listen;
 mod load;
+mod money;
 mod name;
 mod preset;
 mod progress;
@@ -49,9 +50,12 @@ pub use identity::{
     AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
     Party, Redirect, Screening, SessionIdForm, UserPhone,
 };
-pub use limit::{CallLimits, Each, LimitRefusal, NumberLimit, TrunkLimits};
+pub use limit::{
+    CallLimits, Each, LimitRefusal, NumberLimit, SpendAction, SpendLimits, TrunkLimits,
+};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
+pub use money::{Money, Price, Rates};
 pub use name::{covers, is_same_name};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
@@ -101,6 +105,8 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Limits on calls of the operator's choice; each that is about a call counts.
     pub number_limits: Vec<NumberLimit>,
+    /// What calls cost.
+    pub rates: Rates,
     /// Limits of the node.
     pub limits: NodeLimits,
     /// Where peers are, which follows from the trunks.

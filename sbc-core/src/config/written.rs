@@ -6,6 +6,7 @@ use super::account::{WrittenDigest, WrittenRegister};
 use super::case::WrittenCase;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
+use super::money::WrittenRate;
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
 use super::rules::{WrittenPlan, WrittenRule};
@@ -36,6 +37,7 @@ pub(super) struct File {
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) number_limits: Vec<WrittenNumberLimit>,
+    pub(super) rates: Vec<WrittenRate>,
     pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
@@ -209,6 +211,7 @@ pub(super) struct WrittenIdentity {
     pub(super) params: Option<At<Vec<At<String>>>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
+    pub(super) from_change: Option<At<bool>>,
 }
 
 pub(super) enum WrittenOptions {

@@ -1,6 +1,7 @@
 //! One line for a person about one event.
 
 use crate::auth::{Refused, Unproven};
+use crate::config::SpendAction;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
 use crate::record::TransferOutcome;
@@ -41,6 +42,13 @@ pub fn note(what: &Happened) -> Option<String> {
                 "call for help: {} from trunk \"{trunk}\"",
                 called.escape_debug()
             )
+        }
+        Happened::SpendReached(spent) => {
+            let (what, action) = (spent.to_string(), spent.action);
+            match action {
+                SpendAction::Alert => what,
+                SpendAction::Block => format!("{what}: new calls that cost anything are refused"),
+            }
         }
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();

@@ -387,7 +387,8 @@ impl Session {
             None => {
                 let lines = self.timer.answers(message);
                 self.answer_update(cx, id, flow, message, lines);
-                self.news.hears(message);
+                let is_renamed = self.peer_renamed(message);
+                self.news.hears(message, is_renamed);
                 self.restart_session_timer(cx);
             }
             Some(offer) => {
@@ -428,7 +429,8 @@ impl Session {
         cx.plane
             .transactions
             .respond(now, invite, Status::OK, bytes.clone(), cx.out);
-        self.news.hears(&offer.request);
+        let is_renamed = self.peer_renamed(&offer.request);
+        self.news.hears(&offer.request, is_renamed);
         if *offer.request.method() == Method::Invite {
             let offers = super::description(&offer.request).is_none();
             self.await_ack(

@@ -25,6 +25,7 @@ mod ping;
 mod referring;
 mod refresh;
 pub(crate) mod reliable;
+mod renaming;
 mod said;
 mod standing;
 mod style;
@@ -307,6 +308,8 @@ pub struct PeerFacts {
     pub first_response_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// It and its trunk understand `from-change` (RFC 4916).
+    pub changes_from: bool,
 }
 
 impl PeerFacts {
@@ -331,6 +334,7 @@ impl PeerFacts {
             remote: Some(flow.remote),
             first_response_ms: None,
             given_up: Vec::new(),
+            changes_from: false,
         }
     }
 }
@@ -358,7 +362,8 @@ impl Session {
             cx.now.mono + uas::first_progress(&style),
         );
         let policy = style.trunk.session_timer;
-        let facts = PeerFacts::of_flow(&flow, &request);
+        let mut facts = PeerFacts::of_flow(&flow, &request);
+        facts.note_support(&style.trunk, &request);
         Self {
             owner,
             style,

@@ -129,6 +129,7 @@ impl Session {
         confirmed.ours.is_open = true;
         self.timer.set_due(false);
         self.news.says(Method::Invite, &lines);
+        let lines = self.renamed(lines);
         let invite = Errand {
             method: Method::Invite,
             hops: MaxForwards::DEFAULT,
@@ -141,7 +142,9 @@ impl Session {
             body: Some((ContentType::sdp(), description)),
         };
         let wanted = Wanted::Request(Box::new(invite));
-        confirmed.link.send(cx, &self.style, wanted);
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.send(cx, &self.style, wanted);
+        }
         let limit = cx.now.mono + patience(&self.style);
         self.timers.set(Timer::Offer as usize, limit);
     }

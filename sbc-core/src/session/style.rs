@@ -212,7 +212,10 @@ impl LegStyle {
         &self,
         mut lines: Vec<(HeaderName, Bytes)>,
     ) -> Vec<(HeaderName, Bytes)> {
-        let own = OptionTag::REPLACES;
+        let own = match self.trunk.identity.from_change {
+            true => "replaces, from-change",
+            false => OptionTag::REPLACES,
+        };
         let said = lines
             .iter_mut()
             .find(|(name, _)| *name == HeaderName::Supported);

@@ -239,6 +239,7 @@ impl Outgoing {
             remote: None,
             first_response_ms: None,
             given_up: Vec::new(),
+            changes_from: false,
         }
     }
 
@@ -683,6 +684,7 @@ impl Session {
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
         self.timer.answered(message);
+        self.facts.note_support(&self.style.trunk, message);
         self.restart_session_timer(cx);
         up.push(SessionEvent::Answered {
             early: tag,

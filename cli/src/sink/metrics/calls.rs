@@ -24,6 +24,7 @@ pub struct CallMetrics {
     transfers: IntCounterVec,
     oversize: IntCounterVec,
     emergency: IntCounterVec,
+    spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -102,6 +103,11 @@ impl CallMetrics {
                 "sbc_emergency_calls_total",
                 "Calls for help; each wants attention at once.",
                 &["trunk", "tenant"],
+            )?,
+            spent: maker.counters(
+                "sbc_spend_reached_total",
+                "Limits on money that were reached, by what they are of.",
+                &["of", "name", "period", "action"],
             )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
@@ -205,6 +211,11 @@ impl CallMetrics {
                 self.emergency
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
+            }
+            (Happened::SpendReached(spent), _) => {
+                let (of, name) = (spent.counted.kind(), spent.counted.name());
+                let labels = [of, name, spent.period.as_str(), spent.action.as_str()];
+                self.spent.with_label_values(&labels).inc();
             }
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
                 self.answered_call(call);

@@ -197,6 +197,12 @@ impl Transfer {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
+            let called = &self.plan.called.number;
+            if let Err(spent) = call.open_bill(cx, leg, &trunk, called, way.as_ref()) {
+                call.leave_places(cx, leg);
+                self.failed_because(call, spent.refused().status, spent.to_string());
+                continue;
+            }
             call.next_leg = call.next_leg.saturating_add(1);
             let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
@@ -248,7 +254,7 @@ impl Transfer {
             (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 self.failed(call, cx)
             }
             (event, step) => {
@@ -281,7 +287,7 @@ impl Transfer {
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 return self.next_trunk(call, cx);
             }
         };
@@ -552,7 +558,7 @@ impl Transfer {
         rejection: &Rejection,
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, rejection);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let because = rejection.text.clone().unwrap_or_default();
         let because = format!("the target gave {} {because}", rejection.status.code());
         self.failed_because(call, rejection.status, because.trim_end().to_owned());
@@ -717,7 +723,7 @@ impl Call {
                 {
                     match self.leg(leg) {
                         Some(target) => target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None),
-                        None => self.leave_places(cx.plane, leg),
+                        None => self.leave_places(cx, leg),
                     }
                     self.media.drop_endpoint(cx, endpoint(leg));
                 }

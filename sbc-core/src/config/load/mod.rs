@@ -181,6 +181,7 @@ impl Load<'_> {
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
         let number_limits = self.build_limits(file);
+        let rates = self.build_rates(file);
         self.reserve_for_help(routes.iter().map(|(route, _)| route));
         self.check_graph(file, &routes);
         self.check_cases(file);
@@ -206,6 +207,7 @@ impl Load<'_> {
                 .map(|(route, _)| Arc::new(route))
                 .collect::<Vec<Arc<Route>>>(),
             number_limits,
+            rates,
             limits,
             sources: Default::default(),
         };

@@ -218,6 +218,17 @@ pub fn asserted_by(message: &Message) -> Vec<Asserted> {
     asserted
 }
 
+/// Who a request within a dialog says in From that its sender is; nobody where the number is withheld.
+pub fn named_by(request: &Message) -> Option<Asserted> {
+    let calling = number::calling(request);
+    (!calling.is_withheld).then_some(Asserted {
+        number: calling.number,
+        display: calling.display,
+        is_tel: false,
+        screened: None,
+    })
+}
+
 /// The calling party of Remote-Party-ID, and whether it wants to be hidden (SIP-1003).
 fn remote_party(message: &Message) -> Option<(Asserted, bool)> {
     let values = message.list::<RemotePartyId>().ok()?;
