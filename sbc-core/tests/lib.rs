@@ -38,6 +38,7 @@ mod numbers;
 mod odd_answers;
 mod overlap;
 mod overload;
+mod own_places;
 mod pickup;
 mod pickup_asked;
 mod ping;
