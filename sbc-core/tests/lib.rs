@@ -39,6 +39,7 @@ mod odd_answers;
 mod overlap;
 mod overload;
 mod own_places;
+mod pace;
 mod pickup;
 mod pickup_asked;
 mod ping;
