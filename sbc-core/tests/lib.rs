@@ -38,6 +38,8 @@ mod numbers;
 mod odd_answers;
 mod overlap;
 mod overload;
+mod own_places;
+mod pace;
 mod pairs;
 mod pickup;
 mod pickup_asked;

@@ -521,6 +521,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             out,
         ),
         ptime: section.number("ptime", 10..=60, out),
+        low_media_ports: section.boolean("low_media_ports", out),
         family: section.choice(
             "family",
             &[("v4", media_api::Family::V4), ("v6", media_api::Family::V6)],

@@ -137,6 +137,7 @@ pub(super) struct WrittenTrunk {
     pub(super) fax: Option<At<FaxMode>>,
     pub(super) media_source: Option<At<SourceMode>>,
     pub(super) ptime: Option<At<u64>>,
+    pub(super) low_media_ports: Option<At<bool>>,
     pub(super) family: Option<At<media_api::Family>>,
     pub(super) t1: Option<At<Duration>>,
     pub(super) t2: Option<At<Duration>>,

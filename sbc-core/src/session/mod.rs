@@ -20,6 +20,7 @@ mod link;
 mod news;
 mod offering;
 pub(crate) mod orphan;
+mod pace;
 mod parcel;
 mod ping;
 mod referring;
@@ -43,6 +44,7 @@ use link::Link;
 use news::News;
 pub(crate) use news::Unsaid;
 pub(crate) use offering::TIMER_EXPIRED;
+use pace::Pace;
 pub(crate) use parcel::Parcel;
 pub use said::Said;
 pub(crate) use standing::Standing;
@@ -281,6 +283,7 @@ pub struct Session {
     /// A REFER of ours.
     referring: Option<referring::Referring>,
     news: News,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -383,6 +386,7 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -420,6 +424,7 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
+            pace: Pace::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -629,6 +634,9 @@ impl Session {
             .set_owner(id, Owner::Leg(self.owner.0, self.owner.1), cx.out);
         if let Err(rejection) = message.validate() {
             return self.reject(cx, id, message, &rejection);
+        }
+        if let Err(after) = self.pace.admit(cx.now.mono, message.method()) {
+            return self.reply_after(cx, id, message, after);
         }
         if matches!(self.phase, Phase::Over) && self.late_request(cx, id, flow, message, up) {
             return;

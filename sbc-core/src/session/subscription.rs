@@ -157,6 +157,7 @@ impl Session {
             },
             referring: None,
             news: News::default(),
+            pace: super::Pace::default(),
         })
     }
 

@@ -99,6 +99,7 @@ impl Load<'_> {
         let family = self.family(&title, written, &realm)?;
         let mut profile = (defaults.media)(realm.id, family);
         profile.local = realm.of(family);
+        profile.own = Arc::new(self.own_places(&accept_from, &targets));
         media(&mut profile, written, codecs);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
@@ -988,6 +989,7 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
     profile.fax = chosen(&written.fax, profile.fax);
     profile.source = chosen(&written.media_source, profile.source);
     profile.maps_static = chosen(&written.udp_oversize, UdpOversize::Tcp) != UdpOversize::Slim;
+    profile.low_ports = chosen(&written.low_media_ports, profile.low_ports);
     if let Some(ptime) = &written.ptime {
         profile.ptime_ms = ptime.value as u8;
     }
