@@ -15,6 +15,7 @@ use crate::policy::circle::Circles;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
+use crate::stir::VerifySpec;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
 use crate::transport::{Flow, Hop};
@@ -152,6 +153,14 @@ impl Cx<'_> {
         id
     }
 
+    /// Asks whether the signatures of a call are good.
+    pub(crate) fn verify(&mut self, call: CallId, spec: VerifySpec) -> QueryId {
+        let id = self.plane.queries.open(Asker::Call(call));
+        self.out
+            .push(Effect::Query(id, Query::Verify(Box::new(spec))));
+        id
+    }
+
     /// Asks for the addresses of a host.
     pub(crate) fn resolve(&mut self, asker: Asker, spec: ResolveSpec) -> QueryId {
         let id = self.plane.queries.open(asker);
@@ -165,6 +174,8 @@ impl Cx<'_> {
 pub(crate) enum Asker {
     /// A leg of a call.
     Leg(CallId, LegId),
+    /// A call on its way.
+    Call(CallId),
     /// A health probe.
     Probe(u32),
     /// A registration.
@@ -195,7 +206,7 @@ impl Queries {
     pub(crate) fn forget(&mut self, is_there: impl Fn(CallId) -> bool) -> usize {
         let before = self.open.len();
         self.open.retain(|_, asker| match asker {
-            Asker::Leg(call, _) => is_there(*call),
+            Asker::Leg(call, _) | Asker::Call(call) => is_there(*call),
             Asker::Probe(_) | Asker::Registration(_) => true,
         });
         before - self.open.len()

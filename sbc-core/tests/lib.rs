@@ -60,6 +60,8 @@ mod restored;
 mod session_timer;
 mod setup;
 mod sips;
+mod stir;
+mod stir_pass;
 mod switched_off;
 mod ties;
 mod transfer;

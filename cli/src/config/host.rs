@@ -3,7 +3,7 @@
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{Certificate, Facts, FileFault, Key, Password, Secret, Validity};
 use std::fs;
@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 use x509_parser::public_key::PublicKey;
@@ -73,6 +74,25 @@ pub fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Fil
         Err(fault) => Err(FileFault::Unusable(format!(
             "a certificate cannot be read: {fault}"
         ))),
+    }
+}
+
+/// Reads every list of revoked certificates of a PEM file, at least one.
+pub fn read_revocations(path: &str) -> Result<Vec<CertRevocationList<'static>>, FileFault> {
+    let pem = read(Path::new(path))?;
+    let mut lists = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(&pem) {
+        let unusable =
+            |why: String| FileFault::Unusable(format!("a list in it cannot be read: {why}"));
+        let list = list.map_err(|fault| unusable(fault.to_string()))?;
+        let list = OwnedCertRevocationList::from_der(&list);
+        lists.push(list.map_err(|fault| unusable(fault.to_string()))?.into());
+    }
+    match lists.is_empty() {
+        true => Err(FileFault::Unusable(
+            "there is no list of revoked certificates in it".to_owned(),
+        )),
+        false => Ok(lists),
     }
 }
 
@@ -155,6 +175,10 @@ impl Facts for Host {
 
     fn roots(&self, path: &str) -> Result<usize, FileFault> {
         read_roots(path).map(|(roots, _)| roots.len())
+    }
+
+    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
+        read_revocations(path).map(|lists| lists.len())
     }
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {

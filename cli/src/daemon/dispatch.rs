@@ -11,6 +11,7 @@ use sbc_core::id::{CommandId, QueryId, ShardId};
 use sbc_core::input::{Answered, Command, Input};
 use sbc_core::letter::Letter;
 use sbc_core::query::{Outcome, Query};
+use sbc_core::stir::CredentialFault;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,7 @@ impl Dispatch {
             let outcome = match &query {
                 Query::Resolve(spec) => resolver.resolve(spec).await,
                 Query::Locate(spec) => resolver.locate(spec).await,
+                Query::Verify(_) => Outcome::Verified(Err(CredentialFault::Unreachable)),
                 Query::Race(hops) => Outcome::Won(net.race(hops).await),
             };
             // Reports of our own side are always taken.

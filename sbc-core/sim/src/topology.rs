@@ -320,6 +320,7 @@ pub fn config(generation: u64) -> Config {
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
         },
+        stir: Default::default(),
         sources: Default::default(),
     }
 }
@@ -418,6 +419,7 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
@@ -507,6 +509,7 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,

@@ -30,6 +30,7 @@ mod shell;
 mod source;
 mod sources;
 mod starter;
+mod stir;
 mod tenant;
 mod tie;
 mod transfer;
@@ -60,10 +61,11 @@ pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
-pub use shell::{CdrSpool, Shell, TlsFiles};
+pub use shell::{CdrSpool, Shell, StirFiles, TlsFiles};
 pub use source::{Place, Source};
 pub use sources::Sources;
 pub use starter::starter;
+pub use stir::{StirFailure, StirMode, StirPolicy, StirTimes, VerstatForm};
 pub use tenant::{NumberRange, Tenant};
 pub use tie::TieBreak;
 pub use transfer::{Refer, TransferPolicy};
@@ -103,6 +105,8 @@ pub struct Config {
     pub number_limits: Vec<NumberLimit>,
     /// Limits of the node.
     pub limits: NodeLimits,
+    /// How signatures of callers are verified.
+    pub stir: StirTimes,
     /// Where peers are, which follows from the trunks.
     pub sources: Sources,
 }

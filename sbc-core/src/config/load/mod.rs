@@ -15,6 +15,7 @@ mod progress;
 mod registrar;
 mod routing;
 mod rules;
+mod stir;
 mod transfer;
 mod trunk;
 
@@ -185,6 +186,7 @@ impl Load<'_> {
         self.check_graph(file, &routes);
         self.check_cases(file);
         let cdr = self.cdr(file);
+        let (stir, stir_files) = self.stir_table(file);
         if self.out.has_errors() {
             return None;
         }
@@ -207,6 +209,7 @@ impl Load<'_> {
                 .collect::<Vec<Arc<Route>>>(),
             number_limits,
             limits,
+            stir,
             sources: Default::default(),
         };
         let shell = Shell {
@@ -217,6 +220,7 @@ impl Load<'_> {
                 .api
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+            stir: stir_files,
         };
         Some((config, shell))
     }
