@@ -3,6 +3,7 @@
 use crate::daemon::inbox::{Inbox, Inboxes};
 use crate::daemon::net::Net;
 use crate::daemon::resolver::Resolver;
+use crate::daemon::stir::Signers;
 use crate::sink::Sinks;
 use media_relay::Relay;
 use sbc_core::effect::{Effect, Effects, KeepAlive};
@@ -11,7 +12,6 @@ use sbc_core::id::{CommandId, QueryId, ShardId};
 use sbc_core::input::{Answered, Command, Input};
 use sbc_core::letter::Letter;
 use sbc_core::query::{Outcome, Query};
-use sbc_core::stir::CredentialFault;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,8 @@ pub struct Dispatch {
     pub net: Net,
     /// Names.
     pub resolver: Resolver,
+    /// Signatures.
+    pub signers: Signers,
     /// Media.
     pub relay: Arc<Relay>,
     /// Records, log, ladders, metrics.
@@ -114,11 +116,12 @@ impl Dispatch {
         let inbox = Arc::clone(&self.inbox);
         let resolver = self.resolver.clone();
         let net = self.net.clone();
+        let signers = self.signers.clone();
         self.runtime.spawn(async move {
             let outcome = match &query {
                 Query::Resolve(spec) => resolver.resolve(spec).await,
                 Query::Locate(spec) => resolver.locate(spec).await,
-                Query::Verify(_) => Outcome::Verified(Err(CredentialFault::Unreachable)),
+                Query::Verify(spec) => signers.verify(spec).await,
                 Query::Race(hops) => Outcome::Won(net.race(hops).await),
             };
             // Reports of our own side are always taken.

@@ -24,7 +24,7 @@ pub trait Facts {
     /// Number of root certificates in the file at this path.
     fn roots(&self, path: &str) -> Result<usize, FileFault>;
 
-    /// Number of lists of revoked certificates in the file at this path.
+    /// Number of revoked certificates that the lists in the file at this path name.
     fn revocations(&self, path: &str) -> Result<usize, FileFault>;
 
     /// Whether a directory exists, or can be made.
