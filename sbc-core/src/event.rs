@@ -8,6 +8,7 @@ use crate::overload::{Stage, Strain};
 use crate::policy::spend::Spent;
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
+use crate::stir::Fault;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{Bound, Standing, TargetId, TargetState};
 use bytes::Bytes;
@@ -76,6 +77,19 @@ pub enum Happened {
         trunk: TrunkName,
         /// Number dialled.
         called: String,
+    },
+    /// The signatures of a caller were looked into.
+    Verified {
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// Why nobody vouches for it; `None` if somebody does.
+        fault: Option<Fault>,
+    },
+    /// The signatures of a caller stay behind: towards this trunk they would say something else than the
+    /// numbers that it is shown.
+    SignatureLost {
+        /// Trunk of the attempt.
+        trunk: TrunkName,
     },
     /// Routing decided.
     Routed {

@@ -536,6 +536,10 @@ impl Facts for Machine {
         }
     }
 
+    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
+        self.roots(path)
+    }
+
     fn directory(&self, _path: &str) -> Result<(), FileFault> {
         Ok(())
     }

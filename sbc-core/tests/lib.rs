@@ -66,6 +66,8 @@ mod session_timer;
 mod setup;
 mod sips;
 mod spend;
+mod stir;
+mod stir_pass;
 mod switched_off;
 mod takes;
 mod ties;

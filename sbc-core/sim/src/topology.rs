@@ -369,6 +369,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         transforms: Vec::new(),
         routes: routes(setting),
         number_limits: Vec::new(),
+        rates: Default::default(),
         limits: NodeLimits {
             calls: 1_000,
             new_calls: CallLimits::default(),
@@ -376,6 +377,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
         },
+        stir: Default::default(),
         sources: Default::default(),
     }
 }
@@ -486,6 +488,7 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
@@ -575,6 +578,7 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,

@@ -105,6 +105,8 @@ pub(crate) struct Call {
     relayed: Vec<Relayed>,
     /// Legs whose transfer is done and that should leave.
     leaving: Vec<LegId>,
+    /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
+    unvouched: Option<crate::stir::Fault>,
 }
 
 /// One party's side of a call.
@@ -167,9 +169,11 @@ enum Timer {
     Leave = 8,
     /// Another shard should have answered, or is asked again.
     Fetch = 9,
+    /// Longest wait for a verification of the caller.
+    Verify = 10,
 }
 
-type Timers = crate::deadline::Timers<10>;
+type Timers = crate::deadline::Timers<11>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -260,6 +264,7 @@ impl Call {
             nameless: Vec::new(),
             relayed: Vec::new(),
             leaving: Vec::new(),
+            unvouched: None,
             config,
         };
         call.timers.set(
@@ -453,6 +458,14 @@ impl Call {
         });
     }
 
+    /// The signatures of the caller were looked into; `None` if that took too long.
+    pub(crate) fn verified(&mut self, cx: &mut Cx<'_>, answered: Option<(QueryId, &Outcome)>) {
+        if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
+            self.operation = setup.verified(self, cx, answered);
+        }
+        self.settle(cx);
+    }
+
     fn with_session(
         &mut self,
         cx: &mut Cx<'_>,
@@ -579,6 +592,8 @@ impl Call {
                 self.transfer_timeout(cx);
             } else if timer == Timer::Fetch as usize {
                 self.fetch_timeout(cx);
+            } else if timer == Timer::Verify as usize {
+                self.verified(cx, None);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {

@@ -52,7 +52,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
+const SINGLES: [&str; 6] = ["node", "limits", "cdr", "metrics", "api", "stir"];
 const LISTS: [&str; 10] = [
     "realm",
     "tls",
@@ -65,7 +65,7 @@ const LISTS: [&str; 10] = [
     "rate",
     "test",
 ];
-const LATER: [&str; 10] = [
+const LATER: [&str; 9] = [
     "emergency",
     "fraud",
     "ha",
@@ -75,7 +75,6 @@ const LATER: [&str; 10] = [
     "register",
     "schedule",
     "security",
-    "stir",
 ];
 
 /// Tables that exist once; their keys may be spread over files.
@@ -148,6 +147,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             }
             section.finish(&["tls", "max_series"], out);
         }
+        "stir" => file.stir = Some(super::stir::read_table(section, out)),
         _ => {
             file.api = section.required_text("unix", "\"/run/causeway/api.sock\"", out);
             section.finish(&["listen", "tls", "users"], out);
@@ -577,6 +577,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         crossing: super::crossing::read(&mut section, out),
         habits: super::habits::read(&mut section, out),
+        stir: super::stir::read(&mut section, out),
         session_id: section.choice(
             "session_id",
             &[

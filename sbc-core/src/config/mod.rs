@@ -31,6 +31,7 @@ mod shell;
 mod source;
 mod sources;
 mod starter;
+mod stir;
 mod tenant;
 mod tie;
 mod transfer;
@@ -64,10 +65,11 @@ pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
-pub use shell::{CdrSpool, Shell, TlsFiles};
+pub use shell::{CdrSpool, Shell, StirFiles, TlsFiles};
 pub use source::{Place, Source};
 pub use sources::Sources;
 pub use starter::starter;
+pub use stir::{StirFailure, StirMode, StirPolicy, StirTimes, VerstatForm};
 pub use tenant::{NumberRange, Tenant};
 pub use tie::TieBreak;
 pub use transfer::{Refer, TransferPolicy};
@@ -109,6 +111,8 @@ pub struct Config {
     pub rates: Rates,
     /// Limits of the node.
     pub limits: NodeLimits,
+    /// How signatures of callers are verified.
+    pub stir: StirTimes,
     /// Where peers are, which follows from the trunks.
     pub sources: Sources,
 }

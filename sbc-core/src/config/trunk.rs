@@ -2,7 +2,7 @@
 
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
-use super::{Derived, Habits, ProgressPolicy, TransferPolicy, TrunkLimits};
+use super::{Derived, Habits, ProgressPolicy, StirPolicy, TransferPolicy, TrunkLimits};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -103,6 +103,8 @@ pub struct Trunk {
     /// Whether its offers within a call are always asked of the other party, also where they change
     /// nothing for it (SIP-544).
     pub relays_offers: bool,
+    /// What becomes of signatures of callers.
+    pub stir: StirPolicy,
     /// What becomes of its wishes to transfer calls.
     pub transfers: TransferPolicy,
     /// Headers copied unchanged from the other leg to this peer.

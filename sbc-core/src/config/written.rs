@@ -43,6 +43,7 @@ pub(super) struct File {
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
     pub(super) api: Option<At<String>>,
+    pub(super) stir: Option<super::stir::WrittenStirTable>,
 }
 
 pub(super) struct WrittenNode {
@@ -170,6 +171,7 @@ pub(super) struct WrittenTrunk {
     pub(super) session_id: Option<At<SessionIdForm>>,
     pub(super) crossing: super::crossing::WrittenCrossing,
     pub(super) habits: super::habits::WrittenHabits,
+    pub(super) stir: super::stir::WrittenStir,
 }
 
 /// What `mode` says about the peer.

@@ -84,6 +84,13 @@ pub fn note(what: &Happened) -> Option<String> {
             why,
             left,
         } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::Verified { trunk, fault } => match fault {
+            None => format!("trunk \"{trunk}\": somebody vouches for the caller"),
+            Some(fault) => format!("trunk \"{trunk}\": nobody vouches for the caller, {fault}"),
+        },
+        Happened::SignatureLost { trunk } => {
+            format!("trunk \"{trunk}\": shown other numbers than are signed, so without signature")
+        }
         Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
         Happened::Ringback { plays: false } => {
             "the caller should hear no ringing any more".to_owned()

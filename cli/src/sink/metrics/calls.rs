@@ -31,6 +31,7 @@ pub struct CallMetrics {
     orphans: IntCounterVec,
     media_loss: HistogramVec,
     media_jitter: HistogramVec,
+    verifications: IntCounterVec,
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
@@ -156,6 +157,11 @@ impl CallMetrics {
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
             )?,
+            verifications: maker.counters(
+                "sbc_stir_verifications_total",
+                "Callers whose signatures were looked into, by what was found.",
+                &["result"],
+            )?,
             one_way: maker.counters(
                 "sbc_rtp_one_way_total",
                 "Legs whose media did not get through.",
@@ -206,6 +212,10 @@ impl CallMetrics {
                 self.transfers
                     .with_label_values(&[trunk.as_str(), kind.as_str(), outcome.as_str()])
                     .inc();
+            }
+            (Happened::Verified { fault, .. }, _) => {
+                let result = fault.map_or("passed", |fault| fault.label());
+                self.verifications.with_label_values(&[result]).inc();
             }
             (Happened::Emergency { tenant, trunk, .. }, _) => {
                 self.emergency

@@ -307,6 +307,7 @@ impl Transfer {
             is_urgent: call.places.are_urgent(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
+            vouched: None,
             parts: self.wish.parts(&by, &trunk),
         };
         let style = LegStyle {

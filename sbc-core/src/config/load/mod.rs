@@ -15,6 +15,7 @@ mod progress;
 mod registrar;
 mod routing;
 mod rules;
+mod stir;
 mod transfer;
 mod trunk;
 
@@ -186,6 +187,7 @@ impl Load<'_> {
         self.check_graph(file, &routes);
         self.check_cases(file);
         let cdr = self.cdr(file);
+        let (stir, stir_files) = self.stir_table(file);
         if self.out.has_errors() {
             return None;
         }
@@ -209,6 +211,7 @@ impl Load<'_> {
             number_limits,
             rates,
             limits,
+            stir,
             sources: Default::default(),
         };
         let shell = Shell {
@@ -219,6 +222,7 @@ impl Load<'_> {
                 .api
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+            stir: stir_files,
         };
         Some((config, shell))
     }

@@ -184,6 +184,7 @@ impl Load<'_> {
             overlap: written.crossing.overlaps(),
             relays_offers: written.crossing.relays_offers(),
             transfers,
+            stir: self.stir(&title, &written.stir),
             pass_headers,
             strip_headers,
             set_headers,

@@ -7,11 +7,13 @@ mod associated;
 mod display;
 mod outgoing;
 mod told;
+mod vouched;
 
 pub use associated::hold;
 pub use outgoing::{Outgoing, Rewrites, Towards, asserted_anew, our_host, outgoing};
 pub(in crate::policy) use outgoing::{Writer, anonymous};
 pub use told::told;
+pub use vouched::{Signed, vouch};
 
 use crate::cause::{Because, CauseCode};
 use crate::config::{IdentitySource, Trunk};
