@@ -453,30 +453,26 @@ impl RequestHead {
             let Some(colon) = memchr::memchr(b':', line) else {
                 continue;
             };
+            let slot = match HeaderName::known(trim(line.get(..colon).unwrap_or_default())) {
+                Some(HeaderName::Via) if vias.len() < MAX_SALVAGED_VIAS => None,
+                Some(HeaderName::From) if head.from.is_none() => Some(&mut head.from),
+                Some(HeaderName::To) if head.to.is_none() => Some(&mut head.to),
+                Some(HeaderName::CallId) if head.call_id.is_none() => Some(&mut head.call_id),
+                Some(HeaderName::CSeq) if head.cseq.is_none() => Some(&mut head.cseq),
+                _ => continue,
+            };
             let begin = line.as_ptr() as usize - section.as_ptr() as usize;
             let stop = end.as_ptr() as usize - section.as_ptr() as usize + end.len();
             let value =
                 super::message::unfold(section.get(begin + colon + 1..stop).unwrap_or_default());
             let value = value.slice_ref(trim(&value));
-            let name = trim(line.get(..colon).unwrap_or_default());
-            let Ok(name) = HeaderName::parse(section.slice_ref(name)) else {
-                continue;
-            };
             if value.contains(&0) {
                 continue;
             }
-            let slot = match name {
-                HeaderName::Via if vias.len() < MAX_SALVAGED_VIAS => {
-                    vias.push(value);
-                    continue;
-                }
-                HeaderName::From => &mut head.from,
-                HeaderName::To => &mut head.to,
-                HeaderName::CallId => &mut head.call_id,
-                HeaderName::CSeq => &mut head.cseq,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
+            match slot {
+                Some(slot) => *slot = Some(value),
+                None => vias.push(value),
+            }
         }
         head.take_vias(vias).then_some(head)
     }

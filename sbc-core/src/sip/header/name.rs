@@ -145,10 +145,15 @@ impl HeaderName {
     /// Reads a name in any spelling; a token that is not known becomes [`HeaderName::Other`].
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
         let text = text.into();
-        match KNOWN.get(usize::from(lookup(&text))) {
+        match Self::known(&text) {
             Some(name) => Ok(name.clone()),
             None => Token::parse(text).map(|token| Self::Other(ExtensionName(token))),
         }
+    }
+
+    /// The known name that this is, in any spelling.
+    pub(in crate::sip) fn known(text: &[u8]) -> Option<&'static Self> {
+        KNOWN.get(usize::from(lookup(text)))
     }
 }
 
