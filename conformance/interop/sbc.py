@@ -147,13 +147,6 @@ unix = "{self.path}/api.sock"
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     @staticmethod
-    def udp_ports(address):
-        """UDP ports that are bound at an IPv4 address of ours: listeners and media."""
-        wanted = socket.inet_aton(address)[::-1].hex().upper()
-        lines = [line.split()[1] for line in pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]]
-        return [int(local[9:], 16) for local in lines if local.startswith(wanted)]
-
-    @staticmethod
     def socket_drops(port):
         """Datagrams that the kernel dropped because whoever bound this UDP port did not read them."""
         lines = [line.split() for name in ("udp", "udp6")

@@ -13,7 +13,9 @@ use media_api::{
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
-use media_relay::session::{Forward, MediaSession, Outcome, Output, SocketId, StreamSockets};
+use media_relay::session::{
+    Forward, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
+};
 use media_relay::srtp::{MAX_TRAILER_BYTES, Receiver, Sender};
 use media_relay::{Entropy, Timestamp, WallOffset};
 use std::net::SocketAddr;
@@ -424,9 +426,10 @@ fn side(
         advertised_rtp: ([203, 0, 113, 1], 20_000).into(),
         advertised_rtcp: ([203, 0, 113, 1], 20_001).into(),
     };
-    let local = session
-        .add_endpoint(&spec, &[sockets], entropy)
-        .expect("a new endpoint");
+    let local = local_endpoints(std::slice::from_ref(&spec), [sockets], entropy)
+        .expect("an endpoint with one stream")
+        .remove(0);
+    session.add_endpoint(spec.endpoint, &[sockets], entropy);
     let remote = |fill: u8| {
         let key = CryptoKey::new(suite?, vec![fill; 30])?;
         let sender = Sender::new(&key);

@@ -204,6 +204,56 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
 }
 
 #[test]
+fn ports_are_there_at_once_and_however_many_are_asked_for_none_is_given_twice() {
+    let (relay, events) = start(realm(1023));
+    let mut seen = BTreeSet::new();
+    let sessions: Vec<_> = (0..200).map(|number| SessionId::new(0, number)).collect();
+    for session in &sessions {
+        relay.command(Command::Allocate {
+            session: *session,
+            endpoints: vec![
+                spec(A, ProtectionWanted::None),
+                spec(B, ProtectionWanted::Sdes(vec![Suite::AesCm128HmacSha1_80])),
+            ],
+        });
+        if seen.is_empty() {
+            let answer = events.try_recv().expect("it is answered before it returns");
+            assert!(matches!(answer, Event::Allocated { .. }), "{answer:?}");
+            note(&mut seen, &answer);
+        }
+    }
+    while seen.len() < 2 * sessions.len() {
+        let answer = events.recv_timeout(PATIENCE).unwrap();
+        note(&mut seen, &answer);
+    }
+    let used = |relay: &Relay| relay.totals().realms[0].ports_used;
+    assert_eq!(used(&relay), 400, "what waits for nobody is not in use");
+    for session in sessions {
+        relay.command(Command::Release {
+            session,
+            endpoint: None,
+            drain_ms: 0,
+        });
+    }
+    for _ in 0..200 {
+        let answer = events.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(answer, Event::Released { .. }), "{answer:?}");
+    }
+    assert_eq!(used(&relay), 0);
+    relay.shutdown();
+}
+
+/// Notes what was allocated, each port once.
+fn note(seen: &mut BTreeSet<u16>, answer: &Event) {
+    let Event::Allocated { endpoints, .. } = answer else {
+        panic!("{answer:?}")
+    };
+    for endpoint in endpoints {
+        assert!(seen.insert(endpoint.streams[0].rtp.port()), "{answer:?}");
+    }
+}
+
+#[test]
 fn exhausted_ports_refuse_the_whole_allocation_and_come_back_after_release() {
     let (relay, events) = start(realm(5));
     let (one, two) = (SessionId::new(0, 1), SessionId::new(0, 2));

@@ -1,5 +1,9 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
+mod pair;
+
+pub use pair::{PairEnd, PairRecord};
+
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, TenantName, TrunkName};
@@ -77,6 +81,24 @@ pub struct Record {
     /// pair of legs. Without a transfer it is the whole call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conversations: Vec<ConversationRecord>,
+    /// The leg that answered the call.
+    #[serde(skip)]
+    pub answered_by: Option<LegId>,
+    /// Parties that neither called first nor were called: they came for somebody else, or from another
+    /// call.
+    #[serde(skip)]
+    pub parties: Vec<PartyRecord>,
+}
+
+/// A party that neither called first nor was called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartyRecord {
+    /// Leg.
+    pub leg: LegId,
+    /// Trunk.
+    pub trunk: TrunkName,
+    /// Number.
+    pub number: String,
 }
 
 /// Two legs of a call that talked to each other (SIP-811).

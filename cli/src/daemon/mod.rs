@@ -442,13 +442,9 @@ fn records(
         return Ok((None, None));
     };
     let directory = PathBuf::from(&spool.directory);
-    let (cdr, writer) = Cdr::start(
-        &directory,
-        spool.rotate_bytes,
-        Arc::clone(metrics),
-        log.clone(),
-    )
-    .map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
+    let started = Cdr::start(spool, Arc::clone(metrics), log.clone());
+    let (cdr, writer) =
+        started.map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
     Ok((Some(cdr), Some(writer)))
 }
 

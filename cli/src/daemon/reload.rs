@@ -176,7 +176,7 @@ impl Daemon {
         if changed.cdr
             && let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr)
         {
-            cdr.relocate(spool.directory.clone().into(), spool.rotate_bytes);
+            cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
         Ok((loaded, changed))

@@ -6,16 +6,18 @@ pub(crate) mod totals;
 
 use crate::entropy::Entropy;
 use crate::io::{BackendReport, Batch, Mmsg, Waker};
+use crate::session::local_endpoints;
 use crate::time::WallOffset;
-use crate::worker::{Clock, Order, Worker};
+use crate::worker::stock::Stock;
+use crate::worker::{Clock, Order, Work, Worker};
 use media_api::{AllocateError, Command, Event, RealmId, SessionId};
 use realm::{Realm, RealmPorts};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use totals::{Published, RealmTotals, RelayTotals};
@@ -24,7 +26,8 @@ use totals::{Published, RealmTotals, RelayTotals};
 /// exist are always taken: there are only a few per session.
 const MAX_WAITING: usize = 10_000;
 
-/// Where events go. Called on worker threads: it must hand over and return, never wait.
+/// Where events go. Called on worker threads and on those that give commands: it must hand over and
+/// return, never wait.
 pub type EventSink = Box<dyn Fn(Event) + Send + Sync>;
 
 /// What a relay is made of.
@@ -100,10 +103,13 @@ pub struct Relay {
     sink: Arc<EventSink>,
     report: BackendReport,
     clock: Clock,
+    /// For keys of endpoints on pairs of the stock.
+    entropy: Mutex<Entropy>,
 }
 
 struct WorkerHandle {
     inbox: Sender<Order>,
+    stock: Arc<Stock>,
     waiting: Arc<AtomicUsize>,
     waker: Waker,
     published: Arc<Published>,
@@ -134,29 +140,35 @@ impl Relay {
             unix_us: u64::try_from(unix.as_micros()).unwrap_or(0),
         };
         let clock = Clock::new(Instant::now());
+        let workers = workers.max(1);
         let mut relay = Self {
-            workers: Vec::with_capacity(workers.max(1)),
+            workers: Vec::with_capacity(workers),
             realms: Arc::clone(&realms),
             sink: Arc::new(sink),
             report,
             clock,
+            entropy: Mutex::new(entropy.fork()),
         };
-        for number in 0..workers.max(1) {
+        for number in 0..workers {
             let (batch, waker) = Mmsg::new().map_err(StartError::System)?;
             let (inbox, orders) = mpsc::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let published = Arc::new(Published::new(realms.len()));
-            let worker = Worker::new(
+            let stock = Arc::new(Stock::new(Arc::clone(&realms), workers));
+            let mut worker = Worker::new(
                 batch,
                 orders,
                 Arc::clone(&waiting),
                 Arc::clone(&realms),
                 entropy.fork(),
                 Arc::clone(&relay.sink),
+                Arc::clone(&stock),
                 Arc::clone(&published),
                 clock,
                 wall,
             );
+            // The first calls find it full.
+            worker.restock(usize::MAX);
             let thread = thread::Builder::new()
                 .name(format!("media-{number}"))
                 .spawn(move || worker.run())
@@ -164,6 +176,7 @@ impl Relay {
             let thread = Some(thread);
             relay.workers.push(WorkerHandle {
                 inbox,
+                stock,
                 waiting,
                 waker,
                 published,
@@ -174,8 +187,8 @@ impl Relay {
     }
 
     /// Hands a command to the worker that owns its session. Never blocks; may be called from any
-    /// thread. Commands of one session sent by one thread are applied in that order, and before any
-    /// packet that arrives after this returned.
+    /// thread, on which the events that answer it may be told, too. Commands of one session sent by one
+    /// thread are applied in that order, and before any packet that arrives after this returned.
     pub fn command(&self, command: Command) {
         let session = session_of(&command);
         let is_new = matches!(command, Command::Allocate { .. });
@@ -188,10 +201,15 @@ impl Relay {
         // Ordering: a bound on a queue, exact enough when a few commands are in flight.
         let is_full = worker.waiting.load(Ordering::Relaxed) >= MAX_WAITING;
         if !(is_new && is_full) {
+            let (work, allocated) = self.work_of(worker, command);
             worker.waiting.fetch_add(1, Ordering::Relaxed);
-            let is_urgent = is_awaited(&command);
-            if worker.inbox.send(Order::Command(command)).is_ok() {
-                // Waking costs both threads more than the command does.
+            // Waking costs both threads more than most commands do.
+            let is_urgent = is_awaited(&work) || (is_new && worker.stock.is_wanted());
+            if worker.inbox.send(Order::Work(work)).is_ok() {
+                // Only now: what follows from it must find the worker informed.
+                if let Some(event) = allocated {
+                    (self.sink)(event);
+                }
                 if is_urgent {
                     worker.waker.wake();
                 }
@@ -204,6 +222,41 @@ impl Relay {
                 why: AllocateError::Unavailable,
             });
         }
+    }
+
+    /// What the worker has to do for a command. Ports that are asked for come from its stock if it has
+    /// them, with what is to be told of them; otherwise the worker binds and tells.
+    fn work_of(&self, worker: &WorkerHandle, command: Command) -> (Work, Option<Event>) {
+        let Command::Allocate { session, endpoints } = command else {
+            return (Work::Command(command), None);
+        };
+        if let Some(leases) = worker.stock.take(&endpoints) {
+            let sockets = leases.iter().map(|lease| lease.sockets);
+            let local = {
+                // Numbers that nobody saw are as good as others.
+                let entropy = self.entropy.lock();
+                let mut entropy = entropy.unwrap_or_else(PoisonError::into_inner);
+                local_endpoints(&endpoints, sockets, &mut entropy)
+            };
+            if let Ok(local) = local {
+                let work = Work::Adopt {
+                    session,
+                    endpoints,
+                    leases,
+                };
+                let event = Event::Allocated {
+                    session,
+                    endpoints: local,
+                };
+                return (work, Some(event));
+            }
+            // The worker finds the fault again, and tells it.
+            leases.into_iter().for_each(|lease| worker.stock.put(lease));
+        }
+        (
+            Work::Command(Command::Allocate { session, endpoints }),
+            None,
+        )
     }
 
     /// Live totals; cheap enough for every scrape.
@@ -292,7 +345,10 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
 /// Whether somebody waits for what a command brings about. The others matter to the next packet at the
 /// earliest: it wakes the worker itself, which obeys before it judges it, and looks at its inbox several
 /// times a second anyway.
-fn is_awaited(command: &Command) -> bool {
+fn is_awaited(work: &Work) -> bool {
+    let Work::Command(command) = work else {
+        return false;
+    };
     match command {
         Command::Allocate { .. } | Command::Stats { .. } => true,
         // What is drained is over later anyway.

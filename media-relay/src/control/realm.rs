@@ -5,6 +5,7 @@ use crate::entropy::Entropy;
 use crate::time::Timestamp;
 use media_api::{Family, RealmId};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub(crate) struct RealmPorts {
     pub(crate) realm: Realm,
     v4: Mutex<PortPool>,
     v6: Mutex<PortPool>,
+    /// Pairs that are bound ahead, for nobody yet.
+    shelved: AtomicU64,
 }
 
 impl RealmPorts {
@@ -67,6 +70,7 @@ impl RealmPorts {
         Self {
             v4: pool(&realm.v4),
             v6: pool(&realm.v6),
+            shelved: AtomicU64::new(0),
             realm,
         }
     }
@@ -94,13 +98,32 @@ impl RealmPorts {
 
     /// Pairs in use and pairs in all.
     pub(crate) fn usage(&self) -> (u64, u64) {
-        [Family::V4, Family::V6]
-            .into_iter()
-            .fold((0, 0), |(used, total), family| {
-                self.with(family, |pool| {
-                    (used + pool.used() as u64, total + pool.total() as u64)
-                })
-            })
+        // Ordering: a figure for people, exact when nothing changes.
+        let shelved = self.shelved.load(Ordering::Relaxed);
+        let (used, total) =
+            [Family::V4, Family::V6]
+                .into_iter()
+                .fold((0, 0), |(used, total), family| {
+                    self.with(family, |pool| {
+                        (used + pool.used() as u64, total + pool.total() as u64)
+                    })
+                });
+        (used.saturating_sub(shelved), total)
+    }
+
+    /// Pairs of one family in all.
+    pub(crate) fn pairs(&self, family: Family) -> usize {
+        self.with(family, |pool| pool.total())
+    }
+
+    /// A pair that was taken is bound ahead, for nobody yet.
+    pub(crate) fn shelved(&self) {
+        self.shelved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A pair that was bound ahead is in use.
+    pub(crate) fn unshelved(&self) {
+        self.shelved.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn with<T>(&self, family: Family, work: impl FnOnce(&mut PortPool) -> T) -> T {

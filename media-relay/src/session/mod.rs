@@ -108,56 +108,25 @@ impl MediaSession {
         self.endpoints.iter().any(|known| known.id == endpoint)
     }
 
-    /// Adds an endpoint on sockets that the caller has opened, one entry per stream of the
-    /// specification, and makes its keys. The local facts go into [`Event::Allocated`].
-    ///
-    /// # Errors
-    /// [`AllocateError::Conflict`] if the name is taken or the sockets do not match the streams,
-    /// [`AllocateError::Unavailable`] without random numbers for keys. Nothing is added then.
+    /// Adds an endpoint of a new name on sockets that the caller has opened, at least one pair and at most
+    /// 255, in the order of its streams.
     pub fn add_endpoint(
         &mut self,
-        spec: &EndpointSpec,
+        endpoint: EndpointId,
         sockets: &[StreamSockets],
         entropy: &mut Entropy,
-    ) -> Result<LocalEndpoint, AllocateError> {
-        if self.has_endpoint(spec.endpoint)
-            || spec.streams.is_empty()
-            || spec.streams.len() != sockets.len()
-            || spec.streams.len() > usize::from(u8::MAX)
-        {
-            return Err(AllocateError::Conflict);
-        }
-        let mut local = Vec::with_capacity(sockets.len());
-        for (stream, sockets) in spec.streams.iter().zip(sockets) {
-            let keys = match &stream.protection {
-                ProtectionWanted::None => Vec::new(),
-                ProtectionWanted::Sdes(suites) => suites
-                    .iter()
-                    .map(|suite| fresh_key(*suite, entropy))
-                    .collect::<Result<_, NoEntropy>>()
-                    .map_err(|NoEntropy| AllocateError::Unavailable)?,
-            };
-            local.push(LocalStream {
-                rtp: sockets.advertised_rtp,
-                rtcp: sockets.advertised_rtcp,
-                keys,
-            });
-        }
+    ) {
         let first = self.streams.len();
-        for (index, sockets) in (0u8..).zip(sockets) {
+        for (index, sockets) in (0u8..=u8::MAX).zip(sockets) {
             self.streams
                 .push(Stream::new(StreamIndex(index), *sockets, entropy));
         }
         self.endpoints.push(Endpoint {
-            id: spec.endpoint,
+            id: endpoint,
             streams: first..self.streams.len(),
             is_closed: false,
             liveness: Liveness::default(),
         });
-        Ok(LocalEndpoint {
-            endpoint: spec.endpoint,
-            streams: local,
-        })
     }
 
     /// One datagram of `length` bytes at the start of `slot`, received on `socket`.
@@ -638,6 +607,53 @@ impl Stream {
 }
 
 /// A master key and salt for one suite.
+/// What goes into [`Event::Allocated`] for endpoints on these sockets, one entry per stream: addresses, and
+/// keys that are made here.
+///
+/// # Errors
+/// [`AllocateError::Conflict`] if two have the same name, or one has no stream or more than 255;
+/// [`AllocateError::Unavailable`] without random numbers for keys.
+pub fn local_endpoints(
+    specs: &[EndpointSpec],
+    sockets: impl IntoIterator<Item = StreamSockets>,
+    entropy: &mut Entropy,
+) -> Result<Vec<LocalEndpoint>, AllocateError> {
+    let is_odd = |(at, spec): (usize, &EndpointSpec)| {
+        let is_repeated = specs[..at]
+            .iter()
+            .any(|other| other.endpoint == spec.endpoint);
+        is_repeated || spec.streams.is_empty() || spec.streams.len() > usize::from(u8::MAX)
+    };
+    if specs.is_empty() || specs.iter().enumerate().any(is_odd) {
+        return Err(AllocateError::Conflict);
+    }
+    let mut sockets = sockets.into_iter();
+    let mut local = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let mut streams = Vec::with_capacity(spec.streams.len());
+        for (stream, sockets) in spec.streams.iter().zip(sockets.by_ref()) {
+            let keys = match &stream.protection {
+                ProtectionWanted::None => Vec::new(),
+                ProtectionWanted::Sdes(suites) => suites
+                    .iter()
+                    .map(|suite| fresh_key(*suite, entropy))
+                    .collect::<Result<_, NoEntropy>>()
+                    .map_err(|NoEntropy| AllocateError::Unavailable)?,
+            };
+            streams.push(LocalStream {
+                rtp: sockets.advertised_rtp,
+                rtcp: sockets.advertised_rtcp,
+                keys,
+            });
+        }
+        local.push(LocalEndpoint {
+            endpoint: spec.endpoint,
+            streams,
+        });
+    }
+    Ok(local)
+}
+
 fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
     let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;

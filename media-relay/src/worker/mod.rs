@@ -1,6 +1,7 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
 mod sessions;
+pub(crate) mod stock;
 
 use crate::control::realm::RealmPorts;
 use crate::control::totals::Published;
@@ -9,7 +10,7 @@ use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::SocketId;
 use crate::time::{Timestamp, WallOffset};
-use media_api::{Command, SessionId};
+use media_api::{Command, EndpointSpec, SessionId};
 use sessions::Sessions;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
+use stock::{Lease, Stock};
 
 /// Longest time between two publications of the totals.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,11 +26,36 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
 /// several system calls, and a burst of new calls must not delay the media of the others (MED-002).
 const SOCKET_ORDERS_AT_ONCE: usize = 16;
 
+/// Port pairs bound ahead before packets get their turn again.
+const RESTOCK_AT_ONCE: usize = 8;
+
 /// What reaches a worker.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Command(Command),
+    Work(Work),
     Stop,
+}
+
+/// What is done for one session.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Command(Command),
+    /// Add endpoints on pairs of the stock.
+    Adopt {
+        session: SessionId,
+        endpoints: Vec<EndpointSpec>,
+        /// One per stream, in order.
+        leases: Vec<Lease>,
+    },
+}
+
+impl Work {
+    fn session(&self) -> SessionId {
+        match self {
+            Self::Command(command) => session_of(command),
+            Self::Adopt { session, .. } => *session,
+        }
+    }
 }
 
 /// Reads the monotonic clock as the sessions count it.
@@ -51,10 +78,11 @@ pub(crate) struct Worker<B> {
     orders: Receiver<Order>,
     waiting: Arc<AtomicUsize>,
     /// Orders that open or close sockets, and what came behind them for the same session.
-    postponed: VecDeque<Command>,
+    postponed: VecDeque<Work>,
     /// How many orders of a session are postponed.
     postponed_of: HashMap<SessionId, usize>,
     sessions: Sessions,
+    stock: Arc<Stock>,
     published: Arc<Published>,
     clock: Clock,
 }
@@ -71,6 +99,7 @@ impl<B: Batch> Worker<B> {
         realms: Arc<[RealmPorts]>,
         entropy: Entropy,
         sink: Arc<EventSink>,
+        stock: Arc<Stock>,
         published: Arc<Published>,
         clock: Clock,
         wall: WallOffset,
@@ -83,9 +112,17 @@ impl<B: Batch> Worker<B> {
             postponed: VecDeque::new(),
             postponed_of: HashMap::new(),
             sessions,
+            stock,
             published,
             clock,
         }
+    }
+
+    /// Binds so many pairs ahead at most.
+    pub(crate) fn restock(&mut self, most: usize) {
+        let now = self.clock.now();
+        self.sessions
+            .restock(&self.stock, most, now, &mut self.batch);
     }
 
     pub(crate) fn run(mut self) {
@@ -108,6 +145,8 @@ impl<B: Batch> Worker<B> {
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
                 self.sessions.publish(&self.published);
+                // What could not be bound before may be free by now.
+                self.restock(RESTOCK_AT_ONCE);
             }
         }
     }
@@ -128,8 +167,11 @@ impl<B: Batch> Worker<B> {
         // Here and nowhere above: a socket that is opened may get the number of one just closed,
         // whose packets could then be taken for its own.
         self.open_and_close(SOCKET_ORDERS_AT_ONCE);
-        if !self.postponed.is_empty() {
-            // The next turn must not sleep on them.
+        if self.stock.is_wanted() {
+            self.restock(RESTOCK_AT_ONCE);
+        }
+        if self.stock.is_wanted() || !self.postponed.is_empty() {
+            // The next turn must not sleep on that.
             self.batch.wake();
         }
         let now = self.clock.now();
@@ -142,21 +184,24 @@ impl<B: Batch> Worker<B> {
     fn obey(&mut self) -> ControlFlow<()> {
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Command(command)) => {
-                    let session = session_of(&command);
-                    let has_to_wait = match command {
-                        Command::Allocate { .. } | Command::Release { .. } => true,
-                        // Commands of one session keep their order.
-                        Command::Answer { .. }
-                        | Command::Rollback { .. }
-                        | Command::Update { .. }
-                        | Command::Stats { .. } => self.postponed_of.contains_key(&session),
+                Ok(Order::Work(work)) => {
+                    let session = work.session();
+                    let has_to_wait = match work {
+                        Work::Command(Command::Allocate { .. } | Command::Release { .. }) => true,
+                        // What is done for one session keeps its order.
+                        Work::Command(
+                            Command::Answer { .. }
+                            | Command::Rollback { .. }
+                            | Command::Update { .. }
+                            | Command::Stats { .. },
+                        )
+                        | Work::Adopt { .. } => self.postponed_of.contains_key(&session),
                     };
                     if has_to_wait {
                         *self.postponed_of.entry(session).or_default() += 1;
-                        self.postponed.push_back(command);
+                        self.postponed.push_back(work);
                     } else {
-                        self.apply(command);
+                        self.apply(work);
                     }
                 }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
@@ -174,25 +219,35 @@ impl<B: Batch> Worker<B> {
     /// Applies up to `most` postponed commands.
     fn open_and_close(&mut self, most: usize) {
         for _ in 0..most {
-            let Some(command) = self.postponed.pop_front() else {
+            let Some(work) = self.postponed.pop_front() else {
                 return;
             };
-            let session = session_of(&command);
+            let session = work.session();
             if let Some(count) = self.postponed_of.get_mut(&session) {
                 *count -= 1;
                 if *count == 0 {
                     self.postponed_of.remove(&session);
                 }
             }
-            self.apply(command);
+            self.apply(work);
         }
     }
 
-    fn apply(&mut self, command: Command) {
+    fn apply(&mut self, work: Work) {
         // Ordering: see `Relay::command`.
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         let now = self.clock.now();
-        self.sessions.command(command, now, &mut self.batch);
+        match work {
+            Work::Command(command) => self.sessions.command(command, now, &mut self.batch),
+            Work::Adopt {
+                session,
+                endpoints,
+                leases,
+            } => {
+                self.sessions
+                    .adopt(session, &endpoints, leases, now, &mut self.batch);
+            }
+        }
     }
 }
 
@@ -202,9 +257,9 @@ mod tests {
     use crate::control::realm::{LocalAddress, Realm};
     use crate::io::{BackendReport, Received, SLOT_BYTES};
     use media_api::{
-        BridgePlan, Content, Direction, EndpointId, EndpointSpec, Event, Family, ForkId, Format,
-        FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted,
-        RealmId, SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
+        AllocateError, BridgePlan, Content, Direction, EndpointId, EndpointSpec, Event, Family,
+        ForkId, Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection,
+        ProtectionWanted, RealmId, SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
     };
     use std::io;
     use std::net::SocketAddr;
@@ -248,7 +303,9 @@ mod tests {
 
         fn receive(&mut self, _: SocketId) -> usize {
             for command in self.before_packet.drain(..) {
-                self.orders.send(Order::Command(command)).unwrap();
+                self.orders
+                    .send(Order::Work(Work::Command(command)))
+                    .unwrap();
             }
             self.slot = self.packet.clone();
             self.slot.resize(SLOT_BYTES, 0);
@@ -312,13 +369,15 @@ mod tests {
             vacant: Vec::new(),
             queued: 0,
         };
+        let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
         let worker = Worker::new(
             arriving,
             received,
             Arc::new(AtomicUsize::new(usize::MAX / 2)),
-            Arc::new([RealmPorts::new(realm, Duration::ZERO)]),
+            Arc::clone(&realms),
             Entropy::from_seed([1; 32]),
             Arc::new(sink),
+            Arc::new(Stock::new(realms, 1)),
             Arc::new(Published::new(1)),
             Clock::new(Instant::now()),
             WallOffset::default(),
@@ -394,7 +453,11 @@ mod tests {
     }
 
     fn order(worker: &Worker<Arriving>, command: Command) {
-        worker.batch.orders.send(Order::Command(command)).unwrap();
+        worker
+            .batch
+            .orders
+            .send(Order::Work(Work::Command(command)))
+            .unwrap();
     }
 
     #[test]
@@ -413,6 +476,48 @@ mod tests {
         worker.batch.before_packet = before;
         assert!(worker.turn(&[socket]).is_continue());
         assert_eq!(worker.batch.queued, 1);
+    }
+
+    #[test]
+    fn a_packet_to_a_pair_of_the_stock_is_judged_by_what_was_said_before_it() {
+        let (mut worker, events) = worker();
+        worker.restock(usize::MAX);
+        assert_eq!(worker.batch.open.len(), 2 * (500 / 32));
+        let Command::Allocate { endpoints, .. } = allocate(CALL) else {
+            unreachable!("made as one")
+        };
+        let leases = worker.stock.take(&endpoints).unwrap();
+        let socket = leases[0].sockets.rtp;
+        assert!(worker.turn(&[socket]).is_continue());
+        assert_eq!(worker.batch.queued, 0, "it is nobody's yet");
+        let adopt = Work::Adopt {
+            session: CALL,
+            endpoints: endpoints.clone(),
+            leases,
+        };
+        worker.batch.orders.send(Order::Work(adopt)).unwrap();
+        worker.batch.before_packet = vec![agreed(CALL, 0), agreed(CALL, 1), join(CALL)];
+        assert!(worker.turn(&[socket]).is_continue());
+        assert_eq!(worker.batch.queued, 1);
+        // What was taken is bound again by and by, and what a session cannot have is returned.
+        let open = worker.batch.open.len();
+        let leases = worker.stock.take(&endpoints).unwrap();
+        let adopt = Work::Adopt {
+            session: CALL,
+            endpoints,
+            leases,
+        };
+        worker.batch.orders.send(Order::Work(adopt)).unwrap();
+        assert!(worker.turn(&[]).is_continue());
+        assert_eq!(worker.batch.open.len(), open - 4);
+        let last = events.lock().unwrap().pop();
+        let refused = Event::Refused {
+            session: CALL,
+            why: AllocateError::Conflict,
+        };
+        assert_eq!(last, Some(refused));
+        worker.restock(usize::MAX);
+        assert_eq!(worker.batch.open.len(), 4 + 2 * (500 / 32));
     }
 
     #[test]

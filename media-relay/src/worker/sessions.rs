@@ -7,8 +7,9 @@ use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets};
+use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints};
 use crate::time::{Timestamp, WallOffset};
+use crate::worker::stock::{Lease, Stock};
 use media_api::{
     AllocateError, Command, EndpointSpec, Event, Family, LocalEndpoint, RealmId, SessionId,
     SessionStats,
@@ -57,14 +58,6 @@ struct Entry {
 struct Binding {
     entry: usize,
     realm: usize,
-}
-
-/// A port pair and the sockets on it.
-struct Lease {
-    realm: usize,
-    family: Family,
-    port: u16,
-    sockets: StreamSockets,
 }
 
 impl Sessions {
@@ -371,33 +364,64 @@ impl Sessions {
         now: Timestamp,
         batch: &mut impl Batch,
     ) -> Result<Vec<LocalEndpoint>, AllocateError> {
+        let mut leases = Vec::new();
+        let mut made = match self.are_new(session, specs) {
+            true => Ok(()),
+            false => Err(AllocateError::Conflict),
+        };
+        for spec in specs {
+            for _ in &spec.streams {
+                made = made.and_then(|()| {
+                    let at = self
+                        .realm_index(spec.realm)
+                        .ok_or(AllocateError::NoAddress)?;
+                    leases.push(self.bind(at, spec.family, spec.takes_last, now, batch)?);
+                    Ok(())
+                });
+            }
+        }
+        let sockets = leases.iter().map(|lease| lease.sockets);
+        let local = made.and_then(|()| local_endpoints(specs, sockets, &mut self.entropy));
+        match local {
+            Ok(_) => self.add(session, specs, leases),
+            Err(_) => self.return_leases(leases, now, batch),
+        }
+        local
+    }
+
+    /// Adds endpoints whose ports come from the stock; who asked for them has them already.
+    pub(super) fn adopt(
+        &mut self,
+        session: SessionId,
+        specs: &[EndpointSpec],
+        leases: Vec<Lease>,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) {
+        if self.are_new(session, specs) {
+            self.add(session, specs, leases);
+        } else {
+            self.return_leases(leases, now, batch);
+            (self.sink)(Event::Refused {
+                session,
+                why: AllocateError::Conflict,
+            });
+        }
+    }
+
+    /// Whether these may be added to a session.
+    fn are_new(&self, session: SessionId, specs: &[EndpointSpec]) -> bool {
         let known = self.by_id.get(&session).copied();
         let existing = known.and_then(|at| self.entries.get(at)?.as_ref());
         let is_taken = |spec: &EndpointSpec| {
             existing.is_some_and(|entry| entry.session.has_endpoint(spec.endpoint))
         };
-        let is_repeated = (1..specs.len()).any(|at| {
-            specs[..at]
-                .iter()
-                .any(|other| other.endpoint == specs[at].endpoint)
-        });
-        let is_empty = specs.is_empty() || specs.iter().any(|spec| spec.streams.is_empty());
-        if is_empty || is_repeated || specs.iter().any(is_taken) {
-            return Err(AllocateError::Conflict);
-        }
-        let mut leases = Vec::new();
-        for stream in specs
-            .iter()
-            .flat_map(|spec| spec.streams.iter().map(move |_| spec))
-        {
-            match self.lease(stream, now, batch) {
-                Ok(lease) => leases.push(lease),
-                Err(why) => {
-                    self.return_leases(leases, now, batch);
-                    return Err(why);
-                }
-            }
-        }
+        !specs.iter().any(is_taken)
+    }
+
+    /// Adds endpoints that are [new](Self::are_new), with a lease for each stream in order.
+    fn add(&mut self, session: SessionId, specs: &[EndpointSpec], leases: Vec<Lease>) {
+        let known = self.by_id.get(&session).copied();
         let mut added = match known.and_then(|at| self.entries.get_mut(at)?.take()) {
             Some(entry) => entry,
             None => Entry {
@@ -406,45 +430,12 @@ impl Sessions {
                 deadline: None,
             },
         };
-        let mut local = Vec::with_capacity(specs.len());
-        let mut fault = None;
-        let mut rest = leases.iter();
+        let mut rest = leases.iter().map(|lease| lease.sockets);
         for spec in specs {
-            let sockets: Vec<_> = rest
-                .by_ref()
-                .take(spec.streams.len())
-                .map(|lease| lease.sockets)
-                .collect();
-            match added
+            let sockets: Vec<_> = rest.by_ref().take(spec.streams.len()).collect();
+            added
                 .session
-                .add_endpoint(spec, &sockets, &mut self.entropy)
-            {
-                Ok(endpoint) => local.push(endpoint),
-                Err(why) => {
-                    fault = Some(why);
-                    break;
-                }
-            }
-        }
-        if let Some(why) = fault {
-            // Endpoints made before the fault are taken out again by releasing them.
-            for endpoint in local {
-                added.session.command(
-                    Command::Release {
-                        session,
-                        endpoint: Some(endpoint.endpoint),
-                        drain_ms: 0,
-                    },
-                    now,
-                    &mut self.out,
-                );
-            }
-            self.out.clear();
-            self.return_leases(leases, now, batch);
-            if let Some(at) = known {
-                self.entries[at] = Some(added);
-            }
-            return Err(why);
+                .add_endpoint(spec.endpoint, &sockets, &mut self.entropy);
         }
         let at = known.unwrap_or_else(|| {
             self.vacant.pop().unwrap_or_else(|| {
@@ -467,22 +458,35 @@ impl Sessions {
             added.leases.push(lease);
         }
         self.entries[at] = Some(added);
-        Ok(local)
     }
 
-    fn lease(
+    /// Binds pairs ahead, so many at most.
+    pub(super) fn restock(
         &mut self,
-        spec: &EndpointSpec,
+        stock: &Stock,
+        most: usize,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) {
+        stock.fill(most, |realm, family| {
+            self.bind(realm, family, false, now, batch).ok()
+        });
+    }
+
+    /// Takes a port pair of a realm and binds both.
+    fn bind(
+        &mut self,
+        at: usize,
+        family: Family,
+        takes_last: bool,
         now: Timestamp,
         batch: &mut impl Batch,
     ) -> Result<Lease, AllocateError> {
-        let (realm, family) = (spec.realm, spec.family);
-        let at = self.realm_index(realm).ok_or(AllocateError::NoAddress)?;
         let ports = &self.realms[at];
         let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
         for _ in 0..BIND_ATTEMPTS {
             let port = ports
-                .take(family, &mut self.entropy, now, spec.takes_last)
+                .take(family, &mut self.entropy, now, takes_last)
                 .ok_or(AllocateError::PortsExhausted)?;
             let mut open = |port| {
                 batch
@@ -492,7 +496,7 @@ impl Sessions {
             if let Some(rtp) = open(port) {
                 if let Some(rtcp) = open(port + 1) {
                     let sockets = StreamSockets {
-                        realm,
+                        realm: ports.realm.id,
                         rtp,
                         rtcp,
                         advertised_rtp: SocketAddr::new(address.advertised, port),

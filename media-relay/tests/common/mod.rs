@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
 
 use media_api::*;
-use media_relay::session::{MediaSession, Outcome, Output, SocketId, StreamSockets};
+use media_relay::session::{
+    MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
+};
 use media_relay::{Entropy, Timestamp, WallOffset};
 use std::net::SocketAddr;
 
@@ -139,11 +141,9 @@ impl Bench {
                     20_001 + u16::from(number) * 2,
                 ),
             };
-            local.push(
-                session
-                    .add_endpoint(&spec, &[sockets], &mut entropy)
-                    .unwrap(),
-            );
+            let specs = std::slice::from_ref(&spec);
+            local.extend(local_endpoints(specs, [sockets], &mut entropy).unwrap());
+            session.add_endpoint(spec.endpoint, &[sockets], &mut entropy);
         }
         Self {
             session,

@@ -9,6 +9,7 @@ mod connected;
 mod crossing;
 mod media;
 mod modify;
+mod pickup;
 mod places;
 mod record;
 mod replace;
@@ -787,6 +788,7 @@ impl Call {
             | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::Left { .. }
             | SessionEvent::Acknowledged { .. } => {}
         }
     }

@@ -2,12 +2,13 @@
 
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{Config, StirMode};
+use crate::config::{Config, StirMode, Trunk};
 use crate::id::LegId;
+use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, Record,
+    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, PartyRecord, Record,
 };
 use crate::session::{Rejection, Session};
 use crate::sip::header::UserToUser;
@@ -71,6 +72,8 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         media: Vec::new(),
         transfers: Vec::new(),
         conversations: Vec::new(),
+        answered_by: None,
+        parties: Vec::new(),
     }
 }
 
@@ -121,6 +124,15 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
         first_response_ms: None,
         given_up: Vec::new(),
     }
+}
+
+/// A party came for another one, or from another call.
+pub(super) fn came(call: &mut Call, leg: LegId, trunk: &Trunk, caller: &Caller) {
+    call.record.parties.push(PartyRecord {
+        leg,
+        trunk: trunk.name.clone(),
+        number: caller.selected.number.clone(),
+    });
 }
 
 /// The attempt was answered.

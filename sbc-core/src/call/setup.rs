@@ -20,10 +20,11 @@ mod redirect;
 mod ringback;
 mod vouch;
 
+use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{HistoryForm, LateOffer, Rel100, TransformScope, Trunk};
+use crate::config::{HistoryForm, LateOffer, Preset, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
@@ -43,7 +44,6 @@ use bytes::Bytes;
 use early::AskedEarly;
 use early_media::EarlyMedia;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
-use pickup::Pickup;
 use progress::{Heard, ended_for};
 use redirect::Redirects;
 use ringback::Ringback;
@@ -426,7 +426,10 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            [alone] => alone.attempt.trunk.progress.late_offer,
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            [alone] if self.trunk.preset == Preset::Carrier => {
+                alone.attempt.trunk.progress.late_offer
+            }
             // Several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
@@ -635,6 +638,14 @@ impl Setup {
             SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
                 self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
             }
+            SessionEvent::Left {
+                leg: ringing,
+                early,
+                reasons,
+            } if leg == A_LEG && self.is_called(ringing) => {
+                self.is_left(call, cx, ringing, &early, &reasons);
+                Some(Operation::Setup(self))
+            }
             SessionEvent::Acknowledged { description, .. }
                 if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
             {
@@ -700,6 +711,7 @@ impl Setup {
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::Left { .. }
             | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::OfferAnswered { .. }

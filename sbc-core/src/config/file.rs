@@ -135,6 +135,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.cdr = Some(WrittenCdr {
                 spool: section.required_text("spool", "\"/var/lib/causeway/cdr\"", out),
                 rotate: section.parsed("rotate", value::size, out),
+                pairs: section.boolean("pairs", out),
             });
             section.finish(&["ship", "fsync", "cdr_mandatory", "retention"], out);
         }

@@ -57,6 +57,9 @@ pub struct CdrSpool {
     pub directory: String,
     /// A file is closed when it has so many bytes; 64 MiB by default.
     pub rotate_bytes: u64,
+    /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
+    /// (SIP-811); not by default.
+    pub pairs: bool,
 }
 
 /// Path of the API socket when none is written.

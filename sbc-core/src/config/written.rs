@@ -285,4 +285,5 @@ pub(super) struct WrittenNodeLimits {
 pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
+    pub(super) pairs: Option<At<bool>>,
 }

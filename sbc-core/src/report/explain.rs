@@ -644,6 +644,8 @@ mod tests {
             media: Vec::new(),
             transfers: Vec::new(),
             conversations: Vec::new(),
+            answered_by: None,
+            parties: Vec::new(),
         }
     }
 

@@ -103,6 +103,15 @@ pub enum SessionEvent {
         /// Reason values of its CANCEL.
         reasons: Vec<Reason>,
     },
+    /// The caller has left one of several early dialogs of the called side, and waits for the others.
+    Left {
+        /// The leg that rings.
+        leg: LegId,
+        /// The called party's tag: names the early dialog.
+        early: Bytes,
+        /// Reason values of its BYE.
+        reasons: Vec<Reason>,
+    },
     /// The peer acknowledged our answer.
     Acknowledged {
         /// SDP of the ACK.

@@ -8,7 +8,7 @@ use super::link::{Errand, Link, Wanted, patience};
 use super::{Phase, Session, SessionEvent, Timer};
 use crate::id::TransactionId;
 use crate::plane::Cx;
-use crate::sip::header::{Event, MaxForwards, SubscriptionState};
+use crate::sip::header::{ContentType, Event, MaxForwards, SubscriptionState};
 use crate::sip::{HeaderName, Message, Method, Status, body};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -41,11 +41,12 @@ struct News {
 }
 
 impl Session {
-    /// Sends a REFER with these lines. Says whether it is on its way.
+    /// Sends a REFER with these lines and this body. Says whether it is on its way.
     pub(super) fn refer(
         &mut self,
         cx: &mut Cx<'_>,
         lines: Vec<(HeaderName, Bytes)>,
+        body: Option<(ContentType, Bytes)>,
         hops: MaxForwards,
     ) -> bool {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
@@ -58,7 +59,7 @@ impl Session {
             method: Method::Refer,
             hops,
             headers: lines,
-            body: None,
+            body,
         };
         let wanted = Wanted::Request(Box::new(errand));
         confirmed.link.send(cx, &self.style, wanted);

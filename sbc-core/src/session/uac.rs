@@ -2,6 +2,7 @@
 
 mod bound;
 mod early;
+mod left;
 mod targets;
 
 use super::challenge::is_challenge;
@@ -36,7 +37,7 @@ use crate::transport::{FlowFault, Hop};
 use crate::trunk::{Binding, Place};
 use bytes::Bytes;
 use early::{differs, established};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -103,6 +104,8 @@ pub(crate) struct Outgoing {
     racing: Option<(QueryId, SocketAddr)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Early>,
+    /// Tags of early dialogs that the caller has left.
+    left: BTreeSet<Bytes>,
     best: Option<Rejection>,
     started: Timestamp,
     /// Address that does not take over TCP what is too large for UDP.
@@ -225,6 +228,7 @@ impl Outgoing {
             racing: None,
             current: None,
             early: BTreeMap::new(),
+            left: BTreeSet::new(),
             best,
             started: cx.now.mono,
             no_stream: None,
@@ -576,6 +580,7 @@ impl Session {
         };
         self.timers.clear();
         outgoing.early.clear();
+        outgoing.left.clear();
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
         let mut rejection = Rejection::from_peer(status, message);
@@ -662,6 +667,9 @@ impl Session {
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return orphan::end(cx, id, message);
         };
+        if outgoing.left.contains(&tag) {
+            return self.answered_by_who_was_left(cx, id, message, up);
+        }
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
         let settled = known.as_ref().and_then(|early| early.settled.clone());

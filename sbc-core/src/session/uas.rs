@@ -1,7 +1,7 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
 use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
-use super::fork::Seat;
+use super::fork::{Seat, Source};
 use super::offering::Offering;
 use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, fork, reasons_of};
@@ -366,8 +366,13 @@ impl Session {
             // A caller may end an early dialog with BYE (RFC 3261 §15): the only one instead of CANCEL.
             Method::Bye => {
                 self.reply(cx, id, message, Status::OK, |response| response);
-                if !self.ends_fork(cx, message) {
-                    self.cancelled(cx, message, up);
+                match self.ends_fork(cx, message) {
+                    Some(Source { leg, tag: early }) => up.push(SessionEvent::Left {
+                        leg,
+                        early,
+                        reasons: reasons_of(message),
+                    }),
+                    None => self.cancelled(cx, message, up),
                 }
             }
             Method::Invite => self.reply_retry_after(cx, id, message),

@@ -86,6 +86,7 @@ impl Setup {
     /// The two parties talk to each other.
     pub(super) fn is_answered(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
         call.bridge = Some((A_LEG, leg));
+        call.record.answered_by = Some(leg);
         call.answered = Some(cx.now);
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
@@ -149,6 +150,9 @@ impl Setup {
         let warning = rejection.said.as_ref().and_then(|said| warning_code(said));
         let mapped = response::mapped_warned(failure, &rejection.reasons, warning, &self.trunk);
         let tries_next = match failure {
+            // Who goes on dialling hears at once that more is wanted; for anybody else the number is all
+            // there is, and another way may know it (SIP-580).
+            Failure::Status(Status::ADDRESS_INCOMPLETE) => !self.trunk.overlap,
             Failure::Status(status) => b_trunk
                 .as_ref()
                 .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
@@ -205,7 +209,7 @@ impl Setup {
             mapped,
             by,
             because,
-            rank: response::rank(failure),
+            rank: response::rank(failure, self.trunk.overlap),
         };
         // Of several that are called at once each speaks for itself, but for the last word of all places.
         let is_last = matches!(failure, Failure::Cancelled)

@@ -4,7 +4,7 @@
 //! phone or another trunk says later changes only the called side, and where that is something else
 //! the caller is told after its ACK.
 
-use super::super::{A_LEG, Call, Operation, Timer, endpoint, images};
+use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, teardown_reason};
 use super::early_media::{self, policy_of};
 use super::{MOST_FORKS, Setup, agree, parse, refuse};
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -126,6 +126,22 @@ impl Setup {
             a.session.progress(cx, told);
         }
         self.rings(call, cx, status, described);
+    }
+
+    /// The caller has left one of the early dialogs: that phone alone rings no longer.
+    pub(super) fn is_left(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        reasons: &[Reason],
+    ) {
+        self.early_media.closes(call, cx, early, &self.authority);
+        if let Some(b) = call.leg(leg) {
+            let reason = teardown_reason(reasons, &b.session.style().trunk);
+            b.session.leave_early(cx, early, reason);
+        }
     }
 
     /// All early dialogs of an attempt have ended, and another one follows.

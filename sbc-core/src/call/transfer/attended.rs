@@ -12,7 +12,7 @@
 //! is told.
 
 use super::{Step, Transfer};
-use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint};
+use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
 use crate::id::{CallId, LegId};
@@ -321,6 +321,8 @@ impl Call {
         self.next_leg = self.next_leg.saturating_add(1);
         let session = Session::import(cx, (self.id, leg), &party.parcel);
         let image = party.image.moved(endpoint(leg));
+        let trunk = Arc::clone(&session.style().trunk);
+        record::came(self, leg, &trunk, &party.caller);
         self.legs.insert(leg, Leg::new(session, image));
         self.parties.insert(leg, Arc::clone(&party.caller));
         if let Some(record) = self.record.transfers.last_mut() {

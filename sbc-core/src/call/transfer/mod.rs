@@ -13,10 +13,12 @@
 //! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
 
 mod attended;
+mod pickup;
 mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
+use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -84,6 +86,8 @@ pub(super) struct Transfer {
     forks: Vec<Bytes>,
     /// Early answers, for a 2xx that repeats no SDP.
     early_answers: BTreeMap<Bytes, Bytes>,
+    /// Who picks the ringing target up.
+    pickup: Option<Pickup>,
 }
 
 #[derive(Debug)]
@@ -177,6 +181,7 @@ impl Transfer {
             replays: false,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
+            pickup: None,
         };
         Box::new(transfer).fetch(call, cx)
     }
@@ -223,6 +228,14 @@ impl Transfer {
         match (event, std::mem::replace(&mut self.step, Step::Waiting)) {
             (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { leg, trunk, image }) => {
                 self.invite(call, cx, leg, trunk, *image, &endpoints)
+            }
+            (MediaEvent::Allocated { endpoints, .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.picked_up(call, cx, &endpoints)
+            }
+            (MediaEvent::Refused { .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.pickup_fails(call, cx, Status::SERVICE_UNAVAILABLE)
             }
             (MediaEvent::Allocated { endpoints, .. }, Step::Adopting { leg }) => {
                 self.adopted(call, leg, &endpoints)
@@ -289,7 +302,7 @@ impl Transfer {
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
             vouched: None,
-            parts: Vec::new(),
+            parts: self.wish.parts(&by, &trunk),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
@@ -326,7 +339,7 @@ impl Transfer {
 
     /// An event of one of the legs.
     pub(super) fn session_event(
-        self: Box<Self>,
+        mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
         leg: LegId,
@@ -361,14 +374,22 @@ impl Transfer {
                 description,
                 said,
             } if is_target => {
+                self.pickup_is_too_late(call, cx);
                 let goes_on = self.answered(call, cx, leg, &early, description);
                 if call.other(leg).is_some() {
                     call.hear_identity(leg, &said);
                 }
                 goes_on
             }
-            SessionEvent::Rejected(rejection) if is_target => {
-                self.rejected(call, cx, leg, &rejection)
+            SessionEvent::Rejected(rejection) if is_target => match &mut self.pickup {
+                Some(pickup) => {
+                    pickup.waits = Some(rejection);
+                    Some(Operation::Transfer(self))
+                }
+                None => self.rejected(call, cx, leg, &rejection),
+            },
+            SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
+                self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
             }
             // The transferor may leave whenever it likes.
             SessionEvent::Ended(_) if leg == self.transferor => Some(Operation::Transfer(self)),
@@ -490,6 +511,12 @@ impl Transfer {
             .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
         let silence_ms = call.silence_ms();
         self.join(call, cx, leg, silence_ms);
+        self.takes_place(call, cx, leg);
+        None
+    }
+
+    /// A leg that is joined with the transferee takes the transferor's place for good.
+    fn takes_place(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
         let pair = match call.side(self.transferor) {
             EndedBy::A => (leg, self.transferee),
             EndedBy::B | EndedBy::Us => (self.transferee, leg),
@@ -515,7 +542,6 @@ impl Transfer {
             call.timers.set(Timer::Leave as usize, limit);
             call.leaving.push(self.transferor);
         }
-        None
     }
 
     /// One trunk is through without an answer.
@@ -682,6 +708,7 @@ impl Call {
     pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>) {
         match self.operation.take() {
             Some(Operation::Transfer(mut transfer)) => {
+                transfer.pickup_is_too_late(self, cx);
                 let because = "longest set-up time is over".to_owned();
                 transfer.failed_because(self, Status::REQUEST_TIMEOUT, because);
                 if let Step::Inviting { leg }

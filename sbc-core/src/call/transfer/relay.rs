@@ -215,7 +215,7 @@ impl Call {
         match lines {
             Some(lines) => {
                 let what = Destined {
-                    what: Conveyed::Refer(lines),
+                    what: Conveyed::Refer(lines, wish.parts(by, user)),
                     hops,
                     target: Some(called),
                 };

@@ -332,6 +332,7 @@ impl Load<'_> {
         Some(CdrSpool {
             directory: directory.value.clone(),
             rotate_bytes,
+            pairs: spool.pairs.as_ref().is_some_and(|at| at.value),
         })
     }
 

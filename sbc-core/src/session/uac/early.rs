@@ -29,6 +29,9 @@ impl Session {
         };
         current.has_progress = true;
         let tag = to_tag(message);
+        if outgoing.left.contains(&tag) {
+            return;
+        }
         let is_new = !outgoing.early.contains_key(&tag);
         if is_new && !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
