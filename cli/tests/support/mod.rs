@@ -78,6 +78,11 @@ impl Authority {
         }
     }
 
+    /// A list of revoked certificates, in PEM.
+    pub fn revoking(&self, list: rcgen::CertificateRevocationListParams) -> String {
+        list.signed_by(&*self.issuer).unwrap().pem().unwrap()
+    }
+
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots

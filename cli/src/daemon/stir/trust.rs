@@ -221,3 +221,41 @@ fn fault_of(fault: webpki::Error) -> CredentialFault {
         _ => CredentialFault::Unusable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::sdp::base64_decode;
+
+    /// That of RFC 8225 Appendix A is good under neither of the keys that are printed there.
+    #[test]
+    fn the_signature_of_rfc_7515_appendix_a_3_is_good() {
+        let key = "BH/Nzidw9sRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRFx/FEzRu9m36HLN/tue659LNpXW6pCyStikYjKIWI5a0=";
+        let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6+Xx+F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3+Kg6NU1Q==";
+        let input = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let key = base64_decode(key.as_bytes()).expect("base64");
+        let signature = base64_decode(signature.as_bytes()).expect("base64");
+        let signature: [u8; 64] = signature.try_into().expect("r and s");
+        let algorithm = webpki::aws_lc_rs::ECDSA_P256_SHA256;
+        let check = |signature: &[u8; 64]| {
+            algorithm.verify_signature(&key, input.as_bytes(), &in_der(signature))
+        };
+        assert!(check(&signature).is_ok());
+        for at in 0..64 {
+            let mut wrong = signature;
+            wrong[at] ^= 1;
+            assert!(check(&wrong).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_signature_are_written_with_no_more_octets_than_they_need() {
+        let mut signature = [0; 64];
+        signature[31] = 0x7f;
+        signature[32] = 0x80;
+        let der = in_der(&signature);
+        assert_eq!(&der[..7], [0x30, 38, 0x02, 1, 0x7f, 0x02, 33]);
+        assert_eq!(&der[7..9], [0, 0x80]);
+        assert_eq!(in_der(&[0; 64]), [0x30, 6, 0x02, 1, 0, 0x02, 1, 0]);
+    }
+}

@@ -366,6 +366,11 @@ impl Agent {
         };
         let cseq = wire.cseq().map_or(0, |(n, _)| n);
         let leg = &mut self.legs[index];
+        if cseq < leg.remote_cseq && line.protocol == Protocol::Udp {
+            // It was lost and overtaken by the next one (RFC 3261 §12.2.2).
+            let late = wire.answer(500, "Server Internal Error", None);
+            return self.reply(now, &line, &wire, late, out);
+        }
         if cseq <= leg.remote_cseq && leg.dial.is_some() {
             self.complaints.push(format!(
                 "CSeq {cseq} {method} is not above {}",
