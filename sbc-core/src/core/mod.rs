@@ -154,6 +154,11 @@ impl Core {
                         call.outcome(cx, leg, query, &outcome);
                     });
                 }
+                Some(Asker::Call(call)) => {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.verified(cx, Some((query, &outcome)));
+                    });
+                }
                 Some(Asker::Probe(id)) => {
                     self.keep_up(now, out, |upkeep, cx| {
                         upkeep.probes.outcome(cx, id, query, &outcome);

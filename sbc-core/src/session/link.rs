@@ -192,7 +192,9 @@ impl Link {
                 hops.find_map(|hop| hop)
                     .unwrap_or_else(|| self.fallback.clone())
             }
-            Outcome::Won(_) | Outcome::ResolveFailed(_) => self.fallback.clone(),
+            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => {
+                self.fallback.clone()
+            }
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);

@@ -193,7 +193,9 @@ impl Session {
     fn referring_link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => self.referral.after.as_mut(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => {
+                self.referral.after.as_deref_mut()
+            }
         }
     }
 

@@ -51,11 +51,12 @@ impl Session {
 
     /// Refreshes by UPDATE, which also says `lines`.
     pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>, lines: Vec<(HeaderName, Bytes)>) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else {
+        if !self.is_confirmed() {
             return;
-        };
+        }
         self.timer.set_due(false);
         self.news.says(Method::Update, &lines);
+        let lines = self.renamed(lines);
         let update = Errand {
             method: Method::Update,
             hops: MaxForwards::DEFAULT,
@@ -68,7 +69,9 @@ impl Session {
             body: None,
         };
         let wanted = Wanted::Request(Box::new(update));
-        confirmed.link.send(cx, &self.style, wanted);
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.send(cx, &self.style, wanted);
+        }
     }
 
     /// An UPDATE of ours has its final response.

@@ -27,6 +27,7 @@ use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use way_back::OtherWays;
 
 /// Server transactions at the same time. A peer at 1,000 calls per second over UDP keeps about
@@ -323,7 +324,7 @@ impl Table {
 
     /// Says how a new connection for the responses of a request is opened, should the one it came
     /// on be gone (SIP-103, TDR-TCP-002).
-    pub fn set_way_back(&mut self, id: TransactionId, tls: TlsHop) {
+    pub fn set_way_back(&mut self, id: TransactionId, tls: Arc<TlsHop>) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.hop.tls = Some(tls);
         }

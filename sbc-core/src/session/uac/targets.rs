@@ -217,7 +217,7 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.style.with_supported(self.timer.request_lines());
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let (request, mut from, because) = match request {
+        let (request, mut from, notes) = match request {
             Ok(request) => request,
             Err(fault) => {
                 outgoing.rank(Rejection::local(fault));
@@ -283,7 +283,14 @@ impl Session {
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         if cx.plane.explains {
-            let what = Happened::Explained { because };
+            let what = Happened::Explained {
+                because: notes.because,
+            };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
+        if notes.loses_signature && !is_again {
+            let trunk = self.style.trunk.name.clone();
+            let what = Happened::SignatureLost { trunk };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         self.facts.host.clone_from(&target.host);
@@ -359,7 +366,7 @@ impl Session {
         };
         match outcome {
             // It was no race.
-            Outcome::Won(_) => {}
+            Outcome::Won(_) | Outcome::Verified(_) => {}
             Outcome::Resolved(addresses) => {
                 let found = addresses.iter().take(MAX_ADDRESSES);
                 let found = found.map(|remote| (target.clone(), *remote));
