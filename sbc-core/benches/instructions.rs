@@ -26,6 +26,10 @@ use sbc_core::transport::{Flow, Hop, Protocol};
 use std::hint::black_box;
 use std::time::Duration;
 
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Does its work so many times uncounted, then so many times counted.
 type Part = fn(u64);
 

@@ -46,6 +46,14 @@ pub struct Record {
     pub withheld: bool,
     /// What became of the caller's number, if it was not the customer's (SIP-1000).
     pub screening: Option<&'static str>,
+    /// What is known of the caller's number by signatures, as the value of `verstat` with its level:
+    /// where the trunk looks into them.
+    pub verstat: Option<String>,
+    /// Level of attestation that the caller's signature claims; at which we could vouch for the call
+    /// ourselves, if nobody has signed (SIP-1102).
+    pub attest: Option<&'static str>,
+    /// Origin that the caller's signature names; that which we would name, if nobody has signed.
+    pub origid: Option<String>,
     /// Who forwarded the call to us last.
     pub diverting: Option<String>,
     /// Name of the call from end to end: the caller's part of Session-ID.

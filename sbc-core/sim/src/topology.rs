@@ -369,6 +369,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         transforms: Vec::new(),
         routes: routes(setting),
         number_limits: Vec::new(),
+        rates: Default::default(),
         limits: NodeLimits {
             calls: 1_000,
             new_calls: CallLimits::default(),
@@ -376,6 +377,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
         },
+        stir: Default::default(),
         sources: Default::default(),
     }
 }
@@ -486,6 +488,7 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
@@ -510,7 +513,7 @@ fn teams_trunk(index: usize) -> Trunk {
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::teams(TEAMS_REALM, Family::V4),
+            profile: Arc::new(Profile::teams(TEAMS_REALM, Family::V4)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),
@@ -575,6 +578,7 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,
@@ -606,7 +610,7 @@ fn carrier_trunk(
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::carrier(CARRIER_REALM, family),
+            profile: Arc::new(Profile::carrier(CARRIER_REALM, family)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),

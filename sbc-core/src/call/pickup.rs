@@ -67,7 +67,7 @@ impl Pickup {
     pub(super) fn fails(&self, call: &mut Call, cx: &mut Cx<'_>, status: Status) {
         replace::refuse(call, cx, self.newcomer, status);
         self.note(call, cx, TransferOutcome::Failed, status);
-        call.leave_places(cx.plane, self.newcomer);
+        call.leave_places(cx, self.newcomer);
     }
 
     /// The newcomer has the call.

@@ -2,7 +2,7 @@
 
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{Config, Trunk};
+use crate::config::{Config, StirMode, Trunk};
 use crate::id::LegId;
 use crate::policy::identity::Caller;
 use crate::policy::response;
@@ -13,6 +13,7 @@ use crate::record::{
 use crate::session::{Rejection, Session};
 use crate::sip::header::UserToUser;
 use crate::sip::{HeaderName, Message};
+use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
 use media_api::{DropReason, EndpointStats, Protection, StreamStats};
 
@@ -23,6 +24,8 @@ const VERSION: u16 = 1;
 pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) -> Record {
     let caller = &admitted.caller;
     let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
+    let (attest, origid) = standing(admitted).unzip();
+    let attest = attest.flatten();
     Record {
         version: VERSION,
         call: admitted.id,
@@ -39,6 +42,9 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         asserted: caller.asserted.first().map(|own| own.number.number.clone()),
         withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
         screening: admitted.screening,
+        verstat: None,
+        attest,
+        origid,
         diverting: caller.trail.diverting().map(|number| number.number),
         session_id: ends.caller.as_str().to_owned(),
         user_to_user: match admitted.trunk.habits.hides_uui {
@@ -69,6 +75,28 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         answered_by: None,
         parties: Vec::new(),
     }
+}
+
+/// The level at which we could vouch for the caller, and the origin that we would name: where signatures
+/// are looked at.
+fn standing(admitted: &Admitted) -> Option<(Option<&'static str>, String)> {
+    let trunk = &admitted.trunk;
+    if trunk.stir.mode == StirMode::Off {
+        return None;
+    }
+    let standing = match (&trunk.tenant, admitted.screening) {
+        (Some(_), Some("owned" | "preferred" | "replaced")) => {
+            Standing::Customer { owns_number: true }
+        }
+        // A number that is withheld is none that anybody could use.
+        (Some(_), _) => Standing::Customer { owns_number: false },
+        (None, _) => Standing::World {
+            is_signed: admitted.request.has(HeaderName::Identity),
+        },
+    };
+    let tenant = trunk.tenant.as_ref().map(|tenant| tenant.as_str());
+    let level = level(standing).map(Level::as_str);
+    Some((level, origin_id(tenant, trunk.name.as_str())))
 }
 
 /// The first User-to-User value, if it is well formed.
@@ -237,6 +265,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::NoRoute
         | CauseCode::CallerNotAllowed
         | CauseCode::LoopDetected
+        | CauseCode::SpendReached
         | CauseCode::BadRequest => Disposition::Rejected,
         CauseCode::NormalClearing
         | CauseCode::MediaIncompatible

@@ -153,7 +153,7 @@ impl Arrival {
             contact_user: place.and_then(|own| own.contact_user.clone()),
             trunk: Arc::clone(&by.trunk),
         };
-        let profile = Arc::new(by.trunk.media.profile.clone());
+        let profile = Arc::clone(&by.trunk.media.profile);
         let signalling = Some(by.flow.remote.ip());
         let number = cx.plane.mint.number();
         let image = MediaImage::new(profile, endpoint(leg), number, signalling);

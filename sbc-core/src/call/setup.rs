@@ -18,6 +18,7 @@ mod pickup;
 mod progress;
 mod redirect;
 mod ringback;
+mod vouch;
 
 use super::pickup::Pickup;
 use super::places::OtherWay;
@@ -37,6 +38,7 @@ use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
+use crate::stir::Vouched;
 use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
@@ -48,6 +50,7 @@ use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use vouch::Verifying;
 
 /// A call on its way to an answer.
 #[derive(Debug)]
@@ -93,6 +96,8 @@ pub(super) struct Setup {
     asked: Option<AskedEarly>,
     /// Somebody else is about to answer in the place of who rings.
     pickup: Option<Pickup>,
+    /// What the caller's signatures say, for who is called.
+    vouched: Option<Arc<Vouched>>,
 }
 
 /// One try at one trunk.
@@ -154,6 +159,8 @@ const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 enum Step {
+    /// It is found out whether anybody vouches for the caller.
+    Verifying(Box<Verifying>),
     /// Between two attempts.
     Waiting,
     /// The relay reserves ports for this attempt.
@@ -256,8 +263,9 @@ impl Setup {
             passed: None,
             asked: None,
             pickup: None,
+            vouched: None,
         };
-        Box::new(setup).next_attempt(call, cx)
+        Box::new(setup).vouched(call, cx, &admitted.called_raw)
     }
 
     /// Moves to the next trunk of the plan; without one, A is refused.
@@ -308,7 +316,7 @@ impl Setup {
             let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
@@ -323,6 +331,14 @@ impl Setup {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);
                 self.failed_here(mapped, full.because);
+                continue;
+            }
+            let (called, way) = (&attempt.called.number, attempt.way.as_deref());
+            if let Err(spent) = call.open_bill(cx, leg, trunk, called, way) {
+                call.leave_places(cx, leg);
+                let refused = spent.refused();
+                let mapped = response::own_as(refused.cause, refused.status, &self.trunk);
+                self.failed_here(mapped, refused.because);
                 continue;
             }
             return Some(Prepared {
@@ -418,11 +434,16 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
             [alone] if self.trunk.preset == Preset::Carrier => {
-                alone.attempt.trunk.progress.late_offer
+                let to = &alone.attempt.trunk;
+                match to.preset {
+                    Preset::Carrier => to.progress.late_offer,
+                    // It takes no such calls (TDR-SIP-004).
+                    Preset::Teams => LateOffer::Convert,
+                }
             }
-            // Several offers cannot be passed on to one caller.
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            // And several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
         // A caller that was offered something early on behalf of another attempt has answered that, and is
@@ -439,7 +460,7 @@ impl Setup {
                 Err(incompatible) => {
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
-                    call.leave_places(cx.plane, leg);
+                    call.leave_places(cx, leg);
                 }
             }
         }
@@ -487,12 +508,15 @@ impl Setup {
         let Attempt {
             trunk,
             called,
-            caller,
+            mut caller,
             ..
         } = attempt;
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&call.config, &scope, &called.number);
+        if is_service {
+            Arc::make_mut(&mut caller).trail.translate(&changed.value);
+        }
         if cx.plane.explains {
             let mut because = changed.because.clone();
             because
@@ -512,6 +536,7 @@ impl Setup {
             is_urgent: call.places.are_urgent(),
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
+            vouched: self.vouched.clone(),
             parts: match self.is_emergency {
                 true => emergency::parts(&self.request, &trunk),
                 false => Vec::new(),
@@ -525,6 +550,8 @@ impl Setup {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
+        // Most calls have one attempt, and they are large.
+        call.record.egress.reserve_exact(1);
         call.record
             .egress
             .push(record::attempt(leg, dialled, &session));
@@ -543,7 +570,10 @@ impl Setup {
     fn ringing(&self) -> Vec<LegId> {
         let current = match &self.step {
             Step::Inviting { leg, .. } => Some(*leg),
-            Step::Waiting | Step::Allocating(_) | Step::Acknowledging { .. } => None,
+            Step::Verifying(_)
+            | Step::Waiting
+            | Step::Allocating(_)
+            | Step::Acknowledging { .. } => None,
         };
         let beside = self.beside.iter().map(|(leg, _)| *leg);
         current.into_iter().chain(beside).collect()
@@ -571,8 +601,7 @@ impl Setup {
         event: SessionEvent,
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
-            Step::Waiting => (A_LEG, false),
-            Step::Allocating(_) => (A_LEG, false),
+            Step::Verifying(_) | Step::Waiting | Step::Allocating(_) => (A_LEG, false),
             Step::Inviting { leg, .. } => (*leg, true),
             Step::Acknowledging { leg, .. } => (*leg, false),
         };
@@ -584,7 +613,9 @@ impl Setup {
                 is_reliable,
                 said,
             } if self.is_called(leg) => {
-                let is_redirected = self.note_authority(call, leg, &said, &early);
+                let of = (leg, &early);
+                let described = description.as_ref();
+                let is_redirected = self.note_authority(call, cx, of, Some(&said), described);
                 let authority = self.authority_told(call, &early);
                 self.carry(call, leg, &said, authority);
                 let heard = Heard {
@@ -773,10 +804,12 @@ fn refuse_with(
     because: Because,
     refusal: Refusal,
 ) -> Option<Operation> {
+    let mut passed = mapped.headers;
+    passed.extend(call.unvouched.map(vouch::told));
     let refusal = Refusal {
         status: mapped.status,
         reason: joined(&mapped.reasons),
-        passed: mapped.headers,
+        passed,
         ..refusal
     };
     if let Some(a) = call.leg(A_LEG) {

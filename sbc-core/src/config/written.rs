@@ -6,6 +6,7 @@ use super::account::{WrittenDigest, WrittenRegister};
 use super::case::WrittenCase;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
+use super::money::WrittenRate;
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
 use super::rules::{WrittenPlan, WrittenRule};
@@ -36,11 +37,13 @@ pub(super) struct File {
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) number_limits: Vec<WrittenNumberLimit>,
+    pub(super) rates: Vec<WrittenRate>,
     pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
     pub(super) api: Option<At<String>>,
+    pub(super) stir: Option<super::stir::WrittenStirTable>,
 }
 
 pub(super) struct WrittenNode {
@@ -168,6 +171,7 @@ pub(super) struct WrittenTrunk {
     pub(super) session_id: Option<At<SessionIdForm>>,
     pub(super) crossing: super::crossing::WrittenCrossing,
     pub(super) habits: super::habits::WrittenHabits,
+    pub(super) stir: super::stir::WrittenStir,
 }
 
 /// What `mode` says about the peer.
@@ -210,6 +214,7 @@ pub(super) struct WrittenIdentity {
     pub(super) params: Option<At<Vec<At<String>>>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
+    pub(super) from_change: Option<At<bool>>,
 }
 
 pub(super) enum WrittenOptions {

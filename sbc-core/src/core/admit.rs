@@ -12,7 +12,7 @@ use crate::policy::circle::{self, Reach, Sign};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
-use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure};
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure, spend};
 use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
@@ -86,8 +86,11 @@ impl Core {
             Ok(Err(refusal)) => (no_number(&message), Some(refusal)),
             Err(_) => (no_number(&message), None),
         };
-        let changed = number::transform_called(&config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&config, &scope, &called.number);
         because.0.extend(changed.because.0);
+        if is_service {
+            caller.trail.translate(&changed.value);
+        }
         let called_raw = called.raw.clone();
         let called = called.changed(changed.value);
         let mut reach = Reach::of(&message);
@@ -243,6 +246,10 @@ impl Core {
         let (counted, admission) = (of_call.len(), &mut self.plane.admission);
         let claims: Vec<_> = of_call.into_iter().chain(of_caller).collect();
         let kbits = admission::kbits(subject.trunk, &claims);
+        let payers = match self.plane.config.rates.is_empty() {
+            true => Vec::new(),
+            false => spend::payers(claims.iter().cloned()),
+        };
         match admission.take(now.mono, claims, kbits, standing) {
             Err(full) => (Err(full.refused()), nothing),
             Ok(mut of_call) => {
@@ -251,6 +258,7 @@ impl Core {
                     standing,
                     of_call,
                     of_caller,
+                    payers,
                 };
                 (plan, entrance)
             }

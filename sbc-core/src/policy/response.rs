@@ -142,7 +142,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
         CauseCode::PeerBusy => Status::BUSY_HERE,
         CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
-        CauseCode::CallerNotAllowed => Status::FORBIDDEN,
+        CauseCode::CallerNotAllowed | CauseCode::SpendReached => Status::FORBIDDEN,
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
@@ -176,6 +176,7 @@ pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
     let q850 = match (cause, status) {
         // An operator who wants callers to hear that somebody is busy wants all of them to.
         (CauseCode::LimitReached, Status::BUSY_HERE | Status::FORBIDDEN) => q850_of(status),
+        (CauseCode::SpendReached, _) => q850_of(status),
         _ => mapped.q850,
     };
     Mapped {

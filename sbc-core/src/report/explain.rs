@@ -138,6 +138,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed
         | CauseCode::LimitReached
+        | CauseCode::SpendReached
         | CauseCode::Operator
         | CauseCode::InternalError => record.cause.by == EndedBy::B,
     };
@@ -221,6 +222,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         }
         CauseCode::TransferFailed => format!("nobody was left to talk to{}", facts()),
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
+        CauseCode::SpendReached => format!("the money for such calls is spent{}", facts()),
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
     }
@@ -348,6 +350,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         ]),
         CauseCode::LimitReached => advice(&[
             "raise that limit at the trunk, the tenant or in [limits], if such calls are wanted",
+        ]),
+        CauseCode::SpendReached => advice(&[
+            "find out whether somebody abuses the customer's telephones before you raise \
+             spend_per_hour or spend_per_day",
         ]),
         CauseCode::Operator => Vec::new(),
         CauseCode::InternalError => {
@@ -603,6 +609,9 @@ mod tests {
             asserted: None,
             withheld: false,
             screening: None,
+            verstat: None,
+            attest: None,
+            origid: None,
             diverting: None,
             session_id: "0".repeat(32),
             user_to_user: None,

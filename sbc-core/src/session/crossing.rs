@@ -54,13 +54,16 @@ impl Session {
         Some(&waiting.find(|asked| asked.id() == id)?.request)
     }
 
+    /// Takes out a request of the peer that was kept: whoever takes it answers it.
+    pub(crate) fn take_kept(&mut self, id: TransactionId) -> Option<Asked> {
+        let waiting = &mut self.crossing.0;
+        let at = waiting.iter().position(|asked| asked.id() == id)?;
+        waiting.remove(at)
+    }
+
     /// Answers a request of the peer that was kept.
     pub(crate) fn answer_crossing(&mut self, cx: &mut Cx<'_>, id: TransactionId, status: Status) {
-        let waiting = &mut self.crossing.0;
-        let Some(at) = waiting.iter().position(|asked| asked.id() == id) else {
-            return;
-        };
-        let Some(asked) = waiting.remove(at) else {
+        let Some(asked) = self.take_kept(id) else {
             return;
         };
         let request = &asked.request;

@@ -26,6 +26,7 @@ mod ping;
 mod referring;
 mod refresh;
 pub(crate) mod reliable;
+mod renaming;
 mod said;
 mod standing;
 mod style;
@@ -310,6 +311,8 @@ pub struct PeerFacts {
     pub first_response_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// It and its trunk understand `from-change` (RFC 4916).
+    pub changes_from: bool,
 }
 
 impl PeerFacts {
@@ -334,6 +337,7 @@ impl PeerFacts {
             remote: Some(flow.remote),
             first_response_ms: None,
             given_up: Vec::new(),
+            changes_from: false,
         }
     }
 }
@@ -361,7 +365,8 @@ impl Session {
             cx.now.mono + uas::first_progress(&style),
         );
         let policy = style.trunk.session_timer;
-        let facts = PeerFacts::of_flow(&flow, &request);
+        let mut facts = PeerFacts::of_flow(&flow, &request);
+        facts.note_support(&style.trunk, &request);
         Self {
             owner,
             style,
@@ -441,6 +446,16 @@ impl Session {
     /// Whether the dialog is confirmed and nobody is ending it.
     pub fn is_confirmed(&self) -> bool {
         matches!(self.phase, Phase::Confirmed(_))
+    }
+
+    /// Whether the peer takes requests of this method within the dialog.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        match &self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
+                confirmed.link.dialog.takes.takes(method)
+            }
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => true,
+        }
     }
 
     /// When the session wants to be looked at again.
@@ -580,7 +595,11 @@ impl Session {
             let method = link.detour_of(id);
             method.is_some_and(|method| !is_ending || *method == Method::Notify)
         };
-        let after = self.referral.after.as_mut().filter(|link| is_worth(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_worth(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut [], is_worth));
         link.is_some_and(|link| link.without_detour(cx, &self.style, id))
     }
@@ -675,7 +694,12 @@ impl Session {
         if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
             return link.resolved(cx, &self.style, outcome);
         }
-        if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
+        if let Some(after) = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|own| own.asked(query))
+        {
             after.resolved(cx, &self.style, outcome);
             return self.tidy_referral(cx);
         }

@@ -132,6 +132,11 @@ impl Session {
             && !referring.is_renewed
         {
             referring.is_renewed = true;
+            let limit = cx.now.mono + patience(&self.style);
+            if !confirmed.link.dialog.takes.takes(&Method::Subscribe) {
+                // It tells as long as it likes.
+                return self.timers.set(Timer::Referring as usize, limit);
+            }
             let event = match &referring.id {
                 Some(id) => format!("refer;id={}", String::from_utf8_lossy(id)),
                 None => "refer".to_owned(),
@@ -147,7 +152,6 @@ impl Session {
             };
             let wanted = Wanted::Request(Box::new(errand));
             confirmed.link.send(cx, &self.style, wanted);
-            let limit = cx.now.mono + patience(&self.style);
             return self.timers.set(Timer::Referring as usize, limit);
         }
         self.referring_is_over(cx);
@@ -189,7 +193,9 @@ impl Session {
     fn referring_link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => self.referral.after.as_mut(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => {
+                self.referral.after.as_deref_mut()
+            }
         }
     }
 

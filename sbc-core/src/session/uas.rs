@@ -15,6 +15,7 @@ use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
@@ -414,17 +415,19 @@ fn again(last: Option<&Provisional>, told: &Provisional) -> bool {
 /// The hop back to where a flow came from.
 pub(crate) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
     let tls = match (&flow.identity, style.trunk.tls.clone()) {
-        (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => Some(TlsHop {
-            context,
-            server_name: style
-                .trunk
-                .targets
-                .first()
-                .map(|target| target.host.clone())
-                .unwrap_or_else(|| flow.remote.ip().to_string()),
-            accept_names: style.trunk.accept_names.clone(),
-            takes_alias: style.trunk.habits.connection_reuse,
-        }),
+        (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => {
+            Some(Arc::new(TlsHop {
+                context,
+                server_name: style
+                    .trunk
+                    .targets
+                    .first()
+                    .map(|target| target.host.clone())
+                    .unwrap_or_else(|| flow.remote.ip().to_string()),
+                accept_names: style.trunk.accept_names.clone(),
+                takes_alias: style.trunk.habits.connection_reuse,
+            }))
+        }
         _ => None,
     };
     Hop {

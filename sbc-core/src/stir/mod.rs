@@ -28,6 +28,7 @@ pub use number::Tn;
 pub use passport::{Kind, Party, Passport, PassportFault};
 pub use verdict::{CredentialFault, Fault, Verdict};
 pub use verify::{Check, Judged, Signatures, VerifySpec, judge};
+pub(crate) use verstat::NAME as VERSTAT;
 pub use verstat::{Validation, Verstat};
 pub use vouched::Vouched;
 

@@ -2,6 +2,7 @@
 //! came of their verification.
 
 use super::claims::{Chain, Numbers, Related};
+use super::number::Tn;
 use super::verify::Signatures;
 use super::verstat::Verstat;
 use crate::sip::header::PAssertedIdentity;
@@ -31,6 +32,11 @@ impl Vouched {
         })
     }
 
+    /// Whether a number is one of those that the caller came with.
+    pub fn is_caller(&self, number: &Tn) -> bool {
+        self.arrived.calling.contains(number)
+    }
+
     /// Whether there are signatures to be passed on.
     pub fn is_signed(&self) -> bool {
         !self.lines.is_empty()
@@ -49,7 +55,7 @@ impl Vouched {
         to: &Uri,
     ) -> Option<&[Bytes]> {
         let asserted = asserted.iter().map(|value| value.uri());
-        let to = super::Tn::of(to);
+        let to = Tn::of(to);
         let leaving = Numbers {
             calling: super::claims::calling(asserted, Some(&from.uri)),
             called: to.clone(),

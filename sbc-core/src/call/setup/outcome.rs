@@ -88,6 +88,7 @@ impl Setup {
         call.bridge = Some((A_LEG, leg));
         call.record.answered_by = Some(leg);
         call.answered = Some(cx.now);
+        call.introduce_by_name(leg);
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
         }
@@ -139,7 +140,7 @@ impl Setup {
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, &rejection);
         self.caller_waits_in_vain(call, cx);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let b_trunk = call.trunk_of(leg);
         let failure = match (failure_of(&rejection), &b_trunk) {
             (Failure::Status(status), Some(trunk)) => {

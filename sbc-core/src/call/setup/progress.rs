@@ -59,6 +59,7 @@ impl Setup {
             // A caller that has only one early dialog for all of them goes on with that.
             let authority = &self.authority;
             self.early_media.closes(call, cx, &early, authority);
+            self.forget_authority(call, cx, &early);
             if let Some(a) = call.leg(A_LEG) {
                 a.session.fork_ends(cx, &Source::new(leg, &early), why);
             }
@@ -71,10 +72,8 @@ impl Setup {
         };
         let policy = policy_of(call, leg);
         let (status, may_flow) = self.early_media.heard(policy, status, &early);
-        if !self.is_authorised(&early) && self.early_media.has_flowed(&early) {
-            // The newest of the others takes over, if there is one (SIP-311).
-            let authority = &self.authority;
-            self.early_media.closes(call, cx, &early, authority);
+        if may_flow && !self.is_authorised(&early) {
+            self.silences(call, cx, &early);
         }
         let may_flow = may_flow && self.is_authorised(&early);
         if is_redirected && may_flow {
@@ -138,6 +137,7 @@ impl Setup {
         reasons: &[Reason],
     ) {
         self.early_media.closes(call, cx, early, &self.authority);
+        self.forget_authority(call, cx, early);
         if let Some(b) = call.leg(leg) {
             let reason = teardown_reason(reasons, &b.session.style().trunk);
             b.session.leave_early(cx, early, reason);
@@ -201,6 +201,16 @@ impl Setup {
         }
         call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
         Some(body)
+    }
+
+    /// An early dialog that was silenced on behalf of another one may be heard again: with what it said
+    /// last, which the caller knows.
+    pub(super) fn goes_on(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, early: &Bytes) {
+        if self.is_late {
+            self.opens_late(call, cx, leg, early);
+        } else if let Some(description) = self.withheld(true, early) {
+            self.preview(call, cx, leg, early, description, false);
+        }
     }
 
     /// The first exchange of this early dialog is made: it goes on with an image of its own.

@@ -197,8 +197,14 @@ impl Transfer {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
+            let called = &self.plan.called.number;
+            if let Err(spent) = call.open_bill(cx, leg, &trunk, called, way.as_ref()) {
+                call.leave_places(cx, leg);
+                self.failed_because(call, spent.refused().status, spent.to_string());
+                continue;
+            }
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
@@ -248,7 +254,7 @@ impl Transfer {
             (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 self.failed(call, cx)
             }
             (event, step) => {
@@ -281,7 +287,7 @@ impl Transfer {
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 return self.next_trunk(call, cx);
             }
         };
@@ -301,6 +307,7 @@ impl Transfer {
             is_urgent: call.places.are_urgent(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
+            vouched: None,
             parts: self.wish.parts(&by, &trunk),
         };
         let style = LegStyle {
@@ -552,7 +559,7 @@ impl Transfer {
         rejection: &Rejection,
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, rejection);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let because = rejection.text.clone().unwrap_or_default();
         let because = format!("the target gave {} {because}", rejection.status.code());
         self.failed_because(call, rejection.status, because.trim_end().to_owned());
@@ -652,7 +659,7 @@ impl Call {
             config: Arc::clone(&self.config),
             ..style.clone()
         };
-        let profile = Arc::new(style.trunk.media.profile.clone());
+        let profile = Arc::clone(&style.trunk.media.profile);
         let image = MediaImage::new(profile, endpoint(observer), cx.plane.mint.number(), None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.
@@ -717,7 +724,7 @@ impl Call {
                 {
                     match self.leg(leg) {
                         Some(target) => target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None),
-                        None => self.leave_places(cx.plane, leg),
+                        None => self.leave_places(cx, leg),
                     }
                     self.media.drop_endpoint(cx, endpoint(leg));
                 }

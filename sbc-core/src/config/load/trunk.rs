@@ -144,7 +144,9 @@ impl Load<'_> {
                     defaults.uri.transport_param,
                 ),
             },
-            media: TrunkMedia { profile },
+            media: TrunkMedia {
+                profile: Arc::new(profile),
+            },
             timers,
             limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),
@@ -182,6 +184,7 @@ impl Load<'_> {
             overlap: written.crossing.overlaps(),
             relays_offers: written.crossing.relays_offers(),
             transfers,
+            stir: self.stir(&title, &written.stir),
             pass_headers,
             strip_headers,
             set_headers,

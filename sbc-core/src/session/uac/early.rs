@@ -40,6 +40,8 @@ impl Session {
                 link.proofs.remember(current.id, current.shown.clone());
                 outgoing.early.insert(tag.clone(), Early::new(link));
             }
+        } else if let Some(early) = outgoing.early.get_mut(&tag) {
+            early.link.dialog.takes.note(message);
         }
         let mut description = description(message);
         let mut is_reliable = false;
