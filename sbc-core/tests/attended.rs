@@ -63,6 +63,23 @@ fn notified(shard: &mut Shard, fragment: &str) {
     ok(shard, &notify);
 }
 
+/// The transferor asks to have the parties of its two calls joined, and hears that it is tried.
+fn accepted(shard: &mut Shard, first: &Up, second: &Up) {
+    shard.carrier_says(&refer(first, &refer_to(second, false)));
+    shard.next_response(202);
+    notified(shard, "100 Trying");
+}
+
+/// The BYE that must be next, to the party of a call.
+fn bye_in(shard: &mut Shard, call: &Up) -> Message {
+    let bye = shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&call.invite, HeaderName::CallId)
+    );
+    bye
+}
+
 /// Takes the re-INVITE to a party of Teams and answers it.
 fn reinvited(shard: &mut Shard, first: &Message) -> Message {
     let again = shard.next_request(Method::Invite).message;
@@ -113,11 +130,7 @@ fn the_two_calls_of_a_transferor_become_one() {
         // The two parties talk: the end of one is the end of the other.
         shard.teams_says(&callee_request(&second.invite, "z1", "BYE", 1, ""));
         shard.next_response(200);
-        let bye = shard.next_request(Method::Bye).message;
-        assert_eq!(
-            header(&bye, HeaderName::CallId),
-            header(&first.invite, HeaderName::CallId)
-        );
+        let bye = bye_in(&mut shard, &first);
         ok(&mut shard, &bye);
         let transfer = &shard.records[1].transfers[0];
         assert_eq!(
@@ -181,19 +194,13 @@ fn a_party_that_refuses_our_media_is_sent_away_and_the_old_conversation_goes_on(
     let mut shard = Shard::new();
     let first = up(&mut shard, "first", "y1");
     let second = up(&mut shard, "second", "z1");
-    shard.carrier_says(&refer(&first, &refer_to(&second, false)));
-    shard.next_response(202);
-    notified(&mut shard, "100 Trying");
+    accepted(&mut shard, &first, &second);
     let bye = shard.next_request(Method::Bye).message;
     ok(&mut shard, &bye);
     let again = shard.next_request(Method::Invite).message;
     shard.teams_says(&response(&again, "488 Not Acceptable Here", "", "", ""));
     shard.next_request(Method::Ack);
-    let bye = shard.next_request(Method::Bye).message;
-    assert_eq!(
-        header(&bye, HeaderName::CallId),
-        header(&second.invite, HeaderName::CallId)
-    );
+    let bye = bye_in(&mut shard, &second);
     ok(&mut shard, &bye);
     notified(&mut shard, "488 Not Acceptable Here");
     assert_eq!(shard.records.len(), 1);
@@ -208,9 +215,7 @@ fn a_party_that_is_handed_over_is_not_counted_twice() {
         let mut shard = Shard::with(config_of(&config));
         let first = up(&mut shard, "first", "y1");
         let second = up(&mut shard, "second", "z1");
-        shard.carrier_says(&refer(&first, &refer_to(&second, false)));
-        shard.next_response(202);
-        notified(&mut shard, "100 Trying");
+        accepted(&mut shard, &first, &second);
         // The transferor's own leg is still there when its party moves.
         let bye = shard.next_request(Method::Bye).message;
         assert_eq!(header(&bye, HeaderName::CallId), "second");
@@ -261,6 +266,14 @@ impl Pair {
         Self([0, 1].map(|n| Shard::one_of(config(), ShardId(n), 2)))
     }
 
+    /// Both with a call each.
+    fn up() -> (Self, Up, Up) {
+        let mut pair = Self::new();
+        let first = up(&mut pair.0[0], "first", "y1");
+        let second = up(&mut pair.0[1], "second", "z1");
+        (pair, first, second)
+    }
+
     /// Carries every letter to where it goes.
     fn post(&mut self) {
         for _ in 0..20 {
@@ -275,12 +288,8 @@ impl Pair {
 
 #[test]
 fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_on() {
-    let mut pair = Pair::new();
-    let first = up(&mut pair.0[0], "first", "y1");
-    let second = up(&mut pair.0[1], "second", "z1");
-    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
-    pair.0[0].next_response(202);
-    notified(&mut pair.0[0], "100 Trying");
+    let (mut pair, first, second) = Pair::up();
+    accepted(&mut pair.0[0], &first, &second);
     assert!(pair.0[0].sent.is_empty());
     pair.post();
     let bye = pair.0[1].next_request(Method::Bye).message;
@@ -301,11 +310,7 @@ fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_
     let bye = pair.0[0].next_request(Method::Bye).message;
     assert_eq!(header(&bye, HeaderName::CallId), "first");
     ok(&mut pair.0[0], &bye);
-    let bye = pair.0[0].next_request(Method::Bye).message;
-    assert_eq!(
-        header(&bye, HeaderName::CallId),
-        header(&first.invite, HeaderName::CallId)
-    );
+    let bye = bye_in(&mut pair.0[0], &first);
     ok(&mut pair.0[0], &bye);
     pair.post();
     for shard in &mut pair.0 {
@@ -341,9 +346,7 @@ fn a_party_that_nobody_wants_any_more_is_sent_away_without_a_name_server() {
         invite,
         ok: ok_of_second,
     };
-    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
-    pair.0[0].next_response(202);
-    notified(&mut pair.0[0], "100 Trying");
+    accepted(&mut pair.0[0], &first, &second);
     // The first call ends before the other shard has answered.
     let shard = &mut pair.0[0];
     shard.teams_says(&callee_request(&first.invite, "y1", "BYE", 1, ""));
@@ -353,45 +356,29 @@ fn a_party_that_nobody_wants_any_more_is_sent_away_without_a_name_server() {
     ok(shard, &bye);
     assert_eq!(shard.records.len(), 1);
     pair.post();
-    let bye = pair.0[0].next_request(Method::Bye).message;
-    assert_eq!(
-        header(&bye, HeaderName::CallId),
-        header(&second.invite, HeaderName::CallId)
-    );
+    bye_in(&mut pair.0[0], &second);
     assert!(pair.0[0].queries.is_empty());
 }
 
 #[test]
 fn a_shard_that_does_not_answer_is_waited_for_no_longer_than_two_seconds() {
-    let mut pair = Pair::new();
-    let first = up(&mut pair.0[0], "first", "y1");
-    let second = up(&mut pair.0[1], "second", "z1");
-    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
-    pair.0[0].next_response(202);
-    notified(&mut pair.0[0], "100 Trying");
+    let (mut pair, first, second) = Pair::up();
+    accepted(&mut pair.0[0], &first, &second);
     pair.0[0].pass(Duration::from_millis(2_100));
     notified(&mut pair.0[0], "481 Call/Transaction Does Not Exist");
     // The party that comes too late has nobody to talk to.
     pair.post();
     let bye = pair.0[1].next_request(Method::Bye).message;
     ok(&mut pair.0[1], &bye);
-    let bye = pair.0[0].next_request(Method::Bye).message;
-    assert_eq!(
-        header(&bye, HeaderName::CallId),
-        header(&second.invite, HeaderName::CallId)
-    );
+    bye_in(&mut pair.0[0], &second);
     assert!(pair.0[0].records.is_empty());
 }
 
 #[test]
 fn a_party_that_comes_too_late_is_not_that_of_the_next_transfer() {
-    let mut pair = Pair::new();
-    let first = up(&mut pair.0[0], "first", "y1");
-    let second = up(&mut pair.0[1], "second", "z1");
+    let (mut pair, first, second) = Pair::up();
     let third = up(&mut pair.0[1], "third", "w1");
-    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
-    pair.0[0].next_response(202);
-    notified(&mut pair.0[0], "100 Trying");
+    accepted(&mut pair.0[0], &first, &second);
     pair.0[0].pass(Duration::from_millis(2_100));
     notified(&mut pair.0[0], "481 Call/Transaction Does Not Exist");
     // The transferor asks for somebody else, and only then the first answer comes.
@@ -422,12 +409,8 @@ fn a_party_that_comes_too_late_is_not_that_of_the_next_transfer() {
 
 #[test]
 fn a_call_that_cannot_even_be_ended_tells_the_shard_that_it_took_a_party_from() {
-    let mut pair = Pair::new();
-    let first = up(&mut pair.0[0], "first", "y1");
-    let second = up(&mut pair.0[1], "second", "z1");
-    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
-    pair.0[0].next_response(202);
-    notified(&mut pair.0[0], "100 Trying");
+    let (mut pair, first, second) = Pair::up();
+    accepted(&mut pair.0[0], &first, &second);
     pair.post();
     let bye = pair.0[1].next_request(Method::Bye).message;
     ok(&mut pair.0[1], &bye);

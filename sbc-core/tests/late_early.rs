@@ -8,36 +8,12 @@ use world::call::*;
 use world::two::*;
 use world::*;
 
-/// What B offers: more than the caller will choose of.
-const OFFER: &str = "v=0
-o=- 5 1 IN IP4 198.51.100.50
-s=-
-c=IN IP4 198.51.100.50
-t=0 0
-m=audio 7000 RTP/AVP 8 0 101
-a=rtpmap:101 telephone-event/8000
-a=fmtp:101 0-15
-a=sendrecv
-";
-
 /// A caller that makes no offer and has these lines in its INVITE.
 fn late(of_b: &str, lines: &str) -> Two {
     let keys = format!("late_offer = \"pass\"\n{of_b}");
     let two = Two::with("", &keys, lines, "");
     assert!(two.invite.body().is_empty());
     two
-}
-
-fn body(message: &Message) -> String {
-    String::from_utf8_lossy(&message.body()).into_owned()
-}
-
-/// The codecs of the audio line.
-fn formats(message: &Message) -> String {
-    let body = body(message);
-    let line = body.lines().find(|line| line.starts_with("m=audio"));
-    let words = line.expect("audio").split(' ').skip(3);
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The caller confirms an offer of ours with this answer.
@@ -51,13 +27,13 @@ fn answers(two: &mut Two, early: &Message, sdp: &str) {
 #[test]
 fn the_called_sides_early_offer_is_the_callers_and_each_prack_brings_an_answer() {
     let mut two = late("", "Supported: 100rel\n");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     // Nothing is confirmed before there is an answer, however often it is said.
     let early = two.shard.next_response(183).message;
     assert!(is_reliable(&early));
     assert_eq!(formats(&early), "8 0 101");
     assert!(!body(&early).contains("198.51.100.50"), "our own address");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     assert!(two.shard.sent.is_empty());
     let pcmu = CARRIER_SDP.replace("AVP 8 0 101", "AVP 0 101");
     answers(&mut two, &early, &pcmu);
@@ -92,7 +68,7 @@ fn the_called_sides_early_offer_is_the_callers_and_each_prack_brings_an_answer()
 #[test]
 fn a_caller_that_confirms_nothing_is_offered_it_in_the_answer() {
     let mut two = late("", "");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     let prack = two.pracks(1);
     assert!(formats(&prack).starts_with('8'), "an answer of ours");
     let early = two.shard.next_response(183).message;
@@ -113,7 +89,7 @@ fn a_caller_that_confirms_nothing_is_offered_it_in_the_answer() {
 #[test]
 fn media_that_may_not_flow_early_are_not_offered_early() {
     let mut two = late("early_media = \"block\"", "Supported: 100rel\n");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     two.pracks(1);
     let early = two.shard.next_response(180).message;
     assert!(early.body().is_empty());
@@ -131,7 +107,7 @@ fn a_prack_without_a_usable_answer_ends_the_set_up_but_is_answered_itself() {
     let foreign = CARRIER_SDP.replace("AVP 8 0 101", "AVP 18 101");
     for sdp in ["", foreign.as_str()] {
         let mut two = late("", "Supported: 100rel\n");
-        two.reliably("183 Session Progress", "b1", 1, OFFER);
+        two.reliably("183 Session Progress", "b1", 1, B_OFFER);
         let early = two.shard.next_response(183).message;
         answers(&mut two, &early, sdp);
         let prack = two.shard.next_request(Method::Prack).message;
@@ -145,9 +121,9 @@ fn a_prack_without_a_usable_answer_ends_the_set_up_but_is_answered_itself() {
 #[test]
 fn another_phone_that_offers_too_is_answered_here() {
     let mut two = late("", "Supported: 100rel\n");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     let early = two.shard.next_response(183).message;
-    let other = OFFER.replace("198.51.100.50", "198.51.100.60");
+    let other = B_OFFER.replace("198.51.100.50", "198.51.100.60");
     two.reliably("183 Session Progress", "b2", 7, &other);
     let prack = two.pracks(7);
     assert!(!prack.body().is_empty(), "it cannot wait for the caller");
@@ -176,11 +152,11 @@ fn another_phone_that_offers_too_is_answered_here() {
 #[test]
 fn a_phone_that_offers_only_in_its_answer_is_answered_from_what_the_caller_has() {
     let mut two = late("", "Supported: 100rel\n");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     let early = two.shard.next_response(183).message;
     answers(&mut two, &early, CARRIER_SDP);
     two.pracks(1);
-    let other = OFFER.replace("198.51.100.50", "198.51.100.60");
+    let other = B_OFFER.replace("198.51.100.50", "198.51.100.60");
     two.says("200 OK", "b2", "", &other);
     let ack = two.shard.next_request(Method::Ack).message;
     assert_eq!(formats(&ack), "8 101");
@@ -192,9 +168,9 @@ fn a_phone_that_offers_only_in_its_answer_is_answered_from_what_the_caller_has()
 #[test]
 fn another_phone_that_answers_before_the_callers_prack_is_answered_here() {
     let mut two = late("", "Supported: 100rel\n");
-    two.reliably("183 Session Progress", "b1", 1, OFFER);
+    two.reliably("183 Session Progress", "b1", 1, B_OFFER);
     let early = two.shard.next_response(183).message;
-    let other = OFFER.replace("198.51.100.50", "198.51.100.60");
+    let other = B_OFFER.replace("198.51.100.50", "198.51.100.60");
     two.says("200 OK", "b2", "", &other);
     let ack = two.shard.next_request(Method::Ack).message;
     assert!(formats(&ack).starts_with('8'), "{}", body(&ack));

@@ -13,30 +13,6 @@ use world::*;
 const PASS: &str = "late_offer = \"pass\"";
 const CONVERT: &str = "late_offer = \"convert\"";
 
-/// What B offers: more than the caller will choose of.
-const OFFER: &str = "v=0
-o=- 5 1 IN IP4 198.51.100.50
-s=-
-c=IN IP4 198.51.100.50
-t=0 0
-m=audio 7000 RTP/AVP 8 0 101
-a=rtpmap:101 telephone-event/8000
-a=fmtp:101 0-15
-a=sendrecv
-";
-
-fn body(message: &Message) -> String {
-    String::from_utf8_lossy(&message.body()).into_owned()
-}
-
-/// The codecs of the audio line.
-fn formats(message: &Message) -> String {
-    let body = body(message);
-    let line = body.lines().find(|line| line.starts_with("m=audio"));
-    let words = line.expect("audio").split(' ').skip(3);
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn late() -> Two {
     // What a carrier gets unless its trunk says otherwise.
     let two = Two::with("", "", "", "");
@@ -59,12 +35,12 @@ fn the_called_side_offers_and_the_caller_chooses() {
     let mut two = late();
     two.says("180 Ringing", "b1", "", "");
     assert!(two.shard.next_response(180).message.body().is_empty());
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     // Nothing is acknowledged before there is an answer, however often it is said.
     let ok = two.shard.next_response(200).message;
     assert_eq!(formats(&ok), "8 0 101");
     assert!(!body(&ok).contains("198.51.100.50"), "our own address");
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     assert!(two.shard.sent.is_empty());
     let pcmu = CARRIER_SDP.replace("AVP 8 0 101", "AVP 0 101");
     acks(&mut two, &ok, &pcmu);
@@ -74,7 +50,7 @@ fn the_called_side_offers_and_the_caller_chooses() {
     let said = format!("{:?}", two.shard.media);
     assert!(said.contains("198.51.100.30:6000") && said.contains("198.51.100.50:7000"));
     // The ACK is repeated with its answer.
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     let again = two.shard.next_request(Method::Ack).message;
     assert_eq!(again.bytes(), ack.bytes());
     two.shard.pass(Duration::from_secs(60));
@@ -93,7 +69,7 @@ fn an_answer_that_is_missing_or_fits_nothing_ends_both_sides() {
     let foreign = CARRIER_SDP.replace("AVP 8 0 101", "AVP 18 101");
     for sdp in ["", foreign.as_str()] {
         let mut two = late();
-        two.says("200 OK", "b1", "", OFFER);
+        two.says("200 OK", "b1", "", B_OFFER);
         let ok = two.shard.next_response(200).message;
         acks(&mut two, &ok, sdp);
         // A valid answer that takes nothing, then the end.
@@ -118,7 +94,7 @@ fn an_answer_that_is_missing_or_fits_nothing_ends_both_sides() {
 #[test]
 fn a_caller_that_never_acknowledges_leaves_nobody_off_hook() {
     let mut two = late();
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     two.shard.pass(Duration::from_secs(33));
     two.shard.sent.retain(|sent| sent.message.is_request());
     let requests: Vec<String> = two
@@ -157,7 +133,7 @@ fn a_caller_that_gives_up_is_refused_and_a_late_offer_ended() {
     two.shard.next_response(487);
     two.shard.next_request(Method::Cancel);
     // Its answer crosses the CANCEL.
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     two.shard.next_request(Method::Ack);
     two.shard.next_request(Method::Bye);
 }
@@ -349,7 +325,7 @@ fn a_reinvite_without_offer_is_offered_less_only_while_somebody_holds() {
 #[test]
 fn a_call_whose_called_side_offered_is_held_and_transferred_like_any_other() {
     let mut two = late();
-    two.says("200 OK", "b1", "", OFFER);
+    two.says("200 OK", "b1", "", B_OFFER);
     let ok = two.shard.next_response(200).message;
     acks(&mut two, &ok, CARRIER_SDP);
     two.shard.next_request(Method::Ack);
@@ -365,7 +341,7 @@ fn a_call_whose_called_side_offered_is_held_and_transferred_like_any_other() {
         .carrier_says(&in_dialog(&ok, "ACK", 11, &format!("{VIA}ackhold")));
     let told = two.shard.next_request(Method::Invite).message;
     assert!(body(&told).contains("a=sendonly"), "{}", body(&told));
-    let quiet = OFFER
+    let quiet = B_OFFER
         .replace("sendrecv", "recvonly")
         .replace("5 1 IN", "5 2 IN");
     let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";

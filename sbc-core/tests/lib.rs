@@ -17,6 +17,7 @@ mod early_update;
 mod emergency;
 mod ending;
 mod fax;
+mod flood;
 mod forks;
 mod glare;
 mod guard;

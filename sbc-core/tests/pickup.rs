@@ -46,14 +46,6 @@ fn newcomer(invite: &Message, extra: &str, sdp: &str) -> String {
     with_body(&format!("{head}{named}"), sdp)
 }
 
-/// The formats of the audio line.
-fn formats(message: &Message) -> String {
-    let body = String::from_utf8_lossy(&message.body()).into_owned();
-    let line = body.lines().find(|line| line.starts_with("m=audio"));
-    let words = line.expect("audio").split(' ').skip(3);
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn joined(shard: &Shard) -> Option<(EndpointId, EndpointId)> {
     let mut commands = shard.media.iter().rev();
     commands.find_map(|command| match command {

@@ -63,6 +63,28 @@ fn answers(call: &mut Call, request: &Message, start: &str, sdp: &str) {
     call.shard.teams_says(&answer);
 }
 
+/// The caller offers this direction and has its 200; what Teams is told of it.
+fn told_of(call: &mut Call, direction: &str) -> Message {
+    reoffers(call, &carrier(direction));
+    let told = reinvite(call);
+    acknowledges(call);
+    told
+}
+
+/// Teams answers a re-INVITE of ours, and gets its ACK.
+fn answered(call: &mut Call, told: &Message, start: &str, sdp: &str) {
+    answers(call, told, start, sdp);
+    call.shard.next_request(Method::Ack);
+}
+
+/// Teams offers a change.
+fn teams_offers(call: &mut Call, cseq: u32, sdp: &str) {
+    let contact = format!("Contact: {TEAMS_MOVED}\n");
+    let offer = callee_request(&call.invite, "x1", "INVITE", cseq, &contact);
+    let offer = with_body(&offer.replace("Content-Length: 0\n\n", ""), sdp);
+    call.shard.teams_says(&offer);
+}
+
 #[test]
 fn the_other_side_is_told_of_hold_and_resume_in_its_own_form() {
     let mut call = Call::new();
@@ -90,8 +112,7 @@ fn the_other_side_is_told_of_hold_and_resume_in_its_own_form() {
     let told = reinvite(&mut call);
     acknowledges(&mut call);
     assert!(body(&told).contains("a=sendrecv"));
-    answers(&mut call, &told, "200 OK", &teams("sendrecv"));
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", &teams("sendrecv"));
     call.lives();
 }
 
@@ -110,11 +131,8 @@ fn a_change_of_address_is_nothing_to_the_other_side() {
 #[test]
 fn who_refuses_to_be_told_is_not_told_again_and_the_hold_stays() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    answers(&mut call, &told, "488 Not Acceptable Here", "");
-    call.shard.next_request(Method::Ack);
+    let told = told_of(&mut call, "sendonly");
+    answered(&mut call, &told, "488 Not Acceptable Here", "");
     call.shard.pass(Duration::from_secs(60));
     assert!(call.shard.sent.is_empty());
     // Resuming leads back to what Teams knows.
@@ -122,72 +140,39 @@ fn who_refuses_to_be_told_is_not_told_again_and_the_hold_stays() {
     acknowledges(&mut call);
     assert!(call.shard.sent.is_empty());
     // The next hold is a new question.
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    answers(&mut call, &told, "200 OK", &teams("inactive"));
-    call.shard.next_request(Method::Ack);
-    reoffers(&mut call, &carrier("sendrecv"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    answers(&mut call, &told, "200 OK", TEAMS_SDP);
-    call.shard.next_request(Method::Ack);
+    let told = told_of(&mut call, "sendonly");
+    answered(&mut call, &told, "200 OK", &teams("inactive"));
+    let told = told_of(&mut call, "sendrecv");
+    answered(&mut call, &told, "200 OK", TEAMS_SDP);
     call.lives();
 }
 
 #[test]
 fn a_hold_that_is_taken_back_before_it_was_told_is_told_in_the_end_as_it_is() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
+    let told = told_of(&mut call, "sendonly");
     reoffers(&mut call, &carrier("sendrecv"));
     acknowledges(&mut call);
     assert!(call.shard.sent.is_empty(), "one INVITE at a time (SIP-540)");
-    answers(&mut call, &told, "200 OK", &teams("inactive"));
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", &teams("inactive"));
     let told = reinvite(&mut call);
     assert!(body(&told).contains("a=sendrecv"));
-    answers(&mut call, &told, "200 OK", &teams("sendrecv"));
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", &teams("sendrecv"));
     call.lives();
 }
 
 #[test]
 fn an_offer_that_crosses_ours_gets_491_and_ours_is_made_again_after_the_pause() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    let offer = callee_request(
-        &call.invite,
-        "x1",
-        "INVITE",
-        1,
-        &format!("Contact: {TEAMS_MOVED}\n"),
-    );
-    call.shard.teams_says(&with_body(
-        &offer.replace("Content-Length: 0\n\n", ""),
-        &teams("inactive"),
-    ));
+    let told = told_of(&mut call, "sendonly");
+    teams_offers(&mut call, 1, &teams("inactive"));
     call.shard.next_response(100);
     call.shard.next_response(491);
-    answers(&mut call, &told, "491 Request Pending", "");
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "491 Request Pending", "");
     // Ours is the Call-ID on this leg: we wait 2.1 to 4 s, the peer at most 2 s (SIP-542).
     call.shard.pass(Duration::from_millis(2_090));
     assert!(call.shard.sent.is_empty());
-    let offer = callee_request(
-        &call.invite,
-        "x1",
-        "INVITE",
-        2,
-        &format!("Contact: {TEAMS_MOVED}\n"),
-    );
-    call.shard.teams_says(&with_body(
-        &offer.replace("Content-Length: 0\n\n", ""),
-        &teams("inactive"),
-    ));
+    teams_offers(&mut call, 2, &teams("inactive"));
     call.shard.next_response(100);
     let ok = call.shard.next_response(200).message;
     assert!(body(&ok).contains("a=inactive"));
@@ -219,8 +204,7 @@ fn after_five_tries_in_vain_the_other_side_is_left_alone() {
         assert!(waited >= Duration::from_millis(2_100) && waited <= Duration::from_millis(4_500));
         waited = Duration::ZERO;
         let told = reinvite(&mut call);
-        answers(&mut call, &told, "491 Request Pending", "");
-        call.shard.next_request(Method::Ack);
+        answered(&mut call, &told, "491 Request Pending", "");
         tries += 1;
     }
     assert_eq!(tries, 1 + 5, "SIP-542");
@@ -241,11 +225,8 @@ fn only_some_statuses_end_the_call() {
         400, 401, 403, 407, 420, 423, 486, 488, 493, 500, 503, 580, 600, 603, 606,
     ] {
         let mut call = Call::new();
-        reoffers(&mut call, &carrier("sendonly"));
-        let told = reinvite(&mut call);
-        acknowledges(&mut call);
-        answers(&mut call, &told, &format!("{status} No"), "");
-        call.shard.next_request(Method::Ack);
+        let told = told_of(&mut call, "sendonly");
+        answered(&mut call, &told, &format!("{status} No"), "");
         reoffers(&mut call, &carrier("sendrecv"));
         acknowledges(&mut call);
         call.lives();
@@ -254,11 +235,8 @@ fn only_some_statuses_end_the_call() {
         404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 502, 604,
     ] {
         let mut call = Call::new();
-        reoffers(&mut call, &carrier("sendonly"));
-        let told = reinvite(&mut call);
-        acknowledges(&mut call);
-        answers(&mut call, &told, &format!("{status} No"), "");
-        call.shard.next_request(Method::Ack);
+        let told = told_of(&mut call, "sendonly");
+        answered(&mut call, &told, &format!("{status} No"), "");
         for _ in 0..2 {
             let bye = call.shard.next_request(Method::Bye).message;
             let from_teams = is_to_teams(&bye);
@@ -430,17 +408,14 @@ fn an_update_does_not_wait_for_ever_and_the_other_side_is_brought_back() {
     call.shard.next_request(Method::Ack);
     let told = reinvite(&mut call);
     assert!(body(&told).contains("RTP/SAVP 8 101"), "{}", body(&told));
-    answers(&mut call, &told, "200 OK", TEAMS_SDP);
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", TEAMS_SDP);
     call.lives();
 }
 
 #[test]
 fn an_answer_that_comes_after_the_end_still_gets_its_ack() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
+    let told = told_of(&mut call, "sendonly");
     call.shard
         .teams_says(&response(&told, "100 Trying", "", "", ""));
     call.says("BYE", "", "");
@@ -451,8 +426,7 @@ fn an_answer_that_comes_after_the_end_still_gets_its_ack() {
         .teams_says(&response(&cancel, "200 OK", "", "", ""));
     call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
     assert!(call.shard.records.is_empty(), "its INVITE is not finished");
-    answers(&mut call, &told, "200 OK", &teams("inactive"));
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", &teams("inactive"));
     assert_eq!(call.shard.records.len(), 1);
     call.shard.settles();
 }
@@ -460,12 +434,9 @@ fn an_answer_that_comes_after_the_end_still_gets_its_ack() {
 #[test]
 fn an_answer_without_description_changes_nothing() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
+    let told = told_of(&mut call, "sendonly");
     let media = call.shard.media.len();
-    answers(&mut call, &told, "200 OK", "");
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", "");
     assert_eq!(call.shard.media.len(), media);
     reoffers(&mut call, &carrier("sendrecv"));
     acknowledges(&mut call);
@@ -475,11 +446,8 @@ fn an_answer_without_description_changes_nothing() {
 #[test]
 fn a_resume_by_a_reinvite_without_offer_is_offered_both_ways() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    answers(&mut call, &told, "200 OK", &teams("inactive"));
-    call.shard.next_request(Method::Ack);
+    let told = told_of(&mut call, "sendonly");
+    answered(&mut call, &told, "200 OK", &teams("inactive"));
     call.says("INVITE", CONTACT, "");
     call.shard.next_response(100);
     let ok = call.shard.next_response(200).message;
@@ -490,8 +458,7 @@ fn a_resume_by_a_reinvite_without_offer_is_offered_both_ways() {
         .carrier_says(&with_body(&ack, &carrier("sendrecv")));
     let told = reinvite(&mut call);
     assert!(body(&told).contains("a=sendrecv"));
-    answers(&mut call, &told, "200 OK", TEAMS_SDP);
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", TEAMS_SDP);
     call.lives();
 }
 
@@ -544,19 +511,15 @@ fn a_change_that_is_cancelled_while_it_waits_is_not_made() {
         body(&told).contains("RTP/SAVP 8 101"),
         "back to what is in force"
     );
-    answers(&mut call, &told, "200 OK", TEAMS_SDP);
-    call.shard.next_request(Method::Ack);
+    answered(&mut call, &told, "200 OK", TEAMS_SDP);
     call.lives();
 }
 
 #[test]
 fn what_failed_for_the_moment_is_told_again_after_a_pause() {
     let mut call = Call::new();
-    reoffers(&mut call, &carrier("sendonly"));
-    let told = reinvite(&mut call);
-    acknowledges(&mut call);
-    answers(&mut call, &told, "503 No", "");
-    call.shard.next_request(Method::Ack);
+    let told = told_of(&mut call, "sendonly");
+    answered(&mut call, &told, "503 No", "");
     call.shard.pass(Duration::from_secs(9));
     assert!(call.shard.sent.is_empty());
     call.shard.pass(Duration::from_secs(1));

@@ -66,6 +66,19 @@ fn secure_flow() -> Flow {
     }
 }
 
+/// The other trunk's peer, which also has proven its name.
+fn second_flow() -> Flow {
+    Flow {
+        remote: "198.51.100.50:40001".parse().unwrap(),
+        identity: Some(Arc::new(PeerIdentity {
+            context: TlsContextName::new("teams"),
+            names: vec!["sip.second.example".to_owned()],
+            server_name: None,
+        })),
+        ..secure_flow()
+    }
+}
+
 fn invite(scheme: &str, contact: &str) -> String {
     carrier_invite("s", CARRIER_SDP)
         .replacen("INVITE sip:", &format!("INVITE {scheme}:"), 1)
@@ -181,18 +194,7 @@ fn a_sips_call_is_not_redirected_to_anything_less() {
 fn a_trunk_that_wants_sips_sees_nothing_else_of_us() {
     let config = with_tls("uri_scheme = \"sips\"", "{ trunk = \"secure\" }");
     let mut shard = Shard::with(config_of(&config));
-    shard.receive(
-        Flow {
-            remote: "198.51.100.50:40001".parse().unwrap(),
-            identity: Some(Arc::new(PeerIdentity {
-                context: TlsContextName::new("teams"),
-                names: vec!["sip.second.example".to_owned()],
-                server_name: None,
-            })),
-            ..secure_flow()
-        },
-        &invite("sip", "sip"),
-    );
+    shard.receive(second_flow(), &invite("sip", "sip"));
     shard.next_response(100);
     let sent = shard.next_request(Method::Invite).message;
     assert!(
@@ -211,18 +213,7 @@ fn a_trunk_that_wants_sips_sees_nothing_else_of_us() {
     // With its default it is `sip` with the parameter.
     let config = with_tls("", "{ trunk = \"secure\" }");
     let mut shard = Shard::with(config_of(&config.replace("uri_scheme", "# uri_scheme")));
-    shard.receive(
-        Flow {
-            remote: "198.51.100.50:40001".parse().unwrap(),
-            identity: Some(Arc::new(PeerIdentity {
-                context: TlsContextName::new("teams"),
-                names: vec!["sip.second.example".to_owned()],
-                server_name: None,
-            })),
-            ..secure_flow()
-        },
-        &invite("sip", "sip"),
-    );
+    shard.receive(second_flow(), &invite("sip", "sip"));
     shard.next_response(100);
     let sent = shard.next_request(Method::Invite).message;
     assert!(uri(&sent).starts_with("sip:"), "{}", uri(&sent));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::planted::{editing, finds, rules, tampered};
+use common::planted::{editing, finds, following, rules, tampered};
 use common::{ms, secs};
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
@@ -62,38 +62,20 @@ fn a_request_without_final_response_is_found() {
 
 #[test]
 fn a_second_final_response_is_found() {
-    finds("transaction-two-finals", &call(), |effect| match &effect {
-        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"SIP/2.0 200") => {
-            let text = String::from_utf8_lossy(bytes).replacen("200 OK", "486 Busy Here", 1);
-            let second = Effect::Send {
-                hop: hop.clone(),
-                bytes: text.into_bytes().into(),
-                transaction: None,
-                call: None,
-            };
-            vec![effect, second]
-        }
-        _ => vec![effect],
+    let second = following(|text| {
+        let is_final = text.starts_with("SIP/2.0 200");
+        is_final.then(|| text.replacen("200 OK", "486 Busy Here", 1))
     });
+    finds("transaction-two-finals", &call(), second);
 }
 
 #[test]
 fn a_provisional_after_the_final_is_found() {
-    finds("transaction-order", &call(), |effect| match &effect {
-        Effect::Send { hop, bytes, .. }
-            if bytes.starts_with(b"SIP/2.0 200") && bytes.windows(8).any(|w| w == b"1 INVITE") =>
-        {
-            let text = String::from_utf8_lossy(bytes).replacen("200 OK", "180 Ringing", 1);
-            let second = Effect::Send {
-                hop: hop.clone(),
-                bytes: text.into_bytes().into(),
-                transaction: None,
-                call: None,
-            };
-            vec![effect, second]
-        }
-        _ => vec![effect],
+    let late = following(|text| {
+        let is_answer = text.starts_with("SIP/2.0 200") && text.contains("1 INVITE");
+        is_answer.then(|| text.replacen("200 OK", "180 Ringing", 1))
     });
+    finds("transaction-order", &call(), late);
 }
 
 #[test]
@@ -148,24 +130,13 @@ fn a_cancel_before_any_provisional_and_a_cancel_that_is_ignored_are_found() {
                 ]
             })
     });
-    let early = |effect: Effect| match &effect {
-        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"INVITE ") => {
-            let text = String::from_utf8_lossy(bytes);
-            let head = text.split("\r\n\r\n").next().unwrap_or_default();
-            let cancel = head
-                .replacen("INVITE ", "CANCEL ", 1)
-                .replace("1 INVITE", "1 CANCEL")
-                + "\r\n\r\n";
-            let second = Effect::Send {
-                hop: hop.clone(),
-                bytes: cancel.into_bytes().into(),
-                transaction: None,
-                call: None,
-            };
-            vec![effect, second]
-        }
-        _ => vec![effect],
-    };
+    let early = following(|text| {
+        let (head, _) = text.split_once("\r\n\r\n")?;
+        let cancel = head
+            .replacen("INVITE ", "CANCEL ", 1)
+            .replace("1 INVITE", "1 CANCEL");
+        text.starts_with("INVITE ").then_some(cancel + "\r\n\r\n")
+    });
     finds("cancel", &scenario, early);
     let ignored = editing(|text| {
         Some(if text.starts_with("SIP/2.0 487") {
@@ -803,25 +774,14 @@ fn an_answer_without_description_and_a_refusal_with_one_are_found() {
 
 #[test]
 fn a_second_offer_while_one_is_open_is_found() {
-    finds("exchange", &long(held()), |effect| match &effect {
-        Effect::Send { hop, bytes, .. } if bytes.starts_with(b"INVITE ") => {
-            let text = String::from_utf8_lossy(bytes);
-            if !header(&text, "To:").contains(";tag=") {
-                return vec![effect];
-            }
-            let second = text
-                .replacen("branch=z9hG4bK", "branch=z9hG4bKx", 1)
-                .replacen("CSeq: 2", "CSeq: 3", 1);
-            let second = Effect::Send {
-                hop: hop.clone(),
-                bytes: second.into_bytes().into(),
-                transaction: None,
-                call: None,
-            };
-            vec![effect, second]
-        }
-        _ => vec![effect],
+    let second = following(|text| {
+        let is_offer = text.starts_with("INVITE ") && header(text, "To:").contains(";tag=");
+        is_offer.then(|| {
+            text.replacen("branch=z9hG4bK", "branch=z9hG4bKx", 1)
+                .replacen("CSeq: 2", "CSeq: 3", 1)
+        })
     });
+    finds("exchange", &long(held()), second);
 }
 
 #[test]

@@ -129,3 +129,16 @@ pub fn header(message: &Message, name: HeaderName) -> String {
     let value = message.raw(&name).unwrap_or_default();
     String::from_utf8_lossy(&value).into_owned()
 }
+
+/// The description in a message.
+pub fn body(message: &Message) -> String {
+    String::from_utf8_lossy(&message.body()).into_owned()
+}
+
+/// The codecs of its audio line.
+pub fn formats(message: &Message) -> String {
+    let body = body(message);
+    let line = body.lines().find(|line| line.starts_with("m=audio"));
+    let words = line.expect("audio").split(' ').skip(3);
+    words.collect::<Vec<_>>().join(" ")
+}

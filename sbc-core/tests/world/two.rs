@@ -136,3 +136,15 @@ pub fn version(message: &Message) -> u64 {
 pub fn is_reliable(message: &Message) -> bool {
     header(message, HeaderName::Require) == "100rel" && message.has(HeaderName::RSeq)
 }
+
+/// What B offers: more than the caller will choose of.
+pub const B_OFFER: &str = "v=0
+o=- 5 1 IN IP4 198.51.100.50
+s=-
+c=IN IP4 198.51.100.50
+t=0 0
+m=audio 7000 RTP/AVP 8 0 101
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=sendrecv
+";

@@ -98,6 +98,26 @@ pub(crate) fn finds(
     assert!(found.contains(&rule), "wanted {rule}, found {found:?}");
 }
 
+/// Sends another message behind every one that it makes one of.
+pub(crate) fn following(
+    mut make: impl FnMut(&str) -> Option<String>,
+) -> impl FnMut(Effect) -> Vec<Effect> {
+    move |effect| {
+        let second = match &effect {
+            Effect::Send { hop, bytes, .. } => {
+                make(&String::from_utf8_lossy(bytes)).map(|text| Effect::Send {
+                    hop: hop.clone(),
+                    bytes: text.into_bytes().into(),
+                    transaction: None,
+                    call: None,
+                })
+            }
+            _ => None,
+        };
+        std::iter::once(effect).chain(second).collect()
+    }
+}
+
 /// Changes the text of messages; `None` drops one.
 pub(crate) fn editing(
     mut edit: impl FnMut(String) -> Option<String>,
