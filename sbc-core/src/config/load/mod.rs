@@ -16,6 +16,7 @@ mod registrar;
 mod routing;
 mod rules;
 mod stir;
+mod teams;
 mod transfer;
 mod trunk;
 

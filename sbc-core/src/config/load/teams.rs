@@ -1,0 +1,149 @@
+//! What Teams demands of a trunk, and of the certificate behind it.
+
+use super::Load;
+use crate::config::finding::Code;
+use crate::config::name::covers;
+use crate::config::source::{At, Span};
+use crate::config::written::WrittenTrunk;
+use crate::config::{TargetAddress, TlsContext, VerifyClient};
+use crate::media::Srtp;
+use crate::transport::Protocol;
+
+impl Load<'_> {
+    /// What Direct Routing demands of every trunk, and what would only fail at the first call.
+    pub(super) fn teams_rules(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        targets: &[At<TargetAddress>],
+        tls: Option<&TlsContext>,
+    ) {
+        let mut rule = |span: &Span, cause: &str, help: &str| {
+            self.out.add(
+                Code::TeamsRule,
+                span,
+                format!("{title}: {cause}"),
+                Some(help.to_owned()),
+            );
+        };
+        if written.fqdn.is_none() {
+            rule(
+                &written.span,
+                "Teams knows an SBC by its name, and \"fqdn\" is missing",
+                "write fqdn = \"sbc1.contoso.example\" as in New-CsOnlinePSTNGateway",
+            );
+        }
+        for at in targets
+            .iter()
+            .filter(|at| at.value.protocol != Protocol::Tls)
+        {
+            rule(
+                &at.span,
+                "Teams speaks TLS only",
+                "write the target with ;tls",
+            );
+        }
+        if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
+            rule(&at.span, "Teams speaks SRTP only", "remove the key");
+        }
+        if let (Some(tls), false) = (tls, tls.is_some_and(self_verifies)) {
+            let span = written
+                .tls
+                .as_ref()
+                .map_or(&written.name.span, |at| &at.span);
+            rule(
+                span,
+                &format!(
+                    "the TLS identity \"{}\" lets peers in without certificate",
+                    tls.name
+                ),
+                "give it client_ca with Microsoft's roots, and verify_client = \"require\"",
+            );
+        }
+        if let Some(tls) = tls {
+            self.certificate_for_teams(title, written, tls);
+        }
+    }
+
+    fn certificate_for_teams(&mut self, title: &str, written: &WrittenTrunk, tls: &TlsContext) {
+        let Some(files) = self.files.get(&tls.name) else {
+            return;
+        };
+        let Ok(certificate) = self.facts.certificate(&files.cert) else {
+            return;
+        };
+        let span = written
+            .tls
+            .as_ref()
+            .map_or(&written.name.span, |at| &at.span);
+        if !certificate.is_rsa {
+            self.out.add(
+                Code::KeyNotRsa,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" has no RSA key",
+                    tls.name
+                ),
+                Some("Microsoft documents only RSA suites; request an RSA certificate".to_owned()),
+            );
+        }
+        if !certificate.has_client_auth {
+            self.out.add(
+                Code::NoClientAuth,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" is for servers only",
+                    tls.name
+                ),
+                Some(
+                    "it works today; Microsoft reserved the right to demand clientAuth".to_owned(),
+                ),
+            );
+        }
+    }
+
+    pub(super) fn fqdn_in_certificate(
+        &mut self,
+        title: &str,
+        fqdn: &str,
+        span: &Span,
+        tls: &TlsContext,
+    ) {
+        if tls.names.is_empty() && !self.files.contains_key(&tls.name) {
+            return;
+        }
+        if !covers(&tls.names, fqdn) {
+            self.out.add(
+                Code::NameNotCovered,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" does not carry {fqdn}",
+                    tls.name
+                ),
+                Some(match tls.names.is_empty() {
+                    true => "the certificate has no DNS names at all".to_owned(),
+                    false => format!(
+                        "it carries {}; a wildcard covers one label",
+                        tls.names.join(", ")
+                    ),
+                }),
+            );
+        } else if !tls.allow_wildcard
+            && !tls.names.iter().any(|name| name.eq_ignore_ascii_case(fqdn))
+        {
+            self.out.add(
+                Code::WildcardName,
+                span,
+                format!("{title}: only a wildcard of the certificate covers {fqdn}"),
+                Some(format!(
+                    "write allow_wildcard_san = true in [[tls]] \"{}\" if the peers accept it",
+                    tls.name
+                )),
+            );
+        }
+    }
+}
+
+fn self_verifies(tls: &TlsContext) -> bool {
+    tls.verify_client == VerifyClient::Require
+}
