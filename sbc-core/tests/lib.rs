@@ -20,6 +20,7 @@ mod fax;
 mod forks;
 mod glare;
 mod guard;
+mod history;
 mod hold;
 mod hostile;
 mod hunt;

@@ -510,9 +510,7 @@ fn earlier_targets(
     if diversion {
         out.diversion = told.diversion(trail);
     }
-    let is_ours_to_continue = to_form != HistoryForm::Pass
-        && trail.source == Told::HistoryInfo
-        && trail.steps.len() == trail.read;
+    let is_ours_to_continue = to_form != HistoryForm::Pass && trail.is_to_be_continued();
     if history && is_ours_to_continue {
         // Who keeps History-Info adds the target that it was asked for and the one that it asks.
         let continued = continued(trail, &out.request_uri);
