@@ -8,6 +8,7 @@ mod at_once;
 mod attempts;
 mod attended;
 mod challenge;
+mod common_name;
 mod connected;
 mod crossing;
 mod dialogs;

@@ -371,6 +371,7 @@ fn listeners() -> BTreeMap<ListenerName, Arc<Listener>> {
                 protocol,
                 bind: listener_address(protocol),
                 advertised: listener_address(protocol),
+                host: None,
                 tls: is_tls.then(|| TlsContextName::new(TENANTS[0])),
             };
             (listener.name.clone(), Arc::new(listener))

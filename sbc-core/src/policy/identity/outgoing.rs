@@ -210,12 +210,14 @@ pub fn outgoing(
     })
 }
 
-/// Our name on a trunk: its configured name, else the address that the peer sees.
+/// Our name on a trunk: its configured name, else that of the realm, else the address that the peer
+/// sees.
 pub fn our_host(trunk: &Trunk, listener: &Listener) -> Host {
     trunk
         .fqdn
         .as_ref()
-        .and_then(|fqdn| Host::parse(fqdn.clone()).ok())
+        .or(listener.host.as_ref())
+        .and_then(|name| Host::parse(name.clone()).ok())
         .unwrap_or_else(|| Host::from(listener.advertised.ip()))
 }
 
