@@ -313,6 +313,7 @@ pub fn config(generation: u64) -> Config {
         transforms: Vec::new(),
         routes: routes(),
         number_limits: Vec::new(),
+        rates: Default::default(),
         limits: NodeLimits {
             calls: 1_000,
             new_calls: CallLimits::default(),
@@ -334,6 +335,7 @@ fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
             v6,
             advertise_v4: None,
             advertise_v6: None,
+            advertise_host: None,
             ports: 20_000..=29_999,
             dscp: 46,
         };
