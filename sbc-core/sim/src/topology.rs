@@ -392,6 +392,7 @@ fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
             v6,
             advertise_v4: None,
             advertise_v6: None,
+            advertise_host: None,
             ports: 20_000..=29_999,
             dscp: 46,
         };
@@ -429,6 +430,7 @@ fn listeners() -> BTreeMap<ListenerName, Arc<Listener>> {
                 protocol,
                 bind: listener_address(protocol),
                 advertised: listener_address(protocol),
+                host: None,
                 tls: is_tls.then(|| TlsContextName::new(TENANTS[0])),
             };
             (listener.name.clone(), Arc::new(listener))

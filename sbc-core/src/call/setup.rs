@@ -12,6 +12,7 @@ mod authorised;
 mod carry;
 mod early;
 mod early_media;
+mod history;
 mod late;
 mod outcome;
 mod pickup;
@@ -24,12 +25,13 @@ use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{HistoryForm, LateOffer, Preset, Rel100, TransformScope, Trunk};
+use crate::config::{LateOffer, Preset, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
+use crate::policy::diversion;
 use crate::policy::identity::Caller;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Failure, Mapped};
@@ -71,6 +73,10 @@ pub(super) struct Setup {
     step: Step,
     /// Statuses with which ways to the same target have failed.
     tried: Vec<u16>,
+    /// Where the call has been by the word of those who were asked before.
+    heard: Vec<diversion::Step>,
+    /// The same with what we have done, as a refusal tells the caller.
+    been: Vec<(HeaderName, Bytes)>,
     /// What A is told if no attempt succeeds: the best failure so far (SIP-314).
     failure: Option<Failed>,
     /// Peer's tags of the present attempt, in order of appearance: their positions name forks.
@@ -119,11 +125,7 @@ impl Attempt {
     /// The attempt, which tells of the ways to its target that have failed before, where its trunk keeps
     /// such lists.
     fn after(self, tried: &[u16]) -> Self {
-        let keeps = matches!(
-            self.trunk.history,
-            HistoryForm::HistoryInfo | HistoryForm::Both
-        );
-        if tried.is_empty() || !keeps {
+        if tried.is_empty() || !self.trunk.history.is_kept() {
             return self;
         }
         let mut caller = Caller::clone(&self.caller);
@@ -250,6 +252,8 @@ impl Setup {
             is_emergency: admitted.is_emergency,
             step: Step::Waiting,
             tried: Vec::new(),
+            heard: Vec::new(),
+            been: Vec::new(),
             failure: None,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
@@ -300,12 +304,13 @@ impl Setup {
             self.step = Step::Allocating(group);
             return Some(Operation::Setup(self));
         }
-        let failed = self.failure.take().unwrap_or_else(|| Failed {
+        let mut failed = self.failure.take().unwrap_or_else(|| Failed {
             mapped: response::own(CauseCode::NoRoute, &self.trunk),
             by: EndedBy::Us,
             because: Because::of("the routing plan has no attempt left"),
             rank: response::UNHEARD,
         });
+        failed.mapped.headers.append(&mut self.been);
         refuse(call, cx, failed.mapped, failed.by, failed.because, None)
     }
 

@@ -277,9 +277,11 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     }
     let mut advertise_v4 = None;
     let mut advertise_v6 = None;
+    let mut advertise_host = None;
     if let Some(mut advertise) = section.table("advertise", out) {
         advertise_v4 = advertise.parsed("v4", value::address, out);
         advertise_v6 = advertise.parsed("v6", value::address, out);
+        advertise_host = advertise.text("host", out);
         advertise.finish(&[], out);
     }
     let ports = section.parsed("ports", value::ports, out);
@@ -292,6 +294,7 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         addresses,
         advertise_v4,
         advertise_v6,
+        advertise_host,
         ports,
         dscp,
     };

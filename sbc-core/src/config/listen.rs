@@ -21,6 +21,9 @@ pub struct Realm {
     pub advertise_v4: Option<Ipv4Addr>,
     /// Address written into IPv6 messages instead of the local one.
     pub advertise_v6: Option<Ipv6Addr>,
+    /// Name written into signalling instead of any address, for trunks without a name of their own
+    /// (`advertise = { host = "sbc.example.com" }`): what a pair of nodes has in common.
+    pub advertise_host: Option<String>,
     /// Media ports, RTP on even ones.
     pub ports: RangeInclusive<u16>,
     /// DSCP code point of media (0–63), 46 (EF) by default.
@@ -58,6 +61,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// Address that peers use to reach it: realm's advertised address and the port.
     pub advertised: SocketAddr,
+    /// Name that peers use instead of that address: the realm's.
+    pub host: Option<String>,
     /// TLS identity when a peer names none that we host; present exactly for TLS.
     pub tls: Option<TlsContextName>,
 }

@@ -212,6 +212,13 @@ pub enum HistoryForm {
     Both,
 }
 
+impl HistoryForm {
+    /// Whether History-Info is kept as RFC 7044 wants it.
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::HistoryInfo | Self::Both)
+    }
+}
+
 /// Media policy of a trunk.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrunkMedia {

@@ -56,6 +56,7 @@ pub(super) struct WrittenRealm {
     pub(super) addresses: Option<At<Vec<At<IpAddr>>>>,
     pub(super) advertise_v4: Option<At<IpAddr>>,
     pub(super) advertise_v6: Option<At<IpAddr>>,
+    pub(super) advertise_host: Option<At<String>>,
     pub(super) ports: Option<At<RangeInclusive<u16>>>,
     pub(super) dscp: Option<At<u8>>,
 }

@@ -226,7 +226,10 @@ fn written(
     let listener = config.listeners.get(&flow.listener);
     let advertised = listener.map_or(flow.local, |listener| listener.advertised);
     let fqdn = trunk.and_then(|trunk| trunk.fqdn.clone());
-    let our_host = fqdn.unwrap_or_else(|| host_text(advertised.ip()));
+    let common = listener.and_then(|listener| listener.host.clone());
+    let our_host = fqdn
+        .or(common)
+        .unwrap_or_else(|| host_text(advertised.ip()));
     let peer_host = match trunk.and_then(|trunk| trunk.targets.first()) {
         Some(target) => target.host.clone(),
         None => host_text(remote.ip()),

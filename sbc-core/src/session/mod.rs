@@ -313,6 +313,8 @@ pub struct PeerFacts {
     pub given_up: Vec<GivenUp>,
     /// It and its trunk understand `from-change` (RFC 4916).
     pub changes_from: bool,
+    /// Statuses with which its addresses were left that were tried, or what stands for silence.
+    pub ways: Vec<u16>,
 }
 
 impl PeerFacts {
@@ -338,6 +340,7 @@ impl PeerFacts {
             first_response_ms: None,
             given_up: Vec::new(),
             changes_from: false,
+            ways: Vec::new(),
         }
     }
 }

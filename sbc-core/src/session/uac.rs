@@ -251,6 +251,7 @@ impl Outgoing {
             first_response_ms: None,
             given_up: Vec::new(),
             changes_from: false,
+            ways: Vec::new(),
         }
     }
 
@@ -621,6 +622,11 @@ impl Session {
             let fault = TargetFault::Status(status.code());
             return self.next_target(cx, Some((current.target, fault)), up);
         }
+        let left = match is_ring_limit {
+            true => Status::REQUEST_TIMEOUT,
+            false => status,
+        };
+        self.facts.ways.push(left.code());
         self.give_up(cx, up);
     }
 

@@ -412,7 +412,9 @@ fn is_addressed(
         let listener = config.listeners.get(&flow.listener);
         let advertised = listener.map(|listener| listener.advertised.ip());
         let ip = host.ip();
+        let common = listener.and_then(|listener| listener.host.as_ref());
         host.is_name(&own.domain)
+            || common.is_some_and(|name| host.is_name(name))
             || trunk.fqdn.as_ref().is_some_and(|fqdn| host.is_name(fqdn))
             || ip.is_some() && (ip == advertised || ip == Some(flow.local.ip()))
     };
@@ -532,12 +534,11 @@ pub(super) fn callable(
         return Err(RegisterFault::Contact);
     }
     let port = sip.port.unwrap_or(protocol.default_port());
-    let is_us = sip.host.ip().is_some_and(|ip| {
-        let mut listeners = config.listeners.values();
-        listeners.any(|at| {
-            (at.advertised.ip() == ip && at.advertised.port() == port)
-                || (at.bind.ip() == ip && at.bind.port() == port)
-        })
+    let is_us = config.listeners.values().any(|at| {
+        let is_at =
+            |own: &std::net::SocketAddr| sip.host.ip() == Some(own.ip()) && own.port() == port;
+        let is_named = at.host.as_ref().is_some_and(|own| sip.host.is_name(own));
+        is_at(&at.advertised) || is_at(&at.bind) || is_named && at.advertised.port() == port
     });
     if is_us || port < 1_024 {
         return Err(RegisterFault::ForbiddenContact);

@@ -5,14 +5,40 @@ use super::super::{A_LEG, Call};
 use super::Setup;
 use super::vouch::told;
 use crate::id::LegId;
-use crate::policy::diversion::told_back;
 use crate::policy::identity::Towards;
 use crate::policy::{connected, header};
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
-use std::sync::Arc;
 
 impl Setup {
+    /// What is told to the caller of a leg, if both can be named to each other.
+    pub(super) fn told_of(
+        &self,
+        call: &Call,
+        leg: LegId,
+        tell: impl FnOnce(Towards<'_>) -> Vec<(HeaderName, Bytes)>,
+    ) -> Vec<(HeaderName, Bytes)> {
+        let Some(own) = call.legs.get(&leg) else {
+            return Vec::new();
+        };
+        let from = &own.session.style().trunk;
+        // Whoever registers with us has no target but where it was reached.
+        let target = from.targets.first().cloned();
+        let target = target.or_else(|| own.session.facts().reached());
+        let listener = self.trunk.listeners.first();
+        let listener = listener.and_then(|name| call.config.listeners.get(name));
+        let (Some(listener), Some(target)) = (listener, target) else {
+            return Vec::new();
+        };
+        tell(Towards {
+            from,
+            to: &self.trunk,
+            target: &target,
+            listener,
+            is_emergency: self.is_emergency,
+        })
+    }
+
     /// Has the next responses to the caller carry what policy lets through of this one.
     pub(super) fn carry(
         &self,
@@ -21,30 +47,18 @@ impl Setup {
         said: &Message,
         authority: Option<(HeaderName, Bytes)>,
     ) {
-        let Some(own) = call.legs.get(&leg) else {
+        let Some(from) = call.trunk_of(leg) else {
             return;
         };
-        let from = Arc::clone(&own.session.style().trunk);
-        // Whoever registers with us has no target but where it was reached.
-        let target = from.targets.first().cloned();
-        let target = target.or_else(|| own.session.facts().reached());
         let mut lines = header::passed_back(said, &from, &self.trunk);
         lines.retain(|(name, _)| *name != HeaderName::PEarlyMedia);
         lines.extend(authority);
-        let config = Arc::clone(&call.config);
-        let listener = self.trunk.listeners.first();
-        let listener = listener.and_then(|name| config.listeners.get(name));
-        if let (Some(listener), Some(target)) = (listener, target) {
-            let towards = Towards {
-                from: &from,
-                to: &self.trunk,
-                target: &target,
-                listener,
-                is_emergency: self.is_emergency,
-            };
-            lines.extend(connected::carried(said, &config, towards));
-            lines.extend(told_back(&self.request, said, &config, towards));
-        }
+        let asked = self.as_asked(call, leg);
+        lines.extend(self.told_of(call, leg, |towards| {
+            let mut lines = connected::carried(said, &call.config, towards);
+            lines.extend(self.history(call, Some(said), towards, asked.as_ref()));
+            lines
+        }));
         lines.extend(call.unvouched.map(told));
         call.note_identity(leg, said);
         call.ends.heard(said);

@@ -213,19 +213,22 @@ impl Setup {
             rank: response::rank(failure, self.trunk.overlap),
         };
         // Of several that are called at once each speaks for itself, but for the last word of all places.
-        let is_last = matches!(failure, Failure::Cancelled)
-            || matches!(failure, Failure::Status(status) if status.code() >= 600);
-        if !tries_next && (is_last || !self.at_once) {
-            return refuse(call, cx, failed.mapped, by, failed.because, None);
-        }
-        self.failed(failed);
-        self.tried.push(match failure {
+        let last = match failure {
             Failure::Status(status) => status.code(),
             Failure::Cancelled => 487,
             Failure::NoResponse | Failure::NoAnswer => 408,
             Failure::Unreachable => 503,
             Failure::Unregistered => 480,
-        });
+        };
+        self.note_history(call, leg, rejection.said.as_deref(), last);
+        let is_last = matches!(failure, Failure::Cancelled)
+            || matches!(failure, Failure::Status(status) if status.code() >= 600);
+        if !tries_next && (is_last || !self.at_once) {
+            let mut mapped = failed.mapped;
+            mapped.headers.append(&mut self.been);
+            return refuse(call, cx, mapped, by, failed.because, None);
+        }
+        self.failed(failed);
         if !is_alone {
             self.early_dialogs_end(call, cx, leg, rejection.status);
             self.leaves(call, cx, leg);

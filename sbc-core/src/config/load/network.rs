@@ -104,6 +104,7 @@ impl Load<'_> {
         }
         let advertise_v4 = self.advertised(&title, &written.advertise_v4, v4.is_some(), "v4");
         let advertise_v6 = self.advertised(&title, &written.advertise_v6, v6.is_some(), "v6");
+        let advertise_host = self.common_name(&title, written);
         let ports = self.media_ports(&title, written, ephemeral);
         if v4.is_none() && v6.is_none() {
             return None;
@@ -121,6 +122,7 @@ impl Load<'_> {
                 IpAddr::V6(address) => Some(address),
                 IpAddr::V4(_) => None,
             }),
+            advertise_host,
             ports: ports?,
             dscp: written.dscp.as_ref().map_or(46, |at| at.value),
         })
@@ -166,6 +168,25 @@ impl Load<'_> {
             return None;
         }
         Some(at.value)
+    }
+
+    /// The name that stands for the realm's addresses in signalling.
+    fn common_name(&mut self, title: &str, written: &WrittenRealm) -> Option<String> {
+        let at = written.advertise_host.as_ref()?;
+        let name = at.value.to_ascii_lowercase();
+        if value::is_host_name(&name) && name.contains('.') && !name.contains('_') {
+            return Some(name);
+        }
+        self.out.add(
+            Code::BadFqdn,
+            &at.span,
+            format!(
+                "{title}: advertise: host \"{}\" is no fully qualified name",
+                at.value.escape_debug()
+            ),
+            Some("write a name, such as \"sbc.example.com\"; addresses are v4 and v6".to_owned()),
+        );
+        None
     }
 
     fn media_ports(
@@ -502,6 +523,7 @@ impl Load<'_> {
                 protocol: protocol.value,
                 bind: SocketAddr::new(address, port),
                 advertised: SocketAddr::new(realm.advertised(address), port),
+                host: realm.advertise_host.clone(),
                 tls: tls.clone(),
             };
             self.place_listener(listener, written);

@@ -12,9 +12,10 @@
 //! | 404   | unknown       | | out-of-service, away, and every other                 |       |
 
 mod back;
+mod merged;
 pub(in crate::policy) mod told;
 
-pub use back::carried as told_back;
+pub use back::{Been, carried as told_back, is_asked as is_told_back, told_by};
 
 use crate::policy::number::Number;
 use crate::sip::header::{Diversion, HistoryInfo};
@@ -34,6 +35,8 @@ pub struct Trail {
     pub called: Option<Uri>,
     /// How many of the targets came with the call; the others are redirections that we followed.
     pub read: usize,
+    /// How many of the last ones are ways to one target, each tried after the other.
+    pub ways: usize,
 }
 
 /// Where a trail comes from.
@@ -240,6 +243,7 @@ impl Trail {
             source: Told::Diversion,
             diversion: entries,
             called: None,
+            ways: 0,
         }
     }
 
@@ -311,7 +315,9 @@ impl Trail {
             let number = Number::of(&step.uri).map(|number| number.number);
             number.is_some() && number == Number::of(&called).map(|number| number.number)
         };
-        if self.steps.last().is_some_and(is_last) || self.steps.len() >= MOST_STEPS {
+        // What we have added ourselves leads on from there.
+        let has_own = self.steps.len() > self.read;
+        if has_own || self.steps.last().is_some_and(is_last) || self.steps.len() >= MOST_STEPS {
             return;
         }
         let index = match self.steps.last() {
@@ -326,6 +332,11 @@ impl Trail {
             left: None,
             is_private: false,
         });
+    }
+
+    /// Whether it is a list as it came, which whoever keeps such lists has to continue.
+    pub fn is_to_be_continued(&self) -> bool {
+        self.source == Told::HistoryInfo && self.steps.len() == self.read
     }
 
     /// We send the call on to where it was meant to go.
@@ -357,27 +368,50 @@ impl Trail {
     /// Other ways to the same target have failed with these statuses, and one more is tried: each is a
     /// branch of the target that we were asked for (RFC 7044 §10.4).
     pub fn hunt(&mut self, failures: &[u16]) {
-        self.reach();
-        let Some(root) = self.steps.last().cloned() else {
+        let Some((first, others)) = failures.split_first() else {
             return;
         };
-        let ways = failures.iter().map(|status| Some(*status)).chain([None]);
-        for (number, left) in (1_u32..).zip(ways) {
-            if self.steps.len() >= MOST_STEPS {
-                return;
+        let tried = match self.ways {
+            0 => {
+                self.reach();
+                None
             }
-            self.steps.push(Step {
-                uri: root.uri.clone(),
-                index: [root.index.as_slice(), &[number]].concat(),
-                cause: None,
-                change: Some(Change {
-                    kind: ChangeKind::None,
-                    from: root.index.clone(),
-                }),
-                left,
-                is_private: root.is_private,
-            });
+            ways => self.steps.len().checked_sub(ways + 1),
+        };
+        let root = match tried {
+            Some(root) => self.steps.get(root).cloned(),
+            None => self.steps.last().cloned(),
+        };
+        let Some(root) = root else { return };
+        let mut lefts = others.iter().map(|left| Some(*left)).chain([None]);
+        match (tried, self.steps.last_mut()) {
+            // The last way has failed now.
+            (Some(_), Some(last)) => last.left = Some(*first),
+            _ => self.way(&root, Some(*first)),
         }
+        for left in &mut lefts {
+            self.way(&root, left);
+        }
+    }
+
+    /// One more way to a target.
+    fn way(&mut self, root: &Step, left: Option<u16>) {
+        if self.steps.len() >= MOST_STEPS {
+            return;
+        }
+        self.ways += 1;
+        let number = u32::try_from(self.ways).unwrap_or(u32::MAX);
+        self.steps.push(Step {
+            uri: root.uri.clone(),
+            index: [root.index.as_slice(), &[number]].concat(),
+            cause: None,
+            change: Some(Change {
+                kind: ChangeKind::None,
+                from: root.index.clone(),
+            }),
+            left,
+            is_private: root.is_private,
+        });
     }
 
     /// The last target sent us to another one: with this status, for this cause.
@@ -436,6 +470,7 @@ impl Trail {
             left: None,
             is_private: false,
         };
+        self.ways = 0;
         self.steps.push(step);
     }
 }

@@ -210,12 +210,14 @@ pub fn outgoing(
     })
 }
 
-/// Our name on a trunk: its configured name, else the address that the peer sees.
+/// Our name on a trunk: its configured name, else that of the realm, else the address that the peer
+/// sees.
 pub fn our_host(trunk: &Trunk, listener: &Listener) -> Host {
     trunk
         .fqdn
         .as_ref()
-        .and_then(|fqdn| Host::parse(fqdn.clone()).ok())
+        .or(listener.host.as_ref())
+        .and_then(|name| Host::parse(name.clone()).ok())
         .unwrap_or_else(|| Host::from(listener.advertised.ip()))
 }
 
@@ -510,9 +512,7 @@ fn earlier_targets(
     if diversion {
         out.diversion = told.diversion(trail);
     }
-    let is_ours_to_continue = to_form != HistoryForm::Pass
-        && trail.source == Told::HistoryInfo
-        && trail.steps.len() == trail.read;
+    let is_ours_to_continue = to_form != HistoryForm::Pass && trail.is_to_be_continued();
     if history && is_ours_to_continue {
         // Who keeps History-Info adds the target that it was asked for and the one that it asks.
         let continued = continued(trail, &out.request_uri);

@@ -16,6 +16,7 @@ use crate::transport::{FlowFault, Protocol};
 use crate::trunk::Footing;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 impl Session {
     /// Moves to the next target; without one the leg is refused with the best of what happened.
@@ -150,9 +151,17 @@ impl Session {
 
     /// Tells that a target is not tried any more.
     fn gave_up(&mut self, cx: &mut Cx<'_>, target: TargetAddress, why: TargetFault) {
-        let Phase::Outgoing(outgoing) = &self.phase else {
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
             return;
         };
+        if let Some(left) = left_with(&why) {
+            self.facts.ways.push(left);
+            if self.style.trunk.history.is_kept() {
+                // The next address is another way to the same target (RFC 7044 §10.4).
+                let caller = Arc::make_mut(&mut outgoing.outset.caller);
+                caller.trail.hunt(&[left]);
+            }
+        }
         if outgoing.left() > 0 {
             self.facts.given_up.push(GivenUp {
                 host: target.host.clone(),
@@ -421,8 +430,25 @@ impl Session {
         let place = current.place(&self.style.trunk.name);
         cx.plane.health.failed(cx.now.mono, place);
         if !may_go_on(&self.style, &current) {
+            self.facts.ways.extend(left_with(&fault));
             return self.give_up(cx, up);
         }
         self.next_target(cx, Some((current.target, fault)), up);
+    }
+}
+
+/// The status that says how an address was left, if it was tried at all.
+fn left_with(why: &TargetFault) -> Option<u16> {
+    match why {
+        TargetFault::Status(code) => Some(*code),
+        TargetFault::Timeout => Some(408),
+        TargetFault::Flow(_) => Some(503),
+        TargetFault::Resolve(_)
+        | TargetFault::Quarantined
+        | TargetFault::Relieved
+        | TargetFault::Unwritable
+        | TargetFault::Down
+        | TargetFault::NotRegistered
+        | TargetFault::NoBinding => None,
     }
 }
