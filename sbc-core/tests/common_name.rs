@@ -144,7 +144,7 @@ fn two_nodes_are_one_wherever_a_message_names_us() {
                 let via = &message.list::<Via>().expect("Via")[0];
                 let sent_by = format!("{}:{:?}", via.host, via.port);
                 assert_eq!(sent_by, format!("{NAME}:Some(5060)"), "{id}: {what}");
-                let head = String::from_utf8_lossy(&message.bytes()).into_owned();
+                let head = String::from_utf8_lossy(message.bytes()).into_owned();
                 let head = head.split("\r\n\r\n").next().unwrap_or_default().to_owned();
                 let own = head.lines().filter(|line| !line.starts_with("From:"));
                 let own: Vec<&str> = own.filter(|line| line.contains(address)).collect();
