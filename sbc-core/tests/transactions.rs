@@ -469,6 +469,30 @@ fn what_lost_its_connection_before_its_answer_waits_until_that_has_found_a_way()
     }
 }
 
+#[test]
+fn a_response_never_goes_into_a_private_network_that_a_peer_outside_of_it_names() {
+    for (sent_by, found) in [
+        ("10.0.0.5:5060", None),
+        ("127.0.0.1:5060", None),
+        ("pbx.example.com", Some("192.168.1.1:5060")),
+    ] {
+        let mut bench = Bench::over(Protocol::Tcp);
+        let named = from_peer("INVITE", ONE, "");
+        bench.receive(&named.replace("UDP 198.51.100.20:5060", &format!("TCP {sent_by}")));
+        let (id, request) = bench.new_requests().remove(0);
+        bench.respond(id, &request, 486);
+        assert_eq!(bench.look(), ["100", "486"]);
+        bench.fail(id);
+        if let Some(found) = found {
+            let mut out = Effects::default();
+            let found = [found.parse().unwrap()];
+            bench.table.way_found(id, found.into_iter(), &mut out);
+            bench.take(out);
+        }
+        assert!(bench.look().is_empty(), "{sent_by}");
+    }
+}
+
 /// One random act on the table.
 #[derive(Clone, Debug)]
 enum Act {

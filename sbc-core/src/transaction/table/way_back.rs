@@ -5,14 +5,16 @@
 //! not sent ──► sent-by is an address: there     ──not sent──► lost
 //!          └─► sent-by is a name: asked for once ──► each address in turn ──► lost
 //! ```
+//!
+//! An address of a private network that a peer outside of it names is another host for us, and gets nothing.
 
 use super::{Machine, Table};
 use crate::effect::Effects;
 use crate::id::{ListenerName, TransactionId};
 use crate::sip::{Limits, Message};
 use crate::transaction::{Indication, Sender};
-use crate::transport::Protocol;
 use crate::transport::via::{ResponseTarget, sent_by};
+use crate::transport::{Protocol, nat};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -62,7 +64,7 @@ impl Table {
             return;
         };
         let found = match &wanted {
-            ResponseTarget::Address(address) if *address != hop.remote => Some(*address),
+            ResponseTarget::Address(address) if leads_back(*address, hop.remote) => Some(*address),
             ResponseTarget::Address(_) => return,
             ResponseTarget::Resolve { .. } => None,
         };
@@ -89,8 +91,8 @@ impl Table {
         let (Some(ways), Some(entry)) = (self.ways.get_mut(&id), self.entries.get(&id)) else {
             return;
         };
-        // What has just failed is no other way.
-        let others = addresses.filter(|address| *address != entry.hop.remote);
+        let heard = entry.hop.remote;
+        let others = addresses.filter(|address| leads_back(*address, heard));
         ways.0.extend(others.take(MOST_ADDRESSES));
         self.next_way(id, out);
     }
@@ -115,6 +117,11 @@ impl Table {
             Machine::InviteClient(_) | Machine::Client(_) => {}
         }
     }
+}
+
+/// Whether an address may be another way to who was heard from elsewhere, where sending has just failed.
+fn leads_back(address: SocketAddr, heard: SocketAddr) -> bool {
+    address != heard && !nat::hides(address.ip(), heard.ip())
 }
 
 /// What a request's sender calls itself, as any answer to it repeats.
