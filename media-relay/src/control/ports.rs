@@ -38,8 +38,8 @@ impl PortPool {
         }
     }
 
-    /// A pair to use, by its even port; `None` if all are in use or in quarantine, or if only those are
-    /// left that are kept and it may not take the last.
+    /// A pair to use, by its even port; `None` if all are in use, or if only those are left that are kept
+    /// or in quarantine and it may not take the last.
     ///
     /// One at random of the half that has been unused for longest: not predictable, and not soon
     /// after its last call.
@@ -58,6 +58,11 @@ impl PortPool {
         // What rests will be free again, but not for whoever calls for help now.
         if !takes_last && self.free.len() <= self.kept {
             return None;
+        }
+        if self.free.is_empty() && takes_last {
+            // Late packets of the call before are a smaller harm than no call for help (SIP-1401): the
+            // pair that has rested for longest does not rest to the end.
+            return self.quarantine.pop_front().map(|(_, port)| port);
         }
         let at = entropy.below(self.free.len().div_ceil(2));
         self.free.swap_remove_front(at)
@@ -105,11 +110,25 @@ mod tests {
         assert_eq!(pool.take(&mut entropy, Timestamp(0), true), Some(10_000));
         pool.give_back(10_000, Timestamp(0));
         assert_eq!(pool.used(), 0);
-        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), true), None);
+        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), false), None);
         assert_eq!(
             pool.take(&mut entropy, Timestamp(10_000_000), true),
             Some(10_000)
         );
+    }
+
+    #[test]
+    fn who_may_take_the_last_pair_does_not_wait_until_one_has_rested() {
+        let mut pool = PortPool::new(10_000, 10_003, Duration::from_secs(10));
+        let mut entropy = entropy();
+        let taken = [(); 2].map(|()| pool.take(&mut entropy, Timestamp(0), true).unwrap());
+        pool.give_back(taken[1], Timestamp(1));
+        pool.give_back(taken[0], Timestamp(2));
+        assert_eq!(pool.take(&mut entropy, Timestamp(3), false), None);
+        // The one that has rested for longest.
+        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), Some(taken[1]));
+        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), Some(taken[0]));
+        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), None);
     }
 
     #[test]
