@@ -87,6 +87,8 @@ pub enum CauseCode {
     TransferFailed,
     /// Limit on duration, set-up time or concurrency.
     LimitReached,
+    /// It was ended to make room for a call for help (SIP-1401).
+    Preempted,
     /// An operator ended it, or the node is stopping.
     Operator,
     /// We contradicted ourselves; the record names the invariant.
@@ -95,7 +97,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -115,6 +117,7 @@ impl CauseCode {
         Self::InCallFailure,
         Self::TransferFailed,
         Self::LimitReached,
+        Self::Preempted,
         Self::Operator,
         Self::InternalError,
     ];
@@ -141,6 +144,7 @@ impl CauseCode {
             Self::InCallFailure => "in_call_failure",
             Self::TransferFailed => "transfer_failed",
             Self::LimitReached => "limit_reached",
+            Self::Preempted => "preempted",
             Self::Operator => "operator",
             Self::InternalError => "internal_error",
         }

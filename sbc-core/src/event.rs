@@ -76,6 +76,17 @@ pub enum Happened {
         /// Number dialled.
         called: String,
     },
+    /// The call is ended to make room for one for help (SIP-1401).
+    Preempted {
+        /// Customer.
+        tenant: Option<TenantName>,
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// The call for help.
+        by: CallId,
+        /// What was used up.
+        room: String,
+    },
     /// Routing decided.
     Routed {
         /// Trunks to try, in order.

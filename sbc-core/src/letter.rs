@@ -4,6 +4,7 @@
 //! over: the shard of its old call writes down its dialog, the other one takes it up, and requests
 //! that still come to the old shard, because its name is in our tag, are passed on.
 
+use crate::call::Wanted;
 use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
@@ -58,6 +59,8 @@ pub(crate) enum Content {
         /// Who has it.
         shard: ShardId,
     },
+    /// Make room for a call for help.
+    Room(Wanted),
     /// A dialog that was handed over has ended.
     Over {
         /// Our tag.
@@ -142,6 +145,7 @@ impl fmt::Debug for Letter {
             }
             Content::Request { message, .. } => write!(f, "{:?}", message.method()),
             Content::Away { shard, .. } => write!(f, "INVITE at shard {}", shard.0),
+            Content::Room(wanted) => write!(f, "room for {:?}", wanted.by),
             Content::Over { .. } => f.write_str("over"),
         }
     }

@@ -319,6 +319,7 @@ pub fn config(generation: u64) -> Config {
             max_setup: Duration::from_secs(60),
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
+            preempt: true,
         },
         sources: Default::default(),
     }

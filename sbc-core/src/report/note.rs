@@ -42,6 +42,9 @@ pub fn note(what: &Happened) -> Option<String> {
                 called.escape_debug()
             )
         }
+        Happened::Preempted {
+            trunk, by, room, ..
+        } => format!("call from trunk \"{trunk}\" ended for call {by}, which is for help: {room}"),
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(

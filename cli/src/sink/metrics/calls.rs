@@ -24,6 +24,7 @@ pub struct CallMetrics {
     transfers: IntCounterVec,
     oversize: IntCounterVec,
     emergency: IntCounterVec,
+    preempted: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -101,6 +102,11 @@ impl CallMetrics {
             emergency: maker.counters(
                 "sbc_emergency_calls_total",
                 "Calls for help; each wants attention at once.",
+                &["trunk", "tenant"],
+            )?,
+            preempted: maker.counters(
+                "sbc_preempted_calls_total",
+                "Calls that were ended to make room for a call for help.",
                 &["trunk", "tenant"],
             )?,
             reroutes: maker.counters(
@@ -203,6 +209,11 @@ impl CallMetrics {
             }
             (Happened::Emergency { tenant, trunk, .. }, _) => {
                 self.emergency
+                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
+                    .inc();
+            }
+            (Happened::Preempted { tenant, trunk, .. }, _) => {
+                self.preempted
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
             }
