@@ -12,10 +12,10 @@ use support::{Authority, CONFIG, Lines, PATIENCE, write, write_leaf};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 
-struct Node {
-    daemon: Arc<Daemon>,
+pub(crate) struct Node {
+    pub(crate) daemon: Arc<Daemon>,
     directory: TempDir,
-    lines: Lines,
+    pub(crate) lines: Lines,
 }
 
 impl Node {
@@ -25,7 +25,7 @@ impl Node {
 
     /// A port that was free when the configuration was written may be another program's by now:
     /// then there is another try with other ports.
-    async fn start_with(change: impl Fn(String) -> String) -> Self {
+    pub(crate) async fn start_with(change: impl Fn(String) -> String) -> Self {
         for tries_left in (0..5).rev() {
             let (directory, config) = configured(&change);
             let lines = Lines::default();
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    fn udp(&self) -> SocketAddr {
+    pub(crate) fn udp(&self) -> SocketAddr {
         self.daemon.net().address(&"udp".into()).unwrap()
     }
 
@@ -144,7 +144,7 @@ fn with_free_ports(text: &str) -> String {
     out
 }
 
-fn request(method: &str, uri: &str, from: SocketAddr, body: &str) -> String {
+pub(crate) fn request(method: &str, uri: &str, from: SocketAddr, body: &str) -> String {
     let kind = if body.is_empty() {
         String::new()
     } else {
@@ -667,34 +667,43 @@ async fn a_registration_is_seen_lets_its_registrar_in_and_ends_with_the_node() {
 }
 
 /// A telephone on the test's side: one socket, and what it says in its one call.
-struct Phone {
+pub(crate) struct Phone {
     socket: UdpSocket,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Phone {
-    async fn new(ip: &str) -> Self {
+    pub(crate) async fn new(ip: &str) -> Self {
         let socket = UdpSocket::bind((ip, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
         Self { socket, address }
     }
 
-    fn description(&self) -> String {
+    pub(crate) fn description(&self) -> String {
         let ip = self.address.ip();
         format!(
             "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
         )
     }
 
-    async fn send(&self, text: &str, to: SocketAddr) {
+    pub(crate) async fn send(&self, text: &str, to: SocketAddr) {
         self.socket.send_to(text.as_bytes(), to).await.unwrap();
     }
 
     /// The next message that begins so; others are skipped.
-    async fn hears(&self, begin: &str) -> (String, SocketAddr) {
+    pub(crate) async fn hears(&self, begin: &str) -> (String, SocketAddr) {
+        self.hears_within(begin, PATIENCE).await
+    }
+
+    /// As [`Self::hears`], with another patience.
+    pub(crate) async fn hears_within(
+        &self,
+        begin: &str,
+        patience: std::time::Duration,
+    ) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_536];
         loop {
-            let got = tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
+            let got = tokio::time::timeout(patience, self.socket.recv_from(&mut buffer)).await;
             let (length, from) = got
                 .unwrap_or_else(|_| panic!("no {begin} at {}", self.address))
                 .unwrap();
@@ -827,6 +836,52 @@ async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() 
         node.lines.text()
     );
     node.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pairs_of_legs_have_records_of_their_own_from_when_that_is_asked_for() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
+    let to = node.udp();
+    let uri = format!("sip:+15550100@{to}");
+    let call = async |id: &str| {
+        let invite = request("INVITE", &uri, caller.address, &caller.description());
+        caller.send(&invite.replace("test1", id), to).await;
+        let (request, ours) = callee.hears("INVITE ").await;
+        callee.accepts(&request, ours, &callee.description()).await;
+        let (answer, _) = caller.hears("SIP/2.0 200").await;
+        let ack = within(&answer, "ACK", 1, caller.address);
+        caller.send(&ack, to).await;
+        callee.hears("ACK ").await;
+        let bye = within(&answer, "BYE", 2, caller.address);
+        caller.send(&bye, to).await;
+        let (bye, ours) = callee.hears("BYE ").await;
+        callee.accepts(&bye, ours, "").await;
+        caller.hears("SIP/2.0 200").await;
+        assert!(node.daemon.wait_until_idle(PATIENCE).await);
+    };
+    call("first").await;
+    let path = node.directory.path().join("causeway.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("[cdr]\n", "[cdr]\npairs = true\n")).unwrap();
+    let done = node.ask("POST", "/reload").await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    call("second").await;
+    let spool = node.directory.path().join("cdr/current.jsonl");
+    node.daemon.shutdown().await;
+    let text = std::fs::read_to_string(spool).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let [first, second, pair] = &lines[..] else {
+        panic!("{text}");
+    };
+    assert!(first["pair"].is_null() && second["pair"].is_null());
+    assert_eq!(pair["call"], second["call"]);
+    let name = format!("{}-0", second["call"].as_str().unwrap());
+    assert_eq!(pair["pair"], name);
+    assert_eq!(pair["billed_to"], second["ingress"]["trunk"]);
+    assert_eq!(pair["b"]["trunk"], second["egress"][0]["trunk"]);
+    assert_eq!(pair["a"]["number"], second["calling"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

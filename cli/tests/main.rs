@@ -14,6 +14,7 @@ mod restart;
 mod stream;
 mod support;
 mod tls;
+mod vanished;
 
 /// A file that is no module would be tests that nobody runs.
 #[test]

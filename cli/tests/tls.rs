@@ -288,7 +288,7 @@ async fn names_of_the_hop_count_instead_of_the_server_name_where_they_are_given(
     let other = world.authority.leaf(&["sip2.peer.example"]);
     let mut hop = tls_hop("contoso", address);
     if let Some(tls) = &mut hop.tls {
-        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+        std::sync::Arc::make_mut(tls).accept_names = vec!["sip2.peer.example".to_owned()];
     }
     world.send(&hop, &options("named"), 1);
     let mut stream = accept_tls(&peer, &other).await;
@@ -342,7 +342,7 @@ async fn a_connection_that_was_verified_for_one_name_is_not_used_for_another() {
 
     let mut other = tls_hop("contoso", address);
     if let Some(tls) = &mut other.tls {
-        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+        std::sync::Arc::make_mut(tls).accept_names = vec!["sip2.peer.example".to_owned()];
     }
     world.send(&other, &options("two"), 2);
     let (stream, _) = peer.accept().await.unwrap();
@@ -384,7 +384,7 @@ async fn requests_use_the_connection_of_a_peer_that_has_proven_to_be_who_they_ar
     assert!(!text.contains("Call-ID: back"));
     let mut named = tls_hop("contoso", address);
     if let Some(tls) = &mut named.tls {
-        tls.accept_names = vec!["sip2.peer.example".to_owned()];
+        std::sync::Arc::make_mut(tls).accept_names = vec!["sip2.peer.example".to_owned()];
     }
     let second = world.authority.leaf(&["sip2.peer.example"]);
     world.send(&named, &options("named"), 3);

@@ -15,7 +15,7 @@ pub(crate) fn check(data: &[u8]) {
     let _ = HeaderName::parse(value.clone());
     for_all!(&value;
         Accept, Allow, Authorization, CSeq, CallId, Contact, ContentDisposition, ContentEncoding,
-        ContentType, Diversion, Event, Expires, From, HistoryInfo, MaxBreadth, MaxForwards, MinSe,
+        ContentType, Diversion, Event, Expires, From, HistoryInfo, Identity, MaxBreadth, MaxForwards, MinSe,
         PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
         RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SessionId, SubscriptionState,

@@ -17,6 +17,7 @@ mod framer;
 mod header;
 mod message;
 mod packet;
+mod passport;
 mod reader;
 mod registrar;
 mod sdp;
@@ -77,6 +78,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "packet",
         run: packet::check,
+    },
+    Target {
+        name: "passport",
+        run: passport::check,
     },
     Target {
         name: "srtp",

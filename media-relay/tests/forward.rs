@@ -108,7 +108,79 @@ fn payload_types_are_translated_by_format_and_unknown_ones_dropped() {
     assert_eq!(forward(A, peer_a(), 0, 5), Err(DropReason::PayloadType));
     assert_eq!(forward(B, peer_b(), 107, 1).unwrap().0, 8);
     assert_eq!(forward(B, peer_b(), 96, 2).unwrap().0, 97);
-    assert_eq!(forward(B, peer_b(), 8, 3), Err(DropReason::PayloadType));
+    assert_eq!(forward(B, peer_b(), 18, 3), Err(DropReason::PayloadType));
+}
+
+#[test]
+fn old_payload_types_are_understood_for_a_minute_after_a_change_and_no_longer() {
+    let mut bench = Bench::joined();
+    let numbered = |own, events| NegotiatedStream {
+        payloads: vec![
+            codec(own, 8, 1, "PCMA", 8000),
+            codec(events, events, 2, "telephone-event", 8000),
+        ],
+        ..terms(peer_a())
+    };
+    bench.answer(
+        B,
+        NegotiatedStream {
+            payloads: vec![pcma(), codec(110, 110, 2, "telephone-event", 8000)],
+            ..terms(peer_b())
+        },
+    );
+    bench.answer(A, numbered(8, 101));
+    let mut sequence = 0;
+    let mut hears = |bench: &mut Bench, payload_type| {
+        sequence += 1;
+        let packet = rtp(
+            payload_type,
+            sequence,
+            u32::from(sequence) * 160,
+            9,
+            b"1234",
+        );
+        bench.wait_ms(20);
+        let sent = bench.send(A, peer_a(), &packet);
+        sent.map(|(_, packet)| read(&packet).payload_type)
+    };
+    assert_eq!(hears(&mut bench, 101), Ok(110));
+    assert_eq!(hears(&mut bench, 96), Err(DropReason::PayloadType));
+    bench.answer(A, numbered(107, 96));
+    // Both numbers mean the same.
+    for (number, means) in [(107, 8), (8, 8), (96, 110), (101, 110)] {
+        assert_eq!(hears(&mut bench, number), Ok(means));
+    }
+    bench.run_ms(59_000);
+    assert_eq!(hears(&mut bench, 8), Ok(8));
+    bench.run_ms(1_000);
+    assert_eq!(hears(&mut bench, 8), Err(DropReason::PayloadType));
+    assert_eq!(hears(&mut bench, 101), Err(DropReason::PayloadType));
+    assert_eq!(hears(&mut bench, 107), Ok(8));
+    assert_eq!(hears(&mut bench, 96), Ok(110));
+}
+
+#[test]
+fn an_old_number_that_means_something_else_now_means_that() {
+    let mut bench = Bench::joined();
+    let pcmu = |number| codec(number, 0, 3, "PCMU", 8000);
+    bench.answer(
+        B,
+        NegotiatedStream {
+            payloads: vec![pcma(), pcmu(0)],
+            ..terms(peer_b())
+        },
+    );
+    let agree = |payloads| NegotiatedStream {
+        payloads,
+        ..terms(peer_a())
+    };
+    bench.answer(A, agree(vec![codec(96, 8, 1, "PCMA", 8000)]));
+    bench.answer(A, agree(vec![pcmu(96)]));
+    bench.wait_ms(20);
+    let (_, packet) = bench
+        .send(A, peer_a(), &rtp(96, 1, 160, 9, b"1234"))
+        .unwrap();
+    assert_eq!(read(&packet).payload_type, 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What one whole call costs the signalling core, in time and memory.
+//! What one whole call costs the signalling core in time.
 //!
 //! `cargo bench -p sbc-core --bench call` prints nanoseconds. Under `cargo test` it plays a few calls,
 //! to keep it working. Under callgrind, `--toggle-collect='*signalling_work*'` counts what is measured
@@ -14,6 +14,10 @@ mod call;
 
 use call::{Bench, PER_SECOND};
 use std::time::Duration;
+
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let is_measured = std::env::args().any(|argument| argument == "--bench");
@@ -33,21 +37,9 @@ fn main() {
     for number in 0..calls {
         bench.call(warm + number);
     }
-    let held = calls.min(1_000);
-    let memory = allocation_counter::measure(|| {
-        for number in 0..held {
-            bench.set_up(warm + calls + number);
-        }
-        // Until nothing is remembered but the calls.
-        bench.pass(Duration::from_secs(200));
-    });
     if is_measured {
         beside_held_calls();
     }
-    println!(
-        "one held call     {:>7} octets of signalling state, mean of {held}",
-        memory.bytes_current / i64::try_from(held).unwrap_or(1)
-    );
     println!(
         "one call          {:>7.0} ns  (seven messages in, eight out, all timers; mean of {calls})",
         bench.spent.as_nanos() as f64 / calls as f64

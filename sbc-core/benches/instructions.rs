@@ -1,7 +1,8 @@
 //! What parts of the work cost in instructions, for `.ci/instructions`, which runs this under callgrind.
 //!
 //! `instructions PART ROUNDS` does one part so often where `--toggle-collect='*signalling_work*'` counts it,
-//! after as much of it where nothing is counted. Without arguments it does each part once, to keep it
+//! after as much of it where nothing is counted. `instructions kinds` names the largest inputs, which are
+//! parts as well: each is given to a whole core once. Without arguments it does each part once, to keep it
 //! working.
 
 #![allow(clippy::disallowed_methods, reason = "it reads its command line")]
@@ -10,6 +11,8 @@
 mod call;
 #[path = "common/invite.rs"]
 mod invite;
+#[path = "common/largest.rs"]
+mod largest;
 
 use bytes::Bytes;
 use call::Bench;
@@ -22,6 +25,10 @@ use sbc_core::transaction::{Indication, Owner, Table, TimerSet};
 use sbc_core::transport::{Flow, Hop, Protocol};
 use std::hint::black_box;
 use std::time::Duration;
+
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Does its work so many times uncounted, then so many times counted.
 type Part = fn(u64);
@@ -43,9 +50,38 @@ fn main() {
         .find(|(name, _)| arguments.first().is_some_and(|first| first == name));
     match (wanted, rounds) {
         (Some((_, part)), Some(rounds)) => part(rounds),
+        (None, None) if arguments.first().is_some_and(|first| first == "kinds") => {
+            kinds().for_each(|kind| println!("{kind}"));
+        }
+        (None, Some(_)) => largest_input(&arguments[0]),
         // Also what `cargo test` and `cargo bench` say.
         _ => PARTS.iter().for_each(|(_, part)| part(1)),
     }
+}
+
+/// Names of the largest inputs.
+fn kinds() -> impl Iterator<Item = String> {
+    let names = largest::messages(1_000, "")
+        .into_iter()
+        .map(|(name, _)| name);
+    names.flat_map(|name| [name.to_owned(), format!("{name} within a call")])
+}
+
+/// One of the largest inputs to a whole core, from a peer that it knows.
+fn largest_input(kind: &str) {
+    let (name, is_within) = match kind.strip_suffix(" within a call") {
+        Some(name) => (name, true),
+        None => (kind, false),
+    };
+    let mut bench = Bench::new();
+    bench.is_counted = false;
+    let ok = bench.set_up(1);
+    let head = Bench::head(if is_within { 1 } else { 2 }, is_within.then_some(&ok));
+    let all = largest::messages(largest::DATAGRAM, &head);
+    let found = all.iter().find(|(known, _)| *known == name);
+    let (_, bytes) = found.expect("a kind by its name");
+    bench.is_counted = true;
+    bench.hear(bytes);
 }
 
 /// Where callgrind counts.

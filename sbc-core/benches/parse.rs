@@ -17,6 +17,10 @@ use sbc_core::sip::{HeaderName, Limits, Message, Method, RequestBuilder, Uri};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let is_measured = std::env::args().any(|argument| argument == "--bench");
     let (rounds, per_round) = if is_measured { (101, 2_000) } else { (1, 1) };

@@ -89,6 +89,8 @@ pub enum CauseCode {
     LimitReached,
     /// It was ended to make room for a call for help (SIP-1401).
     Preempted,
+    /// Calls like this one have cost as much as they may (SIP-406).
+    SpendReached,
     /// An operator ended it, or the node is stopping.
     Operator,
     /// We contradicted ourselves; the record names the invariant.
@@ -97,7 +99,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -118,6 +120,7 @@ impl CauseCode {
         Self::TransferFailed,
         Self::LimitReached,
         Self::Preempted,
+        Self::SpendReached,
         Self::Operator,
         Self::InternalError,
     ];
@@ -145,6 +148,7 @@ impl CauseCode {
             Self::TransferFailed => "transfer_failed",
             Self::LimitReached => "limit_reached",
             Self::Preempted => "preempted",
+            Self::SpendReached => "spend_reached",
             Self::Operator => "operator",
             Self::InternalError => "internal_error",
         }

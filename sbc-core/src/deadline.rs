@@ -6,48 +6,49 @@ use std::collections::BinaryHeap;
 
 /// The timers of one machine, indexed by its timer enum. Arming is assignment, stopping is
 /// clearing; there are no handles to lose.
+///
+/// A timer that does not run has a deadline that never comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timers<const N: usize>([Option<Timestamp>; N]);
+pub struct Timers<const N: usize>([Timestamp; N]);
+
+const NEVER: Timestamp = Timestamp::from_micros(u64::MAX);
 
 impl<const N: usize> Default for Timers<N> {
     fn default() -> Self {
-        Self([None; N])
+        Self([NEVER; N])
     }
 }
 
 impl<const N: usize> Timers<N> {
     /// Arms timer `timer` (the discriminant of the machine's timer enum), replacing what it had.
     pub fn set(&mut self, timer: usize, at: Timestamp) {
-        self.0[timer] = Some(at);
+        self.0[timer] = at;
     }
 
     /// Stops one timer.
     pub fn stop(&mut self, timer: usize) {
-        self.0[timer] = None;
+        self.0[timer] = NEVER;
     }
 
     /// Stops all timers.
     pub fn clear(&mut self) {
-        self.0 = [None; N];
+        self.0 = [NEVER; N];
     }
 
     /// Whether a timer runs.
     pub fn is_set(&self, timer: usize) -> bool {
-        self.0[timer].is_some()
+        self.0[timer] < NEVER
     }
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<Timestamp> {
-        self.0.iter().flatten().min().copied()
+        self.0.iter().min().copied().filter(|at| *at < NEVER)
     }
 
     /// Takes one expired timer, lowest index first, and stops it.
     pub fn expired(&mut self, now: Timestamp) -> Option<usize> {
-        let timer = self
-            .0
-            .iter()
-            .position(|at| at.is_some_and(|at| at <= now))?;
-        self.0[timer] = None;
+        let timer = self.0.iter().position(|at| *at <= now && *at < NEVER)?;
+        self.0[timer] = NEVER;
         Some(timer)
     }
 }

@@ -5,8 +5,10 @@ use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::{Stage, Strain};
+use crate::policy::spend::Spent;
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
+use crate::stir::Fault;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{Bound, Standing, TargetId, TargetState};
 use bytes::Bytes;
@@ -87,6 +89,19 @@ pub enum Happened {
         /// What was used up.
         room: String,
     },
+    /// The signatures of a caller were looked into.
+    Verified {
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// Why nobody vouches for it; `None` if somebody does.
+        fault: Option<Fault>,
+    },
+    /// The signatures of a caller stay behind: towards this trunk they would say something else than the
+    /// numbers that it is shown.
+    SignatureLost {
+        /// Trunk of the attempt.
+        trunk: TrunkName,
+    },
     /// Routing decided.
     Routed {
         /// Trunks to try, in order.
@@ -121,12 +136,14 @@ pub enum Happened {
         /// Targets and trunks left to try.
         left: usize,
     },
-    /// An INVITE has more octets than RFC 3261 §18.1.1 lets go over UDP.
+    /// A request has more octets than RFC 3261 §18.1.1 lets go over UDP.
     Oversize {
         /// Trunk.
         trunk: TrunkName,
         /// Its length.
         octets: usize,
+        /// What may go.
+        largest: usize,
         /// What is done about it.
         action: OversizeAction,
     },
@@ -260,6 +277,8 @@ pub enum Happened {
         /// What was seen.
         because: String,
     },
+    /// Calls have cost as much as they may, or more; once until there is money again (SIP-406).
+    SpendReached(Box<Spent>),
     /// Something in the tables belonged to no call any more and was taken out; an operator should
     /// report it.
     Orphans {

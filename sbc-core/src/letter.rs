@@ -4,7 +4,7 @@
 //! over: the shard of its old call writes down its dialog, the other one takes it up, and requests
 //! that still come to the old shard, because its name is in our tag, are passed on.
 
-use crate::call::Wanted;
+use crate::call::{Bill, Wanted};
 use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
@@ -118,6 +118,8 @@ pub(crate) struct Party {
     pub(crate) caller: Arc<Caller>,
     /// The call that it leaves.
     pub(crate) from: CallId,
+    /// What it costs.
+    pub(crate) bill: Option<Bill>,
 }
 
 impl Letter {

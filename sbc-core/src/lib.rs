@@ -21,6 +21,8 @@ pub mod transport;
 
 pub mod auth;
 
+pub mod stir;
+
 pub mod transaction;
 
 pub mod media;

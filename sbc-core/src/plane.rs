@@ -6,15 +6,17 @@ use crate::dialog::{Aliases, DialogTable};
 use crate::effect::{Effect, Effects};
 use crate::expiring::Expiring;
 use crate::hashed::Secret;
-use crate::id::{CallId, LegId, QueryId, ShardId};
+use crate::id::{CallId, LegId, QueryId, ShardId, TransactionId};
 use crate::letter::{Content, Letter};
 use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
+use crate::policy::spend::Spending;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
+use crate::stir::VerifySpec;
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Table};
 use crate::transport::{Flow, Hop};
@@ -45,6 +47,7 @@ pub(crate) struct Plane {
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
+    pub(crate) spending: Spending,
     pub(crate) circles: Circles,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
@@ -77,6 +80,7 @@ impl Plane {
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
+            spending: Spending::default(),
             circles: Circles::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),
@@ -152,6 +156,14 @@ impl Cx<'_> {
         id
     }
 
+    /// Asks whether the signatures of a call are good.
+    pub(crate) fn verify(&mut self, call: CallId, spec: VerifySpec) -> QueryId {
+        let id = self.plane.queries.open(Asker::Call(call));
+        self.out
+            .push(Effect::Query(id, Query::Verify(Box::new(spec))));
+        id
+    }
+
     /// Asks for the addresses of a host.
     pub(crate) fn resolve(&mut self, asker: Asker, spec: ResolveSpec) -> QueryId {
         let id = self.plane.queries.open(asker);
@@ -165,10 +177,14 @@ impl Cx<'_> {
 pub(crate) enum Asker {
     /// A leg of a call.
     Leg(CallId, LegId),
+    /// A call on its way.
+    Call(CallId),
     /// A health probe.
     Probe(u32),
     /// A registration.
     Registration(u32),
+    /// A response that found no way back.
+    Response(TransactionId),
 }
 
 /// Questions to the outside that wait for their outcome.
@@ -195,8 +211,8 @@ impl Queries {
     pub(crate) fn forget(&mut self, is_there: impl Fn(CallId) -> bool) -> usize {
         let before = self.open.len();
         self.open.retain(|_, asker| match asker {
-            Asker::Leg(call, _) => is_there(*call),
-            Asker::Probe(_) | Asker::Registration(_) => true,
+            Asker::Leg(call, _) | Asker::Call(call) => is_there(*call),
+            Asker::Probe(_) | Asker::Registration(_) | Asker::Response(_) => true,
         });
         before - self.open.len()
     }

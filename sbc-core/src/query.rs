@@ -1,6 +1,7 @@
 //! Questions to the outside: anything slow or foreign, with one correlation mechanism.
 
 use crate::locate::{LocateSpec, Service};
+use crate::stir::{CredentialFault, VerifySpec};
 use crate::transport::{Hop, Protocol};
 use std::net::SocketAddr;
 
@@ -14,6 +15,9 @@ pub enum Query {
     /// Find out which of two connections to one server comes about first, the second begun a moment
     /// after the first (RFC 8305). Neither is closed.
     Race(Box<[Hop; 2]>),
+    /// Find out whether the signatures of a call are good, and their credentials to be believed
+    /// (RFC 8224 §6.2).
+    Verify(Box<VerifySpec>),
 }
 
 /// What to resolve.
@@ -36,6 +40,8 @@ pub enum Outcome {
     Located(Vec<Service>),
     /// The connection that came about first; the first one as well if none did.
     Won(Runner),
+    /// Every signature is good and every credential to be believed, or the first one is not.
+    Verified(Result<(), CredentialFault>),
     /// No addresses.
     ResolveFailed(ResolveFault),
 }

@@ -1,5 +1,9 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
+mod pair;
+
+pub use pair::{PairEnd, PairRecord};
+
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, TenantName, TrunkName};
@@ -42,6 +46,14 @@ pub struct Record {
     pub withheld: bool,
     /// What became of the caller's number, if it was not the customer's (SIP-1000).
     pub screening: Option<&'static str>,
+    /// What is known of the caller's number by signatures, as the value of `verstat` with its level:
+    /// where the trunk looks into them.
+    pub verstat: Option<String>,
+    /// Level of attestation that the caller's signature claims; at which we could vouch for the call
+    /// ourselves, if nobody has signed (SIP-1102).
+    pub attest: Option<&'static str>,
+    /// Origin that the caller's signature names; that which we would name, if nobody has signed.
+    pub origid: Option<String>,
     /// Who forwarded the call to us last.
     pub diverting: Option<String>,
     /// Name of the call from end to end: the caller's part of Session-ID.
@@ -69,6 +81,24 @@ pub struct Record {
     /// pair of legs. Without a transfer it is the whole call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conversations: Vec<ConversationRecord>,
+    /// The leg that answered the call.
+    #[serde(skip)]
+    pub answered_by: Option<LegId>,
+    /// Parties that neither called first nor were called: they came for somebody else, or from another
+    /// call.
+    #[serde(skip)]
+    pub parties: Vec<PartyRecord>,
+}
+
+/// A party that neither called first nor was called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartyRecord {
+    /// Leg.
+    pub leg: LegId,
+    /// Trunk.
+    pub trunk: TrunkName,
+    /// Number.
+    pub number: String,
 }
 
 /// Two legs of a call that talked to each other (SIP-811).

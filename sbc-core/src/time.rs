@@ -75,12 +75,36 @@ impl UnixTime {
         format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
     }
 
+    /// Reads a Date header (RFC 3261 §20.17); `None` if it is no time of its form. What day of the week
+    /// it says it is does not matter.
+    pub fn of_rfc1123(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?.trim();
+        let (_, text) = text.split_once(',')?;
+        let mut words = text.split_ascii_whitespace();
+        let number = |text: &str, digits: usize| {
+            let is_it = text.len() == digits && text.bytes().all(|digit| digit.is_ascii_digit());
+            is_it.then(|| text.parse::<u64>().ok()).flatten()
+        };
+        let day = number(words.next()?, 2)?;
+        let month = words.next()?;
+        let month = MONTHS
+            .iter()
+            .position(|own| own.eq_ignore_ascii_case(month))? as u64
+            + 1;
+        let year = number(words.next()?, 4)?;
+        let mut time = words.next()?.split(':').map(|part| number(part, 2));
+        let mut part = |least: u64| time.next()?.filter(|value| *value <= least);
+        let (h, m, s) = (part(23)?, part(59)?, part(60)?);
+        let is_whole =
+            time.next().is_none() && words.next() == Some("GMT") && words.next().is_none();
+        let days = days_before(year, month, day)?;
+        let seconds = days * 86_400 + h * 3_600 + m * 60 + s;
+        is_whole.then_some(Self(seconds * 1_000_000))
+    }
+
     /// The form of a Date header (RFC 3261 §20.17).
     pub fn rfc1123(self) -> String {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
         let seconds = self.0 / 1_000_000;
         let (days, of_day) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil_date(days);
@@ -90,6 +114,22 @@ impl UnixTime {
         let (h, m, s) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
         format!("{week_day}, {day:02} {month} {year:04} {h:02}:{m:02}:{s:02} GMT")
     }
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// Days from 1970-01-01 to a Gregorian date; `None` if there is no such date, or it is before.
+fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
+    // Years begin in March, so that the day that not every year has is the last one.
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day.checked_sub(1)?;
+    let days =
+        (365 * year + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)?;
+    let (_, found_month, found_day) = civil_date(days);
+    ((found_month, found_day) == (month, day)).then_some(days)
 }
 
 /// Gregorian date of a day count since 1970-01-01, by counting 400-year eras from 0000-03-01.
@@ -138,6 +178,45 @@ mod tests {
         assert_eq!(text(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(text(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
         assert_eq!(text(1_798_761_599), "Thu, 31 Dec 2026 23:59:59 GMT");
+    }
+
+    #[test]
+    fn what_a_date_header_says_is_read_back() {
+        for seconds in [
+            0,
+            951_782_399,
+            951_782_400,
+            1_014_296_523,
+            1_798_761_599,
+            4_107_542_400,
+        ] {
+            let time = UnixTime::from_micros(seconds * 1_000_000);
+            assert_eq!(UnixTime::of_rfc1123(time.rfc1123().as_bytes()), Some(time));
+        }
+        let of = |text: &str| UnixTime::of_rfc1123(text.as_bytes());
+        assert!(of("Mon, 21 feb 2002 13:02:03 GMT").is_some());
+        for text in [
+            "",
+            "Thu",
+            "Thu, 21 Feb 2002",
+            "Thu, 21 Feb 2002 13:02 GMT",
+            "Thu, 21 Feb 2002 13:02:03 CET",
+            "Thu, 30 Feb 2002 13:02:03 GMT",
+            "Thu, 00 Feb 2002 13:02:03 GMT",
+            "Thu, 21 Feb 1969 13:02:03 GMT",
+            "Thu, 21 Feb 2002 24:02:03 GMT",
+            "Thu, 21 Feb 2002 13:02:03 GMT x",
+            "Thu, +1 Feb 2002 13:02:03 GMT",
+            "Thu, 21 Feb 2002 13:02:03:04 GMT",
+            "Thu, 01 Foo 2002 13:02:03 GMT",
+            "Thu, 21 Feb 0000 00:00:00 GMT",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        assert_eq!(
+            UnixTime::of_rfc1123(b"\xff, 21 Feb 2002 13:02:03 GMT"),
+            None
+        );
     }
 
     #[test]

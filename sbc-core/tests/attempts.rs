@@ -303,6 +303,29 @@ fn an_invite_too_large_for_a_datagram_goes_over_tcp_and_comes_back_if_that_fails
 }
 
 #[test]
+fn how_much_a_datagram_may_hold_follows_from_the_mtu_where_it_is_known() {
+    for (mtu, most) in [(1_400, 1_200), (1_600, 1_400)] {
+        let keys = format!("name = \"carrier-a\"\nmtu = {mtu}");
+        let config = config_with_tcp().replace("name = \"carrier-a\"", &keys);
+        let (_, sent) = large(1, &config);
+        let base = sent[0].message.bytes().len() - 1;
+        let (_, sent) = large(most - base, &config);
+        assert_eq!(sent[0].message.bytes().len(), most);
+        assert_eq!(sent[0].hop.protocol, Protocol::Udp);
+        let (shard, sent) = large(most + 1 - base, &config);
+        assert_eq!(sent[0].hop.protocol, Protocol::Tcp);
+        let told = |what: &Happened| match what {
+            Happened::Oversize {
+                octets, largest, ..
+            } => Some((*octets, *largest)),
+            _ => None,
+        };
+        let told = shard.happened.iter().find_map(told);
+        assert_eq!(told, Some((most + 1, most)));
+    }
+}
+
+#[test]
 fn a_firewall_that_swallows_tcp_does_not_cost_the_target() {
     let (mut shard, sent) = large(900, &config_with_tcp());
     assert_eq!(sent[0].hop.protocol, Protocol::Tcp);

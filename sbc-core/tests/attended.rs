@@ -3,6 +3,7 @@
 use crate::world;
 
 use sbc_core::effect::{Effect, Effects};
+use sbc_core::event::Happened;
 use sbc_core::id::ShardId;
 use sbc_core::input::Input;
 use sbc_core::record::{TransferKind, TransferOutcome};
@@ -218,6 +219,38 @@ fn a_party_that_is_handed_over_is_not_counted_twice() {
         ok(&mut shard, &bye);
         assert!(shard.sent.is_empty());
     }
+}
+
+#[test]
+fn a_party_that_is_handed_over_costs_on_whoever_it_talks_to() {
+    let name = "name = \"teams-contoso\"";
+    let limits = "out = { spend_per_hour = \"2.5\", spend_action = \"alert\" }";
+    let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ {limits} }}"), 1);
+    let rate = "[[rate]]\nprefix = \"+4930\"\nper_minute = 0.5\nper_call = 0.25\n";
+    let mut shard = Shard::with(config_of(&format!("{config}{rate}")));
+    let first = up(&mut shard, "first", "y1");
+    let second = up(&mut shard, "second", "z1");
+    shard.carrier_says(&refer(&first, &refer_to(&second, false)));
+    shard.next_response(202);
+    notified(&mut shard, "100 Trying");
+    let bye = shard.next_request(Method::Bye).message;
+    reinvited(&mut shard, &second.invite);
+    notified(&mut shard, "200 OK");
+    ok(&mut shard, &bye);
+    // Two legs of Teams go on, for which two calls were paid: no third one.
+    let spent = |shard: &Shard| {
+        let spent = shard.happened.iter().filter_map(|what| match what {
+            Happened::SpendReached(spent) => Some(spent.to_string()),
+            _ => None,
+        });
+        spent.collect::<Vec<_>>()
+    };
+    shard.pass(Duration::from_secs(119));
+    assert!(spent(&shard).is_empty(), "{:?}", spent(&shard));
+    shard.pass(Duration::from_secs(31));
+    let told = spent(&shard);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("outbound has spent 2.") && told[0].ends_with("of its 2.50 per hour"));
 }
 
 /// Two shards and the letters between them.

@@ -136,6 +136,11 @@ const CASES: &[(Code, &str, &str)] = &[
     ),
     (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),
     (
+        Code::UnknownKey,
+        "called = [{ match = '^0([1-9]\\d+)$', set = '+49$1' }]",
+        "calling = [{ number = \"112\", set = \"113\", §service = true }]",
+    ),
+    (
         Code::Contradiction,
         "codecs =",
         "mode = §\"register\"\ncodecs =",
@@ -529,6 +534,10 @@ impl Facts for Machine {
             "/absent" => Err(FileFault::Unreadable("it does not exist".into())),
             _ => Ok(7),
         }
+    }
+
+    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
+        self.roots(path)
     }
 
     fn directory(&self, _path: &str) -> Result<(), FileFault> {

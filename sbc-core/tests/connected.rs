@@ -4,6 +4,7 @@
 use crate::world::call::*;
 use crate::world::two::Two;
 use crate::world::*;
+use sbc_core::sip::header::Supported;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 
@@ -224,5 +225,138 @@ fn what_a_refused_request_says_is_not_believed() {
     );
     two.shard.next_response(100);
     two.shard.next_response(488);
+    assert!(two.shard.sent.is_empty());
+}
+
+/// A trunk whose peer is told by From.
+const RENAMES: &str = "trusted = true\nidentity = { from_change = true, egress = \"from\" }";
+const BOTH: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\nSupported: from-change\n";
+
+/// A request of the caller whose From names somebody else.
+fn renamed(two: &mut Two, ok: &Message, method: &str, cseq: u32, lines: &str, sdp: &str) {
+    let bare = in_dialog(ok, method, cseq, &format!("{VIA}{method}{cseq}"));
+    let from = header(ok, HeaderName::From);
+    let bea = "Bea <sip:+498999998222@192.0.2.11>;tag=c1";
+    let head = bare
+        .replace(&from, bea)
+        .replace("Content-Length: 0\n\n", lines);
+    assert!(head.contains(bea), "{head}");
+    two.shard.carrier_says(&with_body(&head, sdp));
+}
+
+/// Whether a message says that we understand another From.
+fn offers(message: &Message) -> bool {
+    let tags = message.list::<Supported>().expect("tags");
+    tags.iter().any(|tag| tag.is("from-change"))
+}
+
+fn from(message: &Message) -> String {
+    let from = header(message, HeaderName::From);
+    from.split(";tag=").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn another_from_within_the_dialog_is_told_by_from_where_both_sides_understand_that() {
+    let (mut two, ok) = up(RENAMES, RENAMES, BOTH);
+    for message in [&two.invite, &ok] {
+        assert!(offers(message));
+    }
+    let before = header(&two.invite, HeaderName::From);
+    renamed(&mut two, &ok, "UPDATE", 11, "", "");
+    two.shard.next_response(200);
+    let told = two.shard.next_request(Method::Update).message;
+    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    let tag = |from: &str| from.split(";tag=").nth(1).map(str::to_owned);
+    assert_eq!(tag(&header(&told, HeaderName::From)), tag(&before));
+    assert!(!told.has(HeaderName::PAssertedIdentity));
+    two.hear(&response(&told, "200 OK", "", "", ""));
+    // The same again is no news.
+    renamed(&mut two, &ok, "UPDATE", 12, "", "");
+    two.shard.next_response(200);
+    assert!(two.shard.sent.is_empty());
+    // What we send to who has another name now is to that name, and it may end the call under it.
+    renamed(&mut two, &ok, "BYE", 13, "", "");
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert_eq!(from(&bye), from(&told));
+}
+
+#[test]
+fn the_new_name_of_a_peer_stands_in_to_of_what_we_send_it() {
+    let (mut two, ok) = up(RENAMES, RENAMES, BOTH);
+    renamed(&mut two, &ok, "UPDATE", 11, "", "");
+    two.shard.next_response(200);
+    two.shard.next_request(Method::Update);
+    two.callee_says("b1", "BYE", 1, "");
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    let to = header(&bye, HeaderName::To);
+    assert_eq!(to, "Bea <sip:+498999998222@192.0.2.11>;tag=c1");
+}
+
+#[test]
+fn a_peer_without_update_hears_the_new_from_in_an_invite() {
+    let lines = "Allow: INVITE, ACK, BYE, CANCEL\nSupported: from-change\n";
+    let (mut two, ok) = up(RENAMES, RENAMES, lines);
+    renamed(&mut two, &ok, "INVITE", 11, CARRIER_CONTACT, CARRIER_SDP);
+    two.shard.next_response(100);
+    two.shard.next_response(200);
+    let told = two.shard.next_request(Method::Invite).message;
+    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+}
+
+#[test]
+fn who_answers_in_the_place_of_the_called_party_is_told_by_from_after_the_answer() {
+    let mut two = Two::with(RENAMES, TRUSTED, BOTH, CARRIER_SDP);
+    two.says("200 OK", "b1", &format!("{UPDATES}{BEA}"), CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    assert!(two.shard.sent.is_empty(), "not before the ACK");
+    two.ack(&ok);
+    let told = two.shard.next_request(Method::Update).message;
+    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    // Whoever was called and answers needs no second name.
+    let mut two = Two::with(RENAMES, TRUSTED, BOTH, CARRIER_SDP);
+    let called = "P-Asserted-Identity: <sip:+493023125456@peer.example>\n";
+    two.says("200 OK", "b1", &format!("{UPDATES}{called}"), CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    two.ack(&ok);
+    assert!(two.shard.sent.is_empty(), "{:?}", two.shard.sent);
+}
+
+#[test]
+fn a_new_from_is_taken_and_not_told_where_it_is_not_negotiated_or_not_trusted() {
+    let strange = "identity = { from_change = true, egress = \"from\" }";
+    let plain = "trusted = true\nidentity = { egress = \"from\" }";
+    for (of_a, of_b, lines) in [
+        // One of the peers does not say that it understands.
+        (RENAMES, RENAMES, UPDATES),
+        // One of the trunks does not want it.
+        (plain, RENAMES, BOTH),
+        (RENAMES, plain, BOTH),
+        // One of the peers is no party to the trust domain.
+        (strange, RENAMES, BOTH),
+        (RENAMES, strange, BOTH),
+    ] {
+        let (mut two, ok) = up(of_a, of_b, lines);
+        assert_eq!(offers(&ok), of_a.contains("from_change"), "{of_a}");
+        assert_eq!(offers(&two.invite), of_b.contains("from_change"));
+        renamed(&mut two, &ok, "UPDATE", 11, "", "");
+        two.shard.next_response(200);
+        assert!(two.shard.sent.is_empty(), "{of_a} {of_b} {lines}");
+        let invite = two.invite.clone();
+        renamed(&mut two, &ok, "BYE", 12, "", "");
+        two.shard.next_response(200);
+        let bye = two.shard.next_request(Method::Bye).message;
+        assert_eq!(from(&bye), from(&invite));
+    }
+}
+
+#[test]
+fn who_wants_to_be_hidden_has_no_new_name() {
+    let (mut two, ok) = up(RENAMES, RENAMES, BOTH);
+    renamed(&mut two, &ok, "UPDATE", 11, "Privacy: id\n", "");
+    two.shard.next_response(200);
     assert!(two.shard.sent.is_empty());
 }

@@ -354,7 +354,8 @@ fn an_early_update_of_who_is_not_heard_opens_nothing() {
         let mut two = authorised(&of_b);
         two.says("100 Trying", "", "", "");
         // Another phone is heard.
-        two.says("183 Session Progress", "b0", "", CARRIER_SDP);
+        let elsewhere = CARRIER_SDP.replace("198.51.100.30", "198.51.100.29");
+        two.says("183 Session Progress", "b0", "", &elsewhere);
         two.shard.next_response(183);
         let lines = format!("P-Early-Media: {authority}\nRequire: 100rel\nRSeq: 1\n");
         pause(&mut two);
@@ -372,6 +373,97 @@ fn an_early_update_of_who_is_not_heard_opens_nothing() {
         two.answered("b1", CARRIER_SDP);
         assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
     }
+}
+
+/// What the relay is told since: places of the called side and what flows there.
+fn told(two: &mut Two) -> Vec<(String, media_api::Direction)> {
+    let commands = two.shard.media.drain(..);
+    let told = commands.filter_map(|command| match command {
+        Command::Answer {
+            endpoint: media_api::EndpointId(1),
+            negotiated,
+            ..
+        } => {
+            let stream = negotiated.streams[0].as_ref()?;
+            Some((stream.remote_rtp.to_string(), stream.direction))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn early_dialogs_that_cannot_be_told_apart_do_what_the_least_trusted_of_them_may() {
+    use media_api::Direction::{Inactive, Receive, SendReceive};
+    let mut two = authorised(OF_B);
+    two.says("100 Trying", "", "", "");
+    let say = |two: &mut Two, tag: &str, may: &str, sdp: &str| {
+        two.shard.pass(Duration::from_secs(2));
+        two.says(
+            "183 Session Progress",
+            tag,
+            &format!("P-Early-Media: {may}\n"),
+            sdp,
+        );
+        let told = two.shard.next_response(183).message;
+        header(&told, HeaderName::PEarlyMedia)
+    };
+    let at = |port: &str| CARRIER_SDP.replace("m=audio 6000", &format!("m=audio {port}"));
+    let one = |place: &str, direction| vec![(place.to_owned(), direction)];
+    assert_eq!(say(&mut two, "b1", "sendrecv", &at("6000")), "sendrecv");
+    assert_eq!(told(&mut two), one("198.51.100.30:6000", SendReceive));
+    // A second one at the same address: what comes from there may be either's.
+    assert_eq!(say(&mut two, "b2", "sendonly", &at("6100")), "sendonly");
+    let expected = [
+        ("198.51.100.30:6000".to_owned(), Receive),
+        ("198.51.100.30:6100".to_owned(), Receive),
+    ];
+    assert_eq!(told(&mut two), expected);
+    // A third one may not be heard at all, and so none of them is.
+    assert_eq!(say(&mut two, "b3", "inactive", &at("6200")), "inactive");
+    let said = told(&mut two);
+    let silent = |place: &str| said.contains(&(place.to_owned(), Inactive));
+    assert!(
+        silent("198.51.100.30:6000") && silent("198.51.100.30:6100"),
+        "{said:?}"
+    );
+    assert!(!said.iter().any(|(place, _)| place.ends_with(":6200")));
+    // The caller is told the same of each.
+    assert_eq!(say(&mut two, "b1", "sendrecv", ""), "inactive");
+    assert_eq!(told(&mut two), []);
+    // Another address is another matter.
+    let elsewhere = CARRIER_SDP.replace("198.51.100.30", "198.51.100.44");
+    assert_eq!(say(&mut two, "b4", "sendrecv", &elsewhere), "sendrecv");
+    assert_eq!(told(&mut two), one("198.51.100.44:6000", SendReceive));
+    // The third is gone: the others are heard again, as far as the second may.
+    two.says("199 Early Dialog Terminated", "b3", "", "");
+    let said = told(&mut two);
+    let hears = |place: &str| said.contains(&(place.to_owned(), Receive));
+    assert!(
+        hears("198.51.100.30:6000") && hears("198.51.100.30:6100"),
+        "{said:?}"
+    );
+    // And whoever answers is heard and spoken to in any case.
+    two.answered("b2", &at("6100"));
+    assert_eq!(
+        told(&mut two).last(),
+        one("198.51.100.30:6100", SendReceive).first()
+    );
+}
+
+#[test]
+fn an_early_dialog_that_moves_away_is_told_from_the_others_again() {
+    use media_api::Direction::{Inactive, SendReceive};
+    let mut two = settled("sendrecv", OF_B);
+    assert_eq!(direction_of_b(&two), Some(SendReceive));
+    two.shard.pass(Duration::from_secs(2));
+    let lines = "P-Early-Media: inactive\n";
+    two.says("183 Session Progress", "b2", lines, CARRIER_SDP);
+    two.shard.next_response(183);
+    assert_eq!(direction_of_b(&two), Some(Inactive));
+    moves(&mut two, 1, "198.51.100.43");
+    assert_eq!(direction_of_b(&two), Some(SendReceive));
+    assert_eq!(place_of_b(&two).as_deref(), Some("198.51.100.43"));
 }
 
 #[test]

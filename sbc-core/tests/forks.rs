@@ -182,6 +182,68 @@ fn the_caller_counts_its_requests_in_each_early_dialog() {
     assert_eq!(ok.get::<CSeq>().unwrap().unwrap().number, 10);
 }
 
+/// Two phones ring, and the caller has left the early dialog of the first: what that phone was told.
+fn left() -> (Two, Message, Message) {
+    let mut two = caller("");
+    two.says("180 Ringing", "b1", "", "");
+    let first = told(&mut two, 180);
+    two.says("180 Ringing", "b2", "", "");
+    let second = told(&mut two, 180);
+    let reason = "Reason: Q.850;cause=16\n";
+    two.caller_says(&first, "BYE", 11, reason, "");
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert!(header(&bye, HeaderName::To).ends_with(";tag=b1"));
+    assert_eq!(header(&bye, HeaderName::Reason), "Q.850;cause=16");
+    assert!(two.shard.sent.is_empty(), "the other phone goes on ringing");
+    (two, second, bye)
+}
+
+#[test]
+fn a_bye_of_the_caller_on_one_early_dialog_reaches_that_phone_alone() {
+    let (mut two, second, bye) = left();
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    // Nothing counts that the phone says now.
+    two.says("183 Session Progress", "b1", "", CARRIER_SDP);
+    assert!(two.shard.sent.is_empty());
+    let ok = two.answered("b2", CARRIER_SDP);
+    assert_eq!(tag(&ok), tag(&second));
+    two.ack(&ok);
+    two.shard.pass(Duration::from_secs(60));
+    assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+    let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    two.shard.settles();
+}
+
+#[test]
+fn an_answer_that_crosses_the_bye_on_its_early_dialog_is_ended_and_is_none() {
+    let (mut two, _, bye) = left();
+    two.says("200 OK", "b1", "", CARRIER_SDP);
+    let ack = two.shard.next_request(Method::Ack).message;
+    assert!(header(&ack, HeaderName::To).ends_with(";tag=b1"));
+    let again = two.shard.next_request(Method::Bye).message;
+    two.hear(&response(
+        &bye,
+        "481 Call/Transaction Does Not Exist",
+        "",
+        "",
+        "",
+    ));
+    two.hear(&response(&again, "200 OK", "", "", ""));
+    let refused = two.shard.next_response(480).message;
+    assert_eq!(header(&refused, HeaderName::CallId), "two");
+    let ack = carrier_invite("two", "").replace("INVITE", "ACK");
+    two.shard.carrier_says(&ack);
+    // The other phone was quicker than its CANCEL.
+    two.says("200 OK", "b2", "", CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    two.shard.next_request(Method::Bye);
+}
+
 #[test]
 fn the_early_dialogs_of_a_way_that_failed_end_before_the_next_is_tried() {
     let text = two_carriers(TRANSPARENT, "").replace(
@@ -260,21 +322,12 @@ fn a_bye_of_the_caller_ends_the_early_dialog_that_it_names() {
     two.shard.next_response(500);
     two.caller_says(&first, "BYE", 11, "", "");
     two.shard.next_response(200);
+    two.shard.next_request(Method::Bye);
     assert!(two.shard.sent.is_empty(), "the other one rings");
     two.caller_says(&first, "OPTIONS", 12, "", "");
     two.shard.next_response(481);
     two.says("183 Session Progress", "b1", "", CARRIER_SDP);
     assert!(two.shard.sent.is_empty(), "nothing is heard of it");
-    // Its answer is none in a dialog that has ended.
-    let mut other = caller("");
-    other.says("180 Ringing", "b1", "", "");
-    let ended = told(&mut other, 180);
-    other.says("180 Ringing", "b2", "", "");
-    told(&mut other, 180);
-    other.caller_says(&ended, "BYE", 11, "", "");
-    other.shard.next_response(200);
-    let ok = other.answered("b1", CARRIER_SDP);
-    assert_ne!(tag(&ok), tag(&ended));
     // The last one takes the call with it.
     two.caller_says(&second, "BYE", 12, "", "");
     two.shard.next_response(200);

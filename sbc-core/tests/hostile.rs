@@ -1,8 +1,12 @@
 //! What a stranger's largest and oddest inputs cost: memory in proportion to their size, and time
 //! that does not grow with its square.
 
+#[path = "../benches/common/largest.rs"]
+mod largest;
+
 use crate::world::cpu_time;
 use bytes::Bytes;
+use largest::DATAGRAM;
 use sbc_core::config::{Assumed, Source, load};
 use sbc_core::demux::shard_of_message;
 use sbc_core::sdp::{Description, explain as sdp_explain, redact};
@@ -12,9 +16,6 @@ use sbc_core::sip::{
 };
 use sbc_core::transport::framer::{Frame, Framer};
 use std::time::Duration;
-
-/// A datagram has no more.
-const DATAGRAM: usize = 65_507;
 
 /// Most octets held at once while something runs, and octets asked for altogether.
 fn cost(work: impl FnOnce()) -> (usize, usize) {
@@ -35,109 +36,9 @@ const HEAD: &str = "INVITE sip:b@192.0.2.11 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.1
     From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\
     Max-Forwards: 70\r\n";
 
-/// A message of about `size` octets that repeats something in its header section.
-fn heading(size: usize, begin: &str, unit: &str, end: &str) -> Bytes {
-    let room = size.saturating_sub(HEAD.len() + begin.len() + end.len() + 64) / unit.len();
-    let middle = unit.repeat(room);
-    format!("{HEAD}{begin}{middle}{end}Content-Length: 0\r\n\r\n").into()
-}
-
-/// A message of about `size` octets with a body of this type.
-fn carrying(content_type: &str, body: String) -> Bytes {
-    let length = body.len();
-    format!("{HEAD}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}").into()
-}
-
-fn nested(size: usize) -> Bytes {
-    let mut body = String::new();
-    for depth in 0.. {
-        if body.len() + 80 > size {
-            break;
-        }
-        body.push_str(&format!(
-            "--b{depth}\r\nContent-Type: multipart/mixed;boundary=b{}\r\n\r\n",
-            depth + 1
-        ));
-    }
-    carrying("multipart/mixed;boundary=b0", body)
-}
-
-/// Every kind of message that was thought of, at this size.
+/// Every kind of message that was thought of, at this size, from somebody whom nobody knows.
 fn messages(size: usize) -> Vec<(&'static str, Bytes)> {
-    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n";
-    let lines = |unit: &str| sdp.to_owned() + &unit.repeat(size / unit.len());
-    vec![
-        ("header lines", heading(size, "", "X: y\r\n", "")),
-        ("empty header lines", heading(size, "", "a:\r\n", "")),
-        ("Via lines", heading(size, "", "v: SIP/2.0/UDP a\r\n", "")),
-        (
-            "Via values",
-            heading(size, "Via: ", "SIP/2.0/UDP a,", "SIP/2.0/UDP b\r\n"),
-        ),
-        ("commas", heading(size, "Route: ", ",", "\r\n")),
-        ("words", heading(size, "Supported: ", "x,", "\r\n")),
-        (
-            "parameters",
-            heading(size, "Contact: <sip:a@b>", ";a=b", "\r\n"),
-        ),
-        (
-            "URI headers",
-            heading(size, "Refer-To: <sip:a@b?", "a=b&", "c=d>\r\n"),
-        ),
-        ("quotes", heading(size, "Contact: ", "\"", "\r\n")),
-        (
-            "escapes",
-            heading(size, "Contact: \"", "\\\"", "\" <sip:a@b>\r\n"),
-        ),
-        ("brackets", heading(size, "Record-Route: ", "<", "\r\n")),
-        ("parentheses", heading(size, "Retry-After: 1 ", "(", "\r\n")),
-        ("folds", heading(size, "Subject: x", "\r\n y", "\r\n")),
-        ("blanks", heading(size, "Subject: x", " ", "y\r\n")),
-        ("colons", heading(size, "Subject", ":", "\r\n")),
-        ("zeros", heading(size, "Max-Forwards: ", "0", "\r\n")),
-        ("nested multiparts", nested(size)),
-        (
-            "many parts",
-            carrying(
-                "multipart/mixed;boundary=b",
-                "--b\r\n\r\n\r\n".repeat(size / 9),
-            ),
-        ),
-        (
-            "almost boundaries",
-            carrying("multipart/mixed;boundary=b", "\r\n--".repeat(size / 4)),
-        ),
-        (
-            "dashes",
-            carrying("multipart/mixed;boundary=--", "-".repeat(size)),
-        ),
-        (
-            "media lines",
-            carrying("application/sdp", lines("m=audio 9 RTP/AVP 0\r\n")),
-        ),
-        (
-            "payload types",
-            carrying(
-                "application/sdp",
-                lines("m=audio 9 RTP/AVP 0") + &" 0".repeat(size / 4),
-            ),
-        ),
-        ("attributes", carrying("application/sdp", lines("a=x\r\n"))),
-        (
-            "numbers and names",
-            carrying("application/sdp", lines("a=rtpmap:8 PCMA/8000\r\n")),
-        ),
-        (
-            "keys",
-            carrying(
-                "application/sdp",
-                lines("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AA|2^31\r\n"),
-            ),
-        ),
-        ("line ends", Bytes::from("\r\n".repeat(size / 2))),
-        ("NUL", Bytes::from(vec![0; size])),
-        ("one long line", Bytes::from("A".repeat(size))),
-    ]
+    largest::messages(size, HEAD)
 }
 
 /// Everything that is asked of a datagram before anybody knows who sent it, and of one that passed.

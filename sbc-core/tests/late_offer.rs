@@ -11,6 +11,7 @@ use world::two::*;
 use world::*;
 
 const PASS: &str = "late_offer = \"pass\"";
+const CONVERT: &str = "late_offer = \"convert\"";
 
 /// What B offers: more than the caller will choose of.
 const OFFER: &str = "v=0
@@ -37,7 +38,8 @@ fn formats(message: &Message) -> String {
 }
 
 fn late() -> Two {
-    let two = Two::with("", PASS, "", "");
+    // What a carrier gets unless its trunk says otherwise.
+    let two = Two::with("", "", "", "");
     assert!(two.invite.body().is_empty(), "nobody offers");
     assert!(!two.invite.has(HeaderName::ContentType));
     let supported = header(&two.invite, HeaderName::Supported);
@@ -177,8 +179,33 @@ fn teams_never_gets_a_call_without_an_offer() {
 }
 
 #[test]
+fn a_caller_without_offer_reaches_teams_with_one_of_ours() {
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("call", ""));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(body(&invite).contains("m=audio"), "{}", body(&invite));
+    assert!(body(&invite).contains("a=crypto"));
+    shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    assert_eq!(formats(&ok), "8 0 101");
+}
+
+#[test]
+fn a_call_of_teams_without_offer_reaches_a_carrier_with_one_of_ours() {
+    let mut shard = Shard::new();
+    let invite = teams_invite("call");
+    let (head, _) = invite.split_once("Content-Type").expect("a body");
+    shard.teams_says(&with_body(head, ""));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(body(&invite).contains("m=audio"), "{}", body(&invite));
+}
+
+#[test]
 fn an_offer_of_ours_without_answer_in_the_ack_of_a_new_call_ends_it() {
-    let mut two = Two::with("", "", "", "");
+    let mut two = Two::with("", CONVERT, "", "");
     assert!(!two.invite.body().is_empty(), "ours");
     let ok = two.answered("b1", CARRIER_SDP);
     assert!(!ok.body().is_empty());
@@ -195,7 +222,7 @@ fn an_offer_of_ours_without_answer_in_the_ack_of_a_new_call_ends_it() {
 /// INVITE to the next one, which would take a call without an offer.
 #[test]
 fn a_caller_that_was_offered_something_early_is_no_late_offer_for_the_next_trunk() {
-    let config = two_carriers("", "rel100 = \"auto\"").replace(
+    let config = two_carriers("", CONVERT).replace(
         "to = [{ trunk = \"b\" }]",
         "to = [{ trunk = \"b\" }, { trunk = \"c\" }]",
     );

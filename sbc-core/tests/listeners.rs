@@ -134,24 +134,38 @@ fn answered(config: &str, contact: &str) -> (Shard, Message) {
     (shard, invite.message)
 }
 
-fn symmetric() -> String {
-    CONFIG.replace(
-        "codecs = [\"PCMA\", \"PCMU\"]",
-        "codecs = [\"PCMA\", \"PCMU\"]\nsymmetric_signalling = true",
-    )
+fn symmetric(is_wanted: bool) -> String {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    let keys = format!("{codecs}\nsymmetric_signalling = {is_wanted}");
+    CONFIG.replace(codecs, &keys)
 }
 
 #[test]
 fn a_peer_behind_a_nat_is_reached_where_it_comes_from() {
     let inside = "sip:gw@10.0.0.5:5070";
-    let (mut shard, _) = answered(CONFIG, inside);
+    let (mut shard, _) = answered(&symmetric(false), inside);
     let ack = shard.next_request(Method::Ack);
     assert_eq!(
         ack.hop.remote.to_string(),
         "10.0.0.5:5070",
         "its word counts"
     );
-    let (mut shard, invite) = answered(&symmetric(), inside);
+    is_reached_where_it_comes_from(&symmetric(true), inside);
+}
+
+#[test]
+fn a_private_contact_of_a_peer_from_outside_is_not_believed_without_a_word() {
+    let inside = "sip:gw@10.0.0.5:5070";
+    is_reached_where_it_comes_from(CONFIG, inside);
+    // What can be reached is believed: another machine of the peer.
+    let (mut shard, _) = answered(CONFIG, "sip:gw@198.51.100.29:5070");
+    let ack = shard.next_request(Method::Ack);
+    assert_eq!(ack.hop.remote.to_string(), "198.51.100.29:5070");
+}
+
+/// The carrier answers with such a Contact, and all that we say in the call goes to where it is heard.
+fn is_reached_where_it_comes_from(config: &str, inside: &str) {
+    let (mut shard, invite) = answered(config, inside);
     let ack = shard.next_request(Method::Ack);
     assert_eq!(ack.hop.remote.to_string(), CARRIER);
     // It is still called by its own name.

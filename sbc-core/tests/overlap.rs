@@ -80,6 +80,67 @@ fn an_invite_with_more_digits_replaces_the_one_before() {
     shard.settles();
 }
 
+/// A call that two trunks may carry, of which the first finds its number too short.
+fn too_short(keys: &str) -> (Shard, sbc_core::sip::Message) {
+    let text = config(keys);
+    let text = text.replace(
+        "to = [{ trunk = \"b\" }]",
+        "to = [{ trunk = \"b\" }, { trunk = \"teams-contoso\" }]",
+    );
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&dialled("+498912345", 10));
+    shard.next_response(100);
+    let first = shard.next_request(Method::Invite).message;
+    let reason = "Reason: Q.850;cause=28\n";
+    let short = response(&first, "484 Address Incomplete", "b1", reason, "");
+    from_b(&mut shard, &short);
+    shard.next_request(Method::Ack);
+    (shard, first)
+}
+
+#[test]
+fn a_caller_that_dials_while_it_calls_is_asked_for_more_at_once() {
+    let (mut shard, _) = too_short("overlap = true");
+    let refused = shard.next_response(484).message;
+    assert_eq!(header(&refused, HeaderName::CSeq), "10 INVITE");
+    assert!(shard.sent.is_empty(), "no other way is tried");
+    acked(&mut shard, "+498912345", 10);
+    // It goes on, in the same call as it sees it (RFC 3578 §3.1).
+    shard.carrier_says(&dialled("+4989123456", 11));
+    shard.next_response(100);
+    let second = shard.next_request(Method::Invite).message;
+    assert!(to_b(&second).contains("+4989123456@"));
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    let ok = response(&second, "200 OK", "b2", contact, CARRIER_SDP);
+    from_b(&mut shard, &ok);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    assert_eq!(header(&ok, HeaderName::CSeq), "11 INVITE");
+}
+
+#[test]
+fn for_a_caller_that_has_dialled_everything_the_next_way_is_tried() {
+    // What the last one says counts as much; where nothing better comes the status stays.
+    let said = [("404 Not Found", 404), ("503 Service Unavailable", 484)];
+    for (status, told) in said {
+        let (mut shard, _) = too_short("");
+        let second = shard.next_request(Method::Invite);
+        assert_eq!(second.hop.remote.to_string(), TEAMS);
+        assert!(to_b(&second.message).contains("+498912345@"));
+        let refused = response(&second.message, status, "x1", "", "");
+        shard.teams_says(&refused);
+        shard.next_request(Method::Ack);
+        if told == 484 {
+            // The other server of the same peer.
+            let again = shard.next_request(Method::Invite).message;
+            shard.teams_says(&response(&again, status, "x2", "", ""));
+            shard.next_request(Method::Ack);
+        }
+        let told = shard.next_response(told).message;
+        assert_eq!(header(&told, HeaderName::CSeq), "10 INVITE");
+    }
+}
+
 #[test]
 fn without_the_setting_and_for_other_callers_nothing_is_replaced() {
     for (keys, tag) in [("", "c1"), ("overlap = true", "c2")] {

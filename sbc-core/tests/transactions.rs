@@ -439,6 +439,36 @@ fn a_lost_connection_fails_what_waits_and_leaves_what_was_answered() {
     assert_eq!(bench.table.len(), 2);
 }
 
+#[test]
+fn what_lost_its_connection_before_its_answer_waits_until_that_has_found_a_way() {
+    for is_lost in [true, false] {
+        let mut bench = Bench::over(Protocol::Tcp);
+        let named = from_peer("OPTIONS", ONE, "");
+        bench.receive(&named.replace("UDP 198.51.100.20:5060", "TCP pbx.example.com"));
+        let (id, request) = bench.new_requests().remove(0);
+        if is_lost {
+            let (now, mut out) = (bench.now, Effects::default());
+            let (flow, why) = (FlowId(3), FlowFault::Closed);
+            let table = &mut bench.table;
+            table.flow_lost(now, flow, why, &mut out, &mut bench.up);
+        }
+        bench.respond(id, &request, 200);
+        assert_eq!(bench.look(), ["200"]);
+        bench.fail(id);
+        let is_asked = matches!(bench.up.last(), Some(Indication::Unreturned(_)));
+        assert_eq!(is_asked, is_lost);
+        let mut out = Effects::default();
+        let found = ["203.0.113.70:5060".parse().unwrap()];
+        bench.table.way_found(id, found.into_iter(), &mut out);
+        bench.take(out);
+        let seen = bench.sent.drain(..);
+        let seen: Vec<String> = seen.map(|(_, hop, _)| hop.remote.to_string()).collect();
+        assert_eq!(seen == ["203.0.113.70:5060"], is_lost);
+        bench.pass(Duration::from_secs(40));
+        assert!(bench.table.is_empty());
+    }
+}
+
 /// One random act on the table.
 #[derive(Clone, Debug)]
 enum Act {

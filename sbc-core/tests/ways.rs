@@ -232,6 +232,7 @@ fn asks(shard: &mut Shard, domain: &str, outcome: Outcome) {
         Query::Locate(spec) => assert_eq!(spec.domain, domain),
         Query::Resolve(spec) => assert_eq!(spec.host, domain),
         Query::Race(hops) => panic!("{hops:?}"),
+        Query::Verify(spec) => panic!("{spec:?}"),
     }
     shard.apply(Input::Outcome(id, outcome));
 }

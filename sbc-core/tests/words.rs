@@ -264,6 +264,61 @@ fn a_service_number_that_was_translated_stays_one() {
     );
 }
 
+/// A rule that translates the number that Teams calls.
+fn translation(trunk: &str, dir: &str) -> String {
+    format!(
+        "[[transform]]\nname = \"free\"\nwhen = {{ trunk = \"{trunk}\", dir = \"{dir}\" }}\n\
+         called = [{{ number = \"+498999998001\", set = \"+498912345678\", service = true }}]\n"
+    )
+}
+
+/// Request-URI, History-Info and Diversion of a call of Teams to a service number.
+fn translated(text: &str) -> (String, Vec<String>, bool) {
+    let mut shard = Shard::with(config_of(text));
+    shard.teams_says(&teams_invite("free"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let uri = invite.uri().expect("a URI").to_string();
+    let diverts = invite.has(HeaderName::Diversion);
+    (uri, values(&invite, "History-Info"), diverts)
+}
+
+#[test]
+fn a_service_number_that_we_translate_is_told_with_its_cause_and_is_no_diversion() {
+    let keeps = hunting().replace(
+        "to = [{ trunk = \"carrier-a\" }, { trunk = \"carrier-b\" }]",
+        "to = [{ trunk = \"carrier-b\" }]",
+    );
+    for (trunk, dir) in [("teams-contoso", "in"), ("carrier-b", "out")] {
+        let text = format!("{keeps}{}", translation(trunk, dir));
+        let (uri, history, diverts) = translated(&text);
+        assert_eq!(
+            history,
+            [
+                "<sip:+498999998001@192.0.2.11>;index=1",
+                "<sip:+498912345678@192.0.2.11;cause=380>;index=1.1;mp=1",
+            ],
+            "{trunk} {dir}"
+        );
+        assert!(
+            uri.starts_with("sip:+498912345678@") && uri.ends_with(";cause=380"),
+            "{uri}"
+        );
+        assert!(!diverts);
+        // Without the word the number is only written in another way.
+        let (uri, history, _) = translated(&text.replace(", service = true", ""));
+        assert_eq!(history, [""; 0]);
+        assert!(!uri.contains("cause"), "{uri}");
+    }
+    // Who does not keep such lists is told nothing, in no header.
+    let text = format!("{CONFIG}{}", translation("teams-contoso", "in"));
+    let (uri, history, diverts) = translated(&text);
+    assert!(
+        history.is_empty() && !diverts && !uri.contains("cause"),
+        "{uri}"
+    );
+}
+
 #[test]
 fn where_a_call_has_been_is_told_to_who_asks_and_never_early() {
     let told = |carrier: &str, asks: &str| {

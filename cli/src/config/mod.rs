@@ -2,7 +2,9 @@
 
 mod host;
 
-pub use host::{Host, read_certificates, read_key, read_roots, read_secret};
+pub use host::{
+    Host, Revoked, read_certificates, read_key, read_revocations, read_roots, read_secret,
+};
 
 use sbc_core::config::{Code, Config, Finding, Findings, Loaded, Source};
 use std::fs;

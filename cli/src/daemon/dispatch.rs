@@ -3,6 +3,7 @@
 use crate::daemon::inbox::{Inbox, Inboxes};
 use crate::daemon::net::Net;
 use crate::daemon::resolver::Resolver;
+use crate::daemon::stir::Signers;
 use crate::sink::Sinks;
 use media_relay::Relay;
 use sbc_core::effect::{Effect, Effects, KeepAlive};
@@ -30,6 +31,8 @@ pub struct Dispatch {
     pub net: Net,
     /// Names.
     pub resolver: Resolver,
+    /// Signatures.
+    pub signers: Signers,
     /// Media.
     pub relay: Arc<Relay>,
     /// Records, log, ladders, metrics.
@@ -113,10 +116,12 @@ impl Dispatch {
         let inbox = Arc::clone(&self.inbox);
         let resolver = self.resolver.clone();
         let net = self.net.clone();
+        let signers = self.signers.clone();
         self.runtime.spawn(async move {
             let outcome = match &query {
                 Query::Resolve(spec) => resolver.resolve(spec).await,
                 Query::Locate(spec) => resolver.locate(spec).await,
+                Query::Verify(spec) => signers.verify(spec).await,
                 Query::Race(hops) => Outcome::Won(net.race(hops).await),
             };
             // Reports of our own side are always taken.

@@ -17,6 +17,7 @@ pub mod reload;
 pub mod resolver;
 pub mod run;
 pub mod shard;
+pub mod stir;
 pub mod stop;
 mod strain;
 
@@ -48,6 +49,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use stir::{Reach, Signers};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -131,6 +133,7 @@ pub struct Daemon {
     inboxes: Inboxes,
     replies: Arc<Replies>,
     net: Net,
+    signers: Signers,
     health: Health,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
@@ -209,6 +212,8 @@ impl Daemon {
             .map_err(|fault| StartFault::System(fault.to_string()))?;
         let replies = Arc::new(Replies::default());
         let resolver = Resolver::new(Arc::clone(&metrics));
+        let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
+        signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
         let together = Together::default();
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
@@ -218,6 +223,7 @@ impl Daemon {
                 runtime: Handle::current(),
                 net: net.clone(),
                 resolver: resolver.clone(),
+                signers: signers.clone(),
                 relay: Arc::clone(&relay),
                 sinks: sinks.clone(),
                 replies: Arc::clone(&replies),
@@ -233,6 +239,7 @@ impl Daemon {
             inboxes,
             replies,
             net,
+            signers,
             health: Health::new(
                 shards
                     .iter()
@@ -319,6 +326,11 @@ impl Daemon {
     /// Where facts go.
     pub fn sinks(&self) -> &Sinks {
         &self.sinks
+    }
+
+    /// Signatures of callers.
+    fn signers(&self) -> &Signers {
+        &self.signers
     }
 
     /// Signalling sockets.
@@ -430,13 +442,9 @@ fn records(
         return Ok((None, None));
     };
     let directory = PathBuf::from(&spool.directory);
-    let (cdr, writer) = Cdr::start(
-        &directory,
-        spool.rotate_bytes,
-        Arc::clone(metrics),
-        log.clone(),
-    )
-    .map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
+    let started = Cdr::start(spool, Arc::clone(metrics), log.clone());
+    let (cdr, writer) =
+        started.map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
     Ok((Some(cdr), Some(writer)))
 }
 

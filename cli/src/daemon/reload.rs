@@ -5,6 +5,7 @@
 use crate::daemon::Daemon;
 use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
+use crate::daemon::stir::{Trust, TrustFault};
 use crate::sink::log::{Level, Log, wall_clock};
 use sbc_core::config::{Changes, Finding, Findings, Loaded, changes};
 use sbc_core::id::TlsContextName;
@@ -20,6 +21,8 @@ pub enum ReloadFault {
     Invalid(Findings),
     /// Certificates, keys or roots cannot be used.
     Material(Vec<(TlsContextName, MaterialFault)>),
+    /// Whom to believe about callers cannot be read.
+    Trust(TrustFault),
     /// New sockets cannot be opened.
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
@@ -42,6 +45,7 @@ impl fmt::Display for ReloadFault {
                 }
                 Ok(())
             }
+            Self::Trust(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
                 "{what} can only be changed by a restart; until then undo this change, or others \
@@ -70,6 +74,15 @@ pub fn load(path: &Path, previous: Option<&Loaded>) -> Result<Loaded, ReloadFaul
 /// Every identity that cannot be used.
 pub fn identities(loaded: &Loaded) -> Result<TlsStore, ReloadFault> {
     TlsStore::load(&loaded.shell.tls).map_err(ReloadFault::Material)
+}
+
+/// Reads whom to believe about callers; each time, as roots and revocations behind unchanged paths may
+/// have changed.
+///
+/// # Errors
+/// The file that is of no use.
+pub fn trust(loaded: &Loaded) -> Result<Option<Trust>, ReloadFault> {
+    Trust::load(loaded).map_err(ReloadFault::Trust)
 }
 
 impl Daemon {
@@ -108,7 +121,7 @@ impl Daemon {
                 }
                 findings.errors.len() + findings.omitted
             }
-            ReloadFault::Material(_) | ReloadFault::Bind(_) => {
+            ReloadFault::Material(_) | ReloadFault::Bind(_) | ReloadFault::Trust(_) => {
                 let text = fault.to_string();
                 for line in text.lines() {
                     log.error("config", line).send();
@@ -145,6 +158,7 @@ impl Daemon {
             return Err(ReloadFault::NeedsRestart("whether [cdr] is written"));
         }
         let tls = Arc::new(identities(&loaded)?);
+        let trust = trust(&loaded)?;
         let config = Arc::new(loaded.config.clone());
         let opened = self
             .net()
@@ -152,6 +166,7 @@ impl Daemon {
             .await
             .map_err(ReloadFault::Bind)?;
         // From here on nothing can fail.
+        self.signers().trust(trust);
         self.net()
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
         for inbox in self.inboxes().all() {
@@ -161,7 +176,7 @@ impl Daemon {
         if changed.cdr
             && let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr)
         {
-            cdr.relocate(spool.directory.clone().into(), spool.rotate_bytes);
+            cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
         Ok((loaded, changed))

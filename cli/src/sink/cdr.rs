@@ -1,13 +1,13 @@
-//! Call records: one JSON line per call, appended to a spool that is rotated by size and written
-//! through each second (OPS-060).
+//! Call records: one JSON line per call, and one per pair of legs that talked to each other where that is
+//! asked for, appended to a spool that is rotated by size and written through each second (OPS-060).
 //!
 //! A thread of its own writes, so a slow disk stalls no call. Records that the disk does not take
 //! wait in memory, up to a bound; beyond it they are counted as lost.
 
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
+use sbc_core::config::CdrSpool;
 use sbc_core::record::Record;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -45,20 +45,27 @@ struct Losses {
     log: Log,
 }
 
-/// What is written as one line of JSON, by the writer's thread.
-trait Line: Send + Sync {
-    fn json(&self) -> serde_json::Result<String>;
+/// What is written as lines of JSON, by the writer's thread.
+trait Lines: Send + Sync {
+    /// With those of pairs of legs, if they are wanted.
+    fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>>;
 }
 
-impl<T: Serialize + Send + Sync> Line for T {
-    fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+impl Lines for Record {
+    fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>> {
+        let mut lines = vec![serde_json::to_string(self)?];
+        if pairs {
+            for pair in self.pairs() {
+                lines.push(serde_json::to_string(&pair)?);
+            }
+        }
+        Ok(lines)
     }
 }
 
 enum Order {
-    Line(Arc<dyn Line>),
-    Move(PathBuf, u64),
+    Lines(Arc<dyn Lines>),
+    Move(CdrSpool),
     Stop,
 }
 
@@ -74,18 +81,17 @@ impl Cdr {
     /// # Errors
     /// If the directory cannot be written to, or the thread cannot be made.
     pub fn start(
-        directory: &Path,
-        rotate_bytes: u64,
+        spool: &CdrSpool,
         metrics: Arc<Metrics>,
         log: Log,
     ) -> io::Result<(Self, CdrWriter)> {
-        let spool = Spool::open(directory, rotate_bytes)?;
+        let (pairs, spool) = (spool.pairs, Spool::of(spool)?);
         let (queue, orders) = mpsc::sync_channel(QUEUE);
         let losses = Losses { metrics, log };
         let of_writer = losses.clone();
         let thread = thread::Builder::new()
             .name("cdr".to_owned())
-            .spawn(move || write_records(&orders, spool, &of_writer))?;
+            .spawn(move || write_records(&orders, spool, pairs, &of_writer))?;
         let cdr = Self {
             queue: queue.clone(),
             losses,
@@ -118,24 +124,20 @@ impl Cdr {
 
     /// Queues a record.
     pub fn record(&self, record: &Arc<Record>) {
-        self.line(Arc::clone(record) as Arc<dyn Line>);
+        self.lines(Arc::clone(record) as Arc<dyn Lines>);
     }
 
-    fn line(&self, line: Arc<dyn Line>) {
-        match self.queue.try_send(Order::Line(line)) {
+    fn lines(&self, lines: Arc<dyn Lines>) {
+        match self.queue.try_send(Order::Lines(lines)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.losses.count(1, &"the disk does not keep up"),
             Err(TrySendError::Disconnected(_)) => self.losses.count(1, &"the writer has ended"),
         }
     }
 
-    /// Writes from now on elsewhere (after a reload).
-    pub fn relocate(&self, directory: PathBuf, rotate_bytes: u64) {
-        if self
-            .queue
-            .try_send(Order::Move(directory, rotate_bytes))
-            .is_err()
-        {
+    /// Writes from now on elsewhere, or something else (after a reload).
+    pub fn relocate(&self, spool: &CdrSpool) {
+        if self.queue.try_send(Order::Move(spool.clone())).is_err() {
             self.losses
                 .log
                 .error("cdr_move", "records are still written to the old directory")
@@ -182,7 +184,7 @@ impl CdrWriter {
     }
 }
 
-fn write_records(orders: &Receiver<Order>, mut spool: Spool, losses: &Losses) {
+fn write_records(orders: &Receiver<Order>, mut spool: Spool, mut pairs: bool, losses: &Losses) {
     let log = &losses.log;
     let depth = losses.metrics.queue_depth.with_label_values(&["cdr"]);
     let mut unwritten: VecDeque<Box<str>> = VecDeque::new();
@@ -195,22 +197,21 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, losses: &Losses) {
             orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
         });
         match order {
-            Ok(Order::Line(line)) => match line.json() {
-                Ok(line) => unwritten.push_back(line.into()),
+            Ok(Order::Lines(lines)) => match lines.json(pairs) {
+                Ok(lines) => unwritten.extend(lines.into_iter().map(Into::into)),
                 Err(why) => losses.count(1, &why),
             },
-            Ok(Order::Move(directory, rotate_bytes)) => {
-                match Spool::open(&directory, rotate_bytes) {
-                    Ok(new) => {
-                        let _ = spool.sync();
-                        spool = new;
-                    }
-                    Err(why) => log
-                        .error("cdr_move", why)
-                        .with("directory", directory.display())
-                        .send(),
+            Ok(Order::Move(to)) => match Spool::of(&to) {
+                Ok(new) => {
+                    let _ = spool.sync();
+                    spool = new;
+                    pairs = to.pairs;
                 }
-            }
+                Err(why) => log
+                    .error("cdr_move", why)
+                    .with("directory", &to.directory)
+                    .send(),
+            },
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -259,6 +260,10 @@ struct Spool {
 }
 
 impl Spool {
+    fn of(wanted: &CdrSpool) -> io::Result<Self> {
+        Self::open(Path::new(&wanted.directory), wanted.rotate_bytes)
+    }
+
     fn open(directory: &Path, rotate_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let path = directory.join(CURRENT);
@@ -400,11 +405,25 @@ mod tests {
         assert!(fs::read_dir(directory.path()).unwrap().count() >= 4);
     }
 
+    impl Lines for serde_json::Value {
+        fn json(&self, _: bool) -> serde_json::Result<Vec<String>> {
+            Ok(vec![self.to_string()])
+        }
+    }
+
+    fn spool(directory: &Path) -> CdrSpool {
+        CdrSpool {
+            directory: directory.to_str().unwrap().to_owned(),
+            rotate_bytes: 1 << 20,
+            pairs: false,
+        }
+    }
+
     fn started(directory: &Path) -> (Cdr, CdrWriter, Arc<Metrics>) {
         use crate::sink::log::{Form, Level};
         let metrics = Arc::new(Metrics::new().unwrap());
         let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let (cdr, writer) = Cdr::start(directory, 1 << 20, Arc::clone(&metrics), log).unwrap();
+        let (cdr, writer) = Cdr::start(&spool(directory), Arc::clone(&metrics), log).unwrap();
         (cdr, writer, metrics)
     }
 
@@ -420,9 +439,9 @@ mod tests {
         let (full, free) = (full_disk(), tempfile::tempdir().unwrap());
         let (cdr, writer, metrics) = started(full.path());
         for number in 0..3 {
-            cdr.line(Arc::new(serde_json::json!({ "n": number })));
+            cdr.lines(Arc::new(serde_json::json!({ "n": number })));
         }
-        cdr.relocate(free.path().to_owned(), 1 << 20);
+        cdr.relocate(&spool(free.path()));
         writer.finish();
         assert_eq!(lines(free.path()), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
@@ -450,7 +469,7 @@ mod tests {
         let full = full_disk();
         let (cdr, writer, metrics) = started(full.path());
         for number in 0..3 {
-            cdr.line(Arc::new(serde_json::json!({ "n": number })));
+            cdr.lines(Arc::new(serde_json::json!({ "n": number })));
         }
         writer.finish();
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 3);

@@ -19,6 +19,7 @@ use sbc_core::id::{CallId, LegId};
 use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record, TransferOutcome};
 use sbc_core::report::note;
+use sbc_core::stir::Fault;
 use sbc_core::transport::Hop;
 use sbc_core::trunk::{RegistrationState, TargetState};
 use std::sync::Arc;
@@ -121,8 +122,16 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Admitted { .. } => (Level::Debug, "admitted"),
         Happened::Emergency { .. } => (Level::Warn, "emergency"),
         Happened::Preempted { .. } => (Level::Warn, "preempted"),
+        Happened::SpendReached(_) => (Level::Warn, "spend_reached"),
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
+        // Most calls of most networks are not signed.
+        Happened::Verified {
+            fault: None | Some(Fault::Missing),
+            ..
+        } => (Level::Debug, "stir"),
+        Happened::Verified { fault: Some(_), .. } => (Level::Info, "stir_failed"),
+        Happened::SignatureLost { .. } => (Level::Info, "signature_lost"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
         Happened::TargetHealth { state, .. } => match state {
             TargetState::Up => (Level::Info, "target_up"),

@@ -438,12 +438,12 @@ pub fn tls_hop(context: &str, remote: SocketAddr) -> Hop {
         listener: ListenerName::new("tls"),
         protocol: Protocol::Tls,
         remote,
-        tls: Some(TlsHop {
+        tls: Some(Arc::new(TlsHop {
             context: TlsContextName::new(context),
             server_name: "sip.peer.example".to_owned(),
             accept_names: Vec::new(),
             takes_alias: true,
-        }),
+        })),
         flow: None,
     }
 }

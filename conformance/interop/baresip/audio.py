@@ -44,18 +44,18 @@ class Heard:
     `correlation` is that of everything recorded with what was sent in its place; `frames` counts
     recorded frames of 20 ms that are one of the signal, `missing` those between the first and the
     last of them that are not in the recording, `first` is where in the signal it begins. At most
-    `gap` frames may be missing in one place.
+    `gap` frames may be missing in one place; the recording begins within `search` samples of the
+    signal.
     """
 
-    SEARCH = RATE  # The recording begins within so much of the signal.
     TEMPLATE = 2 * FRAME
 
-    def __init__(self, sent, recorded, gap=10):
+    def __init__(self, sent, recorded, gap=10, search=RATE):
         self.correlation = self.frames = self.missing = self.first = 0
         self.total = len(recorded) // FRAME
         start = self._start(recorded)
         template = recorded[start:start + self.TEMPLATE]
-        lags = range(min(self.SEARCH, len(sent) - self.TEMPLATE))
+        lags = range(min(search, len(sent) - self.TEMPLATE))
         if len(template) < self.TEMPLATE:
             return
         products = [sum(map(operator.mul, template, sent[lag:lag + self.TEMPLATE])) for lag in lags]

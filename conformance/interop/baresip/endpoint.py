@@ -81,7 +81,7 @@ class Baresip:
         own_port = self.tls_port if transport == "tls" else self.port
         account = account or f"<sip:{number}@127.0.0.1:{own_port};transport={transport}>;regint=0"
         (self.folder / "accounts").write_text(
-            f"{account};audio_codecs=pcma,pcmu;call_transfer=no{options}\n")
+            f"{account};audio_codecs=pcma,pcmu;call_transfer=yes{options}\n")
         (self.folder / "contacts").write_text("")
         (self.folder / "config").write_text(
             MODULES.format(path=module_path())

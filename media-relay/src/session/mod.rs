@@ -9,6 +9,7 @@ mod output;
 mod plan;
 mod quality;
 mod rate;
+mod retired;
 mod rtcp;
 mod sequence;
 mod source;
@@ -357,12 +358,17 @@ impl MediaSession {
         if self.drained_at.is_some_and(|due| due <= now) {
             return self.release(now, out);
         }
+        let mut is_over = false;
         for stream in &mut self.streams {
             stream.expire_keys(now);
+            is_over |= stream.expire_retired(now);
             if stream.reports.due().is_some_and(|due| due <= now) {
                 stream.report_if_due(now, self.wall, out);
                 stream.sample(out);
             }
+        }
+        if is_over {
+            self.replan(now);
         }
         self.check_silence(now, out);
         self.check_one_way(now, out);
@@ -385,7 +391,10 @@ impl MediaSession {
         });
         self.streams
             .iter()
-            .flat_map(|stream| [stream.reports.due(), stream.key_deadline()])
+            .flat_map(|stream| {
+                let reports = stream.reports.due();
+                [reports, stream.key_deadline(), stream.retired_deadline()]
+            })
             .flatten()
             .chain(silence)
             .chain(self.one_way_check)

@@ -47,7 +47,10 @@ impl Default for Rules {
 
 impl Rules {
     /// Received types are the numbers of our description, sent ones those of the peer's (MED-052).
-    fn new(received: &[PayloadBinding], sent: &[PayloadBinding]) -> Self {
+    fn new<'a>(
+        received: impl Iterator<Item = &'a PayloadBinding>,
+        sent: &[PayloadBinding],
+    ) -> Self {
         let mut rules = Self::default();
         for binding in received {
             let Some(at) = rules.at.get_mut(usize::from(binding.receive)) else {
@@ -102,7 +105,8 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
             .and_then(|to| streams[to].active())
             .map_or(&[][..], |face: &Face| &face.terms.payloads);
         for face in &mut faces {
-            face.rules = Rules::new(&face.terms.payloads, sent);
+            let received = face.terms.payloads.iter();
+            face.rules = Rules::new(received.chain(face.retired.bindings()), sent);
         }
         streams[at].faces = faces;
         // A peer sends what the other side wants to receive, or what it wants itself.

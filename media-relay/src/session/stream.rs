@@ -6,6 +6,7 @@
 use super::plan::{Path, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
+use super::retired::Retired;
 use super::rtcp::Reports;
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
@@ -70,6 +71,8 @@ pub(super) struct Face {
     pub(super) stage: Stage,
     pub(super) terms: NegotiatedStream,
     pub(super) rules: Rules,
+    /// Payload types of before that are still understood.
+    pub(super) retired: Retired,
     pub(super) guard: SourceGuard,
     keys: Option<PeerKeys>,
     /// Index of the local key in [`Stream::senders`].
@@ -292,6 +295,7 @@ impl Stream {
             fork: ForkId(0),
             stage: Stage::Preview,
             rules: Rules::default(),
+            retired: Retired::default(),
             guard: SourceGuard::new(terms.remote_rtp, terms.source),
             keys,
             sender,
@@ -299,7 +303,9 @@ impl Stream {
         }
     }
 
-    fn revised(&mut self, face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
+    fn revised(&mut self, mut face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
+        let (before, after) = (&face.terms.payloads, &terms.payloads);
+        face.retired.follow(before, after, now);
         // The evidence of one kind of packets says nothing about the other.
         let same_guard = face.terms.content == terms.content
             && face.guard.guards(terms.remote_rtp, terms.source);
@@ -373,6 +379,18 @@ impl Stream {
             .iter()
             .filter_map(|face| face.keys.as_ref()?.deadline())
             .min()
+    }
+
+    /// Forgets old payload types that have had their time; says whether that was any.
+    pub(super) fn expire_retired(&mut self, now: Timestamp) -> bool {
+        let faces = self.faces.iter_mut();
+        faces.fold(false, |is_over, face| is_over | face.retired.expire(now))
+    }
+
+    /// When [`Self::expire_retired`] has something to do.
+    pub(super) fn retired_deadline(&self) -> Option<Timestamp> {
+        let faces = self.faces.iter();
+        faces.filter_map(|face| face.retired.deadline()).min()
     }
 
     /// Finds the face whose peer sent this packet and removes its protection in place. Nothing is

@@ -180,6 +180,22 @@ impl Bench {
         self.set(end);
     }
 
+    /// Lets the caller say this within its call, or as a call of its own.
+    pub fn hear(&mut self, bytes: &Bytes) {
+        self.measure(Some((self.left.clone(), bytes.clone())));
+        self.sent.clear();
+    }
+
+    /// First lines of an INVITE of the caller: its first one, or one within the call that this answered.
+    pub fn head(number: u64, ok: Option<&str>) -> String {
+        let (text, end) = match ok {
+            Some(ok) => (in_dialog("INVITE", 3, number, ok), "Content-Length"),
+            None => (invite(number), "Content-Type"),
+        };
+        let (head, _) = text.split_once(end).expect("a line of the body");
+        head.to_owned()
+    }
+
     /// Gives the core a message; what it sends comes back.
     fn says(&mut self, is_left: bool, text: &str) -> Vec<(SocketAddr, Bytes)> {
         let flow = if is_left { &self.left } else { &self.right }.clone();
@@ -255,9 +271,9 @@ fn signalling_work(
 #[inline(always)]
 fn apply(core: &mut Core, now: Now, arrival: Arrival, limits: &Limits, effects: &mut Effects) {
     let input = match arrival {
-        Arrival::Message(flow, bytes) => Input::Received {
-            flow,
-            message: Message::parse(bytes, limits).expect("peers speak SIP"),
+        Arrival::Message(flow, bytes) => match Message::parse(bytes, limits) {
+            Ok(message) => Input::Received { flow, message },
+            Err(rejected) => Input::Malformed { flow, rejected },
         },
         Arrival::Report(event) => Input::Media(event),
         Arrival::Deadline => Input::Tick,

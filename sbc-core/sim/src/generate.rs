@@ -1,10 +1,14 @@
 //! Seed → scenario.
 
-use crate::actor::{Ack, Act, Cancel, Change, Codecs, HOLDS, Oddity, Reaction, Script, Wanted};
+use crate::actor::{
+    Ack, Act, Cancel, Change, Codecs, HOLDS, Leave, Oddity, Reaction, Script, Wanted,
+};
 use crate::dice::Dice;
 use crate::fault::{ActorIndex, Fault, Trouble};
-use crate::scenario::{Extra, Happening, PlannedCall, Scenario, Zone};
-use crate::topology::{self, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3};
+use crate::scenario::{Extra, Happening, PlannedCall, Scenario, Setting, Zone};
+use crate::topology::{
+    self, MEMBERS, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3,
+};
 use sbc_core::query::ResolveFault;
 use sbc_core::transport::Protocol;
 use std::time::Duration;
@@ -39,6 +43,7 @@ pub fn generate(seed: u64) -> Scenario {
     let zones = [Zone::Ranked, Zone::Weighted, Zone::Plain];
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
     reliability(&mut scenario, &mut Dice::new(seed, "reliability"));
+    setting(&mut scenario, &mut Dice::new(seed, "setting"));
     scenario
 }
 
@@ -53,6 +58,48 @@ fn reliability(scenario: &mut Scenario, dice: &mut Dice) {
         for (callee, script) in &mut call.scripts {
             script.is_reliable = *callee >= NORTH_1 && dice.chance(30);
             script.lost_pracks = lost(dice);
+        }
+    }
+}
+
+/// What the operator has configured otherwise than usual. Where REFER is passed on, parties transfer.
+fn setting(scenario: &mut Scenario, dice: &mut Dice) {
+    scenario.setting = Setting {
+        rings_at_once: dice.chance(12),
+        relays_transfers: dice.chance(8),
+        registers: dice.chance(7),
+    };
+    if scenario.setting.registers {
+        let of_teams = scenario
+            .calls
+            .iter_mut()
+            .filter(|call| call.caller < NORTH_1);
+        for call in of_teams {
+            let member = MEMBERS[call.tenant];
+            let script = script(call.dial.call, member, dice);
+            call.scripts.push((member, script));
+        }
+    }
+    if !scenario.setting.relays_transfers {
+        return;
+    }
+    for call in &mut scenario.calls {
+        let leave = match dice.below(4) {
+            0 => Leave::After(dice.between(ms(0), Duration::from_secs(2))),
+            1 => Leave::Never,
+            _ => Leave::WhenDone,
+        };
+        let after = dice.between(ms(50), Duration::from_secs(3));
+        let transfer = Change::new(after, Wanted::Transfer(leave));
+        if dice.chance(30) {
+            continue;
+        }
+        if call.caller < NORTH_1 {
+            call.dial.changes.push(transfer);
+            continue;
+        }
+        for (_, script) in &mut call.scripts {
+            script.changes.push(transfer);
         }
     }
 }

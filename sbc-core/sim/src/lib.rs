@@ -23,6 +23,7 @@ pub mod actor;
 mod agenda;
 pub mod check;
 pub mod dice;
+mod digest;
 pub mod fault;
 pub mod generate;
 pub mod media;

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 /// Plays a scenario against the product.
 pub fn play(scenario: &Scenario, shards: u8, keeps_ladder: bool) -> Run {
-    let subject = Box::new(Shards::new(scenario.seed, shards));
+    let subject = Box::new(Shards::new(scenario.seed, shards, scenario.setting));
     World::new(scenario, subject, keeps_ladder).run()
 }
 

@@ -5,6 +5,7 @@ use crate::scenario::Zone;
 use crate::topology;
 use sbc_core::locate::{Answer, Kind, Question, Record, Step, Walk};
 use sbc_core::query::{Outcome, Query, ResolveFault, ResolveSpec, Runner};
+use sbc_core::stir::CredentialFault;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,6 +37,7 @@ impl Resolver {
         let (delay, outcome) = match (failure, query) {
             // No server of this world has addresses of both families.
             (_, Query::Race(_)) => (ROUND, Outcome::Won(Runner::First)),
+            (_, Query::Verify(_)) => (ROUND, Outcome::Verified(Err(CredentialFault::Unreachable))),
             (Some(fault), _) => (ROUND, Outcome::ResolveFailed(fault)),
             (None, Query::Resolve(spec)) => (ROUND, self.addresses(spec)),
             (None, Query::Locate(spec)) => self.walk(Walk::new(spec.clone())),

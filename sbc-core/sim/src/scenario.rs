@@ -22,6 +22,20 @@ pub struct Scenario {
     pub extras: Vec<Extra>,
     /// How the carriers' servers stand in DNS.
     pub zone: Zone,
+    /// What the operator has configured otherwise than usual.
+    pub setting: Setting,
+}
+
+/// What the operator has configured otherwise than usual.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Setting {
+    /// The trunks of a route ring all at once.
+    pub rings_at_once: bool,
+    /// REFER of Teams is passed on to the other party.
+    pub relays_transfers: bool,
+    /// An exchange and a phone register with us, and are called before the carriers; somebody else would
+    /// like to be them.
+    pub registers: bool,
 }
 
 /// How the servers of the carriers stand in DNS.
@@ -86,6 +100,7 @@ impl Scenario {
             faults: Vec::new(),
             extras: Vec::new(),
             zone: Zone::default(),
+            setting: Setting::default(),
         }
     }
 

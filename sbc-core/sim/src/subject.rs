@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::dice::Dice;
+use crate::scenario::Setting;
 use crate::topology;
 
 /// Something that turns inputs into effects. The product is one; the checkers' own tests bring
@@ -78,8 +79,8 @@ pub struct Shards(Vec<Core>);
 
 impl Shards {
     /// So many shards with the configuration of the topology.
-    pub fn new(seed: u64, shards: u8) -> Self {
-        let config = Arc::new(topology::config(1));
+    pub fn new(seed: u64, shards: u8, setting: Setting) -> Self {
+        let config = Arc::new(topology::config(1, setting));
         let together = Together::default();
         let cores = (0..shards).map(|shard| {
             let shard = ShardId(shard);

@@ -13,16 +13,17 @@
 //! Both tenants meet the same Teams addresses: only the TLS context tells them apart, which is what
 //! the tenant checker is after.
 
-use crate::actor::{Dialect, Place};
+use crate::actor::{Dialect, Membership, Place};
 use crate::fault::ActorIndex;
-use crate::scenario::Zone;
+use crate::scenario::{Setting, Zone};
 use media_api::{Family, RealmId};
+use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
-    AllDown, CallLimits, Config, EarlyDialogs, Habits, HistoryForm, IdentityPolicy, IpNet,
-    Listener, Lookup, Node, NodeLimits, NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm,
-    Redirect, RefreshBy, Rel100, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer,
-    SipTimers, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk, TrunkLimits, TrunkMedia,
-    UdpOversize, UriForm, UserPhone, VerifyClient,
+    AllDown, Authenticate, CallLimits, CalledAs, Config, EarlyDialogs, Habits, HistoryForm,
+    IdentityPolicy, IpNet, Listener, Lookup, Node, NodeLimits, NumberRange, OptionsProbe, Preset,
+    ProgressPolicy, Realm, Redirect, Refer, RefreshBy, Registrar, Rel100, Route, RouteMatch,
+    RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext,
+    TransferPolicy, Trunk, TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, VerifyClient,
 };
 use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
@@ -48,8 +49,17 @@ pub const NORTH_2: ActorIndex = 4;
 pub const SOUTH: ActorIndex = 5;
 /// Somebody from elsewhere.
 pub const STRANGER: ActorIndex = 6;
+/// An exchange of tenant contoso, which registers.
+pub const EXCHANGE: ActorIndex = 7;
+/// A phone of tenant fabrikam, which registers.
+pub const PHONE: ActorIndex = 8;
+/// Somebody in the network of the exchange who would like to be one of them.
+pub const INTRUDER: ActorIndex = 9;
 /// How many actors there are.
-pub const ACTORS: usize = 7;
+pub const ACTORS: usize = 10;
+
+/// Who registers, by tenant.
+pub const MEMBERS: [ActorIndex; 2] = [EXCHANGE, PHONE];
 
 /// The tenants, by index.
 pub const TENANTS: [&str; 2] = ["contoso", "fabrikam"];
@@ -119,6 +129,9 @@ pub fn peer(actor: ActorIndex) -> Peer {
             Protocol::Tcp,
             Vec::new(),
         ),
+        EXCHANGE => (ip(198, 51, 100, 33, 5060), Protocol::Udp, Vec::new()),
+        INTRUDER => (ip(198, 51, 100, 34, 5060), Protocol::Udp, Vec::new()),
+        PHONE => (ip(198, 51, 100, 49, 5062), Protocol::Udp, Vec::new()),
         _ => (ip(198, 51, 100, 99, 5060), Protocol::Udp, Vec::new()),
     };
     Peer {
@@ -131,7 +144,8 @@ pub fn peer(actor: ActorIndex) -> Peer {
 /// Name of an actor.
 pub fn name(actor: ActorIndex) -> &'static str {
     [
-        "teams-1", "teams-2", "teams-3", "north-1", "north-2", "south", "stranger",
+        "teams-1", "teams-2", "teams-3", "north-1", "north-2", "south", "stranger", "exchange",
+        "phone", "intruder",
     ]
     .get(actor)
     .copied()
@@ -146,7 +160,7 @@ pub fn name_of_address(address: SocketAddr) -> &'static str {
 }
 
 /// Where an actor stands and how it speaks.
-pub(crate) fn place(actor: ActorIndex) -> Place {
+pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
     let peer = peer(actor);
     let hosts: BTreeMap<String, SocketAddr> = (0..TENANTS.len())
         .map(|tenant| (fqdn(tenant), listener_address(Protocol::Tls)))
@@ -180,6 +194,10 @@ pub(crate) fn place(actor: ActorIndex) -> Place {
             let domain = "gw.south.example".to_owned();
             ("south".to_owned(), Dialect::Carrier { domain }, None)
         }
+        EXCHANGE | PHONE | INTRUDER => {
+            let domain = format!("{}.example", name(actor));
+            (name(actor).to_owned(), Dialect::Carrier { domain }, None)
+        }
         _ => {
             let domain = "elsewhere.example".to_owned();
             ("stranger".to_owned(), Dialect::Carrier { domain }, None)
@@ -193,7 +211,45 @@ pub(crate) fn place(actor: ActorIndex) -> Place {
         sbc: listener_address(peer.protocol),
         hosts,
         probes,
+        member: membership(actor).filter(|_| setting.registers),
     }
+}
+
+/// How an actor registers, if it does.
+fn membership(actor: ActorIndex) -> Option<Membership> {
+    let (names, passwords): (Vec<_>, Vec<_>) = match actor {
+        EXCHANGE | PHONE => (
+            vec![name(actor)],
+            password(name(actor)).into_iter().collect(),
+        ),
+        INTRUDER => (vec!["exchange", "phone"], vec!["1234", "exchange", "phone"]),
+        _ => return None,
+    };
+    Some(Membership {
+        names,
+        passwords,
+        domain: registrar_domain,
+        expires_s: 40,
+    })
+}
+
+/// Whether calls reach an actor only while it is registered.
+pub fn registers(actor: ActorIndex) -> bool {
+    matches!(actor, EXCHANGE | PHONE | INTRUDER)
+}
+
+/// The password of a name that registers.
+pub fn password(name: &str) -> Option<&'static str> {
+    match name {
+        "exchange" => Some("open sesame"),
+        "phone" => Some("swordfish"),
+        _ => None,
+    }
+}
+
+/// Our domain for a name that registers.
+fn registrar_domain(name: &str) -> String {
+    format!("{name}s.registrar.example")
 }
 
 fn edge(actor: ActorIndex) -> String {
@@ -298,7 +354,7 @@ pub fn host_of_address(address: IpAddr) -> String {
 }
 
 /// The configuration of the SBC.
-pub fn config(generation: u64) -> Config {
+pub fn config(generation: u64, setting: Setting) -> Config {
     Config {
         generation,
         node: Node {
@@ -309,10 +365,11 @@ pub fn config(generation: u64) -> Config {
         tls: (0..TENANTS.len()).map(tls_context).collect(),
         listeners: listeners(),
         tenants: (0..TENANTS.len()).map(tenant).collect(),
-        trunks: trunks(),
+        trunks: trunks(setting),
         transforms: Vec::new(),
-        routes: routes(),
+        routes: routes(setting),
         number_limits: Vec::new(),
+        rates: Default::default(),
         limits: NodeLimits {
             calls: 1_000,
             new_calls: CallLimits::default(),
@@ -321,6 +378,7 @@ pub fn config(generation: u64) -> Config {
             media_timeout: Duration::from_secs(30),
             preempt: true,
         },
+        stir: Default::default(),
         sources: Default::default(),
     }
 }
@@ -394,7 +452,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
     (name, Arc::new(tenant))
 }
 
-fn trunks() -> BTreeMap<TrunkName, Arc<Trunk>> {
+fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
     let mut trunks: Vec<Trunk> = (0..TENANTS.len()).map(teams_trunk).collect();
     trunks.push(carrier_trunk(
         "north",
@@ -403,6 +461,18 @@ fn trunks() -> BTreeMap<TrunkName, Arc<Trunk>> {
         &[NORTH_1, NORTH_2],
     ));
     trunks.push(carrier_trunk("south", Some(1), Protocol::Tcp, &[SOUTH]));
+    if setting.registers {
+        trunks.extend(MEMBERS.map(member_trunk));
+    }
+    if setting.relays_transfers {
+        // Teams asks for transfers, and takes no wish of others.
+        for trunk in trunks
+            .iter_mut()
+            .filter(|trunk| trunk.preset == Preset::Teams)
+        {
+            trunk.transfers.refer = Refer::Relay;
+        }
+    }
     trunks
         .into_iter()
         .map(|trunk| (trunk.name.clone(), Arc::new(trunk)))
@@ -419,6 +489,7 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
@@ -443,7 +514,7 @@ fn teams_trunk(index: usize) -> Trunk {
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::teams(TEAMS_REALM, Family::V4),
+            profile: Arc::new(Profile::teams(TEAMS_REALM, Family::V4)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),
@@ -508,6 +579,7 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
+        stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,
@@ -539,7 +611,7 @@ fn carrier_trunk(
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Profile::carrier(CARRIER_REALM, family),
+            profile: Arc::new(Profile::carrier(CARRIER_REALM, family)),
         },
         timers: timers(),
         limits: TrunkLimits::default(),
@@ -588,6 +660,42 @@ fn carrier_trunk(
     }
 }
 
+/// The trunk of somebody who registers, and who proves by digest to be it.
+fn member_trunk(actor: ActorIndex) -> Trunk {
+    let tenant = MEMBERS.iter().position(|member| *member == actor);
+    let (name, domain) = (name(actor), registrar_domain(name(actor)));
+    let password = password(name).unwrap_or_default();
+    Trunk {
+        targets: Vec::new(),
+        accept_from: vec![IpNet {
+            address: peer(actor).address.ip(),
+            prefix: 28,
+        }],
+        authenticate: Some(Authenticate {
+            account: Account {
+                username: name.to_owned(),
+                password: Password::new(password.as_bytes().to_vec()),
+                realms: vec![domain.clone()],
+                allows_md5: true,
+            },
+            algorithms: vec![Digest::Md5],
+            asker: Asker::Server,
+        }),
+        registrar: Some(Registrar {
+            user: name.to_owned(),
+            domain,
+            usual_s: 60,
+            shortest_s: 20,
+            longest_s: 120,
+            contacts: 2,
+            gin: false,
+            called: CalledAs::Number,
+            service_route: Vec::new(),
+        }),
+        ..carrier_trunk(name, tenant, Protocol::Udp, &[actor])
+    }
+}
+
 fn timers() -> SipTimers {
     SipTimers {
         ring_timeout: Duration::from_secs(30),
@@ -602,7 +710,7 @@ fn methods(names: &[&'static str]) -> Vec<Method> {
         .collect()
 }
 
-fn routes() -> Vec<Arc<Route>> {
+fn routes(setting: Setting) -> Vec<Arc<Route>> {
     let route = |name: &str, when, to: &[&str]| {
         let to = to.iter().map(|trunk| RouteTarget {
             trunk: TrunkName::new(trunk),
@@ -613,7 +721,7 @@ fn routes() -> Vec<Arc<Route>> {
             when,
             to: to.collect(),
             max_attempts: 6,
-            at_once: false,
+            at_once: setting.rings_at_once,
             any_tenant: false,
             limits: CallLimits::default(),
         })
@@ -627,8 +735,18 @@ fn routes() -> Vec<Arc<Route>> {
         ..RouteMatch::default()
     };
     vec![
-        route("contoso-out", from("contoso-teams"), &["north"]),
-        route("fabrikam-out", from("fabrikam-teams"), &["south", "north"]),
+        match setting.registers {
+            true => route("contoso-out", from("contoso-teams"), &["exchange", "north"]),
+            false => route("contoso-out", from("contoso-teams"), &["north"]),
+        },
+        match setting.registers {
+            true => route(
+                "fabrikam-out",
+                from("fabrikam-teams"),
+                &["phone", "south", "north"],
+            ),
+            false => route("fabrikam-out", from("fabrikam-teams"), &["south", "north"]),
+        },
         route("contoso-in", towards(0), &["contoso-teams"]),
         route("fabrikam-in", towards(1), &["fabrikam-teams"]),
     ]

@@ -24,7 +24,7 @@ use sbc_core::sip::{Limits, Message};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::framer::Frame;
 use sbc_core::transport::{Flow, FlowFault, Protocol};
-use sbc_core::trunk::{TargetId, TargetState};
+use sbc_core::trunk::{Bound, TargetId, TargetState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,7 @@ enum Due {
     Asked(ShardId, QueryId, Outcome),
     Media(media_api::Event),
     Health(TargetId, TargetState),
+    Bound(Arc<Bound>),
     Letter(ShardId, Letter),
     Failed(ShardId, TransactionId, FlowFault),
     Reset(ActorIndex),
@@ -133,7 +134,8 @@ impl<'a> World<'a> {
     /// A world for a scenario.
     pub fn new(scenario: &'a Scenario, subject: Box<dyn Subject>, keeps_ladder: bool) -> Self {
         let seed = scenario.seed;
-        let actors = (0..topology::ACTORS).map(|n| Agent::new(topology::place(n), seed));
+        let actors =
+            (0..topology::ACTORS).map(|n| Agent::new(topology::place(n, scenario.setting), seed));
         let mut world = Self {
             scenario,
             subject,
@@ -401,6 +403,9 @@ impl<'a> World<'a> {
                     self.agenda
                         .note(self.now, Due::Health(target.clone(), *state));
                 }
+                if let Happened::Bindings { bound, .. } = &event.what {
+                    self.agenda.note(self.now, Due::Bound(Arc::clone(bound)));
+                }
                 match event.what {
                     Happened::Ended(record) => self.run.records.push(Arc::unwrap_or_clone(record)),
                     Happened::Received { .. } => {}
@@ -481,6 +486,11 @@ impl<'a> World<'a> {
                     self.apply(shard, Input::TargetHealth { target, state });
                 }
             }
+            Due::Bound(bound) => {
+                for shard in (1..self.subject.shards()).map(ShardId) {
+                    self.apply(shard, Input::Bindings(Arc::clone(&bound)));
+                }
+            }
             Due::Media(event) => {
                 let shard = ShardId(event.session().shard() as u8);
                 if shard.0 >= self.subject.shards() {
@@ -508,7 +518,7 @@ impl<'a> World<'a> {
                 self.every_shard(&Input::Command(CommandId(1), Command::HangUpAll));
             }
             Due::Other(Happening::Reload) => {
-                let config = Arc::new(topology::config(2));
+                let config = Arc::new(topology::config(2, self.scenario.setting));
                 self.every_shard(&Input::Config(config));
             }
             Due::Other(Happening::Silence) => {

@@ -266,7 +266,7 @@ fn a_connection_of_another_tenant_is_found() {
             call,
         } => {
             if let Some(tls) = &mut hop.tls {
-                tls.context = TlsContextName::new("fabrikam");
+                std::sync::Arc::make_mut(tls).context = TlsContextName::new("fabrikam");
             }
             vec![Effect::Send {
                 hop,

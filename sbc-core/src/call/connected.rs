@@ -11,7 +11,8 @@ use crate::id::LegId;
 use crate::policy::connected;
 use crate::policy::identity::{self, Asserted, Towards, Wishes};
 use crate::session::{Session, Unsaid};
-use crate::sip::{HeaderName, Message};
+use crate::sip::header::{From, Header};
+use crate::sip::{Address, HeaderName, Message, Params};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ impl Call {
         let (Some(from), Some(to)) = (self.trunk_of(leg), self.trunk_of(other)) else {
             return;
         };
-        let news = self.written(leg, &from, &to, &shown);
+        let news = self.written((leg, other), &from, &to, &shown);
         if let Some(to) = self.legs.get_mut(&other) {
             to.identity.news = news;
             to.identity.is_pressing = true;
@@ -106,7 +107,33 @@ impl Call {
         }
     }
 
-    fn written(&self, leg: LegId, from: &Trunk, to: &Trunk, shown: &Shown) -> Lines {
+    /// Who has answered is told by From too, where the caller reads it there: no response can say it.
+    pub(super) fn introduce_by_name(&mut self, leg: LegId) {
+        let Some(other) = self.other(leg) else {
+            return;
+        };
+        let may = self
+            .legs
+            .get(&other)
+            .is_some_and(|to| to.session.may_rename());
+        let is_said = |own: &Leg| own.identity.asserted.is_some();
+        if !may || !self.legs.get(&leg).is_some_and(is_said) {
+            return;
+        }
+        self.introduce(leg);
+        if let Some(to) = self.legs.get_mut(&other) {
+            let is_named = |(name, _): &(HeaderName, Bytes)| *name == HeaderName::From;
+            to.identity.is_pressing = to.identity.news.iter().any(is_named);
+        }
+    }
+
+    fn written(
+        &self,
+        (leg, other): (LegId, LegId),
+        from: &Trunk,
+        to: &Trunk,
+        shown: &Shown,
+    ) -> Lines {
         let listener = to.listeners.first();
         let listener = listener.and_then(|name| self.config.listeners.get(name));
         let reached = || self.legs.get(&leg)?.session.facts().reached();
@@ -121,15 +148,37 @@ impl Call {
             listener,
             is_emergency: false,
         };
-        connected::lines(&shown.asserted, shown.hides, &self.config, towards)
+        let mut lines = connected::lines(&shown.asserted, shown.hides, &self.config, towards);
+        let session = self.legs.get(&other).map(|own| &own.session);
+        if let Some(session) = session.filter(|session| session.may_rename())
+            && let Some(name) = connected::name(&shown.asserted, shown.hides, &self.config, towards)
+            && session.would_rename(&name)
+        {
+            let addr = Address {
+                addr: name,
+                params: Params::default(),
+            };
+            lines.push((HeaderName::From, From(addr).to_bytes()));
+        }
+        lines
     }
 
     /// What a message asserts of its sender, if that is to be believed.
     fn shown_by(&self, leg: LegId, said: &Message) -> Option<Shown> {
         let own = self.legs.get(&leg)?;
-        let is_said = own.session.style().trunk.trusted && said.has(HeaderName::PAssertedIdentity);
-        is_said.then(|| Shown {
-            asserted: identity::asserted_by(said),
+        if !own.session.style().trunk.trusted {
+            return None;
+        }
+        let asserted = match said.has(HeaderName::PAssertedIdentity) {
+            true => identity::asserted_by(said),
+            // From of a response is that of the request.
+            false if said.is_request() && own.session.may_rename() => {
+                vec![identity::named_by(said)?]
+            }
+            false => return None,
+        };
+        Some(Shown {
+            asserted,
             hides: Wishes::of(said).id,
         })
     }

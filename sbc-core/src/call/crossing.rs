@@ -51,6 +51,8 @@ impl Call {
             return self.answer(cx, leg, id, Status::SERVER_INTERNAL_ERROR);
         };
         let status = match fate(&request, &to.session.style().trunk, is_in_media) {
+            // As where its trunk says so.
+            Fate::Crosses if !to.session.takes(request.method()) => Status::NOT_ACCEPTABLE_HERE,
             Fate::Answered(status) => status,
             Fate::UnknownPackage => Status::BAD_INFO_PACKAGE,
             Fate::UnknownBody => Status::UNSUPPORTED_MEDIA_TYPE,

@@ -107,6 +107,11 @@ impl CallMedia {
         }
     }
 
+    /// The two endpoints that are joined.
+    pub(crate) fn joined(&self) -> Option<(EndpointId, EndpointId)> {
+        self.plan.joined
+    }
+
     /// Gives one endpoint back.
     pub(crate) fn drop_endpoint(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
         let endpoint = Some(endpoint);

@@ -5,10 +5,12 @@
 //! has to know of it is offered by `tell`, the end of a leg starts the teardown. Setup and teardown
 //! are values that own what they must undo.
 
+mod bill;
 mod connected;
 mod crossing;
 mod media;
 mod modify;
+mod pickup;
 mod places;
 mod record;
 mod replace;
@@ -39,6 +41,8 @@ use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
+pub(crate) use bill::Bill;
+use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
@@ -77,6 +81,8 @@ pub(crate) struct Call {
     record: Record,
     /// What the call takes of limits.
     places: Places,
+    /// What its called legs cost.
+    bills: Bills,
     /// Its place among the set-ups, until it is answered.
     lap: Option<Lap>,
     started: Now,
@@ -101,6 +107,8 @@ pub(crate) struct Call {
     relayed: Vec<Relayed>,
     /// Legs whose transfer is done and that should leave.
     leaving: Vec<LegId>,
+    /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
+    unvouched: Option<crate::stir::Fault>,
 }
 
 /// One party's side of a call.
@@ -164,10 +172,12 @@ enum Timer {
     /// Another shard should have answered, or is asked again.
     Fetch = 9,
     /// Media ports are asked for again, now that a call has given way.
-    Room = 10,
+    Room = 11,
+    /// Longest wait for a verification of the caller.
+    Verify = 10,
 }
 
-type Timers = crate::deadline::Timers<11>;
+type Timers = crate::deadline::Timers<12>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -221,7 +231,7 @@ impl Call {
             }),
         };
         let image = MediaImage::new(
-            Arc::new(admitted.trunk.media.profile.clone()),
+            Arc::clone(&admitted.trunk.media.profile),
             endpoint(A_LEG),
             cx.plane.mint.number(),
             Some(admitted.flow.remote.ip()),
@@ -243,6 +253,7 @@ impl Call {
             operation: None,
             events: VecDeque::new(),
             record,
+            bills: Bills::of(std::mem::take(&mut admitted.entrance.payers)),
             places: std::mem::take(&mut admitted.entrance).into(),
             lap: admitted.lap.take(),
             started: cx.now,
@@ -257,6 +268,7 @@ impl Call {
             nameless: Vec::new(),
             relayed: Vec::new(),
             leaving: Vec::new(),
+            unvouched: None,
             config,
         };
         call.timers.set(
@@ -347,6 +359,7 @@ impl Call {
 
     /// The record of a call that is over. What it took of limits is given back.
     pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Record {
+        self.bills.close(now.mono, plane);
         self.places.leave(plane);
         if let Some(lap) = self.lap.take() {
             plane.circles.leave(now.mono, lap);
@@ -447,6 +460,14 @@ impl Call {
         self.with_session(cx, leg, |session, cx, up| {
             session.outcome(cx, query, outcome, up)
         });
+    }
+
+    /// The signatures of the caller were looked into; `None` if that took too long.
+    pub(crate) fn verified(&mut self, cx: &mut Cx<'_>, answered: Option<(QueryId, &Outcome)>) {
+        if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
+            self.operation = setup.verified(self, cx, answered);
+        }
+        self.settle(cx);
     }
 
     fn with_session(
@@ -579,6 +600,8 @@ impl Call {
                 self.transfer_timeout(cx);
             } else if timer == Timer::Fetch as usize {
                 self.fetch_timeout(cx);
+            } else if timer == Timer::Verify as usize {
+                self.verified(cx, None);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {
@@ -667,12 +690,15 @@ impl Call {
     fn settle(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..STEP_LIMIT {
             let Some((leg, event)) = self.events.pop_front() else {
+                // Between its messages a call needs no room for what its sessions say.
+                self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
                 self.hear_requests();
                 self.tell(cx);
                 self.rate_places(cx);
-                self.leave_ended_places(cx.plane);
+                self.run_bills(cx);
+                self.leave_ended_places(cx);
                 return;
             };
             match self.operation.take() {
@@ -780,6 +806,7 @@ impl Call {
             | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::Left { .. }
             | SessionEvent::Acknowledged { .. } => {}
         }
     }

@@ -7,6 +7,7 @@ use crate::id::{LegId, RouteName};
 use crate::media::rate;
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::{self, Counted, Full, Place, Standing, Subject};
+use crate::policy::spend::Payer;
 use std::sync::Arc;
 
 /// The places of one call.
@@ -39,6 +40,8 @@ pub(crate) struct Entrance {
     pub(crate) of_call: Vec<Place>,
     /// Those of the leg that it came on.
     pub(crate) of_caller: Vec<Place>,
+    /// On whose account it is.
+    pub(crate) payers: Vec<Payer>,
 }
 
 impl From<Entrance> for Places {
@@ -82,6 +85,11 @@ impl Places {
 }
 
 impl Call {
+    /// What the call may ask for.
+    pub(super) fn standing(&self) -> Standing {
+        self.places.standing
+    }
+
     /// Takes the places of a leg towards a trunk, and those of the way there where that is not the way
     /// that the call was let in on.
     pub(super) fn take_places(
@@ -185,19 +193,20 @@ impl Call {
     }
 
     /// A leg has its end, or did not come to be.
-    pub(super) fn leave_places(&mut self, plane: &mut Plane, leg: LegId) {
+    pub(super) fn leave_places(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        self.close_bill(cx, leg);
         let is_its = |(own, _): &mut (Option<LegId>, Place)| *own == Some(leg);
         for (_, place) in self.places.taken.extract_if(.., is_its) {
-            plane.admission.give_back(place);
+            cx.plane.admission.give_back(place);
         }
     }
 
     /// Gives back the places of legs that have their end.
-    pub(super) fn leave_ended_places(&mut self, plane: &mut Plane) {
+    pub(super) fn leave_ended_places(&mut self, cx: &mut Cx<'_>) {
         let ended = self.legs.iter().filter(|(_, leg)| leg.session.is_over());
         let ended: Vec<LegId> = ended.map(|(id, _)| *id).collect();
         for leg in ended {
-            self.leave_places(plane, leg);
+            self.leave_places(cx, leg);
         }
     }
 }

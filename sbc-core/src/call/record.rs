@@ -2,16 +2,18 @@
 
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::Config;
+use crate::config::{Config, StirMode, Trunk};
 use crate::id::LegId;
+use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, Record,
+    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, PartyRecord, Record,
 };
 use crate::session::{Rejection, Session};
 use crate::sip::header::UserToUser;
 use crate::sip::{HeaderName, Message};
+use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
 use media_api::{DropReason, EndpointStats, Protection, StreamStats};
 
@@ -22,6 +24,8 @@ const VERSION: u16 = 1;
 pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) -> Record {
     let caller = &admitted.caller;
     let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
+    let (attest, origid) = standing(admitted).unzip();
+    let attest = attest.flatten();
     Record {
         version: VERSION,
         call: admitted.id,
@@ -38,6 +42,9 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         asserted: caller.asserted.first().map(|own| own.number.number.clone()),
         withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
         screening: admitted.screening,
+        verstat: None,
+        attest,
+        origid,
         diverting: caller.trail.diverting().map(|number| number.number),
         session_id: ends.caller.as_str().to_owned(),
         user_to_user: match admitted.trunk.habits.hides_uui {
@@ -65,7 +72,31 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         media: Vec::new(),
         transfers: Vec::new(),
         conversations: Vec::new(),
+        answered_by: None,
+        parties: Vec::new(),
     }
+}
+
+/// The level at which we could vouch for the caller, and the origin that we would name: where signatures
+/// are looked at.
+fn standing(admitted: &Admitted) -> Option<(Option<&'static str>, String)> {
+    let trunk = &admitted.trunk;
+    if trunk.stir.mode == StirMode::Off {
+        return None;
+    }
+    let standing = match (&trunk.tenant, admitted.screening) {
+        (Some(_), Some("owned" | "preferred" | "replaced")) => {
+            Standing::Customer { owns_number: true }
+        }
+        // A number that is withheld is none that anybody could use.
+        (Some(_), _) => Standing::Customer { owns_number: false },
+        (None, _) => Standing::World {
+            is_signed: admitted.request.has(HeaderName::Identity),
+        },
+    };
+    let tenant = trunk.tenant.as_ref().map(|tenant| tenant.as_str());
+    let level = level(standing).map(Level::as_str);
+    Some((level, origin_id(tenant, trunk.name.as_str())))
 }
 
 /// The first User-to-User value, if it is well formed.
@@ -93,6 +124,15 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
         first_response_ms: None,
         given_up: Vec::new(),
     }
+}
+
+/// A party came for another one, or from another call.
+pub(super) fn came(call: &mut Call, leg: LegId, trunk: &Trunk, caller: &Caller) {
+    call.record.parties.push(PartyRecord {
+        leg,
+        trunk: trunk.name.clone(),
+        number: caller.selected.number.clone(),
+    });
 }
 
 /// The attempt was answered.
@@ -225,6 +265,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::NoRoute
         | CauseCode::CallerNotAllowed
         | CauseCode::LoopDetected
+        | CauseCode::SpendReached
         | CauseCode::BadRequest => Disposition::Rejected,
         CauseCode::NormalClearing
         | CauseCode::MediaIncompatible

@@ -1,5 +1,6 @@
 //! Replace: an INVITE with Replaces takes the place of one leg of the call (RFC 3891). Where that leg is
-//! one that we call and that has not answered, the set-up takes it in [`super::setup`].
+//! one that we call and that has not answered, the set-up or the transfer takes it in
+//! [`super::setup`], [`super::transfer`].
 //!
 //! ```text
 //! Allocating ──port──► answered: the bridge moves, the replaced leg is ended
@@ -79,7 +80,8 @@ impl Call {
             }
             Some(Standing::Called) => match &self.operation {
                 Some(Operation::Setup(setup)) if setup.may_be_picked_up(leg) => Ok(()),
-                // Another one is picking it up, or it is the target of a transfer.
+                Some(Operation::Transfer(transfer)) if transfer.may_be_picked_up(leg) => Ok(()),
+                // Another one is picking it up.
                 Some(_) | None => Err(Status::SERVER_INTERNAL_ERROR),
             },
             Some(Standing::Confirmed) if replaces.early_only => Err(Status::BUSY_HERE),
@@ -99,11 +101,21 @@ impl Call {
 
     /// Takes in an INVITE that replaces `replaced`; only if [`Self::may_replace`].
     pub(crate) fn replace(&mut self, cx: &mut Cx<'_>, replaced: LegId, newcomer: Newcomer) {
-        if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup()) {
-            setup.pick_up(self, cx, replaced, newcomer);
-            self.operation = Some(Operation::Setup(setup));
-        } else if let Some(partner) = self.other(replaced) {
-            self.operation = Replace::begin(self, cx, replaced, partner, newcomer);
+        match self.operation.take() {
+            Some(Operation::Setup(mut setup)) => {
+                setup.pick_up(self, cx, replaced, newcomer);
+                self.operation = Some(Operation::Setup(setup));
+            }
+            Some(Operation::Transfer(mut transfer)) => {
+                transfer.pick_up(self, cx, replaced, newcomer);
+                self.operation = Some(Operation::Transfer(transfer));
+            }
+            other => {
+                self.operation = match self.other(replaced) {
+                    Some(partner) => Replace::begin(self, cx, replaced, partner, newcomer),
+                    None => other,
+                };
+            }
         }
         self.settle(cx);
     }
@@ -134,14 +146,14 @@ impl Arrival {
         let place = call.legs.get(&replaced).map(|own| own.session.style());
         let style = LegStyle {
             config: Arc::clone(&call.config),
-            session_id: match call.side(replaced) {
-                EndedBy::A => call.ends.to_caller(&by.trunk),
-                EndedBy::B | EndedBy::Us => call.ends.to_called(&by.trunk),
+            session_id: match call.side(partner) {
+                EndedBy::A => call.ends.to_called(&by.trunk),
+                EndedBy::B | EndedBy::Us => call.ends.to_caller(&by.trunk),
             },
             contact_user: place.and_then(|own| own.contact_user.clone()),
             trunk: Arc::clone(&by.trunk),
         };
-        let profile = Arc::new(by.trunk.media.profile.clone());
+        let profile = Arc::clone(&by.trunk.media.profile);
         let signalling = Some(by.flow.remote.ip());
         let number = cx.plane.mint.number();
         let image = MediaImage::new(profile, endpoint(leg), number, signalling);
@@ -169,6 +181,7 @@ impl Arrival {
             status: None,
             because: Because::of(format!("an INVITE replaces leg {}", replaced.0)),
         });
+        record::came(call, leg, &by.trunk, &by.caller);
         call.parties.insert(leg, Arc::new(by.caller));
         Self {
             leg,
@@ -235,7 +248,8 @@ impl Replace {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let offer = self.offer.take();
-        let body = match self.describe(call, cx, endpoints, offer) {
+        let parties = (self.newcomer, self.partner);
+        let body = match describe(call, cx, parties, endpoints, offer) {
             Ok(body) => body,
             Err(_) => return self.failed(call, cx, Status::NOT_ACCEPTABLE_HERE),
         };
@@ -264,30 +278,6 @@ impl Replace {
                 .hang_up(cx, Status::REQUEST_TERMINATED, None);
         }
         None
-    }
-
-    /// Our answer, or our offer if the newcomer made none.
-    fn describe(
-        &self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        endpoints: &[LocalEndpoint],
-        offer: Option<Facts>,
-    ) -> Result<Bytes, Incompatible> {
-        let formats = &mut call.media.formats;
-        let (z, y) =
-            images(&mut call.legs, self.newcomer, self.partner).ok_or(Unusable::OutOfOrder)?;
-        for local in endpoints {
-            z.allocated(local);
-        }
-        let Some(offer) = offer else {
-            return interwork::invite(z, y);
-        };
-        let answered = interwork::answer_alone(offer, z, y, formats)?;
-        z.commit();
-        let (to, fork) = (endpoint(self.newcomer), ForkId::default());
-        call.media.agreed(cx, to, fork, answered.x, Stage::Final);
-        Ok(answered.body)
     }
 
     /// An event of one of the legs.
@@ -342,6 +332,29 @@ impl Replace {
         call.end(cx, EndedBy::Us, code, because, &[]);
         call.operation.take()
     }
+}
+
+/// Our answer to a newcomer who is to talk to `partner`, or our offer if it made none.
+pub(super) fn describe(
+    call: &mut Call,
+    cx: &mut Cx<'_>,
+    (newcomer, partner): (LegId, LegId),
+    endpoints: &[LocalEndpoint],
+    offer: Option<Facts>,
+) -> Result<Bytes, Incompatible> {
+    let formats = &mut call.media.formats;
+    let (z, y) = images(&mut call.legs, newcomer, partner).ok_or(Unusable::OutOfOrder)?;
+    for local in endpoints {
+        z.allocated(local);
+    }
+    let Some(offer) = offer else {
+        return interwork::invite(z, y);
+    };
+    let answered = interwork::answer_alone(offer, z, y, formats)?;
+    z.commit();
+    let (to, fork) = (endpoint(newcomer), ForkId::default());
+    call.media.agreed(cx, to, fork, answered.x, Stage::Final);
+    Ok(answered.body)
 }
 
 /// Refuses a newcomer and gives its port back.

@@ -19,11 +19,13 @@ mod progress;
 mod redirect;
 mod ringback;
 mod room;
+mod vouch;
 
+use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{HistoryForm, LateOffer, Rel100, TransformScope, Trunk};
+use crate::config::{HistoryForm, LateOffer, Preset, Rel100, TransformScope, Trunk};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
@@ -37,18 +39,19 @@ use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
+use crate::stir::Vouched;
 use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
 use early_media::EarlyMedia;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
-use pickup::Pickup;
 use progress::{Heard, ended_for};
 use redirect::Redirects;
 use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use vouch::Verifying;
 
 /// A call on its way to an answer.
 #[derive(Debug)]
@@ -96,6 +99,8 @@ pub(super) struct Setup {
     pickup: Option<Pickup>,
     /// How often others had to give way for its ports.
     made_room: u8,
+    /// What the caller's signatures say, for who is called.
+    vouched: Option<Arc<Vouched>>,
 }
 
 /// One try at one trunk.
@@ -157,6 +162,8 @@ const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 enum Step {
+    /// It is found out whether anybody vouches for the caller.
+    Verifying(Box<Verifying>),
     /// Between two attempts.
     Waiting,
     /// The relay reserves ports for this attempt.
@@ -260,8 +267,9 @@ impl Setup {
             asked: None,
             pickup: None,
             made_room: 0,
+            vouched: None,
         };
-        Box::new(setup).next_attempt(call, cx)
+        Box::new(setup).vouched(call, cx, &admitted.called_raw)
     }
 
     /// Moves to the next trunk of the plan; without one, A is refused.
@@ -322,7 +330,7 @@ impl Setup {
             let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
@@ -337,6 +345,14 @@ impl Setup {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);
                 self.failed_here(mapped, full.because);
+                continue;
+            }
+            let (called, way) = (&attempt.called.number, attempt.way.as_deref());
+            if let Err(spent) = call.open_bill(cx, leg, trunk, called, way) {
+                call.leave_places(cx, leg);
+                let refused = spent.refused();
+                let mapped = response::own_as(refused.cause, refused.status, &self.trunk);
+                self.failed_here(mapped, refused.because);
                 continue;
             }
             return Some(Prepared {
@@ -437,8 +453,16 @@ impl Setup {
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
         let wish = match &group[..] {
-            [alone] => alone.attempt.trunk.progress.late_offer,
-            // Several offers cannot be passed on to one caller.
+            [alone] if self.trunk.preset == Preset::Carrier => {
+                let to = &alone.attempt.trunk;
+                match to.preset {
+                    Preset::Carrier => to.progress.late_offer,
+                    // It takes no such calls (TDR-SIP-004).
+                    Preset::Teams => LateOffer::Convert,
+                }
+            }
+            // The codecs of Teams are known: it need not wait for an answer to be offered what it can do.
+            // And several offers cannot be passed on to one caller.
             _ => LateOffer::Convert,
         };
         // A caller that was offered something early on behalf of another attempt has answered that, and is
@@ -455,7 +479,7 @@ impl Setup {
                 Err(incompatible) => {
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
-                    call.leave_places(cx.plane, leg);
+                    call.leave_places(cx, leg);
                 }
             }
         }
@@ -503,12 +527,15 @@ impl Setup {
         let Attempt {
             trunk,
             called,
-            caller,
+            mut caller,
             ..
         } = attempt;
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&call.config, &scope, &called.number);
+        if is_service {
+            Arc::make_mut(&mut caller).trail.translate(&changed.value);
+        }
         if cx.plane.explains {
             let mut because = changed.because.clone();
             because
@@ -528,6 +555,7 @@ impl Setup {
             is_urgent: call.places.are_urgent(),
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
+            vouched: self.vouched.clone(),
             parts: match self.is_emergency {
                 true => emergency::parts(&self.request, &trunk),
                 false => Vec::new(),
@@ -541,6 +569,8 @@ impl Setup {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
+        // Most calls have one attempt, and they are large.
+        call.record.egress.reserve_exact(1);
         call.record
             .egress
             .push(record::attempt(leg, dialled, &session));
@@ -559,7 +589,10 @@ impl Setup {
     fn ringing(&self) -> Vec<LegId> {
         let current = match &self.step {
             Step::Inviting { leg, .. } => Some(*leg),
-            Step::Waiting | Step::Allocating(_) | Step::Acknowledging { .. } => None,
+            Step::Verifying(_)
+            | Step::Waiting
+            | Step::Allocating(_)
+            | Step::Acknowledging { .. } => None,
         };
         let beside = self.beside.iter().map(|(leg, _)| *leg);
         current.into_iter().chain(beside).collect()
@@ -587,8 +620,7 @@ impl Setup {
         event: SessionEvent,
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
-            Step::Waiting => (A_LEG, false),
-            Step::Allocating(_) => (A_LEG, false),
+            Step::Verifying(_) | Step::Waiting | Step::Allocating(_) => (A_LEG, false),
             Step::Inviting { leg, .. } => (*leg, true),
             Step::Acknowledging { leg, .. } => (*leg, false),
         };
@@ -600,7 +632,9 @@ impl Setup {
                 is_reliable,
                 said,
             } if self.is_called(leg) => {
-                let is_redirected = self.note_authority(call, leg, &said, &early);
+                let of = (leg, &early);
+                let described = description.as_ref();
+                let is_redirected = self.note_authority(call, cx, of, Some(&said), described);
                 let authority = self.authority_told(call, &early);
                 self.carry(call, leg, &said, authority);
                 let heard = Heard {
@@ -642,6 +676,14 @@ impl Setup {
             },
             SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
                 self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
+            }
+            SessionEvent::Left {
+                leg: ringing,
+                early,
+                reasons,
+            } if leg == A_LEG && self.is_called(ringing) => {
+                self.is_left(call, cx, ringing, &early, &reasons);
+                Some(Operation::Setup(self))
             }
             SessionEvent::Acknowledged { description, .. }
                 if leg == A_LEG && matches!(self.step, Step::Acknowledging { .. }) =>
@@ -708,6 +750,7 @@ impl Setup {
             SessionEvent::Progress { .. }
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
+            | SessionEvent::Left { .. }
             | SessionEvent::EarlyAnswered { .. }
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::OfferAnswered { .. }
@@ -780,10 +823,12 @@ fn refuse_with(
     because: Because,
     refusal: Refusal,
 ) -> Option<Operation> {
+    let mut passed = mapped.headers;
+    passed.extend(call.unvouched.map(vouch::told));
     let refusal = Refusal {
         status: mapped.status,
         reason: joined(&mapped.reasons),
-        passed: mapped.headers,
+        passed,
         ..refusal
     };
     if let Some(a) = call.leg(A_LEG) {

@@ -60,12 +60,15 @@ impl Trunk {
         let transfers = self.transfers.refer != Refer::Refuse;
         let of_transfers = [OptionTag::NOREFERSUB, OptionTag::TDIALOG];
         let of_transfers = of_transfers.into_iter().filter(|_| transfers);
+        let renames = self.identity.from_change;
+        let renames = renames.then_some(OptionTag::FROM_CHANGE);
         let always = [OptionTag::REPLACES];
         let named = timer
             .into_iter()
             .chain(rel100)
             .chain(of_transfers)
-            .chain(always);
+            .chain(always)
+            .chain(renames);
         let tokens = named.filter_map(|name| Token::parse(name).ok());
         tokens.map(OptionTag::new).collect()
     }

@@ -24,6 +24,9 @@ pub trait Facts {
     /// Number of root certificates in the file at this path.
     fn roots(&self, path: &str) -> Result<usize, FileFault>;
 
+    /// Number of revoked certificates that the lists in the file at this path name.
+    fn revocations(&self, path: &str) -> Result<usize, FileFault>;
+
     /// Whether a directory exists, or can be made.
     fn directory(&self, path: &str) -> Result<(), FileFault>;
 
@@ -133,6 +136,10 @@ impl Facts for Assumed {
     }
 
     fn roots(&self, _path: &str) -> Result<usize, FileFault> {
+        Ok(1)
+    }
+
+    fn revocations(&self, _path: &str) -> Result<usize, FileFault> {
         Ok(1)
     }
 

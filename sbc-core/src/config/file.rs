@@ -52,8 +52,8 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 5] = ["node", "limits", "cdr", "metrics", "api"];
-const LISTS: [&str; 9] = [
+const SINGLES: [&str; 6] = ["node", "limits", "cdr", "metrics", "api", "stir"];
+const LISTS: [&str; 10] = [
     "realm",
     "tls",
     "listen",
@@ -62,9 +62,10 @@ const LISTS: [&str; 9] = [
     "transform",
     "route",
     "limit",
+    "rate",
     "test",
 ];
-const LATER: [&str; 10] = [
+const LATER: [&str; 9] = [
     "emergency",
     "fraud",
     "ha",
@@ -74,7 +75,6 @@ const LATER: [&str; 10] = [
     "register",
     "schedule",
     "security",
-    "stir",
 ];
 
 /// Tables that exist once; their keys may be spread over files.
@@ -137,6 +137,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.cdr = Some(WrittenCdr {
                 spool: section.required_text("spool", "\"/var/lib/causeway/cdr\"", out),
                 rotate: section.parsed("rotate", value::size, out),
+                pairs: section.boolean("pairs", out),
             });
             section.finish(&["ship", "fsync", "cdr_mandatory", "retention"], out);
         }
@@ -147,6 +148,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             }
             section.finish(&["tls", "max_series"], out);
         }
+        "stir" => file.stir = Some(super::stir::read_table(section, out)),
         _ => {
             file.api = section.required_text("unix", "\"/run/causeway/api.sock\"", out);
             section.finish(&["listen", "tls", "users"], out);
@@ -220,6 +222,10 @@ fn read_element(kind: &str, mut section: Section<'_>, file: &mut File, out: &mut
     let span = section.span.clone();
     if kind == "listen" {
         file.listeners.push(listener(section, out));
+        return;
+    }
+    if kind == "rate" {
+        file.rates.extend(super::money::rate(section, out));
         return;
     }
     if kind == "test" {
@@ -516,6 +522,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             out,
         ),
         ptime: section.number("ptime", 10..=60, out),
+        low_media_ports: section.boolean("low_media_ports", out),
         family: section.choice(
             "family",
             &[("v4", media_api::Family::V4), ("v6", media_api::Family::V6)],
@@ -571,6 +578,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         crossing: super::crossing::read(&mut section, out),
         habits: super::habits::read(&mut section, out),
+        stir: super::stir::read(&mut section, out),
         session_id: section.choice(
             "session_id",
             &[
@@ -702,6 +710,7 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        from_change: table.boolean("from_change", out),
         hides_in_need: table.choice(
             "emergency_privacy",
             &[("override", false), ("keep", true)],

@@ -12,7 +12,10 @@ pub struct Habits {
     /// Whether load is told and obeyed by RFC 7339.
     pub overload_control: bool,
     /// Whether requests within a dialog go to where the peer's come from, whatever its Contact says.
-    pub symmetric_signalling: bool,
+    pub symmetric_signalling: Symmetric,
+    /// Largest packet of the path to it, if that is known: requests that come within 200 octets of it are
+    /// too large for a datagram (RFC 3261 §18.1.1).
+    pub mtu: Option<u16>,
     /// What becomes of an INVITE that came by another way already.
     pub merged: Merged,
     /// What it is told of why a call failed or ended.
@@ -32,6 +35,18 @@ pub struct Habits {
     pub crlf_pong: bool,
     /// What tells its calls from those of other trunks of the same peer.
     pub tie_break: TieBreak,
+}
+
+/// Whether a peer is reached where its messages come from (SIP-107).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Symmetric {
+    /// Where it gives an address of a private network, and is heard from outside of any.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never: what it says of itself counts.
+    Never,
 }
 
 /// The scheme of URIs (RFC 5630).
@@ -71,6 +86,7 @@ pub enum Merged {
 pub(super) struct WrittenHabits {
     overload_control: Option<At<bool>>,
     symmetric_signalling: Option<At<bool>>,
+    mtu: Option<At<u64>>,
     merged: Option<At<Merged>>,
     reason: Option<At<ReasonForm>>,
     uui_record: Option<At<bool>>,
@@ -101,11 +117,24 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         }),
         overload_control: section.boolean("overload_control", out),
         symmetric_signalling: section.boolean("symmetric_signalling", out),
+        // Every host takes 576 octets (RFC 791), and no datagram has more than 65,535.
+        mtu: section.number("mtu", 576..=65_535, out),
         merged: section.choice("merged", &merged, &[], out),
         connection_reuse: section.boolean("connection_reuse", out),
         crlf_pong: section.boolean("crlf_pong", out),
         uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
         tie_break: tie::read(section, out),
+    }
+}
+
+/// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
+const USUAL_DATAGRAM: usize = 1_300;
+
+impl Habits {
+    /// The longest request that goes to the peer as one datagram (SIP-110).
+    pub fn largest_datagram(&self) -> usize {
+        self.mtu
+            .map_or(USUAL_DATAGRAM, |mtu| usize::from(mtu).saturating_sub(200))
     }
 }
 
@@ -154,7 +183,15 @@ impl WrittenHabits {
                 .map(|(from, to)| (from.value.clone(), to.value.clone()))
                 .collect(),
             overload_control: chosen(&self.overload_control),
-            symmetric_signalling: chosen(&self.symmetric_signalling),
+            symmetric_signalling: match &self.symmetric_signalling {
+                None => Symmetric::Auto,
+                Some(at) if at.value => Symmetric::Always,
+                Some(_) => Symmetric::Never,
+            },
+            mtu: self
+                .mtu
+                .as_ref()
+                .and_then(|at| u16::try_from(at.value).ok()),
             merged: chosen(&self.merged),
             uri_scheme: chosen(&self.uri_scheme),
             connection_reuse: chosen(&self.connection_reuse),

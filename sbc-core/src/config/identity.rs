@@ -31,6 +31,9 @@ pub struct IdentityPolicy {
     /// Whether a caller for help who wants to be hidden from this peer is (SIP-1011): only where the law
     /// says so, because who helps must know whom to call back.
     pub hides_in_need: bool,
+    /// Whether who is there now is told by another From within the dialog, where the peer understands
+    /// that too (RFC 4916), and the peer's own is believed: `from_change`.
+    pub from_change: bool,
 }
 
 /// Host of From towards a peer.
@@ -95,6 +98,7 @@ impl Default for IdentityPolicy {
             params: Vec::new(),
             on_error: OnError::Fail,
             hides_in_need: false,
+            from_change: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! numbers of the operator's choice (`[[limit]]`).
 
 use super::finding::{Code, Collector};
+use super::money::{self, Money};
 use super::read::Section;
 use super::source::At;
 use crate::id::{TenantName, TrunkName};
@@ -23,6 +24,49 @@ pub struct CallLimits {
     pub reserve: Option<u32>,
     /// What a call beyond it is told.
     pub refusal: LimitRefusal,
+    /// What its calls may cost.
+    pub spend: SpendLimits,
+}
+
+/// Limits on what calls cost by the prices of `[[rate]]` (SIP-406).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct SpendLimits {
+    /// In any hour: `spend_per_hour`.
+    pub per_hour: Option<Money>,
+    /// In any day: `spend_per_day`.
+    pub per_day: Option<Money>,
+    /// What happens when it is reached: `spend_action`.
+    pub action: SpendAction,
+    /// What a call beyond it is told: `refuse`, and without it 403, because the money is spent
+    /// whichever way the call is tried again.
+    pub refusal: LimitRefusal,
+}
+
+impl SpendLimits {
+    /// Whether there is any.
+    pub fn is_unlimited(&self) -> bool {
+        self.per_hour.is_none() && self.per_day.is_none()
+    }
+}
+
+/// What happens when money is spent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SpendAction {
+    /// `alert`: somebody is told, and calls go on.
+    Alert,
+    /// `block`: no new call that costs anything. Those that are there go on.
+    #[default]
+    Block,
+}
+
+impl SpendAction {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Block => "block",
+        }
+    }
 }
 
 impl CallLimits {
@@ -34,7 +78,7 @@ impl CallLimits {
             self.setups,
             self.bandwidth_kbits,
         ];
-        limits.iter().all(Option::is_none)
+        limits.iter().all(Option::is_none) && self.spend.is_unlimited()
     }
 }
 
@@ -105,6 +149,9 @@ pub(super) struct WrittenLimits {
     pub(super) bandwidth: Option<At<u64>>,
     pub(super) reserve: Option<At<u64>>,
     pub(super) refuse: Option<At<LimitRefusal>>,
+    pub(super) spend_per_hour: Option<At<Money>>,
+    pub(super) spend_per_day: Option<At<Money>>,
+    pub(super) spend_action: Option<At<SpendAction>>,
 }
 
 /// What was written as `limits` of a trunk.
@@ -132,7 +179,7 @@ pub(super) fn limits(section: &mut Section<'_>, out: &mut Collector) -> WrittenL
         return WrittenLimits::default();
     };
     let limits = keys(&mut table, out);
-    table.finish(&["spend_per_day"], out);
+    table.finish(&[], out);
     limits
 }
 
@@ -151,7 +198,7 @@ pub(super) fn of_trunk(section: &mut Section<'_>, out: &mut Collector) -> Writte
     };
     let (inbound, outbound) = (direction("in"), direction("out"));
     let both = keys(&mut table, out);
-    table.finish(&["spend_per_day"], out);
+    table.finish(&[], out);
     WrittenTrunkLimits {
         both,
         inbound,
@@ -191,10 +238,10 @@ pub(super) fn of_numbers(
             Code::MissingKey,
             &section.span,
             format!("{}: it limits nothing", section.title),
-            Some("write calls, cps or setup".to_owned()),
+            Some("write calls, cps, setup or spend_per_day".to_owned()),
         );
     }
-    section.finish(&["spend_per_day", "time"], out);
+    section.finish(&["time"], out);
     limit
 }
 
@@ -205,6 +252,8 @@ fn keys(table: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
         ("480", LimitRefusal::Later),
         ("403", LimitRefusal::Forbidden),
     ];
+    let actions = [SpendAction::Alert, SpendAction::Block];
+    let actions = actions.map(|action| (action.as_str(), action));
     WrittenLimits {
         calls: table.number("calls", 1..=1_000_000, out),
         cps: table.number("cps", 1..=100_000, out),
@@ -213,13 +262,21 @@ fn keys(table: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
         bandwidth: table.number("bandwidth", 10..=100_000_000, out),
         reserve: table.number("reserve", 0..=1_000_000, out),
         refuse: table.choice("refuse", &words, &[], out),
+        spend_per_hour: money::amount(table, "spend_per_hour", out),
+        spend_per_day: money::amount(table, "spend_per_day", out),
+        spend_action: table.choice("spend_action", &actions, &[], out),
     }
 }
 
 impl WrittenLimits {
     fn is_empty(&self) -> bool {
         let limits = [&self.calls, &self.cps, &self.setup, &self.bandwidth];
-        limits.iter().all(|limit| limit.is_none())
+        limits.iter().all(|limit| limit.is_none()) && self.spending().is_none()
+    }
+
+    /// A limit on money, if there is one.
+    pub(super) fn spending(&self) -> Option<&At<Money>> {
+        self.spend_per_hour.as_ref().or(self.spend_per_day.as_ref())
     }
 
     /// The limits, once every contradiction within them has been told.
@@ -248,6 +305,16 @@ impl WrittenLimits {
                 );
             }
         }
+        if let (Some(action), None) = (&self.spend_action, self.spending()) {
+            out.add(
+                Code::Contradiction,
+                &action.span,
+                format!("{title}: limits: spend_action without a limit on money"),
+                Some("write spend_per_hour or spend_per_day too, or remove it".to_owned()),
+            );
+        }
+        let money = |at: &Option<At<Money>>| at.as_ref().map(|at| at.value);
+        let refusal = self.refuse.as_ref().map(|at| at.value);
         let number = |at: &Option<At<u64>>| at.as_ref().map(|at| at.value as u32);
         CallLimits {
             calls: number(&self.calls),
@@ -256,10 +323,17 @@ impl WrittenLimits {
             setups: number(&self.setup),
             bandwidth_kbits: number(&self.bandwidth),
             reserve: number(&self.reserve),
-            refusal: self
-                .refuse
-                .as_ref()
-                .map_or_else(LimitRefusal::default, |at| at.value),
+            refusal: refusal.unwrap_or_default(),
+            spend: SpendLimits {
+                per_hour: money(&self.spend_per_hour),
+                per_day: money(&self.spend_per_day),
+                action: self
+                    .spend_action
+                    .as_ref()
+                    .map(|at| at.value)
+                    .unwrap_or_default(),
+                refusal: refusal.unwrap_or(LimitRefusal::Forbidden),
+            },
         }
     }
 }

@@ -19,6 +19,7 @@ mod identity;
 mod limit;
 mod listen;
 mod load;
+mod money;
 mod name;
 mod preset;
 mod progress;
@@ -30,6 +31,7 @@ mod shell;
 mod source;
 mod sources;
 mod starter;
+mod stir;
 mod tenant;
 mod tie;
 mod transfer;
@@ -43,15 +45,18 @@ pub use diff::{Change, Changes, changes};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
-pub use habits::{Habits, Merged, ReasonForm, UriScheme};
+pub use habits::{Habits, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
 pub use identity::{
     AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
     Party, Redirect, Screening, SessionIdForm, UserPhone,
 };
-pub use limit::{CallLimits, Each, LimitRefusal, NumberLimit, TrunkLimits};
+pub use limit::{
+    CallLimits, Each, LimitRefusal, NumberLimit, SpendAction, SpendLimits, TrunkLimits,
+};
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
+pub use money::{Money, Price, Rates};
 pub use name::{covers, is_same_name};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
@@ -60,10 +65,11 @@ pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
-pub use shell::{CdrSpool, Shell, TlsFiles};
+pub use shell::{CdrSpool, Shell, StirFiles, TlsFiles};
 pub use source::{Place, Source};
 pub use sources::Sources;
 pub use starter::starter;
+pub use stir::{StirFailure, StirMode, StirPolicy, StirTimes, VerstatForm};
 pub use tenant::{NumberRange, Tenant};
 pub use tie::TieBreak;
 pub use transfer::{Refer, TransferPolicy};
@@ -101,8 +107,12 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Limits on calls of the operator's choice; each that is about a call counts.
     pub number_limits: Vec<NumberLimit>,
+    /// What calls cost.
+    pub rates: Rates,
     /// Limits of the node.
     pub limits: NodeLimits,
+    /// How signatures of callers are verified.
+    pub stir: StirTimes,
     /// Where peers are, which follows from the trunks.
     pub sources: Sources,
 }

@@ -25,7 +25,8 @@ pub struct ProgressPolicy {
     pub early_media_max: Duration,
     /// Who plays the ringing tone to a caller on this trunk.
     pub ringback: Ringback,
-    /// What this peer gets of a call whose caller makes no offer.
+    /// What this peer gets of a call whose caller makes no offer: `pass` unless it or the caller is
+    /// Teams, which makes and takes no such calls, or several are called at once.
     pub late_offer: LateOffer,
     /// Whether P-Early-Media is believed of this peer, and told to it (RFC 5009).
     pub p_early_media: bool,
@@ -107,7 +108,7 @@ impl Default for ProgressPolicy {
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
             ringback: Ringback::Remote,
-            late_offer: LateOffer::Convert,
+            late_offer: LateOffer::Pass,
             p_early_media: false,
             early_dialogs: EarlyDialogs::Single,
             six_xx_stops: true,

@@ -100,6 +100,10 @@ pub struct NumberRule {
     /// What they become; with an expression `$1` stands for a group, with a beginning it takes the
     /// place of that.
     pub set: String,
+    /// Whether it translates a service number, such as one of freephone: History-Info tells of both
+    /// numbers with cause 380 (RFC 8119), and no diversion. Written `service = true` at a rule for
+    /// called numbers.
+    pub is_service: bool,
 }
 
 /// Which numbers a rule changes.

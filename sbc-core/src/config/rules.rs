@@ -11,6 +11,8 @@ pub(super) struct WrittenRule {
     pub(super) when: WrittenMatch,
     /// What the number becomes.
     pub(super) set: At<String>,
+    /// `service = true`
+    pub(super) service: Option<At<bool>>,
 }
 
 /// Which numbers a rule changes.
@@ -48,11 +50,11 @@ pub(super) fn rules(
     let title = format!("{}: {key}", section.title);
     let items = list.value.iter();
     items
-        .filter_map(|item| rule(item.section(title.clone(), out)?, out))
+        .filter_map(|item| rule(item.section(title.clone(), out)?, key, out))
         .collect()
 }
 
-fn rule(mut section: Section<'_>, out: &mut Collector) -> Option<WrittenRule> {
+fn rule(mut section: Section<'_>, key: &str, out: &mut Collector) -> Option<WrittenRule> {
     let span = section.span.clone();
     let pattern = section.text("match", out);
     let start = section.text("prefix", out);
@@ -82,6 +84,11 @@ fn rule(mut section: Section<'_>, out: &mut Collector) -> Option<WrittenRule> {
         true => section.text("replace", out),
         false => section.required_text("set", "\"+49$1\"", out),
     };
+    // Who calls or has forwarded a call is not translated.
+    let service = match key {
+        "called" => section.boolean("service", out),
+        _ => None,
+    };
     section.finish(&["when"], out);
     let when = match (pattern, start, length, number) {
         (Some(pattern), None, None, None) => WrittenMatch::Pattern(pattern),
@@ -95,6 +102,7 @@ fn rule(mut section: Section<'_>, out: &mut Collector) -> Option<WrittenRule> {
         span,
         when,
         set: set?,
+        service,
     })
 }
 

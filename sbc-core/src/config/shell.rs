@@ -17,6 +17,8 @@ pub struct Shell {
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.
     pub api: String,
+    /// What signatures of callers are verified with; `None` verifies none.
+    pub stir: Option<StirFiles>,
 }
 
 /// Where a TLS identity comes from.
@@ -36,6 +38,18 @@ pub struct TlsFiles {
     pub allow_wildcard: bool,
 }
 
+/// What signatures of callers are verified with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StirFiles {
+    /// PEM file with the roots that issue credentials.
+    pub roots: String,
+    /// PEM file with their lists of revoked certificates.
+    pub crl: Option<String>,
+    /// PEM file with the roots of the web servers that have credentials; those of the system by
+    /// default.
+    pub https_roots: String,
+}
+
 /// Where call records are written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CdrSpool {
@@ -43,7 +57,13 @@ pub struct CdrSpool {
     pub directory: String,
     /// A file is closed when it has so many bytes; 64 MiB by default.
     pub rotate_bytes: u64,
+    /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
+    /// (SIP-811); not by default.
+    pub pairs: bool,
 }
 
 /// Path of the API socket when none is written.
 pub(super) const DEFAULT_API: &str = "/run/causeway/api.sock";
+
+/// Where Debian, Ubuntu, Alpine and others keep the roots of the web.
+pub(super) const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -69,7 +69,7 @@ pub struct Place {
     pub column: usize,
     /// Characters that the finding is about, at least 1, never beyond the line.
     pub length: usize,
-    /// The whole line without its end.
+    /// The whole line without its end, and without a password that somebody has written into it.
     pub text: String,
 }
 
@@ -113,9 +113,35 @@ impl<'s> Lines<'s> {
             line: index + 1,
             column: before.chars().count() + 1,
             length: inside.chars().count().max(1),
-            text: line.to_owned(),
+            text: unrevealed(line),
         })
     }
+}
+
+/// The line with stars in place of a password that is written in it, which is a mistake that findings must not
+/// spread. What stands behind keeps its column.
+fn unrevealed(line: &str) -> String {
+    const KEY: &str = "password";
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(KEY) {
+        let (before, after) = rest.split_at(at + KEY.len());
+        shown.push_str(before);
+        let value = after.trim_start().strip_prefix('=').map(str::trim_start);
+        let quote = value.and_then(|value| value.chars().next());
+        let quote = quote.filter(|first| matches!(first, '"' | '\''));
+        rest = after;
+        if let (Some(value), Some(quote)) = (value, quote) {
+            let inside = value.get(1..).unwrap_or_default();
+            let secret = inside.split(quote).next().unwrap_or_default();
+            let begin = after.len() - inside.len();
+            shown.push_str(after.get(..begin).unwrap_or_default());
+            shown.extend(secret.chars().map(|_| '*'));
+            rest = after.get(begin + secret.len()..).unwrap_or_default();
+        }
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
@@ -129,6 +155,24 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_that_is_written_in_a_line_is_not_shown() {
+        for (line, shown) in [
+            ("password = \"open\", x = 1", "password = \"****\", x = 1"),
+            (
+                "a = { password='ö' } # password = \"b",
+                "a = { password='*' } # password = \"*",
+            ),
+            (
+                "password = { file = \"/p\" }",
+                "password = { file = \"/p\" }",
+            ),
+            ("name = \"password\"", "name = \"password\""),
+        ] {
+            assert_eq!(unrevealed(line), shown);
+        }
+    }
 
     #[test]
     fn a_place_counts_characters_not_bytes() {

@@ -2,13 +2,14 @@
 
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
-use super::{Derived, Habits, ProgressPolicy, TransferPolicy, TrunkLimits};
+use super::{Derived, Habits, ProgressPolicy, StirPolicy, TransferPolicy, TrunkLimits};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
 use crate::media::Profile;
 use crate::transport::Protocol;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A configured relation to a peer, with its policy.
@@ -102,6 +103,8 @@ pub struct Trunk {
     /// Whether its offers within a call are always asked of the other party, also where they change
     /// nothing for it (SIP-544).
     pub relays_offers: bool,
+    /// What becomes of signatures of callers.
+    pub stir: StirPolicy,
     /// What becomes of its wishes to transfer calls.
     pub transfers: TransferPolicy,
     /// Headers copied unchanged from the other leg to this peer.
@@ -213,7 +216,7 @@ pub enum HistoryForm {
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrunkMedia {
     /// Codecs, protection, DTMF, hold form and the rest.
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
 }
 
 /// SIP timers of a trunk (SIP-217).
@@ -243,7 +246,8 @@ impl Default for SipTimers {
     }
 }
 
-/// What becomes of an INVITE over UDP that has more than 1300 octets (SIP-110).
+/// What becomes of a request over UDP that is too large for a datagram (SIP-110): more than 1300 octets,
+/// or than the path is known to take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum UdpOversize {
     /// It goes over TCP if the realm has a TCP listener (RFC 3261 §18.1.1), and over UDP after all

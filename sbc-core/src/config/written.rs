@@ -6,6 +6,7 @@ use super::account::{WrittenDigest, WrittenRegister};
 use super::case::WrittenCase;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
+use super::money::WrittenRate;
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
 use super::rules::{WrittenPlan, WrittenRule};
@@ -36,11 +37,13 @@ pub(super) struct File {
     pub(super) transforms: Vec<WrittenTransform>,
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) number_limits: Vec<WrittenNumberLimit>,
+    pub(super) rates: Vec<WrittenRate>,
     pub(super) cases: Vec<WrittenCase>,
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
     pub(super) api: Option<At<String>>,
+    pub(super) stir: Option<super::stir::WrittenStirTable>,
 }
 
 pub(super) struct WrittenNode {
@@ -135,6 +138,7 @@ pub(super) struct WrittenTrunk {
     pub(super) fax: Option<At<FaxMode>>,
     pub(super) media_source: Option<At<SourceMode>>,
     pub(super) ptime: Option<At<u64>>,
+    pub(super) low_media_ports: Option<At<bool>>,
     pub(super) family: Option<At<media_api::Family>>,
     pub(super) t1: Option<At<Duration>>,
     pub(super) t2: Option<At<Duration>>,
@@ -167,6 +171,7 @@ pub(super) struct WrittenTrunk {
     pub(super) session_id: Option<At<SessionIdForm>>,
     pub(super) crossing: super::crossing::WrittenCrossing,
     pub(super) habits: super::habits::WrittenHabits,
+    pub(super) stir: super::stir::WrittenStir,
 }
 
 /// What `mode` says about the peer.
@@ -209,6 +214,7 @@ pub(super) struct WrittenIdentity {
     pub(super) params: Option<At<Vec<At<String>>>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
+    pub(super) from_change: Option<At<bool>>,
 }
 
 pub(super) enum WrittenOptions {
@@ -284,4 +290,5 @@ pub(super) struct WrittenNodeLimits {
 pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
+    pub(super) pairs: Option<At<bool>>,
 }

@@ -12,7 +12,7 @@ use crate::policy::circle::{self, Reach, Sign};
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
-use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure};
+use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure, spend};
 use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
@@ -87,8 +87,11 @@ impl Core {
             Ok(Err(refusal)) => (no_number(&message), Some(refusal)),
             Err(_) => (no_number(&message), None),
         };
-        let changed = number::transform_called(&config, &scope, &called.number);
+        let (changed, is_service) = number::translate_called(&config, &scope, &called.number);
         because.0.extend(changed.because.0);
+        if is_service {
+            caller.trail.translate(&changed.value);
+        }
         let called_raw = called.raw.clone();
         let called = called.changed(changed.value);
         let mut reach = Reach::of(&message);
@@ -253,6 +256,10 @@ impl Core {
             let of_limits = admission.lacking(&claims, kbits);
             lacking.extend(of_limits.into_iter().map(Room::Of));
         }
+        let payers = match self.plane.config.rates.is_empty() {
+            true => Vec::new(),
+            false => spend::payers(claims.iter().cloned()),
+        };
         match admission.take(now.mono, claims, kbits, standing) {
             Err(full) => (Err(full.refused()), nothing),
             Ok(mut of_call) => {
@@ -261,6 +268,7 @@ impl Core {
                     standing,
                     of_call,
                     of_caller,
+                    payers,
                 };
                 (plan, entrance)
             }

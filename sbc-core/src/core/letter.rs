@@ -27,6 +27,7 @@ impl Core {
     #[must_use]
     pub fn counting(mut self, together: &Together) -> Self {
         self.plane.admission = together.admission.of(self.plane.shard);
+        self.plane.spending = together.spending.of(self.plane.shard);
         self.plane.circles = together.circles.beside();
         self.live = together.live.beside();
         self

@@ -155,6 +155,11 @@ impl Core {
                         call.outcome(cx, leg, query, &outcome);
                     });
                 }
+                Some(Asker::Call(call)) => {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.verified(cx, Some((query, &outcome)));
+                    });
+                }
                 Some(Asker::Probe(id)) => {
                     self.keep_up(now, out, |upkeep, cx| {
                         upkeep.probes.outcome(cx, id, query, &outcome);
@@ -165,6 +170,7 @@ impl Core {
                         upkeep.registrations.outcome(cx, id, query, &outcome);
                     });
                 }
+                Some(Asker::Response(id)) => self.way_back_found(id, &outcome, out),
                 None => {}
             },
             Input::Media(event) => {
@@ -656,6 +662,7 @@ impl Core {
                         call.request_failed(cx, leg, id, Some(why));
                     });
                 }
+                Indication::Unreturned(response) => self.locate_way_back(now, &response, out),
                 Indication::Cancelled { .. }
                 | Indication::Response { .. }
                 | Indication::TimedOut { .. }

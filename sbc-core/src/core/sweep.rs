@@ -56,6 +56,11 @@ impl Core {
         let queries = self.plane.queries.forget(|call| calls.contains_key(&call));
         let owned = calls.values().flat_map(|entry| entry.call.places());
         let places = self.plane.admission.recount(owned);
+        let running = calls.values().flat_map(|entry| entry.call.running_bills());
+        let bills = self.plane.spending.recount(now.mono, running);
+        for spent in self.plane.spending.news(now.mono, None) {
+            out.emit(None, None, Happened::SpendReached(Box::new(spent)));
+        }
         self.live.recount(calls.len());
         let lost = self.sessions.iter();
         let lost = lost.filter(|(_, call)| !calls.contains_key(call));
@@ -69,6 +74,7 @@ impl Core {
                 drain_ms: 0,
             }));
         }
+        let places = places + bills;
         let found = dialogs.len() + queries + lost.len() + places;
         if found > 0 {
             let what = Happened::Orphans {

@@ -8,6 +8,7 @@
 
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
+use crate::policy::spend::Spending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default, Debug)]
 pub struct Together {
     pub(super) admission: Admission,
+    pub(super) spending: Spending,
     pub(super) circles: Circles,
     pub(super) live: Live,
 }

@@ -1,11 +1,17 @@
-//! Ways between peers and us: keep-alives, and connections that serve both directions.
+//! Ways between peers and us: keep-alives, connections that serve both directions, and where responses
+//! go whose connection is gone.
 
 use super::{Core, dropped};
 use crate::config::Trunk;
 use crate::effect::{Effect, Effects, KeepAlive};
 use crate::event::DropCode;
+use crate::id::TransactionId;
+use crate::locate::{Families, FamilyOrder, LocateSpec, in_order};
+use crate::plane::{Asker, Cx};
+use crate::query::Outcome;
 use crate::sip::Message;
 use crate::time::Now;
+use crate::transaction::Unreturned;
 use crate::transport::stun::{self, Stun};
 use crate::transport::{Flow, Hop, Protocol};
 use std::net::SocketAddr;
@@ -33,6 +39,41 @@ impl Core {
                 });
             }
             None => dropped(DropCode::Malformed, flow, out),
+        }
+    }
+
+    /// Asks for the servers of whom a response is for (RFC 3263 §5).
+    pub(super) fn locate_way_back(&mut self, now: Now, response: &Unreturned, out: &mut Effects) {
+        let plane = &mut self.plane;
+        let Some(listener) = plane.config.listeners.get(&response.listener) else {
+            return;
+        };
+        let is_v4 = listener.bind.is_ipv4();
+        let spec = LocateSpec {
+            domain: response.name.clone(),
+            port: response.port,
+            protocols: vec![response.protocol],
+            is_open: false,
+            families: Families {
+                v4: is_v4,
+                v6: !is_v4,
+            },
+        };
+        Cx { now, plane, out }.locate(Asker::Response(response.id), spec);
+    }
+
+    /// Where they are.
+    pub(super) fn way_back_found(
+        &mut self,
+        id: TransactionId,
+        outcome: &Outcome,
+        out: &mut Effects,
+    ) {
+        let plane = &mut self.plane;
+        if let Outcome::Located(services) = outcome {
+            let places = in_order(services, FamilyOrder::default(), &mut plane.mint);
+            let addresses = places.into_iter().map(|(_, address)| address);
+            plane.transactions.way_found(id, addresses, out);
         }
     }
 }

@@ -4,10 +4,12 @@
 mod alias;
 mod route_set;
 mod table;
+mod takes;
 
 pub(crate) use alias::Aliases;
 pub use route_set::NextHop;
 pub use table::{DialogTable, Lookup};
+pub use takes::Takes;
 
 use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, To};
 use crate::sip::{Address, Essential, Message, Method, RequestBuilder, Status, Uri};
@@ -29,6 +31,8 @@ pub struct Dialog {
     pub remote_target: Uri,
     /// Proxies in between, in the order we visit them.
     pub route_set: Vec<Address>,
+    /// What the peer takes.
+    pub takes: Takes,
 }
 
 /// What a peer did that this dialog does not allow.
@@ -63,6 +67,7 @@ impl Dialog {
             remote_cseq: None,
             remote_target: contact(response)?,
             route_set,
+            takes: Takes::of(response),
         })
     }
 
@@ -80,6 +85,7 @@ impl Dialog {
             local_cseq: cseq,
             remote_cseq: None,
             route_set,
+            takes: Takes::default(),
         })
     }
 
@@ -96,6 +102,7 @@ impl Dialog {
             remote_cseq: Some(required::<CSeq>(request)?.number),
             remote_target: contact(request)?,
             route_set: record_routes(request)?,
+            takes: Takes::of(request),
         })
     }
 
@@ -139,8 +146,9 @@ impl Dialog {
         self.admit(required::<CSeq>(request)?.number)
     }
 
-    /// Takes the peer's new Contact from a target refresh request or its 2xx (SIP-303).
+    /// Takes the peer's new Contact from a target refresh request or its 2xx (SIP-303), and what it takes.
     pub fn refresh_target(&mut self, message: &Message) {
+        self.takes.note(message);
         if let Ok(target) = contact(message) {
             self.remote_target = target;
         }

@@ -391,6 +391,7 @@ impl Formats {
             })
             .or_else(|| {
                 (self.known.len() < FORMATS_PER_CALL).then(|| {
+                    self.known.reserve_exact(1);
                     self.known.push((codec.clone(), identity));
                     self.known.len() - 1
                 })

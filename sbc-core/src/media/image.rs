@@ -26,14 +26,14 @@ pub struct MediaImage {
     written: Option<Written>,
     /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
     numbers: Vec<(u8, Codec)>,
-    committed: Option<Agreement>,
+    committed: Option<Box<Agreement>>,
     /// Our description in the exchange that is in force.
     in_force: Option<Arc<Draft>>,
     exchange: Exchange,
-    pending: Option<Agreement>,
+    pending: Option<Box<Agreement>>,
     /// The fax that is in force instead of the audio in `committed`.
-    fax: Option<FaxAgreement>,
-    pending_fax: Option<FaxAgreement>,
+    fax: Option<Box<FaxAgreement>>,
+    pending_fax: Option<Box<FaxAgreement>>,
 }
 
 /// What one completed exchange agreed for a fax.
@@ -218,17 +218,17 @@ impl MediaImage {
 
     /// What is in force.
     pub fn committed(&self) -> Option<&Agreement> {
-        self.committed.as_ref()
+        self.committed.as_deref()
     }
 
     /// What the outstanding exchange has agreed so far: a preview until [`Self::commit`].
     pub fn pending(&self) -> Option<&Agreement> {
-        self.pending.as_ref()
+        self.pending.as_deref()
     }
 
     /// The pending agreement, else the one in force.
     pub fn latest(&self) -> Option<&Agreement> {
-        self.pending.as_ref().or(self.committed.as_ref())
+        self.pending.as_deref().or(self.committed.as_deref())
     }
 
     /// Whether an offer is outstanding, ours or the peer's.
@@ -263,7 +263,7 @@ impl MediaImage {
     }
 
     pub(super) fn fax(&self) -> Option<&FaxAgreement> {
-        self.fax.as_ref()
+        self.fax.as_deref()
     }
 
     /// All lines that the peer knows, and the position of the one that we use.
@@ -328,11 +328,11 @@ impl MediaImage {
     }
 
     pub(super) fn agree(&mut self, agreement: Agreement) {
-        self.pending = Some(agreement);
+        self.pending = Some(Box::new(agreement));
     }
 
     pub(super) fn agree_fax(&mut self, agreement: FaxAgreement) {
-        self.pending_fax = Some(agreement);
+        self.pending_fax = Some(Box::new(agreement));
     }
 
     pub(super) fn signalling(&self) -> Option<IpAddr> {
@@ -389,6 +389,7 @@ impl MediaImage {
             // The peer chose the number where we answered: its latest meaning counts.
             self.numbers
                 .retain(|(number, _)| *number != format.payload_type);
+            self.numbers.reserve_exact(1);
             self.numbers.push((format.payload_type, codec));
         }
     }

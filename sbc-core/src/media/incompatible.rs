@@ -43,6 +43,12 @@ pub enum Unusable {
     NoAddress,
     /// An address of the other IP family than the leg's realm has.
     Family,
+    /// An address of our own, and no media port (SEC-102).
+    OwnPlace,
+    /// A port below 1024 (SEC-102).
+    LowPort,
+    /// Several ports on one line: nothing here speaks in layers (SEC-100).
+    PortCount,
     /// None of the payload types is a codec that this trunk allows.
     NoCodec,
     /// The legs have no codec in common, and nothing transcodes.
@@ -68,6 +74,9 @@ impl Unusable {
             Self::NoUsableKey => "no crypto line with an allowed suite and a sound key",
             Self::NoAddress => "no usable connection address",
             Self::Family => "connection address is of the other IP family",
+            Self::OwnPlace => "connection address is our own, and the port none for media",
+            Self::LowPort => "port below 1024, and the trunk has low_media_ports = false",
+            Self::PortCount => "several ports on one line",
             Self::NoCodec => "no codec that this trunk allows",
             Self::NoCommonCodec => "the two legs have no codec in common",
             Self::NoFax => "T.38, and one of the two trunks has fax = \"g711\"",
@@ -78,7 +87,7 @@ impl Unusable {
 
     const fn warning(self) -> Warning {
         match self {
-            Self::NoAddress | Self::Family => Warning {
+            Self::NoAddress | Self::Family | Self::OwnPlace | Self::LowPort => Warning {
                 code: 301,
                 text: "Incompatible network address formats",
             },
@@ -86,10 +95,12 @@ impl Unusable {
                 code: 302,
                 text: "Incompatible transport protocol",
             },
-            Self::NotAudio | Self::PortZero | Self::OverLimit | Self::NoFax => Warning {
-                code: 304,
-                text: "Media type not available",
-            },
+            Self::NotAudio | Self::PortZero | Self::OverLimit | Self::PortCount | Self::NoFax => {
+                Warning {
+                    code: 304,
+                    text: "Media type not available",
+                }
+            }
             Self::NoCodec | Self::NoCommonCodec | Self::AnswerMismatch => Warning {
                 code: 305,
                 text: "Incompatible media format",

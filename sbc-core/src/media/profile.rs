@@ -1,11 +1,13 @@
 //! Media policy of a trunk.
 
 use super::codec::Codec;
+use super::own::OwnPlaces;
 use media_api::{
     EndpointId, EndpointSpec, Family, ProtectionWanted, RealmId, SourcePolicy, StreamKind,
     StreamSpec, Suite,
 };
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How media is spoken on a trunk. Applies to every leg of the trunk, in both roles.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +19,10 @@ pub struct Profile {
     /// Our own address there, where it is known: it says whether peers on this host, or on the link
     /// alone, may be sent to.
     pub local: Option<IpAddr>,
+    /// Where we are ourselves, as far as this peer's media may not be sent there.
+    pub own: Arc<OwnPlaces>,
+    /// Whether this peer's media may be at a port below 1024, where services are and no media.
+    pub low_ports: bool,
     /// Whether media is SRTP.
     pub srtp: Srtp,
     /// Allowed suites, preferred first; used when SRTP is on.
@@ -121,6 +127,8 @@ impl Profile {
             realm,
             family,
             local: None,
+            own: Arc::default(),
+            low_ports: false,
             srtp: Srtp::Off,
             suites: Vec::new(),
             lifetime_exponent: None,

@@ -142,7 +142,7 @@ fn read_fax(media: &Media<'_>, profile: &Profile) -> Option<FaxFacts> {
     if !is_t38 || media.is_over_limit() || media.port() == 0 {
         return None;
     }
-    let ip = read_address(media, profile).ok()?;
+    let ip = read_place(media, profile).ok()?;
     (!ip.is_unspecified()).then(|| FaxFacts {
         transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
         address: SocketAddr::new(ip, media.port()),
@@ -161,7 +161,7 @@ fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusab
         return Err(Unusable::PortZero);
     }
     let secured = read_protection(media, profile)?;
-    let ip = read_address(media, profile)?;
+    let ip = read_place(media, profile)?;
     let rtp = SocketAddr::new(ip, media.port());
     let rtcp_mux = media.rtcp_mux();
     let payloads = read_payloads(media, rtcp_mux);
@@ -182,7 +182,7 @@ fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusab
         rtcp: if has_no_reports(media) {
             SocketAddr::new(ip, 0)
         } else {
-            read_rtcp(media, rtp)
+            read_rtcp(media, rtp, profile)
         },
         rtcp_mux,
         direction: Direction::from_parts(stated.sends(), stated.receives() && !ip.is_unspecified()),
@@ -247,6 +247,25 @@ fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
     keys
 }
 
+/// The address of a line, if its media may be sent there.
+fn read_place(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> {
+    if media.port_count() > 1 {
+        return Err(Unusable::PortCount);
+    }
+    let ip = read_address(media, profile)?;
+    let at = SocketAddr::new(ip, media.port());
+    if at.port() < LEAST_PORT && !profile.low_ports {
+        return Err(Unusable::LowPort);
+    }
+    match profile.own.forbid(at) {
+        true => Err(Unusable::OwnPlace),
+        false => Ok(ip),
+    }
+}
+
+/// Below are the ports of services, and a peer that names one may mean its neighbour's.
+const LEAST_PORT: u16 = 1024;
+
 fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> {
     let family = profile.family;
     let address = media.connection().ok_or(Unusable::NoAddress)?.address;
@@ -301,7 +320,7 @@ fn has_no_reports(media: &Media<'_>) -> bool {
         .all(|modifier| media.bandwidth(modifier) == Some(0))
 }
 
-fn read_rtcp(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
+fn read_rtcp(media: &Media<'_>, rtp: SocketAddr, profile: &Profile) -> SocketAddr {
     // Port 65535 has no neighbour, and a peer that does not say where gets no reports.
     let beside = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(0));
     match media.rtcp() {
@@ -312,7 +331,13 @@ fn read_rtcp(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
                 // RTCP to a third host would be an amplifier; RFC 3605 allows it, we do not.
                 .filter(|ip| *ip == rtp.ip())
                 .unwrap_or(rtp.ip());
-            SocketAddr::new(ip, rtcp.port)
+            let at = SocketAddr::new(ip, rtcp.port);
+            let is_low = at.port() < LEAST_PORT && !profile.low_ports;
+            match is_low || profile.own.forbid(at) {
+                // It gets none, and the call goes on.
+                true => SocketAddr::new(ip, 0),
+                false => at,
+            }
         }
         _ => beside,
     }

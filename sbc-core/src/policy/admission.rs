@@ -41,6 +41,30 @@ pub enum Counted {
     Numbers(String, Option<String>),
 }
 
+impl Counted {
+    /// What it is, in one word: a label of metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Trunk(_) | Self::Inbound(_) | Self::Outbound(_) => "trunk",
+            Self::Tenant(_) => "tenant",
+            Self::Route(_) => "route",
+            Self::Numbers(..) => "limit",
+        }
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Node => "",
+            Self::Trunk(name) | Self::Inbound(name) | Self::Outbound(name) => name.as_str(),
+            Self::Tenant(name) => name.as_str(),
+            Self::Route(name) => name.as_str(),
+            Self::Numbers(name, _) => name,
+        }
+    }
+}
+
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,7 +111,8 @@ impl Full {
     }
 }
 
-fn status_of(refusal: LimitRefusal) -> Status {
+/// The status that says so.
+pub(in crate::policy) fn status_of(refusal: LimitRefusal) -> Status {
     match refusal {
         LimitRefusal::Unavailable => Status::SERVICE_UNAVAILABLE,
         LimitRefusal::Busy => Status::BUSY_HERE,
@@ -515,6 +540,12 @@ pub fn told(config: &Config, call: &Subject<'_>) -> Vec<String> {
         }
         if let Some(kbits) = limits.bandwidth_kbits {
             parts.push(format!("{kbits} kbit/s"));
+        }
+        if let Some(money) = limits.spend.per_hour {
+            parts.push(format!("calls for {money} per hour"));
+        }
+        if let Some(money) = limits.spend.per_day {
+            parts.push(format!("calls for {money} per day"));
         }
         match parts.is_empty() {
             true => format!("{counted} has no limits"),

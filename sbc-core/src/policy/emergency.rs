@@ -286,20 +286,16 @@ pub fn parts(message: &Message, to: &Trunk) -> Vec<Bytes> {
 
 /// A body of our description and the parts that pass.
 pub fn with_parts(description: Bytes, parts: &[Bytes], boundary: &str) -> (ContentType, Bytes) {
-    let Some(kind) = ContentType::multipart(boundary).filter(|_| !parts.is_empty()) else {
+    if parts.is_empty() {
         return (ContentType::sdp(), description);
-    };
-    let mut out = Vec::with_capacity(description.len() + 256);
-    let open = format!("--{boundary}\r\n");
-    out.extend_from_slice(open.as_bytes());
-    out.extend_from_slice(b"Content-Type: application/sdp\r\n\r\n");
-    out.extend_from_slice(&description);
-    out.extend_from_slice(b"\r\n");
-    for part in parts {
-        out.extend_from_slice(open.as_bytes());
-        out.extend_from_slice(part);
-        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    (kind, Bytes::from(out))
+    let own = [
+        b"Content-Type: application/sdp\r\n\r\n".as_slice(),
+        &description,
+    ]
+    .concat();
+    let mut sections = vec![Bytes::from(own)];
+    sections.extend_from_slice(parts);
+    let mixed = body::mixed(&sections, boundary);
+    mixed.unwrap_or((ContentType::sdp(), description))
 }

@@ -22,6 +22,7 @@ pub mod route;
 pub mod screening;
 pub mod secure;
 pub mod session_id;
+pub mod spend;
 pub mod transfer;
 pub mod uui;
 

@@ -298,19 +298,30 @@ pub fn transform_calling(
         scope,
         number,
         |transform| &transform.calling,
-        "calling",
+        ("calling", &mut false),
     )
 }
 
 /// Changes a called number by the transforms of one scope.
 pub fn transform_called(config: &Config, scope: &TransformScope, number: &str) -> Decision<String> {
-    transform(
+    translate_called(config, scope, number).0
+}
+
+/// As [`transform_called`]; says too whether a service number was translated.
+pub fn translate_called(
+    config: &Config,
+    scope: &TransformScope,
+    number: &str,
+) -> (Decision<String>, bool) {
+    let mut is_service = false;
+    let changed = transform(
         config,
         scope,
         number,
         |transform| &transform.called,
-        "called",
-    )
+        ("called", &mut is_service),
+    );
+    (changed, is_service)
 }
 
 /// Changes a number that forwarded a call by the transforms of one scope: by their rules for such
@@ -320,7 +331,8 @@ pub fn transform_redirecting(
     scope: &TransformScope,
     number: &str,
 ) -> Decision<String> {
-    transform(config, scope, number, redirecting_rules, "redirecting")
+    let what = ("redirecting", &mut false);
+    transform(config, scope, number, redirecting_rules, what)
 }
 
 fn redirecting_rules(transform: &Transform) -> &Vec<NumberRule> {
@@ -358,17 +370,19 @@ fn transform<'c>(
     scope: &TransformScope,
     number: &str,
     rules: impl Fn(&'c Transform) -> &'c Vec<NumberRule>,
-    what: &str,
+    (what, is_service): (&str, &mut bool),
 ) -> Decision<String> {
     let mut value = number.to_owned();
     let mut because = Because::default();
     for transform in config.transforms.iter().filter(|t| t.scope == *scope) {
-        let changed = rules(transform).iter().find_map(|rule| rule.apply(&value));
-        let Some(changed) = changed else {
+        let mut rules = rules(transform).iter();
+        let changed = rules.find_map(|rule| Some((rule.apply(&value)?, rule.is_service)));
+        let Some((changed, is_translation)) = changed else {
             continue;
         };
         let changed: String = changed.chars().take(LONGEST).collect();
         if changed != value {
+            *is_service |= is_translation;
             because = because.and(format!(
                 "transform \"{}\" changed the {what} number {value} to {}",
                 transform.name,

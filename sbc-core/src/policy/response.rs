@@ -142,7 +142,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
         CauseCode::PeerBusy => Status::BUSY_HERE,
         CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
-        CauseCode::CallerNotAllowed => Status::FORBIDDEN,
+        CauseCode::CallerNotAllowed | CauseCode::SpendReached => Status::FORBIDDEN,
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
@@ -179,6 +179,7 @@ pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
     let q850 = match (cause, status) {
         // An operator who wants callers to hear that somebody is busy wants all of them to.
         (CauseCode::LimitReached, Status::BUSY_HERE | Status::FORBIDDEN) => q850_of(status),
+        (CauseCode::SpendReached, _) => q850_of(status),
         _ => mapped.q850,
     };
     Mapped {
@@ -192,9 +193,11 @@ pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
 /// How much a failed attempt has to say to the caller when several have failed; the lowest is told
 /// (RFC 3261 §16.7 step 6, SIP-314). What a peer said counts more than what we concluded, and its
 /// 503 speaks of its own trouble only. Of the 4xx, those go first that tell the caller what to do
-/// differently.
-pub fn rank(failure: Failure) -> u16 {
+/// differently; that a number is too short only tells one who `overlaps`.
+pub fn rank(failure: Failure, overlaps: bool) -> u16 {
     match failure {
+        // Who has dialled everything has nothing to add.
+        Failure::Status(Status::ADDRESS_INCOMPLETE) if !overlaps => 401,
         Failure::Status(status) => match status.code() {
             600.. => 0,
             503 => 599,
@@ -440,7 +443,12 @@ mod tests {
 
     #[test]
     fn what_helps_the_caller_most_is_told() {
-        let of = |code| rank(Failure::Status(Status::new(code).expect("a status")));
+        let with = |code, overlaps| {
+            let status = Status::new(code).expect("a status");
+            rank(Failure::Status(status), overlaps)
+        };
+        let of = |code| with(code, true);
+        assert_eq!(with(484, false), with(486, false));
         let best_first = [
             of(603),
             of(302),
@@ -448,8 +456,8 @@ mod tests {
             of(486),
             of(500),
             of(503),
-            rank(Failure::NoAnswer),
-            rank(Failure::NoResponse),
+            rank(Failure::NoAnswer, true),
+            rank(Failure::NoResponse, true),
         ];
         assert!(best_first.is_sorted_by(|a, b| a < b), "{best_first:?}");
         for alike in [401, 407, 415, 420] {

@@ -12,7 +12,8 @@ use crate::mint::Mint;
 use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
 use crate::policy::{header, route, secure, uui};
-use crate::sip::header::{Header, ReferTo, Replaces, Require, UserToUser};
+use crate::sip::body;
+use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require, UserToUser};
 use crate::sip::{HeaderName, Message, SipUri, Status, Uri, WrittenUri, unescape};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Wish {
     pub replaces: Option<Replaces>,
     /// Referred-By, octet by octet.
     referred_by: Option<Bytes>,
+    /// The part of the body that proves it, with its headers (RFC 3892 §3).
+    token: Option<Bytes>,
 }
 
 /// Why a REFER is refused.
@@ -55,6 +58,9 @@ pub struct Plan {
 
 /// Longest Referred-By that is passed on, octets (TDR-XFR-013).
 const LONGEST_REFERRED_BY: usize = 4096;
+
+/// Longest proof of who refers that is passed on, octets.
+const LONGEST_TOKEN: usize = 8_192;
 
 /// Most headers that a URI may bring along.
 const MOST_HEADERS: usize = 16;
@@ -95,6 +101,10 @@ impl Wish {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
             headers: headers_of(refer_to.uri()),
             replaces,
+            token: match referred_by {
+                Some(_) => token_of(request),
+                None => None,
+            },
             referred_by,
         })
     }
@@ -227,6 +237,13 @@ impl Wish {
         lines
     }
 
+    /// Parts of the new INVITE's body beside our offer: the proof of who refers, to whom that is told
+    /// (SIP-807).
+    pub fn parts(&self, by: &Trunk, to: &Trunk) -> Vec<Bytes> {
+        let token = self.token.clone().filter(|_| tells_referrer(by, to));
+        token.into_iter().collect()
+    }
+
     /// Lines of a REFER whose sender wants no NOTIFY (RFC 4488).
     pub fn unobserved() -> [(HeaderName, Bytes); 2] {
         [
@@ -256,12 +273,23 @@ impl Wish {
         if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
             lines.push((HeaderName::Replaces, replaces.to_bytes()));
         }
-        let is_trusted = by.name == to.name || (by.trusted && to.trusted);
-        if let Some(referred_by) = self.referred_by.clone().filter(|_| is_trusted) {
+        if let Some(referred_by) = self.referred_by.clone().filter(|_| tells_referrer(by, to)) {
             lines.push((HeaderName::ReferredBy, referred_by));
         }
         lines
     }
+}
+
+/// Whether a trunk is told who refers.
+fn tells_referrer(by: &Trunk, to: &Trunk) -> bool {
+    by.name == to.name || (by.trusted && to.trusted)
+}
+
+/// The part of a REFER's body that its Referred-By names.
+fn token_of(request: &Message) -> Option<Bytes> {
+    let referred_by = request.get::<ReferredBy>().ok().flatten()?;
+    let token = body::section_named(request, referred_by.0.params.value("cid")?)?;
+    Some(token).filter(|token| token.len() <= LONGEST_TOKEN)
 }
 
 /// Writes text for the headers part of a URI (RFC 3261 §25.1): whatever may have a meaning there is

@@ -192,7 +192,7 @@ fn identity(listener: &Listener, trunk: &Trunk) -> Option<PeerIdentity> {
 
 /// What the peer of a trunk offers: what we would offer it.
 fn offer(stage: &mut Stage, call: &CallIn, trunk: &Trunk) -> Result<String, Undescribed> {
-    let mut profile: Profile = trunk.media.profile.clone();
+    let mut profile: Profile = Profile::clone(&trunk.media.profile);
     if !call.codecs.is_empty() {
         profile.codecs = call
             .codecs

@@ -8,6 +8,7 @@ use crate::locate::{LocateSpec, Server, Service};
 use crate::query::{Outcome, Query, Runner};
 use crate::sip::header::CallId;
 use crate::sip::{Address, Host, SipUri};
+use crate::stir::CredentialFault;
 use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Binding, Bound, Registered, RegistrationState, Standing};
@@ -178,6 +179,8 @@ impl Stage {
             }
             Query::Locate(spec) => Outcome::Located(vec![self.service(spec)]),
             Query::Race(_) => Outcome::Won(Runner::First),
+            // Nobody signs for a call that is only described.
+            Query::Verify(_) => Outcome::Verified(Err(CredentialFault::Unreachable)),
         }
     }
 

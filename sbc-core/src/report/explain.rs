@@ -139,6 +139,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::TransferFailed
         | CauseCode::LimitReached
         | CauseCode::Preempted
+        | CauseCode::SpendReached
         | CauseCode::Operator
         | CauseCode::InternalError => record.cause.by == EndedBy::B,
     };
@@ -223,6 +224,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::TransferFailed => format!("nobody was left to talk to{}", facts()),
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
         CauseCode::Preempted => format!("the call gave way to a call for help{}", facts()),
+        CauseCode::SpendReached => format!("the money for such calls is spent{}", facts()),
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
     }
@@ -354,6 +356,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         CauseCode::Preempted => advice(&[
             "raise the limit that was reached, or reserve some of it for calls for help, so that none \
              has to be ended",
+        ]),
+        CauseCode::SpendReached => advice(&[
+            "find out whether somebody abuses the customer's telephones before you raise \
+             spend_per_hour or spend_per_day",
         ]),
         CauseCode::Operator => Vec::new(),
         CauseCode::InternalError => {
@@ -609,6 +615,9 @@ mod tests {
             asserted: None,
             withheld: false,
             screening: None,
+            verstat: None,
+            attest: None,
+            origid: None,
             diverting: None,
             session_id: "0".repeat(32),
             user_to_user: None,
@@ -647,6 +656,8 @@ mod tests {
             media: Vec::new(),
             transfers: Vec::new(),
             conversations: Vec::new(),
+            answered_by: None,
+            parties: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One line for a person about one event.
 
 use crate::auth::{Refused, Unproven};
+use crate::config::SpendAction;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
 use crate::record::TransferOutcome;
@@ -45,6 +46,13 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Preempted {
             trunk, by, room, ..
         } => format!("call from trunk \"{trunk}\" ended for call {by}, which is for help: {room}"),
+        Happened::SpendReached(spent) => {
+            let (what, action) = (spent.to_string(), spent.action);
+            match action {
+                SpendAction::Alert => what,
+                SpendAction::Block => format!("{what}: new calls that cost anything are refused"),
+            }
+        }
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(
@@ -62,6 +70,7 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Oversize {
             trunk,
             octets,
+            largest,
             action,
         } => {
             let way = match action {
@@ -70,7 +79,7 @@ pub fn note(what: &Happened) -> Option<String> {
                 OversizeAction::Fragment => "goes over UDP in several packets",
                 OversizeAction::Slim => "goes over UDP without what can be left out",
             };
-            format!("trunk \"{trunk}\": a request of {octets} octets, more than 1300, {way}")
+            format!("trunk \"{trunk}\": a request of {octets} octets, more than {largest}, {way}")
         }
         Happened::TargetFailed {
             trunk,
@@ -78,6 +87,13 @@ pub fn note(what: &Happened) -> Option<String> {
             why,
             left,
         } => format!("trunk \"{trunk}\", {host}: {why}; {left} left to try"),
+        Happened::Verified { trunk, fault } => match fault {
+            None => format!("trunk \"{trunk}\": somebody vouches for the caller"),
+            Some(fault) => format!("trunk \"{trunk}\": nobody vouches for the caller, {fault}"),
+        },
+        Happened::SignatureLost { trunk } => {
+            format!("trunk \"{trunk}\": shown other numbers than are signed, so without signature")
+        }
         Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
         Happened::Ringback { plays: false } => {
             "the caller should hear no ringing any more".to_owned()

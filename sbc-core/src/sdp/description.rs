@@ -50,7 +50,8 @@ impl Description {
         let mut lines = Vec::new();
         let mut sections: Vec<Section> = Vec::new();
         let mut session_lines = None;
-        let mut attributes = 0;
+        // Of the section that is being read.
+        let (mut attributes, mut connections) = (0, 0);
         let mut seen_version = false;
 
         if raw.len() > limits.bytes {
@@ -78,6 +79,12 @@ impl Description {
             if line.trim_ascii().is_empty() {
                 continue;
             }
+            if lines.len() >= limits.lines {
+                return Err(fault(Offence::TooManyLines));
+            }
+            if line.len() > limits.line_bytes {
+                return Err(fault(Offence::LongLine));
+            }
             if line.contains(&0) || line.contains(&b'\r') {
                 return Err(fault(Offence::ForbiddenByte));
             }
@@ -95,6 +102,12 @@ impl Description {
                 b'c' if text::fields(value).count() < 3 => {
                     return Err(fault(Offence::Connection));
                 }
+                b'c' => {
+                    connections += 1;
+                    if connections > limits.connections {
+                        return Err(fault(Offence::TooManyConnections));
+                    }
+                }
                 b'a' => {
                     attributes += 1;
                     if attributes > limits.attributes {
@@ -102,7 +115,7 @@ impl Description {
                     }
                 }
                 b'm' => {
-                    attributes = 0;
+                    (attributes, connections) = (0, 0);
                     session_lines.get_or_insert(lines.len());
                     if let Some(last) = sections.last_mut() {
                         last.lines.end = lines.len();
@@ -366,6 +379,17 @@ mod tests {
             Offence::TooManyAttributes
         );
         assert_eq!(offence(&"a".repeat(65_537)), Offence::TooLong);
+        let lines = |count| format!("v=0\r\n{}", "b=AS:64\r\n".repeat(count));
+        assert!(parse(&lines(511)).is_ok());
+        assert_eq!(offence(&lines(512)), Offence::TooManyLines);
+        let line = |length| format!("v=0\r\ni={}\r\n", "x".repeat(length));
+        assert!(parse(&line(2_046)).is_ok());
+        assert_eq!(offence(&line(2_047)), Offence::LongLine);
+        let connections = "c=IN IP4 192.0.2.1\r\n".repeat(4);
+        let media = format!("m=audio 4000 RTP/AVP 0\r\n{connections}");
+        assert!(parse(&format!("v=0\r\n{connections}{media}")).is_ok());
+        let more = format!("v=0\r\n{media}c=IN IP4 192.0.2.1\r\n");
+        assert_eq!(offence(&more), Offence::TooManyConnections);
         let seen = parse(&format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(17))).unwrap();
         assert_eq!(seen.media().len(), 17);
         assert_eq!(seen.media().filter(Media::is_over_limit).count(), 1);

@@ -177,7 +177,8 @@ impl Draft {
                 DraftMedia::Refused(line) => line.write(&mut out),
             }
         }
-        Bytes::from(out.0)
+        // It is kept as long as it is in force: without room to grow.
+        Bytes::from(out.0.into_boxed_slice())
     }
 }
 

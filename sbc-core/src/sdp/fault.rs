@@ -30,6 +30,12 @@ pub enum Offence {
     /// An `m=` line without media type, port and protocol, or with a port above 65535
     /// (RFC 8866 §5.14).
     MediaLine,
+    /// More lines than [`super::Limits::lines`].
+    TooManyLines,
+    /// A line longer than [`super::Limits::line_bytes`].
+    LongLine,
+    /// More `c=` lines in one section than [`super::Limits::connections`].
+    TooManyConnections,
     /// More formats on one `m=` line than [`super::Limits::formats`].
     TooManyFormats,
     /// More attributes in one section than [`super::Limits::attributes`].
@@ -52,6 +58,9 @@ impl Offence {
             Self::ForbiddenByte => "a line contains NUL or a bare carriage return",
             Self::Version => "the protocol version is not 0",
             Self::MediaLine => "an m= line lacks media type, port or protocol",
+            Self::TooManyLines => "there are more lines than allowed",
+            Self::LongLine => "a line is longer than allowed",
+            Self::TooManyConnections => "a section has more c= lines than allowed",
             Self::TooManyFormats => "an m= line lists more formats than allowed",
             Self::TooManyAttributes => "a section has more attributes than allowed",
             Self::NotADescription => "there is neither a v= nor an m= line",
@@ -64,7 +73,12 @@ impl Offence {
     pub const fn rule(self) -> &'static str {
         match self {
             Self::Empty | Self::NotALine | Self::NotADescription => "RFC 8866 §5",
-            Self::TooLong | Self::TooManyFormats | Self::TooManyAttributes => OWN_LIMIT,
+            Self::TooLong
+            | Self::TooManyLines
+            | Self::LongLine
+            | Self::TooManyConnections
+            | Self::TooManyFormats
+            | Self::TooManyAttributes => OWN_LIMIT,
             Self::ForbiddenByte => "RFC 8866 §9",
             Self::Version => "RFC 8866 §5.1",
             Self::MediaLine => "RFC 8866 §5.14",

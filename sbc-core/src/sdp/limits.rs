@@ -5,6 +5,12 @@
 pub struct Limits {
     /// Largest body in bytes; a longer one is a fault.
     pub bytes: usize,
+    /// Lines; more are a fault.
+    pub lines: usize,
+    /// Octets of one line without its end; a longer one is a fault.
+    pub line_bytes: usize,
+    /// `c=` lines of one section; more are a fault.
+    pub connections: usize,
     /// `m=` lines that may be used; further ones are kept and answered with port 0.
     pub media: usize,
     /// Formats on one `m=` line; more are a fault.
@@ -21,6 +27,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 64 * 1024,
+            lines: 512,
+            line_bytes: 2 * 1024,
+            connections: 4,
             media: 16,
             formats: 64,
             attributes: 128,

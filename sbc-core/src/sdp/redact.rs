@@ -2,9 +2,8 @@
 
 const SECRET: &str = "<secret>";
 
-/// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line and the digest of every
-/// pair of credentials replaced by
-/// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that
+/// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
+/// credentials and the password of every SIP URI (RFC 3261 §19.1.1) replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that
 /// are not UTF-8 come out as the replacement character.
 pub fn redact(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
@@ -12,6 +11,7 @@ pub fn redact(text: &[u8]) -> String {
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\r', '\n']);
         let end = &line[content.len()..];
+        let at = out.len();
         if starts_with(content, "k=") {
             out.push_str(&content[..2]);
             out.push_str(SECRET);
@@ -24,6 +24,7 @@ pub fn redact(text: &[u8]) -> String {
             hide_response(content, &mut out);
         } else {
             hide_inline(content, &mut out);
+            hide_passwords(&mut out, at);
         }
         out.push_str(end);
     }
@@ -71,6 +72,40 @@ fn hide_inline(mut line: &str, out: &mut String) {
     out.push_str(line);
 }
 
+/// Hides the passwords of SIP URIs in what was written from there on: `sip:user:password@host`.
+fn hide_passwords(out: &mut String, from: usize) {
+    let mut at = from;
+    while let Some(begin) = next_scheme(out, at) {
+        at = begin;
+        let rest = &out[begin..];
+        let is_end = |letter: char| letter.is_ascii_whitespace() || "<>\",".contains(letter);
+        let uri = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+        // Neither user nor password has a `:` or an `@` of its own.
+        let Some((user_info, _)) = uri.split_once('@') else {
+            continue;
+        };
+        if let Some((user, password)) = user_info.split_once(':') {
+            let password_at = begin + user.len() + 1;
+            out.replace_range(password_at..password_at + password.len(), SECRET);
+            at = password_at + SECRET.len();
+        }
+    }
+}
+
+/// Where the next URI goes on behind its scheme.
+fn next_scheme(text: &str, from: usize) -> Option<usize> {
+    let octets = text.as_bytes().get(from..)?;
+    let marks: [&[u8]; 2] = [b"sip:", b"sips:"];
+    (0..octets.len()).find_map(|at| {
+        let rest = &octets[at..];
+        let mark = marks.into_iter().find(|mark| {
+            let start = rest.get(..mark.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(mark))
+        })?;
+        Some(from + at + mark.len())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -94,6 +129,26 @@ mod tests {
             "a=crypto:1 S inline:<secret>|2^31|1:1;inline:<secret> KDR=0\r\nk=<secret>\r\n\
              a=ice-pwd:<secret>\r\nm=audio 1 RTP/SAVP 0\r\na=crypto:2 S INLINE:<secret>"
         );
+    }
+
+    #[test]
+    fn passwords_of_uris_are_hidden_and_everything_else_stays() {
+        for (text, shown) in [
+            (
+                "Contact: <sip:u:p;q@h:5060;a=b>, SIPS:x:y@h",
+                "Contact: <sip:u:<secret>@h:5060;a=b>, SIPS:x:<secret>@h",
+            ),
+            (
+                "REGISTER sip:u:p@h SIP/2.0",
+                "REGISTER sip:u:<secret>@h SIP/2.0",
+            ),
+            ("To: <sip:u@h:5060>", "To: <sip:u@h:5060>"),
+            ("Via: SIP/2.0/UDP h:5060", "Via: SIP/2.0/UDP h:5060"),
+            ("sip:", "sip:"),
+            ("sip:u:\u{e9}@h", "sip:u:<secret>@h"),
+        ] {
+            assert_eq!(redact(text.as_bytes()), shown);
+        }
     }
 
     #[test]

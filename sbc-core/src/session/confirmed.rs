@@ -22,7 +22,7 @@ pub(crate) struct Confirmed {
     ok: Option<RepeatedOk>,
     interval: Duration,
     /// The peer's re-INVITE or UPDATE that waits for our answer.
-    offer: Option<PeerOffer>,
+    offer: Option<Box<PeerOffer>>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
     held_bye: Option<Vec<(HeaderName, Bytes)>>,
     /// What becomes of offers of ours.
@@ -74,7 +74,7 @@ impl Confirmed {
 
     /// The peer cancels its re-INVITE; says whether it was still unanswered.
     pub(super) fn cancel_offer(&mut self, cx: &mut Cx<'_>, style: &LegStyle) -> bool {
-        let is_invite = |offer: &mut PeerOffer| *offer.request.method() == Method::Invite;
+        let is_invite = |offer: &mut Box<PeerOffer>| *offer.request.method() == Method::Invite;
         let offer = self.offer.take_if(is_invite);
         if let Some(offer) = &offer {
             offer.refuse(cx, style, Status::REQUEST_TERMINATED);
@@ -356,7 +356,7 @@ impl Session {
             return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
         }
         confirmed.link.dialog.refresh_target(message);
-        confirmed.offer = Some(PeerOffer::new(id, flow, message));
+        confirmed.offer = Some(Box::new(PeerOffer::new(id, flow, message)));
         up.push(SessionEvent::Offer(super::description(message)));
     }
 
@@ -387,11 +387,12 @@ impl Session {
             None => {
                 let lines = self.timer.answers(message);
                 self.answer_update(cx, id, flow, message, lines);
-                self.news.hears(message);
+                let is_renamed = self.peer_renamed(message);
+                self.news.hears(message, is_renamed);
                 self.restart_session_timer(cx);
             }
             Some(offer) => {
-                confirmed.offer = Some(PeerOffer::new(id, flow, message));
+                confirmed.offer = Some(Box::new(PeerOffer::new(id, flow, message)));
                 up.push(SessionEvent::Offer(Some(offer)));
             }
         }
@@ -428,7 +429,8 @@ impl Session {
         cx.plane
             .transactions
             .respond(now, invite, Status::OK, bytes.clone(), cx.out);
-        self.news.hears(&offer.request);
+        let is_renamed = self.peer_renamed(&offer.request);
+        self.news.hears(&offer.request, is_renamed);
         if *offer.request.method() == Method::Invite {
             let offers = super::description(&offer.request).is_none();
             self.await_ack(

@@ -8,10 +8,11 @@ use super::link::{Errand, Wanted};
 use super::{Asked, Phase, Session};
 use crate::dialog::Damage;
 use crate::id::TransactionId;
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
 use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES};
 use crate::sip::header::{ContentType, MaxForwards};
-use crate::sip::{HeaderName, Message, Method, Status};
+use crate::sip::{HeaderName, Message, Method, Status, body};
 use crate::transport::Flow;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -28,8 +29,8 @@ pub(super) struct Waiting(VecDeque<Asked>);
 pub(crate) enum Conveyed {
     /// Words of the other party, as they are.
     Words(Message),
-    /// A REFER with these lines.
-    Refer(Vec<(HeaderName, Bytes)>),
+    /// A REFER with these lines, and parts of its body with their headers.
+    Refer(Vec<(HeaderName, Bytes)>, Vec<Bytes>),
 }
 
 impl Session {
@@ -53,13 +54,16 @@ impl Session {
         Some(&waiting.find(|asked| asked.id() == id)?.request)
     }
 
+    /// Takes out a request of the peer that was kept: whoever takes it answers it.
+    pub(crate) fn take_kept(&mut self, id: TransactionId) -> Option<Asked> {
+        let waiting = &mut self.crossing.0;
+        let at = waiting.iter().position(|asked| asked.id() == id)?;
+        waiting.remove(at)
+    }
+
     /// Answers a request of the peer that was kept.
     pub(crate) fn answer_crossing(&mut self, cx: &mut Cx<'_>, id: TransactionId, status: Status) {
-        let waiting = &mut self.crossing.0;
-        let Some(at) = waiting.iter().position(|asked| asked.id() == id) else {
-            return;
-        };
-        let Some(asked) = waiting.remove(at) else {
+        let Some(asked) = self.take_kept(id) else {
             return;
         };
         let request = &asked.request;
@@ -93,7 +97,13 @@ impl Session {
     pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, what: &Conveyed, hops: MaxForwards) -> bool {
         let request = match what {
             Conveyed::Words(request) => request,
-            Conveyed::Refer(lines) => return self.refer(cx, lines.clone(), hops),
+            Conveyed::Refer(lines, parts) => {
+                let body = (!parts.is_empty()).then(|| {
+                    let boundary = cx.plane.mint.branch();
+                    body::mixed(parts, boundary.trim_start_matches(MAGIC_COOKIE))
+                });
+                return self.refer(cx, lines.clone(), body.flatten(), hops);
+            }
         };
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return false;

@@ -19,8 +19,8 @@ const MOST: usize = 64;
 /// An early dialog of the called side: whose it is, and the peer's tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Source {
-    leg: LegId,
-    tag: Bytes,
+    pub(crate) leg: LegId,
+    pub(crate) tag: Bytes,
 }
 
 impl Source {
@@ -132,23 +132,20 @@ impl Session {
         }
     }
 
-    /// The caller's BYE: says whether it has ended one of several early dialogs, and not the call.
-    pub(super) fn ends_fork(&mut self, cx: &mut Cx<'_>, bye: &Message) -> bool {
+    /// The caller's BYE: whose of several early dialogs it has ended, if not the call.
+    pub(super) fn ends_fork(&mut self, cx: &mut Cx<'_>, bye: &Message) -> Option<Source> {
         let Phase::Incoming(incoming) = &self.phase else {
-            return false;
+            return None;
         };
         let tag = bye.to_tag();
         let is_it = |fork: &Fork| tag.is_some_and(|tag| fork.tag.as_bytes() == tag);
         let mut others = self.forks.iter().filter(|fork| !is_it(fork));
         let is_left = incoming.has_told() || others.any(|fork| !fork.is_over);
-        match self.forks.iter_mut().find(|fork| is_it(fork)) {
-            Some(fork) if is_left => {
-                fork.is_over = true;
-                cx.plane.dialog_ended(cx.now.mono, fork.tag.as_bytes());
-                true
-            }
-            Some(_) | None => false,
-        }
+        let fork = self.forks.iter_mut().find(|fork| is_it(fork));
+        let fork = fork.filter(|_| is_left)?;
+        fork.is_over = true;
+        cx.plane.dialog_ended(cx.now.mono, fork.tag.as_bytes());
+        Some(fork.of.clone())
     }
 
     /// A caller that asks for it is told with 199 (RFC 6228 §6).

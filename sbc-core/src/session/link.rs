@@ -4,7 +4,7 @@
 //! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
 
 use crate::auth::Tries;
-use crate::config::{Listener, UdpOversize};
+use crate::config::{Listener, Symmetric, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -13,12 +13,11 @@ use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
-use crate::session::uac::LARGEST_DATAGRAM;
 use crate::sip::header::{ContentType, MaxForwards, Via};
 use crate::sip::{HeaderName, Method, RequestBuilder};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
-use crate::transport::{Flow, Hop, Protocol};
+use crate::transport::{Flow, Hop, Protocol, nat};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -193,7 +192,9 @@ impl Link {
                 hops.find_map(|hop| hop)
                     .unwrap_or_else(|| self.fallback.clone())
             }
-            Outcome::Won(_) | Outcome::ResolveFailed(_) => self.fallback.clone(),
+            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => {
+                self.fallback.clone()
+            }
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
@@ -202,11 +203,24 @@ impl Link {
     /// The peer has sent a request in the dialog: where it comes from is where a peer behind a NAT is
     /// reached, which may change while a call lasts (SIP-107).
     pub(crate) fn heard_from(&mut self, style: &LegStyle, flow: &Flow) {
-        let is_learnt = style.trunk.habits.symmetric_signalling && flow.protocol == Protocol::Udp;
+        let is_learnt = flow.protocol == Protocol::Udp && self.is_symmetric(style);
         if is_learnt && self.fallback.protocol == Protocol::Udp {
             self.fallback.remote = flow.remote;
             self.fallback.listener = flow.listener.clone();
             self.way = Way::Unknown;
+        }
+    }
+
+    /// Whether the peer is reached where it is heard, whatever it says of itself.
+    fn is_symmetric(&self, style: &LegStyle) -> bool {
+        match style.trunk.habits.symmetric_signalling {
+            Symmetric::Always => true,
+            Symmetric::Never => false,
+            Symmetric::Auto => {
+                let said = self.dialog.next_hop().literal(self.fallback.protocol);
+                let heard = self.fallback.remote.ip();
+                said.is_some_and(|said| nat::hides(said.ip(), heard))
+            }
         }
     }
 
@@ -337,7 +351,7 @@ impl Link {
             self.way = Way::Unknown;
             return;
         }
-        if style.trunk.habits.symmetric_signalling {
+        if self.is_symmetric(style) {
             // What a peer behind a NAT calls itself, nobody outside can reach (SIP-107).
             self.way = Way::Known(next, self.fallback.clone());
             return self.flush(cx, style);
@@ -539,12 +553,13 @@ impl Link {
         hop: &Hop,
         octets: usize,
     ) -> (Option<Hop>, Option<OversizeAction>) {
-        if hop.protocol != Protocol::Udp || octets <= LARGEST_DATAGRAM {
+        let trunk = &style.trunk;
+        let largest = trunk.habits.largest_datagram();
+        if hop.protocol != Protocol::Udp || octets <= largest {
             return (None, None);
         }
-        let trunk = &style.trunk;
         // Where datagrams come from behind a NAT nobody need listen for connections.
-        let is_behind_nat = trunk.registrar.is_some() || trunk.habits.symmetric_signalling;
+        let is_behind_nat = trunk.registrar.is_some() || self.is_symmetric(style);
         let over_stream = style.hop(Protocol::Tcp, hop.remote, "");
         let (detour, action) = match (trunk.udp_oversize, over_stream) {
             (UdpOversize::Tcp, Some(_)) if self.has_no_stream => (None, OversizeAction::Fallback),
@@ -557,6 +572,7 @@ impl Link {
         let what = Happened::Oversize {
             trunk: trunk.name.clone(),
             octets,
+            largest,
             action,
         };
         cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);

@@ -20,11 +20,13 @@ mod link;
 mod news;
 mod offering;
 pub(crate) mod orphan;
+mod pace;
 mod parcel;
 mod ping;
 mod referring;
 mod refresh;
 pub(crate) mod reliable;
+mod renaming;
 mod said;
 mod standing;
 mod style;
@@ -42,6 +44,7 @@ use link::Link;
 use news::News;
 pub(crate) use news::Unsaid;
 pub(crate) use offering::TIMER_EXPIRED;
+use pace::Pace;
 pub(crate) use parcel::Parcel;
 pub use said::Said;
 pub(crate) use standing::Standing;
@@ -101,6 +104,15 @@ pub enum SessionEvent {
     /// The peer gave up on its INVITE, which now has its 487.
     Cancelled {
         /// Reason values of its CANCEL.
+        reasons: Vec<Reason>,
+    },
+    /// The caller has left one of several early dialogs of the called side, and waits for the others.
+    Left {
+        /// The leg that rings.
+        leg: LegId,
+        /// The called party's tag: names the early dialog.
+        early: Bytes,
+        /// Reason values of its BYE.
         reasons: Vec<Reason>,
     },
     /// The peer acknowledged our answer.
@@ -271,6 +283,7 @@ pub struct Session {
     /// A REFER of ours.
     referring: Option<referring::Referring>,
     news: News,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -298,6 +311,8 @@ pub struct PeerFacts {
     pub first_response_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// It and its trunk understand `from-change` (RFC 4916).
+    pub changes_from: bool,
 }
 
 impl PeerFacts {
@@ -322,6 +337,7 @@ impl PeerFacts {
             remote: Some(flow.remote),
             first_response_ms: None,
             given_up: Vec::new(),
+            changes_from: false,
         }
     }
 }
@@ -349,7 +365,8 @@ impl Session {
             cx.now.mono + uas::first_progress(&style),
         );
         let policy = style.trunk.session_timer;
-        let facts = PeerFacts::of_flow(&flow, &request);
+        let mut facts = PeerFacts::of_flow(&flow, &request);
+        facts.note_support(&style.trunk, &request);
         Self {
             owner,
             style,
@@ -369,6 +386,7 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -406,6 +424,7 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
+            pace: Pace::default(),
         };
         session.next_target(cx, None, up);
         session
@@ -427,6 +446,16 @@ impl Session {
     /// Whether the dialog is confirmed and nobody is ending it.
     pub fn is_confirmed(&self) -> bool {
         matches!(self.phase, Phase::Confirmed(_))
+    }
+
+    /// Whether the peer takes requests of this method within the dialog.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        match &self.phase {
+            Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
+                confirmed.link.dialog.takes.takes(method)
+            }
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => true,
+        }
     }
 
     /// When the session wants to be looked at again.
@@ -566,7 +595,11 @@ impl Session {
             let method = link.detour_of(id);
             method.is_some_and(|method| !is_ending || *method == Method::Notify)
         };
-        let after = self.referral.after.as_mut().filter(|link| is_worth(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_worth(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut [], is_worth));
         link.is_some_and(|link| link.without_detour(cx, &self.style, id))
     }
@@ -601,6 +634,9 @@ impl Session {
             .set_owner(id, Owner::Leg(self.owner.0, self.owner.1), cx.out);
         if let Err(rejection) = message.validate() {
             return self.reject(cx, id, message, &rejection);
+        }
+        if let Err(after) = self.pace.admit(cx.now.mono, message.method()) {
+            return self.reply_after(cx, id, message, after);
         }
         if matches!(self.phase, Phase::Over) && self.late_request(cx, id, flow, message, up) {
             return;
@@ -658,7 +694,12 @@ impl Session {
         if let Some(link) = link_where(&mut self.phase, &mut self.strays, asked) {
             return link.resolved(cx, &self.style, outcome);
         }
-        if let Some(after) = self.referral.after.as_mut().filter(|own| own.asked(query)) {
+        if let Some(after) = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|own| own.asked(query))
+        {
             after.resolved(cx, &self.style, outcome);
             return self.tidy_referral(cx);
         }

@@ -50,9 +50,9 @@ impl News {
         }
     }
 
-    /// A request of the peer was accepted.
-    pub(super) fn hears(&mut self, request: &Message) {
-        if request.has(HeaderName::PAssertedIdentity) {
+    /// A request of the peer was accepted, whose From is another one than before if `is_renamed`.
+    pub(super) fn hears(&mut self, request: &Message, is_renamed: bool) {
+        if is_renamed || request.has(HeaderName::PAssertedIdentity) {
             self.heard = Some(Box::new(request.clone()));
         }
     }

@@ -129,6 +129,7 @@ impl Session {
         confirmed.ours.is_open = true;
         self.timer.set_due(false);
         self.news.says(Method::Invite, &lines);
+        let lines = self.renamed(lines);
         let invite = Errand {
             method: Method::Invite,
             hops: MaxForwards::DEFAULT,
@@ -141,7 +142,9 @@ impl Session {
             body: Some((ContentType::sdp(), description)),
         };
         let wanted = Wanted::Request(Box::new(invite));
-        confirmed.link.send(cx, &self.style, wanted);
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.send(cx, &self.style, wanted);
+        }
         let limit = cx.now.mono + patience(&self.style);
         self.timers.set(Timer::Offer as usize, limit);
     }
@@ -155,7 +158,11 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_of(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let (Some(status), Some(link)) = (message.status(), link) else {
             return false;
@@ -166,6 +173,9 @@ impl Session {
         let Some(Open { method, cseq, .. }) = link.close(id) else {
             return false;
         };
+        if matches!(status.code(), 405 | 501) {
+            link.dialog.takes.refuses(&method);
+        }
         if status.is_success() && method == Method::Invite {
             link.dialog.refresh_target(message);
             let ack = Wanted::Ack {
@@ -297,7 +307,11 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) -> bool {
         let is_of = |link: &Link| link.open(id).is_some();
-        let after = self.referral.after.as_mut().filter(|link| is_of(link));
+        let after = self
+            .referral
+            .after
+            .as_deref_mut()
+            .filter(|link| is_of(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
         let Some(open) = link.and_then(|link| link.close(id)) else {
             return false;

@@ -98,6 +98,7 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
+            pace: super::Pace::default(),
         }
     }
 

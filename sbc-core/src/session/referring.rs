@@ -8,7 +8,7 @@ use super::link::{Errand, Link, Wanted, patience};
 use super::{Phase, Session, SessionEvent, Timer};
 use crate::id::TransactionId;
 use crate::plane::Cx;
-use crate::sip::header::{Event, MaxForwards, SubscriptionState};
+use crate::sip::header::{ContentType, Event, MaxForwards, SubscriptionState};
 use crate::sip::{HeaderName, Message, Method, Status, body};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -41,11 +41,12 @@ struct News {
 }
 
 impl Session {
-    /// Sends a REFER with these lines. Says whether it is on its way.
+    /// Sends a REFER with these lines and this body. Says whether it is on its way.
     pub(super) fn refer(
         &mut self,
         cx: &mut Cx<'_>,
         lines: Vec<(HeaderName, Bytes)>,
+        body: Option<(ContentType, Bytes)>,
         hops: MaxForwards,
     ) -> bool {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
@@ -58,7 +59,7 @@ impl Session {
             method: Method::Refer,
             hops,
             headers: lines,
-            body: None,
+            body,
         };
         let wanted = Wanted::Request(Box::new(errand));
         confirmed.link.send(cx, &self.style, wanted);
@@ -131,6 +132,11 @@ impl Session {
             && !referring.is_renewed
         {
             referring.is_renewed = true;
+            let limit = cx.now.mono + patience(&self.style);
+            if !confirmed.link.dialog.takes.takes(&Method::Subscribe) {
+                // It tells as long as it likes.
+                return self.timers.set(Timer::Referring as usize, limit);
+            }
             let event = match &referring.id {
                 Some(id) => format!("refer;id={}", String::from_utf8_lossy(id)),
                 None => "refer".to_owned(),
@@ -146,7 +152,6 @@ impl Session {
             };
             let wanted = Wanted::Request(Box::new(errand));
             confirmed.link.send(cx, &self.style, wanted);
-            let limit = cx.now.mono + patience(&self.style);
             return self.timers.set(Timer::Referring as usize, limit);
         }
         self.referring_is_over(cx);
@@ -188,7 +193,9 @@ impl Session {
     fn referring_link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => self.referral.after.as_mut(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => {
+                self.referral.after.as_deref_mut()
+            }
         }
     }
 

@@ -46,16 +46,17 @@ impl Session {
         let trunk = &self.style.trunk;
         // A peer that should not use it is not asked to.
         let is_used = trunk.preset != Preset::Teams && trunk.allow.contains(&Method::Update);
-        is_used && self.timer.takes_update()
+        is_used && self.takes(&Method::Update)
     }
 
     /// Refreshes by UPDATE, which also says `lines`.
     pub(crate) fn refresh(&mut self, cx: &mut Cx<'_>, lines: Vec<(HeaderName, Bytes)>) {
-        let Phase::Confirmed(confirmed) = &mut self.phase else {
+        if !self.is_confirmed() {
             return;
-        };
+        }
         self.timer.set_due(false);
         self.news.says(Method::Update, &lines);
+        let lines = self.renamed(lines);
         let update = Errand {
             method: Method::Update,
             hops: MaxForwards::DEFAULT,
@@ -68,7 +69,9 @@ impl Session {
             body: None,
         };
         let wanted = Wanted::Request(Box::new(update));
-        confirmed.link.send(cx, &self.style, wanted);
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.link.send(cx, &self.style, wanted);
+        }
     }
 
     /// An UPDATE of ours has its final response.
@@ -87,8 +90,7 @@ impl Session {
             return self.news.accepted(method);
         }
         if matches!(status.code(), 405 | 501) {
-            // It is in the peer's Allow all the same.
-            self.timer.distrust_update();
+            // It is in the peer's Allow all the same, and not believed any more.
             return self.update_goes_again();
         }
         if status == Status::REQUEST_PENDING && self.pauses(cx, Duration::ZERO) {

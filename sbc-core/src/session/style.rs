@@ -58,12 +58,12 @@ impl LegStyle {
         let listener = self.listener(protocol, remote.ip())?;
         let tls = match protocol {
             Protocol::Udp | Protocol::Tcp => None,
-            Protocol::Tls => Some(TlsHop {
+            Protocol::Tls => Some(Arc::new(TlsHop {
                 context: self.trunk.tls.clone().or_else(|| listener.tls.clone())?,
                 server_name: server_name.to_owned(),
                 accept_names: self.trunk.accept_names.clone(),
                 takes_alias: self.trunk.habits.connection_reuse,
-            }),
+            })),
         };
         Some(Hop {
             listener: listener.name.clone(),
@@ -212,7 +212,10 @@ impl LegStyle {
         &self,
         mut lines: Vec<(HeaderName, Bytes)>,
     ) -> Vec<(HeaderName, Bytes)> {
-        let own = OptionTag::REPLACES;
+        let own = match self.trunk.identity.from_change {
+            true => "replaces, from-change",
+            false => OptionTag::REPLACES,
+        };
         let said = lines
             .iter_mut()
             .find(|(name, _)| *name == HeaderName::Supported);

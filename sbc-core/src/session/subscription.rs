@@ -70,7 +70,7 @@ pub(super) struct Referral {
     is_later: bool,
     running: Option<Running>,
     /// The dialog after its INVITE usage has ended, for as long as something is to be told.
-    pub(super) after: Option<Link>,
+    pub(super) after: Option<Box<Link>>,
     /// The dialog never had an INVITE usage.
     is_alone: bool,
 }
@@ -151,12 +151,13 @@ impl Session {
             unheard: 0,
             crossing: crossing::Waiting::default(),
             referral: Referral {
-                after: Some(link),
+                after: Some(Box::new(link)),
                 is_alone: true,
                 ..Referral::default()
             },
             referring: None,
             news: News::default(),
+            pace: super::Pace::default(),
         })
     }
 
@@ -364,7 +365,9 @@ impl Session {
         };
         let link = match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
-            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => self.referral.after.as_mut(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => {
+                self.referral.after.as_deref_mut()
+            }
         };
         if let Some(link) = link {
             link.send(cx, &self.style, Wanted::Request(Box::new(errand)));
@@ -373,7 +376,7 @@ impl Session {
 
     /// The peer has left, but still waits to hear how the transfer ends.
     pub(super) fn outlive(&mut self, cx: &mut Cx<'_>, link: Link) {
-        self.referral.after = Some(link);
+        self.referral.after = Some(Box::new(link));
         self.timers
             .set(Timer::Referral as usize, cx.now.mono + RENEWAL);
     }
@@ -394,7 +397,7 @@ impl Session {
 
     /// Forgets the dialog once nothing is to be told in it any more.
     pub(super) fn tidy_referral(&mut self, cx: &mut Cx<'_>) {
-        let is_done = |link: &mut Link| link.is_done() && !link.has_open();
+        let is_done = |link: &mut Box<Link>| link.is_done() && !link.has_open();
         if !self.referral.is_running()
             && self.referring.is_none()
             && self.referral.after.take_if(is_done).is_some()
@@ -419,7 +422,7 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) -> bool {
-        let after = self.referral.after.as_mut();
+        let after = self.referral.after.as_deref_mut();
         let Some(link) = after.filter(|link| link.is_with(message)) else {
             return false;
         };

@@ -5,8 +5,8 @@
 //! timer only knows whether we or the peer refresh.
 
 use crate::config::{RefreshBy, SessionTimer as Policy};
-use crate::sip::header::{Allow, Header, MinSe, OptionTag, Refresher, SessionExpires, Supported};
-use crate::sip::{HeaderName, Message, Method};
+use crate::sip::header::{Header, MinSe, OptionTag, Refresher, SessionExpires, Supported};
+use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -41,8 +41,6 @@ pub(super) struct SessionTimer {
     min_se_s: u32,
     rounds: u8,
     agreed: Option<Agreed>,
-    /// Whether the peer takes UPDATE.
-    takes_update: bool,
     is_due: bool,
 }
 
@@ -65,7 +63,6 @@ impl SessionTimer {
             min_se_s: 0,
             rounds: 0,
             agreed: None,
-            takes_update: false,
             is_due: false,
         }
     }
@@ -100,7 +97,6 @@ impl SessionTimer {
 
     /// Takes the 2xx to an INVITE or UPDATE of ours (SIP-702).
     pub(super) fn answered(&mut self, response: &Message) {
-        self.note_allow(response);
         self.rounds = 0;
         self.is_due = false;
         let Some(policy) = self.policy else { return };
@@ -137,7 +133,6 @@ impl SessionTimer {
 
     /// Takes an INVITE or UPDATE of the peer that gets a 2xx, and what that 2xx says (SIP-703).
     pub(super) fn answers(&mut self, request: &Message) -> Lines {
-        self.note_allow(request);
         self.is_due = false;
         let Some(policy) = self.policy else {
             return Lines::new();
@@ -241,25 +236,6 @@ impl SessionTimer {
     /// Whether we refresh.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.agreed, Some(Agreed { by: Side::Us, .. }))
-    }
-
-    /// Whether the refresh can be an UPDATE; else it is a re-INVITE.
-    pub(super) fn takes_update(&self) -> bool {
-        self.takes_update
-    }
-
-    /// The peer listed UPDATE and does not take it.
-    pub(super) fn distrust_update(&mut self) {
-        self.takes_update = false;
-    }
-
-    fn note_allow(&mut self, message: &Message) {
-        if message.has(HeaderName::Allow) {
-            let allowed = message.list::<Allow>().unwrap_or_default();
-            self.takes_update = allowed
-                .iter()
-                .any(|Allow(method)| *method == Method::Update);
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bound;
 mod early;
+mod left;
 mod targets;
 
 use super::challenge::is_challenge;
@@ -21,7 +22,7 @@ use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::emergency;
-use crate::policy::identity::{self, Caller, Rewrites, Towards};
+use crate::policy::identity::{self, Caller, Rewrites, Signed, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::ResolveFault;
 use crate::session::{LegStyle, orphan};
@@ -30,20 +31,18 @@ use crate::sip::{
     Address, Class, HeaderName, Message, Method, NameAddr, RequestBuilder, Status, Token,
     WrittenUri,
 };
+use crate::stir::Vouched;
 use crate::time::Timestamp;
 use crate::transport::{FlowFault, Hop};
 use crate::trunk::{Binding, Place};
 use bytes::Bytes;
 use early::{differs, established};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Most early dialogs kept of one INVITE; Teams alone may ring 32 endpoints (TDR-SIP-016).
 const MAX_EARLY_DIALOGS: usize = 64;
-
-/// Octets that RFC 3261 §18.1.1 lets go over UDP where the MTU of the path is not known.
-pub(super) const LARGEST_DATAGRAM: usize = 1300;
 
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
@@ -71,6 +70,8 @@ pub struct Outset {
     pub hears_ends: bool,
     /// The URI to call, octet by octet, instead of the number at the target.
     pub verbatim: Option<WrittenUri>,
+    /// What the caller's signatures say.
+    pub vouched: Option<Arc<Vouched>>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
     pub parts: Vec<Bytes>,
 }
@@ -100,6 +101,8 @@ pub(crate) struct Outgoing {
     racing: Option<(QueryId, SocketAddr)>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Early>,
+    /// Tags of early dialogs that the caller has left.
+    left: BTreeSet<Bytes>,
     best: Option<Rejection>,
     started: Timestamp,
     /// Address that does not take over TCP what is too large for UDP.
@@ -114,6 +117,14 @@ pub(crate) struct Outgoing {
     diet: Diet,
     /// Whether somebody wants to know why it is written as it is.
     explains: bool,
+}
+
+/// What is to be said about an INVITE of ours.
+#[derive(Debug)]
+struct Notes {
+    because: Because,
+    /// The signatures of the caller stay behind, because they would say something else.
+    loses_signature: bool,
 }
 
 /// What is left out of an INVITE that is too large for a datagram (SIP-110).
@@ -214,6 +225,7 @@ impl Outgoing {
             racing: None,
             current: None,
             early: BTreeMap::new(),
+            left: BTreeSet::new(),
             best,
             started: cx.now.mono,
             no_stream: None,
@@ -238,6 +250,7 @@ impl Outgoing {
             remote: None,
             first_response_ms: None,
             given_up: Vec::new(),
+            changes_from: false,
         }
     }
 
@@ -297,7 +310,7 @@ impl Outgoing {
         tag: &Token,
         branch: &str,
         lines: &[(HeaderName, Bytes)],
-    ) -> Result<(RequestBuilder, Address, Because), TargetFault> {
+    ) -> Result<(RequestBuilder, Address, Notes), TargetFault> {
         let config = Arc::clone(&style.config);
         let no_listener = || TargetFault::Flow(FlowFault::NoListener);
         let listener = config
@@ -329,6 +342,10 @@ impl Outgoing {
         if !outset.is_emergency {
             identity::hold(&mut written, &self.identities, &mut because);
         }
+        let signed = match &outset.vouched {
+            Some(vouched) => identity::vouch(vouched, &outset.caller, &mut written, &trunk),
+            None => Signed::No,
+        };
         if self.explains {
             let told = identity::told(&outset.caller, &towards, &written);
             because.0.extend(told.0);
@@ -404,17 +421,24 @@ impl Outgoing {
         for (name, value) in lines.iter().chain(&outset.passed) {
             request = request.raw_if_valid(name, value);
         }
+        for value in signed.lines() {
+            request = request.raw_if_valid(HeaderName::Identity, value);
+        }
         let request = match self.diet {
             Diet::None => style.sign_request(request),
             Diet::Agent | Diet::History => style.sign_briefly(request),
         };
+        let notes = Notes {
+            because,
+            loses_signature: signed == Signed::Lost,
+        };
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
         let Some(offer) = outset.offer.clone() else {
-            return Ok((request, from, because));
+            return Ok((request, from, notes));
         };
         let (kind, body) = emergency::with_parts(offer, &outset.parts, boundary);
-        Ok((request.body(&kind, body), from, because))
+        Ok((request.body(&kind, body), from, notes))
     }
 }
 
@@ -554,6 +578,7 @@ impl Session {
         };
         self.timers.clear();
         outgoing.early.clear();
+        outgoing.left.clear();
         let is_ring_limit = status == Status::REQUEST_TERMINATED
             && matches!(&outgoing.best, Some(best) if !best.is_from_peer);
         let mut rejection = Rejection::from_peer(status, message);
@@ -640,6 +665,9 @@ impl Session {
         let Some(current) = outgoing.current.as_ref().filter(|current| current.id == id) else {
             return orphan::end(cx, id, message);
         };
+        if outgoing.left.contains(&tag) {
+            return self.answered_by_who_was_left(cx, id, message, up);
+        }
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
         let settled = known.as_ref().and_then(|early| early.settled.clone());
@@ -678,6 +706,7 @@ impl Session {
         self.timers.clear();
         self.phase = Phase::Confirmed(Box::new(Confirmed::new(link, Offering::of_owner())));
         self.timer.answered(message);
+        self.facts.note_support(&self.style.trunk, message);
         self.restart_session_timer(cx);
         up.push(SessionEvent::Answered {
             early: tag,

@@ -1,7 +1,7 @@
 //! The set-up of a leg that called us: provisionals and the final answer to its INVITE.
 
 use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
-use super::fork::Seat;
+use super::fork::{Seat, Source};
 use super::offering::Offering;
 use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, fork, reasons_of};
@@ -15,6 +15,7 @@ use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
@@ -366,8 +367,13 @@ impl Session {
             // A caller may end an early dialog with BYE (RFC 3261 §15): the only one instead of CANCEL.
             Method::Bye => {
                 self.reply(cx, id, message, Status::OK, |response| response);
-                if !self.ends_fork(cx, message) {
-                    self.cancelled(cx, message, up);
+                match self.ends_fork(cx, message) {
+                    Some(Source { leg, tag: early }) => up.push(SessionEvent::Left {
+                        leg,
+                        early,
+                        reasons: reasons_of(message),
+                    }),
+                    None => self.cancelled(cx, message, up),
                 }
             }
             Method::Invite => self.reply_retry_after(cx, id, message),
@@ -409,17 +415,19 @@ fn again(last: Option<&Provisional>, told: &Provisional) -> bool {
 /// The hop back to where a flow came from.
 pub(crate) fn hop_back(style: &LegStyle, flow: &Flow) -> Hop {
     let tls = match (&flow.identity, style.trunk.tls.clone()) {
-        (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => Some(TlsHop {
-            context,
-            server_name: style
-                .trunk
-                .targets
-                .first()
-                .map(|target| target.host.clone())
-                .unwrap_or_else(|| flow.remote.ip().to_string()),
-            accept_names: style.trunk.accept_names.clone(),
-            takes_alias: style.trunk.habits.connection_reuse,
-        }),
+        (_, Some(context)) if flow.protocol == crate::transport::Protocol::Tls => {
+            Some(Arc::new(TlsHop {
+                context,
+                server_name: style
+                    .trunk
+                    .targets
+                    .first()
+                    .map(|target| target.host.clone())
+                    .unwrap_or_else(|| flow.remote.ip().to_string()),
+                accept_names: style.trunk.accept_names.clone(),
+                takes_alias: style.trunk.habits.connection_reuse,
+            }))
+        }
         _ => None,
     };
     Hop {

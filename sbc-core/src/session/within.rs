@@ -11,6 +11,7 @@ use crate::plane::Cx;
 use crate::sip::{HeaderName, Message, Method, Rejection, RequestHead, Status};
 use crate::transport::Flow;
 use bytes::Bytes;
+use std::time::Duration;
 
 impl Session {
     /// Serves a request that needs nothing of the dialog, or refuses it with 400 to 501 (SIP-013).
@@ -157,6 +158,18 @@ impl Session {
     /// 500 with a random Retry-After of 0–10 s (RFC 3261 §14.2).
     pub(super) fn reply_retry_after(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
         let seconds = cx.plane.mint.between(0, 10);
+        self.reply_after(cx, id, message, Duration::from_secs(seconds));
+    }
+
+    /// 500 with a Retry-After, in whole seconds.
+    pub(super) fn reply_after(
+        &self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        message: &Message,
+        after: Duration,
+    ) {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |response| {
             response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string())
         });

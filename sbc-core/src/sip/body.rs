@@ -1,6 +1,10 @@
 //! Bodies: multipart taken apart, the description found, sipfrag (RFC 2046 §5.1, RFC 5621,
 //! RFC 3420).
 
+mod named;
+
+pub use named::section_named;
+
 use bytes::Bytes;
 use memchr::memmem;
 
@@ -72,6 +76,22 @@ pub fn session_description(message: &Message) -> Result<Option<Bytes>, ParseFaul
         .into_iter()
         .find(Part::is_session_description);
     Ok(found.map(|part| part.content))
+}
+
+/// A `multipart/mixed` of these parts, which have their headers; nothing if there are none, or the
+/// boundary cannot be one.
+pub fn mixed(sections: &[Bytes], boundary: &str) -> Option<(ContentType, Bytes)> {
+    let kind = ContentType::multipart(boundary).filter(|_| !sections.is_empty())?;
+    let octets = sections.iter().map(Bytes::len).sum::<usize>();
+    let mut out = Vec::with_capacity(octets + 128);
+    let open = format!("--{boundary}\r\n");
+    for section in sections {
+        out.extend_from_slice(open.as_bytes());
+        out.extend_from_slice(section);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    Some((kind, Bytes::from(out)))
 }
 
 /// A `message/sipfrag` that reports a status, as NOTIFY carries during a transfer (RFC 3515

@@ -103,7 +103,10 @@ impl Params {
     pub fn set(&mut self, name: Token, value: Option<Value>) {
         match self.0.iter_mut().find(|(own, _)| own.is(name.as_str())) {
             Some(found) => found.1 = value,
-            None => self.0.push((name, value)),
+            None => {
+                self.0.reserve_exact(1);
+                self.0.push((name, value));
+            }
         }
     }
 

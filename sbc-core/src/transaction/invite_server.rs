@@ -90,6 +90,11 @@ impl InviteServer {
         self.interval = set.t1;
     }
 
+    /// What was said last before a 2xx.
+    pub(super) fn said(&self) -> &Bytes {
+        &self.last
+    }
+
     /// The INVITE again.
     pub(super) fn repeated(&self, to: &mut Sender<'_>) {
         match self.state {

@@ -13,7 +13,7 @@ mod server;
 mod table;
 mod timer;
 
-pub use table::{Bounds, MAX_SERVER_TRANSACTIONS, Table, TableSizes};
+pub use table::{Bounds, MAX_SERVER_TRANSACTIONS, Table, TableSizes, Unreturned};
 pub use timer::TimerSet;
 
 use crate::effect::{Effect, Effects};
@@ -109,6 +109,8 @@ pub enum Indication {
         /// Why.
         why: FlowFault,
     },
+    /// A response found no way back; answered by [`Table::way_found`].
+    Unreturned(Unreturned),
     /// Our final failure response to an INVITE was never acknowledged.
     NoAck {
         /// The server transaction.

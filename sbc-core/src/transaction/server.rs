@@ -66,6 +66,17 @@ impl Server {
         self.timers.set(GIVE_UP, now + set.patience());
     }
 
+    /// The connection of the request is gone: whether its answer can be sent shows later, so it is kept
+    /// for as long as over datagrams.
+    pub(super) fn has_lost_its_way(&mut self) {
+        self.is_reliable = false;
+    }
+
+    /// What was said last, or could be.
+    pub(super) fn said(&self) -> &Bytes {
+        self.last.as_ref().unwrap_or(&self.trying)
+    }
+
     /// The request again.
     pub(super) fn repeated(&self, to: &mut Sender<'_>) {
         match (self.state, &self.last) {

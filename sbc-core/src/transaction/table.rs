@@ -1,5 +1,9 @@
 //! The transactions of a shard: matching, dispatch, deadlines, bounds.
 
+mod way_back;
+
+pub use way_back::Unreturned;
+
 use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
@@ -23,6 +27,8 @@ use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use way_back::OtherWays;
 
 /// Server transactions at the same time. A peer at 1,000 calls per second over UDP keeps about
 /// 64,000 alive; beyond the bound new requests are dropped, and their senders repeat them.
@@ -60,6 +66,8 @@ pub struct Table {
     merges: Digested<TransactionId>,
     sources: BTreeMap<IpAddr, u32>,
     deadlines: DeadlineQueue<TransactionId>,
+    /// Other ways for responses that could not be sent.
+    ways: BTreeMap<TransactionId, OtherWays>,
     next: u64,
 }
 
@@ -316,7 +324,7 @@ impl Table {
 
     /// Says how a new connection for the responses of a request is opened, should the one it came
     /// on be gone (SIP-103, TDR-TCP-002).
-    pub fn set_way_back(&mut self, id: TransactionId, tls: TlsHop) {
+    pub fn set_way_back(&mut self, id: TransactionId, tls: Arc<TlsHop>) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.hop.tls = Some(tls);
         }
@@ -649,7 +657,7 @@ impl Table {
         now: Timestamp,
         id: TransactionId,
         why: FlowFault,
-        _out: &mut Effects,
+        out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
         let _ = now;
@@ -659,8 +667,10 @@ impl Table {
         let verdict = match &mut entry.machine {
             Machine::InviteClient(machine) => machine.transport_failed(),
             Machine::Client(machine) => machine.transport_failed(),
-            // The response is lost; the timers end the transaction (RFC 6026 §7.1).
-            Machine::InviteServer(_) | Machine::Server(_) => Verdict::Quiet,
+            // Unless there is another way it is lost; the timers end the transaction (RFC 6026 §7.1).
+            Machine::InviteServer(_) | Machine::Server(_) => {
+                return self.response_failed(id, out, up);
+            }
         };
         if verdict == Verdict::Tell {
             up.push(Indication::TransportFailed {
@@ -672,7 +682,8 @@ impl Table {
         self.look_after(id);
     }
 
-    /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126).
+    /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126), and
+    /// responses need another one.
     pub fn flow_lost(
         &mut self,
         now: Timestamp,
@@ -689,7 +700,13 @@ impl Table {
             .collect();
         lost.sort_unstable();
         for id in lost {
-            self.send_failed(now, id, why.clone(), out, up);
+            match self.entries.get_mut(&id).map(|entry| &mut entry.machine) {
+                Some(Machine::Server(machine)) => machine.has_lost_its_way(),
+                Some(Machine::InviteServer(_)) => {}
+                Some(Machine::InviteClient(_) | Machine::Client(_)) | None => {
+                    self.send_failed(now, id, why.clone(), out, up);
+                }
+            }
         }
     }
 
@@ -760,6 +777,9 @@ impl Table {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        if !self.ways.is_empty() {
+            self.ways.remove(&id);
+        }
         match entry.keys {
             Keys::Client { key, .. } => {
                 self.clients.remove(&key);

@@ -98,7 +98,7 @@ pub struct FlowKey {
     pub remote: SocketAddr,
     /// TLS context, the name asked for, the names the peer's certificate was checked against, and
     /// whether connections of the peer will do.
-    pub tls: Option<TlsHop>,
+    pub tls: Option<Arc<TlsHop>>,
 }
 
 /// Why a flow failed, or a message could not be sent.

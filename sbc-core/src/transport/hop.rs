@@ -3,6 +3,7 @@
 use crate::id::{FlowId, ListenerName, TlsContextName};
 use crate::transport::{FlowKey, Protocol};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The transport-level next hop of one message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,7 +15,7 @@ pub struct Hop {
     /// Where to send, or connect.
     pub remote: SocketAddr,
     /// TLS details; present exactly when the protocol is TLS.
-    pub tls: Option<TlsHop>,
+    pub tls: Option<Arc<TlsHop>>,
     /// A flow to use if it still lives; responses go back on the flow of their request (SIP-103).
     pub flow: Option<FlowId>,
 }

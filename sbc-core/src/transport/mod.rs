@@ -3,6 +3,7 @@
 mod flow;
 pub mod framer;
 mod hop;
+pub mod nat;
 pub mod overload;
 pub mod stun;
 pub mod via;

@@ -88,7 +88,8 @@ pub fn reconnect_target(via: &Via) -> ResponseTarget {
     }
 }
 
-fn sent_by(via: &Via) -> ResponseTarget {
+/// Where what the sender of a request calls itself is.
+pub fn sent_by(via: &Via) -> ResponseTarget {
     match via.host.ip() {
         Some(address) => ResponseTarget::Address(SocketAddr::new(address, via.sent_by_port())),
         None => ResponseTarget::Resolve {

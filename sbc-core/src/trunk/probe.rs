@@ -249,7 +249,7 @@ impl Probes {
                 (addresses.iter().take(MAX_ADDRESSES).map(at).collect(), None)
             }
             // Addresses are probed one by one.
-            Outcome::Won(_) => (Vec::new(), None),
+            Outcome::Won(_) | Outcome::Verified(_) => (Vec::new(), None),
             Outcome::ResolveFailed(why) => (Vec::new(), Some(*why)),
         };
         let own = |probe: &Probe| probe.watch == id;

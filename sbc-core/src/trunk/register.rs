@@ -276,7 +276,7 @@ impl Registrations {
                 let prefer = one.style.trunk.prefer;
                 Ok(in_order(services, prefer, &mut cx.plane.mint))
             }
-            Outcome::Won(_) => Ok(Vec::new()),
+            Outcome::Won(_) | Outcome::Verified(_) => Ok(Vec::new()),
             Outcome::ResolveFailed(fault) => Err(fault),
         };
         match found {

@@ -6,6 +6,7 @@
 )]
 
 pub mod call;
+pub mod signed;
 pub mod two;
 
 use bytes::Bytes;

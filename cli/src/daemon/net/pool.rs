@@ -405,12 +405,12 @@ mod tests {
             listener: ListenerName::new("l"),
             protocol: Protocol::Tls,
             remote: "192.0.2.1:5061".parse().unwrap(),
-            tls: Some(TlsHop {
+            tls: Some(Arc::new(TlsHop {
                 context: TlsContextName::new(context),
                 server_name: "sip.example.com".to_owned(),
                 accept_names: Vec::new(),
                 takes_alias: true,
-            }),
+            })),
         }
     }
 
@@ -464,7 +464,7 @@ mod tests {
         assert!(!serves(&plain), "nobody knows who that is");
         let mut of_other_trunk = key("a");
         if let Some(tls) = &mut of_other_trunk.tls {
-            tls.takes_alias = false;
+            Arc::make_mut(tls).takes_alias = false;
         }
         assert!(!serves(&of_other_trunk), "its operator wants none");
         proves("a", "sip.evil.example");

@@ -25,12 +25,14 @@ pub struct CallMetrics {
     oversize: IntCounterVec,
     emergency: IntCounterVec,
     preempted: IntCounterVec,
+    spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
     orphans: IntCounterVec,
     media_loss: HistogramVec,
     media_jitter: HistogramVec,
+    verifications: IntCounterVec,
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
@@ -96,7 +98,7 @@ impl CallMetrics {
             )?,
             oversize: maker.counters(
                 "sbc_sip_udp_oversize_total",
-                "INVITEs of more than 1300 octets for peers of UDP, by what was done.",
+                "Requests that are too large for a datagram to peers of UDP, by what was done.",
                 &["trunk", "action"],
             )?,
             emergency: maker.counters(
@@ -108,6 +110,11 @@ impl CallMetrics {
                 "sbc_preempted_calls_total",
                 "Calls that were ended to make room for a call for help.",
                 &["trunk", "tenant"],
+            )?,
+            spent: maker.counters(
+                "sbc_spend_reached_total",
+                "Limits on money that were reached, by what they are of.",
+                &["of", "name", "period", "action"],
             )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
@@ -155,6 +162,11 @@ impl CallMetrics {
                 "Interarrival jitter, one observation per leg at the end of a call.",
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
+            )?,
+            verifications: maker.counters(
+                "sbc_stir_verifications_total",
+                "Callers whose signatures were looked into, by what was found.",
+                &["result"],
             )?,
             one_way: maker.counters(
                 "sbc_rtp_one_way_total",
@@ -207,6 +219,10 @@ impl CallMetrics {
                     .with_label_values(&[trunk.as_str(), kind.as_str(), outcome.as_str()])
                     .inc();
             }
+            (Happened::Verified { fault, .. }, _) => {
+                let result = fault.map_or("passed", |fault| fault.label());
+                self.verifications.with_label_values(&[result]).inc();
+            }
             (Happened::Emergency { tenant, trunk, .. }, _) => {
                 self.emergency
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
@@ -216,6 +232,11 @@ impl CallMetrics {
                 self.preempted
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
+            }
+            (Happened::SpendReached(spent), _) => {
+                let (of, name) = (spent.counted.kind(), spent.counted.name());
+                let labels = [of, name, spent.period.as_str(), spent.action.as_str()];
+                self.spent.with_label_values(&labels).inc();
             }
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
                 self.answered_call(call);

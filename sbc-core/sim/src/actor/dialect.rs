@@ -92,7 +92,7 @@ impl Dialect {
             Self::Carrier { domain } => wire
                 .with(token, format!("softswitch.{domain}/7.3"))
                 .with("X-Trunk-Secret", format!("secret.{domain}"))
-                .with("Allow", "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE"),
+                .with("Allow", "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, REFER"),
         }
     }
 

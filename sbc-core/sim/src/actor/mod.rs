@@ -9,8 +9,8 @@ mod view;
 mod voice;
 
 pub use agent::Agent;
-pub(crate) use agent::Place;
 pub(crate) use agent::target_of;
+pub(crate) use agent::{Membership, Place};
 pub use change::{By, Change, Codecs, HOLDS, Hold, Leave, Reaction, Wanted};
 pub use dialect::Dialect;
 pub use plan::{Ack, Act, Cancel, Dial, Oddity, Script};

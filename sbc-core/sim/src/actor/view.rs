@@ -31,6 +31,8 @@ pub struct PartyView {
     pub hold: Option<Hold>,
     /// What it was told of a transfer: whether that was the last word, and the status.
     pub notified: Vec<(bool, u16)>,
+    /// Whom it was asked to call instead of who it talks to.
+    pub referred_to: Vec<String>,
     /// Final statuses of requests that were wrong on purpose.
     pub odd_statuses: Vec<(String, u16)>,
 }

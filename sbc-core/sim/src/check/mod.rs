@@ -5,6 +5,7 @@ mod audio;
 mod description;
 mod dialog;
 mod exchange;
+mod group;
 mod leak;
 mod liveness;
 mod notify;
@@ -12,6 +13,8 @@ mod order;
 mod privacy;
 mod provisional;
 mod record;
+mod registration;
+mod relay;
 mod spoken;
 mod syntax;
 mod tenant;
@@ -20,7 +23,7 @@ mod transaction;
 
 use crate::actor::PartyView;
 use crate::fault::{ActorIndex, Trouble};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Setting};
 use crate::subject::Residue;
 use crate::topology;
 use crate::wire::{Wire, uri_of, user_of};
@@ -126,6 +129,8 @@ pub struct Rules {
     pub tenants: BTreeMap<usize, usize>,
     /// Actors whose connections break or whose datagrams are held back for long.
     pub unreliable: BTreeSet<ActorIndex>,
+    /// What is configured otherwise than usual.
+    pub setting: Setting,
 }
 
 impl Rules {
@@ -148,6 +153,7 @@ impl Rules {
                 .iter()
                 .filter_map(|f| breaks(&f.trouble))
                 .collect(),
+            setting: scenario.setting,
         }
     }
 }
@@ -198,7 +204,10 @@ impl Checkers {
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),
             Box::new(order::Order::default()),
-            Box::new(notify::Notifies::default()),
+            Box::new(notify::Notifies::new(&rules)),
+            Box::new(group::Groups::new(rules.clone())),
+            Box::new(relay::Relays::default()),
+            Box::new(registration::Registrations::default()),
             Box::new(leak::Leaks),
             Box::new(liveness::Liveness::new(rules)),
         ];

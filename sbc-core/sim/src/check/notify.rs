@@ -1,13 +1,15 @@
 //! Whoever asks for a transfer and gets 202 is told of its end exactly once, after the 202 and before
-//! a BYE of ours (SIP-802).
+//! a BYE of ours (SIP-802). What another party carries out may end after our BYE, because nobody is kept
+//! waiting for its words: the subscription outlives the session (RFC 5057).
 
-use super::{Checker, End, Seen, Violation};
+use super::{Checker, End, Rules, Seen, Violation};
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Default)]
 pub(super) struct Notifies {
+    /// Whether another party carries transfers out.
+    are_relayed: bool,
     dialogs: BTreeMap<String, Dialog>,
 }
 
@@ -22,6 +24,9 @@ struct Dialog {
     last: BTreeSet<u32>,
     /// NOTIFYs that were refused, or whose sender may think so.
     is_refused: bool,
+    /// The transferor left. A word that still waits for its address then is not sent any more, where the
+    /// call ends with it.
+    has_left: bool,
 }
 
 impl Checker for Notifies {
@@ -48,7 +53,8 @@ impl Checker for Notifies {
 
     fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
         for (call_id, dialog) in &self.dialogs {
-            if dialog.accepted.len() > dialog.last.len() && !dialog.is_refused {
+            let is_excused = dialog.is_refused || (self.are_relayed && dialog.has_left);
+            if dialog.accepted.len() > dialog.last.len() && !is_excused {
                 out.push(Violation {
                     at: end.at,
                     rule: "notify",
@@ -60,6 +66,13 @@ impl Checker for Notifies {
 }
 
 impl Notifies {
+    pub(super) fn new(rules: &Rules) -> Self {
+        Self {
+            are_relayed: rules.setting.relays_transfers,
+            dialogs: BTreeMap::new(),
+        }
+    }
+
     fn sent(&mut self, wire: &Wire) -> Option<String> {
         let call_id = wire.call_id().to_owned();
         let (number, method) = wire.cseq()?;
@@ -85,7 +98,7 @@ impl Notifies {
                 }
                 None
             }
-            (None, "BYE") => {
+            (None, "BYE") if !self.are_relayed => {
                 let dialog = self.dialogs.get(&call_id)?;
                 let is_owed = dialog.last.len() < dialog.accepted.len() && !dialog.is_refused;
                 is_owed.then(|| format!("{call_id}: BYE before the last NOTIFY"))
@@ -95,12 +108,13 @@ impl Notifies {
     }
 
     fn heard(&mut self, wire: &Wire) {
-        let is_notify = wire.cseq().is_some_and(|(_, method)| method == "NOTIFY");
-        if is_notify
-            && wire.status().is_some_and(|status| status >= 300)
-            && let Some(dialog) = self.dialogs.get_mut(wire.call_id())
-        {
-            dialog.is_refused = true;
+        let Some(dialog) = self.dialogs.get_mut(wire.call_id()) else {
+            return;
+        };
+        match (wire.cseq(), wire.status()) {
+            (Some((_, "NOTIFY")), Some(300..)) => dialog.is_refused = true,
+            (Some((_, "BYE")), None) => dialog.has_left = true,
+            _ => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use sbc_core::id::ShardId;
 use sbc_core::input::Input;
 use sbc_core::sip::Message;
 use sbc_core::time::{Now, Timestamp};
-use sbc_sim::scenario::Scenario;
+use sbc_sim::scenario::{Scenario, Setting};
 use sbc_sim::subject::{Residue, Shards, Subject};
 use sbc_sim::world::World;
 
@@ -63,8 +63,16 @@ impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
 }
 
 pub(crate) fn tampered<F: FnMut(Effect) -> Vec<Effect>>(tamper: F) -> Tampered<F> {
+    tampered_under(Setting::default(), tamper)
+}
+
+/// The same where the operator has configured something otherwise than usual.
+pub(crate) fn tampered_under<F: FnMut(Effect) -> Vec<Effect>>(
+    setting: Setting,
+    tamper: F,
+) -> Tampered<F> {
     Tampered {
-        inner: Shards::new(1, 1),
+        inner: Shards::new(1, 1, setting),
         tamper,
         residue: Residue::default(),
         never_sleeps: false,
@@ -86,7 +94,7 @@ pub(crate) fn finds(
     scenario: &Scenario,
     tamper: impl FnMut(Effect) -> Vec<Effect> + 'static,
 ) {
-    let found = rules(scenario, tampered(tamper));
+    let found = rules(scenario, tampered_under(scenario.setting, tamper));
     assert!(found.contains(&rule), "wanted {rule}, found {found:?}");
 }
 

@@ -3,6 +3,7 @@
 
 use super::super::{A_LEG, Call};
 use super::Setup;
+use super::vouch::told;
 use crate::id::LegId;
 use crate::policy::diversion::told_back;
 use crate::policy::identity::Towards;
@@ -44,6 +45,7 @@ impl Setup {
             lines.extend(connected::carried(said, &config, towards));
             lines.extend(told_back(&self.request, said, &config, towards));
         }
+        lines.extend(call.unvouched.map(told));
         call.note_identity(leg, said);
         call.ends.heard(said);
         let (to_caller, to_called) = (call.ends.to_caller(&self.trunk), call.ends.to_called(&from));

@@ -130,6 +130,9 @@ impl Setup {
         };
         match done {
             Ok(body) => {
+                if let Some(answer) = &description {
+                    self.moved(call, cx, (leg, &asked.early), answer);
+                }
                 call.leg(A_LEG)?.session.answer_offer(cx, body);
                 Some(Operation::Setup(self))
             }
@@ -251,6 +254,7 @@ impl Setup {
         };
         let done = match answered {
             Ok((body, negotiated)) => {
+                self.moved(call, cx, (leg, early), &offer);
                 let may_flow = self.is_let_through(early);
                 self.agreed_early(call, cx, (early, may_flow), (leg, fork), negotiated);
                 Ok(body)

@@ -86,7 +86,9 @@ impl Setup {
     /// The two parties talk to each other.
     pub(super) fn is_answered(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
         call.bridge = Some((A_LEG, leg));
+        call.record.answered_by = Some(leg);
         call.answered = Some(cx.now);
+        call.introduce_by_name(leg);
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
         }
@@ -138,7 +140,7 @@ impl Setup {
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, &rejection);
         self.caller_waits_in_vain(call, cx);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let b_trunk = call.trunk_of(leg);
         let failure = match (failure_of(&rejection), &b_trunk) {
             (Failure::Status(status), Some(trunk)) => {
@@ -149,6 +151,9 @@ impl Setup {
         let warning = rejection.said.as_ref().and_then(|said| warning_code(said));
         let mapped = response::mapped_warned(failure, &rejection.reasons, warning, &self.trunk);
         let tries_next = match failure {
+            // Who goes on dialling hears at once that more is wanted; for anybody else the number is all
+            // there is, and another way may know it (SIP-580).
+            Failure::Status(Status::ADDRESS_INCOMPLETE) => !self.trunk.overlap,
             Failure::Status(status) => b_trunk
                 .as_ref()
                 .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),
@@ -205,7 +210,7 @@ impl Setup {
             mapped,
             by,
             because,
-            rank: response::rank(failure),
+            rank: response::rank(failure, self.trunk.overlap),
         };
         // Of several that are called at once each speaks for itself, but for the last word of all places.
         let is_last = matches!(failure, Failure::Cancelled)

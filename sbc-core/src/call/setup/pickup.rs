@@ -1,35 +1,18 @@
 //! Pickup: an INVITE with Replaces of a dialog that rings answers the call in its place (RFC 3891 §3).
-//!
-//! The newcomer needs a port first; meanwhile the phones go on ringing. Whoever answers before it has one
-//! has the call, and the newcomer is told that it came too late. If the called side refuses meanwhile,
-//! that waits: somebody wants the call.
 
-use super::super::replace::{self, Arrival, Newcomer};
+use super::super::pickup::Pickup;
+use super::super::replace::Newcomer;
 use super::progress::told;
-use super::{Setup, Step, is_for, parse};
+use super::{Setup, Step, parse};
 use crate::call::{A_LEG, Call, Operation, Timer, endpoint, images};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::id::LegId;
 use crate::media::{Facts, Formats, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::response;
-use crate::record::TransferOutcome;
-use crate::session::Rejection;
 use crate::sip::Status;
 use bytes::Bytes;
 use media_api::{ForkId, LocalEndpoint, Stage};
-
-/// Somebody who picks the call up.
-#[derive(Debug)]
-pub(super) struct Pickup {
-    newcomer: LegId,
-    /// Nothing if its INVITE has no description.
-    offer: Option<Facts>,
-    /// Line in the record.
-    record: usize,
-    /// What the called side says meanwhile.
-    pub(super) waits: Option<Rejection>,
-}
 
 impl Setup {
     /// Whether the present attempt may be picked up: it rings, nobody else has come for it, and the called
@@ -46,21 +29,7 @@ impl Setup {
         replaced: LegId,
         by: Newcomer,
     ) {
-        let arrival = Arrival::of(call, cx, replaced, A_LEG, by);
-        let line = (arrival.record, arrival.leg);
-        let taken = call.take_places_instead(cx, arrival.leg, &arrival.trunk, replaced);
-        let offer = match (arrival.offer, taken) {
-            (Ok(offer), Ok(())) => offer,
-            (Err(_), _) => return fails(call, cx, line, Status::NOT_ACCEPTABLE_HERE),
-            (_, Err(_)) => return fails(call, cx, line, Status::SERVICE_UNAVAILABLE),
-        };
-        call.media.allocate(cx, vec![arrival.spec]);
-        self.pickup = Some(Pickup {
-            newcomer: arrival.leg,
-            offer,
-            record: arrival.record,
-            waits: None,
-        });
+        self.pickup = Pickup::begin(call, cx, replaced, A_LEG, by);
     }
 
     /// Whether this leg is about to pick the call up.
@@ -72,8 +41,7 @@ impl Setup {
     /// The called side has answered first.
     pub(super) fn pickup_is_too_late(&mut self, call: &mut Call, cx: &mut Cx<'_>) {
         if let Some(late) = self.pickup.take() {
-            let line = (late.record, late.newcomer);
-            fails(call, cx, line, Status::BUSY_HERE);
+            late.fails(call, cx, Status::BUSY_HERE);
         }
     }
 
@@ -87,7 +55,7 @@ impl Setup {
         let Some(failed) = self.pickup.take() else {
             return Some(Operation::Setup(self));
         };
-        fails(call, cx, (failed.record, failed.newcomer), status);
+        failed.fails(call, cx, status);
         match (failed.waits, &self.step) {
             (Some(rejection), Step::Inviting { leg, .. }) => {
                 let leg = *leg;
@@ -104,7 +72,7 @@ impl Setup {
         cx: &mut Cx<'_>,
         endpoints: &[LocalEndpoint],
     ) -> Option<Operation> {
-        let own = self.pickup.take_if(|own| is_for(endpoints, own.newcomer));
+        let own = self.pickup.take_if(|own| own.waits_for(endpoints));
         let Some(mut pickup) = own else {
             return Some(Operation::Setup(self));
         };
@@ -140,8 +108,7 @@ impl Setup {
         self.others_are_silenced(call, cx, None);
         self.is_answered(call, cx, newcomer);
         call.newcomer = Some(newcomer);
-        let line = (pickup.record, newcomer);
-        replace::note(call, cx, line, TransferOutcome::Completed, Status::OK);
+        pickup.succeeds(call, cx);
         match self.offer.is_some() || self.is_offered {
             true => None,
             false => {
@@ -233,11 +200,4 @@ pub(super) fn presumed(
         None => interwork::settle(&said, &mut seat, formats).map(|_| ())?,
     }
     Ok(seat)
-}
-
-/// The newcomer is refused; the phones go on ringing.
-fn fails(call: &mut Call, cx: &mut Cx<'_>, line: (usize, LegId), status: Status) {
-    replace::refuse(call, cx, line.1, status);
-    replace::note(call, cx, line, TransferOutcome::Failed, status);
-    call.leave_places(cx.plane, line.1);
 }

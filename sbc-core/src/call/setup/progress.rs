@@ -4,7 +4,7 @@
 //! phone or another trunk says later changes only the called side, and where that is something else
 //! the caller is told after its ACK.
 
-use super::super::{A_LEG, Call, Operation, Timer, endpoint, images};
+use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, teardown_reason};
 use super::early_media::{self, policy_of};
 use super::{MOST_FORKS, Setup, agree, parse, refuse};
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -59,6 +59,7 @@ impl Setup {
             // A caller that has only one early dialog for all of them goes on with that.
             let authority = &self.authority;
             self.early_media.closes(call, cx, &early, authority);
+            self.forget_authority(call, cx, &early);
             if let Some(a) = call.leg(A_LEG) {
                 a.session.fork_ends(cx, &Source::new(leg, &early), why);
             }
@@ -71,10 +72,8 @@ impl Setup {
         };
         let policy = policy_of(call, leg);
         let (status, may_flow) = self.early_media.heard(policy, status, &early);
-        if !self.is_authorised(&early) && self.early_media.has_flowed(&early) {
-            // The newest of the others takes over, if there is one (SIP-311).
-            let authority = &self.authority;
-            self.early_media.closes(call, cx, &early, authority);
+        if may_flow && !self.is_authorised(&early) {
+            self.silences(call, cx, &early);
         }
         let may_flow = may_flow && self.is_authorised(&early);
         if is_redirected && may_flow {
@@ -126,6 +125,23 @@ impl Setup {
             a.session.progress(cx, told);
         }
         self.rings(call, cx, status, described);
+    }
+
+    /// The caller has left one of the early dialogs: that phone alone rings no longer.
+    pub(super) fn is_left(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        early: &Bytes,
+        reasons: &[Reason],
+    ) {
+        self.early_media.closes(call, cx, early, &self.authority);
+        self.forget_authority(call, cx, early);
+        if let Some(b) = call.leg(leg) {
+            let reason = teardown_reason(reasons, &b.session.style().trunk);
+            b.session.leave_early(cx, early, reason);
+        }
     }
 
     /// All early dialogs of an attempt have ended, and another one follows.
@@ -185,6 +201,16 @@ impl Setup {
         }
         call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
         Some(body)
+    }
+
+    /// An early dialog that was silenced on behalf of another one may be heard again: with what it said
+    /// last, which the caller knows.
+    pub(super) fn goes_on(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, early: &Bytes) {
+        if self.is_late {
+            self.opens_late(call, cx, leg, early);
+        } else if let Some(description) = self.withheld(true, early) {
+            self.preview(call, cx, leg, early, description, false);
+        }
     }
 
     /// The first exchange of this early dialog is made: it goes on with an image of its own.

@@ -17,7 +17,7 @@ use crate::event::Happened;
 use crate::id::{LegId, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::plane::Cx;
-use crate::policy::diversion::reason_of_cause;
+use crate::policy::diversion::{at, reason_of_cause};
 use crate::policy::identity::our_host;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::{self, Number};
@@ -158,7 +158,9 @@ impl Redirects {
                 false => {
                     let mut caller = (*attempt.caller).clone();
                     let left = response.status().map_or(302, Status::code);
-                    caller.trail.redirect(&at(&number, &uri), left, cause(&uri));
+                    // Whoever is told of it gets it at our name.
+                    let to = at(&number.number, &uri);
+                    caller.trail.redirect(&to, left, cause(&uri));
                     Arc::new(caller)
                 }
             };
@@ -407,18 +409,6 @@ fn cause(uri: &Uri) -> u16 {
     told.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
         .filter(|cause| reason_of_cause(*cause).is_some())
         .unwrap_or(302)
-}
-
-/// The number at the host that named it; whoever is told of it gets it at our name.
-fn at(number: &Number, uri: &Uri) -> Uri {
-    let Some(host) = uri.host() else {
-        return uri.clone();
-    };
-    let mut own = SipUri::new(host.clone());
-    match own.set_user_text(number.number.as_bytes()) {
-        Ok(()) => own.into(),
-        Err(_) => uri.clone(),
-    }
 }
 
 /// Whether the caller itself is to follow: never Teams, which does not (TDR-SIP-035).

@@ -12,7 +12,7 @@
 //! is told.
 
 use super::{Step, Transfer};
-use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint};
+use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
 use crate::id::{CallId, LegId};
@@ -142,6 +142,7 @@ impl Transfer {
         let spec = adopted.image.spec();
         let trunk = Arc::clone(&adopted.session.style().trunk);
         call.keep_places(cx, leg, &trunk);
+        call.take_bill(leg, party.bill.as_ref());
         call.media.allocate(cx, vec![spec]);
         self.step = Step::Adopting { leg };
         Some(Operation::Transfer(self))
@@ -321,6 +322,8 @@ impl Call {
         self.next_leg = self.next_leg.saturating_add(1);
         let session = Session::import(cx, (self.id, leg), &party.parcel);
         let image = party.image.moved(endpoint(leg));
+        let trunk = Arc::clone(&session.style().trunk);
+        record::came(self, leg, &trunk, &party.caller);
         self.legs.insert(leg, Leg::new(session, image));
         self.parties.insert(leg, Arc::clone(&party.caller));
         if let Some(record) = self.record.transfers.last_mut() {
@@ -395,7 +398,8 @@ impl Call {
         let caller = self.party(party);
         let given = self.legs.remove(&party)?;
         // The other call takes its places at once; until this one has its end they would count twice.
-        self.leave_places(cx.plane, party);
+        let bill = self.close_bill(cx, party);
+        self.leave_places(cx, party);
         let trunk = self.legs.get(&leg)?.session.style().trunk.name.clone();
         let because = Because::of(format!("its party goes on in call {to}"));
         self.record.transfers.push(TransferRecord {
@@ -418,6 +422,7 @@ impl Call {
             image: given.image,
             caller,
             from: self.id,
+            bill,
         })
     }
 }

@@ -13,10 +13,12 @@
 //! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
 
 mod attended;
+mod pickup;
 mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
+use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -84,6 +86,8 @@ pub(super) struct Transfer {
     forks: Vec<Bytes>,
     /// Early answers, for a 2xx that repeats no SDP.
     early_answers: BTreeMap<Bytes, Bytes>,
+    /// Who picks the ringing target up.
+    pickup: Option<Pickup>,
 }
 
 #[derive(Debug)]
@@ -177,6 +181,7 @@ impl Transfer {
             replays: false,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
+            pickup: None,
         };
         Box::new(transfer).fetch(call, cx)
     }
@@ -192,8 +197,14 @@ impl Transfer {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
+            let called = &self.plan.called.number;
+            if let Err(spent) = call.open_bill(cx, leg, &trunk, called, way.as_ref()) {
+                call.leave_places(cx, leg);
+                self.failed_because(call, spent.refused().status, spent.to_string());
+                continue;
+            }
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::new(trunk.media.profile.clone());
+            let profile = Arc::clone(&trunk.media.profile);
             let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
@@ -224,6 +235,14 @@ impl Transfer {
             (MediaEvent::Allocated { endpoints, .. }, Step::Allocating { leg, trunk, image }) => {
                 self.invite(call, cx, leg, trunk, *image, &endpoints)
             }
+            (MediaEvent::Allocated { endpoints, .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.picked_up(call, cx, &endpoints)
+            }
+            (MediaEvent::Refused { .. }, step @ Step::Inviting { .. }) => {
+                self.step = step;
+                self.pickup_fails(call, cx, Status::SERVICE_UNAVAILABLE)
+            }
             (MediaEvent::Allocated { endpoints, .. }, Step::Adopting { leg }) => {
                 self.adopted(call, leg, &endpoints)
             }
@@ -235,7 +254,7 @@ impl Transfer {
             (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 self.failed(call, cx)
             }
             (event, step) => {
@@ -268,7 +287,7 @@ impl Transfer {
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
-                call.leave_places(cx.plane, leg);
+                call.leave_places(cx, leg);
                 return self.next_trunk(call, cx);
             }
         };
@@ -288,7 +307,8 @@ impl Transfer {
             is_urgent: call.places.are_urgent(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
-            parts: Vec::new(),
+            vouched: None,
+            parts: self.wish.parts(&by, &trunk),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
@@ -325,7 +345,7 @@ impl Transfer {
 
     /// An event of one of the legs.
     pub(super) fn session_event(
-        self: Box<Self>,
+        mut self: Box<Self>,
         call: &mut Call,
         cx: &mut Cx<'_>,
         leg: LegId,
@@ -360,14 +380,22 @@ impl Transfer {
                 description,
                 said,
             } if is_target => {
+                self.pickup_is_too_late(call, cx);
                 let goes_on = self.answered(call, cx, leg, &early, description);
                 if call.other(leg).is_some() {
                     call.hear_identity(leg, &said);
                 }
                 goes_on
             }
-            SessionEvent::Rejected(rejection) if is_target => {
-                self.rejected(call, cx, leg, &rejection)
+            SessionEvent::Rejected(rejection) if is_target => match &mut self.pickup {
+                Some(pickup) => {
+                    pickup.waits = Some(rejection);
+                    Some(Operation::Transfer(self))
+                }
+                None => self.rejected(call, cx, leg, &rejection),
+            },
+            SessionEvent::Cancelled { .. } if self.is_picking_up(leg) => {
+                self.pickup_fails(call, cx, Status::REQUEST_TERMINATED)
             }
             // The transferor may leave whenever it likes.
             SessionEvent::Ended(_) if leg == self.transferor => Some(Operation::Transfer(self)),
@@ -489,6 +517,12 @@ impl Transfer {
             .agreed(cx, endpoint(leg), fork, negotiated, Stage::Final);
         let silence_ms = call.silence_ms();
         self.join(call, cx, leg, silence_ms);
+        self.takes_place(call, cx, leg);
+        None
+    }
+
+    /// A leg that is joined with the transferee takes the transferor's place for good.
+    fn takes_place(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
         let pair = match call.side(self.transferor) {
             EndedBy::A => (leg, self.transferee),
             EndedBy::B | EndedBy::Us => (self.transferee, leg),
@@ -514,7 +548,6 @@ impl Transfer {
             call.timers.set(Timer::Leave as usize, limit);
             call.leaving.push(self.transferor);
         }
-        None
     }
 
     /// One trunk is through without an answer.
@@ -526,7 +559,7 @@ impl Transfer {
         rejection: &Rejection,
     ) -> Option<Operation> {
         record::attempt_rejected(call, leg, rejection);
-        call.leave_places(cx.plane, leg);
+        call.leave_places(cx, leg);
         let because = rejection.text.clone().unwrap_or_default();
         let because = format!("the target gave {} {because}", rejection.status.code());
         self.failed_because(call, rejection.status, because.trim_end().to_owned());
@@ -626,7 +659,7 @@ impl Call {
             config: Arc::clone(&self.config),
             ..style.clone()
         };
-        let profile = Arc::new(style.trunk.media.profile.clone());
+        let profile = Arc::clone(&style.trunk.media.profile);
         let image = MediaImage::new(profile, endpoint(observer), cx.plane.mint.number(), None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.
@@ -681,6 +714,7 @@ impl Call {
     pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>) {
         match self.operation.take() {
             Some(Operation::Transfer(mut transfer)) => {
+                transfer.pickup_is_too_late(self, cx);
                 let because = "longest set-up time is over".to_owned();
                 transfer.failed_because(self, Status::REQUEST_TIMEOUT, because);
                 if let Step::Inviting { leg }
@@ -690,7 +724,7 @@ impl Call {
                 {
                     match self.leg(leg) {
                         Some(target) => target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None),
-                        None => self.leave_places(cx.plane, leg),
+                        None => self.leave_places(cx, leg),
                     }
                     self.media.drop_endpoint(cx, endpoint(leg));
                 }

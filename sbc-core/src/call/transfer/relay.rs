@@ -21,9 +21,9 @@ use crate::plane::Cx;
 use crate::policy::number;
 use crate::policy::transfer::{Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
-use crate::session::Conveyed;
+use crate::session::{Conveyed, SessionEvent};
 use crate::sip::header::{MaxForwards, Replaces};
-use crate::sip::{Message, Status};
+use crate::sip::{Message, Method, Status};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -59,6 +59,9 @@ impl Call {
             Ok(may) => may,
             Err(refused) => return self.not_relayed(cx, leg, id, refused),
         };
+        if self.carries_out_itself(leg, to, id) {
+            return;
+        }
         let Some(replaces) = wish.replaces.clone() else {
             return self.send_refer(cx, leg, id, &wish, None);
         };
@@ -88,6 +91,21 @@ impl Call {
         });
         self.wait_for_crossing(cx);
         self.ask_for_name(cx, id);
+    }
+
+    /// A party that takes no REFER transfers nobody: then we do it. Says whether that is so.
+    fn carries_out_itself(&mut self, leg: LegId, to: LegId, id: TransactionId) -> bool {
+        let other = self.legs.get(&to);
+        if other.is_none_or(|other| other.session.takes(&Method::Refer)) {
+            return false;
+        }
+        let asked = self.leg(leg).and_then(|own| own.session.take_kept(id));
+        let Some(asked) = asked else {
+            return false;
+        };
+        let event = SessionEvent::Refer(Box::new(asked));
+        self.events.push_back((leg, event));
+        true
     }
 
     /// Asks the next shard that may have the dialog. Where none has, it may be one that only the
@@ -215,7 +233,7 @@ impl Call {
         match lines {
             Some(lines) => {
                 let what = Destined {
-                    what: Conveyed::Refer(lines),
+                    what: Conveyed::Refer(lines, wish.parts(by, user)),
                     hops,
                     target: Some(called),
                 };

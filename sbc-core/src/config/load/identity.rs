@@ -41,6 +41,7 @@ impl Load<'_> {
                 .on_error
                 .as_ref()
                 .map_or(usual.on_error, |at| at.value),
+            from_change: written.from_change.as_ref().is_some_and(|at| at.value),
             hides_in_need: written.hides_in_need.as_ref().is_some_and(|at| at.value),
         };
         if let Some(at) = &written.pilot {

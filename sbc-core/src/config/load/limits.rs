@@ -2,6 +2,8 @@
 
 use super::{Load, titled};
 use crate::config::finding::Code;
+use crate::config::limit::WrittenLimits;
+use crate::config::money::{self, Rates};
 use crate::config::source::At;
 use crate::config::value::is_number_start;
 use crate::config::written::File;
@@ -37,6 +39,30 @@ impl Load<'_> {
             });
         }
         limits
+    }
+
+    /// What calls cost. A limit on money is of no use where nothing has a price.
+    pub(super) fn build_rates(&mut self, file: &File) -> Rates {
+        let rates = money::rates(&file.rates, &mut self.out);
+        let of_trunks = file.trunks.iter().flat_map(|trunk| {
+            let limits = &trunk.limits;
+            [&limits.both, &limits.inbound, &limits.outbound]
+        });
+        let all = of_trunks
+            .chain(file.tenants.iter().map(|tenant| &tenant.limits))
+            .chain(file.routes.iter().map(|route| &route.limits))
+            .chain(file.number_limits.iter().map(|limit| &limit.limits));
+        for limit in all.filter_map(WrittenLimits::spending) {
+            if rates.is_empty() {
+                self.out.add(
+                    Code::Contradiction,
+                    &limit.span,
+                    "money is limited, but no call has a price",
+                    Some("write [[rate]] with prefix and per_minute".to_owned()),
+                );
+            }
+        }
+        rates
     }
 
     pub(super) fn beginnings(

@@ -15,6 +15,7 @@ mod progress;
 mod registrar;
 mod routing;
 mod rules;
+mod stir;
 mod transfer;
 mod trunk;
 
@@ -181,10 +182,12 @@ impl Load<'_> {
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
         let number_limits = self.build_limits(file);
+        let rates = self.build_rates(file);
         self.reserve_for_help(routes.iter().map(|(route, _)| route));
         self.check_graph(file, &routes);
         self.check_cases(file);
         let cdr = self.cdr(file);
+        let (stir, stir_files) = self.stir_table(file);
         if self.out.has_errors() {
             return None;
         }
@@ -206,7 +209,9 @@ impl Load<'_> {
                 .map(|(route, _)| Arc::new(route))
                 .collect::<Vec<Arc<Route>>>(),
             number_limits,
+            rates,
             limits,
+            stir,
             sources: Default::default(),
         };
         let shell = Shell {
@@ -217,6 +222,7 @@ impl Load<'_> {
                 .api
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+            stir: stir_files,
         };
         Some((config, shell))
     }
@@ -332,6 +338,7 @@ impl Load<'_> {
         Some(CdrSpool {
             directory: directory.value.clone(),
             rotate_bytes,
+            pairs: spool.pairs.as_ref().is_some_and(|at| at.value),
         })
     }
 

@@ -7,8 +7,9 @@ use crate::config::shell::TlsFiles;
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
-use crate::config::{Config, Listener, Realm, TlsContext, VerifyClient};
+use crate::config::{Config, IpNet, Listener, Realm, TargetAddress, TlsContext, VerifyClient};
 use crate::id::{ListenerName, RealmName, TlsContextName};
+use crate::media::OwnPlaces;
 use crate::transport::Protocol;
 use media_api::RealmId;
 use std::collections::BTreeSet;
@@ -17,6 +18,22 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 impl Load<'_> {
+    /// Our addresses where this trunk's media may not be sent, with the ports that are for media. Where
+    /// its peer is said to be at one of them, that one is the peer's as much as ours.
+    pub(super) fn own_places(&self, peers: &[IpNet], targets: &[At<TargetAddress>]) -> OwnPlaces {
+        let hosts = targets.iter().filter_map(|at| at.value.host.parse().ok());
+        let single = peers.iter().filter(|net| net.is_single());
+        let shared: Vec<IpAddr> = single.map(|net| net.address).chain(hosts).collect();
+        let realms = self.realms.valid.values().map(|(realm, _)| realm);
+        let places = realms.flat_map(|realm| {
+            let v4 = [realm.v4, realm.advertise_v4].map(|ip| ip.map(IpAddr::V4));
+            let v6 = [realm.v6, realm.advertise_v6].map(|ip| ip.map(IpAddr::V6));
+            let addresses = v4.into_iter().chain(v6).flatten();
+            addresses.map(|ip| (ip, realm.ports.clone()))
+        });
+        OwnPlaces::new(places.filter(|(ip, _)| !shared.contains(ip)))
+    }
+
     pub(super) fn build_realms(&mut self, file: &File, previous: Option<&Config>) {
         let mut taken: BTreeSet<u16> = previous
             .iter()

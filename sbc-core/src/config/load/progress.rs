@@ -34,7 +34,10 @@ impl Load<'_> {
                 usual.early_media_max,
             ),
             ringback: chosen(&written.ringback, usual.ringback),
-            late_offer: chosen(&written.late_offer, usual.late_offer),
+            late_offer: match preset {
+                Preset::Carrier => chosen(&written.late_offer, usual.late_offer),
+                Preset::Teams => LateOffer::Convert,
+            },
             p_early_media: chosen(&written.p_early_media, usual.p_early_media),
             early_dialogs: chosen(&written.early_dialogs, usual.early_dialogs),
             six_xx_stops: chosen(&written.six_xx_stops, usual.six_xx_stops),

@@ -67,6 +67,7 @@ impl Load<'_> {
         Some(NumberRule {
             when,
             set: set.value.clone(),
+            is_service: written.service.as_ref().is_some_and(|at| at.value),
         })
     }
 
@@ -154,6 +155,7 @@ impl Load<'_> {
                 digits_only: true,
             },
             set,
+            is_service: false,
         };
         let any = || 1..=usize::MAX;
         let mut rules = Vec::new();

@@ -99,6 +99,7 @@ impl Load<'_> {
         let family = self.family(&title, written, &realm)?;
         let mut profile = (defaults.media)(realm.id, family);
         profile.local = realm.of(family);
+        profile.own = Arc::new(self.own_places(&accept_from, &targets));
         media(&mut profile, written, codecs);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
@@ -143,7 +144,9 @@ impl Load<'_> {
                     defaults.uri.transport_param,
                 ),
             },
-            media: TrunkMedia { profile },
+            media: TrunkMedia {
+                profile: Arc::new(profile),
+            },
             timers,
             limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),
@@ -181,6 +184,7 @@ impl Load<'_> {
             overlap: written.crossing.overlaps(),
             relays_offers: written.crossing.relays_offers(),
             transfers,
+            stir: self.stir(&title, &written.stir),
             pass_headers,
             strip_headers,
             set_headers,
@@ -986,6 +990,7 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
     profile.fax = chosen(&written.fax, profile.fax);
     profile.source = chosen(&written.media_source, profile.source);
     profile.maps_static = chosen(&written.udp_oversize, UdpOversize::Tcp) != UdpOversize::Slim;
+    profile.low_ports = chosen(&written.low_media_ports, profile.low_ports);
     if let Some(ptime) = &written.ptime {
         profile.ptime_ms = ptime.value as u8;
     }

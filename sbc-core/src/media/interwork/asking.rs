@@ -137,7 +137,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         Some((slots, main)) => (slots.to_vec(), main),
         None => (Vec::new(), 0),
     };
-    let mut media: Vec<DraftMedia> = slots.iter().cloned().map(DraftMedia::Refused).collect();
+    let mut media: Vec<DraftMedia> = Vec::with_capacity(slots.len().max(1));
+    media.extend(slots.iter().cloned().map(DraftMedia::Refused));
     let own = RefusedLine::of_stream(&stream);
     match media.get_mut(main) {
         Some(slot) => {

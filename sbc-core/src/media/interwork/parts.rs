@@ -32,7 +32,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         slots,
         main,
         mut agreed,
-        mut bindings,
+        bindings,
         ours,
         peer_wish,
         audio,
@@ -46,16 +46,6 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
     let entry = agreed.remove(first_audio);
     agreed.insert(0, entry.clone());
     let (format, codec) = entry;
-    // Packets under the numbers of before may still be on their way (RFC 3264 §8.3.2, SIP-506). A number
-    // that means something else now means that, and what is not spoken any more is not sent either.
-    let before = leg.committed().into_iter();
-    let before = before.flat_map(|before| before.negotiated.streams.iter().flatten());
-    for old in before.flat_map(|stream| &stream.payloads) {
-        let is_free = !bindings.iter().any(|own| own.receive == old.receive);
-        if is_free && bindings.iter().any(|own| own.id == old.id) {
-            bindings.push(old.clone());
-        }
-    }
     let ptime_ms = audio
         .ptime_ms
         .unwrap_or(20)

@@ -23,8 +23,8 @@ pub(super) fn take_answer(
         Some(Err(unusable)) => return Err((*unusable).into()),
         None => return Err(Unusable::AnswerMismatch.into()),
     };
-    let mut bindings = Vec::new();
-    let mut agreed = Vec::new();
+    let mut bindings = Vec::with_capacity(audio.payloads.len());
+    let mut agreed = Vec::with_capacity(audio.payloads.len());
     for payload in &audio.payloads {
         let Some((ours, codec)) = match_offered(payload, &offer.stream) else {
             continue;

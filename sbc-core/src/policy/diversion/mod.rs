@@ -18,7 +18,7 @@ pub use back::carried as told_back;
 
 use crate::policy::number::Number;
 use crate::sip::header::{Diversion, HistoryInfo};
-use crate::sip::{Host, SipUri, Uri};
+use crate::sip::{Host, SipUri, TelUri, Uri};
 use bytes::Bytes;
 
 /// Who was called before, oldest first.
@@ -144,6 +144,9 @@ const UNKNOWN: u16 = 404;
 
 /// Cause of a call that its own party sends on (RFC 4458).
 const DEFLECTION: u16 = 480;
+
+/// Cause of a call whose service number was translated (RFC 8119).
+const SERVICE: u16 = 380;
 
 impl Trail {
     /// Reads the trail of an INVITE. Both headers tell the same story, so only one is believed:
@@ -333,6 +336,24 @@ impl Trail {
         });
     }
 
+    /// The service number that was called stands for this one.
+    pub fn translate(&mut self, number: &str) {
+        self.reach();
+        let Some(to) = self.called.as_ref().map(|called| at(number, called)) else {
+            return;
+        };
+        self.extend(&to, ChangeKind::User, Some(SERVICE), |last| {
+            [last.as_slice(), &[1]].concat()
+        });
+        self.called = Some(to);
+    }
+
+    /// Whether the target is what we have translated a service number to.
+    pub fn is_translated(&self) -> bool {
+        let last = self.steps.last();
+        self.steps.len() > self.read && last.is_some_and(|last| last.cause == Some(SERVICE))
+    }
+
     /// Other ways to the same target have failed with these statuses, and one more is tried: each is a
     /// branch of the target that we were asked for (RFC 7044 §10.4).
     pub fn hunt(&mut self, failures: &[u16]) {
@@ -443,6 +464,18 @@ fn index_of(text: &[u8]) -> Option<Vec<u32>> {
     let text = std::str::from_utf8(text).ok()?;
     let index: Option<Vec<u32>> = text.split('.').map(|number| number.parse().ok()).collect();
     index.filter(|index| index.len() <= MOST_STEPS)
+}
+
+/// A number at the host of a URI; whoever is told of it gets it at our name.
+pub fn at(number: &str, uri: &Uri) -> Uri {
+    let own = match uri.host() {
+        Some(host) => {
+            let mut own = SipUri::new(host.clone());
+            own.set_user_text(number.as_bytes()).map(|()| own.into())
+        }
+        None => TelUri::new(number.to_owned()).map(Uri::Tel),
+    };
+    own.unwrap_or_else(|_| uri.clone())
 }
 
 /// The URI without its headers part, which says what happened and not who was called.

@@ -7,11 +7,13 @@ mod associated;
 mod display;
 mod outgoing;
 mod told;
+mod vouched;
 
 pub use associated::hold;
 pub use outgoing::{Outgoing, Rewrites, Towards, asserted_anew, our_host, outgoing};
 pub(in crate::policy) use outgoing::{Writer, anonymous};
 pub use told::told;
+pub use vouched::{Signed, vouch};
 
 use crate::cause::{Because, CauseCode};
 use crate::config::{IdentitySource, Trunk};
@@ -216,6 +218,17 @@ pub fn asserted_by(message: &Message) -> Vec<Asserted> {
         }
     }
     asserted
+}
+
+/// Who a request within a dialog says in From that its sender is; nobody where the number is withheld.
+pub fn named_by(request: &Message) -> Option<Asserted> {
+    let calling = number::calling(request);
+    (!calling.is_withheld).then_some(Asserted {
+        number: calling.number,
+        display: calling.display,
+        is_tel: false,
+        screened: None,
+    })
 }
 
 /// The calling party of Remote-Party-ID, and whether it wants to be hidden (SIP-1003).

@@ -197,6 +197,13 @@ pub fn outgoing(
         }
     }
     earlier_targets(caller, &towards, &writer, &mut out)?;
+    if let Uri::Sip(uri) = &mut out.request_uri
+        && caller.trail.is_translated()
+        && !out.history.is_empty()
+    {
+        // Who understands such lists looks for it there too (RFC 8119 §3).
+        uri.params.set("cause", Some(Bytes::from_static(b"380")))?;
+    }
     Ok(Decision {
         value: out,
         because,

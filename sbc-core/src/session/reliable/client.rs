@@ -10,7 +10,7 @@ use crate::session::LegStyle;
 use crate::session::confirmed::PeerOffer;
 use crate::session::link::{Errand, Link, Wanted};
 use crate::session::{Phase, Session, SessionEvent, description};
-use crate::sip::header::{Allow, ContentType, MaxForwards};
+use crate::sip::header::{ContentType, MaxForwards};
 use crate::sip::{HeaderName, Message, Method, Status};
 use bytes::Bytes;
 
@@ -27,8 +27,6 @@ pub(crate) struct Early {
     pub(in crate::session) asked: Option<PeerOffer>,
     /// The called party has made the first offer, and its PRACK waits for our answer to it.
     held: Option<Bytes>,
-    /// Whether the called party lists UPDATE among what it takes.
-    takes_update: bool,
 }
 
 /// What a provisional of an early dialog is to us.
@@ -49,7 +47,6 @@ impl Early {
             settled: None,
             asked: None,
             held: None,
-            takes_update: false,
         }
     }
 
@@ -63,11 +60,6 @@ impl Early {
         response: &Message,
         offers: bool,
     ) -> Heard {
-        if response.has(HeaderName::Allow) {
-            let allowed = response.list::<Allow>().unwrap_or_default();
-            let is_update = |Allow(method): &Allow| *method == Method::Update;
-            self.takes_update = allowed.iter().any(is_update);
-        }
         let Some(rseq) = number(response) else {
             return Heard::Unreliable;
         };
@@ -124,7 +116,11 @@ impl Session {
             return false;
         };
         let is_free = early.settled.is_some() && early.asked.is_none() && early.held.is_none();
-        if !(is_used && is_free && early.takes_update && self.asking.is_none()) {
+        if !(is_used
+            && is_free
+            && early.link.dialog.takes.takes(&Method::Update)
+            && self.asking.is_none())
+        {
             return false;
         }
         self.asking = Some(tag.clone());

@@ -6,6 +6,7 @@
 
 use super::{requires, supports};
 use crate::config::Rel100;
+use crate::dialog::Takes;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::session::fork::Source;
@@ -39,8 +40,9 @@ impl Support {
     pub(crate) fn of(invite: &Message) -> Self {
         match (requires(invite), supports(invite)) {
             (true, _) => Self::Required,
-            (false, true) => Self::Supported,
-            (false, false) => Self::None,
+            // What it could not confirm is not to be confirmed.
+            (false, true) if Takes::of(invite).takes(&Method::Prack) => Self::Supported,
+            (false, _) => Self::None,
         }
     }
 }

@@ -29,6 +29,9 @@ impl Session {
         };
         current.has_progress = true;
         let tag = to_tag(message);
+        if outgoing.left.contains(&tag) {
+            return;
+        }
         let is_new = !outgoing.early.contains_key(&tag);
         if is_new && !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
@@ -37,6 +40,8 @@ impl Session {
                 link.proofs.remember(current.id, current.shown.clone());
                 outgoing.early.insert(tag.clone(), Early::new(link));
             }
+        } else if let Some(early) = outgoing.early.get_mut(&tag) {
+            early.link.dialog.takes.note(message);
         }
         let mut description = description(message);
         let mut is_reliable = false;

@@ -1,6 +1,6 @@
 //! Which address a leg tries next, and how an attempt at it begins.
 
-use super::{Diet, LARGEST_DATAGRAM, MAX_TRIES, Try, may_go_on};
+use super::{Diet, MAX_TRIES, Try, may_go_on};
 use crate::auth::Tries;
 use crate::config::{TargetAddress, UdpOversize};
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -217,7 +217,7 @@ impl Session {
         let tag = &self.local_tag;
         let lines = self.style.with_supported(self.timer.request_lines());
         let request = outgoing.request(&mut self.style, &target, &hop, tag, &branch, &lines);
-        let (request, mut from, because) = match request {
+        let (request, mut from, notes) = match request {
             Ok(request) => request,
             Err(fault) => {
                 outgoing.rank(Rejection::local(fault));
@@ -232,7 +232,8 @@ impl Session {
             &mut outgoing.tries,
         );
         let mut bytes = signed.build();
-        if hop.protocol == Protocol::Udp && bytes.len() > LARGEST_DATAGRAM {
+        let largest = self.style.trunk.habits.largest_datagram();
+        if hop.protocol == Protocol::Udp && bytes.len() > largest {
             let octets = bytes.len();
             let action = match self.style.trunk.udp_oversize {
                 UdpOversize::Fragment => OversizeAction::Fragment,
@@ -245,7 +246,7 @@ impl Session {
                             bytes = shown.write(request).build();
                             from = same;
                         }
-                        if bytes.len() <= LARGEST_DATAGRAM {
+                        if bytes.len() <= largest {
                             break;
                         }
                     }
@@ -276,12 +277,20 @@ impl Session {
             let what = Happened::Oversize {
                 trunk: self.style.trunk.name.clone(),
                 octets,
+                largest,
                 action,
             };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         if cx.plane.explains {
-            let what = Happened::Explained { because };
+            let what = Happened::Explained {
+                because: notes.because,
+            };
+            cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
+        }
+        if notes.loses_signature && !is_again {
+            let trunk = self.style.trunk.name.clone();
+            let what = Happened::SignatureLost { trunk };
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         self.facts.host.clone_from(&target.host);
@@ -357,7 +366,7 @@ impl Session {
         };
         match outcome {
             // It was no race.
-            Outcome::Won(_) => {}
+            Outcome::Won(_) | Outcome::Verified(_) => {}
             Outcome::Resolved(addresses) => {
                 let found = addresses.iter().take(MAX_ADDRESSES);
                 let found = found.map(|remote| (target.clone(), *remote));

@@ -27,6 +27,8 @@ impl OptionTag {
     pub const TDIALOG: &'static str = "tdialog";
     /// History-Info (RFC 7044).
     pub const HISTINFO: &'static str = "histinfo";
+    /// Another From within a dialog (RFC 4916).
+    pub const FROM_CHANGE: &'static str = "from-change";
     /// Path (RFC 3327).
     pub const PATH: &'static str = "path";
     /// Client-initiated connections (RFC 5626).

@@ -392,6 +392,7 @@ impl Agent {
             }
             "INVITE" => self.reinvited(now, index, fork, line, wire, out),
             "PRACK" => self.pracked(now, index, fork, &line, &wire, out),
+            "REFER" => self.referred(now, index, fork, &line, &wire, out),
             "NOTIFY" => {
                 let ok = wire.answer(200, "OK", None);
                 self.reply(now, &line, &wire, ok, out);

@@ -167,6 +167,9 @@ impl Agent {
                     .odd_statuses
                     .push((what.to_owned(), status));
             }
+            (Purpose::Register, _) if status >= 200 && !was_done => {
+                self.registered(now, Some(wire))
+            }
             (Purpose::Probe, _) if status >= 200 && !was_done => self.probe_statuses.push(status),
             _ => {}
         }
@@ -318,6 +321,9 @@ impl Agent {
             if let (Purpose::Change(_), Some(leg), false) = (&client.purpose, client.leg, was_done)
             {
                 return self.change_unanswered(now, leg);
+            }
+            if client.purpose == Purpose::Register && !was_done {
+                return self.registered(now, None);
             }
         }
         let Some(leg) = client.leg.map(|leg| &mut self.legs[leg]) else {

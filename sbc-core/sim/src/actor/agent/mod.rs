@@ -3,8 +3,10 @@
 
 mod callee;
 mod caller;
+mod registering;
 mod reliable;
 mod transfer;
+mod transferee;
 mod within;
 
 use super::change::{Change, Leave};
@@ -16,6 +18,8 @@ use super::{Actor, Input, Intent, Line, Say};
 use crate::agenda::Agenda;
 use crate::dice::Dice;
 use crate::wire::{Wire, host_of, uri_of, user_of};
+pub(crate) use registering::Membership;
+use registering::Registering;
 use reliable::{Counting, Reliable};
 use sbc_core::time::Timestamp;
 use sbc_core::transport::Protocol;
@@ -23,6 +27,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 pub(crate) use transfer::target_of;
+use transferee::News;
 use within::Talk;
 
 const T1: Duration = Duration::from_millis(500);
@@ -49,6 +54,9 @@ pub struct Agent {
     agenda: Agenda<Timer>,
     complaints: Vec<String>,
     probe_statuses: Vec<u16>,
+    registering: Option<Registering>,
+    /// Final statuses of its REGISTERs, in order.
+    register_statuses: Vec<u16>,
     media_port: u16,
     /// What it has written in Refer-To, by the number in it.
     referred: BTreeMap<String, String>,
@@ -124,9 +132,11 @@ enum Purpose {
     /// PRACK; whether it offers.
     Prack(bool),
     Refer,
+    Notify,
     Cancel,
     Bye,
     Probe,
+    Register,
     Odd(&'static str),
 }
 
@@ -155,6 +165,9 @@ enum Timer {
     Ack(usize),
     Replay(Vec<u8>, Line),
     Odd(usize),
+    /// What a transferee says of its new call, in the dialog of this fork.
+    News(usize, u8, News),
+    Register,
     Probe,
 }
 
@@ -168,17 +181,25 @@ pub(crate) struct Place {
     pub(crate) sbc: SocketAddr,
     pub(crate) hosts: BTreeMap<String, SocketAddr>,
     pub(crate) probes: Option<(Duration, Vec<String>)>,
+    pub(crate) member: Option<Membership>,
 }
 
 impl Agent {
     /// A peer at its place.
     pub(crate) fn new(place: Place, seed: u64) -> Self {
-        let dice = Dice::new(seed, &place.name);
+        let mut dice = Dice::new(seed, &place.name);
         let mut agenda = Agenda::default();
         if place.probes.is_some() {
             agenda.note(Timestamp::ZERO + Duration::from_millis(700), Timer::Probe);
         }
+        let registering = place.member.map(|how| {
+            let soon = dice.between(Duration::from_millis(10), Duration::from_secs(3));
+            agenda.note(Timestamp::ZERO + soon, Timer::Register);
+            Registering::new(how, &mut dice)
+        });
         Self {
+            registering,
+            register_statuses: Vec::new(),
             name: place.name,
             dialect: place.dialect,
             address: place.address,
@@ -212,6 +233,11 @@ impl Agent {
     /// Final statuses of its OPTIONS, in order.
     pub fn probe_statuses(&self) -> &[u16] {
         &self.probe_statuses
+    }
+
+    /// Final statuses of its REGISTERs, in order; 408 where none came.
+    pub fn register_statuses(&self) -> &[u16] {
+        &self.register_statuses
     }
 
     /// Its signalling address.
@@ -476,6 +502,8 @@ impl Agent {
                     out,
                 );
             }
+            Timer::News(leg, number, news) => self.tell(now, leg, number, news, out),
+            Timer::Register => self.register(now, out),
             Timer::Probe => self.probe(now, out),
         }
     }
@@ -512,6 +540,7 @@ impl Actor for Agent {
                 self.scripts.insert(number, script);
             }
             Input::Told(Intent::HangUpAll) => {
+                self.registering = None;
                 for leg in 0..self.legs.len() {
                     self.hang_up(now, leg, out);
                 }

@@ -1,0 +1,200 @@
+"""Scenarios of SIPp, written as what one party says and hears.
+
+A party may be in several dialogs: each but the first of a party has a Call-ID of its own, which SIPp finds
+by what stands behind `///` in it."""
+
+from xml.sax.saxutils import quoteattr
+
+AUDIO = """v=0
+o=- [pid] {version} IN IP[media_ip_type] [media_ip]
+s=-
+c=IN IP[media_ip_type] {address}
+t=0 0
+m=audio [media_port] RTP/AVP 8 101
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=ptime:20
+{direction}"""
+
+def value(header):
+    """Finds what a header of this name says."""
+    return rf"[[:cntrl:]]{header}:[ ]*([^[:cntrl:]]*)"
+
+
+def tag(header):
+    """Finds its tag."""
+    return rf"[[:cntrl:]]{header}:[^[:cntrl:]]*;tag=([^;[:cntrl:]]*)"
+
+
+CONTACT = r"[[:cntrl:]]Contact:[^<]*<([^>]*)>"
+
+
+class Party:
+    """One side's scenario; each verb adds a step of it."""
+
+    def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY"):
+        self.steps, self.variables, self.version, self.allow = [], [], 0, allow
+
+    def xml(self, name):
+        """The whole as SIPp reads it."""
+        # Of a variable that nobody reads SIPp asks that somebody says so.
+        names = ",".join(dict.fromkeys(self.variables))
+        body = "\n".join(self.steps + ([f"<Reference variables={quoteattr(names)}/>"] if names else []))
+        return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name={quoteattr(name)}>\n{body}\n</scenario>\n'
+
+    def describe(self, direction="sendrecv", address="[media_ip]"):
+        """The next description of this party."""
+        self.version += 1
+        line = f"a={direction}\n" if direction else ""
+        return AUDIO.format(version=self.version, address=address, direction=line)
+
+    def send(self, lines, sdp="", is_repeated=False):
+        """A message, repeated until what comes next."""
+        head = "\n".join(line for line in lines if line)
+        kind = "Content-Type: application/sdp\n" if sdp else ""
+        repeated = ' retrans="500"' if is_repeated else ""
+        self.steps.append(f"<send{repeated}><![CDATA[\n{head}\n{kind}Content-Length: [len]\n\n{sdp}\n]]></send>")
+
+    def pause(self, milliseconds):
+        """Says nothing for a while."""
+        self.steps.append(f'<pause milliseconds="{milliseconds}"/>')
+
+    def hear(self, what, expected, saved=(), more=""):
+        """Waits for a message. `expected` are expressions that must be found in it, `saved` are names and
+        the expressions whose first group is kept under them."""
+        finds = []
+        for n, expression in enumerate(expected):
+            finds.append(self._find(expression, [f"seen{n}"]))
+        for name, expression in saved:
+            finds.append(self._find(expression, [f"whole_{name}", name]))
+        actions = f"<action>{''.join(finds)}</action>" if finds else ""
+        self.steps.append(f"<recv {what}{more}>{actions}</recv>")
+
+    def _find(self, expression, names):
+        self.variables += names
+        return (f'<ereg regexp={quoteattr(expression)} search_in="msg" check_it="true" '
+                f'assign_to="{",".join(names)}"/>')
+
+
+class Dialog:
+    """One dialog of a party, which called or was called."""
+
+    def __init__(self, party, name=""):
+        self.party, self.name, self.cseq, self.is_caller = party, name, 0, True
+        self.call_id = f"{name}///[call_id]" if name else "[call_id]"
+        self.contact = f"Contact: <sip:gw@[local_ip]:[local_port];transport=[transport]>\nAllow: {party.allow}"
+
+    # As the caller.
+
+    def invite(self, *headers, to="[service]", sdp=None, answers=()):
+        """Calls; `answers` are the numbers of provisionals that may come."""
+        self.cseq += 1
+        self.request_uri = f"sip:{to}@[sbc]"
+        # SIPp writes the number of a call into it, so all its calls differ.
+        self.asked_at = len(self.party.steps)
+        self.own = f"<sip:+498999998[call_number]@[local_ip]>;tag=[pid]c{self.name}[call_number]"
+        self.peer = f"<{self.request_uri}>"
+        self.target = self.request_uri
+        self.party.send(self._head("INVITE", self.contact, *headers),
+                        self.party.describe() if sdp is None else sdp, is_repeated=True)
+        for status in (100, *answers):
+            self.party.hear(f'response="{status}"', (), more=' optional="true"')
+
+    def refused(self, status, *expected, saved=()):
+        """A final failure, and its ACK."""
+        to = f"{self.name}refused{self.cseq}"
+        self.party.hear(f'response="{status}"', expected, [(to, value("To")), *saved])
+        self.peer, peer = f"[${to}]", self.peer
+        self._refusal_acknowledged()
+        self.peer = peer
+
+    def answered(self, *expected, ack_sdp="", is_acked=True):
+        """A 2xx that begins the dialog, and its ACK."""
+        self._learn('response="200"', expected)
+        if is_acked:
+            self.acknowledges(ack_sdp)
+
+    def acknowledges(self, sdp=""):
+        """The ACK of a 2xx."""
+        self.party.send(self._head("ACK", cseq=self.cseq), sdp)
+
+    def provisional(self, status, *expected, saved=()):
+        """A provisional that begins the dialog."""
+        self._learn(f'response="{status}"', expected, saved)
+
+    def _learn(self, what, expected, saved=()):
+        to, target = f"{self.name}to", f"{self.name}target"
+        self.party.hear(what, expected, [(to, value("To")), (target, CONTACT),
+                                         (f"{self.name}tag", tag("To")), *saved])
+        self.peer, self.target = f"[${to}]", f"[${target}]"
+
+    # As the called.
+
+    def called(self, *expected):
+        """The INVITE that begins the dialog."""
+        self.is_caller = False
+        name = self.name
+        self.party.hear('request="INVITE"', expected, [
+            (f"{name}from", value("From")), (f"{name}us", value("To")), (f"{name}via", value("Via")),
+            (f"{name}cseq", value("CSeq")), (f"{name}target", CONTACT), (f"{name}tag", tag("From"))])
+        self.target = f"[${name}target]"
+        self.own, self.peer = f"[${name}us];tag=[pid]a{name}[call_number]", f"[${name}from]"
+
+    def says(self, status, *headers, sdp="", repeated=False):
+        """A response to the INVITE that began the dialog, whatever has come since."""
+        name = self.name
+        self.party.send([f"SIP/2.0 {status}", f"Via: [${name}via]", f"From: {self.peer}", f"To: {self.own}",
+                         "Call-ID: [call_id]", f"CSeq: [${name}cseq]", self.contact if status < "3" else "", *headers],
+                        sdp, repeated)
+
+    def answers(self, *headers, sdp=None, status="200 OK"):
+        """Answers, and waits for the ACK."""
+        self.says(status, *headers, sdp=self.party.describe() if sdp is None else sdp, repeated=True)
+        self.acknowledged()
+
+    def acknowledged(self, *expected):
+        """The ACK."""
+        self.party.hear('request="ACK"', expected)
+
+    # Within it.
+
+    def asks(self, method, *headers, sdp="", status=200, expected=(), saved=()):
+        """A request of this party and its answer; that to an INVITE is acknowledged."""
+        self.cseq += 1
+        self.asked_at = len(self.party.steps)
+        self.party.send(self._head(method, self.contact, *headers), sdp, is_repeated=True)
+        if method == "INVITE":
+            self.party.hear('response="100"', (), more=' optional="true"')
+        self.party.hear(f'response="{status}"', expected, saved)
+        if method == "INVITE" and status < 300:
+            self.party.send(self._head("ACK", cseq=self.cseq))
+        elif method == "INVITE":
+            self._refusal_acknowledged()
+
+    def asked(self, method, *headers, sdp="", status="200 OK", expected=(), saved=()):
+        """A request of the peer's, and our answer to it."""
+        self.party.hear(f'request="{method}"', expected, saved)
+        self.party.send([f"SIP/2.0 {status}", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]",
+                         "[last_CSeq:]", self.contact, *headers], sdp, is_repeated=method == "INVITE")
+        if method == "INVITE":
+            self.acknowledged()
+
+    def ends(self):
+        """Hangs up."""
+        self.asks("BYE")
+
+    def ended(self):
+        """The peer hangs up."""
+        self.asked("BYE")
+
+    def _refusal_acknowledged(self):
+        # The ACK of a failure has the branch of its INVITE, which SIPp counts back in steps.
+        back = len(self.party.steps) - self.asked_at
+        self.party.send(self._head("ACK", cseq=self.cseq, branch=f"[branch-{back}]"))
+
+    def _head(self, method, *headers, cseq=None, branch="[branch]"):
+        return [f"{method} {self.target} SIP/2.0",
+                f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch};rport",
+                f"From: {self.own}", f"To: {self.peer}", f"Call-ID: {self.call_id}",
+                f"CSeq: {cseq or self.cseq} {method}", "Max-Forwards: 70", *headers]

@@ -1,0 +1,141 @@
+//! Worlds whose operator has configured something otherwise than usual: trunks that ring all at once, and
+//! REFER that is passed on. The faults planted into them are found by the rules that are theirs.
+
+mod common;
+
+use common::planted::{editing, finds};
+use common::{clean, ms, secs};
+use sbc_core::record::{Disposition, TransferKind, TransferOutcome};
+use sbc_sim::actor::{Change, Leave, Script, Wanted};
+use sbc_sim::scenario::{PlannedCall, Scenario};
+use sbc_sim::topology::{NORTH_1, SOUTH, TEAMS_1};
+
+/// A call that rings at both carriers at once; each answers after so many milliseconds.
+fn group(south: u64, north: u64) -> Scenario {
+    let mut scenario = Scenario::quiet(1).call(|n| {
+        PlannedCall::between(n, 1, TEAMS_1, SOUTH)
+            .dialing(|dial| dial.hang_up = Some(secs(5)))
+            .answering(|script| *script = Script::answering(n, ms(south)))
+            .or_at(NORTH_1, Script::answering(n, ms(north)))
+    });
+    scenario.setting.rings_at_once = true;
+    scenario
+}
+
+#[test]
+fn of_two_that_ring_at_once_one_has_the_call_however_close_their_answers_are() {
+    for (south, north) in [
+        (2_000, 9_000),
+        (9_000, 2_000),
+        (2_000, 2_000),
+        (2_000, 2_010),
+    ] {
+        let run = clean(&group(south, north));
+        assert_eq!(run.callees(0).len(), 2, "{south} {north}");
+        let record = &run.records[0];
+        assert_eq!(record.disposition, Disposition::Answered);
+        assert_eq!(record.egress.len(), 2, "both rang");
+    }
+}
+
+#[test]
+fn a_phone_that_rings_on_is_found() {
+    let lazy = editing(|text| (!text.starts_with("CANCEL ")).then_some(text));
+    finds("group-cancel", &group(2_000, 9_000), lazy);
+}
+
+#[test]
+fn an_invite_after_the_answer_is_found() {
+    // One phone has answered; the other one's INVITE comes again as a new one.
+    let mut invite = None;
+    finds("group-late", &group(2_000, 9_000), move |effect| {
+        let is_invite = |bytes: &[u8]| bytes.starts_with(b"INVITE ");
+        let mut all = vec![effect.clone()];
+        if let sbc_core::effect::Effect::Send { bytes, .. } = &effect {
+            if is_invite(bytes) {
+                invite = Some(effect.clone());
+            }
+            if bytes.starts_with(b"BYE ")
+                && let Some(late) = invite.take()
+            {
+                let again = |text: String| Some(text.replace("branch=z9hG4bK", "branch=z9hG4bKz"));
+                all.extend(editing(again)(late));
+            }
+        }
+        all
+    });
+}
+
+/// A call whose caller asks for a transfer that its other party is to carry out.
+fn relayed(seed: u64) -> Scenario {
+    let transfer = Change::new(ms(500), Wanted::Transfer(Leave::WhenDone));
+    let mut scenario = Scenario::quiet(seed).call(|n| {
+        PlannedCall::between(n, 0, TEAMS_1, NORTH_1)
+            .dialing(|dial| dial.hang_up = Some(secs(20)))
+            .dialing(|dial| dial.changes = vec![transfer])
+    });
+    scenario.setting.relays_transfers = true;
+    scenario
+}
+
+/// The first world whose transferee does as it is asked.
+fn done() -> Scenario {
+    let is_done = |scenario: &Scenario| {
+        let run = clean(scenario);
+        run.caller(0).notified.last() == Some(&(true, 200))
+    };
+    let mut worlds = (1..20).map(relayed);
+    worlds.find(is_done).expect("a transferee that does it")
+}
+
+#[test]
+fn whoever_asks_for_a_transfer_hears_what_the_other_party_says_of_it() {
+    let run = clean(&done());
+    assert_eq!(run.callee(0).referred_to.len(), 1, "once");
+    assert_eq!(run.caller(0).change_statuses, [202]);
+    let transfer = &run.records[0].transfers[0];
+    assert_eq!(
+        (transfer.kind, transfer.outcome),
+        (TransferKind::Relayed, TransferOutcome::Completed)
+    );
+}
+
+#[test]
+fn transferees_of_every_mind_end_every_call() {
+    let mut heard = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        let run = clean(&relayed(seed));
+        let caller = run.caller(0);
+        heard.insert((
+            caller.change_statuses.clone(),
+            caller.notified.last().copied(),
+        ));
+    }
+    assert!(heard.len() >= 4, "{heard:?}");
+}
+
+#[test]
+fn a_success_that_nobody_has_told_is_found() {
+    let boast = editing(|text| {
+        let is_news = text.starts_with("NOTIFY ");
+        Some(match is_news {
+            true => text.replace("SIP/2.0 100 Trying\r\n", "SIP/2.0 200 Trying\r\n"),
+            false => text,
+        })
+    });
+    finds("relay", &done(), boast);
+}
+
+#[test]
+fn a_refer_that_is_passed_on_twice_is_found() {
+    let again = |text: String| Some(text.replace("branch=z9hG4bK", "branch=z9hG4bKz"));
+    finds("relay", &done(), move |effect| {
+        let mut all = vec![effect.clone()];
+        if let sbc_core::effect::Effect::Send { bytes, .. } = &effect
+            && bytes.starts_with(b"REFER ")
+        {
+            all.extend(editing(again)(effect));
+        }
+        all
+    });
+}

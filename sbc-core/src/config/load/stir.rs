@@ -1,0 +1,98 @@
+//! What is needed to verify signatures of callers.
+
+use super::Load;
+use crate::config::finding::Code;
+use crate::config::shell::{SYSTEM_ROOTS, StirFiles};
+use crate::config::source::At;
+use crate::config::stir::WrittenStir;
+use crate::config::written::File;
+use crate::config::{StirMode, StirPolicy, StirTimes};
+use std::time::Duration;
+
+impl Load<'_> {
+    /// The policy of a trunk.
+    pub(super) fn stir(&mut self, title: &str, written: &WrittenStir) -> StirPolicy {
+        let mode = written.mode.as_ref().map_or(StirMode::Off, |at| at.value);
+        if let (Some(failure), false) = (&written.failure, mode == StirMode::Verify) {
+            self.out.add(
+                Code::Contradiction,
+                &failure.span,
+                format!("{title}: nothing is verified that could fail"),
+                Some("write stir = \"verify\", or remove stir_failure".to_owned()),
+            );
+        }
+        StirPolicy {
+            mode,
+            failure: written
+                .failure
+                .as_ref()
+                .map_or_else(Default::default, |at| at.value),
+            verstat: written
+                .verstat
+                .as_ref()
+                .map_or_else(Default::default, |at| at.value),
+        }
+    }
+
+    /// The table `[stir]`, which trunks that verify need.
+    pub(super) fn stir_table(&mut self, file: &File) -> (StirTimes, Option<StirFiles>) {
+        let usual = StirTimes::default();
+        let Some(table) = &file.stir else {
+            let mut trunks = file.trunks.iter();
+            let verifying = trunks.find_map(|trunk| {
+                trunk
+                    .stir
+                    .mode
+                    .as_ref()
+                    .filter(|at| at.value == StirMode::Verify)
+            });
+            if let Some(at) = verifying {
+                self.out.add(
+                    Code::MissingKey,
+                    &at.span,
+                    "stir = \"verify\" needs the roots that issue credentials",
+                    Some("write [stir] and roots = \"/etc/causeway/stir/roots.pem\"".to_owned()),
+                );
+            }
+            return (usual, None);
+        };
+        let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
+        let times = StirTimes {
+            freshness: self.bounded(
+                "stir: freshness",
+                &table.freshness,
+                s..=3_600 * s,
+                usual.freshness,
+            ),
+            patience: self.bounded(
+                "stir: timeout",
+                &table.patience,
+                500 * ms..=3 * s,
+                usual.patience,
+            ),
+        };
+        let Some(roots) = &table.roots else {
+            return (times, None);
+        };
+        let https_roots = match &table.https_roots {
+            Some(at) => at.clone(),
+            None => At::new(SYSTEM_ROOTS.to_owned(), table.span.clone()),
+        };
+        for (what, path) in [("stir: roots", roots), ("stir: https_roots", &https_roots)] {
+            if let Err(fault) = self.facts.roots(&path.value) {
+                self.file_fault(what, path, fault);
+            }
+        }
+        if let Some(path) = &table.crl
+            && let Err(fault) = self.facts.revocations(&path.value)
+        {
+            self.file_fault("stir: crl", path, fault);
+        }
+        let files = StirFiles {
+            roots: roots.value.clone(),
+            crl: table.crl.as_ref().map(|at| at.value.clone()),
+            https_roots: https_roots.value,
+        };
+        (times, Some(files))
+    }
+}

@@ -1,0 +1,240 @@
+//! Money: amounts as exact whole numbers, and what calls to numbers cost (`[[rate]]`).
+//!
+//! ```toml
+//! [[rate]]
+//! prefix = "+49900"      # the longest one that a called number begins with counts
+//! per_minute = 1.99      # or "1.99"; for each started microsecond its part
+//! per_call = "0.50"      # once, when somebody answers
+//! ```
+//!
+//! The currency is the operator's: all amounts are of one. Decimals are read digit by digit and never
+//! become floating-point numbers.
+
+use super::finding::{Code, Collector};
+use super::read::Section;
+use super::source::At;
+use super::value::is_number_start;
+use std::collections::BTreeMap;
+use std::fmt;
+use toml::de::DeValue;
+
+/// An amount in millionths of the currency's unit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Money(pub u64);
+
+/// Millionths of a unit.
+const UNIT: u64 = 1_000_000;
+
+/// Most digits before the decimal point: sums of millions of calls still fit in what counts them.
+const MOST_DIGITS: usize = 9;
+
+impl Money {
+    /// Reads a decimal of at most nine digits before and six after the point, such as `0.019`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, fraction),
+            None => (text, "0"),
+        };
+        let is_digits = |part: &str, most: usize| {
+            (1..=most).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_digit())
+        };
+        if !is_digits(whole, MOST_DIGITS) || !is_digits(fraction, 6) {
+            return None;
+        }
+        let whole: u64 = whole.parse().ok()?;
+        let fraction: u64 = format!("{fraction:0<6}").parse().ok()?;
+        Some(Self(whole * UNIT + fraction))
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fraction = format!("{:06}", self.0 % UNIT);
+        let fraction = match fraction.trim_end_matches('0') {
+            "" => "00".to_owned(),
+            short => format!("{short:0<2}"),
+        };
+        write!(f, "{}.{fraction}", self.0 / UNIT)
+    }
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Price {
+    /// Of each minute after the answer, counted by the microsecond.
+    pub per_minute: Money,
+    /// Of each answered call.
+    pub per_call: Money,
+}
+
+impl Price {
+    /// Whether it costs nothing.
+    pub fn is_free(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What calls cost, by beginnings of called numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rates {
+    prices: BTreeMap<String, Price>,
+    longest: usize,
+}
+
+impl Rates {
+    /// Whether nothing has a price.
+    pub fn is_empty(&self) -> bool {
+        self.prices.is_empty()
+    }
+
+    /// The price of a call to a number: that of the longest beginning; nothing where none is one.
+    pub fn of(&self, number: &str) -> Option<Price> {
+        let longest = self.longest.min(number.len());
+        let starts = (1..=longest).rev().filter_map(|end| number.get(..end));
+        let mut prices = starts.filter_map(|start| self.prices.get(start));
+        prices.next().copied()
+    }
+}
+
+/// What was written as `[[rate]]`.
+pub(super) struct WrittenRate {
+    prefix: At<String>,
+    price: Price,
+}
+
+/// Reads a `[[rate]]`.
+pub(super) fn rate(mut section: Section<'_>, out: &mut Collector) -> Option<WrittenRate> {
+    let prefix = section.required_text("prefix", "\"+49900\"", out);
+    if let Some(at) = prefix.as_ref().filter(|at| !is_number_start(&at.value)) {
+        let written = at.value.escape_debug();
+        out.add(
+            Code::BadForm,
+            &at.span,
+            format!("rate: prefix \"{written}\" is no beginning of a number"),
+            Some(
+                "write digits as the numbers have them after the transforms, such as \"+49900\""
+                    .to_owned(),
+            ),
+        );
+    }
+    let per_minute = amount(&mut section, "per_minute", out);
+    let per_call = amount(&mut section, "per_call", out);
+    if !section.has("per_minute") && !section.has("per_call") {
+        section.missing("per_minute", "\"0.25\"", out);
+    }
+    section.finish(&["name", "currency", "increment"], out);
+    let of = |at: Option<At<Money>>| at.map_or(Money::default(), |at| at.value);
+    Some(WrittenRate {
+        prefix: prefix?,
+        price: Price {
+            per_minute: of(per_minute),
+            per_call: of(per_call),
+        },
+    })
+}
+
+/// Reads an amount: a decimal in quotes or without.
+pub(super) fn amount(
+    section: &mut Section<'_>,
+    key: &'static str,
+    out: &mut Collector,
+) -> Option<At<Money>> {
+    let item = section.take(key)?;
+    let text = match item.value {
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Float(digits) => digits.as_str(),
+        DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str(),
+        _ => {
+            item.wrong_type(&section.title, key, "an amount of money", out);
+            return None;
+        }
+    };
+    let amount = Money::parse(text);
+    if amount.is_none() {
+        out.add(
+            Code::BadForm,
+            &item.span,
+            format!(
+                "{}: {key} \"{}\" is no amount of money",
+                section.title,
+                text.escape_debug()
+            ),
+            Some("write a decimal with up to 6 places, such as \"0.019\"".to_owned()),
+        );
+    }
+    Some(At::new(amount?, item.span))
+}
+
+/// The rates, once every beginning that is there twice has been told.
+pub(super) fn rates(written: &[WrittenRate], out: &mut Collector) -> Rates {
+    let mut rates = Rates::default();
+    for WrittenRate { prefix, price } in written {
+        rates.longest = rates.longest.max(prefix.value.len());
+        if rates.prices.insert(prefix.value.clone(), *price).is_some() {
+            out.add(
+                Code::DuplicateName,
+                &prefix.span,
+                format!(
+                    "there is another rate for \"{}\"",
+                    prefix.value.escape_debug()
+                ),
+                Some("keep one of the two".to_owned()),
+            );
+        }
+    }
+    rates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_and_written_as_they_are_read() {
+        for (text, micros, shown) in [
+            ("0.1", 100_000, "0.10"),
+            ("0.019", 19_000, "0.019"),
+            ("12", 12_000_000, "12.00"),
+            ("0.000001", 1, "0.000001"),
+            ("999999999.999999", 999_999_999_999_999, "999999999.999999"),
+        ] {
+            let money = Money::parse(text);
+            assert_eq!(money, Some(Money(micros)), "{text}");
+            assert_eq!(money.unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            ".5",
+            "1.",
+            "-1",
+            "+1",
+            "1e3",
+            "0.0000001",
+            "1_0",
+            "inf",
+            "1234567890",
+        ] {
+            assert_eq!(Money::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_beginning_says_the_price() {
+        let price = |micros| Price {
+            per_minute: Money(micros),
+            per_call: Money::default(),
+        };
+        let prices = [("+4", 1), ("+49", 2), ("+49900", 3)];
+        let prices = prices.map(|(start, micros)| (start.to_owned(), price(micros)));
+        let rates = Rates {
+            prices: prices.into(),
+            longest: 6,
+        };
+        assert_eq!(rates.of("+49900123"), Some(price(3)));
+        assert_eq!(rates.of("+4990"), Some(price(2)));
+        assert_eq!(rates.of("+43"), Some(price(1)));
+        assert_eq!(rates.of("+1"), None);
+        assert_eq!(rates.of("+4ü"), Some(price(1)));
+        assert_eq!(rates.of(""), None);
+    }
+}
