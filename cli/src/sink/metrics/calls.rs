@@ -531,6 +531,24 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_give_way_are_counted_by_trunk_and_customer() {
+        let metrics = Metrics::new().unwrap();
+        metrics.calls.apply(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(7)),
+            leg: None,
+            what: Happened::Preempted {
+                tenant: Some(TenantName::new("contoso")),
+                trunk: TrunkName::new("teams"),
+                by: CallId(8),
+                room: "the node has all its calls".to_owned(),
+            },
+        });
+        let line = "sbc_preempted_calls_total{tenant=\"contoso\",trunk=\"teams\"} 1";
+        assert!(metrics.text().contains(line), "{}", metrics.text());
+    }
+
+    #[test]
     fn a_call_for_help_is_counted_by_trunk_and_customer() {
         let metrics = Metrics::new().unwrap();
         let tell = |tenant: Option<&str>| {
