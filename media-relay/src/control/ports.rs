@@ -22,6 +22,9 @@ pub(crate) struct PortPool {
 /// One of so many pairs is kept free of usual calls (SIP-1730).
 const KEPT: usize = 20;
 
+/// The least that a pair rests, whoever asks for it: what was under way when its call ended has arrived.
+const BRIEF: Duration = Duration::from_millis(150);
+
 impl PortPool {
     /// The pairs that lie within `first..=last` as a whole.
     pub(crate) fn new(first: u16, last: u16, rest: Duration) -> Self {
@@ -38,8 +41,12 @@ impl PortPool {
         }
     }
 
-    /// A pair to use, by its even port; `None` if all are in use, or if only those are left that are kept
-    /// or in quarantine and it may not take the last.
+    /// A pair to use, by its even port; `None` if all are in use or in quarantine, or if only those are
+    /// left that are kept and it may not take the last.
+    ///
+    /// Whoever may take the last may, where nothing else is left, also take of those that rest the one
+    /// that has done so for longest, if that is [`BRIEF`]: late packets of an earlier call harm a call
+    /// less than no ports do (SIP-1401).
     ///
     /// One at random of the half that has been unused for longest: not predictable, and not soon
     /// after its last call.
@@ -59,10 +66,14 @@ impl PortPool {
         if !takes_last && self.free.len() <= self.kept {
             return None;
         }
-        if self.free.is_empty() && takes_last {
-            // Late packets of the call before are a smaller harm than no call for help (SIP-1401): the
-            // pair that has rested for longest does not rest to the end.
-            return self.quarantine.pop_front().map(|(_, port)| port);
+        if self.free.is_empty() {
+            let rested = self.rest.saturating_sub(BRIEF);
+            let front = self.quarantine.front();
+            let is_ready = front.is_some_and(|(ends, _)| *ends <= now + rested);
+            return self
+                .quarantine
+                .pop_front_if(|_| is_ready)
+                .map(|(_, port)| port);
         }
         let at = entropy.below(self.free.len().div_ceil(2));
         self.free.swap_remove_front(at)
@@ -112,23 +123,27 @@ mod tests {
         assert_eq!(pool.used(), 0);
         assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), false), None);
         assert_eq!(
-            pool.take(&mut entropy, Timestamp(10_000_000), true),
+            pool.take(&mut entropy, Timestamp(10_000_000), false),
             Some(10_000)
         );
     }
 
     #[test]
-    fn who_may_take_the_last_pair_does_not_wait_until_one_has_rested() {
+    fn who_may_take_the_last_need_not_wait_until_a_pair_has_rested() {
         let mut pool = PortPool::new(10_000, 10_003, Duration::from_secs(10));
         let mut entropy = entropy();
-        let taken = [(); 2].map(|()| pool.take(&mut entropy, Timestamp(0), true).unwrap());
-        pool.give_back(taken[1], Timestamp(1));
-        pool.give_back(taken[0], Timestamp(2));
-        assert_eq!(pool.take(&mut entropy, Timestamp(3), false), None);
-        // The one that has rested for longest.
-        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), Some(taken[1]));
-        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), Some(taken[0]));
-        assert_eq!(pool.take(&mut entropy, Timestamp(3), true), None);
+        let first = pool.take(&mut entropy, Timestamp(0), true).unwrap();
+        let second = pool.take(&mut entropy, Timestamp(0), true).unwrap();
+        pool.give_back(second, Timestamp(0));
+        pool.give_back(first, Timestamp(1_000));
+        assert_eq!(pool.take(&mut entropy, Timestamp(149_999), true), None);
+        assert_eq!(pool.take(&mut entropy, Timestamp(150_000), false), None);
+        assert_eq!(
+            pool.take(&mut entropy, Timestamp(150_000), true),
+            Some(second)
+        );
+        assert_eq!(pool.take(&mut entropy, Timestamp(150_000), true), None);
+        assert_eq!((pool.used(), pool.total()), (1, 2));
     }
 
     #[test]
