@@ -497,7 +497,15 @@ async fn calls_cannot_make_us_send_requests_to_all_the_world() {
             .filter(|found| **found == Err(CredentialFault::Busy));
         busy.count()
     };
-    assert_eq!(busy(&found), 3, "five new ones within a second: {found:?}");
+    assert_eq!(busy(&found), 4, "four at a time: {found:?}");
+    let another = || bench.ask("carrier-a", vec![check("another.example.org")]);
+    assert_eq!(another().await, Err(CredentialFault::Unreachable));
+    let next = bench.ask("carrier-a", vec![check("next.example.org")]);
+    assert_eq!(
+        next.await,
+        Err(CredentialFault::Busy),
+        "five new ones within a second"
+    );
     // Those of another trunk are not held up by that.
     assert_eq!(
         bench.ask("carrier-b", vec![check("9.example.org")]).await,
@@ -513,6 +521,23 @@ async fn calls_cannot_make_us_send_requests_to_all_the_world() {
         .iter()
         .filter(|found| **found == Err(CredentialFault::Busy));
     assert_eq!(busy.count(), 1, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_fetch_under_an_earlier_trust_decides_nothing_under_the_present_one() {
+    let bench = Arc::new(Bench::new().await);
+    let signer = bench.signer();
+    bench.page("/a.cer", Vec::new());
+    let earlier = Arc::clone(&bench);
+    let earlier = tokio::spawn(async move { earlier.verify("/a.cer", &earlier.signer()).await });
+    while bench.visits("/a.cer") == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.credential("/a.cer", &signer);
+    bench.trust(Revoked::default());
+    assert_eq!(bench.verify("/a.cer", &signer).await, Ok(()));
+    assert_eq!(earlier.await.unwrap(), Err(CredentialFault::Timeout));
+    assert_eq!(bench.verify("/a.cer", &signer).await, Ok(()));
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ use tokio::sync::oneshot;
 /// Credentials under way at a time, of all servers and of one.
 const MAX_RUNNING: usize = 16;
 const MAX_OF_ONE: usize = 2;
+/// Those that the calls of one trunk have asked for: servers that never answer hold up nobody else.
+const MAX_OF_TRUNK: usize = 4;
 /// Most credentials that are remembered.
 const MOST: usize = 2_000;
 /// How long a credential that is of no use is not fetched again.
@@ -54,10 +56,17 @@ struct State {
     /// Counts changes of `trust`: what was fetched under another one is not remembered.
     generation: u64,
     known: HashMap<CredentialUrl, (Found, Instant)>,
-    /// Who waits for a credential that is under way.
-    running: HashMap<CredentialUrl, Vec<oneshot::Sender<Found>>>,
+    /// Credentials that are under way. What is decided under one trust says nothing under another.
+    running: HashMap<(u64, CredentialUrl), Running>,
     /// When the present second of a trunk began, and what it had fetched since.
     news: HashMap<TrunkName, (Instant, u32)>,
+}
+
+/// A credential that is under way.
+struct Running {
+    /// Whose call has asked for it first.
+    trunk: TrunkName,
+    waiting: Vec<oneshot::Sender<Found>>,
 }
 
 impl Signers {
@@ -107,12 +116,18 @@ impl Signers {
                 return found.clone();
             }
             let (tell, told) = oneshot::channel();
-            match state.running.get_mut(url) {
-                Some(waiting) => waiting.push(tell),
+            let generation = state.generation;
+            let key = (generation, url.clone());
+            match state.running.get_mut(&key) {
+                Some(running) => running.waiting.push(tell),
                 None => {
                     let trust = state.begins(trunk, url, now)?;
-                    state.running.insert(url.clone(), vec![tell]);
-                    let (signers, url, generation) = (self.clone(), url.clone(), state.generation);
+                    let running = Running {
+                        trunk: trunk.clone(),
+                        waiting: vec![tell],
+                    };
+                    state.running.insert(key, running);
+                    let (signers, url) = (self.clone(), url.clone());
                     // Finished for the memory even if the call does not wait for it.
                     tokio::spawn(async move { signers.learn(url, trust, generation).await });
                 }
@@ -133,12 +148,12 @@ impl Signers {
             Err(fault) => (Err(fault), NEGATIVE),
         };
         let mut state = self.lock();
-        let waiting = state.running.remove(&url).unwrap_or_default();
+        let ended = state.running.remove(&(generation, url.clone()));
         if state.generation == generation {
             state.remember(url, found.clone(), Instant::now() + lifetime);
         }
         drop(state);
-        for tell in waiting {
+        for tell in ended.into_iter().flat_map(|ended| ended.waiting) {
             // Whoever asked may have given up.
             let _ = tell.send(found.clone());
         }
@@ -159,8 +174,13 @@ impl State {
         now: Instant,
     ) -> Result<Arc<Trust>, CredentialFault> {
         let trust = self.trust.clone().ok_or(CredentialFault::Unreachable)?;
-        let of_host = self.running.keys().filter(|own| own.host() == url.host());
-        if self.running.len() >= MAX_RUNNING || of_host.count() >= MAX_OF_ONE {
+        let of_host = self.running.keys();
+        let of_host = of_host.filter(|(_, own)| own.host() == url.host());
+        let of_trunk = self.running.values().filter(|own| own.trunk == *trunk);
+        if self.running.len() >= MAX_RUNNING
+            || of_host.count() >= MAX_OF_ONE
+            || of_trunk.count() >= MAX_OF_TRUNK
+        {
             return Err(CredentialFault::Busy);
         }
         let (since, count) = self.news.entry(trunk.clone()).or_insert((now, 0));
@@ -183,5 +203,43 @@ impl State {
             }
         }
         self.known.insert(url, (found, until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Revoked;
+    use rustls::RootCertStore;
+
+    #[test]
+    fn servers_that_never_answer_the_calls_of_one_trunk_hold_up_no_other_one() {
+        let none = RootCertStore::empty;
+        let trust = Trust::new(none(), Revoked::default(), none(), Vec::new());
+        let mut state = State {
+            trust: Some(Arc::new(trust)),
+            ..State::default()
+        };
+        let mut begins = |trunk: &str, host: u32, now| {
+            let url = format!("https://{host}.example.org/a.cer");
+            let url = CredentialUrl::parse(&url).expect("an address");
+            let trunk = TrunkName::new(trunk);
+            let begun = state.begins(&trunk, &url, now).is_ok();
+            if begun {
+                let waiting = Vec::new();
+                state.running.insert((0, url), Running { trunk, waiting });
+            }
+            begun
+        };
+        let start = Instant::now();
+        let mut all = 0;
+        for second in 0..4 {
+            let now = start + Duration::from_secs(second);
+            for _ in 0..NEW_PER_SECOND {
+                all += 1;
+                begins("carrier-a", all, now);
+            }
+        }
+        assert!(begins("carrier-b", all + 1, start + Duration::from_secs(4)));
     }
 }
