@@ -429,7 +429,7 @@ to = [{ trunk = "carrier-a" }]
         inbox.push(to("sip:112@example.com;user=phone")).unwrap();
         inbox.push(to("urn:service:sos.fire")).unwrap();
         inbox.push(request("BYE", ";tag=2")).unwrap();
-        let mut next = || match inbox.next(Duration::ZERO) {
+        let next = || match inbox.next(Duration::ZERO) {
             Next::Input(input, _) => match *input {
                 Input::Received { message, .. } => message.request_uri().to_vec(),
                 _ => Vec::new(),

@@ -68,12 +68,11 @@ impl PortPool {
         }
         if self.free.is_empty() {
             let rested = self.rest.saturating_sub(BRIEF);
-            let front = self.quarantine.front();
-            let is_ready = front.is_some_and(|(ends, _)| *ends <= now + rested);
-            return self
-                .quarantine
-                .pop_front_if(|_| is_ready)
-                .map(|(_, port)| port);
+            let (ends, _) = self.quarantine.front()?;
+            return match *ends <= now + rested {
+                true => self.quarantine.pop_front().map(|(_, port)| port),
+                false => None,
+            };
         }
         let at = entropy.below(self.free.len().div_ceil(2));
         self.free.swap_remove_front(at)
