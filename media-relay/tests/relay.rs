@@ -243,6 +243,35 @@ fn ports_are_there_at_once_and_however_many_are_asked_for_none_is_given_twice() 
     relay.shutdown();
 }
 
+#[test]
+fn what_is_asked_for_later_is_not_answered_earlier() {
+    let (relay, events) = start(realm(1023));
+    for number in 0..20 {
+        let session = SessionId::new(0, number);
+        // More than are bound ahead, and then one of those.
+        let specs = (0..9).map(|at| spec(EndpointId(at), ProtectionWanted::None));
+        let one = vec![spec(EndpointId(9), ProtectionWanted::None)];
+        for endpoints in [specs.collect(), one] {
+            relay.command(Command::Allocate { session, endpoints });
+        }
+        for first in [0, 9] {
+            match events.recv_timeout(PATIENCE).unwrap() {
+                Event::Allocated { endpoints, .. } => {
+                    assert_eq!(endpoints[0].endpoint, EndpointId(first));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        relay.command(Command::Release {
+            session,
+            endpoint: None,
+            drain_ms: 0,
+        });
+        events.recv_timeout(PATIENCE).unwrap();
+    }
+    relay.shutdown();
+}
+
 /// Notes what was allocated, each port once.
 fn note(seen: &mut BTreeSet<u16>, answer: &Event) {
     let Event::Allocated { endpoints, .. } = answer else {

@@ -336,6 +336,22 @@ fn a_signature_of_another_call_does_not_help() {
     shard.next_response(100);
     shard.next_response(438);
     assert_eq!(fault(&shard), Some("other_called"));
+    // However that number is written: what is none for a signature may lead somewhere all the same.
+    let overlong = format!("00493023125999{}", "0".repeat(20));
+    for written in ["%2B493023125999", "+49-30-23125999", &overlong, "reception"] {
+        let invite = carrier_invite("in", CARRIER_SDP).replace(
+            "sip:+493023125456@192.0.2.11:5060",
+            &format!("sip:{written}@192.0.2.11:5060"),
+        );
+        let anywhere = world_with(REJECT, PASS)
+            .replace("called_in = \"tenant:contoso\", ", "")
+            .replace("tenant = \"*\"", "tenant = \"contoso\"");
+        let mut shard = Shard::with(config_of(&anywhere));
+        shard.carrier_says(&with_lines(&invite, &line(&shaken())));
+        shard.next_response(100);
+        shard.next_response(438);
+        assert_eq!(fault(&shard), Some("other_called"), "{written}");
+    }
     // Another caller shows itself.
     let mut shard = shard_with(REJECT, PASS);
     let invite = carrier_invite("in", CARRIER_SDP).replace("+498999998001", "+498999998002");

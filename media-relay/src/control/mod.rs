@@ -253,6 +253,7 @@ impl Relay {
             // The worker finds the fault again, and tells it.
             leases.into_iter().for_each(|lease| worker.stock.put(lease));
         }
+        worker.stock.left_to_worker();
         (
             Work::Command(Command::Allocate { session, endpoints }),
             None,

@@ -238,7 +238,13 @@ impl<B: Batch> Worker<B> {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         let now = self.clock.now();
         match work {
-            Work::Command(command) => self.sessions.command(command, now, &mut self.batch),
+            Work::Command(command) => {
+                let is_answered = matches!(command, Command::Allocate { .. });
+                self.sessions.command(command, now, &mut self.batch);
+                if is_answered {
+                    self.stock.answered();
+                }
+            }
             Work::Adopt {
                 session,
                 endpoints,

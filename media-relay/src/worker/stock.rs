@@ -7,7 +7,7 @@
 use crate::control::realm::RealmPorts;
 use crate::session::StreamSockets;
 use media_api::{EndpointSpec, Family};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Pairs of one realm and family that a worker binds ahead, at most.
@@ -33,6 +33,8 @@ pub(crate) struct Stock {
     shelves: Vec<Shelf>,
     /// Something has run low since the worker last looked.
     is_wanted: AtomicBool,
+    /// Allocations that the worker has to bind for and has not answered yet.
+    unanswered: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -64,11 +66,17 @@ impl Stock {
             realms,
             shelves,
             is_wanted: AtomicBool::new(false),
+            unanswered: AtomicUsize::new(0),
         }
     }
 
-    /// A pair for every stream, in order; `None`, and nothing taken, if one is lacking.
+    /// A pair for every stream, in order; `None`, and nothing taken, if one is lacking, or while the
+    /// worker owes an answer: what a session asks for is answered in order.
     pub(crate) fn take(&self, specs: &[EndpointSpec]) -> Option<Vec<Lease>> {
+        // Ordering: pairs with `answered`; none left means that all answers are out.
+        if self.unanswered.load(Ordering::Acquire) > 0 {
+            return None;
+        }
         let mut taken = Vec::with_capacity(specs.len());
         for spec in specs {
             for _ in &spec.streams {
@@ -110,6 +118,20 @@ impl Stock {
             self.realms[lease.realm].shelved();
             shelf.lock().push(lease);
         }
+    }
+
+    /// An allocation is left to the worker.
+    pub(crate) fn left_to_worker(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The worker has answered one.
+    pub(crate) fn answered(&self) {
+        let less = |count: usize| count.checked_sub(1);
+        // Ordering: pairs with `take`.
+        let _ = self
+            .unanswered
+            .fetch_update(Ordering::Release, Ordering::Relaxed, less);
     }
 
     /// Whether something has run low.

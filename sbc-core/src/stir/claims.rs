@@ -97,10 +97,9 @@ impl Chain {
             let mut dest = passport.dest.iter();
             dest.any(|own| matches!(own, Party::Number(own) if own == number))
         };
-        let wanted = match (&numbers.called, &numbers.to) {
-            (Some(called), _) => called,
-            (None, Some(to)) => to,
-            (None, None) => return Related::OtherCalled,
+        // What is no number is none that was signed, wherever it leads.
+        let Some(wanted) = &numbers.called else {
+            return Related::OtherCalled;
         };
         let mut is_to_known = numbers.to.as_ref().is_none_or(|to| names(&self.caller, to));
         let (mut current, mut used) = (&self.caller, Vec::new());
@@ -166,7 +165,6 @@ mod tests {
         let same = Related::Same(vec![]);
         assert_eq!(chain.relates(&call("1", Some("2"), Some("2"))), same);
         assert_eq!(chain.relates(&call("1", Some("2"), Some("3"))), same);
-        assert_eq!(chain.relates(&call("1", Some("2"), None)), same);
         assert_eq!(chain.relates(&call("1", None, Some("2"))), same);
         assert_eq!(
             chain.relates(&call("9", Some("2"), Some("2"))),
@@ -179,6 +177,10 @@ mod tests {
         );
         assert_eq!(
             chain.relates(&call("1", Some("9"), Some("2"))),
+            Related::OtherCalled
+        );
+        assert_eq!(
+            chain.relates(&call("1", Some("2"), None)),
             Related::OtherCalled
         );
         assert_eq!(chain.relates(&call("1", None, None)), Related::OtherCalled);

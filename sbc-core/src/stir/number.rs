@@ -25,15 +25,18 @@ impl Tn {
         is_number.then_some(Self(number))
     }
 
-    /// The number of a URI, without what follows it (`;ext`, `;verstat`).
+    /// The number of the user part of a URI, without what follows it (`;ext`, `;verstat`).
+    pub fn of_user(user: &[u8]) -> Option<Self> {
+        let user = crate::sip::unescape(user);
+        let user = std::str::from_utf8(&user).ok()?;
+        let (number, _) = user.split_once(';').unwrap_or((user, ""));
+        Self::parse(number)
+    }
+
+    /// The number of a URI, without what follows it.
     pub fn of(uri: &Uri) -> Option<Self> {
         match uri {
-            Uri::Sip(sip) => {
-                let user = crate::sip::unescape(sip.user()?);
-                let user = std::str::from_utf8(&user).ok()?;
-                let (number, _) = user.split_once(';').unwrap_or((user, ""));
-                Self::parse(number)
-            }
+            Uri::Sip(sip) => Self::of_user(sip.user()?),
             Uri::Tel(tel) => Self::parse(std::str::from_utf8(tel.number()).ok()?),
             Uri::Other(_) => None,
         }

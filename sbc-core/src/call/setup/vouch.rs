@@ -44,8 +44,8 @@ impl Setup {
             return self.next_attempt(call, cx);
         }
         let signatures = Signatures::of(&self.request);
-        let (called, _) = called_raw.split_once(';').unwrap_or((called_raw, ""));
-        let numbers = Numbers::of(&self.request, self.trunk.trusted, Tn::parse(called));
+        let called = Tn::of_user(called_raw.as_bytes());
+        let numbers = Numbers::of(&self.request, self.trunk.trusted, called);
         // Whoever calls for help is helped, whoever it is, and at once.
         if mode == StirMode::Pass || self.is_emergency {
             let verstat = self.said_by_peer();

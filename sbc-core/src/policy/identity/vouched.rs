@@ -50,8 +50,7 @@ fn tell(vouched: &Vouched, caller: &Caller, written: &mut Outgoing, to: &Trunk) 
     };
     let text = verstat.text(to.stir.verstat == VerstatForm::Level);
     let is_verified = |number: &super::Number| {
-        let (number, _) = number.raw.split_once(';').unwrap_or((&number.raw, ""));
-        Tn::parse(number).is_some_and(|number| vouched.is_caller(&number))
+        Tn::of_user(number.raw.as_bytes()).is_some_and(|number| vouched.is_caller(&number))
     };
     let asserts_caller = to.identity.asserted == Party::Caller
         && caller.asserted.iter().all(|own| is_verified(&own.number));
