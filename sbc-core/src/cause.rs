@@ -87,6 +87,8 @@ pub enum CauseCode {
     TransferFailed,
     /// Limit on duration, set-up time or concurrency.
     LimitReached,
+    /// It was ended to make room for a call for help (SIP-1401).
+    Preempted,
     /// Calls like this one have cost as much as they may (SIP-406).
     SpendReached,
     /// An operator ended it, or the node is stopping.
@@ -97,7 +99,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -117,6 +119,7 @@ impl CauseCode {
         Self::InCallFailure,
         Self::TransferFailed,
         Self::LimitReached,
+        Self::Preempted,
         Self::SpendReached,
         Self::Operator,
         Self::InternalError,
@@ -144,6 +147,7 @@ impl CauseCode {
             Self::InCallFailure => "in_call_failure",
             Self::TransferFailed => "transfer_failed",
             Self::LimitReached => "limit_reached",
+            Self::Preempted => "preempted",
             Self::SpendReached => "spend_reached",
             Self::Operator => "operator",
             Self::InternalError => "internal_error",

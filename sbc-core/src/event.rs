@@ -78,6 +78,17 @@ pub enum Happened {
         /// Number dialled.
         called: String,
     },
+    /// The call is ended to make room for one for help (SIP-1401).
+    Preempted {
+        /// Customer.
+        tenant: Option<TenantName>,
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// The call for help.
+        by: CallId,
+        /// What was used up.
+        room: String,
+    },
     /// The signatures of a caller were looked into.
     Verified {
         /// Trunk it came from.

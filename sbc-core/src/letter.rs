@@ -4,7 +4,7 @@
 //! over: the shard of its old call writes down its dialog, the other one takes it up, and requests
 //! that still come to the old shard, because its name is in our tag, are passed on.
 
-use crate::call::Bill;
+use crate::call::{Bill, Wanted};
 use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
@@ -59,6 +59,8 @@ pub(crate) enum Content {
         /// Who has it.
         shard: ShardId,
     },
+    /// Make room for a call for help.
+    Room(Wanted),
     /// A dialog that was handed over has ended.
     Over {
         /// Our tag.
@@ -145,6 +147,7 @@ impl fmt::Debug for Letter {
             }
             Content::Request { message, .. } => write!(f, "{:?}", message.method()),
             Content::Away { shard, .. } => write!(f, "INVITE at shard {}", shard.0),
+            Content::Room(wanted) => write!(f, "room for {:?}", wanted.by),
             Content::Over { .. } => f.write_str("over"),
         }
     }

@@ -270,7 +270,8 @@ to = [{ trunk = \"carrier-a\" }]
 ";
     let text = with(CARRIER_TRUNK, "limits = { calls = 10 }")
         .replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"))
-        + help;
+        + help
+        + "[limits]\npreempt = false\n";
     let mut shard = Shard::with(config_of(&text));
     let mut offer = |call: String, change: &dyn Fn(String) -> String| {
         shard.teams_says(&change(teams_invite(&call)));

@@ -3,10 +3,15 @@
 //! Messages of existing dialogs and transactions, and everything our own side reports, go first;
 //! requests that would begin something new go second (architecture, section 16). Under overload the
 //! second lane fills and is refused, so that work in progress is always finished.
+//!
+//! Between the two is a short lane for calls for help: they wait for work in progress and for nothing
+//! else, and none is refused because others are many (SIP-1401). Anybody may claim to call for help, so
+//! beyond its length they are requests like others, and what is in progress still goes first.
 
 use crate::daemon::poller::Poller;
 use sbc_core::id::{ListenerName, ShardId};
 use sbc_core::input::Input;
+use sbc_core::policy::emergency::HelpNumbers;
 use sbc_core::sip::{Message, Method};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,6 +24,8 @@ const FIRST_LANE: usize = 65_536;
 /// As long as more wait there, sockets are not read: nothing in them could be more urgent, and the
 /// largest datagrams would take gigabytes.
 const ENOUGH: usize = 1024;
+/// Calls for help that may wait in a lane of their own.
+const HELP_LANE: usize = 1_024;
 /// New requests that may wait.
 const SECOND_LANE: usize = 4_096;
 /// A new request older than this has been repeated or given up by its sender: refusing the newest
@@ -38,7 +45,10 @@ pub struct Inbox {
 #[derive(Default)]
 struct Lanes {
     first: VecDeque<(Instant, Input)>,
+    help: VecDeque<(Instant, Input)>,
     second: VecDeque<(Instant, Input)>,
+    /// What the configuration that came last knows as calls for help.
+    numbers: HelpNumbers,
     is_closed: bool,
     /// The reader waits, or is about to, and must be woken.
     is_awaited: bool,
@@ -91,7 +101,11 @@ impl Inbox {
     pub fn push(&self, input: Input) -> Result<(), Full> {
         let now = Instant::now();
         let mut lanes = self.lock();
+        if let Input::Config(config) = &input {
+            lanes.numbers = HelpNumbers::of(config);
+        }
         match lane(&input) {
+            Lane::New if lanes.has_room_for_help(&input) => lanes.help.push_back((now, input)),
             Lane::New => {
                 let is_stale = lanes
                     .second
@@ -123,8 +137,7 @@ impl Inbox {
                 self.look(Duration::ZERO);
                 lanes = self.lock();
             }
-            let next = lanes.first.pop_front();
-            if let Some((since, input)) = next.or_else(|| lanes.second.pop_front()) {
+            if let Some((since, input)) = lanes.pop() {
                 lanes.since_look += 1;
                 return Next::Input(Box::new(input), since.elapsed());
             }
@@ -170,15 +183,31 @@ impl Inbox {
         self.poller.wake();
     }
 
-    /// Inputs waiting in both lanes.
+    /// Inputs waiting in all lanes.
     pub fn depth(&self) -> usize {
         let lanes = self.lock();
-        lanes.first.len() + lanes.second.len()
+        lanes.first.len() + lanes.help.len() + lanes.second.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Lanes> {
         // The lanes are consistent between any two statements above.
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lanes {
+    fn pop(&mut self) -> Option<(Instant, Input)> {
+        let next = self.first.pop_front();
+        let next = next.or_else(|| self.help.pop_front());
+        next.or_else(|| self.second.pop_front())
+    }
+
+    /// Whether this is a call for help that its own lane takes.
+    fn has_room_for_help(&self, input: &Input) -> bool {
+        let Input::Received { message, .. } = input else {
+            return false;
+        };
+        self.help.len() < HELP_LANE && self.numbers.are_called_by(message)
     }
 }
 
@@ -285,6 +314,7 @@ impl Inboxes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sbc_core::config::{Assumed, Source, load};
     use sbc_core::id::FlowId;
     use sbc_core::sip::Limits;
     use sbc_core::transport::{Flow, Protocol};
@@ -304,12 +334,42 @@ mod tests {
         }
     }
 
+    const CONFIG: &str = r#"
+[node]
+id = "sbc1"
+[[realm]]
+name = "carrier"
+addresses = ["192.0.2.11"]
+ports = "20000-29999"
+[[listen]]
+realm = "carrier"
+transport = "udp"
+port = 5060
+[[tenant]]
+name = "contoso"
+numbers = ["+493023125000-+493023125999"]
+emergency = ["112"]
+[[trunk]]
+name = "carrier-a"
+tenant = "*"
+realm = "carrier"
+targets = ["198.51.100.20:5060;udp"]
+[[route]]
+name = "help"
+match = { emergency = true }
+to = [{ trunk = "carrier-a" }]
+"#;
+
     fn request(method: &str, to_tag: &str) -> Input {
-        received(&format!(
+        received(&text_of(method, to_tag))
+    }
+
+    fn text_of(method: &str, to_tag: &str) -> String {
+        format!(
             "{method} sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
              From: <sip:b@example.com>;tag=1\r\nTo: <sip:a@example.com>{to_tag}\r\nCall-ID: 1\r\n\
              CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        ))
+        )
     }
 
     fn method(next: Next) -> String {
@@ -346,6 +406,45 @@ mod tests {
         }
         assert_eq!(inbox.push(invite), Err(Full));
         assert_eq!(inbox.push(request("ACK", ";tag=2")), Ok(()));
+    }
+
+    #[test]
+    fn a_call_for_help_overtakes_new_work_and_is_never_refused_because_of_it() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let facts = Assumed::with_names([]);
+        let config = match load(&[Source::new("test.toml", CONFIG)], &facts, None) {
+            Ok(loaded) => loaded.config,
+            Err(findings) => panic!("{}", findings.to_text()),
+        };
+        inbox.push(Input::Config(Arc::new(config))).unwrap();
+        for _ in 0..SECOND_LANE {
+            inbox.push(request("INVITE", "")).unwrap();
+        }
+        let to = |uri: &str| {
+            let text =
+                text_of("INVITE", "").replace("sip:a@example.com SIP", &format!("{uri} SIP"));
+            received(&text)
+        };
+        assert_eq!(inbox.push(to("sip:1122@example.com")), Err(Full));
+        inbox.push(to("sip:112@example.com;user=phone")).unwrap();
+        inbox.push(to("urn:service:sos.fire")).unwrap();
+        inbox.push(request("BYE", ";tag=2")).unwrap();
+        let next = || match inbox.next(Duration::ZERO) {
+            Next::Input(input, _) => match *input {
+                Input::Received { message, .. } => message.request_uri().to_vec(),
+                _ => Vec::new(),
+            },
+            Next::Nothing | Next::Closed => Vec::new(),
+        };
+        assert_eq!(next(), b"", "the configuration");
+        assert_eq!(next(), b"sip:a@example.com", "a BYE");
+        assert_eq!(next(), b"sip:112@example.com;user=phone");
+        assert_eq!(next(), b"urn:service:sos.fire");
+        // Whoever claims it without end does not push everybody else aside.
+        for _ in 0..HELP_LANE {
+            inbox.push(to("sip:112@example.com")).unwrap();
+        }
+        assert_eq!(inbox.push(to("sip:112@example.com")), Err(Full));
     }
 
     /// A socket with a BYE in it that nobody has read yet.

@@ -22,6 +22,9 @@ pub(crate) struct PortPool {
 /// One of so many pairs is kept free of usual calls (SIP-1730).
 const KEPT: usize = 20;
 
+/// The least that a pair rests, whoever asks for it: what was under way when its call ended has arrived.
+const BRIEF: Duration = Duration::from_millis(150);
+
 impl PortPool {
     /// The pairs that lie within `first..=last` as a whole.
     pub(crate) fn new(first: u16, last: u16, rest: Duration) -> Self {
@@ -41,6 +44,10 @@ impl PortPool {
     /// A pair to use, by its even port; `None` if all are in use or in quarantine, or if only those are
     /// left that are kept and it may not take the last.
     ///
+    /// Whoever may take the last may, where nothing else is left, also take of those that rest the one
+    /// that has done so for longest, if that is [`BRIEF`]: late packets of an earlier call harm a call
+    /// less than no ports do (SIP-1401).
+    ///
     /// One at random of the half that has been unused for longest: not predictable, and not soon
     /// after its last call.
     pub(crate) fn take(
@@ -58,6 +65,14 @@ impl PortPool {
         // What rests will be free again, but not for whoever calls for help now.
         if !takes_last && self.free.len() <= self.kept {
             return None;
+        }
+        if self.free.is_empty() {
+            let rested = self.rest.saturating_sub(BRIEF);
+            let (ends, _) = self.quarantine.front()?;
+            return match *ends <= now + rested {
+                true => self.quarantine.pop_front().map(|(_, port)| port),
+                false => None,
+            };
         }
         let at = entropy.below(self.free.len().div_ceil(2));
         self.free.swap_remove_front(at)
@@ -105,11 +120,29 @@ mod tests {
         assert_eq!(pool.take(&mut entropy, Timestamp(0), true), Some(10_000));
         pool.give_back(10_000, Timestamp(0));
         assert_eq!(pool.used(), 0);
-        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), true), None);
+        assert_eq!(pool.take(&mut entropy, Timestamp(9_999_999), false), None);
         assert_eq!(
-            pool.take(&mut entropy, Timestamp(10_000_000), true),
+            pool.take(&mut entropy, Timestamp(10_000_000), false),
             Some(10_000)
         );
+    }
+
+    #[test]
+    fn who_may_take_the_last_need_not_wait_until_a_pair_has_rested() {
+        let mut pool = PortPool::new(10_000, 10_003, Duration::from_secs(10));
+        let mut entropy = entropy();
+        let first = pool.take(&mut entropy, Timestamp(0), true).unwrap();
+        let second = pool.take(&mut entropy, Timestamp(0), true).unwrap();
+        pool.give_back(second, Timestamp(0));
+        pool.give_back(first, Timestamp(1_000));
+        assert_eq!(pool.take(&mut entropy, Timestamp(149_999), true), None);
+        assert_eq!(pool.take(&mut entropy, Timestamp(150_000), false), None);
+        assert_eq!(
+            pool.take(&mut entropy, Timestamp(150_000), true),
+            Some(second)
+        );
+        assert_eq!(pool.take(&mut entropy, Timestamp(150_000), true), None);
+        assert_eq!((pool.used(), pool.total()), (1, 2));
     }
 
     #[test]

@@ -376,6 +376,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             max_setup: Duration::from_secs(60),
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
+            preempt: true,
         },
         stir: Default::default(),
         sources: Default::default(),

@@ -14,6 +14,7 @@ mod pickup;
 mod places;
 mod record;
 mod replace;
+pub(crate) mod room;
 mod setup;
 mod teardown;
 mod tell;
@@ -51,6 +52,7 @@ pub(crate) use places::Entrance;
 use places::Places;
 pub(crate) use replace::Newcomer;
 use replace::Replace;
+pub(crate) use room::{Room, Wanted};
 use setup::Setup;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -169,11 +171,13 @@ enum Timer {
     Leave = 8,
     /// Another shard should have answered, or is asked again.
     Fetch = 9,
+    /// Media ports are asked for again, now that a call has given way.
+    Room = 11,
     /// Longest wait for a verification of the caller.
     Verify = 10,
 }
 
-type Timers = crate::deadline::Timers<11>;
+type Timers = crate::deadline::Timers<12>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -583,6 +587,10 @@ impl Call {
                 {
                     setup.ringback_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
+                }
+            } else if timer == Timer::Room as usize {
+                if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
+                    self.operation = setup.room_is_due(self, cx);
                 }
             } else if timer == Timer::Cross as usize {
                 self.uncarried(cx);

@@ -1,7 +1,7 @@
 //! What a call takes of limits: some as a whole, some with each leg, given back as soon as the leg
 //! has its end (SIP-1730).
 
-use super::{A_LEG, Call};
+use super::{A_LEG, Call, Room, room};
 use crate::config::{CallLimits, Trunk};
 use crate::id::{LegId, RouteName};
 use crate::media::rate;
@@ -62,8 +62,13 @@ impl Places {
         self.standing != Standing::Usual
     }
 
+    /// Whether it is a call for help.
+    pub(super) fn are_for_help(&self) -> bool {
+        self.standing == Standing::Help
+    }
+
     /// Whether the call has a place there.
-    fn count_on(&self, counted: &Counted) -> bool {
+    pub(super) fn count_on(&self, counted: &Counted) -> bool {
         self.iter().any(|place| place.counted() == counted)
     }
 
@@ -107,6 +112,12 @@ impl Call {
             // A call counts once on everything, however it got there.
             let is_new = |claim: &(Counted, CallLimits)| !self.places.count_on(&claim.0);
             claims.extend(of_way.into_iter().filter(is_new));
+        }
+        if self.places.are_for_help() {
+            let kbits = admission::kbits(trunk, &claims);
+            let lacking = cx.plane.admission.lacking(&claims, kbits);
+            let lacking = lacking.into_iter().map(Room::Of).collect();
+            room::ask_for(cx.plane, self.id, lacking);
         }
         self.take(cx, leg, trunk, claims, self.places.standing)
     }

@@ -277,6 +277,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed
         | CauseCode::LimitReached
+        | CauseCode::Preempted
         | CauseCode::Operator
         | CauseCode::InternalError => Disposition::Failed,
     }

@@ -19,6 +19,7 @@ mod pickup;
 mod progress;
 mod redirect;
 mod ringback;
+mod room;
 mod vouch;
 
 use super::pickup::Pickup;
@@ -102,6 +103,8 @@ pub(super) struct Setup {
     asked: Option<AskedEarly>,
     /// Somebody else is about to answer in the place of who rings.
     pickup: Option<Pickup>,
+    /// How often others had to give way for its ports.
+    made_room: u8,
     /// What the caller's signatures say, for who is called.
     vouched: Option<Arc<Vouched>>,
 }
@@ -267,6 +270,7 @@ impl Setup {
             passed: None,
             asked: None,
             pickup: None,
+            made_room: 0,
             vouched: None,
         };
         Box::new(setup).vouched(call, cx, &admitted.called_raw)
@@ -292,17 +296,8 @@ impl Setup {
         {
             group.push(ready);
         }
-        let a = call.leg(A_LEG).map(|a| &a.image);
-        if let (false, Some(a)) = (group.is_empty(), a) {
-            let first = a.local().is_none().then(|| a.spec());
-            let specs = group.iter().map(|own| own.image.spec());
-            // The last ports are for who calls for help, and for calls that are there already.
-            let takes_last = call.places.are_urgent();
-            let specs = first.into_iter().chain(specs);
-            let specs = specs.map(|spec| EndpointSpec { takes_last, ..spec });
-            call.media.allocate(cx, specs.collect());
-            self.step = Step::Allocating(group);
-            return Some(Operation::Setup(self));
+        if !group.is_empty() {
+            return self.reserve(call, cx, group);
         }
         let mut failed = self.failure.take().unwrap_or_else(|| Failed {
             mapped: response::own(CauseCode::NoRoute, &self.trunk),
@@ -312,6 +307,25 @@ impl Setup {
         });
         failed.mapped.headers.append(&mut self.been);
         refuse(call, cx, failed.mapped, failed.by, failed.because, None)
+    }
+
+    /// Asks the relay for ports.
+    fn reserve(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        group: Vec<Prepared>,
+    ) -> Option<Operation> {
+        let a = call.leg(A_LEG).map(|a| &a.image);
+        let first = a.filter(|a| a.local().is_none()).map(MediaImage::spec);
+        let specs = group.iter().map(|own| own.image.spec());
+        // The last ports are for who calls for help, and for calls that are there already.
+        let takes_last = call.places.are_urgent();
+        let specs = first.into_iter().chain(specs);
+        let specs = specs.map(|spec| EndpointSpec { takes_last, ..spec });
+        call.media.allocate(cx, specs.collect());
+        self.step = Step::Allocating(group);
+        Some(Operation::Setup(self))
     }
 
     /// The next attempt that the caller's media fits and that limits allow.
@@ -397,6 +411,11 @@ impl Setup {
         cx: &mut Cx<'_>,
         event: MediaEvent,
     ) -> Option<Operation> {
+        if let MediaEvent::Refused { why, .. } = &event
+            && self.asks_for_ports(call, cx, *why)
+        {
+            return Some(Operation::Setup(self));
+        }
         match (event, self.step) {
             (MediaEvent::Allocated { endpoints, .. }, Step::Allocating(group))
                 if group.first().is_some_and(|own| is_for(&endpoints, own.leg)) =>

@@ -4,7 +4,7 @@
 //! needs; the call is over when each has its end and the relay has given its figures.
 
 use super::{A_LEG, Call, RELAY_PATIENCE, Timer, teardown_reason};
-use crate::cause::Cause;
+use crate::cause::{Cause, CauseCode};
 use crate::config::ReasonForm;
 use crate::plane::Cx;
 use crate::policy::header;
@@ -51,7 +51,9 @@ impl Teardown {
             };
             leg.session.hang_up_with(cx, status, reason, lines);
         }
-        call.media.release(cx, call.answered.is_some());
+        // Whoever needs its ports needs them now.
+        let drains = call.answered.is_some() && call.record.cause.code != CauseCode::Preempted;
+        call.media.release(cx, drains);
         if !call.media.is_gone() {
             call.timers
                 .set(Timer::Relay as usize, cx.now.mono + RELAY_PATIENCE);

@@ -129,6 +129,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 max_setup: section.parsed("max_setup", value::duration, out),
                 max_duration: section.parsed("max_duration", value::duration, out),
                 media_timeout: section.parsed("media_timeout", value::duration, out),
+                preempt: section.boolean("preempt", out),
             };
             section.finish(&["memory"], out);
         }

@@ -139,6 +139,13 @@ pub struct NodeLimits {
     pub max_duration: Duration,
     /// Silence on a leg that should send before the call is ended; zero is never, 300 s by default.
     pub media_timeout: Duration,
+    /// Whether an ordinary call is ended where a call for help finds no room: the calls of the node,
+    /// of a trunk or of a customer, its kbit/s, or the media ports (SIP-1401). Calls for help pass limits
+    /// on our side anyway, but a limit usually stands for lines that are there or not: without this the
+    /// peer refuses what we let pass, and a port that is not there cannot be passed. True by default,
+    /// because a call that can be made again weighs less than one that may not; false where the law
+    /// forbids it, or where those who call for help are less to be trusted than those who talk.
+    pub preempt: bool,
 }
 
 impl Default for NodeLimits {
@@ -149,6 +156,7 @@ impl Default for NodeLimits {
             max_setup: Duration::from_secs(240),
             max_duration: Duration::from_secs(14_400),
             media_timeout: Duration::from_secs(300),
+            preempt: true,
         }
     }
 }

@@ -285,6 +285,7 @@ pub(super) struct WrittenNodeLimits {
     pub(super) max_setup: Option<At<Duration>>,
     pub(super) max_duration: Option<At<Duration>>,
     pub(super) media_timeout: Option<At<Duration>>,
+    pub(super) preempt: Option<At<bool>>,
 }
 
 pub(super) struct WrittenCdr {

@@ -1,7 +1,7 @@
 //! A new INVITE: numbers, limits and route, and the call that it becomes.
 
 use super::{Core, Entry, arrived, dropped};
-use crate::call::{Admitted, Call, Entrance};
+use crate::call::{Admitted, Call, Entrance, Room, room};
 use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
 use crate::event::DropCode;
@@ -54,7 +54,8 @@ impl Core {
         let scope = TransformScope::In(ingress.trunk.name.clone());
         let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
-        let is_taken = !self.is_draining && self.live.enter(config.limits.calls);
+        let is_full = !self.is_draining && !self.live.enter(config.limits.calls);
+        let is_taken = !self.is_draining && !is_full;
         if !is_taken && help.is_none() {
             arrived(None, None, flow, &message, out);
             dropped(DropCode::Overload, flow, out);
@@ -180,7 +181,11 @@ impl Core {
         let route = route.as_ref();
         let mut routes = config.routes.iter();
         let at_once = routes.any(|known| known.at_once && Some(&known.name) == route);
-        let (plan, entrance) = self.take_places(now, standing, &subject, plan);
+        let mut lacking: Vec<Room> = is_full.then_some(Room::Node).into_iter().collect();
+        let (plan, entrance) = self.take_places(now, standing, &subject, plan, &mut lacking);
+        if is_emergency && plan.is_ok() {
+            room::ask_for(&mut self.plane, call_id, lacking);
+        }
         if self.plane.explains && plan.is_ok() {
             let limits = match is_emergency {
                 true => vec!["a call for help passes every limit".to_owned()],
@@ -226,13 +231,14 @@ impl Core {
     }
 
     /// Takes the places of a call; a limit that is reached turns the plan into a refusal. A call that is
-    /// refused anyway is not counted.
+    /// refused anyway is not counted. A call for help also finds out what it lacks room of.
     fn take_places(
         &mut self,
         now: Now,
         standing: Standing,
         subject: &Subject<'_>,
         plan: Result<Vec<Arc<Trunk>>, Refusal>,
+        lacking: &mut Vec<Room>,
     ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Entrance) {
         let nothing = Entrance {
             standing,
@@ -246,6 +252,10 @@ impl Core {
         let (counted, admission) = (of_call.len(), &mut self.plane.admission);
         let claims: Vec<_> = of_call.into_iter().chain(of_caller).collect();
         let kbits = admission::kbits(subject.trunk, &claims);
+        if standing == Standing::Help {
+            let of_limits = admission.lacking(&claims, kbits);
+            lacking.extend(of_limits.into_iter().map(Room::Of));
+        }
         let payers = match self.plane.config.rates.is_empty() {
             true => Vec::new(),
             false => spend::payers(claims.iter().cloned()),

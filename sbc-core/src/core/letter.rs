@@ -100,6 +100,7 @@ impl Core {
                     self.plane.away.insert(now.mono, key, *shard);
                 }
             }
+            Content::Room(wanted) => self.make_room(now, wanted, out),
             Content::Over { tag } => self.plane.dialogs.end(now.mono, tag),
         }
     }

@@ -7,6 +7,7 @@ mod prove;
 mod refer;
 mod register;
 mod replace;
+mod room;
 mod stateless;
 mod sweep;
 mod together;

@@ -17,7 +17,7 @@ const METHODS: [Method; 6] = [
     Method::Prack,
 ];
 
-/// What a peer takes. A set of [`METHODS`].
+/// What a peer takes. A set of methods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Takes(u8);
 

@@ -261,6 +261,21 @@ impl Admission {
         Ok(places.collect())
     }
 
+    /// Where there is no room for one more call that passes every limit. Limits on routes and numbers
+    /// are for what callers want, and stand for no lines.
+    pub fn lacking(&self, claims: &[(Counted, CallLimits)], kbits: u32) -> Vec<Counted> {
+        let table = self.table();
+        let is_short = |(counted, limits): &&(Counted, CallLimits)| {
+            let taken = table.usage.get(counted).map(Usage::sum).unwrap_or_default();
+            let is_full = limits.calls.is_some_and(|limit| taken.calls >= limit);
+            let is_wide = |limit| taken.kbits > 0 && taken.kbits.saturating_add(kbits) > limit;
+            !matches!(counted, Counted::Route(_) | Counted::Numbers(..))
+                && (is_full || limits.bandwidth_kbits.is_some_and(is_wide))
+        };
+        let short = claims.iter().filter(is_short);
+        short.map(|(counted, _)| counted.clone()).collect()
+    }
+
     /// The call that took the place is answered.
     pub fn answered(&mut self, place: &mut Place) {
         if std::mem::take(&mut place.is_setup)

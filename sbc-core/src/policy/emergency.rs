@@ -13,8 +13,9 @@ use crate::policy::number::Number;
 use crate::policy::route;
 use crate::sip::body::{self, Part};
 use crate::sip::header::ContentType;
-use crate::sip::{HeaderName, Message, Uri};
+use crate::sip::{HeaderName, Message, Method, Uri};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +113,28 @@ pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) ->
         Some(name) => config.tenants.get(name).is_some_and(|own| in_list(own)),
         // Whose call it is would take long to find out; no customer has such a number otherwise.
         None => config.tenants.values().any(|own| in_list(own)),
+    }
+}
+
+/// The numbers by which customers call for help, for a shell that sorts what it has not read yet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HelpNumbers(BTreeSet<String>);
+
+impl HelpNumbers {
+    /// Those of all customers.
+    pub fn of(config: &Config) -> Self {
+        let lists = config.tenants.values().map(|tenant| &tenant.emergency);
+        Self(lists.flatten().cloned().collect())
+    }
+
+    /// Whether this seems to be an INVITE that calls for help: who it comes from is not known yet. It is
+    /// asked of every INVITE, so numbers are compared as they are written.
+    pub fn are_called_by(&self, message: &Message) -> bool {
+        *message.method() == Method::Invite
+            && message.uri().is_ok_and(|uri| {
+                let user = uri.user().and_then(|user| std::str::from_utf8(user).ok());
+                uri.is_sos() || user.is_some_and(|user| self.0.contains(user))
+            })
     }
 }
 

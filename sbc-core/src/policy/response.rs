@@ -146,7 +146,9 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
-        CauseCode::MediaUnavailable | CauseCode::LimitReached => Status::SERVICE_UNAVAILABLE,
+        CauseCode::MediaUnavailable | CauseCode::LimitReached | CauseCode::Preempted => {
+            Status::SERVICE_UNAVAILABLE
+        }
         CauseCode::PeerUnreachable => return mapped(Failure::Unreachable, &[], to).value,
         CauseCode::PeerTimeout => return mapped(Failure::NoResponse, &[], to).value,
         CauseCode::MediaTimeout
@@ -159,6 +161,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         // No circuit: what a switch says when it is full.
         CauseCode::MediaUnavailable | CauseCode::LimitReached => Some(34),
         CauseCode::MediaIncompatible => Some(65),
+        CauseCode::Preempted => Some(8),
         _ => q850_of(status),
     };
     Mapped {

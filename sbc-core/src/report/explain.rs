@@ -138,6 +138,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed
         | CauseCode::LimitReached
+        | CauseCode::Preempted
         | CauseCode::SpendReached
         | CauseCode::Operator
         | CauseCode::InternalError => record.cause.by == EndedBy::B,
@@ -222,6 +223,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         }
         CauseCode::TransferFailed => format!("nobody was left to talk to{}", facts()),
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
+        CauseCode::Preempted => format!("the call gave way to a call for help{}", facts()),
         CauseCode::SpendReached => format!("the money for such calls is spent{}", facts()),
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
@@ -350,6 +352,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         ]),
         CauseCode::LimitReached => advice(&[
             "raise that limit at the trunk, the tenant or in [limits], if such calls are wanted",
+        ]),
+        CauseCode::Preempted => advice(&[
+            "raise the limit that was reached, or reserve some of it for calls for help, so that none \
+             has to be ended",
         ]),
         CauseCode::SpendReached => advice(&[
             "find out whether somebody abuses the customer's telephones before you raise \

@@ -43,6 +43,9 @@ pub fn note(what: &Happened) -> Option<String> {
                 called.escape_debug()
             )
         }
+        Happened::Preempted {
+            trunk, by, room, ..
+        } => format!("call from trunk \"{trunk}\" ended for call {by}, which is for help: {room}"),
         Happened::SpendReached(spent) => {
             let (what, action) = (spent.to_string(), spent.action);
             match action {

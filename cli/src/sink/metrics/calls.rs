@@ -24,6 +24,7 @@ pub struct CallMetrics {
     transfers: IntCounterVec,
     oversize: IntCounterVec,
     emergency: IntCounterVec,
+    preempted: IntCounterVec,
     spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
@@ -103,6 +104,11 @@ impl CallMetrics {
             emergency: maker.counters(
                 "sbc_emergency_calls_total",
                 "Calls for help; each wants attention at once.",
+                &["trunk", "tenant"],
+            )?,
+            preempted: maker.counters(
+                "sbc_preempted_calls_total",
+                "Calls that were ended to make room for a call for help.",
                 &["trunk", "tenant"],
             )?,
             spent: maker.counters(
@@ -219,6 +225,11 @@ impl CallMetrics {
             }
             (Happened::Emergency { tenant, trunk, .. }, _) => {
                 self.emergency
+                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
+                    .inc();
+            }
+            (Happened::Preempted { tenant, trunk, .. }, _) => {
+                self.preempted
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
             }
@@ -517,6 +528,24 @@ mod tests {
         }
         assert_eq!(metrics.calls.overload(), Stage::Heavy);
         assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
+    }
+
+    #[test]
+    fn calls_that_give_way_are_counted_by_trunk_and_customer() {
+        let metrics = Metrics::new().unwrap();
+        metrics.calls.apply(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(7)),
+            leg: None,
+            what: Happened::Preempted {
+                tenant: Some(TenantName::new("contoso")),
+                trunk: TrunkName::new("teams"),
+                by: CallId(8),
+                room: "the node has all its calls".to_owned(),
+            },
+        });
+        let line = "sbc_preempted_calls_total{tenant=\"contoso\",trunk=\"teams\"} 1";
+        assert!(metrics.text().contains(line), "{}", metrics.text());
     }
 
     #[test]

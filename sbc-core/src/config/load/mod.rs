@@ -300,6 +300,10 @@ impl Load<'_> {
                 Duration::ZERO..=day,
                 defaults.media_timeout,
             ),
+            preempt: written
+                .preempt
+                .as_ref()
+                .map_or(defaults.preempt, |at| at.value),
         }
     }
 

@@ -366,12 +366,14 @@ impl Agent {
         };
         let cseq = wire.cseq().map_or(0, |(n, _)| n);
         let leg = &mut self.legs[index];
-        if cseq < leg.remote_cseq && line.protocol == Protocol::Udp {
+        // A phone that answers may have several dialogs, each with numbers of its own.
+        let is_one_dialog = leg.dial.is_some();
+        if cseq < leg.remote_cseq && is_one_dialog && line.protocol == Protocol::Udp {
             // It was lost and overtaken by the next one (RFC 3261 §12.2.2).
             let late = wire.answer(500, "Server Internal Error", None);
             return self.reply(now, &line, &wire, late, out);
         }
-        if cseq <= leg.remote_cseq && leg.dial.is_some() {
+        if cseq <= leg.remote_cseq && is_one_dialog {
             self.complaints.push(format!(
                 "CSeq {cseq} {method} is not above {}",
                 leg.remote_cseq
