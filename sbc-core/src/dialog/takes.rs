@@ -17,16 +17,22 @@ const METHODS: [Method; 6] = [
     Method::Prack,
 ];
 
-/// What a peer takes. A set of methods.
+/// What a peer takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Takes(u8);
+pub struct Takes {
+    /// What it says to take, as a set of bits.
+    said: u8,
+    /// What it has refused, whatever it says.
+    refused: u8,
+}
 
 impl Default for Takes {
     /// A peer that says nothing takes everything but UPDATE, of which it has to speak (RFC 3311 §4).
     fn default() -> Self {
-        let mut takes = Self(u8::MAX);
-        takes.refuses(&Method::Update);
-        takes
+        Self {
+            said: u8::MAX & !bit(&Method::Update).unwrap_or_default(),
+            refused: 0,
+        }
     }
 }
 
@@ -45,18 +51,18 @@ impl Takes {
         }
         if let Ok(allowed) = message.list::<Allow>() {
             let bits = allowed.iter().filter_map(|Allow(method)| bit(method));
-            self.0 = bits.fold(0, |all, bit| all | bit);
+            self.said = bits.fold(0, |all, bit| all | bit);
         }
     }
 
     /// It does not take this method after all.
     pub fn refuses(&mut self, method: &Method) {
-        self.0 &= !bit(method).unwrap_or_default();
+        self.refused |= bit(method).unwrap_or_default();
     }
 
     /// Whether it takes this method.
     pub fn takes(self, method: &Method) -> bool {
-        bit(method).is_none_or(|bit| self.0 & bit != 0)
+        bit(method).is_none_or(|bit| self.said & !self.refused & bit != 0)
     }
 }
 
@@ -93,6 +99,9 @@ mod tests {
         let mut said = takes("Allow: INVITE, INFO\r\n");
         said.refuses(&Method::Info);
         assert!(!said.takes(&Method::Info));
+        let again = "SIP/2.0 200 OK\r\nCSeq: 2 INVITE\r\nAllow: INVITE, INFO, REFER\r\n\r\n";
+        said.note(&Message::parse(again.into(), &Limits::default()).unwrap());
+        assert!(said.takes(&Method::Refer) && !said.takes(&Method::Info));
         let nothing = takes("Allow:\r\n");
         assert!(!nothing.takes(&Method::Info));
     }

@@ -419,7 +419,8 @@ fn plain(user: &[u8]) -> Option<&str> {
     std::str::from_utf8(user).ok().filter(|_| is_plain)
 }
 
-/// Telephone numbers lose their visual separators (RFC 3966 §3); names stay as they are.
+/// Telephone numbers lose their visual separators (RFC 3966 §3), and spaces, which are none but which a
+/// carrier may pass over; names stay as they are.
 fn canonical(user: &str) -> Cow<'_, str> {
     let bare = without_separators(user);
     let digits = bare.strip_prefix('+').unwrap_or(&bare);
@@ -431,7 +432,7 @@ fn canonical(user: &str) -> Cow<'_, str> {
 }
 
 fn without_separators(text: &str) -> Cow<'_, str> {
-    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')' | ' ');
     match text.contains(is_separator) {
         true => Cow::Owned(text.replace(is_separator, "")),
         false => Cow::Borrowed(text),
@@ -488,6 +489,7 @@ mod tests {
             "sip:+493023125456@sip.example.com:5061;user=phone;transport=tls",
             "sip:+49-30.(231)25456@sip.example.com;user=phone",
             "sip:%2B493023125456@sip.example.com",
+            "sip:+49%2030%2023125%20456@sip.example.com",
             "sip:+493023125456;npdi;rn=+493023125999@sip.example.com;user=phone",
             "sips:+493023125456:secret@sip.example.com",
             "tel:+49-30-23125-456",

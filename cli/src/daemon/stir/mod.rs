@@ -139,6 +139,10 @@ impl Signers {
 
     async fn learn(&self, url: CredentialUrl, trust: Arc<Trust>, generation: u64) {
         let shared = &self.shared;
+        let mut begun = Begun {
+            signers: self,
+            key: Some((generation, url.clone())),
+        };
         let fetched = fetch(&url, &shared.resolver, shared.reach, &trust).await;
         let (found, lifetime) = match fetched {
             Ok(fetched) => match trust.believes(&fetched.octets, UnixTime::now()) {
@@ -148,7 +152,8 @@ impl Signers {
             Err(fault) => (Err(fault), NEGATIVE),
         };
         let mut state = self.lock();
-        let ended = state.running.remove(&(generation, url.clone()));
+        let key = begun.key.take();
+        let ended = key.and_then(|key| state.running.remove(&key));
         if state.generation == generation {
             state.remember(url, found.clone(), Instant::now() + lifetime);
         }
@@ -162,6 +167,20 @@ impl Signers {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         let state = &self.shared.state;
         state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fetch that is under way; whoever waits for it is let go even if it ends by a panic.
+struct Begun<'a> {
+    signers: &'a Signers,
+    key: Option<(u64, CredentialUrl)>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.signers.lock().running.remove(&key);
+        }
     }
 }
 
