@@ -101,6 +101,8 @@ fn a_peer_on_our_own_host_is_sent_to_where_the_trunk_says_that_it_is_there() {
 fn ports_of_services_are_refused_unless_the_trunk_has_them() {
     let low = at("198.51.100.30", 1_023);
     assert_eq!(refused("", USUAL, &low), Some(488));
+    assert_eq!(refused("", USUAL, &at("198.51.100.30", 9)), None);
+    assert_eq!(refused("", USUAL, &at("0.0.0.0", 8)), None);
     assert_eq!(refused("low_media_ports = true", USUAL, &low), None);
     assert_eq!(refused("", USUAL, &at("198.51.100.30", 1_024)), None);
     // Reports are not sent there either, and the call goes on.

@@ -254,7 +254,8 @@ fn read_place(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> 
     }
     let ip = read_address(media, profile)?;
     let at = SocketAddr::new(ip, media.port());
-    if at.port() < LEAST_PORT && !profile.low_ports {
+    let is_nowhere = ip.is_unspecified() || at.port() == DISCARD;
+    if at.port() < LEAST_PORT && !is_nowhere && !profile.low_ports {
         return Err(Unusable::LowPort);
     }
     match profile.own.forbid(at) {
@@ -265,6 +266,9 @@ fn read_place(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> 
 
 /// Below are the ports of services, and a peer that names one may mean its neighbour's.
 const LEAST_PORT: u16 = 1024;
+
+/// Who does not know its port yet writes this one, where nobody listens (RFC 8840 §4.1.1).
+const DISCARD: u16 = 9;
 
 fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> {
     let family = profile.family;
