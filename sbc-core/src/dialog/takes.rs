@@ -30,7 +30,7 @@ impl Default for Takes {
     /// A peer that says nothing takes everything but UPDATE, of which it has to speak (RFC 3311 §4).
     fn default() -> Self {
         Self {
-            said: u8::MAX & !bit(&Method::Update).unwrap_or_default(),
+            said: !bit(&Method::Update).unwrap_or_default(),
             refused: 0,
         }
     }
