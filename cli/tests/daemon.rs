@@ -5,9 +5,10 @@ use crate::support;
 use causeway::client::{Answer, ask};
 use causeway::daemon::{Daemon, Options};
 use causeway::sink::log::{Form, Level, Log};
-use std::net::{SocketAddr, UdpSocket as FreePort};
+use std::net::{SocketAddr, TcpListener, UdpSocket as FreePort};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use support::{Authority, CONFIG, Lines, PATIENCE, write, write_leaf};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -125,17 +126,29 @@ pub(crate) fn private(path: &std::path::Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// A port that nobody uses at the moment, neither for datagrams nor for connections, and that no other test of
+/// this process gets. It is below those that the kernel gives away: a connection of somebody could have one of
+/// them by the time it is wanted.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Ordering: only uniqueness matters.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port =
+            10_000 + (std::process::id().wrapping_mul(911).wrapping_add(number) % 10_000) as u16;
+        let here = ("127.0.0.1", port);
+        if FreePort::bind(here).is_ok() && TcpListener::bind(here).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Ports that nobody uses at the moment.
 fn with_free_ports(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
         if line.starts_with("port = ") {
-            let port = FreePort::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            out.push_str(&format!("port = {port}\n"));
+            out.push_str(&format!("port = {}\n", free_port()));
         } else {
             out.push_str(line);
             out.push('\n');
