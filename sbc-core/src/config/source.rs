@@ -105,7 +105,9 @@ impl<'s> Lines<'s> {
         let line = source.text.get(begin..).unwrap_or_default();
         let line = line.split('\n').next().unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let before = source.text.get(begin..start).unwrap_or_default();
+        // What is wrong with the end of a line, of one octet or two, is wrong behind its last character.
+        let before = source.text.get(begin..start.min(begin + line.len()));
+        let before = before.unwrap_or_default();
         let inside = source.text.get(start..end).unwrap_or_default();
         let inside = inside.split(['\n', '\r']).next().unwrap_or_default();
         Some(Place {
@@ -182,6 +184,11 @@ mod tests {
         let place = lines.place(&Span::new(0, at..at + 3)).unwrap();
         assert_eq!((place.line, place.column, place.length), (2, 12, 3));
         assert_eq!(place.text, "name = \"ü\" # y");
+
+        let end = sources[0].text.find('\n').unwrap() + 1;
+        let end = end + sources[0].text[end..].find('\n').unwrap();
+        let place = lines.place(&Span::new(0, end..end)).unwrap();
+        assert_eq!((place.line, place.column, place.length), (2, 15, 1));
     }
 
     #[test]
