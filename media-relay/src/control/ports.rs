@@ -22,6 +22,11 @@ pub(crate) struct PortPool {
 /// One of so many pairs is kept free of usual calls (SIP-1730).
 const KEPT: usize = 20;
 
+/// Pairs are scarce when less than one of so many is free, or
+const PLENTY: usize = 4;
+/// fewer than these, which all workers share.
+const FEW: usize = 64;
+
 /// The least that a pair rests, whoever asks for it: what was under way when its call ended has arrived.
 const BRIEF: Duration = Duration::from_millis(150);
 
@@ -80,7 +85,29 @@ impl PortPool {
 
     /// Gives a pair back; it rests before it is used again.
     pub(crate) fn give_back(&mut self, port: u16, now: Timestamp) {
-        self.quarantine.push_back((now + self.rest, port));
+        self.give_back_resting(port, now, self.rest);
+    }
+
+    /// Gives a pair back that still has to rest for a while, at most as long as any.
+    pub(crate) fn give_back_resting(&mut self, port: u16, now: Timestamp, rest: Duration) {
+        if rest.is_zero() {
+            return self.free.push_back(port);
+        }
+        let ends = now + rest.min(self.rest);
+        let behind = |other: &&(Timestamp, u16)| other.0 > ends;
+        let later = self.quarantine.iter().rev().take_while(behind).count();
+        let at = self.quarantine.len() - later;
+        self.quarantine.insert(at, (ends, port));
+    }
+
+    /// Whether so few are free that none should be bound for nobody.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.free.len() < (self.total / PLENTY).max(FEW)
+    }
+
+    /// How long a pair rests.
+    pub(crate) fn rest(&self) -> Duration {
+        self.rest
     }
 
     /// Pairs in use.

@@ -55,7 +55,7 @@ pub(crate) struct RealmPorts {
     pub(crate) realm: Realm,
     v4: Mutex<PortPool>,
     v6: Mutex<PortPool>,
-    /// Pairs that are bound ahead, for nobody yet.
+    /// Pairs that are bound for nobody: ahead, or while they rest.
     shelved: AtomicU64,
 }
 
@@ -96,6 +96,27 @@ impl RealmPorts {
         self.with(family, |pool| pool.give_back(port, now));
     }
 
+    /// Gives a pair back that still has to rest for a while.
+    pub(crate) fn give_back_resting(
+        &self,
+        family: Family,
+        port: u16,
+        now: Timestamp,
+        rest: Duration,
+    ) {
+        self.with(family, |pool| pool.give_back_resting(port, now, rest));
+    }
+
+    /// Whether so few pairs are free that none should be bound for nobody.
+    pub(crate) fn are_scarce(&self, family: Family) -> bool {
+        self.with(family, |pool| pool.is_scarce())
+    }
+
+    /// How long a pair rests after its call.
+    pub(crate) fn rest(&self) -> Duration {
+        self.with(Family::V4, |pool| pool.rest())
+    }
+
     /// Pairs in use and pairs in all.
     pub(crate) fn usage(&self) -> (u64, u64) {
         // Ordering: a figure for people, exact when nothing changes.
@@ -116,12 +137,12 @@ impl RealmPorts {
         self.with(family, |pool| pool.total())
     }
 
-    /// A pair that was taken is bound ahead, for nobody yet.
+    /// A pair that was taken is bound for nobody.
     pub(crate) fn shelved(&self) {
         self.shelved.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A pair that was bound ahead is in use.
+    /// A pair that was bound for nobody is in use, or about to be closed.
     pub(crate) fn unshelved(&self) {
         self.shelved.fetch_sub(1, Ordering::Relaxed);
     }

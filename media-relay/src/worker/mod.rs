@@ -1,5 +1,6 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
+mod resting;
 mod sessions;
 pub(crate) mod stock;
 
@@ -145,6 +146,7 @@ impl<B: Batch> Worker<B> {
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
                 self.sessions.publish(&self.published);
+                self.sessions.trim(now, &mut self.batch);
                 // What could not be bound before may be free by now.
                 self.restock(RESTOCK_AT_ONCE);
             }

@@ -9,6 +9,7 @@ use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints};
 use crate::time::{Timestamp, WallOffset};
+use crate::worker::resting::Resting;
 use crate::worker::stock::{Lease, Stock};
 use media_api::{
     AllocateError, Command, EndpointSpec, Event, Family, LocalEndpoint, RealmId, SessionId,
@@ -37,6 +38,7 @@ pub(super) struct Sessions {
     /// When sessions want to tick. Entries that a session no longer wants are skipped.
     deadlines: BinaryHeap<Reverse<(Timestamp, usize)>>,
     realms: Arc<[RealmPorts]>,
+    resting: Resting,
     counters: Vec<RealmCounters>,
     panics: u64,
     entropy: Entropy,
@@ -75,6 +77,7 @@ impl Sessions {
             deadlines: BinaryHeap::new(),
             counters: vec![RealmCounters::default(); realms.len()],
             realms,
+            resting: Resting::default(),
             panics: 0,
             entropy,
             sink,
@@ -267,7 +270,7 @@ impl Sessions {
             }
         }
         for socket in &out.freed {
-            self.close(at, *socket, now, batch);
+            self.free(at, *socket, now, batch);
         }
         let mut is_over = false;
         if let Some(Some(entry)) = self.entries.get_mut(at) {
@@ -312,7 +315,7 @@ impl Sessions {
             .flat_map(|lease| [lease.sockets.rtp, lease.sockets.rtcp])
             .collect();
         for socket in sockets {
-            self.close(at, socket, now, batch);
+            self.free(at, socket, now, batch);
         }
         self.forget(at);
         (self.sink)(Event::Released { session, stats });
@@ -473,7 +476,19 @@ impl Sessions {
         });
     }
 
-    /// Takes a port pair of a realm and binds both.
+    /// Closes what need not rest with its sockets bound.
+    pub(super) fn trim(&mut self, now: Timestamp, batch: &mut impl Batch) {
+        let realms = &self.realms;
+        self.resting.trim(realms, now, |lease, rest| {
+            batch.close(lease.sockets.rtp);
+            batch.close(lease.sockets.rtcp);
+            if let Some(ports) = realms.get(lease.realm) {
+                ports.give_back_resting(lease.family, lease.port, now, rest);
+            }
+        });
+    }
+
+    /// A port pair of a realm that has rested with its sockets bound, or one that is bound now.
     fn bind(
         &mut self,
         at: usize,
@@ -483,6 +498,10 @@ impl Sessions {
         batch: &mut impl Batch,
     ) -> Result<Lease, AllocateError> {
         let ports = &self.realms[at];
+        let rested = self.resting.take(at, family, ports, &mut self.entropy, now);
+        if let Some(lease) = rested {
+            return Ok(lease);
+        }
         let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
         for _ in 0..BIND_ATTEMPTS {
             let port = ports
@@ -525,9 +544,8 @@ impl Sessions {
         }
     }
 
-    /// Closes one socket of a session; the pair's ports rest once both are closed.
-    fn close(&mut self, at: usize, socket: SocketId, now: Timestamp, batch: &mut impl Batch) {
-        batch.close(socket);
+    /// Takes a socket from its session. When both of a pair are taken, the pair rests.
+    fn free(&mut self, at: usize, socket: SocketId, now: Timestamp, batch: &mut impl Batch) {
         if let Some(binding) = self.bindings.get_mut(socket.0 as usize) {
             *binding = None;
         }
@@ -538,9 +556,16 @@ impl Sessions {
             .leases
             .iter()
             .position(|lease| lease.sockets.rtcp == socket);
-        if let Some(over) = over {
-            let lease = entry.leases.swap_remove(over);
-            self.realms[lease.realm].give_back(lease.family, lease.port, now);
+        let Some(over) = over else {
+            return;
+        };
+        let lease = entry.leases.swap_remove(over);
+        let ports = &self.realms[lease.realm];
+        if ports.rest().is_zero() || ports.are_scarce(lease.family) {
+            self.return_leases(vec![lease], now, batch);
+            self.trim(now, batch);
+        } else {
+            self.resting.begin(lease, ports, now);
         }
     }
 }
@@ -684,6 +709,77 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    fn release(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, now: Timestamp) {
+        let command = Command::Release {
+            session: SessionId(number),
+            endpoint: None,
+            drain_ms: 0,
+        };
+        sessions.command(command, now, sockets);
+    }
+
+    #[test]
+    fn sockets_stay_bound_while_their_ports_rest_and_serve_a_later_call() {
+        let (mut sessions, _events) = sessions(12_047);
+        let mut sockets = FakeSockets::default();
+        for number in 0..10 {
+            allocate(&mut sessions, &mut sockets, number, 10);
+        }
+        assert_eq!(sockets.open.len(), 200);
+        for number in 0..10 {
+            release(&mut sessions, &mut sockets, number, Timestamp(0));
+        }
+        assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (200, 0));
+
+        // Nothing has rested yet: another call gets sockets of its own.
+        let rested = Timestamp(10_000_000);
+        let mut bind = |sessions: &mut Sessions, now| {
+            let lease = sessions.bind(0, Family::V4, false, now, &mut sockets);
+            (lease.unwrap(), sockets.open.len())
+        };
+        let (fresh, open) = bind(&mut sessions, Timestamp(rested.0 - 1));
+        assert_eq!(open, 202);
+        let mut again = BTreeSet::new();
+        for _ in 0..20 {
+            let (lease, open) = bind(&mut sessions, rested);
+            assert_eq!(open, 202);
+            assert_ne!(lease.port, fresh.port);
+            again.insert(lease.port);
+        }
+        assert_eq!((again.len(), sessions.realms[0].usage().0), (20, 21));
+
+        // What nobody wants is not kept for ever, and its ports are as free as any.
+        sessions.trim(rested, &mut sockets);
+        assert_eq!(sockets.open.len(), 2 * (21 + 64));
+        assert_eq!(sessions.realms[0].usage().0, 21);
+    }
+
+    #[test]
+    fn where_ports_are_scarce_none_stays_bound_for_nobody() {
+        // Four hundred pairs, of which a hundred are free when the others are in use.
+        let (mut sessions, _events) = sessions(10_799);
+        let mut sockets = FakeSockets::default();
+        for number in 0..150 {
+            allocate(&mut sessions, &mut sockets, number, 2);
+        }
+        release(&mut sessions, &mut sockets, 0, Timestamp(0));
+        assert_eq!(sockets.open.len(), 600, "kept while they rest");
+        allocate(&mut sessions, &mut sockets, 150, 2);
+        release(&mut sessions, &mut sockets, 1, Timestamp(1));
+        assert_eq!(sockets.open.len(), 596, "all are closed");
+
+        // Closed or not, they have to rest, and whoever calls for help need not wait for that.
+        let free = |sessions: &mut Sessions, sockets: &mut FakeSockets, now| {
+            let mut leases = Vec::new();
+            while let Ok(lease) = sessions.bind(0, Family::V4, true, now, sockets) {
+                leases.push(lease);
+            }
+            leases.len()
+        };
+        assert_eq!(free(&mut sessions, &mut sockets, Timestamp(149_999)), 98);
+        assert_eq!(free(&mut sessions, &mut sockets, Timestamp(150_001)), 4);
     }
 
     #[test]

@@ -1,0 +1,104 @@
+//! Port pairs that rest after a call with their sockets still bound, for a later call.
+//!
+//! A socket is dear: to open, mark, bind, watch and close one takes six system calls, and a call has
+//! four of them. So a pair keeps its sockets while it rests (MED-011), what arrives late is read and
+//! forgotten, and the next call that needs a pair takes one that has rested. Where pairs are scarce
+//! nothing is kept: ports that nobody has bound are everybody's.
+
+use crate::control::realm::RealmPorts;
+use crate::entropy::Entropy;
+use crate::time::Timestamp;
+use crate::worker::stock::Lease;
+use media_api::Family;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Pairs of one realm and family that stay bound after their rest, for calls to come.
+const MOST_RESTED: usize = 64;
+
+/// What one worker keeps bound, by realm and family.
+#[derive(Debug, Default)]
+pub(super) struct Resting {
+    shelves: Vec<Shelf>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    realm: usize,
+    family: Family,
+    /// Pairs and when they have rested; later ones behind.
+    pairs: VecDeque<(Timestamp, Lease)>,
+}
+
+impl Resting {
+    /// Keeps a pair whose call is over, which is nobody's from now on.
+    pub(super) fn begin(&mut self, lease: Lease, ports: &RealmPorts, now: Timestamp) {
+        ports.shelved();
+        let known = self.shelf(lease.realm, lease.family);
+        let at = known.unwrap_or_else(|| {
+            self.shelves.push(Shelf {
+                realm: lease.realm,
+                family: lease.family,
+                pairs: VecDeque::new(),
+            });
+            self.shelves.len() - 1
+        });
+        if let Some(shelf) = self.shelves.get_mut(at) {
+            shelf.pairs.push_back((now + ports.rest(), lease));
+        }
+    }
+
+    /// A pair that has rested: any of the half that has done so for longest, so that nobody can tell which.
+    pub(super) fn take(
+        &mut self,
+        realm: usize,
+        family: Family,
+        ports: &RealmPorts,
+        entropy: &mut Entropy,
+        now: Timestamp,
+    ) -> Option<Lease> {
+        let at = self.shelf(realm, family)?;
+        let pairs = &mut self.shelves.get_mut(at)?.pairs;
+        let rested = rested(pairs, now);
+        if rested == 0 {
+            return None;
+        }
+        let (_, lease) = pairs.remove(entropy.below(rested.div_ceil(2)))?;
+        ports.unshelved();
+        Some(lease)
+    }
+
+    /// Gives to `close` what need not stay bound, with the rest that it still has to have: pairs that
+    /// have rested and that nobody has wanted, and all of where they are scarce.
+    pub(super) fn trim(
+        &mut self,
+        realms: &[RealmPorts],
+        now: Timestamp,
+        mut close: impl FnMut(Lease, Duration),
+    ) {
+        for shelf in &mut self.shelves {
+            let Some(ports) = realms.get(shelf.realm) else {
+                continue;
+            };
+            let surplus = match ports.are_scarce(shelf.family) {
+                true => shelf.pairs.len(),
+                false => rested(&shelf.pairs, now).saturating_sub(MOST_RESTED),
+            };
+            for (ends, lease) in shelf.pairs.drain(..surplus) {
+                ports.unshelved();
+                close(lease, ends.since(now));
+            }
+        }
+    }
+
+    fn shelf(&self, realm: usize, family: Family) -> Option<usize> {
+        self.shelves
+            .iter()
+            .position(|shelf| (shelf.realm, shelf.family) == (realm, family))
+    }
+}
+
+/// How many of the pairs have rested: those in front.
+fn rested(pairs: &VecDeque<(Timestamp, Lease)>, now: Timestamp) -> usize {
+    pairs.partition_point(|(ends, _)| *ends <= now)
+}
