@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Records that may wait for the writer, and that it keeps while the disk refuses them.
 const QUEUE: usize = 100_000;
 /// Time in which records gather before the writer waits for the next.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often what was written is forced to the disk.
 const SYNC: Duration = Duration::from_secs(1);
 /// How long the end of the program waits for a disk that does not answer.
