@@ -8,6 +8,7 @@ use crate::entropy::Entropy;
 use crate::io::{BackendReport, Batch, Mmsg, Waker};
 use crate::session::local_endpoints;
 use crate::time::WallOffset;
+use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
 use crate::worker::{Clock, Order, Work, Worker};
 use media_api::{AllocateError, Command, Event, RealmId, SessionId};
@@ -25,6 +26,11 @@ use totals::{Published, RealmTotals, RelayTotals};
 /// Commands that may wait at one worker before new sessions are refused. Commands of sessions that
 /// exist are always taken: there are only a few per session.
 const MAX_WAITING: usize = 10_000;
+
+/// Pairs that rest with their sockets bound: one for so many descriptors, which are a quarter of them.
+const RESTING_SHARE: usize = 8;
+/// More descriptors than the relay has use for.
+const MANY_DESCRIPTORS: u64 = 1 << 20;
 
 /// Where events go. Called on worker threads and on those that give commands: it must hand over and
 /// return, never wait.
@@ -141,6 +147,7 @@ impl Relay {
         };
         let clock = Clock::new(Instant::now());
         let workers = workers.max(1);
+        let resting = descriptors() / RESTING_SHARE / workers;
         let mut relay = Self {
             workers: Vec::with_capacity(workers),
             realms: Arc::clone(&realms),
@@ -166,6 +173,7 @@ impl Relay {
                 Arc::clone(&published),
                 clock,
                 wall,
+                Resting::with_room(resting),
             );
             // The first calls find it full.
             worker.restock(usize::MAX);
@@ -356,6 +364,13 @@ fn is_awaited(work: &Work) -> bool {
         Command::Release { drain_ms, .. } => *drain_ms == 0,
         Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
     }
+}
+
+/// Descriptors that the process may have.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.current.unwrap_or(MANY_DESCRIPTORS);
+    usize::try_from(most.min(MANY_DESCRIPTORS)).unwrap_or(0)
 }
 
 /// Refuses what could only fail later, and finds out what the kernel grants.

@@ -1,6 +1,6 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
-mod resting;
+pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;
 
@@ -12,6 +12,7 @@ use crate::io::Batch;
 use crate::session::SocketId;
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
+use resting::Resting;
 use sessions::Sessions;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -104,8 +105,9 @@ impl<B: Batch> Worker<B> {
         published: Arc<Published>,
         clock: Clock,
         wall: WallOffset,
+        resting: Resting,
     ) -> Self {
-        let sessions = Sessions::new(realms, entropy, sink, wall);
+        let sessions = Sessions::new(realms, entropy, sink, wall, resting);
         Self {
             batch,
             orders,
@@ -146,7 +148,7 @@ impl<B: Batch> Worker<B> {
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
                 self.sessions.publish(&self.published);
-                self.sessions.trim(now, &mut self.batch);
+                self.sessions.trim(false, now, &mut self.batch);
                 // What could not be bound before may be free by now.
                 self.restock(RESTOCK_AT_ONCE);
             }
@@ -389,6 +391,7 @@ mod tests {
             Arc::new(Published::new(1)),
             Clock::new(Instant::now()),
             WallOffset::default(),
+            Resting::default(),
         );
         (worker, events)
     }

@@ -2,8 +2,8 @@
 //!
 //! A socket is dear: to open, mark, bind, watch and close one takes six system calls, and a call has
 //! four of them. So a pair keeps its sockets while it rests (MED-011), what arrives late is read and
-//! forgotten, and the next call that needs a pair takes one that has rested. Where pairs are scarce
-//! nothing is kept: ports that nobody has bound are everybody's.
+//! forgotten, and the next call that needs a pair takes one that has rested. Where pairs or
+//! descriptors are scarce nothing is kept: ports that nobody has bound are everybody's.
 
 use crate::control::realm::RealmPorts;
 use crate::entropy::Entropy;
@@ -18,8 +18,11 @@ const MOST_RESTED: usize = 64;
 
 /// What one worker keeps bound, by realm and family.
 #[derive(Debug, Default)]
-pub(super) struct Resting {
+pub(crate) struct Resting {
     shelves: Vec<Shelf>,
+    /// Pairs that it may keep, and that it keeps.
+    room: usize,
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -31,8 +34,32 @@ struct Shelf {
 }
 
 impl Resting {
-    /// Keeps a pair whose call is over, which is nobody's from now on.
-    pub(super) fn begin(&mut self, lease: Lease, ports: &RealmPorts, now: Timestamp) {
+    /// Nothing, and room for so many pairs.
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self {
+            shelves: Vec::new(),
+            room,
+            kept: 0,
+        }
+    }
+
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept == 0
+    }
+
+    /// Keeps a pair whose call is over, which is nobody's from now on; gives it back if it has to be
+    /// closed instead.
+    pub(super) fn begin(
+        &mut self,
+        lease: Lease,
+        ports: &RealmPorts,
+        now: Timestamp,
+    ) -> Result<(), Lease> {
+        if self.kept >= self.room || ports.rest().is_zero() || ports.are_scarce(lease.family) {
+            return Err(lease);
+        }
+        self.kept += 1;
         ports.shelved();
         let known = self.shelf(lease.realm, lease.family);
         let at = known.unwrap_or_else(|| {
@@ -46,6 +73,7 @@ impl Resting {
         if let Some(shelf) = self.shelves.get_mut(at) {
             shelf.pairs.push_back((now + ports.rest(), lease));
         }
+        Ok(())
     }
 
     /// A pair that has rested: any of the half that has done so for longest, so that nobody can tell which.
@@ -64,14 +92,16 @@ impl Resting {
             return None;
         }
         let (_, lease) = pairs.remove(entropy.below(rested.div_ceil(2)))?;
+        self.kept = self.kept.saturating_sub(1);
         ports.unshelved();
         Some(lease)
     }
 
     /// Gives to `close` what need not stay bound, with the rest that it still has to have: pairs that
-    /// have rested and that nobody has wanted, and all of where they are scarce.
+    /// have rested and that nobody has wanted, and all where they are scarce, or where `all` are wanted.
     pub(super) fn trim(
         &mut self,
+        all: bool,
         realms: &[RealmPorts],
         now: Timestamp,
         mut close: impl FnMut(Lease, Duration),
@@ -80,11 +110,12 @@ impl Resting {
             let Some(ports) = realms.get(shelf.realm) else {
                 continue;
             };
-            let surplus = match ports.are_scarce(shelf.family) {
+            let surplus = match all || ports.are_scarce(shelf.family) {
                 true => shelf.pairs.len(),
                 false => rested(&shelf.pairs, now).saturating_sub(MOST_RESTED),
             };
             for (ends, lease) in shelf.pairs.drain(..surplus) {
+                self.kept = self.kept.saturating_sub(1);
                 ports.unshelved();
                 close(lease, ends.since(now));
             }

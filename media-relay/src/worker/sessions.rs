@@ -68,6 +68,7 @@ impl Sessions {
         entropy: Entropy,
         sink: Arc<EventSink>,
         wall: WallOffset,
+        resting: Resting,
     ) -> Self {
         Self {
             entries: Vec::new(),
@@ -77,7 +78,7 @@ impl Sessions {
             deadlines: BinaryHeap::new(),
             counters: vec![RealmCounters::default(); realms.len()],
             realms,
-            resting: Resting::default(),
+            resting,
             panics: 0,
             entropy,
             sink,
@@ -476,10 +477,10 @@ impl Sessions {
         });
     }
 
-    /// Closes what need not rest with its sockets bound.
-    pub(super) fn trim(&mut self, now: Timestamp, batch: &mut impl Batch) {
+    /// Closes what need not rest with its sockets bound, or `all` that does.
+    pub(super) fn trim(&mut self, all: bool, now: Timestamp, batch: &mut impl Batch) {
         let realms = &self.realms;
-        self.resting.trim(realms, now, |lease, rest| {
+        self.resting.trim(all, realms, now, |lease, rest| {
             batch.close(lease.sockets.rtp);
             batch.close(lease.sockets.rtcp);
             if let Some(ports) = realms.get(lease.realm) {
@@ -488,8 +489,31 @@ impl Sessions {
         });
     }
 
-    /// A port pair of a realm that has rested with its sockets bound, or one that is bound now.
+    /// A port pair of a realm that has rested with its sockets bound, or one that is bound now. Where none
+    /// can be, as for lack of descriptors, those that rest give theirs.
     fn bind(
+        &mut self,
+        at: usize,
+        family: Family,
+        takes_last: bool,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) -> Result<Lease, AllocateError> {
+        let ports = &self.realms[at];
+        let entropy = &mut self.entropy;
+        if let Some(lease) = self.resting.take(at, family, ports, entropy, now) {
+            return Ok(lease);
+        }
+        let bound = self.bind_anew(at, family, takes_last, now, batch);
+        if !matches!(bound, Err(AllocateError::Socket)) || self.resting.is_empty() {
+            return bound;
+        }
+        self.trim(true, now, batch);
+        self.bind_anew(at, family, takes_last, now, batch)
+    }
+
+    /// Takes a port pair of a realm and binds both.
+    fn bind_anew(
         &mut self,
         at: usize,
         family: Family,
@@ -561,11 +585,9 @@ impl Sessions {
         };
         let lease = entry.leases.swap_remove(over);
         let ports = &self.realms[lease.realm];
-        if ports.rest().is_zero() || ports.are_scarce(lease.family) {
+        if let Err(lease) = self.resting.begin(lease, ports, now) {
             self.return_leases(vec![lease], now, batch);
-            self.trim(now, batch);
-        } else {
-            self.resting.begin(lease, ports, now);
+            self.trim(false, now, batch);
         }
     }
 }
@@ -588,12 +610,17 @@ mod tests {
         taken: BTreeSet<u16>,
         open: BTreeSet<u32>,
         next: u32,
+        /// Descriptors that there are; all, where it is zero.
+        most: usize,
     }
 
     impl Batch for FakeSockets {
         fn open(&mut self, local: SocketAddr, _: u8) -> io::Result<SocketId> {
             if self.taken.contains(&local.port()) {
                 return Err(io::ErrorKind::AddrInUse.into());
+            }
+            if self.most > 0 && self.open.len() >= self.most {
+                return Err(io::ErrorKind::QuotaExceeded.into());
             }
             self.next += 1;
             self.open.insert(self.next);
@@ -653,6 +680,7 @@ mod tests {
             Entropy::from_seed([1; 32]),
             Arc::new(sink),
             WallOffset::default(),
+            Resting::with_room(1000),
         );
         (sessions, heard)
     }
@@ -751,9 +779,39 @@ mod tests {
         assert_eq!((again.len(), sessions.realms[0].usage().0), (20, 21));
 
         // What nobody wants is not kept for ever, and its ports are as free as any.
-        sessions.trim(rested, &mut sockets);
+        sessions.trim(false, rested, &mut sockets);
         assert_eq!(sockets.open.len(), 2 * (21 + 64));
         assert_eq!(sessions.realms[0].usage().0, 21);
+    }
+
+    #[test]
+    fn where_descriptors_are_lacking_those_that_rest_give_theirs() {
+        let (mut sessions, events) = sessions(12_047);
+        let mut sockets = FakeSockets {
+            most: 9,
+            ..FakeSockets::default()
+        };
+        allocate(&mut sessions, &mut sockets, 1, 4);
+        release(&mut sessions, &mut sockets, 1, Timestamp(0));
+        assert_eq!(sockets.open.len(), 8);
+        allocate(&mut sessions, &mut sockets, 2, 4);
+        let last = events.lock().unwrap().pop();
+        assert!(matches!(last, Some(Event::Allocated { .. })), "{last:?}");
+        assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (8, 4));
+        allocate(&mut sessions, &mut sockets, 3, 1);
+        let last = events.lock().unwrap().pop();
+        assert!(matches!(last, Some(Event::Refused { .. })), "{last:?}");
+        assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (8, 4));
+    }
+
+    #[test]
+    fn no_more_stay_bound_than_there_is_room_for() {
+        let (mut sessions, _events) = sessions(14_047);
+        sessions.resting = Resting::with_room(3);
+        let mut sockets = FakeSockets::default();
+        allocate(&mut sessions, &mut sockets, 1, 5);
+        release(&mut sessions, &mut sockets, 1, Timestamp(0));
+        assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (6, 0));
     }
 
     #[test]
