@@ -223,6 +223,34 @@ fn a_notify_may_be_quicker_than_the_answer() {
 }
 
 #[test]
+fn an_end_that_is_told_before_the_answer_is_the_end_for_the_sender_too() {
+    let mut up = Up::new("refer = \"relay\"");
+    up.caller("REFER", REFER);
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    up.notified(1, ACTIVE, "100 Trying");
+    up.notified(2, "terminated;reason=noresource", "200 OK");
+    assert!(up.two.shard.sent.is_empty(), "nothing was accepted yet");
+    up.two.hear(&response(&refer, "202 Accepted", "", "", ""));
+    up.two.shard.next_response(202);
+    up.tells(ACTIVE, "100 Trying");
+    up.tells("terminated;reason=noresource", "200 OK");
+    up.ends();
+}
+
+#[test]
+fn whoever_accepts_it_but_tells_nothing_unasked_is_not_waited_for() {
+    let mut up = Up::new("refer = \"relay\"");
+    up.caller("REFER", REFER);
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    let silent = response(&refer, "202 Accepted", "", "Refer-Sub: false\n", "");
+    up.two.hear(&silent);
+    up.two.shard.next_response(202);
+    up.tells(ACTIVE, "100 Trying");
+    up.tells("terminated;reason=noresource", "100 Trying");
+    up.ends();
+}
+
+#[test]
 fn both_may_leave_and_the_end_is_still_told() {
     let mut up = Up::relayed();
     up.two.shard.pass(Duration::from_millis(280));
