@@ -289,6 +289,35 @@ fn a_party_that_leaves_and_says_nothing_is_waited_for_no_longer_than_32_seconds(
 }
 
 #[test]
+fn a_party_that_leaves_while_our_bye_waits_for_its_ack_is_waited_for_no_longer_either() {
+    let mut two = Two::with("", "refer = \"relay\"", "", CARRIER_SDP);
+    let ok = two.answered("b1", CARRIER_SDP);
+    // The caller carries the transfer out, and has not acknowledged our answer.
+    let mut up = Up { two, ok, cseq: 10 };
+    let lines = "Refer-To: <sip:+4930999111@192.0.2.11>\nContact: <sip:gw@198.51.100.40:5060>\n";
+    up.b("REFER", 1, lines, "");
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    let accepted = response(&refer, "202 Accepted", "", "", "");
+    up.two.shard.carrier_says(&accepted);
+    up.two.shard.next_response(202);
+    let told = |up: &mut Up, state: &str| {
+        let notify = up.two.shard.next_request(Method::Notify).message;
+        assert_eq!(header(&notify, HeaderName::SubscriptionState), state);
+        up.two.hear(&response(&notify, "200 OK", "", "", ""));
+    };
+    told(&mut up, ACTIVE);
+    up.b("BYE", 2, "", "");
+    up.two.shard.next_response(200);
+    // Ours has to wait, and the caller leaves first.
+    assert!(up.two.shard.sent.is_empty());
+    up.caller("BYE", "");
+    up.two.shard.next_response(200);
+    up.two.shard.pass(Duration::from_secs(33));
+    told(&mut up, "terminated;reason=timeout");
+    up.two.shard.settles();
+}
+
+#[test]
 fn the_subscription_of_each_leg_is_renewed_on_its_own() {
     let mut up = Up::relayed();
     up.notified(1, "active;expires=60", "180 Ringing");
