@@ -301,6 +301,7 @@ fn exhausted_ports_refuse_the_whole_allocation_and_come_back_after_release() {
         events.recv_timeout(PATIENCE).unwrap(),
         Event::Refused {
             session: two,
+            endpoints: vec![A, B],
             why: AllocateError::PortsExhausted
         }
     );
@@ -348,6 +349,7 @@ fn unknown_names_are_refused_where_there_is_an_answer_and_ignored_elsewhere() {
             events.recv_timeout(PATIENCE).unwrap(),
             Event::Refused {
                 session,
+                endpoints: Vec::new(),
                 why: AllocateError::Conflict
             }
         );
@@ -367,6 +369,7 @@ fn unknown_names_are_refused_where_there_is_an_answer_and_ignored_elsewhere() {
         events.recv_timeout(PATIENCE).unwrap(),
         Event::Refused {
             session,
+            endpoints: vec![A],
             why: AllocateError::Conflict
         }
     );
@@ -380,6 +383,7 @@ fn unknown_names_are_refused_where_there_is_an_answer_and_ignored_elsewhere() {
         events.recv_timeout(PATIENCE).unwrap(),
         Event::Refused {
             session,
+            endpoints: vec![B],
             why: AllocateError::NoAddress
         }
     );

@@ -134,8 +134,80 @@ fn a_caller_that_gives_up_is_refused_and_a_late_offer_ended() {
     two.shard.next_request(Method::Cancel);
     // Its answer crosses the CANCEL.
     two.says("200 OK", "b1", "", B_OFFER);
-    two.shard.next_request(Method::Ack);
+    takes_nothing(&two.shard.next_request(Method::Ack).message);
     two.shard.next_request(Method::Bye);
+}
+
+/// It answers [`B_OFFER`], and refuses every line of it (RFC 3264 §6).
+fn takes_nothing(ack: &Message) {
+    let said = body(ack);
+    assert!(said.contains("\r\nm=audio 0 RTP/AVP "), "{said}");
+    assert_eq!(said.matches("\r\nm=").count(), 1, "{said}");
+    assert!(!said.contains("198.51.100."), "an address of ours: {said}");
+    assert_eq!(header(ack, HeaderName::ContentType), "application/sdp");
+}
+
+#[test]
+fn an_offer_of_a_second_phone_is_refused_in_its_ack_and_the_phone_is_let_go() {
+    let mut two = late();
+    two.says("200 OK", "b1", "", B_OFFER);
+    let ok = two.shard.next_response(200).message;
+    // While the first one's answer is awaited, when the call is up, and when it is over.
+    second_phone(&mut two, "b2");
+    acks(&mut two, &ok, CARRIER_SDP);
+    let ack = two.shard.next_request(Method::Ack).message;
+    assert!(formats(&ack).starts_with('8'), "{}", body(&ack));
+    second_phone(&mut two, "b3");
+    two.shard
+        .carrier_says(&in_dialog(&ok, "BYE", 11, &format!("{VIA}bye")));
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    second_phone(&mut two, "b4");
+    two.shard.settles();
+}
+
+#[test]
+fn an_answer_of_a_second_phone_to_our_offer_is_not_answered() {
+    let mut two = Two::with("", CONVERT, "", "");
+    two.answered("b1", CARRIER_SDP);
+    two.says("200 OK", "b2", "", CARRIER_SDP);
+    let ack = two.shard.next_request(Method::Ack).message;
+    assert!(ack.body().is_empty(), "{}", body(&ack));
+    two.shard.next_request(Method::Bye);
+}
+
+#[test]
+fn an_offer_of_who_cannot_be_called_back_is_refused_as_well() {
+    let mut two = late();
+    let text = response(&two.invite, "200 OK", "b1", "", B_OFFER);
+    two.hear(&text);
+    takes_nothing(&two.shard.next_request(Method::Ack).message);
+    two.shard.next_request(Method::Bye);
+}
+
+#[test]
+fn a_caller_that_hangs_up_without_an_answer_has_the_offer_refused() {
+    let mut two = late();
+    two.says("200 OK", "b1", "", B_OFFER);
+    let ok = two.shard.next_response(200).message;
+    two.shard
+        .carrier_says(&in_dialog(&ok, "BYE", 11, &format!("{VIA}bye")));
+    two.shard.next_response(200);
+    takes_nothing(&two.shard.next_request(Method::Ack).message);
+    two.shard.next_request(Method::Bye);
+}
+
+/// Another phone offers in its 200; it hears that nothing of that is taken, and BYE.
+fn second_phone(two: &mut Two, tag: &str) {
+    two.says("200 OK", tag, "", B_OFFER);
+    let ack = two.shard.next_request(Method::Ack).message;
+    takes_nothing(&ack);
+    let bye = two.shard.next_request(Method::Bye).message;
+    let ends = format!("tag={tag}");
+    assert!(header(&ack, HeaderName::To).ends_with(&ends));
+    assert!(header(&bye, HeaderName::To).ends_with(&ends));
+    two.hear(&response(&bye, "200 OK", "", "", ""));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::world;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
+use world::two::Two;
 use world::*;
 
 const OFFER: &str = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
@@ -138,4 +139,25 @@ fn a_bye_is_always_served() {
     call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
     assert_eq!(call.shard.records.len(), 1);
     call.shard.settles();
+}
+
+#[test]
+fn a_storm_of_one_phone_is_nothing_to_another_that_rings() {
+    let mut two = Two::new("");
+    for phone in ["b1", "b2"] {
+        two.says("180 Ringing", phone, "", CARRIER_SDP);
+    }
+    two.shard.sent.clear();
+    let mut cseq = 0;
+    let mut served = |phone: &str| {
+        let answers = (0..100).map(|_| {
+            cseq += 1;
+            two.callee_says(phone, "UPDATE", cseq, CARRIER_SDP);
+            code(&two.shard.next().message)
+        });
+        // Its answer is no reliable one, so what it offers has to wait (RFC 3311 §5.2).
+        answers.filter(|code| *code == 491).count()
+    };
+    assert_eq!((served("b1"), served("b2")), (10, 10));
+    two.answered("b2", "");
 }

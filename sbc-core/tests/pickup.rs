@@ -304,14 +304,7 @@ fn without_a_port_the_caller_gets_what_the_called_side_said() {
     let (mut shard, invite) = waiting();
     says(&mut shard, &invite, "486 Busy Here", "");
     shard.next_request(Method::Ack);
-    let session = shard.media.iter().find_map(|command| match command {
-        Command::Allocate { session, .. } => Some(*session),
-        _ => None,
-    });
-    shard.apply(Input::Media(Event::Refused {
-        session: session.expect("ports were asked for"),
-        why: media_api::AllocateError::PortsExhausted,
-    }));
+    shard.refuses_ports();
     let refused = shard.next_response(503).message;
     assert_eq!(header(&refused, HeaderName::CallId), "newcomer");
     let refused = shard.next_response(486).message;

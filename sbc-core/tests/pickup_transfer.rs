@@ -3,8 +3,7 @@
 
 use crate::world;
 
-use media_api::{AllocateError, Command, EndpointId, Event};
-use sbc_core::input::Input;
+use media_api::{Command, EndpointId};
 use sbc_core::record::{TransferKind, TransferOutcome};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -153,15 +152,7 @@ fn a_refusal_of_the_target_waits_until_nobody_picks_the_call_up() {
     target_says(&mut call, &invite, "486 Busy Here", "");
     call.shard.next_request(Method::Ack);
     assert!(call.shard.sent.is_empty(), "{:?}", call.shard.sent);
-    let mut asked = call.shard.media.iter();
-    let session = asked.find_map(|command| match command {
-        Command::Allocate { session, .. } => Some(*session),
-        _ => None,
-    });
-    call.shard.apply(Input::Media(Event::Refused {
-        session: session.expect("ports were asked for"),
-        why: AllocateError::PortsExhausted,
-    }));
+    call.shard.refuses_ports();
     let refused = call.shard.next_response(503).message;
     assert_eq!(header(&refused, HeaderName::CallId), "newcomer");
     let news = call.shard.next_request(Method::Notify).message;

@@ -223,6 +223,34 @@ fn a_notify_may_be_quicker_than_the_answer() {
 }
 
 #[test]
+fn an_end_that_is_told_before_the_answer_is_the_end_for_the_sender_too() {
+    let mut up = Up::new("refer = \"relay\"");
+    up.caller("REFER", REFER);
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    up.notified(1, ACTIVE, "100 Trying");
+    up.notified(2, "terminated;reason=noresource", "200 OK");
+    assert!(up.two.shard.sent.is_empty(), "nothing was accepted yet");
+    up.two.hear(&response(&refer, "202 Accepted", "", "", ""));
+    up.two.shard.next_response(202);
+    up.tells(ACTIVE, "100 Trying");
+    up.tells("terminated;reason=noresource", "200 OK");
+    up.ends();
+}
+
+#[test]
+fn whoever_accepts_it_but_tells_nothing_unasked_is_not_waited_for() {
+    let mut up = Up::new("refer = \"relay\"");
+    up.caller("REFER", REFER);
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    let silent = response(&refer, "202 Accepted", "", "Refer-Sub: false\n", "");
+    up.two.hear(&silent);
+    up.two.shard.next_response(202);
+    up.tells(ACTIVE, "100 Trying");
+    up.tells("terminated;reason=noresource", "100 Trying");
+    up.ends();
+}
+
+#[test]
 fn both_may_leave_and_the_end_is_still_told() {
     let mut up = Up::relayed();
     up.two.shard.pass(Duration::from_millis(280));
@@ -257,6 +285,35 @@ fn a_party_that_leaves_and_says_nothing_is_waited_for_no_longer_than_32_seconds(
     up.tells("terminated;reason=timeout", "100 Trying");
     let record = &up.two.shard.records[0];
     assert_eq!(record.transfers[0].outcome, TransferOutcome::Unknown);
+    up.two.shard.settles();
+}
+
+#[test]
+fn a_party_that_leaves_while_our_bye_waits_for_its_ack_is_waited_for_no_longer_either() {
+    let mut two = Two::with("", "refer = \"relay\"", "", CARRIER_SDP);
+    let ok = two.answered("b1", CARRIER_SDP);
+    // The caller carries the transfer out, and has not acknowledged our answer.
+    let mut up = Up { two, ok, cseq: 10 };
+    let lines = "Refer-To: <sip:+4930999111@192.0.2.11>\nContact: <sip:gw@198.51.100.40:5060>\n";
+    up.b("REFER", 1, lines, "");
+    let refer = up.two.shard.next_request(Method::Refer).message;
+    let accepted = response(&refer, "202 Accepted", "", "", "");
+    up.two.shard.carrier_says(&accepted);
+    up.two.shard.next_response(202);
+    let told = |up: &mut Up, state: &str| {
+        let notify = up.two.shard.next_request(Method::Notify).message;
+        assert_eq!(header(&notify, HeaderName::SubscriptionState), state);
+        up.two.hear(&response(&notify, "200 OK", "", "", ""));
+    };
+    told(&mut up, ACTIVE);
+    up.b("BYE", 2, "", "");
+    up.two.shard.next_response(200);
+    // Ours has to wait, and the caller leaves first.
+    assert!(up.two.shard.sent.is_empty());
+    up.caller("BYE", "");
+    up.two.shard.next_response(200);
+    up.two.shard.pass(Duration::from_secs(33));
+    told(&mut up, "terminated;reason=timeout");
     up.two.shard.settles();
 }
 

@@ -702,6 +702,32 @@ fn a_port_that_comes_too_late_is_not_that_of_the_next_transfer() {
 }
 
 #[test]
+fn a_refusal_is_of_the_transfer_whose_port_it_names_whatever_comes_first() {
+    let config = format!("{CONFIG}\n[limits]\nmax_setup = \"30s\"\n");
+    let mut call = Call::with(&config);
+    call.shard.hold_media = true;
+    for late in [true, false] {
+        call.says("REFER", REFER, "");
+        call.shard.next_response(202);
+        let notify = notified(&mut call, ACTIVE, "100 Trying");
+        ok(&mut call, &notify);
+        if late {
+            call.shard.pass(Duration::from_millis(30_200));
+            let notify = notified(&mut call, LAST, "408 Request Timeout");
+            ok(&mut call, &notify);
+        }
+    }
+    let first = call.shard.asked()[1].clone();
+    call.shard.refuses_ports();
+    let notify = notified(&mut call, LAST, "503 Service Unavailable");
+    ok(&mut call, &notify);
+    let late = call.shard.relay(&first).expect("an answer");
+    call.shard.apply(Input::Media(late));
+    assert!(call.shard.sent.is_empty(), "nobody waits for it");
+    call.lives();
+}
+
+#[test]
 fn limits_hold_for_where_a_transfer_leads() {
     let limit = "
 [[limit]]

@@ -6,7 +6,8 @@ use crate::{EndpointId, EndpointSpec, ForkId, Negotiated, SessionId};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Reserve ports and keys for new endpoints; creates the session if it does not exist.
-    /// All endpoints or none. Answered by `Allocated` or `Refused`.
+    /// All endpoints or none. Answered by `Allocated` or `Refused`, which name the endpoints; those of one
+    /// session in the order of the commands.
     Allocate {
         /// The session.
         session: SessionId,

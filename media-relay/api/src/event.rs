@@ -13,10 +13,12 @@ pub enum Event {
         /// In the order of the command.
         endpoints: Vec<LocalEndpoint>,
     },
-    /// Nothing was reserved.
+    /// Nothing was reserved, or what was asked is not known.
     Refused {
         /// The session.
         session: SessionId,
+        /// Those of the command, in its order; none where it was no `Allocate`.
+        endpoints: Vec<EndpointId>,
         /// Why.
         why: AllocateError,
     },

@@ -11,7 +11,7 @@ use crate::time::WallOffset;
 use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
 use crate::worker::{Clock, Order, Work, Worker};
-use media_api::{AllocateError, Command, Event, RealmId, SessionId};
+use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId};
 use realm::{Realm, RealmPorts};
 use std::fmt;
 use std::io;
@@ -23,8 +23,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use totals::{Published, RealmTotals, RelayTotals};
 
-/// Commands that may wait at one worker before new sessions are refused. Commands of sessions that
-/// exist are always taken: there are only a few per session.
+/// Commands that may wait at one worker before nothing is allocated any more. Everything else is always
+/// taken, and so is what a session asks for that waits for an answer already, or it would hear of them in
+/// the wrong order: there are only a few commands per session.
 const MAX_WAITING: usize = 10_000;
 
 /// Pairs that rest with their sockets bound: one for so many descriptors, which are a quarter of them.
@@ -196,7 +197,8 @@ impl Relay {
 
     /// Hands a command to the worker that owns its session. Never blocks; may be called from any
     /// thread, on which the events that answer it may be told, too. Commands of one session sent by one
-    /// thread are applied in that order, and before any packet that arrives after this returned.
+    /// thread are applied and answered in that order, and before any packet that arrives after this
+    /// returned.
     pub fn command(&self, command: Command) {
         let session = session_of(&command);
         let is_new = matches!(command, Command::Allocate { .. });
@@ -205,10 +207,11 @@ impl Relay {
                 command,
                 Command::Stats { .. } | Command::Release { endpoint: None, .. }
             );
+        let endpoints = endpoints_of(&command);
         let worker = self.placement(session);
         // Ordering: a bound on a queue, exact enough when a few commands are in flight.
         let is_full = worker.waiting.load(Ordering::Relaxed) >= MAX_WAITING;
-        if !(is_new && is_full) {
+        if !(is_new && is_full && !worker.stock.owes(session)) {
             let (work, allocated) = self.work_of(worker, command);
             worker.waiting.fetch_add(1, Ordering::Relaxed);
             // Waking costs both threads more than most commands do.
@@ -227,6 +230,7 @@ impl Relay {
         if answered {
             (self.sink)(Event::Refused {
                 session,
+                endpoints,
                 why: AllocateError::Unavailable,
             });
         }
@@ -261,7 +265,7 @@ impl Relay {
             // The worker finds the fault again, and tells it.
             leases.into_iter().for_each(|lease| worker.stock.put(lease));
         }
-        worker.stock.left_to_worker();
+        worker.stock.left_to_worker(session);
         (
             Work::Command(Command::Allocate { session, endpoints }),
             None,
@@ -351,6 +355,14 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
     }
 }
 
+/// The endpoints that a command asks for.
+fn endpoints_of(command: &Command) -> Vec<EndpointId> {
+    let Command::Allocate { endpoints, .. } = command else {
+        return Vec::new();
+    };
+    endpoints.iter().map(|spec| spec.endpoint).collect()
+}
+
 /// Whether somebody waits for what a command brings about. The others matter to the next packet at the
 /// earliest: it wakes the worker itself, which obeys before it judges it, and looks at its inbox several
 /// times a second anyway.
@@ -408,4 +420,88 @@ fn check(realms: &[Realm]) -> Result<BackendReport, StartError> {
         }
     }
     Ok(probe.report())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::{EndpointSpec, Family, ProtectionWanted, StreamKind, StreamSpec};
+    use realm::LocalAddress;
+    use std::sync::mpsc::Receiver;
+
+    /// A relay whose worker does nothing and has bound nothing ahead, and what is left to it.
+    fn idle() -> (Relay, Receiver<Order>, Arc<Mutex<Vec<Event>>>) {
+        let realm = Realm {
+            id: RealmId(0),
+            v4: Some(LocalAddress::direct([127, 0, 0, 1].into())),
+            v6: None,
+            first_port: 10_000,
+            last_port: 10_999,
+            dscp: 46,
+        };
+        let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
+        let (batch, waker) = Mmsg::new().unwrap();
+        let (inbox, orders) = mpsc::channel();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&events);
+        let sink: EventSink = Box::new(move |event| heard.lock().unwrap().push(event));
+        let worker = WorkerHandle {
+            inbox,
+            stock: Arc::new(Stock::new(Arc::clone(&realms), 1)),
+            waiting: Arc::new(AtomicUsize::new(0)),
+            waker,
+            published: Arc::new(Published::new(1)),
+            thread: None,
+        };
+        let relay = Relay {
+            workers: vec![worker],
+            realms,
+            sink: Arc::new(sink),
+            report: batch.report(),
+            clock: Clock::new(Instant::now()),
+            entropy: Mutex::new(Entropy::from_seed([1; 32])),
+        };
+        (relay, orders, events)
+    }
+
+    fn allocate(session: u64, endpoint: u8) -> Command {
+        let spec = EndpointSpec {
+            takes_last: true,
+            endpoint: EndpointId(endpoint),
+            realm: RealmId(0),
+            family: Family::V4,
+            streams: vec![StreamSpec {
+                kind: StreamKind::Audio,
+                protection: ProtectionWanted::None,
+            }],
+        };
+        Command::Allocate {
+            session: SessionId(session),
+            endpoints: vec![spec],
+        }
+    }
+
+    #[test]
+    fn a_full_worker_refuses_at_once_but_no_session_before_what_it_waits_for() {
+        let (relay, orders, events) = idle();
+        relay.command(allocate(1, 0));
+        let worker = &relay.workers[0];
+        worker.waiting.store(MAX_WAITING, Ordering::Relaxed);
+        relay.command(allocate(1, 1));
+        assert!(events.lock().unwrap().is_empty(), "its answer has to wait");
+        relay.command(allocate(2, 0));
+        let refused = Event::Refused {
+            session: SessionId(2),
+            endpoints: vec![EndpointId(0)],
+            why: AllocateError::Unavailable,
+        };
+        assert_eq!(*events.lock().unwrap(), [refused]);
+        assert_eq!(orders.try_iter().count(), 2);
+        // Once both are answered it is refused as any other.
+        worker.stock.answered(SessionId(1));
+        worker.stock.answered(SessionId(1));
+        relay.command(allocate(1, 2));
+        assert_eq!(events.lock().unwrap().len(), 2);
+        assert_eq!(orders.try_iter().count(), 0);
+    }
 }

@@ -243,10 +243,13 @@ impl<B: Batch> Worker<B> {
         let now = self.clock.now();
         match work {
             Work::Command(command) => {
-                let is_answered = matches!(command, Command::Allocate { .. });
+                let asked = match &command {
+                    Command::Allocate { session, .. } => Some(*session),
+                    _ => None,
+                };
                 self.sessions.command(command, now, &mut self.batch);
-                if is_answered {
-                    self.stock.answered();
+                if let Some(session) = asked {
+                    self.stock.answered(session);
                 }
             }
             Work::Adopt {
@@ -524,6 +527,7 @@ mod tests {
         let last = events.lock().unwrap().pop();
         let refused = Event::Refused {
             session: CALL,
+            endpoints: vec![EndpointId(0), EndpointId(1)],
             why: AllocateError::Conflict,
         };
         assert_eq!(last, Some(refused));

@@ -153,6 +153,7 @@ impl Sessions {
                     },
                     Err(why) => Event::Refused {
                         session: *session,
+                        endpoints: endpoints.iter().map(|spec| spec.endpoint).collect(),
                         why,
                     },
                 };
@@ -181,6 +182,7 @@ impl Sessions {
             None if is_answered => {
                 (self.sink)(Event::Refused {
                     session,
+                    endpoints: Vec::new(),
                     why: AllocateError::Conflict,
                 });
             }
@@ -408,6 +410,7 @@ impl Sessions {
             self.return_leases(leases, now, batch);
             (self.sink)(Event::Refused {
                 session,
+                endpoints: specs.iter().map(|spec| spec.endpoint).collect(),
                 why: AllocateError::Conflict,
             });
         }

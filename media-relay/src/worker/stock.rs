@@ -6,7 +6,9 @@
 
 use crate::control::realm::RealmPorts;
 use crate::session::StreamSockets;
-use media_api::{EndpointSpec, Family};
+use media_api::{EndpointSpec, Family, SessionId};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +37,8 @@ pub(crate) struct Stock {
     is_wanted: AtomicBool,
     /// Allocations that the worker has to bind for and has not answered yet.
     unanswered: AtomicUsize,
+    /// How many of them each session waits for.
+    owed: Mutex<HashMap<SessionId, usize>>,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,7 @@ impl Stock {
             shelves,
             is_wanted: AtomicBool::new(false),
             unanswered: AtomicUsize::new(0),
+            owed: Mutex::default(),
         }
     }
 
@@ -120,13 +125,31 @@ impl Stock {
         }
     }
 
-    /// An allocation is left to the worker.
-    pub(crate) fn left_to_worker(&self) {
+    /// An allocation of a session is left to the worker.
+    pub(crate) fn left_to_worker(&self, session: SessionId) {
+        *self.owed().entry(session).or_default() += 1;
         self.unanswered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The worker has answered one.
-    pub(crate) fn answered(&self) {
+    /// Whether a session waits for the worker's answer: what it is told now would overtake that.
+    pub(crate) fn owes(&self, session: SessionId) -> bool {
+        // Ordering: as in `take`.
+        self.unanswered.load(Ordering::Acquire) > 0 && self.owed().contains_key(&session)
+    }
+
+    fn owed(&self) -> MutexGuard<'_, HashMap<SessionId, usize>> {
+        // Counts are whole between any two statements.
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker has answered one of a session.
+    pub(crate) fn answered(&self, session: SessionId) {
+        if let Entry::Occupied(mut owed) = self.owed().entry(session) {
+            *owed.get_mut() -= 1;
+            if *owed.get() == 0 {
+                owed.remove();
+            }
+        }
         let less = |count: usize| count.checked_sub(1);
         // Ordering: pairs with `take`.
         let _ = self

@@ -149,8 +149,7 @@ impl FakeRelay {
                 .push(format!("{session:?} is used again after release"));
         }
         if !has_ports {
-            let why = AllocateError::PortsExhausted;
-            return Event::Refused { session, why };
+            return refused(session, wanted, AllocateError::PortsExhausted);
         }
         let known = self.sessions.entry(session).or_default();
         if wanted
@@ -159,8 +158,7 @@ impl FakeRelay {
         {
             self.misuse
                 .push(format!("an endpoint of {session:?} is allocated twice"));
-            let why = AllocateError::Conflict;
-            return Event::Refused { session, why };
+            return refused(session, wanted, AllocateError::Conflict);
         }
         for spec in wanted {
             known.endpoints.insert(spec.endpoint, Endpoint::default());
@@ -284,5 +282,13 @@ impl FakeRelay {
         SessionStats {
             endpoints: endpoints.collect(),
         }
+    }
+}
+
+fn refused(session: SessionId, wanted: &[EndpointSpec], why: AllocateError) -> Event {
+    Event::Refused {
+        session,
+        endpoints: wanted.iter().map(|spec| spec.endpoint).collect(),
+        why,
     }
 }

@@ -57,7 +57,8 @@ fn with_more_shards_a_seed_played_twice_gives_the_same_bytes_too() {
 fn worlds_that_once_broke_a_rule_break_none() {
     // A phone that answers when its trunk was given up; callees whose refusal is lost and whose
     // second, contradicting answer arrives; an INVITE without CSeq that kept a transaction; an offer
-    // that no connection took.
+    // that no connection took; a refer that was told to be over before it was accepted; an offer in a PRACK
+    // while the other side was put on hold; a copy of an INVITE after its transaction.
     for (seed, shards) in [
         (1_000_066, 1),
         (1_004_334, 1),
@@ -66,6 +67,11 @@ fn worlds_that_once_broke_a_rule_break_none() {
         (10_001_759, 1),
         (743, 2),
         (2_111, 1),
+        (8_000_766, 1),
+        (8_000_872, 2),
+        (8_002_346, 1),
+        (7_001_409, 1),
+        (7_000_082, 1),
     ] {
         check(seed..seed + 1, shards);
     }

@@ -22,8 +22,6 @@ pub(crate) struct CallMedia {
     is_reserved: bool,
     /// The first of the endpoints that were asked for last.
     asked_last: Option<EndpointId>,
-    /// How often the relay was asked and has not answered yet. It answers in order.
-    unanswered: u32,
     plan: BridgePlan,
 }
 
@@ -44,7 +42,6 @@ impl CallMedia {
             state: State::Unused,
             is_reserved: false,
             asked_last: None,
-            unanswered: 0,
             plan: BridgePlan::default(),
         }
     }
@@ -57,7 +54,6 @@ impl CallMedia {
     pub(crate) fn allocate(&mut self, cx: &mut Cx<'_>, endpoints: Vec<EndpointSpec>) {
         self.state = State::Active;
         self.asked_last = endpoints.first().map(|spec| spec.endpoint);
-        self.unanswered = self.unanswered.saturating_add(1);
         self.command(
             cx,
             Command::Allocate {
@@ -143,19 +139,14 @@ impl CallMedia {
 
     /// Whether the relay answers what it was asked last. An answer to an earlier question is of no use
     /// to anybody: who asked has given up, and given back what it might have got.
-    pub(crate) fn is_last_answer(&mut self, event: &Event) -> bool {
-        let is_last = match event {
+    pub(crate) fn is_last_answer(&self, event: &Event) -> bool {
+        match event {
             Event::Allocated { endpoints, .. } => {
                 endpoints.first().map(|local| local.endpoint) == self.asked_last
             }
-            Event::Refused { .. } => self.unanswered <= 1,
-            _ => return true,
-        };
-        self.unanswered = match is_last {
-            true => 0,
-            false => self.unanswered.saturating_sub(1),
-        };
-        is_last
+            Event::Refused { endpoints, .. } => endpoints.first().copied() == self.asked_last,
+            _ => true,
+        }
     }
 
     /// The relay reserved what was asked for.

@@ -488,7 +488,10 @@ impl Call {
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
-            MediaEvent::Refused { .. } => {
+            // Something else may still be reserved where this is no answer to what was asked last.
+            MediaEvent::Refused { endpoints, .. }
+                if endpoints.is_empty() || self.media.is_last_answer(&event) =>
+            {
                 self.media.refused();
                 if self.media.is_gone() {
                     self.timers.stop(Timer::Relay as usize);

@@ -34,6 +34,8 @@ pub(crate) struct Sibling {
     pub(crate) owner: (CallId, LegId),
     /// What it showed of our account: the same as its INVITE (RFC 3261 §22.1).
     pub(crate) shown: Credentials,
+    /// It answered, so the INVITE has left the offer to whoever takes the call.
+    pub(crate) is_answer: bool,
 }
 
 struct Ack {
@@ -110,12 +112,14 @@ impl AckStore {
     /// How and where an ACK for another 2xx of this INVITE was sent, and for which leg.
     pub(crate) fn sibling(&self, invite: TransactionId) -> Option<Sibling> {
         let ack = self.sent.get(&invite)?.first()?;
-        let written = Message::parse(ack.bytes.clone(), &Limits::default());
+        let written = Message::parse(ack.bytes.clone(), &Limits::default()).ok();
+        let written = written.as_ref();
         Some(Sibling {
             style: ack.style.clone(),
             hop: ack.hop.clone(),
             owner: ack.owner,
-            shown: written.map(|ack| Credentials::of(&ack)).unwrap_or_default(),
+            shown: written.map(Credentials::of).unwrap_or_default(),
+            is_answer: written.is_some_and(|ack| !ack.body().is_empty()),
         })
     }
 

@@ -326,10 +326,10 @@ impl Session {
             }
             Phase::Closing(closing) => {
                 // Crossing BYEs: ours still gets its answer, unless it was never sent.
-                if closing.link.is_idle() {
+                let is_done = closing.link.is_idle();
+                self.phase = Phase::Closing(closing);
+                if is_done {
                     self.finish(cx);
-                } else {
-                    self.phase = Phase::Closing(closing);
                 }
             }
             other => self.phase = other,

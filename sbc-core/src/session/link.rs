@@ -33,9 +33,8 @@ pub(crate) struct Link {
     waiting: Vec<Waiting>,
     /// What the dialog has shown of our account.
     pub(crate) proofs: Proofs,
-    /// The ACK for the 2xx that made the dialog, while the answer in it is awaited: number and
-    /// transaction of the INVITE.
-    held_ack: Option<(u32, TransactionId)>,
+    /// The ACK for the 2xx that made the dialog, while the answer in it is awaited.
+    held_ack: Option<HeldAck>,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
     /// Our other requests without a final response.
@@ -44,6 +43,17 @@ pub(crate) struct Link {
     detours: Vec<(TransactionId, Waiting)>,
     /// The peer does not take over TCP what is too large for UDP.
     has_no_stream: bool,
+}
+
+/// An ACK that lacks its answer.
+#[derive(Debug)]
+struct HeldAck {
+    /// Sequence number of the INVITE.
+    cseq: u32,
+    /// Its transaction.
+    invite: TransactionId,
+    /// What is answered where nothing better is known in the end.
+    refusal: Option<Bytes>,
 }
 
 /// A request of ours in the dialog that has no final response yet.
@@ -145,19 +155,20 @@ impl Link {
         }
     }
 
-    /// Sends ACK and BYE to where the peer was last heard, without waiting for any resolver.
+    /// Sends ACK, with this answer, and BYE to where the peer was last heard, without waiting for any
+    /// resolver.
     pub(crate) fn end_at_once(
         mut self,
         cx: &mut Cx<'_>,
         style: &LegStyle,
-        cseq: u32,
-        invite: TransactionId,
+        (cseq, invite): (u32, TransactionId),
+        answer: Option<Bytes>,
     ) {
         self.stays_where_heard();
         let ack = Wanted::Ack {
             cseq,
             invite,
-            answer: None,
+            answer,
         };
         let wanted = [ack, Wanted::Bye { lines: Vec::new() }];
         self.waiting.extend(wanted.map(Waiting::first));
@@ -234,9 +245,14 @@ impl Link {
         (self.dialog.local.clone(), self.fallback.clone())
     }
 
-    /// Keeps the ACK for the 2xx back until there is an answer to what it offers.
-    pub(crate) fn hold_ack(&mut self, cseq: u32, invite: TransactionId) {
-        self.held_ack = Some((cseq, invite));
+    /// Keeps the ACK for the 2xx back until there is an answer to what it offers; this one if there is
+    /// no other in the end.
+    pub(crate) fn hold_ack(&mut self, cseq: u32, invite: TransactionId, refusal: Option<Bytes>) {
+        self.held_ack = Some(HeldAck {
+            cseq,
+            invite,
+            refusal,
+        });
     }
 
     /// Whether the ACK is kept back.
@@ -246,11 +262,11 @@ impl Link {
 
     /// Sends the ACK that was kept back, if it was.
     pub(crate) fn release_ack(&mut self, cx: &mut Cx<'_>, style: &LegStyle, answer: Option<Bytes>) {
-        if let Some((cseq, invite)) = self.held_ack.take() {
+        if let Some(held) = self.held_ack.take() {
             let ack = Wanted::Ack {
-                cseq,
-                invite,
-                answer,
+                cseq: held.cseq,
+                invite: held.invite,
+                answer: answer.or(held.refusal),
             };
             self.send(cx, style, ack);
         }
@@ -259,7 +275,10 @@ impl Link {
     /// Whether the ACK for the 2xx of this INVITE waits here: for the way to be found, or for its
     /// answer.
     pub(crate) fn owes_ack(&self, invite: TransactionId, remote_tag: &[u8]) -> bool {
-        let is_held = self.held_ack.is_some_and(|(_, of)| of == invite);
+        let is_held = self
+            .held_ack
+            .as_ref()
+            .is_some_and(|held| held.invite == invite);
         self.dialog.remote_tag() == remote_tag
             && (is_held || self
                 .waiting

@@ -44,7 +44,7 @@ use link::Link;
 use news::News;
 pub(crate) use news::Unsaid;
 pub(crate) use offering::TIMER_EXPIRED;
-use pace::Pace;
+use pace::Paces;
 pub(crate) use parcel::Parcel;
 pub use said::Said;
 pub(crate) use standing::Standing;
@@ -283,7 +283,9 @@ pub struct Session {
     /// A REFER of ours.
     referring: Option<referring::Referring>,
     news: News,
-    pace: Pace,
+    paces: Paces,
+    /// Whether our INVITE has left the offer to whoever answers it.
+    leaves_offer: bool,
 }
 
 #[derive(Debug)]
@@ -389,7 +391,8 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
-            pace: Pace::default(),
+            paces: Paces::default(),
+            leaves_offer: false,
         }
     }
 
@@ -405,6 +408,7 @@ impl Session {
         cx.plane
             .dialogs
             .insert(local_tag.as_bytes().clone(), owner.0, owner.1);
+        let leaves_offer = outset.offer.is_none();
         let outgoing = Outgoing::new(cx, &style, outset);
         let facts = outgoing.first_facts(&style);
         let policy = style.trunk.session_timer;
@@ -427,7 +431,8 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
-            pace: Pace::default(),
+            paces: Paces::default(),
+            leaves_offer,
         };
         session.next_target(cx, None, up);
         session
@@ -638,7 +643,7 @@ impl Session {
         if let Err(rejection) = message.validate() {
             return self.reject(cx, id, message, &rejection);
         }
-        if let Err(after) = self.pace.admit(cx.now.mono, message.method()) {
+        if let Err(after) = self.paced(cx.now.mono, message) {
             return self.reply_after(cx, id, message, after);
         }
         if matches!(self.phase, Phase::Over) && self.late_request(cx, id, flow, message, up) {
@@ -769,14 +774,14 @@ impl Session {
         &mut self,
         cx: &mut Cx<'_>,
         mut link: Link,
-        cseq: u32,
-        invite: TransactionId,
+        (cseq, invite): (u32, TransactionId),
+        answer: Option<Bytes>,
         why: Reason,
     ) {
         let ack = Wanted::Ack {
             cseq,
             invite,
-            answer: None,
+            answer,
         };
         link.send(cx, &self.style, ack);
         let reason = crate::sip::header::Header::to_bytes(&why);

@@ -190,9 +190,10 @@ impl Session {
         if method == Method::Update && self.early_offer_ended(Some((status, message)), up) {
             return true;
         }
-        if method == Method::Refer {
-            self.refer_answered(cx, cseq, Some(status), Some(message));
-        }
+        let news = match method {
+            Method::Refer => self.refer_answered(cx, cseq, Some(status), Some(message)),
+            _ => None,
+        };
         if method == Method::Notify {
             self.notify_ended(cx, Some(status));
             return true;
@@ -213,6 +214,7 @@ impl Session {
             Method::Info | Method::Message | Method::Refer => {
                 let status = super::crossing::told(&method, Some(status));
                 up.push(SessionEvent::Carried { status });
+                up.extend(news);
             }
             _ => {}
         }

@@ -1,14 +1,18 @@
 //! Answers that come when nobody is left to want them: a second phone's 200 after its call is over
-//! (SIP-221). The phone is off hook, so it gets its ACK and at once a BYE.
+//! (SIP-221). The phone is off hook, so it gets its ACK and at once a BYE. An offer in such an answer has
+//! to be answered all the same (RFC 3261 §13.2.2.4): nothing of it is taken.
 
 use crate::dialog::Dialog;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
+use crate::sdp::{Description, Draft, DraftMedia, Limits, OriginLine, RefusedLine};
 use crate::session::LegStyle;
+use crate::session::description;
 use crate::session::link::Link;
 use crate::sip::header::{CSeq, From};
 use crate::sip::{Address, Message};
 use crate::transport::Hop;
+use bytes::Bytes;
 
 /// Ends the dialog of a 2xx to an INVITE of which another 2xx was acknowledged before. Of any other
 /// INVITE nothing is known any more, and nothing is sent.
@@ -27,10 +31,13 @@ pub(crate) fn end(cx: &mut Cx<'_>, invite: TransactionId, answer: &Message) {
             Err(_) => return,
         },
     };
+    let refusal = sibling.is_answer;
+    let refusal = refusal.then(|| refusal_of(cx, &sibling.style, &sibling.hop, answer));
     let mut link = Link::new(dialog, sibling.owner, sibling.hop);
     link.dialog.skip_early_requests();
     link.proofs.remember(invite, sibling.shown);
-    link.end_at_once(cx, &sibling.style, cseq.number, invite);
+    let invite = (cseq.number, invite);
+    link.end_at_once(cx, &sibling.style, invite, refusal.flatten());
 }
 
 /// Ends the dialog of a 2xx without usable Contact: ACK and BYE go to who answered, in the name that
@@ -43,9 +50,31 @@ pub(crate) fn end_nameless(
     from: Address,
     hop: Hop,
     answer: &Message,
+    refusal: Option<Bytes>,
 ) {
     if let Ok(mut dialog) = Dialog::nameless(from, cseq, answer) {
         dialog.skip_early_requests();
-        Link::new(dialog, owner, hop).end_at_once(cx, style, cseq, invite);
+        Link::new(dialog, owner, hop).end_at_once(cx, style, (cseq, invite), refusal);
     }
+}
+
+/// The answer that takes nothing of what a 2xx offers (RFC 3264 §6). `None` if it has no description that
+/// can be read.
+pub(super) fn refusal_of(
+    cx: &mut Cx<'_>,
+    style: &LegStyle,
+    hop: &Hop,
+    answer: &Message,
+) -> Option<Bytes> {
+    let offer = Description::parse(description(answer)?, &Limits::default()).ok()?;
+    // No media comes, so any address of ours on this leg is as good as another.
+    let address = style.config.listeners.get(&hop.listener)?.advertised.ip();
+    let lines = offer.media().map(|media| RefusedLine::of(&media));
+    let media = lines.map(DraftMedia::Refused).collect();
+    let origin = OriginLine {
+        session_id: cx.plane.mint.number() >> 1,
+        version: 1,
+        address,
+    };
+    Some(Draft { address, media }.write(&origin))
 }

@@ -98,7 +98,8 @@ impl Session {
             unheard: 0,
             referring: None,
             news: News::default(),
-            pace: super::Pace::default(),
+            paces: super::Paces::default(),
+            leaves_offer: false,
         }
     }
 

@@ -29,6 +29,10 @@ pub(super) struct Referring {
     id: Option<Bytes>,
     /// We have asked for a longer life.
     is_renewed: bool,
+    /// What the peer has told last before it accepted the REFER (RFC 6665 §4.1.2.4).
+    early: Option<SessionEvent>,
+    /// It has told the end so.
+    has_ended_early: bool,
 }
 
 /// What a NOTIFY says.
@@ -67,25 +71,37 @@ impl Session {
         true
     }
 
-    /// Our REFER has its final response, or none.
+    /// Our REFER has its final response, or none. What is known of how the peer fares with one that it
+    /// has accepted comes back: that is told after the answer.
     pub(super) fn refer_answered(
         &mut self,
         cx: &mut Cx<'_>,
         cseq: u32,
         status: Option<Status>,
         response: Option<&Message>,
-    ) {
+    ) -> Option<SessionEvent> {
         let declines = response.is_some_and(|response| {
             let value = response.raw(HeaderName::ReferSub);
             value.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"false"))
         });
-        if declines || !status.is_some_and(Status::is_success) {
-            return self.referring_is_over(cx);
+        if !status.is_some_and(Status::is_success) {
+            self.referring_is_over(cx);
+            return None;
         }
-        if let Some(referring) = &mut self.referring {
-            referring.cseq = Some(cseq);
-            self.watch(cx, Duration::from_secs(USUAL_S));
+        let referring = self.referring.as_mut()?;
+        referring.cseq = Some(cseq);
+        let early = referring.early.take();
+        if referring.has_ended_early || declines {
+            self.referring_is_over(cx);
+            // Who wants to tell nothing has nothing to be waited for.
+            let nothing = SessionEvent::Notified {
+                status: None,
+                ended: Some(Bytes::from_static(b"noresource")),
+            };
+            return early.or(Some(nothing));
         }
+        self.watch(cx, Duration::from_secs(USUAL_S));
+        early
     }
 
     /// NOTIFY of the peer: where it stands with what we asked of it.
@@ -109,7 +125,19 @@ impl Session {
                 None => response,
             }
         });
+        let told = SessionEvent::Notified {
+            status: news.status,
+            ended: news.is_last.then(|| news.reason.unwrap_or_default()),
+        };
         match &mut self.referring {
+            // Quicker than its answer: nobody has been told yet that it does anything.
+            Some(referring) if referring.cseq.is_none() => {
+                if !referring.has_ended_early {
+                    referring.has_ended_early = news.is_last;
+                    referring.early = Some(told);
+                }
+                return;
+            }
             Some(referring) if !news.is_last => {
                 referring.id.clone_from(&news.id);
                 referring.is_renewed = false;
@@ -117,10 +145,7 @@ impl Session {
             }
             _ => self.referring_is_over(cx),
         }
-        up.push(SessionEvent::Notified {
-            status: news.status,
-            ended: news.is_last.then(|| news.reason.unwrap_or_default()),
-        });
+        up.push(told);
     }
 
     /// The subscription would end: it is renewed, or it has ended.
@@ -164,8 +189,7 @@ impl Session {
     /// Our side of the dialog ends: what the peer has to tell it may tell for another 64·T1. A REFER
     /// that it has not accepted yet is forgotten.
     pub(super) fn referring_outlives(&mut self, cx: &mut Cx<'_>) -> bool {
-        self.referring
-            .take_if(|referring| referring.cseq.is_none() && referring.id.is_none());
+        self.referring.take_if(|referring| referring.cseq.is_none());
         if self.referring.is_some() {
             let limit = cx.now.mono + patience(&self.style);
             self.timers.set(Timer::Referring as usize, limit);

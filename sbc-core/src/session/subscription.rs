@@ -157,7 +157,8 @@ impl Session {
             },
             referring: None,
             news: News::default(),
-            pace: super::Pace::default(),
+            paces: super::Paces::default(),
+            leaves_offer: false,
         })
     }
 

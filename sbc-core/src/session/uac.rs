@@ -680,15 +680,10 @@ impl Session {
         let Some(mut link) = established(known, current, self.owner, message) else {
             // Without Contact it is nothing that we can keep, but it has to be told.
             let (from, hop) = (current.from.clone(), current.hop.clone());
-            orphan::end_nameless(
-                cx,
-                &self.style,
-                self.owner,
-                (id, current.cseq),
-                from,
-                hop,
-                message,
-            );
+            let invite = (id, current.cseq);
+            let refusal = self.refusal_of(cx, &hop, message);
+            let (style, owner) = (&self.style, self.owner);
+            orphan::end_nameless(cx, style, owner, invite, from, hop, message, refusal);
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
         };
@@ -699,8 +694,10 @@ impl Session {
             None => true,
         });
         cx.authenticated(&self.style.trunk, current.hop.remote, message);
-        if outgoing.outset.offer.is_none() && description.is_some() {
-            link.hold_ack(cseq, id);
+        if self.leaves_offer && description.is_some() {
+            let hop = current.hop.clone();
+            let refusal = orphan::refusal_of(cx, &self.style, &hop, message);
+            link.hold_ack(cseq, id, refusal);
         } else {
             let ack = Wanted::Ack {
                 cseq,
@@ -741,16 +738,25 @@ impl Session {
         };
         let Ok(mut dialog) = Dialog::from_response(from.clone(), cseq.number, message) else {
             let invite = (id, cseq.number);
-            return orphan::end_nameless(cx, &self.style, self.owner, invite, from, hop, message);
+            let refusal = self.refusal_of(cx, &hop, message);
+            let (style, owner) = (&self.style, self.owner);
+            return orphan::end_nameless(cx, style, owner, invite, from, hop, message, refusal);
         };
         dialog.skip_early_requests();
         // A callee may answer on many phones, but it may not fill our memory with them.
         if self.strays.len() >= MAX_EARLY_DIALOGS {
             return;
         }
+        let refusal = self.refusal_of(cx, &hop, message);
         let mut link = Link::new(dialog, self.owner, hop);
         link.proofs.remember(id, shown);
-        self.discard(cx, link, cseq.number, id, why);
+        self.discard(cx, link, (cseq.number, id), refusal, why);
+    }
+
+    /// What the ACK for a 2xx says that nobody wants: an answer, if our INVITE has left the offer to it.
+    fn refusal_of(&self, cx: &mut Cx<'_>, hop: &Hop, answer: &Message) -> Option<Bytes> {
+        let offers = self.leaves_offer;
+        offers.then(|| orphan::refusal_of(cx, &self.style, hop, answer))?
     }
 
     fn give_up(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {

@@ -271,9 +271,10 @@ impl Shard {
     pub fn relay(&mut self, command: &MediaCommand) -> Option<MediaEvent> {
         match command {
             MediaCommand::Allocate { .. } if self.hold_media => None,
-            MediaCommand::Allocate { session, .. } if self.refuse_media => {
+            MediaCommand::Allocate { session, endpoints } if self.refuse_media => {
                 Some(MediaEvent::Refused {
                     session: *session,
+                    endpoints: endpoints.iter().map(|spec| spec.endpoint).collect(),
                     why: media_api::AllocateError::PortsExhausted,
                 })
             }
@@ -301,6 +302,15 @@ impl Shard {
             } => Some(released(*session)),
             _ => None,
         }
+    }
+
+    /// The relay refuses what it was asked for last.
+    pub fn refuses_ports(&mut self) {
+        let asked = self.asked().pop().expect("ports were asked for");
+        (self.refuse_media, self.hold_media) = (true, false);
+        let refused = self.relay(&asked).expect("an answer");
+        self.refuse_media = false;
+        self.apply(Input::Media(refused));
     }
 
     fn stream(&mut self, protection: &ProtectionWanted) -> LocalStream {

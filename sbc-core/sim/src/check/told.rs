@@ -58,6 +58,8 @@ struct Leg {
     /// What we said in a reliable provisional, and what phones said in theirs, by tag.
     described: Option<Spoken>,
     early: BTreeMap<String, Spoken>,
+    /// The peer's last request that had an exchange within its INVITE, which is what counts then.
+    settled: Option<u32>,
     /// Our 2xx without ACK; with the offer in it, if it offers.
     unacknowledged: Option<(u32, Option<Spoken>)>,
     /// How often the peer has refused to be told, and whether for good.
@@ -70,6 +72,11 @@ struct Leg {
 impl Leg {
     fn is_open(&self) -> bool {
         !self.offers.is_empty() || !self.asked.is_empty() || self.unacknowledged.is_some()
+    }
+
+    /// Whether the peer's INVITE without final response has an offer.
+    fn has_offered(&self) -> bool {
+        self.asked.values().any(Option::is_some)
     }
 
     fn agree(&mut self, ours: Option<Spoken>, theirs: Option<Spoken>) {
@@ -103,7 +110,7 @@ impl Checker for Told {
                 ..
             } => {
                 self.judge(at, out);
-                if !is_of_exchange(wire) {
+                if !is_told(wire) {
                     return;
                 }
                 match wire.status() {
@@ -115,7 +122,7 @@ impl Checker for Told {
                 wire: Some(wire),
                 call: Some(owner),
                 ..
-            } if is_of_exchange(wire) => {
+            } if is_told(wire) => {
                 self.owners.insert(wire.call_id().to_owned(), *owner);
                 match wire.status() {
                     None => self.request_sent(at, wire),
@@ -187,13 +194,15 @@ impl Told {
             }
             return;
         }
-        if !matches!(method, "INVITE" | "UPDATE" | "ACK" | "BYE") {
+        if !matches!(method, "INVITE" | "UPDATE" | "PRACK" | "ACK" | "BYE") {
             return;
         }
         let Some(leg) = self.leg(at, wire, "From") else {
             return;
         };
         match method {
+            // It may come again, or bring the answer to what we offered early.
+            "PRACK" if leg.settled >= Some(number) || spoken.is_none() || !leg.has_offered() => {}
             "ACK" => {
                 let Some((_, offered)) = leg.unacknowledged.take_if(|(open, _)| *open == number)
                 else {
@@ -215,7 +224,7 @@ impl Told {
         let Some((number, method)) = wire.cseq() else {
             return;
         };
-        if !matches!(method, "INVITE" | "UPDATE") {
+        if !matches!(method, "INVITE" | "UPDATE" | "PRACK") {
             return;
         }
         let is_invite = method == "INVITE";
@@ -231,16 +240,24 @@ impl Told {
         let Some(theirs) = leg.asked.remove(&number).filter(|_| status < 300) else {
             return;
         };
+        if !is_invite {
+            let ours = Spoken::read(&wire.body);
+            if let (Some(theirs), Some(_)) = (&theirs, &ours) {
+                leg.settled = Some(number);
+                leg.wish = Some((theirs.sends, theirs.receives));
+            }
+            return leg.agree(ours, theirs);
+        }
         let described = leg.described.take();
         let is_late = theirs.is_none() && described.is_none();
         let ours = Spoken::read(&wire.body).or(described);
-        if let Some(theirs) = &theirs {
+        // Of exchanges within the INVITE the last one counts.
+        let is_last = leg.settled.is_none_or(|settled| settled < number);
+        if let Some(theirs) = theirs.as_ref().filter(|_| is_last) {
             leg.wish = Some((theirs.sends, theirs.receives));
             leg.agree(ours.clone(), Some(theirs.clone()));
         }
-        if is_invite {
-            leg.unacknowledged = Some((number, ours.filter(|_| is_late)));
-        }
+        leg.unacknowledged = Some((number, ours.filter(|_| is_late)));
     }
 
     fn request_sent(&mut self, at: Timestamp, wire: &Wire) {
@@ -349,6 +366,12 @@ impl Told {
             }
         }
     }
+}
+
+/// Whether a message may say something that the other party has to be told.
+fn is_told(wire: &Wire) -> bool {
+    let is_prack = wire.cseq().is_some_and(|(_, method)| method == "PRACK");
+    is_prack || is_of_exchange(wire)
 }
 
 /// What the party of a leg does not know of the other one.

@@ -28,8 +28,12 @@ struct Server {
     at: Timestamp,
     request: Wire,
     final_bytes: Option<(u16, Vec<u8>)>,
+    final_at: Timestamp,
     to_tag: Option<String>,
     is_cancelled: bool,
+    /// A copy came so late that the transaction may be forgotten (Timers J and L): it is a new request
+    /// then, and may get another answer.
+    may_be_new: bool,
 }
 
 struct Client {
@@ -79,7 +83,7 @@ impl Checker for Transactions {
                 ..
             } => match wire.status() {
                 None => self.request_sent(at, *actor, hop, wire, bytes, &mut fail),
-                Some(status) => self.response_sent(*actor, wire, status, bytes, &mut fail),
+                Some(status) => self.response_sent(at, *actor, wire, (status, bytes), &mut fail),
             },
             Seen::Heard { .. } | Seen::Sent { .. } => {}
             Seen::FlowLost { .. } | Seen::SendFailed { .. } => self.excused_at = Some(at),
@@ -125,22 +129,24 @@ impl Transactions {
         {
             invite.is_cancelled |= invite.final_bytes.is_none();
         }
-        let server = Server {
+        let server = self.servers.entry(key(method)).or_insert(Server {
             at,
             request: wire.clone(),
             final_bytes: None,
+            final_at: at,
             to_tag: None,
             is_cancelled: false,
-        };
-        self.servers.entry(key(method)).or_insert(server);
+            may_be_new: false,
+        });
+        server.may_be_new |= server.final_bytes.is_some() && server.final_at + ALIVE <= at;
     }
 
     fn response_sent(
         &mut self,
+        at: Timestamp,
         actor: Option<ActorIndex>,
         wire: &Wire,
-        status: u16,
-        bytes: &[u8],
+        (status, bytes): (u16, &[u8]),
         fail: &mut impl FnMut(&'static str, String),
     ) {
         let method = wire.cseq().map(|(_, m)| m.to_owned()).unwrap_or_default();
@@ -158,6 +164,11 @@ impl Transactions {
                 format!("{} answers no request", wire.first),
             );
         };
+        let is_other = |(_, known): &(u16, Vec<u8>)| known != bytes;
+        if server.may_be_new && server.final_bytes.as_ref().is_some_and(is_other) {
+            (server.final_bytes, server.to_tag) = (None, None);
+            (server.is_cancelled, server.may_be_new) = (false, false);
+        }
         let asked = &server.request;
         let what = format!("{} to {}", wire.first, asked.first);
         if status < 200 && server.final_bytes.is_some() {
@@ -211,7 +222,10 @@ impl Transactions {
             return;
         }
         match &server.final_bytes {
-            None => server.final_bytes = Some((status, bytes.to_vec())),
+            None => {
+                server.final_bytes = Some((status, bytes.to_vec()));
+                server.final_at = at;
+            }
             Some((first, same)) if *first == status && same == bytes => return,
             Some((first, _)) if *first == status => {
                 return fail(
