@@ -1,5 +1,6 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
+pub(crate) mod neighbours;
 mod sessions;
 pub(crate) mod stock;
 
@@ -8,9 +9,10 @@ use crate::control::totals::Published;
 use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::SocketId;
+use crate::session::{Handed, SocketId};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
+use neighbours::Neighbours;
 use sessions::Sessions;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -33,6 +35,8 @@ const RESTOCK_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Order {
     Work(Work),
+    /// A packet of a party that has changed to a session of this worker.
+    Handed(Box<Handed>),
     Stop,
 }
 
@@ -103,8 +107,9 @@ impl<B: Batch> Worker<B> {
         published: Arc<Published>,
         clock: Clock,
         wall: WallOffset,
+        neighbours: Arc<Neighbours>,
     ) -> Self {
-        let sessions = Sessions::new(realms, entropy, sink, wall);
+        let sessions = Sessions::new(realms, entropy, sink, wall, neighbours);
         Self {
             batch,
             orders,
@@ -193,6 +198,8 @@ impl<B: Batch> Worker<B> {
                             Command::Answer { .. }
                             | Command::Rollback { .. }
                             | Command::Update { .. }
+                            | Command::HandOver { .. }
+                            | Command::Follow { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),
@@ -203,6 +210,12 @@ impl<B: Batch> Worker<B> {
                     } else {
                         self.apply(work);
                     }
+                }
+                Ok(Order::Handed(mut handed)) => {
+                    // Ordering: see `Neighbours::hand`.
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    let now = self.clock.now();
+                    self.sessions.handed(&mut handed, now, &mut self.batch);
                 }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
@@ -387,6 +400,7 @@ mod tests {
             Arc::new(Published::new(1)),
             Clock::new(Instant::now()),
             WallOffset::default(),
+            Arc::default(),
         );
         (worker, events)
     }
