@@ -1,4 +1,4 @@
-//! What outlives a restart of the daemon: what peers have registered.
+//! What outlives a restart of the daemon: what peers have registered, and what was spent.
 
 use crate::daemon::configured;
 use crate::support::{Lines, PATIENCE, write};
@@ -143,4 +143,68 @@ async fn a_peer_that_has_registered_is_reached_after_a_restart() {
     let here = exchange.local_addr().unwrap().to_string();
     assert_eq!(after["reached_at"], here.as_str());
     daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_was_spent_before_a_restart_is_spent_and_shows() {
+    let (directory, _) = configured(|text| {
+        let limits = "name = \"contoso\"\nnumbers = [\"+15550100-+15550199\"]\nlimits = { spend_per_day = 5 }\n";
+        let rates = "\n[[rate]]\nprefix = \"+\"\nper_minute = 1\n\
+                     [[route]]\nname = \"in\"\nmatch = { from_trunk = \"carrier\" }\n\
+                     to = [{ trunk = \"teams-contoso\" }]\n";
+        let tenant = "name = \"contoso\"\nnumbers = [\"+15550100-+15550199\"]\n";
+        text.replacen(tenant, limits, 1) + rates
+    });
+    let folder = directory.path();
+    std::fs::create_dir_all(folder.join("state")).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let wall = now.unwrap().as_micros();
+    let text = format!(
+        "{{\"version\":1,\"spending\":{{\"wall\":{wall},\"clock\":0,\"accounts\":[{{\
+         \"of\":\"tenant\",\"name\":\"contoso\",\"number\":null,\"hour\":[],\
+         \"day\":[[0,5500000]]}}],\"left_out\":0}}}}"
+    );
+    write(&folder.join("state"), "spending.json", &text);
+    for restart in 0..2 {
+        let daemon = started(folder).await;
+        let shown = || daemon.sinks().metrics.text();
+        let spent =
+            "sbc_spend{direction=\"both\",name=\"contoso\",of=\"tenant\",period=\"day\"} 5.5\n";
+        assert!(shown().contains(spent), "{restart}: {}", shown());
+        let carrier = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let status = called(&carrier, &daemon, restart).await;
+        assert_eq!(status, 403, "{restart}");
+        let limit =
+            "sbc_spend_limit{direction=\"both\",name=\"contoso\",of=\"tenant\",period=\"day\"} 5\n";
+        assert!(shown().contains(limit), "{restart}: {}", shown());
+        daemon.shutdown().await;
+    }
+}
+
+/// A call of the carrier to a number of the customer, and the status that it ends with.
+async fn called(carrier: &UdpSocket, daemon: &Daemon, restart: u8) -> u16 {
+    let local = carrier.local_addr().unwrap();
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
+               m=audio 40000 RTP/AVP 8\r\n";
+    let invite = format!(
+        "INVITE sip:+15550100@127.0.0.1 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {local};branch=z9hG4bKr{restart}\r\nMax-Forwards: 70\r\n\
+         From: <sip:+15550300@127.0.0.1>;tag=c1\r\nTo: <sip:+15550100@127.0.0.1>\r\n\
+         Call-ID: m{restart}\r\nCSeq: 1 INVITE\r\nContact: <sip:{local}>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    );
+    let to = daemon.net().address(&"udp".into()).unwrap();
+    carrier.send_to(invite.as_bytes(), to).await.unwrap();
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let answer = tokio::time::timeout(PATIENCE, carrier.recv(&mut buffer));
+        let length = answer.await.expect("an answer").unwrap();
+        let octets = Bytes::copy_from_slice(&buffer[..length]);
+        let answer = Message::parse(octets, &Limits::default()).unwrap();
+        let status = answer.status().map_or(0, |status| status.code());
+        if status >= 200 {
+            return status;
+        }
+    }
 }

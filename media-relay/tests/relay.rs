@@ -556,3 +556,81 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
     );
     relay.shutdown();
 }
+
+/// The key that a party has in its description.
+fn key(suite: Suite, octet: u8) -> CryptoKey {
+    let bytes = vec![octet; suite.key_bytes() + suite.salt_bytes()];
+    CryptoKey::new(suite, bytes).unwrap()
+}
+
+#[test]
+fn a_party_that_changes_to_a_session_of_another_worker_is_heard_from_its_old_port() {
+    let (relay, events) = start(realm(80));
+    let (old, new) = (SessionId::new(0, 1), SessionId::new(0, 2));
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (party, other) = (peer(), peer());
+    let mut ports = Vec::new();
+    for (session, octet) in [(old, 1), (new, 2)] {
+        let wanted = ProtectionWanted::Sdes(vec![suite]);
+        let specs = vec![spec(A, ProtectionWanted::None), spec(B, wanted)];
+        let local = allocate(&relay, &events, session, specs);
+        let stream = &local[1].streams[0];
+        let secured = NegotiatedStream {
+            protection: Protection::Sdes {
+                local: stream.keys[0].clone(),
+                remote: key(suite, octet),
+            },
+            ..terms(party.local_addr().unwrap())
+        };
+        ports.push(stream.rtp);
+        answer(&relay, session, B, secured);
+        answer(&relay, session, A, terms(other.local_addr().unwrap()));
+        let plan = BridgePlan {
+            joined: Some((A, B)),
+            silence_ms: 0,
+        };
+        relay.command(Command::Update { session, plan });
+    }
+    relay.command(Command::HandOver {
+        session: old,
+        endpoint: B,
+        to: new,
+    });
+    relay.command(Command::Release {
+        session: old,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let is_over = |event: Event| matches!(event, Event::Released { .. });
+    while !is_over(events.recv_timeout(PATIENCE).unwrap()) {}
+    relay.command(Command::Follow {
+        session: new,
+        endpoint: B,
+        of: (old, B),
+    });
+    settle(&relay, &events, new);
+    let mut buffer = [0; 2000];
+    let mut hear = |port: SocketAddr, octet: u8, sequence: u16| {
+        let mut packet = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[octet; 160]);
+        let plain = packet.len();
+        packet.resize(plain + 64, 0);
+        let mut sender = Sender::new(&key(suite, octet));
+        let index = u64::from(sequence);
+        let length = sender.protect_rtp(&mut packet, plain, index).unwrap();
+        party.send_to(&packet[..length], port).unwrap();
+        let (length, _) = other.recv_from(&mut buffer).unwrap();
+        common::read(&buffer[..length])
+    };
+    // With the keys of the old call, and then with those of the new one.
+    let before = hear(ports[0], 1, 10);
+    let after = hear(ports[1], 2, 11);
+    assert_eq!(
+        (before.payload, after.payload),
+        (vec![1; 160], vec![2; 160])
+    );
+    assert_eq!(before.ssrc, after.ssrc);
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    // What is kept ends with the relay.
+    assert_eq!(relay.totals().realms[0].ports_used, 3);
+    relay.shutdown();
+}

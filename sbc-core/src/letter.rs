@@ -13,6 +13,7 @@ use crate::sip::header::Replaces;
 use crate::sip::{Message, Status};
 use crate::transport::Flow;
 use bytes::Bytes;
+use media_api::{EndpointId, SessionId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +87,8 @@ pub(crate) struct Fetch {
     pub(crate) trunk: TrunkName,
     /// Customer of the call that wants it.
     pub(crate) tenant: Option<TenantName>,
+    /// Its media session: there goes what the party still sends to the ports that it leaves.
+    pub(crate) media: SessionId,
 }
 
 /// Which dialog is to be named, and for whom.
@@ -118,6 +121,8 @@ pub(crate) struct Party {
     pub(crate) caller: Arc<Caller>,
     /// The call that it leaves.
     pub(crate) from: CallId,
+    /// What its media were called there.
+    pub(crate) media: (SessionId, EndpointId),
     /// What it costs.
     pub(crate) bill: Option<Bill>,
 }

@@ -2,6 +2,7 @@
 
 use crate::world;
 
+use media_api::Command as MediaCommand;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::ShardId;
@@ -80,6 +81,32 @@ fn bye_in(shard: &mut Shard, call: &Up) -> Message {
     bye
 }
 
+/// How many parties the relay is told to hear at their old ports and in the call that they join.
+fn passed_on(shard: &Shard) -> usize {
+    let left = shard.media.iter().filter_map(|command| match command {
+        MediaCommand::HandOver {
+            session,
+            endpoint,
+            to,
+        } => Some(((*session, *endpoint), *to)),
+        _ => None,
+    });
+    let follows = |party, joined| {
+        let mut commands = shard.media.iter();
+        commands.any(|command| {
+            matches!(command, MediaCommand::Follow { session, of, .. }
+                if *of == party && *session == joined)
+        })
+    };
+    left.filter(|(party, to)| party.0 != *to && follows(*party, *to))
+        .count()
+}
+
+/// The first command of this kind to the relay.
+fn at(shard: &Shard, is_it: impl Fn(&MediaCommand) -> bool) -> Option<usize> {
+    shard.media.iter().position(is_it)
+}
+
 /// Takes the re-INVITE to a party of Teams and answers it.
 fn reinvited(shard: &mut Shard, first: &Message) -> Message {
     let again = shard.next_request(Method::Invite).message;
@@ -101,6 +128,13 @@ fn the_two_calls_of_a_transferor_become_one() {
         shard.carrier_says(&refer(&first, &refer_to(&second, turned)));
         shard.next_response(202);
         notified(&mut shard, "100 Trying");
+        // What the party sends to its old port from now on goes to the call that it joins.
+        assert_eq!(passed_on(&shard), 1);
+        let hands_over = |command: &MediaCommand| matches!(command, MediaCommand::HandOver { .. });
+        let ends = |command: &MediaCommand| {
+            matches!(command, MediaCommand::Release { endpoint: None, .. })
+        };
+        assert!(at(&shard, hands_over) < at(&shard, ends));
         // The other call ends for the transferor, and its party is offered our new port.
         let bye = shard.next_request(Method::Bye).message;
         assert_eq!(header(&bye, HeaderName::CallId), "second");
@@ -297,6 +331,10 @@ fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_
     ok(&mut pair.0[1], &bye);
     reinvited(&mut pair.0[0], &second.invite);
     notified(&mut pair.0[0], "200 OK");
+    // Each shard tells the relay its half, by the same names.
+    let commands = std::mem::take(&mut pair.0[1].media);
+    pair.0[0].media.extend(commands);
+    assert_eq!(passed_on(&pair.0[0]), 1);
 
     // What the party says names the old shard in our tag.
     pair.0[1].teams_says(&callee_request(&second.invite, "z1", "OPTIONS", 1, ""));

@@ -3,6 +3,7 @@
 
 use crate::world;
 
+use bytes::Bytes;
 use sbc_core::config::{Assumed, Source, load};
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
@@ -258,6 +259,7 @@ fn where_failures_are_refused_each_has_its_status() {
             Some(status),
             "{lines}"
         );
+        assert_eq!(sent.reason(), phrase, "{lines}");
         let told: Vec<_> = sent.raw_all(HeaderName::Reason).collect();
         let expected = format!("STIR;cause={status};text=\"{phrase}\"");
         assert!(told.iter().any(|reason| *reason == expected), "{told:?}");
@@ -267,6 +269,11 @@ fn where_failures_are_refused_each_has_its_status() {
 
 #[test]
 fn where_failures_are_refused_so_are_those_that_only_a_credential_shows() {
+    let phrases = [
+        (436, "Bad Identity Info"),
+        (437, "Unsupported Credential"),
+        (438, "Invalid Identity Header"),
+    ];
     for (found, status) in [
         (CredentialFault::Unreachable, 436),
         (CredentialFault::Timeout, 436),
@@ -282,7 +289,12 @@ fn where_failures_are_refused_so_are_those_that_only_a_credential_shows() {
         let mut shard = shard_with(REJECT, PASS);
         calls(&mut shard, &line(&shaken()));
         answers(&mut shard, Err(found));
-        shard.next_response(status);
+        let sent = shard.next_response(status).message;
+        let phrase = phrases.iter().find(|(code, _)| *code == status);
+        assert_eq!(
+            phrase.map(|(_, phrase)| Bytes::from(*phrase)),
+            Some(sent.reason())
+        );
         shard.settles();
         let record = shard.records.pop().expect("a record");
         assert_eq!(record.cause.code.as_str(), "caller_not_allowed");

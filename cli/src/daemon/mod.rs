@@ -26,7 +26,8 @@ use crate::sink::Sinks;
 use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::log::Log;
-use crate::sink::metrics::{MediaCollector, Metrics, UpState};
+use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
+use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
 use dispatch::{Dispatch, Replies};
 use health::Health;
@@ -107,7 +108,7 @@ pub enum PlaceFault {
     },
     /// Directory for what is to outlive a restart.
     #[error(
-        "what peers register cannot be kept in {}: {why}; make the directory and give it to the user \
+        "what is to outlive a restart cannot be kept in {}: {why}; make the directory and give it to the user \
          of the daemon, or name another one with --state",
         directory.display()
     )]
@@ -146,6 +147,7 @@ struct Parts {
     relay: Arc<Relay>,
     records: Option<CdrWriter>,
     keeper: Option<KeeperWriter>,
+    spending: Option<SpendWriter>,
     admin: Admin,
     strain: JoinHandle<()>,
 }
@@ -215,6 +217,7 @@ impl Daemon {
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
         let together = Together::default();
+        let spending = spending(options.state.as_deref(), &together, &sinks)?;
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
             let dispatch = Dispatch {
@@ -269,6 +272,7 @@ impl Daemon {
             relay,
             records,
             keeper: kept.writer,
+            spending,
             admin,
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
         });
@@ -296,6 +300,9 @@ impl Daemon {
             }
             if let Some(keeper) = parts.keeper {
                 keeper.finish();
+            }
+            if let Some(spending) = parts.spending {
+                spending.finish();
             }
         });
         let _ = ending.await;
@@ -453,10 +460,31 @@ fn kept(directory: Option<&Path>, log: &Log) -> Result<Kept, StartFault> {
     let Some(directory) = directory else {
         return Ok(Kept::default());
     };
-    Keeper::start(directory, log.clone()).map_err(|why| {
-        let directory = directory.to_owned();
-        StartFault::Places(vec![PlaceFault::State { directory, why }])
-    })
+    Keeper::start(directory, log.clone()).map_err(|why| no_state(directory, why))
+}
+
+/// Takes over what was spent before a restart, and keeps and shows what is from now on.
+fn spending(
+    directory: Option<&Path>,
+    together: &Together,
+    sinks: &Sinks,
+) -> Result<Option<SpendWriter>, StartFault> {
+    // The shards' clocks begin within a moment from now.
+    let (books, started) = (together.books(), Instant::now());
+    let collector = SpendCollector::new(books.clone(), started);
+    collector
+        .and_then(|collector| sinks.metrics.add_collector(Box::new(collector)))
+        .map_err(|fault| StartFault::System(fault.to_string()))?;
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let writer = SpendWriter::start(directory, books, started, sinks.log.clone());
+    writer.map(Some).map_err(|why| no_state(directory, why))
+}
+
+fn no_state(directory: &Path, why: io::Error) -> StartFault {
+    let directory = directory.to_owned();
+    StartFault::Places(vec![PlaceFault::State { directory, why }])
 }
 
 /// Every shard has a seed of its own from the operating system.

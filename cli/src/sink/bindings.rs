@@ -1,31 +1,26 @@
 //! What peers have registered with us, kept in a file, so that after a restart they can be called
 //! before they register anew.
 //!
-//! A thread of its own writes the whole file beside the old one and puts it in its place: whoever
-//! pulls the plug finds one of the two. Changes of a second are written together.
+//! A thread of its own writes the file whole ([`whole`]). Changes of a second are written together.
 
 use crate::sink::log::Log;
+use crate::sink::whole;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::TrunkName;
 use sbc_core::trunk::{Bound, Stored};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Name of the file.
 const FILE: &str = "bindings.json";
-/// Contacts may hold passwords: nobody but the daemon's user reads it.
-const MODE: u32 = 0o600;
 /// The form of the file that this program writes and reads.
 const VERSION: u32 = 1;
-/// Longest file that is read, in octets.
-const LONGEST: u64 = 64 << 20;
 /// Time in which changes gather.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -177,21 +172,8 @@ impl Shared {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Stored>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(why) => return Err(why),
-    };
-    let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(io::Error::other("it is longer than 64 MiB"));
-    }
-    let whole: Whole = serde_json::from_slice(&text)?;
-    match whole.version {
-        VERSION => Ok(whole.bindings),
-        other => Err(io::Error::other(format!("version {other} is not known"))),
-    }
+    let kept = whole::read(path, VERSION, |whole: &Whole| whole.version)?;
+    Ok(kept.map_or_else(Vec::new, |whole| whole.bindings))
 }
 
 fn write(path: &Path, all: &[Arc<Bound>]) -> io::Result<()> {
@@ -200,28 +182,18 @@ fn write(path: &Path, all: &[Arc<Bound>]) -> io::Result<()> {
         let kept = all.filter_map(|one| Stored::of(&bound.trunk, one));
         kept.collect::<Vec<_>>()
     };
-    let whole = Whole {
+    let all = Whole {
         version: VERSION,
         bindings: all.iter().flat_map(of).collect(),
     };
-    let beside: PathBuf = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(MODE);
-    let mut file = options.open(&beside)?;
-    file.write_all(&serde_json::to_vec(&whole)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    whole::write(path, &all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
+    fn folder(name: &str) -> std::path::PathBuf {
         let name = format!("causeway-bindings-{name}-{}", std::process::id());
         std::env::temp_dir().join(name)
     }
@@ -248,21 +220,6 @@ mod tests {
             let fault = read(&path).unwrap_err().to_string();
             assert!(fault.contains(why), "{text}: {fault}");
         }
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn the_file_is_for_the_daemon_alone_and_nothing_is_left_beside_it() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder("mode");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(FILE);
-        write(&path, &[]).unwrap();
-        write(&path, &[]).unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
-        assert_eq!(read(&path).unwrap(), []);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

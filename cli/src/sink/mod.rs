@@ -6,7 +6,9 @@ pub mod bindings;
 pub mod cdr;
 pub mod log;
 pub mod metrics;
+pub mod spending;
 pub mod trace;
+mod whole;
 
 use bindings::Keeper;
 use bytes::Bytes;

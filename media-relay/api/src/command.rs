@@ -53,12 +53,36 @@ pub enum Command {
         /// wait.
         drain_ms: u16,
     },
+    /// The party of an endpoint goes on in another session, which may be another worker's: its media
+    /// that still arrive here go there, until [`HANDED_OVER_MS`] have passed, also after the release of
+    /// the rest of this session. Media that reach the session's own endpoint first end it sooner.
+    HandOver {
+        /// The session that the party leaves.
+        session: SessionId,
+        /// Its endpoint there.
+        endpoint: EndpointId,
+        /// Where it goes on.
+        to: SessionId,
+    },
+    /// An endpoint is that of a party which another session has handed over, and takes its media
+    /// from there.
+    Follow {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Where the party comes from, and what its endpoint was called there.
+        of: (SessionId, EndpointId),
+    },
     /// Ask for the present statistics; answered by `Stats`.
     Stats {
         /// The session.
         session: SessionId,
     },
 }
+
+/// How long the ports of a party that was handed over are still received on, in milliseconds (SIP-506).
+pub const HANDED_OVER_MS: u64 = 10_000;
 
 /// How firm an agreement is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

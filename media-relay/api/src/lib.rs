@@ -28,7 +28,7 @@ mod event;
 mod id;
 mod stats;
 
-pub use command::{BridgePlan, Command, Stage};
+pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
 pub use crypto::{CryptoKey, Suite};
 pub use endpoint::{
     Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream,

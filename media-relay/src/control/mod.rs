@@ -8,6 +8,7 @@ use crate::entropy::Entropy;
 use crate::io::{BackendReport, Batch, Mmsg, Waker};
 use crate::session::local_endpoints;
 use crate::time::WallOffset;
+use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
 use crate::worker::{Clock, Order, Work, Worker};
@@ -157,6 +158,7 @@ impl Relay {
             clock,
             entropy: Mutex::new(entropy.fork()),
         };
+        let neighbours = Arc::new(Neighbours::default());
         for number in 0..workers {
             let (batch, waker) = Mmsg::new().map_err(StartError::System)?;
             let (inbox, orders) = mpsc::channel();
@@ -175,6 +177,7 @@ impl Relay {
                 clock,
                 wall,
                 Resting::with_room(resting),
+                Arc::clone(&neighbours),
             );
             // The first calls find it full.
             worker.restock(usize::MAX);
@@ -192,6 +195,12 @@ impl Relay {
                 thread,
             });
         }
+        let known = relay.workers.iter().map(|worker| Neighbour {
+            inbox: worker.inbox.clone(),
+            waiting: Arc::clone(&worker.waiting),
+            waker: worker.waker.clone(),
+        });
+        neighbours.introduce(known.collect());
         Ok(relay)
     }
 
@@ -309,10 +318,8 @@ impl Relay {
         self.stop();
     }
 
-    /// Sessions of one shard come one after the other, so their numbers spread them evenly.
     fn placement(&self, session: SessionId) -> &WorkerHandle {
-        let number = session.0 ^ (session.0 >> 48);
-        &self.workers[(number % self.workers.len() as u64) as usize]
+        &self.workers[place(session, self.workers.len())]
     }
 
     fn stop(&mut self) {
@@ -350,6 +357,8 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Answer { session, .. }
         | Command::Rollback { session, .. }
         | Command::Update { session, .. }
+        | Command::HandOver { session, .. }
+        | Command::Follow { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
     }
@@ -374,7 +383,11 @@ fn is_awaited(work: &Work) -> bool {
         Command::Allocate { .. } | Command::Stats { .. } => true,
         // What is drained is over later anyway.
         Command::Release { drain_ms, .. } => *drain_ms == 0,
-        Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
+        Command::Answer { .. }
+        | Command::Rollback { .. }
+        | Command::Update { .. }
+        | Command::HandOver { .. }
+        | Command::Follow { .. } => false,
     }
 }
 

@@ -33,6 +33,10 @@ impl MediaSession {
         if accepted? {
             self.tell_first_media(at, out);
         }
+        if self.hands_over(at).is_some() {
+            // Fax machines do not change calls.
+            return Err(DropReason::NoPath);
+        }
         let to = match path {
             Path::Forward { to } => to,
             Path::Blocked(reason) => return Err(reason),

@@ -4,6 +4,7 @@
 //! The worker threads and the simulator are two callers of the same methods.
 
 mod fax;
+mod handed;
 mod liveness;
 mod output;
 mod plan;
@@ -15,11 +16,13 @@ mod sequence;
 mod source;
 mod stream;
 
+pub use handed::Handed;
 pub use output::{Forward, Made, Outcome, Output, Sample};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
+use handed::HandedOver;
 use liveness::{Liveness, ONE_WAY_CHECK};
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
@@ -68,11 +71,15 @@ pub struct MediaSession {
     is_released: bool,
     /// When what is still on its way has had its time.
     drained_at: Option<Timestamp>,
+    /// The party that goes on elsewhere.
+    handed_over: Option<HandedOver>,
 }
 
 #[derive(Debug)]
 struct Endpoint {
     id: EndpointId,
+    /// Where its party comes from, if another session has handed it over.
+    follows: Option<(SessionId, EndpointId)>,
     streams: Range<usize>,
     is_closed: bool,
     liveness: Liveness,
@@ -91,6 +98,7 @@ impl MediaSession {
             answered_at: None,
             is_released: false,
             drained_at: None,
+            handed_over: None,
         }
     }
 
@@ -99,9 +107,15 @@ impl MediaSession {
         self.id
     }
 
-    /// Whether [`Event::Released`] has been said; the session only waits to be forgotten.
+    /// Whether [`Event::Released`] has been said.
     pub fn is_released(&self) -> bool {
         self.is_released
+    }
+
+    /// Whether the session only waits to be forgotten: it is released, and nobody's media are passed on
+    /// to another session any more.
+    pub fn is_over(&self) -> bool {
+        self.is_released && self.handed_over.is_none()
     }
 
     /// Whether an endpoint of this name exists or existed.
@@ -124,6 +138,7 @@ impl MediaSession {
         }
         self.endpoints.push(Endpoint {
             id: endpoint,
+            follows: None,
             streams: first..self.streams.len(),
             is_closed: false,
             liveness: Liveness::default(),
@@ -133,7 +148,8 @@ impl MediaSession {
     /// One datagram of `length` bytes at the start of `slot`, received on `socket`.
     ///
     /// `slot` must be at least 14 bytes longer than the datagram, so that a tag fits; the packet to
-    /// send on is made in it. Does not allocate, except for the two events that a stream has.
+    /// send on is made in it. Does not allocate, except for the two events that a stream has, and for
+    /// what goes to another session.
     pub fn packet(
         &mut self,
         socket: SocketId,
@@ -221,6 +237,21 @@ impl MediaSession {
         if accepted.first {
             self.tell_first_media(at, out);
         }
+        if let Some(handed) = self.hands_over(at) {
+            return self.passed_on(at, handed, &accepted, slot);
+        }
+        self.forward(at, path, &accepted, slot, now)
+    }
+
+    /// Makes the packet that leaves of one that was accepted on a stream.
+    fn forward(
+        &mut self,
+        at: usize,
+        path: Path,
+        accepted: &Accepted,
+        slot: &mut [u8],
+        now: Timestamp,
+    ) -> Result<Outcome, DropReason> {
         let to = match path {
             Path::Forward { to } => to,
             Path::Blocked(reason) => return Err(reason),
@@ -233,7 +264,7 @@ impl MediaSession {
             send_as,
             ref payload,
             ..
-        } = accepted;
+        } = *accepted;
         let received_bytes = payload.end;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
         let Some(send_as) = send_as else {
@@ -242,7 +273,7 @@ impl MediaSession {
                 .leave_out(origin, accepted.position.extended);
             return Err(DropReason::PayloadType);
         };
-        let ready = target.emit(origin, &accepted, send_as, slot, now)?;
+        let ready = target.emit(origin, accepted, send_as, slot, now)?;
         Ok(Outcome::Forward(Forward {
             socket: ready.socket,
             to: ready.to,
@@ -344,6 +375,12 @@ impl MediaSession {
                 drain_ms,
                 ..
             } => self.drain(now + Duration::from_millis(u64::from(drain_ms))),
+            Command::HandOver { endpoint, to, .. } => self.hand_over(endpoint, to, now),
+            Command::Follow { endpoint, of, .. } => {
+                if let Some(at) = self.open_endpoint(endpoint) {
+                    self.endpoints[at].follows = Some(of);
+                }
+            }
             Command::Stats { session } => {
                 out.events.push(Event::Stats {
                     session,
@@ -355,6 +392,7 @@ impl MediaSession {
 
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Timestamp, out: &mut Output) {
+        self.expire_handed_over(now, out);
         if self.drained_at.is_some_and(|due| due <= now) {
             return self.release(now, out);
         }
@@ -399,6 +437,7 @@ impl MediaSession {
             .chain(silence)
             .chain(self.one_way_check)
             .chain(self.drained_at)
+            .chain(self.handed_over.map(|handed| handed.until))
             .min()
     }
 
@@ -430,12 +469,17 @@ impl MediaSession {
 
     fn release(&mut self, now: Timestamp, out: &mut Output) {
         if self.is_released {
-            return;
+            // The second time nothing is kept.
+            return self.end_handed_over(now, out);
         }
         self.is_released = true;
         self.drained_at = None;
+        let kept = self.handed_over.map(|handed| handed.endpoint);
         for at in 0..self.endpoints.len() {
-            self.close_endpoint(at, now, out);
+            match kept == Some(at) {
+                true => self.take_leave(at, now, out),
+                false => self.close_endpoint(at, now, out),
+            }
         }
         let stats = self.stats();
         out.events.push(Event::Released {
@@ -455,6 +499,9 @@ impl MediaSession {
             stream.sample(out);
             stream.close();
             out.freed.extend([stream.sockets.rtp, stream.sockets.rtcp]);
+        }
+        if self.handed_over.is_some_and(|handed| handed.endpoint == at) {
+            self.handed_over = None;
         }
     }
 

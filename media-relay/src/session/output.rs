@@ -10,6 +10,8 @@ use std::ops::Range;
 pub enum Outcome {
     /// RTP: send this part of the buffer on.
     Forward(Forward),
+    /// RTP of a party that goes on in another session: give it to that one.
+    Handed(Box<super::Handed>),
     /// RTCP: read and kept.
     Report,
     /// Dropped and counted.

@@ -3,7 +3,7 @@
 //! A stream has *faces*: the committed agreement first, then the previews of early dialogs in the
 //! order of their answers. All may send to us; we send to the newest.
 
-use super::plan::{Path, Rules};
+use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
 use super::retired::Retired;
@@ -16,8 +16,8 @@ use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{
-    Content, CryptoKey, Direction, DropReason, ForkId, FormatId, NegotiatedStream, Protection,
-    Stage, StreamIndex, StreamStats,
+    Content, CryptoKey, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream,
+    Protection, Stage, StreamIndex, StreamStats,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -47,6 +47,8 @@ pub(super) struct Stream {
     /// A source that has been pinned and not yet reported. Kept apart from the verdict on the
     /// packet, which may still be dropped for another reason.
     pub(super) pinned_news: Option<SocketAddr>,
+    /// Whether media came to these sockets themselves.
+    has_arrived: bool,
     /// Last valid RTP packet.
     pub(super) rtp_at: Option<Timestamp>,
     /// Last valid RTP or RTCP packet.
@@ -131,6 +133,7 @@ impl Stream {
             rate: RateLimit::default(),
             grace_until: None,
             pinned_news: None,
+            has_arrived: false,
             rtp_at: None,
             heard_at: None,
             format: None,
@@ -464,8 +467,46 @@ impl Stream {
             Learned::Pinned => self.pinned_news = Some(from),
             Learned::NotYet => return Err(DropReason::Source),
         }
-        let receives =
-            face.terms.direction.receives() || self.grace_until.is_some_and(|until| now < until);
+        let direction = face.terms.direction;
+        let accepted = self.count_in(&header, payload, rule, direction, length, now)?;
+        self.has_arrived = true;
+        Ok(accepted)
+    }
+
+    /// Takes a packet in that another session has accepted and opened, under the number that its format
+    /// has here. What arrives here itself makes it superfluous.
+    pub(super) fn accept_handed(
+        &mut self,
+        packet: &[u8],
+        format: &Format,
+        now: Timestamp,
+    ) -> Result<Accepted, DropReason> {
+        if self.has_arrived {
+            return Err(DropReason::NoPath);
+        }
+        let header = RtpHeader::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
+        let face = self.faces.last().ok_or(DropReason::NoPath)?;
+        let mut bindings = face.terms.payloads.iter();
+        let binding = bindings.find(|binding| binding.format == *format);
+        let binding = binding.ok_or(DropReason::PayloadType)?;
+        let rule = face.rules.of(binding.receive);
+        let rule = rule.ok_or(DropReason::PayloadType)?;
+        let direction = face.terms.direction;
+        self.count_in(&header, payload, rule, direction, packet.len(), now)
+    }
+
+    /// What everything that is accepted passes last: pace, order, direction and figures.
+    fn count_in(
+        &mut self,
+        header: &RtpHeader,
+        payload: Range<usize>,
+        rule: Rule,
+        direction: Direction,
+        length: usize,
+        now: Timestamp,
+    ) -> Result<Accepted, DropReason> {
+        let receives = direction.receives() || self.grace_until.is_some_and(|until| now < until);
         if !self.rate.admits(now) {
             return Err(DropReason::Rate);
         }
@@ -488,6 +529,16 @@ impl Stream {
             send_as: rule.send_as,
             first,
         })
+    }
+
+    /// What a received payload type means.
+    pub(super) fn format_of(&self, payload_type: u8) -> Option<&Format> {
+        let bindings = self.faces.iter().rev().flat_map(|face| {
+            let agreed = face.terms.payloads.iter();
+            agreed.chain(face.retired.bindings())
+        });
+        let mut bindings = bindings.filter(|binding| binding.receive == payload_type);
+        bindings.next().map(|binding| &binding.format)
     }
 
     /// Numbers a packet toward this stream's peer and writes its header in front of the payload,

@@ -1,5 +1,6 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
+pub(crate) mod neighbours;
 pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;
@@ -9,9 +10,10 @@ use crate::control::totals::Published;
 use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::SocketId;
+use crate::session::{Handed, SocketId};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
+use neighbours::Neighbours;
 use resting::Resting;
 use sessions::Sessions;
 use std::collections::{HashMap, VecDeque};
@@ -35,6 +37,8 @@ const RESTOCK_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Order {
     Work(Work),
+    /// A packet of a party that has changed to a session of this worker.
+    Handed(Box<Handed>),
     Stop,
 }
 
@@ -106,8 +110,9 @@ impl<B: Batch> Worker<B> {
         clock: Clock,
         wall: WallOffset,
         resting: Resting,
+        neighbours: Arc<Neighbours>,
     ) -> Self {
-        let sessions = Sessions::new(realms, entropy, sink, wall, resting);
+        let sessions = Sessions::new(realms, entropy, sink, wall, resting, neighbours);
         Self {
             batch,
             orders,
@@ -197,6 +202,8 @@ impl<B: Batch> Worker<B> {
                             Command::Answer { .. }
                             | Command::Rollback { .. }
                             | Command::Update { .. }
+                            | Command::HandOver { .. }
+                            | Command::Follow { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),
@@ -207,6 +214,12 @@ impl<B: Batch> Worker<B> {
                     } else {
                         self.apply(work);
                     }
+                }
+                Ok(Order::Handed(mut handed)) => {
+                    // Ordering: see `Neighbours::hand`.
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    let now = self.clock.now();
+                    self.sessions.handed(&mut handed, now, &mut self.batch);
                 }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
@@ -395,6 +408,7 @@ mod tests {
             Clock::new(Instant::now()),
             WallOffset::default(),
             Resting::default(),
+            Arc::default(),
         );
         (worker, events)
     }

@@ -7,8 +7,11 @@ use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints};
+use crate::session::{
+    Handed, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
+};
 use crate::time::{Timestamp, WallOffset};
+use crate::worker::neighbours::Neighbours;
 use crate::worker::resting::Resting;
 use crate::worker::stock::{Lease, Stock};
 use media_api::{
@@ -44,6 +47,7 @@ pub(super) struct Sessions {
     entropy: Entropy,
     sink: Arc<EventSink>,
     wall: WallOffset,
+    neighbours: Arc<Neighbours>,
     out: Output,
     failed: Vec<usize>,
     /// What was queued in the present batch, to take back what the kernel refuses.
@@ -69,6 +73,7 @@ impl Sessions {
         sink: Arc<EventSink>,
         wall: WallOffset,
         resting: Resting,
+        neighbours: Arc<Neighbours>,
     ) -> Self {
         Self {
             entries: Vec::new(),
@@ -83,6 +88,7 @@ impl Sessions {
             entropy,
             sink,
             wall,
+            neighbours,
             out: Output::new(),
             failed: Vec::new(),
             forwards: Vec::new(),
@@ -125,6 +131,10 @@ impl Sessions {
                     batch.queue(at, forward.range.clone(), forward.socket, forward.to);
                     self.forwards.push((binding.entry, forward));
                 }
+                Ok(Outcome::Handed(handed)) => {
+                    counters.received_packets += 1;
+                    self.neighbours.hand(handed);
+                }
                 Ok(Outcome::Report) => counters.received_packets += 1,
                 Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
                 Err(_) => {
@@ -139,6 +149,33 @@ impl Sessions {
         self.account();
         if !self.out.is_empty() {
             self.carry_out(binding.entry, now, batch);
+        }
+    }
+
+    /// A packet of a party that another session has handed over to one of these.
+    pub(super) fn handed(&mut self, handed: &mut Handed, now: Timestamp, batch: &mut impl Batch) {
+        let Some(at) = self.by_id.get(&handed.to).copied() else {
+            return;
+        };
+        let Some(Some(entry)) = self.entries.get_mut(at) else {
+            return;
+        };
+        let (session, out) = (&mut entry.session, &mut self.out);
+        let outcome = catch_unwind(AssertUnwindSafe(|| session.handed(handed, now, out)));
+        match outcome {
+            Ok(Outcome::Forward(forward)) => {
+                let packet = handed.slot().get(forward.range.clone()).unwrap_or_default();
+                let is_sent = batch.send(forward.socket, forward.to, packet);
+                self.failed.extend((!is_sent).then_some(0));
+                self.forwards.push((at, forward));
+                self.account();
+            }
+            // Where it arrived it was counted.
+            Ok(Outcome::Handed(_) | Outcome::Report | Outcome::Dropped(_)) => {}
+            Err(_) => return self.bury(at, now, batch),
+        }
+        if !self.out.is_empty() {
+            self.carry_out(at, now, batch);
         }
     }
 
@@ -169,6 +206,8 @@ impl Sessions {
             Command::Answer { session, .. }
             | Command::Rollback { session, .. }
             | Command::Update { session, .. }
+            | Command::HandOver { session, .. }
+            | Command::Follow { session, .. }
             | Command::Release {
                 session,
                 endpoint: Some(_),
@@ -277,7 +316,7 @@ impl Sessions {
         }
         let mut is_over = false;
         if let Some(Some(entry)) = self.entries.get_mut(at) {
-            is_over = entry.session.is_released();
+            is_over = entry.session.is_over();
             let deadline = entry.session.next_deadline();
             if deadline != entry.deadline {
                 entry.deadline = deadline;
@@ -310,6 +349,7 @@ impl Sessions {
             return;
         };
         let session = entry.session.id();
+        let was_told = entry.session.is_released();
         let stats = catch_unwind(AssertUnwindSafe(|| entry.session.stats()))
             .unwrap_or_else(|_| SessionStats::default());
         let sockets: Vec<_> = entry
@@ -321,7 +361,9 @@ impl Sessions {
             self.free(at, socket, now, batch);
         }
         self.forget(at);
-        (self.sink)(Event::Released { session, stats });
+        if !was_told {
+            (self.sink)(Event::Released { session, stats });
+        }
     }
 
     fn forget(&mut self, at: usize) {
@@ -684,6 +726,7 @@ mod tests {
             Arc::new(sink),
             WallOffset::default(),
             Resting::with_room(1000),
+            Arc::default(),
         );
         (sessions, heard)
     }

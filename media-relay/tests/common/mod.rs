@@ -242,6 +242,7 @@ impl Bench {
         );
         match outcome {
             Outcome::Forward(forward) => Ok((forward.to, slot[forward.range].to_vec())),
+            Outcome::Handed(_) => panic!("taken for a party that has left"),
             Outcome::Report => panic!("taken for a report"),
             Outcome::Dropped(reason) => Err(reason),
         }

@@ -87,6 +87,14 @@ impl FakeRelay {
                 self.endpoint(*session, *endpoint, "rollback");
                 Vec::new()
             }
+            Command::HandOver {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "hand-over");
+                Vec::new()
+            }
+            // Where the relay had no port for it, the refusal is still on its way.
+            Command::Follow { .. } => Vec::new(),
             Command::Update { session, plan } => {
                 let Some(known) = self.sessions.get_mut(session) else {
                     self.misuse.push(format!("update of unknown {session:?}"));

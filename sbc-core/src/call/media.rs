@@ -121,6 +121,37 @@ impl CallMedia {
         );
     }
 
+    /// What the party of an endpoint still sends here goes to another session, in which it goes on.
+    pub(crate) fn hand_over(&self, cx: &mut Cx<'_>, endpoint: EndpointId, to: SessionId) {
+        let session = self.session;
+        self.command(
+            cx,
+            Command::HandOver {
+                session,
+                endpoint,
+                to,
+            },
+        );
+    }
+
+    /// The party of an endpoint comes from another session.
+    pub(crate) fn follow(
+        &self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        of: (SessionId, EndpointId),
+    ) {
+        let session = self.session;
+        self.command(
+            cx,
+            Command::Follow {
+                session,
+                endpoint,
+                of,
+            },
+        );
+    }
+
     /// Ends the session; its figures follow. What the parties of a conversation have sent before they
     /// heard of its end still reaches the other one (SIP-408).
     pub(crate) fn release(&mut self, cx: &mut Cx<'_>, was_answered: bool) {

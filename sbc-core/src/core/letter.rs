@@ -192,7 +192,7 @@ impl Core {
             let party = entry.call.may_hand_over(leg, replaces, fetch)?;
             let mut given = None;
             self.with_call(now, id, out, |call, cx| {
-                given = call.hand_over(cx, leg, party, fetch.call);
+                given = call.hand_over(cx, leg, party, fetch);
             });
             let given = given.ok_or(Status::CALL_DOES_NOT_EXIST)?;
             if fetch.from != self.plane.shard {

@@ -9,6 +9,7 @@
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::policy::spend::Spending;
+use crate::policy::spend::books::Books;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,6 +20,13 @@ pub struct Together {
     pub(super) spending: Spending,
     pub(super) circles: Circles,
     pub(super) live: Live,
+}
+
+impl Together {
+    /// What was spent, for those who keep it over a restart and show it.
+    pub fn books(&self) -> Books {
+        self.spending.books()
+    }
 }
 
 /// Calls in any state, over all shards.

@@ -53,6 +53,17 @@ impl Counted {
         }
     }
 
+    /// Which calls of it: a label of metrics.
+    pub const fn direction(&self) -> &'static str {
+        match self {
+            Self::Inbound(_) => "in",
+            Self::Outbound(_) => "out",
+            Self::Node | Self::Trunk(_) | Self::Tenant(_) | Self::Route(_) | Self::Numbers(..) => {
+                "both"
+            }
+        }
+    }
+
     /// Its configured name.
     pub fn name(&self) -> &str {
         match self {

@@ -3,7 +3,9 @@
 //!
 //! Time goes on for the sum of all running prices at once, so nothing is done for a call between its
 //! answer and its end. Amounts are whole numbers: a millionth of the currency's unit per minute, times
-//! microseconds. All shards of a node count in one table.
+//! microseconds. All shards of a node count in one table, whose clock goes on over a restart ([`books`]).
+
+pub mod books;
 
 use super::Refusal;
 use super::admission::{Counted, status_of};
@@ -118,11 +120,14 @@ pub struct Spending {
 #[derive(Default, Debug)]
 struct Table {
     accounts: BTreeMap<Counted, Account>,
+    /// What the table's clock said when that of the shards began, in microseconds: not 0 if what was
+    /// spent before a restart is known.
+    origin: u64,
     /// Accounts from which on those without use are forgotten.
     sweep_at: usize,
 }
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Account {
     /// What calls of each shard cost now, in millionths per minute.
     running: Vec<u128>,
@@ -137,7 +142,7 @@ struct Account {
 }
 
 /// What was spent in each part of a period that had any, oldest first.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct Sum(Vec<(u64, u128)>);
 
 impl Spending {
@@ -153,6 +158,7 @@ impl Spending {
     /// Whether a call on these accounts may be made, or the first limit that blocks it.
     pub fn check(&mut self, now: Timestamp, payers: &[Payer]) -> Result<(), Spent> {
         let mut table = self.table();
+        let now = table.clock(now);
         for (counted, limits) in payers {
             // Where nothing was spent yet only a limit of nothing is reached.
             let mut fresh = Account::default();
@@ -172,6 +178,7 @@ impl Spending {
     pub fn begin(&mut self, now: Timestamp, payers: &[Payer], price: Price, is_new: bool) {
         let shard = self.shard;
         let mut table = self.table();
+        let now = table.clock(now);
         table.sweep(now);
         for (counted, limits) in payers {
             let account = table.accounts.entry(counted.clone()).or_default();
@@ -189,6 +196,7 @@ impl Spending {
     pub fn end(&mut self, now: Timestamp, payers: &[Payer], price: Price) {
         let shard = self.shard;
         let mut table = self.table();
+        let now = table.clock(now);
         for (counted, _) in payers {
             if let Some(account) = table.accounts.get_mut(counted) {
                 account.settle(now);
@@ -202,6 +210,7 @@ impl Spending {
     pub fn news(&mut self, now: Timestamp, of: Option<&[Payer]>) -> Vec<Spent> {
         let mut news = Vec::new();
         let mut table = self.table();
+        let now = table.clock(now);
         match of {
             Some(payers) => {
                 for (counted, _) in payers {
@@ -234,7 +243,9 @@ impl Spending {
             }
         }
         let (shard, mut wrong) = (self.shard, 0);
-        for (counted, account) in &mut self.table().accounts {
+        let mut table = self.table();
+        let now = table.clock(now);
+        for (counted, account) in &mut table.accounts {
             let wanted = wanted.get(counted).copied().unwrap_or_default();
             if *account.share(shard) != wanted {
                 account.settle(now);
@@ -246,12 +257,21 @@ impl Spending {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // It is consistent between any two statements above.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.table)
     }
 }
 
+fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    // It is consistent between any two statements that change it.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Table {
+    /// The time of a shard on the table's clock.
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp::from_micros(now.as_micros().saturating_add(self.origin))
+    }
+
     /// Callers choose numbers, so what was spent long ago must not stay for ever.
     fn sweep(&mut self, now: Timestamp) {
         if self.accounts.len() < self.sweep_at.max(LEAST_SWEEP) {
@@ -323,8 +343,7 @@ impl Account {
         let limits = Period::ALL.into_iter();
         let limits = limits.filter_map(|period| Some((period, period.limit(&self.limits)?)));
         limits.filter_map(move |(period, limit)| {
-            let spent = self.spent(now, period) / MILLIONTH;
-            let spent = Money(u64::try_from(spent).unwrap_or(u64::MAX));
+            let spent = money(self.spent(now, period));
             (spent >= limit).then(|| Spent {
                 counted: counted.clone(),
                 period,
@@ -343,6 +362,11 @@ impl Account {
         news.extend(reached.iter().filter(is_new).cloned());
         self.told = reached.iter().map(|spent| spent.period).collect();
     }
+}
+
+/// What is counted in the table's measure, in whole millionths.
+fn money(counted: u128) -> Money {
+    Money(u64::try_from(counted / MILLIONTH).unwrap_or(u64::MAX))
 }
 
 /// The first part of a period that still counts.

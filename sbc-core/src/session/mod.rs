@@ -801,6 +801,8 @@ impl Session {
 pub struct Refusal {
     /// 300–699.
     pub status: Status,
+    /// Reason phrase; `None` for the usual one of the status.
+    pub phrase: Option<&'static str>,
     /// Value of a Reason header.
     pub reason: Option<Bytes>,
     /// Value of a Warning header.
@@ -819,6 +821,7 @@ impl Default for Refusal {
     fn default() -> Self {
         Self {
             status: Status::SERVER_INTERNAL_ERROR,
+            phrase: None,
             reason: None,
             warning: None,
             retry_after_s: None,

@@ -139,7 +139,17 @@ impl Incoming {
     }
 
     pub(super) fn begin(&self, style: &LegStyle, tag: &Token, status: Status) -> ResponseBuilder {
-        let mut response = ResponseBuilder::to(&self.request, status, Some(tag));
+        self.begin_saying(style, tag, status, status.default_phrase())
+    }
+
+    fn begin_saying(
+        &self,
+        style: &LegStyle,
+        tag: &Token,
+        status: Status,
+        phrase: &'static str,
+    ) -> ResponseBuilder {
+        let mut response = ResponseBuilder::to_saying(&self.request, status, phrase, Some(tag));
         if status.code() < 300 {
             // Responses that create a dialog mirror Record-Route (RFC 3261 §12.1.1).
             response = response.copy(&self.request, HeaderName::RecordRoute);
@@ -164,7 +174,8 @@ impl Incoming {
         if let Some(asked) = &self.asked {
             asked.refuse(cx, style, Status::REQUEST_TERMINATED);
         }
-        let mut response = self.begin(style, tag, refusal.status);
+        let phrase = refusal.phrase.unwrap_or(refusal.status.default_phrase());
+        let mut response = self.begin_saying(style, tag, refusal.status, phrase);
         if let Some(reason) = &refusal.reason {
             response = response.raw_if_valid(HeaderName::Reason, reason);
         }

@@ -216,7 +216,17 @@ impl ResponseBuilder {
     /// Timestamp in a 100. `to_tag` is added if the request's To has no tag; leave it out for 100
     /// and for a To that is to stay as it is.
     pub fn to(request: &Message, status: Status, to_tag: Option<&Token>) -> Self {
-        let mut response = Self::new(status).copy(request, HeaderName::Via);
+        Self::to_saying(request, status, status.default_phrase(), to_tag)
+    }
+
+    /// As [`Self::to`], with a phrase of ours that says more than the status does.
+    pub fn to_saying(
+        request: &Message,
+        status: Status,
+        phrase: &'static str,
+        to_tag: Option<&Token>,
+    ) -> Self {
+        let mut response = Self::begin(status, phrase.as_bytes()).copy(request, HeaderName::Via);
         response = response.copy(request, HeaderName::From);
         if let Some(to) = request.raw(HeaderName::To) {
             let has_room = matches!(request.essential::<To>(), Ok(Some(to)) if to.tag().is_none());

@@ -9,6 +9,7 @@ mod media;
 mod net;
 mod process;
 mod registrations;
+mod spending;
 
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
@@ -16,6 +17,7 @@ pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
+pub use spending::SpendCollector;
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,

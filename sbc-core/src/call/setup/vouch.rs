@@ -4,7 +4,7 @@
 //! bounded time only.
 
 use super::super::{Call, Operation, Timer};
-use super::{Setup, Step, refuse};
+use super::{Setup, Step, refuse_with};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{StirFailure, StirMode};
 use crate::event::Happened;
@@ -12,6 +12,7 @@ use crate::id::QueryId;
 use crate::plane::Cx;
 use crate::policy::response;
 use crate::query::Outcome;
+use crate::session::Refusal;
 use crate::sip::header::{Header, Reason};
 use crate::sip::{HeaderName, QuotedText};
 use crate::stir::{
@@ -143,7 +144,12 @@ impl Setup {
         call.unvouched = Some(fault);
         let mapped = response::own_as(CauseCode::CallerNotAllowed, fault.status(), &self.trunk);
         let because = Because::of(fault.to_string());
-        refuse(call, cx, mapped, EndedBy::Us, because, None)
+        let refusal = Refusal {
+            // RFC 8224 §6.2.2 knows one status by its phrase alone.
+            phrase: (mapped.status == fault.status()).then(|| fault.phrase()),
+            ..Refusal::default()
+        };
+        refuse_with(call, cx, mapped, EndedBy::Us, because, refusal)
     }
 
     /// What a trusted peer has found out about the number of its caller.

@@ -63,6 +63,7 @@ impl Transfer {
             replaces,
             trunk,
             tenant,
+            media: call.media.session,
         };
         self.ask(call, cx, fetch)
     }
@@ -144,6 +145,7 @@ impl Transfer {
         call.keep_places(cx, leg, &trunk);
         call.take_bill(leg, party.bill.as_ref());
         call.media.allocate(cx, vec![spec]);
+        call.media.follow(cx, endpoint(leg), party.media);
         self.step = Step::Adopting { leg };
         Some(Operation::Transfer(self))
     }
@@ -392,8 +394,9 @@ impl Call {
         cx: &mut Cx<'_>,
         leg: LegId,
         party: LegId,
-        to: CallId,
+        fetch: &Fetch,
     ) -> Option<Party> {
+        let to = fetch.call;
         let parcel = self.legs.get(&party)?.session.export()?;
         let caller = self.party(party);
         let given = self.legs.remove(&party)?;
@@ -415,6 +418,9 @@ impl Call {
             because: because.clone(),
         });
         let by = self.side(leg);
+        // Before the end, which takes everything else of the session with it.
+        let media = (self.media.session, given.image.endpoint());
+        self.media.hand_over(cx, media.1, fetch.media);
         self.end(cx, by, CauseCode::NormalClearing, because, &[]);
         self.settle(cx);
         Some(Party {
@@ -422,6 +428,7 @@ impl Call {
             image: given.image,
             caller,
             from: self.id,
+            media,
             bill,
         })
     }

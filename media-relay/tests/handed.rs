@@ -1,0 +1,159 @@
+//! A party that another session hands over: its old ports are received on until it uses the new ones,
+//! ten seconds at most (SIP-506).
+
+mod common;
+
+use common::{A, B, Bench, Rtp, SESSION, codec, pcma, peer_b, read, rtp, terms};
+use media_api::{Command, DropReason, Event, HANDED_OVER_MS, NegotiatedStream, SessionId};
+use media_relay::session::{Handed, Outcome, SocketId};
+
+/// The call in which the party goes on. The bench calls every session the same.
+const NEXT: SessionId = SessionId(8);
+
+/// The call that ends: the party at B has been handed over, and the rest is released.
+fn left() -> Bench {
+    let mut old = Bench::joined();
+    old.voice(B, 1).unwrap();
+    old.command(Command::HandOver {
+        session: SESSION,
+        endpoint: B,
+        to: NEXT,
+    });
+    old.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+        drain_ms: 500,
+    });
+    old
+}
+
+/// The call that the party has joined, with another number for its codec.
+fn joined(of_party: NegotiatedStream) -> Bench {
+    let mut new = Bench::joined();
+    new.answer(B, of_party);
+    new.command(Command::Follow {
+        session: SESSION,
+        endpoint: B,
+        of: (SESSION, B),
+    });
+    new
+}
+
+fn renumbered() -> NegotiatedStream {
+    NegotiatedStream {
+        payloads: vec![codec(96, 96, pcma().id.0, "PCMA", 8000)],
+        ..terms(peer_b())
+    }
+}
+
+/// What the old call makes of a packet that the party sends to its old port.
+fn old_port(old: &mut Bench, sequence: u16) -> Outcome {
+    let timestamp = u32::from(sequence) * 160;
+    let mut slot = rtp(8, sequence, timestamp, 0x1001, &[0xd5; 160]);
+    let length = slot.len();
+    slot.resize(2048, 0xee);
+    let (session, out) = (&mut old.session, &mut old.out);
+    session.packet(SocketId(2), peer_b(), &mut slot, length, old.now, out)
+}
+
+fn handed(old: &mut Bench, sequence: u16) -> Handed {
+    match old_port(old, sequence) {
+        Outcome::Handed(handed) => *handed,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What leaves the new call for a packet that the old one hands over.
+fn leaves(new: &mut Bench, mut handed: Handed) -> Result<Rtp, DropReason> {
+    assert_eq!(handed.to, NEXT);
+    match new.session.handed(&mut handed, new.now, &mut new.out) {
+        Outcome::Forward(forward) => Ok(read(&handed.slot()[forward.range])),
+        Outcome::Dropped(reason) => Err(reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_comes_to_the_old_ports_is_heard_in_the_new_call_until_the_new_ones_are_used() {
+    let (mut old, mut new) = (left(), joined(renumbered()));
+    let first = leaves(&mut new, handed(&mut old, 2)).expect("it is heard");
+    let second = leaves(&mut new, handed(&mut old, 3)).expect("it is heard");
+    assert_eq!(second.sequence, first.sequence.wrapping_add(1));
+    assert_eq!(second.payload, [0xd5; 160]);
+    assert_eq!(first.payload_type, 8);
+    // The party sends to its new port: nobody hears anything twice, and it is one stream for who listens.
+    let packet = rtp(96, 4, 640, 0x1001, &[0xd5; 160]);
+    let (_, packet) = new.send(B, peer_b(), &packet).unwrap();
+    let third = read(&packet);
+    assert_eq!(third.sequence, second.sequence.wrapping_add(1));
+    assert_eq!(third.ssrc, second.ssrc);
+    let late = handed(&mut old, 5);
+    assert_eq!(leaves(&mut new, late), Err(DropReason::NoPath));
+}
+
+#[test]
+fn the_old_ports_stay_for_ten_seconds_and_everything_else_of_the_old_call_ends_as_usual() {
+    let mut old = left();
+    old.run_ms(500);
+    let events = old.events();
+    let is_released = |event: &Event| matches!(event, Event::Released { .. });
+    assert_eq!(events.iter().filter(|event| is_released(event)).count(), 1);
+    let transferor = [SocketId(0), SocketId(1)];
+    assert_eq!(old.out.freed, transferor);
+    assert!(old.session.is_released() && !old.session.is_over());
+    old.run_ms(HANDED_OVER_MS - 501);
+    handed(&mut old, 500);
+    let made = old.run_ms(1);
+    assert!(made.is_empty(), "nothing is sent from there any more");
+    assert_eq!(old.out.freed.len(), 4);
+    assert!(old.session.is_over() && !old.events().iter().any(is_released));
+    assert!(matches!(old_port(&mut old, 501), Outcome::Dropped(_)));
+    assert_eq!(old.session.next_deadline(), None);
+}
+
+#[test]
+fn who_cannot_wait_ends_it_at_once() {
+    let mut old = left();
+    for _ in 0..2 {
+        old.command(Command::Release {
+            session: SESSION,
+            endpoint: None,
+            drain_ms: 0,
+        });
+    }
+    assert!(old.session.is_over());
+    assert_eq!(old.out.freed.len(), 4);
+}
+
+#[test]
+fn a_call_that_has_not_agreed_with_the_party_yet_or_does_not_know_it_lets_nothing_through() {
+    let mut old = left();
+    let mut new = Bench::joined();
+    assert_eq!(
+        leaves(&mut new, handed(&mut old, 2)),
+        Err(DropReason::NoPath)
+    );
+    let other = NegotiatedStream {
+        payloads: vec![codec(9, 9, 7, "G722", 8000)],
+        ..terms(peer_b())
+    };
+    let mut new = joined(other);
+    assert_eq!(
+        leaves(&mut new, handed(&mut old, 3)),
+        Err(DropReason::PayloadType)
+    );
+    new.command(Command::Release {
+        session: SESSION,
+        endpoint: Some(A),
+        drain_ms: 0,
+    });
+    assert!(leaves(&mut new, handed(&mut old, 4)).is_err());
+}
+
+#[test]
+fn a_stranger_at_the_old_ports_is_not_heard() {
+    let mut old = left();
+    let packet = rtp(8, 2, 320, 0x1001, &[0xd5; 160]);
+    let sent = old.send(B, common::address("198.51.100.66:6000"), &packet);
+    assert_eq!(sent, Err(DropReason::Source));
+}
