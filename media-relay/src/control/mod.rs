@@ -338,6 +338,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Answer { session, .. }
         | Command::Rollback { session, .. }
         | Command::Update { session, .. }
+        | Command::Play { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
     }
@@ -354,7 +355,10 @@ fn is_awaited(work: &Work) -> bool {
         Command::Allocate { .. } | Command::Stats { .. } => true,
         // What is drained is over later anyway.
         Command::Release { drain_ms, .. } => *drain_ms == 0,
-        Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
+        Command::Answer { .. }
+        | Command::Rollback { .. }
+        | Command::Update { .. }
+        | Command::Play { .. } => false,
     }
 }
 

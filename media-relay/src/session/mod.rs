@@ -324,6 +324,7 @@ impl MediaSession {
                 self.plan = plan;
                 self.replan(now);
             }
+            Command::Play { .. } => {}
             Command::Release {
                 endpoint: Some(endpoint),
                 ..

@@ -193,6 +193,7 @@ impl<B: Batch> Worker<B> {
                             Command::Answer { .. }
                             | Command::Rollback { .. }
                             | Command::Update { .. }
+                            | Command::Play { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),

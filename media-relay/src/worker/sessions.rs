@@ -164,6 +164,7 @@ impl Sessions {
             Command::Answer { session, .. }
             | Command::Rollback { session, .. }
             | Command::Update { session, .. }
+            | Command::Play { session, .. }
             | Command::Release {
                 session,
                 endpoint: Some(_),
