@@ -65,6 +65,7 @@ mod reinvite;
 mod relay;
 mod replaces;
 mod restored;
+mod ringback;
 mod room;
 mod session_timer;
 mod setup;

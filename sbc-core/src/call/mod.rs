@@ -488,6 +488,9 @@ impl Call {
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
+            MediaEvent::Played {
+                endpoint, heard, ..
+            } => self.media.played(*endpoint, *heard),
             MediaEvent::Refused { .. } => {
                 self.media.refused();
                 if self.media.is_gone() {
@@ -585,7 +588,7 @@ impl Call {
             } else if timer == Timer::Ringback as usize {
                 if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup())
                 {
-                    setup.ringback_due(self, cx);
+                    setup.ringback_is_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
                 }
             } else if timer == Timer::Room as usize {

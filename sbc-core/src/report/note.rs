@@ -94,9 +94,11 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::SignatureLost { trunk } => {
             format!("trunk \"{trunk}\": shown other numbers than are signed, so without signature")
         }
-        Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
+        Happened::Ringback { plays: true } => {
+            "the caller hears ringing of ours while nothing else comes".to_owned()
+        }
         Happened::Ringback { plays: false } => {
-            "the caller should hear no ringing any more".to_owned()
+            "the caller hears no ringing of ours any more".to_owned()
         }
         Happened::LaterAnswer { trunk, is_taken } => {
             let what = match is_taken {
