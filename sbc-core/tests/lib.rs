@@ -36,6 +36,7 @@ mod legs;
 mod limits;
 mod listeners;
 mod locate;
+mod music;
 mod neighbours;
 mod numbers;
 mod odd_answers;

@@ -213,7 +213,7 @@ fn a_caller_that_demands_it_is_told_reliably() {
     let ok = two.shard.next_response(200).message;
     assert!(String::from_utf8_lossy(&ok.body()).contains("a=inactive"));
     assert!(two.shard.sent.is_empty());
-    let ok = two.answered("b1", CARRIER_SDP);
+    two.answered("b1", CARRIER_SDP);
     assert_eq!(orders(&two), [true, false]);
 }
 

@@ -16,6 +16,7 @@ mod record;
 mod replace;
 pub(crate) mod room;
 mod setup;
+mod sound;
 mod teardown;
 mod tell;
 mod transfer;
@@ -699,6 +700,7 @@ impl Call {
                 self.proceed(cx);
                 self.hear_requests();
                 self.tell(cx);
+                self.sound(cx);
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.leave_ended_places(cx);

@@ -6,6 +6,7 @@
 //! caller that has no description yet is told one of ours ([`super::ours`]); what it was told it keeps,
 //! as if a called side had said it.
 
+use super::super::sound::{QUIET_MS, forever};
 use super::super::{A_LEG, Call, Timer, endpoint};
 use super::Setup;
 use crate::config::Ringback as Policy;
@@ -15,14 +16,11 @@ use crate::media::Signal;
 use crate::plane::Cx;
 use crate::session::Source;
 use crate::sip::Status;
-use media_api::{Beside, EndpointId, Playing, Sound};
+use media_api::{Beside, EndpointId, Sound};
 use std::time::Duration;
 
 /// A phone that described early media and sends none for so long leaves its caller in silence.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// Media of the called side that have paused for so long have stopped, in milliseconds.
-pub(in crate::call) const QUIET_MS: u16 = 400;
 
 /// The ringing tone of one call.
 #[derive(Debug, Default)]
@@ -70,11 +68,7 @@ impl Setup {
         }
         self.ringback.plays = true;
         let tone = self.trunk.progress.tones.tone(Signal::Ringback);
-        let playing = Playing {
-            sound: Sound::Tone(tone),
-            times: None,
-            beside: Beside::First { quiet_ms: QUIET_MS },
-        };
+        let playing = forever(Sound::Tone(tone), Beside::First { quiet_ms: QUIET_MS });
         call.media.play(cx, endpoint(A_LEG), Some(playing));
         tell(call, cx, true);
     }
