@@ -9,6 +9,7 @@ use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::SocketId;
+use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
 use sessions::Sessions;
@@ -33,6 +34,8 @@ const RESTOCK_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Order {
     Work(Work),
+    /// What can be played from now on.
+    Recordings(Arc<Recordings>),
     Stop,
 }
 
@@ -205,6 +208,7 @@ impl<B: Batch> Worker<B> {
                         self.apply(work);
                     }
                 }
+                Ok(Order::Recordings(recordings)) => self.sessions.take_recordings(recordings),
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.open_and_close(usize::MAX);
