@@ -161,9 +161,9 @@ pub enum Happened {
         /// Whether its media goes where it says now; else it is as if it had not been said.
         is_taken: bool,
     },
-    /// Whether the caller should hear a ringing tone of ours from now on.
+    /// Whether the caller hears a ringing tone of ours from now on, whenever the called side sends nothing.
     Ringback {
-        /// It should.
+        /// It does.
         plays: bool,
     },
     /// A leg got a final answer to its set-up.

@@ -63,6 +63,8 @@ configured_name! {
     ListenerName
     /// One TLS identity with its trust store.
     TlsContextName
+    /// A recording of the node.
+    SoundName
     /// A routing rule.
     RouteName
     /// A transform.

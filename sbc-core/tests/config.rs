@@ -11,6 +11,7 @@ use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A configuration without any finding. Cases replace one part of it.
@@ -468,6 +469,72 @@ const CASES: &[(Code, &str, &str)] = &[
         "cert = §\"/leaf-only\"",
     ),
     (
+        Code::BadRecording,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"garbage.wav\"\n[[realm]]",
+    ),
+    (
+        Code::FileUnreadable,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"absent.wav\"\n[[realm]]",
+    ),
+    (
+        Code::OutOfRange,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"endless.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"../moh.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = §\"busy\"\nfile = \"short.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = §\"sounds\"\n[[realm]]",
+    ),
+    (
+        Code::MissingKey,
+        "[[realm]]",
+        "[[sound]]\nname = §\"moh\"\nfile = \"short.wav\"\n[[realm]]",
+    ),
+    (Code::UnknownName, "codecs =", "music = §\"moh\"\ncodecs ="),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "local_moh = §true\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "music = \"silence\"\nlocal_moh = §true\nhold = \"inactive\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "fqdn = ",
+        "music = \"silence\"\nlocal_moh = §true\nhold = \"sendonly\"\nfqdn = ",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "announce = { §\"200\" = \"busy\" }\ncodecs =",
+    ),
+    (
+        Code::UnknownName,
+        "codecs =",
+        "announce = { \"404\" = §\"nobody\" }\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "ringback_tone = §\"atlantis\"\ncodecs =",
+    ),
+    (
         Code::UnreachableRoute,
         "[metrics]",
         "[[route]]\nname = §\"late\"\nmatch = { from_trunk = \"teams-contoso\", called = '^\\+1' }\nto = [{ trunk = \"carrier\" }]\n[metrics]",
@@ -538,6 +605,16 @@ impl Facts for Machine {
 
     fn revocations(&self, path: &str) -> Result<usize, FileFault> {
         self.roots(path)
+    }
+
+    fn recording(&self, _folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault> {
+        match file {
+            "absent.wav" => Err(FileFault::Unreadable("it does not exist".into())),
+            "garbage.wav" => Err(FileFault::Unusable("it is no WAV file".into())),
+            "short.wav" => Ok(vec![1; 8_000].into()),
+            "long.wav" => Ok(vec![1; 8_000 * 61].into()),
+            _ => Ok(vec![1; 8_000 * 601].into()),
+        }
     }
 
     fn directory(&self, _path: &str) -> Result<(), FileFault> {
@@ -868,4 +945,63 @@ proptest! {
             prop_assert!(!findings.to_text().is_empty());
         }
     }
+}
+
+/// With recordings of these files, and these keys of the carrier's trunk.
+fn with_sounds(files: &[&str], keys: &str) -> String {
+    let sounds = files.iter().enumerate();
+    let sounds =
+        sounds.map(|(at, file)| format!("[[sound]]\nname = \"s{at}\"\nfile = \"{file}\"\n"));
+    let sounds: String = sounds.collect();
+    BASE.replacen(
+        "[[realm]]",
+        &format!("sounds = \"/s\"\n{sounds}[[realm]]"),
+        1,
+    )
+    .replacen("codecs =", &format!("{keys}\ncodecs ="), 1)
+}
+
+#[test]
+fn an_announcement_is_short_and_music_may_be_long() {
+    valid(&with_sounds(&["long.wav"], "music = \"s0\""));
+    valid(&with_sounds(
+        &["short.wav"],
+        "announce = { \"404\" = \"s0\", \"486\" = \"busy\" }",
+    ));
+    let findings = all(load_text(&with_sounds(
+        &["long.wav"],
+        "announce = { \"404\" = \"s0\" }",
+    )));
+    let codes: Vec<Code> = findings.iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::OutOfRange]);
+}
+
+#[test]
+fn recordings_keep_their_number_until_something_else_is_heard() {
+    let ids = |loaded: &Loaded| -> Vec<(String, u32)> {
+        let sounds = loaded.config.sounds.iter();
+        sounds
+            .map(|(name, own)| (name.to_string(), own.id.0))
+            .collect()
+    };
+    let again = |text: &str, before: &Loaded| {
+        let sources = [Source::new("causeway.toml", text)];
+        load(&sources, &Machine, Some(&before.config)).expect("valid")
+    };
+    let first = valid(&with_sounds(&["short.wav", "long.wav"], ""));
+    let text = with_sounds(&["short.wav", "long.wav"], "music = \"s0\"");
+    let second = again(&text, &first);
+    assert_eq!(ids(&first), ids(&second));
+    assert_ne!(ids(&first)[0].1, ids(&first)[1].1);
+    let third = again(&with_sounds(&["long.wav", "long.wav"], ""), &second);
+    assert_ne!(ids(&third)[0].1, ids(&second)[0].1, "it sounds otherwise");
+    assert_eq!(ids(&third)[1], ids(&second)[1]);
+    // What was heard in between is not heard under its number again.
+    let fourth = again(&with_sounds(&["short.wav", "long.wav"], ""), &third);
+    let used: BTreeSet<u32> = [&first, &third]
+        .iter()
+        .flat_map(|own| ids(own))
+        .map(|own| own.1)
+        .collect();
+    assert!(!used.contains(&ids(&fourth)[0].1));
 }

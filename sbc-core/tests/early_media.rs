@@ -139,61 +139,6 @@ fn an_early_dialog_that_ends_is_neither_heard_nor_spoken_to() {
     assert!(!ok.body().is_empty());
 }
 
-#[test]
-fn a_ringing_tone_is_wanted_while_it_rings_and_nothing_is_heard() {
-    use media_api::{EndpointId, Event, StreamIndex};
-    use sbc_core::event::Happened;
-    use sbc_core::input::Input;
-    let wanted = |two: &Two| -> Vec<bool> {
-        let told = two.shard.happened.iter().filter_map(|what| match what {
-            Happened::Ringback { plays } => Some(*plays),
-            _ => None,
-        });
-        told.collect()
-    };
-    let heard = |two: &mut Two| {
-        let session = two.shard.media.iter().find_map(|command| match command {
-            Command::Allocate { session, .. } => Some(*session),
-            _ => None,
-        });
-        two.shard.apply(Input::Media(Event::FirstMedia {
-            session: session.expect("ports were asked for"),
-            endpoint: EndpointId(1),
-            stream: StreamIndex(0),
-        }));
-    };
-    let auto = || Two::with("ringback = \"auto\"", "", "", CARRIER_SDP);
-    let mut two = auto();
-    two.says("180 Ringing", "b1", "", "");
-    assert_eq!(wanted(&two), [true]);
-    heard(&mut two);
-    assert_eq!(wanted(&two), [true, false], "it sends something itself");
-    // Early media that are only promised.
-    let mut two = auto();
-    two.says("180 Ringing", "b1", "", CARRIER_SDP);
-    two.shard.pass(Duration::from_millis(1_900));
-    assert_eq!(wanted(&two), []);
-    two.shard.pass(Duration::from_millis(200));
-    assert_eq!(wanted(&two), [true]);
-    two.shard.sent.clear();
-    two.answered("b1", CARRIER_SDP);
-    assert_eq!(wanted(&two), [true, false]);
-    // Early media that come, progress without ringing, and a trunk that does not ask.
-    let mut two = auto();
-    two.says("183 Session Progress", "b1", "", CARRIER_SDP);
-    heard(&mut two);
-    two.says("180 Ringing", "b1", "", "");
-    two.shard.pass(Duration::from_secs(5));
-    assert_eq!(wanted(&two), []);
-    let mut two = auto();
-    two.says("183 Session Progress", "b1", "", "");
-    two.shard.pass(Duration::from_secs(5));
-    assert_eq!(wanted(&two), []);
-    let mut two = Two::new("");
-    two.says("180 Ringing", "b1", "", "");
-    assert_eq!(wanted(&two), []);
-}
-
 /// Two trunks that take part in P-Early-Media, and a caller that asks for it.
 fn authorised(of_b: &str) -> Two {
     let keys = "trusted = true\np_early_media = true";

@@ -13,6 +13,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -231,6 +232,10 @@ impl Facts for Host {
 
     fn revocations(&self, path: &str) -> Result<usize, FileFault> {
         read_revocations(path).map(|revoked| revoked.0.len())
+    }
+
+    fn recording(&self, folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault> {
+        super::wav::read(folder, file)
     }
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {

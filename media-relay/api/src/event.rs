@@ -61,6 +61,16 @@ pub enum Event {
         /// What is seen.
         kind: OneWayKind,
     },
+    /// What was to be played a number of times has been, or cannot be played: neither G.711 nor
+    /// linear audio was agreed, or there is no such recording.
+    Played {
+        /// The session.
+        session: SessionId,
+        /// Who heard it.
+        endpoint: EndpointId,
+        /// Whether it was heard to its end.
+        heard: bool,
+    },
     /// Statistics asked for.
     Stats {
         /// The session.
@@ -87,6 +97,7 @@ impl Event {
             | Self::SourcePinned { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::Played { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. } => *session,
         }

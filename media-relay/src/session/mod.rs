@@ -8,6 +8,7 @@ mod handed;
 mod liveness;
 mod output;
 mod plan;
+mod play;
 mod quality;
 mod rate;
 mod retired;
@@ -17,7 +18,7 @@ mod source;
 mod stream;
 
 pub use handed::Handed;
-pub use output::{Forward, Made, Outcome, Output, Sample};
+pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
@@ -30,6 +31,7 @@ use media_api::{
     SessionId, SessionStats, Stage, StreamIndex, Suite,
 };
 use plan::Path;
+use play::Playback;
 use sequence::Origin;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -64,6 +66,8 @@ pub struct MediaSession {
     endpoints: Vec<Endpoint>,
     /// The streams of all endpoints, each endpoint's in a row.
     streams: Vec<Stream>,
+    /// At most one per endpoint.
+    sounds: Vec<Playback>,
     plan: BridgePlan,
     one_way_check: Option<Timestamp>,
     /// Since when both joined endpoints are fully answered.
@@ -93,6 +97,7 @@ impl MediaSession {
             wall,
             endpoints: Vec::new(),
             streams: Vec::new(),
+            sounds: Vec::new(),
             plan: BridgePlan::default(),
             one_way_check: None,
             answered_at: None,
@@ -204,8 +209,17 @@ impl MediaSession {
 
     /// The operating system did not take a packet that [`Self::packet`] had prepared.
     pub fn send_failed(&mut self, forward: &Forward) {
-        if let Some(stream) = self.streams.get_mut(forward.stream) {
-            stream.uncount(forward.plain_bytes);
+        self.take_back(forward.stream, forward.plain_bytes);
+    }
+
+    /// The operating system did not take a packet of a sound.
+    pub fn generated_failed(&mut self, generated: Generated) {
+        self.take_back(generated.stream, generated.plain_bytes);
+    }
+
+    fn take_back(&mut self, stream: usize, plain_bytes: usize) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.uncount(plain_bytes);
         }
     }
 
@@ -229,7 +243,7 @@ impl MediaSession {
                 if let (DropReason::Direction, Path::Forward { to }) = (reason, path) {
                     // A peer that goes on sending through a hold would leave a gap as long as the
                     // hold, and one of half a cycle misleads the other side's roll-over counter.
-                    self.streams[to].outgoing.interrupt();
+                    self.streams[to].outgoing.interrupt(at);
                 }
                 return Err(reason);
             }
@@ -267,6 +281,9 @@ impl MediaSession {
         } = *accepted;
         let received_bytes = payload.end;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
+        if target.is_muted {
+            return Err(DropReason::Muted);
+        }
         let Some(send_as) = send_as else {
             target
                 .outgoing
@@ -274,6 +291,7 @@ impl MediaSession {
             return Err(DropReason::PayloadType);
         };
         let ready = target.emit(origin, accepted, send_as, slot, now)?;
+        target.forwarded_at = Some(now);
         Ok(Outcome::Forward(Forward {
             socket: ready.socket,
             to: ready.to,
@@ -305,11 +323,12 @@ impl MediaSession {
         });
     }
 
-    /// Applies a command of this session. [`Command::Allocate`] is not for a session but for
-    /// whoever owns ports, who calls [`Self::add_endpoint`]; it is ignored here.
+    /// Applies a command of this session. [`Command::Allocate`] is for whoever owns ports, who calls
+    /// [`Self::add_endpoint`], and [`Command::Play`] for whoever owns recordings, who calls
+    /// [`Self::play`]; both are ignored here.
     pub fn command(&mut self, command: Command, now: Timestamp, out: &mut Output) {
         match command {
-            Command::Allocate { .. } => {}
+            Command::Allocate { .. } | Command::Play { .. } => {}
             Command::Answer {
                 endpoint,
                 fork,
@@ -396,6 +415,7 @@ impl MediaSession {
         if self.drained_at.is_some_and(|due| due <= now) {
             return self.release(now, out);
         }
+        self.play_on(now, out);
         let mut is_over = false;
         for stream in &mut self.streams {
             stream.expire_keys(now);
@@ -434,6 +454,7 @@ impl MediaSession {
                 [reports, stream.key_deadline(), stream.retired_deadline()]
             })
             .flatten()
+            .chain(self.sounds.iter().map(Playback::due))
             .chain(silence)
             .chain(self.one_way_check)
             .chain(self.drained_at)
@@ -463,6 +484,7 @@ impl MediaSession {
             return;
         }
         self.drained_at = Some(until);
+        self.sounds.clear();
         self.plan.silence_ms = 0;
         self.one_way_check = None;
     }
@@ -503,6 +525,7 @@ impl MediaSession {
         if self.handed_over.is_some_and(|handed| handed.endpoint == at) {
             self.handed_over = None;
         }
+        self.end_sounds_of(at);
     }
 
     fn open_endpoint(&self, endpoint: EndpointId) -> Option<usize> {
@@ -538,6 +561,7 @@ impl MediaSession {
             };
             Some(theirs.start + (at - own.start)).filter(|to| theirs.contains(to))
         });
+        self.fit_sounds();
         let pair = self.joined();
         for at in 0..self.endpoints.len() {
             let streams = &self.streams[self.endpoints[at].streams.clone()];
@@ -662,7 +686,6 @@ impl Stream {
     }
 }
 
-/// A master key and salt for one suite.
 /// What goes into [`Event::Allocated`] for endpoints on these sockets, one entry per stream: addresses, and
 /// keys that are made here.
 ///
@@ -710,6 +733,7 @@ pub fn local_endpoints(
     Ok(local)
 }
 
+/// A master key and salt for one suite.
 fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
     let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;

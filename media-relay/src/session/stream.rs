@@ -53,6 +53,12 @@ pub(super) struct Stream {
     pub(super) rtp_at: Option<Timestamp>,
     /// Last valid RTP or RTCP packet.
     pub(super) heard_at: Option<Timestamp>,
+    /// Last packet of another stream that was sent to this peer.
+    pub(super) forwarded_at: Option<Timestamp>,
+    /// Whether this peer hears a sound of ours instead of others.
+    pub(super) is_muted: bool,
+    /// Packets of our sounds.
+    pub(super) generated_packets: u64,
     format: Option<FormatId>,
     /// Codec and source as they were when faces last changed, for figures asked for later.
     codec: Option<Cow<'static, str>>,
@@ -136,6 +142,9 @@ impl Stream {
             has_arrived: false,
             rtp_at: None,
             heard_at: None,
+            forwarded_at: None,
+            is_muted: false,
+            generated_packets: 0,
             format: None,
             codec: None,
             source: None,
@@ -623,7 +632,8 @@ impl Stream {
         self.sent_bytes += bytes as u64;
     }
 
-    /// The operating system did not take a packet that [`Self::emit`] had counted.
+    /// The operating system did not take a packet that [`Self::emit`] had counted. One that we made
+    /// stays counted as made.
     pub(super) fn uncount(&mut self, plain_bytes: usize) {
         self.sent_packets = self.sent_packets.saturating_sub(1);
         self.sent_bytes = self.sent_bytes.saturating_sub(plain_bytes as u64);
@@ -654,6 +664,7 @@ impl Stream {
             received_bytes: self.received_bytes,
             sent_packets: self.sent_packets,
             sent_bytes: self.sent_bytes,
+            generated_packets: self.generated_packets,
             received_rtcp: self.reports.received,
             sent_rtcp: self.reports.sent,
             lost_packets: self.reception.lost(),

@@ -11,6 +11,7 @@ use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::{Handed, SocketId};
+use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
 use neighbours::Neighbours;
@@ -39,6 +40,8 @@ pub(crate) enum Order {
     Work(Work),
     /// A packet of a party that has changed to a session of this worker.
     Handed(Box<Handed>),
+    /// What can be played from now on.
+    Recordings(Arc<Recordings>),
     Stop,
 }
 
@@ -204,6 +207,7 @@ impl<B: Batch> Worker<B> {
                             | Command::Update { .. }
                             | Command::HandOver { .. }
                             | Command::Follow { .. }
+                            | Command::Play { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),
@@ -221,6 +225,7 @@ impl<B: Batch> Worker<B> {
                     let now = self.clock.now();
                     self.sessions.handed(&mut handed, now, &mut self.batch);
                 }
+                Ok(Order::Recordings(recordings)) => self.sessions.take_recordings(recordings),
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.open_and_close(usize::MAX);

@@ -104,6 +104,12 @@ impl FakeRelay {
                 known.silence_ms = plan.silence_ms;
                 self.first_media(*session)
             }
+            Command::Play {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "play");
+                Vec::new()
+            }
             Command::Release {
                 session,
                 endpoint,

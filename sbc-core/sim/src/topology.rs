@@ -357,6 +357,7 @@ pub fn host_of_address(address: IpAddr) -> String {
 pub fn config(generation: u64, setting: Setting) -> Config {
     Config {
         generation,
+        sounds: Default::default(),
         node: Node {
             id: "sim-1".to_owned(),
             user_agent: Some("Causeway".to_owned()),
@@ -491,6 +492,7 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
+        sounds: Default::default(),
         stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
@@ -581,6 +583,7 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
+        sounds: Default::default(),
         stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),

@@ -4,7 +4,7 @@ use crate::effect::Effect;
 use crate::media::Formats;
 use crate::plane::Cx;
 use media_api::{
-    BridgePlan, Command, EndpointId, EndpointSpec, Event, ForkId, Negotiated, SessionId,
+    BridgePlan, Command, EndpointId, EndpointSpec, Event, ForkId, Negotiated, Playing, SessionId,
     SessionStats, Stage,
 };
 
@@ -23,6 +23,10 @@ pub(crate) struct CallMedia {
     /// The first of the endpoints that were asked for last.
     asked_last: Option<EndpointId>,
     plan: BridgePlan,
+    /// What endpoints hear of ours.
+    playing: Vec<(EndpointId, Playing)>,
+    /// Endpoints that nothing can be played to, as far as is agreed with them.
+    deaf: Vec<EndpointId>,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,8 @@ impl CallMedia {
             is_reserved: false,
             asked_last: None,
             plan: BridgePlan::default(),
+            playing: Vec::new(),
+            deaf: Vec::new(),
         }
     }
 
@@ -65,7 +71,7 @@ impl CallMedia {
 
     /// Tells what was agreed on an endpoint.
     pub(crate) fn agreed(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         endpoint: EndpointId,
         fork: ForkId,
@@ -73,6 +79,8 @@ impl CallMedia {
         stage: Stage,
     ) {
         let session = self.session;
+        // It may have gone over to a codec that something can be played in.
+        self.deaf.retain(|own| *own != endpoint);
         self.command(
             cx,
             Command::Answer {
@@ -108,8 +116,56 @@ impl CallMedia {
         self.plan.joined
     }
 
+    /// Lets an endpoint hear this of ours, or nothing. What it hears already goes on.
+    pub(crate) fn play(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, playing: Option<Playing>) {
+        let playing = playing.filter(|_| !self.deaf.contains(&endpoint));
+        let at = self.playing.iter().position(|(own, _)| *own == endpoint);
+        match (at, &playing) {
+            (None, None) => return,
+            (Some(at), Some(new)) if self.playing.get(at).is_some_and(|(_, own)| own == new) => {
+                return;
+            }
+            (Some(at), _) => {
+                self.playing.swap_remove(at);
+            }
+            (None, Some(_)) => {}
+        }
+        let kept = playing.clone().map(|own| (endpoint, own));
+        self.playing.extend(kept);
+        self.command(
+            cx,
+            Command::Play {
+                session: self.session,
+                endpoint,
+                playing,
+            },
+        );
+    }
+
+    /// Whether an endpoint hears something of ours.
+    pub(crate) fn plays(&self, endpoint: EndpointId) -> bool {
+        self.playing.iter().any(|(own, _)| *own == endpoint)
+    }
+
+    /// What was played to an endpoint is over, or it could not be heard.
+    pub(crate) fn played(&mut self, endpoint: EndpointId, heard: bool) {
+        self.playing.retain(|(own, _)| *own != endpoint);
+        if !heard && !self.deaf.contains(&endpoint) {
+            self.deaf.push(endpoint);
+        }
+    }
+
+    /// Nobody hears anything of ours any more.
+    fn silence(&mut self, cx: &mut Cx<'_>) {
+        let playing = self.playing.iter().map(|(endpoint, _)| *endpoint);
+        for endpoint in playing.collect::<Vec<_>>() {
+            self.play(cx, endpoint, None);
+        }
+    }
+
     /// Gives one endpoint back.
-    pub(crate) fn drop_endpoint(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+    pub(crate) fn drop_endpoint(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        self.play(cx, endpoint, None);
         let endpoint = Some(endpoint);
         self.command(
             cx,
@@ -156,6 +212,7 @@ impl CallMedia {
     /// heard of its end still reaches the other one (SIP-408).
     pub(crate) fn release(&mut self, cx: &mut Cx<'_>, was_answered: bool) {
         if let State::Active = self.state {
+            self.silence(cx);
             self.state = State::Releasing;
             self.command(
                 cx,

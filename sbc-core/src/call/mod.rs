@@ -16,6 +16,7 @@ mod record;
 mod replace;
 pub(crate) mod room;
 mod setup;
+mod sound;
 mod teardown;
 mod tell;
 mod transfer;
@@ -488,6 +489,9 @@ impl Call {
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
+            MediaEvent::Played {
+                endpoint, heard, ..
+            } => self.media.played(*endpoint, *heard),
             // Something else may still be reserved where this is no answer to what was asked last.
             MediaEvent::Refused { endpoints, .. }
                 if endpoints.is_empty() || self.media.is_last_answer(&event) =>
@@ -588,7 +592,7 @@ impl Call {
             } else if timer == Timer::Ringback as usize {
                 if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup())
                 {
-                    setup.ringback_due(self, cx);
+                    setup.ringback_is_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
                 }
             } else if timer == Timer::Room as usize {
@@ -699,6 +703,7 @@ impl Call {
                 self.proceed(cx);
                 self.hear_requests();
                 self.tell(cx);
+                self.sound(cx);
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.leave_ended_places(cx);

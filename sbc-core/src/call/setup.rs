@@ -14,6 +14,7 @@ mod early;
 mod early_media;
 mod history;
 mod late;
+mod ours;
 mod outcome;
 mod pickup;
 mod progress;
@@ -285,6 +286,7 @@ impl Setup {
         self.early_media = EarlyMedia::default();
         self.passed = None;
         call.timers.stop(Timer::EarlyMedia as usize);
+        self.ringback_ends(call, cx);
         self.early_answers.clear();
         let mut group = Vec::new();
         let most = match self.at_once {
@@ -440,6 +442,11 @@ impl Setup {
             (MediaEvent::FirstMedia { endpoint, .. }, step) => {
                 self.step = step;
                 self.first_media(call, cx, LegId(endpoint.0));
+                Some(Operation::Setup(self))
+            }
+            (MediaEvent::Played { endpoint, .. }, step) => {
+                self.step = step;
+                self.ringback_is_unheard(call, cx, endpoint);
                 Some(Operation::Setup(self))
             }
             (_, step) => {

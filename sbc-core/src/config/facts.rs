@@ -7,6 +7,7 @@
 use super::written::Secret;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Facts of the outside that a configuration depends on.
@@ -26,6 +27,11 @@ pub trait Facts {
 
     /// Number of revoked certificates that the lists in the file at this path name.
     fn revocations(&self, path: &str) -> Result<usize, FileFault>;
+
+    /// The recording in this file of a folder that all of them are in: 8,000 linear samples a second, one
+    /// channel, at least one and no more than ten minutes. A link that leads out of the folder is not
+    /// followed.
+    fn recording(&self, folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault>;
 
     /// Whether a directory exists, or can be made.
     fn directory(&self, path: &str) -> Result<(), FileFault>;
@@ -141,6 +147,10 @@ impl Facts for Assumed {
 
     fn revocations(&self, _path: &str) -> Result<usize, FileFault> {
         Ok(1)
+    }
+
+    fn recording(&self, _folder: &str, _file: &str) -> Result<Arc<[i16]>, FileFault> {
+        Ok(vec![0; super::sound::SAMPLES_PER_SECOND].into())
     }
 
     fn directory(&self, _path: &str) -> Result<(), FileFault> {

@@ -9,6 +9,7 @@ use super::progress;
 use super::read::{Item, Section};
 use super::registrar;
 use super::rules::{plan, rules};
+use super::sound;
 use super::source::{At, Source, Span};
 use super::transfer;
 use super::value;
@@ -53,8 +54,9 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
 }
 
 const SINGLES: [&str; 6] = ["node", "limits", "cdr", "metrics", "api", "stir"];
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "realm",
+    "sound",
     "tls",
     "listen",
     "tenant",
@@ -118,6 +120,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.node = Some(WrittenNode {
                 id: section.required_text("id", "\"sbc1\"", out),
                 user_agent: section.text("user_agent", out),
+                sounds: section.text("sounds", out),
             });
             section.finish(&["region", "labels"], out);
         }
@@ -259,6 +262,7 @@ fn read_named(
 ) {
     match kind {
         "realm" => file.realms.push(realm(name, section, out)),
+        "sound" => file.sounds.push(sound::sound(name, section, out)),
         "tls" => file.tls.push(tls(name, section, out)),
         "tenant" => file.tenants.push(tenant(name, section, out)),
         "trunk" => file.trunks.push(trunk(name, section, out)),
@@ -542,6 +546,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         session_timer: session_timer(&mut section, out),
         dialog_ping: section.parsed("dialog_ping", value::duration, out),
         progress: progress::progress(&mut section, out),
+        sounds: sound::of_trunk(&mut section, out),
         limits: limit::of_trunk(&mut section, out),
         pass_headers,
         strip_headers,

@@ -84,6 +84,8 @@ codes! {
     WildcardName = "E0046",
     /// A secret that is referred to does not exist.
     SecretMissing = "E0047",
+    /// A sound file holds nothing that can be played.
+    BadRecording = "E0048",
     /// No listener of the trunk's realm can reach a target of the trunk.
     NoListener = "E0050",
     /// A Teams trunk lacks something that Direct Routing demands.

@@ -28,6 +28,7 @@ mod registrar;
 mod route;
 mod rules;
 mod shell;
+mod sound;
 mod source;
 mod sources;
 mod starter;
@@ -66,6 +67,10 @@ pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
 pub use shell::{CdrSpool, Shell, StirFiles, TlsFiles};
+pub use sound::{
+    Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,
+    SAMPLES_PER_SECOND, SoundPolicy,
+};
 pub use source::{Place, Source};
 pub use sources::Sources;
 pub use starter::starter;
@@ -79,7 +84,7 @@ pub use trunk::{
 };
 pub use written::{Secret, TlsVersion};
 
-use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +102,8 @@ pub struct Config {
     pub tls: BTreeMap<TlsContextName, Arc<TlsContext>>,
     /// Signalling sockets.
     pub listeners: BTreeMap<ListenerName, Arc<Listener>>,
+    /// Recordings that can be played.
+    pub sounds: BTreeMap<SoundName, Arc<Recording>>,
     /// Customers.
     pub tenants: BTreeMap<TenantName, Arc<Tenant>>,
     /// Relations to peers.

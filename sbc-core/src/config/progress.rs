@@ -5,6 +5,7 @@ use super::finding::Collector;
 use super::read::Section;
 use super::source::At;
 use super::value;
+use crate::media::{COUNTRIES, Tones};
 use std::time::Duration;
 
 /// How the calls of a trunk make progress before they are answered.
@@ -25,6 +26,8 @@ pub struct ProgressPolicy {
     pub early_media_max: Duration,
     /// Who plays the ringing tone to a caller on this trunk.
     pub ringback: Ringback,
+    /// As in which country our tones sound to peers on this trunk.
+    pub tones: &'static Tones,
     /// What this peer gets of a call whose caller makes no offer: `pass` unless it or the caller is
     /// Teams, which makes and takes no such calls, or several are called at once.
     pub late_offer: LateOffer,
@@ -94,8 +97,11 @@ pub enum Ringing {
 pub enum Ringback {
     /// The called side, or the caller's own phone.
     Remote,
-    /// We, while it rings and no early media flow.
+    /// We, while it rings and no early media flow; early media that the called side describes are
+    /// waited for.
     Auto,
+    /// We, while it rings and no early media flow, without waiting for those that are described.
+    Local,
 }
 
 impl Default for ProgressPolicy {
@@ -108,6 +114,7 @@ impl Default for ProgressPolicy {
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
             ringback: Ringback::Remote,
+            tones: Tones::USUAL,
             late_offer: LateOffer::Pass,
             p_early_media: false,
             early_dialogs: EarlyDialogs::Single,
@@ -126,6 +133,7 @@ pub(super) struct WrittenProgress {
     pub(super) ringing: Option<At<Ringing>>,
     pub(super) early_media_max: Option<At<Duration>>,
     pub(super) ringback: Option<At<Ringback>>,
+    pub(super) tones: Option<At<&'static Tones>>,
     pub(super) late_offer: Option<At<LateOffer>>,
     pub(super) p_early_media: Option<At<bool>>,
     pub(super) early_dialogs: Option<At<EarlyDialogs>>,
@@ -170,10 +178,15 @@ pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> Writte
         early_media_max: section.parsed("early_media_max", value::duration, out),
         ringback: section.choice(
             "ringback",
-            &[("remote", Ringback::Remote), ("auto", Ringback::Auto)],
+            &[
+                ("remote", Ringback::Remote),
+                ("auto", Ringback::Auto),
+                ("local", Ringback::Local),
+            ],
             &[],
             out,
         ),
+        tones: section.choice("ringback_tone", &countries(), &[], out),
         late_offer: section.choice(
             "late_offer",
             &[("convert", LateOffer::Convert), ("pass", LateOffer::Pass)],
@@ -192,4 +205,10 @@ pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> Writte
         ),
         six_xx_stops: section.boolean("six_xx_stops", out),
     }
+}
+
+/// Countries by the names that operators write.
+fn countries() -> Vec<(&'static str, &'static Tones)> {
+    let named = |own: &'static Tones| (own.country, own);
+    COUNTRIES.iter().map(named).collect()
 }

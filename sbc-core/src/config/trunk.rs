@@ -2,7 +2,9 @@
 
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
-use super::{Derived, Habits, ProgressPolicy, StirPolicy, TransferPolicy, TrunkLimits};
+use super::{
+    Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
+};
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -66,6 +68,8 @@ pub struct Trunk {
     pub dialog_ping: Option<Duration>,
     /// How calls make progress before they are answered.
     pub progress: ProgressPolicy,
+    /// What its peers hear of ours.
+    pub sounds: SoundPolicy,
     /// Methods of our `Allow` header on this trunk, in order.
     pub allow: Vec<crate::sip::Method>,
     /// Whether P-Asserted-Identity is written towards this peer, where trust allows it.

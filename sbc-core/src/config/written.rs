@@ -10,6 +10,7 @@ use super::money::WrittenRate;
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
 use super::rules::{WrittenPlan, WrittenRule};
+use super::sound::{WrittenSound, WrittenSounds};
 use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
 use super::value::WrittenTarget;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub(super) struct File {
     pub(super) node: Option<WrittenNode>,
     pub(super) realms: Vec<WrittenRealm>,
+    pub(super) sounds: Vec<WrittenSound>,
     pub(super) tls: Vec<WrittenTls>,
     pub(super) listeners: Vec<WrittenListener>,
     pub(super) tenants: Vec<WrittenTenant>,
@@ -49,6 +51,8 @@ pub(super) struct File {
 pub(super) struct WrittenNode {
     pub(super) id: Option<At<String>>,
     pub(super) user_agent: Option<At<String>>,
+    /// The folder of all sound files.
+    pub(super) sounds: Option<At<String>>,
 }
 
 pub(super) struct WrittenRealm {
@@ -151,6 +155,7 @@ pub(super) struct WrittenTrunk {
     pub(super) session_timer: Option<WrittenSessionTimer>,
     pub(super) dialog_ping: Option<At<Duration>>,
     pub(super) progress: WrittenProgress,
+    pub(super) sounds: WrittenSounds,
     pub(super) limits: WrittenTrunkLimits,
     pub(super) pass_headers: Vec<At<String>>,
     pub(super) strip_headers: Vec<At<String>>,

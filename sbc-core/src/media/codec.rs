@@ -134,6 +134,11 @@ impl Codec {
         self.is_called("telephone-event")
     }
 
+    /// Whether this is G.711, in either law.
+    pub fn is_g711(&self) -> bool {
+        self.clock_hz == 8_000 && (self.is_called("PCMA") || self.is_called("PCMU"))
+    }
+
     /// Whether this is comfort noise (RFC 3389).
     pub fn is_comfort_noise(&self) -> bool {
         self.is_called("CN")

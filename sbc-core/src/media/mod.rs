@@ -17,6 +17,7 @@ mod own;
 mod profile;
 pub mod rate;
 mod read;
+mod tones;
 
 pub use codec::{CODECS, Codec, Formats};
 pub use image::{Agreement, MediaImage};
@@ -24,3 +25,4 @@ pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;
 pub use profile::{Dtmf, FaxMode, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};
 pub use read::{AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, read};
+pub use tones::{COUNTRIES, Signal, Tones, silence};

@@ -41,6 +41,9 @@ pub struct Profile {
     pub rtcp_line: RtcpLine,
     /// How this peer is told that it is on hold (SIP-551).
     pub hold: HoldForm,
+    /// Whether this peer hears music of ours while the other party neither sends nor listens: it is told
+    /// then that we send.
+    pub plays_music: bool,
     /// Whether this peer understands `sendonly` and `recvonly`.
     pub one_way: OneWay,
     /// `a=ptime` of our offers in milliseconds (10–60), where the other leg names none.
@@ -143,6 +146,7 @@ impl Profile {
             rtcp_mux: false,
             rtcp_line: RtcpLine::WhenNeeded,
             hold: HoldForm::SendOnly,
+            plays_music: false,
             one_way: OneWay::Understood,
             ptime_ms: 20,
             source: SourceMode::Restricted,

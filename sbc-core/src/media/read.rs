@@ -100,6 +100,19 @@ impl Facts {
         Err(why.unwrap_or(Unusable::NotAudio).into())
     }
 
+    /// The same, as if G.711 was what the peer likes best.
+    #[must_use]
+    pub fn with_g711_first(&self) -> Self {
+        let mut facts = self.clone();
+        for line in &mut facts.lines {
+            if let Ok(audio) = &mut line.audio {
+                let is_g711 = |own: &Payload| own.codec.as_ref().is_some_and(Codec::is_g711);
+                audio.payloads.sort_by_key(|own| !is_g711(own));
+            }
+        }
+        facts
+    }
+
     /// Whether the audio line at this position is switched off, and no other is usable (SIP-550).
     pub fn is_switched_off(&self, at: usize) -> bool {
         let line = self.lines.get(at).map(|line| &line.audio);

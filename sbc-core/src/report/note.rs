@@ -94,9 +94,11 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::SignatureLost { trunk } => {
             format!("trunk \"{trunk}\": shown other numbers than are signed, so without signature")
         }
-        Happened::Ringback { plays: true } => "the caller should hear ringing".to_owned(),
+        Happened::Ringback { plays: true } => {
+            "the caller hears ringing of ours while nothing else comes".to_owned()
+        }
         Happened::Ringback { plays: false } => {
-            "the caller should hear no ringing any more".to_owned()
+            "the caller hears no ringing of ours any more".to_owned()
         }
         Happened::LaterAnswer { trunk, is_taken } => {
             let what = match is_taken {
@@ -278,6 +280,15 @@ fn media(event: &media_api::Event) -> Option<String> {
         Event::OneWay { endpoint, kind, .. } => {
             format!("media of leg {} does not get through: {kind:?}", endpoint.0)
         }
+        Event::Played {
+            endpoint,
+            heard: true,
+            ..
+        } => format!("leg {} has heard what was played", endpoint.0),
+        Event::Played { endpoint, .. } => format!(
+            "leg {} could not be played anything: G.711 was not agreed, or there is no such recording",
+            endpoint.0
+        ),
         Event::Released { .. } => "media released".to_owned(),
         Event::Stats { .. } => return None,
     };

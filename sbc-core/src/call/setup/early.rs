@@ -233,8 +233,11 @@ impl Setup {
         other: LegId,
         offer: &Bytes,
     ) -> Result<(Bytes, Negotiated), Incompatible> {
-        let (a, b) = super::images(&mut call.legs, A_LEG, other).ok_or(Unusable::OutOfOrder)?;
-        answer(offer, a, b, &mut call.media.formats)
+        let a = call.legs.get(&A_LEG).ok_or(Unusable::OutOfOrder)?;
+        let facts = read(&parse(offer)?, a.image.profile());
+        let b = Self::seat_of(call, other, &facts)?;
+        let a = call.legs.get_mut(&A_LEG).ok_or(Unusable::OutOfOrder)?;
+        answer(offer, &mut a.image, &b, &mut call.media.formats)
     }
 
     /// The called side offers a change on one of its early dialogs.

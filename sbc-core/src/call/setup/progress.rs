@@ -109,8 +109,9 @@ impl Setup {
         call.record.first_progress_ms.get_or_insert(first_ms);
         let described = body.is_some();
         let sees_forks = call.leg(A_LEG).is_some_and(|a| a.session.sees_forks());
+        let of = sees_forks.then(|| Source::new(leg, &early));
         let told = Provisional {
-            of: sees_forks.then(|| Source::new(leg, &early)),
+            of: of.clone(),
             status: early_media::told_as(self.trunk.progress.ringing, status),
             description: body,
             // An offer cannot be made any other way before the answer.
@@ -124,7 +125,7 @@ impl Setup {
         if let Some(a) = call.leg(A_LEG) {
             a.session.progress(cx, told);
         }
-        self.rings(call, cx, status, described);
+        self.rings(call, cx, status, (of, described));
     }
 
     /// The caller has left one of the early dialogs: that phone alone rings no longer.

@@ -20,6 +20,7 @@ pub(super) use relay::{Nameless, Relayed};
 
 use super::pickup::Pickup;
 use super::places::OtherWay;
+use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
@@ -82,6 +83,8 @@ pub(super) struct Transfer {
     tries: u8,
     /// Whether the new INVITE names the dialog that it replaces.
     replays: bool,
+    /// The target of the present attempt has said that it rings.
+    has_rung: bool,
     /// Peer's tags of the present attempt: their positions name forks.
     forks: Vec<Bytes>,
     /// Early answers, for a 2xx that repeats no SDP.
@@ -179,6 +182,7 @@ impl Transfer {
             homes: VecDeque::new(),
             tries: 0,
             replays: false,
+            has_rung: false,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
             pickup: None,
@@ -188,6 +192,7 @@ impl Transfer {
 
     /// Moves to the next trunk; without one, the transfer has failed.
     fn next_trunk(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        self.has_rung = false;
         self.forks.clear();
         self.early_answers.clear();
         let way = self.way(call);
@@ -434,6 +439,7 @@ impl Transfer {
         {
             observer.session.refer_progress(cx, status);
         }
+        self.has_rung |= status == Status::RINGING;
         let Some(description) = description else {
             return Some(Operation::Transfer(self));
         };
@@ -449,6 +455,22 @@ impl Transfer {
             self.early_answers.insert(early.clone(), description);
         }
         Some(Operation::Transfer(self))
+    }
+
+    /// What the transferee waits for, if somebody is called for it.
+    pub(super) fn interlude(&self) -> Option<Interlude> {
+        match self.step {
+            Step::Waiting | Step::Allocating { .. } | Step::Inviting { .. } => Some(Interlude {
+                transferee: self.transferee,
+                has_rung: self.has_rung,
+                is_described: !self.early_answers.is_empty(),
+            }),
+            // The other party is asked for or offered something without any ringing.
+            Step::Fetching { .. }
+            | Step::Pausing
+            | Step::Adopting { .. }
+            | Step::Offering { .. } => None,
+        }
     }
 
     fn fork(&mut self, early: &Bytes) -> ForkId {

@@ -15,6 +15,7 @@ mod progress;
 mod registrar;
 mod routing;
 mod rules;
+mod sound;
 mod stir;
 mod teams;
 mod transfer;
@@ -27,10 +28,10 @@ use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
-    CallLimits, Case, Config, Listener, Node, NodeLimits, Realm, Route, Tenant, TlsContext,
-    Transform, Trunk,
+    CallLimits, Case, Config, Listener, Node, NodeLimits, Realm, Recording, Route, Tenant,
+    TlsContext, Transform, Trunk,
 };
-use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
+use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,7 @@ pub fn load(
         realms: Objects::new("realm"),
         tls: Objects::new("tls"),
         listeners: Objects::new("listen"),
+        sounds: Objects::new("sound"),
         tenants: Objects::new("tenant"),
         trunks: Objects::new("trunk"),
         files: BTreeMap::new(),
@@ -102,6 +104,7 @@ struct Load<'a> {
     realms: Objects<RealmName, Realm>,
     tls: Objects<TlsContextName, TlsContext>,
     listeners: Objects<ListenerName, Listener>,
+    sounds: Objects<SoundName, Recording>,
     tenants: Objects<TenantName, Tenant>,
     trunks: Objects<TrunkName, Trunk>,
     files: BTreeMap<TlsContextName, TlsFiles>,
@@ -177,6 +180,7 @@ impl Load<'_> {
         self.build_realms(file, previous);
         self.build_tls(file);
         self.build_listeners(file);
+        self.build_sounds(file, previous);
         self.build_tenants(file);
         self.build_trunks(file);
         self.check_elins(file);
@@ -199,6 +203,7 @@ impl Load<'_> {
             realms: std::mem::replace(&mut self.realms, take("realm")).into_map(),
             tls: std::mem::replace(&mut self.tls, Objects::new("tls")).into_map(),
             listeners: std::mem::replace(&mut self.listeners, Objects::new("listen")).into_map(),
+            sounds: std::mem::replace(&mut self.sounds, Objects::new("sound")).into_map(),
             tenants: std::mem::replace(&mut self.tenants, Objects::new("tenant")).into_map(),
             trunks: std::mem::replace(&mut self.trunks, Objects::new("trunk")).into_map(),
             transforms: transforms

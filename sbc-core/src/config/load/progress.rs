@@ -34,6 +34,7 @@ impl Load<'_> {
                 usual.early_media_max,
             ),
             ringback: chosen(&written.ringback, usual.ringback),
+            tones: chosen(&written.tones, usual.tones),
             late_offer: match preset {
                 Preset::Carrier => chosen(&written.late_offer, usual.late_offer),
                 Preset::Teams => LateOffer::Convert,

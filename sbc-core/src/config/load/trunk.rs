@@ -101,6 +101,7 @@ impl Load<'_> {
         profile.local = realm.of(family);
         profile.own = Arc::new(self.own_places(&accept_from, &targets));
         media(&mut profile, written, codecs);
+        let sounds = self.sounds(&title, &written.sounds, &mut profile);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
             && let Some(srtp) = &written.srtp
@@ -160,6 +161,7 @@ impl Load<'_> {
                 .crossing
                 .allowed(methods(transfers.refer.allowed(defaults.allow), &progress)),
             progress,
+            sounds,
             send_asserted: written
                 .identity
                 .egress

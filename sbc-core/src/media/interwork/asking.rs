@@ -76,6 +76,10 @@ pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaIm
 /// How a wish of the other leg is told to a leg with this profile: direction, and whether the
 /// address is blanked (SIP-551, TDR-HLD-001).
 pub(super) fn told_to(profile: &Profile, wish: Direction) -> (Direction, bool) {
+    let wish = match wish {
+        Direction::Inactive if profile.plays_music => Direction::SendOnly,
+        wish => wish,
+    };
     let (direction, zero) = match (wish, profile.hold) {
         (Direction::SendRecv, _) | (_, HoldForm::Hidden) => (Direction::SendRecv, false),
         (_, HoldForm::Inactive) => (Direction::Inactive, false),

@@ -27,7 +27,7 @@ mod taking;
 use super::codec::{Codec, Formats};
 use super::image::{Agreement, Exchange, MediaImage};
 use super::incompatible::{Incompatible, Unusable};
-use super::profile::Profile;
+use super::profile::{HoldForm, Profile};
 use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
@@ -201,6 +201,24 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
         _ => false,
     };
     sends_other || hears_other
+}
+
+/// Whether X hears what we send it, as far as is agreed.
+pub fn listens(x: &MediaImage) -> bool {
+    let agreed = x.committed().filter(|_| !x.is_fax());
+    agreed.is_some_and(|known| known.ours.sends() && known.theirs.direction.receives())
+}
+
+/// Whether X listens while Y neither sends nor listens, so that X hears nothing but what is ours: it is
+/// not told of the hold, or told that we send (SIP-551). A Y that still sends has music of its own, as far
+/// as it was told that it is listened to.
+pub fn is_left_waiting(x: &MediaImage, y: &MediaImage) -> bool {
+    let is_meant = x.profile().hold == HoldForm::Hidden || x.profile().plays_music;
+    let is_idle = |other: &Agreement| {
+        let wish = other.peer_wish;
+        !wish.receives() && !(wish.sends() && other.ours.receives())
+    };
+    is_meant && listens(x) && !y.is_fax() && y.committed().is_some_and(is_idle)
 }
 
 /// Whether X was told another codec early than Y has in the end (SIP-312).

@@ -1,0 +1,95 @@
+//! A description of ours for a caller that nobody has described anything to, so that it can be played
+//! something before the answer: a 183 with what the called side would agree if it took everything,
+//! G.711 before all else because that is what we play.
+//!
+//! It is the caller's answer for good (SIP-312): what the called side says later changes only that side, and
+//! where it is something else the caller is told after its ACK.
+
+use super::super::{A_LEG, Call, endpoint, images};
+use super::pickup::presumed;
+use super::{Setup, Step};
+use crate::id::LegId;
+use crate::media::{Facts, Incompatible, MediaImage, Unusable};
+use crate::plane::Cx;
+use crate::session::Source;
+use crate::session::reliable::Provisional;
+use crate::sip::Status;
+use bytes::Bytes;
+use media_api::{ForkId, Stage};
+
+impl Setup {
+    /// Whether something of ours can be played to the caller. It is told a description if it has none; `of`
+    /// is the early dialog that it is told in, if it sees those.
+    pub(super) fn may_play(&self, call: &mut Call, cx: &mut Cx<'_>, of: Option<Source>) -> bool {
+        let agreed = |call: &Call| {
+            let a = call.legs.get(&A_LEG)?.image.committed()?;
+            Some(a.codec().is_g711())
+        };
+        if let Some(is_g711) = agreed(call) {
+            return is_g711;
+        }
+        let Some(body) = self.answer_by_ourselves(call) else {
+            return false;
+        };
+        let negotiated = call.legs.get(&A_LEG).and_then(|a| a.image.committed());
+        if let Some(negotiated) = negotiated.map(|agreed| agreed.negotiated().clone()) {
+            let (a, fork) = (endpoint(A_LEG), ForkId::default());
+            call.media.agreed(cx, a, fork, negotiated, Stage::Preview);
+        }
+        let told = Provisional {
+            of,
+            status: Status::SESSION_PROGRESS,
+            description: Some(body),
+            prefers_reliable: false,
+        };
+        if call.leg(A_LEG).is_some_and(|a| a.session.settles(&told)) {
+            self.caller_is_settled(call, cx);
+        }
+        if let Some(a) = call.leg(A_LEG) {
+            a.session.progress(cx, told);
+        }
+        true
+    }
+
+    /// Our answer to the caller's offer, if it is in G.711; it is in force then.
+    fn answer_by_ourselves(&self, call: &mut Call) -> Option<Bytes> {
+        let Step::Inviting { leg, .. } = &self.step else {
+            return None;
+        };
+        let offer = self.offer.as_ref().map(Facts::with_g711_first)?;
+        let formats = &mut call.media.formats;
+        let (a, b) = images(&mut call.legs, A_LEG, *leg)?;
+        let presumed = presumed(Some(&offer), a, b, None, formats);
+        let agreed = a.pending().filter(|own| own.codec().is_g711());
+        if presumed.is_err() || agreed.is_none() {
+            a.rollback();
+            return None;
+        }
+        a.commit();
+        a.last_written().cloned()
+    }
+
+    /// What the called side would have agreed to if it took everything that the caller offers now: it has
+    /// agreed nothing yet, but the caller was told something.
+    pub(super) fn seat_of(
+        call: &mut Call,
+        leg: LegId,
+        offer: &Facts,
+    ) -> Result<MediaImage, Incompatible> {
+        let formats = &mut call.media.formats;
+        let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
+        match b.latest() {
+            Some(_) => Ok(b.clone()),
+            None => {
+                let mut asking = a.clone();
+                presumed(
+                    Some(&offer.with_g711_first()),
+                    &mut asking,
+                    b,
+                    None,
+                    formats,
+                )
+            }
+        }
+    }
+}

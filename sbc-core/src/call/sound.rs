@@ -1,0 +1,91 @@
+//! What the parties of an answered call hear of ours: music while they are on hold (SIP-551), music or a
+//! ringing tone while they are transferred (SIP-804).
+//!
+//! Like what a leg has to be told (`tell`), it is not remembered but derived, from what is in force on both
+//! legs and from the transfer that is under way. So it ends with whatever was its reason: resumption,
+//! completion, failure, BYE.
+
+use super::{Call, Operation, endpoint};
+use crate::config::{Config, Music, Ringback, Trunk};
+use crate::id::LegId;
+use crate::media::{Signal, interwork, silence};
+use crate::plane::Cx;
+use media_api::{Beside, Playing, Sound};
+
+/// Media that have paused for so long have stopped, in milliseconds (SIP-561).
+pub(super) const QUIET_MS: u16 = 400;
+
+/// What a transferred party waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Interlude {
+    /// Who waits.
+    pub(super) transferee: LegId,
+    /// The target rings.
+    pub(super) has_rung: bool,
+    /// The target has described early media.
+    pub(super) is_described: bool,
+}
+
+impl Call {
+    /// Lets each party hear what it should hear of ours at this moment.
+    pub(super) fn sound(&mut self, cx: &mut Cx<'_>) {
+        let interlude = match &self.operation {
+            // What is heard before the answer is up to the set-up, and afterwards there is nothing.
+            Some(Operation::Setup(_) | Operation::Teardown(_)) => return,
+            Some(Operation::Transfer(transfer)) => transfer.interlude(),
+            Some(Operation::Replace(_)) | None => None,
+        };
+        if let Some((a, b)) = self.bridge {
+            for leg in [a, b] {
+                let playing = self.heard_by(leg, interlude);
+                self.media.play(cx, endpoint(leg), playing);
+            }
+        }
+    }
+
+    fn heard_by(&self, leg: LegId, interlude: Option<Interlude>) -> Option<Playing> {
+        let own = self
+            .legs
+            .get(&leg)
+            .filter(|own| own.session.is_confirmed())?;
+        let trunk = &own.session.style().trunk;
+        let other = self.legs.get(&self.other(leg)?)?;
+        let waits = interwork::is_left_waiting(&own.image, &other.image);
+        let Some(interlude) = interlude.filter(|interlude| interlude.transferee == leg) else {
+            let sound = music(&self.config, trunk).filter(|_| waits)?;
+            return Some(forever(sound, Beside::Muted));
+        };
+        if !interwork::listens(&own.image) {
+            return None;
+        }
+        let rings = interlude.has_rung && trunk.progress.ringback != Ringback::Remote;
+        let sound = match rings {
+            true => Sound::Tone(trunk.progress.tones.tone(Signal::Ringback)),
+            false => music(&self.config, trunk)?,
+        };
+        // The transferor may still be heard, and the target early; a held party hears neither.
+        let beside = match waits && !interlude.is_described {
+            true => Beside::Muted,
+            false => Beside::First { quiet_ms: QUIET_MS },
+        };
+        Some(forever(sound, beside))
+    }
+}
+
+/// What a trunk lets a waiting party hear.
+fn music(config: &Config, trunk: &Trunk) -> Option<Sound> {
+    match &trunk.sounds.music {
+        Music::None => None,
+        Music::Silence => Some(Sound::Tone(silence())),
+        Music::Recording(name) => Some(Sound::Recording(config.sounds.get(name)?.id)),
+    }
+}
+
+/// Something that is heard until it is ended.
+pub(super) fn forever(sound: Sound, beside: Beside) -> Playing {
+    Playing {
+        sound,
+        times: None,
+        beside,
+    }
+}
