@@ -14,7 +14,7 @@ mod together;
 mod ways;
 
 use crate::call::Call;
-use crate::config::{Config, Merged, Trunk};
+use crate::config::{Config, Merged, Preset, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
@@ -461,6 +461,7 @@ impl Core {
             Command::Drain(is_draining) => {
                 self.is_draining = is_draining;
                 self.keep_up(now, out, |upkeep, cx| {
+                    upkeep.probes.drain(is_draining);
                     upkeep.registrations.drain(cx, is_draining)
                 });
                 Answered::Done(self.calls.len())
@@ -819,7 +820,8 @@ impl Core {
     }
 
     /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
-    /// (OPS-130). They ask again by themselves, so there is no Retry-After.
+    /// (OPS-130). They ask again by themselves, so there is no Retry-After. Teams gets 200 even then: it
+    /// looks elsewhere because we ask it no more (TDR-OPT-005, TDR-OPT-010).
     fn answer_options(
         &mut self,
         now: Now,
@@ -829,7 +831,8 @@ impl Core {
         style: &LegStyle,
         out: &mut Effects,
     ) {
-        let status = match self.is_draining {
+        let sends_away = self.is_draining && style.trunk.preset != Preset::Teams;
+        let status = match sends_away {
             true => Status::SERVICE_UNAVAILABLE,
             false => Status::OK,
         };
@@ -838,11 +841,7 @@ impl Core {
             .raw_if_valid(HeaderName::Allow, style.allow())
             .raw_if_valid(HeaderName::Accept, "application/sdp")
             .raw_if_valid(HeaderName::Supported, style.supported());
-        let pause = style
-            .trunk
-            .habits
-            .drain_pause_s
-            .filter(|_| self.is_draining);
+        let pause = style.trunk.habits.drain_pause_s.filter(|_| sends_away);
         if let Some(seconds) = pause {
             response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
         }

@@ -7,7 +7,8 @@
 //! (SIP-1706).
 //!
 //! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
-//! as an offence (TDR-OPT-006).
+//! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains
+//! (TDR-OPT-010).
 
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
@@ -46,6 +47,7 @@ pub(crate) struct Probes {
     /// Watches whose name must be looked up, and probes to send. Later entries make earlier void.
     due: DeadlineQueue<u32>,
     next: u32,
+    is_draining: bool,
 }
 
 /// One target of one trunk.
@@ -136,6 +138,11 @@ impl Probes {
         }
     }
 
+    /// Takes note of whether the node drains.
+    pub(crate) fn drain(&mut self, is_draining: bool) {
+        self.is_draining = is_draining;
+    }
+
     /// When [`Self::tick`] is next wanted.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.due.next()
@@ -163,7 +170,9 @@ impl Probes {
             }
             probe.due = cx.now.mono + probe.pause(cx, watch);
             self.due.push(probe.due, id);
+            let is_quiet = self.is_draining && watch.style.trunk.preset == Preset::Teams;
             if probe.waits_for.is_none()
+                && !is_quiet
                 && let Err(fault) = probe.send(cx, id, watch)
             {
                 self.conclude(cx, id, Finding::Unreachable, fault.to_string());
