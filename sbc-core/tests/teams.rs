@@ -2,6 +2,7 @@
 
 use crate::world;
 
+use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId};
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::header::Via;
@@ -181,6 +182,49 @@ fn options_of_a_regional_proxy_get_200_with_our_name_whatever_state_we_are_in() 
         assert!(ok.message.raw_named("X-MS-SBC").is_some());
         assert!(!ok.message.has(HeaderName::RecordRoute));
     }
+}
+
+#[test]
+fn every_exchange_of_options_with_teams_is_told_with_its_answer() {
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(config()));
+    shard.pass(Duration::from_secs(5));
+    let probes: Vec<Sent> = shard.sent.drain(..).collect();
+    let probe = |remote: &str| {
+        let found = probes
+            .iter()
+            .find(|sent| sent.hop.remote.to_string() == remote);
+        found.expect("OPTIONS").clone()
+    };
+    let refusal = response(&probe(TEAMS).message, "403 Forbidden", "x", "", "");
+    shard.teams_says(&refusal);
+    shard.apply(Input::SendFailed {
+        transaction: probe("203.0.113.2:5061").transaction.expect("one"),
+        why: sbc_core::transport::FlowFault::Closed,
+    });
+    shard.receive(other_machine(), OPTIONS);
+    let told: Vec<(bool, String, Option<u16>)> = shard
+        .happened
+        .iter()
+        .filter_map(|what| match what {
+            Happened::Options {
+                by_peer,
+                host,
+                status,
+                ..
+            } => Some((*by_peer, host.clone(), status.map(|status| status.code()))),
+            _ => None,
+        })
+        .collect();
+    let wanted = [
+        (false, "sip.pstnhub.microsoft.com", Some(403)),
+        (false, "sip2.pstnhub.microsoft.com", None),
+        (true, "sip-du-a-eu.pstnhub.microsoft.com", Some(200)),
+    ];
+    assert_eq!(
+        told,
+        wanted.map(|(by_peer, host, status)| (by_peer, host.to_owned(), status))
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Configuration from disk: which files belong to it, and the facts of this host it depends on.
 
 mod host;
+mod roots;
 
 pub use host::{
     Host, Revoked, read_certificates, read_key, read_revocations, read_roots, read_secret,

@@ -65,7 +65,7 @@ pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
-pub use shell::{CdrSpool, Shell, StirFiles, TlsFiles};
+pub use shell::{CdrSpool, MICROSOFT_ROOTS, Shell, StirFiles, TlsFiles};
 pub use source::{Place, Source};
 pub use sources::Sources;
 pub use starter::starter;

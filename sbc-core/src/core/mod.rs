@@ -3,6 +3,7 @@
 mod admit;
 mod letter;
 mod load;
+mod options;
 mod prove;
 mod refer;
 mod register;
@@ -14,7 +15,7 @@ mod together;
 mod ways;
 
 use crate::call::Call;
-use crate::config::{Config, Merged, Preset, Trunk};
+use crate::config::{Config, Merged, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
@@ -817,41 +818,6 @@ impl Core {
                 self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
             }
         }
-    }
-
-    /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
-    /// (OPS-130). They ask again by themselves, so there is no Retry-After. Teams gets 200 even then: it
-    /// looks elsewhere because we ask it no more (TDR-OPT-005, TDR-OPT-010).
-    fn answer_options(
-        &mut self,
-        now: Now,
-        id: TransactionId,
-        flow: &Flow,
-        message: &Message,
-        style: &LegStyle,
-        out: &mut Effects,
-    ) {
-        let sends_away = self.is_draining && style.trunk.preset != Preset::Teams;
-        let status = match sends_away {
-            true => Status::SERVICE_UNAVAILABLE,
-            false => Status::OK,
-        };
-        let tag = Token::from_minted(self.plane.mint.tag());
-        let mut response = ResponseBuilder::to(message, status, Some(&tag))
-            .raw_if_valid(HeaderName::Allow, style.allow())
-            .raw_if_valid(HeaderName::Accept, "application/sdp")
-            .raw_if_valid(HeaderName::Supported, style.supported());
-        let pause = style.trunk.habits.drain_pause_s.filter(|_| sends_away);
-        if let Some(seconds) = pause {
-            response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
-        }
-        if let Some(listener) = style.listener_of(flow) {
-            response = response.header(&style.contact(listener));
-        }
-        let bytes = style.sign_response(response).build();
-        self.plane
-            .transactions
-            .respond(now.mono, id, status, bytes, out);
     }
 
     fn reply(

@@ -64,7 +64,7 @@ impl Load<'_> {
                     "the TLS identity \"{}\" lets peers in without certificate",
                     tls.name
                 ),
-                "give it client_ca with Microsoft's roots, and verify_client = \"require\"",
+                "give it client_ca = \"microsoft\" and verify_client = \"require\"",
             );
         }
         if let Some(tls) = tls {
