@@ -539,6 +539,55 @@ fn a_replacing_invite_may_come_from_another_machine_of_teams() {
     );
 }
 
+const GUID: &str = "0b2f3c4d-1111-2222-3333-444455556666";
+
+#[test]
+fn the_guid_of_a_bye_is_in_the_record_and_stays_there() {
+    let mut call = Call::new();
+    let reason = format!("REASON: Q.850;cause=16;text=\"{GUID};CallEndSubReason 531005\"\n");
+    call.teams_says("BYE", 1, &reason);
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye);
+    assert!(!text(&bye).contains(GUID), "{}", text(&bye));
+    call.shard
+        .carrier_says(&response(&bye.message, "200 OK", "", "", ""));
+    let record = &call.shard.records[0];
+    let said = format!("{GUID};CallEndSubReason 531005");
+    assert_eq!(record.end_reason.as_deref(), Some(said.as_str()));
+    let because = record.cause.because.0.last().expect("a fact");
+    assert_eq!(because, "Microsoft 531005: the way of the media broke");
+    let told = sbc_core::report::explain(record);
+    assert!(told.change[0].contains("firewall"), "{told}");
+}
+
+#[test]
+fn what_teams_means_by_a_refusal_is_told_in_words() {
+    for (status, phrase, means, look_at) in [
+        (
+            "403 Forbidden",
+            "No trunk config was found",
+            "Microsoft 510532: no trunk of a tenant has the name in our Contact",
+            "compare fqdn",
+        ),
+        (
+            "404 Not Found",
+            "Number is not assigned (511404)",
+            "Microsoft 511404: nobody in the tenant has the number",
+            "assigned",
+        ),
+    ] {
+        let (mut shard, invite) = called_out("refused");
+        let reason = format!("REASON: Q.850;cause=21;text=\"{GUID};{phrase}\"\n");
+        shard.teams_says(&response(&invite.message, status, "x1", &reason, ""));
+        shard.pass(Duration::from_secs(40));
+        let record = &shard.records[0];
+        let because = record.cause.because.0.last().expect("a fact");
+        assert_eq!(because, means);
+        let told = sbc_core::report::explain(record);
+        assert!(told.change[0].contains(look_at), "{told}");
+    }
+}
+
 #[test]
 fn a_trunk_that_refuses_transfers_still_lists_notify() {
     let config = CONFIG.replace(
