@@ -3,7 +3,8 @@
 
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
-use causeway::command::{certify, check, exit, init, lab, node, parse, route};
+use causeway::command::teams::Teams;
+use causeway::command::{certify, check, exit, init, lab, node, parse, route, teams};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -52,6 +53,13 @@ enum Command {
     },
     /// What the node is doing
     Status {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Microsoft Teams: every proxy in both directions, and what Teams makes of us
+    Teams {
+        #[command(subcommand)]
+        command: Teams,
         #[command(flatten)]
         connection: Connection,
     },
@@ -196,6 +204,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
+        Command::Teams {
+            command,
+            connection,
+        } => teams::run(&command, &connection, out),
         Command::Reload { connection } => node::reload(&connection, out),
         Command::Drain { off, connection } => node::drain(&connection, off, out),
         Command::Sip {

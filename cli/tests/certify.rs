@@ -54,6 +54,8 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
         let places = [
             format!("section {}", entry["section"]),
             entry["level"].as_str().unwrap().to_owned(),
+            format!("list {}", entry["list"]),
+            format!("list {}, {}", entry["list"], entry["level"]),
             "total".to_owned(),
         ];
         for place in places {
@@ -77,8 +79,15 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
     };
     fits("total", &told["total"]);
     fits("must", &told["must"]);
+    let lists = told["lists"].as_array().unwrap();
+    assert_eq!(lists.len(), 3);
+    for list in lists {
+        fits(&format!("list {}", list["list"]), &list["total"]);
+        let must = format!("list {}, \"must\"", list["list"]);
+        fits(&must, &list["must"]);
+    }
     let sections = told["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 22);
+    assert_eq!(sections.len(), 32);
     for section in sections {
         fits(
             &format!("section {}", section["section"]),
@@ -110,6 +119,12 @@ fn text_has_a_row_per_section_and_a_sentence_for_all_that_is_missing() {
     }
     row("   all", &told["total"]);
     row("   of these, must", &told["must"]);
+    for list in told["lists"].as_array().unwrap() {
+        let name = format!("   {}", list["list"].as_str().unwrap());
+        let must = format!("{name}, must");
+        row(&format!("{name}  "), &list["total"]);
+        row(&must, &list["must"]);
+    }
     for entry in told["requirements"].as_array().unwrap() {
         let word = |key: &str| entry[key].as_str();
         let id = word("id").unwrap();

@@ -51,7 +51,9 @@ impl Drop for Folder {
 
 /// The starter configuration with its files in `folder`, on addresses that every host has.
 fn starter_in(folder: &Folder) -> String {
+    let roots = format!("client_ca = \"{}\"", folder.path("ms-roots.pem").display());
     sbc_core::config::starter()
+        .replace("client_ca = \"microsoft\"", &roots)
         .replace("/etc/causeway/tls/", &format!("{}/", folder.0.display()))
         .replace(
             "/var/lib/causeway/cdr",

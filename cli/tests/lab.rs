@@ -51,7 +51,7 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
         .lines()
         .find(|line| line.starts_with("PASS: "))
         .unwrap();
-    assert!(verdict.starts_with("PASS: 12 of 12 "), "{verdict}");
+    assert!(verdict.starts_with("PASS: 13 of 13 "), "{verdict}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     for wanted in [
         "contoso: carrier → Teams",

@@ -240,6 +240,95 @@ async fn new_certificates_are_used_after_a_reload_and_live_connections_stay() {
     assert_eq!(shown, renewed.parts().0[0]);
 }
 
+/// Wants a certificate and takes any: what was shown is looked at afterwards.
+#[derive(Debug)]
+struct TakesAny;
+
+impl rustls::server::danger::ClientCertVerifier for TakesAny {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::server::danger::ClientCertVerified, rustls::Error> {
+        Ok(rustls::server::danger::ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[tokio::test]
+async fn our_certificate_for_servers_only_is_shown_to_servers_with_its_whole_chain() {
+    let world = World::new();
+    let own = world.authority.leaf_with(&[SBC], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    write_leaf(world.directory.path(), "contoso", &own);
+    world.reload();
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("out"), 1);
+    let (stream, _) = peer.accept().await.unwrap();
+    let (chain, key) = world.authority.leaf(&[PEER]).parts();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(std::sync::Arc::new(TakesAny))
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let server = acceptor.accept(stream).await.unwrap();
+    assert_eq!(
+        server.get_ref().1.peer_certificates().unwrap(),
+        own.parts().0
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_no_name_gets_the_certificate_of_the_listener() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut config = client_config(&world, &leaf, &rustls::version::TLS12);
+    config.enable_sni = false;
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let name = rustls::pki_types::ServerName::try_from(SBC).unwrap();
+    // The test's client checks that the certificate is for the SBC.
+    let stream = connector.connect(name, world.tcp("tls").await).await;
+    let mut stream = stream.unwrap();
+    write_text(&mut stream, &options("unnamed")).await;
+    let (flow, _) = world.received().await;
+    let identity = flow.identity.unwrap();
+    assert_eq!(identity.context.as_str(), "contoso");
+    assert_eq!(identity.server_name, None);
+}
+
 /// A server that requires a certificate of the world's authority.
 fn asking_server(world: &World, leaf: &Leaf) -> tokio_rustls::TlsAcceptor {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -419,15 +508,22 @@ fn client_of(
     leaf: &Leaf,
     version: &'static rustls::SupportedProtocolVersion,
 ) -> tokio_rustls::TlsConnector {
+    tokio_rustls::TlsConnector::from(std::sync::Arc::new(client_config(world, leaf, version)))
+}
+
+fn client_config(
+    world: &World,
+    leaf: &Leaf,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> rustls::ClientConfig {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (chain, key) = leaf.parts();
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(world.authority.roots())
         .with_client_auth_cert(chain, key)
-        .unwrap();
-    tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
+        .unwrap()
 }
 
 /// A server that speaks one version of TLS only.

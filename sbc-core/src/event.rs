@@ -206,6 +206,22 @@ pub enum Happened {
         /// What was seen.
         because: String,
     },
+    /// OPTIONS went between us and a proxy of Teams, which judges a trunk by them (TDR-OPT-007). Told of
+    /// every one, unlike health.
+    Options {
+        /// Trunk.
+        trunk: TrunkName,
+        /// Whether the proxy asked; otherwise we did.
+        by_peer: bool,
+        /// The proxy: as configured, or as it calls itself.
+        host: String,
+        /// Where it is, as far as that is known.
+        remote: Option<SocketAddr>,
+        /// Status of the answer; `None` if there was none.
+        status: Option<Status>,
+        /// What was seen.
+        because: String,
+    },
     /// A shard is loaded more, or less (SIP-1722).
     Overload {
         /// Which.

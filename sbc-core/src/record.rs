@@ -70,6 +70,10 @@ pub struct Record {
     pub disposition: Disposition,
     /// Why it ended.
     pub cause: Cause,
+    /// Text of the Reason with which a peer ended the call, bounded and printable. Teams names the call
+    /// there by a GUID that Microsoft's support asks for (TDR-ERR-001).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<String>,
     /// Why it was routed as it was.
     pub route: Because,
     /// Media figures per leg.

@@ -392,6 +392,11 @@ const CASES: &[(Code, &str, &str)] = &[
         "preset = \"teams\"\nsrtp = §\"off\"",
     ),
     (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§\"sip-all.pstnhub.microsoft.com:5061;tls\"]",
+    ),
+    (
         Code::NoSource,
         "[\"198.51.100.20:5060;udp\"]",
         "[§\"sip.carrier.example\"]",

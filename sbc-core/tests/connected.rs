@@ -33,7 +33,7 @@ fn somebody_else_who_takes_over_at_one_side_is_told_at_the_other_by_update() {
     two.caller_says(&ok, "UPDATE", 11, BEA, "");
     two.shard.next_response(200);
     let told = two.shard.next_request(Method::Update).message;
-    assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     assert!(told.body().is_empty());
     two.hear(&response(&told, "200 OK", "", "", ""));
     // The same again is no news, and who says nothing changes nothing.
@@ -51,7 +51,7 @@ fn somebody_else_who_takes_over_at_one_side_is_told_at_the_other_by_update() {
     two.hear(&request);
     two.shard.next_response(200);
     let told = two.shard.next_request(Method::Update).message;
-    assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     assert_eq!(header(&told, HeaderName::Privacy), "id");
     two.shard
         .carrier_says(&response(&told, "200 OK", "", "", ""));
@@ -71,7 +71,7 @@ fn a_peer_without_update_is_told_by_an_invite_that_changes_nothing() {
     two.shard.next_response(100);
     let answer = two.shard.next_response(200).message;
     let told = two.shard.next_request(Method::Invite).message;
-    assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     assert_eq!(told.body(), two.invite.body());
     assert!(answer.has(HeaderName::Contact));
 }
@@ -128,7 +128,7 @@ fn the_target_of_a_transfer_is_told_to_who_is_transferred() {
     assert_eq!(told.len(), 1);
     let id = |message: &Message| header(message, HeaderName::CallId);
     assert_eq!(id(&told[0]), id(&two.invite), "the transferee is told");
-    assert_eq!(asserted(&told[0]), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(asserted(&told[0]), "\"Bea\" <sip:+498999998222@192.0.2.11>");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn news_that_find_the_peer_busy_are_told_when_it_is_not() {
         for _ in 0..2 {
             let told = two.shard.next_request(method.clone()).message;
             two.shard.sent.clear();
-            assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+            assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
             two.hear(&response(&told, "491 Request Pending", "", "", ""));
             if method == Method::Invite {
                 two.shard.next_request(Method::Ack);
@@ -154,7 +154,7 @@ fn news_that_find_the_peer_busy_are_told_when_it_is_not() {
         }
         let told = two.shard.next_request(method.clone()).message;
         two.shard.sent.clear();
-        assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+        assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
         let sdp = match method {
             Method::Invite => CARRIER_SDP,
             _ => "",
@@ -177,7 +177,7 @@ fn news_go_by_invite_where_update_is_listed_and_not_taken() {
         let told = two.shard.next_request(Method::Update).message;
         two.hear(&response(&told, status, "", "", ""));
         let told = two.shard.next_request(Method::Invite).message;
-        assert_eq!(asserted(&told), "Bea <sip:+498999998222@192.0.2.11>");
+        assert_eq!(asserted(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     }
 }
 
@@ -201,7 +201,7 @@ fn news_that_are_not_wanted_are_not_told_again_by_themselves() {
         .iter()
         .find(|message| message.is_request() && *message.method() == Method::Invite);
     let offer = offer.expect("the other side is told to hold");
-    assert_eq!(asserted(offer), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(asserted(offer), "\"Bea\" <sip:+498999998222@192.0.2.11>");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn another_from_within_the_dialog_is_told_by_from_where_both_sides_understand_th
     renamed(&mut two, &ok, "UPDATE", 11, "", "");
     two.shard.next_response(200);
     let told = two.shard.next_request(Method::Update).message;
-    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(from(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     let tag = |from: &str| from.split(";tag=").nth(1).map(str::to_owned);
     assert_eq!(tag(&header(&told, HeaderName::From)), tag(&before));
     assert!(!told.has(HeaderName::PAssertedIdentity));
@@ -291,7 +291,7 @@ fn the_new_name_of_a_peer_stands_in_to_of_what_we_send_it() {
     two.shard.next_response(200);
     let bye = two.shard.next_request(Method::Bye).message;
     let to = header(&bye, HeaderName::To);
-    assert_eq!(to, "Bea <sip:+498999998222@192.0.2.11>;tag=c1");
+    assert_eq!(to, "\"Bea\" <sip:+498999998222@192.0.2.11>;tag=c1");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_peer_without_update_hears_the_new_from_in_an_invite() {
     two.shard.next_response(100);
     two.shard.next_response(200);
     let told = two.shard.next_request(Method::Invite).message;
-    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(from(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn who_answers_in_the_place_of_the_called_party_is_told_by_from_after_the_answer
     assert!(two.shard.sent.is_empty(), "not before the ACK");
     two.ack(&ok);
     let told = two.shard.next_request(Method::Update).message;
-    assert_eq!(from(&told), "Bea <sip:+498999998222@192.0.2.11>");
+    assert_eq!(from(&told), "\"Bea\" <sip:+498999998222@192.0.2.11>");
     // Whoever was called and answers needs no second name.
     let mut two = Two::with(RENAMES, TRUSTED, BOTH, CARRIER_SDP);
     let called = "P-Asserted-Identity: <sip:+493023125456@peer.example>\n";

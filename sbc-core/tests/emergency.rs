@@ -376,7 +376,7 @@ fn who_calls_for_help_is_called_back_under_the_number_of_the_place() {
     let (mut shard, invite) = called(&with_places(), &dialled("112"));
     let sent = text(&invite);
     assert!(
-        sent.contains("From: Ada <sip:+493023125990@192.0.2.11>"),
+        sent.contains("From: \"Ada\" <sip:+493023125990@192.0.2.11>"),
         "{sent}"
     );
     assert!(!sent.contains("+493023125456"), "{sent}");

@@ -63,7 +63,7 @@ const DIVERTED: &str = "History-Info: <sip:+493023125777@sip.pstnhub.microsoft.c
 #[test]
 fn a_trunk_is_shown_the_party_that_it_asks_for() {
     for (template, wanted, asserted) in [
-        ("", "Ada <sip:+493023125456@192.0.2.11>", None),
+        ("", "\"Ada\" <sip:+493023125456@192.0.2.11>", None),
         (
             "identity = { from = \"pilot\", number = \"+493023125000\" }",
             "<sip:+493023125000@192.0.2.11>",
@@ -76,12 +76,12 @@ fn a_trunk_is_shown_the_party_that_it_asks_for() {
         ),
         (
             "identity = { asserted = \"diverting\" }",
-            "Ada <sip:+493023125456@192.0.2.11>",
+            "\"Ada\" <sip:+493023125456@192.0.2.11>",
             Some("<sip:+493023125777@192.0.2.11>"),
         ),
         (
             "identity = { asserted = \"pilot\", number = \"+493023125000\", user_phone = \"always\" }",
-            "Ada <sip:+493023125456@192.0.2.11;user=phone>",
+            "\"Ada\" <sip:+493023125456@192.0.2.11;user=phone>",
             Some("<sip:+493023125000@192.0.2.11;user=phone>"),
         ),
     ] {
@@ -335,7 +335,7 @@ fn who_answered_is_told_within_the_trust_domain_only() {
             let told = value(&told, "P-Asserted-Identity");
             assert_eq!(
                 told.as_deref(),
-                is_told.then_some("Bea <sip:+493023125999@192.0.2.11>"),
+                is_told.then_some("\"Bea\" <sip:+493023125999@192.0.2.11>"),
             );
         }
     }

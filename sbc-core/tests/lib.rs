@@ -76,6 +76,7 @@ mod stir;
 mod stir_pass;
 mod switched_off;
 mod takes;
+mod teams;
 mod ties;
 mod transfer;
 mod update;

@@ -20,6 +20,7 @@
 mod bounded;
 mod calls;
 mod node;
+mod teams;
 
 use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
@@ -251,6 +252,7 @@ fn readable() -> Router<Access> {
 fn operable() -> Router<Access> {
     Router::new()
         .route("/status", get(node::status))
+        .route("/teams", get(teams::teams))
         .route("/reload", post(node::reload))
         .route("/drain", post(node::drain))
         .route("/undrain", post(node::undrain))

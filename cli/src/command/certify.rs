@@ -2,7 +2,7 @@
 
 use crate::command::exit;
 use crate::command::load::{self, Load};
-use conformance::ledger::{Count, Ledger, Level, Requirement, Standing, count};
+use conformance::ledger::{Count, Ledger, Level, List, Requirement, Standing, count};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -65,6 +65,14 @@ fn total(ledger: &Ledger) -> Count {
     count(ledger.requirements().map(|(_, one)| one))
 }
 
+/// Of one list: all of it, and what must be.
+fn of_list(ledger: &Ledger, list: List) -> (Count, Count) {
+    let all = ledger.requirements().map(|(_, one)| one);
+    let own: Vec<_> = all.filter(|one| one.id.list() == list).collect();
+    let must = own.iter().filter(|one| one.level == Level::Must);
+    (count(own.iter().copied()), count(must.copied()))
+}
+
 fn as_text(ledger: &Ledger, out: &mut dyn Write) -> io::Result<()> {
     let titles = ledger.sections.iter().map(|section| section.title.len());
     let width = 3 + titles.max().unwrap_or(0);
@@ -86,6 +94,11 @@ fn as_text(ledger: &Ledger, out: &mut dyn Write) -> io::Result<()> {
     }
     row("   all", total(ledger))?;
     row("   of these, must", of_level(ledger, Level::Must))?;
+    for list in List::ALL {
+        let (all, must) = of_list(ledger, list);
+        row(&format!("   {}", list.name()), all)?;
+        row(&format!("   {}, must", list.name()), must)?;
+    }
     for (heading, standing) in [
         ("Missing", Standing::Missing),
         ("Shown in part; what is missing", Standing::Partly),
@@ -101,7 +114,7 @@ fn as_text(ledger: &Ledger, out: &mut dyn Write) -> io::Result<()> {
             }
             let id = one.id.to_string();
             let level = one.level.name();
-            writeln!(out, "{id:8}  {level:6}  {}: {sentence}", one.title)?;
+            writeln!(out, "{id:11}  {level:6}  {}: {sentence}", one.title)?;
         }
     }
     Ok(())
@@ -129,9 +142,14 @@ fn as_json(ledger: &Ledger) -> Value {
             "count": counts(count(&section.requirements)),
         })
     });
+    let lists = List::ALL.map(|list| {
+        let (all, must) = of_list(ledger, list);
+        json!({ "list": list.name(), "total": counts(all), "must": counts(must) })
+    });
     let requirements = ledger.requirements().map(|(section, one)| {
         json!({
             "id": one.id.to_string(),
+            "list": one.id.list().name(),
             "section": section.number,
             "title": one.title,
             "level": one.level.name(),
@@ -144,6 +162,7 @@ fn as_json(ledger: &Ledger) -> Value {
     json!({
         "total": counts(total(ledger)),
         "must": counts(of_level(ledger, Level::Must)),
+        "lists": lists,
         "sections": sections.collect::<Vec<_>>(),
         "requirements": requirements.collect::<Vec<_>>(),
     })

@@ -8,6 +8,7 @@ pub mod load;
 pub mod node;
 pub mod parse;
 pub mod route;
+pub mod teams;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

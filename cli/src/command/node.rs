@@ -229,7 +229,7 @@ fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::R
     }
 }
 
-fn get(
+pub(super) fn get(
     to: &Connection,
     path: &str,
     out: &mut dyn Write,
@@ -344,7 +344,7 @@ fn progress_row(call: &Value) -> Value {
 }
 
 /// A time as a person says it.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -355,7 +355,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// Columns as wide as their content.
-fn table(rows: &[Value], columns: &[&str], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn table(rows: &[Value], columns: &[&str], out: &mut dyn Write) -> io::Result<()> {
     let mut cells: Vec<Vec<String>> = vec![
         columns
             .iter()

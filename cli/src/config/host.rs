@@ -1,11 +1,14 @@
 //! Facts of this host: files, certificates, keys, addresses, ports.
 
+use super::roots;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sbc_core::config::{Certificate, Facts, FileFault, Key, Password, Secret, Validity};
+use sbc_core::config::{
+    Certificate, Facts, FileFault, Key, MICROSOFT_ROOTS, Password, Secret, Validity,
+};
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -49,10 +52,14 @@ pub fn read_key(secret: &Secret) -> Result<PrivateKeyDer<'static>, FileFault> {
     })
 }
 
-/// Reads the root certificates of a PEM file. All of them must be usable: a root that is silently
-/// left out shows months later as a peer that is refused.
+/// Reads the root certificates of a PEM file, or those that [`MICROSOFT_ROOTS`] stands for. All of
+/// them must be usable: a root that is silently left out shows months later as a peer that is refused.
 pub fn read_roots(path: &str) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), FileFault> {
-    let certificates = read_certificates(path)?;
+    let certificates = match path {
+        MICROSOFT_ROOTS => roots::microsoft()
+            .map_err(|fault| FileFault::Unusable(format!("the built-in roots: {fault}")))?,
+        path => read_certificates(path)?,
+    };
     let mut roots = RootCertStore::empty();
     for (index, certificate) in certificates.iter().enumerate() {
         roots.add(certificate.clone()).map_err(|fault| {

@@ -1,6 +1,7 @@
 //! Configuration from disk: which files belong to it, and the facts of this host it depends on.
 
 mod host;
+mod roots;
 mod wav;
 
 pub use host::{

@@ -199,6 +199,7 @@ impl Daemon {
         let sinks = Sinks {
             log,
             metrics: Arc::clone(&metrics),
+            proxies: Arc::default(),
             traces: Traces::default(),
             cdr,
             keeper: kept.keeper,

@@ -6,6 +6,7 @@ pub mod bindings;
 pub mod cdr;
 pub mod log;
 pub mod metrics;
+pub mod proxies;
 pub mod spending;
 pub mod trace;
 mod whole;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use cdr::Cdr;
 use log::{Level, Log};
 use metrics::Metrics;
+use proxies::Proxies;
 use sbc_core::auth::Refused;
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
@@ -34,6 +36,8 @@ pub struct Sinks {
     pub log: Log,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// How OPTIONS between us and the proxies of Teams went.
+    pub proxies: Arc<Proxies>,
     /// Recent calls.
     pub traces: Traces,
     /// Call records; `None` writes none.
@@ -48,6 +52,7 @@ impl Sinks {
         self.metrics.calls.apply(event);
         self.metrics.registrations.apply(event);
         self.metrics.bindings.apply(event);
+        self.proxies.apply(event);
         if let Some(keeper) = &self.keeper {
             keeper.apply(event);
         }
@@ -205,6 +210,7 @@ mod tests {
         let sinks = Sinks {
             log,
             metrics: Arc::new(Metrics::new().unwrap()),
+            proxies: Arc::default(),
             traces: Traces::default(),
             cdr: None,
             keeper: None,

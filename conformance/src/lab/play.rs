@@ -75,7 +75,40 @@ pub async fn everything(world: &World) -> Vec<Scene> {
     scenes.push(busy(world, fabrikam).await);
     scenes.push(unowned_number(world).await);
     scenes.extend(strangers(world).await);
+    scenes.push(health(world).await);
     scenes
+}
+
+/// What an operator is told of every proxy and both directions of OPTIONS.
+async fn health(world: &World) -> Scene {
+    let mut scene = Scene::new("OPTIONS of every tenant and proxy, both ways".to_owned());
+    let told = match world.daemon.ask("/teams").await {
+        Ok(told) => told,
+        Err(fault) => {
+            scene.problems.push(fault.to_string());
+            return scene;
+        }
+    };
+    let rows: Vec<Value> = serde_json::from_str(&told).unwrap_or_default();
+    for tenant in &TENANTS {
+        for proxy in &world.proxies {
+            for direction in ["to", "from"] {
+                let is_it = |row: &&Value| {
+                    row["fqdn"] == tenant.fqdn
+                        && row["proxy"] == proxy.host()
+                        && row["direction"] == direction
+                };
+                let verdict = rows.iter().find(is_it).map(|row| &row["verdict"]);
+                if verdict.and_then(Value::as_str) != Some("active") {
+                    let (name, host) = (tenant.name, proxy.host());
+                    let what = format!("{name}, {direction} {host}: {verdict:?}");
+                    scene.problems.push(what);
+                }
+            }
+        }
+    }
+    scene.happened = format!("{} ways are active", rows.len());
+    scene
 }
 
 /// A call with audio both ways, ended by the caller or by the called.

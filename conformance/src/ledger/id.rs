@@ -13,10 +13,126 @@ pub enum RequirementId {
     Vulnerability(u16, u32),
     /// One that was published without a number: `ROW-` and at least three digits.
     Unnumbered(u16),
+    /// What Teams wants of an SBC: `TDR-`, an area and at least three digits.
+    Teams(Area, u16),
+}
+
+/// What a requirement of Teams is about, in the order of their list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Area {
+    /// Addresses and names of the service.
+    Connection,
+    /// Names, and what happens when a data centre fails.
+    Dns,
+    /// Connections and framing.
+    Tcp,
+    /// Certificates and their checks.
+    Tls,
+    /// OPTIONS and the health that follows from it.
+    Options,
+    /// Tenants and hosting.
+    Tenants,
+    /// The administrator's side.
+    Commands,
+    /// Calls.
+    Sip,
+    /// Session timers.
+    Timers,
+    /// Hold and other changes of a call.
+    Hold,
+    /// Ends and failures.
+    Errors,
+    /// Transfers and replacement.
+    Transfer,
+    /// History of a call.
+    Forwarding,
+    /// Media without bypass.
+    Media,
+    /// Media bypass.
+    Ice,
+    /// Local media optimisation.
+    LocalMedia,
+    /// Numbers.
+    Numbers,
+    /// Who calls.
+    CallerId,
+    /// Routing by location.
+    LocationRouting,
+    /// Calls for help.
+    Emergency,
+    /// Branches that must survive.
+    Survivable,
+    /// What Microsoft measures.
+    Monitoring,
+    /// Contact centres.
+    ContactCentre,
+    /// The communication services that share the front door.
+    CommunicationServices,
+    /// Certification.
+    Certification,
+    /// Security and abuse.
+    Security,
+}
+
+/// Areas of Teams by the letters between `TDR-` and the number.
+const AREAS: [(&str, Area); 26] = [
+    ("CON", Area::Connection),
+    ("DNS", Area::Dns),
+    ("TCP", Area::Tcp),
+    ("TLS", Area::Tls),
+    ("OPT", Area::Options),
+    ("MT", Area::Tenants),
+    ("CMD", Area::Commands),
+    ("SIP", Area::Sip),
+    ("TMR", Area::Timers),
+    ("HLD", Area::Hold),
+    ("ERR", Area::Errors),
+    ("XFR", Area::Transfer),
+    ("FWD", Area::Forwarding),
+    ("MED", Area::Media),
+    ("ICE", Area::Ice),
+    ("LMO", Area::LocalMedia),
+    ("NUM", Area::Numbers),
+    ("CID", Area::CallerId),
+    ("LBR", Area::LocationRouting),
+    ("EMG", Area::Emergency),
+    ("SBA", Area::Survivable),
+    ("MON", Area::Monitoring),
+    ("CC", Area::ContactCentre),
+    ("ACS", Area::CommunicationServices),
+    ("CRT", Area::Certification),
+    ("SEC", Area::Security),
+];
+
+/// Lists of requirements that are counted apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum List {
+    /// What a B2BUA must do.
+    Sip,
+    /// What keeps it safe, and vulnerabilities that must not be ours.
+    Security,
+    /// What Teams wants of an SBC.
+    Teams,
+}
+
+impl List {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Sip, Self::Security, Self::Teams];
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "SIP",
+            Self::Security => "security",
+            Self::Teams => "Teams",
+        }
+    }
 }
 
 /// Letters before every identifier of the first list.
 const SIP: &str = "SIP-";
+/// Letters before every identifier of Teams.
+const TEAMS: &str = "TDR-";
 
 impl RequirementId {
     /// Reads an identifier as it is written, with no other spelling of its number.
@@ -25,6 +141,11 @@ impl RequirementId {
             SIP => Self::Sip(text[4..].parse().ok()?),
             "SEC-" => Self::Security(text[4..].parse().ok()?),
             "ROW-" => Self::Unnumbered(text[4..].parse().ok()?),
+            TEAMS => {
+                let (letters, number) = text[4..].split_once('-')?;
+                let area = AREAS.iter().find(|(own, _)| *own == letters)?.1;
+                Self::Teams(area, number.parse().ok()?)
+            }
             "CVE-" => {
                 let (year, number) = text[4..].split_once('-')?;
                 Self::Vulnerability(year.parse().ok()?, number.parse().ok()?)
@@ -34,23 +155,42 @@ impl RequirementId {
         (id.to_string() == text).then_some(id)
     }
 
-    /// Every identifier of the first list in a text. What belongs to another list (`TDR-SIP-…`) is none.
+    /// The list that it belongs to.
+    pub fn list(self) -> List {
+        match self {
+            Self::Sip(_) => List::Sip,
+            Self::Security(_) | Self::Vulnerability(..) | Self::Unnumbered(_) => List::Security,
+            Self::Teams(..) => List::Teams,
+        }
+    }
+
+    /// Every identifier of the first list and of Teams in a text.
     pub fn all_in(text: &str) -> Vec<Self> {
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        text.match_indices(SIP)
-            .filter(|(at, _)| !text[..*at].ends_with(joins))
-            .filter_map(|(at, _)| {
-                let number = &text[at + SIP.len()..];
-                let end = number.find(|c: char| !c.is_ascii_digit());
-                let digits = &number[..end.unwrap_or(number.len())];
-                // Other words begin alike, such as names of software with its version.
-                (3..=4)
-                    .contains(&digits.len())
-                    .then(|| digits.parse().ok())?
-            })
-            .map(Self::Sip)
-            .collect()
+        let starts = |letters: &'static str| {
+            let all = text.match_indices(letters).map(|(at, _)| at);
+            all.filter(|at| !text[..*at].ends_with(joins))
+        };
+        let sip = starts(SIP).filter_map(|at| {
+            let digits = digits(&text[at + SIP.len()..]);
+            // Other words begin alike, such as names of software with its version.
+            (3..=4)
+                .contains(&digits.len())
+                .then(|| Self::parse(&text[at..at + SIP.len() + digits.len()]))?
+        });
+        let teams = starts(TEAMS).filter_map(|at| {
+            let (letters, _) = text[at + TEAMS.len()..].split_once('-')?;
+            let begin = at + TEAMS.len() + letters.len() + 1;
+            Self::parse(&text[at..begin + digits(&text[begin..]).len()])
+        });
+        sip.chain(teams).collect()
     }
+}
+
+/// The digits that a text begins with.
+fn digits(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    &text[..end.unwrap_or(text.len())]
 }
 
 impl fmt::Display for RequirementId {
@@ -60,6 +200,11 @@ impl fmt::Display for RequirementId {
             Self::Security(number) => write!(f, "SEC-{number:03}"),
             Self::Vulnerability(year, number) => write!(f, "CVE-{year}-{number:04}"),
             Self::Unnumbered(number) => write!(f, "ROW-{number:03}"),
+            Self::Teams(area, number) => {
+                let letters = AREAS.iter().find(|(_, own)| own == area);
+                let letters = letters.map_or("", |(letters, _)| letters);
+                write!(f, "{TEAMS}{letters}-{number:03}")
+            }
         }
     }
 }
@@ -75,6 +220,7 @@ mod tests {
                 RequirementId::Sip(number),
                 RequirementId::Security(number),
                 RequirementId::Unnumbered(number),
+                RequirementId::Teams(Area::Sip, number),
             ] {
                 assert_eq!(RequirementId::parse(&id.to_string()), Some(id));
             }
@@ -93,9 +239,24 @@ mod tests {
             "CVE-2018-828",
             "CVE-2018-08828",
             "SIP",
+            "TDR-SIP",
+            "TDR-SIP-1",
+            "TDR-XYZ-001",
             "",
         ] {
             assert_eq!(RequirementId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_area_has_its_letters_and_they_are_in_order() {
+        assert!(AREAS.is_sorted_by(|one, next| one.1 < next.1));
+        for (letters, area) in AREAS {
+            let text = format!("{TEAMS}{letters}-012");
+            assert_eq!(
+                RequirementId::parse(&text),
+                Some(RequirementId::Teams(area, 12))
+            );
         }
     }
 
@@ -112,7 +273,13 @@ mod tests {
             found("(RFC 3261 §17, #201; #1020 to #1022)"),
             ["201", "1020", "1022"]
         );
-        assert!(found("TDR-#004, X_#005").is_empty());
+        assert!(found("SEC-#004, X_#005").is_empty());
+        let teams = |text: &str| found(&text.replace('%', TEAMS));
+        assert_eq!(
+            teams("(%OPT-001, %TLS-004)."),
+            ["%OPT-001", "%TLS-004"].map(|id| id.replace('%', TEAMS))
+        );
+        assert!(teams("%OPT, X%OPT-001, %OPT-1, %NO-001").is_empty());
         assert!(found("#1 #12345 #x").is_empty());
     }
 }

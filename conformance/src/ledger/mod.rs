@@ -6,7 +6,8 @@
 //! `causeway certify --ledger` tells what this very build was made with.
 //!
 //! Beside the requirements on a B2BUA stand those on its security, and vulnerabilities that were
-//! published of other products: each names the test that plays its class.
+//! published of other products: each names the test that plays its class. What Teams wants of an SBC is
+//! a third list.
 //!
 //! `conformance/tests/ledger.rs` holds the files against the source: no requirement without entry, no
 //! entry with a test that is not there, no identifier in a comment that the ledger does not know.
@@ -18,9 +19,10 @@ mod read;
 
 pub use coverage::{Count, count};
 pub use fault::{LedgerFault, Offence};
-pub use id::RequirementId;
+pub use id::{List, RequirementId};
 
-/// File names and texts, in the order of their sections. Section 18 has no requirements of its own.
+/// File names and texts, in the order of their sections. Numbers that are left out have no requirements
+/// of their own.
 pub const FILES: &[(&str, &str)] = &[
     (
         "01-parsing.toml",
@@ -109,6 +111,46 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "25-published-vulnerabilities.toml",
         include_str!("../../requirements/25-published-vulnerabilities.toml"),
+    ),
+    (
+        "31-teams-connection.toml",
+        include_str!("../../requirements/31-teams-connection.toml"),
+    ),
+    (
+        "32-teams-health.toml",
+        include_str!("../../requirements/32-teams-health.toml"),
+    ),
+    (
+        "33-teams-tenants.toml",
+        include_str!("../../requirements/33-teams-tenants.toml"),
+    ),
+    (
+        "34-teams-calls.toml",
+        include_str!("../../requirements/34-teams-calls.toml"),
+    ),
+    (
+        "35-teams-transfers.toml",
+        include_str!("../../requirements/35-teams-transfers.toml"),
+    ),
+    (
+        "36-teams-media.toml",
+        include_str!("../../requirements/36-teams-media.toml"),
+    ),
+    (
+        "37-teams-bypass.toml",
+        include_str!("../../requirements/37-teams-bypass.toml"),
+    ),
+    (
+        "38-teams-identity.toml",
+        include_str!("../../requirements/38-teams-identity.toml"),
+    ),
+    (
+        "39-teams-places.toml",
+        include_str!("../../requirements/39-teams-places.toml"),
+    ),
+    (
+        "40-teams-operation.toml",
+        include_str!("../../requirements/40-teams-operation.toml"),
     ),
 ];
 

@@ -856,6 +856,7 @@ impl Call {
             q850: response::q850_of_reasons(reasons),
             because,
         };
+        record::ended_with(self, reasons);
         self.operation = Some(Operation::Teardown(Teardown::begin(
             self, cx, cause, status, reasons,
         )));

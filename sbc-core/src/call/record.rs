@@ -10,8 +10,9 @@ use crate::policy::session_id::Ends;
 use crate::record::{
     AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, PartyRecord, Record,
 };
-use crate::session::{Rejection, Session};
-use crate::sip::header::UserToUser;
+use crate::report::said_by_microsoft;
+use crate::session::{Rejection, Session, printable};
+use crate::sip::header::{Reason, UserToUser};
 use crate::sip::{HeaderName, Message};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
@@ -68,6 +69,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             q850: None,
             because: Because::default(),
         },
+        end_reason: None,
         route: admitted.because.clone(),
         media: Vec::new(),
         transfers: Vec::new(),
@@ -196,7 +198,15 @@ pub(super) fn close(mut call: Call) -> Record {
         .flat_map(|endpoint| media_records(&call, endpoint))
         .collect();
     call.record.disposition = disposition(&call);
+    let said = said_by_microsoft(&call.record);
+    call.record.cause.because.0.extend(said);
     call.record
+}
+
+/// A peer has ended the call, with these reasons.
+pub(super) fn ended_with(call: &mut Call, reasons: &[Reason]) {
+    let text = reasons.iter().find_map(Reason::text);
+    call.record.end_reason = text.map(|text| printable(text));
 }
 
 /// Notes that two other legs talk to each other from now on, because of a transfer: its line in the record.

@@ -21,6 +21,10 @@ pub struct Shell {
     pub stir: Option<StirFiles>,
 }
 
+/// What `client_ca` says for the roots of Microsoft's certificates, which are part of the program
+/// (TDR-TLS-010).
+pub const MICROSOFT_ROOTS: &str = "microsoft";
+
 /// Where a TLS identity comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
@@ -28,7 +32,8 @@ pub struct TlsFiles {
     pub cert: String,
     /// Private key in PEM.
     pub key: Secret,
-    /// PEM file with the roots that peers are verified against, in both roles.
+    /// PEM file with the roots that peers are verified against, in both roles, or
+    /// [`MICROSOFT_ROOTS`].
     pub client_ca: Option<String>,
     /// Whether clients must present a certificate.
     pub verify_client: VerifyClient,

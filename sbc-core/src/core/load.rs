@@ -3,7 +3,7 @@
 
 use super::stateless::answer_without_state;
 use super::{Core, dropped};
-use crate::config::Trunk;
+use crate::config::{Preset, Trunk};
 use crate::effect::Effects;
 use crate::event::{DropCode, Happened};
 use crate::overload::{NewCall, Stage, Verdict};
@@ -42,7 +42,9 @@ impl Core {
             && message.to_tag().is_none()
             && owner == Owner::Nobody
             // What was answered gets the same answer again (RFC 3261 §17.2.2).
-            && !self.plane.transactions.knows(message);
+            && !self.plane.transactions.knows(message)
+            // Teams judges us by these answers long after the load is gone (TDR-OPT-005).
+            && !(*message.method() == Method::Options && ingress.trunk.preset == Preset::Teams);
         if !begins_call {
             return false;
         }

@@ -3,6 +3,7 @@
 mod admit;
 mod letter;
 mod load;
+mod options;
 mod prove;
 mod refer;
 mod register;
@@ -461,6 +462,7 @@ impl Core {
             Command::Drain(is_draining) => {
                 self.is_draining = is_draining;
                 self.keep_up(now, out, |upkeep, cx| {
+                    upkeep.probes.drain(is_draining);
                     upkeep.registrations.drain(cx, is_draining)
                 });
                 Answered::Done(self.calls.len())
@@ -816,43 +818,6 @@ impl Core {
                 self.reply(now, id, &message, &style, Status::CALL_DOES_NOT_EXIST, out);
             }
         }
-    }
-
-    /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
-    /// (OPS-130). They ask again by themselves, so there is no Retry-After.
-    fn answer_options(
-        &mut self,
-        now: Now,
-        id: TransactionId,
-        flow: &Flow,
-        message: &Message,
-        style: &LegStyle,
-        out: &mut Effects,
-    ) {
-        let status = match self.is_draining {
-            true => Status::SERVICE_UNAVAILABLE,
-            false => Status::OK,
-        };
-        let tag = Token::from_minted(self.plane.mint.tag());
-        let mut response = ResponseBuilder::to(message, status, Some(&tag))
-            .raw_if_valid(HeaderName::Allow, style.allow())
-            .raw_if_valid(HeaderName::Accept, "application/sdp")
-            .raw_if_valid(HeaderName::Supported, style.supported());
-        let pause = style
-            .trunk
-            .habits
-            .drain_pause_s
-            .filter(|_| self.is_draining);
-        if let Some(seconds) = pause {
-            response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
-        }
-        if let Some(listener) = style.listener_of(flow) {
-            response = response.header(&style.contact(listener));
-        }
-        let bytes = style.sign_response(response).build();
-        self.plane
-            .transactions
-            .respond(now.mono, id, status, bytes, out);
     }
 
     fn reply(

@@ -1,5 +1,6 @@
 //! Why a call ended, in plain words: who, where, why, and what to change.
 
+use super::microsoft;
 use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
 use crate::id::LegId;
@@ -34,7 +35,10 @@ pub fn explain(record: &Record) -> Explanation {
         who: who(record),
         place: place(record, last),
         why: why(record, last),
-        change: change(record, last),
+        change: microsoft::advice(record)
+            .into_iter()
+            .chain(change(record, last))
+            .collect(),
         attempts: record.egress.iter().flat_map(attempts).collect(),
         transfers: record.transfers.iter().map(transfer).collect(),
     }
@@ -656,6 +660,7 @@ mod tests {
             media: Vec::new(),
             transfers: Vec::new(),
             conversations: Vec::new(),
+            end_reason: None,
             answered_by: None,
             parties: Vec::new(),
         }

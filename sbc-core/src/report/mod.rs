@@ -2,10 +2,12 @@
 
 mod explain;
 mod ladder;
+mod microsoft;
 mod note;
 
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
+pub(crate) use microsoft::said as said_by_microsoft;
 pub use note::note;
 
 use crate::id::LegId;

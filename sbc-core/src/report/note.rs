@@ -15,6 +15,7 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Received { .. }
         | Happened::Answered { .. }
         | Happened::Explained { .. }
+        | Happened::Options { .. }
         | Happened::StateChanged { .. } => {
             return None;
         }

@@ -876,7 +876,7 @@ impl Rejection {
 }
 
 /// Text of a peer for people: at most 120 characters, control characters replaced (OPS-082).
-fn printable(text: &[u8]) -> String {
+pub(crate) fn printable(text: &[u8]) -> String {
     let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     String::from_utf8_lossy(text)
         .chars()

@@ -64,16 +64,8 @@ impl DisplayName {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
-    /// Plain words stay plain, everything else is quoted.
+    /// Always in quotation marks: not every peer reads several bare words as one name (TDR-CID-004).
     fn emit(&self, out: &mut Vec<u8>) {
-        let are_words = self
-            .0
-            .split(|&octet| octet == b' ')
-            .all(|word| !word.is_empty() && word.iter().copied().all(is_token_octet));
-        if are_words {
-            out.extend_from_slice(&self.0);
-            return;
-        }
         out.push(b'"');
         for &octet in &self.0 {
             if matches!(octet, b'"' | b'\\') {

@@ -7,7 +7,8 @@
 //! (SIP-1706).
 //!
 //! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
-//! as an offence (TDR-OPT-006).
+//! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains
+//! (TDR-OPT-010).
 
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
@@ -46,6 +47,7 @@ pub(crate) struct Probes {
     /// Watches whose name must be looked up, and probes to send. Later entries make earlier void.
     due: DeadlineQueue<u32>,
     next: u32,
+    is_draining: bool,
 }
 
 /// One target of one trunk.
@@ -136,6 +138,11 @@ impl Probes {
         }
     }
 
+    /// Takes note of whether the node drains.
+    pub(crate) fn drain(&mut self, is_draining: bool) {
+        self.is_draining = is_draining;
+    }
+
     /// When [`Self::tick`] is next wanted.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.due.next()
@@ -163,10 +170,12 @@ impl Probes {
             }
             probe.due = cx.now.mono + probe.pause(cx, watch);
             self.due.push(probe.due, id);
+            let is_quiet = self.is_draining && watch.style.trunk.preset == Preset::Teams;
             if probe.waits_for.is_none()
+                && !is_quiet
                 && let Err(fault) = probe.send(cx, id, watch)
             {
-                self.conclude(cx, id, Finding::Unreachable, fault.to_string());
+                self.conclude(cx, id, Finding::Unreachable, None, fault.to_string());
             }
         }
     }
@@ -212,7 +221,8 @@ impl Probes {
             _ if watch.ok.contains(&status.code()) => Finding::Answers,
             _ => Finding::Silent,
         };
-        self.conclude(cx, id, finding, format!("answered {status}"));
+        let because = format!("answered {status}");
+        self.conclude(cx, id, finding, Some(status), because);
     }
 
     /// A probe got no answer, or could not be sent.
@@ -225,8 +235,8 @@ impl Probes {
     ) {
         if self.waiting(id, transaction).is_some() {
             match why {
-                None => self.conclude(cx, id, Finding::Silent, "no answer".to_owned()),
-                Some(why) => self.conclude(cx, id, Finding::Unreachable, why.to_string()),
+                None => self.conclude(cx, id, Finding::Silent, None, "no answer".to_owned()),
+                Some(why) => self.conclude(cx, id, Finding::Unreachable, None, why.to_string()),
             }
         }
     }
@@ -264,6 +274,10 @@ impl Probes {
             if !known.any(|probe| (probe.protocol, probe.remote) == (*protocol, *remote)) {
                 self.watch_address(id, *protocol, *remote, cx.now.mono);
             }
+        }
+        if let Some(why) = why {
+            let because = format!("name resolution failed: {why:?}");
+            watch.tell_exchange(cx, None, None, &because);
         }
         let is_lost = !self.probes.values().any(own);
         if is_lost != watch.is_lost {
@@ -325,13 +339,21 @@ impl Probes {
     }
 
     /// Takes the result of a probe.
-    fn conclude(&mut self, cx: &mut Cx<'_>, id: u32, finding: Finding, because: String) {
+    fn conclude(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: u32,
+        finding: Finding,
+        status: Option<Status>,
+        because: String,
+    ) {
         let Some(probe) = self.probes.get_mut(&id) else {
             return;
         };
         let Some(watch) = self.watches.get(&probe.watch) else {
             return;
         };
+        watch.tell_exchange(cx, Some(probe.remote), status, &because);
         let changed = probe.verdict.hears(finding);
         let due = match probe.verdict.is_in_doubt() {
             true => probe.due.min(cx.now.mono + probe.pause(cx, watch)),
@@ -360,6 +382,28 @@ impl Probes {
 }
 
 impl Watch {
+    /// Tells how an exchange with a proxy of Teams went.
+    fn tell_exchange(
+        &self,
+        cx: &mut Cx<'_>,
+        remote: Option<SocketAddr>,
+        status: Option<Status>,
+        because: &str,
+    ) {
+        if self.style.trunk.preset != Preset::Teams {
+            return;
+        }
+        let what = Happened::Options {
+            trunk: self.style.trunk.name.clone(),
+            by_peer: false,
+            host: self.target.host.clone(),
+            remote,
+            status,
+            because: because.to_owned(),
+        };
+        cx.out.emit(None, None, what);
+    }
+
     /// Tells what is held of an address, or of the name as a whole.
     fn tell(
         &self,

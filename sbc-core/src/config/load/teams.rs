@@ -43,6 +43,13 @@ impl Load<'_> {
                 "write the target with ;tls",
             );
         }
+        for at in targets.iter().filter(|at| is_retired(&at.value.host)) {
+            rule(
+                &at.span,
+                &format!("Microsoft retired {} in 2022", at.value.host),
+                "remove targets: without the key sip, sip2 and sip3.pstnhub.microsoft.com are called",
+            );
+        }
         if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
             rule(&at.span, "Teams speaks SRTP only", "remove the key");
         }
@@ -57,7 +64,7 @@ impl Load<'_> {
                     "the TLS identity \"{}\" lets peers in without certificate",
                     tls.name
                 ),
-                "give it client_ca with Microsoft's roots, and verify_client = \"require\"",
+                "give it client_ca = \"microsoft\" and verify_client = \"require\"",
             );
         }
         if let Some(tls) = tls {
@@ -142,6 +149,12 @@ impl Load<'_> {
             );
         }
     }
+}
+
+/// Names that stood for all regions at once (TDR-CON-011).
+fn is_retired(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.starts_with("sip-all.") && host.split('.').nth(1) == Some("pstnhub")
 }
 
 fn self_verifies(tls: &TlsContext) -> bool {

@@ -50,7 +50,8 @@ pub(in crate::config) fn defaults() -> Defaults {
         // Teams asks for an hour and refreshes by itself where it may (TDR-TMR-001, TDR-TMR-002).
         session_timer: SessionTimer {
             expires_s: 3_600,
-            min_se_s: 90,
+            // What it announces itself (TDR-TMR-004).
+            min_se_s: 300,
             refresher: RefreshBy::Peer,
         },
         // NOTIFY must be listed (TDR-SIP-003). REFER, which selects the transfer model in which we do

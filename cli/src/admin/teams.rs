@@ -1,0 +1,203 @@
+//! Every proxy of Teams, in both directions: what came of the last OPTIONS, how long Teams still
+//! prefers us, and a verdict in words (TDR-OPT-004, TDR-CON-009).
+
+use super::{Access, Problem};
+use crate::sink::proxies::{Exchange, Proxies, Way};
+use axum::Json;
+use axum::extract::State;
+use sbc_core::config::{Preset, Trunk};
+use sbc_core::time::UnixTime;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds without OPTIONS of ours after which Teams calls us last.
+const DEMOTED_AFTER: u64 = 300;
+/// Seconds within which a healthy way has OPTIONS: three times a minute.
+const FRESH: u64 = 180;
+
+pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let config = daemon.loaded().lock().await.config.clone();
+    let proxies = &daemon.sinks().proxies;
+    let now = now();
+    let trunks = config.trunks.values();
+    let rows = trunks
+        .filter(|trunk| trunk.preset == Preset::Teams)
+        .flat_map(|trunk| rows(trunk, proxies, now, daemon.is_draining()));
+    Ok(Json(rows.collect()))
+}
+
+fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.map_or(0, |since| since.as_micros());
+    UnixTime::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// One row for each target of a trunk, and one for each proxy that has asked.
+fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> Vec<Value> {
+    let known = proxies.of(&trunk.name);
+    let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
+    let mut hosts: Vec<&str> = Vec::new();
+    let mut rows = Vec::new();
+    for target in &trunk.targets {
+        if hosts.contains(&target.host.as_str()) {
+            continue;
+        }
+        hosts.push(&target.host);
+        let is_own = |way: &Way| !way.by_peer && way.host.eq_ignore_ascii_case(&target.host);
+        let last = known.iter().find(|(way, _)| is_own(way));
+        let last = last.map(|(_, last)| last);
+        let verdict = match (&trunk.options, is_draining) {
+            (None, _) => "not asked: options = false, so Teams judges it by its trunk".to_owned(),
+            (Some(_), true) => "not asked while the node drains: Teams calls it last".to_owned(),
+            (Some(_), false) => ours(last, now, fqdn),
+        };
+        let left = last
+            .and_then(|last| last.good_at)
+            .map(|good| DEMOTED_AFTER.saturating_sub(age(good, now)));
+        rows.push(row(trunk, "to", &target.host, last, now, (left, verdict)));
+    }
+    let asked: Vec<_> = known.iter().filter(|(way, _)| way.by_peer).collect();
+    if asked.is_empty() {
+        let verdict = format!(
+            "Teams has not asked: {fqdn} must lead to this SBC, at the port of the trunk, open from \
+             52.112.0.0/14 and 52.120.0.0/14"
+        );
+        rows.push(row(trunk, "from", "any", None, now, (None, verdict)));
+    }
+    for (way, last) in asked {
+        let verdict = theirs(last, now);
+        rows.push(row(
+            trunk,
+            "from",
+            &way.host,
+            Some(last),
+            now,
+            (None, verdict),
+        ));
+    }
+    rows
+}
+
+fn row(
+    trunk: &Trunk,
+    direction: &str,
+    proxy: &str,
+    last: Option<&Exchange>,
+    now: UnixTime,
+    (left, verdict): (Option<u64>, String),
+) -> Value {
+    json!({
+        "trunk": trunk.name,
+        "fqdn": trunk.fqdn,
+        "direction": direction,
+        "proxy": proxy,
+        "address": last.and_then(|last| last.remote),
+        "result": last.map(|last| &last.because),
+        "status": last.and_then(|last| last.status),
+        "age_seconds": last.map(|last| age(last.at, now)),
+        "demoted_in_seconds": left,
+        "verdict": verdict,
+    })
+}
+
+fn age(at: UnixTime, now: UnixTime) -> u64 {
+    now.as_micros().saturating_sub(at.as_micros()) / 1_000_000
+}
+
+/// What our own OPTIONS say.
+fn ours(last: Option<&Exchange>, now: UnixTime, fqdn: &str) -> String {
+    let Some(last) = last else {
+        return "not asked yet: the first OPTIONS leaves within seconds".to_owned();
+    };
+    let demoted = match last.good_at.map(|good| age(good, now)) {
+        Some(since) if since < DEMOTED_AFTER => "",
+        Some(_) => "; Teams calls us last",
+        None => "; Teams does not know that we are there",
+    };
+    let what = match last.status {
+        Some(200) if age(last.at, now) <= FRESH => "active".to_owned(),
+        Some(200) => "its last answer is old".to_owned(),
+        Some(403) => format!(
+            "Teams is there and refuses us: {fqdn} must be the trunk's name in the tenant and in our \
+             certificate, and its domain activated, which takes up to a day after its first licensed \
+             user"
+        ),
+        Some(503) => "Teams is there and wants no calls".to_owned(),
+        Some(status) => {
+            format!("Teams is there, but only 200 shows that it knows us, not {status}")
+        }
+        None if last.because == "no answer" => format!(
+            "the connection stands and Teams says nothing: the domain of {fqdn} may not be activated \
+             yet, which takes up to a day after its first licensed user"
+        ),
+        None => "no connection: see the result".to_owned(),
+    };
+    format!("{what}{demoted}")
+}
+
+/// What the OPTIONS of a proxy say.
+fn theirs(last: &Exchange, now: UnixTime) -> String {
+    match (last.status, age(last.at, now) <= FRESH) {
+        (Some(200), true) => "active".to_owned(),
+        (Some(status), true) => format!("Teams hears {status} from us"),
+        (None, true) => "Teams hears nothing from us".to_owned(),
+        (_, false) => "this proxy asks no more; another one may have taken over".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> UnixTime {
+        UnixTime::from_micros(second * 1_000_000)
+    }
+
+    fn exchange(status: Option<u16>, because: &str, good: Option<u64>) -> Exchange {
+        Exchange {
+            at: at(1_000),
+            remote: None,
+            status,
+            because: because.to_owned(),
+            good_at: good.map(at),
+        }
+    }
+
+    #[test]
+    fn every_result_has_a_verdict_that_says_what_to_look_at() {
+        let said = |exchange: &Exchange, second: u64| {
+            ours(Some(exchange), at(second), "sbc1.contoso.example")
+        };
+        let good = exchange(Some(200), "answered 200 OK", Some(1_000));
+        assert_eq!(said(&good, 1_060), "active");
+        assert_eq!(said(&good, 1_200), "its last answer is old");
+        assert!(said(&good, 1_400).ends_with("; Teams calls us last"));
+        let refused = said(&exchange(Some(403), "answered 403", None), 1_010);
+        for words in [
+            "sbc1.contoso.example",
+            "certificate",
+            "activated",
+            "does not know",
+        ] {
+            assert!(refused.contains(words), "{refused}");
+        }
+        let silent = said(&exchange(None, "no answer", Some(990)), 1_010);
+        assert!(
+            silent.contains("activated") && !silent.contains("last"),
+            "{silent}"
+        );
+        let closed = said(&exchange(None, "connection refused", Some(500)), 1_010);
+        assert_eq!(closed, "no connection: see the result; Teams calls us last");
+        assert!(ours(None, at(0), "").contains("within seconds"));
+    }
+
+    #[test]
+    fn a_proxy_that_fell_silent_is_told_from_one_that_asks() {
+        let asked = exchange(Some(200), "answered 200 OK", Some(1_000));
+        assert_eq!(theirs(&asked, at(1_060)), "active");
+        assert!(theirs(&asked, at(1_300)).contains("no more"));
+        let shed = exchange(Some(503), "answered 503", None);
+        assert_eq!(theirs(&shed, at(1_001)), "Teams hears 503 from us");
+    }
+}

@@ -1,0 +1,66 @@
+//! OPTIONS of peers outside of dialogs: whether we are there, and for new calls.
+
+use super::Core;
+use crate::config::Preset;
+use crate::effect::Effects;
+use crate::event::Happened;
+use crate::id::TransactionId;
+use crate::session::LegStyle;
+use crate::sip::header::Contact;
+use crate::sip::{HeaderName, Message, ResponseBuilder, Status, Token};
+use crate::time::Now;
+use crate::transport::Flow;
+
+impl Core {
+    /// 200 to OPTIONS outside a dialog; 503 while draining, so that peers look elsewhere
+    /// (OPS-130). They ask again by themselves, so there is no Retry-After. Teams gets 200 even then: it
+    /// looks elsewhere because we ask it no more (TDR-OPT-005, TDR-OPT-010).
+    pub(super) fn answer_options(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        style: &LegStyle,
+        out: &mut Effects,
+    ) {
+        let sends_away = self.is_draining && style.trunk.preset != Preset::Teams;
+        let status = match sends_away {
+            true => Status::SERVICE_UNAVAILABLE,
+            false => Status::OK,
+        };
+        let tag = Token::from_minted(self.plane.mint.tag());
+        let mut response = ResponseBuilder::to(message, status, Some(&tag))
+            .raw_if_valid(HeaderName::Allow, style.allow())
+            .raw_if_valid(HeaderName::Accept, "application/sdp")
+            .raw_if_valid(HeaderName::Supported, style.supported());
+        let pause = style.trunk.habits.drain_pause_s.filter(|_| sends_away);
+        if let Some(seconds) = pause {
+            response = response.raw_if_valid(HeaderName::RetryAfter, seconds.to_string());
+        }
+        if let Some(listener) = style.listener_of(flow) {
+            response = response.header(&style.contact(listener));
+        }
+        let bytes = style.sign_response(response).build();
+        self.plane
+            .transactions
+            .respond(now.mono, id, status, bytes, out);
+        if style.trunk.preset == Preset::Teams {
+            out.emit(None, None, asked_by_teams(style, flow, message, status));
+        }
+    }
+}
+
+/// That a proxy of Teams has sent OPTIONS: it calls itself what stands in Contact.
+fn asked_by_teams(style: &LegStyle, flow: &Flow, message: &Message, status: Status) -> Happened {
+    let contact = message.get::<Contact>().ok().flatten();
+    let contact = contact.as_ref().and_then(|contact| contact.uri()?.host());
+    Happened::Options {
+        trunk: style.trunk.name.clone(),
+        by_peer: true,
+        host: contact.map_or_else(|| flow.remote.ip().to_string(), ToString::to_string),
+        remote: Some(flow.remote),
+        status: Some(status),
+        because: format!("answered {status}"),
+    }
+}

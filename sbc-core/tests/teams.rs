@@ -1,0 +1,635 @@
+//! What Teams sends as it was observed, and what it must see of us: OPTIONS, calls, transfers.
+
+use crate::world;
+
+use sbc_core::event::Happened;
+use sbc_core::id::{CommandId, FlowId};
+use sbc_core::input::{Command, Input};
+use sbc_core::sip::header::Via;
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+/// OPTIONS of a regional proxy, as observed: names in capitals, no blanks in Allow.
+const OPTIONS: &str = "OPTIONS sip:sbc1.contoso.example:5061;transport=tls SIP/2.0
+FROM: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061>;tag=3a1f5d0c-9a1e-4d1e-8e57-8a9b6d3f1c00
+TO: <sip:sbc1.contoso.example>
+CSEQ: 1 OPTIONS
+CALL-ID: 5f0d1e2c-3b4a-4958-8776-655443322110
+MAX-FORWARDS: 70
+VIA: SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK5f0d1e2c
+CONTACT: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061>
+CONTENT-LENGTH: 0
+USER-AGENT: Microsoft.PSTNHub.SIPProxy v.2019.10.29.2 i.EUWE.3
+ALLOW: INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY
+
+";
+
+/// An INVITE of a user, as observed: an unquoted name of two words, an opaque Contact at port 443.
+const INVITE: &str = "INVITE sip:+498999998001@sbc1.contoso.example:5061;user=phone;transport=tls SIP/2.0
+FROM: John Doe<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>;tag=0c1e2d3f
+TO: <sip:+498999998001@sbc1.contoso.example:5061;user=phone>
+CSEQ: 1 INVITE
+CALL-ID: 9b0f5c2e7d5b5c0e8a1b2c3d4e5f6071
+MAX-FORWARDS: 70
+VIA: SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK58735f38
+RECORD-ROUTE: <sip:203.0.113.1:5061;transport=tls;lr>
+CONTACT: <sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=11111111-2222-3333-4444-555555555555;x-c=9b0f5c2e7d5b5c0e8a1b2c3d4e5f6071/d/8/0f1e2d3c>
+MIN-SE: 300
+SUPPORTED: timer
+USER-AGENT: Microsoft.PSTNHub.SIPProxy v.2024.2.12.3 i.EUNO.7
+ALLOW: INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY
+SESSION-EXPIRES: 3600
+";
+
+/// The Contact of [`INVITE`], without its brackets.
+const TEAMS_TARGET: &str = "sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=11111111-2222-3333-4444-555555555555;x-c=9b0f5c2e7d5b5c0e8a1b2c3d4e5f6071/d/8/0f1e2d3c";
+
+/// A description of a media processor whose origin is no address of anybody.
+fn processor_sdp() -> String {
+    TEAMS_SDP.replace("o=- 7 1 IN IP4 203.0.113.9", "o=- 31847 0 IN IP4 127.0.0.1")
+}
+
+fn observed_invite() -> String {
+    with_body(INVITE, &processor_sdp())
+}
+
+/// The same peer on another connection, from another address of its ranges.
+fn other_machine() -> sbc_core::transport::Flow {
+    sbc_core::transport::Flow {
+        id: FlowId(91),
+        remote: "203.0.113.88:50999".parse().expect("address"),
+        ..teams_flow()
+    }
+}
+
+/// A call of Teams that the carrier has answered: the shard, our 200, and our INVITE.
+fn talking() -> (Shard, Message, Message) {
+    let mut shard = Shard::new();
+    shard.teams_says(&observed_invite());
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "b1", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{TLS_VIA}ack")));
+    assert!(shard.sent.is_empty());
+    (shard, ok, invite)
+}
+
+const TLS_VIA: &str = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
+
+#[test]
+fn our_options_have_the_headers_that_microsoft_documents_and_no_address() {
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(config()));
+    shard.pass(Duration::from_secs(5));
+    let probes: Vec<Sent> = shard.sent.drain(..).collect();
+    let to = |host: &str| {
+        let begins = format!("OPTIONS sip:{host}:5061;transport=tls SIP/2.0\r\n");
+        let found = probes.iter().find(|sent| text(sent).starts_with(&begins));
+        found.unwrap_or_else(|| panic!("no OPTIONS to {host}"))
+    };
+    for host in ["sip.pstnhub.microsoft.com", "sip2.pstnhub.microsoft.com"] {
+        let sent = to(host);
+        let tls = sent.hop.tls.as_ref().expect("TLS");
+        assert_eq!(tls.server_name, host, "SNI");
+        let vias = sent.message.list::<Via>().expect("Via");
+        assert_eq!(vias.len(), 1);
+        assert_eq!(vias[0].host.to_string(), "sbc1.contoso.example");
+        assert_eq!(vias[0].port, Some(5061));
+        for (name, value) in [
+            (HeaderName::MaxForwards, "70"),
+            (HeaderName::CSeq, "1 OPTIONS"),
+            (
+                HeaderName::Contact,
+                "<sip:sbc1.contoso.example:5061;transport=tls>",
+            ),
+            (
+                HeaderName::Allow,
+                "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER",
+            ),
+            (HeaderName::UserAgent, "Causeway"),
+            (HeaderName::ContentLength, "0"),
+        ] {
+            assert_eq!(header(&sent.message, name.clone()), value, "{name:?}");
+        }
+        let own = sent.message.raw_named("X-MS-SBC").expect("X-MS-SBC");
+        let own = String::from_utf8_lossy(&own).into_owned();
+        assert_eq!(own.split('/').count(), 3, "{own}");
+        let whole = text(sent);
+        for hidden in ["192.0.2.", "198.51.100.", "sips:", "Record-Route", "100rel"] {
+            assert!(!whole.contains(hidden), "{hidden} in\n{whole}");
+        }
+    }
+}
+
+#[test]
+fn teams_is_never_asked_more_often_than_once_a_minute_whatever_it_answers() {
+    for answer in [Some("200 OK"), Some("403 Forbidden"), None] {
+        let mut shard = Shard::new();
+        shard.apply(Input::Config(config()));
+        let mut asked = Vec::new();
+        for tenth in 0..6_000_u64 {
+            shard.pass(Duration::from_millis(100));
+            while let Some(sent) = shard.sent.pop_front() {
+                let is_probe = *sent.message.method() == Method::Options
+                    && sent.hop.remote.to_string() == TEAMS;
+                let is_first = asked
+                    .last()
+                    .is_none_or(|(_, id)| *id != header(&sent.message, HeaderName::CallId));
+                if !is_probe || !is_first {
+                    continue;
+                }
+                asked.push((tenth, header(&sent.message, HeaderName::CallId)));
+                if let Some(status) = answer {
+                    shard.teams_says(&response(&sent.message, status, "x", "", ""));
+                }
+            }
+        }
+        assert!((9..=11).contains(&asked.len()), "{answer:?}: {asked:?}");
+        for pair in asked.windows(2) {
+            let pause = pair[1].0 - pair[0].0;
+            // A minute to sixty-five seconds (TDR-OPT-006), in tenths.
+            assert!((600..=651).contains(&pause), "{answer:?}: {pause}");
+        }
+    }
+}
+
+#[test]
+fn options_of_a_regional_proxy_get_200_with_our_name_whatever_state_we_are_in() {
+    for drains in [false, true] {
+        let mut shard = Shard::new();
+        shard.apply(Input::Command(CommandId(1), Command::Drain(drains)));
+        shard.receive(other_machine(), OPTIONS);
+        let ok = shard.next_response(200);
+        assert_eq!(ok.hop.flow, Some(FlowId(91)), "the connection it came on");
+        for (name, value) in [
+            (
+                HeaderName::Contact,
+                "<sip:sbc1.contoso.example:5061;transport=tls>",
+            ),
+            (
+                HeaderName::Allow,
+                "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER",
+            ),
+            (HeaderName::Server, "Causeway"),
+        ] {
+            assert_eq!(header(&ok.message, name.clone()), value, "{name:?}");
+        }
+        assert!(ok.message.raw_named("X-MS-SBC").is_some());
+        assert!(!ok.message.has(HeaderName::RecordRoute));
+    }
+}
+
+#[test]
+fn every_exchange_of_options_with_teams_is_told_with_its_answer() {
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(config()));
+    shard.pass(Duration::from_secs(5));
+    let probes: Vec<Sent> = shard.sent.drain(..).collect();
+    let probe = |remote: &str| {
+        let found = probes
+            .iter()
+            .find(|sent| sent.hop.remote.to_string() == remote);
+        found.expect("OPTIONS").clone()
+    };
+    let refusal = response(&probe(TEAMS).message, "403 Forbidden", "x", "", "");
+    shard.teams_says(&refusal);
+    shard.apply(Input::SendFailed {
+        transaction: probe("203.0.113.2:5061").transaction.expect("one"),
+        why: sbc_core::transport::FlowFault::Closed,
+    });
+    shard.receive(other_machine(), OPTIONS);
+    let told: Vec<(bool, String, Option<u16>)> = shard
+        .happened
+        .iter()
+        .filter_map(|what| match what {
+            Happened::Options {
+                by_peer,
+                host,
+                status,
+                ..
+            } => Some((*by_peer, host.clone(), status.map(|status| status.code()))),
+            _ => None,
+        })
+        .collect();
+    let wanted = [
+        (false, "sip.pstnhub.microsoft.com", Some(403)),
+        (false, "sip2.pstnhub.microsoft.com", None),
+        (true, "sip-du-a-eu.pstnhub.microsoft.com", Some(200)),
+    ];
+    assert_eq!(
+        told,
+        wanted.map(|(by_peer, host, status)| (by_peer, host.to_owned(), status))
+    );
+}
+
+#[test]
+fn options_of_teams_are_answered_under_any_load() {
+    let mut shard = Shard::new();
+    let strain = sbc_core::overload::Strain {
+        cpu: 0,
+        memory: 960,
+    };
+    shard.apply(Input::Strain(strain));
+    shard.carrier_says(&carrier_invite("loaded", CARRIER_SDP));
+    shard.next_response(503);
+    shard.teams_says(OPTIONS);
+    shard.next_response(200);
+}
+
+#[test]
+fn a_node_that_drains_asks_teams_no_more_until_it_takes_calls_again() {
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(config()));
+    let asked = |shard: &mut Shard| {
+        shard.pass(Duration::from_secs(66));
+        let sent: Vec<Sent> = shard.sent.drain(..).collect();
+        let of = |remote: &str| {
+            let mut all = sent.iter();
+            all.any(|sent| {
+                *sent.message.method() == Method::Options && sent.hop.remote.to_string() == remote
+            })
+        };
+        (of(TEAMS), of(CARRIER))
+    };
+    assert_eq!(asked(&mut shard), (true, true));
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    shard.pass(Duration::from_secs(40));
+    shard.sent.clear();
+    assert_eq!(asked(&mut shard), (false, true));
+    shard.apply(Input::Command(CommandId(2), Command::Drain(false)));
+    assert_eq!(asked(&mut shard), (true, true));
+}
+
+#[test]
+fn an_invite_as_teams_writes_it_is_a_call_and_its_odd_contact_is_addressed_octet_by_octet() {
+    let (mut shard, ok, invite) = talking();
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.starts_with("\"John Doe\" <sip:+493023125456@192.0.2.11>;tag="),
+        "{from}"
+    );
+    // What every answer to Teams shows.
+    assert_eq!(
+        header(&ok, HeaderName::Contact),
+        "<sip:+498999998001@sbc1.contoso.example:5061;transport=tls>"
+    );
+    let allow = header(&ok, HeaderName::Allow);
+    assert!(
+        allow.contains("NOTIFY") && allow.contains("REFER"),
+        "{allow}"
+    );
+    assert!(ok.raw_named("X-MS-SBC").is_some());
+    assert_eq!(header(&ok, HeaderName::Server), "Causeway");
+    // Its own recorded route comes back, and nothing of ours is added.
+    assert_eq!(
+        header(&ok, HeaderName::RecordRoute),
+        "<sip:203.0.113.1:5061;transport=tls;lr>"
+    );
+    // Teams shall refresh (TDR-TMR-002).
+    assert_eq!(
+        header(&ok, HeaderName::SessionExpires),
+        "3600;refresher=uac"
+    );
+    assert_eq!(header(&ok, HeaderName::Require), "timer");
+    let bye = callee_bye(&invite);
+    shard.carrier_says(&bye);
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye);
+    assert_eq!(bye.message.request_uri(), TEAMS_TARGET);
+    assert_eq!(
+        header(&bye.message, HeaderName::Route),
+        "<sip:203.0.113.1:5061;transport=tls;lr>"
+    );
+    assert_eq!(bye.hop.remote.to_string(), TEAMS, "never port 443");
+}
+
+/// The BYE of the carrier in the dialog of our INVITE.
+fn callee_bye(invite: &Message) -> String {
+    let from = header(invite, HeaderName::From);
+    format!(
+        "BYE sip:sbc@192.0.2.11:5060 SIP/2.0
+Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKbye
+Max-Forwards: 70
+From: <sip:+498999998001@198.51.100.20>;tag=b1
+To: {from}
+Call-ID: {}
+CSeq: 1 BYE
+Content-Length: 0
+
+",
+        header(invite, HeaderName::CallId)
+    )
+}
+
+#[test]
+fn a_recorded_route_with_a_name_is_resolved_by_ordinary_dns() {
+    let named = observed_invite().replace(
+        "RECORD-ROUTE: <sip:203.0.113.1:5061;",
+        "RECORD-ROUTE: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;",
+    );
+    let mut shard = Shard::new();
+    shard.teams_says(&named);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "b1", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{TLS_VIA}ack")));
+    shard.carrier_says(&callee_bye(&invite));
+    shard.next_response(200);
+    let (id, query) = shard.queries.pop_front().expect("a question");
+    let asked = format!("{query:?}");
+    assert!(
+        asked.contains("sip-du-a-eu.pstnhub.microsoft.com"),
+        "{asked}"
+    );
+    let found = vec!["203.0.113.7:5061".parse().expect("address")];
+    shard.apply(Input::Outcome(
+        id,
+        sbc_core::query::Outcome::Resolved(found),
+    ));
+    let bye = shard.next_request(Method::Bye);
+    assert_eq!(bye.hop.remote.to_string(), "203.0.113.7:5061");
+    let tls = bye.hop.tls.expect("TLS");
+    // Not the host of the route: that of the service (TDR-TLS-011).
+    assert!(
+        tls.accept_names
+            .contains(&"sip.pstnhub.microsoft.com".to_owned()),
+        "{:?}",
+        tls.accept_names
+    );
+}
+
+#[test]
+fn the_refresh_of_teams_gets_the_same_description_and_nothing_changes() {
+    let (mut shard, ok, _) = talking();
+    let media = shard.media.len();
+    let refresh = in_dialog(&ok, "INVITE", 2, &format!("{TLS_VIA}refresh")).replace(
+        "Content-Length: 0\n\n",
+        "SUPPORTED: timer\nSESSION-EXPIRES: 3600;refresher=uac\nMIN-SE: 300\nCONTACT: <sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=2>\n",
+    );
+    shard.teams_says(&with_body(&refresh, &processor_sdp()));
+    shard.next_response(100);
+    let again = shard.next_response(200).message;
+    assert_eq!(again.body(), ok.body(), "octet by octet");
+    assert_eq!(
+        header(&again, HeaderName::SessionExpires),
+        "3600;refresher=uac"
+    );
+    assert!(shard.sent.is_empty(), "the carrier hears nothing of it");
+    let told = &shard.media[media..];
+    assert!(told.len() <= 1, "{told:?}");
+}
+
+#[test]
+fn teams_may_not_ask_for_sessions_below_five_minutes() {
+    let mut shard = Shard::new();
+    let short = observed_invite()
+        .replace("SESSION-EXPIRES: 3600", "SESSION-EXPIRES: 120")
+        .replace("MIN-SE: 300\n", "");
+    shard.teams_says(&short);
+    shard.next_response(100);
+    let refused = shard.next_response(422).message;
+    assert_eq!(header(&refused, HeaderName::MinSe), "300");
+}
+
+/// What Teams writes into a transfer: strings that mean something to it alone.
+const REFER_TO: &str = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:AAAAaaaa-bbbb-cccc-dddd-eeeeeeeeeeee;x-t=Tt%3D";
+
+fn refer(target: &str, token: &str) -> String {
+    format!(
+        "REFER-TO: <{target}>\nREFERRED-BY: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;x-ti=0;x-tt={token}>\nCONTACT: <sip:api.example.com:443;x-i=1>\n"
+    )
+}
+
+#[test]
+fn a_refer_from_another_machine_of_teams_finds_its_call_and_its_long_strings_stay_whole() {
+    let mut call = Call::new();
+    let token = format!("aHR0cHM6Ly9B{}%3D", "xY0/+z".repeat(550));
+    let lines = refer(REFER_TO, &token);
+    let request = callee_request(&call.invite, "x1", "REFER", 1, &lines);
+    call.shard.receive(other_machine(), &request);
+    let accepted = call.shard.next_response(202);
+    assert_eq!(accepted.hop.flow, Some(FlowId(91)));
+    call.shard.next_request(Method::Notify);
+    let sent = call.shard.next_request(Method::Invite);
+    let invite = sent.message;
+    assert_eq!(invite.request_uri(), REFER_TO);
+    let referred_by = header(&invite, HeaderName::ReferredBy);
+    assert!(referred_by.len() > 3_300, "{}", referred_by.len());
+    assert!(lines.contains(&format!("REFERRED-BY: {referred_by}\n")));
+    let raw = String::from_utf8_lossy(invite.bytes()).into_owned();
+    assert!(
+        !raw.contains("\r\n ") && !raw.contains("\r\n\t"),
+        "no folding"
+    );
+    assert_eq!(sent.hop.remote.to_string(), TEAMS);
+}
+
+#[test]
+fn a_transfer_to_a_number_goes_back_to_teams_and_never_to_a_carrier() {
+    let mut call = Call::new();
+    let target =
+        "sip:+498999998777@sip.pstnhub.microsoft.com:5061;transport=tls;x-m=4:+498999998777";
+    call.teams_says("REFER", 1, &refer(target, "a"));
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let sent = call.shard.next_request(Method::Invite);
+    assert_eq!(sent.message.request_uri(), target);
+    assert_eq!(sent.hop.remote.to_string(), TEAMS);
+    // What follows is an ordinary call of Teams, with three legs of this caller's up at once.
+    let follow = observed_invite().replace("+498999998001", "+498999998777");
+    call.shard.teams_says(&follow);
+    call.shard.next_response(100);
+    let onward = call.shard.next_request(Method::Invite);
+    assert_eq!(onward.hop.remote.to_string(), CARRIER);
+    assert!(
+        onward
+            .message
+            .request_uri()
+            .starts_with(b"sip:+498999998777@")
+    );
+}
+
+#[test]
+fn what_a_target_of_teams_asks_to_replace_is_not_told_to_teams() {
+    let mut call = Call::new();
+    let target = format!("{REFER_TO}?Replaces=abc%3Bto-tag%3D1%3Bfrom-tag%3D2");
+    call.teams_says("REFER", 1, &refer(&target, "a"));
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    assert_eq!(invite.request_uri(), REFER_TO);
+    assert!(!invite.has(HeaderName::Replaces));
+}
+
+#[test]
+fn a_call_that_teams_began_is_transferred_in_the_name_of_who_was_called() {
+    let (mut shard, ok, _) = talking();
+    let request = in_dialog(&ok, "REFER", 2, &format!("{TLS_VIA}refer"));
+    let lines = refer(REFER_TO, "a");
+    shard.teams_says(&request.replace(
+        "Content-Length: 0\n",
+        &format!("{lines}Content-Length: 0\n"),
+    ));
+    shard.next_response(202);
+    shard.next_request(Method::Notify);
+    let invite = shard.next_request(Method::Invite).message;
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.contains("<sip:+498999998001@sbc1.contoso.example;user=phone>"),
+        "{from}"
+    );
+    assert_eq!(
+        header(&invite, HeaderName::Contact),
+        "<sip:+498999998001@sbc1.contoso.example:5061;transport=tls>"
+    );
+    assert_eq!(header(&invite, HeaderName::To), format!("<{REFER_TO}>"));
+}
+
+#[test]
+fn a_teams_that_never_leaves_after_its_transfer_is_sent_away_after_32_seconds() {
+    let mut call = Call::new();
+    call.teams_says("REFER", 1, &refer(REFER_TO, "a"));
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
+    let invite = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .teams_says(&response(&invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP));
+    call.shard.next_request(Method::Ack);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
+    call.shard.pass(Duration::from_secs(31));
+    assert!(call.shard.sent.is_empty(), "it is waited for");
+    call.shard.pass(Duration::from_secs(2));
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&call.invite, HeaderName::CallId)
+    );
+}
+
+#[test]
+fn a_replacing_invite_may_come_from_another_machine_of_teams() {
+    let mut call = Call::new();
+    let tag = header(&call.invite, HeaderName::From);
+    let tag = tag.split(";tag=").nth(1).expect("a tag");
+    let lines = format!(
+        "REPLACES: {};to-tag={tag};from-tag=x1\n",
+        header(&call.invite, HeaderName::CallId)
+    );
+    let invite = with_body(&format!("{INVITE}{lines}"), &processor_sdp());
+    call.shard.receive(other_machine(), &invite);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200);
+    assert_eq!(ok.hop.flow, Some(FlowId(91)));
+    let bye = call.shard.next_request(Method::Bye).message;
+    assert_eq!(
+        header(&bye, HeaderName::CallId),
+        header(&call.invite, HeaderName::CallId)
+    );
+}
+
+const GUID: &str = "0b2f3c4d-1111-2222-3333-444455556666";
+
+#[test]
+fn the_guid_of_a_bye_is_in_the_record_and_stays_there() {
+    let mut call = Call::new();
+    let reason = format!("REASON: Q.850;cause=16;text=\"{GUID};CallEndSubReason 531005\"\n");
+    call.teams_says("BYE", 1, &reason);
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye);
+    assert!(!text(&bye).contains(GUID), "{}", text(&bye));
+    call.shard
+        .carrier_says(&response(&bye.message, "200 OK", "", "", ""));
+    let record = &call.shard.records[0];
+    let said = format!("{GUID};CallEndSubReason 531005");
+    assert_eq!(record.end_reason.as_deref(), Some(said.as_str()));
+    let because = record.cause.because.0.last().expect("a fact");
+    assert_eq!(because, "Microsoft 531005: the way of the media broke");
+    let told = sbc_core::report::explain(record);
+    assert!(told.change[0].contains("firewall"), "{told}");
+}
+
+#[test]
+fn what_teams_means_by_a_refusal_is_told_in_words() {
+    for (status, phrase, means, look_at) in [
+        (
+            "403 Forbidden",
+            "No trunk config was found",
+            "Microsoft 510532: no trunk of a tenant has the name in our Contact",
+            "compare fqdn",
+        ),
+        (
+            "404 Not Found",
+            "Number is not assigned (511404)",
+            "Microsoft 511404: nobody in the tenant has the number",
+            "assigned",
+        ),
+    ] {
+        let (mut shard, invite) = called_out("refused");
+        let reason = format!("REASON: Q.850;cause=21;text=\"{GUID};{phrase}\"\n");
+        shard.teams_says(&response(&invite.message, status, "x1", &reason, ""));
+        shard.pass(Duration::from_secs(40));
+        let record = &shard.records[0];
+        let because = record.cause.because.0.last().expect("a fact");
+        assert_eq!(because, means);
+        let told = sbc_core::report::explain(record);
+        assert!(told.change[0].contains(look_at), "{told}");
+    }
+}
+
+#[test]
+fn a_trunk_that_refuses_transfers_still_lists_notify() {
+    let config = CONFIG.replace(
+        "preset = \"teams\"",
+        "preset = \"teams\"\nrefer = \"refuse\"",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("referee", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert_eq!(
+        header(&invite, HeaderName::Allow),
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY"
+    );
+}
+
+#[test]
+fn names_towards_teams_stand_in_quotation_marks() {
+    let mut shard = Shard::new();
+    let invite = carrier_invite("named", CARRIER_SDP).replace("\"Ada\"", "Ada Lovelace");
+    shard.carrier_says(&invite);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.starts_with(
+            "\"Ada Lovelace\" <sip:+498999998001@sbc1.contoso.example;user=phone>;tag="
+        ),
+        "{from}"
+    );
+}
+
+#[test]
+fn a_name_of_two_hundred_characters_does_not_harm_a_call_of_teams() {
+    let long = format!("FROM: {}<sip:", "N".repeat(200));
+    let mut shard = Shard::new();
+    shard.teams_says(&observed_invite().replace("FROM: John Doe<sip:", &long));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let from = header(&invite, HeaderName::From);
+    assert!(
+        from.contains("NNNNNNNN") && from.contains("+493023125456"),
+        "{from}"
+    );
+}
