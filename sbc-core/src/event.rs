@@ -89,6 +89,14 @@ pub enum Happened {
         /// What was used up.
         room: String,
     },
+    /// A call for help finds no room, and so many others have given way lately that none does any more
+    /// (SIP-1401). It is tried all the same.
+    PreemptionLimited {
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// What is used up.
+        room: String,
+    },
     /// The signatures of a caller were looked into.
     Verified {
         /// Trunk it came from.

@@ -26,6 +26,7 @@ pub mod stir;
 pub mod transaction;
 
 pub mod media;
+mod meter;
 
 pub mod config;
 

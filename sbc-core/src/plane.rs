@@ -12,6 +12,7 @@ use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
+use crate::policy::preempt::Preemptions;
 use crate::policy::spend::Spending;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
@@ -49,6 +50,7 @@ pub(crate) struct Plane {
     pub(crate) admission: Admission,
     pub(crate) spending: Spending,
     pub(crate) circles: Circles,
+    pub(crate) preemptions: Preemptions,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
     pub(crate) health: Health,
@@ -82,6 +84,7 @@ impl Plane {
             admission: Admission::default(),
             spending: Spending::default(),
             circles: Circles::default(),
+            preemptions: Preemptions::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),
             health: Health::default(),

@@ -106,6 +106,16 @@ const CASES: &[(Code, &str, &str)] = &[
         "early_media_max = §\"4s\"\ncodecs =",
     ),
     (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[limits]\npreempt_per_minute = §0\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[limits]\npreempt = false\npreempt_per_minute = §5\n[metrics]\n",
+    ),
+    (
         Code::UnknownValue,
         "codecs =",
         "rel100 = §\"maybe\"\ncodecs =",

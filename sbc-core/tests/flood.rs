@@ -1,6 +1,7 @@
-//! Floods of five minutes, with time compressed (CVE-2021-41145): what they hold in memory stops growing as
-//! soon as the first of it is due to be forgotten, is in proportion to what is remembered, and is gone
-//! afterwards.
+//! Floods, with time compressed (CVE-2021-41145): what they hold in memory stops growing as soon as the
+//! first of it is due to be forgotten, is in proportion to what is remembered, and is gone afterwards. Slow
+//! ones of five minutes show that nothing is kept for longer; a storm of 20,000 requests a second shows
+//! where a table is full.
 
 use crate::registrar::{USUAL, with_pbx};
 use crate::world::*;
@@ -169,4 +170,55 @@ fn five_minutes_of_any_flood_hold_what_is_remembered_of_half_a_minute() {
             "{what} leave {left:?}"
         );
     }
+}
+
+/// Requests in a second of a flood that means it.
+const STORM: u64 = 20_000;
+/// Transactions that one source may have.
+const SHARE: usize = 200_000;
+/// What one of them holds: the storm's requests are short.
+const EACH_OF_STORM: i64 = 2 * 1024;
+
+/// A storm of so many seconds; octets held after each of them, and what is left when all of it is forgotten.
+fn storm(flow: &Flow, text: &str, seconds: u64) -> (Vec<i64>, i64) {
+    let mut flooded = Flooded::new();
+    let mut live = 0;
+    let mut held = Vec::new();
+    for second in 0..seconds {
+        live += allocation_counter::measure(|| {
+            for number in 0..STORM {
+                flooded.receive(flow, &numbered(text, second * STORM + number));
+            }
+            flooded.pass(Duration::from_secs(1));
+        })
+        .bytes_current;
+        assert!(flooded.core.census().transactions <= SHARE);
+        held.push(live);
+    }
+    live += allocation_counter::measure(|| flooded.pass(Duration::from_secs(300))).bytes_current;
+    assert_eq!(flooded.core.census(), Default::default());
+    (held, live)
+}
+
+/// A peer's share of the table is full after ten seconds. From then on nothing can grow, however long the
+/// storm is: two more seconds show as much as five minutes.
+#[test]
+fn twenty_thousand_requests_a_second_fill_the_share_of_one_source_and_no_more() {
+    let invite = carrier_invite("storm", CARRIER_SDP);
+    let (head, _) = invite.split_once("Content-Type").expect("a body");
+    let options = format!("{head}Content-Length: 0\n\n").replace("INVITE", "OPTIONS");
+    let (held, left) = storm(&carrier_flow(), &options, 12);
+    let share = i64::try_from(SHARE).expect("few");
+    let full = held[9];
+    assert!(full <= share * EACH_OF_STORM + ROOM, "{held:?}");
+    assert!(held[10..].iter().all(|held| *held <= full), "{held:?}");
+    // Places in tables stay, for the next storm.
+    assert!(left <= full / 4, "{left} of {held:?}");
+    let stranger = Flow {
+        remote: "198.51.100.99:5060".parse().unwrap(),
+        ..carrier_flow()
+    };
+    let (held, left) = storm(&stranger, &invite, 2);
+    assert!(held.iter().all(|held| *held <= ROOM), "{held:?}");
+    assert!(left <= ROOM, "{left}");
 }

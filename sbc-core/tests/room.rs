@@ -197,6 +197,38 @@ fn a_call_of_another_shard_gives_way_if_this_one_has_none() {
 }
 
 #[test]
+fn so_many_calls_in_a_minute_give_way_and_calls_for_help_are_tried_all_the_same() {
+    let config = lines(5) + "[limits]\npreempt_per_minute = 2\n";
+    let mut shard = Shard::with(config_of(&config));
+    for call in 0..5 {
+        talks(&mut shard, &format!("usual{call}"));
+    }
+    let cries = |shard: &mut Shard, n: u32| {
+        let before = preempted(shard);
+        shard.teams_says(&help(&format!("help{n}")));
+        shard.next_response(100);
+        let has_room = preempted(shard) > before;
+        if has_room {
+            is_ended(shard);
+        }
+        reaches(shard);
+        has_room
+    };
+    assert!(cries(&mut shard, 0) && cries(&mut shard, 1));
+    assert!(!cries(&mut shard, 2) && !cries(&mut shard, 3));
+    let told = shard.happened.iter();
+    let told = told.filter(|what| matches!(what, Happened::PreemptionLimited { .. }));
+    assert_eq!(told.count(), 2);
+    // One more in half a minute; by then nobody has helped, and others have taken the room.
+    shard.pass(Duration::from_secs(31));
+    shard.sent.clear();
+    for call in 5..7 {
+        talks(&mut shard, &format!("usual{call}"));
+    }
+    assert!(cries(&mut shard, 4) && !cries(&mut shard, 5));
+}
+
+#[test]
 fn media_ports_are_given_up_for_a_call_for_help() {
     let mut shard = Shard::with(config_of(&lines(9)));
     talks(&mut shard, "one");

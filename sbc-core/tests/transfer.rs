@@ -4,6 +4,7 @@ use crate::world;
 
 use sbc_core::id::LegId;
 use sbc_core::input::Input;
+use sbc_core::query::Outcome;
 use sbc_core::record::{TransferKind, TransferOutcome};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -639,6 +640,29 @@ fn a_transfer_that_gets_no_port_gives_its_place_back() {
     let notify = notified(&mut call, ACTIVE, "100 Trying");
     ok(&mut call, &notify);
     call.shard.next_request(Method::Invite);
+}
+
+#[test]
+fn the_end_is_told_to_a_transferor_that_left_while_its_name_was_looked_for() {
+    let mut call = Call::new();
+    call.shard.refuse_media = true;
+    // It moves behind a name: a REFER says so as an INVITE does (RFC 5057 §5.5).
+    let by_name = REFER.replace("gw@198.51.100.20:5060", "gw@gw.carrier.example:5060");
+    call.says("REFER", &by_name, "");
+    call.shard.next_response(202);
+    assert!(call.shard.sent.is_empty(), "nobody knows the way");
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    ok(&mut call, &bye);
+    let (query, _) = call.shard.queries.pop_front().expect("a question");
+    let found = Outcome::Resolved(vec![CARRIER.parse().expect("address")]);
+    call.shard.apply(Input::Outcome(query, found));
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let notify = notified(&mut call, LAST, "503 Service Unavailable");
+    ok(&mut call, &notify);
+    call.shard.settles();
 }
 
 #[test]

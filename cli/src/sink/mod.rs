@@ -129,6 +129,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Admitted { .. } => (Level::Debug, "admitted"),
         Happened::Emergency { .. } => (Level::Warn, "emergency"),
         Happened::Preempted { .. } => (Level::Warn, "preempted"),
+        Happened::PreemptionLimited { .. } => (Level::Warn, "preemption_limited"),
         Happened::SpendReached(_) => (Level::Warn, "spend_reached"),
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),

@@ -378,6 +378,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             max_duration: Duration::from_secs(3_600),
             media_timeout: Duration::from_secs(30),
             preempt: true,
+            preempt_per_minute: 10,
         },
         stir: Default::default(),
         sources: Default::default(),

@@ -117,7 +117,8 @@ impl Call {
             let kbits = admission::kbits(trunk, &claims);
             let lacking = cx.plane.admission.lacking(&claims, kbits);
             let lacking = lacking.into_iter().map(Room::Of).collect();
-            room::ask_for(cx.plane, self.id, lacking);
+            let by = (self.id, &self.record.ingress.trunk);
+            room::ask_for(cx.plane, by, lacking);
         }
         self.take(cx, leg, trunk, claims, self.places.standing)
     }

@@ -3,7 +3,7 @@
 use super::Call;
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::event::Happened;
-use crate::id::{CallId, RealmName, ShardId};
+use crate::id::{CallId, RealmName, ShardId, TrunkName};
 use crate::letter::{Content, Letter};
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::Counted;
@@ -42,18 +42,25 @@ pub(crate) struct Wanted {
     pub(crate) from: ShardId,
     /// The call for help.
     pub(crate) by: CallId,
+    /// Where it came from.
+    pub(crate) trunk: TrunkName,
     /// What is not yet given.
     pub(crate) rooms: Vec<Room>,
 }
 
 /// Asks all shards, this one first, for room for a call for help, unless nothing is lacking or the
 /// operator does not want it.
-pub(crate) fn ask_for(plane: &mut Plane, by: CallId, rooms: Vec<Room>) {
+pub(crate) fn ask_for(plane: &mut Plane, (by, trunk): (CallId, &TrunkName), rooms: Vec<Room>) {
     if rooms.is_empty() || !plane.config.limits.preempt {
         return;
     }
     let from = plane.shard;
-    let letter = Letter::new(Content::Room(Wanted { from, by, rooms }));
+    let letter = Letter::new(Content::Room(Wanted {
+        from,
+        by,
+        trunk: trunk.clone(),
+        rooms,
+    }));
     plane.letters.push_back((from, letter));
 }
 

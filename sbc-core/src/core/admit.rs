@@ -184,7 +184,8 @@ impl Core {
         let mut lacking: Vec<Room> = is_full.then_some(Room::Node).into_iter().collect();
         let (plan, entrance) = self.take_places(now, standing, &subject, plan, &mut lacking);
         if is_emergency && plan.is_ok() {
-            room::ask_for(&mut self.plane, call_id, lacking);
+            let by = (call_id, &ingress.trunk.name);
+            room::ask_for(&mut self.plane, by, lacking);
         }
         if self.plane.explains && plan.is_ok() {
             let limits = match is_emergency {

@@ -29,6 +29,7 @@ impl Core {
         self.plane.admission = together.admission.of(self.plane.shard);
         self.plane.spending = together.spending.of(self.plane.shard);
         self.plane.circles = together.circles.beside();
+        self.plane.preemptions = together.preemptions.clone();
         self.live = together.live.beside();
         self
     }

@@ -1,11 +1,14 @@
 //! Makes room for calls for help, in this shard and then in the next (SIP-1401).
 //!
 //! The limits are the node's, and so is whoever has to go. A call for help does not wait for that: it
-//! has passed the limits already. So each shard ends what it can, and passes on what it cannot.
+//! has passed the limits already. So each shard ends what it can, and passes on what it cannot: of a
+//! shard's own calls the most willing one goes, although another shard may have one that is more so. To
+//! ask all of them first would keep a call for help waiting for the sake of an order among those who lose.
 
 use super::Core;
 use crate::call::{Room, Wanted};
 use crate::effect::Effects;
+use crate::event::Happened;
 use crate::id::{CallId, ShardId};
 use crate::letter::{Content, Letter};
 use crate::time::Now;
@@ -21,6 +24,15 @@ impl Core {
                 lacking.push(room);
                 continue;
             };
+            let per_minute = self.plane.config.limits.preempt_per_minute;
+            let preemptions = &self.plane.preemptions;
+            if !preemptions.admit(now.mono, &wanted.trunk, per_minute) {
+                let what = Happened::PreemptionLimited {
+                    trunk: wanted.trunk.clone(),
+                    room: room.to_string(),
+                };
+                return out.emit(Some(wanted.by), None, what);
+            }
             if let Some(entry) = self.calls.get(&id) {
                 let gives = |room: &Room| entry.call.willingness(room).is_some();
                 rooms.retain(|other| !gives(other));

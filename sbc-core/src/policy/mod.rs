@@ -17,6 +17,7 @@ pub mod header;
 pub mod identity;
 pub mod ingress;
 pub mod number;
+pub mod preempt;
 pub mod response;
 pub mod route;
 pub mod screening;

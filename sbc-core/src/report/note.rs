@@ -47,6 +47,10 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Preempted {
             trunk, by, room, ..
         } => format!("call from trunk \"{trunk}\" ended for call {by}, which is for help: {room}"),
+        Happened::PreemptionLimited { trunk, room } => format!(
+            "call for help from trunk \"{trunk}\" finds no room, and none is made any more, because it was \
+             made too often in this minute (limits: preempt_per_minute): {room}"
+        ),
         Happened::SpendReached(spent) => {
             let (what, action) = (spent.to_string(), spent.action);
             match action {

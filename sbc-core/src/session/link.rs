@@ -352,6 +352,15 @@ impl Link {
         });
     }
 
+    /// Whether something that the peer is to be told waits to be sent.
+    pub(super) fn has_news(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|waiting| match &waiting.wanted {
+            Wanted::Request(errand) => errand.method == Method::Notify,
+            Wanted::Ack { .. } | Wanted::Bye { .. } => false,
+        })
+    }
+
     fn find_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle) {
         let next = self.dialog.next_hop();
         if matches!(&self.way, Way::Known(known, _) if *known == next) {

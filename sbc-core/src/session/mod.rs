@@ -748,7 +748,9 @@ impl Session {
                 // What the peer still has to tell must find its way.
                 return self.outlive(cx, ended.link);
             }
-            if self.referral.is_running() {
+            // A usage of its own (RFC 5057 §4.1): what was to be told in it is told, also where it only
+            // waits for the way to the peer.
+            if self.referral.is_running() || ended.link.has_news() {
                 self.outlive(cx, ended.link);
             } else if ended.link.open_invite().is_some() {
                 // It may still be accepted, and then needs its ACK.

@@ -47,8 +47,7 @@ pub(crate) fn end_nameless(
     style: &LegStyle,
     owner: (CallId, LegId),
     (invite, cseq): (TransactionId, u32),
-    from: Address,
-    hop: Hop,
+    (from, hop): (Address, Hop),
     answer: &Message,
     refusal: Option<Bytes>,
 ) {

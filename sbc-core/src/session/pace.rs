@@ -10,6 +10,7 @@
 
 use super::confirmed::from_tag;
 use super::{Phase, Session};
+use crate::meter::{Meter, Rate};
 use crate::sip::{Message, Method};
 use crate::time::Timestamp;
 use bytes::Bytes;
@@ -137,7 +138,7 @@ impl Pace {
     /// Whether a new one would admit the same.
     fn has_rested(&self, now: Timestamp) -> bool {
         let meters = [&self.offers, &self.news, &self.words];
-        meters.iter().all(|meter| meter.served <= now)
+        meters.iter().all(|meter| meter.has_rested(now))
     }
 }
 
@@ -158,22 +159,6 @@ fn kind(method: &Method) -> Option<Kind> {
     }
 }
 
-/// One request in so long, and so many at once after a rest.
-#[derive(Clone, Copy)]
-struct Rate {
-    every: Duration,
-    burst: u32,
-}
-
-impl Rate {
-    fn times(self, times: u32) -> Self {
-        Self {
-            every: self.every / times.max(1),
-            burst: self.burst * times,
-        }
-    }
-}
-
 /// 60 in a minute: a hand at a hold button makes fewer, and a session timer one in 45 s at most.
 const OFFERS: Rate = Rate {
     every: Duration::from_secs(1),
@@ -191,26 +176,6 @@ const WORDS: Rate = Rate {
     every: Duration::from_millis(20),
     burst: 50,
 };
-
-/// The generic cell rate algorithm (ITU-T I.371): one point in time is all that is remembered.
-#[derive(Clone, Debug, Default)]
-struct Meter {
-    /// When all that was admitted would be served at the usual rate.
-    served: Timestamp,
-}
-
-impl Meter {
-    fn admit(&mut self, now: Timestamp, rate: Rate) -> Result<(), Duration> {
-        let begun = self.served.max(now);
-        let owed = begun.since(now);
-        let most = rate.every * (rate.burst - 1);
-        if owed > most {
-            return Err(owed - most);
-        }
-        self.served = begun + rate.every;
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests {

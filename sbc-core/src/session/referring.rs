@@ -214,7 +214,7 @@ impl Session {
         self.timers.set(Timer::Referring as usize, at);
     }
 
-    fn referring_link(&mut self) -> Option<&mut Link> {
+    pub(super) fn referring_link(&mut self) -> Option<&mut Link> {
         match &mut self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => Some(&mut confirmed.link),
             Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => {

@@ -200,6 +200,9 @@ impl Session {
     }
 
     fn accept(&mut self, cx: &mut Cx<'_>, asked: &Asked, is_relayed: bool) {
+        if let Some(link) = self.referring_link() {
+            link.dialog.refresh_target(&asked.request);
+        }
         let is_silent = Wish::declines_notify(&asked.request);
         let status = self.style.trunk.transfers.accepted;
         self.reply(cx, asked.id, &asked.request, status, |response| {
@@ -314,6 +317,9 @@ impl Session {
         });
         if running.is_none() {
             return self.serve(cx, id, flow, message);
+        }
+        if let Some(link) = self.referring_link() {
+            link.dialog.refresh_target(message);
         }
         let ends = matches!(message.get::<Expires>(), Ok(Some(Expires(0))));
         let expires = if ends { 0 } else { EXPIRES_S };

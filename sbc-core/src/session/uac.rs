@@ -683,7 +683,7 @@ impl Session {
             let invite = (id, current.cseq);
             let refusal = self.refusal_of(cx, &hop, message);
             let (style, owner) = (&self.style, self.owner);
-            orphan::end_nameless(cx, style, owner, invite, from, hop, message, refusal);
+            orphan::end_nameless(cx, style, owner, invite, (from, hop), message, refusal);
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
         };
@@ -740,7 +740,7 @@ impl Session {
             let invite = (id, cseq.number);
             let refusal = self.refusal_of(cx, &hop, message);
             let (style, owner) = (&self.style, self.owner);
-            return orphan::end_nameless(cx, style, owner, invite, from, hop, message, refusal);
+            return orphan::end_nameless(cx, style, owner, invite, (from, hop), message, refusal);
         };
         dialog.skip_early_requests();
         // A callee may answer on many phones, but it may not fill our memory with them.

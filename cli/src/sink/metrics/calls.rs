@@ -25,6 +25,7 @@ pub struct CallMetrics {
     oversize: IntCounterVec,
     emergency: IntCounterVec,
     preempted: IntCounterVec,
+    unmade_room: IntCounterVec,
     spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
@@ -110,6 +111,11 @@ impl CallMetrics {
                 "sbc_preempted_calls_total",
                 "Calls that were ended to make room for a call for help.",
                 &["trunk", "tenant"],
+            )?,
+            unmade_room: maker.counters(
+                "sbc_preemptions_limited_total",
+                "Times that no call gave way to one for help any more, by the trunk that it came from.",
+                &["trunk"],
             )?,
             spent: maker.counters(
                 "sbc_spend_reached_total",
@@ -232,6 +238,9 @@ impl CallMetrics {
                 self.preempted
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
+            }
+            (Happened::PreemptionLimited { trunk, .. }, _) => {
+                self.unmade_room.with_label_values(&[trunk.as_str()]).inc();
             }
             (Happened::SpendReached(spent), _) => {
                 let (of, name) = (spent.counted.kind(), spent.counted.name());
@@ -545,6 +554,17 @@ mod tests {
             },
         });
         let line = "sbc_preempted_calls_total{tenant=\"contoso\",trunk=\"teams\"} 1";
+        assert!(metrics.text().contains(line), "{}", metrics.text());
+        metrics.calls.apply(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(8)),
+            leg: None,
+            what: Happened::PreemptionLimited {
+                trunk: TrunkName::new("teams"),
+                room: "the node has all its calls".to_owned(),
+            },
+        });
+        let line = "sbc_preemptions_limited_total{trunk=\"teams\"} 1";
         assert!(metrics.text().contains(line), "{}", metrics.text());
     }
 

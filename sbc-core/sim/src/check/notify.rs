@@ -24,9 +24,6 @@ struct Dialog {
     last: BTreeSet<u32>,
     /// NOTIFYs that were refused, or whose sender may think so.
     is_refused: bool,
-    /// The transferor left. A word that still waits for its address then is not sent any more, where the
-    /// call ends with it.
-    has_left: bool,
 }
 
 impl Checker for Notifies {
@@ -53,8 +50,7 @@ impl Checker for Notifies {
 
     fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
         for (call_id, dialog) in &self.dialogs {
-            let is_excused = dialog.is_refused || (self.are_relayed && dialog.has_left);
-            if dialog.accepted.len() > dialog.last.len() && !is_excused {
+            if dialog.accepted.len() > dialog.last.len() && !dialog.is_refused {
                 out.push(Violation {
                     at: end.at,
                     rule: "notify",
@@ -111,10 +107,8 @@ impl Notifies {
         let Some(dialog) = self.dialogs.get_mut(wire.call_id()) else {
             return;
         };
-        match (wire.cseq(), wire.status()) {
-            (Some((_, "NOTIFY")), Some(300..)) => dialog.is_refused = true,
-            (Some((_, "BYE")), None) => dialog.has_left = true,
-            _ => {}
+        if let (Some((_, "NOTIFY")), Some(300..)) = (wire.cseq(), wire.status()) {
+            dialog.is_refused = true;
         }
     }
 }

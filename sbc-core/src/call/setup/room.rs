@@ -37,7 +37,8 @@ impl Setup {
         let mut realms: Vec<_> = own.into_iter().chain(others).collect();
         realms.sort_unstable();
         realms.dedup();
-        room::ask_for(cx.plane, call.id, vec![Room::Ports(realms)]);
+        let by = (call.id, &call.record.ingress.trunk);
+        room::ask_for(cx.plane, by, vec![Room::Ports(realms)]);
         call.timers.set(Timer::Room as usize, cx.now.mono + PAUSE);
         true
     }

@@ -309,7 +309,23 @@ impl Load<'_> {
                 .preempt
                 .as_ref()
                 .map_or(defaults.preempt, |at| at.value),
+            preempt_per_minute: self.preempt_per_minute(file, defaults.preempt_per_minute),
         }
+    }
+
+    fn preempt_per_minute(&mut self, file: &File, usual: u32) -> u32 {
+        let written = &file.limits;
+        let is_off = written.preempt.as_ref().is_some_and(|at| !at.value);
+        if let Some(at) = written.preempt_per_minute.as_ref().filter(|_| is_off) {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                "limits: nobody gives way, so nothing limits how often",
+                Some("remove preempt_per_minute, or write preempt = true".to_owned()),
+            );
+        }
+        let per_minute = written.preempt_per_minute.as_ref();
+        per_minute.map_or(usual, |at| at.value as u32)
     }
 
     fn cdr(&mut self, file: &File) -> Option<CdrSpool> {
