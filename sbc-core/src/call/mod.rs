@@ -8,6 +8,7 @@
 mod bill;
 mod connected;
 mod crossing;
+mod held;
 mod media;
 mod modify;
 mod pickup;
@@ -109,6 +110,8 @@ pub(crate) struct Call {
     leaving: Vec<LegId>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
+    /// When the caller for help has hung up, and those who help have not.
+    held_since: Option<Timestamp>,
 }
 
 /// One party's side of a call.
@@ -175,9 +178,11 @@ enum Timer {
     Room = 11,
     /// Longest wait for a verification of the caller.
     Verify = 10,
+    /// Those who help hold the line no longer.
+    Held = 12,
 }
 
-type Timers = crate::deadline::Timers<12>;
+type Timers = crate::deadline::Timers<13>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -269,6 +274,7 @@ impl Call {
             relayed: Vec::new(),
             leaving: Vec::new(),
             unvouched: None,
+            held_since: None,
             config,
         };
         call.timers.set(
@@ -602,6 +608,8 @@ impl Call {
                 self.fetch_timeout(cx);
             } else if timer == Timer::Verify as usize {
                 self.verified(cx, None);
+            } else if timer == Timer::Held as usize {
+                self.held_too_long(cx);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {
@@ -733,6 +741,9 @@ impl Call {
         match event {
             // Whoever has no part in it any more may leave in any way.
             SessionEvent::Ended(_) if self.is_apart(leg) => {}
+            SessionEvent::Ended(Ending::Bye { .. }) if self.is_held_after(leg) => {
+                self.hold_line(cx, leg);
+            }
             SessionEvent::Refer(asked) => {
                 self.operation = Transfer::begin(self, cx, (leg, leg), &asked);
             }
@@ -846,7 +857,7 @@ impl Call {
             code,
             status: self.answered.is_none().then(|| status.code()),
             q850: response::q850_of_reasons(reasons),
-            because,
+            because: self.with_hold(cx.now.mono, because),
         };
         self.operation = Some(Operation::Teardown(Teardown::begin(
             self, cx, cause, status, reasons,

@@ -35,6 +35,21 @@ pub struct Habits {
     pub crlf_pong: bool,
     /// What tells its calls from those of other trunks of the same peer.
     pub tie_break: TieBreak,
+    /// What becomes of a call for help to it whose caller hangs up.
+    pub emergency_hold: EmergencyHold,
+}
+
+/// What becomes of a call for help whose caller hangs up, as those who help want it (SIP-1405).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum EmergencyHold {
+    /// It ends, as every call does.
+    #[default]
+    Release,
+    /// The caller's BYE is answered, and the line to those who help stays until they hang up, for half an
+    /// hour at most: they know from it who called, and end the call themselves.
+    Hold,
+    /// The caller's BYE gets 403, and the call goes on as if it had not come, for phones that heed that.
+    Refuse,
 }
 
 /// Whether a peer is reached where its messages come from (SIP-107).
@@ -96,6 +111,7 @@ pub(super) struct WrittenHabits {
     connection_reuse: Option<At<bool>>,
     crlf_pong: Option<At<bool>>,
     tie_break: Option<WrittenTieBreak>,
+    emergency_hold: Option<At<EmergencyHold>>,
 }
 
 /// Reads the keys of a trunk.
@@ -107,6 +123,11 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         ("none", ReasonForm::None),
     ];
     let schemes = [("sip", UriScheme::Sip), ("sips", UriScheme::Sips)];
+    let holds = [
+        ("release", EmergencyHold::Release),
+        ("hold", EmergencyHold::Hold),
+        ("refuse", EmergencyHold::Refuse),
+    ];
     let alerts = section.take("alert_info");
     WrittenHabits {
         reason: section.choice("reason", &reason, &[], out),
@@ -124,6 +145,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         crlf_pong: section.boolean("crlf_pong", out),
         uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
         tie_break: tie::read(section, out),
+        emergency_hold: section.choice("emergency_hold", &holds, &[], out),
     }
 }
 
@@ -200,6 +222,7 @@ impl WrittenHabits {
                 Some(written) => written.checked(title, out),
                 None => TieBreak::default(),
             },
+            emergency_hold: chosen(&self.emergency_hold),
         }
     }
 }

@@ -280,6 +280,8 @@ pub struct Session {
     unheard: u8,
     /// Until when a session that nobody refreshes is not ended (SIP-1405).
     spared_until: Option<Timestamp>,
+    /// The peer's BYE is refused: those who help have not hung up yet (SIP-1405).
+    refuses_bye: bool,
     /// A REFER of ours.
     referring: Option<referring::Referring>,
     news: News,
@@ -384,6 +386,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
             unheard: 0,
@@ -422,6 +425,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
             unheard: 0,
@@ -444,6 +448,11 @@ impl Session {
     /// A session that nobody refreshes is not ended before this time.
     pub(crate) fn spare_until(&mut self, until: Timestamp) {
         self.spared_until = Some(until);
+    }
+
+    /// The peer's BYE does not end the dialog any more, only ours does.
+    pub(crate) fn refuse_bye(&mut self) {
+        self.refuses_bye = true;
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
