@@ -5,6 +5,7 @@ use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::At;
 use super::tie::{self, TieBreak, WrittenTieBreak};
+use std::time::Duration;
 
 /// Habits of a peer, and what it may be asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -160,7 +161,19 @@ impl Habits {
     }
 }
 
+/// Pace of probes through a NAT: it may forget a way after half a minute (RFC 5626 §4.4.2).
+const NAT_PACE: Duration = Duration::from_secs(25);
+
 impl WrittenHabits {
+    /// The usual pace of probes to the peer: faster than another's if it is behind a NAT by the operator's
+    /// word, so that the way to it stays open while there is no call (SIP-107).
+    pub(super) fn probe_pace(&self, usual: Duration) -> Duration {
+        match &self.symmetric_signalling {
+            Some(at) if at.value => usual.min(NAT_PACE),
+            Some(_) | None => usual,
+        }
+    }
+
     /// The habits; what is not written is as RFCs have it.
     pub(super) fn habits(&self, title: &str, out: &mut Collector) -> Habits {
         for (from, to) in &self.alerts {

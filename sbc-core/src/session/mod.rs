@@ -249,9 +249,11 @@ enum Timer {
     Referral = 11,
     /// End of what the peer tells of a REFER of ours.
     Referring = 12,
+    /// A NAT before the peer is to be shown that its way is in use.
+    Way = 13,
 }
 
-type Timers = crate::deadline::Timers<13>;
+type Timers = crate::deadline::Timers<14>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -736,6 +738,7 @@ impl Session {
                 t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
                 t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 t if t == Timer::Referral as usize => self.referral_is_due(cx),
+                t if t == Timer::Way as usize => self.way_is_due(cx),
                 t if t == Timer::Referring as usize => self.referring_is_due(cx, up),
                 _ => self.refresh_progress(cx),
             }
