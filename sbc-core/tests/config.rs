@@ -548,6 +548,11 @@ impl Facts for Machine {
         Some(address.to_string() != "198.51.100.99")
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        let all = ["192.0.2.77", "2001:db8::77"];
+        all.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
         Some(32_768..=40_000)
     }
@@ -867,5 +872,28 @@ proptest! {
             prop_assert!(findings.errors.len() <= Findings::MOST);
             prop_assert!(!findings.to_text().is_empty());
         }
+    }
+}
+
+#[test]
+fn metrics_on_every_address_make_every_address_ours() {
+    let forbidden = |listen: &str, at: &str| {
+        let text = BASE.replace(
+            "listen = \"127.0.0.1:9464\"",
+            &format!("listen = \"{listen}\""),
+        );
+        assert_ne!(text, BASE);
+        let loaded = valid(&text);
+        let mut trunks = loaded.config.trunks.values();
+        let at = at.parse().expect("an address");
+        trunks.all(|trunk| trunk.media.profile.own.forbid(at))
+    };
+    for (listen, v4, v6) in [
+        ("0.0.0.0:9100", true, false),
+        ("[::]:9100", true, true),
+        ("127.0.0.2:9100", false, false),
+    ] {
+        assert_eq!(forbidden(listen, "192.0.2.77:22"), v4, "{listen}");
+        assert_eq!(forbidden(listen, "[2001:db8::77]:22"), v6, "{listen}");
     }
 }

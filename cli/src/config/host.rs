@@ -6,7 +6,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{Certificate, Facts, FileFault, Key, Password, Secret, Validity};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -254,6 +254,13 @@ impl Facts for Host {
         }
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        let v4 = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+        let v6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        let all: BTreeSet<IpAddr> = local_v4(&v4).chain(local_v6(&v6)).collect();
+        all.into_iter().collect()
+    }
+
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
         let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
         let mut ports = text.split_whitespace().map(str::parse::<u16>);
@@ -267,6 +274,23 @@ impl Facts for Host {
             false => Some(first..=last),
         }
     }
+}
+
+/// The addresses of the host in the kernel's routing trie: each is a line, and what it is the next one.
+fn local_v4(trie: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    let lines = trie.lines().map(str::trim);
+    let pairs = lines.clone().zip(lines.skip(1));
+    let local = pairs.filter(|(_, what)| *what == "/32 host LOCAL");
+    local.filter_map(|(address, _)| address.strip_prefix("|-- ")?.parse().ok())
+}
+
+/// The first word of each line of the kernel's list is an address in 32 hexadecimal digits.
+fn local_v6(list: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    let words = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let numbers = words.filter_map(|word| u128::from_str_radix(word, 16).ok());
+    numbers.map(|number| IpAddr::V6(number.into()))
 }
 
 /// `$CREDENTIALS_DIRECTORY/name`, or `secrets_name` when the unit loads a whole directory. Outside
@@ -328,5 +352,24 @@ fn validity(not_before: i64, not_after: i64, now: i64) -> Validity {
         Validity::Valid {
             days_left: u32::try_from(days).unwrap_or(u32::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_the_addresses_of_this_host() {
+        let trie = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     +-- 192.0.2.0/24 2 0 2\n        |-- 192.0.2.0\n           \
+                    /24 link UNICAST\n        |-- 192.0.2.2\n           /32 host LOCAL\n        |-- 192.0.2.255\n           \
+                    /32 link BROADCAST\n";
+        let v4: Vec<_> = local_v4(trie).collect();
+        assert_eq!(v4, ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+        let list = "20010db8000000000000000000000002 04 40 00 82     eth0\ngarbage\n";
+        let v6: Vec<_> = local_v6(list).collect();
+        assert_eq!(v6, ["2001:db8::2".parse::<IpAddr>().unwrap()]);
+        let here = Host.addresses();
+        assert!(here.contains(&"127.0.0.1".parse().unwrap()), "{here:?}");
     }
 }

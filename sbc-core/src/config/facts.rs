@@ -33,6 +33,9 @@ pub trait Facts {
     /// Whether this host has the address; `None` if that cannot be told.
     fn has_address(&self, address: IpAddr) -> Option<bool>;
 
+    /// Every address of this host that can be told.
+    fn addresses(&self) -> Vec<IpAddr>;
+
     /// Ports that this host gives to outgoing connections; `None` if they cannot be told.
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>>;
 }
@@ -149,6 +152,10 @@ impl Facts for Assumed {
 
     fn has_address(&self, _address: IpAddr) -> Option<bool> {
         None
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
     }
 
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
