@@ -536,8 +536,15 @@ impl Facts for Machine {
         }
     }
 
-    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
-        self.roots(path)
+    fn revocations(&self, path: &str, issuers: &str) -> Result<Validity, FileFault> {
+        self.roots(issuers)?;
+        match path {
+            "/expired" => Ok(Validity::Expired),
+            "/tomorrow" => Ok(Validity::NotYet),
+            "/unsigned" => Err(FileFault::Unusable("a list in it is not signed".into())),
+            // Such lists hold for hours.
+            path => self.roots(path).map(|_| Validity::Valid { days_left: 0 }),
+        }
     }
 
     fn directory(&self, _path: &str) -> Result<(), FileFault> {
@@ -896,4 +903,37 @@ fn metrics_on_every_address_make_every_address_ours() {
         assert_eq!(forbidden(listen, "192.0.2.77:22"), v4, "{listen}");
         assert_eq!(forbidden(listen, "[2001:db8::77]:22"), v6, "{listen}");
     }
+}
+
+#[test]
+fn lists_of_revoked_credentials_are_signed_and_of_now() {
+    let with = |keys: &str| {
+        let text = format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\n{keys}\n");
+        let found = all(load_text(&text));
+        let about = found
+            .into_iter()
+            .filter(|own| own.cause.starts_with("stir"));
+        about
+            .map(|own| format!("{} {}", own.code.as_str(), own.cause))
+            .collect::<Vec<_>>()
+    };
+    assert!(with("crl = \"/crl\"").is_empty());
+    assert!(with("crl = \"/crl\"\ncrl_issuers = \"/issuers\"").is_empty());
+    let found = with("crl = \"/crl\"\ncrl_issuers = \"/absent\"");
+    assert!(found[0].contains("it does not exist"), "{found:?}");
+    let found = with("crl = \"/unsigned\"");
+    assert!(
+        found[0].starts_with('E') && found[0].contains("is not signed"),
+        "{found:?}"
+    );
+    for path in ["/expired", "/tomorrow"] {
+        let found = with(&format!("crl = \"{path}\""));
+        assert!(found[0].starts_with("W0100"), "{found:?}");
+        assert!(found[0].contains("what it says still counts"), "{found:?}");
+    }
+    // The roots sign where nobody else is named.
+    let text =
+        format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\ncrl = \"/crl\"\n");
+    let files = valid(&text).shell.stir.expect("files");
+    assert_eq!(files.crl_issuers, "/roots");
 }

@@ -1,12 +1,13 @@
 //! Facts of this host: files, certificates, keys, addresses, ports.
 
+use super::revoked::read_revocations;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{Certificate, Facts, FileFault, Key, Password, Secret, Validity};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -16,9 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
-use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 /// The machine that the process runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,75 +75,6 @@ pub fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Fil
         Err(fault) => Err(FileFault::Unusable(format!(
             "a certificate cannot be read: {fault}"
         ))),
-    }
-}
-
-/// Certificates that were revoked, by issuer and serial number.
-#[derive(Clone, Default)]
-pub struct Revoked(HashSet<(Vec<u8>, Vec<u8>)>);
-
-impl Revoked {
-    /// Whether a certificate is one of them: its issuer's name in DER, and its serial number.
-    pub fn has(&self, issuer: &[u8], serial: &[u8]) -> bool {
-        let serial = without_zeros(serial).to_vec();
-        self.0.contains(&(issuer.to_vec(), serial))
-    }
-
-    /// Adds what a list says. One list may speak for several issuers (RFC 5280 §5.3.3).
-    fn add(&mut self, list: &CertificateRevocationList<'_>) {
-        let mut issuer = list.issuer().as_raw().to_vec();
-        for revoked in list.iter_revoked_certificates() {
-            let mut extensions = revoked.extensions().iter();
-            let named = extensions.find(|own| own.oid.to_id_string() == "2.5.29.29");
-            if let Some(name) = named.and_then(|own| directory_name(own.value)) {
-                issuer = name.to_vec();
-            }
-            let serial = without_zeros(revoked.raw_serial()).to_vec();
-            self.0.insert((issuer.clone(), serial));
-        }
-    }
-}
-
-fn without_zeros(serial: &[u8]) -> &[u8] {
-    let first = serial.iter().position(|octet| *octet != 0);
-    serial
-        .get(first.unwrap_or(serial.len())..)
-        .unwrap_or_default()
-}
-
-/// The first name of GeneralNames that is a directory name, in DER.
-fn directory_name(names: &[u8]) -> Option<&[u8]> {
-    let (_, names) = x509_parser::der_parser::asn1_rs::Any::from_der(names).ok()?;
-    let mut rest = names.data;
-    while let Ok((after, name)) = x509_parser::der_parser::asn1_rs::Any::from_der(rest) {
-        if name.header.tag().0 == 4 {
-            return Some(name.data);
-        }
-        rest = after;
-    }
-    None
-}
-
-/// Reads every list of revoked certificates of a PEM file, at least one. Who wrote it is not looked at: it
-/// is the operator's.
-pub fn read_revocations(path: &str) -> Result<Revoked, FileFault> {
-    let pem = read(Path::new(path))?;
-    let mut all = Revoked::default();
-    let mut count = 0;
-    for list in CertificateRevocationListDer::pem_slice_iter(&pem) {
-        let unusable =
-            |why: String| FileFault::Unusable(format!("a list in it cannot be read: {why}"));
-        let list = list.map_err(|fault| unusable(fault.to_string()))?;
-        let (_, list) = CertificateRevocationList::from_der(&list)
-            .map_err(|fault| unusable(fault.to_string()))?;
-        all.add(&list);
-        count += 1;
-    }
-    match count {
-        0 => Err(FileFault::Unusable(
-            "there is no list of revoked certificates in it".to_owned(),
-        )),
-        _ => Ok(all),
     }
 }
 
@@ -229,8 +159,10 @@ impl Facts for Host {
         read_roots(path).map(|(roots, _)| roots.len())
     }
 
-    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
-        read_revocations(path).map(|revoked| revoked.0.len())
+    fn revocations(&self, path: &str, issuers: &str) -> Result<Validity, FileFault> {
+        let revoked = read_revocations(path, issuers)?;
+        let (from, until) = revoked.holds();
+        Ok(validity(from, until, now()))
     }
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {
@@ -310,7 +242,7 @@ fn credential_path(name: &str) -> Result<PathBuf, FileFault> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let too_large = || FileFault::Unusable("it is larger than 1 MiB".to_owned());
     let unreadable = |fault: io::Error| FileFault::Unreadable(reason(&fault));
     let facts = fs::metadata(path).map_err(unreadable)?;
