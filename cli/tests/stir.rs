@@ -3,7 +3,7 @@
 
 use crate::{nameserver, support};
 
-use causeway::config::{Revoked, read_revocations};
+use causeway::config::{Host, Revoked, read_revocations};
 use causeway::daemon::resolver::Resolver;
 use causeway::daemon::stir::{Reach, Signers, Trust};
 use causeway::sink::metrics::Metrics;
@@ -12,9 +12,10 @@ use rcgen::{
     CertificateParams, CertificateRevocationListParams, CustomExtension, KeyIdMethod, KeyPair,
     RevokedCertParams, SerialNumber, SigningKey, date_time_ymd,
 };
+use sbc_core::config::{Facts, FileFault, Validity};
 use sbc_core::id::TrunkName;
 use sbc_core::query::Outcome;
-use sbc_core::sdp::base64_encode;
+use sbc_core::sdp::{base64_decode, base64_encode};
 use sbc_core::sip::{Limits, Message};
 use sbc_core::stir::{
     Check, CredentialFault, CredentialUrl, Judged, Numbers, Signatures, Tn, VerifySpec, judge,
@@ -322,35 +323,113 @@ async fn a_credential_that_was_revoked_is_good_no_longer() {
     });
     bench.credential("/a.cer", &signer);
     assert_eq!(bench.verify("/a.cer", &signer).await, Ok(()));
-    let list = |serial: &[u8]| {
-        bench.issuer.revoking(CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![RevokedCertParams {
-                serial_number: SerialNumber::from(serial.to_vec()),
-                revocation_time: date_time_ymd(2024, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            }],
-            key_identifier_method: KeyIdMethod::Sha256,
-        })
-    };
+    let list = |serial: &[u8]| bench.issuer.revoking(revoking(serial, 2024, 4000));
     let folder = tempfile::tempdir().unwrap();
+    let issuers = support::write(folder.path(), "issuers.pem", &bench.issuer.pem());
+    let issuers = issuers.to_str().unwrap();
     for (serial, found) in [
         (&[0x81, 0x22, 0x34][..], Ok(())),
         (&[0x81, 0x22, 0x33], Err(CredentialFault::Revoked)),
     ] {
         let path = folder.path().join("crl.pem");
         std::fs::write(&path, list(serial)).unwrap();
-        bench.trust(read_revocations(path.to_str().unwrap()).unwrap());
+        let revoked = read_revocations(path.to_str().unwrap(), issuers).unwrap();
+        assert_eq!(revoked.until(), Some(64_060_588_800));
+        bench.trust(revoked);
+        assert_eq!(bench.signers.lists_until(), Some(64_060_588_800));
         // Nothing that was found out before counts.
         assert_eq!(bench.verify("/a.cer", &signer).await, found);
     }
-    let path = folder.path().join("nothing.pem");
-    std::fs::write(&path, bench.issuer.pem()).unwrap();
-    assert!(read_revocations(path.to_str().unwrap()).is_err());
+    assert!(read_revocations(issuers, issuers).is_err(), "no list in it");
+    // A list whose time is over still revokes.
+    let old = list_in(folder.path(), &bench.issuer, 2024, 2025);
+    let revoked = read_revocations(&old, issuers).unwrap();
+    assert_eq!(revoked.holds(), (1_704_067_200, 1_735_689_600));
+    bench.trust(revoked);
+    let found = bench.verify("/a.cer", &signer).await;
+    assert_eq!(found, Err(CredentialFault::Revoked));
+}
+
+/// What a list says that revokes one certificate.
+fn revoking(serial: &[u8], from: i32, until: i32) -> CertificateRevocationListParams {
+    CertificateRevocationListParams {
+        this_update: date_time_ymd(from, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(serial.to_vec()),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    }
+}
+
+/// The path of a list that an issuer has signed.
+fn list_in(folder: &std::path::Path, issuer: &Authority, from: i32, until: i32) -> String {
+    let list = issuer.revoking(revoking(&[0x81, 0x22, 0x33], from, until));
+    let path = support::write(folder, "list.pem", &list);
+    path.display().to_string()
+}
+
+#[test]
+fn a_list_is_believed_only_with_the_signature_of_its_issuer_and_an_old_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, other) = (Authority::new(), Authority::new());
+    let path = |name: &str, text: &str| {
+        let path = support::write(folder.path(), name, text);
+        path.display().to_string()
+    };
+    let own = path("own.pem", &issuer.pem());
+    // Of the same name, with another key.
+    let others = path("other.pem", &other.pem());
+    let both = path("both.pem", &(other.pem() + &issuer.pem()));
+    let list = list_in(folder.path(), &issuer, 2024, 4000);
+    assert!(read_revocations(&list, &own).is_ok());
+    assert!(read_revocations(&list, &both).is_ok());
+    let refused = |path: &str, issuers: &str| match read_revocations(path, issuers) {
+        Err(FileFault::Unusable(why)) => why,
+        other => panic!("{:?}", other.err()),
+    };
+    let why = refused(&list, &others);
+    assert!(
+        why.contains("is not signed by any certificate of crl_issuers"),
+        "{why}"
+    );
+    // One bit of what it says.
+    let text = std::fs::read_to_string(&list).unwrap();
+    let mut der = base64_decode_pem(&text);
+    let at = der
+        .windows(3)
+        .position(|own| own == [0x81, 0x22, 0x33])
+        .expect("the serial");
+    der[at + 2] ^= 1;
+    let forged = path("forged.pem", &pem_of("X509 CRL", &der));
+    assert!(refused(&forged, &own).contains("is not signed"));
+    for (from, until, expected) in [
+        (2024, 4000, None),
+        (2024, 2025, Some(Validity::Expired)),
+        (3999, 4000, Some(Validity::NotYet)),
+    ] {
+        let list = list_in(folder.path(), &issuer, from, until);
+        let validity = Host.revocations(&list, &own).unwrap();
+        match expected {
+            None => assert!(matches!(validity, Validity::Valid { .. })),
+            Some(expected) => assert_eq!(validity, expected),
+        }
+    }
+}
+
+fn base64_decode_pem(text: &str) -> Vec<u8> {
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    base64_decode(body.as_bytes()).expect("base64")
+}
+
+fn pem_of(what: &str, der: &[u8]) -> String {
+    let body = base64_encode(der);
+    format!("-----BEGIN {what}-----\n{body}\n-----END {what}-----\n")
 }
 
 #[tokio::test]

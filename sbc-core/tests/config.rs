@@ -618,8 +618,15 @@ impl Facts for Machine {
         }
     }
 
-    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
-        self.roots(path)
+    fn revocations(&self, path: &str, issuers: &str) -> Result<Validity, FileFault> {
+        self.roots(issuers)?;
+        match path {
+            "/expired" => Ok(Validity::Expired),
+            "/tomorrow" => Ok(Validity::NotYet),
+            "/unsigned" => Err(FileFault::Unusable("a list in it is not signed".into())),
+            // Such lists hold for hours.
+            path => self.roots(path).map(|_| Validity::Valid { days_left: 0 }),
+        }
     }
 
     fn recording(&self, _folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault> {
@@ -638,6 +645,11 @@ impl Facts for Machine {
 
     fn has_address(&self, address: IpAddr) -> Option<bool> {
         Some(address.to_string() != "198.51.100.99")
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let all = ["192.0.2.77", "2001:db8::77"];
+        all.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
@@ -1019,4 +1031,60 @@ fn recordings_keep_their_number_until_something_else_is_heard() {
         .map(|own| own.1)
         .collect();
     assert!(!used.contains(&ids(&fourth)[0].1));
+}
+
+#[test]
+fn metrics_on_every_address_make_every_address_ours() {
+    let forbidden = |listen: &str, at: &str| {
+        let text = BASE.replace(
+            "listen = \"127.0.0.1:9464\"",
+            &format!("listen = \"{listen}\""),
+        );
+        assert_ne!(text, BASE);
+        let loaded = valid(&text);
+        let mut trunks = loaded.config.trunks.values();
+        let at = at.parse().expect("an address");
+        trunks.all(|trunk| trunk.media.profile.own.forbid(at))
+    };
+    for (listen, v4, v6) in [
+        ("0.0.0.0:9100", true, false),
+        ("[::]:9100", true, true),
+        ("127.0.0.2:9100", false, false),
+    ] {
+        assert_eq!(forbidden(listen, "192.0.2.77:22"), v4, "{listen}");
+        assert_eq!(forbidden(listen, "[2001:db8::77]:22"), v6, "{listen}");
+    }
+}
+
+#[test]
+fn lists_of_revoked_credentials_are_signed_and_of_now() {
+    let with = |keys: &str| {
+        let text = format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\n{keys}\n");
+        let found = all(load_text(&text));
+        let about = found
+            .into_iter()
+            .filter(|own| own.cause.starts_with("stir"));
+        about
+            .map(|own| format!("{} {}", own.code.as_str(), own.cause))
+            .collect::<Vec<_>>()
+    };
+    assert!(with("crl = \"/crl\"").is_empty());
+    assert!(with("crl = \"/crl\"\ncrl_issuers = \"/issuers\"").is_empty());
+    let found = with("crl = \"/crl\"\ncrl_issuers = \"/absent\"");
+    assert!(found[0].contains("it does not exist"), "{found:?}");
+    let found = with("crl = \"/unsigned\"");
+    assert!(
+        found[0].starts_with('E') && found[0].contains("is not signed"),
+        "{found:?}"
+    );
+    for path in ["/expired", "/tomorrow"] {
+        let found = with(&format!("crl = \"{path}\""));
+        assert!(found[0].starts_with("W0100"), "{found:?}");
+        assert!(found[0].contains("what it says still counts"), "{found:?}");
+    }
+    // The roots sign where nobody else is named.
+    let text =
+        format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\ncrl = \"/crl\"\n");
+    let files = valid(&text).shell.stir.expect("files");
+    assert_eq!(files.crl_issuers, "/roots");
 }

@@ -16,6 +16,7 @@ mod diversion;
 mod early_media;
 mod early_update;
 mod emergency;
+mod emergency_hold;
 mod ending;
 mod fax;
 mod flood;

@@ -497,3 +497,77 @@ fn the_last_media_ports_are_for_calls_that_go_before_others() {
     };
     assert!(takes_last(true) && !takes_last(false));
 }
+
+/// Whatever is limited, in whatever way, refuses as it says, and the record tells which limit it was.
+#[test]
+fn every_limit_of_every_kind_has_a_code_and_words_of_its_own() {
+    let at = |place: &str, limits: &str| with(place, &format!("limits = {{ {limits} }}"));
+    let of_numbers = |matching: &str, each: &str, limits: &str| {
+        let keys = limits.replace(", ", "\n");
+        format!("{CONFIG}\n[[limit]]\nname = \"some\"\n{matching}\n{each}\n{keys}\n")
+    };
+    let called = "match = { called = [\"+4930\"] }";
+    let calling = "match = { calling = [\"+4989\"] }";
+    type Place<'a> = (&'a str, Box<dyn Fn(&str) -> String + 'a>);
+    let places: [Place<'_>; 10] = [
+        (
+            "trunk \"carrier-a\"",
+            Box::new(|own| at(CARRIER_TRUNK, own)),
+        ),
+        (
+            "trunk \"carrier-a\" inbound",
+            Box::new(|own| at(CARRIER_TRUNK, &format!("in = {{ {own} }}"))),
+        ),
+        (
+            "trunk \"teams-contoso\" outbound",
+            Box::new(|own| at(TEAMS_TRUNK, &format!("out = {{ {own} }}"))),
+        ),
+        (
+            "trunk \"teams-contoso\"",
+            Box::new(|own| at(TEAMS_TRUNK, own)),
+        ),
+        (
+            "tenant \"contoso\"",
+            Box::new(|own| at("name = \"contoso\"", own)),
+        ),
+        (
+            "route \"to-teams\"",
+            Box::new(|own| at("name = \"to-teams\"", own)),
+        ),
+        (
+            "limit \"some\"",
+            Box::new(|own| of_numbers(called, "", own)),
+        ),
+        (
+            "limit \"some\"",
+            Box::new(|own| of_numbers(calling, "", own)),
+        ),
+        (
+            "limit \"some\" for +493023125456",
+            Box::new(|own| of_numbers(called, "each = \"called\"", own)),
+        ),
+        (
+            "limit \"some\" for +498999998001",
+            Box::new(|own| of_numbers(calling, "each = \"calling\"", own)),
+        ),
+    ];
+    for (name, config) in places {
+        for (limit, words) in [
+            ("calls = 1", "has its 1 calls"),
+            ("cps = 1, burst = 1", "has had its 1 new calls per second"),
+            ("setup = 1", "has its 1 calls in set-up"),
+            ("bandwidth = 120", "has its 120 kbit/s in use"),
+        ] {
+            for (refuse, status) in [("503", 503), ("486", 486), ("480", 480), ("403", 403)] {
+                let text = config(&format!("{limit}, refuse = \"{refuse}\""));
+                let mut shard = Shard::with(config_of(&text));
+                says(&mut shard, "one");
+                reaches(&mut shard);
+                says(&mut shard, "two");
+                refused(&mut shard, status);
+                let told = why(&shard);
+                assert!(told.ends_with(&format!("{name} {words}")), "{text}: {told}");
+            }
+        }
+    }
+}

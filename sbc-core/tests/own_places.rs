@@ -140,3 +140,24 @@ fn reports_go_to_no_place_of_ours_and_no_port_of_a_service() {
         assert!(!commands.contains("198.51.100.30:53,"), "{commands}");
     }
 }
+
+#[test]
+fn nobody_has_media_sent_to_where_metrics_are_served() {
+    let status = |listen: &str, address: &str, port: u16| {
+        let config = format!("{CONFIG}\n[metrics]\nlisten = \"{listen}\"\n");
+        let mut shard = Shard::with(config_of(&config));
+        let sdp = CARRIER_SDP.replace(USUAL, &at(address, port));
+        shard.carrier_says(&carrier_invite("own", &sdp));
+        shard.next_response(100);
+        shard.next().message.status().map(|status| status.code())
+    };
+    let listen = "203.0.113.77:9100";
+    assert_eq!(status(listen, "203.0.113.77", 9100), Some(488));
+    // Nothing at such an address is for media.
+    assert_eq!(status(listen, "203.0.113.77", 20_000), Some(488));
+    assert_eq!(status(listen, "203.0.113.78", 9100), None);
+    // At an address of a realm its media ports are.
+    let listen = "192.0.2.11:9100";
+    assert_eq!(status(listen, "192.0.2.11", 9100), Some(488));
+    assert_eq!(status(listen, "192.0.2.11", 20_000), None);
+}

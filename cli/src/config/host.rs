@@ -1,15 +1,16 @@
 //! Facts of this host: files, certificates, keys, addresses, ports.
 
+use super::revoked::read_revocations;
 use super::roots;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{
     Certificate, Facts, FileFault, Key, MICROSOFT_ROOTS, Password, Secret, Validity,
 };
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -20,9 +21,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
-use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 /// The machine that the process runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,75 +83,6 @@ pub fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Fil
         Err(fault) => Err(FileFault::Unusable(format!(
             "a certificate cannot be read: {fault}"
         ))),
-    }
-}
-
-/// Certificates that were revoked, by issuer and serial number.
-#[derive(Clone, Default)]
-pub struct Revoked(HashSet<(Vec<u8>, Vec<u8>)>);
-
-impl Revoked {
-    /// Whether a certificate is one of them: its issuer's name in DER, and its serial number.
-    pub fn has(&self, issuer: &[u8], serial: &[u8]) -> bool {
-        let serial = without_zeros(serial).to_vec();
-        self.0.contains(&(issuer.to_vec(), serial))
-    }
-
-    /// Adds what a list says. One list may speak for several issuers (RFC 5280 §5.3.3).
-    fn add(&mut self, list: &CertificateRevocationList<'_>) {
-        let mut issuer = list.issuer().as_raw().to_vec();
-        for revoked in list.iter_revoked_certificates() {
-            let mut extensions = revoked.extensions().iter();
-            let named = extensions.find(|own| own.oid.to_id_string() == "2.5.29.29");
-            if let Some(name) = named.and_then(|own| directory_name(own.value)) {
-                issuer = name.to_vec();
-            }
-            let serial = without_zeros(revoked.raw_serial()).to_vec();
-            self.0.insert((issuer.clone(), serial));
-        }
-    }
-}
-
-fn without_zeros(serial: &[u8]) -> &[u8] {
-    let first = serial.iter().position(|octet| *octet != 0);
-    serial
-        .get(first.unwrap_or(serial.len())..)
-        .unwrap_or_default()
-}
-
-/// The first name of GeneralNames that is a directory name, in DER.
-fn directory_name(names: &[u8]) -> Option<&[u8]> {
-    let (_, names) = x509_parser::der_parser::asn1_rs::Any::from_der(names).ok()?;
-    let mut rest = names.data;
-    while let Ok((after, name)) = x509_parser::der_parser::asn1_rs::Any::from_der(rest) {
-        if name.header.tag().0 == 4 {
-            return Some(name.data);
-        }
-        rest = after;
-    }
-    None
-}
-
-/// Reads every list of revoked certificates of a PEM file, at least one. Who wrote it is not looked at: it
-/// is the operator's.
-pub fn read_revocations(path: &str) -> Result<Revoked, FileFault> {
-    let pem = read(Path::new(path))?;
-    let mut all = Revoked::default();
-    let mut count = 0;
-    for list in CertificateRevocationListDer::pem_slice_iter(&pem) {
-        let unusable =
-            |why: String| FileFault::Unusable(format!("a list in it cannot be read: {why}"));
-        let list = list.map_err(|fault| unusable(fault.to_string()))?;
-        let (_, list) = CertificateRevocationList::from_der(&list)
-            .map_err(|fault| unusable(fault.to_string()))?;
-        all.add(&list);
-        count += 1;
-    }
-    match count {
-        0 => Err(FileFault::Unusable(
-            "there is no list of revoked certificates in it".to_owned(),
-        )),
-        _ => Ok(all),
     }
 }
 
@@ -237,8 +167,10 @@ impl Facts for Host {
         read_roots(path).map(|(roots, _)| roots.len())
     }
 
-    fn revocations(&self, path: &str) -> Result<usize, FileFault> {
-        read_revocations(path).map(|revoked| revoked.0.len())
+    fn revocations(&self, path: &str, issuers: &str) -> Result<Validity, FileFault> {
+        let revoked = read_revocations(path, issuers)?;
+        let (from, until) = revoked.holds();
+        Ok(validity(from, until, now()))
     }
 
     fn recording(&self, folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault> {
@@ -266,6 +198,13 @@ impl Facts for Host {
         }
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        let v4 = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+        let v6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        let all: BTreeSet<IpAddr> = local_v4(&v4).chain(local_v6(&v6)).collect();
+        all.into_iter().collect()
+    }
+
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
         let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
         let mut ports = text.split_whitespace().map(str::parse::<u16>);
@@ -279,6 +218,23 @@ impl Facts for Host {
             false => Some(first..=last),
         }
     }
+}
+
+/// The addresses of the host in the kernel's routing trie: each is a line, and what it is the next one.
+fn local_v4(trie: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    let lines = trie.lines().map(str::trim);
+    let pairs = lines.clone().zip(lines.skip(1));
+    let local = pairs.filter(|(_, what)| *what == "/32 host LOCAL");
+    local.filter_map(|(address, _)| address.strip_prefix("|-- ")?.parse().ok())
+}
+
+/// The first word of each line of the kernel's list is an address in 32 hexadecimal digits.
+fn local_v6(list: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    let words = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let numbers = words.filter_map(|word| u128::from_str_radix(word, 16).ok());
+    numbers.map(|number| IpAddr::V6(number.into()))
 }
 
 /// `$CREDENTIALS_DIRECTORY/name`, or `secrets_name` when the unit loads a whole directory. Outside
@@ -298,7 +254,7 @@ fn credential_path(name: &str) -> Result<PathBuf, FileFault> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let too_large = || FileFault::Unusable("it is larger than 1 MiB".to_owned());
     let unreadable = |fault: io::Error| FileFault::Unreadable(reason(&fault));
     let facts = fs::metadata(path).map_err(unreadable)?;
@@ -340,5 +296,24 @@ fn validity(not_before: i64, not_after: i64, now: i64) -> Validity {
         Validity::Valid {
             days_left: u32::try_from(days).unwrap_or(u32::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_the_addresses_of_this_host() {
+        let trie = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     +-- 192.0.2.0/24 2 0 2\n        |-- 192.0.2.0\n           \
+                    /24 link UNICAST\n        |-- 192.0.2.2\n           /32 host LOCAL\n        |-- 192.0.2.255\n           \
+                    /32 link BROADCAST\n";
+        let v4: Vec<_> = local_v4(trie).collect();
+        assert_eq!(v4, ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+        let list = "20010db8000000000000000000000002 04 40 00 82     eth0\ngarbage\n";
+        let v6: Vec<_> = local_v6(list).collect();
+        assert_eq!(v6, ["2001:db8::2".parse::<IpAddr>().unwrap()]);
+        let here = Host.addresses();
+        assert!(here.contains(&"127.0.0.1".parse().unwrap()), "{here:?}");
     }
 }

@@ -1,12 +1,12 @@
 //! Configuration from disk: which files belong to it, and the facts of this host it depends on.
 
 mod host;
+mod revoked;
 mod roots;
 mod wav;
 
-pub use host::{
-    Host, Revoked, read_certificates, read_key, read_revocations, read_roots, read_secret,
-};
+pub use host::{Host, read_certificates, read_key, read_roots, read_secret};
+pub use revoked::{Revoked, read_revocations};
 
 use sbc_core::config::{Code, Config, Finding, Findings, Loaded, Source};
 use std::fs;

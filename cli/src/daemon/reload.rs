@@ -199,6 +199,7 @@ impl Daemon {
                 )
             })
         }));
+        metrics.set_lists_until(self.signers().lists_until());
         metrics.registrations.keep(|trunk| {
             let trunk = loaded.config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())

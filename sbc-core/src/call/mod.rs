@@ -8,6 +8,7 @@
 mod bill;
 mod connected;
 mod crossing;
+mod held;
 mod media;
 mod modify;
 mod pickup;
@@ -110,6 +111,8 @@ pub(crate) struct Call {
     leaving: Vec<LegId>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
+    /// When the caller for help has hung up, and those who help have not.
+    held_since: Option<Timestamp>,
 }
 
 /// One party's side of a call.
@@ -176,9 +179,11 @@ enum Timer {
     Room = 11,
     /// Longest wait for a verification of the caller.
     Verify = 10,
+    /// Those who help hold the line no longer.
+    Held = 12,
 }
 
-type Timers = crate::deadline::Timers<12>;
+type Timers = crate::deadline::Timers<13>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -270,6 +275,7 @@ impl Call {
             relayed: Vec::new(),
             leaving: Vec::new(),
             unvouched: None,
+            held_since: None,
             config,
         };
         call.timers.set(
@@ -609,6 +615,8 @@ impl Call {
                 self.fetch_timeout(cx);
             } else if timer == Timer::Verify as usize {
                 self.verified(cx, None);
+            } else if timer == Timer::Held as usize {
+                self.held_too_long(cx);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {
@@ -741,6 +749,9 @@ impl Call {
         match event {
             // Whoever has no part in it any more may leave in any way.
             SessionEvent::Ended(_) if self.is_apart(leg) => {}
+            SessionEvent::Ended(Ending::Bye { .. }) if self.is_held_after(leg) => {
+                self.hold_line(cx, leg);
+            }
             SessionEvent::Refer(asked) => {
                 self.operation = Transfer::begin(self, cx, (leg, leg), &asked);
             }
@@ -854,7 +865,7 @@ impl Call {
             code,
             status: self.answered.is_none().then(|| status.code()),
             q850: response::q850_of_reasons(reasons),
-            because,
+            because: self.with_hold(cx.now.mono, because),
         };
         record::ended_with(self, reasons);
         self.operation = Some(Operation::Teardown(Teardown::begin(

@@ -25,8 +25,9 @@ pub trait Facts {
     /// Number of root certificates in the file at this path.
     fn roots(&self, path: &str) -> Result<usize, FileFault>;
 
-    /// Number of revoked certificates that the lists in the file at this path name.
-    fn revocations(&self, path: &str) -> Result<usize, FileFault>;
+    /// When the lists of revoked certificates in the file at this path hold. Each is signed by a
+    /// certificate of the other file.
+    fn revocations(&self, path: &str, issuers: &str) -> Result<Validity, FileFault>;
 
     /// The recording in this file of a folder that all of them are in: 8,000 linear samples a second, one
     /// channel, at least one and no more than ten minutes. A link that leads out of the folder is not
@@ -38,6 +39,9 @@ pub trait Facts {
 
     /// Whether this host has the address; `None` if that cannot be told.
     fn has_address(&self, address: IpAddr) -> Option<bool>;
+
+    /// Every address of this host that can be told.
+    fn addresses(&self) -> Vec<IpAddr>;
 
     /// Ports that this host gives to outgoing connections; `None` if they cannot be told.
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>>;
@@ -145,8 +149,8 @@ impl Facts for Assumed {
         Ok(1)
     }
 
-    fn revocations(&self, _path: &str) -> Result<usize, FileFault> {
-        Ok(1)
+    fn revocations(&self, _path: &str, _issuers: &str) -> Result<Validity, FileFault> {
+        Ok(Validity::Valid { days_left: 365 })
     }
 
     fn recording(&self, _folder: &str, _file: &str) -> Result<Arc<[i16]>, FileFault> {
@@ -159,6 +163,10 @@ impl Facts for Assumed {
 
     fn has_address(&self, _address: IpAddr) -> Option<bool> {
         None
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
     }
 
     fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {

@@ -5,6 +5,7 @@ use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::At;
 use super::tie::{self, TieBreak, WrittenTieBreak};
+use std::time::Duration;
 
 /// Habits of a peer, and what it may be asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -35,6 +36,21 @@ pub struct Habits {
     pub crlf_pong: bool,
     /// What tells its calls from those of other trunks of the same peer.
     pub tie_break: TieBreak,
+    /// What becomes of a call for help to it whose caller hangs up.
+    pub emergency_hold: EmergencyHold,
+}
+
+/// What becomes of a call for help whose caller hangs up, as those who help want it (SIP-1405).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum EmergencyHold {
+    /// It ends, as every call does.
+    #[default]
+    Release,
+    /// The caller's BYE is answered, and the line to those who help stays until they hang up, for half an
+    /// hour at most: they know from it who called, and end the call themselves.
+    Hold,
+    /// The caller's BYE gets 403, and the call goes on as if it had not come, for phones that heed that.
+    Refuse,
 }
 
 /// Whether a peer is reached where its messages come from (SIP-107).
@@ -96,6 +112,7 @@ pub(super) struct WrittenHabits {
     connection_reuse: Option<At<bool>>,
     crlf_pong: Option<At<bool>>,
     tie_break: Option<WrittenTieBreak>,
+    emergency_hold: Option<At<EmergencyHold>>,
 }
 
 /// Reads the keys of a trunk.
@@ -107,6 +124,11 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         ("none", ReasonForm::None),
     ];
     let schemes = [("sip", UriScheme::Sip), ("sips", UriScheme::Sips)];
+    let holds = [
+        ("release", EmergencyHold::Release),
+        ("hold", EmergencyHold::Hold),
+        ("refuse", EmergencyHold::Refuse),
+    ];
     let alerts = section.take("alert_info");
     WrittenHabits {
         reason: section.choice("reason", &reason, &[], out),
@@ -124,6 +146,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         crlf_pong: section.boolean("crlf_pong", out),
         uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
         tie_break: tie::read(section, out),
+        emergency_hold: section.choice("emergency_hold", &holds, &[], out),
     }
 }
 
@@ -138,7 +161,19 @@ impl Habits {
     }
 }
 
+/// Pace of probes through a NAT: it may forget a way after half a minute (RFC 5626 §4.4.2).
+const NAT_PACE: Duration = Duration::from_secs(25);
+
 impl WrittenHabits {
+    /// The usual pace of probes to the peer: faster than another's if it is behind a NAT by the operator's
+    /// word, so that the way to it stays open while there is no call (SIP-107).
+    pub(super) fn probe_pace(&self, usual: Duration) -> Duration {
+        match &self.symmetric_signalling {
+            Some(at) if at.value => usual.min(NAT_PACE),
+            Some(_) | None => usual,
+        }
+    }
+
     /// The habits; what is not written is as RFCs have it.
     pub(super) fn habits(&self, title: &str, out: &mut Collector) -> Habits {
         for (from, to) in &self.alerts {
@@ -200,6 +235,7 @@ impl WrittenHabits {
                 Some(written) => written.checked(title, out),
                 None => TieBreak::default(),
             },
+            emergency_hold: chosen(&self.emergency_hold),
         }
     }
 }

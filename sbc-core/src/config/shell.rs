@@ -50,6 +50,8 @@ pub struct StirFiles {
     pub roots: String,
     /// PEM file with their lists of revoked certificates.
     pub crl: Option<String>,
+    /// PEM file with the certificates that sign those; the roots by default.
+    pub crl_issuers: String,
     /// PEM file with the roots of the web servers that have credentials; those of the system by
     /// default.
     pub https_roots: String,

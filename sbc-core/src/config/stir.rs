@@ -118,6 +118,8 @@ pub(super) struct WrittenStirTable {
     pub(super) roots: Option<At<String>>,
     /// PEM file with their lists of revoked certificates.
     pub(super) crl: Option<At<String>>,
+    /// PEM file with the certificates that sign those lists.
+    pub(super) crl_issuers: Option<At<String>>,
     /// PEM file with the roots of the web servers that have credentials.
     pub(super) https_roots: Option<At<String>>,
     pub(super) freshness: Option<At<Duration>>,
@@ -130,6 +132,7 @@ pub(super) fn read_table(mut section: Section<'_>, out: &mut Collector) -> Writt
         span: section.span.clone(),
         roots: section.required_text("roots", "\"/etc/causeway/stir/roots.pem\"", out),
         crl: section.text("crl", out),
+        crl_issuers: section.text("crl_issuers", out),
         https_roots: section.text("https_roots", out),
         freshness: section.parsed("freshness", value::duration, out),
         patience: section.parsed("timeout", value::duration, out),

@@ -809,6 +809,8 @@ mod tests {
             admitted > 100_000 && refused > 1_000,
             "{admitted}, {refused}"
         );
+        let owned = running.iter().flat_map(|(.., places)| places);
+        assert_eq!(admission.recount(owned), 0, "no counter has drifted");
         for (.., places) in running {
             places
                 .into_iter()

@@ -273,6 +273,9 @@ impl Session {
         }
         confirmed.link.heard_from(&self.style, flow);
         match message.method() {
+            Method::Bye if self.refuses_bye && !is_closing => {
+                self.reply(cx, id, message, Status::FORBIDDEN, |response| response);
+            }
             Method::Bye => self.peer_bye(cx, id, message, up),
             Method::Prack if confirmed.unconfirmed.is_some() => self.late_prack(cx, id, message),
             Method::Notify => self.peer_notify(cx, id, flow, message, up),

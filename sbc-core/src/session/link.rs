@@ -222,6 +222,15 @@ impl Link {
         }
     }
 
+    /// Whether a NAT stands before the peer, which forgets it if nothing passes: it is reached by datagrams
+    /// where it is heard, and that is not where it says it is (SIP-107).
+    pub(crate) fn is_behind_nat(&self, style: &LegStyle) -> bool {
+        let said = self.dialog.next_hop().literal(Protocol::Udp);
+        self.fallback.protocol == Protocol::Udp
+            && self.is_symmetric(style)
+            && said != Some(self.fallback.remote)
+    }
+
     /// Whether the peer is reached where it is heard, whatever it says of itself.
     fn is_symmetric(&self, style: &LegStyle) -> bool {
         match style.trunk.habits.symmetric_signalling {

@@ -249,9 +249,11 @@ enum Timer {
     Referral = 11,
     /// End of what the peer tells of a REFER of ours.
     Referring = 12,
+    /// A NAT before the peer is to be shown that its way is in use.
+    Way = 13,
 }
 
-type Timers = crate::deadline::Timers<13>;
+type Timers = crate::deadline::Timers<14>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -280,6 +282,8 @@ pub struct Session {
     unheard: u8,
     /// Until when a session that nobody refreshes is not ended (SIP-1405).
     spared_until: Option<Timestamp>,
+    /// The peer's BYE is refused: those who help have not hung up yet (SIP-1405).
+    refuses_bye: bool,
     /// A REFER of ours.
     referring: Option<referring::Referring>,
     news: News,
@@ -386,6 +390,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
             unheard: 0,
@@ -426,6 +431,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
             unheard: 0,
@@ -449,6 +455,11 @@ impl Session {
     /// A session that nobody refreshes is not ended before this time.
     pub(crate) fn spare_until(&mut self, until: Timestamp) {
         self.spared_until = Some(until);
+    }
+
+    /// The peer's BYE does not end the dialog any more, only ours does.
+    pub(crate) fn refuse_bye(&mut self) {
+        self.refuses_bye = true;
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -732,6 +743,7 @@ impl Session {
                 t if t == Timer::AwaitPrack as usize => self.no_prack(cx, up),
                 t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 t if t == Timer::Referral as usize => self.referral_is_due(cx),
+                t if t == Timer::Way as usize => self.way_is_due(cx),
                 t if t == Timer::Referring as usize => self.referring_is_due(cx, up),
                 _ => self.refresh_progress(cx),
             }

@@ -1,5 +1,8 @@
-//! Whether the peer still has the call, asked by OPTIONS within the dialog where there are no session
-//! timers (SIP-710).
+//! OPTIONS within the dialog: whether the peer still has the call, where there are no session timers
+//! (SIP-710), and a sign of life for the NAT before it (SIP-107).
+//!
+//! A NAT need not count what comes from outside (RFC 4787 REQ-6), so the peer is asked something that every
+//! peer answers.
 
 use super::link::{Errand, Wanted};
 use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
@@ -10,6 +13,10 @@ use std::time::Duration;
 
 /// Questions without answer in a row that end the call.
 const ENOUGH: u8 = 2;
+
+/// How often a NAT is shown that a way is in use: it may forget it after half a minute (RFC 5626 §4.4.2 has
+/// the same bounds for datagrams).
+const WAY_PAUSE: (Duration, Duration) = (Duration::from_secs(24), Duration::from_secs(29));
 
 /// Longest pause before a question is repeated that found nobody.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -29,6 +36,31 @@ impl Session {
         if self.style.trunk.dialog_ping.is_none() {
             return self.timer.set_due(true);
         }
+        self.asks(cx);
+    }
+
+    /// Shows the NAT before a peer, if there is one, that the call goes on, from now on.
+    pub(super) fn keeps_way_open(&mut self, cx: &mut Cx<'_>) {
+        let Phase::Confirmed(confirmed) = &self.phase else {
+            return;
+        };
+        let trunk = &self.style.trunk;
+        // Whoever registers keeps its way open with that, in either direction.
+        let registers = trunk.registrar.is_some() || trunk.register.is_some();
+        if registers || !confirmed.link.is_behind_nat(&self.style) {
+            return;
+        }
+        let at = cx.now.mono + cx.plane.mint.delay(WAY_PAUSE.0, WAY_PAUSE.1);
+        self.timers.set(Timer::Way as usize, at);
+    }
+
+    /// The NAT would forget the way.
+    pub(super) fn way_is_due(&mut self, cx: &mut Cx<'_>) {
+        self.asks(cx);
+        self.keeps_way_open(cx);
+    }
+
+    fn asks(&mut self, cx: &mut Cx<'_>) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };
@@ -57,13 +89,21 @@ impl Session {
             )
         });
         if !is_lost {
+            self.unheard = 0;
             return self.pings_later(cx);
+        }
+        let pause = self.style.trunk.dialog_ping;
+        if pause.is_none() && status != Some(Status::CALL_DOES_NOT_EXIST) {
+            // It was asked for the sake of the NAT alone, and need not answer.
+            return;
         }
         self.unheard = self.unheard.saturating_add(1);
         if self.unheard < ENOUGH {
-            let pause = self.style.trunk.dialog_ping.unwrap_or(AGAIN).min(AGAIN);
-            let at = cx.now.mono + pause;
-            return self.timers.set(Timer::Refreshing as usize, at);
+            if let Some(pause) = pause {
+                let at = cx.now.mono + pause.min(AGAIN);
+                self.timers.set(Timer::Refreshing as usize, at);
+            }
+            return;
         }
         let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
         self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));

@@ -16,10 +16,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Counts the interval from now: an INVITE or UPDATE has its 2xx.
-    pub(super) fn restart_session_timer(&mut self, cx: &Cx<'_>) {
+    pub(super) fn restart_session_timer(&mut self, cx: &mut Cx<'_>) {
         self.refreshed = Some(cx.now.mono);
         self.stop_session_timer();
         self.pings_later(cx);
+        self.keeps_way_open(cx);
         let wanted = self.timer.deadlines();
         if let Some(after) = wanted.refresh {
             let at = cx.now.mono + after;

@@ -148,6 +148,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            refuses_bye: false,
             unheard: 0,
             crossing: crossing::Waiting::default(),
             referral: Referral {

@@ -90,6 +90,13 @@ impl Signers {
         state.news.clear();
     }
 
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970; `None`
+    /// without any.
+    pub fn lists_until(&self) -> Option<i64> {
+        let state = self.lock();
+        state.trust.as_ref().and_then(|trust| trust.lists_until())
+    }
+
     /// Whether all signatures of a call are good and their credentials to be believed.
     pub async fn verify(&self, spec: &VerifySpec) -> Outcome {
         for check in &spec.checks {

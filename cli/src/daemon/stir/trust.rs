@@ -71,7 +71,7 @@ impl Trust {
         let (roots, _) = read_roots(&files.roots).map_err(fault(&files.roots))?;
         let (web, _) = read_roots(&files.https_roots).map_err(fault(&files.https_roots))?;
         let revoked = match &files.crl {
-            Some(path) => read_revocations(path).map_err(fault(path))?,
+            Some(path) => read_revocations(path, &files.crl_issuers).map_err(fault(path))?,
             None => Revoked::default(),
         };
         let listeners = loaded.config.listeners.values();
@@ -98,6 +98,11 @@ impl Trust {
             connector: TlsConnector::from(Arc::new(config)),
             own,
         }
+    }
+
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970.
+    pub(super) fn lists_until(&self) -> Option<i64> {
+        self.revoked.until()
     }
 
     /// Reads a credential as it was fetched (PEM, or one certificate in DER) and decides about it.

@@ -55,6 +55,7 @@ pub struct Metrics {
     config_reloaded: Gauge,
     up_state: IntGaugeVec,
     certificates: GaugeVec,
+    lists: GaugeVec,
 }
 
 /// What the node is doing.
@@ -160,6 +161,11 @@ impl Metrics {
                 "End of validity; days left are (x - time()) / 86400.",
                 &["context", "subject_cn", "kind"],
             )?,
+            lists: maker.float_gauges(
+                "sbc_stir_crl_next_update_timestamp_seconds",
+                "When the first list of revoked credentials should be replaced by a newer one.",
+                &[],
+            )?,
             registry: registry.clone(),
         };
         for component in ["shard", "media"] {
@@ -215,6 +221,15 @@ impl Metrics {
     /// A configuration was refused; the old one stays.
     pub fn config_refused(&self) {
         self.config_success.set(0);
+    }
+
+    /// When the first list of revoked credentials should be replaced, in seconds since 1970.
+    pub fn set_lists_until(&self, until: Option<i64>) {
+        self.lists.reset();
+        if let Some(until) = until {
+            let none: [&str; 0] = [];
+            self.lists.with_label_values(&none).set(until as f64);
+        }
     }
 
     /// Replaces what is known about certificates of ours: context, subject, kind (`own` or `ca`)

@@ -9,6 +9,7 @@ use super::{
     Failed, Setup, Step, failure_of, fault_in_words, parse, refuse, refuse_offer, warning_code,
 };
 use crate::cause::{Because, CauseCode, EndedBy};
+use crate::config::EmergencyHold;
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
@@ -96,6 +97,11 @@ impl Setup {
         if self.is_emergency {
             for leg in call.legs.values_mut() {
                 leg.session.spare_until(cx.now.mono + emergency::SPARED);
+            }
+            if call.emergency_hold() == EmergencyHold::Refuse
+                && let Some(caller) = call.leg(A_LEG)
+            {
+                caller.session.refuse_bye();
             }
         }
         let setup_ms = call.elapsed_ms(cx.now);

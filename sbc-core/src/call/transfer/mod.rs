@@ -825,6 +825,13 @@ fn permitted(
             "whoever asks has no part in the call any more",
         ));
     };
+    let is_there = call.legs.get(&transferee);
+    if !is_there.is_some_and(|party| party.session.is_confirmed()) {
+        return Err(refused(
+            Status::DECLINE,
+            "the other party has left the call",
+        ));
+    }
     if call.record.transfers.len() >= MOST_TRANSFERS {
         return Err(refused(
             Status::DECLINE,

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,7 @@ pub fn load(
         tenants: Objects::new("tenant"),
         trunks: Objects::new("trunk"),
         files: BTreeMap::new(),
+        interfaces: Vec::new(),
     };
     let built = load.build(&file, previous);
     let findings = load.out.finish(sources);
@@ -108,6 +110,8 @@ struct Load<'a> {
     tenants: Objects<TenantName, Tenant>,
     trunks: Objects<TrunkName, Trunk>,
     files: BTreeMap<TlsContextName, TlsFiles>,
+    /// Addresses of this host at which we serve something else than calls.
+    interfaces: Vec<IpAddr>,
 }
 
 /// Objects of one kind, with where each was written.
@@ -177,6 +181,7 @@ impl Load<'_> {
     fn build(&mut self, file: &File, previous: Option<&Config>) -> Option<(Config, Shell)> {
         let node = self.node(file);
         let limits = self.node_limits(file);
+        self.interfaces = self.interfaces(file);
         self.build_realms(file, previous);
         self.build_tls(file);
         self.build_listeners(file);

@@ -17,6 +17,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+/// Nothing at an address is for media.
+#[expect(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
+const NO_PORTS: RangeInclusive<u16> = 1..=0;
+
 impl Load<'_> {
     /// Our addresses where this trunk's media may not be sent, with the ports that are for media. Where
     /// its peer is said to be at one of them, that one is the peer's as much as ours.
@@ -31,7 +35,24 @@ impl Load<'_> {
             let addresses = v4.into_iter().chain(v6).flatten();
             addresses.map(|ip| (ip, realm.ports.clone()))
         });
+        let interfaces = self.interfaces.iter().map(|ip| (*ip, NO_PORTS));
+        let places = places.chain(interfaces);
         OwnPlaces::new(places.filter(|(ip, _)| !shared.contains(ip)))
+    }
+
+    /// The addresses at which metrics are served. The API has none: it is a socket in the file system.
+    pub(super) fn interfaces(&self, file: &File) -> Vec<IpAddr> {
+        let Some(at) = &file.metrics else {
+            return Vec::new();
+        };
+        let ip = at.value.ip();
+        if !ip.is_unspecified() {
+            return vec![ip];
+        }
+        // "[::]" serves both families.
+        let mut all = self.facts.addresses();
+        all.retain(|own| ip.is_ipv6() || own.is_ipv4());
+        all
     }
 
     pub(super) fn build_realms(&mut self, file: &File, previous: Option<&Config>) {

@@ -6,7 +6,7 @@ use crate::config::shell::{SYSTEM_ROOTS, StirFiles};
 use crate::config::source::At;
 use crate::config::stir::WrittenStir;
 use crate::config::written::File;
-use crate::config::{StirMode, StirPolicy, StirTimes};
+use crate::config::{StirMode, StirPolicy, StirTimes, Validity};
 use std::time::Duration;
 
 impl Load<'_> {
@@ -83,16 +83,32 @@ impl Load<'_> {
                 self.file_fault(what, path, fault);
             }
         }
-        if let Some(path) = &table.crl
-            && let Err(fault) = self.facts.revocations(&path.value)
-        {
-            self.file_fault("stir: crl", path, fault);
+        let issuers = table.crl_issuers.as_ref().unwrap_or(roots);
+        if let Some(path) = &table.crl {
+            self.revocations(path, issuers);
         }
         let files = StirFiles {
             roots: roots.value.clone(),
             crl: table.crl.as_ref().map(|at| at.value.clone()),
+            crl_issuers: issuers.value.clone(),
             https_roots: https_roots.value,
         };
         (times, Some(files))
+    }
+
+    /// A list that nobody has signed is refused. One whose time is over still revokes what it says.
+    fn revocations(&mut self, path: &At<String>, issuers: &At<String>) {
+        let why = match self.facts.revocations(&path.value, &issuers.value) {
+            Err(fault) => return self.file_fault("stir: crl", path, fault),
+            Ok(Validity::Valid { .. }) => return,
+            Ok(Validity::Expired) => "should have been replaced by now",
+            Ok(Validity::NotYet) => "is of a later time than now",
+        };
+        self.out.add(
+            Code::CertificateExpired,
+            &path.span,
+            format!("stir: crl: a list of revoked certificates {why}; what it says still counts"),
+            Some("fetch the list again, and check the clock of this host".to_owned()),
+        );
     }
 }

@@ -569,12 +569,16 @@ impl Load<'_> {
         defaults: &Defaults,
         preset: Preset,
     ) -> Option<OptionsProbe> {
+        let usual = defaults.options.clone().map(|usual| OptionsProbe {
+            interval: written.habits.probe_pace(usual.interval),
+            ..usual
+        });
         let (interval, ok) = match &written.options {
-            None => return defaults.options.clone(),
+            None => return usual,
             Some(WrittenOptions::Off) => return None,
             Some(WrittenOptions::Probe { interval, ok }) => (interval, ok),
         };
-        let usual = defaults.options.clone()?;
+        let usual = usual?;
         let seconds = match preset {
             Preset::Carrier => 5..=3_600,
             Preset::Teams => preset::teams::OPTIONS_SECONDS,

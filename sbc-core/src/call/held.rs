@@ -1,0 +1,64 @@
+//! The line that those who help hold after the caller for help has hung up (SIP-1405).
+//!
+//! Their leg stays as it is, without anybody to hear: they see that the caller has gone by the silence, know
+//! who called, and end the call themselves. Nobody else is told to wait.
+
+use super::{Call, Timer, endpoint};
+use crate::cause::{Because, CauseCode, EndedBy};
+use crate::config::EmergencyHold;
+use crate::id::LegId;
+use crate::plane::Cx;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// How long a line is held at most.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+impl Call {
+    /// What those who help want to become of the call when its caller hangs up.
+    pub(super) fn emergency_hold(&self) -> EmergencyHold {
+        let called = self.bridge.and_then(|(_, called)| self.trunk_of(called));
+        called
+            .filter(|_| self.record.emergency)
+            .map_or(EmergencyHold::Release, |trunk| trunk.habits.emergency_hold)
+    }
+
+    /// Whether the BYE of a leg leaves those who help on the line.
+    pub(super) fn is_held_after(&self, leg: LegId) -> bool {
+        let Some((caller, called)) = self.bridge else {
+            return false;
+        };
+        let is_there = |leg| {
+            self.legs
+                .get(&leg)
+                .is_some_and(|leg| leg.session.is_confirmed())
+        };
+        leg == caller
+            && self.held_since.is_none()
+            && is_there(called)
+            && self.emergency_hold() == EmergencyHold::Hold
+    }
+
+    /// The caller has hung up: its port is free, and nobody is missed for being silent.
+    pub(super) fn hold_line(&mut self, cx: &mut Cx<'_>, caller: LegId) {
+        self.held_since = Some(cx.now.mono);
+        self.media.drop_endpoint(cx, endpoint(caller));
+        self.timers.set(Timer::Held as usize, cx.now.mono + LONGEST);
+    }
+
+    /// Why the call ends, with how long its line was held.
+    pub(super) fn with_hold(&self, now: Timestamp, because: Because) -> Because {
+        match self.held_since {
+            Some(since) => because.and(format!(
+                "the caller for help had hung up {} s before",
+                now.since(since).as_secs()
+            )),
+            None => because,
+        }
+    }
+
+    pub(super) fn held_too_long(&mut self, cx: &mut Cx<'_>) {
+        let because = Because::of("those who help hold the line no longer");
+        self.end(cx, EndedBy::Us, CauseCode::LimitReached, because, &[]);
+    }
+}

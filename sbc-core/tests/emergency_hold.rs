@@ -1,0 +1,171 @@
+//! Who may end a call for help: what becomes of it when its caller hangs up (SIP-1405).
+
+use crate::world;
+
+use media_api::Command as MediaCommand;
+use sbc_core::cause::{CauseCode, EndedBy};
+use sbc_core::sip::{Message, Method};
+use std::time::Duration;
+use world::call::{self, callee_request};
+use world::*;
+
+/// A call to those who help, whom the carrier reaches, answered.
+struct Help {
+    shard: Shard,
+    invite: Message,
+    ok: Message,
+}
+
+/// Where the service is reached.
+const CONTACT: &str = "Contact: <sip:192.0.2.11:5060>\n";
+
+/// Whom the service wants to have the call.
+const REFER_TO: &str = "Refer-To: <sip:+493023125457@192.0.2.11>\n";
+
+/// The caller's messages come over this.
+const VIA: &str = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
+
+impl Help {
+    fn with(keys: &str) -> Self {
+        Self::to("112", keys)
+    }
+
+    fn to(number: &str, keys: &str) -> Self {
+        let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+        let name = "name = \"carrier-a\"";
+        let config = CONFIG
+            .replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"))
+            .replacen(name, &format!("{name}\n{keys}"), 1);
+        let mut shard = Shard::with(config_of(&config));
+        let invite = teams_invite("help").replace("sip:+498999998001@", &format!("sip:{number}@"));
+        shard.teams_says(&invite);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let ok = response(&invite, "200 OK", "x1", CARRIER_CONTACT, CARRIER_SDP);
+        shard.carrier_says(&ok);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{VIA}ack")));
+        assert!(shard.sent.is_empty());
+        Self { shard, invite, ok }
+    }
+
+    fn caller_hangs_up(&mut self, number: u32) -> u16 {
+        let via = format!("{VIA}bye{number}");
+        let bye = in_dialog(&self.ok, "BYE", number, &via);
+        self.shard.teams_says(&bye);
+        let answer = self.shard.next().message;
+        answer.status().expect("an answer").code()
+    }
+
+    /// The service says something within the call, with these lines.
+    fn service_says(&mut self, method: &str, number: u32, lines: &str) {
+        self.service_describes(method, number, lines, "");
+    }
+
+    fn service_describes(&mut self, method: &str, number: u32, lines: &str, sdp: &str) {
+        let request = callee_request(&self.invite, "x1", method, number, lines);
+        let request = request.replace("SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK", call::VIA);
+        let head = request.replace("Content-Length: 0\n\n", "");
+        self.shard.carrier_says(&with_body(&head, sdp));
+    }
+
+    /// The service hangs up; whether anybody else is told, and by whom the record says it was ended.
+    fn service_hangs_up(&mut self) -> (bool, EndedBy, String) {
+        self.service_says("BYE", 9, "");
+        self.shard.next_response(200);
+        let is_told = !self.shard.sent.is_empty();
+        if is_told {
+            let bye = self.shard.next_request(Method::Bye).message;
+            self.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+        }
+        self.shard.settles();
+        let record = self.shard.records.pop().expect("a record");
+        (is_told, record.cause.by, record.cause.because.0.join("; "))
+    }
+}
+
+#[test]
+fn who_calls_for_help_may_hang_up_as_everybody_where_nothing_is_said() {
+    for keys in ["", "emergency_hold = \"release\""] {
+        let mut help = Help::with(keys);
+        assert_eq!(help.caller_hangs_up(2), 200);
+        let bye = help.shard.next_request(Method::Bye).message;
+        help.shard
+            .carrier_says(&response(&bye, "200 OK", "", "", ""));
+        help.shard.settles();
+        assert_eq!(help.shard.records[0].cause.by, EndedBy::A);
+    }
+    // Nor does it concern any other call.
+    for keys in ["emergency_hold = \"hold\"", "emergency_hold = \"refuse\""] {
+        let mut usual = Help::to("+498999998001", keys);
+        assert_eq!(usual.caller_hangs_up(2), 200);
+        usual.shard.next_request(Method::Bye);
+    }
+}
+
+#[test]
+fn those_who_help_stay_on_the_line_until_they_hang_up() {
+    let mut help = Help::with("emergency_hold = \"hold\"");
+    assert_eq!(help.caller_hangs_up(2), 200);
+    assert!(help.shard.sent.is_empty() && help.shard.records.is_empty());
+    let is_freed = |command: &MediaCommand| matches!(command, MediaCommand::Release { endpoint: Some(own), .. } if own.0 == 0);
+    assert!(help.shard.media.iter().any(is_freed));
+    help.shard.pass(Duration::from_secs(90));
+    // They are answered, and nobody can be transferred who has gone.
+    help.service_describes("INVITE", 5, CONTACT, CARRIER_SDP);
+    help.shard.next_response(100);
+    help.shard.next_response(200);
+    help.service_says("ACK", 5, "");
+    help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
+    help.shard.next_response(603);
+    let (is_told, by, because) = help.service_hangs_up();
+    assert!(!is_told);
+    assert_eq!(by, EndedBy::B);
+    assert_eq!(
+        because,
+        "BYE on leg 1; the caller for help had hung up 90 s before"
+    );
+}
+
+#[test]
+fn a_line_is_held_for_half_an_hour_at_most() {
+    let mut help = Help::with("emergency_hold = \"hold\"\nsession_timer = false");
+    assert_eq!(help.caller_hangs_up(2), 200);
+    help.shard.pass(Duration::from_secs(30 * 60 - 1));
+    help.shard
+        .sent
+        .retain(|sent| *sent.message.method() == Method::Bye);
+    assert!(help.shard.sent.is_empty(), "{:?}", help.shard.records);
+    help.shard.pass(Duration::from_secs(1));
+    let bye = help.shard.next_request(Method::Bye).message;
+    help.shard
+        .carrier_says(&response(&bye, "200 OK", "", "", ""));
+    help.shard.settles();
+    assert_eq!(help.shard.records[0].cause.code, CauseCode::LimitReached);
+}
+
+#[test]
+fn where_the_line_is_not_given_up_the_callers_bye_is_refused() {
+    let mut help = Help::with("emergency_hold = \"refuse\"");
+    for number in 2..4 {
+        assert_eq!(help.caller_hangs_up(number), 403);
+        assert!(help.shard.sent.is_empty() && help.shard.records.is_empty());
+    }
+    let (is_told, by, _) = help.service_hangs_up();
+    assert!(is_told, "the caller is there still");
+    assert_eq!(by, EndedBy::B);
+}
+
+#[test]
+fn those_who_help_may_transfer_the_call() {
+    for keys in [
+        "",
+        "emergency_hold = \"hold\"",
+        "emergency_hold = \"refuse\"",
+    ] {
+        let mut help = Help::with(keys);
+        help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
+        help.shard.next_response(202);
+    }
+}
