@@ -539,6 +539,31 @@ fn a_replacing_invite_may_come_from_another_machine_of_teams() {
     );
 }
 
+#[test]
+fn the_connection_that_brought_503_with_a_pause_is_used_no_more() {
+    for (lines, is_over) in [("RETRY-AFTER: 1\n", true), ("", false)] {
+        let (mut shard, invite) = called_out("elsewhere");
+        let answer = response(&invite.message, "503 Service Unavailable", "x", lines, "");
+        let flow = sbc_core::transport::Flow {
+            id: FlowId(55),
+            ..teams_flow()
+        };
+        shard.receive(flow, &answer);
+        assert_eq!(
+            shard.retired,
+            if is_over { vec![FlowId(55)] } else { vec![] }
+        );
+        shard.next_request(Method::Ack);
+        let next = shard.next_request(Method::Invite);
+        assert_eq!(next.hop.remote.to_string(), "203.0.113.2:5061");
+    }
+    // A carrier's connections are its own business.
+    let (mut shard, invite) = called_in(CONFIG, "busy");
+    let busy = response(&invite.message, "503 Busy", "b", "Retry-After: 1\n", "");
+    shard.carrier_says(&busy);
+    assert!(shard.retired.is_empty());
+}
+
 const GUID: &str = "0b2f3c4d-1111-2222-3333-444455556666";
 
 #[test]
