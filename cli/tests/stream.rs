@@ -2,6 +2,7 @@
 
 use crate::support;
 
+use causeway::daemon::net::Patience;
 use sbc_core::event::DropCode;
 use sbc_core::id::ListenerName;
 use sbc_core::input::Input;
