@@ -10,6 +10,7 @@ mod interface;
 mod lab;
 mod nameserver;
 mod patience;
+mod renewal;
 mod restart;
 mod stir;
 mod stream;

@@ -2,6 +2,7 @@
 
 use crate::support;
 
+use causeway::daemon::net::Patience;
 use sbc_core::event::DropCode;
 use sbc_core::id::ListenerName;
 use sbc_core::input::Input;
@@ -228,14 +229,18 @@ async fn a_port_in_use_is_named_and_nothing_else_is_opened() {
 
 #[tokio::test]
 async fn closing_a_flow_writes_what_is_queued_first() {
-    let world = World::new();
+    let patience = Patience {
+        answered: std::time::Duration::from_millis(1),
+        ..Patience::default()
+    };
+    let world = World::patient(patience, |text| text);
     let mut stream = world.tcp("tcp").await;
     write_text(&mut stream, &options("bye")).await;
     let (flow, _) = world.received().await;
     let mut hop = tcp_hop(flow.remote);
     hop.flow = Some(flow.id);
     world.send(&hop, "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\n\r\n", 1);
-    world.net.close(flow.id);
+    world.net.retire_flow(flow.id);
     assert!(read_to_close(&mut stream).await.starts_with(b"SIP/2.0 200"));
     assert_eq!(world.flow_lost().await, FlowFault::Closed);
 }

@@ -41,8 +41,8 @@ pub enum Effect {
         /// Who the peer is.
         identity: Arc<PeerIdentity>,
     },
-    /// Close a connection (TDR-DNS-003, hostile peers).
-    CloseFlow(FlowId),
+    /// Use a connection for nothing new, and end it once nothing of ours can wait there (TDR-DNS-003).
+    RetireFlow(FlowId),
     /// Ask something slow; answered by [`crate::input::Input::Outcome`].
     Query(QueryId, Query),
     /// Order to the media relay.

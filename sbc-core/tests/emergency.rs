@@ -156,6 +156,13 @@ fn what_a_trusted_peer_marks_is_believed_if_a_route_for_help_takes_it() {
 }
 
 #[test]
+fn a_location_of_a_trusted_peer_marks_a_call_for_help_too() {
+    let (shard, invite) = called(&helping(), &with_location("911"));
+    assert_eq!(invite.hop.remote.to_string(), "198.51.100.50:5060");
+    assert!(is_alarmed(&shard));
+}
+
+#[test]
 fn neither_limits_nor_draining_stop_a_call_for_help() {
     let full = helping()
         .replace("emergency = [", "limits = { calls = 1 }\nemergency = [")

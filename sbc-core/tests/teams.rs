@@ -519,6 +519,41 @@ fn a_teams_that_never_leaves_after_its_transfer_is_sent_away_after_32_seconds() 
 }
 
 #[test]
+fn the_target_of_a_transfer_is_called_once_unless_nobody_got_the_call() {
+    let transfers = || {
+        let mut call = Call::new();
+        call.teams_says("REFER", 1, &refer(REFER_TO, "a"));
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        call.shard
+            .teams_says(&response(&notify, "200 OK", "", "", ""));
+        let invite = call.shard.next_request(Method::Invite);
+        (call, invite)
+    };
+    let told = |call: &mut Call| body(&call.shard.next_request(Method::Notify).message);
+    let (mut call, invite) = transfers();
+    let busy = response(&invite.message, "503 Busy", "z", "", "");
+    call.shard.teams_says(&busy);
+    call.shard.next_request(Method::Ack);
+    assert_eq!(told(&mut call), "SIP/2.0 503 Service Unavailable\r\n");
+    assert!(call.shard.sent.is_empty(), "no other data centre");
+
+    let (mut call, _) = transfers();
+    call.shard.pass(Duration::from_secs(5));
+    assert_eq!(told(&mut call), "SIP/2.0 408 Request Timeout\r\n");
+    assert!(call.shard.sent.is_empty());
+
+    let (mut call, invite) = transfers();
+    call.shard.apply(Input::SendFailed {
+        transaction: invite.transaction.expect("one"),
+        why: sbc_core::transport::FlowFault::ConnectTimeout,
+    });
+    let next = call.shard.next_request(Method::Invite);
+    assert_eq!(next.hop.remote.to_string(), "203.0.113.2:5061");
+    assert_eq!(next.message.request_uri(), REFER_TO);
+}
+
+#[test]
 fn a_replacing_invite_may_come_from_another_machine_of_teams() {
     let mut call = Call::new();
     let tag = header(&call.invite, HeaderName::From);
@@ -537,6 +572,31 @@ fn a_replacing_invite_may_come_from_another_machine_of_teams() {
         header(&bye, HeaderName::CallId),
         header(&call.invite, HeaderName::CallId)
     );
+}
+
+#[test]
+fn the_connection_that_brought_503_with_a_pause_is_used_no_more() {
+    for (lines, is_over) in [("RETRY-AFTER: 1\n", true), ("", false)] {
+        let (mut shard, invite) = called_out("elsewhere");
+        let answer = response(&invite.message, "503 Service Unavailable", "x", lines, "");
+        let flow = sbc_core::transport::Flow {
+            id: FlowId(55),
+            ..teams_flow()
+        };
+        shard.receive(flow, &answer);
+        assert_eq!(
+            shard.retired,
+            if is_over { vec![FlowId(55)] } else { vec![] }
+        );
+        shard.next_request(Method::Ack);
+        let next = shard.next_request(Method::Invite);
+        assert_eq!(next.hop.remote.to_string(), "203.0.113.2:5061");
+    }
+    // A carrier's connections are its own business.
+    let (mut shard, invite) = called_in(CONFIG, "busy");
+    let busy = response(&invite.message, "503 Busy", "b", "Retry-After: 1\n", "");
+    shard.carrier_says(&busy);
+    assert!(shard.retired.is_empty());
 }
 
 const GUID: &str = "0b2f3c4d-1111-2222-3333-444455556666";

@@ -55,7 +55,7 @@ impl Dispatch {
                     self.sinks.sent(call, &hop, &bytes);
                     self.net.send(self.inbox.shard(), &hop, bytes, transaction);
                 }
-                Effect::CloseFlow(flow) => self.net.close(flow),
+                Effect::RetireFlow(flow) => self.net.retire_flow(flow),
                 Effect::KeepAlive(KeepAlive::Datagram { hop, bytes }) => {
                     self.net.datagram(&hop, bytes);
                 }

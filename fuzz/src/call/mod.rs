@@ -278,7 +278,7 @@ impl World {
                 event.at.as_micros().hash(&mut self.trace);
                 self.happened(event.call, event.what);
             }
-            Effect::CloseFlow(_)
+            Effect::RetireFlow(_)
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)

@@ -231,7 +231,7 @@ impl Bench {
                         self.ended += usize::from(matches!(event.what, Happened::Ended(_)));
                     }
                     Effect::Query(..)
-                    | Effect::CloseFlow(_)
+                    | Effect::RetireFlow(_)
                     | Effect::KeepAlive(_)
                     | Effect::Alias { .. }
                     | Effect::Letter(..)

@@ -367,7 +367,8 @@ impl<'a> World<'a> {
                         .note(self.now, Due::Failed(shard, transaction, why));
                 }
             }
-            Effect::CloseFlow(flow) => self.close(flow.0, &FlowFault::Closed),
+            // Whatever waits on it is still answered there; new connections are made anyway.
+            Effect::RetireFlow(_) => {}
             Effect::Query(id, query) => {
                 let at = self.now.since(Timestamp::ZERO);
                 let (delay, outcome) = self.resolver.answer(at, &query, &self.scenario.faults);

@@ -484,7 +484,7 @@ fn time_that_stands_still_is_found() {
 fn an_input_without_end_is_found() {
     finds("limit-step", &call(), |effect| match &effect {
         Effect::Media(media_api::Command::Allocate { .. }) => {
-            let mut many = vec![Effect::CloseFlow(sbc_core::id::FlowId(u64::MAX)); 500];
+            let mut many = vec![Effect::RetireFlow(sbc_core::id::FlowId(u64::MAX)); 500];
             many.push(effect);
             many
         }

@@ -23,7 +23,7 @@ mod tell;
 mod transfer;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{Config, Trunk};
+use crate::config::{Config, Preset, Trunk};
 use crate::event::Happened;
 use crate::few::Few;
 use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
@@ -871,6 +871,12 @@ impl Call {
         self.operation = Some(Operation::Teardown(Teardown::begin(
             self, cx, cause, status, reasons,
         )));
+    }
+
+    /// Whether the peer of a leg is Teams.
+    pub(crate) fn is_with_teams(&self, leg: LegId) -> bool {
+        let trunk = |own: &Leg| own.session.style().trunk.preset == Preset::Teams;
+        self.legs.get(&leg).is_some_and(trunk)
     }
 
     fn leg(&mut self, id: LegId) -> Option<&mut Leg> {

@@ -39,6 +39,7 @@ use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
 use media_api::SessionId;
+use options::asks_for_pause;
 use prove::Proven;
 use stateless::{answer_statelessly, is_stateless_tag};
 use std::sync::Arc;
@@ -575,10 +576,13 @@ impl Core {
                     id,
                     owner: Owner::Leg(call, leg),
                     message,
-                    ..
+                    flow,
                 } => {
                     if self.calls.contains_key(&call) {
                         self.with_call(now, call, out, |call, cx| {
+                            if asks_for_pause(&message) && call.is_with_teams(leg) {
+                                cx.out.push(Effect::RetireFlow(flow));
+                            }
                             call.response(cx, leg, id, &message);
                         });
                     } else if message.status().is_some_and(Status::is_success) {

@@ -7,7 +7,7 @@ use crate::event::Happened;
 use crate::id::TransactionId;
 use crate::session::LegStyle;
 use crate::sip::header::Contact;
-use crate::sip::{HeaderName, Message, ResponseBuilder, Status, Token};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Now;
 use crate::transport::Flow;
 
@@ -49,6 +49,14 @@ impl Core {
             out.emit(None, None, asked_by_teams(style, flow, message, status));
         }
     }
+}
+
+/// Whether a data centre of Teams wants no more of us: 503 with Retry-After to an INVITE. What comes next
+/// must not go over the same connection (TDR-DNS-003).
+pub(super) fn asks_for_pause(message: &Message) -> bool {
+    message.status() == Some(Status::SERVICE_UNAVAILABLE)
+        && message.has(HeaderName::RetryAfter)
+        && *message.method() == Method::Invite
 }
 
 /// That a proxy of Teams has sent OPTIONS: it calls itself what stands in Contact.

@@ -222,7 +222,7 @@ impl Rehearsal {
             }
             Effect::Emit(event) => self.hear(event.what),
             // A rehearsal has one shard, which writes to nobody.
-            Effect::CloseFlow(_)
+            Effect::RetireFlow(_)
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)

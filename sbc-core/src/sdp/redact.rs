@@ -1,17 +1,29 @@
-//! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103).
+//! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103, TDR-SEC-004).
 
 const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
-/// credentials and the password of every SIP URI (RFC 3261 §19.1.1) replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that
-/// are not UTF-8 come out as the replacement character.
+/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams and
+/// every location replaced by `<secret>`. Works on a bare description as well as on a whole SIP message
+/// around it; bytes that are not UTF-8 come out as the replacement character.
 pub fn redact(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let mut out = String::with_capacity(text.len());
+    let mut location = Location::None;
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\r', '\n']);
         let end = &line[content.len()..];
         let at = out.len();
+        location = location.after(content);
+        match location {
+            Location::None | Location::Announced => {}
+            Location::Begins => {
+                out.push_str(SECRET);
+                out.push_str(end);
+                continue;
+            }
+            Location::GoesOn => continue,
+        }
         if starts_with(content, "k=") {
             out.push_str(&content[..2]);
             out.push_str(SECRET);
@@ -25,10 +37,59 @@ pub fn redact(text: &[u8]) -> String {
         } else {
             hide_inline(content, &mut out);
             hide_passwords(&mut out, at);
+            hide_tokens(&mut out, at);
         }
         out.push_str(end);
     }
     out
+}
+
+/// Where a location is (RFC 6442): a body, or a part of one, of its own type.
+#[derive(Clone, Copy)]
+enum Location {
+    /// There is none here.
+    None,
+    /// Its type was named, and its headers go on.
+    Announced,
+    /// Its first line.
+    Begins,
+    /// A later line.
+    GoesOn,
+}
+
+impl Location {
+    fn after(self, line: &str) -> Self {
+        let is_type = ["content-type:", "c:", "content-type ", "c "]
+            .iter()
+            .any(|name| starts_with(line, name));
+        match self {
+            Self::None if is_type && line.to_ascii_lowercase().contains("pidf+xml") => {
+                Self::Announced
+            }
+            Self::None => Self::None,
+            Self::Announced if line.is_empty() => Self::Begins,
+            Self::Announced => Self::Announced,
+            Self::Begins | Self::GoesOn if line.starts_with("--") => Self::None,
+            Self::Begins | Self::GoesOn => Self::GoesOn,
+        }
+    }
+}
+
+/// Hides what replaces a call of Teams: `;x-tt=…` in a URI.
+fn hide_tokens(out: &mut String, from: usize) {
+    const MARK: &[u8] = b";x-tt=";
+    let mut at = from;
+    while let Some(found) = out.as_bytes().get(at..).and_then(|rest| {
+        let mut windows = rest.windows(MARK.len());
+        windows.position(|window| window.eq_ignore_ascii_case(MARK))
+    }) {
+        let begin = at + found + MARK.len();
+        let is_end = |letter: char| letter.is_ascii_whitespace() || ";>?,\"".contains(letter);
+        let rest = &out[begin..];
+        let end = begin + rest.find(is_end).unwrap_or(rest.len());
+        out.replace_range(begin..end, SECRET);
+        at = begin + SECRET.len();
+    }
 }
 
 fn starts_with(text: &str, prefix: &str) -> bool {
@@ -149,6 +210,32 @@ mod tests {
         ] {
             assert_eq!(redact(text.as_bytes()), shown);
         }
+    }
+
+    #[test]
+    fn what_replaces_a_call_of_teams_is_hidden_and_the_rest_of_the_uri_stays() {
+        let text = "REFERRED-BY: <sip:h;x-m=8:orgid:1;X-TT=aHR0%3D;x-ti=2>, <sip:h;x-tt=b>\r\n";
+        assert_eq!(
+            redact(text.as_bytes()),
+            "REFERRED-BY: <sip:h;x-m=8:orgid:1;X-TT=<secret>;x-ti=2>, <sip:h;x-tt=<secret>>\r\n"
+        );
+    }
+
+    #[test]
+    fn a_location_is_hidden_and_the_parts_beside_it_stay() {
+        let text = "Content-Type: multipart/mixed;boundary=b\r\n\r\n--b\r\n\
+                    Content-Type: application/pidf+xml\r\nContent-ID: <1@h>\r\n\r\n\
+                    <?xml?>\r\n<presence>\r\n\r\n<A3>Redmond</A3>\r\n--b\r\n\
+                    Content-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n";
+        let shown = redact(text.as_bytes());
+        for hidden in ["Redmond", "presence", "xml?"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        let stays =
+            "Content-ID: <1@h>\r\n<secret>\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n";
+        assert!(shown.contains(stays), "{shown}");
+        let whole = redact(b"c: application/PIDF+xml\r\n\r\n<presence/>");
+        assert_eq!(whole, "c: application/PIDF+xml\r\n<secret>\r\n");
     }
 
     #[test]

@@ -443,6 +443,18 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// A peer has got the INVITE. What Teams wants to be called octet by octet names things that are
+    /// there once: another data centre would look for them in vain (TDR-XFR-017).
+    fn tries_no_other(&mut self) {
+        if self.outset.verbatim.is_some() {
+            self.targets.clear();
+            self.addresses.clear();
+            self.doubtful.clear();
+        }
+    }
+}
+
 impl Session {
     /// No response at all within the trunk's limit: the next target gets its chance, and what this
     /// one may still answer is ended when it comes.
@@ -460,6 +472,7 @@ impl Session {
             return self.next_target(cx, None, up);
         }
         outgoing.rank(Rejection::local(TargetFault::Timeout));
+        outgoing.tries_no_other();
         let place = current.place(&self.style.trunk.name);
         cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
@@ -614,6 +627,7 @@ impl Session {
         }
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
+        outgoing.tries_no_other();
         let may_go_on = may_go_on(&self.style, &current);
         let is_servers = status == Status::SERVICE_UNAVAILABLE
             // The proxy before a contact has lost its flow; another contact may have one (RFC 5626 §5.3).

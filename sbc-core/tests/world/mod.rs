@@ -155,6 +155,8 @@ pub struct Shard {
     pub queries: VecDeque<(QueryId, Query)>,
     /// What keeps ways open.
     pub keep_alives: VecDeque<KeepAlive>,
+    /// Connections that are out of use.
+    pub retired: Vec<FlowId>,
     /// Addresses whose peers may get requests on connections of their own.
     pub aliases: Vec<SocketAddr>,
     /// Letters to other shards.
@@ -204,6 +206,7 @@ impl Shard {
             happened: Vec::new(),
             queries: VecDeque::new(),
             keep_alives: VecDeque::new(),
+            retired: Vec::new(),
             aliases: Vec::new(),
             letters: VecDeque::new(),
             refuse_media: false,
@@ -261,7 +264,8 @@ impl Shard {
                     Effect::Letter(to, letter) => self.letters.push_back((to, letter)),
                     Effect::KeepAlive(what) => self.keep_alives.push_back(what),
                     Effect::Alias { remote, .. } => self.aliases.push(remote),
-                    Effect::CloseFlow(_) | Effect::Reply(..) => {}
+                    Effect::RetireFlow(flow) => self.retired.push(flow),
+                    Effect::Reply(..) => {}
                 }
             }
         }

@@ -125,7 +125,7 @@ async fn serve(
         .metrics
         .net
         .listener(&peer.listener.name, peer.listener.protocol);
-    shared.pool.established(&line, None);
+    shared.pool.established(&line, None, &flow);
     metrics.opened(Direction::In);
     let connection = Connection::new(shared, &flow, &line, Direction::In, &metrics);
     let fault = connection.run(io, &mut queue).await;

@@ -123,7 +123,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
         identity: identity.map(Arc::new),
     };
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
-    shared.pool.established(line, Some(&key));
+    shared.pool.established(line, Some(&key), &flow);
     metrics.opened(Direction::Out);
     if answers_pings(shared, hop) {
         line.ping(Pings {

@@ -16,6 +16,7 @@ mod connect;
 mod options;
 mod patience;
 mod pool;
+mod renewal;
 mod retirement;
 mod sockets;
 mod stream;
@@ -277,13 +278,15 @@ impl Net {
     }
 
     /// Puts a configuration and its identities into use: new connections and handshakes in both
-    /// directions use them, live connections are not touched (OPS-121). Opened sockets begin to
-    /// serve, those no longer wanted stop taking new work.
+    /// directions use them, live connections are not touched (OPS-121) but for those with Teams that
+    /// were made with an old certificate. Opened sockets begin to serve, those no longer wanted stop
+    /// taking new work.
     pub fn apply(&self, config: Arc<Config>, tls: Arc<TlsStore>, opened: Opened) {
         let before = self.shared.state.swap(Arc::new(State {
             config: Arc::clone(&config),
-            tls,
+            tls: Arc::clone(&tls),
         }));
+        self.retire_renewed(&before, &config, &tls);
         let mut running = self.running();
         let gone: Vec<ListenerName> = running
             .iter()
@@ -440,13 +443,6 @@ impl Net {
         self.shared
             .pool
             .alias(flow, listener, remote, identity, allow_wildcard);
-    }
-
-    /// Closes a connection after what is queued on it was written.
-    pub fn close(&self, flow: FlowId) {
-        if let Some(line) = self.shared.pool.by_flow(flow) {
-            line.close(FlowFault::Closed);
-        }
     }
 
     /// The address that a listener is bound to.

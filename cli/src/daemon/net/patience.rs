@@ -24,6 +24,11 @@ pub struct Patience {
     pub ping: (Duration, Duration),
     /// A peer that is known to answer pings must answer within this time (SIP-122).
     pub pong: Duration,
+    /// A connection that is out of use ends so long after: Timer B and F, for which a request of ours may
+    /// wait for its response there.
+    pub answered: Duration,
+    /// One whose certificate of ours was renewed ends so long after: as long as a call may ring.
+    pub renewed: Duration,
 }
 
 impl Default for Patience {
@@ -38,6 +43,8 @@ impl Default for Patience {
             write: Duration::from_secs(5),
             ping: (Duration::from_secs(95), Duration::from_secs(120)),
             pong: Duration::from_secs(10),
+            answered: Duration::from_secs(32),
+            renewed: Duration::from_secs(240),
         }
     }
 }

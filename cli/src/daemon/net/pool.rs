@@ -4,7 +4,7 @@ use super::admission::Rooms;
 use bytes::Bytes;
 use sbc_core::config::is_same_name;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
-use sbc_core::transport::{FlowFault, FlowKey, PeerIdentity, TlsHop};
+use sbc_core::transport::{Flow, FlowFault, FlowKey, PeerIdentity, TlsHop};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -205,6 +205,14 @@ impl Alias {
     }
 }
 
+/// A connection that is up.
+struct Held {
+    line: Arc<Line>,
+    /// The TLS context that it was made in.
+    context: Option<TlsContextName>,
+    remote: SocketAddr,
+}
+
 /// All connections.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -213,7 +221,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Tables {
-    by_flow: HashMap<FlowId, Arc<Line>>,
+    by_flow: HashMap<FlowId, Held>,
     by_key: HashMap<FlowKey, Arc<Line>>,
     failures: HashMap<FlowKey, Failures>,
     aliases: HashMap<(ListenerName, SocketAddr), Alias>,
@@ -234,7 +242,8 @@ pub(super) enum Found {
 impl Pool {
     /// The connection with this flow id.
     pub(super) fn by_flow(&self, flow: FlowId) -> Option<Arc<Line>> {
-        self.lock().by_flow.get(&flow).cloned()
+        let tables = self.lock();
+        tables.by_flow.get(&flow).map(|held| Arc::clone(&held.line))
     }
 
     /// The connection for a key. Whoever asks first opens it; all others share the attempt
@@ -263,9 +272,15 @@ impl Pool {
     }
 
     /// A connection that was opened or accepted can now be found by its flow.
-    pub(super) fn established(&self, line: &Arc<Line>, key: Option<&FlowKey>) {
+    pub(super) fn established(&self, line: &Arc<Line>, key: Option<&FlowKey>, flow: &Flow) {
         let mut tables = self.lock();
-        tables.by_flow.insert(line.flow, Arc::clone(line));
+        let identity = flow.identity.as_ref();
+        let held = Held {
+            line: Arc::clone(line),
+            context: identity.map(|identity| identity.context.clone()),
+            remote: flow.remote,
+        };
+        tables.by_flow.insert(line.flow, held);
         line.is_up.send_replace(Some(true));
         if let Some(key) = key {
             tables.failures.remove(key);
@@ -273,6 +288,23 @@ impl Pool {
         if tables.is_closed {
             line.close(FlowFault::Closed);
         }
+    }
+
+    /// Lets nothing new use the connections for which this holds, and gives them.
+    pub(super) fn retire(
+        &self,
+        is_meant: impl Fn(FlowId, Option<&TlsContextName>, SocketAddr) -> bool,
+    ) -> Vec<Arc<Line>> {
+        let mut tables = self.lock();
+        let all = tables.by_flow.iter();
+        let meant = all.filter(|(flow, held)| is_meant(**flow, held.context.as_ref(), held.remote));
+        let meant: Vec<_> = meant.map(|(_, held)| Arc::clone(&held.line)).collect();
+        let is_one = |flow: FlowId| meant.iter().any(|line| line.flow == flow);
+        if !meant.is_empty() {
+            tables.by_key.retain(|_, line| !is_one(line.flow));
+            tables.aliases.retain(|_, alias| !is_one(alias.flow));
+        }
+        meant
     }
 
     /// A connection is gone.
@@ -357,7 +389,8 @@ impl Pool {
     pub(super) fn close(&self) {
         let mut tables = self.lock();
         tables.is_closed = true;
-        for line in tables.by_flow.values().chain(tables.by_key.values()) {
+        let held = tables.by_flow.values().map(|held| &held.line);
+        for line in held.chain(tables.by_key.values()) {
             line.close(FlowFault::Closed);
         }
     }
@@ -384,6 +417,7 @@ impl Tables {
         self.by_flow
             .get(&alias.flow)
             .filter(|_| alias.serves(wanted))
+            .map(|held| &held.line)
     }
 }
 
@@ -434,7 +468,15 @@ mod tests {
     fn an_alias_serves_the_names_that_its_peer_has_proven_and_ends_with_its_connection() {
         let pool = Pool::default();
         let (accepted, _queue) = new_line(7);
-        pool.established(&accepted, None);
+        let flow = Flow {
+            id: FlowId(7),
+            protocol: Protocol::Tls,
+            listener: ListenerName::new("l"),
+            local: "192.0.2.9:5061".parse().unwrap(),
+            remote: "192.0.2.1:40000".parse().unwrap(),
+            identity: None,
+        };
+        pool.established(&accepted, None, &flow);
         let identity = |context: &str, name: &str| PeerIdentity {
             context: TlsContextName::new(context),
             names: vec![name.to_owned()],

@@ -146,6 +146,11 @@ impl TlsContext {
         self.verify_client
     }
 
+    /// Whether both show the same certificate, with the same chain.
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+
     pub(super) fn min(&self) -> TlsVersion {
         self.min
     }

@@ -1,0 +1,71 @@
+//! Connections that are taken out of use: nothing new goes over them, and they end a while later, when
+//! nothing can wait on them any more.
+//!
+//! Teams judges an SBC by the certificate of each connection, so those that were made with an old one
+//! must end after a renewal (TDR-TLS-013). And a connection that brought 503 with Retry-After must not
+//! be used for the next call (TDR-DNS-003).
+
+use super::tls::TlsStore;
+use super::{Net, State};
+use sbc_core::config::{Config, Preset};
+use sbc_core::id::{FlowId, TlsContextName};
+use sbc_core::policy::ingress::accepts_source;
+use sbc_core::transport::FlowFault;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+impl Net {
+    /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
+    pub fn retire_flow(&self, flow: FlowId) {
+        let is_it = |own: FlowId, _: Option<&TlsContextName>, _: SocketAddr| own == flow;
+        self.retire_connections(is_it, self.shared.patience.answered);
+    }
+
+    /// Takes connections with Teams out of use whose certificate of ours is another one by now.
+    pub(super) fn retire_renewed(&self, before: &State, config: &Config, tls: &TlsStore) {
+        let renewed = renewed(&before.tls, tls);
+        let is_of_teams = |context: &TlsContextName, remote: SocketAddr| {
+            config.trunks.values().any(|trunk| {
+                trunk.preset == Preset::Teams
+                    && trunk.tls.as_ref() == Some(context)
+                    && accepts_source(trunk, remote.ip().to_canonical())
+            })
+        };
+        let is_meant = |_: FlowId, context: Option<&TlsContextName>, remote: SocketAddr| {
+            context.is_some_and(|context| renewed.contains(context) && is_of_teams(context, remote))
+        };
+        let count = self.retire_connections(is_meant, self.shared.patience.renewed);
+        if count > 0 {
+            let log = &self.shared.log;
+            let line = log.info("certificate_renewed", "connections with the old one end");
+            line.with("connections", count).send();
+        }
+    }
+
+    fn retire_connections(
+        &self,
+        is_meant: impl Fn(FlowId, Option<&TlsContextName>, SocketAddr) -> bool,
+        after: Duration,
+    ) -> usize {
+        let retired = self.shared.pool.retire(is_meant);
+        let count = retired.len();
+        for line in retired {
+            self.shared.runtime.spawn(async move {
+                tokio::time::sleep(after).await;
+                line.close(FlowFault::Closed);
+            });
+        }
+        count
+    }
+}
+
+/// Contexts that show another certificate than before.
+fn renewed(before: &TlsStore, now: &TlsStore) -> BTreeSet<TlsContextName> {
+    let is_new = |name: &TlsContextName| match (before.get(name), now.get(name)) {
+        (Some(before), Some(now)) => !before.shows_the_same(now),
+        (None, _) | (_, None) => false,
+    };
+    let names = now.iter().map(|context| context.name().clone());
+    names.filter(|name| is_new(name)).collect()
+}

@@ -1,0 +1,80 @@
+//! Connections that are taken out of use: after a renewal of our certificate, and one by one.
+
+use crate::support;
+
+use causeway::daemon::net::Patience;
+use std::time::Duration;
+use support::{
+    World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
+    write_text,
+};
+
+const PEER: &str = "sip.peer.example";
+const SBC: &str = "sbc.contoso.example";
+
+/// A world whose trunk is one of Teams, and where things that are out of use end soon.
+fn of_teams() -> World {
+    let patience = Patience {
+        answered: Duration::from_millis(1),
+        renewed: Duration::from_millis(1),
+        ..Patience::default()
+    };
+    World::patient(patience, |text| {
+        let named = "name = \"teams-contoso\"";
+        text.replace(named, &format!("{named}\npreset = \"teams\""))
+    })
+}
+
+#[tokio::test]
+async fn connections_with_teams_end_when_our_certificate_is_another_one() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut theirs, &options("theirs")).await;
+    world.received().await;
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut ours = accept_tls(&peer, &leaf).await;
+    read_until(&mut ours, "Call-ID: one").await;
+    // Another customer's trunk is not of Teams.
+    world.send(&tls_hop("fabrikam", address), &options("other"), 2);
+    let mut other = accept_tls(&peer, &leaf).await;
+    read_until(&mut other, "Call-ID: other").await;
+
+    // The same certificate again is no news.
+    world.reload();
+    world.send(&tls_hop("contoso", address), &options("same"), 3);
+    read_until(&mut ours, "Call-ID: same").await;
+
+    for name in ["contoso", "fabrikam"] {
+        let renewed = world.authority.leaf(&[&format!("sbc.{name}.example")]);
+        write_leaf(world.directory.path(), name, &renewed);
+    }
+    world.reload();
+    // New requests do not wait for the old connection to end.
+    world.send(&tls_hop("contoso", address), &options("new"), 4);
+    let mut new = accept_tls(&peer, &leaf).await;
+    read_until(&mut new, "Call-ID: new").await;
+    assert_eq!(read_to_close(&mut theirs).await, b"");
+    assert_eq!(read_to_close(&mut ours).await, b"");
+    world.send(&tls_hop("fabrikam", address), &options("still"), 5);
+    read_until(&mut other, "Call-ID: still").await;
+    world.logged("certificate_renewed").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_out_of_use_takes_nothing_new_and_ends() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut first = accept_tls(&peer, &leaf).await;
+    read_until(&mut first, "Call-ID: one").await;
+    write_text(&mut first, &options("in")).await;
+    let (flow, _) = world.received().await;
+    world.net.retire_flow(flow.id);
+    world.send(&tls_hop("contoso", address), &options("two"), 2);
+    let mut second = accept_tls(&peer, &leaf).await;
+    read_until(&mut second, "Call-ID: two").await;
+    assert_eq!(read_to_close(&mut first).await, b"");
+}
