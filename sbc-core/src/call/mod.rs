@@ -176,9 +176,11 @@ enum Timer {
     Room = 11,
     /// Longest wait for a verification of the caller.
     Verify = 10,
+    /// Longest wait for the end of an announcement.
+    Announce = 12,
 }
 
-type Timers = crate::deadline::Timers<12>;
+type Timers = crate::deadline::Timers<13>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -591,6 +593,10 @@ impl Call {
                 {
                     setup.ringback_is_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
+                }
+            } else if timer == Timer::Announce as usize {
+                if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
+                    self.operation = setup.is_announced(self, cx);
                 }
             } else if timer == Timer::Room as usize {
                 if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
