@@ -27,8 +27,8 @@ struct Session {
     directions: BTreeMap<EndpointId, Direction>,
     joined: Option<(EndpointId, EndpointId)>,
     is_answered: bool,
-    /// The transfer that was under way has just ended.
-    is_transferred: bool,
+    /// Whatever somebody waited for is there, or will not come: the answer, the target of a transfer.
+    is_settled: bool,
 }
 
 impl Session {
@@ -39,13 +39,13 @@ impl Session {
             directions: BTreeMap::new(),
             joined: None,
             is_answered: false,
-            is_transferred: false,
+            is_settled: false,
         }
     }
 
     /// What is heard although it should not be, now that an input has had all its effects.
     fn wrong(&mut self) -> Option<&'static str> {
-        let is_transferred = std::mem::take(&mut self.is_transferred);
+        let is_settled = std::mem::take(&mut self.is_settled);
         if !self.is_answered {
             return None;
         }
@@ -57,8 +57,8 @@ impl Session {
             let direction = other(own).and_then(|other| self.directions.get(&other));
             match playing.beside {
                 _ if playing.times.is_some() => Some("an announcement goes on after the answer"),
-                Beside::First { .. } if is_transferred => {
-                    Some("what a transferred party hears goes on after the transfer")
+                Beside::First { .. } if is_settled => {
+                    Some("ringing goes on although nobody waits for an answer")
                 }
                 Beside::Muted if direction.is_none_or(|own| own.receives()) => {
                     Some("music goes on although the other party listens")
@@ -160,9 +160,11 @@ impl Sounds {
             Happened::Admitted { .. } => {
                 self.admitted.insert(shard, call);
             }
-            Happened::Answered { .. } => of_call.for_each(|own| own.is_answered = true),
+            Happened::Answered { .. } => {
+                of_call.for_each(|own| (own.is_answered, own.is_settled) = (true, true))
+            }
             Happened::Transfer { outcome, .. } if *outcome != TransferOutcome::Refused => {
-                of_call.for_each(|own| own.is_transferred = true);
+                of_call.for_each(|own| own.is_settled = true);
             }
             Happened::Media(media_api::Event::Played {
                 session, endpoint, ..
