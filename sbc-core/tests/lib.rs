@@ -4,6 +4,7 @@
 //! than all else that the tests need, and they need no optimisation, which simulations cannot do without.
 #![cfg(test)]
 
+mod announce;
 mod at_once;
 mod attempts;
 mod attended;

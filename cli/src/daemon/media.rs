@@ -3,7 +3,10 @@
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
-use media_relay::{Entropy, EventSink, LocalAddress, Realm, Relay, RelayConfig, RelayTotals};
+use media_relay::{
+    Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay, RelayConfig,
+    RelayTotals,
+};
 use sbc_core::config::Config;
 use sbc_core::id::{RealmName, ShardId};
 use sbc_core::input::Input;
@@ -56,6 +59,9 @@ pub enum MediaFault {
     /// The relay refused its realms.
     #[error("{0}")]
     Start(media_relay::StartError),
+    /// The relay cannot keep all recordings.
+    #[error("{0}")]
+    Sounds(RecordingsFault),
 }
 
 /// Starts the relay for the realms of a configuration.
@@ -82,7 +88,19 @@ pub fn start(config: &Config, inboxes: Inboxes) -> Result<Relay, MediaFault> {
             let _ = inbox.push(Input::Media(event));
         }
     });
-    Relay::start(relay_config, sink).map_err(MediaFault::Start)
+    let recordings = recordings(config).map_err(MediaFault::Sounds)?;
+    let relay = Relay::start(relay_config, sink).map_err(MediaFault::Start)?;
+    relay.set_recordings(recordings);
+    Ok(relay)
+}
+
+/// What can be played under a configuration.
+///
+/// # Errors
+/// [`RecordingsFault`] if the relay cannot keep all of them.
+pub fn recordings(config: &Config) -> Result<Recordings, RecordingsFault> {
+    let sounds = config.sounds.values();
+    Recordings::new(sounds.map(|own| (own.id, Arc::clone(&own.samples))))
 }
 
 fn realm_of(realm: &sbc_core::config::Realm) -> Realm {

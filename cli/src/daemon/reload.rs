@@ -2,10 +2,10 @@
 //!
 //! Any failure leaves everything as it was and says why.
 
-use crate::daemon::Daemon;
 use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::stir::{Trust, TrustFault};
+use crate::daemon::{Daemon, media};
 use crate::sink::log::{Level, Log, wall_clock};
 use sbc_core::config::{Changes, Finding, Findings, Loaded, changes};
 use sbc_core::id::TlsContextName;
@@ -23,6 +23,8 @@ pub enum ReloadFault {
     Material(Vec<(TlsContextName, MaterialFault)>),
     /// Whom to believe about callers cannot be read.
     Trust(TrustFault),
+    /// The relay cannot keep all recordings.
+    Sounds(media_relay::RecordingsFault),
     /// New sockets cannot be opened.
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
@@ -46,6 +48,7 @@ impl fmt::Display for ReloadFault {
                 Ok(())
             }
             Self::Trust(fault) => writeln!(f, "{fault}"),
+            Self::Sounds(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
                 "{what} can only be changed by a restart; until then undo this change, or others \
@@ -121,7 +124,10 @@ impl Daemon {
                 }
                 findings.errors.len() + findings.omitted
             }
-            ReloadFault::Material(_) | ReloadFault::Bind(_) | ReloadFault::Trust(_) => {
+            ReloadFault::Material(_)
+            | ReloadFault::Bind(_)
+            | ReloadFault::Trust(_)
+            | ReloadFault::Sounds(_) => {
                 let text = fault.to_string();
                 for line in text.lines() {
                     log.error("config", line).send();
@@ -159,6 +165,7 @@ impl Daemon {
         }
         let tls = Arc::new(identities(&loaded)?);
         let trust = trust(&loaded)?;
+        let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
         let config = Arc::new(loaded.config.clone());
         let opened = self
             .net()
@@ -167,6 +174,10 @@ impl Daemon {
             .map_err(ReloadFault::Bind)?;
         // From here on nothing can fail.
         self.signers().trust(trust);
+        // Before any call asks for them.
+        if let Some(parts) = self.parts().as_ref() {
+            parts.relay.set_recordings(recordings);
+        }
         self.net()
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
         for inbox in self.inboxes().all() {

@@ -36,6 +36,8 @@ pub struct Setting {
     /// An exchange and a phone register with us, and are called before the carriers; somebody else would
     /// like to be them.
     pub registers: bool,
+    /// Who waits hears something of ours: a ringing tone, music, an announcement.
+    pub plays_sounds: bool,
 }
 
 /// How the servers of the carriers stand in DNS.

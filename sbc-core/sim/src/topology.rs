@@ -16,18 +16,21 @@
 use crate::actor::{Dialect, Membership, Place};
 use crate::fault::ActorIndex;
 use crate::scenario::{Setting, Zone};
-use media_api::{Family, RealmId};
+use media_api::{Family, RealmId, SoundId};
 use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
-    AllDown, Authenticate, CallLimits, CalledAs, Config, EarlyDialogs, Habits, HistoryForm,
-    IdentityPolicy, IpNet, Listener, Lookup, Node, NodeLimits, NumberRange, OptionsProbe, Preset,
-    ProgressPolicy, Realm, Redirect, Refer, RefreshBy, Registrar, Rel100, Route, RouteMatch,
-    RouteTarget, SessionIdForm, SessionTimer, SipTimers, TargetAddress, Tenant, TlsContext,
-    TransferPolicy, Trunk, TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, VerifyClient,
+    AllDown, Announcement, Authenticate, CallLimits, CalledAs, Config, EarlyDialogs, Habits,
+    HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Music, Node, NodeLimits, NumberRange,
+    OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer, RefreshBy, Registrar,
+    Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers,
+    SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk, TrunkLimits, TrunkMedia,
+    UdpOversize, UriForm, UserPhone, VerifyClient,
 };
-use sbc_core::id::{ListenerName, RealmName, RouteName, TenantName, TlsContextName, TrunkName};
+use sbc_core::id::{
+    ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
+};
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
-use sbc_core::media::Profile;
+use sbc_core::media::{HoldForm, Profile};
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -357,7 +360,6 @@ pub fn host_of_address(address: IpAddr) -> String {
 pub fn config(generation: u64, setting: Setting) -> Config {
     Config {
         generation,
-        sounds: Default::default(),
         node: Node {
             id: "sim-1".to_owned(),
             user_agent: Some("Causeway".to_owned()),
@@ -365,6 +367,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         realms: realms(),
         tls: (0..TENANTS.len()).map(tls_context).collect(),
         listeners: listeners(),
+        sounds: sounds(),
         tenants: (0..TENANTS.len()).map(tenant).collect(),
         trunks: trunks(setting),
         transforms: Vec::new(),
@@ -477,10 +480,48 @@ fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
             trunk.transfers.refer = Refer::Relay;
         }
     }
+    if setting.plays_sounds {
+        trunks.iter_mut().for_each(let_hear);
+    }
     trunks
         .into_iter()
         .map(|trunk| (trunk.name.clone(), Arc::new(trunk)))
         .collect()
+}
+
+/// The recordings of the node.
+fn sounds() -> BTreeMap<SoundName, Arc<Recording>> {
+    let recording = |(name, id)| {
+        let recording = Recording {
+            id: SoundId(id),
+            samples: vec![0; 16_000].into(),
+        };
+        (SoundName::new(name), Arc::new(recording))
+    };
+    [("music", 1), ("sorry", 2)].map(recording).into()
+}
+
+/// Peers of a trunk hear something of ours wherever they wait.
+fn let_hear(trunk: &mut Trunk) {
+    let profile = Arc::make_mut(&mut trunk.media.profile);
+    let (ringback, music) = match (trunk.preset, trunk.name.as_str()) {
+        // It plays its own music.
+        (Preset::Teams, _) => (Ringback::Auto, Music::None),
+        (Preset::Carrier, "north") => {
+            profile.plays_music = true;
+            (Ringback::Local, Music::Recording(SoundName::new("music")))
+        }
+        (Preset::Carrier, _) => {
+            profile.hold = HoldForm::Hidden;
+            (Ringback::Auto, Music::Silence)
+        }
+    };
+    trunk.progress.ringback = ringback;
+    let sorry = Announcement::Recording(SoundName::new("sorry"));
+    let mut announce: BTreeMap<u16, Announcement> =
+        [404, 480, 503].map(|status| (status, sorry.clone())).into();
+    announce.insert(486, Announcement::Busy);
+    trunk.sounds = SoundPolicy { music, announce };
 }
 
 fn teams_trunk(index: usize) -> Trunk {
@@ -493,7 +534,6 @@ fn teams_trunk(index: usize) -> Trunk {
     };
     Trunk {
         derived: Default::default(),
-        sounds: Default::default(),
         stir: Default::default(),
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
@@ -537,6 +577,7 @@ fn teams_trunk(index: usize) -> Trunk {
             interval: Duration::from_secs(60),
             ok: vec![200],
         }),
+        sounds: SoundPolicy::default(),
         progress: ProgressPolicy {
             rel100: Rel100::Never,
             ..ProgressPolicy::default()
@@ -584,7 +625,6 @@ fn carrier_trunk(
     };
     Trunk {
         derived: Default::default(),
-        sounds: Default::default(),
         stir: Default::default(),
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
@@ -633,6 +673,7 @@ fn carrier_trunk(
             refresher: RefreshBy::Auto,
         }),
         options: None,
+        sounds: SoundPolicy::default(),
         progress: ProgressPolicy {
             early_dialogs: match sees_early_dialogs(peers[0]) {
                 true => EarlyDialogs::Transparent,

@@ -181,9 +181,11 @@ enum Timer {
     Verify = 10,
     /// Those who help hold the line no longer.
     Held = 12,
+    /// Longest wait for the end of an announcement.
+    Announce = 13,
 }
 
-type Timers = crate::deadline::Timers<13>;
+type Timers = crate::deadline::Timers<14>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -600,6 +602,10 @@ impl Call {
                 {
                     setup.ringback_is_due(self, cx);
                     self.operation = Some(Operation::Setup(setup));
+                }
+            } else if timer == Timer::Announce as usize {
+                if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
+                    self.operation = setup.is_announced(self, cx);
                 }
             } else if timer == Timer::Room as usize {
                 if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {

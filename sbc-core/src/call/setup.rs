@@ -8,6 +8,7 @@
 //!
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
+mod announcing;
 mod authorised;
 mod carry;
 mod early;
@@ -173,6 +174,8 @@ enum Step {
     Allocating(Vec<Prepared>),
     /// The attempt's INVITE is out; with those of [`Setup::beside`], if several are called at once.
     Inviting { leg: LegId, attempt: Attempt },
+    /// Nobody is called any more: the caller hears why before it is refused.
+    Announcing(Box<Failed>),
     /// A sent no offer: our 200 carries one, and A's ACK brings the answer.
     Acknowledging { leg: LegId, fork: ForkId },
 }
@@ -180,8 +183,8 @@ enum Step {
 impl Setup {
     /// Starts the first attempt, or refuses the call.
     pub(super) fn begin(call: &mut Call, cx: &mut Cx<'_>, admitted: Admitted) -> Option<Operation> {
-        let plan = match admitted.plan {
-            Ok(plan) => plan,
+        let (plan, failure) = match admitted.plan {
+            Ok(plan) => (plan, None),
             Err(PolicyRefusal {
                 status,
                 cause,
@@ -194,7 +197,16 @@ impl Setup {
                     let text = secure::WARNING;
                     Bytes::from(format!("380 {agent} \"{text}\""))
                 });
-                return refuse(call, cx, mapped, EndedBy::Us, because, warning);
+                if warning.is_some() || !announcing::is_announced(&admitted.trunk, &mapped) {
+                    return refuse(call, cx, mapped, EndedBy::Us, because, warning);
+                }
+                let failed = Failed {
+                    mapped,
+                    by: EndedBy::Us,
+                    because,
+                    rank: response::UNHEARD,
+                };
+                (Vec::new(), Some(failed))
             }
         };
         let a = call.legs.get(&A_LEG);
@@ -209,14 +221,13 @@ impl Setup {
             Ok(offer) => offer,
             Err(incompatible) => return refuse_offer(call, cx, &incompatible),
         };
-        cx.out.emit(
-            Some(call.id),
-            None,
-            Happened::Routed {
+        if failure.is_none() {
+            let what = Happened::Routed {
                 trunks: plan.iter().map(|trunk| trunk.name.clone()).collect(),
                 because: admitted.because,
-            },
-        );
+            };
+            cx.out.emit(Some(call.id), None, what);
+        }
         if let Ok(Some(Expires(seconds))) = admitted.request.get() {
             let end = cx.now.mono + Duration::from_secs(u64::from(seconds));
             call.timers.set(Timer::Expires as usize, end);
@@ -258,7 +269,7 @@ impl Setup {
             tried: Vec::new(),
             heard: Vec::new(),
             been: Vec::new(),
-            failure: None,
+            failure,
             forks: Vec::new(),
             early_answers: BTreeMap::new(),
             previews: BTreeMap::new(),
@@ -274,7 +285,11 @@ impl Setup {
             made_room: 0,
             vouched: None,
         };
-        Box::new(setup).vouched(call, cx, &admitted.called_raw)
+        match &setup.failure {
+            // There is nobody to tell who vouches for the caller.
+            Some(_) => Box::new(setup).next_attempt(call, cx),
+            None => Box::new(setup).vouched(call, cx, &admitted.called_raw),
+        }
     }
 
     /// Moves to the next trunk of the plan; without one, A is refused.
@@ -308,7 +323,7 @@ impl Setup {
             rank: response::UNHEARD,
         });
         failed.mapped.headers.append(&mut self.been);
-        refuse(call, cx, failed.mapped, failed.by, failed.because, None)
+        self.is_refused(call, cx, failed)
     }
 
     /// Asks the relay for ports.
@@ -443,6 +458,18 @@ impl Setup {
                 self.step = step;
                 self.first_media(call, cx, LegId(endpoint.0));
                 Some(Operation::Setup(self))
+            }
+            (MediaEvent::Allocated { endpoints, .. }, step @ Step::Announcing(_)) => {
+                self.step = step;
+                self.announce_on(call, cx, &endpoints)
+            }
+            (MediaEvent::Refused { .. }, step @ Step::Announcing(_)) => {
+                self.step = step;
+                self.is_announced(call, cx)
+            }
+            (MediaEvent::Played { endpoint, .. }, step @ Step::Announcing(_)) => {
+                self.step = step;
+                self.is_played(call, cx, endpoint)
             }
             (MediaEvent::Played { endpoint, .. }, step) => {
                 self.step = step;
@@ -604,6 +631,7 @@ impl Setup {
             Step::Verifying(_)
             | Step::Waiting
             | Step::Allocating(_)
+            | Step::Announcing(_)
             | Step::Acknowledging { .. } => None,
         };
         let beside = self.beside.iter().map(|(leg, _)| *leg);
@@ -632,7 +660,9 @@ impl Setup {
         event: SessionEvent,
     ) -> Option<Operation> {
         let (current, is_inviting) = match &self.step {
-            Step::Verifying(_) | Step::Waiting | Step::Allocating(_) => (A_LEG, false),
+            Step::Verifying(_) | Step::Waiting | Step::Allocating(_) | Step::Announcing(_) => {
+                (A_LEG, false)
+            }
             Step::Inviting { leg, .. } => (*leg, true),
             Step::Acknowledging { leg, .. } => (*leg, false),
         };

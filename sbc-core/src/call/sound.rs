@@ -6,14 +6,18 @@
 //! completion, failure, BYE.
 
 use super::{Call, Operation, endpoint};
-use crate::config::{Config, Music, Ringback, Trunk};
+use crate::config::{Announcement, Config, Music, Ringback, Trunk};
 use crate::id::LegId;
-use crate::media::{Signal, interwork, silence};
+use crate::media::{Signal, Tones, interwork, silence};
 use crate::plane::Cx;
-use media_api::{Beside, Playing, Sound};
+use media_api::{Beside, Playing, Sound, Tone};
+use std::time::Duration;
 
 /// Media that have paused for so long have stopped, in milliseconds (SIP-561).
 pub(super) const QUIET_MS: u16 = 400;
+
+/// How long a tone that announces something is heard, in milliseconds.
+const TONE_MS: u64 = 5_000;
 
 /// What a transferred party waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +83,37 @@ fn music(config: &Config, trunk: &Trunk) -> Option<Sound> {
         Music::Silence => Some(Sound::Tone(silence())),
         Music::Recording(name) => Some(Sound::Recording(config.sounds.get(name)?.id)),
     }
+}
+
+/// What an announcement is, and how long it lasts.
+pub(super) fn announced(
+    config: &Config,
+    tones: &Tones,
+    what: &Announcement,
+) -> Option<(Playing, Duration)> {
+    let (sound, times, length) = match what {
+        Announcement::Busy => repeated(tones.tone(Signal::Busy)),
+        Announcement::Congestion => repeated(tones.tone(Signal::Congestion)),
+        Announcement::Recording(name) => {
+            let own = config.sounds.get(name)?;
+            (Sound::Recording(own.id), 1, own.length())
+        }
+    };
+    let playing = Playing {
+        sound,
+        times: Some(times),
+        beside: Beside::Muted,
+    };
+    Some((playing, length))
+}
+
+/// A tone as often as it takes to be understood.
+fn repeated(tone: Tone) -> (Sound, u16, Duration) {
+    let all = tone.phases.iter().map(|phase| u64::from(phase.ms));
+    let once = all.sum::<u64>().max(1);
+    let times = u16::try_from(TONE_MS.div_ceil(once)).unwrap_or(u16::MAX);
+    let length = Duration::from_millis(once * u64::from(times));
+    (Sound::Tone(tone), times, length)
 }
 
 /// Something that is heard until it is ended.

@@ -15,6 +15,7 @@ mod provisional;
 mod record;
 mod registration;
 mod relay;
+mod sound;
 mod spoken;
 mod syntax;
 mod tenant;
@@ -207,6 +208,7 @@ impl Checkers {
             Box::new(notify::Notifies::new(&rules)),
             Box::new(group::Groups::new(rules.clone())),
             Box::new(relay::Relays::default()),
+            Box::new(sound::Sounds::default()),
             Box::new(registration::Registrations::default()),
             Box::new(leak::Leaks),
             Box::new(liveness::Liveness::new(rules)),

@@ -4,7 +4,8 @@
 use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::fault::ActorIndex;
-use crate::topology::NORTH_1;
+use crate::scenario::Setting;
+use crate::topology::{NORTH_1, NORTH_2, SOUTH};
 use crate::wire::Wire;
 use media_api::{Command, EndpointId, NegotiatedStream, SessionId, Stage};
 use sbc_core::effect::Effect;
@@ -357,7 +358,8 @@ impl Told {
             return;
         }
         for (id, leg, other) in [(a_id, a, b), (b_id, b, a)] {
-            if let Some(text) = unknown_to(leg, other).filter(|_| !leg.is_deaf) {
+            if let Some(text) = unknown_to(leg, other, self.rules.setting).filter(|_| !leg.is_deaf)
+            {
                 out.push(Violation {
                     at,
                     rule: "told",
@@ -375,14 +377,18 @@ fn is_told(wire: &Wire) -> bool {
 }
 
 /// What the party of a leg does not know of the other one.
-fn unknown_to(leg: &Leg, other: &Leg) -> Option<String> {
+fn unknown_to(leg: &Leg, other: &Leg, setting: Setting) -> Option<String> {
     let (sends, receives) = leg.wish.unwrap_or((true, true));
     let (their_sends, their_receives) = other.wish.unwrap_or((true, true));
     // Teams knows no one-way streams (TDR-HLD-001).
     let is_one_way = their_sends != their_receives;
-    let form = match leg.actor < NORTH_1 && is_one_way {
-        true => (false, false),
-        false => (their_sends, their_receives),
+    let form = match (leg.actor, (their_sends, their_receives)) {
+        (..NORTH_1, _) if is_one_way => (false, false),
+        (..NORTH_1, form) => form,
+        // The one hears music of ours, the other is not told that it should hear nothing else.
+        (NORTH_1 | NORTH_2, (false, false)) if setting.plays_sounds => (true, false),
+        (SOUTH.., _) if setting.plays_sounds => (true, true),
+        (_, form) => form,
     };
     let told = leg.ours.as_ref()?;
     let misses = receives && told.sends != form.0;

@@ -86,6 +86,7 @@ impl Setup {
             | Step::Verifying(_)
             | Step::Waiting
             | Step::Allocating(_)
+            | Step::Announcing(_)
             | Step::Acknowledging { .. } => {
                 let (_, attempt) = self.beside.iter().find(|(own, _)| *own == leg)?;
                 Some(attempt)

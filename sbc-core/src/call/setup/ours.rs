@@ -51,15 +51,22 @@ impl Setup {
         true
     }
 
-    /// Our answer to the caller's offer, if it is in G.711; it is in force then.
+    /// Our answer to the caller's offer, if it is in G.711; it is in force then. Where nobody is called its
+    /// own trunk alone says what is allowed.
     fn answer_by_ourselves(&self, call: &mut Call) -> Option<Bytes> {
-        let Step::Inviting { leg, .. } = &self.step else {
-            return None;
-        };
         let offer = self.offer.as_ref().map(Facts::with_g711_first)?;
+        let other = match &self.step {
+            Step::Inviting { leg, .. } => *leg,
+            Step::Verifying(_)
+            | Step::Waiting
+            | Step::Allocating(_)
+            | Step::Announcing(_)
+            | Step::Acknowledging { .. } => A_LEG,
+        };
+        let other = call.legs.get(&other)?.image.clone();
         let formats = &mut call.media.formats;
-        let (a, b) = images(&mut call.legs, A_LEG, *leg)?;
-        let presumed = presumed(Some(&offer), a, b, None, formats);
+        let a = &mut call.legs.get_mut(&A_LEG)?.image;
+        let presumed = presumed(Some(&offer), a, &other, None, formats);
         let agreed = a.pending().filter(|own| own.codec().is_g711());
         if presumed.is_err() || agreed.is_none() {
             a.rollback();

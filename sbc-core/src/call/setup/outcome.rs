@@ -230,9 +230,9 @@ impl Setup {
         let is_last = matches!(failure, Failure::Cancelled)
             || matches!(failure, Failure::Status(status) if status.code() >= 600);
         if !tries_next && (is_last || !self.at_once) {
-            let mut mapped = failed.mapped;
-            mapped.headers.append(&mut self.been);
-            return refuse(call, cx, mapped, by, failed.because, None);
+            let mut failed = failed;
+            failed.mapped.headers.append(&mut self.been);
+            return self.is_refused(call, cx, failed);
         }
         self.failed(failed);
         if !is_alone {
