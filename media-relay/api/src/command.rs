@@ -1,6 +1,6 @@
 //! What signalling asks of the relay.
 
-use crate::{EndpointId, EndpointSpec, ForkId, Negotiated, SessionId};
+use crate::{Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, SessionId};
 
 /// One order to the relay. Commands of one session are applied in the order given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +39,26 @@ pub enum Command {
         session: SessionId,
         /// Who hears whom from now on.
         plan: BridgePlan,
+    },
+    /// Say from now on what becomes of the digits that an endpoint's peer sends. Without it they pass.
+    Take {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// What becomes of them.
+        intake: Intake,
+    },
+    /// Send a digit to an endpoint's peer, after those that wait. The joined endpoint is not heard
+    /// meanwhile. A peer that has agreed to nothing that could carry it, or for whom too many wait,
+    /// does not get it.
+    Dial {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The digit.
+        dialled: Dialled,
     },
     /// End the session, or remove one endpoint of it: stop, drain, quarantine the ports.
     /// Answered by `Released` when the whole session is meant.

@@ -1,6 +1,6 @@
 //! What the relay reports.
 
-use crate::{EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
+use crate::{Digit, EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
 use std::net::SocketAddr;
 
 /// One report of the relay.
@@ -59,6 +59,18 @@ pub enum Event {
         /// What is seen.
         kind: OneWayKind,
     },
+    /// A digit that an endpoint's peer has sent, told once, at its end. Only where
+    /// [`crate::Command::Take`] asks for it.
+    Digit {
+        /// The session.
+        session: SessionId,
+        /// Whose peer has sent it.
+        endpoint: EndpointId,
+        /// The digit.
+        digit: Digit,
+        /// How long it lasted, in milliseconds.
+        duration_ms: u16,
+    },
     /// Statistics asked for.
     Stats {
         /// The session.
@@ -85,6 +97,7 @@ impl Event {
             | Self::SourcePinned { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::Digit { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. } => *session,
         }

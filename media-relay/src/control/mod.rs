@@ -338,6 +338,8 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Answer { session, .. }
         | Command::Rollback { session, .. }
         | Command::Update { session, .. }
+        | Command::Take { session, .. }
+        | Command::Dial { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
     }
@@ -351,10 +353,13 @@ fn is_awaited(work: &Work) -> bool {
         return false;
     };
     match command {
-        Command::Allocate { .. } | Command::Stats { .. } => true,
+        Command::Allocate { .. } | Command::Dial { .. } | Command::Stats { .. } => true,
         // What is drained is over later anyway.
         Command::Release { drain_ms, .. } => *drain_ms == 0,
-        Command::Answer { .. } | Command::Rollback { .. } | Command::Update { .. } => false,
+        Command::Answer { .. }
+        | Command::Rollback { .. }
+        | Command::Update { .. }
+        | Command::Take { .. } => false,
     }
 }
 

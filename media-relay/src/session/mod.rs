@@ -3,6 +3,8 @@
 //! No socket, no clock, no thread: datagrams, commands and time go in, packets and events come out.
 //! The worker threads and the simulator are two callers of the same methods.
 
+mod digit;
+mod digits;
 mod fax;
 mod liveness;
 mod output;
@@ -221,8 +223,10 @@ impl MediaSession {
         if accepted.first {
             self.tell_first_media(at, out);
         }
+        let is_taken = self.take_digits(at, &accepted, slot, now, out);
         let to = match path {
             Path::Forward { to } => to,
+            Path::Blocked(_) if is_taken => return Ok(Outcome::Taken),
             Path::Blocked(reason) => return Err(reason),
         };
         let origin = Origin {
@@ -236,6 +240,12 @@ impl MediaSession {
         } = accepted;
         let received_bytes = payload.end;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
+        if is_taken || target.digits.are_sent() {
+            target
+                .outgoing
+                .pass_over(origin, accepted.position.extended);
+            return Ok(Outcome::Taken);
+        }
         let Some(send_as) = send_as else {
             target
                 .outgoing
@@ -344,6 +354,12 @@ impl MediaSession {
                 drain_ms,
                 ..
             } => self.drain(now + Duration::from_millis(u64::from(drain_ms))),
+            Command::Take {
+                endpoint, intake, ..
+            } => self.take(endpoint, intake),
+            Command::Dial {
+                endpoint, dialled, ..
+            } => self.dial(endpoint, dialled, now, out),
             Command::Stats { session } => {
                 out.events.push(Event::Stats {
                     session,
@@ -370,12 +386,13 @@ impl MediaSession {
         if is_over {
             self.replan(now);
         }
+        self.tick_digits(now, out);
         self.check_silence(now, out);
         self.check_one_way(now, out);
     }
 
-    /// When [`Self::tick`] is next wanted. Only commands and ticks change it, packets at most
-    /// postpone what they make unnecessary, so it need not be asked after each packet.
+    /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
+    /// postpone what they make unnecessary, unless the output is not empty: a digit has begun.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let limit = self.silence_limit();
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
@@ -393,7 +410,9 @@ impl MediaSession {
             .iter()
             .flat_map(|stream| {
                 let reports = stream.reports.due();
-                [reports, stream.key_deadline(), stream.retired_deadline()]
+                let keys = stream.key_deadline();
+                let digits = stream.digits.deadline();
+                [reports, keys, stream.retired_deadline(), digits]
             })
             .flatten()
             .chain(silence)

@@ -193,6 +193,8 @@ impl<B: Batch> Worker<B> {
                             Command::Answer { .. }
                             | Command::Rollback { .. }
                             | Command::Update { .. }
+                            | Command::Take { .. }
+                            | Command::Dial { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),

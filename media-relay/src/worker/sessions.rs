@@ -121,7 +121,7 @@ impl Sessions {
                     batch.queue(at, forward.range.clone(), forward.socket, forward.to);
                     self.forwards.push((binding.entry, forward));
                 }
-                Ok(Outcome::Report) => counters.received_packets += 1,
+                Ok(Outcome::Report | Outcome::Taken) => counters.received_packets += 1,
                 Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
                 Err(_) => {
                     batch.flush(&mut self.failed);
@@ -164,6 +164,8 @@ impl Sessions {
             Command::Answer { session, .. }
             | Command::Rollback { session, .. }
             | Command::Update { session, .. }
+            | Command::Take { session, .. }
+            | Command::Dial { session, .. }
             | Command::Release {
                 session,
                 endpoint: Some(_),

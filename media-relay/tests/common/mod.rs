@@ -242,7 +242,7 @@ impl Bench {
         );
         match outcome {
             Outcome::Forward(forward) => Ok((forward.to, slot[forward.range].to_vec())),
-            Outcome::Report => panic!("taken for a report"),
+            Outcome::Report | Outcome::Taken => panic!("not to be sent on"),
             Outcome::Dropped(reason) => Err(reason),
         }
     }

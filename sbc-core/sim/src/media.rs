@@ -87,6 +87,18 @@ impl FakeRelay {
                 self.endpoint(*session, *endpoint, "rollback");
                 Vec::new()
             }
+            Command::Take {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "take");
+                Vec::new()
+            }
+            Command::Dial {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "dial");
+                Vec::new()
+            }
             Command::Update { session, plan } => {
                 let Some(known) = self.sessions.get_mut(session) else {
                     self.misuse.push(format!("update of unknown {session:?}"));
