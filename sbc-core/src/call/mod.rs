@@ -8,6 +8,7 @@
 mod bill;
 mod connected;
 mod crossing;
+mod digit;
 mod media;
 mod modify;
 mod pickup;
@@ -29,6 +30,7 @@ use crate::media::MediaImage;
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::Place;
 use crate::policy::circle::{Lap, Reach};
+use crate::policy::crossing::Pressed;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::Number;
@@ -46,6 +48,7 @@ use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
+use digit::Keys;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
@@ -119,6 +122,7 @@ struct Leg {
     telling: Telling,
     identity: Identity,
     crossings: Crossings,
+    keys: Keys,
 }
 
 impl Leg {
@@ -129,6 +133,7 @@ impl Leg {
             telling: Telling::default(),
             identity: Identity::default(),
             crossings: Crossings::default(),
+            keys: Keys::default(),
         }
     }
 }
@@ -486,6 +491,17 @@ impl Call {
 
     /// A report of the relay.
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+        if let MediaEvent::Digit {
+            endpoint,
+            digit,
+            duration_ms,
+            ..
+        } = event
+        {
+            // Which it was is nothing for logs (MED-226).
+            self.digit_heard(cx, LegId(endpoint.0), Pressed { digit, duration_ms });
+            return self.settle(cx);
+        }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
             MediaEvent::Refused { .. } => {
@@ -694,6 +710,7 @@ impl Call {
                 self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
+                self.direct_digits(cx);
                 self.hear_requests();
                 self.tell(cx);
                 self.rate_places(cx);
