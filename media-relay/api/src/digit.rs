@@ -52,8 +52,8 @@ impl fmt::Debug for Digit {
 pub struct Dialled {
     /// The digit.
     pub digit: Digit,
-    /// How long it lasts, in milliseconds; the relay makes it at least 40 and at most 6,000
-    /// (MED-222).
+    /// How long it lasts, in milliseconds; the relay makes an event at least 40, a tone at least 100, and
+    /// either at most 6,000 (MED-222).
     pub duration_ms: u16,
     /// How the peer is told.
     pub signal: Signal,

@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 
 /// Digits that may wait; those beyond are not sent.
 const MOST: usize = 32;
-/// Least and greatest duration of a digit in milliseconds.
-const DURATION_MS: (u32, u32) = (40, 6_000);
+/// Least and greatest duration of an event in milliseconds.
+const EVENT_MS: (u32, u32) = (40, 6_000);
+/// The same of a tone, which a lost packet shortens.
+const TONE_MS: (u32, u32) = (100, 6_000);
 /// Time from one digit to the next in milliseconds, and while many wait.
 const PAUSE_MS: (u32, u32) = (100, 40);
 /// More waiting digits than this are many.
@@ -115,7 +117,11 @@ impl Dialler {
             return;
         };
         let packet_ms = u32::from(packet_ms.clamp(10, 60));
-        let lasts_ms = u32::from(next.duration_ms).clamp(DURATION_MS.0, DURATION_MS.1);
+        let (least, greatest) = match way {
+            Way::Event { .. } => EVENT_MS,
+            Way::Tone { .. } => TONE_MS,
+        };
+        let lasts_ms = u32::from(next.duration_ms).clamp(least, greatest);
         let pause_ms = match self.waiting.len() > MANY {
             false => PAUSE_MS.0,
             true => PAUSE_MS.1,
@@ -356,11 +362,11 @@ mod tests {
             law: Law::A,
         };
         let sent = all(&mut dialler, way);
-        assert_eq!(sent.len(), 2 + 5);
+        assert_eq!(sent.len(), 5 + 5);
         for (at, (ms, part, payload)) in (0u32..).zip(&sent) {
             assert_eq!((*ms, part.timestamp), (u64::from(at) * 20, at * 160));
             let is_silent = payload.iter().all(|octet| *octet == 0xd5);
-            assert_eq!((payload.len(), is_silent), (160, at >= 2));
+            assert_eq!((payload.len(), is_silent), (160, at >= 5));
         }
     }
 
