@@ -6,10 +6,10 @@
 
 use crate::reader::Reader;
 use media_api::{
-    BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
-    ForkId, Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection,
-    ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite,
-    TelephoneEvent,
+    BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId, EndpointSpec,
+    Event, Family, ForkId, Format, FormatId, Intake, Negotiated, NegotiatedStream, PayloadBinding,
+    Protection, ProtectionWanted, RealmId, SessionId, Signal, SourcePolicy, Stage, StreamKind,
+    StreamSpec, Suite, TelephoneEvent,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
@@ -53,6 +53,9 @@ struct Bench {
     now: Timestamp,
     sides: [Side; 2],
     datagrams: u64,
+    /// RTP packets that the session made itself, and those that ended in it.
+    own: u64,
+    taken: u64,
     freed: Vec<SocketId>,
     released: usize,
 }
@@ -78,6 +81,8 @@ impl Bench {
             now: Timestamp(10_000_000),
             sides,
             datagrams: 0,
+            own: 0,
+            taken: 0,
             freed: Vec::new(),
             released: 0,
         };
@@ -121,6 +126,7 @@ impl Bench {
                 let stage = input.pick(&[Stage::Final, Stage::Preview]);
                 self.agree(at, fork, stage, input);
             }
+            12 if act & 0x20 != 0 => self.digits(at, act & 0x10 != 0, input),
             12 => {
                 let endpoint = self.sides[at].endpoint;
                 self.command(Command::Rollback {
@@ -155,6 +161,28 @@ impl Bench {
         }
     }
 
+    /// What becomes of digits of a side, or a digit for it.
+    fn digits(&mut self, at: usize, is_dialled: bool, input: &mut Reader<'_>) {
+        let endpoint = self.sides[at].endpoint;
+        let choice = input.octet();
+        self.command(match is_dialled {
+            false => Command::Take {
+                session: SESSION,
+                endpoint,
+                intake: [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
+            },
+            true => Command::Dial {
+                session: SESSION,
+                endpoint,
+                dialled: Dialled {
+                    digit: Digit::from_event(choice & 0x0f).expect("one of sixteen"),
+                    duration_ms: u16::from(choice >> 5) * 1_000,
+                    signal: [Signal::Event, Signal::Tone][usize::from(choice >> 4 & 1)],
+                },
+            },
+        });
+    }
+
     fn datagram(&mut self, at: usize, socket: u8, from: u8, packet: &[u8]) {
         let socket = SocketId(2 * at as u32 + u32::from(socket & 1));
         let from = SOURCES[(usize::from(from) + 2 * at) % SOURCES.len()];
@@ -165,11 +193,15 @@ impl Bench {
             .session
             .packet(socket, from, &mut slot, length, now, &mut self.out);
         self.datagrams += 1;
-        assert!(self.out.events.len() <= 2, "bounded news of one packet");
-        if let Outcome::Forward(forward) = outcome {
-            assert!(!self.session.is_released(), "nothing after the end");
-            assert!(forward.range.len() <= length + MAX_TRAILER_BYTES);
-            self.forwarded(&forward, packet, &mut slot);
+        assert!(self.out.events.len() <= 4, "bounded news of one packet");
+        match outcome {
+            Outcome::Forward(forward) => {
+                assert!(!self.session.is_released(), "nothing after the end");
+                assert!(forward.range.len() <= length + MAX_TRAILER_BYTES);
+                self.forwarded(&forward, packet, &mut slot);
+            }
+            Outcome::Taken => self.taken += 1,
+            Outcome::Report | Outcome::Dropped(_) => {}
         }
         self.settle();
     }
@@ -195,16 +227,7 @@ impl Bench {
                 .expect("the peer can open it"),
         };
         assert_eq!(length, forward.plain_bytes);
-        let packet = &packet[..length];
-        let header = RtpHeader::parse(packet).expect("we send RTP");
-        let payload = header.payload(packet).expect("without padding");
-        assert_eq!(
-            payload,
-            12..length,
-            "without extension or contributing sources"
-        );
-        let sends = |number: &u8| PAYLOADS.iter().any(|known| known.1 == *number);
-        assert!(sends(&header.payload_type), "an agreed payload type");
+        is_ours(&packet[..length]);
     }
 
     /// What the peer of a side would send: protected if its side is.
@@ -342,6 +365,17 @@ impl Bench {
         for (socket, to, mut bytes) in made {
             assert!(!to.ip().is_unspecified() && to.port() != 0);
             let side = &mut self.sides[usize::from(socket.0 >= 2)];
+            if !matches!(bytes.get(1), Some(192..=223)) {
+                self.own += 1;
+                let length = match &mut side.local {
+                    None => bytes.len(),
+                    Some((_, receiver)) => receiver
+                        .unprotect_rtp(&mut bytes, self.now)
+                        .expect("the peer can open it"),
+                };
+                is_ours(&bytes[..length]);
+                continue;
+            }
             let length = match &mut side.local {
                 None => bytes.len(),
                 Some((_, receiver)) => receiver
@@ -366,7 +400,7 @@ impl Bench {
         self.count();
     }
 
-    /// Every datagram counts in exactly one outcome (MED-003).
+    /// Every datagram counts in exactly one outcome (MED-003), but for what ends here as part of a digit.
     fn count(&self) {
         let stats = self.session.stats();
         let streams = stats
@@ -376,7 +410,8 @@ impl Bench {
         let counted: u64 = streams
             .map(|stream| stream.sent_packets + stream.received_rtcp + stream.dropped_total())
             .sum();
-        assert_eq!(counted, self.datagrams, "{stats:?}");
+        let expected = self.datagrams + self.own - self.taken;
+        assert_eq!(counted, expected, "{stats:?}");
     }
 
     /// The end gives everything back, once, and nothing passes after it.
@@ -397,6 +432,19 @@ impl Bench {
         self.pass(60_000_000);
         assert_eq!(self.session.next_deadline(), None, "nothing to wait for");
     }
+}
+
+/// RTP as we write it, of an agreed payload type.
+fn is_ours(packet: &[u8]) {
+    let header = RtpHeader::parse(packet).expect("we send RTP");
+    let payload = header.payload(packet).expect("without padding");
+    assert_eq!(
+        payload,
+        12..packet.len(),
+        "without extension or contributing sources"
+    );
+    let sends = |number: &u8| PAYLOADS.iter().any(|known| known.1 == *number);
+    assert!(sends(&header.payload_type), "an agreed payload type");
 }
 
 fn side(

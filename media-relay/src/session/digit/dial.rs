@@ -22,6 +22,8 @@ const PAUSE_MS: (u32, u32) = (100, 40);
 const MANY: usize = 4;
 /// The last packet of an event goes out so often.
 const ENDS: u32 = 3;
+/// How late a packet may be for those behind it to keep to their time, in microseconds.
+const LATE_US: u64 = 60_000;
 /// Level of events: −10 dBm0.
 const VOLUME: u8 = 10;
 /// The longest that one segment of an event can say, in timestamp units (RFC 4733 §2.5.1.3).
@@ -157,6 +159,11 @@ impl Dialler {
         let sending = self.now.as_mut()?;
         if sending.due() > now || sending.is_over() {
             return None;
+        }
+        // What is very late is not made up for by a burst (MED-241).
+        let late_us = now.since_us(sending.due());
+        if late_us > LATE_US {
+            sending.started.0 += late_us;
         }
         match sending.way {
             Way::Event { .. } => sending.event(to),
@@ -368,6 +375,19 @@ mod tests {
             let is_silent = payload.iter().all(|octet| *octet == 0xd5);
             assert_eq!((payload.len(), is_silent), (160, at >= 5));
         }
+    }
+
+    #[test]
+    fn after_a_standstill_nothing_comes_at_once() {
+        let mut dialler = Dialler::default();
+        dialler.add(dialled('5', 400));
+        dialler.begin(Some(EVENT), 0, 20, Timestamp(0));
+        let mut to = [0; LONGEST];
+        let mut count = |ms: u64| {
+            let now = Timestamp(ms * 1_000);
+            std::iter::from_fn(|| dialler.part(&mut to, now)).count()
+        };
+        assert_eq!([0, 40, 60, 260, 280].map(&mut count), [1, 2, 1, 1, 1]);
     }
 
     #[test]
