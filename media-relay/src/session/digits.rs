@@ -179,6 +179,7 @@ impl Stream {
         let Some(mut dialler) = self.digits.dialler.take() else {
             return;
         };
+        dialler.follow(|signal| self.way(signal));
         let mut room = [0; HEADER_BYTES + LONGEST + MAX_TRAILER_BYTES];
         loop {
             if let Some(signal) = dialler.next() {

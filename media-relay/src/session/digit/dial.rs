@@ -75,6 +75,15 @@ pub(in crate::session) enum Way {
     },
 }
 
+impl Way {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Event { .. } => Signal::Event,
+            Self::Tone { .. } => Signal::Tone,
+        }
+    }
+}
+
 /// One packet of a digit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::session) struct Part {
@@ -139,6 +148,12 @@ impl Dialler {
             pause: pause_ms.div_ceil(packet_ms),
             tones: Tones::new(next.digit),
         });
+    }
+
+    /// The peer can be told in these ways now, one per signal: breaks off a digit that began in another.
+    pub(in crate::session) fn follow(&mut self, way: impl Fn(Signal) -> Option<Way>) {
+        self.now
+            .take_if(|sending| way(sending.way.signal()) != Some(sending.way));
     }
 
     /// When something is to be done.
