@@ -2,27 +2,31 @@
 //!
 //! The first octet chooses what protects each of the two endpoints. Then acts follow, each an octet
 //! and what it takes: a raw datagram, one that the peer protected, a plausible voice packet, time, a
-//! new agreement, a rollback, a plan, the end of an endpoint.
+//! new agreement, a rollback, a plan, a sound, the end of an endpoint.
 
 use crate::reader::Reader;
 use media_api::{
-    BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId, EndpointSpec,
-    Event, Family, ForkId, Format, FormatId, Intake, Negotiated, NegotiatedStream, PayloadBinding,
-    Protection, ProtectionWanted, RealmId, SessionId, Signal, SourcePolicy, Stage, StreamKind,
-    StreamSpec, Suite, TelephoneEvent,
+    Beside, BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId,
+    EndpointSpec, Event, Family, ForkId, Format, FormatId, Intake, Negotiated, NegotiatedStream,
+    PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, SessionId, Signal, Sound,
+    SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent, Tone, TonePhase,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
 use media_relay::session::{
-    Forward, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
+    Forward, Generated, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
 };
 use media_relay::srtp::{MAX_TRAILER_BYTES, Receiver, Sender};
-use media_relay::{Entropy, Timestamp, WallOffset};
+use media_relay::{Entropy, Recordings, Timestamp, WallOffset};
 use std::net::SocketAddr;
 
 const SESSION: SessionId = SessionId(7);
 /// Longest run that is played.
 const ACTS: usize = 400;
+/// Most ticks in a row; then the worker is stuck for the rest of the time.
+const TICKS: usize = 2_000;
+/// Packets of one sound that may leave at once: what is up to 60 ms late, every 10 ms.
+const BURST: usize = 7;
 
 pub(crate) fn check(data: &[u8]) {
     let mut input = Reader::new(data);
@@ -52,10 +56,12 @@ struct Bench {
     out: Output,
     now: Timestamp,
     sides: [Side; 2],
+    recordings: Recordings,
     datagrams: u64,
-    /// RTP packets that the session made itself, and those that ended in it.
-    own: u64,
+    /// RTP packets that ended in the session, as parts of digits.
     taken: u64,
+    /// Sounds that were ordered and have not told of their end.
+    sounds: usize,
     freed: Vec<SocketId>,
     released: usize,
 }
@@ -80,9 +86,14 @@ impl Bench {
             out: Output::new(),
             now: Timestamp(10_000_000),
             sides,
+            recordings: Recordings::new([
+                (SoundId(0), (0..1_000).collect()),
+                (SoundId(1), [i16::MAX].into()),
+            ])
+            .expect("few and short"),
             datagrams: 0,
-            own: 0,
             taken: 0,
+            sounds: 0,
             freed: Vec::new(),
             released: 0,
         };
@@ -144,6 +155,7 @@ impl Bench {
                 ]);
                 self.plan(joined, u32::from(input.word()));
             }
+            14 if act & 0x10 != 0 => self.play(at, input),
             14 => self.command(Command::Stats { session: SESSION }),
             _ => {
                 let endpoint = input.pick(&[
@@ -329,6 +341,42 @@ impl Bench {
         });
     }
 
+    fn play(&mut self, at: usize, input: &mut Reader<'_>) {
+        let sound = match input.octet() {
+            choice @ 0..=3 => Some(Sound::Recording(SoundId(choice.into()))),
+            choice @ 4..=15 => Some(Sound::Tone(Tone {
+                phases: (0..choice & 3)
+                    .map(|_| TonePhase {
+                        hz: [input.word(), input.word()],
+                        ms: input.word(),
+                    })
+                    .collect(),
+            })),
+            16..=255 => None,
+        };
+        let times = input.octet().checked_sub(1).map(u16::from);
+        let beside = match input.flag() {
+            false => Beside::Muted,
+            true => Beside::First {
+                quiet_ms: input.word(),
+            },
+        };
+        let playing = sound.map(|sound| Playing {
+            sound,
+            times,
+            beside,
+        });
+        self.sounds += usize::from(playing.is_some());
+        let endpoint = match input.octet() {
+            255 => EndpointId(9),
+            _ => self.sides[at].endpoint,
+        };
+        let (recordings, out) = (&self.recordings, &mut self.out);
+        self.session
+            .play(endpoint, playing, recordings, self.now, out);
+        self.settle();
+    }
+
     fn command(&mut self, command: Command) {
         self.session.command(command, self.now, &mut self.out);
         self.settle();
@@ -337,8 +385,7 @@ impl Bench {
     /// Lets time pass, with every tick on the way.
     fn pass(&mut self, us: u64) {
         let end = Timestamp(self.now.0 + us.min(300_000_000));
-        for round in 0.. {
-            assert!(round < 10_000, "a tick moves its deadline");
+        for _ in 0..TICKS {
             let Some(due) = self.session.next_deadline().filter(|due| *due <= end) else {
                 break;
             };
@@ -360,22 +407,20 @@ impl Bench {
         let made: Vec<_> = self
             .out
             .packets()
-            .map(|made| (made.socket, made.to, made.bytes.to_vec()))
+            .map(|made| (made.socket, made.to, made.bytes.to_vec(), made.generated))
             .collect();
-        for (socket, to, mut bytes) in made {
+        let generated = made.iter().filter(|made| made.3.is_some()).count();
+        assert!(
+            generated <= 2 * BURST,
+            "what is late is not sent in a burst"
+        );
+        for (socket, to, mut bytes, generated) in made {
             assert!(!to.ip().is_unspecified() && to.port() != 0);
-            let side = &mut self.sides[usize::from(socket.0 >= 2)];
-            if !matches!(bytes.get(1), Some(192..=223)) {
-                self.own += 1;
-                let length = match &mut side.local {
-                    None => bytes.len(),
-                    Some((_, receiver)) => receiver
-                        .unprotect_rtp(&mut bytes, self.now)
-                        .expect("the peer can open it"),
-                };
-                is_ours(&bytes[..length]);
+            if let Some(generated) = generated {
+                self.heard(socket, to, &mut bytes, generated);
                 continue;
             }
+            let side = &mut self.sides[usize::from(socket.0 >= 2)];
             let length = match &mut side.local {
                 None => bytes.len(),
                 Some((_, receiver)) => receiver
@@ -391,6 +436,9 @@ impl Bench {
             if matches!(event, Event::Released { .. }) {
                 self.released += 1;
             }
+            if matches!(event, Event::Played { .. }) {
+                self.sounds = self.sounds.checked_sub(1).expect("one end of each sound");
+            }
         }
         for socket in &self.out.freed {
             assert!(!self.freed.contains(socket), "a socket is freed once");
@@ -400,17 +448,44 @@ impl Bench {
         self.count();
     }
 
-    /// Every datagram counts in exactly one outcome (MED-003), but for what ends here as part of a digit.
+    /// A packet of a sound or a digit is RTP as we write it, in a format that those are made in.
+    fn heard(&mut self, socket: SocketId, to: SocketAddr, packet: &mut [u8], made: Generated) {
+        assert!(SOURCES.contains(&to), "{to} was never heard of");
+        assert_eq!(socket.0 % 2, 0, "RTP leaves by the RTP port");
+        let length = match &mut self.sides[usize::from(socket.0 >= 2)].local {
+            None => packet.len(),
+            Some((_, receiver)) => receiver
+                .unprotect_rtp(packet, self.now)
+                .expect("the peer can open it"),
+        };
+        assert_eq!(length, made.plain_bytes);
+        let header = RtpHeader::parse(&packet[..length]).expect("we send RTP");
+        if header.payload_type == 96 {
+            return assert_eq!(length - 12, 4, "one event");
+        }
+        let per_ms = match header.payload_type {
+            8 | 0 => 8,
+            98 => 16,
+            other => panic!("no sound is made as {other}"),
+        };
+        let packet_ms = (length - 12) / per_ms;
+        assert_eq!((length - 12) % per_ms, 0);
+        assert!((10..=60).contains(&packet_ms), "{packet_ms} ms");
+    }
+
+    /// Every datagram, and every packet of a sound or a digit, counts in exactly one outcome (MED-003).
     fn count(&self) {
         let stats = self.session.stats();
         let streams = stats
             .endpoints
             .iter()
             .flat_map(|endpoint| &endpoint.streams);
-        let counted: u64 = streams
-            .map(|stream| stream.sent_packets + stream.received_rtcp + stream.dropped_total())
-            .sum();
-        let expected = self.datagrams + self.own - self.taken;
+        let (mut counted, mut generated) = (0, 0);
+        for stream in streams {
+            counted += stream.sent_packets + stream.received_rtcp + stream.dropped_total();
+            generated += stream.generated_packets;
+        }
+        let expected = self.datagrams + generated - self.taken;
         assert_eq!(counted, expected, "{stats:?}");
     }
 
@@ -507,12 +582,13 @@ fn voice(sequence: u16, kind: u8) -> Vec<u8> {
 }
 
 /// The number we receive, the number we send, the format, its name and its clock.
-const PAYLOADS: [(u8, u8, u16, &str, u32); 5] = [
+const PAYLOADS: [(u8, u8, u16, &str, u32); 6] = [
     (8, 8, 1, "PCMA", 8_000),
     (0, 0, 2, "PCMU", 8_000),
     (101, 96, 3, "telephone-event", 8_000),
     (13, 13, 4, "CN", 8_000),
     (104, 111, 5, "opus", 48_000),
+    (97, 98, 6, "L16", 8_000),
 ];
 
 /// All formats, or those that the choice leaves.

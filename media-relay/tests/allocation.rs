@@ -1,9 +1,10 @@
-//! The packet path does not allocate in steady state (invariant I11).
+//! Neither the packet path nor a sound allocates in steady state (invariant I11).
 
 mod common;
 
-use common::{A, B, Bench, peer_a, peer_b, rtp, terms};
+use common::{A, B, Bench, endless, peer_a, peer_b, rtp, terms, tone};
 use media_api::*;
+use media_relay::Recordings;
 use media_relay::session::{Outcome, SocketId};
 use media_relay::srtp::Sender;
 
@@ -34,6 +35,52 @@ fn forward(bench: &mut Bench, packets: &[Vec<u8>], slot: &mut [u8]) {
         // Reports are made meanwhile, in memory that is used again.
         bench.session.tick(bench.now, &mut bench.out);
         bench.out.clear();
+    }
+}
+
+/// A minute of a sound toward B, every packet as it is due.
+fn play(bench: &mut Bench) -> usize {
+    let end = bench.now.0 + 60_000_000;
+    let mut packets = 0;
+    while let Some(due) = bench.session.next_deadline().filter(|due| due.0 < end) {
+        bench.now = due;
+        bench.session.tick(due, &mut bench.out);
+        let generated = |made: &media_relay::session::Made<'_>| made.generated.is_some();
+        packets += bench.out.packets().filter(generated).count();
+        bench.out.clear();
+    }
+    bench.now.0 = end;
+    packets
+}
+
+#[test]
+fn playing_tones_and_recordings_allocates_nothing() {
+    let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
+    let secured = Protection::Sdes {
+        local: key(1),
+        remote: key(2),
+    };
+    let sounds = [
+        tone(&[([440, 480], 2_000), ([0, 0], 4_000)]),
+        Sound::Recording(SoundId(1)),
+    ];
+    for sound in sounds {
+        for protection in [Protection::None, secured.clone()] {
+            let mut bench = Bench::joined();
+            bench.recordings = Recordings::new([(SoundId(1), [500; 8_001].into())]).unwrap();
+            bench.answer(
+                B,
+                NegotiatedStream {
+                    protection,
+                    ..terms(peer_b())
+                },
+            );
+            bench.play(B, endless(sound.clone()));
+            play(&mut bench);
+            let mut packets = 0;
+            let counted = allocation_counter::measure(|| packets = play(&mut bench));
+            assert_eq!((counted.count_total, packets), (0, 3_000));
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{A, B, terms};
+use common::{A, B, endless, terms, tone};
 use media_api::*;
 use media_relay::srtp::{Receiver as SrtpReceiver, Sender};
 use media_relay::{
-    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError, Timestamp,
+    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Recordings, Relay, RelayConfig, StartError,
+    Timestamp,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -200,6 +201,109 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
     // free again before the event.
     let totals = relay.totals();
     assert_eq!(totals.realms[0].ports_used, 0);
+    relay.shutdown();
+}
+
+/// Lets the endpoint A of a session hear something.
+fn play(relay: &Relay, session: SessionId, playing: Option<Playing>) {
+    relay.command(Command::Play {
+        session,
+        endpoint: A,
+        playing,
+    });
+}
+
+#[test]
+fn many_peers_hear_their_sounds_in_time_and_the_totals_count_them() {
+    const PEERS: u64 = 20;
+    let (relay, events) = start(realm(100));
+    let named = |value: i16| Recordings::new([(SoundId(1), [value; 800].into())]).unwrap();
+    relay.set_recordings(named(3_000));
+    let mut peers = Vec::new();
+    for number in 0..PEERS {
+        let session = SessionId::new(0, number);
+        let specs = vec![spec(A, ProtectionWanted::None)];
+        allocate(&relay, &events, session, specs);
+        let peer = peer();
+        answer(&relay, session, A, terms(peer.local_addr().unwrap()));
+        let playing = endless(Sound::Recording(SoundId(1)));
+        play(&relay, session, playing);
+        peers.push((session, peer));
+    }
+    let begun = Instant::now();
+    let mut buffer = [0; 2000];
+    let mut hear = |peer: &UdpSocket| {
+        let length = peer.recv(&mut buffer).unwrap();
+        common::read(&buffer[..length])
+    };
+    for (_, peer) in &peers {
+        let mut before = hear(peer);
+        assert!(before.marker);
+        for _ in 1..25 {
+            let packet = hear(peer);
+            assert_eq!(packet.ssrc, before.ssrc);
+            assert_eq!(packet.sequence, before.sequence.wrapping_add(1));
+            before = packet;
+        }
+    }
+    // Half a second of packets comes in half a second, never at once.
+    assert!(begun.elapsed() >= Duration::from_millis(460));
+    // Who plays a recording keeps it; who plays it from now on gets the new one.
+    relay.set_recordings(named(-3_000));
+    let (first, peer) = &peers[0];
+    let old = hear(peer).payload[0];
+    settle(&relay, &events, *first);
+    play(&relay, *first, endless(Sound::Recording(SoundId(1))));
+    let deadline = Instant::now() + PATIENCE;
+    while hear(peer).payload[0] == old {
+        assert!(Instant::now() < deadline, "the new one is heard");
+    }
+    assert_eq!(hear(&peers[2].1).payload[0], old);
+
+    let mut sent = (0, 0);
+    for (session, _) in &peers {
+        play(&relay, *session, None);
+        let stats = settle(&relay, &events, *session);
+        let stream = &stats.endpoints[0].streams[0];
+        assert_eq!(stream.sent_packets, stream.generated_packets);
+        sent.0 += stream.sent_packets;
+        sent.1 += stream.sent_bytes;
+    }
+    assert_eq!(sent.1, sent.0 * 172);
+    relay.command(Command::Release {
+        session: *first,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let comes_true = Instant::now() + PATIENCE;
+    while relay.totals().realms[0].sent_bytes < sent.1 {
+        assert!(Instant::now() < comes_true, "{:?}", relay.totals());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(relay.totals().realms[0].sent_bytes, sent.1);
+    relay.shutdown();
+}
+
+#[test]
+fn what_cannot_be_played_is_told_without_delay() {
+    let (relay, events) = start(realm(20));
+    let session = SessionId::new(0, 1);
+    allocate(
+        &relay,
+        &events,
+        session,
+        vec![spec(A, ProtectionWanted::None)],
+    );
+    for sound in [Sound::Recording(SoundId(9)), tone(&[])] {
+        play(&relay, session, endless(sound));
+        let told = events.recv_timeout(PATIENCE).unwrap();
+        let wanted = Event::Played {
+            session,
+            endpoint: A,
+            heard: false,
+        };
+        assert_eq!(told, wanted);
+    }
     relay.shutdown();
 }
 

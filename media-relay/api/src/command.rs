@@ -1,6 +1,6 @@
 //! What signalling asks of the relay.
 
-use crate::{Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, SessionId};
+use crate::{Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, Playing, SessionId};
 
 /// One order to the relay. Commands of one session are applied in the order given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,6 +59,16 @@ pub enum Command {
         endpoint: EndpointId,
         /// The digit.
         dialled: Dialled,
+    },
+    /// Let an endpoint hear something of ours from now on, or nothing of ours any more. What was
+    /// played to it before ends at once, without [`crate::Event::Played`].
+    Play {
+        /// The session.
+        session: SessionId,
+        /// Who hears it.
+        endpoint: EndpointId,
+        /// What; `None` only ends what is played.
+        playing: Option<Playing>,
     },
     /// End the session, or remove one endpoint of it: stop, drain, quarantine the ports.
     /// Answered by `Released` when the whole session is meant.

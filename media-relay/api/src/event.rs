@@ -71,6 +71,16 @@ pub enum Event {
         /// How long it lasted, in milliseconds.
         duration_ms: u16,
     },
+    /// What was to be played a number of times has been, or cannot be played: neither G.711 nor
+    /// linear audio was agreed, or there is no such recording.
+    Played {
+        /// The session.
+        session: SessionId,
+        /// Who heard it.
+        endpoint: EndpointId,
+        /// Whether it was heard to its end.
+        heard: bool,
+    },
     /// Statistics asked for.
     Stats {
         /// The session.
@@ -98,6 +108,7 @@ impl Event {
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
             | Self::Digit { session, .. }
+            | Self::Played { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. } => *session,
         }

@@ -15,6 +15,7 @@
 //!    [`Command::Rollback`] drops what is pending; what was committed is never touched by a failed
 //!    offer.
 //! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
+//!    [`Command::Play`] lets one endpoint hear a tone or a recording.
 //! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]).
 //! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
@@ -28,6 +29,7 @@ mod digit;
 mod endpoint;
 mod event;
 mod id;
+mod sound;
 mod stats;
 
 pub use command::{BridgePlan, Command, Stage};
@@ -40,4 +42,5 @@ pub use endpoint::{
 };
 pub use event::{AllocateError, Event, OneWayKind};
 pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};
+pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};

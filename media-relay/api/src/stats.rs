@@ -1,7 +1,8 @@
 //! Figures of a media session. Every packet counts in exactly one outcome (MED-003).
 //!
 //! A datagram that reaches a stream ends as one RTP packet sent by another stream, as one accepted
-//! RTCP packet, or as one drop. `received_packets` counts RTP that passed the receive checks, so
+//! RTCP packet, or as one drop; a packet that the relay makes for a sound, as one sent by that stream
+//! or as one drop. `received_packets` counts RTP that passed the receive checks, so
 //! what is then dropped for the sake of the other side (no path, its direction, its payload types)
 //! is in both figures.
 
@@ -36,6 +37,9 @@ pub struct StreamStats {
     pub sent_packets: u64,
     /// Their bytes, RTP header and payload, without SRTP tag.
     pub sent_bytes: u64,
+    /// RTP packets that the relay made: tones and recordings. Those that the operating system took
+    /// are among the packets sent.
+    pub generated_packets: u64,
     /// RTCP packets received and accepted.
     pub received_rtcp: u64,
     /// RTCP packets sent.
@@ -99,11 +103,13 @@ pub enum DropReason {
     NoPath,
     /// The operating system did not take it.
     Send,
+    /// Whom it was for hears a sound of ours instead. No fault.
+    Muted,
 }
 
 impl DropReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Source,
         Self::Authentication,
@@ -116,6 +122,7 @@ impl DropReason {
         Self::Sequence,
         Self::NoPath,
         Self::Send,
+        Self::Muted,
     ];
 
     /// Metric label value.
@@ -133,6 +140,7 @@ impl DropReason {
             Self::Sequence => "sequence",
             Self::NoPath => "no_path",
             Self::Send => "send",
+            Self::Muted => "muted",
         }
     }
 }

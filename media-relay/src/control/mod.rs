@@ -7,6 +7,7 @@ pub(crate) mod totals;
 use crate::entropy::Entropy;
 use crate::io::{BackendReport, Batch, Mmsg, Waker};
 use crate::session::local_endpoints;
+use crate::sound::Recordings;
 use crate::time::WallOffset;
 use crate::worker::stock::Stock;
 use crate::worker::{Clock, Order, Work, Worker};
@@ -260,6 +261,18 @@ impl Relay {
         )
     }
 
+    /// Hands over what can be played from now on, in place of what could before. Who hears a recording
+    /// already goes on hearing it. Orders to play that one thread gives afterwards mean these.
+    pub fn set_recordings(&self, recordings: Recordings) {
+        let recordings = Arc::new(recordings);
+        for worker in &self.workers {
+            // One that is gone plays nothing.
+            let _ = worker
+                .inbox
+                .send(Order::Recordings(Arc::clone(&recordings)));
+        }
+    }
+
     /// Live totals; cheap enough for every scrape.
     pub fn totals(&self) -> RelayTotals {
         let mut totals = RelayTotals::default();
@@ -340,6 +353,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Update { session, .. }
         | Command::Take { session, .. }
         | Command::Dial { session, .. }
+        | Command::Play { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
     }
@@ -354,6 +368,8 @@ fn is_awaited(work: &Work) -> bool {
     };
     match command {
         Command::Allocate { .. } | Command::Dial { .. } | Command::Stats { .. } => true,
+        // The first packet of a sound is nobody's but ours.
+        Command::Play { playing, .. } => playing.is_some(),
         // What is drained is over later anyway.
         Command::Release { drain_ms, .. } => *drain_ms == 0,
         Command::Answer { .. }

@@ -23,6 +23,17 @@ pub(super) struct Digits {
     dialler: Option<Box<Dialler>>,
 }
 
+/// What digits make of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It goes on.
+    Not,
+    /// It is part of one, and ends here.
+    Digit,
+    /// It is audio beside one, and not heard.
+    Beside,
+}
+
 impl Digits {
     /// Whether the peer is being sent a digit.
     pub(super) fn are_sent(&self) -> bool {
@@ -85,7 +96,7 @@ impl MediaSession {
         if let Some(stream) = self.streams.get_mut(first) {
             let dialler = stream.digits.dialler.get_or_insert_default();
             dialler.add(dialled);
-            stream.send_digits(now, out);
+            stream.send_digits(first, now, out);
         }
     }
 
@@ -95,7 +106,7 @@ impl MediaSession {
             let Some(stream) = self.streams.get_mut(at) else {
                 return;
             };
-            stream.send_digits(now, out);
+            stream.send_digits(at, now, out);
             let digits = &mut stream.digits;
             let is_told = digits.intake == Intake::Events;
             let event = digits.heard.expire(now).filter(|_| is_told);
@@ -104,8 +115,7 @@ impl MediaSession {
         }
     }
 
-    /// Looks for digits in a packet that was accepted; says whether it must not go on. A tone is made
-    /// silent where it lies.
+    /// Looks for digits in a packet that was accepted. A tone is made silent where it lies.
     pub(super) fn take_digits(
         &mut self,
         at: usize,
@@ -113,16 +123,16 @@ impl MediaSession {
         slot: &mut [u8],
         now: Timestamp,
         out: &mut Output,
-    ) -> bool {
+    ) -> Taken {
         let Some(stream) = self.streams.get_mut(at) else {
-            return false;
+            return Taken::Not;
         };
         let Some(payload) = slot.get_mut(accepted.payload.clone()) else {
-            return false;
+            return Taken::Not;
         };
         let digits = &mut stream.digits;
         let was_due = digits.deadline().is_some();
-        let (is_taken, ended) = match (accepted.is_event, digits.intake) {
+        let (taken, ended) = match (accepted.is_event, digits.intake) {
             (true, intake) => {
                 let place = Place {
                     generation: accepted.position.generation,
@@ -131,12 +141,12 @@ impl MediaSession {
                 };
                 let ended = digits.event(payload, place, now);
                 match intake {
-                    Intake::Events => (true, ended),
-                    Intake::Pass | Intake::Tones => (false, [None, None]),
+                    Intake::Events => (Taken::Digit, ended),
+                    Intake::Pass | Intake::Tones => (Taken::Not, [None, None]),
                 }
             }
             // Whoever sends both would be heard twice (MED-221).
-            (false, _) if digits.heard.is_active(now) => (true, [None, None]),
+            (false, _) if digits.heard.is_active(now) => (Taken::Beside, [None, None]),
             (false, _) => match (&mut digits.listener, accepted.law) {
                 (Some(listener), Some(law)) => {
                     let piece = Piece {
@@ -148,14 +158,14 @@ impl MediaSession {
                     if found.is_tone {
                         payload.fill(law.silence());
                     }
-                    (false, found.ended)
+                    (Taken::Not, found.ended)
                 }
-                _ => (false, [None, None]),
+                _ => (Taken::Not, [None, None]),
             },
         };
         out.is_sooner |= !was_due && digits.deadline().is_some();
         self.report(ended, at, out);
-        is_taken
+        taken
     }
 
     fn report(&self, ended: [Option<Ended>; 2], at: usize, out: &mut Output) {
@@ -174,8 +184,8 @@ impl MediaSession {
 }
 
 impl Stream {
-    /// Sends what is due of the digits for its peer.
-    fn send_digits(&mut self, now: Timestamp, out: &mut Output) {
+    /// Sends what is due of the digits for its peer; `at` is its index in the session.
+    fn send_digits(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         let Some(mut dialler) = self.digits.dialler.take() else {
             return;
         };
@@ -188,7 +198,7 @@ impl Stream {
                     Some(Way::Event { clock_hz, .. }) => clock_hz,
                     Some(Way::Tone { .. }) | None => super::digit::tone::SAMPLES_PER_SECOND,
                 };
-                let timestamp = self.outgoing.continued(clock_hz, now);
+                let (timestamp, _) = self.outgoing.continued(clock_hz, now);
                 let packet_ms = self.active().map_or(20, |face| face.terms.ptime_ms);
                 dialler.begin(way, timestamp, packet_ms, now);
             }
@@ -196,7 +206,7 @@ impl Stream {
                 .get_mut(HEADER_BYTES..)
                 .and_then(<[u8]>::first_chunk_mut);
             match place.and_then(|place| dialler.part(place, now)) {
-                Some(part) => self.emit_own(&part, &mut room, out),
+                Some(part) => self.emit_own(at, &part, &mut room, out),
                 None if dialler.end(now) => {}
                 None if dialler.next().is_some() => {}
                 None => break,

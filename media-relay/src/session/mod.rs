@@ -9,6 +9,7 @@ mod fax;
 mod liveness;
 mod output;
 mod plan;
+mod play;
 mod quality;
 mod rate;
 mod retired;
@@ -17,11 +18,12 @@ mod sequence;
 mod source;
 mod stream;
 
-pub use output::{Forward, Made, Outcome, Output, Sample};
+pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
+use digits::Taken;
 use liveness::{Liveness, ONE_WAY_CHECK};
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
@@ -29,6 +31,7 @@ use media_api::{
     SessionId, SessionStats, Stage, StreamIndex, Suite,
 };
 use plan::Path;
+use play::Playback;
 use sequence::Origin;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -63,6 +66,8 @@ pub struct MediaSession {
     endpoints: Vec<Endpoint>,
     /// The streams of all endpoints, each endpoint's in a row.
     streams: Vec<Stream>,
+    /// At most one per endpoint.
+    sounds: Vec<Playback>,
     plan: BridgePlan,
     one_way_check: Option<Timestamp>,
     /// Since when both joined endpoints are fully answered.
@@ -88,6 +93,7 @@ impl MediaSession {
             wall,
             endpoints: Vec::new(),
             streams: Vec::new(),
+            sounds: Vec::new(),
             plan: BridgePlan::default(),
             one_way_check: None,
             answered_at: None,
@@ -190,8 +196,17 @@ impl MediaSession {
 
     /// The operating system did not take a packet that [`Self::packet`] had prepared.
     pub fn send_failed(&mut self, forward: &Forward) {
-        if let Some(stream) = self.streams.get_mut(forward.stream) {
-            stream.uncount(forward.plain_bytes);
+        self.take_back(forward.stream, forward.plain_bytes);
+    }
+
+    /// The operating system did not take a packet of a sound.
+    pub fn generated_failed(&mut self, generated: Generated) {
+        self.take_back(generated.stream, generated.plain_bytes);
+    }
+
+    fn take_back(&mut self, stream: usize, plain_bytes: usize) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.uncount(plain_bytes);
         }
     }
 
@@ -215,7 +230,7 @@ impl MediaSession {
                 if let (DropReason::Direction, Path::Forward { to }) = (reason, path) {
                     // A peer that goes on sending through a hold would leave a gap as long as the
                     // hold, and one of half a cycle misleads the other side's roll-over counter.
-                    self.streams[to].outgoing.interrupt();
+                    self.streams[to].outgoing.interrupt(at);
                 }
                 return Err(reason);
             }
@@ -223,10 +238,10 @@ impl MediaSession {
         if accepted.first {
             self.tell_first_media(at, out);
         }
-        let is_taken = self.take_digits(at, &accepted, slot, now, out);
+        let taken = self.take_digits(at, &accepted, slot, now, out);
         let to = match path {
             Path::Forward { to } => to,
-            Path::Blocked(_) if is_taken => return Ok(Outcome::Taken),
+            Path::Blocked(_) if taken == Taken::Digit => return Ok(Outcome::Taken),
             Path::Blocked(reason) => return Err(reason),
         };
         let origin = Origin {
@@ -240,11 +255,16 @@ impl MediaSession {
         } = accepted;
         let received_bytes = payload.end;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
-        if is_taken || target.digits.are_sent() {
-            target
-                .outgoing
-                .pass_over(origin, accepted.position.extended);
-            return Ok(Outcome::Taken);
+        let is_muted = target.is_muted || target.digits.are_sent();
+        if taken != Taken::Not || target.digits.are_sent() {
+            let position = accepted.position;
+            target.outgoing.pass_over(origin, position.extended);
+        }
+        match taken {
+            Taken::Digit => return Ok(Outcome::Taken),
+            Taken::Beside => return Err(DropReason::Muted),
+            Taken::Not if is_muted => return Err(DropReason::Muted),
+            Taken::Not => {}
         }
         let Some(send_as) = send_as else {
             target
@@ -253,6 +273,7 @@ impl MediaSession {
             return Err(DropReason::PayloadType);
         };
         let ready = target.emit(origin, &accepted, send_as, slot, now)?;
+        target.forwarded_at = Some(now);
         Ok(Outcome::Forward(Forward {
             socket: ready.socket,
             to: ready.to,
@@ -284,11 +305,12 @@ impl MediaSession {
         });
     }
 
-    /// Applies a command of this session. [`Command::Allocate`] is not for a session but for
-    /// whoever owns ports, who calls [`Self::add_endpoint`]; it is ignored here.
+    /// Applies a command of this session. [`Command::Allocate`] is for whoever owns ports, who calls
+    /// [`Self::add_endpoint`], and [`Command::Play`] for whoever owns recordings, who calls
+    /// [`Self::play`]; both are ignored here.
     pub fn command(&mut self, command: Command, now: Timestamp, out: &mut Output) {
         match command {
-            Command::Allocate { .. } => {}
+            Command::Allocate { .. } | Command::Play { .. } => {}
             Command::Answer {
                 endpoint,
                 fork,
@@ -374,6 +396,7 @@ impl MediaSession {
         if self.drained_at.is_some_and(|due| due <= now) {
             return self.release(now, out);
         }
+        self.play_on(now, out);
         let mut is_over = false;
         for stream in &mut self.streams {
             stream.expire_keys(now);
@@ -415,6 +438,7 @@ impl MediaSession {
                 [reports, keys, stream.retired_deadline(), digits]
             })
             .flatten()
+            .chain(self.sounds.iter().map(Playback::due))
             .chain(silence)
             .chain(self.one_way_check)
             .chain(self.drained_at)
@@ -443,6 +467,7 @@ impl MediaSession {
             return;
         }
         self.drained_at = Some(until);
+        self.sounds.clear();
         self.plan.silence_ms = 0;
         self.one_way_check = None;
     }
@@ -475,6 +500,7 @@ impl MediaSession {
             stream.close();
             out.freed.extend([stream.sockets.rtp, stream.sockets.rtcp]);
         }
+        self.end_sounds_of(at);
     }
 
     fn open_endpoint(&self, endpoint: EndpointId) -> Option<usize> {
@@ -510,6 +536,7 @@ impl MediaSession {
             };
             Some(theirs.start + (at - own.start)).filter(|to| theirs.contains(to))
         });
+        self.fit_sounds();
         let pair = self.joined();
         for at in 0..self.endpoints.len() {
             let streams = &self.streams[self.endpoints[at].streams.clone()];
@@ -634,7 +661,6 @@ impl Stream {
     }
 }
 
-/// A master key and salt for one suite.
 /// What goes into [`Event::Allocated`] for endpoints on these sockets, one entry per stream: addresses, and
 /// keys that are made here.
 ///
@@ -682,6 +708,7 @@ pub fn local_endpoints(
     Ok(local)
 }
 
+/// A master key and salt for one suite.
 fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
     let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;

@@ -1,6 +1,7 @@
 //! What a session wants done: packets to send, events to deliver, sockets to close.
 
 use super::SocketId;
+use super::stream::Ready;
 use media_api::{DropReason, Event, RealmId};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -48,6 +49,17 @@ pub struct Made<'a> {
     pub realm: RealmId,
     /// The packet.
     pub bytes: &'a [u8],
+    /// What is known of it if it is RTP: part of a sound.
+    pub generated: Option<Generated>,
+}
+
+/// A packet of a sound, as the figures count it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Generated {
+    /// Bytes of RTP header and payload without tag, for totals.
+    pub plain_bytes: usize,
+    /// The sending stream's index, to take the packet back with.
+    pub(crate) stream: usize,
 }
 
 /// Figures of a realm that only a session can know.
@@ -71,9 +83,19 @@ pub struct Output {
     /// Figures for the realms' totals.
     pub samples: Vec<Sample>,
     bytes: Vec<u8>,
-    made: Vec<(SocketId, SocketAddr, RealmId, Range<usize>)>,
+    made: Vec<MadeAt>,
     /// Something is due sooner than before, although no command and no tick was given.
     pub(super) is_sooner: bool,
+}
+
+/// A packet in [`Output::bytes`].
+#[derive(Debug)]
+struct MadeAt {
+    socket: SocketId,
+    to: SocketAddr,
+    realm: RealmId,
+    range: Range<usize>,
+    generated: Option<Generated>,
 }
 
 impl Output {
@@ -84,13 +106,13 @@ impl Output {
 
     /// Packets that the session made, in order.
     pub fn packets(&self) -> impl Iterator<Item = Made<'_>> {
-        self.made.iter().filter_map(|(socket, to, realm, range)| {
-            let bytes = self.bytes.get(range.clone())?;
+        self.made.iter().filter_map(|made| {
             Some(Made {
-                socket: *socket,
-                to: *to,
-                realm: *realm,
-                bytes,
+                socket: made.socket,
+                to: made.to,
+                realm: made.realm,
+                bytes: self.bytes.get(made.range.clone())?,
+                generated: made.generated,
             })
         })
     }
@@ -114,15 +136,49 @@ impl Output {
             && !self.is_sooner
     }
 
-    pub(super) fn push_packet(
+    /// Adds a report.
+    pub(super) fn push_report(
         &mut self,
         realm: RealmId,
         socket: SocketId,
         to: SocketAddr,
         packet: &[u8],
     ) {
+        self.push(realm, socket, to, packet, None);
+    }
+
+    /// Adds a packet of a sound that a stream has finished in `slot`.
+    pub(super) fn push_generated(
+        &mut self,
+        realm: RealmId,
+        stream: usize,
+        ready: &Ready,
+        slot: &[u8],
+    ) {
+        let generated = Generated {
+            plain_bytes: ready.plain_bytes,
+            stream,
+        };
+        let packet = slot.get(ready.range.clone()).unwrap_or_default();
+        self.push(realm, ready.socket, ready.to, packet, Some(generated));
+    }
+
+    fn push(
+        &mut self,
+        realm: RealmId,
+        socket: SocketId,
+        to: SocketAddr,
+        packet: &[u8],
+        generated: Option<Generated>,
+    ) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(packet);
-        self.made.push((socket, to, realm, start..self.bytes.len()));
+        self.made.push(MadeAt {
+            socket,
+            to,
+            realm,
+            range: start..self.bytes.len(),
+            generated,
+        });
     }
 }

@@ -221,7 +221,7 @@ impl Stream {
         let length = writer.len();
         if let Some(length) = self.protect_report(&mut buffer, length) {
             self.reports.sent += 1;
-            out.push_packet(self.sockets.realm, socket, to, &buffer[..length]);
+            out.push_report(self.sockets.realm, socket, to, &buffer[..length]);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use crate::entropy::Entropy;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// Where a packet that we send comes from. A new origin starts a new epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,13 +66,19 @@ struct Clock {
     hz: u32,
     /// Outgoing minus incoming timestamp.
     shift: u32,
+    /// How far its timestamps are ahead of the wall clock, because what was sent before it was still
+    /// being heard.
+    lead: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Last {
     timestamp: u32,
+    /// When the timestamp is reached by the wall clock.
     at: Timestamp,
     clock_hz: u32,
+    /// How long what it carries is heard, as far as that is known.
+    covered: Duration,
 }
 
 impl Outgoing {
@@ -92,10 +99,10 @@ impl Outgoing {
         }
     }
 
-    /// The flow was interrupted on purpose (hold, another partner): the next packet starts a new
-    /// epoch, so that the peer does not take the pause for loss.
-    pub(super) fn interrupt(&mut self) {
-        self.epoch = None;
+    /// The flow from a stream was interrupted on purpose (hold, another partner): its next packet
+    /// starts a new epoch, so that the peer does not take the pause for loss.
+    pub(super) fn interrupt(&mut self, stream: usize) {
+        self.epoch = self.epoch.filter(|epoch| epoch.origin.stream != stream);
     }
 
     /// Numbers for a packet, or `None` if its place has been used already: a sequence number is
@@ -129,9 +136,11 @@ impl Outgoing {
             }
             // The timestamp goes on in units of the new clock (RFC 7160).
             [newest, _] => {
+                let (continued, lead) = self.continued(clock_hz, now);
                 let clock = Clock {
                     hz: clock_hz,
-                    shift: self.continued(clock_hz, now).wrapping_sub(timestamp),
+                    shift: continued.wrapping_sub(timestamp),
+                    lead,
                 };
                 epoch.clocks = [Some(clock), newest];
                 clock
@@ -146,8 +155,9 @@ impl Outgoing {
         if outgoing == self.highest {
             self.last = Some(Last {
                 timestamp,
-                at: now,
+                at: now + clock.lead,
                 clock_hz,
+                covered: Duration::ZERO,
             });
         }
         Some(Stamp {
@@ -193,8 +203,21 @@ impl Outgoing {
             timestamp,
             at,
             clock_hz,
+            covered: Duration::ZERO,
         });
         next
+    }
+
+    /// How long the newest packet is heard: another origin begins behind it.
+    pub(super) fn covers(&mut self, covered: Duration) {
+        if let Some(last) = &mut self.last {
+            last.covered = covered;
+        }
+    }
+
+    /// When the newest packet was sent.
+    pub(super) fn last_at(&self) -> Option<Timestamp> {
+        self.last.map(|last| last.at)
     }
 
     /// What the RTP timestamp is at `now`, for sender reports; `None` before the first packet.
@@ -205,12 +228,15 @@ impl Outgoing {
         })
     }
 
-    /// Timestamp with which something new begins: later than anything sent.
-    pub(super) fn continued(&self, clock_hz: u32, now: Timestamp) -> u32 {
-        self.last.map_or(self.first_timestamp, |last| {
-            last.timestamp
-                .wrapping_add(units(now.since_us(last.at), clock_hz).max(1))
-        })
+    /// Timestamp with which something new begins: later than anything sent and still heard; and how far
+    /// that is ahead of the wall clock.
+    pub(super) fn continued(&self, clock_hz: u32, now: Timestamp) -> (u32, Duration) {
+        let Some(last) = self.last else {
+            return (self.first_timestamp, Duration::ZERO);
+        };
+        let begins = now.max(last.at + last.covered);
+        let passed = units(begins.since_us(last.at), clock_hz).max(1);
+        (last.timestamp.wrapping_add(passed), begins.since(now))
     }
 
     fn claim(&mut self, extended: u64) -> bool {
@@ -297,7 +323,7 @@ mod tests {
     fn what_we_make_ourselves_fits_between_what_the_source_sends() {
         let mut out = outgoing();
         let first = out.stamp(A, 70_000, 0, 8000, Timestamp(0)).unwrap();
-        let timestamp = out.continued(8000, Timestamp(10_000));
+        let (timestamp, _) = out.continued(8000, Timestamp(10_000));
         assert_eq!(timestamp, first.timestamp.wrapping_add(80));
         for at in 1..=3 {
             let own = out.insert(timestamp, 8000, Timestamp(10_000));

@@ -54,6 +54,12 @@ pub(super) struct Stream {
     pub(super) rtp_at: Option<Timestamp>,
     /// Last valid RTP or RTCP packet.
     pub(super) heard_at: Option<Timestamp>,
+    /// Last packet of another stream that was sent to this peer.
+    pub(super) forwarded_at: Option<Timestamp>,
+    /// Whether this peer hears a sound of ours instead of others.
+    pub(super) is_muted: bool,
+    /// Packets of our sounds.
+    pub(super) generated_packets: u64,
     format: Option<FormatId>,
     /// Codec and source as they were when faces last changed, for figures asked for later.
     codec: Option<Cow<'static, str>>,
@@ -142,6 +148,9 @@ impl Stream {
             pinned_news: None,
             rtp_at: None,
             heard_at: None,
+            forwarded_at: None,
+            is_muted: false,
+            generated_packets: 0,
             format: None,
             codec: None,
             source: None,
@@ -584,9 +593,9 @@ impl Stream {
         Ok(length)
     }
 
-    /// Sends a packet that we make ourselves. `room` begins with space for the header, then `payload`
+    /// Sends a packet that we make ourselves on this stream, `at` in the session. `room` begins with space for the header, then `payload`
     /// bytes of payload, then space for a tag.
-    pub(super) fn emit_own(&mut self, own: &Own, room: &mut [u8], out: &mut Output) {
+    pub(super) fn emit_own(&mut self, at: usize, own: &Own, room: &mut [u8], out: &mut Output) {
         let Some((sender, to)) = self
             .active()
             .map(|face| (face.sender, face.guard.destination()))
@@ -610,9 +619,14 @@ impl Stream {
             return self.drop_for(DropReason::Send);
         };
         self.outgoing.octets += own.length as u64;
-        if let Some(packet) = room.get(..length) {
-            out.push_packet(self.sockets.realm, self.sockets.rtp, to, packet);
-        }
+        self.generated_packets += 1;
+        let ready = Ready {
+            socket: self.sockets.rtp,
+            to,
+            range: 0..length,
+            plain_bytes,
+        };
+        out.push_generated(self.sockets.realm, at, &ready, room);
     }
 
     /// Counts a packet that passed all checks; true if it is the first of the stream.
@@ -628,7 +642,8 @@ impl Stream {
         self.sent_bytes += bytes as u64;
     }
 
-    /// The operating system did not take a packet that [`Self::emit`] had counted.
+    /// The operating system did not take a packet that [`Self::emit`] had counted. One that we made
+    /// stays counted as made.
     pub(super) fn uncount(&mut self, plain_bytes: usize) {
         self.sent_packets = self.sent_packets.saturating_sub(1);
         self.sent_bytes = self.sent_bytes.saturating_sub(plain_bytes as u64);
@@ -659,6 +674,7 @@ impl Stream {
             received_bytes: self.received_bytes,
             sent_packets: self.sent_packets,
             sent_bytes: self.sent_bytes,
+            generated_packets: self.generated_packets,
             received_rtcp: self.reports.received,
             sent_rtcp: self.reports.sent,
             lost_packets: self.reception.lost(),

@@ -9,6 +9,7 @@ use crate::control::{EventSink, session_of};
 use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::SocketId;
+use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use media_api::{Command, EndpointSpec, SessionId};
 use sessions::Sessions;
@@ -33,6 +34,8 @@ const RESTOCK_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Order {
     Work(Work),
+    /// What can be played from now on.
+    Recordings(Arc<Recordings>),
     Stop,
 }
 
@@ -195,6 +198,7 @@ impl<B: Batch> Worker<B> {
                             | Command::Update { .. }
                             | Command::Take { .. }
                             | Command::Dial { .. }
+                            | Command::Play { .. }
                             | Command::Stats { .. },
                         )
                         | Work::Adopt { .. } => self.postponed_of.contains_key(&session),
@@ -206,6 +210,7 @@ impl<B: Batch> Worker<B> {
                         self.apply(work);
                     }
                 }
+                Ok(Order::Recordings(recordings)) => self.sessions.take_recordings(recordings),
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.open_and_close(usize::MAX);
@@ -265,9 +270,10 @@ mod tests {
     use crate::control::realm::{LocalAddress, Realm};
     use crate::io::{BackendReport, Received, SLOT_BYTES};
     use media_api::{
-        AllocateError, BridgePlan, Content, Direction, EndpointId, EndpointSpec, Event, Family,
-        ForkId, Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Protection,
-        ProtectionWanted, RealmId, SourcePolicy, Stage, StreamKind, StreamSpec, TelephoneEvent,
+        AllocateError, Beside, BridgePlan, Content, Direction, DropReason, EndpointId,
+        EndpointSpec, Event, Family, ForkId, Format, FormatId, Negotiated, NegotiatedStream,
+        PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, Sound, SourcePolicy, Stage,
+        StreamKind, StreamSpec, TelephoneEvent, Tone, TonePhase,
     };
     use std::io;
     use std::net::SocketAddr;
@@ -288,6 +294,8 @@ mod tests {
         opened: u32,
         vacant: Vec<u32>,
         queued: usize,
+        sent: usize,
+        refuses: bool,
     }
 
     impl Batch for Arriving {
@@ -335,7 +343,8 @@ mod tests {
         fn flush(&mut self, _: &mut Vec<usize>) {}
 
         fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
-            true
+            self.sent += usize::from(!self.refuses);
+            !self.refuses
         }
 
         fn wake(&self) {}
@@ -376,6 +385,8 @@ mod tests {
             opened: 0,
             vacant: Vec::new(),
             queued: 0,
+            sent: 0,
+            refuses: false,
         };
         let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
         let worker = Worker::new(
@@ -587,6 +598,58 @@ mod tests {
         let released = |event: &&Event| matches!(event, Event::Released { .. });
         assert_eq!(events.iter().filter(released).count() as u64, calls);
         assert_eq!(events.len() as u64, 2 * calls);
+    }
+
+    #[test]
+    fn sounds_of_many_calls_are_due_in_the_same_turns_and_refused_packets_are_taken_back() {
+        let (mut worker, events) = worker();
+        let ringing = TonePhase {
+            hz: [425, 0],
+            ms: 1_000,
+        };
+        let playing = Playing {
+            sound: Sound::Tone(Tone {
+                phases: vec![ringing],
+            }),
+            times: None,
+            beside: Beside::Muted,
+        };
+        for session in (0..200).map(SessionId) {
+            let play = Command::Play {
+                session,
+                endpoint: EndpointId(0),
+                playing: Some(playing.clone()),
+            };
+            for command in [allocate(session), agreed(session, 0), play] {
+                order(&worker, command);
+            }
+            assert!(worker.turn(&[]).is_continue());
+        }
+        worker.open_and_close(usize::MAX);
+        let end = worker.clock.now() + Duration::from_secs(1);
+        let (mut ticks, before) = (0, worker.batch.sent);
+        while let Some(due) = worker.sessions.next_deadline().filter(|due| *due < end) {
+            worker.sessions.tick(due, &mut worker.batch);
+            ticks += 1;
+        }
+        let sent = worker.batch.sent - before;
+        // Each call has 50 packets a second; a few reports may be due as well.
+        assert!(sent >= 200 * 49, "{sent}");
+        assert!(ticks <= 600, "{ticks}");
+
+        worker.batch.refuses = true;
+        let later = end + Duration::from_millis(20);
+        worker.sessions.tick(later, &mut worker.batch);
+        order(&worker, Command::Stats { session: CALL });
+        assert!(worker.obey().is_continue());
+        let last = events.lock().unwrap().pop();
+        let Some(Event::Stats { stats, .. }) = last else {
+            panic!("{last:?}")
+        };
+        let stream = &stats.endpoints[0].streams[0];
+        let refused = stream.dropped(DropReason::Send);
+        assert!(refused > 0);
+        assert_eq!(stream.sent_packets + refused, stream.generated_packets);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::{MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints};
+use crate::session::{
+    Made, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
+};
+use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use crate::worker::stock::{Lease, Stock};
 use media_api::{
@@ -42,6 +45,7 @@ pub(super) struct Sessions {
     entropy: Entropy,
     sink: Arc<EventSink>,
     wall: WallOffset,
+    recordings: Arc<Recordings>,
     out: Output,
     failed: Vec<usize>,
     /// What was queued in the present batch, to take back what the kernel refuses.
@@ -79,6 +83,7 @@ impl Sessions {
             entropy,
             sink,
             wall,
+            recordings: Arc::default(),
             out: Output::new(),
             failed: Vec::new(),
             forwards: Vec::new(),
@@ -166,6 +171,7 @@ impl Sessions {
             | Command::Update { session, .. }
             | Command::Take { session, .. }
             | Command::Dial { session, .. }
+            | Command::Play { session, .. }
             | Command::Release {
                 session,
                 endpoint: Some(_),
@@ -173,9 +179,15 @@ impl Sessions {
             } => (*session, false),
         };
         match self.by_id.get(&session).copied() {
-            Some(at) => self.within(at, now, batch, |session, out| {
-                session.command(command, now, out);
-            }),
+            Some(at) => {
+                let recordings = Arc::clone(&self.recordings);
+                self.within(at, now, batch, |session, out| match command {
+                    Command::Play {
+                        endpoint, playing, ..
+                    } => session.play(endpoint, playing, &recordings, now, out),
+                    command => session.command(command, now, out),
+                });
+            }
             None if is_answered => {
                 (self.sink)(Event::Refused {
                     session,
@@ -184,6 +196,11 @@ impl Sessions {
             }
             None => {}
         }
+    }
+
+    /// Takes the recordings that orders to play mean from now on.
+    pub(super) fn take_recordings(&mut self, recordings: Arc<Recordings>) {
+        self.recordings = recordings;
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -251,14 +268,8 @@ impl Sessions {
     fn carry_out(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         let mut out = std::mem::take(&mut self.out);
         for made in out.packets() {
-            let counters = self
-                .realm_index(made.realm)
-                .and_then(|at| self.counters.get_mut(at));
-            if batch.send(made.socket, made.to, made.bytes)
-                && let Some(counters) = counters
-            {
-                counters.sent_packets += 1;
-            }
+            let is_sent = batch.send(made.socket, made.to, made.bytes);
+            self.count_made(at, &made, is_sent);
         }
         for sample in &out.samples {
             if let Some(realm) = self.realm_index(sample.realm) {
@@ -348,6 +359,29 @@ impl Sessions {
             }
         }
         self.failed.clear();
+    }
+
+    /// Counts a packet that a session made, or takes one back that the kernel refused.
+    fn count_made(&mut self, at: usize, made: &Made<'_>, is_sent: bool) {
+        let realm = self.realm_index(made.realm);
+        let Some(counters) = realm.and_then(|realm| self.counters.get_mut(realm)) else {
+            return;
+        };
+        match (made.generated, is_sent) {
+            (Some(generated), true) => {
+                counters.sent_packets += 1;
+                counters.sent_bytes += generated.plain_bytes as u64;
+            }
+            (Some(generated), false) => {
+                counters.dropped[media_api::DropReason::Send as usize] += 1;
+                if let Some(Some(entry)) = self.entries.get_mut(at) {
+                    entry.session.generated_failed(generated);
+                }
+            }
+            (None, true) => counters.sent_packets += 1,
+            // A report is followed by another one soon.
+            (None, false) => {}
+        }
     }
 
     fn realm_index(&self, realm: RealmId) -> Option<usize> {

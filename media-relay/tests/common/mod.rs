@@ -5,7 +5,7 @@ use media_api::*;
 use media_relay::session::{
     MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
 };
-use media_relay::{Entropy, Timestamp, WallOffset};
+use media_relay::{Entropy, Recordings, Timestamp, WallOffset};
 use std::net::SocketAddr;
 
 pub const SESSION: SessionId = SessionId(7);
@@ -61,6 +61,23 @@ pub fn rtp(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: 
     packet
 }
 
+/// A tone with its phases, each of two frequencies and milliseconds.
+pub fn tone(phases: &[([u16; 2], u16)]) -> Sound {
+    let phases = phases.iter().map(|(hz, ms)| TonePhase { hz: *hz, ms: *ms });
+    Sound::Tone(Tone {
+        phases: phases.collect(),
+    })
+}
+
+/// A sound that never ends, with others muted.
+pub fn endless(sound: Sound) -> Option<Playing> {
+    Some(Playing {
+        sound,
+        times: None,
+        beside: Beside::Muted,
+    })
+}
+
 /// A received RTP packet without extension, taken apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rtp {
@@ -96,6 +113,7 @@ pub struct Bench {
     pub out: Output,
     pub now: Timestamp,
     pub local: Vec<LocalEndpoint>,
+    pub recordings: Recordings,
 }
 
 pub fn peer_a() -> SocketAddr {
@@ -150,6 +168,7 @@ impl Bench {
             out: Output::new(),
             now: Timestamp(10_000_000),
             local,
+            recordings: Recordings::default(),
         }
     }
 
@@ -164,6 +183,12 @@ impl Bench {
 
     pub fn command(&mut self, command: Command) {
         self.session.command(command, self.now, &mut self.out);
+    }
+
+    /// Lets an endpoint hear a sound, or nothing of ours any more.
+    pub fn play(&mut self, endpoint: EndpointId, playing: Option<Playing>) {
+        self.session
+            .play(endpoint, playing, &self.recordings, self.now, &mut self.out);
     }
 
     pub fn answer(&mut self, endpoint: EndpointId, terms: NegotiatedStream) {
@@ -242,7 +267,10 @@ impl Bench {
         packet: &[u8],
     ) -> Option<(SocketAddr, Vec<u8>)> {
         let socket = SocketId(u32::from(to.0) * 2);
-        self.judge(socket, from, packet).expect("accepted")
+        match self.judge(socket, from, packet) {
+            Err(DropReason::Muted) => None,
+            accepted => accepted.expect("accepted"),
+        }
     }
 
     fn judge(

@@ -4,8 +4,8 @@ use crate::dice::Dice;
 use crate::topology;
 use media_api::{
     AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event,
-    LocalEndpoint, LocalStream, ProtectionWanted, SessionId, SessionStats, Stage, StreamIndex,
-    StreamStats,
+    LocalEndpoint, LocalStream, Negotiated, Playing, ProtectionWanted, SessionId, SessionStats,
+    Sound, Stage, StreamIndex, StreamStats,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -32,6 +32,10 @@ struct Session {
 struct Endpoint {
     is_answered: bool,
     has_sent: bool,
+    /// Whether what was agreed last can carry a sound.
+    can_hear: bool,
+    /// When a counted sound will have been heard, since the world began.
+    hears_until: Option<Duration>,
 }
 
 impl FakeRelay {
@@ -56,8 +60,14 @@ impl FakeRelay {
         std::mem::take(&mut self.misuse)
     }
 
-    /// Carries out a command; the events that follow, each after a delay.
-    pub fn command(&mut self, command: &Command, has_ports: bool) -> Vec<(Duration, Event)> {
+    /// Carries out a command at a time since the world began; the events that follow, each after a
+    /// delay.
+    pub fn command(
+        &mut self,
+        at: Duration,
+        command: &Command,
+        has_ports: bool,
+    ) -> Vec<(Duration, Event)> {
         let short = self
             .dice
             .between(Duration::from_micros(200), Duration::from_millis(4));
@@ -77,6 +87,7 @@ impl FakeRelay {
                     return Vec::new();
                 };
                 known.is_answered |= *stage == Stage::Final;
+                known.can_hear = can_hear(negotiated);
                 if negotiated.streams.is_empty() {
                     self.misuse
                         .push(format!("answer without streams for {session:?}"));
@@ -108,6 +119,30 @@ impl FakeRelay {
                 known.silence_ms = plan.silence_ms;
                 self.first_media(*session)
             }
+            Command::Play {
+                session,
+                endpoint,
+                playing,
+            } => {
+                let length = playing.as_ref().and_then(|playing| self.length(playing));
+                let Some(known) = self.endpoint(*session, *endpoint, "play") else {
+                    return Vec::new();
+                };
+                known.hears_until = None;
+                let (after, heard) = match (playing, length) {
+                    (None, _) => return Vec::new(),
+                    (Some(_), _) if !known.can_hear => (short, false),
+                    (Some(_), None) => return Vec::new(),
+                    (Some(_), Some(length)) => (short + length, true),
+                };
+                known.hears_until = Some(at + after);
+                let event = Event::Played {
+                    session: *session,
+                    endpoint: *endpoint,
+                    heard,
+                };
+                vec![(after, event)]
+            }
             Command::Release {
                 session,
                 endpoint,
@@ -122,6 +157,37 @@ impl FakeRelay {
                 vec![(short, Event::Stats { session, stats })]
             }
         }
+    }
+
+    /// Whether an event that was to come at a time is true then: another order may have ended what was
+    /// played.
+    pub fn still_says(&self, at: Duration, event: &Event) -> bool {
+        let Event::Played {
+            session, endpoint, ..
+        } = event
+        else {
+            return true;
+        };
+        let known = self.sessions.get(session);
+        known
+            .and_then(|known| known.endpoints.get(endpoint)?.hears_until)
+            .is_some_and(|until| until == at)
+    }
+
+    /// How long a counted sound lasts; a recording some seconds.
+    fn length(&mut self, playing: &Playing) -> Option<Duration> {
+        let times = u32::from(playing.times?);
+        let once = match &playing.sound {
+            Sound::Tone(tone) => tone
+                .phases
+                .iter()
+                .map(|phase| Duration::from_millis(u64::from(phase.ms)))
+                .sum(),
+            Sound::Recording(_) => self
+                .dice
+                .between(Duration::from_secs(1), Duration::from_secs(8)),
+        };
+        Some(once * times)
     }
 
     /// Silence on every session that has supervision.
@@ -297,4 +363,17 @@ impl FakeRelay {
             endpoints: endpoints.collect(),
         }
     }
+}
+
+/// Whether an agreement has a format that sounds are made in.
+fn can_hear(negotiated: &Negotiated) -> bool {
+    let streams = negotiated.streams.iter().flatten();
+    streams.flat_map(|stream| &stream.payloads).any(|binding| {
+        let format = &binding.format;
+        let names = ["PCMA", "PCMU", "L16"];
+        format.clock_hz == 8_000
+            && names
+                .iter()
+                .any(|name| format.name.eq_ignore_ascii_case(name))
+    })
 }

@@ -378,7 +378,7 @@ impl<'a> World<'a> {
                 let at = self.now.since(Timestamp::ZERO);
                 let mut faults = self.scenario.faults.iter().filter(|f| f.is_on(at));
                 let has_ports = !faults.any(|f| f.trouble == Trouble::NoPorts);
-                for (delay, event) in self.relay.command(&command, has_ports) {
+                for (delay, event) in self.relay.command(at, &command, has_ports) {
                     self.agenda.note(self.now + delay, Due::Media(event));
                 }
                 for misuse in self.relay.take_misuse() {
@@ -496,7 +496,12 @@ impl<'a> World<'a> {
                 if shard.0 >= self.subject.shards() {
                     return self.violated("affinity", format!("media session of {shard:?}"));
                 }
-                self.apply(shard, Input::Media(event));
+                if self
+                    .relay
+                    .still_says(self.now.since(Timestamp::ZERO), &event)
+                {
+                    self.apply(shard, Input::Media(event));
+                }
             }
             Due::Failed(shard, transaction, why) => {
                 let seen = Seen::SendFailed {

@@ -278,6 +278,15 @@ fn media(event: &media_api::Event) -> Option<String> {
         Event::OneWay { endpoint, kind, .. } => {
             format!("media of leg {} does not get through: {kind:?}", endpoint.0)
         }
+        Event::Played {
+            endpoint,
+            heard: true,
+            ..
+        } => format!("leg {} has heard what was played", endpoint.0),
+        Event::Played { endpoint, .. } => format!(
+            "leg {} could not be played anything: G.711 was not agreed, or there is no such recording",
+            endpoint.0
+        ),
         Event::Released { .. } => "media released".to_owned(),
         // What somebody dials is not shown (MED-226).
         Event::Digit { .. } | Event::Stats { .. } => return None,
