@@ -68,6 +68,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         rings_at_once: dice.chance(12),
         relays_transfers: dice.chance(8),
         registers: dice.chance(7),
+        dtmf: None,
     };
     if scenario.setting.registers {
         let of_teams = scenario
