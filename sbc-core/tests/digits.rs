@@ -148,7 +148,7 @@ fn an_event_becomes_one_info_each_in_order_and_one_at_a_time() {
 #[test]
 fn an_info_that_is_refused_costs_its_digit_and_nothing_else() {
     let mut call = up("info", "rfc4733");
-    for start in ["481 Gone", "500 No", "405 No", "408 No"] {
+    for start in ["481 Gone", "500 No", "415 No", "408 No"] {
         heard(&mut call, TEAMS, '7', 100);
         let (info, _) = told(&mut call);
         carrier_answers(&mut call, &info, start);
@@ -172,6 +172,12 @@ fn an_info_that_is_refused_costs_its_digit_and_nothing_else() {
     call.shard.pass(Duration::from_secs(40));
     call.shard.sent.clear();
     assert!(call.shard.records.is_empty());
+    // Who does not take INFO at all is not sent it again.
+    heard(&mut call, TEAMS, '0', 100);
+    let (info, _) = told(&mut call);
+    carrier_answers(&mut call, &info, "405 Method Not Allowed");
+    heard(&mut call, TEAMS, '0', 100);
+    assert!(call.shard.sent.is_empty());
     call.lives();
 }
 

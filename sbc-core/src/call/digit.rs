@@ -135,8 +135,11 @@ impl Call {
         let signal = match self.means(leg) {
             Some(Means::Events) => Signal::Event,
             Some(Means::Tones) => Signal::Tone,
-            Some(Means::Info) => return self.convey_digit(cx, leg, pressed),
-            Some(Means::Other) | None => return,
+            Some(Means::Info) if self.takes_info(leg) => {
+                return self.convey_digit(cx, leg, pressed);
+            }
+            // What a peer's Allow leaves out it is not sent (SIP-300).
+            Some(Means::Info | Means::Other) | None => return,
         };
         if self.media.is_active() {
             let dialled = Dialled {
@@ -146,6 +149,11 @@ impl Call {
             };
             self.media.dial(cx, endpoint(leg), dialled);
         }
+    }
+
+    fn takes_info(&self, leg: LegId) -> bool {
+        let leg = self.legs.get(&leg);
+        leg.is_some_and(|leg| leg.session.takes(&Method::Info))
     }
 
     fn means(&self, leg: LegId) -> Option<Means> {
