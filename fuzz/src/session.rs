@@ -6,10 +6,10 @@
 
 use crate::reader::Reader;
 use media_api::{
-    Beside, BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event,
-    Family, ForkId, Format, FormatId, Negotiated, NegotiatedStream, PayloadBinding, Playing,
-    Protection, ProtectionWanted, RealmId, SessionId, Sound, SoundId, SourcePolicy, Stage,
-    StreamKind, StreamSpec, Suite, TelephoneEvent, Tone, TonePhase,
+    Beside, BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId,
+    EndpointSpec, Event, Family, ForkId, Format, FormatId, Intake, Negotiated, NegotiatedStream,
+    PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, SessionId, Signal, Sound,
+    SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent, Tone, TonePhase,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
@@ -58,6 +58,8 @@ struct Bench {
     sides: [Side; 2],
     recordings: Recordings,
     datagrams: u64,
+    /// RTP packets that ended in the session, as parts of digits.
+    taken: u64,
     /// Sounds that were ordered and have not told of their end.
     sounds: usize,
     freed: Vec<SocketId>,
@@ -90,6 +92,7 @@ impl Bench {
             ])
             .expect("few and short"),
             datagrams: 0,
+            taken: 0,
             sounds: 0,
             freed: Vec::new(),
             released: 0,
@@ -134,6 +137,7 @@ impl Bench {
                 let stage = input.pick(&[Stage::Final, Stage::Preview]);
                 self.agree(at, fork, stage, input);
             }
+            12 if act & 0x20 != 0 => self.digits(at, act & 0x10 != 0, input),
             12 => {
                 let endpoint = self.sides[at].endpoint;
                 self.command(Command::Rollback {
@@ -169,6 +173,28 @@ impl Bench {
         }
     }
 
+    /// What becomes of digits of a side, or a digit for it.
+    fn digits(&mut self, at: usize, is_dialled: bool, input: &mut Reader<'_>) {
+        let endpoint = self.sides[at].endpoint;
+        let choice = input.octet();
+        self.command(match is_dialled {
+            false => Command::Take {
+                session: SESSION,
+                endpoint,
+                intake: [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
+            },
+            true => Command::Dial {
+                session: SESSION,
+                endpoint,
+                dialled: Dialled {
+                    digit: Digit::from_event(choice & 0x0f).expect("one of sixteen"),
+                    duration_ms: u16::from(choice >> 5) * 1_000,
+                    signal: [Signal::Event, Signal::Tone][usize::from(choice >> 4 & 1)],
+                },
+            },
+        });
+    }
+
     fn datagram(&mut self, at: usize, socket: u8, from: u8, packet: &[u8]) {
         let socket = SocketId(2 * at as u32 + u32::from(socket & 1));
         let from = SOURCES[(usize::from(from) + 2 * at) % SOURCES.len()];
@@ -179,11 +205,16 @@ impl Bench {
             .session
             .packet(socket, from, &mut slot, length, now, &mut self.out);
         self.datagrams += 1;
-        assert!(self.out.events.len() <= 2, "bounded news of one packet");
-        if let Outcome::Forward(forward) = outcome {
-            assert!(!self.session.is_released(), "nothing after the end");
-            assert!(forward.range.len() <= length + MAX_TRAILER_BYTES);
-            self.forwarded(&forward, packet, &mut slot);
+        assert!(self.out.events.len() <= 4, "bounded news of one packet");
+        match outcome {
+            Outcome::Forward(forward) => {
+                assert!(!self.session.is_released(), "nothing after the end");
+                assert!(forward.range.len() <= length + MAX_TRAILER_BYTES);
+                self.forwarded(&forward, packet, &mut slot);
+            }
+            Outcome::Taken => self.taken += 1,
+            Outcome::Handed(_) => panic!("no party has been handed over"),
+            Outcome::Report | Outcome::Dropped(_) => {}
         }
         self.settle();
     }
@@ -209,16 +240,7 @@ impl Bench {
                 .expect("the peer can open it"),
         };
         assert_eq!(length, forward.plain_bytes);
-        let packet = &packet[..length];
-        let header = RtpHeader::parse(packet).expect("we send RTP");
-        let payload = header.payload(packet).expect("without padding");
-        assert_eq!(
-            payload,
-            12..length,
-            "without extension or contributing sources"
-        );
-        let sends = |number: &u8| PAYLOADS.iter().any(|known| known.1 == *number);
-        assert!(sends(&header.payload_type), "an agreed payload type");
+        is_ours(&packet[..length]);
     }
 
     /// What the peer of a side would send: protected if its side is.
@@ -427,7 +449,7 @@ impl Bench {
         self.count();
     }
 
-    /// A packet of a sound is RTP as we write it, in a format that sounds are made in.
+    /// A packet of a sound or a digit is RTP as we write it, in a format that those are made in.
     fn heard(&mut self, socket: SocketId, to: SocketAddr, packet: &mut [u8], made: Generated) {
         assert!(SOURCES.contains(&to), "{to} was never heard of");
         assert_eq!(socket.0 % 2, 0, "RTP leaves by the RTP port");
@@ -439,6 +461,9 @@ impl Bench {
         };
         assert_eq!(length, made.plain_bytes);
         let header = RtpHeader::parse(&packet[..length]).expect("we send RTP");
+        if header.payload_type == 96 {
+            return assert_eq!(length - 12, 4, "one event");
+        }
         let per_ms = match header.payload_type {
             8 | 0 => 8,
             98 => 16,
@@ -449,7 +474,7 @@ impl Bench {
         assert!((10..=60).contains(&packet_ms), "{packet_ms} ms");
     }
 
-    /// Every datagram, and every packet of a sound, counts in exactly one outcome (MED-003).
+    /// Every datagram, and every packet of a sound or a digit, counts in exactly one outcome (MED-003).
     fn count(&self) {
         let stats = self.session.stats();
         let streams = stats
@@ -461,7 +486,8 @@ impl Bench {
             counted += stream.sent_packets + stream.received_rtcp + stream.dropped_total();
             generated += stream.generated_packets;
         }
-        assert_eq!(counted, self.datagrams + generated, "{stats:?}");
+        let expected = self.datagrams + generated - self.taken;
+        assert_eq!(counted, expected, "{stats:?}");
     }
 
     /// The end gives everything back, once, and nothing passes after it.
@@ -482,6 +508,19 @@ impl Bench {
         self.pass(60_000_000);
         assert_eq!(self.session.next_deadline(), None, "nothing to wait for");
     }
+}
+
+/// RTP as we write it, of an agreed payload type.
+fn is_ours(packet: &[u8]) {
+    let header = RtpHeader::parse(packet).expect("we send RTP");
+    let payload = header.payload(packet).expect("without padding");
+    assert_eq!(
+        payload,
+        12..packet.len(),
+        "without extension or contributing sources"
+    );
+    let sends = |number: &u8| PAYLOADS.iter().any(|known| known.1 == *number);
+    assert!(sends(&header.payload_type), "an agreed payload type");
 }
 
 fn side(

@@ -14,6 +14,7 @@
 
 mod control;
 mod entropy;
+pub mod g711;
 mod io;
 pub mod packet;
 pub mod session;

@@ -85,6 +85,25 @@ fn playing_tones_and_recordings_allocates_nothing() {
 }
 
 #[test]
+fn looking_for_digits_allocates_nothing() {
+    let voice: Vec<_> = (0..2000u16)
+        .map(|at| {
+            let payload: Vec<u8> = (0..160u16).map(|n| (n * 7 + at * 13) as u8).collect();
+            rtp(8, at, u32::from(at) * 160, 9, &payload)
+        })
+        .collect();
+    for intake in [Intake::Events, Intake::Tones] {
+        let mut bench = Bench::joined();
+        bench.command(Command::Take {
+            session: common::SESSION,
+            endpoint: A,
+            intake,
+        });
+        assert_eq!(allocations(&mut bench, &voice), 0, "{intake:?}");
+    }
+}
+
+#[test]
 fn forwarding_plain_and_secured_packets_allocates_nothing() {
     let plain: Vec<_> = (0..2000u16)
         .map(|at| rtp(8, at, u32::from(at) * 160, 9, &[0xd5; 160]))

@@ -136,6 +136,11 @@ const CASES: &[(Code, &str, &str)] = &[
         "early_media = \"block\"\nearly_media_max = §\"30s\"\ncodecs =",
     ),
     (
+        Code::Contradiction,
+        "codecs =",
+        "dtmf = \"info\"\ninfo = §\"refuse\"\ncodecs =",
+    ),
+    (
         Code::TeamsRule,
         "fqdn = \"sbc1.contoso.example\"",
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use world::call::*;
 use world::*;
 
-/// Both trunks let both cross; Teams is told nothing of telephone events.
+/// Both trunks let both cross, and say how digits travel.
 pub(crate) fn config(dtmf: &str) -> String {
     CONFIG
         .replace(
@@ -18,7 +18,7 @@ pub(crate) fn config(dtmf: &str) -> String {
         )
         .replace(
             "preset = \"teams\"\n",
-            "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
+            &format!("preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n{dtmf}"),
         )
 }
 
@@ -28,7 +28,7 @@ fn up(config: &str) -> Call {
 
 pub(crate) const RELAY: &str = "Content-Type: application/dtmf-relay\n";
 pub(crate) const FIVE: &str = "Signal=5\nDuration=160\n";
-pub(crate) const IN_AUDIO: &str = "dtmf = \"inband\"\n";
+pub(crate) const BY_INFO: &str = "dtmf = \"info\"\n";
 
 fn carried(call: &mut Call) -> Message {
     call.shard.next_request(Method::Info).message
@@ -40,7 +40,7 @@ fn answers(call: &mut Call, request: &Message, start: &str) {
 
 #[test]
 fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let info = carried(&mut call);
     assert_eq!(&info.body()[..], b"Signal=5\r\nDuration=160\r\n");
@@ -74,7 +74,7 @@ fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
 
 #[test]
 fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     for digit in 1..=9 {
         call.says("INFO", RELAY, &format!("Signal={digit}\n"));
     }
@@ -102,7 +102,7 @@ fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
 
 #[test]
 fn what_crosses_has_one_hop_less_and_none_left_goes_nowhere() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     let with_hops = |call: &mut Call, hops: &str| {
         call.cseq += 1;
         let via = format!("{VIA}{}", call.cseq);
@@ -141,7 +141,7 @@ fn a_digit_that_travels_in_the_media_is_not_told_again() {
 
 #[test]
 fn what_info_may_not_carry_is_refused_and_the_call_lives() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     for (lines, body, code) in [
         ("Content-Type: application/dtmf\n", "x", 400),
         (RELAY, "Signal=55\n", 400),
@@ -185,12 +185,12 @@ fn a_message_within_a_call_crosses_as_text_only() {
 
 #[test]
 fn a_party_whose_trunk_takes_none_gets_none() {
-    let only_carrier = config(IN_AUDIO).replace(
+    let only_carrier = config("").replace(
         "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
         "preset = \"teams\"\n",
     );
     let mut call = up(&only_carrier);
-    call.says("INFO", RELAY, FIVE);
+    call.says("MESSAGE", "Content-Type: text/plain\n", "hello\n");
     call.refused(488);
     call.teams_says("INFO", 1, "");
     call.refused(405);
@@ -199,7 +199,7 @@ fn a_party_whose_trunk_takes_none_gets_none() {
 
 #[test]
 fn a_request_that_waits_is_answered_when_the_call_ends() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let info = carried(&mut call);
     call.says("BYE", "", "");
@@ -223,7 +223,7 @@ fn a_request_that_waits_is_answered_when_the_call_ends() {
 
 #[test]
 fn a_party_that_never_answers_info_costs_nobody_the_call() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let first = carried(&mut call);
     call.says("INFO", RELAY, "Signal=6\n");
@@ -256,7 +256,7 @@ fn a_party_that_never_answers_info_costs_nobody_the_call() {
 
 #[test]
 fn whoever_goes_on_sending_is_answered_in_time_all_the_same() {
-    let mut call = up(&config(IN_AUDIO));
+    let mut call = up(&config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     carried(&mut call);
     let first = call.cseq;

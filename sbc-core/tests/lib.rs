@@ -13,6 +13,7 @@ mod common_name;
 mod connected;
 mod crossing;
 mod dialogs;
+mod digits;
 mod diversion;
 mod early_media;
 mod early_update;

@@ -1,6 +1,6 @@
 //! Storms within a call (SEC-030, SEC-104): what comes too fast is refused for a while, and the call goes on.
 
-use crate::crossing::{FIVE, IN_AUDIO, RELAY, config};
+use crate::crossing::{BY_INFO, FIVE, RELAY, config};
 use crate::world;
 
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -107,7 +107,7 @@ fn whatever_else_comes_too_fast_is_refused_too() {
 
 #[test]
 fn a_storm_of_digits_reaches_the_other_party_at_the_permitted_rate() {
-    let mut call = Call::with(&config(IN_AUDIO));
+    let mut call = Call::with(&config(BY_INFO));
     let (mut carried, mut refused) = (0, 0);
     for _ in 0..300 {
         call.says("INFO", RELAY, FIVE);

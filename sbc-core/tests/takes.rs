@@ -23,7 +23,7 @@ struct Up {
 
 impl Up {
     fn new(of_a: &str, allow: &str) -> Self {
-        let keys = "info = \"relay\"\nmessage = \"relay\"\ndtmf = \"inband\"";
+        let keys = "info = \"relay\"\nmessage = \"relay\"\ndtmf = \"info\"";
         let mut two = Two::with(&format!("{keys}\n{of_a}"), keys, "", CARRIER_SDP);
         let lines = format!("Allow: {allow}\n");
         two.says("200 OK", "b1", &lines, CARRIER_SDP);

@@ -23,6 +23,11 @@ class Pair:
     right: Party
     third: Party | None = None
     keys: str = ""
+    # What the left and the right one need beside.
+    left_keys: str = ""
+    right_keys: str = ""
+    # Keys that the right party must be sent as telephone events.
+    events: str = ""
     # What the records of its calls must say.
     transfers: tuple = ()
     attempts: int = 1
@@ -260,6 +265,31 @@ def provisionals():
     yield Pair("reliable provisionals to the caller, which renews its description before the answer", left, right)
 
 
+# Keys.
+
+def keys():
+    """One side tells of keys in INFO, the other is told by telephone events."""
+    left, right, one, other = called(allow="INVITE, ACK, CANCEL, BYE, INFO")
+    for key in "5#D5":
+        left.pause(300)
+        one.presses(key)
+    hung_up(one, other, after=1500)
+    yield Pair("keys in INFO become telephone events", left, right, left_keys='dtmf = "info"', events="5#D5")
+
+    left, right = Party(events=96), Party(allow="INVITE, ACK, CANCEL, BYE, INFO")
+    one, other = Dialog(left), Dialog(right)
+    one.invite(to=NUMBER, answers=(180,))
+    other.called()
+    other.answers()
+    one.answered("telephone-event")
+    left.pause(300)
+    left.plays_keys("147*")
+    for key in "147*":
+        other.asked("INFO", expected=["application/dtmf-relay", f"Signal=[{key}]"])
+    hung_up(other, one)
+    yield Pair("telephone events become INFO", left, right, right_keys='dtmf = "info"')
+
+
 class Pairs(Sbc):
     """Trunks for each pair at addresses of its own: what the left one calls goes to the right one, and
     calls of a third number to the third."""
@@ -291,6 +321,7 @@ accept_from = ["{address}/32"]
 codecs = ["PCMA"]
 options = false
 {pair.keys}
+{getattr(pair, f"{side}_keys", "")}
 """
             for side in ("left", "right"):
                 for match, other in ((f', called = "^\\\\{THIRD}$"', "third"), ("", "right")):
@@ -308,7 +339,7 @@ to = [{{ trunk = "{other}-{n}" }}]
 def running(checks, sipp):
     """All pairs while the block runs; what became of them is checked at its end."""
     pairs = [pair for kind in (holds, timers, redirections, replacements, picked_up, transfers,
-                             provisionals)
+                             provisionals, keys)
              for pair in kind()]
     sbc = Pairs(pairs)
     processes = {}
@@ -336,6 +367,9 @@ def running(checks, sipp):
         records = sbc.records(sum(pair.calls() for pair in pairs))
         for n, pair in enumerate(pairs):
             check(checks, sbc, n, pair, {side: processes[n, side].returncode for side in pair.parties()}, records)
+        for n, pair in enumerate(pairs):
+            if pair.events:
+                check_events(checks, capture, sbc.places[n, "right"], pair.events)
         capture.check_decodes(checks, ["-d", f"udp.port=={sbc.PORT},sip", "-d", f"udp.port=={sbc.port},sip"],
                               least_sip=12 * len(pairs), least_rtp=0)
         checks.check("the daemon of the pairs ends in order", sbc.stop() == 0, sbc.log_text()[-500:])
@@ -344,6 +378,23 @@ def running(checks, sipp):
             end(process)
         sbc.stop()
         sbc.clean_up()
+
+
+def check_events(checks, capture, address, keys):
+    """The telephone events that a party was sent, as tshark reads them: each has one timestamp, and its end
+    is said three times."""
+    rows = capture.frames(f"rtpevent && ip.dst=={address}", EVENT_FIELDS, ["-o", "rtpevent.event_payload_type_value:101",
+                                                                           "-o", "rtp.heuristic_rtp:TRUE"])
+    names = {}
+    for timestamp, event, end in rows:
+        names.setdefault(timestamp, []).append((int(event), end in ("1", "True")))
+    told = "".join("0123456789*#ABCD"[packets[0][0]] for packets in names.values())
+    checks.check("  and tshark reads the same keys", told == keys, rows)
+    ends = [sum(end for _, end in packets) for packets in names.values()]
+    checks.check("  each with an end that is said three times", ends == [3] * len(keys), ends)
+
+
+EVENT_FIELDS = ("rtp.timestamp", "rtpevent.event_id", "rtpevent.end_of_event")
 
 
 def check(checks, sbc, n, pair, codes, records):

@@ -10,10 +10,10 @@ o=- [pid] {version} IN IP[media_ip_type] [media_ip]
 s=-
 c=IN IP[media_ip_type] {address}
 t=0 0
-m=audio [media_port] RTP/AVP 8 101
+m=audio [media_port] RTP/AVP 8 {events}
 a=rtpmap:8 PCMA/8000
-a=rtpmap:101 telephone-event/8000
-a=fmtp:101 0-15
+a=rtpmap:{events} telephone-event/8000
+a=fmtp:{events} 0-15
 a=ptime:20
 {direction}"""
 
@@ -33,8 +33,9 @@ CONTACT = r"[[:cntrl:]]Contact:[^<]*<([^>]*)>"
 class Party:
     """One side's scenario; each verb adds a step of it."""
 
-    def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY"):
+    def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY", events=101):
         self.steps, self.variables, self.version, self.allow = [], [], 0, allow
+        self.events = events
 
     def xml(self, name):
         """The whole as SIPp reads it."""
@@ -47,14 +48,18 @@ class Party:
         """The next description of this party."""
         self.version += 1
         line = f"a={direction}\n" if direction else ""
-        return AUDIO.format(version=self.version, address=address, direction=line)
+        return AUDIO.format(version=self.version, address=address, direction=line, events=self.events)
 
-    def send(self, lines, sdp="", is_repeated=False):
+    def send(self, lines, sdp="", is_repeated=False, kind="application/sdp"):
         """A message, repeated until what comes next."""
         head = "\n".join(line for line in lines if line)
-        kind = "Content-Type: application/sdp\n" if sdp else ""
+        kind = f"Content-Type: {kind}\n" if sdp else ""
         repeated = ' retrans="500"' if is_repeated else ""
         self.steps.append(f"<send{repeated}><![CDATA[\n{head}\n{kind}Content-Length: [len]\n\n{sdp}\n]]></send>")
+
+    def plays_keys(self, keys):
+        """Sends them as telephone events, whose payload type SIPp always says is 96."""
+        self.steps.append(f'<nop><action><exec play_dtmf={quoteattr(keys)}/></action></nop>')
 
     def pause(self, milliseconds):
         """Says nothing for a while."""
@@ -171,6 +176,13 @@ class Dialog:
             self.party.send(self._head("ACK", cseq=self.cseq))
         elif method == "INVITE":
             self._refusal_acknowledged()
+
+    def presses(self, key):
+        """Tells of a key in INFO."""
+        self.cseq += 1
+        self.party.send(self._head("INFO", self.contact), f"Signal={key}\nDuration=160\n", is_repeated=True,
+                        kind="application/dtmf-relay")
+        self.party.hear('response="200"', ())
 
     def asked(self, method, *headers, sdp="", status="200 OK", expected=(), saved=()):
         """A request of the peer's, and our answer to it."""

@@ -25,7 +25,7 @@ mod peer;
 use crate::message::only_answers;
 use bytes::Bytes;
 use media_api::{
-    AllocateError, Command as MediaCommand, CryptoKey, EndpointId, Event as MediaEvent,
+    AllocateError, Command as MediaCommand, CryptoKey, Digit, EndpointId, Event as MediaEvent,
     LocalEndpoint, LocalStream, ProtectionWanted, SessionId, SessionStats,
 };
 use peer::{Actor, Dialog};
@@ -192,11 +192,11 @@ impl World {
     }
 
     fn media_says(&mut self, number: usize) {
-        let Some(session) = from_end(self.media.iter(), number / 6).copied() else {
+        let Some(session) = from_end(self.media.iter(), number / 7).copied() else {
             return;
         };
         let endpoint = EndpointId((number / 2 % 2) as u8);
-        let event = match number % 6 {
+        let event = match number % 7 {
             0 => MediaEvent::Silent {
                 session,
                 endpoint,
@@ -209,6 +209,12 @@ impl World {
             },
             2 => released(session),
             3 => refused(session, Vec::new()),
+            5 => MediaEvent::Digit {
+                session,
+                endpoint,
+                digit: Digit::from_event((number % 16) as u8).expect("one of sixteen"),
+                duration_ms: 100,
+            },
             4 => MediaEvent::Stats {
                 session,
                 stats: SessionStats::default(),

@@ -1,6 +1,6 @@
 //! What signalling asks of the relay.
 
-use crate::{EndpointId, EndpointSpec, ForkId, Negotiated, Playing, SessionId};
+use crate::{Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, Playing, SessionId};
 
 /// One order to the relay. Commands of one session are applied in the order given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +40,26 @@ pub enum Command {
         session: SessionId,
         /// Who hears whom from now on.
         plan: BridgePlan,
+    },
+    /// Say from now on what becomes of the digits that an endpoint's peer sends. Without it they pass.
+    Take {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// What becomes of them.
+        intake: Intake,
+    },
+    /// Send a digit to an endpoint's peer, after those that wait. The joined endpoint is not heard
+    /// meanwhile. A peer that has agreed to nothing that could carry it, or for whom too many wait,
+    /// does not get it.
+    Dial {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The digit.
+        dialled: Dialled,
     },
     /// Let an endpoint hear something of ours from now on, or nothing of ours any more. What was
     /// played to it before ends at once, without [`crate::Event::Played`].

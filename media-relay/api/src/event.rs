@@ -1,6 +1,6 @@
 //! What the relay reports.
 
-use crate::{EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
+use crate::{Digit, EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
 use std::net::SocketAddr;
 
 /// One report of the relay.
@@ -61,6 +61,18 @@ pub enum Event {
         /// What is seen.
         kind: OneWayKind,
     },
+    /// A digit that an endpoint's peer has sent, told once, at its end. Only where
+    /// [`crate::Command::Take`] asks for it.
+    Digit {
+        /// The session.
+        session: SessionId,
+        /// Whose peer has sent it.
+        endpoint: EndpointId,
+        /// The digit.
+        digit: Digit,
+        /// How long it lasted, in milliseconds.
+        duration_ms: u16,
+    },
     /// What was to be played a number of times has been, or cannot be played (any more): neither
     /// G.711 nor linear audio at 8 kHz is agreed, there is no such recording, or the tone has no
     /// length. Time passes for a sound also while the peer takes no media.
@@ -98,6 +110,7 @@ impl Event {
             | Self::SourcePinned { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::Digit { session, .. }
             | Self::Played { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. } => *session,

@@ -16,7 +16,8 @@
 //!    offer.
 //! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
 //!    [`Command::Play`] lets one endpoint hear a tone or a recording.
-//! 4. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
+//! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]).
+//! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
 //! The relay never acts on a command that names an unknown session or endpoint; it answers with
 //! [`Event::Refused`] where the command has an answer, and ignores it otherwise.
@@ -24,6 +25,7 @@
 
 mod command;
 mod crypto;
+mod digit;
 mod endpoint;
 mod event;
 mod id;
@@ -32,6 +34,7 @@ mod stats;
 
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
 pub use crypto::{CryptoKey, Suite};
+pub use digit::{Dialled, Digit, Intake, Signal};
 pub use endpoint::{
     Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream,
     Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy,

@@ -372,6 +372,8 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Update { session, .. }
         | Command::HandOver { session, .. }
         | Command::Follow { session, .. }
+        | Command::Take { session, .. }
+        | Command::Dial { session, .. }
         | Command::Play { session, .. }
         | Command::Release { session, .. }
         | Command::Stats { session } => *session,
@@ -394,7 +396,7 @@ fn is_awaited(work: &Work) -> bool {
         return false;
     };
     match command {
-        Command::Allocate { .. } | Command::Stats { .. } => true,
+        Command::Allocate { .. } | Command::Dial { .. } | Command::Stats { .. } => true,
         // The first packet of a sound is nobody's but ours.
         Command::Play { playing, .. } => playing.is_some(),
         // What is drained is over later anyway.
@@ -403,7 +405,8 @@ fn is_awaited(work: &Work) -> bool {
         | Command::Rollback { .. }
         | Command::Update { .. }
         | Command::HandOver { .. }
-        | Command::Follow { .. } => false,
+        | Command::Follow { .. }
+        | Command::Take { .. } => false,
     }
 }
 

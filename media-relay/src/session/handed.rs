@@ -65,7 +65,9 @@ impl MediaSession {
             if accepted.first {
                 self.tell_first_media(at, out);
             }
-            self.forward(at, path, &accepted, &mut handed.slot, now)
+            let slot = &mut handed.slot[..];
+            let taken = self.take_digits(at, &accepted, slot, now, out);
+            self.forward(at, path, &accepted, taken, slot, now)
         });
         outcome.unwrap_or_else(|reason| {
             self.streams[at].drop_for(reason);

@@ -3,6 +3,8 @@
 //! No socket, no clock, no thread: datagrams, commands and time go in, packets and events come out.
 //! The worker threads and the simulator are two callers of the same methods.
 
+mod digit;
+mod digits;
 mod fax;
 mod handed;
 mod liveness;
@@ -23,6 +25,7 @@ pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
+use digits::Taken;
 use handed::HandedOver;
 use liveness::{Liveness, ONE_WAY_CHECK};
 use media_api::{
@@ -254,7 +257,8 @@ impl MediaSession {
         if let Some(handed) = self.hands_over(at) {
             return self.passed_on(at, handed, &accepted, slot);
         }
-        self.forward(at, path, &accepted, slot, now)
+        let taken = self.take_digits(at, &accepted, slot, now, out);
+        self.forward(at, path, &accepted, taken, slot, now)
     }
 
     /// Makes the packet that leaves of one that was accepted on a stream.
@@ -263,11 +267,13 @@ impl MediaSession {
         at: usize,
         path: Path,
         accepted: &Accepted,
+        taken: Taken,
         slot: &mut [u8],
         now: Timestamp,
     ) -> Result<Outcome, DropReason> {
         let to = match path {
             Path::Forward { to } => to,
+            Path::Blocked(_) if taken == Taken::Digit => return Ok(Outcome::Taken),
             Path::Blocked(reason) => return Err(reason),
         };
         let origin = Origin {
@@ -281,8 +287,16 @@ impl MediaSession {
         } = *accepted;
         let received_bytes = payload.end;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
-        if target.is_muted {
-            return Err(DropReason::Muted);
+        let is_muted = target.is_muted || target.digits.are_sent();
+        if taken != Taken::Not || target.digits.are_sent() {
+            let position = accepted.position;
+            target.outgoing.pass_over(origin, position.extended);
+        }
+        match taken {
+            Taken::Digit => return Ok(Outcome::Taken),
+            Taken::Beside => return Err(DropReason::Muted),
+            Taken::Not if is_muted => return Err(DropReason::Muted),
+            Taken::Not => {}
         }
         let Some(send_as) = send_as else {
             target
@@ -400,6 +414,12 @@ impl MediaSession {
                     self.endpoints[at].follows = Some(of);
                 }
             }
+            Command::Take {
+                endpoint, intake, ..
+            } => self.take(endpoint, intake),
+            Command::Dial {
+                endpoint, dialled, ..
+            } => self.dial(endpoint, dialled, now, out),
             Command::Stats { session } => {
                 out.events.push(Event::Stats {
                     session,
@@ -428,12 +448,13 @@ impl MediaSession {
         if is_over {
             self.replan(now);
         }
+        self.tick_digits(now, out);
         self.check_silence(now, out);
         self.check_one_way(now, out);
     }
 
-    /// When [`Self::tick`] is next wanted. Only commands and ticks change it, packets at most
-    /// postpone what they make unnecessary, so it need not be asked after each packet.
+    /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
+    /// postpone what they make unnecessary, unless the output is not empty: a digit has begun.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let limit = self.silence_limit();
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
@@ -451,7 +472,9 @@ impl MediaSession {
             .iter()
             .flat_map(|stream| {
                 let reports = stream.reports.due();
-                [reports, stream.key_deadline(), stream.retired_deadline()]
+                let keys = stream.key_deadline();
+                let digits = stream.digits.deadline();
+                [reports, keys, stream.retired_deadline(), digits]
             })
             .flatten()
             .chain(self.sounds.iter().map(Playback::due))

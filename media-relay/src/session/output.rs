@@ -15,6 +15,8 @@ pub enum Outcome {
     Handed(Box<super::Handed>),
     /// RTCP: read and kept.
     Report,
+    /// RTP that ends here: part of a digit, or audio beside one.
+    Taken,
     /// Dropped and counted.
     Dropped(DropReason),
 }
@@ -84,6 +86,8 @@ pub struct Output {
     pub samples: Vec<Sample>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
+    /// Something is due sooner than before, although no command and no tick was given.
+    pub(super) is_sooner: bool,
 }
 
 /// A packet in [`Output::bytes`].
@@ -122,14 +126,16 @@ impl Output {
         self.samples.clear();
         self.bytes.clear();
         self.made.clear();
+        self.is_sooner = false;
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, and nothing to be done sooner than was known.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.freed.is_empty()
             && self.samples.is_empty()
             && self.made.is_empty()
+            && !self.is_sooner
     }
 
     /// Adds a report.

@@ -4,6 +4,7 @@
 //! packet path looks at nothing else of a negotiation.
 
 use super::stream::{Face, Stream};
+use crate::g711::Law;
 use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
 
 /// Where the packets of a stream go.
@@ -24,6 +25,8 @@ pub(super) struct Rule {
     pub(super) format: FormatId,
     pub(super) clock_hz: u32,
     pub(super) is_event: bool,
+    /// Its law, if it is G.711.
+    pub(super) law: Option<Law>,
     /// Payload type toward the joined peer; `None` if that one did not agree to the format.
     pub(super) send_as: Option<u8>,
 }
@@ -64,6 +67,7 @@ impl Rules {
                 format: binding.id,
                 clock_hz: binding.format.clock_hz,
                 is_event: binding.format.telephone_event == TelephoneEvent::Yes,
+                law: Law::of(&binding.format.name, binding.format.clock_hz),
                 send_as: sent
                     .iter()
                     .find(|other| other.id == binding.id)

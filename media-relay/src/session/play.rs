@@ -239,8 +239,8 @@ impl Playback {
             }
             let too_late_us = now.since_us(self.due).saturating_sub(MAX_LATE_US);
             match too_late_us.div_ceil(outlet.packet_us()) {
-                0 if stream.sends() => self.send(outlet, stream, out),
-                // A peer that holds us misses what is played meanwhile, for good.
+                0 if stream.sends() && !stream.digits.are_sent() => self.send(outlet, stream, out),
+                // A peer that holds us, or is sent a digit, misses what is played meanwhile, for good.
                 0 => self.miss(outlet, 1),
                 too_late => self.miss(outlet, too_late),
             }
@@ -277,6 +277,8 @@ impl Playback {
             payload: start..end,
             send_as: Some(outlet.payload_type),
             first: false,
+            is_event: false,
+            law: None,
         };
         let origin = Origin {
             stream: outlet.stream,

@@ -178,6 +178,36 @@ impl Outgoing {
         }
     }
 
+    /// A packet that is not sent because something else is: wherever it lies in its source, the next one
+    /// follows what was sent last.
+    pub(super) fn pass_over(&mut self, origin: Origin, extended: u64) {
+        if let Some(epoch) = &mut self.epoch
+            && epoch.origin == origin
+            && extended.wrapping_add(epoch.shift) > self.highest
+        {
+            epoch.shift = self.highest.wrapping_sub(extended);
+        }
+    }
+
+    /// The place after the newest for a packet that we make ourselves, with this timestamp of the time
+    /// `at`. What the source sends moves up, and its timestamps go on as they were.
+    pub(super) fn insert(&mut self, timestamp: u32, clock_hz: u32, at: Timestamp) -> u64 {
+        let next = self.highest + 1;
+        self.claim(next);
+        if let Some(epoch) = &mut self.epoch {
+            epoch.shift = epoch.shift.wrapping_add(1);
+            // A straggler would stand before what it came after.
+            epoch.floor = next + 1;
+        }
+        self.last = Some(Last {
+            timestamp,
+            at,
+            clock_hz,
+            covered: Duration::ZERO,
+        });
+        next
+    }
+
     /// How long the newest packet is heard: another origin begins behind it.
     pub(super) fn covers(&mut self, covered: Duration) {
         if let Some(last) = &mut self.last {
@@ -199,9 +229,9 @@ impl Outgoing {
         })
     }
 
-    /// Timestamp with which a new epoch begins: later than anything sent and still heard; and how far
+    /// Timestamp with which something new begins: later than anything sent and still heard; and how far
     /// that is ahead of the wall clock.
-    fn continued(&self, clock_hz: u32, now: Timestamp) -> (u32, Duration) {
+    pub(super) fn continued(&self, clock_hz: u32, now: Timestamp) -> (u32, Duration) {
         let Some(last) = self.last else {
             return (self.first_timestamp, Duration::ZERO);
         };
@@ -319,6 +349,28 @@ mod tests {
         assert_eq!(next.extended, first.extended + 1);
         // A straggler that would need a used number is refused rather than sent under it.
         assert_eq!(out.stamp(A, 70_002, 320, 8000, Timestamp(0)), None);
+    }
+
+    #[test]
+    fn what_we_make_ourselves_fits_between_what_the_source_sends() {
+        let mut out = outgoing();
+        let first = out.stamp(A, 70_000, 0, 8000, Timestamp(0)).unwrap();
+        let (timestamp, _) = out.continued(8000, Timestamp(10_000));
+        assert_eq!(timestamp, first.timestamp.wrapping_add(80));
+        for at in 1..=3 {
+            let own = out.insert(timestamp, 8000, Timestamp(10_000));
+            assert_eq!(own, first.extended + at);
+            // One of the source is lost, one not sent.
+            out.pass_over(A, 70_000 + 2 * at);
+        }
+        let next = out
+            .stamp(A, 70_007, 1120, 8000, Timestamp(140_000))
+            .unwrap();
+        assert_eq!((next.extended, next.begins), (first.extended + 4, false));
+        assert_eq!(next.timestamp, first.timestamp.wrapping_add(1120));
+        // Late ones have no place any more.
+        assert_eq!(out.stamp(A, 70_006, 960, 8000, Timestamp(140_000)), None);
+        assert_eq!(out.stamp(A, 70_001, 160, 8000, Timestamp(140_000)), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A stream has *faces*: the committed agreement first, then the previews of early dialogs in the
 //! order of their answers. All may send to us; we send to the newest.
 
+use super::digit::dial::Part as Own;
+use super::digits::Digits;
 use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
@@ -10,8 +12,9 @@ use super::retired::Retired;
 use super::rtcp::Reports;
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
-use super::{SocketId, StreamSockets};
+use super::{Output, SocketId, StreamSockets};
 use crate::entropy::Entropy;
+use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
 use crate::time::Timestamp;
@@ -70,6 +73,8 @@ pub(super) struct Stream {
     pub(super) dropped: [u64; DropReason::ALL.len()],
     /// Loss that has been handed to the realm's totals.
     pub(super) lost_published: i64,
+    /// Digits that its peer sends and is sent.
+    pub(super) digits: Digits,
 }
 
 /// One agreement about the stream.
@@ -113,6 +118,10 @@ pub(super) struct Accepted {
     pub(super) send_as: Option<u8>,
     /// First packet of the stream.
     pub(super) first: bool,
+    /// Whether it is an event of RFC 4733.
+    pub(super) is_event: bool,
+    /// Its law, if it is G.711.
+    pub(super) law: Option<Law>,
 }
 
 /// Where a finished packet lies and goes to.
@@ -154,6 +163,7 @@ impl Stream {
             sent_bytes: 0,
             dropped: [0; DropReason::ALL.len()],
             lost_published: 0,
+            digits: Digits::default(),
         }
     }
 
@@ -291,6 +301,7 @@ impl Stream {
         self.remember();
         self.faces.clear();
         self.senders.clear();
+        self.digits = Digits::default();
         self.forget_keys();
         self.path = Path::Blocked(DropReason::NoPath);
     }
@@ -537,6 +548,8 @@ impl Stream {
             payload,
             send_as: rule.send_as,
             first,
+            is_event: rule.is_event,
+            law: rule.law,
         })
     }
 
@@ -595,28 +608,76 @@ impl Stream {
             self.outgoing.ssrc,
         );
         let plain_bytes = packet.payload.end - start;
-        let mut end = packet.payload.end;
-        if let Some(sender) = face.sender {
+        let sender = face.sender;
+        let room = slot.get_mut(start..).ok_or(DropReason::Malformed)?;
+        let length = self.seal(sender, extended, room, plain_bytes)?;
+        self.outgoing.octets += packet.payload.len() as u64;
+        Ok(Ready {
+            socket: self.sockets.rtp,
+            to,
+            range: start..start + length,
+            plain_bytes,
+        })
+    }
+
+    /// Protects a packet where it lies, if its peer wants that, and counts it. Returns its length.
+    fn seal(
+        &mut self,
+        sender: Option<usize>,
+        extended: u64,
+        room: &mut [u8],
+        plain_bytes: usize,
+    ) -> Result<usize, DropReason> {
+        let mut length = plain_bytes;
+        if let Some(sender) = sender {
             let context = self.senders.get_mut(sender).ok_or(DropReason::NoPath)?;
             let origin = *context.origin.get_or_insert(extended & !0xffff);
             // A straggler from before this key's first packet has no index under it.
             let index = extended.checked_sub(origin).ok_or(DropReason::Sequence)?;
-            let room = slot.get_mut(start..).ok_or(DropReason::Malformed)?;
-            end = start
-                + context
-                    .sender
-                    .protect_rtp(room, plain_bytes, index)
-                    .map_err(|_| DropReason::Send)?;
+            length = context
+                .sender
+                .protect_rtp(room, plain_bytes, index)
+                .map_err(|_| DropReason::Send)?;
         }
         self.outgoing.packets += 1;
-        self.outgoing.octets += packet.payload.len() as u64;
         self.count_sent(plain_bytes);
-        Ok(Ready {
+        Ok(length)
+    }
+
+    /// Sends a packet that we make ourselves on this stream, `at` in the session. `room` begins with space for the header, then `payload`
+    /// bytes of payload, then space for a tag.
+    pub(super) fn emit_own(&mut self, at: usize, own: &Own, room: &mut [u8], out: &mut Output) {
+        let Some((sender, to)) = self
+            .active()
+            .map(|face| (face.sender, face.guard.destination()))
+        else {
+            return;
+        };
+        let Some(header) = room.first_chunk_mut() else {
+            return;
+        };
+        let extended = self.outgoing.insert(own.timestamp, own.clock_hz, own.since);
+        rtp::write_header(
+            header,
+            own.marker,
+            own.payload_type,
+            extended as u16,
+            own.timestamp,
+            self.outgoing.ssrc,
+        );
+        let plain_bytes = rtp::HEADER_BYTES + own.length;
+        let Ok(length) = self.seal(sender, extended, room, plain_bytes) else {
+            return self.drop_for(DropReason::Send);
+        };
+        self.outgoing.octets += own.length as u64;
+        self.generated_packets += 1;
+        let ready = Ready {
             socket: self.sockets.rtp,
             to,
-            range: start..end,
+            range: 0..length,
             plain_bytes,
-        })
+        };
+        out.push_generated(self.sockets.realm, at, &ready, room);
     }
 
     /// Counts a packet that passed all checks; true if it is the first of the stream.

@@ -8,12 +8,12 @@ static MU_LAW: [u8; 1 << 14] = mu_law_table();
 const MU_LAW_BIAS: u16 = 33;
 
 /// The A-law octet of a sample, with even bits inverted as on the wire (G.711, table 1).
-pub(super) fn a_law(sample: i16) -> u8 {
+pub(crate) fn a_law(sample: i16) -> u8 {
     A_LAW[usize::from(sample as u16 >> 4)]
 }
 
 /// The µ-law octet of a sample (G.711, table 2).
-pub(super) fn mu_law(sample: i16) -> u8 {
+pub(crate) fn mu_law(sample: i16) -> u8 {
     MU_LAW[usize::from(sample as u16 >> 2)]
 }
 

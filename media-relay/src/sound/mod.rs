@@ -2,7 +2,7 @@
 //!
 //! Everything has 8,000 samples a second. Nothing here knows packets or time.
 
-mod g711;
+pub(crate) mod g711;
 mod recordings;
 mod tone;
 

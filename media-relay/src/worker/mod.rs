@@ -207,6 +207,8 @@ impl<B: Batch> Worker<B> {
                             | Command::Update { .. }
                             | Command::HandOver { .. }
                             | Command::Follow { .. }
+                            | Command::Take { .. }
+                            | Command::Dial { .. }
                             | Command::Play { .. }
                             | Command::Stats { .. },
                         )

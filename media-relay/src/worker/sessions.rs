@@ -138,7 +138,7 @@ impl Sessions {
                     counters.received_packets += 1;
                     self.neighbours.hand(handed);
                 }
-                Ok(Outcome::Report) => counters.received_packets += 1,
+                Ok(Outcome::Report | Outcome::Taken) => counters.received_packets += 1,
                 Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
                 Err(_) => {
                     batch.flush(&mut self.failed);
@@ -174,7 +174,7 @@ impl Sessions {
                 self.account();
             }
             // Where it arrived it was counted.
-            Ok(Outcome::Handed(_) | Outcome::Report | Outcome::Dropped(_)) => {}
+            Ok(Outcome::Handed(_) | Outcome::Report | Outcome::Taken | Outcome::Dropped(_)) => {}
             Err(_) => return self.bury(at, now, batch),
         }
         if !self.out.is_empty() {
@@ -211,6 +211,8 @@ impl Sessions {
             | Command::Update { session, .. }
             | Command::HandOver { session, .. }
             | Command::Follow { session, .. }
+            | Command::Take { session, .. }
+            | Command::Dial { session, .. }
             | Command::Play { session, .. }
             | Command::Release {
                 session,

@@ -255,6 +255,30 @@ impl Bench {
         from: SocketAddr,
         packet: &[u8],
     ) -> Result<(SocketAddr, Vec<u8>), DropReason> {
+        self.judge(socket, from, packet)
+            .map(|sent| sent.expect("not to be sent on"))
+    }
+
+    /// As [`Self::send`], for what may end here: `None` if it does.
+    pub fn send_or_end(
+        &mut self,
+        to: EndpointId,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let socket = SocketId(u32::from(to.0) * 2);
+        match self.judge(socket, from, packet) {
+            Err(DropReason::Muted) => None,
+            accepted => accepted.expect("accepted"),
+        }
+    }
+
+    fn judge(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> Result<Option<(SocketAddr, Vec<u8>)>, DropReason> {
         let mut slot = packet.to_vec();
         slot.resize(2048.max(packet.len() + 14), 0xee);
         let outcome = self.session.packet(
@@ -266,9 +290,10 @@ impl Bench {
             &mut self.out,
         );
         match outcome {
-            Outcome::Forward(forward) => Ok((forward.to, slot[forward.range].to_vec())),
+            Outcome::Forward(forward) => Ok(Some((forward.to, slot[forward.range].to_vec()))),
             Outcome::Handed(_) => panic!("taken for a party that has left"),
             Outcome::Report => panic!("taken for a report"),
+            Outcome::Taken => Ok(None),
             Outcome::Dropped(reason) => Err(reason),
         }
     }

@@ -69,6 +69,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         relays_transfers: dice.chance(8),
         registers: dice.chance(7),
         plays_sounds: Dice::new(scenario.seed, "sounds").chance(30),
+        dtmf: None,
     };
     if scenario.setting.registers {
         let of_teams = scenario

@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use crate::topology;
 use media_api::{
-    AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event,
+    AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event, Intake,
     LocalEndpoint, LocalStream, Negotiated, Playing, ProtectionWanted, SessionId, SessionStats,
     Sound, Stage, StreamIndex, StreamStats,
 };
@@ -34,6 +34,8 @@ struct Endpoint {
     has_sent: bool,
     /// Whether what was agreed last can carry a sound.
     can_hear: bool,
+    /// What becomes of its digits.
+    intake: Intake,
     /// When a counted sound will have been heard, since the world began.
     hears_until: Option<Duration>,
 }
@@ -106,6 +108,22 @@ impl FakeRelay {
             }
             // Where the relay had no port for it, the refusal is still on its way.
             Command::Follow { .. } => Vec::new(),
+            Command::Take {
+                session,
+                endpoint,
+                intake,
+            } => {
+                if let Some(known) = self.endpoint(*session, *endpoint, "take") {
+                    known.intake = *intake;
+                }
+                Vec::new()
+            }
+            Command::Dial {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "dial");
+                Vec::new()
+            }
             Command::Update { session, plan } => {
                 let Some(known) = self.sessions.get_mut(session) else {
                     self.misuse.push(format!("update of unknown {session:?}"));
@@ -184,6 +202,17 @@ impl FakeRelay {
                 .between(Duration::from_secs(1), Duration::from_secs(8)),
         };
         Some(once * times)
+    }
+
+    /// A party of the first joined session presses a key and tells of it in its media: in which session,
+    /// which party, which is the other one, and whether the relay reports it instead of letting it pass.
+    pub fn press(&self, is_caller: bool) -> Option<(SessionId, [EndpointId; 2], bool)> {
+        let mut sessions = self.sessions.iter();
+        let (session, known, (a, b)) =
+            sessions.find_map(|(session, known)| Some((session, known, known.joined?)))?;
+        let [from, to] = if is_caller { [a, b] } else { [b, a] };
+        let is_reported = known.endpoints.get(&from)?.intake != Intake::Pass;
+        Some((*session, [from, to], is_reported))
     }
 
     /// Silence on every session that has supervision.

@@ -3,6 +3,8 @@
 use crate::actor::{Ack, Dial, Oddity, Script};
 use crate::fault::{ActorIndex, Fault, Trouble};
 use crate::topology::{self, NORTH_1, TEAMS_1};
+use media_api::Digit;
+use sbc_core::media::Dtmf;
 use std::time::Duration;
 
 /// Everything that happens from outside. The same scenario always gives the same run.
@@ -38,6 +40,8 @@ pub struct Setting {
     pub registers: bool,
     /// Who waits hears something of ours: a ringing tone, music, an announcement.
     pub plays_sounds: bool,
+    /// How digits travel on the trunks of Teams and on those of carriers, if not as usual.
+    pub dtmf: Option<[Dtmf; 2]>,
 }
 
 /// How the servers of the carriers stand in DNS.
@@ -89,6 +93,8 @@ pub enum Happening {
     Reload,
     /// All media stops arriving.
     Silence,
+    /// The caller of the only call, or else who is called, presses a key and tells of it in its media.
+    Press(bool, Digit),
 }
 
 impl Scenario {

@@ -30,7 +30,7 @@ use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
 };
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
-use sbc_core::media::{HoldForm, Profile};
+use sbc_core::media::{Dtmf, HoldForm, Profile};
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -459,6 +459,18 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
     (name, Arc::new(tenant))
 }
 
+/// Digits of Teams travel in the first way, those of carriers in the second.
+fn set_dtmf(trunk: &mut Trunk, [of_teams, of_carriers]: [Dtmf; 2]) {
+    let dtmf = match trunk.preset == Preset::Teams {
+        true => of_teams,
+        false => of_carriers,
+    };
+    Arc::make_mut(&mut trunk.media.profile).dtmf = dtmf;
+    if matches!(dtmf, Dtmf::Info | Dtmf::Auto) {
+        trunk.allow.push(Method::Info);
+    }
+}
+
 fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
     let mut trunks: Vec<Trunk> = (0..TENANTS.len()).map(teams_trunk).collect();
     trunks.push(carrier_trunk(
@@ -470,6 +482,9 @@ fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
     trunks.push(carrier_trunk("south", Some(1), Protocol::Tcp, &[SOUTH]));
     if setting.registers {
         trunks.extend(MEMBERS.map(member_trunk));
+    }
+    if let Some(dtmf) = setting.dtmf {
+        trunks.iter_mut().for_each(|trunk| set_dtmf(trunk, dtmf));
     }
     if setting.relays_transfers {
         // Teams asks for transfers, and takes no wish of others.

@@ -12,6 +12,7 @@ use crate::subject::{Residue, Subject};
 use crate::topology;
 use crate::trace::Trace;
 use crate::wire::Wire;
+use media_api::Digit;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
@@ -41,6 +42,9 @@ const END: Duration = Duration::from_secs(265);
 const EPOCH_US: u64 = 1_767_225_600_000_000;
 /// More inputs than this at one instant mean that time does not go on.
 const MOST_AT_ONCE: usize = 20_000;
+
+/// How long a key is pressed.
+const PRESSED: Duration = Duration::from_millis(100);
 
 /// What is due.
 enum Due {
@@ -527,12 +531,43 @@ impl<'a> World<'a> {
                 let config = Arc::new(topology::config(2, self.scenario.setting));
                 self.every_shard(&Input::Config(config));
             }
+            Due::Other(Happening::Press(is_caller, digit)) => self.press(is_caller, digit),
             Due::Other(Happening::Silence) => {
                 for event in self.relay.silence() {
                     let shard = ShardId(event.session().shard() as u8);
                     self.apply(shard, Input::Media(event));
                 }
             }
+        }
+    }
+
+    /// A party presses a key for 100 ms and tells of it in its media. The relay reports it at its end, or
+    /// the other party hears it.
+    fn press(&mut self, is_caller: bool, digit: Digit) {
+        let Some((session, [endpoint, other], is_reported)) = self.relay.press(is_caller) else {
+            return;
+        };
+        let pressed = Seen::Pressed {
+            session,
+            endpoint,
+            digit,
+        };
+        self.checkers.see(self.now, &pressed);
+        if is_reported {
+            let event = media_api::Event::Digit {
+                session,
+                endpoint,
+                digit,
+                duration_ms: 100,
+            };
+            self.agenda.note(self.now + PRESSED, Due::Media(event));
+        } else {
+            let passed = Seen::Passed {
+                session,
+                endpoint: other,
+                digit,
+            };
+            self.checkers.see(self.now, &passed);
         }
     }
 

@@ -3,16 +3,18 @@
 use super::{Call, Leg, Timer};
 use crate::id::{LegId, TransactionId};
 use crate::plane::Cx;
-use crate::policy::crossing::{Fate, fate};
+use crate::policy::crossing::{Fate, Pressed, crosses, fate};
 use crate::session::Conveyed;
 use crate::sip::header::MaxForwards;
 use crate::sip::{Method, Status};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests on their way to one leg, the first of them sent.
+/// Requests on their way to one leg, the first of them sent, and which of the other party's each is: none
+/// if it is ours.
 #[derive(Debug, Default)]
-pub(super) struct Crossings(VecDeque<(TransactionId, Destined)>);
+pub(super) struct Crossings(VecDeque<(Option<TransactionId>, Destined)>);
 
 /// What is on its way.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub(super) struct Destined {
     /// Whom a REFER names.
     pub(super) target: Option<String>,
 }
+
+/// Most keys that wait to be told to a party.
+const MOST_DIGITS: usize = 32;
 
 /// How long the other party may take: well below the 32 s after which the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -37,23 +42,28 @@ impl Call {
         if *request.method() == Method::Refer {
             return self.relay_refer(cx, leg, id, &request);
         }
-        let is_in_media = self.bridge.is_some_and(|(a, b)| {
-            let has_events = |leg: LegId| {
-                let leg = self.legs.get(&leg);
-                leg.is_some_and(Leg::has_telephone_events)
-            };
-            has_events(a) && has_events(b)
-        });
         let Some((other, to)) = self.other(leg).and_then(|other| {
             let to = self.legs.get(&other)?;
             Some((other, to))
         }) else {
             return self.answer(cx, leg, id, Status::SERVER_INTERNAL_ERROR);
         };
-        let status = match fate(&request, &to.session.style().trunk, is_in_media) {
+        let trunk = Arc::clone(&to.session.style().trunk);
+        let fate = match fate(&request, &trunk) {
+            Fate::Digit(pressed) => match self.pressed(cx, leg, other, pressed) {
+                true => Fate::Answered(Status::OK),
+                false => crosses(&request, &trunk),
+            },
+            other => other,
+        };
+        let Some(to) = self.legs.get(&other) else {
+            return;
+        };
+        let status = match fate {
             // As where its trunk says so.
             Fate::Crosses if !to.session.takes(request.method()) => Status::NOT_ACCEPTABLE_HERE,
             Fate::Answered(status) => status,
+            Fate::Digit(_) => Status::OK,
             Fate::UnknownPackage => Status::BAD_INFO_PACKAGE,
             Fate::UnknownBody => Status::UNSUPPORTED_MEDIA_TYPE,
             Fate::Crosses => {
@@ -65,30 +75,44 @@ impl Call {
                     hops,
                     target: None,
                 };
-                return self.convey(cx, leg, other, id, what);
+                return self.convey(cx, other, Some((leg, id)), what);
             }
         };
         self.answer(cx, leg, id, status);
     }
 
-    /// Sends a request to the other party as soon as it has answered the one before.
+    /// Sends a request to the other party as soon as it has answered the one before. `of` is whose it
+    /// is, unless it is ours.
     pub(super) fn convey(
         &mut self,
         cx: &mut Cx<'_>,
-        from: LegId,
         to: LegId,
-        id: TransactionId,
+        of: Option<(LegId, TransactionId)>,
         what: Destined,
     ) {
-        let Some(to) = self.legs.get_mut(&to) else {
-            return self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
-        };
-        let is_first = to.crossings.0.is_empty();
-        if !is_first || to.session.bring(cx, &what.what, what.hops) {
-            to.crossings.0.push_back((id, what));
-            return self.wait_for_crossing(cx);
+        if let Some(to) = self.legs.get_mut(&to) {
+            let waiting = to.crossings.0.len();
+            let has_room = of.is_some() || waiting < MOST_DIGITS;
+            let is_first = waiting == 0;
+            if has_room && (!is_first || to.session.bring(cx, &what.what, what.hops)) {
+                to.crossings.0.push_back((of.map(|(_, id)| id), what));
+                return self.wait_for_crossing(cx);
+            }
         }
-        self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        if let Some((from, id)) = of {
+            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        }
+    }
+
+    /// Tells a party of a key in INFO, after those that it has not answered yet (SIP-1310). One for whom too
+    /// many wait is not told.
+    pub(super) fn convey_digit(&mut self, cx: &mut Cx<'_>, to: LegId, pressed: Pressed) {
+        let what = Destined {
+            what: Conveyed::Digit(pressed),
+            hops: MaxForwards::DEFAULT,
+            target: None,
+        };
+        self.convey(cx, to, None, what);
     }
 
     /// Counts from the first that waits: whoever sends one after the other must not keep it waiting for
@@ -124,17 +148,22 @@ impl Call {
             if to.session.bring(cx, &next.what, next.hops) {
                 break;
             }
-            unsent.push(*id);
+            unsent.extend(*id);
             to.crossings.0.pop_front();
         }
         self.crossed(cx);
+        if let (Conveyed::Digit(pressed), false) = (&done.what, status.is_success()) {
+            self.digit_refused(cx, leg, *pressed);
+        }
         let Some(other) = other else {
             return;
         };
         if let (Some(target), true) = (done.target, status.is_success()) {
             self.relayed(cx, other, leg, target);
         }
-        self.answer(cx, other, id, status);
+        if let Some(id) = id {
+            self.answer(cx, other, id, status);
+        }
         for id in unsent {
             self.answer(cx, other, id, Status::SERVER_INTERNAL_ERROR);
         }
@@ -153,7 +182,8 @@ impl Call {
             let Some(to) = self.legs.get_mut(&to) else {
                 continue;
             };
-            let unanswered: Vec<TransactionId> = to.crossings.0.iter().map(|(id, _)| *id).collect();
+            let unanswered = to.crossings.0.iter_mut().filter_map(|(id, _)| id.take());
+            let unanswered: Vec<TransactionId> = unanswered.collect();
             to.crossings.0.truncate(1);
             for id in unanswered {
                 self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
@@ -171,12 +201,5 @@ impl Call {
         if let Some(leg) = self.legs.get_mut(&leg) {
             leg.session.answer_crossing(cx, id, status);
         }
-    }
-}
-
-impl Leg {
-    fn has_telephone_events(&self) -> bool {
-        let agreed = self.image.committed();
-        agreed.is_some_and(crate::media::Agreement::has_telephone_events)
     }
 }

@@ -4,8 +4,8 @@ use crate::effect::Effect;
 use crate::media::Formats;
 use crate::plane::Cx;
 use media_api::{
-    BridgePlan, Command, EndpointId, EndpointSpec, Event, ForkId, Negotiated, Playing, SessionId,
-    SessionStats, Stage,
+    BridgePlan, Command, Dialled, EndpointId, EndpointSpec, Event, ForkId, Intake, Negotiated,
+    Playing, SessionId, SessionStats, Stage,
 };
 
 /// How long media still flow after a BYE, for what was on its way when it was sent.
@@ -109,6 +109,37 @@ impl CallMedia {
                 },
             );
         }
+    }
+
+    /// Says what becomes of the digits that an endpoint's peer sends.
+    pub(crate) fn take(&self, cx: &mut Cx<'_>, endpoint: EndpointId, intake: Intake) {
+        let session = self.session;
+        self.command(
+            cx,
+            Command::Take {
+                session,
+                endpoint,
+                intake,
+            },
+        );
+    }
+
+    /// Sends a digit to an endpoint's peer.
+    pub(crate) fn dial(&self, cx: &mut Cx<'_>, endpoint: EndpointId, dialled: Dialled) {
+        let session = self.session;
+        self.command(
+            cx,
+            Command::Dial {
+                session,
+                endpoint,
+                dialled,
+            },
+        );
+    }
+
+    /// Whether the relay has the session and is to go on with it.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.state, State::Active)
     }
 
     /// The two endpoints that are joined.

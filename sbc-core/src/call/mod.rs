@@ -8,6 +8,7 @@
 mod bill;
 mod connected;
 mod crossing;
+mod digit;
 mod held;
 mod media;
 mod modify;
@@ -31,6 +32,7 @@ use crate::media::MediaImage;
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::Place;
 use crate::policy::circle::{Lap, Reach};
+use crate::policy::crossing::Pressed;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::Number;
@@ -48,6 +50,7 @@ use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
+use digit::Keys;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
@@ -123,6 +126,7 @@ struct Leg {
     telling: Telling,
     identity: Identity,
     crossings: Crossings,
+    keys: Keys,
 }
 
 impl Leg {
@@ -133,6 +137,7 @@ impl Leg {
             telling: Telling::default(),
             identity: Identity::default(),
             crossings: Crossings::default(),
+            keys: Keys::default(),
         }
     }
 }
@@ -495,6 +500,17 @@ impl Call {
 
     /// A report of the relay.
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+        if let MediaEvent::Digit {
+            endpoint,
+            digit,
+            duration_ms,
+            ..
+        } = event
+        {
+            // Which it was is nothing for logs (MED-226).
+            self.digit_heard(cx, LegId(endpoint.0), Pressed { digit, duration_ms });
+            return self.settle(cx);
+        }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
             MediaEvent::Played {
@@ -715,6 +731,7 @@ impl Call {
                 self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
+                self.direct_digits(cx);
                 self.hear_requests();
                 self.tell(cx);
                 self.sound(cx);

@@ -5,6 +5,7 @@
 use super::finding::Collector;
 use super::read::Section;
 use super::source::At;
+use crate::media::Dtmf;
 use crate::sip::Method;
 
 /// What the operator wrote; without a word nothing crosses.
@@ -45,10 +46,20 @@ impl WrittenCrossing {
         self.reinvite.as_ref().is_some_and(|at| at.value)
     }
 
-    /// The methods that are allowed on the trunk, those that cross included.
-    pub(super) fn allowed(&self, mut methods: Vec<Method>) -> Vec<Method> {
-        for (written, method) in [(&self.info, Method::Info), (&self.message, Method::Message)] {
-            let crosses = written.as_ref().is_some_and(|at| at.value);
+    /// Where INFO is refused, if that is what was written.
+    pub(super) fn refuses_info(&self) -> Option<&At<bool>> {
+        self.info.as_ref().filter(|at| !at.value)
+    }
+
+    /// The methods that are allowed on the trunk, those that cross included. INFO belongs to them
+    /// where digits may come in it.
+    pub(super) fn allowed(&self, mut methods: Vec<Method>, dtmf: Dtmf) -> Vec<Method> {
+        let has_digits = matches!(dtmf, Dtmf::Info | Dtmf::Auto) && self.refuses_info().is_none();
+        let crosses = |written: &Option<At<bool>>| written.as_ref().is_some_and(|at| at.value);
+        for (crosses, method) in [
+            (crosses(&self.info) || has_digits, Method::Info),
+            (crosses(&self.message), Method::Message),
+        ] {
             if crosses && !methods.contains(&method) {
                 methods.push(method);
             }

@@ -499,8 +499,13 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         dtmf: section.choice(
             "dtmf",
-            &[("rfc4733", Dtmf::Rfc4733), ("inband", Dtmf::Inband)],
-            &["info", "auto"],
+            &[
+                ("rfc4733", Dtmf::Rfc4733),
+                ("info", Dtmf::Info),
+                ("inband", Dtmf::Inband),
+                ("auto", Dtmf::Auto),
+            ],
+            &[],
             out,
         ),
         hold: section.choice(

@@ -6,7 +6,7 @@
 //! octet by octet (SIP-312).
 
 use super::codec::Codec;
-use super::profile::Profile;
+use super::profile::{Dtmf, Profile};
 use super::read::{AudioFacts, Facts, FaxFacts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
 use bytes::Bytes;
@@ -120,6 +120,8 @@ pub struct Agreement {
     pub(super) theirs: AudioFacts,
     /// What the relay is told.
     pub(super) negotiated: Negotiated,
+    /// How digits travel on the leg.
+    pub(super) dtmf: Dtmf,
 }
 
 impl Agreement {
@@ -137,6 +139,21 @@ impl Agreement {
     pub fn has_telephone_events(&self) -> bool {
         let mut formats = self.formats.iter();
         formats.any(|(_, codec)| codec.is_telephone_event())
+    }
+
+    /// Whether digits can be heard in the audio, and put into it: it is G.711.
+    pub fn has_tones(&self) -> bool {
+        self.codec.is_called("PCMA") || self.codec.is_called("PCMU")
+    }
+
+    /// Whether events of the other leg reach this one although it has agreed to none.
+    pub(super) fn takes_events_otherwise(&self) -> bool {
+        !self.has_telephone_events()
+            && match self.dtmf {
+                Dtmf::Rfc4733 => false,
+                Dtmf::Info => true,
+                Dtmf::Inband | Dtmf::Auto => self.has_tones(),
+            }
     }
 
     /// Whether the peer has put us on hold: it does not want to receive (SIP-550).

@@ -68,10 +68,29 @@ pub enum Srtp {
 /// How DTMF digits travel on a trunk (MED-225).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Dtmf {
-    /// `telephone-event` of RFC 4733, negotiated where the other leg has it.
+    /// `telephone-event` of RFC 4733, negotiated where the other leg has it or where its digits are
+    /// turned into events.
     Rfc4733,
+    /// In INFO requests only; `telephone-event` is left out.
+    Info,
     /// In the audio only; `telephone-event` is left out.
     Inband,
+    /// As `Rfc4733` where the peer agrees to events, else as `Info` where it takes INFO, else as
+    /// `Inband`.
+    Auto,
+}
+
+impl Dtmf {
+    /// Whether `telephone-event` is offered and accepted.
+    pub const fn negotiates_events(self) -> bool {
+        matches!(self, Self::Rfc4733 | Self::Auto)
+    }
+
+    /// Whether digits may come and go in another way than events: then the other leg's events are
+    /// made of them, and it is offered events though this one has none.
+    pub const fn converts(self) -> bool {
+        !matches!(self, Self::Rfc4733)
+    }
 }
 
 /// How faxes travel on a trunk (SIP-570).
@@ -200,9 +219,9 @@ impl Profile {
     pub fn admit(&self, codec: &Codec) -> Option<Codec> {
         if codec.is_telephone_event() {
             let ours = Codec::telephone_event(codec.clock_hz);
-            return match self.dtmf {
-                Dtmf::Rfc4733 => codec.common(&ours),
-                Dtmf::Inband => None,
+            return match self.dtmf.negotiates_events() {
+                true => codec.common(&ours),
+                false => None,
             };
         }
         if codec.is_comfort_noise() {

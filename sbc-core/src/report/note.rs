@@ -295,7 +295,8 @@ fn media(event: &media_api::Event) -> Option<String> {
             endpoint.0
         ),
         Event::Released { .. } => "media released".to_owned(),
-        Event::Stats { .. } => return None,
+        // What somebody dials is not shown (MED-226).
+        Event::Digit { .. } | Event::Stats { .. } => return None,
     };
     Some(text)
 }

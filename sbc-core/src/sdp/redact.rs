@@ -3,13 +3,16 @@
 const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
-/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams and
-/// every location replaced by `<secret>`. Works on a bare description as well as on a whole SIP message
-/// around it; bytes that are not UTF-8 come out as the replacement character.
+/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams, every
+/// location, and the key that an INFO names (which may be one of a card number, MED-226) replaced by
+/// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
+/// UTF-8 come out as the replacement character.
 pub fn redact(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let mut out = String::with_capacity(text.len());
     let mut location = Location::None;
+    // In `application/dtmf` the body is the key.
+    let (mut is_body, mut is_key) = (false, false);
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\r', '\n']);
         let end = &line[content.len()..];
@@ -24,8 +27,15 @@ pub fn redact(text: &[u8]) -> String {
             }
             Location::GoesOn => continue,
         }
+        is_body |= content.is_empty();
+        is_key |= !is_body && is_key_type(content);
         if starts_with(content, "k=") {
             out.push_str(&content[..2]);
+            out.push_str(SECRET);
+        } else if starts_with(content, "signal=") {
+            out.push_str(&content[.."signal=".len()]);
+            out.push_str(SECRET);
+        } else if is_key && !content.trim().is_empty() && is_body {
             out.push_str(SECRET);
         } else if starts_with(content, "a=ice-pwd:") {
             out.push_str(&content[.."a=ice-pwd:".len()]);
@@ -90,6 +100,16 @@ fn hide_tokens(out: &mut String, from: usize) {
         out.replace_range(begin..end, SECRET);
         at = begin + SECRET.len();
     }
+}
+
+/// Whether this header line says that the body is nothing but a key.
+fn is_key_type(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(name, value)| {
+        let name = name.trim();
+        let is_type = name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
+        let kind = value.split(';').next().unwrap_or_default();
+        is_type && kind.trim().eq_ignore_ascii_case("application/dtmf")
+    })
 }
 
 fn starts_with(text: &str, prefix: &str) -> bool {
@@ -169,6 +189,22 @@ fn next_scheme(text: &str, from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn keys_that_an_info_names_are_hidden() {
+        let relay = b"INFO sip:a SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal=5\r\nDuration=160\r\n";
+        let shown = super::redact(relay);
+        assert!(
+            shown.ends_with("\r\n\r\nSignal=<secret>\r\nDuration=160\r\n"),
+            "{shown}"
+        );
+        let bare = b"INFO sip:a SIP/2.0\r\nc: application/DTMF;x=1\r\nCSeq: 5 INFO\r\n\r\n5\r\n";
+        let shown = super::redact(bare);
+        assert!(
+            shown.ends_with("CSeq: 5 INFO\r\n\r\n<secret>\r\n"),
+            "{shown}"
+        );
+    }
+
     #[test]
     fn the_digest_of_credentials_is_hidden_and_the_rest_stays() {
         let line =

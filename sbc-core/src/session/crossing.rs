@@ -10,7 +10,7 @@ use crate::dialog::Damage;
 use crate::id::TransactionId;
 use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
-use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES};
+use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES, Pressed, body_of};
 use crate::sip::header::{ContentType, MaxForwards};
 use crate::sip::{HeaderName, Message, Method, Status, body};
 use crate::transport::Flow;
@@ -31,6 +31,8 @@ pub(crate) enum Conveyed {
     Words(Message),
     /// A REFER with these lines, and parts of its body with their headers.
     Refer(Vec<(HeaderName, Bytes)>, Vec<Bytes>),
+    /// INFO with a key that the other party has pressed.
+    Digit(Pressed),
 }
 
 impl Session {
@@ -95,8 +97,22 @@ impl Session {
 
     /// Carries a request of the other party to the peer. Says whether it is on its way.
     pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, what: &Conveyed, hops: MaxForwards) -> bool {
-        let request = match what {
-            Conveyed::Words(request) => request,
+        let errand = match what {
+            Conveyed::Words(request) => {
+                let kind = request.get::<ContentType>().ok().flatten();
+                Errand {
+                    method: request.method().clone(),
+                    hops,
+                    headers: Vec::new(),
+                    body: kind.map(|kind| (kind, request.body())),
+                }
+            }
+            Conveyed::Digit(pressed) => Errand {
+                method: Method::Info,
+                hops,
+                headers: Vec::new(),
+                body: Some(body_of(*pressed)),
+            },
             Conveyed::Refer(lines, parts) => {
                 let body = (!parts.is_empty()).then(|| {
                     let boundary = cx.plane.mint.branch();
@@ -107,13 +123,6 @@ impl Session {
         };
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return false;
-        };
-        let kind = request.get::<ContentType>().ok().flatten();
-        let errand = Errand {
-            method: request.method().clone(),
-            hops,
-            headers: Vec::new(),
-            body: kind.map(|kind| (kind, request.body())),
         };
         let wanted = Wanted::Request(Box::new(errand));
         confirmed.link.send(cx, &self.style, wanted);

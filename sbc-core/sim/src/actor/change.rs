@@ -24,6 +24,8 @@ pub enum Wanted {
     Move,
     /// Speak only these codecs.
     Codecs(Codecs),
+    /// The other side told of a key, in INFO.
+    Press(char),
     /// Nothing: a request without description. A re-INVITE asks for an offer with it.
     Nothing,
     /// Somebody else in its own place, by REFER.

@@ -94,7 +94,7 @@ impl Dialect {
                 .with("X-Trunk-Secret", format!("secret.{domain}"))
                 .with(
                     "Allow",
-                    "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, PRACK, REFER",
+                    "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, PRACK, REFER, INFO",
                 ),
         }
     }

@@ -60,7 +60,7 @@ impl Voice {
             Wanted::Resume => self.wish.hold = None,
             Wanted::Move => self.wish.media = media,
             Wanted::Codecs(codecs) => self.wish.codecs = codecs,
-            Wanted::Nothing | Wanted::Transfer(_) | Wanted::Attended(_) => {}
+            Wanted::Press(_) | Wanted::Nothing | Wanted::Transfer(_) | Wanted::Attended(_) => {}
         }
     }
 

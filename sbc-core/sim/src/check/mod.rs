@@ -4,6 +4,7 @@
 mod audio;
 mod description;
 mod dialog;
+mod digits;
 mod exchange;
 mod group;
 mod leak;
@@ -28,6 +29,7 @@ use crate::scenario::{Scenario, Setting};
 use crate::subject::Residue;
 use crate::topology;
 use crate::wire::{Wire, uri_of, user_of};
+use media_api::{Digit, EndpointId, SessionId};
 use sbc_core::effect::Effect;
 use sbc_core::id::{CallId, FlowId, LegId, ShardId, TlsContextName, TransactionId};
 use sbc_core::record::Record;
@@ -95,6 +97,24 @@ pub enum Seen<'a> {
     FlowLost {
         /// Which.
         flow: FlowId,
+    },
+    /// A party has pressed a key and told of it in its media.
+    Pressed {
+        /// The relay's name of its call.
+        session: SessionId,
+        /// The party.
+        endpoint: EndpointId,
+        /// The key.
+        digit: Digit,
+    },
+    /// The relay has let a digit pass as it is.
+    Passed {
+        /// The relay's name of the call.
+        session: SessionId,
+        /// To whom.
+        endpoint: EndpointId,
+        /// The key.
+        digit: Digit,
     },
     /// The SBC was told that it could not send.
     SendFailed {
@@ -196,6 +216,7 @@ impl Checkers {
             Box::new(audio::Audio::default()),
             Box::new(transaction::Transactions::default()),
             Box::new(dialog::Dialogs::default()),
+            Box::new(digits::Digits::new(&rules)),
             Box::new(syntax::Syntax::default()),
             Box::new(description::Descriptions::default()),
             Box::new(exchange::Exchanges::default()),

@@ -151,6 +151,8 @@ impl Sounds {
             | Command::Rollback { .. }
             | Command::HandOver { .. }
             | Command::Follow { .. }
+            | Command::Take { .. }
+            | Command::Dial { .. }
             | Command::Stats { .. } => {}
         }
     }

@@ -237,7 +237,7 @@ impl Call {
                     hops,
                     target: Some(called),
                 };
-                self.convey(cx, leg, to, id, what);
+                self.convey(cx, to, Some((leg, id)), what);
             }
             None => self.answer(cx, leg, id, Status::DECLINE),
         }

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
-use crate::media::{Codec, FaxMode, Profile, Srtp};
+use crate::media::{Codec, Dtmf, FaxMode, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
 use media_api::Family;
@@ -113,6 +113,15 @@ impl Load<'_> {
                 Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
             );
         }
+        let dtmf = profile.dtmf;
+        if let (Dtmf::Info, Some(refused)) = (dtmf, written.crossing.refuses_info()) {
+            self.out.add(
+                Code::Contradiction,
+                &refused.span,
+                format!("{title}: its digits come and go in INFO, which is refused"),
+                Some("remove info, or write dtmf = \"rfc4733\"".to_owned()),
+            );
+        }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
         let habits = written.habits.habits(&title, &mut self.out);
@@ -157,9 +166,10 @@ impl Load<'_> {
             options,
             session_timer,
             dialog_ping,
-            allow: written
-                .crossing
-                .allowed(methods(transfers.refer.allowed(defaults.allow), &progress)),
+            allow: written.crossing.allowed(
+                methods(transfers.refer.allowed(defaults.allow), &progress),
+                dtmf,
+            ),
             progress,
             sounds,
             send_asserted: written

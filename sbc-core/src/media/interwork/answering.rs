@@ -29,7 +29,11 @@ pub(super) fn write_answer(
         let found = other
             .formats
             .iter()
-            .find_map(|(id, theirs)| Some((*id, theirs.common(&codec)?)));
+            .find_map(|(id, theirs)| Some((*id, theirs.common(&codec)?)))
+            .or_else(|| {
+                let is_turned = codec.is_telephone_event() && other.takes_events_otherwise();
+                Some((formats.id(&codec)?, codec.clone())).filter(|_| is_turned)
+            });
         if let Some((id, codec)) = found
             && formats.id(&codec) == Some(id)
             && !common.iter().any(|(_, known, _)| *known == id)

@@ -56,7 +56,28 @@ pub(super) fn carried_formats(
         return Err(Unusable::NoCommonCodec.into());
     }
     carried.retain(|(_, codec)| codec.is_audio() || clocks.contains(&codec.clock_hz));
+    if x.dtmf.converts() {
+        let offered = carried.iter().map(|(_, codec)| codec);
+        let events = own_events(y, offered).collect::<Vec<_>>();
+        carried.extend(events.into_iter().map(|codec| (None, codec)));
+    }
     Ok(carried)
+}
+
+/// Events to offer to a leg with this profile beside these formats although the other leg has none:
+/// its digits are made of what that one has instead (MED-225).
+pub(super) fn own_events<'c>(
+    profile: &Profile,
+    formats: impl Iterator<Item = &'c Codec> + Clone,
+) -> impl Iterator<Item = Codec> {
+    let has_events = formats.clone().any(Codec::is_telephone_event);
+    let wanted = profile.dtmf.negotiates_events() && !has_events;
+    let audio = formats.filter(|codec| codec.is_audio());
+    let mut clocks: Vec<u32> = audio.map(|codec| codec.clock_hz).collect();
+    clocks.sort_unstable();
+    clocks.dedup();
+    clocks.truncate(if wanted { clocks.len() } else { 0 });
+    clocks.into_iter().map(Codec::telephone_event)
 }
 
 /// Moves the codec in use on the leg to the front, so that a hold does not change the codec.

@@ -31,7 +31,7 @@ use super::profile::{HoldForm, Profile};
 use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
-use asking::{Ask, admitted, carried_formats, prefer_current, told_to, write_offer};
+use asking::{Ask, admitted, carried_formats, own_events, prefer_current, told_to, write_offer};
 use bytes::Bytes;
 use fax::{answer_fax, offer_fax, take_fax};
 use media_api::{EndpointSpec, Negotiated};
@@ -348,6 +348,11 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
             formats.push((None, codec));
         }
     }
+    if x.dtmf.converts() {
+        let offered = formats.iter().map(|(_, codec)| codec);
+        let events: Vec<_> = own_events(y.profile(), offered).collect();
+        formats.extend(events.into_iter().map(|codec| (None, codec)));
+    }
     let ask = Ask {
         formats,
         direction: Direction::SendRecv,
@@ -396,11 +401,16 @@ fn offer_of<'c>(
     other: &Agreement,
     formats: impl Iterator<Item = &'c Codec>,
 ) -> Result<Bytes, Incompatible> {
-    let formats: Vec<_> = formats
+    let mut formats: Vec<_> = formats
         .filter_map(|codec| Some((None, x.profile().admit(codec)?)))
         .collect();
     if !formats.iter().any(|(_, codec)| codec.is_audio()) {
         return Err(Unusable::NoCommonCodec.into());
+    }
+    if other.takes_events_otherwise() {
+        let offered = formats.iter().map(|(_, codec)| codec);
+        let events: Vec<_> = own_events(x.profile(), offered).collect();
+        formats.extend(events.into_iter().map(|codec| (None, codec)));
     }
     let (direction, zero) = told_to(x.profile(), other.peer_wish);
     let ask = Ask {

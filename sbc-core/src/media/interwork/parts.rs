@@ -82,6 +82,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         peer_wish,
         theirs: audio.clone(),
         negotiated,
+        dtmf: leg.profile().dtmf,
     })
 }
 

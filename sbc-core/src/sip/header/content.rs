@@ -66,6 +66,11 @@ impl ContentType {
         sipfrag
     }
 
+    /// `application/dtmf-relay`: a key that was pressed.
+    pub fn dtmf_relay() -> Self {
+        Self::of("application", "dtmf-relay")
+    }
+
     /// `application/pidf+xml`: where somebody is (RFC 3863).
     pub fn pidf() -> Self {
         Self::of("application", "pidf+xml")

@@ -3,6 +3,7 @@
 
 mod callee;
 mod caller;
+mod digits;
 mod registering;
 mod reliable;
 mod transfer;
@@ -133,6 +134,7 @@ enum Purpose {
     Prack(bool),
     Refer,
     Notify,
+    Info,
     Cancel,
     Bye,
     Probe,

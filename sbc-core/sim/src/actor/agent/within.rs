@@ -71,6 +71,9 @@ impl Agent {
         if let Wanted::Attended(leave) = change.wanted {
             return self.refer_to_other(now, index, leave, out);
         }
+        if let Wanted::Press(key) = change.wanted {
+            return self.press(now, index, key, out);
+        }
         self.legs[index].talk.queue.push_back(change);
         self.proceed(now, index, out);
     }

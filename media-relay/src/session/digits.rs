@@ -1,0 +1,246 @@
+//! Digits of a stream's peer: taken out of what it sends, and put into what it is sent.
+
+use super::MediaSession;
+use super::digit::dial::{Dialler, LONGEST, Way};
+use super::digit::heard::{Ended, Heard, Place, Told};
+use super::digit::listen::{Listener, Piece};
+use super::output::Output;
+use super::stream::{Accepted, Stream};
+use crate::g711::Law;
+use crate::packet::rtp::HEADER_BYTES;
+use crate::srtp::MAX_TRAILER_BYTES;
+use crate::time::Timestamp;
+use media_api::{Dialled, Digit, EndpointId, Event, Intake, Signal, TelephoneEvent};
+
+/// What a stream has to do with digits.
+#[derive(Debug, Default)]
+pub(super) struct Digits {
+    intake: Intake,
+    heard: Heard,
+    /// Only where tones are looked for.
+    listener: Option<Box<Listener>>,
+    /// Only once something was dialled.
+    dialler: Option<Box<Dialler>>,
+}
+
+/// What digits make of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It goes on.
+    Not,
+    /// It is part of one, and ends here.
+    Digit,
+    /// It is audio beside one, and not heard.
+    Beside,
+}
+
+impl Digits {
+    /// Whether the peer is being sent a digit.
+    pub(super) fn are_sent(&self) -> bool {
+        self.dialler.as_ref().is_some_and(|own| own.is_busy())
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let heard = match self.intake {
+            Intake::Events => self.heard.deadline(),
+            // Nobody waits for its end.
+            Intake::Pass | Intake::Tones => None,
+        };
+        let tone = self.listener.as_ref().and_then(|own| own.deadline());
+        let dialled = self.dialler.as_ref().and_then(|own| own.deadline());
+        [heard, tone, dialled].into_iter().flatten().min()
+    }
+
+    fn set(&mut self, intake: Intake) {
+        if self.intake == intake {
+            return;
+        }
+        self.intake = intake;
+        self.heard = Heard::default();
+        self.listener = (intake == Intake::Tones).then(Box::default);
+    }
+
+    /// A packet of events: what is over by it.
+    fn event(&mut self, payload: &[u8], place: Place, now: Timestamp) -> [Option<Ended>; 2] {
+        match Told::read(payload) {
+            Some(told) => self.heard.take(told, place, now),
+            None => [None, None],
+        }
+    }
+}
+
+impl MediaSession {
+    /// What becomes of an endpoint's digits from now on.
+    pub(super) fn take(&mut self, endpoint: EndpointId, intake: Intake) {
+        if let Some(at) = self.open_endpoint(endpoint) {
+            let streams = self.endpoints[at].streams.clone();
+            for stream in &mut self.streams[streams] {
+                stream.digits.set(intake);
+            }
+        }
+    }
+
+    /// A digit for an endpoint's peer: on its first stream, which is the one that is spoken on.
+    pub(super) fn dial(
+        &mut self,
+        endpoint: EndpointId,
+        dialled: Dialled,
+        now: Timestamp,
+        out: &mut Output,
+    ) {
+        let Some(at) = self.open_endpoint(endpoint) else {
+            return;
+        };
+        let first = self.endpoints[at].streams.start;
+        if let Some(stream) = self.streams.get_mut(first) {
+            let dialler = stream.digits.dialler.get_or_insert_default();
+            dialler.add(dialled);
+            stream.send_digits(first, now, out);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn tick_digits(&mut self, now: Timestamp, out: &mut Output) {
+        for at in 0..self.streams.len() {
+            let Some(stream) = self.streams.get_mut(at) else {
+                return;
+            };
+            stream.send_digits(at, now, out);
+            let digits = &mut stream.digits;
+            let is_told = digits.intake == Intake::Events;
+            let event = digits.heard.expire(now).filter(|_| is_told);
+            let tone = digits.listener.as_mut().and_then(|own| own.expire(now));
+            self.report([event, tone], at, out);
+        }
+    }
+
+    /// Looks for digits in a packet that was accepted. A tone is made silent where it lies.
+    pub(super) fn take_digits(
+        &mut self,
+        at: usize,
+        accepted: &Accepted,
+        slot: &mut [u8],
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Taken {
+        let Some(stream) = self.streams.get_mut(at) else {
+            return Taken::Not;
+        };
+        let Some(payload) = slot.get_mut(accepted.payload.clone()) else {
+            return Taken::Not;
+        };
+        let digits = &mut stream.digits;
+        let was_due = digits.deadline().is_some();
+        let (taken, ended) = match (accepted.is_event, digits.intake) {
+            (true, intake) => {
+                let place = Place {
+                    generation: accepted.position.generation,
+                    timestamp: accepted.timestamp,
+                    clock_hz: accepted.clock_hz,
+                };
+                let ended = digits.event(payload, place, now);
+                match intake {
+                    Intake::Events => (Taken::Digit, ended),
+                    Intake::Pass | Intake::Tones => (Taken::Not, [None, None]),
+                }
+            }
+            // Whoever sends both would be heard twice (MED-221).
+            (false, _) if digits.heard.is_active(now) => (Taken::Beside, [None, None]),
+            (false, _) => match (&mut digits.listener, accepted.law) {
+                (Some(listener), Some(law)) => {
+                    let piece = Piece {
+                        generation: accepted.position.generation,
+                        extended: accepted.position.extended,
+                        timestamp: accepted.timestamp,
+                    };
+                    let found = listener.hear(law, payload, piece, now);
+                    if found.is_tone {
+                        payload.fill(law.silence());
+                    }
+                    (Taken::Not, found.ended)
+                }
+                _ => (Taken::Not, [None, None]),
+            },
+        };
+        out.is_sooner |= !was_due && digits.deadline().is_some();
+        self.report(ended, at, out);
+        taken
+    }
+
+    fn report(&self, ended: [Option<Ended>; 2], at: usize, out: &mut Output) {
+        for ended in ended.into_iter().flatten() {
+            // Flash is no digit.
+            if let Some(digit) = Digit::from_event(ended.event) {
+                out.events.push(Event::Digit {
+                    session: self.id(),
+                    endpoint: self.endpoint_of(at),
+                    digit,
+                    duration_ms: ended.duration_ms,
+                });
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Sends what is due of the digits for its peer; `at` is its index in the session.
+    fn send_digits(&mut self, at: usize, now: Timestamp, out: &mut Output) {
+        let Some(mut dialler) = self.digits.dialler.take() else {
+            return;
+        };
+        dialler.follow(|signal| self.way(signal));
+        let mut room = [0; HEADER_BYTES + LONGEST + MAX_TRAILER_BYTES];
+        loop {
+            if let Some(signal) = dialler.next() {
+                let way = self.way(signal);
+                let clock_hz = match way {
+                    Some(Way::Event { clock_hz, .. }) => clock_hz,
+                    Some(Way::Tone { .. }) | None => super::digit::tone::SAMPLES_PER_SECOND,
+                };
+                let (timestamp, _) = self.outgoing.continued(clock_hz, now);
+                let packet_ms = self.active().map_or(20, |face| face.terms.ptime_ms);
+                dialler.begin(way, timestamp, packet_ms, now);
+            }
+            let place = room
+                .get_mut(HEADER_BYTES..)
+                .and_then(<[u8]>::first_chunk_mut);
+            match place.and_then(|place| dialler.part(place, now)) {
+                Some(part) => self.emit_own(at, &part, &mut room, out),
+                None if dialler.end(now) => {}
+                None if dialler.next().is_some() => {}
+                None => break,
+            }
+        }
+        self.digits.dialler = Some(dialler);
+    }
+
+    /// How its peer can be told a digit.
+    fn way(&self, signal: Signal) -> Option<Way> {
+        let face = self.active().filter(|_| self.sends() && !self.is_fax())?;
+        let payloads = &face.terms.payloads;
+        let is_event = |format: &media_api::Format| format.telephone_event == TelephoneEvent::Yes;
+        match signal {
+            Signal::Event => {
+                // Of the audio's clock if there is one (MED-220).
+                let audio = payloads.iter().find(|own| !is_event(&own.format));
+                let clock_hz = audio.map(|own| own.format.clock_hz);
+                let mut events = payloads.iter().filter(|own| is_event(&own.format));
+                let fitting = events
+                    .clone()
+                    .find(|own| Some(own.format.clock_hz) == clock_hz);
+                let own = fitting.or_else(|| events.next())?;
+                Some(Way::Event {
+                    payload_type: own.send,
+                    clock_hz: own.format.clock_hz,
+                })
+            }
+            Signal::Tone => payloads.iter().find_map(|own| {
+                Some(Way::Tone {
+                    payload_type: own.send,
+                    law: Law::of(&own.format.name, own.format.clock_hz)?,
+                })
+            }),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Keys that one party presses and the other is told of, by hand: INFO, events and tones.
+
+use crate::world;
+
+use media_api::{
+    Command, Dialled, Digit, EndpointId, Event as MediaEvent, Intake, SessionId, Signal,
+};
+use sbc_core::input::Input;
+use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+const CARRIER: EndpointId = EndpointId(0);
+const TEAMS: EndpointId = EndpointId(1);
+const RELAY: &str = "Content-Type: application/dtmf-relay\n";
+
+/// How the carrier's digits travel, and those of Teams.
+fn config(carrier: &str, teams: &str) -> String {
+    CONFIG
+        .replace(
+            "codecs = [\"PCMA\", \"PCMU\"]\n",
+            &format!("codecs = [\"PCMA\", \"PCMU\"]\ndtmf = \"{carrier}\"\n"),
+        )
+        .replace(
+            "preset = \"teams\"\n",
+            &format!("preset = \"teams\"\ndtmf = \"{teams}\"\n"),
+        )
+}
+
+fn up(carrier: &str, teams: &str) -> Call {
+    Call::with(&config(carrier, teams))
+}
+
+fn session(call: &Call) -> SessionId {
+    let mut commands = call.shard.media.iter();
+    let session = commands.find_map(|command| match command {
+        Command::Allocate { session, .. } => Some(*session),
+        _ => None,
+    });
+    session.expect("ports were asked for")
+}
+
+/// The relay reports a digit.
+fn heard(call: &mut Call, endpoint: EndpointId, symbol: char, duration_ms: u16) {
+    let event = MediaEvent::Digit {
+        session: session(call),
+        endpoint,
+        digit: Digit::from_char(symbol).unwrap(),
+        duration_ms,
+    };
+    call.shard.apply(Input::Media(event));
+}
+
+/// What the relay was told to dial.
+fn dialled(call: &Call) -> Vec<(EndpointId, char, u16, Signal)> {
+    let commands = call.shard.media.iter();
+    let dialled = commands.filter_map(|command| match command {
+        Command::Dial {
+            endpoint,
+            dialled:
+                Dialled {
+                    digit,
+                    duration_ms,
+                    signal,
+                },
+            ..
+        } => Some((*endpoint, digit.symbol(), *duration_ms, *signal)),
+        _ => None,
+    });
+    dialled.collect()
+}
+
+/// What the relay was told to do with digits, the latest of each party.
+fn intakes(call: &Call) -> [Intake; 2] {
+    let mut intakes = [Intake::Pass; 2];
+    for command in &call.shard.media {
+        if let Command::Take {
+            endpoint, intake, ..
+        } = command
+        {
+            intakes[usize::from(endpoint.0)] = *intake;
+        }
+    }
+    intakes
+}
+
+/// Our next INFO to the carrier.
+fn told(call: &mut Call) -> (Message, String) {
+    let info = call.shard.next_request(Method::Info).message;
+    assert_eq!(
+        header(&info, HeaderName::ContentType),
+        "application/dtmf-relay"
+    );
+    let text = body(&info);
+    (info, text)
+}
+
+fn carrier_answers(call: &mut Call, request: &Message, start: &str) {
+    call.shard
+        .carrier_says(&response(request, start, "", "", ""));
+}
+
+fn has_events(message: &Message) -> bool {
+    body(message).contains("telephone-event/8000") && body(message).contains("a=fmtp:101 0-1")
+}
+
+#[test]
+fn info_becomes_an_event_and_the_other_leg_is_offered_events_for_it() {
+    let mut call = up("info", "rfc4733");
+    assert!(has_events(&call.invite), "{}", body(&call.invite));
+    assert!(!has_events(&call.ok), "{}", body(&call.ok));
+    assert_eq!(intakes(&call), [Intake::Pass, Intake::Events]);
+    call.says("INFO", RELAY, "Signal=5\nDuration=160\n");
+    call.refused(200);
+    call.says("INFO", "Content-Type: application/dtmf\n", "#");
+    call.refused(200);
+    let wanted = [
+        (TEAMS, '5', 160, Signal::Event),
+        (TEAMS, '#', 100, Signal::Event),
+    ];
+    assert_eq!(dialled(&call), wanted);
+    // Nothing else is different.
+    call.says("INFO", "Content-Type: application/isup\n", "abc");
+    call.refused(415);
+    call.says("INFO", RELAY, "Signal=55\n");
+    call.refused(400);
+    assert_eq!(dialled(&call), wanted);
+    call.lives();
+}
+
+#[test]
+fn an_event_becomes_one_info_each_in_order_and_one_at_a_time() {
+    let mut call = up("info", "rfc4733");
+    for symbol in "1*D".chars() {
+        heard(&mut call, TEAMS, symbol, 120);
+    }
+    for symbol in "1*D".chars() {
+        let (info, text) = told(&mut call);
+        assert_eq!(text, format!("Signal={symbol}\r\nDuration=120\r\n"));
+        assert!(call.shard.sent.is_empty(), "one is outstanding");
+        carrier_answers(&mut call, &info, "200 OK");
+    }
+    assert!(call.shard.sent.is_empty() && dialled(&call).is_empty());
+    call.lives();
+}
+
+#[test]
+fn an_info_that_is_refused_costs_its_digit_and_nothing_else() {
+    let mut call = up("info", "rfc4733");
+    for start in ["481 Gone", "500 No", "415 No", "408 No"] {
+        heard(&mut call, TEAMS, '7', 100);
+        let (info, _) = told(&mut call);
+        carrier_answers(&mut call, &info, start);
+        assert!(call.shard.sent.is_empty(), "{start}");
+    }
+    // One that is never answered, and more behind it than may wait.
+    for _ in 0..100 {
+        heard(&mut call, TEAMS, '8', 100);
+    }
+    let (info, _) = told(&mut call);
+    carrier_answers(&mut call, &info, "200 OK");
+    let mut count = 1;
+    while !call.shard.sent.is_empty() {
+        let (info, _) = told(&mut call);
+        carrier_answers(&mut call, &info, "200 OK");
+        count += 1;
+    }
+    assert_eq!(count, 32);
+    heard(&mut call, TEAMS, '9', 100);
+    told(&mut call);
+    call.shard.pass(Duration::from_secs(40));
+    call.shard.sent.clear();
+    assert!(call.shard.records.is_empty());
+    // Who does not take INFO at all is not sent it again.
+    heard(&mut call, TEAMS, '0', 100);
+    let (info, _) = told(&mut call);
+    carrier_answers(&mut call, &info, "405 Method Not Allowed");
+    heard(&mut call, TEAMS, '0', 100);
+    assert!(call.shard.sent.is_empty());
+    call.lives();
+}
+
+#[test]
+fn tones_are_looked_for_only_where_the_other_leg_has_none() {
+    let mut call = up("inband", "rfc4733");
+    assert!(has_events(&call.invite) && !has_events(&call.ok));
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
+    heard(&mut call, CARRIER, '3', 80);
+    heard(&mut call, TEAMS, '4', 60);
+    assert_eq!(
+        dialled(&call),
+        [
+            (TEAMS, '3', 80, Signal::Event),
+            (CARRIER, '4', 60, Signal::Tone)
+        ]
+    );
+    call.lives();
+    for (same, offers) in [("inband", false), ("info", false), ("rfc4733", true)] {
+        let call = up(same, same);
+        assert_eq!(has_events(&call.invite), offers, "{same}");
+        assert_eq!(has_events(&call.ok), offers, "{same}");
+        assert_eq!(intakes(&call), [Intake::Pass; 2], "{same}");
+        call.lives();
+    }
+    let call = up("inband", "info");
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Pass]);
+    call.lives();
+}
+
+#[test]
+fn a_leg_with_events_keeps_them_though_the_other_has_none() {
+    for (teams, intake, signal) in [
+        ("info", Intake::Events, None),
+        ("inband", Intake::Events, Some(Signal::Tone)),
+    ] {
+        let mut call = up("rfc4733", teams);
+        assert!(!has_events(&call.invite) && has_events(&call.ok), "{teams}");
+        assert_eq!(intakes(&call)[0], intake);
+        heard(&mut call, CARRIER, '0', 100);
+        match signal {
+            Some(signal) => assert_eq!(dialled(&call), [(TEAMS, '0', 100, signal)]),
+            None => {
+                let info = call.shard.next_request(Method::Info).message;
+                call.shard
+                    .teams_says(&response(&info, "200 OK", "", "", ""));
+            }
+        }
+        call.lives();
+    }
+}
+
+#[test]
+fn auto_is_events_else_info_else_tones() {
+    let mut call = up("auto", "rfc4733");
+    assert!(has_events(&call.invite) && has_events(&call.ok));
+    assert_eq!(intakes(&call), [Intake::Pass; 2]);
+    // Digits travel as events already.
+    call.says("INFO", RELAY, "Signal=5\n");
+    call.refused(200);
+    assert!(dialled(&call).is_empty() && call.shard.sent.is_empty());
+    call.lives();
+
+    // A caller without events that takes INFO as far as it has said.
+    let without = |lines: &str| {
+        let mut shard = Shard::with(config_of(&config("auto", "rfc4733")));
+        let sdp = CARRIER_SDP.replace(" 101\n", "\n");
+        let sdp = sdp.replace("a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n", "");
+        let invite = carrier_invite("auto", &sdp);
+        let invite = invite.replace("Max-Forwards", &format!("{lines}Max-Forwards"));
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        assert!(has_events(&invite));
+        let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+        shard.teams_says(&answer);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+        Call {
+            shard,
+            invite,
+            ok,
+            cseq: 10,
+        }
+    };
+    let mut call = without("Allow: INVITE, ACK, BYE, INFO\n");
+    assert_eq!(intakes(&call), [Intake::Pass, Intake::Events]);
+    heard(&mut call, TEAMS, '6', 100);
+    let (info, _) = told(&mut call);
+    // It does not take it after all: this key and all others go into the audio.
+    carrier_answers(&mut call, &info, "405 Method Not Allowed");
+    assert_eq!(dialled(&call), [(CARRIER, '6', 100, Signal::Tone)]);
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
+    call.says("BYE", "", "");
+
+    let call = without("Allow: INVITE, ACK, BYE\n");
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
+}
+
+#[test]
+fn a_key_told_by_tone_and_by_info_reaches_the_other_leg_once() {
+    let both = config("inband", "rfc4733").replace(
+        "dtmf = \"inband\"\n",
+        "dtmf = \"inband\"\ninfo = \"relay\"\n",
+    );
+    let mut call = Call::with(&both);
+    let info = |call: &mut Call| {
+        call.says("INFO", RELAY, "Signal=9\nDuration=100\n");
+        call.refused(200);
+    };
+    info(&mut call);
+    heard(&mut call, CARRIER, '9', 100);
+    assert_eq!(dialled(&call).len(), 1);
+    call.shard.pass(Duration::from_millis(200));
+    heard(&mut call, CARRIER, '9', 100);
+    info(&mut call);
+    assert_eq!(dialled(&call).len(), 2);
+    call.lives();
+}
+
+#[test]
+fn digits_of_a_call_that_ends_go_nowhere() {
+    let mut call = up("info", "rfc4733");
+    call.says("BYE", "", "");
+    call.shard.sent.clear();
+    heard(&mut call, TEAMS, '1', 100);
+    heard(&mut call, EndpointId(9), '1', 100);
+    assert!(call.shard.sent.is_empty() && dialled(&call).is_empty());
+}
+
+#[test]
+fn info_for_digits_is_allowed_where_they_travel_in_it() {
+    let allow = |dtmf: &str| {
+        let call = up(dtmf, "rfc4733");
+        header(&call.ok, HeaderName::Allow)
+    };
+    assert!(allow("info").contains("INFO") && allow("auto").contains("INFO"));
+    assert!(!allow("rfc4733").contains("INFO") && !allow("inband").contains("INFO"));
+}
