@@ -208,7 +208,7 @@ impl World {
                 stream: media_api::StreamIndex(0),
             },
             2 => released(session),
-            3 => refused(session),
+            3 => refused(session, vec![endpoint]),
             4 => MediaEvent::Stats {
                 session,
                 stats: SessionStats::default(),
@@ -339,7 +339,10 @@ impl World {
 
     fn relay(&mut self, command: MediaCommand) -> Option<MediaEvent> {
         match command {
-            MediaCommand::Allocate { session, .. } if self.refuse_media => Some(refused(session)),
+            MediaCommand::Allocate { session, endpoints } if self.refuse_media => {
+                let endpoints = endpoints.iter().map(|spec| spec.endpoint).collect();
+                Some(refused(session, endpoints))
+            }
             MediaCommand::Allocate { session, endpoints } => {
                 self.media.push(session);
                 let mut local = Vec::new();
@@ -473,9 +476,10 @@ fn resolved(number: usize) -> Outcome {
     }
 }
 
-fn refused(session: SessionId) -> MediaEvent {
+fn refused(session: SessionId, endpoints: Vec<EndpointId>) -> MediaEvent {
     MediaEvent::Refused {
         session,
+        endpoints,
         why: AllocateError::PortsExhausted,
     }
 }
