@@ -208,7 +208,7 @@ impl World {
                 stream: media_api::StreamIndex(0),
             },
             2 => released(session),
-            3 => refused(session, Vec::new()),
+            3 => refused(session, vec![endpoint]),
             5 => MediaEvent::Digit {
                 session,
                 endpoint,
@@ -346,8 +346,8 @@ impl World {
     fn relay(&mut self, command: MediaCommand) -> Option<MediaEvent> {
         match command {
             MediaCommand::Allocate { session, endpoints } if self.refuse_media => {
-                let asked = endpoints.iter().map(|spec| spec.endpoint);
-                Some(refused(session, asked.collect()))
+                let endpoints = endpoints.iter().map(|spec| spec.endpoint).collect();
+                Some(refused(session, endpoints))
             }
             MediaCommand::Allocate { session, endpoints } => {
                 self.media.push(session);

@@ -4,6 +4,7 @@
 
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::wire::Wire;
+use sbc_core::id::{ShardId, TransactionId};
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,8 @@ pub(super) struct Notifies {
     /// Whether another party carries transfers out.
     are_relayed: bool,
     dialogs: BTreeMap<String, Dialog>,
+    /// Call-IDs of NOTIFYs by transaction.
+    on_their_way: BTreeMap<(ShardId, TransactionId), String>,
 }
 
 /// One dialog with a transferor, by Call-ID.
@@ -22,7 +25,7 @@ struct Dialog {
     told: BTreeSet<u32>,
     /// NOTIFYs that said it was the last, by sequence number.
     last: BTreeSet<u32>,
-    /// NOTIFYs that were refused, or whose sender may think so.
+    /// NOTIFYs that were refused or found no way, or whose sender may think so: nothing follows them.
     is_refused: bool,
 }
 
@@ -30,11 +33,26 @@ impl Checker for Notifies {
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let (wire, is_sent) = match seen {
             Seen::Sent {
-                wire: Some(wire), ..
-            } => (wire, true),
+                wire: Some(wire),
+                transaction,
+                ..
+            } => {
+                let call_id = || wire.call_id().to_owned();
+                let news = transaction.filter(|_| wire.method() == Some("NOTIFY"));
+                self.on_their_way.extend(news.map(|id| (id, call_id())));
+                (wire, true)
+            }
             Seen::Heard {
                 wire: Some(wire), ..
             } => (wire, false),
+            Seen::SendFailed { transaction } => {
+                let call_id = self.on_their_way.remove(transaction);
+                let dialog = call_id.and_then(|call_id| self.dialogs.get_mut(&call_id));
+                if let Some(dialog) = dialog {
+                    dialog.is_refused = true;
+                }
+                return;
+            }
             _ => return,
         };
         let text = match is_sent {
@@ -66,6 +84,7 @@ impl Notifies {
         Self {
             are_relayed: rules.setting.relays_transfers,
             dialogs: BTreeMap::new(),
+            on_their_way: BTreeMap::new(),
         }
     }
 
