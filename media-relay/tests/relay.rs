@@ -610,7 +610,7 @@ fn a_party_that_changes_to_a_session_of_another_worker_is_heard_from_its_old_por
         let mut packet = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[octet; 160]);
         let plain = packet.len();
         packet.resize(plain + 64, 0);
-        let mut sender = Sender::new(&key(suite, octet));
+        let sender = Sender::new(&key(suite, octet));
         let index = u64::from(sequence);
         let length = sender.protect_rtp(&mut packet, plain, index).unwrap();
         party.send_to(&packet[..length], port).unwrap();
