@@ -9,7 +9,8 @@
 //! [`Relay`] runs worker threads, each the only owner of its sessions and their sockets. A
 //! [`session::MediaSession`] is a value without sockets, clock or threads, and can be simulated.
 //! Packets are changed in the buffer they were received in; handling one takes no lock, allocates
-//! nothing and makes no system call but batched I/O.
+//! nothing and makes no system call but batched I/O; only what a party sends that has changed to another
+//! session is copied, because that one may be another thread's.
 #![deny(unsafe_code)]
 
 mod control;

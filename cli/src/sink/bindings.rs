@@ -1,7 +1,7 @@
 //! What peers have registered with us, kept in a file, so that after a restart they can be called
 //! before they register anew.
 //!
-//! A thread of its own writes the file whole ([`whole`]). Changes of a second are written together.
+//! A thread of its own writes the file whole (`whole.rs`). Changes of a second are written together.
 
 use crate::sink::log::Log;
 use crate::sink::whole;

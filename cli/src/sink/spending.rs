@@ -1,7 +1,7 @@
 //! What calls have cost, kept in a file, so that a restart does not give everybody the money of an hour
 //! and a day anew.
 //!
-//! A thread of its own writes the file whole ([`whole`]) every [`INTERVAL`] if anything was spent, and
+//! A thread of its own writes the file whole (`whole.rs`) every ten seconds if anything was spent, and
 //! once more when the daemon ends. After a crash at most what was spent since the last writing is not
 //! known any more: ten seconds of the calls that went on, and the price per call of those that were
 //! answered meanwhile. Nothing is ever counted twice: the file holds sums, and they take the place of

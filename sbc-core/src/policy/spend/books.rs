@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// Most accounts that are written down: those on which most was spent. With [`LONGEST_NAME`] and the
+/// Most accounts that are written down: those on which most was spent. With the longest name and the
 /// parts of a period it bounds what is written to some 50 MB; usual accounts need 100 bytes.
 pub const MOST_ACCOUNTS: usize = 20_000;
 
