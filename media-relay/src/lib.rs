@@ -3,7 +3,7 @@
 //! ```text
 //! command ─► control ─► worker inbox ─► MediaSession::command
 //! datagrams ─► io batch ─► socket's session ─► MediaSession::packet ─► io batch
-//! deadlines ─► MediaSession::tick
+//! deadlines ─► MediaSession::tick ─► reports, packets of sounds
 //! ```
 //!
 //! [`Relay`] runs worker threads, each the only owner of its sessions and their sockets. A

@@ -171,6 +171,36 @@ fn a_secured_peer_opens_everything_with_one_context() {
 }
 
 #[test]
+fn a_new_key_protects_what_is_played_from_then_on() {
+    let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
+    let mut bench = Bench::joined();
+    let mut sequences = Vec::new();
+    for round in 1..4 {
+        let secured = NegotiatedStream {
+            protection: Protection::Sdes {
+                local: key(round),
+                remote: key(9),
+            },
+            ..terms(peer_b())
+        };
+        bench.answer(B, secured);
+        if round == 1 {
+            bench.play(B, ringing(Beside::Muted));
+        }
+        let mut peer = Receiver::new(&key(round));
+        for (to, mut packet) in bench.run_ms(200) {
+            if to == peer_b() {
+                let length = peer.unprotect_rtp(&mut packet, bench.now).unwrap();
+                sequences.push(read(&packet[..length]).sequence);
+            }
+        }
+    }
+    assert!(sequences.len() >= 30);
+    let is_next = |pair: &[u16]| pair[1] == pair[0].wrapping_add(1);
+    assert!(sequences.windows(2).all(is_next), "{sequences:?}");
+}
+
+#[test]
 fn a_minute_of_packets_has_neither_drift_nor_gaps_however_late_the_ticks() {
     for ptime_ms in [10, 20, 30, 33, 60] {
         let mut bench = Bench::joined();

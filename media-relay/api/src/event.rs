@@ -71,14 +71,15 @@ pub enum Event {
         /// How long it lasted, in milliseconds.
         duration_ms: u16,
     },
-    /// What was to be played a number of times has been, or cannot be played: neither G.711 nor
-    /// linear audio was agreed, or there is no such recording.
+    /// What was to be played a number of times has been, or cannot be played (any more): neither
+    /// G.711 nor linear audio at 8 kHz is agreed, there is no such recording, or the tone has no
+    /// length. Time passes for a sound also while the peer takes no media.
     Played {
         /// The session.
         session: SessionId,
         /// Who heard it.
         endpoint: EndpointId,
-        /// Whether it was heard to its end.
+        /// Whether it was heard to its end: the peer took media then.
         heard: bool,
     },
     /// Statistics asked for.

@@ -35,7 +35,8 @@ pub struct Tone {
 /// One phase of a tone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TonePhase {
-    /// Frequencies in Hz that sound together, at most two; zeros are silence.
+    /// Frequencies in Hz that sound together, at most two, each below 4,000; zeros are silence, and
+    /// so is what no telephone can hear.
     pub hz: [u16; 2],
     /// How long, in milliseconds.
     pub ms: u16,
@@ -49,7 +50,8 @@ pub enum Beside {
     /// It comes first: what we play pauses with its first packet, and goes on when none has come for
     /// this many milliseconds (SIP-561).
     First {
-        /// How long nothing has to come.
+        /// How long nothing has to come; less than 100 ms counts as 100 ms, because packets have a
+        /// pace of their own.
         quiet_ms: u16,
     },
 }

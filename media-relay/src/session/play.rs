@@ -32,8 +32,8 @@ const MOST_SAMPLES: usize = *PACKET_TIMES_MS.end() as usize * SAMPLES_PER_MS as 
 const PACKET_BYTES: usize =
     rtp::HEADER_BYTES + MOST_SAMPLES * Encoding::MAX_BYTES + MAX_TRAILER_BYTES;
 
-/// Packets that are later than this are left out (MED-241).
-const MAX_LATE: Duration = Duration::from_millis(60);
+/// Packets that are later than this are left out, in microseconds (MED-241).
+const MAX_LATE_US: u64 = 60_000;
 
 /// Media that comes first has to be quiet at least so long: its packets have their own pace, and the
 /// sound must not come between two of them.
@@ -237,17 +237,14 @@ impl Playback {
                 self.due = on_grid(quiet_at);
                 continue;
             }
-            let late = now.since(self.due).saturating_sub(MAX_LATE);
-            let packet_us = outlet.packet_time().as_micros();
-            match u64::try_from(late.as_micros().div_ceil(packet_us)) {
-                Ok(0) if stream.sends() && !stream.digits.are_sent() => {
+            let too_late_us = now.since_us(self.due).saturating_sub(MAX_LATE_US);
+            match too_late_us.div_ceil(outlet.packet_us()) {
+                0 if stream.sends() && !stream.digits.are_sent() => {
                     self.send(outlet, stream, out);
                 }
-                // A peer that holds us, or is sent a digit, misses what is played meanwhile, and is not made
-                // up for it.
-                Ok(0) => self.miss(outlet, 1),
-                Ok(packets) => self.miss(outlet, packets),
-                Err(_) => return Course::Ends { heard: false },
+                // A peer that holds us, or is sent a digit, misses what is played meanwhile, for good.
+                0 => self.miss(outlet, 1),
+                too_late => self.miss(outlet, too_late),
             }
         }
         Course::GoesOn
@@ -291,14 +288,16 @@ impl Playback {
         };
         // The time it was due, not the time we came to it: lateness is not passed on.
         let ready = stream.emit(origin, &packet, outlet.payload_type, &mut slot, self.due);
-        self.is_heard = ready.is_ok();
-        self.after_gap = ready.is_err();
-        if let (Ok(ready), realm) = (ready, stream.sockets.realm) {
-            stream.generated_packets += 1;
-            stream.outgoing.covers(outlet.packet_time());
-            out.push_generated(realm, outlet.stream, &ready, &slot);
-            self.packets += 1;
-        }
+        // A key that has no index left protects nothing more.
+        let Ok(ready) = ready else {
+            return self.leave_out(outlet, 1);
+        };
+        stream.generated_packets += 1;
+        stream.outgoing.covers(outlet.packet_time());
+        out.push_generated(stream.sockets.realm, outlet.stream, &ready, &slot);
+        self.packets += 1;
+        self.is_heard = true;
+        self.after_gap = false;
         self.pass(outlet, 1);
     }
 
@@ -306,6 +305,10 @@ impl Playback {
     fn miss(&mut self, outlet: Outlet, packets: u64) {
         self.source
             .skip(packets.saturating_mul(outlet.samples() as u64));
+        self.leave_out(outlet, packets);
+    }
+
+    fn leave_out(&mut self, outlet: Outlet, packets: u64) {
         self.is_heard = false;
         self.after_gap = true;
         self.pass(outlet, packets);
@@ -314,14 +317,18 @@ impl Playback {
     fn pass(&mut self, outlet: Outlet, packets: u64) {
         let samples = packets.saturating_mul(outlet.samples() as u64);
         self.samples = self.samples.wrapping_add(samples);
-        let us = packets.saturating_mul(1_000 * u64::from(outlet.packet_ms));
-        self.due += Duration::from_micros(us);
+        let passed_us = packets.saturating_mul(outlet.packet_us());
+        self.due += Duration::from_micros(passed_us);
     }
 }
 
 impl Outlet {
+    fn packet_us(self) -> u64 {
+        1_000 * u64::from(self.packet_ms)
+    }
+
     fn packet_time(self) -> Duration {
-        Duration::from_millis(u64::from(self.packet_ms))
+        Duration::from_micros(self.packet_us())
     }
 
     fn samples(self) -> usize {

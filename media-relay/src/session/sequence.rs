@@ -223,8 +223,9 @@ impl Outgoing {
     /// What the RTP timestamp is at `now`, for sender reports; `None` before the first packet.
     pub(super) fn timestamp_at(&self, now: Timestamp) -> Option<u32> {
         self.last.map(|last| {
-            last.timestamp
-                .wrapping_add(units(now.since_us(last.at), last.clock_hz))
+            let passed = units(now.since_us(last.at), last.clock_hz);
+            let ahead = units(last.at.since_us(now), last.clock_hz);
+            last.timestamp.wrapping_add(passed).wrapping_sub(ahead)
         })
     }
 
@@ -305,6 +306,37 @@ mod tests {
             .unwrap();
         assert!(!next.begins);
         assert_eq!(next.timestamp, after.timestamp.wrapping_add(160));
+    }
+
+    #[test]
+    fn what_follows_a_sound_begins_behind_it_and_the_wall_clock_is_met_again() {
+        let mut out = outgoing();
+        let ms = |ms: u64| Timestamp(ms * 1000);
+        let sound = out.stamp(B, 0, 0, 8000, ms(0)).unwrap();
+        out.covers(Duration::from_millis(20));
+        let passed = |stamp: Stamp| stamp.timestamp.wrapping_sub(sound.timestamp);
+        // 3 ms after the packet, 17 ms ahead.
+        let voice = out.stamp(A, 70_000, 1_000, 8000, ms(3)).unwrap();
+        assert_eq!((passed(voice), voice.begins), (160, true));
+        let next = out.stamp(A, 70_001, 1_160, 8000, ms(23)).unwrap();
+        assert_eq!(passed(next), 320);
+        // Reports say what the wall clock says.
+        let reported = out.timestamp_at(ms(23)).unwrap();
+        assert_eq!(reported.wrapping_sub(sound.timestamp), 23 * 8);
+        let again = out.stamp(B, 1, 160, 8000, ms(423)).unwrap();
+        assert_eq!(passed(again), 423 * 8);
+    }
+
+    #[test]
+    fn only_the_stream_that_is_interrupted_begins_anew() {
+        let mut out = outgoing();
+        out.stamp(A, 70_000, 0, 8000, Timestamp(0)).unwrap();
+        out.interrupt(B.stream);
+        let next = out.stamp(A, 70_001, 160, 8000, Timestamp(20_000)).unwrap();
+        assert!(!next.begins);
+        out.interrupt(A.stream);
+        let next = out.stamp(A, 70_009, 320, 8000, Timestamp(40_000)).unwrap();
+        assert!(next.begins);
     }
 
     #[test]

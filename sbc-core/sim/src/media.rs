@@ -394,3 +394,102 @@ fn can_hear(negotiated: &Negotiated) -> bool {
                 .any(|name| format.name.eq_ignore_ascii_case(name))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::{
+        Beside, Content, Direction, Family, ForkId, Format, FormatId, NegotiatedStream,
+        PayloadBinding, Protection, RealmId, SourcePolicy, TelephoneEvent, Tone, TonePhase,
+    };
+
+    const SESSION: SessionId = SessionId(7);
+    const ENDPOINT: EndpointId = EndpointId(0);
+
+    fn relay(codec: &'static str) -> FakeRelay {
+        let mut relay = FakeRelay::new(1);
+        let spec = EndpointSpec {
+            endpoint: ENDPOINT,
+            realm: RealmId(0),
+            family: Family::V4,
+            streams: Vec::new(),
+            takes_last: false,
+        };
+        relay.allocate(SESSION, &[spec], true);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
+        let stream = NegotiatedStream {
+            content: Content::Rtp,
+            remote_rtp: peer,
+            remote_rtcp: peer,
+            rtcp_mux: true,
+            direction: Direction::SendReceive,
+            protection: Protection::None,
+            payloads: vec![PayloadBinding {
+                receive: 8,
+                send: 8,
+                id: FormatId(0),
+                format: Format {
+                    name: codec.into(),
+                    clock_hz: 8_000,
+                    telephone_event: TelephoneEvent::No,
+                },
+            }],
+            source: SourcePolicy::Signalled,
+            ptime_ms: 20,
+        };
+        let answer = Command::Answer {
+            session: SESSION,
+            endpoint: ENDPOINT,
+            fork: ForkId(0),
+            negotiated: Negotiated {
+                streams: vec![Some(stream)],
+            },
+            stage: Stage::Preview,
+        };
+        relay.command(Duration::ZERO, &answer, true);
+        relay
+    }
+
+    fn play(relay: &mut FakeRelay, at: Duration, times: Option<u16>) -> Vec<(Duration, Event)> {
+        let beep = TonePhase {
+            hz: [425, 0],
+            ms: 500,
+        };
+        let playing = Playing {
+            sound: Sound::Tone(Tone { phases: vec![beep] }),
+            times,
+            beside: Beside::Muted,
+        };
+        let order = Command::Play {
+            session: SESSION,
+            endpoint: ENDPOINT,
+            playing: Some(playing),
+        };
+        relay.command(at, &order, true)
+    }
+
+    fn is_heard(event: &Event) -> bool {
+        matches!(event, Event::Played { heard: true, .. })
+    }
+
+    #[test]
+    fn a_counted_sound_is_told_after_its_length_unless_another_takes_its_place() {
+        let second = Duration::from_secs(1);
+        let mut relay = relay("PCMA");
+        assert!(play(&mut relay, second, None).is_empty());
+        let first = play(&mut relay, second, Some(4)).remove(0);
+        assert!(is_heard(&first.1) && first.0 > 2 * second);
+        assert!(relay.still_says(second + first.0, &first.1));
+        let next = play(&mut relay, 2 * second, Some(1)).remove(0);
+        assert!(!relay.still_says(second + first.0, &first.1));
+        assert!(relay.still_says(2 * second + next.0, &next.1));
+    }
+
+    #[test]
+    fn what_no_agreed_format_can_carry_is_told_at_once() {
+        let mut relay = relay("G722");
+        let (after, event) = play(&mut relay, Duration::ZERO, None).remove(0);
+        assert!(!is_heard(&event) && after < Duration::from_millis(5));
+        assert!(relay.still_says(after, &event));
+    }
+}
