@@ -129,7 +129,7 @@ impl Loss {
     }
 
     fn loses(&mut self) -> bool {
-        self.was_lost = !self.was_lost && self.dice.next_u32() % 20 == 0;
+        self.was_lost = !self.was_lost && self.dice.next_u32().is_multiple_of(20);
         self.lost += u32::from(self.was_lost);
         self.was_lost
     }

@@ -9,6 +9,7 @@ use crate::scenario::{Extra, Happening, PlannedCall, Scenario, Setting, Zone};
 use crate::topology::{
     self, MEMBERS, NORTH_1, NORTH_2, SOUTH, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3,
 };
+use sbc_core::media::Dtmf;
 use sbc_core::query::ResolveFault;
 use sbc_core::transport::Protocol;
 use std::time::Duration;
@@ -69,7 +70,11 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         relays_transfers: dice.chance(8),
         registers: dice.chance(7),
         plays_sounds: Dice::new(scenario.seed, "sounds").chance(30),
-        dtmf: None,
+        dtmf: dice.chance(8).then(|| {
+            let of_teams = *dice.pick(&[Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto]);
+            let all = [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband, Dtmf::Auto];
+            [of_teams, *dice.pick(&all)]
+        }),
     };
     if scenario.setting.registers {
         let of_teams = scenario
