@@ -11,6 +11,7 @@ mod lab;
 mod nameserver;
 mod patience;
 mod restart;
+mod sounds;
 mod stir;
 mod stream;
 mod support;
