@@ -54,7 +54,7 @@ impl Node {
         unreachable!("the last try panics");
     }
 
-    async fn ask(&self, method: &'static str, path: &str) -> Answer {
+    pub(crate) async fn ask(&self, method: &'static str, path: &str) -> Answer {
         let socket: PathBuf = self.directory.path().join("run/api.sock");
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || ask(&socket, method, &path))
@@ -729,7 +729,12 @@ impl Phone {
 
     /// Answers a request with 200 and, if given, a body.
     async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
-        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
+        self.answers("200 OK", request, to, body).await;
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answers(&self, status: &str, request: &str, to: SocketAddr, body: &str) {
+        let mut answer = format!("SIP/2.0 {status}\r\n");
         for line in request.lines().take_while(|line| !line.is_empty()) {
             let name = line.split(':').next().unwrap_or("");
             if matches!(name, "Via" | "From" | "Call-ID" | "CSeq") {
@@ -758,7 +763,7 @@ impl Phone {
 }
 
 /// A trunk to somebody else, and all calls of the carrier lead there.
-fn exit_to(address: SocketAddr) -> String {
+pub(crate) fn exit_to(address: SocketAddr) -> String {
     let ip = address.ip();
     format!(
         "\n[[trunk]]\nname = \"exit\"\ntenant = \"*\"\nrealm = \"core\"\n\

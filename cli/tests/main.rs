@@ -12,6 +12,7 @@ mod nameserver;
 mod patience;
 mod renewal;
 mod restart;
+mod sounds;
 mod stir;
 mod stream;
 mod support;

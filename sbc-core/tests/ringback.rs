@@ -187,6 +187,16 @@ fn early_media_that_are_described_are_waited_for_unless_the_trunk_does_not_want_
     two.says("180 Ringing", "b1", "", CARRIER_SDP);
     assert_eq!(orders(&two), [true]);
     assert!(!format!("{:?}", two.shard.media).contains("joined: Some"));
+    let trusted = "trusted = true\np_early_media = true";
+    let mut two = Two::with(
+        &format!("{trusted}\nringback = \"auto\""),
+        trusted,
+        "P-Early-Media: supported\n",
+        CARRIER_SDP,
+    );
+    let inactive = "P-Early-Media: inactive\n";
+    two.says("180 Ringing", "b1", inactive, CARRIER_SDP);
+    assert_eq!(orders(&two), [true], "it says that it sends nothing");
     // A phone that was heard may fall silent: the relay goes on with the tone then.
     let mut two = auto("", CARRIER_SDP);
     two.says("183 Session Progress", "b1", "", CARRIER_SDP);

@@ -15,6 +15,7 @@
 //! | `lN`, `fN`      | flow N is lost; the N-th last message could not be sent                  |
 //! | `nN`            | the oldest query is answered: addresses, or a fault                      |
 //! | `mN`            | the relay reports something of the N-th session, or refuses from now on  |
+//! | `sN`            | the relay says that a sound in the N-th session is over or unheard        |
 //! | `hN`            | operator: hang up, drain, list, new configuration                        |
 //!
 //! Actors are `c`arrier, `d` the same over TCP, `t`eams, `f`abrikam's Teams, `w`rong certificate
@@ -170,6 +171,7 @@ impl World {
                 }
             }
             b'm' => self.media_says(number),
+            b's' => self.sound_is_over(number),
             b'h' => self.operator(number),
             _ => {}
         }
@@ -225,6 +227,16 @@ impl World {
             }
         };
         self.apply(Input::Media(event));
+    }
+
+    fn sound_is_over(&mut self, number: usize) {
+        if let Some(session) = from_end(self.media.iter(), number / 4).copied() {
+            self.apply(Input::Media(MediaEvent::Played {
+                session,
+                endpoint: EndpointId((number / 2 % 2) as u8),
+                heard: number % 2 == 0,
+            }));
+        }
     }
 
     fn receive(&mut self, flow: Flow, bytes: Bytes) {

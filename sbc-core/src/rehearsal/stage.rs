@@ -13,7 +13,7 @@ use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Binding, Bound, Registered, RegistrationState, Standing};
 use media_api::{
-    Command, CryptoKey, Event, LocalEndpoint, LocalStream, ProtectionWanted, SessionStats,
+    Command, CryptoKey, Event, LocalEndpoint, LocalStream, Playing, ProtectionWanted, SessionStats,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -207,6 +207,16 @@ impl Stage {
                     endpoints: endpoints.collect(),
                 })
             }
+            // Nobody waits for an announcement to be heard.
+            Command::Play {
+                session,
+                endpoint,
+                playing: Some(Playing { times: Some(_), .. }),
+            } => Some(Event::Played {
+                session: *session,
+                endpoint: *endpoint,
+                heard: true,
+            }),
             Command::Release {
                 session,
                 endpoint: None,
