@@ -129,6 +129,24 @@ fn the_starter_configuration_is_valid_once_its_certificates_exist() {
 }
 
 #[test]
+fn a_certificate_that_teams_refuses_is_a_warning_with_its_reason() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    let names = vec!["sbc1.contoso.example".to_owned()];
+    let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let own = CertificateParams::new(names).unwrap().self_signed(&key);
+    folder.write("sbc.pem", &own.unwrap().pem());
+    folder.write("sbc.key", &key.serialize_pem());
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(
+        text.contains("warning[W0110]") && text.contains("is its own issuer"),
+        "{text}"
+    );
+    assert!(!text.contains("RSA key"), "it is long enough: {text}");
+}
+
+#[test]
 fn a_certificate_is_refused_for_the_wrong_name_age_or_key() {
     let folder = Folder::new();
     certificates(&folder, &["sbc2.contoso.example"], |_| {});

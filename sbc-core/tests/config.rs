@@ -484,6 +484,16 @@ const CASES: &[(Code, &str, &str)] = &[
         "cert = \"/ecdsa\"",
     ),
     (
+        Code::RefusedByTeams,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/self-signed\"",
+    ),
+    (
+        Code::RefusedByTeams,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/short-key\"",
+    ),
+    (
         Code::ChainIncomplete,
         "cert = \"/tls/sbc.pem\"",
         "cert = §\"/leaf-only\"",
@@ -586,7 +596,12 @@ impl Facts for Machine {
                 "/soon" => Validity::Valid { days_left: 7 },
                 _ => Validity::Valid { days_left: 90 },
             },
-            is_rsa: path != "/ecdsa",
+            rsa_bits: match path {
+                "/ecdsa" => None,
+                "/short-key" => Some(1024),
+                _ => Some(2048),
+            },
+            is_self_signed: path == "/self-signed",
             has_client_auth: path != "/server-only",
             has_chain: path != "/leaf-only",
         })

@@ -116,6 +116,11 @@ impl Facts for Host {
             Ok(None) => true,
             Err(_) => return Err(broken()),
         };
+        let rsa_bits = match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => u32::try_from(key.key_size()).ok(),
+            Ok(_) | Err(_) => None,
+        };
+        let is_self_signed = certificate.issuer() == certificate.subject();
         Ok(Certificate {
             names,
             validity: validity(
@@ -123,9 +128,10 @@ impl Facts for Host {
                 certificate.validity().not_after.timestamp(),
                 now(),
             ),
-            is_rsa: matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(_))),
+            rsa_bits,
+            is_self_signed,
             has_client_auth,
-            has_chain: certificate.issuer() == certificate.subject()
+            has_chain: is_self_signed
                 || chain.iter().skip(1).any(|other| {
                     parse_x509_certificate(other)
                         .is_ok_and(|(_, other)| other.subject() == certificate.issuer())

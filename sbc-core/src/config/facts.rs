@@ -63,8 +63,10 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// Whether it is valid now.
     pub validity: Validity,
-    /// Whether its key is RSA.
-    pub is_rsa: bool,
+    /// Bits of its RSA key; `None` for a key of another kind.
+    pub rsa_bits: Option<u32>,
+    /// Whether it is its own issuer.
+    pub is_self_signed: bool,
     /// Whether its extended key usage allows the client role.
     pub has_client_auth: bool,
     /// Whether the issuer of the first certificate is in the file too, or it is its own issuer.
@@ -125,7 +127,8 @@ impl Facts for Assumed {
         Ok(Certificate {
             names: self.names.clone(),
             validity: Validity::Valid { days_left: 365 },
-            is_rsa: true,
+            rsa_bits: Some(2048),
+            is_self_signed: false,
             has_client_auth: true,
             has_chain: true,
         })

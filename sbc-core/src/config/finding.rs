@@ -131,6 +131,8 @@ codes! {
     UnusedTrunk = "W0108",
     /// Addresses are pinned that the peer may move.
     PinnedAddress = "W0109",
+    /// Teams refuses the certificate: it is its own issuer, or its RSA key is too short.
+    RefusedByTeams = "W0110",
 }
 
 impl Code {

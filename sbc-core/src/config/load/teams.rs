@@ -83,7 +83,24 @@ impl Load<'_> {
             .tls
             .as_ref()
             .map_or(&written.name.span, |at| &at.span);
-        if !certificate.is_rsa {
+        let mut refused = |what: String, help: &str| {
+            let code = Code::RefusedByTeams;
+            let cause = format!("{title}: the certificate of \"{}\" {what}", tls.name);
+            self.out.add(code, span, cause, Some(help.to_owned()));
+        };
+        if certificate.is_self_signed {
+            refused(
+                "is its own issuer".to_owned(),
+                "Teams takes certificates of public CAs only; request one",
+            );
+        }
+        if let Some(bits) = certificate.rsa_bits.filter(|bits| *bits < LEAST_RSA_BITS) {
+            refused(
+                format!("has an RSA key of {bits} bits"),
+                "Teams wants 2048 at least; make a new key and request a certificate for it",
+            );
+        }
+        if certificate.rsa_bits.is_none() {
             self.out.add(
                 Code::KeyNotRsa,
                 span,
@@ -150,6 +167,9 @@ impl Load<'_> {
         }
     }
 }
+
+/// Bits of an RSA key that Teams takes (TDR-TLS-005).
+const LEAST_RSA_BITS: u32 = 2048;
 
 /// Names that stood for all regions at once (TDR-CON-011).
 fn is_retired(host: &str) -> bool {
