@@ -122,7 +122,7 @@ fn read_form(chunk: &[u8]) -> Result<Form, FileFault> {
     }
     let rate = rate as usize;
     let factor = rate / SAMPLES_PER_SECOND;
-    if rate % SAMPLES_PER_SECOND != 0 || !(1..=6).contains(&factor) {
+    if !rate.is_multiple_of(SAMPLES_PER_SECOND) || !(1..=6).contains(&factor) {
         return Err(unusable(format!(
             "it has {rate} samples a second, not 8000, 16000, 24000, 32000, 40000 or 48000"
         )));

@@ -234,7 +234,7 @@ impl World {
             self.apply(Input::Media(MediaEvent::Played {
                 session,
                 endpoint: EndpointId((number / 2 % 2) as u8),
-                heard: number % 2 == 0,
+                heard: number.is_multiple_of(2),
             }));
         }
     }

@@ -216,7 +216,8 @@ pub fn is_left_waiting(x: &MediaImage, y: &MediaImage) -> bool {
     let is_meant = x.profile().hold == HoldForm::Hidden || x.profile().plays_music;
     let is_idle = |other: &Agreement| {
         let wish = other.peer_wish;
-        !wish.receives() && !(wish.sends() && other.ours.receives())
+        let plays = wish.sends() && other.ours.receives();
+        !wish.receives() && !plays
     };
     is_meant && listens(x) && !y.is_fax() && y.committed().is_some_and(is_idle)
 }
