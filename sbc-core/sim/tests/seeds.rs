@@ -58,7 +58,8 @@ fn worlds_that_once_broke_a_rule_break_none() {
     // A phone that answers when its trunk was given up; callees whose refusal is lost and whose
     // second, contradicting answer arrives; an INVITE without CSeq that kept a transaction; an offer
     // that no connection took; a refer that was told to be over before it was accepted; an offer in a PRACK
-    // while the other side was put on hold; a copy of an INVITE after its transaction.
+    // while the other side was put on hold; a copy of an INVITE after its transaction; an
+    // offer in a PRACK while an announcement is heard.
     for (seed, shards) in [
         (1_000_066, 1),
         (1_004_334, 1),
@@ -72,6 +73,7 @@ fn worlds_that_once_broke_a_rule_break_none() {
         (8_002_346, 1),
         (7_001_409, 1),
         (7_000_082, 1),
+        (1_143, 1),
     ] {
         check(seed..seed + 1, shards);
     }

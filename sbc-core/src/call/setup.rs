@@ -759,6 +759,9 @@ impl Setup {
                 let described = self.described(call, current);
                 self.caller_offers(call, cx, described, offer)
             }
+            SessionEvent::Offer(Some(offer)) if leg == A_LEG && self.is_announcing() => {
+                self.caller_offers(call, cx, A_LEG, offer)
+            }
             SessionEvent::Acknowledged {
                 description,
                 is_answer: true,

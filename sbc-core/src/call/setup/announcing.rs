@@ -56,6 +56,11 @@ fn may_wait(cause: CauseCode) -> bool {
 }
 
 impl Setup {
+    /// Whether the caller hears why it is refused.
+    pub(super) fn is_announcing(&self) -> bool {
+        matches!(self.step, Step::Announcing(_))
+    }
+
     /// The caller is refused, once it has heard why.
     pub(super) fn is_refused(
         mut self: Box<Self>,

@@ -5,7 +5,7 @@
 //! It is the caller's answer for good (SIP-312): what the called side says later changes only that side, and
 //! where it is something else the caller is told after its ACK.
 
-use super::super::{A_LEG, Call, endpoint, images};
+use super::super::{A_LEG, Call, endpoint};
 use super::pickup::presumed;
 use super::{Setup, Step};
 use crate::id::LegId;
@@ -77,26 +77,21 @@ impl Setup {
     }
 
     /// What the called side would have agreed to if it took everything that the caller offers now: it has
-    /// agreed nothing yet, but the caller was told something.
+    /// agreed nothing yet, but the caller was told something. `leg` is the caller's own where nobody is
+    /// called.
     pub(super) fn seat_of(
         call: &mut Call,
         leg: LegId,
         offer: &Facts,
     ) -> Result<MediaImage, Incompatible> {
-        let formats = &mut call.media.formats;
-        let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
-        match b.latest() {
-            Some(_) => Ok(b.clone()),
-            None => {
-                let mut asking = a.clone();
-                presumed(
-                    Some(&offer.with_g711_first()),
-                    &mut asking,
-                    b,
-                    None,
-                    formats,
-                )
-            }
+        let a = call.legs.get(&A_LEG).map(|a| a.image.clone());
+        let mut asking = a.ok_or(Unusable::OutOfOrder)?;
+        let b = call.legs.get(&leg).ok_or(Unusable::OutOfOrder)?;
+        if leg != A_LEG && b.image.latest().is_some() {
+            return Ok(b.image.clone());
         }
+        let asked = offer.with_g711_first();
+        let formats = &mut call.media.formats;
+        presumed(Some(&asked), &mut asking, &b.image, None, formats)
     }
 }
