@@ -35,7 +35,9 @@ impl Load<'_> {
             let addresses = v4.into_iter().chain(v6).flatten();
             addresses.map(|ip| (ip, realm.ports.clone()))
         });
-        let interfaces = self.interfaces.iter().map(|ip| (*ip, NO_PORTS));
+        // Loopback addresses have a rule of their own: only realms there send to them.
+        let interfaces = self.interfaces.iter().filter(|ip| !ip.is_loopback());
+        let interfaces = interfaces.map(|ip| (*ip, NO_PORTS));
         let places = places.chain(interfaces);
         OwnPlaces::new(places.filter(|(ip, _)| !shared.contains(ip)))
     }
