@@ -383,8 +383,9 @@ fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write) {
         }
         // Nobody could be told that the log cannot be written.
         let _ = to.write_all(lines.as_bytes());
+        let more_wait = lines.len() >= WRITTEN_AT_ONCE;
         lines.clear();
-        if !is_stopping {
+        if !is_stopping && !more_wait {
             thread::sleep(PAUSE);
         }
     }
