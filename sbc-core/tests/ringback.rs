@@ -156,6 +156,11 @@ fn nothing_is_described_that_no_tone_can_be_played_in() {
         two.shard.next_response(180);
         assert!(two.shard.sent.is_empty() && played(&two).is_empty());
         assert_eq!(wanted(&two), [] as [bool; 0]);
+        if !sdp.is_empty() {
+            // And the call goes on as if nobody had tried.
+            let ok = two.answered("b1", &sdp);
+            assert!(audio_line(&ok).ends_with(" 9 101"), "{}", audio_line(&ok));
+        }
     }
     // Where the called side plays or the phone does it itself.
     let mut two = Two::new("");

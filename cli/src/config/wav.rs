@@ -25,11 +25,12 @@ pub(super) fn read(folder: &str, name: &str) -> Result<Arc<[i16]>, FileFault> {
             "it is a link that leads out of the folder".to_owned(),
         ));
     }
-    let file = File::open(&path).map_err(unreadable)?;
-    let is_file = file.metadata().map_err(unreadable)?.is_file();
+    // Before it is opened: to open a pipe would wait for somebody who writes into it.
+    let is_file = path.metadata().map_err(unreadable)?.is_file();
     if !is_file {
         return Err(FileFault::Unreadable("it is no file".to_owned()));
     }
+    let file = File::open(&path).map_err(unreadable)?;
     let mut octets = Vec::new();
     let mut limited = file.take(LARGEST_FILE + 1);
     limited.read_to_end(&mut octets).map_err(unreadable)?;

@@ -32,8 +32,8 @@ pub fn redact(text: &[u8]) -> String {
         if starts_with(content, "k=") {
             out.push_str(&content[..2]);
             out.push_str(SECRET);
-        } else if starts_with(content, "signal=") {
-            out.push_str(&content[.."signal=".len()]);
+        } else if let Some(at) = key_at(content) {
+            out.push_str(&content[..at]);
             out.push_str(SECRET);
         } else if is_key && !content.trim().is_empty() && is_body {
             out.push_str(SECRET);
@@ -100,6 +100,13 @@ fn hide_tokens(out: &mut String, from: usize) {
         out.replace_range(begin..end, SECRET);
         at = begin + SECRET.len();
     }
+}
+
+/// Where the key stands in a line of `application/dtmf-relay`, written as loosely as it is read.
+fn key_at(line: &str) -> Option<usize> {
+    let (name, _) = line.split_once('=')?;
+    let is_key = name.trim().eq_ignore_ascii_case("signal");
+    is_key.then_some(name.len() + 1)
 }
 
 /// Whether this header line says that the body is nothing but a key.
@@ -197,6 +204,8 @@ mod tests {
             shown.ends_with("\r\n\r\nSignal=<secret>\r\nDuration=160\r\n"),
             "{shown}"
         );
+        let loosely = redact(b"\r\n Signal = 5\r\n");
+        assert_eq!(loosely, "\r\n Signal =<secret>\r\n");
         let bare = b"INFO sip:a SIP/2.0\r\nc: application/DTMF;x=1\r\nCSeq: 5 INFO\r\n\r\n5\r\n";
         let shown = super::redact(bare);
         assert!(

@@ -120,6 +120,10 @@ impl Setup {
             return self.is_announced(call, cx);
         }
         call.media.play(cx, endpoint(A_LEG), Some(playing));
+        if !call.media.plays(endpoint(A_LEG)) {
+            // The relay has said before that it cannot be heard.
+            return self.is_announced(call, cx);
+        }
         let end = cx.now.mono + length + PATIENCE;
         call.timers.set(Timer::Announce as usize, end);
         Some(Operation::Setup(self))

@@ -65,15 +65,14 @@ impl Setup {
         };
         let other = call.legs.get(&other)?.image.clone();
         let formats = &mut call.media.formats;
-        let a = &mut call.legs.get_mut(&A_LEG)?.image;
-        let presumed = presumed(Some(&offer), a, &other, None, formats);
-        let agreed = a.pending().filter(|own| own.codec().is_g711());
-        if presumed.is_err() || agreed.is_none() {
-            a.rollback();
-            return None;
-        }
-        a.commit();
-        a.last_written().cloned()
+        // Where it comes to nothing the caller's offer still waits for the answer of the called side.
+        let mut own = call.legs.get(&A_LEG)?.image.clone();
+        presumed(Some(&offer), &mut own, &other, None, formats).ok()?;
+        own.pending().filter(|agreed| agreed.codec().is_g711())?;
+        own.commit();
+        let written = own.last_written().cloned();
+        call.legs.get_mut(&A_LEG)?.image = own;
+        written
     }
 
     /// What the called side would have agreed to if it took everything that the caller offers now: it has
