@@ -601,10 +601,6 @@ impl Sessions {
         batch: &mut impl Batch,
     ) -> Result<Lease, AllocateError> {
         let ports = &self.realms[at];
-        let rested = self.resting.take(at, family, ports, &mut self.entropy, now);
-        if let Some(lease) = rested {
-            return Ok(lease);
-        }
         let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
         for _ in 0..BIND_ATTEMPTS {
             let port = ports
