@@ -1,11 +1,11 @@
 //! When both descriptions of a call say that audio flows, the relay has a path for it: the two
 //! endpoints joined, and each leading to where its party wants to hear (MED-001).
 
+use super::calls::Calls;
 use super::{Checker, Seen, Violation};
 use crate::wire::Wire;
 use media_api::{Command, EndpointId, Negotiated, SessionId};
 use sbc_core::effect::Effect;
-use sbc_core::event::Happened;
 use sbc_core::id::{CallId, LegId, ShardId};
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,8 @@ use std::net::SocketAddr;
 
 #[derive(Default)]
 pub(super) struct Audio {
-    /// The call that a shard admitted last: a session that is new belongs to it.
-    admitted: BTreeMap<ShardId, CallId>,
+    media_of: Calls,
     sessions: BTreeMap<CallId, Session>,
-    names: BTreeMap<SessionId, CallId>,
     /// Which leg of which call a Call-ID belongs to.
     legs: BTreeMap<String, (CallId, LegId)>,
     /// Where each party wants its audio, by Call-ID and the party's tag.
@@ -78,17 +76,8 @@ impl Checker for Audio {
     }
 
     fn effect(&mut self, _: Timestamp, shard: ShardId, effect: &Effect, _: &mut Vec<Violation>) {
+        self.media_of.effect(shard, effect);
         match effect {
-            Effect::Emit(event) => {
-                if let (Some(call), Happened::Admitted { .. }) = (event.call, &event.what) {
-                    self.admitted.insert(shard, call);
-                }
-            }
-            Effect::Media(Command::Allocate { session, .. }) => {
-                if let Some(call) = self.admitted.get(&shard) {
-                    self.names.entry(*session).or_insert(*call);
-                }
-            }
             Effect::Media(Command::Answer {
                 session,
                 endpoint,
@@ -120,8 +109,8 @@ impl Checker for Audio {
 
 impl Audio {
     fn session(&mut self, name: &SessionId) -> Option<&mut Session> {
-        let call = self.names.get(name)?;
-        Some(self.sessions.entry(*call).or_default())
+        let call = self.media_of.of(*name)?;
+        Some(self.sessions.entry(call).or_default())
     }
 
     fn heard(&mut self, wire: &Wire) {

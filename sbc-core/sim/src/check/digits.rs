@@ -1,12 +1,12 @@
 //! Every key that one party presses is told to the other one once, in order, and in the way of that one's
 //! trunk (SIP-1310, SIP-1312, MED-225). Looks at calls of two parties in which keys were pressed.
 
+use super::calls::Calls;
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::topology::NORTH_1;
 use crate::wire::Wire;
 use media_api::{Command, EndpointId, SessionId, Signal};
 use sbc_core::effect::Effect;
-use sbc_core::event::Happened;
 use sbc_core::id::{CallId, LegId, ShardId};
 use sbc_core::media::Dtmf;
 use sbc_core::time::Timestamp;
@@ -15,9 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Digits {
     /// How digits travel on trunks of Teams and of carriers.
     dtmf: [Dtmf; 2],
-    /// The call that a shard admitted last: a session that is new belongs to it.
-    admitted: BTreeMap<ShardId, CallId>,
-    names: BTreeMap<SessionId, CallId>,
+    media_of: Calls,
     legs: BTreeMap<String, (CallId, LegId)>,
     parties: BTreeMap<(CallId, LegId), Party>,
     /// INFO that was seen: it may be repeated.
@@ -44,8 +42,7 @@ impl Digits {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
             dtmf: rules.setting.dtmf.unwrap_or([Dtmf::Rfc4733; 2]),
-            admitted: BTreeMap::new(),
-            names: BTreeMap::new(),
+            media_of: Calls::default(),
             legs: BTreeMap::new(),
             parties: BTreeMap::new(),
             seen: BTreeSet::new(),
@@ -53,7 +50,7 @@ impl Digits {
     }
 
     fn of_endpoint(&self, session: SessionId, endpoint: EndpointId) -> Option<(CallId, LegId)> {
-        Some((*self.names.get(&session)?, LegId(endpoint.0)))
+        Some((self.media_of.of(session)?, LegId(endpoint.0)))
     }
 
     fn told(&mut self, leg: Option<(CallId, LegId)>, key: char, way: Way) -> Option<String> {
@@ -135,29 +132,18 @@ impl Checker for Digits {
     }
 
     fn effect(&mut self, at: Timestamp, shard: ShardId, effect: &Effect, out: &mut Vec<Violation>) {
-        match effect {
-            Effect::Emit(event) => {
-                if let (Some(call), Happened::Admitted { .. }) = (event.call, &event.what) {
-                    self.admitted.insert(shard, call);
-                }
-            }
-            Effect::Media(Command::Allocate { session, .. }) => {
-                if let Some(call) = self.admitted.get(&shard) {
-                    self.names.entry(*session).or_insert(*call);
-                }
-            }
-            Effect::Media(Command::Dial {
-                session,
-                endpoint,
-                dialled,
-            }) => {
-                let leg = self.of_endpoint(*session, *endpoint);
-                let way = Way::Dialled(dialled.signal);
-                let fault = self.told(leg, dialled.digit.symbol(), way);
-                let rule = "digit-way";
-                out.extend(fault.map(|text| Violation { at, rule, text }));
-            }
-            _ => {}
+        self.media_of.effect(shard, effect);
+        if let Effect::Media(Command::Dial {
+            session,
+            endpoint,
+            dialled,
+        }) = effect
+        {
+            let leg = self.of_endpoint(*session, *endpoint);
+            let way = Way::Dialled(dialled.signal);
+            let fault = self.told(leg, dialled.digit.symbol(), way);
+            let rule = "digit-way";
+            out.extend(fault.map(|text| Violation { at, rule, text }));
         }
     }
 

@@ -2,6 +2,7 @@
 //! sees every message, every effect and the end, and knows nothing of the product's state.
 
 mod audio;
+mod calls;
 mod description;
 mod dialog;
 mod digits;

@@ -1,15 +1,15 @@
 //! When a call has been quiet for a while, each party knows what the other one wants, in the form of
 //! its own trunk (SIP-551, SIP-552), and the relay does what the descriptions of each leg say.
 
+use super::calls::Calls;
 use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::fault::ActorIndex;
 use crate::scenario::Setting;
 use crate::topology::{NORTH_1, NORTH_2, SOUTH};
 use crate::wire::Wire;
-use media_api::{Command, EndpointId, NegotiatedStream, SessionId, Stage};
+use media_api::{Command, EndpointId, NegotiatedStream, Stage};
 use sbc_core::effect::Effect;
-use sbc_core::event::Happened;
 use sbc_core::id::{CallId, LegId, ShardId};
 use sbc_core::time::Timestamp;
 use std::collections::BTreeMap;
@@ -24,9 +24,7 @@ const MOST_REFUSALS: u32 = 6;
 
 pub(super) struct Told {
     rules: Rules,
-    /// The call that a shard admitted last: a session that is new belongs to it.
-    admitted: BTreeMap<ShardId, CallId>,
-    names: BTreeMap<SessionId, CallId>,
+    media_of: Calls,
     calls: BTreeMap<CallId, Call>,
     /// Which leg of which call a Call-ID belongs to.
     owners: BTreeMap<String, (CallId, LegId)>,
@@ -92,8 +90,7 @@ impl Told {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
             rules,
-            admitted: BTreeMap::new(),
-            names: BTreeMap::new(),
+            media_of: Calls::default(),
             calls: BTreeMap::new(),
             owners: BTreeMap::new(),
             legs: BTreeMap::new(),
@@ -135,31 +132,20 @@ impl Checker for Told {
     }
 
     fn effect(&mut self, _: Timestamp, shard: ShardId, effect: &Effect, _: &mut Vec<Violation>) {
-        match effect {
-            Effect::Emit(event) => {
-                if let (Some(call), Happened::Admitted { .. }) = (event.call, &event.what) {
-                    self.admitted.insert(shard, call);
-                }
+        self.media_of.effect(shard, effect);
+        if let Effect::Media(Command::Answer {
+            session,
+            endpoint,
+            negotiated,
+            stage: Stage::Final,
+            ..
+        }) = effect
+        {
+            let stream = negotiated.streams.iter().flatten().next();
+            if let (Some(call), Some(stream)) = (self.media_of.of(*session), stream) {
+                let call = self.calls.entry(call).or_default();
+                call.relay.insert(*endpoint, stream.clone());
             }
-            Effect::Media(Command::Allocate { session, .. }) => {
-                if let Some(call) = self.admitted.get(&shard) {
-                    self.names.entry(*session).or_insert(*call);
-                }
-            }
-            Effect::Media(Command::Answer {
-                session,
-                endpoint,
-                negotiated,
-                stage: Stage::Final,
-                ..
-            }) => {
-                let stream = negotiated.streams.iter().flatten().next();
-                if let (Some(call), Some(stream)) = (self.names.get(session), stream) {
-                    let call = self.calls.entry(*call).or_default();
-                    call.relay.insert(*endpoint, stream.clone());
-                }
-            }
-            _ => {}
         }
     }
 
