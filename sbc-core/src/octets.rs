@@ -104,6 +104,18 @@ pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
+/// An address as text; IPv6 without brackets.
+pub(crate) fn address_text(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(_) => {
+            let mut text = Vec::with_capacity("255.255.255.255".len());
+            push_address(&mut text, address);
+            String::from_utf8(text).unwrap_or_default()
+        }
+        IpAddr::V6(address) => address.to_string(),
+    }
+}
+
 /// Reads an IPv4 address: four numbers up to 255 without leading zeros, as [`Ipv4Addr`] itself does.
 pub(crate) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     ipv4_begin(text).and_then(|(address, rest)| rest.is_empty().then_some(address))

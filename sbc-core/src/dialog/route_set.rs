@@ -1,5 +1,6 @@
 //! Loose and strict routing (RFC 3261 §12.2.1.1), and where the next hop of a URI is.
 
+use crate::octets::address_text;
 use crate::sip::header::Route;
 use crate::sip::{Address, Host, Uri};
 use crate::transport::Protocol;
@@ -74,7 +75,7 @@ impl NextHop {
 
 fn host_text(host: &Host) -> String {
     match host.ip() {
-        Some(address) => address.to_string(),
+        Some(address) => address_text(address),
         None => host.to_string(),
     }
 }

@@ -10,6 +10,7 @@ use crate::cause::{Because, Decision};
 use crate::config::{Config, Preset, TransformScope, Trunk, VerifyClient, is_same_name};
 use crate::event::DropCode;
 use crate::id::TenantName;
+use crate::octets::address_text;
 use crate::policy::{emergency, number};
 use crate::sip::{Host, Message, Method, Uri};
 use crate::transport::{Flow, Protocol};
@@ -137,7 +138,7 @@ pub fn because(found: &Ingress, flow: &Flow) -> Because {
 }
 
 fn arrived(flow: &Flow) -> Because {
-    let source = flow.remote.ip().to_canonical();
+    let source = address_text(flow.remote.ip().to_canonical());
     let because = Because::of(format!(
         "arrived on listener \"{}\" from {source}",
         flow.listener

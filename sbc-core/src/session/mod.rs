@@ -60,6 +60,7 @@ pub(crate) use uas::hop_back;
 use crate::config::{Lookup, TargetAddress, UriScheme};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
+use crate::octets::address_text;
 use crate::plane::Cx;
 use crate::policy::identity::our_host;
 use crate::query::Outcome;
@@ -339,7 +340,7 @@ impl PeerFacts {
     fn of_flow(flow: &Flow, request: &Message) -> Self {
         let call_id = request.raw(HeaderName::CallId).unwrap_or_default();
         Self {
-            host: flow.remote.ip().to_string(),
+            host: address_text(flow.remote.ip()),
             call_id: printable(&call_id),
             protocol: flow.protocol,
             remote: Some(flow.remote),

@@ -67,7 +67,7 @@ impl Uri {
         }
         let fault = |rule, at| ParseFault::new("URI", rule, at);
         let colon = memchr::memchr(b':', &text).ok_or(fault(Rule::Uri, 0))?;
-        let scheme = text.slice(..colon);
+        let (scheme, _) = text.split_at(colon);
         let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
             && scheme
                 .iter()
@@ -80,7 +80,7 @@ impl Uri {
             at: fault.at + colon + 1,
             ..fault
         };
-        if is_same_word(&scheme, b"sip") {
+        if is_same_word(scheme, b"sip") {
             SipUri::parse_rest(false, rest)
                 .map(Self::Sip)
                 .map_err(shift)

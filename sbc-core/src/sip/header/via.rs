@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nom::Parser;
 
 use super::{Header, HeaderName, Shape};
+use crate::octets::address_text;
 use crate::sip::grammar::{self, Step, lws, octets_as_str, push_number, separator, stop, whole};
 use crate::sip::param::PlainValue;
 use crate::sip::{Host, Params, ParseFault, Rule, Token, Value};
@@ -163,7 +164,7 @@ impl Via {
 
     /// Sets `received`. IPv6 is written without brackets, as RFC 3261's grammar has it.
     pub fn set_received(&mut self, address: IpAddr) {
-        if let Ok(address) = PlainValue::parse(address.to_string()) {
+        if let Ok(address) = PlainValue::parse(address_text(address)) {
             self.params
                 .set(token("received"), Some(Value::Plain(address)));
         }
