@@ -5,10 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Whether two words are equal without regard to case. Most peers write names as the RFCs do, Teams in
 /// capitals, so neither should cost an octet at a time.
+#[inline]
 pub(crate) fn is_same_word(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
+    // Most words that are compared differ in length: that is asked without a call.
+    one.len() == other.len() && is_same_of_length(one, other)
+}
+
+/// The same of two words of one length.
+fn is_same_of_length(one: &[u8], other: &[u8]) -> bool {
     let is_same = |one: u64, other: u64| one == other || lower(one) == lower(other);
     if let (Some(end), Some(other_end)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) {
         let (ones, others) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);

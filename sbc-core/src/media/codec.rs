@@ -123,10 +123,8 @@ impl Codec {
     pub(crate) fn is_called(&self, name: &str) -> bool {
         // Annex A is bit-compatible with the main body, and some write it into the name.
         let own = self.name.as_bytes();
-        match is_same_word(own, b"G729A") {
-            true => name.eq_ignore_ascii_case("G729"),
-            false => is_same_word(own, name.as_bytes()),
-        }
+        is_same_word(own, name.as_bytes())
+            || (is_same_word(name.as_bytes(), b"G729") && is_same_word(own, b"G729A"))
     }
 
     /// Whether this is `telephone-event` (RFC 4733).
