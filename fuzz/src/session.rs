@@ -181,7 +181,10 @@ impl Bench {
             false => Command::Take {
                 session: SESSION,
                 endpoint,
-                intake: [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
+                intake: match choice {
+                    240..=255 => Intake::Watch,
+                    _ => [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
+                },
             },
             true => Command::Dial {
                 session: SESSION,

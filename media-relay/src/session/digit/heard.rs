@@ -58,6 +58,15 @@ pub(in crate::session) struct Ended {
     pub(in crate::session) duration_ms: u16,
 }
 
+/// What a packet changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::session) struct News {
+    /// Events that are over by it, in their order.
+    pub(in crate::session) ended: [Option<Ended>; 2],
+    /// The event that begins with it, after those, and lasts.
+    pub(in crate::session) begun: Option<u8>,
+}
+
 /// What a stream's peer has sent of events.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Heard {
@@ -88,23 +97,18 @@ struct Key {
 }
 
 impl Heard {
-    /// Takes a packet into account and says which events are over by it: one that had no end, and its
+    /// Takes a packet into account and says what is new by it: over may be an event that had no end, and its
     /// own.
-    pub(in crate::session) fn take(
-        &mut self,
-        told: Told,
-        place: Place,
-        now: Timestamp,
-    ) -> [Option<Ended>; 2] {
+    pub(in crate::session) fn take(&mut self, told: Told, place: Place, now: Timestamp) -> News {
         let key = Key {
             generation: place.generation,
             timestamp: place.timestamp,
             event: told.event,
         };
         if self.done.contains(&Some(key)) {
-            return [None, None];
+            return News::default();
         }
-        let mut before = None;
+        let (mut before, mut begun) = (None, None);
         match &mut self.current {
             Some(current) if current.key == key => current.go_on(told.units, now),
             Some(current) if current.is_continued_by(key) => {
@@ -119,16 +123,24 @@ impl Heard {
             Some(current) if current.key.is_later_than(key) => {
                 let late = Current::begin(key, place.clock_hz, told.units, now);
                 self.remember(key);
-                return [None, Some(late.ended())];
+                return News {
+                    ended: [None, Some(late.ended())],
+                    begun: None,
+                };
             }
             Some(_) | None => {
                 before = self.finish();
+                begun = Some(key.event).filter(|_| !told.is_end);
                 self.current = Some(Current::begin(key, place.clock_hz, told.units, now));
             }
         }
-        match told.is_end {
-            true => [before, self.finish()],
-            false => [before, None],
+        let own = match told.is_end {
+            true => self.finish(),
+            false => None,
+        };
+        News {
+            ended: [before, own],
+            begun,
         }
     }
 
@@ -232,7 +244,7 @@ mod tests {
                 timestamp: *timestamp,
                 clock_hz: 8_000,
             };
-            all.extend(heard.take(told, place, now).into_iter().flatten());
+            all.extend(heard.take(told, place, now).ended.into_iter().flatten());
         }
         now.0 += 1_000_000;
         all.extend(heard.expire(now));
@@ -325,7 +337,35 @@ mod tests {
         assert_eq!((ended.event, ended.duration_ms), (3, 100));
         assert!(!heard.is_active(at(300)));
         // It goes on after all: no digit of its own.
-        assert_eq!(heard.take(told(1_200), place, at(310)), [None, None]);
+        assert_eq!(heard.take(told(1_200), place, at(310)), News::default());
+    }
+
+    #[test]
+    fn an_event_begins_once_and_one_of_a_single_packet_not_at_all() {
+        let mut heard = Heard::default();
+        let mut begun = |event, timestamp, is_end| {
+            let told = Told {
+                event,
+                is_end,
+                units: 0xffff,
+            };
+            let place = Place {
+                generation: 0,
+                timestamp,
+                clock_hz: 8_000,
+            };
+            heard.take(told, place, Timestamp(1_000)).begun
+        };
+        assert_eq!(begun(4, 800, false), Some(4));
+        assert_eq!(begun(4, 800, false), None);
+        // Its next segment, what is left of an earlier one, and its end.
+        assert_eq!(begun(4, 800 + 0xffff, false), None);
+        assert_eq!(begun(7, 160, false), None);
+        assert_eq!(begun(4, 800 + 0xffff, true), None);
+        assert_eq!(begun(5, 90_000, true), None);
+        // One that begins behind one without an end.
+        assert_eq!(begun(6, 91_000, false), Some(6));
+        assert_eq!(begun(6, 92_000, false), Some(6));
     }
 
     #[test]
