@@ -92,6 +92,24 @@ fn what_comes_to_the_old_ports_is_heard_in_the_new_call_until_the_new_ones_are_u
 }
 
 #[test]
+fn a_new_ssrc_at_the_new_ports_is_heard_at_once_though_packets_still_come_to_the_old_ones() {
+    let (mut old, mut new) = (left(), joined(renumbered()));
+    let mut last = None;
+    for sequence in 2..202 {
+        old.run_ms(20);
+        new.run_ms(20);
+        last = Some(leaves(&mut new, handed(&mut old, sequence)).expect("it is heard"));
+    }
+    let packet = rtp(96, 4_711, 640, 0x2002, &[0xd5; 160]);
+    let (_, packet) = new.send(B, peer_b(), &packet).expect("it is heard");
+    let next = read(&packet);
+    assert_eq!(next.sequence, last.expect("some").sequence.wrapping_add(1));
+    // One more source is none of a new agreement.
+    let packet = rtp(96, 9, 640, 0x3003, &[0xd5; 160]);
+    assert_eq!(new.send(B, peer_b(), &packet), Err(DropReason::Ssrc));
+}
+
+#[test]
 fn the_old_ports_stay_for_ten_seconds_and_everything_else_of_the_old_call_ends_as_usual() {
     let mut old = left();
     old.run_ms(500);
