@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{A, B, Bench, Rtp, SESSION, codec, pcma, peer_b, read, rtp, terms};
-use media_api::{Command, DropReason, Event, HANDED_OVER_MS, NegotiatedStream, SessionId};
+use common::{A, B, Bench, Rtp, SESSION, codec, endless, pcma, peer_b, read, rtp, terms, tone};
+use media_api::{
+    Command, Dialled, Digit, DropReason, Event, HANDED_OVER_MS, NegotiatedStream, SessionId, Signal,
+};
 use media_relay::session::{Handed, Outcome, SocketId};
 
 /// The call in which the party goes on. The bench calls every session the same.
@@ -127,6 +129,50 @@ fn the_old_ports_stay_for_ten_seconds_and_everything_else_of_the_old_call_ends_a
     assert!(old.session.is_over() && !old.events().iter().any(is_released));
     assert!(matches!(old_port(&mut old, 501), Outcome::Dropped(_)));
     assert_eq!(old.session.next_deadline(), None);
+}
+
+#[test]
+fn a_party_that_goes_on_elsewhere_is_sent_one_goodbye_and_nothing_after_it() {
+    let mut old = Bench::joined();
+    old.voice(A, 1).unwrap();
+    old.voice(B, 1).unwrap();
+    old.made();
+    let dial = Command::Dial {
+        session: SESSION,
+        endpoint: B,
+        dialled: Dialled {
+            digit: Digit::from_char('7').unwrap(),
+            duration_ms: 100,
+            signal: Signal::Tone,
+        },
+    };
+    let play = |old: &mut Bench| old.play(B, endless(tone(&[([440, 480], 2_000)])));
+    play(&mut old);
+    old.command(Command::HandOver {
+        session: SESSION,
+        endpoint: B,
+        to: NEXT,
+    });
+    for _ in 0..3 {
+        old.command(dial.clone());
+    }
+    old.run_ms(60);
+    old.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let to_b = |made: Vec<(std::net::SocketAddr, Vec<u8>)>| {
+        let made = made.into_iter().filter(|(to, _)| to.ip() == peer_b().ip());
+        made.map(|(_, packet)| packet[1]).collect::<Vec<u8>>()
+    };
+    let last = to_b(old.made());
+    assert_eq!(last, [200], "a sender report, with a goodbye behind it");
+    old.command(dial);
+    play(&mut old);
+    let later = to_b(old.run_ms(HANDED_OVER_MS + 1_000));
+    assert!(later.is_empty(), "{later:?}");
+    assert!(old.session.is_over());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! them on as if they had come to its own ports. So no keys and no sockets change hands, and the two may
 //! live on different threads. Reports and fax are not passed on.
 
+use super::digits::Digits;
 use super::output::{Outcome, Output};
 use super::stream::Accepted;
 use super::{MediaSession, Stream};
@@ -128,9 +129,11 @@ impl MediaSession {
     pub(super) fn take_leave(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         let streams = self.endpoints[at].streams.clone();
         for stream in &mut self.streams[streams] {
+            stream.digits = Digits::default();
             stream.say_goodbye(now, self.wall, out);
             stream.sample(out);
         }
+        self.end_sounds_of(at);
     }
 
     pub(super) fn expire_handed_over(&mut self, now: Timestamp, out: &mut Output) {
