@@ -62,6 +62,23 @@ impl Digits {
         self.listener = (intake == Intake::Tones).then(Box::default);
     }
 
+    /// Drops what its peer would still be sent.
+    pub(super) fn send_no_more(&mut self) {
+        self.dialler = None;
+    }
+
+    /// Its peer goes on in another session: what lasts is told there, at its end.
+    pub(super) fn hand_over(&mut self) {
+        self.heard.forget_current();
+        self.listener = None;
+    }
+
+    /// Whether a packet belongs to an event that was over before its peer was handed over.
+    pub(super) fn is_of_before(&self, accepted: &Accepted, payload: &[u8]) -> bool {
+        let told = Told::read(payload).filter(|_| accepted.is_event);
+        told.is_some_and(|told| self.heard.is_over(told, accepted.place()))
+    }
+
     fn tells_events(&self) -> bool {
         match self.intake {
             Intake::Watch | Intake::Events => true,
@@ -142,12 +159,7 @@ impl MediaSession {
         let was_due = digits.deadline().is_some();
         let (taken, news) = match (accepted.is_event, digits.intake) {
             (true, intake) => {
-                let place = Place {
-                    generation: accepted.position.generation,
-                    timestamp: accepted.timestamp,
-                    clock_hz: accepted.clock_hz,
-                };
-                let news = digits.event(payload, place, now);
+                let news = digits.event(payload, accepted.place(), now);
                 match intake {
                     Intake::Watch => (Taken::Not, news),
                     // Nothing of it goes on.
@@ -204,6 +216,16 @@ impl MediaSession {
                     duration_ms: ended.duration_ms,
                 });
             }
+        }
+    }
+}
+
+impl Accepted {
+    fn place(&self) -> Place {
+        Place {
+            generation: self.position.generation,
+            timestamp: self.timestamp,
+            clock_hz: self.clock_hz,
         }
     }
 }

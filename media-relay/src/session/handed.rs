@@ -4,7 +4,6 @@
 //! them on as if they had come to its own ports. So no keys and no sockets change hands, and the two may
 //! live on different threads. Reports and fax are not passed on.
 
-use super::digits::Digits;
 use super::output::{Outcome, Output};
 use super::stream::Accepted;
 use super::{MediaSession, Stream};
@@ -84,6 +83,10 @@ impl MediaSession {
                 to,
                 until,
             });
+            let streams = self.endpoints[endpoint].streams.clone();
+            for stream in &mut self.streams[streams] {
+                stream.digits.hand_over();
+            }
         }
     }
 
@@ -103,6 +106,11 @@ impl MediaSession {
         slot: &[u8],
     ) -> Result<Outcome, DropReason> {
         let stream: &Stream = &self.streams[at];
+        let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
+        if stream.digits.is_of_before(accepted, payload) {
+            // The end of an event is said three times, and the other session knows nothing of it.
+            return Ok(Outcome::Taken);
+        }
         // Padding has served its purpose, and would be taken for payload without its count.
         let packet = slot.get(..accepted.payload.end);
         let packet = packet.ok_or(DropReason::Malformed)?;
@@ -129,7 +137,7 @@ impl MediaSession {
     pub(super) fn take_leave(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         let streams = self.endpoints[at].streams.clone();
         for stream in &mut self.streams[streams] {
-            stream.digits = Digits::default();
+            stream.digits.send_no_more();
             stream.say_goodbye(now, self.wall, out);
             stream.sample(out);
         }

@@ -100,11 +100,7 @@ impl Heard {
     /// Takes a packet into account and says what is new by it: over may be an event that had no end, and its
     /// own.
     pub(in crate::session) fn take(&mut self, told: Told, place: Place, now: Timestamp) -> News {
-        let key = Key {
-            generation: place.generation,
-            timestamp: place.timestamp,
-            event: told.event,
-        };
+        let key = Key::new(told, place);
         if self.done.contains(&Some(key)) {
             return News::default();
         }
@@ -158,6 +154,16 @@ impl Heard {
     pub(in crate::session) fn expire(&mut self, now: Timestamp) -> Option<Ended> {
         self.deadline().filter(|due| *due <= now)?;
         self.finish()
+    }
+
+    /// Whether a packet is one of an event that is over.
+    pub(in crate::session) fn is_over(&self, told: Told, place: Place) -> bool {
+        self.done.contains(&Some(Key::new(told, place)))
+    }
+
+    /// Forgets an event that lasts, as if nothing of it had come.
+    pub(in crate::session) fn forget_current(&mut self) {
+        self.current = None;
     }
 
     fn finish(&mut self) -> Option<Ended> {
@@ -215,6 +221,14 @@ impl Current {
 }
 
 impl Key {
+    fn new(told: Told, place: Place) -> Self {
+        Self {
+            generation: place.generation,
+            timestamp: place.timestamp,
+            event: told.event,
+        }
+    }
+
     fn is_later_than(self, other: Self) -> bool {
         let ahead = self.timestamp.wrapping_sub(other.timestamp);
         self.generation == other.generation && ahead != 0 && ahead < 1 << 31
