@@ -468,6 +468,29 @@ fn an_event_without_an_end_is_told_in_time_though_nothing_comes() {
 }
 
 #[test]
+fn nobody_is_heard_beside_an_event_that_paused() {
+    let mut bench = bench(Means::Events, Means::Info);
+    bench.send_or_end(A, peer_a(), &audio_of_a(1, 160));
+    bench.send_or_end(A, peer_a(), &event_of_a(2, 320, 5, 160, false));
+    bench.run_ms(100);
+    for at in 0..5 {
+        let event = event_of_a(3 + 2 * at, 320, 5, 960 + 160 * at, at == 4);
+        assert!(bench.send_or_end(A, peer_a(), &event).is_none());
+        let audio = audio_of_a(4 + 2 * at, 1_120 + 160 * u32::from(at));
+        let passes = bench.send_or_end(A, peer_a(), &audio).is_some();
+        assert_eq!(passes, at == 4, "packet {at}");
+        bench.run_ms(20);
+    }
+    let digits = bench.events().into_iter();
+    assert_eq!(
+        digits
+            .filter(|event| matches!(event, Event::Digit { .. }))
+            .count(),
+        1
+    );
+}
+
+#[test]
 fn a_peer_that_has_agreed_to_nothing_fitting_or_is_held_gets_no_digit() {
     let mut bench = bench(Means::Info, Means::Info);
     dial(&mut bench, B, '1', 100, Signal::Event);

@@ -73,6 +73,9 @@ pub(in crate::session) struct Heard {
     current: Option<Current>,
     done: [Option<Key>; REMEMBERED],
     next_done: usize,
+    /// The latest event that had no packet for too long, and was told, and until when it lasts again after
+    /// all.
+    lapsed: Option<(Key, Timestamp)>,
 }
 
 /// An event that lasts.
@@ -102,6 +105,7 @@ impl Heard {
     pub(in crate::session) fn take(&mut self, told: Told, place: Place, now: Timestamp) -> News {
         let key = Key::new(told, place);
         if self.done.contains(&Some(key)) {
+            self.go_on_after_all(key, told, now);
             return News::default();
         }
         let (mut before, mut begun) = (None, None);
@@ -143,6 +147,7 @@ impl Heard {
     /// Whether an event lasts: the peer's audio is not to be heard beside it (MED-221).
     pub(in crate::session) fn is_active(&self, now: Timestamp) -> bool {
         self.current.is_some_and(|current| now < current.deadline())
+            || self.lapsed.is_some_and(|(_, until)| now < until)
     }
 
     /// When an event without an end is over.
@@ -152,8 +157,20 @@ impl Heard {
 
     /// Ends an event that has had no packet for too long.
     pub(in crate::session) fn expire(&mut self, now: Timestamp) -> Option<Ended> {
-        self.deadline().filter(|due| *due <= now)?;
+        let due = self.deadline().filter(|due| *due <= now)?;
+        self.lapsed = self.current.map(|current| (current.key, due));
         self.finish()
+    }
+
+    /// A packet of an event that has been told: it may still last.
+    fn go_on_after_all(&mut self, key: Key, told: Told, now: Timestamp) {
+        if let Some((_, until)) = self.lapsed.as_mut().filter(|(known, _)| *known == key) {
+            *until = match told.is_end {
+                true => now,
+                // Whoever paused this long may do so again.
+                false => Timestamp(now.0 + PATIENCE * INTERVAL_US.1),
+            };
+        }
     }
 
     /// Whether a packet is one of an event that is over.
@@ -164,6 +181,7 @@ impl Heard {
     /// Forgets an event that lasts, as if nothing of it had come.
     pub(in crate::session) fn forget_current(&mut self) {
         self.current = None;
+        self.lapsed = None;
     }
 
     fn finish(&mut self) -> Option<Ended> {
@@ -350,8 +368,34 @@ mod tests {
         let ended = heard.expire(at(300)).unwrap();
         assert_eq!((ended.event, ended.duration_ms), (3, 100));
         assert!(!heard.is_active(at(300)));
-        // It goes on after all: no digit of its own.
+        // It goes on after all: no digit of its own, and the audio beside it is not heard.
         assert_eq!(heard.take(told(1_200), place, at(310)), News::default());
+        assert!(heard.is_active(at(459)) && !heard.is_active(at(460)));
+        let end = Told {
+            is_end: true,
+            ..told(1_600)
+        };
+        assert_eq!(heard.take(end, place, at(400)), News::default());
+        assert!(!heard.is_active(at(400)));
+    }
+
+    #[test]
+    fn a_late_packet_of_an_event_that_has_ended_silences_nobody() {
+        let mut heard = Heard::default();
+        let place = Place {
+            generation: 0,
+            timestamp: 7,
+            clock_hz: 8_000,
+        };
+        let told = |is_end| Told {
+            event: 3,
+            is_end,
+            units: 400,
+        };
+        heard.take(told(false), place, Timestamp(0));
+        heard.take(told(true), place, Timestamp(20_000));
+        heard.take(told(false), place, Timestamp(30_000));
+        assert!(!heard.is_active(Timestamp(30_000)));
     }
 
     #[test]
