@@ -3,7 +3,7 @@
 use super::MediaSession;
 use super::digit::dial::{Dialler, LONGEST, Way};
 use super::digit::heard::{Ended, Heard, News, Place, Told};
-use super::digit::listen::{Listener, Piece};
+use super::digit::listen::{Found, Listener, Piece};
 use super::output::Output;
 use super::stream::{Accepted, Stream};
 use crate::g711::Law;
@@ -157,6 +157,7 @@ impl MediaSession {
         };
         let digits = &mut stream.digits;
         let was_due = digits.deadline().is_some();
+        let mut found = Found::default();
         let (taken, news) = match (accepted.is_event, digits.intake) {
             (true, intake) => {
                 let news = digits.event(payload, accepted.place(), now);
@@ -182,18 +183,17 @@ impl MediaSession {
                         extended: accepted.position.extended,
                         timestamp: accepted.timestamp,
                     };
-                    let found = listener.hear(law, payload, piece, now);
+                    found = listener.hear(law, payload, piece, now);
                     if found.is_tone {
                         payload.fill(law.silence());
                     }
-                    let ended = found.ended;
-                    (Taken::Not, News { ended, begun: None })
+                    (Taken::Not, News::default())
                 }
                 _ => (Taken::Not, News::default()),
             },
         };
         out.is_sooner |= !was_due && digits.deadline().is_some();
-        self.report(news.ended, at, out);
+        self.report(news.ended.into_iter().chain(found.ended), at, out);
         // Flash is no digit.
         if let Some(digit) = news.begun.and_then(Digit::from_event) {
             out.events.push(Event::DigitBegun {
@@ -205,7 +205,7 @@ impl MediaSession {
         taken
     }
 
-    fn report(&self, ended: [Option<Ended>; 2], at: usize, out: &mut Output) {
+    fn report(&self, ended: impl IntoIterator<Item = Option<Ended>>, at: usize, out: &mut Output) {
         for ended in ended.into_iter().flatten() {
             // Flash is no digit.
             if let Some(digit) = Digit::from_event(ended.event) {
