@@ -215,6 +215,7 @@ impl WrittenAccount {
             Counted::Outbound(_) => ("outbound", None),
             Counted::Tenant(_) => ("tenant", None),
             Counted::Route(_) => ("route", None),
+            Counted::Announced(_) => ("announced", None),
             Counted::Numbers(_, number) => ("limit", number.clone()),
         };
         Self {
@@ -242,6 +243,7 @@ impl WrittenAccount {
             ("outbound", None) => Counted::Outbound(name.into()),
             ("tenant", None) => Counted::Tenant(name.into()),
             ("route", None) => Counted::Route(name.into()),
+            ("announced", None) => Counted::Announced(name.into()),
             _ => return None,
         };
         Some(counted)
@@ -393,6 +395,7 @@ mod tests {
             Counted::Outbound("a".into()),
             Counted::Tenant("a".into()),
             Counted::Route("a".into()),
+            Counted::Announced("a".into()),
             Counted::Numbers("a".to_owned(), None),
             Counted::Numbers("a".to_owned(), Some("+4930".to_owned())),
         ];
