@@ -577,7 +577,7 @@ impl Call {
             return;
         };
         let leg = LegId(endpoint.0);
-        if self.is_apart(leg) {
+        if self.is_apart(leg) || self.is_theirs_to_end() {
             return;
         }
         let side = match self.side(leg) {
@@ -784,9 +784,9 @@ impl Call {
         match event {
             // Whoever has no part in it any more may leave in any way.
             SessionEvent::Ended(_) if self.is_apart(leg) => {}
-            SessionEvent::Ended(Ending::Bye { .. }) if self.is_held_after(leg) => {
-                self.hold_line(cx, leg);
-            }
+            SessionEvent::Ended(
+                Ending::Bye { .. } | Ending::Lost { .. } | Ending::Expired { .. },
+            ) if self.is_held_after(leg) => self.hold_line(cx, leg),
             SessionEvent::Refer(asked) => {
                 self.operation = Transfer::begin(self, cx, (leg, leg), &asked);
             }
