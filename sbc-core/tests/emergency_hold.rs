@@ -199,6 +199,42 @@ fn a_caller_that_is_lost_leaves_those_who_help_on_the_line() {
 }
 
 #[test]
+fn a_caller_that_hangs_up_while_a_colleague_rings_leaves_the_line_to_who_has_answered() {
+    let mut help = Help::with("emergency_hold = \"hold\"");
+    help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
+    help.shard.next_response(202);
+    let mut sent: Vec<Message> = help.shard.sent.drain(..).map(|sent| sent.message).collect();
+    let to_target = sent
+        .iter()
+        .position(|message| *message.method() == Method::Invite)
+        .expect("the colleague is called");
+    let target = sent.remove(to_target);
+    let ringing = response(&target, "180 Ringing", "t1", CARRIER_CONTACT, "");
+    help.shard.carrier_says(&ringing);
+    help.shard.sent.clear();
+    assert_eq!(help.caller_hangs_up(2), 200);
+    let sent: Vec<Message> = help.shard.sent.drain(..).map(|sent| sent.message).collect();
+    let methods: Vec<Method> = sent.iter().map(|own| own.method().clone()).collect();
+    assert!(methods.contains(&Method::Cancel), "{methods:?}");
+    assert!(!methods.contains(&Method::Bye), "{methods:?}");
+    let told: Vec<String> = sent.iter().map(call::body).collect();
+    assert!(
+        told.iter().any(|body| body.starts_with("SIP/2.0 487")),
+        "{told:?}"
+    );
+    let joins = |command: &MediaCommand| matches!(command, MediaCommand::Update { .. });
+    let dropped = help.shard.media.iter().rposition(
+        |command| matches!(command, MediaCommand::Release { endpoint: Some(own), .. } if own.0 == 0),
+    );
+    let after = &help.shard.media[dropped.expect("its port is free")..];
+    assert!(!after.iter().any(joins), "{after:?}");
+    help.shard.pass(Duration::from_secs(60));
+    help.shard.sent.clear();
+    let (is_told, by, _) = help.service_hangs_up();
+    assert_eq!((is_told, by), (false, EndedBy::B));
+}
+
+#[test]
 fn silence_ends_no_call_that_only_those_who_help_may_end() {
     for (keys, lives) in [
         ("", false),

@@ -39,7 +39,7 @@ impl Call {
                 .get(&leg)
                 .is_some_and(|leg| leg.session.is_confirmed())
         };
-        leg == caller && self.held_since.is_none() && is_there(called) && self.is_theirs_to_end()
+        leg == caller && !self.is_held() && is_there(called) && self.is_theirs_to_end()
     }
 
     /// The caller has gone: its port is free, and nobody is missed for being silent.
@@ -47,6 +47,11 @@ impl Call {
         self.held_since = Some(cx.now.mono);
         self.media.drop_endpoint(cx, endpoint(caller));
         self.timers.set(Timer::Held as usize, cx.now.mono + LONGEST);
+    }
+
+    /// Whether its caller has gone, and those who help have not.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_since.is_some()
     }
 
     /// Why the call ends, with how long its line was held.
