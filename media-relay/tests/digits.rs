@@ -40,6 +40,7 @@ fn bench(of_a: Means, of_b: Means) -> Bench {
         let intake = match (means, other) {
             (Means::Events, Means::Info | Means::Tones) => Intake::Events,
             (Means::Tones, Means::Info | Means::Events) => Intake::Tones,
+            (Means::Events, Means::Events) => Intake::Watch,
             _ => Intake::Pass,
         };
         take(&mut bench, endpoint, intake);
@@ -208,7 +209,8 @@ fn pressed(from: Means, to: Means, seed: u8) -> String {
         packet: 100,
     };
     let mut display = Display::default();
-    let mut told = String::new();
+    let (mut told, mut watched) = (String::new(), String::new());
+    let is_watched = (from, to) == (Means::Events, Means::Events);
     let (mut there, mut back) = (Loss::new(seed), Loss::new(seed + 100));
     // Tones that pass as they are have lost what they may on the way here.
     let is_lossy = (from, to) != (Means::Tones, Means::Tones);
@@ -241,6 +243,7 @@ fn pressed(from: Means, to: Means, seed: u8) -> String {
             };
             assert_eq!(endpoint, A);
             match to {
+                Means::Events if is_watched => watched.push(digit.symbol()),
                 Means::Events => dial(&mut bench, B, digit.symbol(), 40, Signal::Event),
                 Means::Tones => dial(&mut bench, B, digit.symbol(), 40, Signal::Tone),
                 Means::Info => told.push(digit.symbol()),
@@ -254,6 +257,7 @@ fn pressed(from: Means, to: Means, seed: u8) -> String {
         }
     }
     assert!(there.lost > 5);
+    assert_eq!(watched, if is_watched { ALL } else { "" });
     // Nothing of a digit comes by any other way.
     match to {
         Means::Info => {
@@ -390,12 +394,45 @@ fn nobody_is_heard_beside_an_event_and_what_passes_keeps_its_timestamp() {
             .all(|packet| packet.timestamp == passed[1].timestamp)
     );
     assert_eq!(passed[5].timestamp.wrapping_sub(passed[0].timestamp), 640);
-    assert!(
-        !bench
-            .events()
-            .iter()
-            .any(|event| matches!(event, Event::Digit { .. }))
-    );
+    // What passes is told as it begins, and at its end.
+    let (session, endpoint, digit) = (common::SESSION, A, digit('5'));
+    let told: Vec<Event> = bench
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event, Event::DigitBegun { .. } | Event::Digit { .. }))
+        .collect();
+    let begun = Event::DigitBegun {
+        session,
+        endpoint,
+        digit,
+    };
+    let ended = Event::Digit {
+        session,
+        endpoint,
+        digit,
+        duration_ms: 60,
+    };
+    assert_eq!(told, [begun, ended]);
+}
+
+#[test]
+fn an_event_that_lasts_while_it_begins_to_be_taken_out_is_told_once() {
+    let mut bench = bench(Means::Events, Means::Events);
+    bench.send_or_end(A, peer_a(), &event_of_a(1, 320, 5, 160, false));
+    take(&mut bench, A, Intake::Events);
+    for at in 2..5 {
+        let packet = event_of_a(at, 320, 5, 160 * at, at == 4);
+        assert!(bench.send_or_end(A, peer_a(), &packet).is_none());
+    }
+    let told = bench.events().into_iter();
+    let told: Vec<bool> = told
+        .filter_map(|event| match event {
+            Event::DigitBegun { .. } => Some(true),
+            Event::Digit { duration_ms, .. } => Some(duration_ms != 80),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [true, false]);
 }
 
 #[test]
@@ -428,6 +465,29 @@ fn an_event_without_an_end_is_told_in_time_though_nothing_comes() {
     };
     assert_eq!(bench.events(), [wanted]);
     assert_eq!(bench.stats(A).dropped_total(), 0);
+}
+
+#[test]
+fn nobody_is_heard_beside_an_event_that_paused() {
+    let mut bench = bench(Means::Events, Means::Info);
+    bench.send_or_end(A, peer_a(), &audio_of_a(1, 160));
+    bench.send_or_end(A, peer_a(), &event_of_a(2, 320, 5, 160, false));
+    bench.run_ms(100);
+    for at in 0..5 {
+        let event = event_of_a(3 + 2 * at, 320, 5, 960 + 160 * at, at == 4);
+        assert!(bench.send_or_end(A, peer_a(), &event).is_none());
+        let audio = audio_of_a(4 + 2 * at, 1_120 + 160 * u32::from(at));
+        let passes = bench.send_or_end(A, peer_a(), &audio).is_some();
+        assert_eq!(passes, at == 4, "packet {at}");
+        bench.run_ms(20);
+    }
+    let digits = bench.events().into_iter();
+    assert_eq!(
+        digits
+            .filter(|event| matches!(event, Event::Digit { .. }))
+            .count(),
+        1
+    );
 }
 
 #[test]

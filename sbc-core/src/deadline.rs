@@ -40,6 +40,11 @@ impl<const N: usize> Timers<N> {
         self.0[timer] < NEVER
     }
 
+    /// Arms a timer that does not run, or is due later than this.
+    pub fn set_by(&mut self, timer: usize, at: Timestamp) {
+        self.0[timer] = self.0[timer].min(at);
+    }
+
     /// The earliest deadline.
     pub fn next(&self) -> Option<Timestamp> {
         self.0.iter().min().copied().filter(|at| *at < NEVER)

@@ -151,6 +151,43 @@ fn a_number_that_nobody_has_is_announced_on_a_port_of_its_own() {
 }
 
 #[test]
+fn callers_of_numbers_that_nobody_has_take_a_bounded_number_of_ports() {
+    let nowhere = text(ANNOUNCED).replace("called_in = \"tenant:contoso\"", "called = '^\\+1'");
+    let mut shard = Shard::with(config_of(&nowhere));
+    let call = |shard: &mut Shard, number: u32| {
+        shard.carrier_says(&carrier_invite(&format!("call{number}"), CARRIER_SDP));
+        shard.next_response(100);
+        let answer = shard.sent.pop_front().expect("an answer").message;
+        assert!(shard.sent.is_empty());
+        answer.status().expect("a response").code()
+    };
+    let most = sbc_core::policy::admission::MOST_ANNOUNCED;
+    for number in 0..most {
+        assert_eq!(call(&mut shard, number), 183);
+    }
+    let ports = |shard: &Shard| {
+        let allocates = |command: &&Command| matches!(command, Command::Allocate { .. });
+        shard.media.iter().filter(allocates).count()
+    };
+    assert_eq!(call(&mut shard, most), 404);
+    assert_eq!(ports(&shard), most as usize);
+    let record = shard.records.last().expect("it is over");
+    assert_eq!(record.cause.code, CauseCode::NoRoute);
+    let because = record.cause.because.0.concat();
+    assert!(
+        because.contains("hear before they are refused has its 32 calls"),
+        "{because}"
+    );
+    // Who has heard it makes room.
+    is_over(&mut shard, true);
+    shard.next_response(404);
+    assert_eq!(call(&mut shard, most + 1), 183);
+    shard.pass(Duration::from_secs(100));
+    shard.sent.clear();
+    shard.settles();
+}
+
+#[test]
 fn who_gives_up_hears_no_more_of_it() {
     let mut two = rejected(ANNOUNCED, "404 Not Found");
     two.shard.next_response(183);

@@ -217,6 +217,57 @@ fn the_caller_hears_the_newest_that_plays_and_the_other_when_that_one_refuses() 
 }
 
 #[test]
+fn the_ringing_tone_ends_with_the_last_phone_that_rings() {
+    let orders = |two: &Two| -> Vec<bool> {
+        let commands = two.shard.media.iter();
+        let orders = commands.filter_map(|command| match command {
+            Command::Play { playing, .. } => Some(playing.is_some()),
+            _ => None,
+        });
+        orders.collect()
+    };
+    // The other place, which has not rung, is still called.
+    let (mut two, teams) = both("", "ringback = \"auto\"", "", CARRIER_SDP);
+    heard(&mut two, &teams);
+    two.says("180 Ringing", "b1", "", "");
+    assert_eq!(orders(&two), [true]);
+    two.says("480 No", "b1", "", "");
+    assert_eq!(orders(&two), [true, false]);
+    teams_says(&mut two, &teams, "180 Ringing", "");
+    assert_eq!(orders(&two), [true, false, true]);
+
+    // Both ring, and one goes on.
+    let (mut two, teams) = both("", "ringback = \"auto\"", "", CARRIER_SDP);
+    heard(&mut two, &teams);
+    two.says("180 Ringing", "b1", "", "");
+    two.says("180 Ringing", "b2", "", "");
+    teams_says(&mut two, &teams, "180 Ringing", "");
+    two.says("480 No", "b1", "", "");
+    assert_eq!(orders(&two), [true]);
+    teams_says(&mut two, &teams, "486 Busy Here", "");
+    assert_eq!(orders(&two), [true, false]);
+}
+
+#[test]
+fn a_phone_of_several_that_rings_no_longer_takes_its_tone_with_it() {
+    let (mut two, teams) = both("", "ringback = \"auto\"", "", CARRIER_SDP);
+    heard(&mut two, &teams);
+    two.says("180 Ringing", "b1", "", "");
+    two.says("180 Ringing", "b2", "", "");
+    let plays = |two: &Two| {
+        let mut orders = two.shard.media.iter().rev();
+        orders.find_map(|command| match command {
+            Command::Play { playing, .. } => Some(playing.is_some()),
+            _ => None,
+        })
+    };
+    two.says("199 Early Dialog Terminated", "b2", "", "");
+    assert_eq!(plays(&two), Some(true));
+    two.says("199 Early Dialog Terminated", "b1", "", "");
+    assert_eq!(plays(&two), Some(false));
+}
+
+#[test]
 fn a_caller_without_offer_is_offered_what_the_first_answer_has() {
     let (mut two, teams) = both("late_offer = \"pass\"", "", "", "");
     assert!(!two.invite.body().is_empty(), "one offer for each, of ours");

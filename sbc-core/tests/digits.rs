@@ -52,6 +52,22 @@ fn heard(call: &mut Call, endpoint: EndpointId, symbol: char, duration_ms: u16) 
     call.shard.apply(Input::Media(event));
 }
 
+/// The relay reports that an event begins that it lets pass.
+fn begins(call: &mut Call, endpoint: EndpointId, symbol: char) {
+    let event = MediaEvent::DigitBegun {
+        session: session(call),
+        endpoint,
+        digit: Digit::from_char(symbol).unwrap(),
+    };
+    call.shard.apply(Input::Media(event));
+}
+
+/// The caller tells of a key in INFO, which is answered at once.
+fn by_info(call: &mut Call, symbol: char) {
+    call.says("INFO", RELAY, &format!("Signal={symbol}\nDuration=100\n"));
+    call.refused(200);
+}
+
 /// What the relay was told to dial.
 fn dialled(call: &Call) -> Vec<(EndpointId, char, u16, Signal)> {
     let commands = call.shard.media.iter();
@@ -196,11 +212,15 @@ fn tones_are_looked_for_only_where_the_other_leg_has_none() {
         ]
     );
     call.lives();
-    for (same, offers) in [("inband", false), ("info", false), ("rfc4733", true)] {
+    for (same, offers, intake) in [
+        ("inband", false, Intake::Pass),
+        ("info", false, Intake::Pass),
+        ("rfc4733", true, Intake::Watch),
+    ] {
         let call = up(same, same);
         assert_eq!(has_events(&call.invite), offers, "{same}");
         assert_eq!(has_events(&call.ok), offers, "{same}");
-        assert_eq!(intakes(&call), [Intake::Pass; 2], "{same}");
+        assert_eq!(intakes(&call), [intake; 2], "{same}");
         call.lives();
     }
     let call = up("inband", "info");
@@ -234,10 +254,12 @@ fn a_leg_with_events_keeps_them_though_the_other_has_none() {
 fn auto_is_events_else_info_else_tones() {
     let mut call = up("auto", "rfc4733");
     assert!(has_events(&call.invite) && has_events(&call.ok));
-    assert_eq!(intakes(&call), [Intake::Pass; 2]);
-    // Digits travel as events already.
-    call.says("INFO", RELAY, "Signal=5\n");
-    call.refused(200);
+    assert_eq!(intakes(&call), [Intake::Watch; 2]);
+    // Digits travel as events, and may be told in INFO as well.
+    by_info(&mut call, '5');
+    begins(&mut call, CARRIER, '5');
+    call.shard.pass(Duration::from_secs(2));
+    heard(&mut call, CARRIER, '5', 2_000);
     assert!(dialled(&call).is_empty() && call.shard.sent.is_empty());
     call.lives();
 
@@ -300,6 +322,69 @@ fn a_key_told_by_tone_and_by_info_reaches_the_other_leg_once() {
 }
 
 #[test]
+fn a_peer_that_agreed_events_and_presses_by_info_alone_is_heard() {
+    let mut call = up("auto", "rfc4733");
+    // Of the first keys it is not known yet that no events will follow.
+    by_info(&mut call, '1');
+    call.shard.pass(Duration::from_millis(300));
+    by_info(&mut call, '2');
+    call.shard.pass(Duration::from_millis(299));
+    assert!(dialled(&call).is_empty());
+    assert_eq!(intakes(&call), [Intake::Watch; 2]);
+    call.shard.pass(Duration::from_millis(1));
+    let told = |symbols: &str| -> Vec<(EndpointId, char, u16, Signal)> {
+        let all = symbols.chars();
+        all.map(|symbol| (TEAMS, symbol, 100, Signal::Event))
+            .collect()
+    };
+    assert_eq!(dialled(&call), told("12"));
+    assert_eq!(intakes(&call), [Intake::Events, Intake::Watch]);
+    // Those that follow are told at once, in the order in which it says them, whichever way it does.
+    by_info(&mut call, '3');
+    heard(&mut call, CARRIER, '3', 100);
+    heard(&mut call, CARRIER, '4', 100);
+    by_info(&mut call, '4');
+    by_info(&mut call, '4');
+    assert_eq!(dialled(&call), told("12344"));
+    // The event of a key that was given up.
+    call.shard.pass(Duration::from_secs(3));
+    by_info(&mut call, '5');
+    heard(&mut call, CARRIER, '5', 100);
+    // What the other party presses still passes.
+    begins(&mut call, TEAMS, '9');
+    heard(&mut call, TEAMS, '9', 100);
+    assert_eq!(dialled(&call), told("123445"));
+    call.lives();
+}
+
+#[test]
+fn no_key_is_told_by_us_while_an_event_passes() {
+    let mut call = up("auto", "rfc4733");
+    by_info(&mut call, '1');
+    begins(&mut call, CARRIER, '2');
+    call.shard.pass(Duration::from_secs(3));
+    assert!(dialled(&call).is_empty());
+    assert_eq!(intakes(&call)[0], Intake::Watch);
+    heard(&mut call, CARRIER, '2', 3_000);
+    assert_eq!(dialled(&call), [(TEAMS, '1', 100, Signal::Event)]);
+    assert_eq!(intakes(&call)[0], Intake::Events);
+    call.lives();
+}
+
+#[test]
+fn an_event_that_begins_as_we_begin_to_take_them_out_is_told_once() {
+    let mut call = up("auto", "rfc4733");
+    by_info(&mut call, '1');
+    call.shard.pass(Duration::from_secs(1));
+    assert_eq!(intakes(&call)[0], Intake::Events);
+    // The relay has not got the order yet, and its report was on its way.
+    begins(&mut call, CARRIER, '2');
+    heard(&mut call, CARRIER, '2', 100);
+    assert_eq!(dialled(&call), [(TEAMS, '1', 100, Signal::Event)]);
+    call.lives();
+}
+
+#[test]
 fn digits_of_a_call_that_ends_go_nowhere() {
     let mut call = up("info", "rfc4733");
     call.says("BYE", "", "");
@@ -307,6 +392,14 @@ fn digits_of_a_call_that_ends_go_nowhere() {
     heard(&mut call, TEAMS, '1', 100);
     heard(&mut call, EndpointId(9), '1', 100);
     assert!(call.shard.sent.is_empty() && dialled(&call).is_empty());
+
+    let mut call = up("auto", "rfc4733");
+    by_info(&mut call, '1');
+    call.says("BYE", "", "");
+    call.shard.sent.clear();
+    call.shard.pass(Duration::from_secs(2));
+    begins(&mut call, EndpointId(9), '1');
+    assert!(dialled(&call).is_empty());
 }
 
 #[test]

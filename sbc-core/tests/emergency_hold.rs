@@ -2,8 +2,9 @@
 
 use crate::world;
 
-use media_api::Command as MediaCommand;
+use media_api::{Command as MediaCommand, EndpointId, Event as MediaEvent};
 use sbc_core::cause::{CauseCode, EndedBy};
+use sbc_core::input::Input;
 use sbc_core::sip::{Message, Method};
 use std::time::Duration;
 use world::call::{self, callee_request};
@@ -124,7 +125,7 @@ fn those_who_help_stay_on_the_line_until_they_hang_up() {
     assert_eq!(by, EndedBy::B);
     assert_eq!(
         because,
-        "BYE on leg 1; the caller for help had hung up 90 s before"
+        "BYE on leg 1; the caller for help had gone 90 s before"
     );
 }
 
@@ -155,6 +156,105 @@ fn where_the_line_is_not_given_up_the_callers_bye_is_refused() {
     let (is_told, by, _) = help.service_hangs_up();
     assert!(is_told, "the caller is there still");
     assert_eq!(by, EndedBy::B);
+}
+
+#[test]
+fn a_caller_that_is_lost_leaves_those_who_help_on_the_line() {
+    for (keys, stays) in [
+        ("", false),
+        ("emergency_hold = \"hold\"", true),
+        ("emergency_hold = \"refuse\"", true),
+    ] {
+        let mut help = Help::with(keys);
+        // Those who help put the caller on hold, whose equipment does not know the call any more.
+        help.service_describes(
+            "INVITE",
+            5,
+            CONTACT,
+            &CARRIER_SDP.replace("sendrecv", "sendonly"),
+        );
+        help.shard.next_response(100);
+        help.shard.next_response(200);
+        let hold = help.shard.next_request(Method::Invite).message;
+        help.service_says("ACK", 5, "");
+        help.shard
+            .teams_says(&response(&hold, "481 Gone", "", "", ""));
+        let to_the_service = |sent: &Sent| text(sent).contains("198.51.100.20");
+        let is_ended = help
+            .shard
+            .sent
+            .iter()
+            .any(|sent| *sent.message.method() == Method::Bye && to_the_service(sent));
+        assert_eq!(is_ended, !stays, "{keys}");
+        if stays {
+            help.shard.sent.clear();
+            let (_, by, because) = help.service_hangs_up();
+            assert_eq!(by, EndedBy::B);
+            assert!(
+                because.contains("the caller for help had gone"),
+                "{because}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_hangs_up_while_a_colleague_rings_leaves_the_line_to_who_has_answered() {
+    let mut help = Help::with("emergency_hold = \"hold\"");
+    help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
+    help.shard.next_response(202);
+    let mut sent: Vec<Message> = help.shard.sent.drain(..).map(|sent| sent.message).collect();
+    let to_target = sent
+        .iter()
+        .position(|message| *message.method() == Method::Invite)
+        .expect("the colleague is called");
+    let target = sent.remove(to_target);
+    let ringing = response(&target, "180 Ringing", "t1", CARRIER_CONTACT, "");
+    help.shard.carrier_says(&ringing);
+    help.shard.sent.clear();
+    assert_eq!(help.caller_hangs_up(2), 200);
+    let sent: Vec<Message> = help.shard.sent.drain(..).map(|sent| sent.message).collect();
+    let methods: Vec<Method> = sent.iter().map(|own| own.method().clone()).collect();
+    assert!(methods.contains(&Method::Cancel), "{methods:?}");
+    assert!(!methods.contains(&Method::Bye), "{methods:?}");
+    let told: Vec<String> = sent.iter().map(call::body).collect();
+    assert!(
+        told.iter().any(|body| body.starts_with("SIP/2.0 487")),
+        "{told:?}"
+    );
+    let joins = |command: &MediaCommand| matches!(command, MediaCommand::Update { .. });
+    let dropped = help.shard.media.iter().rposition(
+        |command| matches!(command, MediaCommand::Release { endpoint: Some(own), .. } if own.0 == 0),
+    );
+    let after = &help.shard.media[dropped.expect("its port is free")..];
+    assert!(!after.iter().any(joins), "{after:?}");
+    help.shard.pass(Duration::from_secs(60));
+    help.shard.sent.clear();
+    let (is_told, by, _) = help.service_hangs_up();
+    assert_eq!((is_told, by), (false, EndedBy::B));
+}
+
+#[test]
+fn silence_ends_no_call_that_only_those_who_help_may_end() {
+    for (keys, lives) in [
+        ("", false),
+        ("emergency_hold = \"hold\"", true),
+        ("emergency_hold = \"refuse\"", true),
+    ] {
+        for endpoint in [EndpointId(0), EndpointId(1)] {
+            let mut help = Help::with(keys);
+            let session = help.shard.media.iter().find_map(|command| match command {
+                MediaCommand::Allocate { session, .. } => Some(*session),
+                _ => None,
+            });
+            help.shard.apply(Input::Media(MediaEvent::Silent {
+                session: session.expect("ports were asked for"),
+                endpoint,
+                silent_ms: 300_000,
+            }));
+            assert_eq!(help.shard.sent.is_empty(), lives, "{keys}");
+        }
+    }
 }
 
 #[test]

@@ -142,6 +142,29 @@ fn a_bye_is_always_served() {
 }
 
 #[test]
+fn who_invents_tags_before_the_answer_has_one_pace_for_all_of_them() {
+    let mut two = Two::new("");
+    two.says("180 Ringing", "b1", "", "");
+    let ringing = two.shard.next_response(180).message;
+    let mut number = 10;
+    let mut served = |tag: Option<&str>| {
+        let answers = (0..100).map(|_| {
+            number += 1;
+            let via = format!("{VIA}{number}");
+            let update = in_dialog(&ringing, "UPDATE", number, &via);
+            let update = match tag {
+                Some(tag) => update.replace(";tag=c1", &format!(";tag={tag}{number}")),
+                None => update,
+            };
+            two.shard.carrier_says(&update);
+            code(&two.shard.next().message)
+        });
+        answers.filter(|code| *code != 500).count()
+    };
+    assert_eq!((served(Some("x")), served(None)), (10, 10));
+}
+
+#[test]
 fn a_storm_of_one_phone_is_nothing_to_another_that_rings() {
     let mut two = Two::new("");
     for phone in ["b1", "b2"] {

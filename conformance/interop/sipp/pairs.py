@@ -276,6 +276,14 @@ def keys():
     hung_up(one, other, after=1500)
     yield Pair("keys in INFO become telephone events", left, right, left_keys='dtmf = "info"', events="5#D5")
 
+    left, right, one, other = called(allow="INVITE, ACK, CANCEL, BYE, INFO")
+    for key in "5#D5":
+        left.pause(300)
+        one.presses(key)
+    hung_up(one, other, after=2500)
+    yield Pair("keys in INFO alone become telephone events where both have agreed those", left, right,
+               left_keys='dtmf = "auto"', events="5#D5")
+
     left, right = Party(events=96), Party(allow="INVITE, ACK, CANCEL, BYE, INFO")
     one, other = Dialog(left), Dialog(right)
     one.invite(to=NUMBER, answers=(180,))

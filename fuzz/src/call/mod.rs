@@ -221,6 +221,11 @@ impl World {
                 session,
                 stats: SessionStats::default(),
             },
+            6 if number / 14 % 2 == 1 => MediaEvent::DigitBegun {
+                session,
+                endpoint,
+                digit: Digit::from_event((number % 16) as u8).expect("one of sixteen"),
+            },
             _ => {
                 self.refuse_media = !self.refuse_media;
                 return;

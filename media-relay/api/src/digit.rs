@@ -74,6 +74,9 @@ pub enum Intake {
     /// They go on as they are: events under the joined peer's payload type, tones in the audio.
     #[default]
     Pass,
+    /// As [`Self::Pass`], and events are reported as well: when one begins
+    /// ([`crate::Event::DigitBegun`]), and at its end.
+    Watch,
     /// Events are taken out and reported ([`crate::Event::Digit`]).
     Events,
     /// Tones are looked for in G.711 audio, made silent and reported.

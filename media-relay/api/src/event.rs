@@ -61,6 +61,17 @@ pub enum Event {
         /// What is seen.
         kind: OneWayKind,
     },
+    /// An event begins that stands for a digit, and goes on to the joined peer. Only where
+    /// [`crate::Intake::Watch`] is asked for; its end is told as [`Self::Digit`], at the latest some
+    /// 150 ms after its last packet.
+    DigitBegun {
+        /// The session.
+        session: SessionId,
+        /// Whose peer sends it.
+        endpoint: EndpointId,
+        /// The digit.
+        digit: Digit,
+    },
     /// A digit that an endpoint's peer has sent, told once, at its end. Only where
     /// [`crate::Command::Take`] asks for it.
     Digit {
@@ -110,6 +121,7 @@ impl Event {
             | Self::SourcePinned { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::DigitBegun { session, .. }
             | Self::Digit { session, .. }
             | Self::Played { session, .. }
             | Self::Stats { session, .. }

@@ -2,8 +2,8 @@
 
 use super::MediaSession;
 use super::digit::dial::{Dialler, LONGEST, Way};
-use super::digit::heard::{Ended, Heard, Place, Told};
-use super::digit::listen::{Listener, Piece};
+use super::digit::heard::{Ended, Heard, News, Place, Told};
+use super::digit::listen::{Found, Listener, Piece};
 use super::output::Output;
 use super::stream::{Accepted, Stream};
 use crate::g711::Law;
@@ -42,11 +42,8 @@ impl Digits {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let heard = match self.intake {
-            Intake::Events => self.heard.deadline(),
-            // Nobody waits for its end.
-            Intake::Pass | Intake::Tones => None,
-        };
+        // Else nobody waits for its end.
+        let heard = self.heard.deadline().filter(|_| self.tells_events());
         let tone = self.listener.as_ref().and_then(|own| own.deadline());
         let dialled = self.dialler.as_ref().and_then(|own| own.deadline());
         [heard, tone, dialled].into_iter().flatten().min()
@@ -56,16 +53,44 @@ impl Digits {
         if self.intake == intake {
             return;
         }
+        let told_events = self.tells_events();
         self.intake = intake;
-        self.heard = Heard::default();
+        // One that lasts is told at its end by either of the two, and only once.
+        if !told_events || !self.tells_events() {
+            self.heard = Heard::default();
+        }
         self.listener = (intake == Intake::Tones).then(Box::default);
     }
 
-    /// A packet of events: what is over by it.
-    fn event(&mut self, payload: &[u8], place: Place, now: Timestamp) -> [Option<Ended>; 2] {
+    /// Drops what its peer would still be sent.
+    pub(super) fn send_no_more(&mut self) {
+        self.dialler = None;
+    }
+
+    /// Its peer goes on in another session: what lasts is told there, at its end.
+    pub(super) fn hand_over(&mut self) {
+        self.heard.forget_current();
+        self.listener = None;
+    }
+
+    /// Whether a packet belongs to an event that was over before its peer was handed over.
+    pub(super) fn is_of_before(&self, accepted: &Accepted, payload: &[u8]) -> bool {
+        let told = Told::read(payload).filter(|_| accepted.is_event);
+        told.is_some_and(|told| self.heard.is_over(told, accepted.place()))
+    }
+
+    fn tells_events(&self) -> bool {
+        match self.intake {
+            Intake::Watch | Intake::Events => true,
+            Intake::Pass | Intake::Tones => false,
+        }
+    }
+
+    /// A packet of events: what is new by it.
+    fn event(&mut self, payload: &[u8], place: Place, now: Timestamp) -> News {
         match Told::read(payload) {
             Some(told) => self.heard.take(told, place, now),
-            None => [None, None],
+            None => News::default(),
         }
     }
 }
@@ -89,7 +114,7 @@ impl MediaSession {
         now: Timestamp,
         out: &mut Output,
     ) {
-        let Some(at) = self.open_endpoint(endpoint) else {
+        let Some(at) = self.open_endpoint(endpoint).filter(|_| !self.is_released) else {
             return;
         };
         let first = self.endpoints[at].streams.start;
@@ -108,7 +133,7 @@ impl MediaSession {
             };
             stream.send_digits(at, now, out);
             let digits = &mut stream.digits;
-            let is_told = digits.intake == Intake::Events;
+            let is_told = digits.tells_events();
             let event = digits.heard.expire(now).filter(|_| is_told);
             let tone = digits.listener.as_mut().and_then(|own| own.expire(now));
             self.report([event, tone], at, out);
@@ -132,21 +157,25 @@ impl MediaSession {
         };
         let digits = &mut stream.digits;
         let was_due = digits.deadline().is_some();
-        let (taken, ended) = match (accepted.is_event, digits.intake) {
+        let mut found = Found::default();
+        let (taken, news) = match (accepted.is_event, digits.intake) {
             (true, intake) => {
-                let place = Place {
-                    generation: accepted.position.generation,
-                    timestamp: accepted.timestamp,
-                    clock_hz: accepted.clock_hz,
-                };
-                let ended = digits.event(payload, place, now);
+                let news = digits.event(payload, accepted.place(), now);
                 match intake {
-                    Intake::Events => (Taken::Digit, ended),
-                    Intake::Pass | Intake::Tones => (Taken::Not, [None, None]),
+                    Intake::Watch => (Taken::Not, news),
+                    // Nothing of it goes on.
+                    Intake::Events => (
+                        Taken::Digit,
+                        News {
+                            begun: None,
+                            ..news
+                        },
+                    ),
+                    Intake::Pass | Intake::Tones => (Taken::Not, News::default()),
                 }
             }
             // Whoever sends both would be heard twice (MED-221).
-            (false, _) if digits.heard.is_active(now) => (Taken::Beside, [None, None]),
+            (false, _) if digits.heard.is_active(now) => (Taken::Beside, News::default()),
             (false, _) => match (&mut digits.listener, accepted.law) {
                 (Some(listener), Some(law)) => {
                     let piece = Piece {
@@ -154,21 +183,29 @@ impl MediaSession {
                         extended: accepted.position.extended,
                         timestamp: accepted.timestamp,
                     };
-                    let found = listener.hear(law, payload, piece, now);
+                    found = listener.hear(law, payload, piece, now);
                     if found.is_tone {
                         payload.fill(law.silence());
                     }
-                    (Taken::Not, found.ended)
+                    (Taken::Not, News::default())
                 }
-                _ => (Taken::Not, [None, None]),
+                _ => (Taken::Not, News::default()),
             },
         };
         out.is_sooner |= !was_due && digits.deadline().is_some();
-        self.report(ended, at, out);
+        self.report(news.ended.into_iter().chain(found.ended), at, out);
+        // Flash is no digit.
+        if let Some(digit) = news.begun.and_then(Digit::from_event) {
+            out.events.push(Event::DigitBegun {
+                session: self.id(),
+                endpoint: self.endpoint_of(at),
+                digit,
+            });
+        }
         taken
     }
 
-    fn report(&self, ended: [Option<Ended>; 2], at: usize, out: &mut Output) {
+    fn report(&self, ended: impl IntoIterator<Item = Option<Ended>>, at: usize, out: &mut Output) {
         for ended in ended.into_iter().flatten() {
             // Flash is no digit.
             if let Some(digit) = Digit::from_event(ended.event) {
@@ -179,6 +216,16 @@ impl MediaSession {
                     duration_ms: ended.duration_ms,
                 });
             }
+        }
+    }
+}
+
+impl Accepted {
+    fn place(&self) -> Place {
+        Place {
+            generation: self.position.generation,
+            timestamp: self.timestamp,
+            clock_hz: self.clock_hz,
         }
     }
 }

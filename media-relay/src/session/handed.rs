@@ -83,6 +83,10 @@ impl MediaSession {
                 to,
                 until,
             });
+            let streams = self.endpoints[endpoint].streams.clone();
+            for stream in &mut self.streams[streams] {
+                stream.digits.hand_over();
+            }
         }
     }
 
@@ -102,6 +106,11 @@ impl MediaSession {
         slot: &[u8],
     ) -> Result<Outcome, DropReason> {
         let stream: &Stream = &self.streams[at];
+        let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
+        if stream.digits.is_of_before(accepted, payload) {
+            // The end of an event is said three times, and the other session knows nothing of it.
+            return Ok(Outcome::Taken);
+        }
         // Padding has served its purpose, and would be taken for payload without its count.
         let packet = slot.get(..accepted.payload.end);
         let packet = packet.ok_or(DropReason::Malformed)?;
@@ -128,9 +137,11 @@ impl MediaSession {
     pub(super) fn take_leave(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         let streams = self.endpoints[at].streams.clone();
         for stream in &mut self.streams[streams] {
+            stream.digits.send_no_more();
             stream.say_goodbye(now, self.wall, out);
             stream.sample(out);
         }
+        self.end_sounds_of(at);
     }
 
     pub(super) fn expire_handed_over(&mut self, now: Timestamp, out: &mut Output) {

@@ -91,7 +91,7 @@ impl MediaSession {
         now: Timestamp,
         out: &mut Output,
     ) {
-        let Some(at) = self.open_endpoint(endpoint) else {
+        let Some(at) = self.open_endpoint(endpoint).filter(|_| !self.is_released) else {
             return;
         };
         self.sounds.retain(|sound| sound.endpoint != at);

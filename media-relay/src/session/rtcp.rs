@@ -27,6 +27,8 @@ pub(super) struct Reports {
     /// Canonical name: 96 random bits in hexadecimal, nothing about user or host (RFC 7022).
     name: [u8; 24],
     due: Option<Timestamp>,
+    /// The last one has been sent.
+    are_over: bool,
     /// Small generator for the interval's randomness; predicting it gains nobody anything.
     dice: u64,
     /// Who sent the last SR, the middle of its NTP time, and when it came.
@@ -53,6 +55,7 @@ impl Reports {
         Self {
             name,
             due: None,
+            are_over: false,
             dice: entropy.next_u64() | 1,
             last_sr: None,
             packets_reported: 0,
@@ -65,7 +68,7 @@ impl Reports {
 
     /// Something was agreed: reports begin if they have not.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        if self.due.is_none() {
+        if self.due.is_none() && !self.are_over {
             self.schedule(FIRST_INTERVAL_US, now);
         }
     }
@@ -178,11 +181,13 @@ impl Stream {
         }
     }
 
-    /// Sends the last report with a BYE, if anything was ever sent to this peer.
+    /// Sends the last report with a BYE, once, if anything was ever sent to this peer.
     pub(super) fn say_goodbye(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
-        if self.outgoing.packets > 0 || self.reports.sent > 0 {
+        let has_sent = self.outgoing.packets > 0 || self.reports.sent > 0;
+        if has_sent && !self.reports.are_over {
             self.report(now, wall, Ending::Yes, out);
         }
+        self.reports.are_over = true;
         self.reports.due = None;
     }
 

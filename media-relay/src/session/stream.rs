@@ -488,6 +488,10 @@ impl Stream {
             Learned::NotYet => return Err(DropReason::Source),
         }
         let direction = face.terms.direction;
+        if !self.has_arrived {
+            // What another session still hands over must not keep a new SSRC waiting.
+            self.reception.expect_change(now);
+        }
         let accepted = self.count_in(&header, payload, rule, direction, length, now)?;
         self.has_arrived = true;
         Ok(accepted)

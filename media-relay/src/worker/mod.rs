@@ -1,6 +1,7 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
 pub(crate) mod neighbours;
+mod pair;
 pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;

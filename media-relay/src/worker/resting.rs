@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Pairs of one realm and family that stay bound after their rest, for calls to come.
 const MOST_RESTED: usize = 64;
+/// Pairs that are closed at once: packets of calls wait meanwhile.
+const MOST_CLOSED: usize = 16;
 
 /// What one worker keeps bound, by realm and family.
 #[derive(Debug, Default)]
@@ -98,23 +100,27 @@ impl Resting {
     }
 
     /// Gives to `close` what need not stay bound, with the rest that it still has to have: pairs that
-    /// have rested and that nobody has wanted, and all where they are scarce, or where `all` are wanted.
+    /// have rested and that nobody has wanted, and any where they are scarce, or where `any` is wanted.
+    /// More than a few are left to the next time.
     pub(super) fn trim(
         &mut self,
-        all: bool,
+        any: bool,
         realms: &[RealmPorts],
         now: Timestamp,
         mut close: impl FnMut(Lease, Duration),
     ) {
+        let mut left = MOST_CLOSED;
         for shelf in &mut self.shelves {
             let Some(ports) = realms.get(shelf.realm) else {
                 continue;
             };
-            let surplus = match all || ports.are_scarce(shelf.family) {
+            let surplus = match any || ports.are_scarce(shelf.family) {
                 true => shelf.pairs.len(),
                 false => rested(&shelf.pairs, now).saturating_sub(MOST_RESTED),
             };
-            for (ends, lease) in shelf.pairs.drain(..surplus) {
+            let closed = surplus.min(left);
+            left -= closed;
+            for (ends, lease) in shelf.pairs.drain(..closed) {
                 self.kept = self.kept.saturating_sub(1);
                 ports.unshelved();
                 close(lease, ends.since(now));

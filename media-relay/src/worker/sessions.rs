@@ -7,12 +7,11 @@ use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::{
-    Handed, Made, MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
-};
+use crate::session::{Handed, Made, MediaSession, Outcome, Output, SocketId, local_endpoints};
 use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use crate::worker::neighbours::Neighbours;
+use crate::worker::pair::{Unbound, Wanted};
 use crate::worker::resting::Resting;
 use crate::worker::stock::{Lease, Stock};
 use media_api::{
@@ -21,13 +20,9 @@ use media_api::{
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Port pairs tried when the operating system says that one is taken.
-const BIND_ATTEMPTS: usize = 8;
 
 /// Pause before a session is ticked again that did not move its deadline.
 const IDLE_TICK: Duration = Duration::from_millis(20);
@@ -556,10 +551,10 @@ impl Sessions {
         });
     }
 
-    /// Closes what need not rest with its sockets bound, or `all` that does.
-    pub(super) fn trim(&mut self, all: bool, now: Timestamp, batch: &mut impl Batch) {
+    /// Closes some of what need not rest with its sockets bound, or of `any` that does.
+    pub(super) fn trim(&mut self, any: bool, now: Timestamp, batch: &mut impl Batch) {
         let realms = &self.realms;
-        self.resting.trim(all, realms, now, |lease, rest| {
+        self.resting.trim(any, realms, now, |lease, rest| {
             batch.close(lease.sockets.rtp);
             batch.close(lease.sockets.rtcp);
             if let Some(ports) = realms.get(lease.realm) {
@@ -568,8 +563,8 @@ impl Sessions {
         });
     }
 
-    /// A port pair of a realm that has rested with its sockets bound, or one that is bound now. Where none
-    /// can be, as for lack of descriptors, those that rest give theirs.
+    /// A port pair of a realm that has rested with its sockets bound, or one that is bound now. Where the
+    /// operating system has no socket for one, those that rest give theirs.
     fn bind(
         &mut self,
         at: usize,
@@ -583,56 +578,17 @@ impl Sessions {
         if let Some(lease) = self.resting.take(at, family, ports, entropy, now) {
             return Ok(lease);
         }
-        let bound = self.bind_anew(at, family, takes_last, now, batch);
-        if !matches!(bound, Err(AllocateError::Socket)) || self.resting.is_empty() {
-            return bound;
+        let wanted = Wanted {
+            realm: at,
+            family,
+            takes_last,
+        };
+        let mut bound = wanted.bind(&self.realms[at], &mut self.entropy, now, batch);
+        if matches!(bound, Err(Unbound::NoSocket)) && !self.resting.is_empty() {
+            self.trim(true, now, batch);
+            bound = wanted.bind(&self.realms[at], &mut self.entropy, now, batch);
         }
-        self.trim(true, now, batch);
-        self.bind_anew(at, family, takes_last, now, batch)
-    }
-
-    /// Takes a port pair of a realm and binds both.
-    fn bind_anew(
-        &mut self,
-        at: usize,
-        family: Family,
-        takes_last: bool,
-        now: Timestamp,
-        batch: &mut impl Batch,
-    ) -> Result<Lease, AllocateError> {
-        let ports = &self.realms[at];
-        let address = ports.address(family).ok_or(AllocateError::NoAddress)?;
-        for _ in 0..BIND_ATTEMPTS {
-            let port = ports
-                .take(family, &mut self.entropy, now, takes_last)
-                .ok_or(AllocateError::PortsExhausted)?;
-            let mut open = |port| {
-                batch
-                    .open(SocketAddr::new(address.bind, port), ports.realm.dscp)
-                    .ok()
-            };
-            if let Some(rtp) = open(port) {
-                if let Some(rtcp) = open(port + 1) {
-                    let sockets = StreamSockets {
-                        realm: ports.realm.id,
-                        rtp,
-                        rtcp,
-                        advertised_rtp: SocketAddr::new(address.advertised, port),
-                        advertised_rtcp: SocketAddr::new(address.advertised, port + 1),
-                    };
-                    return Ok(Lease {
-                        realm: at,
-                        family,
-                        port,
-                        sockets,
-                    });
-                }
-                batch.close(rtp);
-            }
-            // Somebody else on this machine has it; it may be free after a rest.
-            ports.give_back(family, port, now);
-        }
-        Err(AllocateError::Socket)
+        bound.map_err(AllocateError::from)
     }
 
     fn return_leases(&self, leases: Vec<Lease>, now: Timestamp, batch: &mut impl Batch) {
@@ -675,7 +631,7 @@ mod tests {
     use media_api::{EndpointId, ProtectionWanted, StreamKind, StreamSpec};
     use std::collections::BTreeSet;
     use std::io;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use std::ops::Range;
     use std::sync::Mutex;
 
@@ -854,7 +810,19 @@ mod tests {
         }
         assert_eq!((again.len(), sessions.realms[0].usage().0), (20, 21));
 
-        // What nobody wants is not kept for ever, and its ports are as free as any.
+        // What nobody wants is not kept for ever, and its ports are as free as any. No call waits for all of
+        // it to be closed.
+        for number in 10..13 {
+            allocate(&mut sessions, &mut sockets, number, 10);
+        }
+        for number in 10..13 {
+            release(&mut sessions, &mut sockets, number, Timestamp(0));
+        }
+        sessions.trim(false, rested, &mut sockets);
+        assert_eq!(sockets.open.len(), 2 * (21 + 80 + 30 - 16));
+        for _ in 0..2 {
+            sessions.trim(false, rested, &mut sockets);
+        }
         sessions.trim(false, rested, &mut sockets);
         assert_eq!(sockets.open.len(), 2 * (21 + 64));
         assert_eq!(sessions.realms[0].usage().0, 21);
@@ -878,6 +846,23 @@ mod tests {
         let last = events.lock().unwrap().pop();
         assert!(matches!(last, Some(Event::Refused { .. })), "{last:?}");
         assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (8, 4));
+    }
+
+    #[test]
+    fn ports_that_others_have_cost_those_that_rest_nothing() {
+        let (mut sessions, events) = sessions(12_047);
+        let mut sockets = FakeSockets::default();
+        allocate(&mut sessions, &mut sockets, 1, 4);
+        release(&mut sessions, &mut sockets, 1, Timestamp(0));
+        sockets.taken = (10_000..=12_047).collect();
+        allocate(&mut sessions, &mut sockets, 2, 1);
+        let last = events.lock().unwrap().pop();
+        let refused = AllocateError::Socket;
+        assert!(
+            matches!(last, Some(Event::Refused { why, .. }) if why == refused),
+            "{last:?}"
+        );
+        assert_eq!(sockets.open.len(), 8);
     }
 
     #[test]

@@ -205,14 +205,14 @@ impl FakeRelay {
     }
 
     /// A party of the first joined session presses a key and tells of it in its media: in which session,
-    /// which party, which is the other one, and whether the relay reports it instead of letting it pass.
-    pub fn press(&self, is_caller: bool) -> Option<(SessionId, [EndpointId; 2], bool)> {
+    /// which party, which is the other one, and what the relay does with it.
+    pub fn press(&self, is_caller: bool) -> Option<(SessionId, [EndpointId; 2], Intake)> {
         let mut sessions = self.sessions.iter();
         let (session, known, (a, b)) =
             sessions.find_map(|(session, known)| Some((session, known, known.joined?)))?;
         let [from, to] = if is_caller { [a, b] } else { [b, a] };
-        let is_reported = known.endpoints.get(&from)?.intake != Intake::Pass;
-        Some((*session, [from, to], is_reported))
+        let intake = known.endpoints.get(&from)?.intake;
+        Some((*session, [from, to], intake))
     }
 
     /// Silence on every session that has supervision.

@@ -12,7 +12,7 @@ use crate::subject::{Residue, Subject};
 use crate::topology;
 use crate::trace::Trace;
 use crate::wire::Wire;
-use media_api::Digit;
+use media_api::{Digit, Intake};
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId, QueryId, ShardId, TransactionId};
@@ -542,9 +542,9 @@ impl<'a> World<'a> {
     }
 
     /// A party presses a key for 100 ms and tells of it in its media. The relay reports it at its end, or
-    /// the other party hears it.
+    /// the other party hears it, or both.
     fn press(&mut self, is_caller: bool, digit: Digit) {
-        let Some((session, [endpoint, other], is_reported)) = self.relay.press(is_caller) else {
+        let Some((session, [endpoint, other], intake)) = self.relay.press(is_caller) else {
             return;
         };
         let pressed = Seen::Pressed {
@@ -553,7 +553,23 @@ impl<'a> World<'a> {
             digit,
         };
         self.checkers.see(self.now, &pressed);
-        if is_reported {
+        if matches!(intake, Intake::Pass | Intake::Watch) {
+            let passed = Seen::Passed {
+                session,
+                endpoint: other,
+                digit,
+            };
+            self.checkers.see(self.now, &passed);
+        }
+        if intake == Intake::Watch {
+            let event = media_api::Event::DigitBegun {
+                session,
+                endpoint,
+                digit,
+            };
+            self.agenda.note(self.now, Due::Media(event));
+        }
+        if intake != Intake::Pass {
             let event = media_api::Event::Digit {
                 session,
                 endpoint,
@@ -561,13 +577,6 @@ impl<'a> World<'a> {
                 duration_ms: 100,
             };
             self.agenda.note(self.now + PRESSED, Due::Media(event));
-        } else {
-            let passed = Seen::Passed {
-                session,
-                endpoint: other,
-                digit,
-            };
-            self.checkers.see(self.now, &passed);
         }
     }
 

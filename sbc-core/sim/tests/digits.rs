@@ -8,6 +8,7 @@ use common::{clean, ms, secs};
 use media_api::{Command, Digit};
 use sbc_core::effect::Effect;
 use sbc_core::media::Dtmf;
+use sbc_core::time::Timestamp;
 use sbc_sim::actor::{Change, Wanted};
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
 use sbc_sim::topology::NORTH_1;
@@ -17,14 +18,16 @@ const WAYS: [Dtmf; 4] = [Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto, Dtmf::Info];
 /// Teams takes no INFO.
 const OF_TEAMS: [Dtmf; 3] = [Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto];
 
+/// All keys, told in INFO one by one.
+fn by_info(from: u64) -> Vec<Change> {
+    let keys = (0u64..).zip(KEYS.chars());
+    let press = |(at, key)| Change::new(ms(from + at * 200), Wanted::Press(key));
+    keys.map(press).collect()
+}
+
 /// A call between Teams and a carrier whose parties press all keys, each in the way of its leg.
 fn pressed(is_from_teams: bool, of_teams: Dtmf, of_carrier: Dtmf) -> Scenario {
-    let by_info = |is_teams: bool| [of_carrier, of_teams][usize::from(is_teams)] == Dtmf::Info;
-    let changes = |from: u64| -> Vec<Change> {
-        let keys = (0u64..).zip(KEYS.chars());
-        let press = |(at, key)| Change::new(ms(from + at * 200), Wanted::Press(key));
-        keys.map(press).collect()
-    };
+    let is_by_info = |is_teams: bool| [of_carrier, of_teams][usize::from(is_teams)] == Dtmf::Info;
     let mut scenario = Scenario::quiet(3).call(|call| {
         let plan = match is_from_teams {
             true => PlannedCall::from_teams(call),
@@ -32,13 +35,13 @@ fn pressed(is_from_teams: bool, of_teams: Dtmf, of_carrier: Dtmf) -> Scenario {
         };
         plan.dialing(|dial| {
             dial.hang_up = Some(secs(12));
-            if by_info(is_from_teams) {
-                dial.changes = changes(500);
+            if is_by_info(is_from_teams) {
+                dial.changes = by_info(500);
             }
         })
         .answering(|script| {
-            if by_info(!is_from_teams) {
-                script.changes = changes(600);
+            if is_by_info(!is_from_teams) {
+                script.changes = by_info(600);
             }
         })
     });
@@ -46,7 +49,7 @@ fn pressed(is_from_teams: bool, of_teams: Dtmf, of_carrier: Dtmf) -> Scenario {
     for (at, key) in (0u64..).zip(KEYS.chars()) {
         let digit = Digit::from_char(key).unwrap();
         for (is_caller, from) in [(true, 5_500), (false, 5_600)] {
-            if !by_info(is_from_teams == is_caller) {
+            if !is_by_info(is_from_teams == is_caller) {
                 let what = Happening::Press(is_caller, digit);
                 scenario = scenario.extra(ms(from + at * 200), what);
             }
@@ -82,6 +85,50 @@ fn every_key_reaches_the_other_party_once_whatever_the_two_are_told_by() {
             }
         }
     }
+}
+
+/// A carrier's party that has agreed events with us, as the other one has, and presses all keys in INFO;
+/// beside it in events, so many milliseconds later, if it does.
+fn in_both(events_after: Option<u64>) -> Scenario {
+    let mut scenario = Scenario::quiet(3).call(|call| {
+        PlannedCall::to_teams(call).dialing(|dial| {
+            dial.hang_up = Some(secs(12));
+            dial.changes = by_info(500);
+        })
+    });
+    scenario.setting.dtmf = Some([Dtmf::Rfc4733, Dtmf::Auto]);
+    let begin = common::clean(&scenario)
+        .sent
+        .iter()
+        .find_map(|(at, _, wire)| {
+            let is_answer = wire.status() == Some(200) && wire.cseq()?.1 == "INFO";
+            is_answer.then_some(*at)
+        });
+    let begin = begin
+        .expect("INFO is answered")
+        .since(Timestamp::ZERO)
+        .as_millis() as u64;
+    if let Some(after) = events_after {
+        for (at, key) in (0u64..).zip(KEYS.chars()) {
+            let what = Happening::Press(true, Digit::from_char(key).unwrap());
+            scenario = scenario.extra(ms(begin + after + at * 200), what);
+        }
+    }
+    scenario
+}
+
+#[test]
+fn keys_by_info_alone_are_heard_where_both_have_events_and_by_both_once() {
+    for events_after in [None, Some(0), Some(150), Some(300)] {
+        let scenario = in_both(events_after);
+        let run = clean(&scenario);
+        assert_eq!(run.records.len(), 1);
+    }
+    let is_dialled = |effect: &Effect| matches!(effect, Effect::Media(Command::Dial { .. }));
+    finds("digit-once", &in_both(None), move |effect| {
+        let times = if is_dialled(&effect) { 0 } else { 1 };
+        vec![effect; times]
+    });
 }
 
 #[test]

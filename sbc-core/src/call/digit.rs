@@ -1,21 +1,21 @@
 //! Keys that one party presses and the other is told of (SIP-1310, SIP-1312, MED-225).
 //!
 //! Each leg is told of keys in one way at a time, and so a digit never reaches a peer twice. Where both legs
-//! have events, or both have tones, media pass as they are, and INFO beside them only repeats. Otherwise the
-//! relay takes digits out of the media and reports them, or INFO brings them, and each is told in the way
-//! of the other leg: dialled by the relay, or in an INFO of its own. Of a party that says the same by
+//! have tones, media pass as they are, and INFO beside them only repeats. Where both have events these pass as
+//! well, and the relay says when: INFO about a key waits for its event. If none comes, the party presses by
+//! INFO alone, and from then on all its keys are told by us. Where the two are told differently, they always
+//! are: the relay takes digits out of the media and reports them, or INFO brings them, and each is told in the
+//! way of the other leg: dialled by the relay, or in an INFO of its own. Of a party that says the same by
 //! media and by INFO, what comes second is left out.
 
-use super::{Call, Leg, Operation, endpoint};
+use super::keys::Source;
+use super::{Call, Leg, Operation, Timer, endpoint};
 use crate::id::LegId;
 use crate::media::Dtmf;
 use crate::plane::Cx;
 use crate::policy::crossing::Pressed;
 use crate::sip::Method;
-use crate::time::Timestamp;
 use media_api::{Dialled, Digit, Intake, Signal};
-use std::collections::VecDeque;
-use std::time::Duration;
 
 /// How a leg's peer is told of keys, and tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,35 +31,6 @@ enum Means {
     Other,
 }
 
-/// What is known of the keys of a leg's peer.
-#[derive(Debug, Default)]
-pub(super) struct Keys {
-    /// What the relay was told to do with its digits.
-    intake: Intake,
-    /// Keys told to the other party not long ago.
-    told: VecDeque<Told>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    digit: Digit,
-    by: Source,
-    at: Timestamp,
-}
-
-/// How a party has told of a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
-    Media,
-    Info,
-}
-
-/// Keys remembered of one party.
-const REMEMBERED: usize = 8;
-
-/// Between media and INFO about the same key, beyond the time that it was pressed for.
-const APART: Duration = Duration::from_millis(500);
-
 impl Call {
     /// Tells the relay what to do with the digits of the two parties, where that has changed.
     pub(super) fn direct_digits(&mut self, cx: &mut Cx<'_>) {
@@ -70,15 +41,24 @@ impl Call {
             let (Some(means), Some(other)) = (self.means(from), self.means(to)) else {
                 continue;
             };
-            let intake = means.intake(other);
             let Some(leg) = self.legs.get_mut(&from) else {
                 continue;
             };
+            let intake = means.intake(other, leg.keys.is_by_info());
             if leg.keys.intake != intake {
-                leg.keys.intake = intake;
+                leg.keys.direct(intake, cx.now.mono);
                 self.media.take(cx, endpoint(from), intake);
+                self.tell_waiting(cx);
             }
         }
+    }
+
+    /// The relay has seen an event begin that goes on to the other party.
+    pub(super) fn digit_begins(&mut self, cx: &mut Cx<'_>, leg: LegId, digit: Digit) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.keys.begins(digit);
+        }
+        self.tell_waiting(cx);
     }
 
     /// The relay has found a digit in what a party sends.
@@ -86,11 +66,43 @@ impl Call {
         if matches!(self.operation, Some(Operation::Teardown(_))) {
             return;
         }
-        let (Some(other), Some(from)) = (self.other(leg), self.legs.get_mut(&leg)) else {
+        let Some(from) = self.legs.get_mut(&leg) else {
             return;
         };
-        if !from.keys.repeats(Source::Media, pressed, cx.now.mono) {
+        let is_known = from.keys.is_known(pressed, cx.now.mono);
+        if let (false, Some(other)) = (is_known, self.other(leg)) {
             self.tell_digit(cx, other, pressed);
+        }
+        self.tell_waiting(cx);
+    }
+
+    /// Tells keys that INFO has brought and no event, where there should have been one.
+    pub(super) fn tell_waiting(&mut self, cx: &mut Cx<'_>) {
+        let Some((a, b)) = self.bridge else {
+            return;
+        };
+        self.timers.stop(Timer::Keys as usize);
+        if matches!(self.operation, Some(Operation::Teardown(_))) {
+            return;
+        }
+        for (from, other) in [(a, b), (b, a)] {
+            let Some(leg) = self.legs.get_mut(&from) else {
+                continue;
+            };
+            match leg.keys.due() {
+                Some(due) if due <= cx.now.mono => {}
+                Some(due) => {
+                    self.timers.set_by(Timer::Keys as usize, due);
+                    continue;
+                }
+                None => continue,
+            }
+            let waiting = leg.keys.give_up();
+            // From here on the relay takes out what may still come of them.
+            self.direct_digits(cx);
+            for key in waiting.into_iter().filter(|key| key.to == other) {
+                self.press(cx, from, other, key.pressed);
+            }
         }
     }
 
@@ -106,21 +118,33 @@ impl Call {
         let (Some(means), Some(theirs)) = (self.means(leg), self.means(other)) else {
             return false;
         };
-        let is_in_media = means == theirs && matches!(means, Means::Events | Means::Tones);
-        if is_in_media {
-            return true;
-        }
         let Some(from) = self.legs.get_mut(&leg) else {
             return false;
         };
-        if from.keys.repeats(Source::Info, pressed, cx.now.mono) {
-            return true;
+        match (means, theirs) {
+            (Means::Tones, Means::Tones) => return true,
+            (Means::Events, Means::Events) if !from.keys.is_by_info() => {
+                from.keys.wait(pressed, other, cx.now.mono);
+                self.tell_waiting(cx);
+                return true;
+            }
+            (_, Means::Events | Means::Tones) => {
+                self.press(cx, leg, other, pressed);
+                return true;
+            }
+            (_, Means::Info | Means::Other) => {}
         }
-        let is_dialled = matches!(theirs, Means::Events | Means::Tones);
-        if is_dialled {
+        from.keys.repeats(Source::Info, pressed, cx.now.mono)
+    }
+
+    /// Tells a key that INFO has brought, unless the media have.
+    fn press(&mut self, cx: &mut Cx<'_>, leg: LegId, other: LegId, pressed: Pressed) {
+        let Some(from) = self.legs.get_mut(&leg) else {
+            return;
+        };
+        if !from.keys.repeats(Source::Info, pressed, cx.now.mono) {
             self.tell_digit(cx, other, pressed);
         }
-        is_dialled
     }
 
     /// A peer has not taken an INFO of ours. One that takes none at all is told in another way from now
@@ -180,85 +204,16 @@ impl Leg {
 }
 
 impl Means {
-    /// What becomes of the digits in the media of such a leg, given how the other one is told.
-    fn intake(self, other: Self) -> Intake {
+    /// What becomes of the digits in the media of such a leg, given how the other one is told. Of a party
+    /// that presses by INFO alone, events that it sends after all are told by us like its INFOs, in one row.
+    fn intake(self, other: Self, is_by_info: bool) -> Intake {
         match (self, other) {
-            (Self::Events, Self::Info | Self::Tones) => Intake::Events,
+            (Self::Events, Self::Events) if !is_by_info => Intake::Watch,
+            (Self::Events, Self::Events | Self::Info | Self::Tones) => Intake::Events,
             (Self::Tones, Self::Events | Self::Info) => Intake::Tones,
-            (Self::Events, Self::Events | Self::Other)
+            (Self::Events, Self::Other)
             | (Self::Tones, Self::Tones | Self::Other)
             | (Self::Info | Self::Other, _) => Intake::Pass,
         }
-    }
-}
-
-impl Keys {
-    /// Whether the other party has been told of this key already, because this one told of it in another
-    /// way. If not, it is remembered.
-    fn repeats(&mut self, by: Source, pressed: Pressed, now: Timestamp) -> bool {
-        let pressed_for = Duration::from_millis(u64::from(pressed.duration_ms));
-        // INFO may come when a key goes down, media tell of it when it is up again.
-        let apart = match by {
-            Source::Media => APART + pressed_for,
-            Source::Info => APART,
-        };
-        let is_same = |told: &Told| {
-            told.digit == pressed.digit && told.by != by && now.since(told.at) <= apart
-        };
-        if let Some(at) = self.told.iter().position(is_same) {
-            self.told.remove(at);
-            return true;
-        }
-        self.told.truncate(REMEMBERED - 1);
-        self.told.push_front(Told {
-            digit: pressed.digit,
-            by,
-            at: now,
-        });
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_told_in_two_ways_is_one_and_two_keys_are_two() {
-        let mut keys = Keys::default();
-        let key = |symbol, duration_ms| Pressed {
-            digit: Digit::from_char(symbol).unwrap(),
-            duration_ms,
-        };
-        let mut at = |ms: u64, by, symbol, duration_ms| {
-            let now = Timestamp::ZERO + Duration::from_millis(ms);
-            keys.repeats(by, key(symbol, duration_ms), now)
-        };
-        // Twice the same key, each by both.
-        assert!(!at(0, Source::Info, '5', 100));
-        assert!(at(100, Source::Media, '5', 100));
-        assert!(!at(300, Source::Media, '5', 100));
-        assert!(at(310, Source::Info, '5', 100));
-        // A long one: INFO came at its beginning.
-        assert!(!at(1_000, Source::Info, '7', 100));
-        assert!(at(4_000, Source::Media, '7', 2_900));
-        // By one of both only, and later by the other.
-        assert!(!at(5_000, Source::Info, '1', 100));
-        assert!(!at(5_100, Source::Info, '1', 100));
-        assert!(!at(5_800, Source::Media, '1', 100));
-        assert!(!at(5_810, Source::Media, '2', 100));
-    }
-
-    #[test]
-    fn what_a_party_says_takes_no_memory() {
-        let mut keys = Keys::default();
-        for at in 0..100 {
-            let pressed = Pressed {
-                digit: Digit::from_event(at % 16).unwrap(),
-                duration_ms: 100,
-            };
-            keys.repeats(Source::Info, pressed, Timestamp::ZERO);
-        }
-        assert_eq!(keys.told.len(), REMEMBERED);
     }
 }

@@ -1,7 +1,8 @@
 //! The line that those who help hold after the caller for help has hung up (SIP-1405).
 //!
 //! Their leg stays as it is, without anybody to hear: they see that the caller has gone by the silence, know
-//! who called, and end the call themselves. Nobody else is told to wait.
+//! who called, and end the call themselves. Nobody else is told to wait. It is the same where the caller may not
+//! hang up, and its equipment is lost. Silence ends no such call: nobody but those who help does.
 
 use super::{Call, Timer, endpoint};
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -23,7 +24,12 @@ impl Call {
             .map_or(EmergencyHold::Release, |trunk| trunk.habits.emergency_hold)
     }
 
-    /// Whether the BYE of a leg leaves those who help on the line.
+    /// Whether nobody but those who help may end the call.
+    pub(super) fn is_theirs_to_end(&self) -> bool {
+        self.emergency_hold() != EmergencyHold::Release
+    }
+
+    /// Whether the end of a leg leaves those who help on the line.
     pub(super) fn is_held_after(&self, leg: LegId) -> bool {
         let Some((caller, called)) = self.bridge else {
             return false;
@@ -33,24 +39,26 @@ impl Call {
                 .get(&leg)
                 .is_some_and(|leg| leg.session.is_confirmed())
         };
-        leg == caller
-            && self.held_since.is_none()
-            && is_there(called)
-            && self.emergency_hold() == EmergencyHold::Hold
+        leg == caller && !self.is_held() && is_there(called) && self.is_theirs_to_end()
     }
 
-    /// The caller has hung up: its port is free, and nobody is missed for being silent.
+    /// The caller has gone: its port is free, and nobody is missed for being silent.
     pub(super) fn hold_line(&mut self, cx: &mut Cx<'_>, caller: LegId) {
         self.held_since = Some(cx.now.mono);
         self.media.drop_endpoint(cx, endpoint(caller));
         self.timers.set(Timer::Held as usize, cx.now.mono + LONGEST);
     }
 
+    /// Whether its caller has gone, and those who help have not.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
     /// Why the call ends, with how long its line was held.
     pub(super) fn with_hold(&self, now: Timestamp, because: Because) -> Because {
         match self.held_since {
             Some(since) => because.and(format!(
-                "the caller for help had hung up {} s before",
+                "the caller for help had gone {} s before",
                 now.since(since).as_secs()
             )),
             None => because,

@@ -10,6 +10,7 @@ mod connected;
 mod crossing;
 mod digit;
 mod held;
+mod keys;
 mod media;
 mod modify;
 mod pickup;
@@ -50,7 +51,7 @@ use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
-use digit::Keys;
+use keys::Keys;
 use media::CallMedia;
 use media_api::{Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
@@ -188,9 +189,11 @@ enum Timer {
     Held = 12,
     /// Longest wait for the end of an announcement.
     Announce = 13,
+    /// A key told in INFO waits for the event that says the same.
+    Keys = 14,
 }
 
-type Timers = crate::deadline::Timers<14>;
+type Timers = crate::deadline::Timers<15>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -511,6 +514,13 @@ impl Call {
             self.digit_heard(cx, LegId(endpoint.0), Pressed { digit, duration_ms });
             return self.settle(cx);
         }
+        if let MediaEvent::DigitBegun {
+            endpoint, digit, ..
+        } = event
+        {
+            self.digit_begins(cx, LegId(endpoint.0), digit);
+            return self.settle(cx);
+        }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
             MediaEvent::Played {
@@ -567,7 +577,7 @@ impl Call {
             return;
         };
         let leg = LegId(endpoint.0);
-        if self.is_apart(leg) {
+        if self.is_apart(leg) || self.is_theirs_to_end() {
             return;
         }
         let side = match self.side(leg) {
@@ -639,6 +649,8 @@ impl Call {
                 self.verified(cx, None);
             } else if timer == Timer::Held as usize {
                 self.held_too_long(cx);
+            } else if timer == Timer::Keys as usize {
+                self.tell_waiting(cx);
             } else if timer == Timer::Leave as usize {
                 self.release_others(cx);
             } else {
@@ -772,9 +784,9 @@ impl Call {
         match event {
             // Whoever has no part in it any more may leave in any way.
             SessionEvent::Ended(_) if self.is_apart(leg) => {}
-            SessionEvent::Ended(Ending::Bye { .. }) if self.is_held_after(leg) => {
-                self.hold_line(cx, leg);
-            }
+            SessionEvent::Ended(
+                Ending::Bye { .. } | Ending::Lost { .. } | Ending::Expired { .. },
+            ) if self.is_held_after(leg) => self.hold_line(cx, leg),
             SessionEvent::Refer(asked) => {
                 self.operation = Transfer::begin(self, cx, (leg, leg), &asked);
             }

@@ -149,6 +149,19 @@ impl Call {
         let _ = self.take(cx, leg, trunk, claims, Standing::Help);
     }
 
+    /// Takes the place of a caller that is refused as soon as it has heard why, unless it has one of a call.
+    pub(super) fn take_place_to_hear(
+        &mut self,
+        cx: &mut Cx<'_>,
+        trunk: &Trunk,
+    ) -> Result<(), Full> {
+        if self.places.iter().next().is_some() {
+            return Ok(());
+        }
+        let claims = vec![admission::claim_to_hear(trunk)];
+        self.take(cx, A_LEG, trunk, claims, self.places.standing)
+    }
+
     fn take(
         &mut self,
         cx: &mut Cx<'_>,

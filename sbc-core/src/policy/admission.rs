@@ -37,6 +37,8 @@ pub enum Counted {
     Tenant(TenantName),
     /// A route.
     Route(RouteName),
+    /// Callers from the peer of a trunk that hear why they are refused, and count on nothing else.
+    Announced(TrunkName),
     /// A limit of the operator's choice, and the number that it counts by itself.
     Numbers(String, Option<String>),
 }
@@ -46,7 +48,7 @@ impl Counted {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Node => "node",
-            Self::Trunk(_) | Self::Inbound(_) | Self::Outbound(_) => "trunk",
+            Self::Trunk(_) | Self::Inbound(_) | Self::Outbound(_) | Self::Announced(_) => "trunk",
             Self::Tenant(_) => "tenant",
             Self::Route(_) => "route",
             Self::Numbers(..) => "limit",
@@ -56,7 +58,7 @@ impl Counted {
     /// Which calls of it: a label of metrics.
     pub const fn direction(&self) -> &'static str {
         match self {
-            Self::Inbound(_) => "in",
+            Self::Inbound(_) | Self::Announced(_) => "in",
             Self::Outbound(_) => "out",
             Self::Node | Self::Trunk(_) | Self::Tenant(_) | Self::Route(_) | Self::Numbers(..) => {
                 "both"
@@ -68,7 +70,10 @@ impl Counted {
     pub fn name(&self) -> &str {
         match self {
             Self::Node => "",
-            Self::Trunk(name) | Self::Inbound(name) | Self::Outbound(name) => name.as_str(),
+            Self::Trunk(name)
+            | Self::Inbound(name)
+            | Self::Outbound(name)
+            | Self::Announced(name) => name.as_str(),
             Self::Tenant(name) => name.as_str(),
             Self::Route(name) => name.as_str(),
             Self::Numbers(name, _) => name,
@@ -85,6 +90,12 @@ impl fmt::Display for Counted {
             Self::Outbound(name) => write!(f, "trunk \"{name}\" outbound"),
             Self::Tenant(name) => write!(f, "tenant \"{name}\""),
             Self::Route(name) => write!(f, "route \"{name}\""),
+            Self::Announced(name) => {
+                write!(
+                    f,
+                    "what callers of trunk \"{name}\" hear before they are refused"
+                )
+            }
             Self::Numbers(name, None) => write!(f, "limit \"{name}\""),
             Self::Numbers(name, Some(number)) => write!(f, "limit \"{name}\" for {number}"),
         }
@@ -521,6 +532,19 @@ fn claims_of_leg(
     let one = (!of_direction.is_unlimited()).then_some((direction, of_direction));
     [both].into_iter().chain(one).collect()
 }
+
+/// What a caller counts on that waits for nothing but to hear why it is refused: without a bound, callers of
+/// numbers that nobody has would take the ports of calls.
+pub fn claim_to_hear(trunk: &Trunk) -> (Counted, CallLimits) {
+    let limits = CallLimits {
+        calls: Some(MOST_ANNOUNCED),
+        ..CallLimits::default()
+    };
+    (Counted::Announced(trunk.name.clone()), limits)
+}
+
+/// Callers of a trunk that hear at the same time why they are refused, and have no place of a call.
+pub const MOST_ANNOUNCED: u32 = 32;
 
 /// kbit/s that a leg of this trunk counts for, where any of what it counts on counts them.
 pub fn kbits(trunk: &Trunk, claims: &[(Counted, CallLimits)]) -> u32 {

@@ -296,7 +296,7 @@ fn media(event: &media_api::Event) -> Option<String> {
         ),
         Event::Released { .. } => "media released".to_owned(),
         // What somebody dials is not shown (MED-226).
-        Event::Digit { .. } | Event::Stats { .. } => return None,
+        Event::DigitBegun { .. } | Event::Digit { .. } | Event::Stats { .. } => return None,
     };
     Some(text)
 }

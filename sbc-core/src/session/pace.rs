@@ -59,7 +59,8 @@ impl Session {
             return Ok(());
         }
         let is_known = match &self.phase {
-            Phase::Incoming(_) => true,
+            // Our tag alone may have been seen by anybody, who could write any other one beside it.
+            Phase::Incoming(incoming) => from_tag(request) == from_tag(&incoming.request),
             Phase::Outgoing(outgoing) => {
                 from_tag(request).is_some_and(|tag| outgoing.early.contains_key(&tag))
             }

@@ -58,12 +58,24 @@ pub(in crate::session) struct Ended {
     pub(in crate::session) duration_ms: u16,
 }
 
+/// What a packet changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::session) struct News {
+    /// Events that are over by it, in their order.
+    pub(in crate::session) ended: [Option<Ended>; 2],
+    /// The event that begins with it, after those, and lasts.
+    pub(in crate::session) begun: Option<u8>,
+}
+
 /// What a stream's peer has sent of events.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Heard {
     current: Option<Current>,
     done: [Option<Key>; REMEMBERED],
     next_done: usize,
+    /// The latest event that had no packet for too long, and was told, and until when it lasts again after
+    /// all.
+    lapsed: Option<(Key, Timestamp)>,
 }
 
 /// An event that lasts.
@@ -88,23 +100,15 @@ struct Key {
 }
 
 impl Heard {
-    /// Takes a packet into account and says which events are over by it: one that had no end, and its
+    /// Takes a packet into account and says what is new by it: over may be an event that had no end, and its
     /// own.
-    pub(in crate::session) fn take(
-        &mut self,
-        told: Told,
-        place: Place,
-        now: Timestamp,
-    ) -> [Option<Ended>; 2] {
-        let key = Key {
-            generation: place.generation,
-            timestamp: place.timestamp,
-            event: told.event,
-        };
+    pub(in crate::session) fn take(&mut self, told: Told, place: Place, now: Timestamp) -> News {
+        let key = Key::new(told, place);
         if self.done.contains(&Some(key)) {
-            return [None, None];
+            self.go_on_after_all(key, told, now);
+            return News::default();
         }
-        let mut before = None;
+        let (mut before, mut begun) = (None, None);
         match &mut self.current {
             Some(current) if current.key == key => current.go_on(told.units, now),
             Some(current) if current.is_continued_by(key) => {
@@ -119,22 +123,31 @@ impl Heard {
             Some(current) if current.key.is_later_than(key) => {
                 let late = Current::begin(key, place.clock_hz, told.units, now);
                 self.remember(key);
-                return [None, Some(late.ended())];
+                return News {
+                    ended: [None, Some(late.ended())],
+                    begun: None,
+                };
             }
             Some(_) | None => {
                 before = self.finish();
+                begun = Some(key.event).filter(|_| !told.is_end);
                 self.current = Some(Current::begin(key, place.clock_hz, told.units, now));
             }
         }
-        match told.is_end {
-            true => [before, self.finish()],
-            false => [before, None],
+        let own = match told.is_end {
+            true => self.finish(),
+            false => None,
+        };
+        News {
+            ended: [before, own],
+            begun,
         }
     }
 
     /// Whether an event lasts: the peer's audio is not to be heard beside it (MED-221).
     pub(in crate::session) fn is_active(&self, now: Timestamp) -> bool {
         self.current.is_some_and(|current| now < current.deadline())
+            || self.lapsed.is_some_and(|(_, until)| now < until)
     }
 
     /// When an event without an end is over.
@@ -144,8 +157,31 @@ impl Heard {
 
     /// Ends an event that has had no packet for too long.
     pub(in crate::session) fn expire(&mut self, now: Timestamp) -> Option<Ended> {
-        self.deadline().filter(|due| *due <= now)?;
+        let due = self.deadline().filter(|due| *due <= now)?;
+        self.lapsed = self.current.map(|current| (current.key, due));
         self.finish()
+    }
+
+    /// A packet of an event that has been told: it may still last.
+    fn go_on_after_all(&mut self, key: Key, told: Told, now: Timestamp) {
+        if let Some((_, until)) = self.lapsed.as_mut().filter(|(known, _)| *known == key) {
+            *until = match told.is_end {
+                true => now,
+                // Whoever paused this long may do so again.
+                false => Timestamp(now.0 + PATIENCE * INTERVAL_US.1),
+            };
+        }
+    }
+
+    /// Whether a packet is one of an event that is over.
+    pub(in crate::session) fn is_over(&self, told: Told, place: Place) -> bool {
+        self.done.contains(&Some(Key::new(told, place)))
+    }
+
+    /// Forgets an event that lasts, as if nothing of it had come.
+    pub(in crate::session) fn forget_current(&mut self) {
+        self.current = None;
+        self.lapsed = None;
     }
 
     fn finish(&mut self) -> Option<Ended> {
@@ -203,6 +239,14 @@ impl Current {
 }
 
 impl Key {
+    fn new(told: Told, place: Place) -> Self {
+        Self {
+            generation: place.generation,
+            timestamp: place.timestamp,
+            event: told.event,
+        }
+    }
+
     fn is_later_than(self, other: Self) -> bool {
         let ahead = self.timestamp.wrapping_sub(other.timestamp);
         self.generation == other.generation && ahead != 0 && ahead < 1 << 31
@@ -232,7 +276,7 @@ mod tests {
                 timestamp: *timestamp,
                 clock_hz: 8_000,
             };
-            all.extend(heard.take(told, place, now).into_iter().flatten());
+            all.extend(heard.take(told, place, now).ended.into_iter().flatten());
         }
         now.0 += 1_000_000;
         all.extend(heard.expire(now));
@@ -324,8 +368,62 @@ mod tests {
         let ended = heard.expire(at(300)).unwrap();
         assert_eq!((ended.event, ended.duration_ms), (3, 100));
         assert!(!heard.is_active(at(300)));
-        // It goes on after all: no digit of its own.
-        assert_eq!(heard.take(told(1_200), place, at(310)), [None, None]);
+        // It goes on after all: no digit of its own, and the audio beside it is not heard.
+        assert_eq!(heard.take(told(1_200), place, at(310)), News::default());
+        assert!(heard.is_active(at(459)) && !heard.is_active(at(460)));
+        let end = Told {
+            is_end: true,
+            ..told(1_600)
+        };
+        assert_eq!(heard.take(end, place, at(400)), News::default());
+        assert!(!heard.is_active(at(400)));
+    }
+
+    #[test]
+    fn a_late_packet_of_an_event_that_has_ended_silences_nobody() {
+        let mut heard = Heard::default();
+        let place = Place {
+            generation: 0,
+            timestamp: 7,
+            clock_hz: 8_000,
+        };
+        let told = |is_end| Told {
+            event: 3,
+            is_end,
+            units: 400,
+        };
+        heard.take(told(false), place, Timestamp(0));
+        heard.take(told(true), place, Timestamp(20_000));
+        heard.take(told(false), place, Timestamp(30_000));
+        assert!(!heard.is_active(Timestamp(30_000)));
+    }
+
+    #[test]
+    fn an_event_begins_once_and_one_of_a_single_packet_not_at_all() {
+        let mut heard = Heard::default();
+        let mut begun = |event, timestamp, is_end| {
+            let told = Told {
+                event,
+                is_end,
+                units: 0xffff,
+            };
+            let place = Place {
+                generation: 0,
+                timestamp,
+                clock_hz: 8_000,
+            };
+            heard.take(told, place, Timestamp(1_000)).begun
+        };
+        assert_eq!(begun(4, 800, false), Some(4));
+        assert_eq!(begun(4, 800, false), None);
+        // Its next segment, what is left of an earlier one, and its end.
+        assert_eq!(begun(4, 800 + 0xffff, false), None);
+        assert_eq!(begun(7, 160, false), None);
+        assert_eq!(begun(4, 800 + 0xffff, true), None);
+        assert_eq!(begun(5, 90_000, true), None);
+        // One that begins behind one without an end.
+        assert_eq!(begun(6, 91_000, false), Some(6));
+        assert_eq!(begun(6, 92_000, false), Some(6));
     }
 
     #[test]

@@ -39,6 +39,10 @@ const PATIENCE_US: u64 = 450_000;
 /// Lost packets are reckoned with up to this many hops.
 const MOST_LOST: u32 = 50;
 
+/// Digits that may be over by one packet: of 1,500 samples every third hop may show another one, and a gap
+/// before it ends two.
+const MOST_ENDED: usize = 10;
+
 /// Looks for digits in one stream.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Listener {
@@ -93,7 +97,7 @@ pub(in crate::session) struct Found {
     /// It belongs to a digit and must not be heard.
     pub(in crate::session) is_tone: bool,
     /// Digits that are over.
-    pub(in crate::session) ended: [Option<Ended>; 2],
+    pub(in crate::session) ended: [Option<Ended>; MOST_ENDED],
 }
 
 impl Listener {
@@ -632,6 +636,32 @@ mod tests {
             let heard: String = ear.end().iter().map(|(symbol, _)| *symbol).collect();
             assert_eq!(heard, "33", "without packet {lost}");
         }
+    }
+
+    #[test]
+    fn digits_that_are_over_by_one_long_packet_are_all_told() {
+        let level = amplitude(-10.0);
+        let mut samples = Vec::new();
+        for symbol in "159D".chars() {
+            let (low, high) = key(symbol);
+            samples.extend(tones(&[(low, level), (high, level)], 288, 0));
+        }
+        samples.resize(1_480, 0.0);
+        let payload: Vec<u8> = samples
+            .iter()
+            .map(|one| Law::A.encode(*one as i16))
+            .collect();
+        let piece = Piece {
+            generation: 1,
+            extended: 1,
+            timestamp: 0,
+        };
+        let mut ear = Ear::new();
+        let found = ear.listener.hear(Law::A, &payload, piece, Timestamp(0));
+        ear.note(found.ended.into_iter().flatten());
+        let heard = ear.end();
+        let symbols: String = heard.iter().map(|(symbol, _)| *symbol).collect();
+        assert_eq!(symbols, "159D");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every key that one party presses is told to the other one once, in order, and in the way of that one's
-//! trunk (SIP-1310, SIP-1312, MED-225). Looks at calls of two parties in which keys were pressed.
+//! trunk (SIP-1310, SIP-1312, MED-225). Looks at calls of two parties in which keys were pressed. One of
+//! which a party tells by INFO and in its media, not half a second apart, was pressed once.
 
 use super::calls::Calls;
 use super::{Checker, End, Rules, Seen, Violation};
@@ -11,6 +12,7 @@ use sbc_core::id::{CallId, LegId, ShardId};
 use sbc_core::media::Dtmf;
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub(super) struct Digits {
     /// How digits travel on trunks of Teams and of carriers.
@@ -27,6 +29,27 @@ struct Party {
     is_teams: bool,
     pressed: String,
     told: String,
+    /// Keys that it may still tell of in the other way: whether in media, and when.
+    half: Vec<(char, bool, Timestamp)>,
+}
+
+/// Between INFO and media about one key.
+const APART: Duration = Duration::from_millis(500);
+
+impl Party {
+    fn presses(&mut self, key: char, is_media: bool, at: Timestamp) {
+        let mut half = self.half.iter();
+        let is_other = |(other, by_media, since): &(char, bool, Timestamp)| {
+            *other == key && *by_media != is_media && at.since(*since) <= APART
+        };
+        match half.position(is_other) {
+            Some(other) => drop(self.half.remove(other)),
+            None => {
+                self.half.push((key, is_media, at));
+                self.pressed.push(key);
+            }
+        }
+    }
 }
 
 /// How a party was told of a key.
@@ -90,7 +113,7 @@ impl Checker for Digits {
                     self.key_of(wire, false),
                     self.legs.get(wire.call_id()).copied(),
                 ) {
-                    self.parties.entry(leg).or_default().pressed.push(key);
+                    self.parties.entry(leg).or_default().presses(key, false, at);
                 }
                 None
             }
@@ -113,7 +136,7 @@ impl Checker for Digits {
             } => {
                 if let Some(leg) = self.of_endpoint(*session, *endpoint) {
                     let party = self.parties.entry(leg).or_default();
-                    party.pressed.push(digit.symbol());
+                    party.presses(digit.symbol(), true, at);
                 }
                 None
             }

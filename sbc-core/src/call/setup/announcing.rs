@@ -2,8 +2,9 @@
 //! something to say (SIP-1340). It is early media, so that nobody pays for it, and lasts for a bounded time;
 //! the refusal that follows is the one that there would have been.
 //!
-//! Not announced is what limits refuse: a caller without a place must not stay the longer for it. Nor is
-//! anything to calls for help, which may have to be tried elsewhere at once.
+//! Not announced is what limits refuse: a caller without a place must not stay the longer for it. Who is
+//! refused before it took one, as for a number that nobody has, counts on a limit of its own, above which
+//! callers are refused at once. Nor is anything announced to calls for help, which may have to be tried elsewhere at once.
 
 use super::super::sound::announced;
 use super::super::{A_LEG, Call, Operation, Timer, endpoint};
@@ -72,6 +73,10 @@ impl Setup {
         let is_wanted = is_announced(&self.trunk, &failed.mapped);
         if self.is_emergency || self.pickup.is_some() || !is_heard || !is_wanted {
             return refuse(call, cx, failed.mapped, failed.by, failed.because, None);
+        }
+        if let Err(full) = call.take_place_to_hear(cx, &self.trunk) {
+            let because = failed.because.and(full.to_string());
+            return refuse(call, cx, failed.mapped, failed.by, because, None);
         }
         self.ringback_ends(call, cx);
         self.nobody_is_called(call, cx);

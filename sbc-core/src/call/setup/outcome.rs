@@ -256,6 +256,7 @@ impl Setup {
         }
         self.beside.retain(|(own, _)| *own != leg);
         self.early_media.leaves(call, cx, leg, &self.authority);
+        self.rings_no_more(call, cx, |phone| phone.leg == leg);
         call.media.drop_endpoint(cx, endpoint(leg));
     }
 

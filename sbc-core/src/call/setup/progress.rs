@@ -60,8 +60,10 @@ impl Setup {
             let authority = &self.authority;
             self.early_media.closes(call, cx, &early, authority);
             self.forget_authority(call, cx, &early);
+            let phone = Source::new(leg, &early);
+            self.rings_no_more(call, cx, |own| *own == phone);
             if let Some(a) = call.leg(A_LEG) {
-                a.session.fork_ends(cx, &Source::new(leg, &early), why);
+                a.session.fork_ends(cx, &phone, why);
             }
             return;
         }
@@ -109,7 +111,8 @@ impl Setup {
         call.record.first_progress_ms.get_or_insert(first_ms);
         let described = body.is_some();
         let sees_forks = call.leg(A_LEG).is_some_and(|a| a.session.sees_forks());
-        let of = sees_forks.then(|| Source::new(leg, &early));
+        let phone = Source::new(leg, &early);
+        let of = sees_forks.then(|| phone.clone());
         let told = Provisional {
             of: of.clone(),
             status: early_media::told_as(self.trunk.progress.ringing, status),
@@ -125,7 +128,7 @@ impl Setup {
         if let Some(a) = call.leg(A_LEG) {
             a.session.progress(cx, told);
         }
-        self.rings(call, cx, status, (of, described));
+        self.rings(call, cx, status, (phone, of, described));
     }
 
     /// The caller has left one of the early dialogs: that phone alone rings no longer.
@@ -139,6 +142,7 @@ impl Setup {
     ) {
         self.early_media.closes(call, cx, early, &self.authority);
         self.forget_authority(call, cx, early);
+        self.rings_no_more(call, cx, |own| own.leg == leg && own.tag == *early);
         if let Some(b) = call.leg(leg) {
             let reason = teardown_reason(reasons, &b.session.style().trunk);
             b.session.leave_early(cx, early, reason);

@@ -1,14 +1,14 @@
 //! The ringing tone of ours that the caller hears while it rings and the called side sends nothing itself
 //! (SIP-561, RFC 3960 §4.1).
 //!
-//! Once it is due it stays so until the answer or the end of the attempt: the relay pauses it while media of
+//! Once it is due it stays so until the answer, or until no phone rings any more: the relay pauses it while media of
 //! the called side come, and goes on with it when they stop. A tone needs an answered offer, so a
 //! caller that has no description yet is told one of ours ([`super::ours`]); what it was told it keeps,
 //! as if a called side had said it.
 
 use super::super::sound::{QUIET_MS, forever};
 use super::super::{A_LEG, Call, Timer, endpoint};
-use super::Setup;
+use super::{MOST_FORKS, Setup};
 use crate::config::Ringback as Policy;
 use crate::event::Happened;
 use crate::id::LegId;
@@ -25,9 +25,10 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// The ringing tone of one call.
 #[derive(Debug, Default)]
 pub(super) struct Ringback {
-    has_rung: bool,
+    /// What rings; of very many some.
+    phones: Vec<Source>,
     has_media: bool,
-    /// What rings, as the caller sees it.
+    /// The one of them in whose name the caller is told of the tone, if it sees them one by one.
     rings: Option<Source>,
     plays: bool,
 }
@@ -39,15 +40,17 @@ impl Setup {
         call: &mut Call,
         cx: &mut Cx<'_>,
         status: Status,
-        (of, described): (Option<Source>, bool),
+        (phone, of, described): (Source, Option<Source>, bool),
     ) {
         let policy = self.trunk.progress.ringback;
         let ringback = &mut self.ringback;
         if status == Status::RINGING {
-            ringback.has_rung = true;
+            if ringback.phones.len() < MOST_FORKS && !ringback.phones.contains(&phone) {
+                ringback.phones.push(phone);
+            }
             ringback.rings = of;
         }
-        if !ringback.has_rung || ringback.plays || policy == Policy::Remote {
+        if ringback.phones.is_empty() || ringback.plays || policy == Policy::Remote {
             return;
         }
         let waits = described && !ringback.has_media && policy == Policy::Auto;
@@ -71,6 +74,29 @@ impl Setup {
         let playing = forever(Sound::Tone(tone), Beside::First { quiet_ms: QUIET_MS });
         call.media.play(cx, endpoint(A_LEG), Some(playing));
         tell(call, cx, true);
+    }
+
+    /// These phones ring no longer; if no other one does, the tone is over.
+    pub(super) fn rings_no_more(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        is_over: impl Fn(&Source) -> bool,
+    ) {
+        let ringback = &mut self.ringback;
+        let rang = ringback.phones.len();
+        ringback.phones.retain(|phone| !is_over(phone));
+        match ringback.phones.last() {
+            Some(other) if ringback.rings.as_ref().is_some_and(is_over) => {
+                ringback.rings = Some(other.clone());
+            }
+            None if rang > 0 => {
+                let has_media = ringback.has_media;
+                self.ringback_ends(call, cx);
+                self.ringback.has_media = has_media;
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// Somebody has answered, or nothing rings any more.

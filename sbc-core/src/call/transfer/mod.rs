@@ -414,6 +414,11 @@ impl Transfer {
                 call.operation = None;
                 call.unowned(cx, leg, event);
                 match call.operation.take() {
+                    // Those who help are on the line still, and there is nobody to be transferred.
+                    None if call.is_held() => {
+                        let because = "the caller for help has gone";
+                        self.given_up(call, cx, Status::REQUEST_TERMINATED, because)
+                    }
                     None => Some(Operation::Transfer(self)),
                     ended => {
                         self.note(call, cx, TransferOutcome::Abandoned, None);
@@ -605,6 +610,30 @@ impl Transfer {
         }
     }
 
+    /// The target is not waited for any more: it is left alone.
+    fn given_up(
+        mut self: Box<Self>,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        status: Status,
+        because: &str,
+    ) -> Option<Operation> {
+        self.pickup_is_too_late(call, cx);
+        self.failed_because(call, status, because.to_owned());
+        if let Step::Inviting { leg }
+        | Step::Allocating { leg, .. }
+        | Step::Adopting { leg }
+        | Step::Offering { leg, .. } = self.step
+        {
+            match call.leg(leg) {
+                Some(target) => target.session.hang_up(cx, status, None),
+                None => call.leave_places(cx, leg),
+            }
+            call.media.drop_endpoint(cx, endpoint(leg));
+        }
+        self.failed(call, cx)
+    }
+
     /// The transfer came to nothing: the old conversation goes on, if both are still there.
     fn failed(self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         call.timers.stop(Timer::Transfer as usize);
@@ -618,8 +647,10 @@ impl Transfer {
         }
         let x = call.leg(self.transferor)?;
         let is_there = x.session.is_confirmed();
-        let silence_ms = call.silence_ms();
-        self.join(call, cx, self.transferor, silence_ms);
+        if !call.is_held() {
+            let silence_ms = call.silence_ms();
+            self.join(call, cx, self.transferor, silence_ms);
+        }
         if is_there {
             return None;
         }
@@ -735,22 +766,9 @@ impl Call {
     /// The target rings for too long.
     pub(super) fn transfer_timeout(&mut self, cx: &mut Cx<'_>) {
         match self.operation.take() {
-            Some(Operation::Transfer(mut transfer)) => {
-                transfer.pickup_is_too_late(self, cx);
-                let because = "longest set-up time is over".to_owned();
-                transfer.failed_because(self, Status::REQUEST_TIMEOUT, because);
-                if let Step::Inviting { leg }
-                | Step::Allocating { leg, .. }
-                | Step::Adopting { leg }
-                | Step::Offering { leg, .. } = transfer.step
-                {
-                    match self.leg(leg) {
-                        Some(target) => target.session.hang_up(cx, Status::REQUEST_TIMEOUT, None),
-                        None => self.leave_places(cx, leg),
-                    }
-                    self.media.drop_endpoint(cx, endpoint(leg));
-                }
-                self.operation = transfer.failed(self, cx);
+            Some(Operation::Transfer(transfer)) => {
+                let because = "longest set-up time is over";
+                self.operation = transfer.given_up(self, cx, Status::REQUEST_TIMEOUT, because);
             }
             other => self.operation = other,
         }

@@ -29,6 +29,74 @@ const LATEST: u64 = 1 << 62;
 #[derive(Clone, Debug)]
 pub struct Books(Arc<Mutex<Table>>);
 
+/// The table as it was at a moment. Shards take what is behind its lock with every call that is answered, so
+/// that is copied at once, and read at leisure.
+struct Snapshot {
+    accounts: Vec<(Counted, Account)>,
+    /// The moment on the table's clock.
+    clock: Timestamp,
+}
+
+impl Snapshot {
+    /// What was spent on each account within a day of those on which anything was, with all that was
+    /// spent until the moment.
+    fn settled(&mut self) -> impl Iterator<Item = (u128, &Counted, &Account)> {
+        let clock = self.clock;
+        let all = self.accounts.iter_mut().map(move |(counted, account)| {
+            account.settle(clock);
+            (account.spent(clock, Period::Day), &*counted, &*account)
+        });
+        all.filter(|(spent, ..)| *spent > 0)
+    }
+
+    /// It in words, if the wall clock says this.
+    fn written(mut self, wall: UnixTime) -> Written {
+        let clock = self.clock;
+        let mut spent: Vec<_> = self.settled().collect();
+        let left_out = spent.len().saturating_sub(MOST_ACCOUNTS);
+        if left_out > 0 {
+            spent.sort_by_key(|(spent, ..)| Reverse(*spent));
+            spent.truncate(MOST_ACCOUNTS);
+            spent.sort_by_key(|(_, counted, _)| *counted);
+        }
+        let accounts = spent.into_iter();
+        let accounts =
+            accounts.map(|(_, counted, account)| WrittenAccount::of(counted, account, clock));
+        let accounts = accounts.filter(WrittenAccount::is_short);
+        Written {
+            wall: wall.as_micros(),
+            clock: clock.as_micros(),
+            accounts: accounts.collect(),
+            left_out,
+        }
+    }
+
+    fn figures(mut self) -> Vec<Figure> {
+        let clock = self.clock;
+        let mut figures: BTreeMap<(Counted, Period), (u128, Option<Money>)> = BTreeMap::new();
+        for (_, counted, account) in self.settled() {
+            let counted = match counted {
+                Counted::Numbers(limit, _) => Counted::Numbers(limit.clone(), None),
+                other => other.clone(),
+            };
+            for period in Period::ALL {
+                let spent = account.spent(clock, period);
+                let figure = figures.entry((counted.clone(), period)).or_default();
+                figure.0 = figure.0.max(spent);
+                figure.1 = figure.1.or(period.limit(&account.limits));
+            }
+        }
+        let figures = figures.into_iter();
+        let figures = figures.map(|((counted, period), (spent, limit))| Figure {
+            counted,
+            period,
+            spent: money(spent),
+            limit,
+        });
+        figures.collect()
+    }
+}
+
 /// What was spent until a moment, in words.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,31 +185,19 @@ impl Spending {
 impl Books {
     /// Writes down what was spent until now, on the clock of the shards and on the wall clock.
     pub fn write(&self, now: Timestamp, wall: UnixTime) -> Written {
+        self.snapshot(now).written(wall)
+    }
+
+    fn snapshot(&self, now: Timestamp) -> Snapshot {
         let table = locked(&self.0);
         // The clock of a shard may be a little ahead.
         let settled = table.accounts.values().map(|account| account.settled);
         let clock = settled.fold(table.clock(now), Timestamp::max);
-        let spent = table.accounts.iter().map(|(counted, account)| {
-            let mut account = account.clone();
-            account.settle(clock);
-            (account.spent(clock, Period::Day), counted, account)
-        });
-        let mut spent: Vec<_> = spent.filter(|(spent, ..)| *spent > 0).collect();
-        let left_out = spent.len().saturating_sub(MOST_ACCOUNTS);
-        if left_out > 0 {
-            spent.sort_by_key(|(spent, ..)| Reverse(*spent));
-            spent.truncate(MOST_ACCOUNTS);
-            spent.sort_by_key(|(_, counted, _)| *counted);
-        }
-        let accounts = spent.into_iter();
-        let accounts =
-            accounts.map(|(_, counted, account)| WrittenAccount::of(counted, &account, clock));
-        let accounts = accounts.filter(WrittenAccount::is_short);
-        Written {
-            wall: wall.as_micros(),
-            clock: clock.as_micros(),
+        let accounts = table.accounts.iter();
+        let accounts = accounts.map(|(counted, account)| (counted.clone(), account.clone()));
+        Snapshot {
             accounts: accounts.collect(),
-            left_out,
+            clock,
         }
     }
 
@@ -175,34 +231,7 @@ impl Books {
     /// What was spent on everything that is configured, if it was anything within a day. There are never
     /// more figures than the configuration has limits on money, twice.
     pub fn figures(&self, now: Timestamp) -> Vec<Figure> {
-        let table = locked(&self.0);
-        let clock = table.clock(now);
-        let mut figures: BTreeMap<(Counted, Period), (u128, Option<Money>)> = BTreeMap::new();
-        for (counted, account) in &table.accounts {
-            let mut account = account.clone();
-            account.settle(clock);
-            if account.spent(clock, Period::Day) == 0 {
-                continue;
-            }
-            let counted = match counted {
-                Counted::Numbers(limit, _) => Counted::Numbers(limit.clone(), None),
-                other => other.clone(),
-            };
-            for period in Period::ALL {
-                let spent = account.spent(clock, period);
-                let figure = figures.entry((counted.clone(), period)).or_default();
-                figure.0 = figure.0.max(spent);
-                figure.1 = figure.1.or(period.limit(&account.limits));
-            }
-        }
-        let figures = figures.into_iter();
-        let figures = figures.map(|((counted, period), (spent, limit))| Figure {
-            counted,
-            period,
-            spent: money(spent),
-            limit,
-        });
-        figures.collect()
+        self.snapshot(now).figures()
     }
 }
 
@@ -215,6 +244,7 @@ impl WrittenAccount {
             Counted::Outbound(_) => ("outbound", None),
             Counted::Tenant(_) => ("tenant", None),
             Counted::Route(_) => ("route", None),
+            Counted::Announced(_) => ("announced", None),
             Counted::Numbers(_, number) => ("limit", number.clone()),
         };
         Self {
@@ -242,6 +272,7 @@ impl WrittenAccount {
             ("outbound", None) => Counted::Outbound(name.into()),
             ("tenant", None) => Counted::Tenant(name.into()),
             ("route", None) => Counted::Route(name.into()),
+            ("announced", None) => Counted::Announced(name.into()),
             _ => return None,
         };
         Some(counted)
@@ -393,6 +424,7 @@ mod tests {
             Counted::Outbound("a".into()),
             Counted::Tenant("a".into()),
             Counted::Route("a".into()),
+            Counted::Announced("a".into()),
             Counted::Numbers("a".to_owned(), None),
             Counted::Numbers("a".to_owned(), Some("+4930".to_owned())),
         ];
@@ -462,6 +494,21 @@ mod tests {
             spent(&restarted(&most, wall(10)), at(0)),
             [u64::MAX, u64::MAX]
         );
+    }
+
+    #[test]
+    fn no_shard_waits_until_what_was_spent_is_in_words_or_figures() {
+        let (spending, expected) = running(30);
+        let (one, other) = (
+            spending.books().snapshot(at(30)),
+            spending.books().snapshot(at(30)),
+        );
+        // As a shard does that answers a call meanwhile: whoever wants the lock waits for ever here.
+        let held = locked(&spending.table);
+        assert_eq!(one.written(wall(30)), expected);
+        let figures = other.figures();
+        drop(held);
+        assert_eq!(figures, spending.books().figures(at(30)));
     }
 
     #[test]

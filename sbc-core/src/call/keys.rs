@@ -1,0 +1,300 @@
+//! What is known of the keys that one leg's peer presses: one that it tells of in two ways is one
+//! (SIP-1310, SIP-1312).
+
+use crate::id::LegId;
+use crate::policy::crossing::Pressed;
+use crate::time::Timestamp;
+use media_api::{Digit, Intake};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The keys of a leg's peer.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// What the relay was told to do with its digits.
+    pub(super) intake: Intake,
+    /// It has told of a key in INFO alone, although both legs have events: from then on each of its
+    /// keys is told to the other party by us.
+    is_by_info: bool,
+    /// An event that goes on to the other party at this moment.
+    running: Option<Running>,
+    /// Told in INFO: the event that says the same may still come, and then passes.
+    waiting: VecDeque<Waiting>,
+    /// Keys told to the other party not long ago.
+    told: VecDeque<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    digit: Digit,
+    has_info: bool,
+}
+
+/// A key that waits for its event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) pressed: Pressed,
+    /// Whom it was meant for.
+    pub(super) to: LegId,
+    until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    digit: Digit,
+    by: Source,
+    at: Timestamp,
+}
+
+/// How a party has told of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    Media,
+    Info,
+}
+
+/// Keys remembered of one party.
+const REMEMBERED: usize = 8;
+
+/// Between media and INFO about the same key, beyond the time that it was pressed for.
+const APART: Duration = Duration::from_millis(500);
+
+impl Keys {
+    pub(super) fn is_by_info(&self) -> bool {
+        self.is_by_info
+    }
+
+    /// Notes what the relay is told to do from now on. Keys that wait are told to the other party then:
+    /// no event of theirs passes any more.
+    pub(super) fn direct(&mut self, intake: Intake, now: Timestamp) {
+        self.intake = intake;
+        match intake {
+            Intake::Watch => {}
+            // An event that lasts has passed in part, and is told at its end all the same.
+            Intake::Events => self.wait_no_longer(now),
+            Intake::Pass | Intake::Tones => {
+                self.running = None;
+                self.wait_no_longer(now);
+            }
+        }
+    }
+
+    /// An event begins, which goes on to the other party.
+    pub(super) fn begins(&mut self, digit: Digit) {
+        let has_info = self.was_waiting(digit);
+        self.running = Some(Running { digit, has_info });
+    }
+
+    /// The relay has found a key. Says whether the other party has been told of it: the event itself has
+    /// passed, or INFO came before it.
+    pub(super) fn is_known(&mut self, pressed: Pressed, now: Timestamp) -> bool {
+        let digit = pressed.digit;
+        if let Some(running) = self.running.take_if(|running| running.digit == digit) {
+            if !running.has_info {
+                self.repeats(Source::Media, pressed, now);
+            }
+            return true;
+        }
+        if self.intake != Intake::Watch {
+            return self.repeats(Source::Media, pressed, now);
+        }
+        if !self.was_waiting(digit) {
+            self.repeats(Source::Media, pressed, now);
+        }
+        true
+    }
+
+    /// INFO tells of a key for which an event passes or has passed, or is waited for. Where more wait than
+    /// anybody presses before his events arrive, none is waited for any more.
+    pub(super) fn wait(&mut self, pressed: Pressed, to: LegId, now: Timestamp) {
+        let is_it = |running: &&mut Running| running.digit == pressed.digit && !running.has_info;
+        if let Some(running) = self.running.as_mut().filter(is_it) {
+            running.has_info = true;
+            return;
+        }
+        if self.recalls(Source::Media, pressed.digit, APART, now)
+            || self.waiting.len() >= REMEMBERED
+        {
+            return;
+        }
+        // A digit told twice does more harm than a late one.
+        let pressed_for = Duration::from_millis(u64::from(pressed.duration_ms));
+        let until = now + APART + pressed_for.min(APART);
+        // Keys keep their order.
+        let last = self.waiting.back().map_or(until, |last| last.until);
+        self.waiting.push_back(Waiting {
+            pressed,
+            to,
+            until: until.max(last),
+        });
+        if self.waiting.len() == REMEMBERED {
+            self.wait_no_longer(now);
+        }
+    }
+
+    /// When the first key has waited long enough; not while an event passes, which another digit would
+    /// break off.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let first = self.waiting.front().filter(|_| self.running.is_none());
+        first.map(|first| first.until)
+    }
+
+    /// No event has come for the first key that waits, so none comes for those behind it either: all are
+    /// to be told to the other party.
+    pub(super) fn give_up(&mut self) -> VecDeque<Waiting> {
+        self.is_by_info |= !self.waiting.is_empty();
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whether the other party has been told of this key already, because this one told of it in another
+    /// way. If not, it is remembered.
+    pub(super) fn repeats(&mut self, by: Source, pressed: Pressed, now: Timestamp) -> bool {
+        let pressed_for = Duration::from_millis(u64::from(pressed.duration_ms));
+        // INFO may come when a key goes down, media tell of it when it is up again.
+        let (other, apart) = match by {
+            Source::Media => (Source::Info, APART + pressed_for),
+            Source::Info => (Source::Media, APART),
+        };
+        if self.recalls(other, pressed.digit, apart, now) {
+            return true;
+        }
+        self.told.truncate(REMEMBERED - 1);
+        self.told.push_front(Told {
+            digit: pressed.digit,
+            by,
+            at: now,
+        });
+        false
+    }
+
+    /// Whether a key was told in this way not long ago; it is forgotten.
+    fn recalls(&mut self, by: Source, digit: Digit, apart: Duration, now: Timestamp) -> bool {
+        let is_same =
+            |told: &Told| told.digit == digit && told.by == by && now.since(told.at) <= apart;
+        let at = self.told.iter().position(is_same);
+        at.and_then(|at| self.told.remove(at)).is_some()
+    }
+
+    fn was_waiting(&mut self, digit: Digit) -> bool {
+        let mut waiting = self.waiting.iter();
+        let at = waiting.position(|waiting| waiting.pressed.digit == digit);
+        at.and_then(|at| self.waiting.remove(at)).is_some()
+    }
+
+    fn wait_no_longer(&mut self, now: Timestamp) {
+        for waiting in &mut self.waiting {
+            waiting.until = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(symbol: char, duration_ms: u16) -> Pressed {
+        Pressed {
+            digit: Digit::from_char(symbol).unwrap(),
+            duration_ms,
+        }
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_key_told_in_two_ways_is_one_and_two_keys_are_two() {
+        let mut keys = Keys::default();
+        let mut at =
+            |ms: u64, by, symbol, duration_ms| keys.repeats(by, key(symbol, duration_ms), at(ms));
+        // Twice the same key, each by both.
+        assert!(!at(0, Source::Info, '5', 100));
+        assert!(at(100, Source::Media, '5', 100));
+        assert!(!at(300, Source::Media, '5', 100));
+        assert!(at(310, Source::Info, '5', 100));
+        // A long one: INFO came at its beginning.
+        assert!(!at(1_000, Source::Info, '7', 100));
+        assert!(at(4_000, Source::Media, '7', 2_900));
+        // By one of both only, and later by the other.
+        assert!(!at(5_000, Source::Info, '1', 100));
+        assert!(!at(5_100, Source::Info, '1', 100));
+        assert!(!at(5_800, Source::Media, '1', 100));
+        assert!(!at(5_810, Source::Media, '2', 100));
+    }
+
+    fn watched() -> Keys {
+        let mut keys = Keys::default();
+        keys.direct(Intake::Watch, at(0));
+        keys
+    }
+
+    const TO: LegId = LegId(1);
+
+    #[test]
+    fn info_waits_for_its_event_and_no_longer() {
+        let mut keys = watched();
+        keys.wait(key('5', 160), TO, at(0));
+        assert_eq!(keys.due(), Some(at(660)));
+        keys.begins(key('5', 0).digit);
+        assert_eq!(keys.due(), None);
+        assert!(keys.is_known(key('5', 100), at(600)));
+        // The one event was for the one INFO.
+        keys.wait(key('5', 160), TO, at(700));
+        assert_eq!(keys.due(), Some(at(1_360)));
+        // A single packet of an event is one.
+        assert!(keys.is_known(key('5', 20), at(800)));
+        assert_eq!(keys.due(), None);
+        // The one that says it will last does not wait as long.
+        keys.wait(key('6', 60_000), TO, at(1_000));
+        assert_eq!(keys.due(), Some(at(2_000)));
+        keys.wait(key('7', 0), TO, at(1_010));
+        let given_up: Vec<Waiting> = keys.give_up().into();
+        assert_eq!(given_up.len(), 2);
+        assert_eq!(given_up[1].until, at(2_000), "in order");
+        assert!(keys.is_by_info());
+    }
+
+    #[test]
+    fn info_behind_its_event_or_beside_it_is_the_same_key() {
+        let mut keys = watched();
+        keys.begins(key('1', 0).digit);
+        keys.wait(key('1', 100), TO, at(3_000));
+        assert!(keys.is_known(key('1', 3_100), at(3_100)));
+        assert_eq!(keys.due(), None);
+        assert!(keys.is_known(key('2', 100), at(4_000)));
+        keys.wait(key('2', 100), TO, at(4_400));
+        assert_eq!(keys.due(), None);
+        // Twice as many by INFO as by events.
+        keys.begins(key('3', 0).digit);
+        keys.wait(key('3', 100), TO, at(5_000));
+        keys.wait(key('3', 100), TO, at(5_100));
+        assert_eq!(keys.due(), None, "not while an event passes");
+        assert!(keys.is_known(key('3', 100), at(5_150)));
+        assert_eq!(keys.due(), Some(at(5_700)));
+    }
+
+    #[test]
+    fn an_event_that_began_to_pass_is_known_though_events_are_taken_out_meanwhile() {
+        let mut keys = watched();
+        keys.begins(key('4', 0).digit);
+        keys.direct(Intake::Events, at(10));
+        assert!(keys.is_known(key('4', 100), at(100)));
+        assert!(!keys.is_known(key('4', 100), at(300)));
+    }
+
+    #[test]
+    fn what_a_party_says_takes_no_memory() {
+        let mut keys = watched();
+        for event in 0..100 {
+            let pressed = Pressed {
+                digit: Digit::from_event(event % 16).unwrap(),
+                duration_ms: 100,
+            };
+            keys.repeats(Source::Info, pressed, Timestamp::ZERO);
+            keys.wait(pressed, TO, at(5));
+        }
+        assert_eq!((keys.told.len(), keys.waiting.len()), (8, 8));
+        assert_eq!(keys.due(), Some(at(5)), "nobody presses as fast");
+    }
+}
