@@ -1,0 +1,8 @@
+//! The report as one page.
+
+use super::Run;
+
+/// The page.
+pub fn of(_: &Run) -> String {
+    String::new()
+}
