@@ -3,7 +3,7 @@
 //! A case is an async function over a [`Stage`]: the subject between a carrier and three proxies,
 //! all real sockets, all its own. It plays a ladder and says what must be seen:
 //!
-//! ```ignore
+//! ```text
 //! pub const CASES: &[Case] = &[
 //!     case("TC-INB-003", |stage| Box::pin(given_up(stage)), &[
 //!         // Without its CANCEL the subject is broken, and exactly this rule must say so.

@@ -228,7 +228,7 @@ mod tests {
             sbc: HERE,
             hidden: Vec::new(),
         };
-        Carrier::start(name, Place::take(HERE).unwrap(), rules)
+        Carrier::start(name, Place::take(HERE).unwrap(), rules, None)
     }
 
     fn offer() -> String {
