@@ -8,11 +8,13 @@
 //! - [`peer`]: SIP endpoints, their sockets and what they insist on.
 //! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
 //! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
+//! - [`certify`]: the certification run: every case against a subject, and the report.
 //! - [`load`]: callers and answerers that measure what a call costs.
 //! - [`ledger`]: the requirements, the tests that show them, and what is missing.
 #![forbid(unsafe_code)]
 
 pub mod ca;
+pub mod certify;
 pub mod lab;
 pub mod ledger;
 pub mod load;

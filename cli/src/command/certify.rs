@@ -1,5 +1,6 @@
 //! `causeway certify`: what this build has shown of the requirements made on it, and what it has not.
 
+use crate::command::certification::{self, Certification, SelfTest};
 use crate::command::exit;
 use crate::command::load::{self, Load};
 use conformance::ledger::{Count, Ledger, Level, List, Requirement, Standing, count};
@@ -24,19 +25,28 @@ pub struct Certify {
 enum What {
     /// Measure what calls cost: set-up delay, CPU time, the most that are carried, memory
     Load(Box<Load>),
+    /// Run the cases for Microsoft Teams Direct Routing against this SBC or another
+    Run(Box<Certification>),
+    /// Break the SBC in every way that the cases name, and want each to be noticed
+    SelfTest(SelfTest),
 }
 
 /// Prints what was asked for. Returns 0, 2 when nothing was, or 3 when the ledger that is part of
 /// this program breaks its own rules; of a load, 1 when a call failed.
 pub fn run(arguments: &Certify, out: &mut dyn Write) -> io::Result<u8> {
-    if let Some(What::Load(arguments)) = &arguments.what {
-        return load::run(arguments, out);
+    match &arguments.what {
+        Some(What::Load(arguments)) => return load::run(arguments, out),
+        Some(What::Run(arguments)) => return certification::run(arguments, out),
+        Some(What::SelfTest(arguments)) => return certification::self_test(arguments, out),
+        None => {}
     }
     if !arguments.ledger {
         eprintln!("causeway: certify needs to be told what to print; there is:");
         eprintln!("  --ledger          requirements: shown by tests, partly, missing, exceptions");
         eprintln!("  --ledger --json   the same as one JSON object");
         eprintln!("  load              what calls cost");
+        eprintln!("  run               the cases for Microsoft Teams Direct Routing");
+        eprintln!("  self-test         whether the cases notice what is broken");
         return Ok(exit::USAGE);
     }
     let ledger = match Ledger::embedded() {

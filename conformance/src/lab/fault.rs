@@ -24,6 +24,13 @@ pub enum LabFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// A file cannot be read.
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        why: io::Error,
+    },
     /// The temporary folder cannot be used.
     Folder {
         /// Which.
@@ -82,6 +89,7 @@ impl fmt::Display for LabFault {
         match self {
             Self::System { what, why } => write!(f, "cannot {what}: {why}"),
             Self::File { path, why } => write!(f, "cannot write {}: {why}", path.display()),
+            Self::Read { path, why } => write!(f, "cannot read {}: {why}", path.display()),
             Self::Folder { path, what } => write!(
                 f,
                 "{}: {what}; set TMPDIR to another folder, such as /tmp",

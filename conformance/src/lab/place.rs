@@ -64,6 +64,10 @@ pub struct Addresses {
     pub carrier: IpAddr,
     /// The proxies, in order.
     pub proxies: [IpAddr; 3],
+    /// A machine of the proxies' data centre that no name leads to.
+    pub elsewhere: IpAddr,
+    /// Another carrier.
+    pub carrier_2: IpAddr,
     /// A stranger.
     pub stranger: IpAddr,
 }
@@ -87,6 +91,8 @@ impl Addresses {
             carrier_side: address(2),
             carrier: address(10),
             proxies: [21, 22, 23].map(&address),
+            elsewhere: address(24),
+            carrier_2: address(11),
             stranger: address(99),
         }
     }
@@ -187,7 +193,7 @@ pub fn write_configuration(
 }
 
 /// A new file that only this user can read.
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, LabFault> {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, LabFault> {
     let path = folder.join(name);
     let written = OpenOptions::new()
         .write(true)
@@ -203,7 +209,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, LabFault> {
 }
 
 /// A path as it stands between the quotes of a TOML string.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let mut out = String::new();
     for c in path.display().to_string().chars() {
         match c {

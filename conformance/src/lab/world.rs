@@ -78,7 +78,7 @@ impl World {
             sbc: addresses.carrier_side,
             hidden: addresses.hidden_from_carrier(),
         };
-        let carrier = Carrier::start("carrier", carrier_place, rules);
+        let carrier = Carrier::start("carrier", carrier_place, rules, None);
         let hosts: Vec<String> = REGIONS
             .iter()
             .map(|region| format!("{region}.{DOMAIN}"))
@@ -98,6 +98,7 @@ impl World {
                 },
                 sbc: addresses.teams_side,
                 echoes: TENANTS.iter().map(Tenant::echo).collect::<BTreeSet<_>>(),
+                wire: None,
             };
             proxies.push(TeamsProxy::start(place, setup)?);
         }

@@ -20,8 +20,8 @@ const LONGEST: usize = 1_500;
 /// Sockets for RTP and RTCP that nobody uses yet.
 #[derive(Debug)]
 pub struct Sockets {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
 }
 
 /// What to play and what to expect.
@@ -81,7 +81,7 @@ impl Sockets {
     /// # Errors
     /// What the operating system or `rtc-srtp` says.
     pub async fn talk(self, session: Session, packets: u64) -> io::Result<Figures> {
-        let mut stream = Stream::new(&session, packets);
+        let mut stream = Stream::new(session.payload_types.0, packets);
         let mut secure = session.secure;
         let mut tone = Tone::new(session.plays);
         let mut meter = Meter::new(session.heard, session.codec, session.expects);
@@ -173,8 +173,8 @@ impl Sockets {
 }
 
 /// Our own packets.
-struct Stream {
-    payload_type: u8,
+pub(crate) struct Stream {
+    pub(crate) payload_type: u8,
     ssrc: [u8; 4],
     sequence: u16,
     timestamp: u32,
@@ -184,10 +184,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(session: &Session, packets: u64) -> Self {
+    pub(crate) fn new(payload_type: u8, packets: u64) -> Self {
         let [a, b, c, d, e, f] = random::bytes();
         Self {
-            payload_type: session.payload_types.0,
+            payload_type,
             ssrc: random::bytes(),
             sequence: u16::from_be_bytes([a, b]),
             timestamp: u32::from_be_bytes([c, d, e, f]),
@@ -198,7 +198,7 @@ impl Stream {
     }
 
     /// The next RTP packet (RFC 3550 §5.1); the first carries the marker.
-    fn packet(&mut self, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn packet(&mut self, payload: &[u8]) -> Vec<u8> {
         let marker = if self.count == 0 { 0x80 } else { 0 };
         let mut packet = vec![0x80, marker | self.payload_type];
         packet.extend(self.sequence.to_be_bytes());
@@ -213,8 +213,23 @@ impl Stream {
         packet
     }
 
+    /// A packet of an event (RFC 4733 §2.3): all of one event carry the time of its beginning.
+    pub(crate) fn event(&mut self, payload_type: u8, payload: &[u8], is_first: bool) -> Vec<u8> {
+        let marker = if is_first { 0x80 } else { 0 };
+        if is_first {
+            self.timestamp = self.timestamp.wrapping_add(8 * SAMPLES as u32);
+        }
+        let mut packet = vec![0x80, marker | payload_type];
+        packet.extend(self.sequence.to_be_bytes());
+        packet.extend(self.timestamp.to_be_bytes());
+        packet.extend(self.ssrc);
+        packet.extend(payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        packet
+    }
+
     /// A sender report with a CNAME (RFC 3550 §6.4.1, §6.5.1). The wall clock means nothing here.
-    fn report(&self) -> Vec<u8> {
+    pub(crate) fn report(&self) -> Vec<u8> {
         let mut report = vec![0x80, 200, 0, 6];
         report.extend(self.ssrc);
         report.extend([0; 8]);
@@ -229,15 +244,15 @@ impl Stream {
 }
 
 /// What the ear looks at in an RTP packet.
-struct Packet<'p> {
-    payload_type: u8,
-    sequence: u16,
-    timestamp: u32,
-    payload: &'p [u8],
+pub(crate) struct Packet<'p> {
+    pub(crate) payload_type: u8,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) payload: &'p [u8],
 }
 
 impl<'p> Packet<'p> {
-    fn read(bytes: &'p [u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &'p [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<12>()?;
         let [first, second, s0, s1, t0, t1, t2, t3, ..] = *head;
         let is_plain = first >> 6 == 2 && first & 0x30 == 0;
@@ -251,7 +266,7 @@ impl<'p> Packet<'p> {
     }
 }
 
-fn is_rtcp(bytes: &[u8]) -> bool {
+pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
 

@@ -7,6 +7,7 @@ use crate::lock::lock;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A message with the way it came.
@@ -37,6 +38,15 @@ pub trait Rules: Send + Sync {
     fn breaches(&self, message: &Message, flow: &Flow) -> Vec<Breach>;
 }
 
+/// Whoever looks over a peer's shoulder: keeps what it sent and received, and may change what it
+/// receives before the peer sees it. So a test makes a faulty subject of a good one.
+pub trait Wire: Send + Sync {
+    /// What a peer sent.
+    fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]);
+    /// What came for a peer: what it gets instead, each after a delay.
+    fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)>;
+}
+
 /// A breach with where it was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
@@ -64,6 +74,7 @@ struct Inner {
     name: String,
     shouted: bool,
     rules: Box<dyn Rules>,
+    wire: Option<Arc<dyn Wire>>,
     strangers: mpsc::UnboundedSender<Received>,
     calls: Mutex<HashMap<String, mpsc::UnboundedSender<Received>>>,
     /// Last answer to each request: what a repeated request gets.
@@ -78,12 +89,14 @@ impl Agent {
         name: &str,
         shouted: bool,
         rules: impl Rules + 'static,
+        wire: Option<Arc<dyn Wire>>,
     ) -> (Self, mpsc::UnboundedReceiver<Received>) {
         let (strangers, requests) = mpsc::unbounded_channel();
         let inner = Inner {
             name: name.to_owned(),
             shouted,
             rules: Box::new(rules),
+            wire,
             strangers,
             calls: Mutex::default(),
             answered: Mutex::default(),
@@ -97,8 +110,33 @@ impl Agent {
         &self.0.name
     }
 
+    /// Sends a message on its way.
+    pub fn send(&self, flow: &Flow, bytes: Vec<u8>) {
+        if let Some(wire) = &self.0.wire {
+            wire.sent(&self.0.name, flow, &bytes);
+        }
+        flow.send(bytes);
+    }
+
     /// Takes what came on a flow.
     pub fn receive(&self, flow: &Flow, bytes: &[u8]) {
+        let Some(wire) = &self.0.wire else {
+            return self.take(flow, bytes);
+        };
+        for (delay, bytes) in wire.received(&self.0.name, flow, bytes) {
+            if delay.is_zero() {
+                self.take(flow, &bytes);
+                continue;
+            }
+            let (agent, flow) = (self.clone(), flow.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                agent.take(&flow, &bytes);
+            });
+        }
+    }
+
+    fn take(&self, flow: &Flow, bytes: &[u8]) {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(fault) => {
@@ -149,7 +187,7 @@ impl Agent {
         if let Some(key) = key(&request.message) {
             lock(&self.0.answered).insert(key, Some(bytes.clone()));
         }
-        request.flow.send(bytes.clone());
+        self.send(&request.flow, bytes.clone());
         Ok(bytes)
     }
 
@@ -191,7 +229,7 @@ impl Agent {
         match answered.get(&key) {
             Some(answer) => {
                 if let Some(bytes) = answer {
-                    flow.send(bytes.clone());
+                    self.send(flow, bytes.clone());
                 }
                 true
             }
@@ -250,7 +288,7 @@ mod tests {
         let near = Arc::new(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
         let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let flow = Flow::datagrams(near, far.local_addr().unwrap());
-        let (agent, mut strangers) = Agent::new("peer", false, NoInfo);
+        let (agent, mut strangers) = Agent::new("peer", false, NoInfo, None);
 
         agent.receive(&flow, &request("OPTIONS", "a"));
         let received = strangers.recv().await.unwrap();

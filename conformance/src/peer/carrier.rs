@@ -1,6 +1,6 @@
 //! A carrier's softswitch: UDP, plain RTP, numbers without much ceremony.
 
-use super::agent::{Agent, Received};
+use super::agent::{Agent, Received, Wire};
 use super::claims::Claims;
 use super::fault::PeerFault;
 use super::flow::Flow;
@@ -40,7 +40,15 @@ impl Place {
     /// # Errors
     /// What the operating system says.
     pub fn take(ip: IpAddr) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind((ip, 0))?;
+        Self::take_at(SocketAddr::new(ip, 0))
+    }
+
+    /// Takes this port.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn take_at(at: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(at)?;
         socket.set_nonblocking(true)?;
         let heard = UdpSocket::from_std(socket.try_clone()?)?;
         let address = socket.local_addr()?;
@@ -54,8 +62,13 @@ impl Place {
 
 impl Carrier {
     /// Starts to listen.
-    pub fn start(name: &str, place: Place, rules: CarrierRules) -> Self {
-        let (agent, strangers) = Agent::new(name, false, rules);
+    pub fn start(
+        name: &str,
+        place: Place,
+        rules: CarrierRules,
+        wire: Option<Arc<dyn Wire>>,
+    ) -> Self {
+        let (agent, strangers) = Agent::new(name, false, rules, wire);
         let socket = Arc::new(place.socket);
         let claims = Claims::default();
         let mut tasks = JoinSet::new();
@@ -96,15 +109,33 @@ impl Carrier {
         called: &str,
         offer: String,
     ) -> Result<(Leg, Vec<u8>), PeerFault> {
-        let here = self.address;
-        let parties = Parties {
+        self.call_as(sbc, calling, &self.parties(sbc, calling, called), offer)
+    }
+
+    /// What an ordinary INVITE of this carrier says.
+    pub fn parties(&self, sbc: SocketAddr, calling: &str, called: &str) -> Parties {
+        Parties {
             uri: format!("sip:{called}@{sbc}"),
-            from: format!("\"Alice\" <sip:{calling}@{here}>"),
+            from: format!("\"Alice\" <sip:{calling}@{}>", self.address),
             to: format!("<sip:{called}@{sbc}>"),
-        };
+            extra: Vec::new(),
+        }
+    }
+
+    /// Calls with an INVITE that says exactly this.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn call_as(
+        &self,
+        sbc: SocketAddr,
+        calling: &str,
+        parties: &Parties,
+        offer: String,
+    ) -> Result<(Leg, Vec<u8>), PeerFault> {
         let flow = Flow::datagrams(Arc::clone(&self.socket), sbc);
         let manner = Arc::new(self.manner(calling));
-        Leg::invite(&self.agent, manner, flow, &parties, offer)
+        Leg::invite(&self.agent, manner, flow, parties, offer)
     }
 
     /// Takes a call that was claimed.
@@ -197,7 +228,7 @@ mod tests {
             sbc: HERE,
             hidden: Vec::new(),
         };
-        Carrier::start(name, Place::take(HERE).unwrap(), rules)
+        Carrier::start(name, Place::take(HERE).unwrap(), rules, None)
     }
 
     fn offer() -> String {

@@ -44,25 +44,27 @@ pub struct Parties {
     pub from: String,
     /// To.
     pub to: String,
+    /// Further header fields of the INVITE.
+    pub extra: Vec<(&'static str, String)>,
 }
 
 /// One side of a dialog.
 pub struct Leg {
-    agent: Agent,
-    manner: Arc<Manner>,
+    pub(super) agent: Agent,
+    pub(super) manner: Arc<Manner>,
     /// Where requests of this leg go. A Teams proxy may choose another connection for each.
     pub flow: Flow,
-    call_id: String,
-    local: String,
-    remote: String,
-    target: String,
-    route: Vec<String>,
-    cseq: u32,
-    branch: String,
-    invite: Option<Received>,
-    answered: Option<Vec<u8>>,
-    inbox: mpsc::UnboundedReceiver<Received>,
-    waiting: VecDeque<Received>,
+    pub(super) call_id: String,
+    pub(super) local: String,
+    pub(super) remote: String,
+    pub(super) target: String,
+    pub(super) route: Vec<String>,
+    pub(super) cseq: u32,
+    pub(super) branch: String,
+    pub(super) invite: Option<Received>,
+    pub(super) answered: Option<Vec<u8>>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Received>,
+    pub(super) waiting: VecDeque<Received>,
 }
 
 impl Leg {
@@ -102,8 +104,17 @@ impl Leg {
         for (name, value) in &leg.manner.invite {
             draft = draft.with(name, value);
         }
-        let bytes = leg.agent.write(draft.sdp(offer))?;
-        leg.flow.send(bytes.clone());
+        for (name, value) in &parties.extra {
+            draft = draft.with(name, value);
+        }
+        let has_type = |(name, _): &(&str, String)| name.eq_ignore_ascii_case("Content-Type");
+        let draft = match (offer.is_empty(), parties.extra.iter().any(has_type)) {
+            (true, _) => draft,
+            (false, true) => draft.body(offer),
+            (false, false) => draft.sdp(offer),
+        };
+        let bytes = leg.agent.write(draft)?;
+        leg.agent.send(&leg.flow, bytes.clone());
         Ok((leg, bytes))
     }
 
@@ -201,7 +212,7 @@ impl Leg {
         let number = self.cseq;
         let draft = self.request_numbered("ACK", number);
         let bytes = self.agent.write(draft)?;
-        self.flow.send(bytes);
+        self.agent.send(&self.flow, bytes);
         Ok(())
     }
 
@@ -264,7 +275,7 @@ impl Leg {
     pub async fn hang_up(&mut self) -> Result<(), PeerFault> {
         let draft = self.request("BYE");
         let bytes = self.agent.write(draft)?;
-        self.flow.send(bytes.clone());
+        self.agent.send(&self.flow, bytes.clone());
         let cseq = self.cseq;
         let again = (!self.flow.is_reliable()).then_some(bytes);
         let answer = self
@@ -326,7 +337,7 @@ impl Leg {
                 Ok(Some(received)) => self.waiting.push_back(received),
                 Err(_) if Instant::now() < deadline => {
                     if let Some(bytes) = &again {
-                        self.flow.send(bytes.clone());
+                        self.agent.send(&self.flow, bytes.clone());
                     }
                     interval *= 2;
                     next = Instant::now() + interval;
@@ -352,7 +363,7 @@ impl Leg {
     }
 
     /// The other side must address us as we asked it to (RFC 3261 §12.2.1.1, TDR-SIP-040).
-    fn check_in_dialog(&self, request: &Message) {
+    pub(super) fn check_in_dialog(&self, request: &Message) {
         let mut breaches = Vec::new();
         let contact = uri_text(&self.manner.contact);
         let uri = request.uri_text();
@@ -379,7 +390,7 @@ impl Leg {
     }
 
     /// ACK of a final response that is no 2xx: same branch, same route (RFC 3261 §17.1.1.3).
-    fn acknowledge_failure(&mut self, answer: &Message) -> Result<(), PeerFault> {
+    pub(super) fn acknowledge_failure(&mut self, answer: &Message) -> Result<(), PeerFault> {
         let draft = Draft::request("ACK", &self.target)
             .with("Via", self.via(&self.branch))
             .with("Max-Forwards", 70)
@@ -388,16 +399,16 @@ impl Leg {
             .with("Call-ID", &self.call_id)
             .with("CSeq", format!("{} ACK", self.cseq));
         let bytes = self.agent.write(draft)?;
-        self.flow.send(bytes);
+        self.agent.send(&self.flow, bytes);
         Ok(())
     }
 
-    fn request(&mut self, method: &str) -> Draft {
+    pub(super) fn request(&mut self, method: &str) -> Draft {
         self.cseq += 1;
         self.request_numbered(method, self.cseq)
     }
 
-    fn request_numbered(&mut self, method: &str, number: u32) -> Draft {
+    pub(super) fn request_numbered(&mut self, method: &str, number: u32) -> Draft {
         self.branch = format!("z9hG4bK{}", random::word::<8>());
         let mut draft = Draft::request(method, &self.target)
             .with("From", &self.local)
@@ -412,7 +423,7 @@ impl Leg {
         draft.with("User-Agent", &self.manner.product)
     }
 
-    fn via(&self, branch: &str) -> String {
+    pub(super) fn via(&self, branch: &str) -> String {
         let rport = if self.flow.is_reliable() {
             ""
         } else {
@@ -439,6 +450,6 @@ pub fn reply(request: &Message, status: u16, phrase: &str, local: Option<&str>) 
         .with("CSeq", request.line("CSeq").unwrap_or_default())
 }
 
-fn is_answer(message: &Message, cseq: u32, method: &str) -> bool {
+pub(super) fn is_answer(message: &Message, cseq: u32, method: &str) -> bool {
     message.status().is_some() && message.cseq() == Some((cseq, method))
 }

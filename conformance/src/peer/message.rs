@@ -274,9 +274,15 @@ impl Draft {
 
     /// Sets a session description.
     #[must_use]
-    pub fn sdp(mut self, body: String) -> Self {
+    pub fn sdp(self, body: String) -> Self {
+        self.body(body).with("Content-Type", "application/sdp")
+    }
+
+    /// Sets a body whose type is said by a header field.
+    #[must_use]
+    pub fn body(mut self, body: String) -> Self {
         self.body = body;
-        self.with("Content-Type", "application/sdp")
+        self
     }
 
     /// Writes the message; `shouted` is for peers that write header names in capitals.

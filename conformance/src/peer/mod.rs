@@ -18,3 +18,4 @@ pub mod message;
 pub mod rules;
 pub mod teams;
 pub mod tls;
+mod within;

@@ -5,7 +5,7 @@
 //! names are in capitals, Contact points where nobody may connect to, and requests within a call
 //! may come on a connection of their own.
 
-use super::agent::{Agent, Received};
+use super::agent::{Agent, Received, Wire};
 use super::carrier::{called_number, tagged};
 use super::claims::Claims;
 use super::fault::PeerFault;
@@ -77,7 +77,15 @@ impl Place {
     /// # Errors
     /// What the operating system says.
     pub async fn take(ip: IpAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((ip, 0)).await?;
+        Self::take_at(SocketAddr::new(ip, 0)).await
+    }
+
+    /// Takes this port.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn take_at(at: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
@@ -97,6 +105,8 @@ pub struct Setup {
     pub sbc: IpAddr,
     /// Numbers of users who answer by themselves and send back what they hear.
     pub echoes: BTreeSet<String>,
+    /// Who looks at its messages.
+    pub wire: Option<Arc<dyn Wire>>,
 }
 
 impl TeamsProxy {
@@ -107,7 +117,7 @@ impl TeamsProxy {
     pub fn start(place: Place, setup: Setup) -> Result<Self, CaFault> {
         let acceptor = tls::acceptor(&setup.identity, setup.roots.clone())?;
         let connector = tls::connector(Some(&setup.identity), setup.roots)?;
-        let (agent, strangers) = Agent::new(&setup.host, true, setup.rules);
+        let (agent, strangers) = Agent::new(&setup.host, true, setup.rules, setup.wire);
         let shared = Arc::new(Shared {
             agent,
             host: setup.host,
@@ -200,7 +210,7 @@ impl TeamsProxy {
             .with("Contact", format!("<sip:{}:5061>", shared.host))
             .with("User-Agent", PRODUCT)
             .with("Allow", ALLOW);
-        flow.send(shared.agent.write(draft)?);
+        shared.agent.send(&flow, shared.agent.write(draft)?);
         let answer = timeout(PATIENCE, inbox.recv()).await;
         shared.agent.forget(&call_id);
         match answer {
@@ -234,21 +244,43 @@ impl TeamsProxy {
         called: &str,
         offer: String,
     ) -> Result<(Leg, Vec<u8>), PeerFault> {
+        let parties = self.parties(trunk, calling, called);
+        self.call_as(trunk, &parties, offer).await
+    }
+
+    /// What an ordinary INVITE of Teams says.
+    pub fn parties(&self, trunk: &TeamsTrunk, calling: &str, called: &str) -> Parties {
+        let (host, TeamsTrunk { fqdn, port }) = (&self.shared.host, trunk);
+        Parties {
+            uri: format!("sip:{called}@{fqdn}:{port};user=phone;transport=tls"),
+            from: format!("John Doe<sip:{calling}@{host}:5061;user=phone>"),
+            to: format!("<sip:{called}@{fqdn}:{port};user=phone>"),
+            extra: Vec::new(),
+        }
+    }
+
+    /// A user calls with an INVITE that says exactly this.
+    ///
+    /// # Errors
+    /// [`PeerFault`].
+    pub async fn call_as(
+        &self,
+        trunk: &TeamsTrunk,
+        parties: &Parties,
+        offer: String,
+    ) -> Result<(Leg, Vec<u8>), PeerFault> {
         let shared = &self.shared;
         let flow = shared.connection(trunk).await?;
-        let (fqdn, port) = (&trunk.fqdn, trunk.port);
-        let parties = Parties {
-            uri: format!("sip:{called}@{fqdn}:{port};user=phone;transport=tls"),
-            from: format!("John Doe<sip:{calling}@{}:5061;user=phone>", shared.host),
-            to: format!("<sip:{called}@{fqdn}:{port};user=phone>"),
-        };
-        Leg::invite(
-            &shared.agent,
-            Arc::new(shared.manner()),
-            flow,
-            &parties,
-            offer,
-        )
+        let manner = Arc::new(shared.manner());
+        Leg::invite(&shared.agent, manner, flow, parties, offer)
+    }
+
+    /// Our connection to an SBC, made if there is none.
+    ///
+    /// # Errors
+    /// [`PeerFault::Connect`].
+    pub async fn connection(&self, trunk: &TeamsTrunk) -> Result<Flow, PeerFault> {
+        self.shared.connection(trunk).await
     }
 
     /// Takes a call that was claimed. Requests of ours within it go on a connection of our own, as
@@ -516,6 +548,7 @@ mod tests {
             },
             sbc: HERE,
             echoes: BTreeSet::new(),
+            wire: None,
         };
         TeamsProxy::start(Place::take(HERE).await.unwrap(), setup).unwrap()
     }

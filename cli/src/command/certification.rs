@@ -1,0 +1,223 @@
+//! `causeway certify run` and `certify self-test`: the certification run for Direct Routing.
+
+use crate::command::exit;
+use conformance::certify::report::{self, Run};
+use conformance::certify::selftest::{self, Found};
+use conformance::certify::subject::{EXAMPLE, Other, Subject};
+use conformance::certify::verdict::Verdict;
+use conformance::certify::{self, Plan};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Exit code when a mandatory case failed.
+const FAILED: u8 = 1;
+
+/// Arguments of `causeway certify run`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Certification {
+    /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
+    pub only: Vec<String>,
+    /// Certify another SBC, described in this file (see --subject-example)
+    #[arg(long, value_name = "FILE")]
+    pub subject: Option<PathBuf>,
+    /// Print an example of such a file, and end
+    #[arg(long)]
+    pub subject_example: bool,
+    /// List the cases instead of running them
+    #[arg(long)]
+    pub list: bool,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Write the report as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    pub json_file: Option<PathBuf>,
+    /// Write the report as JUnit XML into this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the report as one HTML page into this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Cases at the same time
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub at_once: usize,
+}
+
+/// Arguments of `causeway certify self-test`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct SelfTest {
+    /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
+    pub only: Vec<String>,
+    /// Of all ways to break the subject only every N-th, beginning with the K-th: K/N
+    #[arg(long, value_name = "K/N", value_parser = shard)]
+    pub shard: Option<(usize, usize)>,
+    /// Cases at the same time
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub at_once: usize,
+}
+
+/// `2/5`: the second of five parts.
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((k, n)) if (1..=n).contains(&k) => Ok((k, n)),
+        _ => Err("write K/N with K from 1 to N, such as 1/4".to_owned()),
+    }
+}
+
+/// Runs the certification. Returns 0 when no mandatory case failed, else 1; 2 for words that mean
+/// no case.
+///
+/// # Errors
+/// What `out` says.
+pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
+    if arguments.subject_example {
+        write!(out, "{EXAMPLE}")?;
+        return Ok(exit::OK);
+    }
+    let plan = Plan {
+        only: arguments.only.clone(),
+        at_once: arguments.at_once,
+    };
+    let entries = match certify::chosen(&plan) {
+        Ok(entries) => entries,
+        Err(why) => return usage(&why),
+    };
+    if arguments.list {
+        for entry in entries {
+            let written = match certify::group::find(&entry.id) {
+                Some(_) => "written",
+                None => "not written",
+            };
+            let (id, severity, mark, title) =
+                (entry.id, entry.severity.name(), entry.mark, entry.title);
+            writeln!(
+                out,
+                "{id:10}  {severity:7}  {mark:5}  {written:11}  {title}"
+            )?;
+        }
+        return Ok(exit::OK);
+    }
+    let subject = match &arguments.subject {
+        None => Subject::Ours(std::env::current_exe()?),
+        Some(path) => match Other::read(path) {
+            Ok(other) => Subject::Other(Box::new(other)),
+            Err(fault) => return usage(&fault.to_string()),
+        },
+    };
+    let began = Instant::now();
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
+        eprintln!("{}", report::table::progress(outcome, done, total));
+    };
+    let played = runtime()?.block_on(certify::run(&subject, entries, plan.at_once, tell));
+    let outcomes = match played {
+        Ok(outcomes) => outcomes,
+        Err(why) => return failed(&why),
+    };
+    let run = Run {
+        subject: subject.name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        began: clock.map_or(0, |since| since.as_secs()),
+        took: began.elapsed(),
+        outcomes,
+    };
+    let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));
+    for (path, text) in [
+        (&arguments.json_file, as_json as fn(&Run) -> String),
+        (&arguments.junit, report::junit::of),
+        (&arguments.html, report::html::of),
+    ] {
+        if let Some(path) = path
+            && let Err(why) = write_file(path, &text(&run))
+        {
+            return failed(&format!("cannot write {}: {why}", path.display()));
+        }
+    }
+    match arguments.json {
+        true => write!(out, "{}", as_json(&run))?,
+        false => report::table::write(&run, out)?,
+    }
+    Ok(if run.is_good() { exit::OK } else { FAILED })
+}
+
+/// Breaks the subject in every way that the cases name. Returns 0 when each was noticed, else 1.
+///
+/// # Errors
+/// What `out` says.
+pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
+    let plan = Plan {
+        only: arguments.only.clone(),
+        at_once: arguments.at_once,
+    };
+    let entries = match certify::chosen(&plan) {
+        Ok(entries) => entries,
+        Err(why) => return usage(&why),
+    };
+    let mut trials = selftest::trials(|id| entries.iter().any(|entry| entry.id == id));
+    if let Some((k, n)) = arguments.shard {
+        let all = trials.into_iter().enumerate();
+        trials = all
+            .filter(|(index, _)| index % n == k - 1)
+            .map(|(_, one)| one)
+            .collect();
+    }
+    let subject = Subject::Ours(std::env::current_exe()?);
+    let tell = |found: &Found, done: usize, total: usize| {
+        eprintln!("[{done:3}/{total}] {}", line(found));
+    };
+    let played = runtime()?.block_on(selftest::run(&subject, trials, plan.at_once, tell));
+    let found = match played {
+        Ok(found) => found,
+        Err(why) => return failed(&why),
+    };
+    let missed: Vec<&Found> = found.iter().filter(|one| !one.is_noticed).collect();
+    for one in &missed {
+        writeln!(out, "\n{}", line(one))?;
+        for reason in one.verdict.reasons() {
+            writeln!(out, "  {reason}")?;
+        }
+    }
+    let noticed = found.len() - missed.len();
+    writeln!(
+        out,
+        "{noticed} of {} broken subjects were noticed",
+        found.len()
+    )?;
+    Ok(if missed.is_empty() { exit::OK } else { FAILED })
+}
+
+fn line(found: &Found) -> String {
+    let Found {
+        id, number, rule, ..
+    } = found;
+    let word = match (&found.verdict, found.is_noticed) {
+        (Verdict::NotApplicable(_), _) => "not applicable",
+        (_, true) => "noticed",
+        (_, false) => "MISSED",
+    };
+    format!("{id} way {number}: {rule} {word}")
+}
+
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+fn usage(why: &str) -> io::Result<u8> {
+    eprintln!("causeway certify: {why}");
+    Ok(exit::USAGE)
+}
+
+fn failed(why: &str) -> io::Result<u8> {
+    eprintln!("causeway certify: {why}");
+    Ok(FAILED)
+}

@@ -1,0 +1,74 @@
+//! `causeway certify run` and `self-test`, with this very binary as the subject.
+
+use serde_json::Value;
+use std::process::Command;
+
+/// Exit code, output, errors.
+fn certify(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .arg("certify")
+        .args(arguments)
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let left = std::fs::read_dir(temporary.path()).unwrap().count();
+    assert_eq!(left, 0, "something is left behind");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn a_short_run_passes_and_is_written_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (junit, html) = (file("report.xml"), file("report.html"));
+    let (code, out, errors) = certify(&[
+        "run", "INB-003", "OPT-006", "GRA-001", "--json", "--junit", &junit, "--html", &html,
+    ]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let cases = report["cases"].as_array().unwrap();
+    let verdicts: Vec<&str> = cases
+        .iter()
+        .map(|case| case["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["passed", "passed", "not written"]);
+    let given_up = &cases[1];
+    assert_eq!(given_up["id"], "TC-INB-003");
+    let ladder = given_up["ladder"].as_array().unwrap();
+    let has_cancel = |step: &Value| step["title"].as_str().unwrap().starts_with("CANCEL ");
+    assert!(ladder.iter().any(has_cancel), "{ladder:?}");
+    assert!(!out.contains("inline:A") && !errors.is_empty());
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert!(
+        junit.contains("tests=\"3\" failures=\"0\" skipped=\"1\""),
+        "{junit}"
+    );
+    let html = std::fs::read_to_string(html).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.contains("TC-INB-003"));
+    assert!(!html.contains("src=\"http") && !html.contains("<link"));
+}
+
+#[test]
+fn a_broken_subject_is_noticed_by_the_rule_that_it_breaks() {
+    let (code, out, errors) = certify(&["self-test", "INB-003", "OPT-006"]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    assert!(out.contains("4 of 4 broken subjects were noticed"), "{out}");
+}
+
+#[test]
+fn words_that_mean_no_case_are_named() {
+    let (code, _, errors) = certify(&["run", "INB-999"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        errors.contains("\"INB-999\"") && errors.contains("OPT"),
+        "{errors}"
+    );
+    let (code, out, _) = certify(&["run", "--list"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 235));
+}

@@ -1,0 +1,131 @@
+//! What was seen: every message between the peers and the subject, in order, and the audio.
+
+use super::mutation::Mutation;
+use crate::lock::lock;
+use crate::peer::agent::Wire;
+use crate::peer::flow::Flow;
+use crate::peer::message::Message;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// On which side of the subject.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Side {
+    /// A proxy of Teams.
+    Teams,
+    /// A carrier.
+    Carrier,
+}
+
+/// Who sent a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum From {
+    /// The subject, to a peer.
+    Subject,
+    /// A peer, to the subject.
+    Peer,
+}
+
+/// A message that was sent.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Time since the stage was set.
+    pub at: Duration,
+    /// The peer that sent or received it.
+    pub peer: String,
+    /// On which side that is.
+    pub side: Side,
+    /// Who sent it.
+    pub from: From,
+    /// Whether it came on TLS with a certificate.
+    pub is_secured: bool,
+    /// The message; `Err` with the text of one that cannot be read.
+    pub message: Result<Message, String>,
+}
+
+/// Everything that was sent so far, with the change that is made to what the subject sends. Clones
+/// are the same tape.
+#[derive(Clone)]
+pub struct Tape(Arc<Inner>);
+
+struct Inner {
+    began: Instant,
+    mutation: Option<Mutation>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new(mutation: Option<Mutation>) -> Self {
+        Self(Arc::new(Inner {
+            began: Instant::now(),
+            mutation,
+            seen: Mutex::default(),
+        }))
+    }
+
+    /// Time since the beginning.
+    pub fn now(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    /// Everything, in order.
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut all = lock(&self.0.seen).clone();
+        all.sort_by_key(|one| one.at);
+        all
+    }
+
+    /// What the subject sent to a side and could be read.
+    pub fn of_subject(&self, side: Side) -> Vec<(Duration, String, Message)> {
+        let all = self.seen().into_iter();
+        all.filter(|one| one.side == side && one.from == From::Subject)
+            .filter_map(|one| Some((one.at, one.peer, one.message.ok()?)))
+            .collect()
+    }
+
+    /// Requests of the subject with this method, towards a side.
+    pub fn requests(&self, side: Side, method: &str) -> Vec<(Duration, String, Message)> {
+        let mut all = self.of_subject(side);
+        all.retain(|(_, _, message)| message.method().as_deref() == Some(method));
+        all
+    }
+
+    fn note(&self, at: Duration, peer: &str, flow: &Flow, from: From, bytes: &[u8]) {
+        let message = Message::parse(bytes).map_err(|fault| fault.to_string());
+        lock(&self.0.seen).push(Seen {
+            at,
+            peer: peer.to_owned(),
+            side: side_of(peer),
+            from,
+            is_secured: !flow.names.is_empty(),
+            message,
+        });
+    }
+}
+
+/// Carriers are called so.
+fn side_of(peer: &str) -> Side {
+    match peer.starts_with("carrier") {
+        true => Side::Carrier,
+        false => Side::Teams,
+    }
+}
+
+impl Wire for Tape {
+    fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]) {
+        self.note(self.now(), peer, flow, From::Peer, bytes);
+    }
+
+    fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        let changed = match &self.0.mutation {
+            Some(mutation) => mutation.apply(side_of(peer), bytes),
+            None => vec![(Duration::ZERO, bytes.to_vec())],
+        };
+        for (delay, bytes) in &changed {
+            self.note(self.now() + *delay, peer, flow, From::Subject, bytes);
+        }
+        changed
+    }
+}

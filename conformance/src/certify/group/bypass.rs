@@ -1,0 +1,6 @@
+//! ICE: media bypass.
+
+use crate::certify::case::Case;
+
+/// The cases.
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,6 @@
+//! GRA: Microsoft Graph and Entra.
+
+use crate::certify::case::Case;
+
+/// The cases.
+pub const CASES: &[Case] = &[];

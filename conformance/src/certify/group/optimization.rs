@@ -1,0 +1,6 @@
+//! LMO: local media optimization.
+
+use crate::certify::case::Case;
+
+/// The cases.
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,232 @@
+//! The certification run for Direct Routing: every case of the catalogue against a subject.
+//!
+//! ```text
+//! carrier(s) (UDP, RTP) ── subject ── three proxies of Teams, and one without a name (TLS, SRTP)
+//!        └───────────── tape ──────────────┘  every message, and every change to it
+//! ```
+//!
+//! [`case`] tells how a case is written, [`group`] holds them; [`stage`] is what one plays on, with
+//! the [`ladder`]s that most need; [`assertion`] is asked after each. [`selftest`] breaks the subject
+//! in every way that the cases name and wants the right rule to say so. [`report`] writes it down.
+
+pub mod assertion;
+pub mod case;
+pub mod catalogue;
+pub mod evidence;
+pub mod group;
+pub mod ladder;
+pub mod mutation;
+pub mod report;
+pub mod selftest;
+pub mod setting;
+pub mod stage;
+pub mod subject;
+pub mod verdict;
+pub mod voice;
+
+use case::Case;
+use catalogue::{CatalogueFault, Entry};
+use evidence::Seen;
+use mutation::Mutation;
+use stage::{Kit, Stage};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use subject::Subject;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use verdict::{Failure, Verdict};
+use voice::Heard;
+
+/// Longest time for a case, from the set stage to its end.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What became of a case, with what was seen.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The case.
+    pub entry: Entry,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Every message.
+    pub seen: Vec<Seen>,
+    /// What was heard, by the voice's name.
+    pub heard: Vec<(&'static str, Heard)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Ids or groups; all if there are none.
+    pub only: Vec<String>,
+    /// Cases at the same time.
+    pub at_once: usize,
+}
+
+/// The cases of the catalogue that a plan names.
+///
+/// # Errors
+/// The words that name no case and no group.
+pub fn chosen(plan: &Plan) -> Result<Vec<Entry>, String> {
+    let all = catalogue::read().map_err(|fault: CatalogueFault| fault.to_string())?;
+    let is_named = |entry: &Entry, word: &str| {
+        let word = word.to_ascii_uppercase();
+        entry.id == word || entry.id.strip_prefix("TC-") == Some(&word) || entry.group() == word
+    };
+    for word in &plan.only {
+        if !all.iter().any(|entry| is_named(entry, word)) {
+            return Err(format!(
+                "no case and no group is called \"{word}\"; groups are {}, a case is TC-INB-001",
+                catalogue::GROUPS.join(", ")
+            ));
+        }
+    }
+    let is_chosen =
+        |entry: &Entry| plan.only.is_empty() || plan.only.iter().any(|word| is_named(entry, word));
+    Ok(all.into_iter().filter(is_chosen).collect())
+}
+
+/// Plays cases, as many at once as the plan says, and tells of each when it is done. The outcomes
+/// come in the order of the catalogue.
+///
+/// # Errors
+/// What keeps everything from starting.
+pub async fn run(
+    subject: &Subject,
+    entries: Vec<Entry>,
+    at_once: usize,
+    mut tell: impl FnMut(&Outcome, usize, usize),
+) -> Result<Vec<Outcome>, String> {
+    let kit = Arc::new(Kit::new().map_err(|fault| fault.to_string())?);
+    let total = entries.len();
+    let mut waiting: VecDeque<(usize, Entry)> = entries.into_iter().enumerate().collect();
+    let mut done: Vec<(usize, Outcome)> = Vec::new();
+    let mut running = JoinSet::new();
+    // Somebody else's SBC is one, and so is its carrier.
+    let at_once = match subject {
+        Subject::Ours(_) => at_once.max(1),
+        Subject::Other(_) => 1,
+    };
+    while !waiting.is_empty() || !running.is_empty() {
+        while running.len() < at_once
+            && let Some((index, entry)) = waiting.pop_front()
+        {
+            let (subject, kit) = (subject.clone(), Arc::clone(&kit));
+            running.spawn(async move { (index, one(&subject, &kit, entry).await) });
+        }
+        if let Some(Ok((index, outcome))) = running.join_next().await {
+            tell(&outcome, done.len() + 1, total);
+            done.push((index, outcome));
+        }
+    }
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+async fn one(subject: &Subject, kit: &Kit, entry: Entry) -> Outcome {
+    let began = Instant::now();
+    let nothing = |verdict: Verdict, entry: Entry| Outcome {
+        entry,
+        verdict,
+        seen: Vec::new(),
+        heard: Vec::new(),
+        took: began.elapsed(),
+    };
+    let Some(case) = group::find(&entry.id) else {
+        return nothing(Verdict::NotWritten, entry);
+    };
+    if let Some(why) = lacks(subject, case) {
+        return nothing(Verdict::NotApplicable(why), entry);
+    }
+    let (verdict, seen, heard) = play(subject, kit, case, None).await;
+    Outcome {
+        seen,
+        heard,
+        ..nothing(verdict, entry)
+    }
+}
+
+/// Why a case cannot be asked of a subject.
+fn lacks(subject: &Subject, case: &Case) -> Option<String> {
+    if let Some(why) = subject.lacks(case.needs) {
+        return Some(why);
+    }
+    let mut setting = setting::Setting::default();
+    (case.setting)(&mut setting);
+    let is_usual = setting.is_usual();
+    (!is_usual)
+        .then(|| subject.lacks(&[case::Need::Ours]))
+        .flatten()
+}
+
+/// Plays one case on a stage of its own, with a subject that is broken in one way or in none.
+pub async fn play(
+    subject: &Subject,
+    kit: &Kit,
+    case: &Case,
+    mutation: Option<Mutation>,
+) -> (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>) {
+    let stage = match Stage::set(subject, kit, case, mutation).await {
+        Ok(stage) => stage,
+        Err(fault) => return (Verdict::NoStage(fault.to_string()), Vec::new(), Vec::new()),
+    };
+    let played = match timeout(LIMIT, (case.play)(&stage)).await {
+        Ok(played) => played,
+        Err(_) => Err(Failure::new(
+            "ladder",
+            format!("not done after {} s", LIMIT.as_secs()),
+        )),
+    };
+    let failures = stage.judge(played).await;
+    let verdict = match failures.is_empty() {
+        true => Verdict::Passed,
+        false => Verdict::Failed(failures),
+    };
+    let heard = stage
+        .ears()
+        .iter()
+        .map(|ear| (ear.name, ear.heard()))
+        .collect();
+    let seen = stage.tape.seen();
+    stage.end().await;
+    (verdict, seen, heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_written_case_is_in_the_catalogue_once_and_can_fail() {
+        let known: BTreeSet<String> = catalogue::read()
+            .unwrap()
+            .into_iter()
+            .map(|e| e.id)
+            .collect();
+        let mut seen = BTreeSet::new();
+        for case in group::WRITTEN.iter().flat_map(|group| group.iter()) {
+            assert!(
+                known.contains(case.id),
+                "{} is not in the catalogue",
+                case.id
+            );
+            assert!(seen.insert(case.id), "{} is written twice", case.id);
+            assert!(!case.broken_by.is_empty(), "nothing can fail {}", case.id);
+        }
+    }
+
+    #[test]
+    fn cases_and_groups_are_chosen_by_name() {
+        let plan = |only: &[&str]| Plan {
+            only: only.iter().map(|word| (*word).to_owned()).collect(),
+            at_once: 1,
+        };
+        assert_eq!(chosen(&plan(&[])).unwrap().len(), 235);
+        assert_eq!(chosen(&plan(&["inb"])).unwrap().len(), 28);
+        assert_eq!(chosen(&plan(&["TC-INB-001", "opt-006"])).unwrap().len(), 2);
+        assert!(chosen(&plan(&["INB-999"])).unwrap_err().contains("INB-999"));
+    }
+}

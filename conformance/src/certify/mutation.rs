@@ -1,0 +1,279 @@
+//! Ways to make a faulty subject of a good one.
+//!
+//! A mutation sits between the wire and the peers: what the subject sends is changed, dropped,
+//! delayed, repeated or added to before anybody judges it. Media has its own, see [`Warp`], and the
+//! subject's configuration can be changed instead.
+
+use super::evidence::Side;
+use crate::peer::message::Message;
+use std::time::Duration;
+
+/// One change.
+#[derive(Clone, Copy)]
+pub enum Mutation {
+    /// Of messages.
+    Message(On, Does),
+    /// Of packets towards Teams.
+    Media(Warp),
+    /// Of packets towards the carrier.
+    CarrierMedia(Warp),
+    /// Of the configuration that we write for the subject: a text, and what stands there instead.
+    Configuration(&'static str, &'static str),
+    /// Of what the subject tells its operators: a text, and what stands there instead.
+    Told(&'static str, &'static str),
+}
+
+/// Which messages of the subject.
+#[derive(Clone, Copy)]
+pub struct On {
+    side: Side,
+    /// The request's method, or the method that is answered.
+    method: &'static str,
+    /// Answers with these statuses; `None` for the request itself.
+    statuses: Option<(u16, u16)>,
+    dialog: Within,
+}
+
+/// Whether a message belongs to a dialog already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Any,
+    Outside,
+    Inside,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy)]
+pub enum Does {
+    /// It is lost, each time.
+    Drop,
+    /// It is late.
+    Delay(Duration),
+    /// It comes twice, the second time as another transaction.
+    Twice,
+    /// A text in it is another, everywhere.
+    Replace(&'static str, &'static str),
+    /// Header lines with this name are missing.
+    Without(&'static str),
+    /// It has one more header line.
+    With(&'static str),
+    /// It is written anew.
+    Rewrite(fn(&str) -> String),
+    /// Another message comes after it.
+    Then(fn(&str) -> String),
+}
+
+/// What becomes of packets that the subject sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warp {
+    /// No RTP.
+    Silence,
+    /// SRTP arrives in the clear.
+    Plain,
+    /// Nothing is authentic.
+    WrongKey,
+    /// No RTCP.
+    NoRtcp,
+    /// RTP with events, so digits, is lost.
+    NoEvents,
+}
+
+/// Requests towards Teams.
+pub const fn teams(method: &'static str) -> On {
+    On::new(Side::Teams, method)
+}
+
+/// Requests towards the carrier.
+pub const fn carrier(method: &'static str) -> On {
+    On::new(Side::Carrier, method)
+}
+
+/// It is lost.
+pub const fn drop(on: On) -> Mutation {
+    Mutation::Message(on, Does::Drop)
+}
+
+/// It comes later.
+pub const fn delay(on: On, by: Duration) -> Mutation {
+    Mutation::Message(on, Does::Delay(by))
+}
+
+/// It comes again, as another transaction.
+pub const fn twice(on: On) -> Mutation {
+    Mutation::Message(on, Does::Twice)
+}
+
+/// A text in it is another.
+pub const fn replace(on: On, text: &'static str, by: &'static str) -> Mutation {
+    Mutation::Message(on, Does::Replace(text, by))
+}
+
+/// It lacks a header.
+pub const fn without(on: On, name: &'static str) -> Mutation {
+    Mutation::Message(on, Does::Without(name))
+}
+
+/// It has one more header line.
+pub const fn with(on: On, line: &'static str) -> Mutation {
+    Mutation::Message(on, Does::With(line))
+}
+
+/// It is written anew; the length is set right afterwards.
+pub const fn rewrite(on: On, how: fn(&str) -> String) -> Mutation {
+    Mutation::Message(on, Does::Rewrite(how))
+}
+
+/// Another message comes after it, made of its text.
+pub const fn then(on: On, what: fn(&str) -> String) -> Mutation {
+    Mutation::Message(on, Does::Then(what))
+}
+
+impl On {
+    const fn new(side: Side, method: &'static str) -> Self {
+        Self {
+            side,
+            method,
+            statuses: None,
+            dialog: Within::Any,
+        }
+    }
+
+    /// Answers to these requests with this status.
+    #[must_use]
+    pub const fn status(self, status: u16) -> Self {
+        self.statuses(status, status)
+    }
+
+    /// Answers to these requests with such statuses.
+    #[must_use]
+    pub const fn statuses(mut self, first: u16, last: u16) -> Self {
+        self.statuses = Some((first, last));
+        self
+    }
+
+    /// Only those that begin a dialog.
+    #[must_use]
+    pub const fn first(mut self) -> Self {
+        self.dialog = Within::Outside;
+        self
+    }
+
+    /// Only those within a dialog.
+    #[must_use]
+    pub const fn inside(mut self) -> Self {
+        self.dialog = Within::Inside;
+        self
+    }
+
+    /// Whether a message is meant.
+    fn is(&self, side: Side, message: &Message) -> bool {
+        let is_kind = match (self.statuses, message.status()) {
+            (None, None) => message.method().as_deref() == Some(self.method),
+            (Some((first, last)), Some(status)) => {
+                (first..=last).contains(&status)
+                    && message.cseq().is_some_and(|(_, of)| of == self.method)
+            }
+            _ => false,
+        };
+        let is_within = match self.dialog {
+            Within::Any => true,
+            Within::Outside => message.tag("To").is_none(),
+            Within::Inside => message.tag("To").is_some(),
+        };
+        self.side == side && is_kind && is_within
+    }
+}
+
+impl Mutation {
+    /// What a peer gets instead of what the subject sent.
+    pub fn apply(&self, side: Side, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        let unchanged = vec![(Duration::ZERO, bytes.to_vec())];
+        let Self::Message(on, does) = self else {
+            return unchanged;
+        };
+        if !Message::parse(bytes).is_ok_and(|message| on.is(side, &message)) {
+            return unchanged;
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let now = |text: String| (Duration::ZERO, measured(&text).into_bytes());
+        match does {
+            Does::Drop => Vec::new(),
+            Does::Delay(by) => vec![(*by, bytes.to_vec())],
+            Does::Twice => vec![now(text.clone()), now(again(&text))],
+            Does::Replace(from, to) => vec![now(text.replace(from, to))],
+            Does::Without(name) => vec![now(without_line(&text, name))],
+            Does::With(line) => vec![now(with_line(&text, line))],
+            Does::Rewrite(how) => vec![now(how(&text))],
+            Does::Then(what) => vec![now(text.clone()), now(what(&text))],
+        }
+    }
+}
+
+/// The same request as another transaction: its branch and its number are others.
+pub fn again(text: &str) -> String {
+    text.replacen("branch=z9hG4bK", "branch=z9hG4bKagain", 1)
+}
+
+/// Without header lines of this name.
+pub fn without_line(text: &str, name: &str) -> String {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    let is_it = |line: &&str| {
+        let of = line.split(':').next().unwrap_or_default();
+        of.trim().eq_ignore_ascii_case(name)
+    };
+    let lines: Vec<&str> = head.split("\r\n").filter(|line| !is_it(line)).collect();
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
+}
+
+/// With one more header line, before the others.
+pub fn with_line(text: &str, line: &str) -> String {
+    text.replacen("\r\n", &format!("\r\n{line}\r\n"), 1)
+}
+
+/// With the length that the body has.
+fn measured(text: &str) -> String {
+    let (_, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    with_line(
+        &without_line(text, "Content-Length"),
+        &format!("Content-Length: {}", body.len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYE: &str = "BYE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bK1\r\n\
+                       To: <sip:a>;tag=1\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
+
+    fn texts(mutation: Mutation, side: Side) -> Vec<String> {
+        let changed = mutation.apply(side, BYE.as_bytes());
+        let text = |(_, bytes)| String::from_utf8(bytes).unwrap();
+        changed.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn only_what_is_meant_is_changed() {
+        assert!(texts(drop(teams("BYE")), Side::Teams).is_empty());
+        for other in [
+            drop(teams("INVITE")),
+            drop(teams("BYE").status(200)),
+            drop(teams("BYE").first()),
+            drop(carrier("BYE")),
+        ] {
+            assert_eq!(texts(other, Side::Teams), [BYE]);
+        }
+        assert_eq!(texts(twice(teams("BYE")), Side::Teams).len(), 2);
+        assert_eq!(
+            texts(without(teams("BYE"), "to"), Side::Teams)[0]
+                .matches("To:")
+                .count(),
+            0
+        );
+        let longer = texts(
+            rewrite(teams("BYE"), |text| format!("{text}abc")),
+            Side::Teams,
+        );
+        assert!(longer[0].contains("Content-Length: 3\r\n"), "{}", longer[0]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The report as one JSON object.
+
+use super::{Counts, Run, ladder};
+use crate::certify::Outcome;
+use serde_json::{Value, json};
+
+/// The report.
+pub fn of(run: &Run) -> Value {
+    let counts = |counts: Counts| {
+        json!({
+            "passed": counts.passed,
+            "failed": counts.failed,
+            "not_applicable": counts.not_applicable,
+            "not_written": counts.not_written,
+        })
+    };
+    let mandatory = run
+        .outcomes
+        .iter()
+        .filter(|one| one.entry.severity.is_mandatory());
+    json!({
+        "subject": run.subject,
+        "version": run.version,
+        "began": run.began,
+        "seconds": run.took.as_secs_f64(),
+        "good": run.is_good(),
+        "all": counts(Counts::of(run.outcomes.iter())),
+        "mandatory": counts(Counts::of(mandatory)),
+        "cases": run.outcomes.iter().map(case).collect::<Vec<_>>(),
+    })
+}
+
+fn case(outcome: &Outcome) -> Value {
+    let entry = &outcome.entry;
+    let steps = ladder::steps(&outcome.seen).into_iter().map(|step| {
+        json!({
+            "ms": u64::try_from(step.at_ms).unwrap_or(u64::MAX),
+            "peer": step.peer,
+            "from": if step.is_from_subject { "subject" } else { "peer" },
+            "title": step.title,
+            "message": step.text,
+        })
+    });
+    let heard = outcome.heard.iter().map(|(name, heard)| {
+        json!({
+            "by": name,
+            "audio": heard.audio,
+            "events": heard.events,
+            "digits": heard.digits,
+            "plain": heard.plain,
+            "not_authentic": heard.forged,
+            "reports": heard.reports,
+            "longest_gap_ms": u64::try_from(heard.longest_gap.as_millis()).unwrap_or(u64::MAX),
+        })
+    });
+    let failures = match &outcome.verdict {
+        crate::certify::verdict::Verdict::Failed(failures) => failures
+            .iter()
+            .map(|one| json!({ "rule": one.rule, "why": one.why }))
+            .collect(),
+        _ => Vec::new(),
+    };
+    json!({
+        "id": entry.id,
+        "group": entry.group(),
+        "title": entry.title,
+        "mark": entry.mark,
+        "severity": entry.severity.name(),
+        "mandatory": entry.severity.is_mandatory(),
+        "direction": entry.direction,
+        "requirements": entry.requirements,
+        "verdict": outcome.verdict.name(),
+        "reasons": outcome.verdict.reasons(),
+        "failures": failures,
+        "seconds": outcome.took.as_secs_f64(),
+        "ladder": steps.collect::<Vec<_>>(),
+        "media": heard.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,88 @@
+//! The report as JUnit XML, for build servers.
+
+use super::{Counts, Run, ladder};
+use crate::certify::Outcome;
+use crate::certify::verdict::Verdict;
+use std::fmt::Write;
+
+/// The report. What is not applicable or not written counts as skipped, never as passed.
+pub fn of(run: &Run) -> String {
+    let all = Counts::of(run.outcomes.iter());
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
+        escaped(&run.subject),
+        all.total(),
+        all.failed,
+        all.not_applicable + all.not_written,
+        run.took.as_secs_f64()
+    );
+    for (group, outcomes) in run.groups() {
+        let counts = Counts::of(outcomes.iter().copied());
+        let time: f64 = outcomes.iter().map(|one| one.took.as_secs_f64()).sum();
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{group}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{time:.3}\">",
+            counts.total(),
+            counts.failed,
+            counts.not_applicable + counts.not_written,
+        );
+        for outcome in outcomes {
+            case(&mut out, group, outcome);
+        }
+        out.push_str("  </testsuite>\n");
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
+
+fn case(out: &mut String, group: &str, outcome: &Outcome) {
+    let entry = &outcome.entry;
+    let _ = write!(
+        out,
+        "    <testcase classname=\"{group}\" name=\"{} {}\" time=\"{:.3}\"",
+        entry.id,
+        escaped(&entry.title),
+        outcome.took.as_secs_f64()
+    );
+    let reasons = outcome.verdict.reasons();
+    let first = reasons.first().map(String::as_str).unwrap_or_default();
+    match &outcome.verdict {
+        Verdict::Passed => out.push_str("/>\n"),
+        Verdict::NotWritten => out.push_str("><skipped message=\"not written\"/></testcase>\n"),
+        Verdict::NotApplicable(why) => {
+            let _ = writeln!(
+                out,
+                "><skipped message=\"not applicable: {}\"/></testcase>",
+                escaped(why)
+            );
+        }
+        Verdict::Failed(_) | Verdict::NoStage(_) => {
+            let _ = writeln!(
+                out,
+                "><failure message=\"{}\" type=\"{}\">{}\n{}</failure></testcase>",
+                escaped(first),
+                entry.severity.name(),
+                escaped(&reasons.join("\n")),
+                escaped(&ladder::text(&outcome.seen))
+            );
+        }
+    }
+}
+
+/// Text that may stand in XML; characters that XML does not have are replaced.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,71 @@
+//! The report on a terminal.
+
+use super::{Counts, Run, ladder};
+use crate::certify::Outcome;
+use std::io::{self, Write};
+
+/// A line for a case that is done.
+pub fn progress(outcome: &Outcome, done: usize, total: usize) -> String {
+    format!(
+        "[{done:3}/{total}] {:10} {:14} {:5.1} s  {}",
+        outcome.entry.id,
+        outcome.verdict.name(),
+        outcome.took.as_secs_f32(),
+        outcome.entry.title
+    )
+}
+
+/// Writes the whole report.
+///
+/// # Errors
+/// What `out` says.
+pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    for outcome in run.outcomes.iter().filter(|one| one.verdict.is_bad()) {
+        let entry = &outcome.entry;
+        writeln!(
+            out,
+            "\n{} {} ({})",
+            entry.id,
+            entry.title,
+            entry.severity.name()
+        )?;
+        for reason in outcome.verdict.reasons() {
+            writeln!(out, "  {reason}")?;
+        }
+        if !entry.requirements.is_empty() {
+            writeln!(out, "  requirements: {}", entry.requirements.join(", "))?;
+        }
+        write!(out, "{}", ladder::text(&outcome.seen))?;
+    }
+    writeln!(
+        out,
+        "\n{:7} {:>6} {:>6} {:>14} {:>11}",
+        "group", "passed", "failed", "not applicable", "not written"
+    )?;
+    let row = |out: &mut dyn Write, name: &str, counts: Counts| {
+        writeln!(
+            out,
+            "{name:7} {:>6} {:>6} {:>14} {:>11}",
+            counts.passed, counts.failed, counts.not_applicable, counts.not_written
+        )
+    };
+    for (group, outcomes) in run.groups() {
+        row(out, group, Counts::of(outcomes.into_iter()))?;
+    }
+    row(out, "all", Counts::of(run.outcomes.iter()))?;
+    let mandatory = run
+        .outcomes
+        .iter()
+        .filter(|one| one.entry.severity.is_mandatory());
+    row(out, "of which mandatory", Counts::of(mandatory))?;
+    writeln!(
+        out,
+        "\n{} after {:.0} s: {}",
+        run.subject,
+        run.took.as_secs_f32(),
+        match run.is_good() {
+            true => "no mandatory case failed",
+            false => "a mandatory case failed",
+        }
+    )
+}

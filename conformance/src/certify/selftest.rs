@@ -1,0 +1,114 @@
+//! The runner's own test: every case against a subject that is broken in each way that the case
+//! names. The named rule must say so, or the case is worth nothing.
+
+use super::assertion::GLOBAL;
+use super::case::{Break, Case};
+use super::group;
+use super::stage::Kit;
+use super::subject::Subject;
+use super::verdict::Verdict;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// The case that global assertions are tried with.
+const BASE: &str = "TC-INB-002";
+
+/// A case with a way to break the subject.
+#[derive(Clone, Copy)]
+pub struct Trial {
+    /// The case.
+    pub case: &'static Case,
+    /// Which of its ways, from 1; those of the global assertions follow.
+    pub number: usize,
+    /// How, and which rule must be broken.
+    pub way: Break,
+}
+
+/// What became of a trial.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The case.
+    pub id: &'static str,
+    /// Which of its ways.
+    pub number: usize,
+    /// The rule that must be broken.
+    pub rule: &'static str,
+    /// Whether it was.
+    pub is_noticed: bool,
+    /// What the case said.
+    pub verdict: Verdict,
+}
+
+/// All trials of the cases that are chosen; with the base case come the global assertions.
+pub fn trials(is_chosen: impl Fn(&str) -> bool) -> Vec<Trial> {
+    let mut all = Vec::new();
+    for case in group::WRITTEN.iter().flat_map(|group| group.iter()) {
+        if !is_chosen(case.id) {
+            continue;
+        }
+        let own = case.broken_by.iter().copied();
+        let global = GLOBAL.iter().filter(|_| case.id == BASE).map(|one| Break {
+            rule: one.id,
+            by: one.broken_by,
+        });
+        for (index, way) in own.chain(global).enumerate() {
+            all.push(Trial {
+                case,
+                number: index + 1,
+                way,
+            });
+        }
+    }
+    all
+}
+
+/// Plays trials, as many at once, and tells of each when it is done.
+///
+/// # Errors
+/// What keeps everything from starting.
+pub async fn run(
+    subject: &Subject,
+    trials: Vec<Trial>,
+    at_once: usize,
+    mut tell: impl FnMut(&Found, usize, usize),
+) -> Result<Vec<Found>, String> {
+    let kit = Arc::new(Kit::new().map_err(|fault| fault.to_string())?);
+    let total = trials.len();
+    let mut waiting = VecDeque::from(trials);
+    let mut running = JoinSet::new();
+    let mut done = Vec::new();
+    while !waiting.is_empty() || !running.is_empty() {
+        while running.len() < at_once.max(1)
+            && let Some(trial) = waiting.pop_front()
+        {
+            let (subject, kit) = (subject.clone(), Arc::clone(&kit));
+            running.spawn(async move { one(&subject, &kit, trial).await });
+        }
+        if let Some(Ok(found)) = running.join_next().await {
+            tell(&found, done.len() + 1, total);
+            done.push(found);
+        }
+    }
+    done.sort_by_key(|found| (found.id, found.number));
+    Ok(done)
+}
+
+async fn one(subject: &Subject, kit: &Kit, trial: Trial) -> Found {
+    let verdict = match super::lacks(subject, trial.case) {
+        Some(why) => Verdict::NotApplicable(why),
+        None => {
+            super::play(subject, kit, trial.case, Some(trial.way.by))
+                .await
+                .0
+        }
+    };
+    Found {
+        id: trial.case.id,
+        number: trial.number,
+        rule: trial.way.rule,
+        is_noticed: verdict.broken().contains(&trial.way.rule)
+            || matches!(verdict, Verdict::NotApplicable(_)),
+        verdict,
+    }
+}

@@ -1,0 +1,212 @@
+//! How the subject is configured for a case.
+
+use crate::lab::place::{Addresses, DOMAIN, Ports, REGIONS, quoted};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Name of the trunk.
+pub const FQDN: &str = "sbc1.test.example";
+/// Names of the SBC at its customers.
+pub const CUSTOMERS: [&str; 2] = ["c1.cust.test.example", "c2.cust.test.example"];
+/// What numbers of Teams users begin with; two digits follow.
+pub const TEAMS_NUMBERS: &str = "+4416329601";
+/// A number in the public network.
+pub const OUTSIDE: &str = "+441632960001";
+/// The Teams user who is called.
+pub const USER: &str = "+441632960100";
+/// Another.
+pub const USER_2: &str = "+441632960101";
+
+/// What a case may change. Texts are TOML.
+#[derive(Clone, Default, Debug)]
+pub struct Setting {
+    /// Further keys of the trunk towards Teams.
+    pub teams: String,
+    /// Further keys of the first carrier's trunk.
+    pub carrier: String,
+    /// Further tables.
+    pub more: String,
+    /// Routes that are asked before the usual ones.
+    pub routes: String,
+    /// Whether a second carrier is called after the first.
+    pub has_second_carrier: bool,
+    /// Whether there are two customers behind the trunk, each with its own name.
+    pub has_customers: bool,
+    /// Whether OPTIONS of the subject to the carrier are sent.
+    pub pings_carrier: bool,
+}
+
+/// Where everybody is.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// The carriers.
+    pub carriers: [SocketAddr; 2],
+    /// The proxies, in order.
+    pub proxies: [SocketAddr; 3],
+}
+
+impl Setting {
+    /// The daemon's configuration.
+    pub fn write(
+        &self,
+        folder: &Path,
+        addresses: &Addresses,
+        ports: &Ports,
+        peers: &Peers,
+    ) -> String {
+        let at = quoted(folder);
+        let mut text = format!(
+            r#"[node]
+id = "certified"
+
+[cdr]
+spool = "{at}/cdr"
+
+[metrics]
+listen = "{metrics}"
+
+[api]
+unix = "{at}/api.sock"
+
+[[realm]]
+name = "teams"
+addresses = ["{teams}"]
+ports = "20000-24999"
+
+[[realm]]
+name = "carrier"
+addresses = ["{carrier}"]
+ports = "25000-29999"
+
+[[tls]]
+name = "teams"
+cert = "{at}/sbc.pem"
+key = {{ file = "{at}/sbc.key" }}
+client_ca = "{at}/ca.pem"
+verify_client = "require"
+
+[[listen]]
+name = "teams"
+realm = "teams"
+transport = "tls"
+port = {tls}
+tls = "teams"
+
+[[listen]]
+name = "carrier"
+realm = "carrier"
+transport = "udp"
+port = {udp}
+
+[[tenant]]
+name = "customer"
+numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
+"#,
+            metrics = ports.metrics,
+            teams = ports.tls.ip(),
+            carrier = ports.udp.ip(),
+            tls = ports.tls.port(),
+            udp = ports.udp.port(),
+        );
+        self.write_teams(&mut text, addresses, peers);
+        self.write_carriers(&mut text, peers);
+        text.push_str(&self.more);
+        text
+    }
+
+    fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
+        let targets: Vec<String> = REGIONS
+            .iter()
+            .zip(peers.proxies)
+            .map(|(region, at)| {
+                format!("{{ address = \"{region}.{DOMAIN}:5061;tls\", connect_to = [\"{at}\"] }}")
+            })
+            .collect();
+        let accepted = accepted(addresses);
+        let _ = write!(
+            text,
+            r#"
+[[trunk]]
+name = "teams"
+preset = "teams"
+tenant = "customer"
+realm = "teams"
+tls = "teams"
+fqdn = "{FQDN}"
+targets = [{}]
+accept_from = [{accepted}]
+accept_names = ["sip.{DOMAIN}"]
+{}
+"#,
+            targets.join(", "),
+            self.teams
+        );
+    }
+
+    fn write_carriers(&self, text: &mut String, peers: &Peers) {
+        let to = match self.has_second_carrier {
+            true => "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
+            false => "{ trunk = \"carrier\" }",
+        };
+        let _ = write!(
+            text,
+            r#"
+{}
+[[route]]
+name = "to-teams"
+match = {{ called_in = "tenant:customer" }}
+to = [{{ trunk = "teams" }}]
+
+[[route]]
+name = "from-teams"
+match = {{ from_trunk = "teams" }}
+to = [{to}]
+"#,
+            self.routes
+        );
+        for (index, at) in peers.carriers.iter().enumerate() {
+            let (name, more) = match index {
+                0 => ("carrier", self.carrier.as_str()),
+                _ => ("carrier-2", ""),
+            };
+            let _ = write!(
+                text,
+                r#"
+[[trunk]]
+name = "{name}"
+preset = "carrier"
+tenant = "*"
+realm = "carrier"
+targets = ["{at};udp"]
+accept_from = ["{}/32"]
+options = {}
+{more}
+"#,
+                at.ip(),
+                self.pings_carrier
+            );
+            if !more.contains("codecs") {
+                text.push_str("codecs = [\"PCMA\", \"PCMU\"]\n");
+            }
+        }
+    }
+}
+
+/// The addresses from which Teams may come: the proxies, and one that no name leads to.
+fn accepted(addresses: &Addresses) -> String {
+    let all = addresses.proxies.iter().chain([&addresses.elsewhere]);
+    let all: Vec<String> = all.map(|ip| format!("\"{ip}/32\"")).collect();
+    all.join(", ")
+}
+
+impl Setting {
+    /// Whether any subject can be expected to be configured so.
+    pub fn is_usual(&self) -> bool {
+        let texts = [&self.teams, &self.carrier, &self.more, &self.routes];
+        texts.iter().all(|text| text.is_empty())
+            && !self.has_second_carrier
+            && !self.has_customers
+            && !self.pings_carrier
+    }
+}

@@ -1,0 +1,505 @@
+//! The stage of one case: the subject between two carriers and the proxies of Teams, all its own.
+
+use super::assertion;
+use super::case::Case;
+use super::evidence::Tape;
+use super::mutation::{Mutation, Warp};
+use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
+use super::subject::{Other, Subject};
+use super::verdict::Failure;
+use super::voice::{Ear, Voice};
+use crate::ca::{Authority, CaFault, Identity};
+use crate::lab::daemon::Daemon;
+use crate::lab::fault::LabFault;
+use crate::lab::folder::Folder;
+use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
+use crate::lock::lock;
+use crate::peer::agent::{Received, Wire};
+use crate::peer::carrier::{self, Carrier};
+use crate::peer::claims::ANY;
+use crate::peer::fault::PeerFault;
+use crate::peer::rules::{CarrierRules, TeamsRules, TeamsTrunk};
+use crate::peer::teams::{self, Setup, TeamsProxy};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often the daemon is started on other ports when somebody else was faster.
+const STARTS: usize = 3;
+
+/// What all stages of a run share.
+pub struct Kit {
+    /// Root of trust of everybody.
+    pub authority: Authority,
+    /// Certificate of the subject.
+    pub sbc: Identity,
+    /// Certificate of the proxies.
+    pub proxy: Identity,
+}
+
+impl Kit {
+    /// Makes keys and certificates.
+    ///
+    /// # Errors
+    /// [`CaFault`].
+    pub fn new() -> Result<Self, CaFault> {
+        let authority = Authority::new("Causeway certification")?;
+        let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
+        let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
+        Ok(Self {
+            sbc: authority.issue(&[FQDN, "*.cust.test.example"])?,
+            proxy: authority.issue(&names)?,
+            authority,
+        })
+    }
+}
+
+/// Everything in one case.
+pub struct Stage {
+    /// What was sent.
+    pub tape: Tape,
+    /// Our daemon; none if somebody else's SBC is certified.
+    pub daemon: Option<Daemon>,
+    /// The proxies in order, and one that no name leads to.
+    pub proxies: Vec<TeamsProxy>,
+    /// The carriers.
+    pub carriers: Vec<Carrier>,
+    /// Where the subject is towards Teams.
+    pub teams_side: SocketAddr,
+    /// Where the subject is towards the carriers.
+    pub carrier_side: SocketAddr,
+    /// How the subject is configured.
+    pub setting: Setting,
+    /// Where everybody is; of use for subjects of ours.
+    pub addresses: Addresses,
+    fqdn: String,
+    calls_to_proxies: Vec<Calls>,
+    calls_to_carriers: Vec<Calls>,
+    ears: Mutex<Vec<Ear>>,
+    failures: Mutex<Vec<Failure>>,
+    told: Option<(&'static str, &'static str)>,
+    warps: (Option<Warp>, Option<Warp>),
+    folder: Option<Folder>,
+}
+
+type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
+
+/// Places of the peers, and who the subject is.
+struct Ground {
+    addresses: Addresses,
+    proxies: Vec<teams::Place>,
+    carriers: Vec<carrier::Place>,
+    peers: Peers,
+}
+
+/// What the proxies show and whom they trust.
+struct Trust {
+    identity: Identity,
+    roots: RootCertStore,
+}
+
+impl Stage {
+    /// Sets the stage for a case.
+    ///
+    /// # Errors
+    /// [`LabFault`]; nothing runs then.
+    pub async fn set(
+        subject: &Subject,
+        kit: &Kit,
+        case: &Case,
+        mutation: Option<Mutation>,
+    ) -> Result<Self, LabFault> {
+        let mut setting = Setting::default();
+        (case.setting)(&mut setting);
+        let tape = Tape::new(mutation);
+        match subject {
+            Subject::Ours(program) => Self::set_ours(program, kit, setting, tape, mutation).await,
+            Subject::Other(other) => Self::set_other(other, setting, tape, mutation).await,
+        }
+    }
+
+    async fn set_ours(
+        program: &Path,
+        kit: &Kit,
+        setting: Setting,
+        tape: Tape,
+        mutation: Option<Mutation>,
+    ) -> Result<Self, LabFault> {
+        let folder = Folder::make(false)?;
+        place::write(folder.path(), "ca.pem", kit.authority.root_pem())?;
+        place::write(folder.path(), "sbc.pem", &kit.sbc.chain_pem)?;
+        place::write(folder.path(), "sbc.key", &kit.sbc.key_pem)?;
+        let addresses = Addresses::choose();
+        let at = |ip| SocketAddr::new(ip, 0);
+        let ground = Ground::take(
+            addresses.clone(),
+            addresses.proxies.map(at),
+            [at(addresses.carrier), at(addresses.carrier_2)],
+        )
+        .await?;
+        let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
+        let trust = Trust {
+            identity: kit.proxy.clone(),
+            roots: kit.authority.roots()?,
+        };
+        let (teams_side, carrier_side) = (ports.tls, ports.udp);
+        let mut stage = Self::with_peers(ground, trust, tape, FQDN, teams_side, carrier_side)?;
+        stage.setting = setting;
+        stage.daemon = Some(daemon);
+        stage.folder = Some(folder);
+        stage.break_by(mutation);
+        Ok(stage)
+    }
+
+    async fn set_other(
+        other: &Other,
+        setting: Setting,
+        tape: Tape,
+        mutation: Option<Mutation>,
+    ) -> Result<Self, LabFault> {
+        let mut addresses = Addresses::choose();
+        addresses.teams_side = other.ip();
+        addresses.carrier_side = other.carrier_side.ip();
+        addresses.carrier = other.carrier.ip();
+        addresses.proxies = other.proxies.map(|proxy| proxy.ip());
+        addresses.elsewhere = other.proxies[0].ip();
+        addresses.carrier_2 = other.carrier.ip();
+        let second = SocketAddr::new(other.carrier.ip(), 0);
+        let ground = Ground::take(addresses, other.proxies, [other.carrier, second]).await?;
+        let read = |name: &str| {
+            let path = other.certificates.join(name);
+            std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
+        };
+        let mut roots = RootCertStore::empty();
+        let ca = read("ca.pem")?;
+        let root = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(CaFault::from)?;
+        roots.add(root).map_err(CaFault::from)?;
+        let trust = Trust {
+            identity: Identity {
+                chain_pem: read("proxy.pem")?,
+                key_pem: read("proxy.key")?,
+            },
+            roots,
+        };
+        let (teams_side, carrier_side) = (other.teams_side, other.carrier_side);
+        let fqdn = &other.fqdn;
+        let mut stage = Self::with_peers(ground, trust, tape, fqdn, teams_side, carrier_side)?;
+        stage.setting = setting;
+        stage.break_by(mutation);
+        Ok(stage)
+    }
+
+    fn with_peers(
+        ground: Ground,
+        trust: Trust,
+        tape: Tape,
+        fqdn: &str,
+        teams_side: SocketAddr,
+        carrier_side: SocketAddr,
+    ) -> Result<Self, LabFault> {
+        let addresses = ground.addresses;
+        let wire: Arc<dyn Wire> = Arc::new(tape.clone());
+        let trunk = |fqdn: &str| TeamsTrunk {
+            fqdn: fqdn.to_owned(),
+            port: teams_side.port(),
+        };
+        let trunks: Vec<TeamsTrunk> = [fqdn].into_iter().chain(CUSTOMERS).map(trunk).collect();
+        let hosts = REGIONS.iter().chain(&["sip-du-a"]);
+        let mut proxies = Vec::new();
+        for (region, place) in hosts.zip(ground.proxies) {
+            let setup = Setup {
+                host: format!("{region}.{DOMAIN}"),
+                identity: trust.identity.clone(),
+                roots: trust.roots.clone(),
+                rules: TeamsRules {
+                    trunks: trunks.clone(),
+                    hidden: addresses.hidden_from_teams(),
+                },
+                sbc: teams_side.ip(),
+                echoes: BTreeSet::new(),
+                wire: Some(Arc::clone(&wire)),
+            };
+            proxies.push(TeamsProxy::start(place, setup)?);
+        }
+        let mut carriers = Vec::new();
+        for (name, place) in ["carrier", "carrier-2"].iter().zip(ground.carriers) {
+            let rules = CarrierRules {
+                sbc: carrier_side.ip(),
+                hidden: addresses.hidden_from_carrier(),
+            };
+            carriers.push(Carrier::start(name, place, rules, Some(Arc::clone(&wire))));
+        }
+        let calls_to_proxies = proxies.iter().map(|proxy| proxy.claim(ANY).into());
+        let calls_to_carriers = carriers.iter().map(|carrier| carrier.claim(ANY).into());
+        Ok(Self {
+            calls_to_proxies: calls_to_proxies.collect(),
+            calls_to_carriers: calls_to_carriers.collect(),
+            tape,
+            daemon: None,
+            proxies,
+            carriers,
+            teams_side,
+            carrier_side,
+            setting: Setting::default(),
+            addresses,
+            fqdn: fqdn.to_owned(),
+            ears: Mutex::default(),
+            failures: Mutex::default(),
+            told: None,
+            warps: (None, None),
+            folder: None,
+        })
+    }
+
+    fn break_by(&mut self, mutation: Option<Mutation>) {
+        match mutation {
+            Some(Mutation::Media(warp)) => self.warps.0 = Some(warp),
+            Some(Mutation::CarrierMedia(warp)) => self.warps.1 = Some(warp),
+            Some(Mutation::Told(from, to)) => self.told = Some((from, to)),
+            Some(Mutation::Message(..) | Mutation::Configuration(..)) | None => {}
+        }
+    }
+
+    /// The trunk as Teams knows it.
+    pub fn trunk(&self) -> TeamsTrunk {
+        self.trunk_of(&self.fqdn)
+    }
+
+    /// The trunk of a customer, as Teams knows it.
+    pub fn trunk_of(&self, fqdn: &str) -> TeamsTrunk {
+        TeamsTrunk {
+            fqdn: fqdn.to_owned(),
+            port: self.teams_side.port(),
+        }
+    }
+
+    /// Every name that a Contact towards Teams may have.
+    pub fn names(&self) -> Vec<String> {
+        let own = [self.fqdn.as_str()].into_iter();
+        own.chain(CUSTOMERS).map(str::to_owned).collect()
+    }
+
+    /// The folder of our daemon.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(Folder::path)
+    }
+
+    /// Notes a broken rule unless all is right.
+    pub fn check(&self, rule: &str, is_right: bool, found: impl FnOnce() -> String) {
+        if !is_right {
+            lock(&self.failures).push(Failure::new(rule, found()));
+        }
+    }
+
+    /// The next call that comes to a proxy.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn call_to_proxy(
+        &self,
+        index: usize,
+        patience: Duration,
+    ) -> Result<Received, PeerFault> {
+        let name = self.proxies[index].host().to_owned();
+        next(&self.calls_to_proxies[index], name, patience).await
+    }
+
+    /// The next call that comes to a carrier.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn call_to_carrier(
+        &self,
+        index: usize,
+        patience: Duration,
+    ) -> Result<Received, PeerFault> {
+        let name = self.carriers[index].agent().name().to_owned();
+        next(&self.calls_to_carriers[index], name, patience).await
+    }
+
+    /// A voice of Teams.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_teams(&self) -> Result<Voice, PeerFault> {
+        self.voice("Teams", self.addresses.proxies[0], self.warps.0)
+            .await
+    }
+
+    /// A voice of the carrier.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_carrier(&self) -> Result<Voice, PeerFault> {
+        self.voice("carrier", self.addresses.carrier, self.warps.1)
+            .await
+    }
+
+    async fn voice(
+        &self,
+        name: &'static str,
+        ip: IpAddr,
+        warp: Option<Warp>,
+    ) -> Result<Voice, PeerFault> {
+        let voice = Voice::open(name, ip, warp).await?;
+        lock(&self.ears).push(voice.ear());
+        Ok(voice)
+    }
+
+    /// What all voices heard.
+    pub fn ears(&self) -> Vec<Ear> {
+        lock(&self.ears).clone()
+    }
+
+    /// Waits until the subject's OPTIONS came to every proxy and were right.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn greeted(&self, patience: Duration) -> Result<(), PeerFault> {
+        for proxy in &self.proxies[..REGIONS.len()] {
+            proxy
+                .heard_from(std::slice::from_ref(&self.fqdn), patience)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Asks our daemon as an operator does.
+    ///
+    /// # Errors
+    /// [`LabFault::Unanswered`].
+    pub async fn ask(&self, path: &str) -> Result<String, LabFault> {
+        let Some(daemon) = &self.daemon else {
+            return Err(LabFault::Unanswered {
+                path: path.to_owned(),
+                why: "the subject is not ours".to_owned(),
+            });
+        };
+        let told = daemon.ask(path).await?;
+        Ok(match self.told {
+            Some((from, to)) => told.replace(from, to),
+            None => told,
+        })
+    }
+
+    /// Asks our daemon again and again until the answer is as wanted; gives the last one.
+    pub async fn ask_until(
+        &self,
+        path: &str,
+        patience: Duration,
+        is_it: impl Fn(&str) -> bool,
+    ) -> Result<String, String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.ask(path).await {
+                Ok(told) if is_it(&told) => return Ok(told),
+                Ok(told) if Instant::now() > deadline => return Err(told),
+                Err(fault) if Instant::now() > deadline => return Err(fault.to_string()),
+                Ok(_) | Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Everything that was wrong: what the case found, what the peers found, and the global
+    /// assertions. `played` is how the case ended.
+    pub async fn judge(&self, played: Result<(), Failure>) -> Vec<Failure> {
+        let is_complete = played.is_ok();
+        let mut failures = lock(&self.failures).clone();
+        failures.extend(played.err());
+        let proxies = self.proxies.iter().map(TeamsProxy::agent);
+        let peers = proxies.chain(self.carriers.iter().map(Carrier::agent));
+        for finding in peers.flat_map(crate::peer::agent::Agent::findings) {
+            failures.push(Failure::new(finding.breach.rule, finding.to_string()));
+        }
+        failures.extend(assertion::of_messages(self));
+        failures.extend(assertion::of_media(self));
+        if is_complete {
+            failures.extend(assertion::of_traces(self).await);
+        }
+        let mut known = BTreeSet::new();
+        failures.retain(|failure| known.insert((failure.rule.clone(), failure.why.clone())));
+        failures
+    }
+
+    /// Ends everything.
+    pub async fn end(self) {
+        if let Some(daemon) = self.daemon {
+            daemon.stop().await;
+        }
+    }
+}
+
+impl Ground {
+    /// Takes sockets for everybody.
+    async fn take(
+        addresses: Addresses,
+        proxies: [SocketAddr; 3],
+        carriers: [SocketAddr; 2],
+    ) -> Result<Self, LabFault> {
+        let system = |why| LabFault::System {
+            what: "open a socket for a peer",
+            why,
+        };
+        let mut places = Vec::new();
+        for at in proxies {
+            places.push(teams::Place::take_at(at).await.map_err(system)?);
+        }
+        let elsewhere = teams::Place::take(addresses.elsewhere).await;
+        places.push(elsewhere.map_err(system)?);
+        let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
+        let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
+        let peers = Peers {
+            carriers: [one.address, two.address],
+            proxies: [places[0].address, places[1].address, places[2].address],
+        };
+        Ok(Self {
+            addresses,
+            proxies: places,
+            carriers: vec![one, two],
+            peers,
+        })
+    }
+}
+
+async fn start(
+    program: &Path,
+    folder: &Folder,
+    ground: &Ground,
+    setting: &setting::Setting,
+    mutation: Option<Mutation>,
+) -> Result<(Ports, Daemon), LabFault> {
+    let mut attempt = 1;
+    loop {
+        let ports = Ports::choose(&ground.addresses, None)?;
+        let mut text = setting.write(folder.path(), &ground.addresses, &ports, &ground.peers);
+        if let Some(Mutation::Configuration(from, to)) = mutation {
+            text = text.replace(from, to);
+        }
+        place::write(folder.path(), "causeway.toml", &text)?;
+        match Daemon::start(program, folder.path(), ports.metrics, false).await {
+            Ok(daemon) => return Ok((ports, daemon)),
+            Err(LabFault::Ended { log, .. }) if attempt < STARTS && log.contains("in use") => {
+                attempt += 1;
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+async fn next(calls: &Calls, peer: String, patience: Duration) -> Result<Received, PeerFault> {
+    match timeout(patience, calls.lock().await.recv()).await {
+        Ok(Some(invite)) => Ok(invite),
+        Ok(None) | Err(_) => Err(PeerFault::Silence {
+            peer,
+            wanted: "an INVITE".to_owned(),
+            after: patience,
+        }),
+    }
+}

@@ -1,0 +1,181 @@
+//! What is certified: our own daemon, or any SBC by its addresses.
+
+use super::case::Need;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// What is certified.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// This program as daemon, started and configured anew for each case.
+    Ours(PathBuf),
+    /// An SBC that somebody else configured.
+    Other(Box<Other>),
+}
+
+/// An SBC that somebody else configured, and where the peers must be so that it finds them.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// Name, for the report.
+    pub name: String,
+    /// Name of the trunk, as its certificate says it.
+    pub fqdn: String,
+    /// Where it listens for Teams, TLS.
+    pub teams_side: SocketAddr,
+    /// Where it listens for the carrier, UDP.
+    pub carrier_side: SocketAddr,
+    /// Where the three proxies listen, in order.
+    pub proxies: [SocketAddr; 3],
+    /// Where the carrier listens.
+    pub carrier: SocketAddr,
+    /// Folder with `ca.pem`, `proxy.pem` and `proxy.key`.
+    pub certificates: PathBuf,
+    /// What it has.
+    pub has: Vec<String>,
+}
+
+/// What our own daemon does not have.
+const MISSING: [Need; 3] = [Need::Optimization, Need::Pair, Need::Branch];
+
+impl Subject {
+    /// Name, for the report.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ours(_) => "Causeway",
+            Self::Other(other) => &other.name,
+        }
+    }
+
+    /// Why a case is not applicable, if it is not.
+    pub fn lacks(&self, needs: &[Need]) -> Option<String> {
+        let missing = |need: &&Need| match self {
+            Self::Ours(_) => MISSING.contains(need),
+            Self::Other(other) => !other.has.iter().any(|has| has == need.name()),
+        };
+        let need = needs.iter().find(missing)?;
+        Some(match (self, need) {
+            (Self::Other(_), Need::Ours) => {
+                "needs a configuration of its own, and this subject is configured by others"
+                    .to_owned()
+            }
+            _ => format!("{} does not have \"{}\"", self.name(), need.name()),
+        })
+    }
+}
+
+/// Why a subject's file cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectFault {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and what to write.
+    pub why: String,
+}
+
+impl fmt::Display for SubjectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for SubjectFault {}
+
+/// A file that describes an SBC.
+pub const EXAMPLE: &str = r#"# An SBC to be certified: causeway certify run --subject this-file.toml
+name = "My SBC 1.0"
+fqdn = "sbc1.test.example"             # of its trunk, as its certificate says it
+teams_side = "192.0.2.1:5061"          # TLS
+carrier_side = "192.0.2.1:5060"        # UDP
+# Where the peers listen on this machine. The SBC must find the proxies under the names
+# sip.pstnhub.example, sip2.pstnhub.example and sip3.pstnhub.example, in this order.
+proxies = ["192.0.2.21:5061", "192.0.2.22:5061", "192.0.2.23:5061"]
+carrier = "192.0.2.10:5060"
+# ca.pem (root of all), proxy.pem and proxy.key (the proxies' chain and key)
+certificates = "/etc/sbc-lab"
+# What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin
+has = ["transfers"]
+# Calls to +441632960100 to +441632960199 must go to Teams, all others from Teams to the carrier.
+"#;
+
+impl Other {
+    /// Reads a subject's file.
+    ///
+    /// # Errors
+    /// [`SubjectFault`], naming the key and what to write.
+    pub fn read(path: &Path) -> Result<Self, SubjectFault> {
+        let fault = |why: String| SubjectFault {
+            path: path.to_owned(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|why| fault(why.to_string()))?;
+        Self::parse(&text).map_err(fault)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let table = DeTable::parse(text).map_err(|why| why.to_string())?;
+        let table = table.get_ref();
+        let value = |key: &str| table.get(key).map(toml::Spanned::get_ref);
+        let text = |key: &str| match value(key) {
+            Some(DeValue::String(text)) => Ok(text.to_string()),
+            _ => Err(format!("{key} is missing; write {key} = \"…\"")),
+        };
+        let list = |key: &str| match value(key) {
+            Some(DeValue::Array(all)) => all
+                .iter()
+                .filter_map(|one| match one.get_ref() {
+                    DeValue::String(text) => Some(text.to_string()),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let address = |key: &str, text: &str| {
+            text.parse::<SocketAddr>().map_err(|_| {
+                format!("{key}: \"{text}\" is no address with port; write \"192.0.2.1:5061\"")
+            })
+        };
+        let proxies: Vec<SocketAddr> = list("proxies")
+            .iter()
+            .map(|one| address("proxies", one))
+            .collect::<Result<_, _>>()?;
+        let proxies = <[SocketAddr; 3]>::try_from(proxies)
+            .map_err(|got| format!("proxies has {} addresses; write three", got.len()))?;
+        Ok(Self {
+            name: text("name")?,
+            fqdn: text("fqdn")?,
+            teams_side: address("teams_side", &text("teams_side")?)?,
+            carrier_side: address("carrier_side", &text("carrier_side")?)?,
+            proxies,
+            carrier: address("carrier", &text("carrier")?)?,
+            certificates: text("certificates")?.into(),
+            has: list("has"),
+        })
+    }
+
+    /// Where it is towards Teams.
+    pub fn ip(&self) -> IpAddr {
+        self.teams_side.ip()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_read_and_what_is_missing_is_named() {
+        let other = Other::parse(EXAMPLE).unwrap();
+        assert_eq!(other.proxies[2].to_string(), "192.0.2.23:5061");
+        let subject = Subject::Other(Box::new(other));
+        assert_eq!(subject.lacks(&[Need::Transfers]), None);
+        assert!(subject.lacks(&[Need::Bypass]).unwrap().contains("bypass"));
+        let broken = EXAMPLE.replace("carrier = \"192.0.2.10:5060\"", "carrier = \"here\"");
+        assert!(
+            Other::parse(&broken)
+                .unwrap_err()
+                .contains("carrier: \"here\"")
+        );
+    }
+}

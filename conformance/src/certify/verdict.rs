@@ -1,0 +1,81 @@
+//! What became of a case.
+
+use std::fmt;
+
+/// A rule that the subject broke, and how that shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Name of the rule: a requirement (`TDR-SIP-010`), a global assertion (`G6`), or one of
+    /// `ladder` (the call did not go as described) and `audio`.
+    pub rule: String,
+    /// What was found, and what is wanted.
+    pub why: String,
+}
+
+impl Failure {
+    /// A broken rule.
+    pub fn new(rule: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            why: why.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.why)
+    }
+}
+
+/// What became of a case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Everything was as it should be.
+    Passed,
+    /// Rules were broken, in the order in which that was noticed.
+    Failed(Vec<Failure>),
+    /// The subject lacks what the case is about.
+    NotApplicable(String),
+    /// Nobody wrote the case yet.
+    NotWritten,
+    /// The stage could not be set up, so nothing is known.
+    NoStage(String),
+}
+
+impl Verdict {
+    /// Its word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "failed",
+            Self::NotApplicable(_) => "not applicable",
+            Self::NotWritten => "not written",
+            Self::NoStage(_) => "no stage",
+        }
+    }
+
+    /// Whether something is wrong.
+    pub fn is_bad(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::NoStage(_))
+    }
+
+    /// What there is to say, a line each.
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Passed | Self::NotWritten => Vec::new(),
+            Self::Failed(failures) => failures.iter().map(ToString::to_string).collect(),
+            Self::NotApplicable(why) | Self::NoStage(why) => vec![why.clone()],
+        }
+    }
+
+    /// The rules that were broken.
+    pub fn broken(&self) -> Vec<&str> {
+        match self {
+            Self::Failed(failures) => failures.iter().map(|one| one.rule.as_str()).collect(),
+            Self::Passed | Self::NotApplicable(_) | Self::NotWritten | Self::NoStage(_) => {
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
+
+use super::mutation::Warp;
+use crate::lock::lock;
+use crate::media::endpoint::{Packet, Sockets, Stream, is_rtcp};
+use crate::media::sdp::Media;
+use crate::media::secure::{Key, Secure};
+use crate::media::tone::{Codec, Tone, share_at};
+use crate::peer::fault::PeerFault;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+/// Time between two packets.
+const PTIME: Duration = Duration::from_millis(20);
+/// Time between two reports of ours.
+const REPORTS: Duration = Duration::from_secs(2);
+/// Packets that are kept to be listened to: half a second.
+const KEPT: usize = 25;
+/// Share of the energy that must lie at a tone for it to be heard.
+const CLEAR: f64 = 0.8;
+
+/// What came so far.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Heard {
+    /// Packets with audio.
+    pub audio: u64,
+    /// Packets with events.
+    pub events: u64,
+    /// Packets in the clear on a stream that must be secured.
+    pub plain: u64,
+    /// Packets that are not authentic.
+    pub forged: u64,
+    /// Payload types that were heard, in the order of their first packet.
+    pub payload_types: Vec<u8>,
+    /// Reports.
+    pub reports: u64,
+    /// Longest time between two reports, and between the last and now.
+    pub longest_without_report: Duration,
+    /// Longest time between two audio packets.
+    pub longest_gap: Duration,
+    /// Digits, each once, at the first packet of its event.
+    pub digits: String,
+}
+
+/// One end of the audio of a call. It ends with this value.
+pub struct Voice {
+    state: Arc<Mutex<State>>,
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// Key that it announces.
+    pub key: Key,
+    /// For people: `Teams` or `carrier`.
+    pub name: &'static str,
+    task: JoinHandle<()>,
+}
+
+struct State {
+    link: Option<Link>,
+    plays: Option<Tone>,
+    heard: Heard,
+    codec: Codec,
+    /// Whether the stream must be secured.
+    is_secured: bool,
+    last_audio: Option<Instant>,
+    /// Since when reports are due, and are counted.
+    reported: Option<Instant>,
+    kept: VecDeque<(Instant, Vec<u8>)>,
+    last_event: Option<u32>,
+    warp: Option<Warp>,
+    stream: Stream,
+    dialled: VecDeque<(u8, Vec<u8>, bool)>,
+}
+
+/// The other end.
+struct Link {
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+    secure: Option<Secure>,
+    events: Option<u8>,
+    theirs: Option<Key>,
+}
+
+impl Voice {
+    /// Opens sockets. Nothing is sent before [`Voice::hears_of`].
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn open(
+        name: &'static str,
+        ip: IpAddr,
+        warp: Option<Warp>,
+    ) -> Result<Self, PeerFault> {
+        let fault = |why| PeerFault::Socket {
+            peer: name.to_owned(),
+            why,
+        };
+        let sockets = Sockets::open(ip).await.map_err(fault)?;
+        let at = sockets.address().map_err(fault)?;
+        let state = Arc::new(Mutex::new(State {
+            link: None,
+            plays: None,
+            heard: Heard::default(),
+            codec: Codec::Pcma,
+            is_secured: name == "Teams",
+            last_audio: None,
+            reported: None,
+            kept: VecDeque::new(),
+            last_event: None,
+            warp,
+            stream: Stream::new(8, u64::MAX),
+            dialled: VecDeque::new(),
+        }));
+        let task = tokio::spawn(run(sockets, Arc::clone(&state)));
+        Ok(Self {
+            state,
+            at,
+            key: Key::random(),
+            name,
+            task,
+        })
+    }
+
+    /// The other end described itself: from now on packets go there. With the same keys as before
+    /// the stream goes on, with others it begins anew.
+    ///
+    /// # Errors
+    /// [`PeerFault::Media`], when the description cannot be used.
+    pub fn hears_of(&self, media: &Media) -> Result<(), PeerFault> {
+        let fault = |why: String| PeerFault::Media {
+            peer: self.name.to_owned(),
+            why,
+        };
+        let codec = media
+            .codec()
+            .ok_or_else(|| fault("no G.711 in the description".to_owned()))?;
+        let format = |of: &dyn Fn(&str) -> bool| {
+            let found = media.formats.iter().find(|format| of(&format.encoding));
+            found.map(|format| format.payload_type)
+        };
+        let audio = format(&|encoding| Codec::of(encoding) == Some(codec));
+        let events = format(&|encoding| {
+            encoding
+                .to_ascii_lowercase()
+                .starts_with("telephone-event/8000")
+        });
+        let theirs = media.keys.first().and_then(|key| key.key.clone());
+        let mut state = lock(&self.state);
+        let kept = match state.link.take() {
+            Some(link) if link.theirs == theirs => link.secure,
+            _ => None,
+        };
+        let secure = match (&theirs, kept) {
+            (Some(_), Some(secure)) => Some(secure),
+            (Some(theirs), None) => Some(Secure::new(&self.key, theirs).map_err(fault)?),
+            (None, _) => None,
+        };
+        state.codec = codec;
+        state.stream.payload_type = audio.unwrap_or(codec.payload_type());
+        state.reported.get_or_insert_with(Instant::now);
+        state.link = Some(Link {
+            rtp: media.rtp,
+            rtcp: media.rtcp,
+            secure,
+            events,
+            theirs,
+        });
+        Ok(())
+    }
+
+    /// Plays a tone until told otherwise.
+    pub fn plays(&self, hz: f64) {
+        lock(&self.state).plays = Some(Tone::new(hz));
+    }
+
+    /// Plays nothing any more.
+    pub fn hushes(&self) {
+        lock(&self.state).plays = None;
+    }
+
+    /// Sends a digit as an event of 100 ms (RFC 4733 §2.5).
+    pub fn dials(&self, digit: char) {
+        let Some(event) = "0123456789*#ABCD".find(digit) else {
+            return;
+        };
+        let event = u8::try_from(event).unwrap_or_default();
+        let mut state = lock(&self.state);
+        for step in 1..=5_u16 {
+            let [high, low] = (step * 160).to_be_bytes();
+            state
+                .dialled
+                .push_back((event, vec![event, 10, high, low], step == 1));
+        }
+        for _ in 0..3 {
+            let [high, low] = 800_u16.to_be_bytes();
+            state
+                .dialled
+                .push_back((event, vec![event, 0x8A, high, low], false));
+        }
+    }
+
+    /// What came so far.
+    pub fn heard(&self) -> Heard {
+        lock(&self.state).so_far()
+    }
+
+    /// Its ear, for whoever wants to know after it has ended.
+    pub fn ear(&self) -> Ear {
+        Ear {
+            name: self.name,
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// Waits until the tone is clear.
+    pub async fn waits_for(&self, hz: f64, patience: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if self.hears(hz) {
+                return true;
+            }
+            sleep(PTIME).await;
+        }
+        false
+    }
+
+    /// Waits until so many digits came.
+    pub async fn waits_for_digits(&self, wanted: &str, patience: Duration) -> String {
+        let began = Instant::now();
+        while began.elapsed() < patience && self.heard().digits.len() < wanted.len() {
+            sleep(PTIME).await;
+        }
+        self.heard().digits
+    }
+
+    /// Audio packets that come while so much time passes.
+    pub async fn hears_within(&self, time: Duration) -> u64 {
+        let before = self.heard().audio;
+        sleep(time).await;
+        self.heard().audio - before
+    }
+
+    /// Whether the last packets were this tone, and are not old.
+    pub fn hears(&self, hz: f64) -> bool {
+        let state = lock(&self.state);
+        let fresh: Vec<i16> = state
+            .kept
+            .iter()
+            .filter(|(at, _)| at.elapsed() < PTIME * 30)
+            .flat_map(|(_, payload)| payload.iter().map(|octet| state.codec.decode(*octet)))
+            .collect();
+        fresh.len() >= 10 * 160 && share_at(hz, &fresh) > CLEAR
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        self.task.abort();
+        let mut state = lock(&self.state);
+        if let Some(since) = state.reported.take() {
+            let last = since.elapsed();
+            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
+        }
+    }
+}
+
+/// What a voice hears, also after it has ended.
+#[derive(Clone)]
+pub struct Ear {
+    /// Whose: `Teams` or `carrier`.
+    pub name: &'static str,
+    state: Arc<Mutex<State>>,
+}
+
+impl Ear {
+    /// What came so far.
+    pub fn heard(&self) -> Heard {
+        lock(&self.state).so_far()
+    }
+}
+
+async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
+    let mut ticks = interval(PTIME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut report = Instant::now() + REPORTS;
+    let (mut buffer, mut control) = ([0; 2048], [0; 2048]);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let packet = lock(&state).next();
+                if let Some((bytes, to)) = packet {
+                    let _ = sockets.rtp.send_to(&bytes, to).await;
+                }
+            }
+            () = sleep_until(report) => {
+                report += REPORTS;
+                let packet = lock(&state).report();
+                if let Some((bytes, to)) = packet {
+                    let _ = sockets.rtcp.send_to(&bytes, to).await;
+                }
+            }
+            got = sockets.rtp.recv_from(&mut buffer) => {
+                if let Ok((length, _)) = got {
+                    lock(&state).take(&buffer[..length]);
+                }
+            }
+            got = sockets.rtcp.recv_from(&mut control) => {
+                if let Ok((length, _)) = got {
+                    lock(&state).take_report(&control[..length]);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn so_far(&self) -> Heard {
+        let mut heard = self.heard.clone();
+        if let Some(since) = self.reported {
+            heard.longest_without_report = heard.longest_without_report.max(since.elapsed());
+        }
+        heard
+    }
+
+    /// The next packet of ours.
+    fn next(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        let link = self.link.as_mut()?;
+        let packet = match (self.dialled.pop_front(), link.events) {
+            (Some((_, payload, is_first)), Some(events)) => {
+                self.stream.event(events, &payload, is_first)
+            }
+            _ => {
+                let payload = self.plays.as_mut()?.next(self.codec);
+                self.stream.packet(&payload)
+            }
+        };
+        let bytes = match &mut link.secure {
+            Some(secure) => secure.protect(&packet).ok()?,
+            None => packet,
+        };
+        Some((bytes, link.rtp))
+    }
+
+    fn report(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        let link = self.link.as_mut()?;
+        let report = self.stream.report();
+        let bytes = match &mut link.secure {
+            Some(secure) => secure.protect_rtcp(&report).ok()?,
+            None => report,
+        };
+        Some((bytes, link.rtcp))
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
+        let opened = match (secure, self.is_secured) {
+            (Some(secure), _) => match self.warp {
+                Some(Warp::WrongKey) => None,
+                _ => secure.open(bytes).ok(),
+            },
+            // Keys are not known yet.
+            (None, true) => return,
+            (None, false) => match self.warp {
+                Some(Warp::WrongKey) => None,
+                _ => Some(bytes.to_vec()),
+            },
+        };
+        match self.warp {
+            Some(Warp::Silence) => return,
+            Some(Warp::Plain) => {
+                self.heard.plain += u64::from(opened.is_some());
+                return;
+            }
+            _ => {}
+        }
+        let Some(opened) = opened else {
+            // With a tag of ten octets a packet has not the length of one in the clear.
+            match bytes.len() == 12 + 160 && Packet::read(bytes).is_some() && self.is_secured {
+                true => self.heard.plain += 1,
+                false => self.heard.forged += 1,
+            }
+            return;
+        };
+        let Some(packet) = Packet::read(&opened) else {
+            return;
+        };
+        if !self.heard.payload_types.contains(&packet.payload_type) {
+            self.heard.payload_types.push(packet.payload_type);
+        }
+        let is_event = packet.payload.len() == 4;
+        if is_event {
+            if self.warp == Some(Warp::NoEvents) {
+                return;
+            }
+            self.heard.events += 1;
+            if self.last_event.replace(packet.timestamp) != Some(packet.timestamp) {
+                let digit = packet.payload.first().map(|event| usize::from(*event));
+                let digit = digit.and_then(|event| "0123456789*#ABCD".chars().nth(event));
+                self.heard.digits.extend(digit);
+            }
+            return;
+        }
+        let now = Instant::now();
+        self.heard.audio += 1;
+        if let Some(last) = self.last_audio.replace(now) {
+            self.heard.longest_gap = self.heard.longest_gap.max(now - last);
+        }
+        self.kept.push_back((now, packet.payload.to_vec()));
+        while self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+
+    fn take_report(&mut self, bytes: &[u8]) {
+        if self.warp == Some(Warp::NoRtcp) {
+            return;
+        }
+        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
+        let is_good = match secure {
+            Some(secure) => self.warp != Some(Warp::WrongKey) && secure.open_rtcp(bytes).is_ok(),
+            None => is_rtcp(bytes),
+        };
+        if !is_good {
+            return;
+        }
+        self.heard.reports += 1;
+        if let Some(since) = self.reported.replace(Instant::now()) {
+            let gap = since.elapsed();
+            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What a leg does besides calling, answering and ending: forks, CANCEL, requests within the dialog.
+
+use super::agent::Received;
+use super::fault::PeerFault;
+use super::leg::{Leg, PATIENCE, is_answer, reply};
+use super::message::{Draft, Message, uri_text};
+use crate::random;
+use std::time::Duration;
+
+impl Leg {
+    /// Waits for a provisional response with this status.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn hears(&mut self, status: u16, patience: Duration) -> Result<Received, PeerFault> {
+        let cseq = self.cseq;
+        let wanted = format!("{status} to its INVITE");
+        let is_it = |m: &Message| is_answer(m, cseq, "INVITE") && m.status() == Some(status);
+        self.wait(&wanted, patience, None, is_it).await
+    }
+
+    /// What came and nobody waited for, so far.
+    pub fn unasked(&mut self) -> Vec<Message> {
+        while let Ok(received) = self.inbox.try_recv() {
+            self.waiting.push_back(received);
+        }
+        self.waiting.iter().map(|r| r.message.clone()).collect()
+    }
+
+    /// From now on this end answers as another fork: with another tag.
+    pub fn fork(&mut self) {
+        if let Some(invite) = &self.invite {
+            let to = invite.message.line("To").unwrap_or_default();
+            self.local = format!("{to};tag={}", random::word::<6>());
+        }
+    }
+
+    /// Asks to end the INVITE that is under way; its final response is still to come.
+    ///
+    /// # Errors
+    /// [`PeerFault`], when the CANCEL is not answered with 200.
+    pub async fn cancel(&mut self) -> Result<(), PeerFault> {
+        let number = self.cseq;
+        let draft = Draft::request("CANCEL", &self.target)
+            .with("Via", self.via(&self.branch))
+            .with("Max-Forwards", 70)
+            .with("From", &self.local)
+            .with("To", &self.remote)
+            .with("Call-ID", &self.call_id)
+            .with("CSeq", format!("{number} CANCEL"));
+        let bytes = self.agent.write(draft)?;
+        self.agent.send(&self.flow, bytes.clone());
+        let again = (!self.flow.is_reliable()).then_some(bytes);
+        let answer = self
+            .wait("an answer to its CANCEL", PATIENCE, again, |m| {
+                is_answer(m, number, "CANCEL")
+            })
+            .await?;
+        match answer.message.status() {
+            Some(200) => Ok(()),
+            _ => Err(self.unexpected("200 for its CANCEL", &answer.message)),
+        }
+    }
+
+    /// Sends a request within the dialog and waits for its final response; that of an INVITE is
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// [`PeerFault`].
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        extra: &[(&str, String)],
+        description: Option<String>,
+    ) -> Result<Message, PeerFault> {
+        let mut draft = self.request(method);
+        if method == "INVITE" {
+            draft = draft
+                .with("Contact", &self.manner.contact)
+                .with("Allow", self.manner.allow);
+        }
+        for (name, value) in extra {
+            draft = draft.with(name, value);
+        }
+        if let Some(description) = description {
+            draft = draft.sdp(description);
+        }
+        let bytes = self.agent.write(draft)?;
+        self.agent.send(&self.flow, bytes.clone());
+        let cseq = self.cseq;
+        let again = (!self.flow.is_reliable()).then_some(bytes);
+        let wanted = format!("an answer to its {method}");
+        let mut answer = self
+            .wait(&wanted, PATIENCE, again, |m| is_answer(m, cseq, method))
+            .await?;
+        while answer.message.status().is_some_and(|status| status < 200) {
+            answer = self
+                .wait(&wanted, PATIENCE, None, |m| is_answer(m, cseq, method))
+                .await?;
+        }
+        let message = answer.message;
+        match (method, message.status()) {
+            ("INVITE", Some(200..=299)) => {
+                if let Some(contact) = message.line("Contact") {
+                    self.target = uri_text(contact).to_owned();
+                }
+                let ack = self.request_numbered("ACK", cseq);
+                let bytes = self.agent.write(ack)?;
+                self.agent.send(&self.flow, bytes);
+            }
+            ("INVITE", _) => self.acknowledge_failure(&message)?,
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    /// Waits for a request of the other side.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn asked(&mut self, method: &str, patience: Duration) -> Result<Received, PeerFault> {
+        let is_it = |m: &Message| m.method().as_deref() == Some(method);
+        let request = self.wait(method, patience, None, is_it).await?;
+        if !matches!(method, "CANCEL" | "INVITE") {
+            self.check_in_dialog(&request.message);
+        }
+        Ok(request)
+    }
+
+    /// Answers a request within the dialog.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn answer(
+        &self,
+        request: &Received,
+        status: u16,
+        phrase: &str,
+        description: Option<String>,
+    ) -> Result<(), PeerFault> {
+        let mut draft =
+            reply(&request.message, status, phrase, None).with("Server", &self.manner.product);
+        if request.message.method().as_deref() == Some("INVITE") && status < 300 {
+            draft = draft
+                .with("Contact", &self.manner.contact)
+                .with("Allow", self.manner.allow);
+        }
+        if let Some(description) = description {
+            draft = draft.sdp(description);
+        }
+        self.agent.answer(request, draft).map(drop)
+    }
+
+    /// Waits for CANCEL of the INVITE that came in, agrees, and refuses the INVITE with 487.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn cancelled(&mut self, patience: Duration) -> Result<Message, PeerFault> {
+        let cancel = self.asked("CANCEL", patience).await?;
+        self.answer(&cancel, 200, "OK", None)?;
+        self.respond(487, "Request Terminated", None, &[])?;
+        self.acknowledged_failure().await?;
+        Ok(cancel.message)
+    }
+
+    /// Waits for the ACK of a final response that is no 2xx.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn acknowledged_failure(&mut self) -> Result<(), PeerFault> {
+        let again = self.answered.take().filter(|_| !self.flow.is_reliable());
+        let is_ack = |m: &Message| m.method().as_deref() == Some("ACK");
+        self.wait("ACK", PATIENCE, again, is_ack).await.map(drop)
+    }
+}
