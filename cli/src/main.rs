@@ -1,10 +1,11 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
+use causeway::command::config::Configuration;
 use causeway::command::node::{Calls, Connection};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
-use causeway::command::{certify, check, exit, init, lab, node, parse, route, teams};
+use causeway::command::{certify, check, config, exit, init, lab, node, parse, route, teams};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -32,6 +33,11 @@ enum Command {
     Run(Run),
     /// Check a configuration and print every finding
     Check(check::Check),
+    /// Configuration: what holds, and why
+    Config {
+        #[command(subcommand)]
+        command: Configuration,
+    },
     /// Write a starter configuration
     Init(init::Init),
     /// Routes: what would become of a call
@@ -193,6 +199,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
     match command {
         Command::Run(arguments) => Ok(run_daemon(&arguments)),
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Config { command } => config::run(&command, out),
         Command::Init(arguments) => init::run(&arguments, out),
         Command::Route {
             command: Routes::Test(arguments),

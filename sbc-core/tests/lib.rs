@@ -28,6 +28,7 @@ mod guard;
 mod history;
 mod hold;
 mod hostile;
+mod hosting;
 mod hunt;
 mod identity;
 mod in_call;

@@ -36,6 +36,21 @@ fn now() -> UnixTime {
 /// One row for each target of a trunk, and one for each proxy that has asked.
 fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> Vec<Value> {
     let known = proxies.of(&trunk.name);
+    if let Some(carrier) = &trunk.carrier {
+        return vec![row(
+            trunk,
+            "to",
+            "any",
+            None,
+            now,
+            (
+                None,
+                format!(
+                    "as trunk \"{carrier}\", from which it is derived: Teams wants OPTIONS of that one alone"
+                ),
+            ),
+        )];
+    }
     let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
     let mut hosts: Vec<&str> = Vec::new();
     let mut rows = Vec::new();

@@ -2,6 +2,7 @@
 
 pub mod certify;
 pub mod check;
+pub mod config;
 pub mod init;
 pub mod lab;
 pub mod load;

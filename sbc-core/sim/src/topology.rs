@@ -385,6 +385,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         },
         stir: Default::default(),
         sources: Default::default(),
+        hosting: Default::default(),
     }
 }
 
@@ -553,6 +554,7 @@ fn teams_trunk(index: usize) -> Trunk {
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
+        carrier: None,
         realm: RealmName::new("teams"),
         listeners: vec![listener_name(Protocol::Tls)],
         tls: Some(TlsContextName::new(TENANTS[index])),
@@ -644,6 +646,7 @@ fn carrier_trunk(
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,
+        carrier: None,
         realm: RealmName::new("carriers"),
         listeners: vec![listener_name(protocol)],
         tls: None,

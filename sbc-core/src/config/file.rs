@@ -4,6 +4,7 @@
 use super::account;
 use super::elin;
 use super::finding::{Code, Collector};
+use super::inherit::{self, Carriers};
 use super::limit;
 use super::progress;
 use super::read::{Item, Section};
@@ -45,9 +46,10 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
         .collect();
     let mut file = File::default();
     read_singles(&trees, &mut file, out);
+    let carriers = inherit::named(&trees);
     for (index, tree) in trees.iter().enumerate() {
         for (key, value) in tree.get_ref() {
-            read_lists(index, key, value, &mut file, out);
+            read_lists(index, key, value, &carriers, &mut file, out);
         }
     }
     file
@@ -165,6 +167,7 @@ fn read_lists<'t>(
     index: usize,
     key: &Spanned<std::borrow::Cow<'t, str>>,
     value: &'t Spanned<DeValue<'t>>,
+    carriers: &Carriers<'t>,
     file: &mut File,
     out: &mut Collector,
 ) {
@@ -217,7 +220,10 @@ fn read_lists<'t>(
             );
             continue;
         };
-        let section = Section::new(name, index, Span::new(index, value.span()), table);
+        let mut section = Section::new(name, index, Span::new(index, value.span()), table);
+        if name == "trunk" {
+            inherit::from_carrier(&mut section, table, carriers, out);
+        }
         read_element(name, section, file, out);
     }
 }
@@ -481,9 +487,14 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         name,
         span: section.span.clone(),
         tenant: section.text("tenant", out),
+        inherits: section.text("inherits", out),
         preset: section.choice("preset", &presets, &[], out),
         mode: section.choice("mode", &modes, &["gin"], out),
-        realm: section.required_text("realm", "\"…\"", out),
+        // What a carrier trunk lacks is told of that one.
+        realm: match section.has("inherits") {
+            true => section.text("realm", out),
+            false => section.required_text("realm", "\"…\"", out),
+        },
         tls: section.text("tls", out),
         fqdn: section.text("fqdn", out),
         targets: targets(&mut section, out),
@@ -832,10 +843,7 @@ pub(super) fn pairs(
         .iter()
         .filter_map(|(key, value)| {
             let name = At::new(key.get_ref().to_string(), Span::new(file, key.span()));
-            let item = Item {
-                value: value.get_ref(),
-                span: Span::new(file, value.span()),
-            };
+            let item = Item::new(value.get_ref(), Span::new(file, value.span()));
             let value = item.text(title, &name.value, out)?;
             Some((name, value))
         })

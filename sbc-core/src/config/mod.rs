@@ -9,13 +9,16 @@ mod account;
 mod case;
 mod crossing;
 mod diff;
+mod effective;
 mod elin;
 mod facts;
 mod file;
 mod finding;
 mod habits;
 mod header;
+mod hosting;
 mod identity;
+mod inherit;
 mod limit;
 mod listen;
 mod load;
@@ -43,11 +46,13 @@ mod written;
 pub use able::{Able, Derived};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use diff::{Change, Changes, changes};
+pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use habits::{EmergencyHold, Habits, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
+pub use hosting::Hosting;
 pub use identity::{
     AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
     Party, Redirect, Screening, SessionIdForm, UserPhone,
@@ -122,6 +127,8 @@ pub struct Config {
     pub stir: StirTimes,
     /// Where peers are, which follows from the trunks.
     pub sources: Sources,
+    /// Which trunks are derived from which, which follows from them, too.
+    pub hosting: Hosting,
 }
 
 /// This node.

@@ -24,6 +24,8 @@ pub struct Trunk {
     pub tenant: Option<TenantName>,
     /// Which defaults it started from.
     pub preset: Preset,
+    /// The carrier trunk that it is derived from.
+    pub carrier: Option<TrunkName>,
     /// Network side of the peer.
     pub realm: RealmName,
     /// Listeners on which its requests arrive; the first is used for what we send, per protocol

@@ -127,6 +127,8 @@ pub(super) struct WrittenTrunk {
     pub(super) name: At<String>,
     pub(super) span: Span,
     pub(super) tenant: Option<At<String>>,
+    /// The carrier trunk that it is derived from.
+    pub(super) inherits: Option<At<String>>,
     pub(super) preset: Option<At<Preset>>,
     pub(super) mode: Option<At<Mode>>,
     pub(super) realm: Option<At<String>>,

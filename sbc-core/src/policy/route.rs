@@ -115,8 +115,10 @@ pub fn plan_for(
         let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
             .to
             .iter()
-            .filter_map(|target| Some((target, config.trunks.get(&target.trunk)?)))
-            .filter(|(_, trunk)| trunk.tenant.as_ref().is_none_or(|owner| *owner == tenant))
+            .flat_map(|target| {
+                let trunks = config.trunks_for(&target.trunk, Some(&tenant));
+                trunks.map(move |trunk| (target, trunk))
+            })
             .collect();
         if allowed.is_empty() {
             because = because.and(format!(
@@ -186,7 +188,7 @@ fn mismatch<'r>(
 ) -> Option<Mismatch<'r>> {
     let when = &route.when;
     if let Some(name) = &when.from_trunk
-        && *name != ingress.trunk.name
+        && !ingress.trunk.is_of(name)
     {
         return Some(Mismatch::Trunk(name));
     }

@@ -285,7 +285,9 @@ impl Load<'_> {
                     .valid
                     .get(&target.trunk)
                     .and_then(|(trunk, _)| trunk.tenant.clone());
-                if let Some(owner) = owner.filter(|owner| *owner != tenant) {
+                let is_hosted = !self.hosting.derived(&target.trunk, &tenant).is_empty();
+                let owner = owner.filter(|owner| *owner != tenant && !is_hosted);
+                if let Some(owner) = owner {
                     self.out.add(
                         Code::TenantCrossing,
                         span,
@@ -304,8 +306,10 @@ impl Load<'_> {
     /// Whose calls take a route, if its conditions say so.
     fn tenant_of_route(&self, route: &Route) -> Option<TenantName> {
         let when = &route.when;
+        // From a carrier trunk come the calls of all customers that it hosts.
         let from = when.from_trunk.as_ref();
         let owner = from
+            .filter(|name| !self.hosting.is_carrier(name))
             .and_then(|name| self.trunks.valid.get(name))
             .and_then(|(trunk, _)| trunk.tenant.clone());
         owner.or_else(|| when.tenant.clone())
@@ -352,7 +356,12 @@ impl Load<'_> {
     fn serves_all(&self, route: &Route, owner: Option<&TenantName>) -> bool {
         route.to.iter().any(|target| {
             let trunk = self.trunks.valid.get(&target.trunk);
-            trunk.is_some_and(|(trunk, _)| trunk.tenant.is_none() || trunk.tenant.as_ref() == owner)
+            let is_hosted =
+                owner.is_some_and(|owner| !self.hosting.derived(&target.trunk, owner).is_empty());
+            is_hosted
+                || trunk.is_some_and(|(trunk, _)| {
+                    trunk.tenant.is_none() || trunk.tenant.as_ref() == owner
+                })
         })
     }
 
@@ -368,7 +377,10 @@ impl Load<'_> {
             .trunks
             .valid
             .iter()
-            .filter(|(name, _)| !used.contains(name))
+            .filter(|(name, (trunk, _))| {
+                let is_used = used.iter().any(|used| trunk.is_of(used));
+                !is_used && !self.hosting.is_carrier(name)
+            })
             .map(|(name, (_, span))| (name.clone(), span.clone()))
             .collect();
         for (name, span) in unused {

@@ -29,9 +29,15 @@ use std::time::Duration;
 
 impl Load<'_> {
     pub(super) fn build_trunks(&mut self, file: &File) {
-        // All names first: transforms and routes may name a trunk that turns out to be broken.
-        for written in &file.trunks {
+        // All names first: others may name a trunk that turns out to be broken, and derived trunks one
+        // that is written later.
+        let declared = file.trunks.iter().map(|written| {
             let is_new = self.trunks.declare(&written.name, &mut self.out);
+            (written, is_new)
+        });
+        let (derived, others): (Vec<_>, Vec<_>) =
+            declared.partition(|(written, _)| written.inherits.is_some());
+        for (written, is_new) in others.into_iter().chain(derived) {
             let trunk = self.trunk(written);
             if let (Some(trunk), true) = (trunk, is_new) {
                 self.trunks.valid.insert(
@@ -45,6 +51,7 @@ impl Load<'_> {
     fn trunk(&mut self, written: &WrittenTrunk) -> Option<Trunk> {
         let name = TrunkName::new(&written.name.value);
         let title = titled("trunk", name.as_str());
+        let carrier = self.carrier(&title, written);
         let preset = self.preset(&title, written);
         let defaults = match preset {
             Preset::Carrier => preset::carrier::defaults(),
@@ -90,7 +97,12 @@ impl Load<'_> {
         let is_trusted = chosen(&written.trusted, defaults.trusted);
         let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {
-            self.teams_rules(&title, written, &targets, tls.as_deref());
+            let tls = tls.as_deref();
+            let unchecked = tls.filter(|tls| !Self::is_checked(carrier.as_ref(), tls));
+            self.teams_rules(&title, written, &targets, unchecked);
+        }
+        if let Some(carrier) = &carrier {
+            self.below_carrier(&title, written, carrier);
         }
         if let (Some(fqdn), Some(tls), Some(at)) = (&fqdn, &tls, &written.fqdn) {
             self.fqdn_in_certificate(&title, fqdn, &at.span, tls);
@@ -136,6 +148,7 @@ impl Load<'_> {
             name,
             tenant,
             preset,
+            carrier: carrier.map(|carrier| carrier.name.clone()),
             realm: realm.name.clone(),
             listeners,
             tls: tls.map(|tls| tls.name.clone()),
@@ -287,7 +300,8 @@ impl Load<'_> {
         defaults: &Defaults,
     ) -> Vec<At<TargetAddress>> {
         let Some(list) = &written.targets else {
-            if defaults.targets.is_empty() && !is_reached_by_binding(written) {
+            let is_derived = written.inherits.is_some();
+            if defaults.targets.is_empty() && !is_derived && !is_reached_by_binding(written) {
                 self.out.add(
                     Code::MissingKey,
                     &written.span,
