@@ -434,3 +434,77 @@ fn every_inherited_or_preset_setting_is_shown_with_its_reason() {
         "{keys:?}"
     );
 }
+
+/// Two customers with the same short numbers, each with a carrier trunk of its own beside a shared one.
+fn with_local_numbers() -> String {
+    let mut text = HOSTING.to_owned();
+    for (name, address) in [("contoso", "198.51.100.40"), ("fabrikam", "198.51.100.41")] {
+        let own = format!("[[tenant]]\nname = \"{name}\"\n");
+        text = text.replace(&own, &format!("{own}local_numbers = [\"+1001-+1099\"]\n"));
+        text += &format!(
+            "[[trunk]]\nname = \"pbx-{name}\"\ntenant = \"{name}\"\nrealm = \"carrier\"\n\
+             targets = [\"{address}:5060;udp\"]\noptions = false\n\
+             [[route]]\nname = \"from-{name}\"\n\
+             match = {{ from_trunk = \"pbx-{name}\", called_in = \"tenant:{name}\" }}\n\
+             to = [{{ trunk = \"teams\" }}]\n\
+             [[route]]\nname = \"to-{name}\"\nmatch = {{ from_trunk = \"teams-{name}\", called = '^1' }}\n\
+             to = [{{ trunk = \"pbx-{name}\" }}]\n"
+        );
+    }
+    // The narrower routes first.
+    let general = "[[route]]\nname = \"to-carrier\"\nmatch = { from_trunk = \"teams\" }\n\
+                   to = [{ trunk = \"carrier-a\" }]\n";
+    assert!(text.contains(general));
+    format!("{}{general}", text.replace(general, ""))
+}
+
+#[test]
+fn a_number_that_several_customers_have_is_that_of_the_trunk_it_comes_in_on() {
+    let mut shard = Shard::with(hosting(&with_local_numbers()));
+    for (name, address) in [("contoso", "198.51.100.40"), ("fabrikam", "198.51.100.41")] {
+        let invite = carrier_invite(name, CARRIER_SDP)
+            .replace("+493023125456", "+1001")
+            .replace("198.51.100.20", address);
+        let mut flow = carrier_flow();
+        flow.remote.set_ip(address.parse().expect("an address"));
+        shard.receive(flow, &invite);
+        shard.next_response(100);
+        let sent = text(&shard.next_request(Method::Invite));
+        let contact = format!("Contact: <sip:+498999998001@{name}.customers.adatum.example:5061");
+        assert!(sent.contains(&contact), "{sent}");
+        assert!(sent.starts_with("INVITE sip:+1001@"), "{sent}");
+    }
+}
+
+#[test]
+fn a_number_that_several_customers_have_is_refused_where_nothing_tells_them_apart() {
+    let mut shard = Shard::with(hosting(&with_local_numbers()));
+    let invite = carrier_invite("shared", CARRIER_SDP).replace("+493023125456", "+1001");
+    shard.carrier_says(&invite);
+    shard.next_response(100);
+    shard.next_response(404);
+    let record = shard.records.first().expect("a record");
+    let because = record.cause.because.0.join("; ");
+    assert!(
+        because.contains("+1001 is a local number of \"contoso\", \"fabrikam\""),
+        "{because}"
+    );
+}
+
+#[test]
+fn a_local_number_may_not_be_somebodys_whom_a_shared_trunk_reaches() {
+    let both = with_local_numbers();
+    assert_eq!(found(&both), []);
+    let text = both.replace(
+        "numbers = [\"+493023126000-+493023126999\"]",
+        "numbers = [\"+493023126000-+493023126999\", \"+1050\"]",
+    );
+    let found = found(&text);
+    let [(Code::NumberOverlap, cause)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(
+        cause.contains("+1001-+1099 of tenant \"contoso\""),
+        "{cause}"
+    );
+}

@@ -454,6 +454,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
             first: inside_number(index, 0),
             last: inside_number(index, 99_999),
         }],
+        local_numbers: Vec::new(),
         emergency: Vec::new(),
         limits: CallLimits::default(),
     };

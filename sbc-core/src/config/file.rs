@@ -440,6 +440,10 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .parsed_list("numbers", value::numbers, out)
             .map(|list| list.value)
             .unwrap_or_default(),
+        local_numbers: section
+            .parsed_list("local_numbers", value::numbers, out)
+            .map(|list| list.value)
+            .unwrap_or_default(),
         emergency: section
             .texts("emergency", out)
             .map(|list| list.value)

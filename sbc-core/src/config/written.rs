@@ -118,6 +118,7 @@ pub(super) struct WrittenListener {
 pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) local_numbers: Vec<At<NumberRange>>,
     pub(super) emergency: Vec<At<String>>,
     pub(super) elins: Vec<WrittenElin>,
     pub(super) limits: WrittenLimits,

@@ -161,7 +161,7 @@ impl Core {
                 (Some(tenant), plan, Some(route))
             }
             (None, Err(refusal)) => {
-                let owner = || route::owner(&config, &called.number).cloned();
+                let owner = || route::owner(&config, None, &called.number).cloned();
                 (ingress.tenant.clone().or_else(owner), Err(refusal), None)
             }
         };

@@ -58,8 +58,8 @@ pub fn decide(
 ) -> Option<Emergency> {
     let uri = message.uri().ok()?;
     let owner = || {
-        let calling = route::owner(config, calling);
-        calling.or_else(|| route::owner(config, &caller.calling.number.number))
+        let calling = route::owner(config, None, calling);
+        calling.or_else(|| route::owner(config, None, &caller.calling.number.number))
     };
     let tenant = ingress.tenant.as_ref().or_else(owner);
     let of_tenant = tenant
