@@ -295,6 +295,12 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "most carriers want none",
     );
     add(
+        "identity.number_format",
+        word(&trunk.identity.number_form),
+        "Teams looks users up by numbers with + only",
+        "carriers have forms of their own; transforms make them",
+    );
+    add(
         "identity.egress",
         match trunk.send_asserted {
             true => "pai+from",

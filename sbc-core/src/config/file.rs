@@ -16,8 +16,8 @@ use super::transfer;
 use super::value;
 use super::written::*;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, OnError, Party, Preset,
-    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
+    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -773,6 +773,16 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
         from_host: table.text("from_host", out),
         contact_user: table.text("contact_user", out),
         params: table.texts("number_params", out),
+        number_form: table.choice(
+            "number_format",
+            &[
+                ("e164", NumberForm::E164),
+                ("digits", NumberForm::Digits),
+                ("any", NumberForm::Any),
+            ],
+            &[],
+            out,
+        ),
         on_error: table.choice(
             "on_error",
             &[("fail", OnError::Fail), ("drop", OnError::Drop)],
@@ -780,7 +790,7 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
     };
-    table.finish(&["number_format"], out);
+    table.finish(&[], out);
     identity
 }
 

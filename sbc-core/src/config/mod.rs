@@ -54,8 +54,8 @@ pub use habits::{EmergencyHold, Habits, Merged, ReasonForm, Symmetric, UriScheme
 pub use header::{Action, action, is_configurable};
 pub use hosting::Hosting;
 pub use identity::{
-    AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
-    Party, Redirect, Screening, SessionIdForm, UserPhone,
+    AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, NumberForm,
+    OnError, Party, Redirect, Screening, SessionIdForm, UserPhone,
 };
 pub use limit::{
     CallLimits, Each, LimitRefusal, NumberLimit, SpendAction, SpendLimits, TrunkLimits,

@@ -15,9 +15,9 @@ use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
 use super::value::WrittenTarget;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, OnError,
-    Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone,
-    VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
+    NumberRange, OnError, Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm,
+    UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -221,6 +221,7 @@ pub(super) struct WrittenIdentity {
     pub(super) from_host: Option<At<String>>,
     pub(super) contact_user: Option<At<String>>,
     pub(super) params: Option<At<Vec<At<String>>>>,
+    pub(super) number_form: Option<At<NumberForm>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
     pub(super) from_change: Option<At<bool>>,

@@ -320,6 +320,11 @@ impl Outgoing {
             .ok_or_else(no_listener)?;
         let outset = &self.outset;
         let trunk = Arc::clone(&style.trunk);
+        // Calls for help go as they are dialled (TDR-NUM-003), and what Teams transfers to as it is written.
+        let is_free = outset.verbatim.is_some() || outset.is_emergency;
+        if !is_free && !trunk.identity.number_form.admits(&outset.called.number) {
+            return Err(TargetFault::NumberForm);
+        }
         let towards = Towards {
             from: &outset.from,
             to: &trunk,

@@ -93,7 +93,7 @@ impl Load<'_> {
             .registrar
             .as_ref()
             .and_then(|table| self.registrar(&title, written, table, preset));
-        let identity = self.identity(&title, &written.identity);
+        let identity = self.identity(&title, &written.identity, defaults.number_form);
         let is_trusted = chosen(&written.trusted, defaults.trusted);
         let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {

@@ -2,7 +2,8 @@
 
 use super::Defaults;
 use crate::config::{
-    HistoryForm, IpNet, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
+    HistoryForm, IpNet, NumberForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
+    UserPhone,
 };
 use crate::media::Profile;
 use crate::sip::Method;
@@ -67,6 +68,8 @@ pub(in crate::config) fn defaults() -> Defaults {
         // How Teams treats an asserted identity from outside is not documented (TDR-SIP-015).
         send_asserted: false,
         history: HistoryForm::Pass,
+        // Users are looked up by numbers with + and nothing else (TDR-SIP-010, TDR-NUM-002).
+        number_form: NumberForm::E164,
         set_headers: vec![(
             "X-MS-SBC".to_owned(),
             concat!("Causeway/SBC/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -447,6 +447,7 @@ fn left_with(why: &TargetFault) -> Option<u16> {
         | TargetFault::Quarantined
         | TargetFault::Relieved
         | TargetFault::Unwritable
+        | TargetFault::NumberForm
         | TargetFault::Down
         | TargetFault::NotRegistered
         | TargetFault::NoBinding => None,
