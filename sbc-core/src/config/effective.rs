@@ -184,6 +184,14 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
             because: format!("{preset}: {why}"),
         });
     };
+    if let Some(cloud) = trunk.cloud {
+        add(
+            "cloud",
+            cloud.as_str().to_owned(),
+            "where most tenants are",
+            "none",
+        );
+    }
     let targets = trunk.targets.iter();
     add(
         "targets",

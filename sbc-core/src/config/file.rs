@@ -2,6 +2,7 @@
 //! `load`.
 
 use super::account;
+use super::cloud;
 use super::elin;
 use super::finding::{Code, Collector};
 use super::inherit::{self, Carriers};
@@ -493,6 +494,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         tenant: section.text("tenant", out),
         inherits: section.text("inherits", out),
         preset: section.choice("preset", &presets, &[], out),
+        cloud: section.choice("cloud", &cloud::WORDS, &["21vianet"], out),
         mode: section.choice("mode", &modes, &["gin"], out),
         // What a carrier trunk lacks is told of that one.
         realm: match section.has("inherits") {

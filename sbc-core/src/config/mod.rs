@@ -7,6 +7,7 @@
 mod able;
 mod account;
 mod case;
+mod cloud;
 mod crossing;
 mod diff;
 mod effective;
@@ -45,6 +46,7 @@ mod written;
 
 pub use able::{Able, Derived};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
+pub use cloud::Cloud;
 pub use diff::{Change, Changes, changes};
 pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;

@@ -3,7 +3,7 @@
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
 use super::{
-    Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
+    Cloud, Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
 };
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
@@ -24,6 +24,8 @@ pub struct Trunk {
     pub tenant: Option<TenantName>,
     /// Which defaults it started from.
     pub preset: Preset,
+    /// The cloud that it leads to, where it leads to Teams.
+    pub cloud: Option<Cloud>,
     /// The carrier trunk that it is derived from.
     pub carrier: Option<TrunkName>,
     /// Network side of the peer.

@@ -15,7 +15,7 @@ use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
 use super::value::WrittenTarget;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
+    AllDown, AssertedForm, Cloud, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
     NumberRange, OnError, Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm,
     UdpOversize, UserPhone, VerifyClient,
 };
@@ -131,6 +131,7 @@ pub(super) struct WrittenTrunk {
     /// The carrier trunk that it is derived from.
     pub(super) inherits: Option<At<String>>,
     pub(super) preset: Option<At<Preset>>,
+    pub(super) cloud: Option<At<Cloud>>,
     pub(super) mode: Option<At<Mode>>,
     pub(super) realm: Option<At<String>>,
     pub(super) tls: Option<At<String>>,

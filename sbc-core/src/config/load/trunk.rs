@@ -13,7 +13,7 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, Cloud, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
     UdpOversize, UriForm, VerifyClient,
 };
@@ -53,9 +53,10 @@ impl Load<'_> {
         let title = titled("trunk", name.as_str());
         let carrier = self.carrier(&title, written);
         let preset = self.preset(&title, written);
+        let cloud = self.cloud(&title, written, preset);
         let defaults = match preset {
             Preset::Carrier => preset::carrier::defaults(),
-            Preset::Teams => preset::teams::defaults(),
+            Preset::Teams => preset::teams::defaults(chosen(&written.cloud, Cloud::default())),
         };
         let tenant = self.tenant_of(&title, written);
         let realm = written.realm.as_ref().and_then(|name| {
@@ -136,6 +137,9 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
+        if let (Some(cloud), Some(at)) = (cloud, &written.cloud) {
+            self.port_of_cloud(&title, cloud, &at.span, &listeners);
+        }
         let habits = written.habits.habits(&title, &mut self.out);
         let limits = TrunkLimits {
             both: written.limits.both.checked(&title, &mut self.out),
@@ -148,6 +152,7 @@ impl Load<'_> {
             name,
             tenant,
             preset,
+            cloud,
             carrier: carrier.map(|carrier| carrier.name.clone()),
             realm: realm.name.clone(),
             listeners,
@@ -341,7 +346,7 @@ impl Load<'_> {
                 continue;
             }
             if !target.connect_to.is_empty()
-                && target.host.ends_with("pstnhub.microsoft.com")
+                && is_of_microsoft(&target.host)
                 && target
                     .connect_to
                     .iter()
@@ -835,6 +840,12 @@ impl Load<'_> {
                 .collect()
         })
     }
+}
+
+/// Whether a name is one of Teams, in any cloud.
+fn is_of_microsoft(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.ends_with("pstnhub.microsoft.com") || host.ends_with(".teams.microsoft.us")
 }
 
 pub(super) fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {

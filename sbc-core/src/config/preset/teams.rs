@@ -1,36 +1,26 @@
-//! Defaults of a Microsoft Teams Direct Routing trunk (worldwide cloud).
+//! Defaults of a Microsoft Teams Direct Routing trunk.
 
 use super::Defaults;
 use crate::config::{
-    HistoryForm, IpNet, NumberForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
+    Cloud, HistoryForm, NumberForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
     UserPhone,
 };
 use crate::media::Profile;
 use crate::sip::Method;
 use crate::transport::Protocol;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-
-/// Names of the service in the order in which they must be tried (TDR-CON-001).
-pub(in crate::config) const NAMES: [&str; 3] = [
-    "sip.pstnhub.microsoft.com",
-    "sip2.pstnhub.microsoft.com",
-    "sip3.pstnhub.microsoft.com",
-];
 
 /// Most often and least often that OPTIONS may be sent (TDR-OPT-006).
 pub(in crate::config) const OPTIONS_SECONDS: std::ops::RangeInclusive<u64> = 60..=180;
 
 /// The defaults.
-pub(in crate::config) fn defaults() -> Defaults {
+pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
+    let names = cloud.names().iter();
     Defaults {
-        targets: NAMES
-            .into_iter()
-            .map(|name| (name, 5061, Protocol::Tls))
+        targets: names
+            .map(|name| (*name, Cloud::PORT, Protocol::Tls))
             .collect(),
-        // Requests of a running call may come from any address in these ranges, on a connection of
-        // its own (TDR-CON-003, TDR-CON-004).
-        accept_from: vec![range(52, 112), range(52, 120)],
+        accept_from: cloud.ranges(),
         trusted: true,
         uri: UriForm {
             user_phone: UserPhone::Always,
@@ -75,12 +65,5 @@ pub(in crate::config) fn defaults() -> Defaults {
             concat!("Causeway/SBC/", env!("CARGO_PKG_VERSION")).to_owned(),
         )],
         media: Profile::teams,
-    }
-}
-
-fn range(a: u8, b: u8) -> IpNet {
-    IpNet {
-        address: IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)),
-        prefix: 14,
     }
 }
