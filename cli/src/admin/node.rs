@@ -299,6 +299,16 @@ pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, 
     }
 }
 
+pub(super) async fn fade(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let calls = match daemon.is_stopping() {
+        // Nobody looks elsewhere in the half minute that is left.
+        true => daemon.drain(true).await,
+        false => daemon.fade().await,
+    };
+    Ok(Json(json!({ "state": "draining", "calls": calls })))
+}
+
 pub(super) async fn drain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let calls = access.daemon()?.drain(true).await;
     Ok(Json(json!({ "state": "draining", "calls": calls })))

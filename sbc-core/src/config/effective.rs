@@ -256,6 +256,15 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "a silent data centre must leave time for the next one",
         "a silent server must leave time for the next one",
     );
+    for (key, time) in [
+        ("timers.connect", timers.connect),
+        ("timers.handshake", timers.handshake),
+    ] {
+        if let Some(time) = time {
+            let why = "a data centre that is not there leaves time for the next one";
+            add(key, spelled(time), why, why);
+        }
+    }
     let codes = trunk.reroute_on.iter();
     add(
         "reroute_on",

@@ -469,13 +469,28 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ("core", Mode::Core),
     ];
     let timers = section.table("timers", out);
-    let [t1, t2, t4, response_timeout, ring_timeout] =
-        timers.map_or([const { None }; 5], |mut t| {
-            let read = ["t1", "t2", "t4", "response_timeout", "ring_timeout"]
-                .map(|key| t.parsed(key, value::duration, out));
-            t.finish(&["stream_response_timeout"], out);
-            read
-        });
+    let [
+        t1,
+        t2,
+        t4,
+        response_timeout,
+        ring_timeout,
+        connect,
+        handshake,
+    ] = timers.map_or([const { None }; 7], |mut t| {
+        let keys = [
+            "t1",
+            "t2",
+            "t4",
+            "response_timeout",
+            "ring_timeout",
+            "connect",
+            "handshake",
+        ];
+        let read = keys.map(|key| t.parsed(key, value::duration, out));
+        t.finish(&["stream_response_timeout"], out);
+        read
+    });
     let mut pass_headers = Vec::new();
     let mut strip_headers = Vec::new();
     let mut set_headers = Vec::new();
@@ -564,6 +579,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         t4,
         response_timeout,
         ring_timeout,
+        connect,
+        handshake,
         identity: identity(&mut section, out),
         options: options(&mut section, out),
         session_timer: session_timer(&mut section, out),

@@ -247,6 +247,10 @@ pub struct SipTimers {
     pub response_timeout: Duration,
     /// Longest ringing before the attempt is given up.
     pub ring_timeout: Duration,
+    /// Longest time that a connection may take; `None` is the usual one of the shell (TDR-DNS-002).
+    pub connect: Option<Duration>,
+    /// Longest time that a TLS handshake may take.
+    pub handshake: Option<Duration>,
 }
 
 impl Default for SipTimers {
@@ -257,6 +261,8 @@ impl Default for SipTimers {
             t4: Duration::from_secs(5),
             response_timeout: Duration::from_secs(4),
             ring_timeout: Duration::from_secs(180),
+            connect: None,
+            handshake: None,
         }
     }
 }

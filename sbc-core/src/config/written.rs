@@ -154,6 +154,8 @@ pub(super) struct WrittenTrunk {
     pub(super) t4: Option<At<Duration>>,
     pub(super) response_timeout: Option<At<Duration>>,
     pub(super) ring_timeout: Option<At<Duration>>,
+    pub(super) connect: Option<At<Duration>>,
+    pub(super) handshake: Option<At<Duration>>,
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
     pub(super) session_timer: Option<WrittenSessionTimer>,

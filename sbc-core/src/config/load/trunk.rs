@@ -561,7 +561,7 @@ impl Load<'_> {
         let ms = Duration::from_millis;
         let usual = defaults.timers;
         let name = |key: &str| format!("{title}: timers: {key}");
-        let timers = SipTimers {
+        let mut timers = SipTimers {
             t1: self.bounded(&name("t1"), &written.t1, ms(50)..=ms(5_000), usual.t1),
             t2: self.bounded(&name("t2"), &written.t2, ms(500)..=ms(60_000), usual.t2),
             t4: self.bounded(&name("t4"), &written.t4, ms(500)..=ms(60_000), usual.t4),
@@ -577,7 +577,18 @@ impl Load<'_> {
                 ms(5_000)..=ms(600_000),
                 usual.ring_timeout,
             ),
+            connect: usual.connect,
+            handshake: usual.handshake,
         };
+        for (key, written, used) in [
+            ("connect", &written.connect, &mut timers.connect),
+            ("handshake", &written.handshake, &mut timers.handshake),
+        ] {
+            if let Some(at) = written {
+                let range = ms(500)..=ms(30_000);
+                *used = Some(self.bounded(&name(key), written, range, at.value));
+            }
+        }
         if timers.t2 < timers.t1
             && let Some(at) = written.t2.as_ref().or(written.t1.as_ref())
         {

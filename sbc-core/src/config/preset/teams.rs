@@ -28,6 +28,9 @@ pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
         },
         timers: SipTimers {
             response_timeout: Duration::from_secs(4),
+            // A data centre that is not there leaves time for the next one (TDR-DNS-002).
+            connect: Some(Duration::from_secs(2)),
+            handshake: Some(Duration::from_secs(3)),
             ..SipTimers::default()
         },
         // Anything else that Teams answers is final; a repeated 603 shows as several missed calls
