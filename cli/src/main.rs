@@ -1,10 +1,11 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
-use causeway::command::node::{Calls, Connection};
+use causeway::command::config::Configuration;
+use causeway::command::node::{Calls, Connection, Drain};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
-use causeway::command::{certify, check, exit, init, lab, node, parse, route, teams};
+use causeway::command::{certify, check, config, exit, init, lab, node, parse, route, teams};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -32,6 +33,11 @@ enum Command {
     Run(Run),
     /// Check a configuration and print every finding
     Check(check::Check),
+    /// Configuration: what holds, and why
+    Config {
+        #[command(subcommand)]
+        command: Configuration,
+    },
     /// Write a starter configuration
     Init(init::Init),
     /// Routes: what would become of a call
@@ -68,8 +74,12 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Take no new calls; calls in progress go on
+    /// Take no new calls; calls in progress go on. Teams may still call for five and a half minutes, until it
+    /// prefers other SBCs
     Drain {
+        /// Refuse new calls of Teams at once, too
+        #[arg(long, conflicts_with = "off")]
+        now: bool,
         /// Take new calls again
         #[arg(long)]
         off: bool,
@@ -193,6 +203,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
     match command {
         Command::Run(arguments) => Ok(run_daemon(&arguments)),
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Config { command } => config::run(&command, out),
         Command::Init(arguments) => init::run(&arguments, out),
         Command::Route {
             command: Routes::Test(arguments),
@@ -209,7 +220,18 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => teams::run(&command, &connection, out),
         Command::Reload { connection } => node::reload(&connection, out),
-        Command::Drain { off, connection } => node::drain(&connection, off, out),
+        Command::Drain {
+            now,
+            off,
+            connection,
+        } => {
+            let wish = match (now, off) {
+                (_, true) => Drain::Off,
+                (true, false) => Drain::Now,
+                (false, false) => Drain::Gently,
+            };
+            node::drain(&connection, wish, out)
+        }
         Command::Sip {
             command: Explain::Parse(arguments),
         } => parse::sip(&arguments, out),

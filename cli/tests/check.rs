@@ -1,6 +1,7 @@
 //! `causeway check` and `causeway init` on real files, keys and certificates.
 
 use causeway::command::check::{self, Check};
+use causeway::command::config::{self, Configuration, Show};
 use causeway::command::exit;
 use causeway::command::init::{self, Init};
 use causeway::command::route;
@@ -591,4 +592,48 @@ fn route_test_prints_every_rule_and_the_invite_or_the_refusal() {
         arguments.headers.push("no header".to_owned());
     });
     assert_eq!(code, exit::USAGE);
+}
+
+#[test]
+fn a_configuration_is_shown_with_the_reason_for_every_setting() {
+    let folder = Folder::new();
+    certificates(
+        &folder,
+        &["sbc1.contoso.example", "*.sbc1.contoso.example"],
+        |_| {},
+    );
+    let derived = "[[tenant]]\nname = \"fabrikam\"\n[[trunk]]\nname = \"teams-fabrikam\"\n\
+                   inherits = \"teams-contoso\"\ntenant = \"fabrikam\"\n\
+                   fqdn = \"fabrikam.sbc1.contoso.example\"\n";
+    let main = starter_in(&folder).replace(
+        "verify_client = \"require\"",
+        "verify_client = \"require\"\nallow_wildcard_san = true",
+    );
+    folder.write("causeway.toml", &main);
+    folder.write("conf.d/fabrikam.toml", derived);
+    let shown = |effective: bool, name: Option<&str>| {
+        let command = Configuration::Show(Show {
+            config: folder.path("causeway.toml"),
+            effective,
+            name: name.map(str::to_owned),
+            json: false,
+        });
+        let mut out = Vec::new();
+        let code = config::run(&command, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let (code, text) = shown(true, Some("teams-fabrikam"));
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(text.starts_with("trunk \"teams-fabrikam\"\n"), "{text}");
+    for words in [
+        "conf.d/fabrikam.toml:7",
+        "inherited from trunk \"teams-contoso\"",
+        "preset teams: ",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let (code, text) = shown(false, None);
+    assert_eq!(code, exit::OK);
+    assert!(text.contains(derived) && text.contains(&main));
+    assert_eq!(shown(true, Some("nobody")).0, exit::USAGE);
 }

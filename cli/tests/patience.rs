@@ -371,3 +371,31 @@ async fn pings_over_tls_are_answered_and_sent_within_it() {
     let mut outbound = accept_tls(&peer, &leaf).await;
     read_until(&mut outbound, PING).await;
 }
+
+#[tokio::test]
+async fn a_trunk_says_how_long_its_connections_and_their_handshakes_may_take() {
+    let begun = Instant::now();
+    let world = World::patient(usual(), |text| {
+        let contoso = "fqdn = \"sbc.contoso.example\"";
+        let carrier = "accept_from = [\"127.0.0.1\"]";
+        text.replace(
+            contoso,
+            &format!("{contoso}\ntimers = {{ handshake = \"500ms\" }}"),
+        )
+        .replace(
+            carrier,
+            &format!("{carrier}\ntimers = {{ connect = \"500ms\" }}"),
+        )
+    });
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("out"), 1);
+    let (_silent, _) = peer.accept().await.unwrap();
+    assert_eq!(world.send_failed().await.1, FlowFault::HandshakeTimeout);
+    assert!((ms(500)..usual().handshake).contains(&begun.elapsed()));
+
+    let (_full, address) = mute("127.0.0.1:0").await;
+    let begun = Instant::now();
+    world.send(&tcp_hop(address), &options("out"), 2);
+    assert_eq!(world.send_failed().await.1, FlowFault::ConnectTimeout);
+    assert!((ms(500)..usual().connect).contains(&begun.elapsed()));
+}

@@ -366,6 +366,8 @@ pub enum TargetFault {
     Relieved,
     /// What transforms have made of a number cannot be written.
     Unwritable,
+    /// The called number has not the form that the trunk's peer takes, and no transform gave it that.
+    NumberForm,
     /// Every target of the trunk is down, and this call is not the one that tries it again.
     Down,
     /// The trunk calls only while it is registered, and it is not.

@@ -96,6 +96,9 @@ pub enum Command {
     HangUp(CallId),
     /// Accept no new calls any more (`true`), or again (`false`).
     Drain(bool),
+    /// As a drain, but Teams may go on calling until it has noticed that we ask it no more and prefers other
+    /// SBCs (TDR-OPT-010).
+    Fade,
     /// End every call.
     HangUpAll,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.

@@ -155,6 +155,18 @@ fn teams_hears_of_progress_before_it_gives_up_on_a_slow_carrier() {
 }
 
 #[test]
+fn a_trunk_says_within_which_time_its_callers_hear_of_progress() {
+    let fqdn = "fqdn = \"sbc1.contoso.example\"";
+    let config = CONFIG.replace(fqdn, &format!("{fqdn}\nprogress_within = \"15s\""));
+    let (mut shard, invite) = ringing_in(&config);
+    shard.carrier_says(&response(&invite, "100 Trying", "", "", ""));
+    shard.pass(secs(14));
+    assert_eq!(statuses(&mut shard), []);
+    shard.pass(secs(1));
+    assert_eq!(statuses(&mut shard), [183]);
+}
+
+#[test]
 fn progress_that_came_in_time_is_not_repeated_for_teams() {
     let (mut shard, invite) = ringing_in(CONFIG);
     shard.carrier_says(&response(&invite, "180 Ringing", "b1", CARRIER_CONTACT, ""));

@@ -361,3 +361,86 @@ fn a_local_number_in_a_tel_uri_needs_its_context() {
     shard.next_response(100);
     shard.next_request(Method::Invite);
 }
+
+/// The usual world whose carrier serves one customer, so that any number leads to Teams.
+fn towards_teams(line: &str, more: &str) -> String {
+    let fqdn = "fqdn = \"sbc1.contoso.example\"";
+    CONFIG
+        .replace("tenant = \"*\"", "tenant = \"contoso\"")
+        .replace("called_in = \"tenant:contoso\", ", "")
+        .replace(fqdn, &format!("{fqdn}\n{line}"))
+        + more
+}
+
+fn invite_from(caller: &str, called: &str) -> String {
+    carrier_invite("form", CARRIER_SDP)
+        .replace("sip:+493023125456@", &format!("sip:{called}@"))
+        .replace("sip:+498999998001@", &format!("sip:{caller}@"))
+}
+
+#[test]
+fn a_number_without_plus_reaches_teams_where_a_transform_adds_it_and_is_refused_elsewhere() {
+    let rule = "\n[[transform]]\nname = \"plus\"\nwhen = { trunk = \"teams-contoso\", dir = \"out\" }\n\
+                called = [{ match = '^0([1-9]\\d+)$', set = '+49$1' }]\n";
+    let mut shard = Shard::with(config_of(&towards_teams("", rule)));
+    shard.carrier_says(&invite_from("+498999998001", "03023125456"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(
+        uri(&invite).starts_with("sip:+493023125456@"),
+        "{}",
+        uri(&invite)
+    );
+
+    for called in ["3023125456", "%2b49abc", "reception", "*21#"] {
+        let mut shard = Shard::with(config_of(&towards_teams("", rule)));
+        shard.carrier_says(&invite_from("+498999998001", called));
+        shard.next_response(100);
+        shard.next_response(404);
+        assert!(shard.sent.is_empty(), "{called}: no INVITE leaves");
+        let record = &shard.records[0];
+        let fault = record.egress[0].fault.clone();
+        assert_eq!(fault, Some(TargetFault::NumberForm), "{called}");
+        let told = sbc_core::report::explain(record).to_string();
+        for words in [
+            "teams-contoso",
+            "with + only",
+            "[[transform]]",
+            "number_format",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_number_without_plus_passes_where_rules_of_teams_are_said_to_add_it() {
+    let digits = towards_teams("identity = { number_format = \"digits\" }", "");
+    let mut shard = Shard::with(config_of(&digits));
+    shard.carrier_says(&invite_from("+498999998001", "1001"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(uri(&invite).starts_with("sip:1001@"), "{}", uri(&invite));
+    // What is no number at all goes nowhere.
+    shard.sent.clear();
+    shard.carrier_says(&invite_from("+498999998001", "reception").replace("form", "name"));
+    shard.next_response(100);
+    shard.next_response(404);
+}
+
+#[test]
+fn a_caller_without_plus_is_shown_to_teams_as_it_is_and_a_name_is_not() {
+    let caller = |caller: &str| {
+        let mut shard = Shard::with(config_of(&towards_teams("", "")));
+        shard.carrier_says(&invite_from(caller, "+493023125456"));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        header(&invite, HeaderName::From)
+    };
+    assert!(caller("089123456").contains("<sip:089123456@sbc1.contoso.example"));
+    let named = caller("reception");
+    assert!(
+        named.contains("<sip:anonymous@anonymous.invalid>"),
+        "{named}"
+    );
+}

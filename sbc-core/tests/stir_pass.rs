@@ -81,7 +81,9 @@ fn signatures_pass_only_between_trunks_that_both_want_them() {
 #[test]
 fn signatures_stay_behind_where_other_numbers_are_shown() {
     let rule = |side: &str, rules: &str| {
-        world_with(PASS, PASS)
+        // Rules of Teams may take numbers in this form.
+        let digits = format!("{PASS}\nidentity = {{ number_format = \"digits\" }}");
+        world_with(PASS, &digits)
             + &format!(
                 "[[transform]]\nname = \"t\"\nwhen = {{ trunk = \"teams-contoso\", dir = \"out\" }}\n{side} = [{rules}]\n"
             )

@@ -693,3 +693,29 @@ fn a_name_of_two_hundred_characters_does_not_harm_a_call_of_teams() {
         "{from}"
     );
 }
+
+#[test]
+fn a_node_that_fades_takes_calls_of_teams_until_it_looks_elsewhere_and_none_of_others() {
+    let mut shard = Shard::new();
+    shard.apply(Input::Command(CommandId(1), Command::Fade));
+    shard.carrier_says(&carrier_invite("carrier", CARRIER_SDP));
+    shard.next_response(503);
+    shard.sent.clear();
+    // Its last OPTIONS may have left just before, and count for five minutes.
+    shard.pass(Duration::from_secs(305));
+    shard.sent.clear();
+    shard.teams_says(&teams_invite("soon"));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    shard.pass(Duration::from_secs(26));
+    shard.sent.clear();
+    shard.teams_says(&teams_invite("late"));
+    shard.next_response(503);
+    shard.sent.clear();
+    // Who is never asked cannot notice.
+    let silent = CONFIG.replace("preset = \"teams\"", "preset = \"teams\"\noptions = false");
+    let mut shard = Shard::with(config_of(&silent));
+    shard.apply(Input::Command(CommandId(1), Command::Fade));
+    shard.teams_says(&teams_invite("soon"));
+    shard.next_response(503);
+}

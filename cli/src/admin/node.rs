@@ -147,7 +147,12 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
 fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
     let known = daemon.sinks().metrics.calls.peers();
     let mut rows = Vec::new();
-    for trunk in config.trunks.values() {
+    // The peers of derived trunks are those of their carrier trunk.
+    for trunk in config
+        .trunks
+        .values()
+        .filter(|trunk| trunk.carrier.is_none())
+    {
         let mut hosts: Vec<&str> = Vec::new();
         for target in &trunk.targets {
             // Health is that of the host, on whatever ports it is called.
@@ -276,7 +281,7 @@ fn of_host<'a>(
     trunk: &'a Trunk,
     host: &'a str,
 ) -> impl Iterator<Item = &'a PeerHealth> {
-    let own = move |peer: &&PeerHealth| peer.trunk == trunk.name && peer.host == host;
+    let own = move |peer: &&PeerHealth| peer.trunk == *trunk.watched_as() && peer.host == host;
     known.iter().filter(own)
 }
 
@@ -292,6 +297,16 @@ pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, 
             fault.to_string(),
         )),
     }
+}
+
+pub(super) async fn fade(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let calls = match daemon.is_stopping() {
+        // Nobody looks elsewhere in the half minute that is left.
+        true => daemon.drain(true).await,
+        false => daemon.fade().await,
+    };
+    Ok(Json(json!({ "state": "draining", "calls": calls })))
 }
 
 pub(super) async fn drain(State(access): State<Access>) -> Result<Json<Value>, Problem> {

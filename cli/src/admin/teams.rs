@@ -36,6 +36,21 @@ fn now() -> UnixTime {
 /// One row for each target of a trunk, and one for each proxy that has asked.
 fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> Vec<Value> {
     let known = proxies.of(&trunk.name);
+    if let Some(carrier) = &trunk.carrier {
+        return vec![row(
+            trunk,
+            "to",
+            "any",
+            None,
+            now,
+            (
+                None,
+                format!(
+                    "as trunk \"{carrier}\", from which it is derived: Teams wants OPTIONS of that one alone"
+                ),
+            ),
+        )];
+    }
     let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
     let mut hosts: Vec<&str> = Vec::new();
     let mut rows = Vec::new();
@@ -59,9 +74,13 @@ fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> V
     }
     let asked: Vec<_> = known.iter().filter(|(way, _)| way.by_peer).collect();
     if asked.is_empty() {
+        let ranges = trunk.accept_from.iter();
+        let ranges: Vec<String> = ranges
+            .map(|net| format!("{}/{}", net.address, net.prefix))
+            .collect();
         let verdict = format!(
-            "Teams has not asked: {fqdn} must lead to this SBC, at the port of the trunk, open from \
-             52.112.0.0/14 and 52.120.0.0/14"
+            "Teams has not asked: {fqdn} must lead to this SBC, at the port of the trunk, open from {}",
+            ranges.join(" and ")
         );
         rows.push(row(trunk, "from", "any", None, now, (None, verdict)));
     }

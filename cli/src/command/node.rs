@@ -203,12 +203,28 @@ pub fn reload(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     post(to, "/reload", out)
 }
 
-/// `causeway drain` and `causeway drain --off`.
+/// How new calls are to be kept away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drain {
+    /// Teams may call until it prefers other SBCs.
+    Gently,
+    /// At once.
+    Now,
+    /// Not any more.
+    Off,
+}
+
+/// `causeway drain`, `causeway drain --now` and `causeway drain --off`.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn drain(to: &Connection, is_off: bool, out: &mut dyn Write) -> io::Result<u8> {
-    post(to, if is_off { "/undrain" } else { "/drain" }, out)
+pub fn drain(to: &Connection, wish: Drain, out: &mut dyn Write) -> io::Result<u8> {
+    let path = match wish {
+        Drain::Gently => "/drain",
+        Drain::Now => "/drain/now",
+        Drain::Off => "/undrain",
+    };
+    post(to, path, out)
 }
 
 fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::Result<u8> {

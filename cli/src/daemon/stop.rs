@@ -26,8 +26,19 @@ impl Daemon {
         self.drain(true).await
     }
 
+    /// Takes no new calls any more but those of Teams, until it prefers other SBCs (TDR-OPT-010). Says how many
+    /// calls live.
+    pub async fn fade(&self) -> usize {
+        self.tell_draining(true, Command::Fade).await
+    }
+
     /// Takes no new calls any more, or takes them again. Says how many calls live.
     pub async fn drain(&self, is_draining: bool) -> usize {
+        self.tell_draining(is_draining, Command::Drain(is_draining))
+            .await
+    }
+
+    async fn tell_draining(&self, is_draining: bool, command: Command) -> usize {
         self.set_draining(is_draining);
         self.sinks().metrics.set_state(if is_draining {
             UpState::Draining
@@ -35,9 +46,7 @@ impl Daemon {
             UpState::Active
         });
         for inbox in self.inboxes().all() {
-            self.replies()
-                .ask(inbox, Command::Drain(is_draining), ANSWER)
-                .await;
+            self.replies().ask(inbox, command.clone(), ANSWER).await;
         }
         self.live_calls().await
     }

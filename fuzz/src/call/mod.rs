@@ -182,7 +182,8 @@ impl World {
         let command = match (number % 6, call) {
             (0, _) => Command::HangUpAll,
             (1, Some(call)) => Command::HangUp(call),
-            (1 | 2, _) => Command::Drain(true),
+            (1, _) => Command::Drain(true),
+            (2, _) => Command::Fade,
             (3, _) => Command::Drain(false),
             (4, _) => Command::Calls,
             _ => {

@@ -19,7 +19,7 @@ use crate::scenario::{Setting, Zone};
 use media_api::{Family, RealmId, SoundId};
 use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
-    AllDown, Announcement, Authenticate, CallLimits, CalledAs, Config, EarlyDialogs, Habits,
+    AllDown, Announcement, Authenticate, CallLimits, CalledAs, Cloud, Config, EarlyDialogs, Habits,
     HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Music, Node, NodeLimits, NumberRange,
     OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer, RefreshBy, Registrar,
     Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers,
@@ -385,6 +385,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         },
         stir: Default::default(),
         sources: Default::default(),
+        hosting: Default::default(),
     }
 }
 
@@ -453,6 +454,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
             first: inside_number(index, 0),
             last: inside_number(index, 99_999),
         }],
+        local_numbers: Vec::new(),
         emergency: Vec::new(),
         limits: CallLimits::default(),
     };
@@ -553,6 +555,8 @@ fn teams_trunk(index: usize) -> Trunk {
         name: TrunkName::new(&format!("{}-teams", TENANTS[index])),
         tenant: Some(TenantName::new(TENANTS[index])),
         preset: Preset::Teams,
+        cloud: Some(Cloud::Worldwide),
+        carrier: None,
         realm: RealmName::new("teams"),
         listeners: vec![listener_name(Protocol::Tls)],
         tls: Some(TlsContextName::new(TENANTS[index])),
@@ -644,6 +648,8 @@ fn carrier_trunk(
         name: TrunkName::new(name),
         tenant: tenant.map(|index| TenantName::new(TENANTS[index])),
         preset: Preset::Carrier,
+        cloud: None,
+        carrier: None,
         realm: RealmName::new("carriers"),
         listeners: vec![listener_name(protocol)],
         tls: None,

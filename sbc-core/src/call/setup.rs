@@ -959,6 +959,7 @@ fn failure_of(rejection: &Rejection) -> Failure {
         (Some(TargetFault::Timeout), false) if rejection.was_heard => Failure::NoAnswer,
         (Some(TargetFault::Timeout), false) => Failure::NoResponse,
         (Some(TargetFault::NoBinding), false) => Failure::Unregistered,
+        (Some(TargetFault::NumberForm), false) => Failure::Status(Status::NOT_FOUND),
         (Some(TargetFault::Unwritable), false) => Failure::Status(Status::SERVER_INTERNAL_ERROR),
         (Some(TargetFault::Status(code)), false) => {
             Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
@@ -986,6 +987,7 @@ fn fault_in_words(fault: &TargetFault) -> String {
         TargetFault::Status(code) => format!("status {code}"),
         TargetFault::Quarantined
         | TargetFault::Unwritable
+        | TargetFault::NumberForm
         | TargetFault::Relieved
         | TargetFault::Down
         | TargetFault::NotRegistered

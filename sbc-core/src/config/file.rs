@@ -2,8 +2,10 @@
 //! `load`.
 
 use super::account;
+use super::cloud;
 use super::elin;
 use super::finding::{Code, Collector};
+use super::inherit::{self, Carriers};
 use super::limit;
 use super::progress;
 use super::read::{Item, Section};
@@ -15,8 +17,8 @@ use super::transfer;
 use super::value;
 use super::written::*;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, OnError, Party, Preset,
-    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
+    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -45,9 +47,10 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
         .collect();
     let mut file = File::default();
     read_singles(&trees, &mut file, out);
+    let carriers = inherit::named(&trees);
     for (index, tree) in trees.iter().enumerate() {
         for (key, value) in tree.get_ref() {
-            read_lists(index, key, value, &mut file, out);
+            read_lists(index, key, value, &carriers, &mut file, out);
         }
     }
     file
@@ -165,6 +168,7 @@ fn read_lists<'t>(
     index: usize,
     key: &Spanned<std::borrow::Cow<'t, str>>,
     value: &'t Spanned<DeValue<'t>>,
+    carriers: &Carriers<'t>,
     file: &mut File,
     out: &mut Collector,
 ) {
@@ -217,7 +221,10 @@ fn read_lists<'t>(
             );
             continue;
         };
-        let section = Section::new(name, index, Span::new(index, value.span()), table);
+        let mut section = Section::new(name, index, Span::new(index, value.span()), table);
+        if name == "trunk" {
+            inherit::from_carrier(&mut section, table, carriers, out);
+        }
         read_element(name, section, file, out);
     }
 }
@@ -434,6 +441,10 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .parsed_list("numbers", value::numbers, out)
             .map(|list| list.value)
             .unwrap_or_default(),
+        local_numbers: section
+            .parsed_list("local_numbers", value::numbers, out)
+            .map(|list| list.value)
+            .unwrap_or_default(),
         emergency: section
             .texts("emergency", out)
             .map(|list| list.value)
@@ -458,13 +469,28 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ("core", Mode::Core),
     ];
     let timers = section.table("timers", out);
-    let [t1, t2, t4, response_timeout, ring_timeout] =
-        timers.map_or([const { None }; 5], |mut t| {
-            let read = ["t1", "t2", "t4", "response_timeout", "ring_timeout"]
-                .map(|key| t.parsed(key, value::duration, out));
-            t.finish(&["stream_response_timeout"], out);
-            read
-        });
+    let [
+        t1,
+        t2,
+        t4,
+        response_timeout,
+        ring_timeout,
+        connect,
+        handshake,
+    ] = timers.map_or([const { None }; 7], |mut t| {
+        let keys = [
+            "t1",
+            "t2",
+            "t4",
+            "response_timeout",
+            "ring_timeout",
+            "connect",
+            "handshake",
+        ];
+        let read = keys.map(|key| t.parsed(key, value::duration, out));
+        t.finish(&["stream_response_timeout"], out);
+        read
+    });
     let mut pass_headers = Vec::new();
     let mut strip_headers = Vec::new();
     let mut set_headers = Vec::new();
@@ -481,9 +507,15 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         name,
         span: section.span.clone(),
         tenant: section.text("tenant", out),
+        inherits: section.text("inherits", out),
         preset: section.choice("preset", &presets, &[], out),
+        cloud: section.choice("cloud", &cloud::WORDS, &["21vianet"], out),
         mode: section.choice("mode", &modes, &["gin"], out),
-        realm: section.required_text("realm", "\"…\"", out),
+        // What a carrier trunk lacks is told of that one.
+        realm: match section.has("inherits") {
+            true => section.text("realm", out),
+            false => section.required_text("realm", "\"…\"", out),
+        },
         tls: section.text("tls", out),
         fqdn: section.text("fqdn", out),
         targets: targets(&mut section, out),
@@ -547,6 +579,8 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         t4,
         response_timeout,
         ring_timeout,
+        connect,
+        handshake,
         identity: identity(&mut section, out),
         options: options(&mut section, out),
         session_timer: session_timer(&mut section, out),
@@ -758,6 +792,16 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
         from_host: table.text("from_host", out),
         contact_user: table.text("contact_user", out),
         params: table.texts("number_params", out),
+        number_form: table.choice(
+            "number_format",
+            &[
+                ("e164", NumberForm::E164),
+                ("digits", NumberForm::Digits),
+                ("any", NumberForm::Any),
+            ],
+            &[],
+            out,
+        ),
         on_error: table.choice(
             "on_error",
             &[("fail", OnError::Fail), ("drop", OnError::Drop)],
@@ -765,7 +809,7 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
     };
-    table.finish(&["number_format"], out);
+    table.finish(&[], out);
     identity
 }
 
@@ -832,10 +876,7 @@ pub(super) fn pairs(
         .iter()
         .filter_map(|(key, value)| {
             let name = At::new(key.get_ref().to_string(), Span::new(file, key.span()));
-            let item = Item {
-                value: value.get_ref(),
-                span: Span::new(file, value.span()),
-            };
+            let item = Item::new(value.get_ref(), Span::new(file, value.span()));
             let value = item.text(title, &name.value, out)?;
             Some((name, value))
         })

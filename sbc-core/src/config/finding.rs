@@ -2,6 +2,7 @@
 
 use super::source::{Lines, Place, Source, Span};
 use serde::{Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 macro_rules! codes {
@@ -293,9 +294,39 @@ fn counted(count: usize, what: &str) -> String {
 #[derive(Default)]
 pub(super) struct Collector {
     found: Vec<(Span, Code, String, Option<String>)>,
+    /// Titles of derived trunks, and of their carrier trunks.
+    derived: BTreeMap<String, String>,
 }
 
 impl Collector {
+    /// Takes note that one trunk inherits from another: a mistake in what is inherited is that of the
+    /// carrier trunk, and told once.
+    pub(super) fn derives(&mut self, trunk: &str, carrier: &str) {
+        let title = |name: &str| format!("trunk \"{}\"", visible(name));
+        self.derived.insert(title(trunk), title(carrier));
+    }
+
+    /// Leaves out what is said of a carrier trunk already.
+    fn tell_inherited_once(&mut self) {
+        let own: BTreeSet<(Code, String)> = match self.derived.is_empty() {
+            true => return,
+            false => self
+                .found
+                .iter()
+                .map(|(_, code, cause, _)| (*code, cause.clone()))
+                .collect(),
+        };
+        let derived = &self.derived;
+        self.found.retain(|(_, code, cause, _)| {
+            let title = cause.split_inclusive('"').take(2).collect::<String>();
+            let carrier = derived.get(&title);
+            carrier.is_none_or(|carrier| {
+                let rest = cause.get(title.len()..).unwrap_or_default();
+                !own.contains(&(*code, format!("{carrier}{rest}")))
+            })
+        });
+    }
+
     /// Adds a finding.
     pub(super) fn add(
         &mut self,
@@ -329,6 +360,7 @@ impl Collector {
     pub(super) fn finish(mut self, sources: &[Source]) -> Findings {
         self.found.sort();
         self.found.dedup();
+        self.tell_inherited_once();
         if self.found.iter().any(|(_, code, ..)| *code == Code::Syntax) {
             self.found
                 .retain(|(_, code, ..)| !follows_from_syntax(*code));

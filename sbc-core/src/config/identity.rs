@@ -1,6 +1,8 @@
 //! Who a trunk says that calls, and how: where the caller's number is read on the way in, what is
 //! written about it on the way out (SIP-1000, SIP-1004).
 
+use crate::policy::number::is_e164;
+
 /// Policy of a trunk for identities.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdentityPolicy {
@@ -26,6 +28,8 @@ pub struct IdentityPolicy {
     pub contact_user: ContactUser,
     /// Parameters of called numbers that pass as they came.
     pub params: Vec<String>,
+    /// Which numbers this peer takes.
+    pub number_form: NumberForm,
     /// What becomes of a calling or redirecting number that cannot be written.
     pub on_error: OnError,
     /// Whether a caller for help who wants to be hidden from this peer is (SIP-1011): only where the law
@@ -62,6 +66,41 @@ pub enum ContactUser {
     Named(String),
 }
 
+/// Which numbers a peer takes, once transforms have brought them to its form (TDR-NUM-002).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum NumberForm {
+    /// `+` and digits: Teams looks users up by these (TDR-SIP-010).
+    E164,
+    /// Those, and what is dialled: rules of the peer's own make the rest of it.
+    Digits,
+    /// Whatever it is.
+    Any,
+}
+
+impl NumberForm {
+    /// Whether a called number can be sent.
+    pub fn admits(self, number: &str) -> bool {
+        match self {
+            Self::E164 => is_e164(number),
+            Self::Digits => is_dialled(number),
+            Self::Any => true,
+        }
+    }
+
+    /// Whether a caller's number can be shown. What is dialled can, for it does no harm; a name is no
+    /// number.
+    pub fn shows(self, number: &str) -> bool {
+        self == Self::Any || is_dialled(number)
+    }
+}
+
+/// Whether the text is what telephones dial: digits, `*` and `#`, with or without `+`.
+fn is_dialled(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    let is_key = |octet: u8| octet.is_ascii_digit() || matches!(octet, b'*' | b'#');
+    !digits.is_empty() && digits.bytes().all(is_key)
+}
+
 /// What becomes of a number of the caller's side that transforms made unfit (SIP-017).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum OnError {
@@ -96,6 +135,7 @@ impl Default for IdentityPolicy {
             from_host: FromHost::Own,
             contact_user: ContactUser::Caller,
             params: Vec::new(),
+            number_form: NumberForm::Any,
             on_error: OnError::Fail,
             hides_in_need: false,
             from_change: false,

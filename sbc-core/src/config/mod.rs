@@ -7,15 +7,19 @@
 mod able;
 mod account;
 mod case;
+mod cloud;
 mod crossing;
 mod diff;
+mod effective;
 mod elin;
 mod facts;
 mod file;
 mod finding;
 mod habits;
 mod header;
+mod hosting;
 mod identity;
+mod inherit;
 mod limit;
 mod listen;
 mod load;
@@ -42,15 +46,18 @@ mod written;
 
 pub use able::{Able, Derived};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
+pub use cloud::Cloud;
 pub use diff::{Change, Changes, changes};
+pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use habits::{EmergencyHold, Habits, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
+pub use hosting::Hosting;
 pub use identity::{
-    AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,
-    Party, Redirect, Screening, SessionIdForm, UserPhone,
+    AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, NumberForm,
+    OnError, Party, Redirect, Screening, SessionIdForm, UserPhone,
 };
 pub use limit::{
     CallLimits, Each, LimitRefusal, NumberLimit, SpendAction, SpendLimits, TrunkLimits,
@@ -122,6 +129,8 @@ pub struct Config {
     pub stir: StirTimes,
     /// Where peers are, which follows from the trunks.
     pub sources: Sources,
+    /// Which trunks are derived from which, which follows from them, too.
+    pub hosting: Hosting,
 }
 
 /// This node.

@@ -24,6 +24,9 @@ pub struct ProgressPolicy {
     pub ringing: Ringing,
     /// Longest time from the first early media to the answer.
     pub early_media_max: Duration,
+    /// Longest time without any provisional but 100, after which the caller is told of progress; `None` is
+    /// what the peer's kind can bear.
+    pub within: Option<Duration>,
     /// Who plays the ringing tone to a caller on this trunk.
     pub ringback: Ringback,
     /// As in which country our tones sound to peers on this trunk.
@@ -113,6 +116,7 @@ impl Default for ProgressPolicy {
             early_media: EarlyMedia::Pass,
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
+            within: None,
             ringback: Ringback::Remote,
             tones: Tones::USUAL,
             late_offer: LateOffer::Pass,
@@ -132,6 +136,7 @@ pub(super) struct WrittenProgress {
     pub(super) early_media: Option<At<EarlyMedia>>,
     pub(super) ringing: Option<At<Ringing>>,
     pub(super) early_media_max: Option<At<Duration>>,
+    pub(super) within: Option<At<Duration>>,
     pub(super) ringback: Option<At<Ringback>>,
     pub(super) tones: Option<At<&'static Tones>>,
     pub(super) late_offer: Option<At<LateOffer>>,
@@ -176,6 +181,7 @@ pub(super) fn progress(section: &mut Section<'_>, out: &mut Collector) -> Writte
             out,
         ),
         early_media_max: section.parsed("early_media_max", value::duration, out),
+        within: section.parsed("progress_within", value::duration, out),
         ringback: section.choice(
             "ringback",
             &[

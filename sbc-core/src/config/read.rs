@@ -23,8 +23,12 @@ struct Entry<'t> {
     key: Span,
     at: Span,
     value: &'t DeValue<'t>,
+    below: Option<Below<'t>>,
     is_used: bool,
 }
+
+/// A table whose keys count where the table itself does not have them, and its file.
+type Below<'t> = (usize, &'t DeTable<'t>);
 
 /// A value that was found under a key.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub(super) struct Item<'t> {
     pub(super) value: &'t DeValue<'t>,
     /// Where it stands.
     pub(super) span: Span,
+    /// What a table inherits.
+    below: Option<Below<'t>>,
 }
 
 impl<'t> Section<'t> {
@@ -60,6 +66,7 @@ impl<'t> Section<'t> {
                 key: Span::new(file, key.span()),
                 at: Span::new(file, value.span()),
                 value: value.get_ref(),
+                below: None,
                 is_used: false,
             };
             let name: &'t str = key.get_ref();
@@ -79,6 +86,38 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Adds the keys of another table that this one does not have; of tables within, key by key.
+    pub(super) fn inherit(&mut self, file: usize, table: &'t DeTable<'t>, except: &[&str]) {
+        for (key, value) in table {
+            let name: &'t str = key.get_ref();
+            if except.contains(&name) {
+                continue;
+            }
+            let below = match value.get_ref() {
+                DeValue::Table(table) => Some((file, table)),
+                _ => None,
+            };
+            match self.entries.get_mut(name) {
+                Some(own) => own.below = below,
+                None => {
+                    let entry = Entry {
+                        key: Span::new(file, key.span()),
+                        at: Span::new(file, value.span()),
+                        value: value.get_ref(),
+                        below: None,
+                        is_used: false,
+                    };
+                    self.entries.insert(name, entry);
+                }
+            }
+        }
+    }
+
+    /// Where a key is written, if it is.
+    pub(super) fn place_of(&self, key: &str) -> Option<&Span> {
+        self.entries.get(key).map(|entry| &entry.key)
+    }
+
     /// The raw value of a key.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'t>> {
         self.asked.push(key);
@@ -87,6 +126,7 @@ impl<'t> Section<'t> {
         Some(Item {
             value: entry.value,
             span: entry.at.clone(),
+            below: entry.below,
         })
     }
 
@@ -156,10 +196,7 @@ impl<'t> Section<'t> {
                 let file = item.span.file;
                 let items = values
                     .iter()
-                    .map(|value| Item {
-                        value: value.get_ref(),
-                        span: Span::new(file, value.span()),
-                    })
+                    .map(|value| Item::new(value.get_ref(), Span::new(file, value.span())))
                     .collect();
                 Some(At::new(items, item.span))
             }
@@ -324,6 +361,15 @@ impl<'t> Section<'t> {
 }
 
 impl<'t> Item<'t> {
+    /// A value that inherits nothing.
+    pub(super) fn new(value: &'t DeValue<'t>, span: Span) -> Self {
+        Self {
+            value,
+            span,
+            below: None,
+        }
+    }
+
     /// Text.
     pub(super) fn text(&self, title: &str, key: &str, out: &mut Collector) -> Option<At<String>> {
         match self.value {
@@ -368,12 +414,13 @@ impl<'t> Item<'t> {
     /// A table, inline or not.
     pub(super) fn section(&self, title: String, out: &mut Collector) -> Option<Section<'t>> {
         match self.value {
-            DeValue::Table(table) => Some(Section::new(
-                title,
-                self.span.file,
-                self.span.clone(),
-                table,
-            )),
+            DeValue::Table(table) => {
+                let mut section = Section::new(title, self.span.file, self.span.clone(), table);
+                if let Some((file, below)) = self.below {
+                    section.inherit(file, below, &[]);
+                }
+                Some(section)
+            }
             _ => {
                 out.add(
                     Code::WrongType,

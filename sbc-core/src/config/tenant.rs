@@ -10,6 +10,9 @@ pub struct Tenant {
     pub name: TenantName,
     /// Numbers that belong to it; no two tenants overlap.
     pub numbers: Vec<NumberRange>,
+    /// Numbers that others may have too, such as +1001: a call to one is this customer's only if it came
+    /// in on a trunk of its own (TDR-MT-011).
+    pub local_numbers: Vec<NumberRange>,
     /// Numbers that call for help, as they are dialled; the first stands for `urn:service:sos`.
     pub emergency: Vec<String>,
     /// Numbers of its places, under which callers for help are called back; the first that is a
@@ -17,6 +20,14 @@ pub struct Tenant {
     pub elins: Vec<Elin>,
     /// Its limits.
     pub limits: CallLimits,
+}
+
+impl Tenant {
+    /// Whether a number is one of its own, told apart by the trunk or not.
+    pub fn has(&self, number: &str) -> bool {
+        let mut all = self.numbers.iter().chain(&self.local_numbers);
+        all.any(|range| range.contains(number))
+    }
 }
 
 /// A range of numbers in E.164 form: same length, with or without a prefix only.

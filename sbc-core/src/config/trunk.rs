@@ -3,7 +3,7 @@
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
 use super::{
-    Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
+    Cloud, Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
 };
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
@@ -24,6 +24,10 @@ pub struct Trunk {
     pub tenant: Option<TenantName>,
     /// Which defaults it started from.
     pub preset: Preset,
+    /// The cloud that it leads to, where it leads to Teams.
+    pub cloud: Option<Cloud>,
+    /// The carrier trunk that it is derived from.
+    pub carrier: Option<TrunkName>,
     /// Network side of the peer.
     pub realm: RealmName,
     /// Listeners on which its requests arrive; the first is used for what we send, per protocol
@@ -243,6 +247,10 @@ pub struct SipTimers {
     pub response_timeout: Duration,
     /// Longest ringing before the attempt is given up.
     pub ring_timeout: Duration,
+    /// Longest time that a connection may take; `None` is the usual one of the shell (TDR-DNS-002).
+    pub connect: Option<Duration>,
+    /// Longest time that a TLS handshake may take.
+    pub handshake: Option<Duration>,
 }
 
 impl Default for SipTimers {
@@ -253,6 +261,8 @@ impl Default for SipTimers {
             t4: Duration::from_secs(5),
             response_timeout: Duration::from_secs(4),
             ring_timeout: Duration::from_secs(180),
+            connect: None,
+            handshake: None,
         }
     }
 }

@@ -15,9 +15,9 @@ use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
 use super::value::WrittenTarget;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberRange, OnError,
-    Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone,
-    VerifyClient,
+    AllDown, AssertedForm, Cloud, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
+    NumberRange, OnError, Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm,
+    UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -118,6 +118,7 @@ pub(super) struct WrittenListener {
 pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
+    pub(super) local_numbers: Vec<At<NumberRange>>,
     pub(super) emergency: Vec<At<String>>,
     pub(super) elins: Vec<WrittenElin>,
     pub(super) limits: WrittenLimits,
@@ -127,7 +128,10 @@ pub(super) struct WrittenTrunk {
     pub(super) name: At<String>,
     pub(super) span: Span,
     pub(super) tenant: Option<At<String>>,
+    /// The carrier trunk that it is derived from.
+    pub(super) inherits: Option<At<String>>,
     pub(super) preset: Option<At<Preset>>,
+    pub(super) cloud: Option<At<Cloud>>,
     pub(super) mode: Option<At<Mode>>,
     pub(super) realm: Option<At<String>>,
     pub(super) tls: Option<At<String>>,
@@ -150,6 +154,8 @@ pub(super) struct WrittenTrunk {
     pub(super) t4: Option<At<Duration>>,
     pub(super) response_timeout: Option<At<Duration>>,
     pub(super) ring_timeout: Option<At<Duration>>,
+    pub(super) connect: Option<At<Duration>>,
+    pub(super) handshake: Option<At<Duration>>,
     pub(super) identity: WrittenIdentity,
     pub(super) options: Option<WrittenOptions>,
     pub(super) session_timer: Option<WrittenSessionTimer>,
@@ -218,6 +224,7 @@ pub(super) struct WrittenIdentity {
     pub(super) from_host: Option<At<String>>,
     pub(super) contact_user: Option<At<String>>,
     pub(super) params: Option<At<Vec<At<String>>>>,
+    pub(super) number_form: Option<At<NumberForm>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
     pub(super) from_change: Option<At<bool>>,

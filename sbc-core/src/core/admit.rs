@@ -54,8 +54,9 @@ impl Core {
         let scope = TransformScope::In(ingress.trunk.name.clone());
         let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
-        let is_full = !self.is_draining && !self.live.enter(config.limits.calls);
-        let is_taken = !self.is_draining && !is_full;
+        let is_sent_away = self.sends_away(now, &ingress.trunk);
+        let is_full = !is_sent_away && !self.live.enter(config.limits.calls);
+        let is_taken = !is_sent_away && !is_full;
         if !is_taken && help.is_none() {
             arrived(None, None, flow, &message, out);
             dropped(DropCode::Overload, flow, out);
@@ -161,7 +162,7 @@ impl Core {
                 (Some(tenant), plan, Some(route))
             }
             (None, Err(refusal)) => {
-                let owner = || route::owner(&config, &called.number).cloned();
+                let owner = || route::owner(&config, None, &called.number).cloned();
                 (ingress.tenant.clone().or_else(owner), Err(refusal), None)
             }
         };

@@ -1,6 +1,7 @@
 //! All signalling state of one shard, and the two methods that drive it.
 
 mod admit;
+mod drain;
 mod letter;
 mod load;
 mod options;
@@ -57,6 +58,8 @@ pub struct Core {
     deadlines: DeadlineQueue<CallId>,
     upkeep: Upkeep,
     is_draining: bool,
+    /// Until then Teams may call although the node drains.
+    fades_until: Option<Timestamp>,
     overload: Overload,
     sweeper: Sweeper,
     live: Live,
@@ -111,6 +114,7 @@ impl Core {
             deadlines: DeadlineQueue::default(),
             upkeep: Upkeep::default(),
             is_draining: false,
+            fades_until: None,
             overload: Overload::default(),
             sweeper: Sweeper::default(),
             live: Live::default(),
@@ -460,14 +464,8 @@ impl Core {
                 Answered::Done(1)
             }
             Command::HangUp(_) => Answered::NoSuchCall,
-            Command::Drain(is_draining) => {
-                self.is_draining = is_draining;
-                self.keep_up(now, out, |upkeep, cx| {
-                    upkeep.probes.drain(is_draining);
-                    upkeep.registrations.drain(cx, is_draining)
-                });
-                Answered::Done(self.calls.len())
-            }
+            Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
+            Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
             Command::HangUpAll => {
                 let calls = self.in_order();
                 for call in &calls {

@@ -489,7 +489,7 @@ pub fn claims_of_way(config: &Config, call: &Subject<'_>) -> Vec<(Counted, CallL
             && limit
                 .trunk
                 .as_ref()
-                .is_none_or(|name| *name == call.trunk.name)
+                .is_none_or(|name| call.trunk.is_of(name))
             && is_like(&limit.called, call.called)
             && is_like(&limit.calling, call.calling);
         // Callers who show no number are not one caller: where the limit is not about them, none of them

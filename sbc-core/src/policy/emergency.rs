@@ -58,8 +58,8 @@ pub fn decide(
 ) -> Option<Emergency> {
     let uri = message.uri().ok()?;
     let owner = || {
-        let calling = route::owner(config, calling);
-        calling.or_else(|| route::owner(config, &caller.calling.number.number))
+        let calling = route::owner(config, None, calling);
+        calling.or_else(|| route::owner(config, None, &caller.calling.number.number))
     };
     let tenant = ingress.tenant.as_ref().or_else(owner);
     let of_tenant = tenant
@@ -238,12 +238,11 @@ fn trunks_of<'c>(
     route: &'c Route,
     tenant: Option<&'c TenantName>,
 ) -> impl Iterator<Item = &'c Arc<Trunk>> {
-    let trunks = route
-        .to
-        .iter()
-        .filter_map(|target| config.trunks.get(&target.trunk));
-    trunks.filter(move |trunk| {
-        route.any_tenant || trunk.tenant.is_none() || trunk.tenant.as_ref() == tenant
+    route.to.iter().flat_map(move |target| {
+        let own = config.trunks_for(&target.trunk, tenant);
+        let anybodys = config.trunks.get(&target.trunk);
+        let anybodys = anybodys.filter(|trunk| route.any_tenant && trunk.tenant.is_some());
+        own.chain(anybodys)
     })
 }
 

@@ -296,9 +296,9 @@ fn choose_by_user<'t>(
             .tenant
             .as_ref()
             .and_then(|name| config.tenants.get(name));
-        let mut numbers = tenant.iter().flat_map(|tenant| &tenant.numbers);
+        let is_number = tenant.is_some_and(|tenant| tenant.has(user));
         let register = trunk.register.as_ref();
-        register.is_some_and(|own| own.user == user || numbers.any(|all| all.contains(user)))
+        register.is_some_and(|own| own.user == user || is_number)
     };
     let mut named = trunks.iter().filter(|trunk| is_its_number(trunk));
     match (named.next(), named.next()) {

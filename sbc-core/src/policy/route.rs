@@ -1,7 +1,7 @@
 //! Where a call goes: the customer it belongs to, the route that matches, the plan of attempts.
 
 use crate::cause::{Because, CauseCode, Decision};
-use crate::config::{Config, Route, RouteTarget, Trunk};
+use crate::config::{Config, Route, RouteTarget, Tenant, Trunk};
 use crate::id::{RouteName, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::policy::ingress::Ingress;
@@ -74,7 +74,7 @@ pub fn plan_for(
     explains: bool,
 ) -> Result<Decision<Plan>, Refusal> {
     let called = asked.called;
-    let owner = owner(config, called);
+    let owner = owner(config, ingress.tenant.as_ref(), called);
     let (tenant, mut because) = match (&ingress.tenant, owner) {
         (Some(tenant), _) => (
             tenant.clone(),
@@ -95,13 +95,20 @@ pub fn plan_for(
                     because,
                 });
             }
+            let trunk = &ingress.trunk.name;
+            let because = match local_owners(config, called) {
+                names if names.is_empty() => {
+                    format!("trunk \"{trunk}\" is shared and {called} is a number of no tenant")
+                }
+                names => format!(
+                    "trunk \"{trunk}\" is shared and {called} is a local number of {names}, which only a \
+                     trunk of the tenant's own tells"
+                ),
+            };
             return Err(Refusal {
                 status: Status::NOT_FOUND,
                 cause: CauseCode::NumberUnknown,
-                because: Because::of(format!(
-                    "trunk \"{}\" is shared and {called} is a number of no tenant",
-                    ingress.trunk.name
-                )),
+                because: Because::of(because),
             });
         }
     };
@@ -115,8 +122,10 @@ pub fn plan_for(
         let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
             .to
             .iter()
-            .filter_map(|target| Some((target, config.trunks.get(&target.trunk)?)))
-            .filter(|(_, trunk)| trunk.tenant.as_ref().is_none_or(|owner| *owner == tenant))
+            .flat_map(|target| {
+                let trunks = config.trunks_for(&target.trunk, Some(&tenant));
+                trunks.map(move |trunk| (target, trunk))
+            })
             .collect();
         if allowed.is_empty() {
             because = because.and(format!(
@@ -154,14 +163,37 @@ pub fn plan_for(
     })
 }
 
-/// The customer whose ranges hold the number.
-pub fn owner<'c>(config: &'c Config, number: &str) -> Option<&'c TenantName> {
+/// The customer whose ranges hold the number. Of a call that came in on a trunk of one customer, that one
+/// if it has the number, whoever else has it (TDR-MT-011).
+pub fn owner<'c>(
+    config: &'c Config,
+    caller_of: Option<&TenantName>,
+    number: &str,
+) -> Option<&'c TenantName> {
+    let own = caller_of.and_then(|name| config.tenants.get(name));
+    if let Some(own) = own.filter(|tenant| tenant.has(number)) {
+        return Some(&own.name);
+    }
     config
         .tenants
         .values()
         .find(|tenant| tenant.numbers.iter().any(|range| range.contains(number)))
         .map(|tenant| &tenant.name)
 }
+
+/// The customers that have a number as a local one, as a sentence names them.
+fn local_owners(config: &Config, number: &str) -> String {
+    let has = |tenant: &&Arc<Tenant>| tenant.has(number);
+    let tenants = config.tenants.values().filter(has);
+    let names: Vec<String> = tenants
+        .take(MOST_NAMED)
+        .map(|tenant| format!("\"{}\"", tenant.name))
+        .collect();
+    names.join(", ")
+}
+
+/// Most customers that a refusal names.
+const MOST_NAMED: usize = 3;
 
 /// Whether the conditions of a route hold for a call.
 pub(super) fn matches(
@@ -186,7 +218,7 @@ fn mismatch<'r>(
 ) -> Option<Mismatch<'r>> {
     let when = &route.when;
     if let Some(name) = &when.from_trunk
-        && *name != ingress.trunk.name
+        && !ingress.trunk.is_of(name)
     {
         return Some(Mismatch::Trunk(name));
     }

@@ -33,7 +33,7 @@ pub fn screen(
     let inside = |number: &str| number::transform_calling(config, &scope, number).value;
     let is_own = |number: &str| {
         let number = inside(number);
-        tenant.numbers.iter().any(|range| range.contains(&number))
+        tenant.has(&number)
     };
     let pilot = trunk.identity.pilot.as_ref();
     // A wish: it is heard if the number is the customer's, and is the main number otherwise.

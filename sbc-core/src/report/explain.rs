@@ -183,6 +183,10 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::NumberUnknown if last.is_none() => {
             format!("the number {called} belongs to no tenant here, so nobody was called")
         }
+        CauseCode::NumberUnknown if has_wrong_form(last) => format!(
+            "the number {called} has not the form that the peer takes, so nobody was called{}",
+            details()
+        ),
         CauseCode::NumberUnknown => {
             format!(
                 "the called side does not know the number {called}{}",
@@ -257,6 +261,10 @@ fn details(record: &Record, last: Option<&AttemptRecord>, of_peer: Option<u16>) 
     }
 }
 
+fn has_wrong_form(last: Option<&AttemptRecord>) -> bool {
+    last.is_some_and(|attempt| attempt.fault == Some(TargetFault::NumberForm))
+}
+
 fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
     let trunk = last.map_or_else(String::new, |attempt| attempt.trunk.to_string());
     let advice = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
@@ -291,6 +299,9 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
                 ),
             },
         ],
+        CauseCode::NumberUnknown if has_wrong_form(last) => {
+            unreachable(&TargetFault::NumberForm, &trunk)
+        }
         CauseCode::NumberUnknown => vec![
             format!(
                 "check the form of the number: trunk \"{trunk}\" got {}; a transform with dir = \
@@ -445,6 +456,11 @@ fn unreachable(fault: &TargetFault, trunk: &str) -> Vec<String> {
         TargetFault::Unwritable => format!(
             "a [[transform]] of trunk \"{trunk}\" made of a number what no message can carry: \
              \"causeway route test\" shows which"
+        ),
+        TargetFault::NumberForm => format!(
+            "the peer of trunk \"{trunk}\" takes numbers in another form, Teams with + only: add a \
+             [[transform]] with when = {{ trunk = \"{trunk}\", dir = \"out\" }} that makes it, or write \
+             identity = {{ number_format = \"digits\" }} if a rule of the peer's own does"
         ),
         TargetFault::Relieved => format!(
             "the peer of trunk \"{trunk}\" is overloaded and asked for fewer calls: wait, or add \

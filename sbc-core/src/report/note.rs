@@ -313,6 +313,9 @@ impl fmt::Display for TargetFault {
             Self::Status(status) => write!(f, "answered {status}"),
             Self::Quarantined => f.write_str("left alone, as it asked with 503"),
             Self::Unwritable => f.write_str("a transform left a number that cannot be written"),
+            Self::NumberForm => {
+                f.write_str("the called number has not the form that the peer takes")
+            }
             Self::Relieved => f.write_str("spared, as it asked for fewer calls"),
             Self::Down => f.write_str("every target is down, and another call tries it already"),
             Self::NoBinding => f.write_str("the peer has registered no contact with us"),

@@ -853,6 +853,7 @@ impl Rejection {
         let status = match &fault {
             TargetFault::Timeout => Status::REQUEST_TIMEOUT,
             TargetFault::NoBinding => Status::TEMPORARILY_UNAVAILABLE,
+            TargetFault::NumberForm => Status::NOT_FOUND,
             TargetFault::Unwritable => Status::SERVER_INTERNAL_ERROR,
             TargetFault::Flow(_)
             | TargetFault::Resolve(_)

@@ -17,7 +17,7 @@ use crate::cause::{Because, Decision};
 use crate::config::{Rel100, TargetAddress, Trunk};
 use crate::dialog::Dialog;
 use crate::event::TargetFault;
-use crate::id::{QueryId, TransactionId, TrunkName};
+use crate::id::{QueryId, TransactionId};
 use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
@@ -154,8 +154,8 @@ pub(super) struct Try {
 
 impl Try {
     /// What it says about its address is known under this name.
-    fn place(&self, trunk: &TrunkName) -> Place {
-        (trunk.clone(), self.target.protocol, self.hop.remote)
+    fn place(&self, trunk: &Trunk) -> Place {
+        Place::of(trunk, self.target.protocol, self.hop.remote)
     }
 
     /// Where the INVITE went.
@@ -320,6 +320,11 @@ impl Outgoing {
             .ok_or_else(no_listener)?;
         let outset = &self.outset;
         let trunk = Arc::clone(&style.trunk);
+        // Calls for help go as they are dialled (TDR-NUM-003), and what Teams transfers to as it is written.
+        let is_free = outset.verbatim.is_some() || outset.is_emergency;
+        if !is_free && !trunk.identity.number_form.admits(&outset.called.number) {
+            return Err(TargetFault::NumberForm);
+        }
         let towards = Towards {
             from: &outset.from,
             to: &trunk,
@@ -473,7 +478,7 @@ impl Session {
         }
         outgoing.rank(Rejection::local(TargetFault::Timeout));
         outgoing.tries_no_other();
-        let place = current.place(&self.style.trunk.name);
+        let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
         self.abandon(cx, current, None);
@@ -538,7 +543,7 @@ impl Session {
                 let relief = &mut cx.plane.relief;
                 relief.note(cx.now.mono, trunk, hop.remote, message);
             }
-            let place = asked.place(trunk);
+            let place = asked.place(&self.style.trunk);
             match status {
                 Status::SERVICE_UNAVAILABLE => cx.plane.health.failed(cx.now.mono, place),
                 // Proxies answer so in the name of somebody who does not.

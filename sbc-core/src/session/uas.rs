@@ -22,7 +22,8 @@ use std::time::Duration;
 /// keeps them patient (SIP-315).
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Teams goes to its next SBC when it hears of no progress within ten seconds (TDR-SIP-032).
+/// Teams goes to its next SBC when it hears of no progress within ten seconds, unless the trunk there says
+/// otherwise (TDR-SIP-032).
 const TEAMS_GUARD: Duration = Duration::from_secs(8);
 
 /// Several phones may ring at once; the caller is not told of each (SIP-315).
@@ -30,10 +31,11 @@ const SAME_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a caller is left without any provisional but 100.
 pub(super) fn first_progress(style: &LegStyle) -> Duration {
-    match style.trunk.preset {
+    let usual = match style.trunk.preset {
         Preset::Teams => TEAMS_GUARD,
         Preset::Carrier => REFRESH,
-    }
+    };
+    style.trunk.progress.within.unwrap_or(usual)
 }
 
 /// An INVITE of the peer that has no final answer yet.

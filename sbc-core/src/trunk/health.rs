@@ -6,7 +6,7 @@
 //! within the last minute is not down, whatever it makes of OPTIONS.
 
 use super::circuit::Circuit;
-use crate::config::{AllDown, TargetAddress};
+use crate::config::{AllDown, TargetAddress, Trunk};
 use crate::id::TrunkName;
 use crate::time::Timestamp;
 use crate::transport::Protocol;
@@ -59,8 +59,26 @@ impl TargetState {
     }
 }
 
-/// A place that calls are sent to.
-pub(crate) type Place = (TrunkName, Protocol, SocketAddr);
+/// An address of a trunk.
+type Address = (TrunkName, Protocol, SocketAddr);
+
+/// A place that calls are sent to. What calls find out is that of their trunk: what becomes of one customer
+/// says nothing about another. What OPTIONS find out is that of the trunk whose OPTIONS they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    own: Address,
+    watched: Address,
+}
+
+impl Place {
+    /// An address of a trunk.
+    pub(crate) fn of(trunk: &Trunk, protocol: Protocol, remote: SocketAddr) -> Self {
+        Self {
+            own: (trunk.name.clone(), protocol, remote),
+            watched: (trunk.watched_as().clone(), protocol, remote),
+        }
+    }
+}
 
 /// Whether a call should be sent to a place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,9 +93,9 @@ pub(crate) enum Footing {
 /// What is known of all places. One that is not probed, or not yet, is good.
 #[derive(Default, Debug)]
 pub(crate) struct Health {
-    probed: BTreeMap<Place, TargetState>,
-    circuits: BTreeMap<Place, Circuit>,
-    heard: BTreeMap<Place, Timestamp>,
+    probed: BTreeMap<Address, TargetState>,
+    circuits: BTreeMap<Address, Circuit>,
+    heard: BTreeMap<Address, Timestamp>,
     trials: BTreeMap<TrunkName, Timestamp>,
 }
 
@@ -101,29 +119,30 @@ impl Health {
 
     /// A call got an answer of a peer: not 503, and not of its proxy's time-out.
     pub(crate) fn heard(&mut self, now: Timestamp, place: &Place) {
-        self.circuits.remove(place);
+        self.circuits.remove(&place.own);
         // Only a doubt can be refuted.
-        if self.probed.contains_key(place) {
+        if self.probed.contains_key(&place.watched) {
             self.heard.retain(|_, at| *at + HEARD > now);
-            self.heard.insert(place.clone(), now);
+            self.heard.insert(place.watched.clone(), now);
         }
     }
 
     /// A call got no answer, or 503.
     pub(crate) fn failed(&mut self, now: Timestamp, place: Place) {
         self.circuits.retain(|_, circuit| !circuit.is_stale(now));
-        self.circuits.entry(place).or_default().fails(now);
+        self.circuits.entry(place.own).or_default().fails(now);
     }
 
     /// Whether a call should go there now. A circuit that is to be tried again lets one call pass.
     pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Footing {
-        let was_heard = self.heard.get(place).is_some_and(|at| *at + HEARD > now);
-        match self.probed.get(place) {
+        let heard = self.heard.get(&place.watched);
+        let was_heard = heard.is_some_and(|at| *at + HEARD > now);
+        match self.probed.get(&place.watched) {
             Some(TargetState::Busy) => return Footing::Busy,
             Some(TargetState::Down) if !was_heard => return Footing::Bad,
             Some(_) | None => {}
         }
-        let circuit = self.circuits.get_mut(place);
+        let circuit = self.circuits.get_mut(&place.own);
         match circuit.is_none_or(|circuit| circuit.admits(now)) {
             true => Footing::Good,
             false => Footing::Bad,

@@ -78,7 +78,10 @@ impl Probes {
     /// are due; new ones are probed soon.
     pub(crate) fn configure(&mut self, cx: &mut Cx<'_>, config: &Arc<Config>) {
         let mut before = std::mem::take(&mut self.watches);
-        let wanted = config.trunks.values().flat_map(|trunk| {
+        // Of derived trunks Teams wants no OPTIONS (TDR-OPT-008).
+        let asking = config.trunks.values();
+        let asking = asking.filter(|trunk| trunk.carrier.is_none());
+        let wanted = asking.flat_map(|trunk| {
             let options = trunk.options.as_ref();
             options.into_iter().flat_map(move |options| {
                 trunk

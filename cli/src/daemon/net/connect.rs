@@ -8,6 +8,7 @@ use super::tls::{Refusal, Verdict};
 use super::{Shared, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
+use sbc_core::config::{Config, Trunk};
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::query::Runner;
 use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol, TlsHop};
@@ -227,6 +228,30 @@ fn is_watched(shared: &Shared, hop: &Hop) -> bool {
     })
 }
 
+/// How long a connection may take, and the handshake on it: as the trunk says whose hop it is. Of trunks that
+/// share it the most patient counts, because it is there for all.
+fn patience(shared: &Shared, config: &Config, hop: &Hop) -> (Duration, Duration) {
+    let usual = &shared.patience;
+    let tls = hop.tls.as_ref();
+    let leads_here = |trunk: &Trunk| {
+        let is_named = |host: &str| match tls {
+            Some(tls) => host.eq_ignore_ascii_case(&tls.server_name),
+            None => true,
+        };
+        trunk.listeners.contains(&hop.listener)
+            && trunk.tls.as_ref() == tls.map(|tls| &tls.context)
+            && trunk.targets.iter().any(|at| is_named(&at.host))
+            && (tls.is_some() || accepts_source(trunk, hop.remote.ip().to_canonical()))
+    };
+    let trunks = || config.trunks.values().filter(|trunk| leads_here(trunk));
+    let connect = trunks().map(|trunk| trunk.timers.connect.unwrap_or(usual.connect));
+    let handshake = trunks().map(|trunk| trunk.timers.handshake.unwrap_or(usual.handshake));
+    (
+        connect.max().unwrap_or(usual.connect),
+        handshake.max().unwrap_or(usual.handshake),
+    )
+}
+
 async fn open(
     shared: &Shared,
     hop: &Hop,
@@ -246,7 +271,8 @@ async fn open(
     }
     .map_err(broken)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
-    let stream = match timeout(shared.patience.connect, socket.connect(hop.remote)).await {
+    let (to_connect, to_shake) = patience(shared, &state.config, hop);
+    let stream = match timeout(to_connect, socket.connect(hop.remote)).await {
         Err(_) => return Err(FlowFault::ConnectTimeout),
         Ok(stream) => stream.map_err(broken)?,
     };
@@ -254,7 +280,7 @@ async fn open(
     let local = stream.local_addr().map_err(broken)?;
     match (&hop.tls, hop.protocol) {
         (Some(tls), Protocol::Tls) => {
-            let (stream, identity) = shake(shared, hop, tls, stream).await?;
+            let (stream, identity) = shake(shared, hop, tls, stream, to_shake).await?;
             Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
         }
         (None, Protocol::Tls) => Err(FlowFault::Handshake(
@@ -269,6 +295,7 @@ async fn shake(
     hop: &Hop,
     tls: &TlsHop,
     stream: TcpStream,
+    limit: Duration,
 ) -> Result<(TlsStream<TcpStream>, PeerIdentity), FlowFault> {
     let refuse = |refusal: Refusal| {
         shared.refused(
@@ -319,7 +346,7 @@ async fn shake(
         .connect(wanted, &verdict)
         .map_err(|error| refuse(Refusal::of(&error)))?;
     let work = TlsConnector::from(config).connect(server_name, stream);
-    match timeout(shared.patience.handshake, work).await {
+    match timeout(limit, work).await {
         Err(_) => Err(refuse(Refusal::Timeout)),
         Ok(Ok(stream)) => {
             let names = match verdict.take() {

@@ -463,6 +463,7 @@ fn fault_label(fault: &TargetFault) -> &'static str {
         TargetFault::NoBinding => "no_binding",
         TargetFault::Quarantined => "quarantined",
         TargetFault::Unwritable => "unwritable",
+        TargetFault::NumberForm => "number_form",
         TargetFault::Relieved => "relieved",
         TargetFault::Down => "down",
     }

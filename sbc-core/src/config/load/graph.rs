@@ -124,30 +124,34 @@ impl Load<'_> {
         }
     }
 
-    /// No two tenants may own a number, else a call could reach the wrong customer (TDR-MT-011).
+    /// No two tenants may own a number, else a call could reach the wrong customer. Local numbers may be
+    /// those of several: only trunks of a customer's own lead to them (TDR-MT-011).
     fn overlapping_numbers(&mut self, file: &File) {
-        let mut ranges: Vec<(&NumberRange, &str, &Span)> = file
+        let mut ranges: Vec<(&NumberRange, bool, &str, &Span)> = file
             .tenants
             .iter()
             .flat_map(|tenant| {
                 let name = tenant.name.value.as_str();
-                tenant
-                    .numbers
-                    .iter()
-                    .map(move |at| (&at.value, name, &at.span))
+                let numbers = tenant.numbers.iter().map(|at| (at, false));
+                let all = numbers.chain(tenant.local_numbers.iter().map(|at| (at, true)));
+                all.map(move |(at, is_local)| (&at.value, is_local, name, &at.span))
             })
             .collect();
         // Numbers of one length compare as text.
         ranges.sort_by(|(a, ..), (b, ..)| {
             (a.first.len(), &a.first, &a.last).cmp(&(b.first.len(), &b.first, &b.last))
         });
-        let mut reach: Option<(&NumberRange, &str)> = None;
-        for (range, tenant, span) in ranges {
-            if let Some((before, owner)) = reach
-                && before.last.len() == range.first.len()
-                && range.first <= before.last
-                && owner != tenant
-            {
+        // What reaches furthest so far: of numbers, and of local ones.
+        let mut reach: [Option<(&NumberRange, &str)>; 2] = [None, None];
+        for (range, is_local, tenant, span) in ranges {
+            let [numbers, local] = reach;
+            for (before, owner) in numbers.into_iter().chain(local.filter(|_| !is_local)) {
+                if before.last.len() != range.first.len()
+                    || range.first > before.last
+                    || owner == tenant
+                {
+                    continue;
+                }
                 self.out.add(
                     Code::NumberOverlap,
                     span,
@@ -155,14 +159,18 @@ impl Load<'_> {
                         "tenant \"{tenant}\": {}-{} overlaps {}-{} of tenant \"{owner}\"",
                         range.first, range.last, before.first, before.last
                     ),
-                    Some("a number can belong to one tenant only".to_owned()),
+                    Some(
+                        "a number can belong to one tenant only; numbers that a trunk of the tenant's own \
+                         tells apart are written as local_numbers by each that has them"
+                            .to_owned(),
+                    ),
                 );
             }
-            let reaches_further = reach.is_none_or(|(before, _)| {
+            let own = &mut reach[usize::from(is_local)];
+            if own.is_none_or(|(before, _)| {
                 before.last.len() != range.last.len() || before.last < range.last
-            });
-            if reaches_further {
-                reach = Some((range, tenant));
+            }) {
+                *own = Some((range, tenant));
             }
         }
     }
@@ -285,7 +293,9 @@ impl Load<'_> {
                     .valid
                     .get(&target.trunk)
                     .and_then(|(trunk, _)| trunk.tenant.clone());
-                if let Some(owner) = owner.filter(|owner| *owner != tenant) {
+                let is_hosted = !self.hosting.derived(&target.trunk, &tenant).is_empty();
+                let owner = owner.filter(|owner| *owner != tenant && !is_hosted);
+                if let Some(owner) = owner {
                     self.out.add(
                         Code::TenantCrossing,
                         span,
@@ -304,8 +314,10 @@ impl Load<'_> {
     /// Whose calls take a route, if its conditions say so.
     fn tenant_of_route(&self, route: &Route) -> Option<TenantName> {
         let when = &route.when;
+        // From a carrier trunk come the calls of all customers that it hosts.
         let from = when.from_trunk.as_ref();
         let owner = from
+            .filter(|name| !self.hosting.is_carrier(name))
             .and_then(|name| self.trunks.valid.get(name))
             .and_then(|(trunk, _)| trunk.tenant.clone());
         owner.or_else(|| when.tenant.clone())
@@ -352,7 +364,12 @@ impl Load<'_> {
     fn serves_all(&self, route: &Route, owner: Option<&TenantName>) -> bool {
         route.to.iter().any(|target| {
             let trunk = self.trunks.valid.get(&target.trunk);
-            trunk.is_some_and(|(trunk, _)| trunk.tenant.is_none() || trunk.tenant.as_ref() == owner)
+            let is_hosted =
+                owner.is_some_and(|owner| !self.hosting.derived(&target.trunk, owner).is_empty());
+            is_hosted
+                || trunk.is_some_and(|(trunk, _)| {
+                    trunk.tenant.is_none() || trunk.tenant.as_ref() == owner
+                })
         })
     }
 
@@ -368,7 +385,10 @@ impl Load<'_> {
             .trunks
             .valid
             .iter()
-            .filter(|(name, _)| !used.contains(name))
+            .filter(|(name, (trunk, _))| {
+                let is_used = used.iter().any(|used| trunk.is_of(used));
+                !is_used && !self.hosting.is_carrier(name)
+            })
             .map(|(name, (_, span))| (name.clone(), span.clone()))
             .collect();
         for (name, span) in unused {

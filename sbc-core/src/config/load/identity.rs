@@ -5,12 +5,19 @@ use crate::config::finding::Code;
 use crate::config::source::At;
 use crate::config::value::is_host_name;
 use crate::config::written::WrittenIdentity;
-use crate::config::{AssertedForm, ContactUser, FromHost, IdentityPolicy, Party, Screening};
+use crate::config::{
+    AssertedForm, ContactUser, FromHost, IdentityPolicy, NumberForm, Party, Screening,
+};
 use crate::policy::number::PASSABLE;
 use std::net::IpAddr;
 
 impl Load<'_> {
-    pub(super) fn identity(&mut self, title: &str, written: &WrittenIdentity) -> IdentityPolicy {
+    pub(super) fn identity(
+        &mut self,
+        title: &str,
+        written: &WrittenIdentity,
+        number_form: NumberForm,
+    ) -> IdentityPolicy {
         let usual = IdentityPolicy::default();
         let word = |at: &Option<At<Party>>, usual: Party| at.as_ref().map_or(usual, |at| at.value);
         let policy = IdentityPolicy {
@@ -37,6 +44,10 @@ impl Load<'_> {
             from_host: self.host_of_from(title, written.from_host.as_ref()),
             contact_user: self.contact_user(title, written),
             params: self.number_params(title, written),
+            number_form: written
+                .number_form
+                .as_ref()
+                .map_or(number_form, |at| at.value),
             on_error: written
                 .on_error
                 .as_ref()

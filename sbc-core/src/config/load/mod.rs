@@ -8,6 +8,7 @@ mod account;
 mod cases;
 mod codecs;
 mod graph;
+mod hosting;
 mod identity;
 mod limits;
 mod network;
@@ -28,7 +29,7 @@ use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
-    CallLimits, Case, Config, Listener, Node, NodeLimits, Realm, Recording, Route, Tenant,
+    CallLimits, Case, Config, Hosting, Listener, Node, NodeLimits, Realm, Recording, Route, Tenant,
     TlsContext, Transform, Trunk,
 };
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
@@ -78,6 +79,7 @@ pub fn load(
         sounds: Objects::new("sound"),
         tenants: Objects::new("tenant"),
         trunks: Objects::new("trunk"),
+        hosting: Hosting::default(),
         files: BTreeMap::new(),
         interfaces: Vec::new(),
     };
@@ -109,6 +111,8 @@ struct Load<'a> {
     sounds: Objects<SoundName, Recording>,
     tenants: Objects<TenantName, Tenant>,
     trunks: Objects<TrunkName, Trunk>,
+    /// Which trunks are derived from which.
+    hosting: Hosting,
     files: BTreeMap<TlsContextName, TlsFiles>,
     /// Addresses of this host at which we serve something else than calls.
     interfaces: Vec<IpAddr>,
@@ -188,6 +192,7 @@ impl Load<'_> {
         self.build_sounds(file, previous);
         self.build_tenants(file);
         self.build_trunks(file);
+        self.build_hosting(file);
         self.check_elins(file);
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
@@ -224,6 +229,7 @@ impl Load<'_> {
             limits,
             stir,
             sources: Default::default(),
+            hosting: std::mem::take(&mut self.hosting),
         };
         let shell = Shell {
             tls: std::mem::take(&mut self.files),

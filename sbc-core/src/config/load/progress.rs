@@ -33,6 +33,14 @@ impl Load<'_> {
                 Duration::from_secs(5)..=Duration::from_secs(600),
                 usual.early_media_max,
             ),
+            within: written.within.as_ref().map(|at| {
+                self.bounded(
+                    &format!("{title}: progress_within"),
+                    &written.within,
+                    Duration::from_secs(1)..=Duration::from_secs(60),
+                    at.value,
+                )
+            }),
             ringback: chosen(&written.ringback, usual.ringback),
             tones: chosen(&written.tones, usual.tones),
             late_offer: match preset {

@@ -4,7 +4,9 @@ use super::{Load, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
-use crate::config::{Elin, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope};
+use crate::config::{
+    Elin, NumberRange, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
+};
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
@@ -27,7 +29,8 @@ impl Load<'_> {
             let name = TenantName::new(&written.name.value);
             let tenant = Tenant {
                 name: name.clone(),
-                numbers: written.numbers.iter().map(|at| at.value.clone()).collect(),
+                numbers: ranges(&written.numbers),
+                local_numbers: ranges(&written.local_numbers),
                 emergency: self.emergency_numbers(written),
                 elins: self.elins(written),
                 limits: written
@@ -68,7 +71,7 @@ impl Load<'_> {
     fn elins(&mut self, written: &WrittenTenant) -> Vec<Elin> {
         let title = titled("tenant", &written.name.value);
         let is_own = |number: &str| {
-            let mut ranges = written.numbers.iter();
+            let mut ranges = written.numbers.iter().chain(&written.local_numbers);
             ranges.any(|range| range.value.contains(number))
         };
         for place in written.elins.iter() {
@@ -318,6 +321,10 @@ impl Load<'_> {
         };
         Some((route, places))
     }
+}
+
+fn ranges(written: &[At<NumberRange>]) -> Vec<NumberRange> {
+    written.iter().map(|at| at.value.clone()).collect()
 }
 
 /// Attempts of a call when the route does not say (SIP-1704 allows six).

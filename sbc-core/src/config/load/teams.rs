@@ -5,7 +5,8 @@ use crate::config::finding::Code;
 use crate::config::name::covers;
 use crate::config::source::{At, Span};
 use crate::config::written::WrittenTrunk;
-use crate::config::{TargetAddress, TlsContext, VerifyClient};
+use crate::config::{Cloud, Preset, TargetAddress, TlsContext, VerifyClient};
+use crate::id::ListenerName;
 use crate::media::Srtp;
 use crate::transport::Protocol;
 
@@ -47,7 +48,7 @@ impl Load<'_> {
             rule(
                 &at.span,
                 &format!("Microsoft retired {} in 2022", at.value.host),
-                "remove targets: without the key sip, sip2 and sip3.pstnhub.microsoft.com are called",
+                "remove targets: without the key the names of the cloud are called",
             );
         }
         if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
@@ -69,6 +70,58 @@ impl Load<'_> {
         }
         if let Some(tls) = tls {
             self.certificate_for_teams(title, written, tls);
+        }
+    }
+
+    /// The cloud of a trunk; only Teams has any.
+    pub(super) fn cloud(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        preset: Preset,
+    ) -> Option<Cloud> {
+        if preset == Preset::Teams {
+            let cloud = written.cloud.as_ref();
+            return Some(cloud.map_or(Cloud::default(), |at| at.value));
+        }
+        if let Some(at) = &written.cloud {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: only Teams is in a cloud"),
+                Some("write preset = \"teams\", or remove the key".to_owned()),
+            );
+        }
+        None
+    }
+
+    /// Whether the cloud calls us at the port that we listen at (TDR-CON-005).
+    pub(super) fn port_of_cloud(
+        &mut self,
+        title: &str,
+        cloud: Cloud,
+        span: &Span,
+        listeners: &[ListenerName],
+    ) {
+        let Some(port) = cloud.port_of_ours() else {
+            return;
+        };
+        let wrong = listeners
+            .iter()
+            .filter_map(|name| self.listeners.valid.get(name))
+            .find(|(listener, _)| listener.bind.port() != port);
+        if let Some((listener, _)) = wrong {
+            let (name, cause) = (cloud.as_str(), listener.bind.port());
+            self.out.add(
+                Code::TeamsRule,
+                span,
+                format!(
+                    "{title}: the cloud \"{name}\" calls SBCs at port {port} only, and listener \"{}\" \
+                     is at {cause}",
+                    listener.name
+                ),
+                Some(format!("write port = {port} in its [[listen]]")),
+            );
         }
     }
 

@@ -13,7 +13,7 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, Cloud, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
     UdpOversize, UriForm, VerifyClient,
 };
@@ -29,9 +29,15 @@ use std::time::Duration;
 
 impl Load<'_> {
     pub(super) fn build_trunks(&mut self, file: &File) {
-        // All names first: transforms and routes may name a trunk that turns out to be broken.
-        for written in &file.trunks {
+        // All names first: others may name a trunk that turns out to be broken, and derived trunks one
+        // that is written later.
+        let declared = file.trunks.iter().map(|written| {
             let is_new = self.trunks.declare(&written.name, &mut self.out);
+            (written, is_new)
+        });
+        let (derived, others): (Vec<_>, Vec<_>) =
+            declared.partition(|(written, _)| written.inherits.is_some());
+        for (written, is_new) in others.into_iter().chain(derived) {
             let trunk = self.trunk(written);
             if let (Some(trunk), true) = (trunk, is_new) {
                 self.trunks.valid.insert(
@@ -45,10 +51,12 @@ impl Load<'_> {
     fn trunk(&mut self, written: &WrittenTrunk) -> Option<Trunk> {
         let name = TrunkName::new(&written.name.value);
         let title = titled("trunk", name.as_str());
+        let carrier = self.carrier(&title, written);
         let preset = self.preset(&title, written);
+        let cloud = self.cloud(&title, written, preset);
         let defaults = match preset {
             Preset::Carrier => preset::carrier::defaults(),
-            Preset::Teams => preset::teams::defaults(),
+            Preset::Teams => preset::teams::defaults(chosen(&written.cloud, Cloud::default())),
         };
         let tenant = self.tenant_of(&title, written);
         let realm = written.realm.as_ref().and_then(|name| {
@@ -86,11 +94,16 @@ impl Load<'_> {
             .registrar
             .as_ref()
             .and_then(|table| self.registrar(&title, written, table, preset));
-        let identity = self.identity(&title, &written.identity);
+        let identity = self.identity(&title, &written.identity, defaults.number_form);
         let is_trusted = chosen(&written.trusted, defaults.trusted);
         let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {
-            self.teams_rules(&title, written, &targets, tls.as_deref());
+            let tls = tls.as_deref();
+            let unchecked = tls.filter(|tls| !Self::is_checked(carrier.as_ref(), tls));
+            self.teams_rules(&title, written, &targets, unchecked);
+        }
+        if let Some(carrier) = &carrier {
+            self.below_carrier(&title, written, carrier);
         }
         if let (Some(fqdn), Some(tls), Some(at)) = (&fqdn, &tls, &written.fqdn) {
             self.fqdn_in_certificate(&title, fqdn, &at.span, tls);
@@ -124,6 +137,9 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
+        if let (Some(cloud), Some(at)) = (cloud, &written.cloud) {
+            self.port_of_cloud(&title, cloud, &at.span, &listeners);
+        }
         let habits = written.habits.habits(&title, &mut self.out);
         let limits = TrunkLimits {
             both: written.limits.both.checked(&title, &mut self.out),
@@ -136,6 +152,8 @@ impl Load<'_> {
             name,
             tenant,
             preset,
+            cloud,
+            carrier: carrier.map(|carrier| carrier.name.clone()),
             realm: realm.name.clone(),
             listeners,
             tls: tls.map(|tls| tls.name.clone()),
@@ -287,7 +305,8 @@ impl Load<'_> {
         defaults: &Defaults,
     ) -> Vec<At<TargetAddress>> {
         let Some(list) = &written.targets else {
-            if defaults.targets.is_empty() && !is_reached_by_binding(written) {
+            let is_derived = written.inherits.is_some();
+            if defaults.targets.is_empty() && !is_derived && !is_reached_by_binding(written) {
                 self.out.add(
                     Code::MissingKey,
                     &written.span,
@@ -327,7 +346,7 @@ impl Load<'_> {
                 continue;
             }
             if !target.connect_to.is_empty()
-                && target.host.ends_with("pstnhub.microsoft.com")
+                && is_of_microsoft(&target.host)
                 && target
                     .connect_to
                     .iter()
@@ -542,7 +561,7 @@ impl Load<'_> {
         let ms = Duration::from_millis;
         let usual = defaults.timers;
         let name = |key: &str| format!("{title}: timers: {key}");
-        let timers = SipTimers {
+        let mut timers = SipTimers {
             t1: self.bounded(&name("t1"), &written.t1, ms(50)..=ms(5_000), usual.t1),
             t2: self.bounded(&name("t2"), &written.t2, ms(500)..=ms(60_000), usual.t2),
             t4: self.bounded(&name("t4"), &written.t4, ms(500)..=ms(60_000), usual.t4),
@@ -558,7 +577,18 @@ impl Load<'_> {
                 ms(5_000)..=ms(600_000),
                 usual.ring_timeout,
             ),
+            connect: usual.connect,
+            handshake: usual.handshake,
         };
+        for (key, written, used) in [
+            ("connect", &written.connect, &mut timers.connect),
+            ("handshake", &written.handshake, &mut timers.handshake),
+        ] {
+            if let Some(at) = written {
+                let range = ms(500)..=ms(30_000);
+                *used = Some(self.bounded(&name(key), written, range, at.value));
+            }
+        }
         if timers.t2 < timers.t1
             && let Some(at) = written.t2.as_ref().or(written.t1.as_ref())
         {
@@ -821,6 +851,12 @@ impl Load<'_> {
                 .collect()
         })
     }
+}
+
+/// Whether a name is one of Teams, in any cloud.
+fn is_of_microsoft(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.ends_with("pstnhub.microsoft.com") || host.ends_with(".teams.microsoft.us")
 }
 
 pub(super) fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {

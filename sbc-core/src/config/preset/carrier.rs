@@ -2,7 +2,7 @@
 
 use super::Defaults;
 use crate::config::{
-    HistoryForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
+    HistoryForm, NumberForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
 };
 use crate::media::Profile;
 use crate::sip::Method;
@@ -48,6 +48,7 @@ pub(in crate::config) fn defaults() -> Defaults {
         ],
         send_asserted: true,
         history: HistoryForm::None,
+        number_form: NumberForm::Any,
         set_headers: Vec::new(),
         media: Profile::carrier,
     }

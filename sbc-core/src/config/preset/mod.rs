@@ -3,7 +3,7 @@
 pub(super) mod carrier;
 pub(super) mod teams;
 
-use super::{HistoryForm, IpNet, OptionsProbe, SessionTimer, SipTimers, UriForm};
+use super::{HistoryForm, IpNet, NumberForm, OptionsProbe, SessionTimer, SipTimers, UriForm};
 use crate::media::Profile;
 use crate::sip::Method;
 use crate::transport::Protocol;
@@ -24,6 +24,7 @@ pub(super) struct Defaults {
     pub(super) allow: Vec<Method>,
     pub(super) send_asserted: bool,
     pub(super) history: HistoryForm,
+    pub(super) number_form: NumberForm,
     pub(super) set_headers: Vec<(String, String)>,
     pub(super) media: fn(RealmId, Family) -> Profile,
 }

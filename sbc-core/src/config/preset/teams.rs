@@ -1,35 +1,26 @@
-//! Defaults of a Microsoft Teams Direct Routing trunk (worldwide cloud).
+//! Defaults of a Microsoft Teams Direct Routing trunk.
 
 use super::Defaults;
 use crate::config::{
-    HistoryForm, IpNet, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm, UserPhone,
+    Cloud, HistoryForm, NumberForm, OptionsProbe, RefreshBy, SessionTimer, SipTimers, UriForm,
+    UserPhone,
 };
 use crate::media::Profile;
 use crate::sip::Method;
 use crate::transport::Protocol;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-
-/// Names of the service in the order in which they must be tried (TDR-CON-001).
-pub(in crate::config) const NAMES: [&str; 3] = [
-    "sip.pstnhub.microsoft.com",
-    "sip2.pstnhub.microsoft.com",
-    "sip3.pstnhub.microsoft.com",
-];
 
 /// Most often and least often that OPTIONS may be sent (TDR-OPT-006).
 pub(in crate::config) const OPTIONS_SECONDS: std::ops::RangeInclusive<u64> = 60..=180;
 
 /// The defaults.
-pub(in crate::config) fn defaults() -> Defaults {
+pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
+    let names = cloud.names().iter();
     Defaults {
-        targets: NAMES
-            .into_iter()
-            .map(|name| (name, 5061, Protocol::Tls))
+        targets: names
+            .map(|name| (*name, Cloud::PORT, Protocol::Tls))
             .collect(),
-        // Requests of a running call may come from any address in these ranges, on a connection of
-        // its own (TDR-CON-003, TDR-CON-004).
-        accept_from: vec![range(52, 112), range(52, 120)],
+        accept_from: cloud.ranges(),
         trusted: true,
         uri: UriForm {
             user_phone: UserPhone::Always,
@@ -37,6 +28,9 @@ pub(in crate::config) fn defaults() -> Defaults {
         },
         timers: SipTimers {
             response_timeout: Duration::from_secs(4),
+            // A data centre that is not there leaves time for the next one (TDR-DNS-002).
+            connect: Some(Duration::from_secs(2)),
+            handshake: Some(Duration::from_secs(3)),
             ..SipTimers::default()
         },
         // Anything else that Teams answers is final; a repeated 603 shows as several missed calls
@@ -67,17 +61,12 @@ pub(in crate::config) fn defaults() -> Defaults {
         // How Teams treats an asserted identity from outside is not documented (TDR-SIP-015).
         send_asserted: false,
         history: HistoryForm::Pass,
+        // Users are looked up by numbers with + and nothing else (TDR-SIP-010, TDR-NUM-002).
+        number_form: NumberForm::E164,
         set_headers: vec![(
             "X-MS-SBC".to_owned(),
             concat!("Causeway/SBC/", env!("CARGO_PKG_VERSION")).to_owned(),
         )],
         media: Profile::teams,
-    }
-}
-
-fn range(a: u8, b: u8) -> IpNet {
-    IpNet {
-        address: IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)),
-        prefix: 14,
     }
 }

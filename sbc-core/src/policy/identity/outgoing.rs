@@ -128,8 +128,17 @@ pub fn outgoing(
     to_uri.is_sips = is_sips;
     let to_header = NameAddr::new(to_uri.into());
 
+    let form = to.identity.number_form;
     let known = match shown_in_from(caller, &towards) {
         None => None,
+        Some((number, _)) if !form.shows(&(rewrites.calling)(&number.number)) => {
+            because = because.and(format!(
+                "\"{}\" is no number, and trunk \"{}\" shows numbers only",
+                number.number.escape_debug(),
+                to.name
+            ));
+            None
+        }
         Some((number, name)) => match writer.own(&number) {
             Ok(uri) => Some((uri, name)),
             Err(_) if to.identity.on_error == OnError::Drop => {
@@ -150,6 +159,15 @@ pub fn outgoing(
         }
         Some((mut uri, name)) => {
             let contact_user = uri.user().cloned();
+            let text = contact_user.as_deref().map(String::from_utf8_lossy);
+            let is_short = |text: &str| !form.admits(text.split(';').next().unwrap_or_default());
+            if let Some(text) = text.filter(|text| is_short(text)) {
+                // Rules of Teams may add what is missing; a caller is no reason to refuse a call.
+                because = because.and(format!(
+                    "the calling number {text} goes to trunk \"{}\" without +, as no transform adds it",
+                    to.name
+                ));
+            }
             uri.host = from_host;
             uri.is_sips = is_sips;
             let from_header = NameAddr {

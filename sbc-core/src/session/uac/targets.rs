@@ -13,7 +13,7 @@ use crate::session::{Phase, Rejection, Session, SessionEvent, Timer};
 use crate::sip::Method;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::Footing;
+use crate::trunk::{Footing, Place};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Session {
                 return self.give_up(cx, up);
             }
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
-                let place = (self.style.trunk.name.clone(), target.protocol, remote);
+                let place = Place::of(&self.style.trunk, target.protocol, remote);
                 match cx.plane.health.admits(cx.now.mono, &place) {
                     Footing::Good => {
                         if self.races(cx, &target, remote) {
@@ -95,7 +95,7 @@ impl Session {
         if !target.protocol.is_reliable() || !outgoing.addresses.iter().any(is_left) {
             return false;
         }
-        let place = (self.style.trunk.name.clone(), target.protocol, rival);
+        let place = Place::of(&self.style.trunk, target.protocol, rival);
         if cx.plane.health.admits(cx.now.mono, &place) != Footing::Good {
             return false;
         }
@@ -427,7 +427,7 @@ impl Session {
             return self.next_target(cx, None, up);
         }
         outgoing.rank(Rejection::local(fault.clone()));
-        let place = current.place(&self.style.trunk.name);
+        let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
         if !may_go_on(&self.style, &current) {
             self.facts.ways.extend(left_with(&fault));
@@ -447,6 +447,7 @@ fn left_with(why: &TargetFault) -> Option<u16> {
         | TargetFault::Quarantined
         | TargetFault::Relieved
         | TargetFault::Unwritable
+        | TargetFault::NumberForm
         | TargetFault::Down
         | TargetFault::NotRegistered
         | TargetFault::NoBinding => None,

@@ -1,0 +1,368 @@
+//! What a configuration comes to: every setting that was written, every one that a trunk inherits or has
+//! from its preset, and why (TDR-MT-013).
+
+use super::hosting::OWN;
+use super::inherit::{self, Carriers};
+use super::load::Loaded;
+use super::source::{Lines, Source, Span};
+use super::{HistoryForm, Preset, Trunk, UserPhone};
+use crate::id::TrunkName;
+use serde::Serialize;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One object of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Effective {
+    /// Its kind, as the table is called.
+    pub kind: String,
+    /// Its name; tables that exist once have none.
+    pub name: Option<String>,
+    /// What holds for it.
+    pub settings: Vec<Setting>,
+}
+
+/// One setting.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Setting {
+    /// Key, with those of the tables it is in.
+    pub key: String,
+    /// Value.
+    pub value: String,
+    /// Where it comes from, or why it holds.
+    pub because: String,
+}
+
+/// Every object of a configuration that was accepted, in the order of the files.
+pub fn effective(sources: &[Source], loaded: &Loaded) -> Vec<Effective> {
+    let trees: Vec<Spanned<DeTable<'_>>> = sources
+        .iter()
+        .map(|source| DeTable::parse_recoverable(&source.text).0)
+        .collect();
+    let reader = Reader {
+        sources,
+        lines: Lines::new(sources),
+        carriers: inherit::named(&trees),
+    };
+    let mut all = Vec::new();
+    for (file, tree) in trees.iter().enumerate() {
+        for (kind, value) in tree.get_ref() {
+            match value.get_ref() {
+                DeValue::Array(tables) => {
+                    let tables = tables.iter().filter_map(|table| match table.get_ref() {
+                        DeValue::Table(table) => Some(table),
+                        _ => None,
+                    });
+                    all.extend(
+                        tables.map(|table| reader.object(kind.get_ref(), file, table, loaded)),
+                    );
+                }
+                DeValue::Table(table) => {
+                    all.push(reader.object(kind.get_ref(), file, table, loaded));
+                }
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+struct Reader<'t> {
+    sources: &'t [Source],
+    lines: Lines<'t>,
+    carriers: Carriers<'t>,
+}
+
+impl Reader<'_> {
+    fn object(&self, kind: &str, file: usize, table: &DeTable<'_>, loaded: &Loaded) -> Effective {
+        let name = inherit::text(table, "name");
+        let mut settings = Vec::new();
+        self.written("", file, table, "", &mut settings);
+        settings.retain(|setting| setting.key != "name");
+        let trunk = name.filter(|_| kind == "trunk");
+        if let Some(trunk) = trunk.and_then(|name| loaded.config.trunks.get(&TrunkName::new(name)))
+        {
+            if let Some(inherits) = inherit::text(table, "inherits")
+                && let Some((file, carrier)) = self.carriers.get(inherits)
+            {
+                let mut inherited = Vec::new();
+                let from = format!("inherited from trunk \"{inherits}\", ");
+                self.written("", *file, carrier, &from, &mut inherited);
+                inherited.retain(|own| !OWN.contains(&own.key.as_str()) && !hides(&settings, own));
+                settings.extend(inherited);
+                settings.push(Setting {
+                    key: "transform".to_owned(),
+                    value: own_transforms(loaded, trunk),
+                    because: format!(
+                        "number rules are not inherited: those of \"{inherits}\" do not apply"
+                    ),
+                });
+            }
+            let usual = of_preset(trunk).into_iter();
+            let usual: Vec<Setting> = usual.filter(|own| !hides(&settings, own)).collect();
+            settings.extend(usual);
+        }
+        Effective {
+            kind: kind.to_owned(),
+            name: name.map(str::to_owned),
+            settings,
+        }
+    }
+
+    /// Every value of a table and of those in it.
+    fn written(
+        &self,
+        within: &str,
+        file: usize,
+        table: &DeTable<'_>,
+        from: &str,
+        out: &mut Vec<Setting>,
+    ) {
+        for (key, value) in table {
+            let key = match within {
+                "" => key.get_ref().to_string(),
+                within => format!("{within}.{}", key.get_ref()),
+            };
+            if let DeValue::Table(table) = value.get_ref() {
+                self.written(&key, file, table, from, out);
+                continue;
+            }
+            let span = Span::new(file, value.span());
+            let place = self.lines.place(&span);
+            let place = place.map(|place| format!("{}:{}", place.file, place.line));
+            let text = self.sources.get(file);
+            let text = text.and_then(|source| source.text.get(value.span()));
+            let words: Vec<&str> = text.unwrap_or_default().split_whitespace().collect();
+            out.push(Setting {
+                key,
+                value: words.join(" "),
+                because: format!("{from}{}", place.unwrap_or_default()),
+            });
+        }
+    }
+}
+
+/// Whether a setting is decided by those that are there already: by the same key, or by what stands in
+/// place of its table, as `options = false`.
+fn hides(settings: &[Setting], other: &Setting) -> bool {
+    settings.iter().any(|own| {
+        let rest = other.key.strip_prefix(own.key.as_str());
+        let below = own.key.strip_prefix(other.key.as_str());
+        let is_below = |rest: Option<&str>| rest.is_some_and(|rest| rest.starts_with('.'));
+        own.key == other.key || is_below(rest) || is_below(below)
+    })
+}
+
+fn own_transforms(loaded: &Loaded, trunk: &Trunk) -> String {
+    use super::TransformScope::{In, Out};
+    let transforms = loaded.config.transforms.iter();
+    let own = transforms.filter(|transform| match &transform.scope {
+        In(name) | Out(name) => *name == trunk.name,
+    });
+    let names: Vec<&str> = own.map(|transform| transform.name.as_str()).collect();
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    }
+}
+
+/// What the preset decides about a trunk where nothing is written, each with its reason.
+fn of_preset(trunk: &Trunk) -> Vec<Setting> {
+    let is_teams = trunk.preset == Preset::Teams;
+    let preset = match trunk.preset {
+        Preset::Teams => "preset teams",
+        Preset::Carrier => "preset carrier",
+    };
+    let profile = &trunk.media.profile;
+    let mut all = Vec::new();
+    let mut add = |key: &str, value: String, teams: &str, carrier: &str| {
+        let why = if is_teams { teams } else { carrier };
+        all.push(Setting {
+            key: key.to_owned(),
+            value,
+            because: format!("{preset}: {why}"),
+        });
+    };
+    if let Some(cloud) = trunk.cloud {
+        add(
+            "cloud",
+            cloud.as_str().to_owned(),
+            "where most tenants are",
+            "none",
+        );
+    }
+    let targets = trunk.targets.iter();
+    add(
+        "targets",
+        listed(targets.map(|at| format!("{}:{};{}", at.host, at.port, at.protocol))),
+        "the names of the service in the order in which they must be tried",
+        "nothing is called: its peer registers with us",
+    );
+    let ranges = trunk.accept_from.iter();
+    add(
+        "accept_from",
+        listed(ranges.map(|net| format!("{}/{}", net.address, net.prefix))),
+        "requests of a running call may come from any address of the cloud",
+        "the addresses of its targets",
+    );
+    add(
+        "accept_names",
+        listed(trunk.accept_names.iter().cloned()),
+        "a certificate of Teams carries one of the names of the service",
+        "the names of its targets",
+    );
+    add(
+        "trusted",
+        trunk.trusted.to_string(),
+        "Teams has proved who it is, and what it says of callers counts",
+        "nobody is trusted before the operator says so",
+    );
+    add(
+        "srtp",
+        word(&profile.srtp),
+        "Teams speaks SRTP only",
+        "keys in SDP would travel readable without TLS",
+    );
+    let codecs = profile.codecs.iter();
+    add(
+        "codecs",
+        listed(codecs.map(|codec| codec.name.to_string())),
+        "what Teams offers and needs no transcoding",
+        "what carriers usually have",
+    );
+    add(
+        "dtmf",
+        word(&profile.dtmf),
+        "Teams knows digits as events only",
+        "what carriers usually have",
+    );
+    add(
+        "hold",
+        word(&profile.hold),
+        "Teams knows hold as inactive only",
+        "the direction that describes what flows",
+    );
+    add(
+        "fax",
+        word(&profile.fax),
+        "Teams refuses T.38",
+        "T.38 where the other side has it, too",
+    );
+    let timers = &trunk.timers;
+    add(
+        "timers.response_timeout",
+        spelled(timers.response_timeout),
+        "a silent data centre must leave time for the next one",
+        "a silent server must leave time for the next one",
+    );
+    for (key, time) in [
+        ("timers.connect", timers.connect),
+        ("timers.handshake", timers.handshake),
+    ] {
+        if let Some(time) = time {
+            let why = "a data centre that is not there leaves time for the next one";
+            add(key, spelled(time), why, why);
+        }
+    }
+    let codes = trunk.reroute_on.iter();
+    add(
+        "reroute_on",
+        listed(codes.map(u16::to_string)),
+        "any other answer of Teams is final: a repeated 603 shows as several missed calls",
+        "trouble of the trunk leads on, a busy or absent user never does",
+    );
+    if let Some(options) = &trunk.options {
+        add(
+            "options.interval",
+            spelled(options.interval),
+            "never more often than once in 60 s, never less often than once in 180 s",
+            "often enough to know before the next call",
+        );
+        add(
+            "options.ok",
+            listed(options.ok.iter().map(u16::to_string)),
+            "only 200 proves that Teams knows this trunk",
+            "a peer that answers at all is there",
+        );
+    }
+    if let Some(timer) = &trunk.session_timer {
+        add(
+            "session_timer.expires",
+            spelled(Duration::from_secs(timer.expires_s.into())),
+            "Teams asks for an hour",
+            "half an hour is what RFC 4028 recommends",
+        );
+        add(
+            "session_timer.refresher",
+            word(&timer.refresher),
+            "Teams refreshes by itself where it may",
+            "whoever the peer names",
+        );
+    }
+    add(
+        "identity.user_phone",
+        match trunk.uri.user_phone {
+            UserPhone::Always => "always",
+            UserPhone::Never => "never",
+            UserPhone::Pass => "pass",
+        }
+        .to_owned(),
+        "without it Teams guesses what a number is",
+        "most carriers want none",
+    );
+    add(
+        "identity.number_format",
+        word(&trunk.identity.number_form),
+        "Teams looks users up by numbers with + only",
+        "carriers have forms of their own; transforms make them",
+    );
+    add(
+        "identity.egress",
+        match trunk.send_asserted {
+            true => "pai+from",
+            false => "from",
+        }
+        .to_owned(),
+        "what Teams makes of asserted identities from outside is not documented",
+        "an identity is asserted to who is trusted with it",
+    );
+    add(
+        "identity.diversion",
+        match trunk.history {
+            HistoryForm::None => "none",
+            HistoryForm::Pass => "pass",
+            HistoryForm::HistoryInfo => "history-info",
+            HistoryForm::Diversion => "diversion",
+            HistoryForm::Both => "both",
+        }
+        .to_owned(),
+        "in the header in which we are told",
+        "who forwarded a call is told to nobody before the operator says so",
+    );
+    let headers = trunk.set_headers.iter();
+    add(
+        "headers.set",
+        listed(headers.map(|(name, value)| format!("{name}: {value}"))),
+        "Teams wants to know the make of an SBC",
+        "none",
+    );
+    all
+}
+
+fn listed(values: impl Iterator<Item = String>) -> String {
+    let values: Vec<String> = values.collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// The word of a setting whose name is that of its variant.
+fn word(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}").to_ascii_lowercase()
+}
+
+fn spelled(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
