@@ -30,7 +30,7 @@ pub(crate) fn check(data: &[u8]) {
 fn normal(data: &[u8]) -> Result<String, Fault> {
     let mut reader = Reader::new(data)?;
     let (mut out, mut open, mut elements) = (String::new(), Vec::new(), 0);
-    while let Some(item) = reader.next()? {
+    while let Some(item) = reader.advance()? {
         match item {
             Item::Open(name) => {
                 elements += 1;

@@ -52,6 +52,7 @@ mod pickup;
 mod pickup_asked;
 mod pickup_transfer;
 mod ping;
+mod place;
 mod policy;
 mod prack;
 mod prack_client;

@@ -2,6 +2,7 @@
 
 use crate::config::{CallLimits, Elin};
 use crate::id::TenantName;
+use std::time::Duration;
 
 /// A customer: its numbers and limits. Trunks and routes name their tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,8 +16,19 @@ pub struct Tenant {
     /// Numbers of its places, under which callers for help are called back; the first that is a
     /// caller's counts.
     pub elins: Vec<Elin>,
+    /// Whether numbers that a location names come before those (TDR-EMG-005).
+    pub elin_from_location: bool,
+    /// For how long after a call for help a call back is led to who called.
+    pub elin_callback: Duration,
     /// Its limits.
     pub limits: CallLimits,
+}
+
+impl Tenant {
+    /// Whether a number (`+` and digits) is one of its own.
+    pub fn owns(&self, number: &str) -> bool {
+        self.numbers.iter().any(|range| range.contains(number))
+    }
 }
 
 /// A range of numbers in E.164 form: same length, with or without a prefix only.

@@ -32,7 +32,7 @@ pub fn read(octets: &[u8]) -> Result<Location, Fault> {
     let mut around: Vec<&str> = Vec::new();
     let mut text = String::new();
     let (mut method, mut elin, mut nam) = (None, Vec::new(), Vec::new());
-    while let Some(item) = reader.next()? {
+    while let Some(item) = reader.advance()? {
         match item {
             Item::Open(name) => {
                 if around.is_empty() && name != "presence" {

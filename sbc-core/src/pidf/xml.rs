@@ -130,7 +130,7 @@ impl<'x> Reader<'x> {
     }
 
     /// The next piece; `None` at the end of a whole document.
-    pub fn next(&mut self) -> Result<Option<Item<'x>>, Fault> {
+    pub fn advance(&mut self) -> Result<Option<Item<'x>>, Fault> {
         if std::mem::take(&mut self.is_empty) {
             return Ok(Some(self.closed()));
         }
@@ -366,7 +366,7 @@ mod tests {
     fn all(text: &[u8]) -> Result<String, Rule> {
         let mut reader = Reader::new(text).map_err(|fault| fault.rule)?;
         let mut out = String::new();
-        while let Some(item) = reader.next().map_err(|fault| fault.rule)? {
+        while let Some(item) = reader.advance().map_err(|fault| fault.rule)? {
             match item {
                 Item::Open(name) => out.push_str(&format!("({name} ")),
                 Item::Text(text) => out.push_str(&text),
