@@ -39,6 +39,7 @@ mod legs;
 mod limits;
 mod listeners;
 mod locate;
+mod lost_way;
 mod music;
 mod neighbours;
 mod numbers;

@@ -9,6 +9,7 @@ mod bill;
 mod connected;
 mod crossing;
 mod digit;
+mod forsaken;
 mod held;
 mod media;
 mod modify;

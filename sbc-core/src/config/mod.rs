@@ -46,7 +46,7 @@ pub use diff::{Change, Changes, changes};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
-pub use habits::{EmergencyHold, Habits, Merged, ReasonForm, Symmetric, UriScheme};
+pub use habits::{EmergencyHold, Habits, LostConnection, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
 pub use identity::{
     AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, OnError,

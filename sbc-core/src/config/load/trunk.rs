@@ -124,7 +124,7 @@ impl Load<'_> {
         }
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
-        let habits = written.habits.habits(&title, &mut self.out);
+        let habits = written.habits.habits(&title, preset, &mut self.out);
         let limits = TrunkLimits {
             both: written.limits.both.checked(&title, &mut self.out),
             inbound: written.limits.inbound.checked(&title, &mut self.out),
