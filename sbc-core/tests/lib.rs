@@ -82,6 +82,7 @@ mod stir_pass;
 mod switched_off;
 mod takes;
 mod teams;
+mod teams_sounds;
 mod ties;
 mod transfer;
 mod update;
