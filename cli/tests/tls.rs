@@ -624,3 +624,27 @@ fn a_key_that_does_not_fit_is_named() {
             .is_ok()
     );
 }
+
+/// A call is ended for the one, and waits for its answer's way after the other (TDR-ERR-012).
+#[tokio::test]
+async fn a_connection_that_breaks_is_told_from_one_that_is_closed() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let greet = async || {
+        let mut stream = world.tls(Some(&leaf), SBC).await.unwrap();
+        write_text(&mut stream, &options("greet")).await;
+        world.received().await;
+        stream
+    };
+    let mut closed = greet().await;
+    closed.shutdown().await.unwrap();
+    assert_eq!(world.flow_lost().await, FlowFault::Closed);
+    // Without a word of TLS, but in the order of TCP: some peers do no better.
+    drop(greet().await);
+    assert_eq!(world.flow_lost().await, FlowFault::Closed);
+    let reset = greet().await;
+    reset.get_ref().0.set_zero_linger().unwrap();
+    drop(reset);
+    let fault = world.flow_lost().await;
+    assert!(matches!(fault, FlowFault::Broken(_)), "{fault}");
+}

@@ -15,6 +15,7 @@ mod call;
 mod config;
 mod framer;
 mod header;
+mod location;
 mod message;
 mod packet;
 mod passport;
@@ -82,6 +83,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "passport",
         run: passport::check,
+    },
+    Target {
+        name: "location",
+        run: location::check,
     },
     Target {
         name: "srtp",

@@ -5,6 +5,7 @@ use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::{Stage, Strain};
+use crate::pidf;
 use crate::policy::spend::Spent;
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
@@ -77,6 +78,24 @@ pub enum Happened {
         trunk: TrunkName,
         /// Number dialled.
         called: String,
+    },
+    /// The location of a call for help cannot be read. It passes as it came, and the call is made all the
+    /// same.
+    LocationUnreadable {
+        /// Trunk it came from.
+        trunk: TrunkName,
+        /// What is wrong with it.
+        fault: pidf::xml::Fault,
+    },
+    /// Every number of a place is lent to somebody who called for help, so one of them is not found by it
+    /// any more (TDR-EMG-005).
+    ElinReused {
+        /// Customer.
+        tenant: Option<TenantName>,
+        /// The number.
+        number: String,
+        /// Who had it.
+        from: String,
     },
     /// The call is ended to make room for one for help (SIP-1401).
     Preempted {

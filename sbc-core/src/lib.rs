@@ -21,6 +21,8 @@ pub mod transport;
 
 pub mod auth;
 
+pub mod pidf;
+
 pub mod stir;
 
 pub mod transaction;

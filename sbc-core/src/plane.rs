@@ -12,6 +12,7 @@ use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
+use crate::policy::elin::Elins;
 use crate::policy::preempt::Preemptions;
 use crate::policy::spend::Spending;
 use crate::query::{Query, ResolveSpec};
@@ -51,6 +52,7 @@ pub(crate) struct Plane {
     pub(crate) spending: Spending,
     pub(crate) circles: Circles,
     pub(crate) preemptions: Preemptions,
+    pub(crate) elins: Elins,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
     pub(crate) health: Health,
@@ -85,6 +87,7 @@ impl Plane {
             spending: Spending::default(),
             circles: Circles::default(),
             preemptions: Preemptions::default(),
+            elins: Elins::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),
             health: Health::default(),

@@ -62,6 +62,9 @@ pub struct Record {
     pub user_to_user: Option<String>,
     /// Whether it was a call for help.
     pub emergency: bool,
+    /// What is known of the place that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceRecord>,
     /// The A leg.
     pub ingress: LegRecord,
     /// Every attempt towards the called side, in order.
@@ -92,6 +95,17 @@ pub struct Record {
     /// call.
     #[serde(skip)]
     pub parties: Vec<PartyRecord>,
+}
+
+/// The place that a call for help came from. The location itself is nobody's business but theirs who help.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct PlaceRecord {
+    /// How its location was found (TDR-EMG-004).
+    pub method: Option<String>,
+    /// Why the location could not be read.
+    pub fault: Option<String>,
+    /// The number that was shown instead of the caller's (TDR-EMG-005).
+    pub elin: Option<String>,
 }
 
 /// A party that neither called first nor was called.

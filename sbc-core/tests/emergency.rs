@@ -12,7 +12,7 @@ use world::call::{Call, VIA};
 use world::*;
 
 /// The usual world with a trunk to those who help, and one of another customer.
-fn helping() -> String {
+pub(crate) fn helping() -> String {
     let extra = r#"
 [[tenant]]
 name = "fabrikam"
@@ -49,7 +49,7 @@ called = [{ match = '^(\d+)$', set = '+49$1' }]
     ) + extra
 }
 
-fn dialled(number: &str) -> String {
+pub(crate) fn dialled(number: &str) -> String {
     teams_invite("help").replace("sip:+498999998001@", &format!("sip:{number}@"))
 }
 
@@ -61,16 +61,16 @@ fn called(config: &str, invite: &str) -> (Shard, Sent) {
     (shard, invite)
 }
 
-fn is_alarmed(shard: &Shard) -> bool {
+pub(crate) fn is_alarmed(shard: &Shard) -> bool {
     let is_alarm = |what: &Happened| matches!(what, Happened::Emergency { .. });
     shard.happened.iter().any(is_alarm)
 }
 
-fn uri(sent: &Sent) -> String {
+pub(crate) fn uri(sent: &Sent) -> String {
     String::from_utf8_lossy(&sent.message.request_uri()).into_owned()
 }
 
-fn refuse(shard: &mut Shard, invite: &Sent, status: &str) {
+pub(crate) fn refuse(shard: &mut Shard, invite: &Sent, status: &str) {
     shard.receive(
         sbc_core::transport::Flow {
             remote: invite.hop.remote,
@@ -468,4 +468,35 @@ fn a_location_within_a_call_that_is_refused_ends_nothing() {
     call.shard.next_request(Method::Ack);
     assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
     call.lives();
+}
+
+#[test]
+fn a_call_for_help_passes_every_rate_and_may_describe_itself_as_with_media_bypass() {
+    let config = helping().replace(
+        "emergency = [",
+        "limits = { cps = 1, burst = 1 }\nemergency = [",
+    ) + "\n[limits]\ncps = 1\n";
+    let mut shard = Shard::with(config_of(&config));
+    // The rate is used up.
+    for (call, status) in [("one", None), ("two", Some(503))] {
+        let invite = dialled("+498999998001").replace("CALL-ID: help", &format!("CALL-ID: {call}"));
+        shard.teams_says(&invite.replace("branch=z9hG4bKhelp", &format!("branch=z9hG4bK{call}")));
+        shard.next_response(100);
+        match status {
+            Some(code) => drop(shard.next_response(code)),
+            None => drop(shard.next_request(Method::Invite)),
+        }
+    }
+    let ice = include_str!("corpora/sdp/teams-bypass-offer-ice.sdp").replace("\r\n", "\n");
+    let head = dialled("112");
+    let head = head.split("Content-Type").next().expect("head").to_owned();
+    shard.teams_says(&with_body(&head, &ice));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert_eq!(uri(&invite), "sip:112@198.51.100.50");
+    let offered = world::call::body(&invite.message);
+    assert!(
+        offered.contains("m=audio") && !offered.contains("candidate"),
+        "{offered}"
+    );
 }

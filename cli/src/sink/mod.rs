@@ -50,6 +50,7 @@ impl Sinks {
     /// Spreads one fact.
     pub fn event(&self, event: &Event) {
         self.metrics.calls.apply(event);
+        self.metrics.help.apply(event);
         self.metrics.registrations.apply(event);
         self.metrics.bindings.apply(event);
         self.proxies.apply(event);
@@ -128,6 +129,8 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Dropped { .. } => (Level::Debug, "dropped"),
         Happened::Admitted { .. } => (Level::Debug, "admitted"),
         Happened::Emergency { .. } => (Level::Warn, "emergency"),
+        Happened::LocationUnreadable { .. } => (Level::Warn, "location_unreadable"),
+        Happened::ElinReused { .. } => (Level::Warn, "elin_reused"),
         Happened::Preempted { .. } => (Level::Warn, "preempted"),
         Happened::PreemptionLimited { .. } => (Level::Warn, "preemption_limited"),
         Happened::SpendReached(_) => (Level::Warn, "spend_reached"),

@@ -449,6 +449,8 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
     let name = TenantName::new(TENANTS[index]);
     let tenant = Tenant {
         elins: Vec::new(),
+        elin_from_location: false,
+        elin_callback: Duration::ZERO,
         name: name.clone(),
         numbers: vec![NumberRange {
             first: inside_number(index, 0),

@@ -9,6 +9,7 @@ mod bill;
 mod connected;
 mod crossing;
 mod digit;
+mod forsaken;
 mod held;
 mod keys;
 mod media;
@@ -40,7 +41,7 @@ use crate::policy::number::Number;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::query::Outcome;
-use crate::record::{CallSummary, Record};
+use crate::record::{CallSummary, PlaceRecord, Record};
 use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
@@ -220,8 +221,8 @@ pub(crate) struct Admitted {
     pub(crate) entrance: Entrance,
     /// Whether somebody calls for help.
     pub(crate) is_emergency: bool,
-    /// The number under which its place is called back.
-    pub(crate) elin: Option<String>,
+    /// What is known of the place that somebody calls for help from.
+    pub(crate) place: Option<PlaceRecord>,
     /// What became of a caller's number that is not the customer's.
     pub(crate) screening: Option<&'static str>,
     /// How far the request may still go.
@@ -380,6 +381,11 @@ impl Call {
         self.places.leave(plane);
         if let Some(lap) = self.lap.take() {
             plane.circles.leave(now.mono, lap);
+        }
+        let place = self.record.place.as_ref();
+        if let Some(elin) = place.and_then(|place| place.elin.as_ref()) {
+            let (elins, user) = (&plane.elins, &self.record.calling);
+            elins.give_back(now.mono, elin, user);
         }
         record::close(self)
     }

@@ -53,6 +53,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             false => user_to_user(&admitted.request),
         },
         emergency: admitted.is_emergency,
+        place: admitted.place.clone(),
         ingress: LegRecord {
             trunk: admitted.trunk.name.clone(),
             protocol: admitted.flow.protocol,

@@ -239,8 +239,9 @@ impl Setup {
             &admitted.called,
             is_secure,
         );
-        let caller = Arc::new(match &admitted.elin {
-            Some(number) => admitted.caller.at_place(number),
+        let elin = admitted.place.and_then(|place| place.elin);
+        let caller = Arc::new(match elin {
+            Some(number) => admitted.caller.at_place(&number),
             None => admitted.caller,
         });
         let attempts = plan.into_iter().map(|trunk| Attempt {

@@ -3,6 +3,9 @@
 //! Who takes calls for help finds the caller by the number that calls. A number that moves with its
 //! owner, or that leads to a switchboard, says nothing of the floor where somebody lies: the number of
 //! the place does.
+//!
+//! A place may have several: each call for help gets one that no other has, so that a call back reaches who
+//! called (`policy/elin`).
 
 use super::finding::Collector;
 use super::read::Section;
@@ -11,15 +14,15 @@ use super::tenant::NumberRange;
 use super::value;
 use crate::id::TrunkName;
 
-/// The number of one place.
+/// The numbers of one place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Elin {
     /// Whose calls come from there; none is every number.
     pub callers: Vec<NumberRange>,
     /// On which trunk they come; `None` is any.
     pub trunk: Option<TrunkName>,
-    /// The number that is shown instead of the caller's, `+` and digits.
-    pub number: String,
+    /// Numbers that are shown instead of the caller's, `+` and digits; at least one.
+    pub numbers: Vec<String>,
 }
 
 impl Elin {
@@ -34,7 +37,7 @@ impl Elin {
 pub(super) struct WrittenElin {
     pub(super) callers: Vec<At<NumberRange>>,
     pub(super) trunk: Option<At<String>>,
-    pub(super) number: At<String>,
+    pub(super) numbers: Vec<At<String>>,
 }
 
 pub(super) fn elins(section: &mut Section<'_>, out: &mut Collector) -> Vec<WrittenElin> {
@@ -46,12 +49,17 @@ pub(super) fn elins(section: &mut Section<'_>, out: &mut Collector) -> Vec<Writt
         let mut place = item.section(title.clone(), out)?;
         let callers = place.parsed_list("callers", value::numbers, out);
         let trunk = place.text("from_trunk", out);
-        let number = place.required_text("number", "\"+493023125990\"", out);
+        let one = place.text("number", out);
+        let several = place.texts("numbers", out).map(|list| list.value);
+        let numbers: Vec<_> = several.into_iter().flatten().chain(one).collect();
+        if numbers.is_empty() {
+            place.missing("number", "\"+493023125990\", or several as numbers", out);
+        }
         place.finish(&[], out);
         Some(WrittenElin {
             callers: callers.map(|list| list.value).unwrap_or_default(),
             trunk,
-            number: number?,
+            numbers,
         })
     });
     read.collect()

@@ -450,6 +450,8 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .map(|list| list.value)
             .unwrap_or_default(),
         elins: elin::elins(&mut section, out),
+        elin_from_location: section.boolean("elin_from_location", out),
+        elin_callback: section.parsed("elin_callback", value::duration, out),
         limits: limit::limits(&mut section, out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);
@@ -928,6 +930,7 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         to: None,
         max: None,
         emergency: None,
+        location_methods: None,
         at_once: section.choice("ring", &[("in_order", false), ("at_once", true)], &[], out),
         any_tenant: section.boolean("any_tenant", out),
         limits: limit::limits(&mut section, out),
@@ -941,6 +944,7 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         route.diverting = when.text("diverting", out);
         route.routing_number = when.text("routing_number", out);
         route.emergency = when.boolean("emergency", out);
+        route.location_methods = when.texts("location_method", out);
         when.finish(&["header", "time", "from_realm"], out);
     }
     if let Some(list) = section.list("to", out) {

@@ -5,6 +5,7 @@ use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::At;
 use super::tie::{self, TieBreak, WrittenTieBreak};
+use crate::config::Preset;
 use std::time::Duration;
 
 /// Habits of a peer, and what it may be asked for.
@@ -19,6 +20,8 @@ pub struct Habits {
     pub mtu: Option<u16>,
     /// What becomes of an INVITE that came by another way already.
     pub merged: Merged,
+    /// What becomes of its call that nobody has answered when its connection breaks.
+    pub lost_connection: LostConnection,
     /// What it is told of why a call failed or ended.
     pub reason: ReasonForm,
     /// Whether User-to-User data of calls from it stays out of records.
@@ -97,6 +100,18 @@ pub enum Merged {
     Accept,
 }
 
+/// What becomes of a call that nobody has answered when the connection that it came on breaks
+/// (TDR-ERR-012). A connection that is closed in order ends nothing: the answer goes over another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum LostConnection {
+    /// It goes on.
+    #[default]
+    Wait,
+    /// It ends: the peer makes the call again by another way, and the called party should not ring twice.
+    /// So does one whose connection was closed, once the same call comes again.
+    End,
+}
+
 /// What the operator wrote.
 #[derive(Default)]
 pub(super) struct WrittenHabits {
@@ -104,6 +119,7 @@ pub(super) struct WrittenHabits {
     symmetric_signalling: Option<At<bool>>,
     mtu: Option<At<u64>>,
     merged: Option<At<Merged>>,
+    lost_connection: Option<At<LostConnection>>,
     reason: Option<At<ReasonForm>>,
     uui_record: Option<At<bool>>,
     drain_pause: Option<At<u64>>,
@@ -123,6 +139,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         ("pass", ReasonForm::Pass),
         ("none", ReasonForm::None),
     ];
+    let lost = [("wait", LostConnection::Wait), ("end", LostConnection::End)];
     let schemes = [("sip", UriScheme::Sip), ("sips", UriScheme::Sips)];
     let holds = [
         ("release", EmergencyHold::Release),
@@ -142,6 +159,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         // Every host takes 576 octets (RFC 791), and no datagram has more than 65,535.
         mtu: section.number("mtu", 576..=65_535, out),
         merged: section.choice("merged", &merged, &[], out),
+        lost_connection: section.choice("lost_connection", &lost, &[], out),
         connection_reuse: section.boolean("connection_reuse", out),
         crlf_pong: section.boolean("crlf_pong", out),
         uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
@@ -175,7 +193,7 @@ impl WrittenHabits {
     }
 
     /// The habits; what is not written is as RFCs have it.
-    pub(super) fn habits(&self, title: &str, out: &mut Collector) -> Habits {
+    pub(super) fn habits(&self, title: &str, preset: Preset, out: &mut Collector) -> Habits {
         for (from, to) in &self.alerts {
             let is_fit = |text: &str| {
                 (1..=256).contains(&text.len()) && text.bytes().all(|o| (0x20..0x7f).contains(&o))
@@ -228,6 +246,12 @@ impl WrittenHabits {
                 .as_ref()
                 .and_then(|at| u16::try_from(at.value).ok()),
             merged: chosen(&self.merged),
+            lost_connection: match (&self.lost_connection, preset) {
+                (Some(at), _) => at.value,
+                // It tries the same trunk again from another data centre (TDR-ERR-010).
+                (None, Preset::Teams) => LostConnection::End,
+                (None, Preset::Carrier) => LostConnection::Wait,
+            },
             uri_scheme: chosen(&self.uri_scheme),
             connection_reuse: chosen(&self.connection_reuse),
             crlf_pong: chosen(&self.crlf_pong),

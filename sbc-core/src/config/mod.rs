@@ -52,7 +52,7 @@ pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
-pub use habits::{EmergencyHold, Habits, Merged, ReasonForm, Symmetric, UriScheme};
+pub use habits::{EmergencyHold, Habits, LostConnection, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
 pub use hosting::Hosting;
 pub use identity::{

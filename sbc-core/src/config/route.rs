@@ -43,6 +43,9 @@ pub struct RouteMatch {
     pub routing_number: Option<Regex>,
     /// Only calls for help, and those before all other routes.
     pub emergency: bool,
+    /// Only those whose location was found in one of these ways, in capitals; `NONE` is one that does not
+    /// say, or no location (TDR-EMG-004). Without any, all.
+    pub location_methods: Vec<String>,
 }
 
 impl PartialEq for RouteMatch {
@@ -56,6 +59,7 @@ impl PartialEq for RouteMatch {
             && text(&self.diverting) == text(&other.diverting)
             && text(&self.routing_number) == text(&other.routing_number)
             && self.emergency == other.emergency
+            && self.location_methods == other.location_methods
     }
 }
 

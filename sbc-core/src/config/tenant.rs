@@ -2,6 +2,7 @@
 
 use crate::config::{CallLimits, Elin};
 use crate::id::TenantName;
+use std::time::Duration;
 
 /// A customer: its numbers and limits. Trunks and routes name their tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +19,10 @@ pub struct Tenant {
     /// Numbers of its places, under which callers for help are called back; the first that is a
     /// caller's counts.
     pub elins: Vec<Elin>,
+    /// Whether numbers that a location names come before those (TDR-EMG-005).
+    pub elin_from_location: bool,
+    /// For how long after a call for help a call back is led to who called.
+    pub elin_callback: Duration,
     /// Its limits.
     pub limits: CallLimits,
 }
@@ -27,6 +32,11 @@ impl Tenant {
     pub fn has(&self, number: &str) -> bool {
         let mut all = self.numbers.iter().chain(&self.local_numbers);
         all.any(|range| range.contains(number))
+    }
+
+    /// Whether a number (`+` and digits) is one of its own.
+    pub fn owns(&self, number: &str) -> bool {
+        self.numbers.iter().any(|range| range.contains(number))
     }
 }
 

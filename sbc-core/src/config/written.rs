@@ -121,6 +121,8 @@ pub(super) struct WrittenTenant {
     pub(super) local_numbers: Vec<At<NumberRange>>,
     pub(super) emergency: Vec<At<String>>,
     pub(super) elins: Vec<WrittenElin>,
+    pub(super) elin_from_location: Option<At<bool>>,
+    pub(super) elin_callback: Option<At<Duration>>,
     pub(super) limits: WrittenLimits,
 }
 
@@ -285,6 +287,7 @@ pub(super) struct WrittenRoute {
     pub(super) max: Option<At<u64>>,
     pub(super) at_once: Option<At<bool>>,
     pub(super) emergency: Option<At<bool>>,
+    pub(super) location_methods: Option<At<Vec<At<String>>>>,
     pub(super) any_tenant: Option<At<bool>>,
     pub(super) limits: WrittenLimits,
 }

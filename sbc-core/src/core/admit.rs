@@ -4,15 +4,18 @@ use super::{Core, Entry, arrived, dropped};
 use crate::call::{Admitted, Call, Entrance, Room, room};
 use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
-use crate::event::DropCode;
+use crate::event::{DropCode, Happened};
 use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::admission::{self, Standing, Subject};
 use crate::policy::circle::{self, Reach, Sign};
+use crate::policy::elin::Lent;
+use crate::policy::emergency::Emergency;
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
 use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure, spend};
+use crate::record::PlaceRecord;
 use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
@@ -68,6 +71,7 @@ impl Core {
         if ingress.trunk.overlap {
             self.dialled_on(now, &message, &ingress.trunk, out);
         }
+        self.called_again(now, &message, &ingress.trunk, out);
         let call_id = self.plane.mint.call(now.wall);
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
         let screened = match help.is_some() {
@@ -94,7 +98,19 @@ impl Core {
             caller.trail.translate(&changed.value);
         }
         let called_raw = called.raw.clone();
-        let called = called.changed(changed.value);
+        let sought = match help.is_some() {
+            true => None,
+            false => self.plane.elins.caller_of(now.mono, &changed.value),
+        };
+        let is_call_back = sought.is_some();
+        let called = called.changed(match sought {
+            Some(caller) => {
+                let lent = format!("{} is lent to {caller}, who called for help", changed.value);
+                because.0.push(lent);
+                caller
+            }
+            None => changed.value,
+        });
         let mut reach = Reach::of(&message);
         let mut lap = None;
         let plan = match (reach.refusal(), nameless) {
@@ -135,7 +151,12 @@ impl Core {
         };
         let is_emergency = help.is_some();
         let is_secure = secure::is_asked(&message);
-        let elin = help.as_ref().and_then(|help| help.elin.clone());
+        let place = self.place(now, call_id, help.as_ref(), &ingress, &calling.value, out);
+        if let Some(elin) = place.as_ref().and_then(|place| place.elin.as_ref()) {
+            because
+                .0
+                .push(format!("its place is called back at {elin}"));
+        }
         let called = help.as_ref().map_or(called, |help| help.called.clone());
         let (tenant, plan, route) = match (help, plan) {
             (Some(help), plan) => {
@@ -174,7 +195,7 @@ impl Core {
             calling: &calling.value,
         };
         let has_priority = ingress.trunk.trusted && message.has(HeaderName::ResourcePriority);
-        let standing = match (is_emergency, has_priority) {
+        let standing = match (is_emergency, has_priority || is_call_back) {
             (true, _) => Standing::Help,
             (false, true) => Standing::Priority,
             (false, false) => Standing::Usual,
@@ -214,7 +235,7 @@ impl Core {
             entrance,
             at_once,
             is_emergency,
-            elin,
+            place,
             screening: screened.ok().flatten(),
             reach,
             lap,
@@ -230,6 +251,44 @@ impl Core {
         let entry = Entry { call, queued: None };
         self.calls.insert(call_id, Box::new(entry));
         self.look_after(now, call_id, out);
+    }
+
+    /// What is known of the place of a call for help; a number of the place is lent to its caller.
+    fn place(
+        &self,
+        now: Now,
+        call: CallId,
+        help: Option<&Emergency>,
+        ingress: &Ingress,
+        calling: &str,
+        out: &mut Effects,
+    ) -> Option<PlaceRecord> {
+        let help = help?;
+        if let Some(fault) = help.place.fault {
+            let trunk = ingress.trunk.name.clone();
+            let what = Happened::LocationUnreadable { trunk, fault };
+            out.emit(Some(call), Some(LegId(0)), what);
+        }
+        let (pool, keep) = (&help.place.numbers, help.place.keep);
+        let lent = self.plane.elins.lend(now.mono, pool, calling, keep);
+        if let Some(Lent {
+            number,
+            from: Some(from),
+        }) = &lent
+        {
+            let what = Happened::ElinReused {
+                tenant: help.tenant.clone(),
+                number: number.clone(),
+                from: from.clone(),
+            };
+            out.emit(Some(call), None, what);
+        }
+        let place = PlaceRecord {
+            method: help.place.method.clone(),
+            fault: help.place.fault.map(|fault| fault.to_string()),
+            elin: lent.map(|lent| lent.number),
+        };
+        (place != PlaceRecord::default()).then_some(place)
     }
 
     /// Takes the places of a call; a limit that is reached turns the plan into a refusal. A call that is

@@ -30,6 +30,7 @@ impl Core {
         self.plane.spending = together.spending.of(self.plane.shard);
         self.plane.circles = together.circles.beside();
         self.plane.preemptions = together.preemptions.clone();
+        self.plane.elins = together.elins.clone();
         self.live = together.live.beside();
         self
     }

@@ -1,6 +1,7 @@
 //! All signalling state of one shard, and the two methods that drive it.
 
 mod admit;
+mod adrift;
 mod drain;
 mod letter;
 mod load;
@@ -15,7 +16,7 @@ mod sweep;
 mod together;
 mod ways;
 
-use crate::call::Call;
+use crate::call::{A_LEG, Call};
 use crate::config::{Config, Merged, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
@@ -39,6 +40,7 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
+use adrift::Adrift;
 use media_api::SessionId;
 use options::asks_for_pause;
 use prove::Proven;
@@ -63,6 +65,7 @@ pub struct Core {
     overload: Overload,
     sweeper: Sweeper,
     live: Live,
+    adrift: Adrift,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
 }
@@ -118,6 +121,7 @@ impl Core {
             overload: Overload::default(),
             sweeper: Sweeper::default(),
             live: Live::default(),
+            adrift: Adrift::default(),
             current: None,
         }
     }
@@ -666,8 +670,13 @@ impl Core {
                         call.request_failed(cx, leg, id, Some(why));
                     });
                 }
+                Indication::WayLost {
+                    owner: Owner::Leg(call, A_LEG),
+                    why,
+                } => self.caller_lost(now, call, &why, out),
                 Indication::Unreturned(response) => self.locate_way_back(now, &response, out),
                 Indication::Cancelled { .. }
+                | Indication::WayLost { .. }
                 | Indication::Response { .. }
                 | Indication::TimedOut { .. }
                 | Indication::TransportFailed { .. }

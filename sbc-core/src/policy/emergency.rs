@@ -10,6 +10,7 @@ use crate::id::TenantName;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::Ingress;
 use crate::policy::number::Number;
+use crate::policy::place::Place;
 use crate::policy::route;
 use crate::sip::body::{self, Part};
 use crate::sip::header::ContentType;
@@ -28,8 +29,8 @@ pub struct Emergency {
     pub called: Number,
     /// Every trunk that may carry it, in order.
     pub attempts: Vec<Arc<Trunk>>,
-    /// The number of the place that it comes from: who helps calls back there (SIP-1402).
-    pub elin: Option<String>,
+    /// The place that it comes from.
+    pub place: Place,
     /// How it was recognised, and which routes lead where.
     pub because: Because,
 }
@@ -43,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// For how long after its answer a call for help is not ended because nobody refreshes the session
 /// (SIP-1405).
 pub const SPARED: Duration = Duration::from_secs(30 * 60);
+
+/// How routes name a location that does not say how it was found, or none.
+const UNSAID: &str = "NONE";
 
 /// Most trunks that are tried.
 const MOST_ATTEMPTS: usize = 32;
@@ -66,27 +70,34 @@ pub fn decide(
         .and_then(|name| config.tenants.get(name))
         .map(Arc::as_ref);
     let (called, sign) = recognise(uri, message, ingress, of_tenant)?;
-    let (attempts, names) = plan(config, ingress, tenant, &called.number, calling);
-    if sign == Sign::Claim && !names.iter().any(|(_, is_for_help)| *is_for_help) {
+    let mut routes = config.routes.iter();
+    let is_for_help = routes.any(|route| {
+        route.when.emergency
+            && route::matches(route, ingress, tenant, None, &called.number, calling)
+    });
+    if sign == Sign::Claim && !is_for_help {
         // Somebody says so, and nothing that the operator wrote agrees.
         return None;
     }
+    let place = Place::of(of_tenant, ingress, message, calling);
+    let method = place.method.as_deref();
+    let (attempts, names) = plan(config, ingress, tenant, &called.number, calling, method);
     let mut because = Because::of(format!("{} calls for help: {}", called.number, sign.text()));
-    let place = of_tenant.and_then(|own| {
-        let mut places = own.elins.iter();
-        places.find(|place| place.is_of(calling, &ingress.trunk.name))
-    });
-    if let Some(place) = place {
-        because = because.and(format!("its place is called back at {}", place.number));
+    if let Some(method) = method {
+        because = because.and(format!("its location was found by {method}"));
     }
-    for (name, _) in names {
+    if let Some(fault) = place.fault {
+        because = because.and(format!("its location cannot be read: {fault}"));
+    }
+    because.0.extend(place.because.0.iter().cloned());
+    for name in names {
         because = because.and(format!("route \"{name}\" may carry it"));
     }
     Some(Emergency {
         tenant: tenant.cloned(),
         called,
         attempts,
-        elin: place.map(|place| place.number.clone()),
+        place,
         because,
     })
 }
@@ -194,7 +205,7 @@ fn has_location(message: &Message) -> bool {
     body::parts(message).is_ok_and(|parts| parts.iter().any(is_location))
 }
 
-fn is_location(part: &Part) -> bool {
+pub(super) fn is_location(part: &Part) -> bool {
     part.content_type
         .as_ref()
         .is_some_and(|kind| kind.is("application", "pidf+xml"))
@@ -207,12 +218,15 @@ fn plan<'c>(
     tenant: Option<&TenantName>,
     called: &str,
     calling: &str,
-) -> (Vec<Arc<Trunk>>, Vec<(&'c str, bool)>) {
+    method: Option<&str>,
+) -> (Vec<Arc<Trunk>>, Vec<&'c str>) {
     let mut attempts: Vec<Arc<Trunk>> = Vec::new();
     let mut names = Vec::new();
     for wants_help in [true, false] {
         let routes = config.routes.iter().filter(|route| {
+            let mut methods = route.when.location_methods.iter();
             route.when.emergency == wants_help
+                && (methods.len() == 0 || methods.any(|own| own == method.unwrap_or(UNSAID)))
                 && route::matches(route, ingress, tenant, None, called, calling)
         });
         for route in routes {
@@ -224,7 +238,7 @@ fn plan<'c>(
                 }
             }
             if attempts.len() > before {
-                names.push((route.name.as_str(), wants_help));
+                names.push(route.name.as_str());
             }
         }
     }

@@ -642,6 +642,7 @@ mod tests {
             session_id: "0".repeat(32),
             user_to_user: None,
             emergency: false,
+            place: None,
             ingress: LegRecord {
                 trunk: TrunkName::new("carrier"),
                 protocol: Protocol::Udp,

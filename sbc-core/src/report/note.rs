@@ -44,6 +44,14 @@ pub fn note(what: &Happened) -> Option<String> {
                 called.escape_debug()
             )
         }
+        Happened::LocationUnreadable { trunk, fault } => format!(
+            "the location of a call for help from trunk \"{trunk}\" cannot be read: {fault}; it passes as it came"
+        ),
+        Happened::ElinReused { number, from, .. } => format!(
+            "every number of the place is lent: {number} goes to this caller, and calls back do not reach {} \
+             any more; give the place more numbers (elin)",
+            from.escape_debug()
+        ),
         Happened::Preempted {
             trunk, by, room, ..
         } => format!("call from trunk \"{trunk}\" ended for call {by}, which is for help: {room}"),

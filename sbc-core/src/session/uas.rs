@@ -244,12 +244,19 @@ impl Session {
         }
     }
 
+    /// The INVITE of a caller that waits for its answer.
+    pub(crate) fn invite(&self) -> Option<&Message> {
+        let Phase::Incoming(incoming) = &self.phase else {
+            return None;
+        };
+        Some(&incoming.request)
+    }
+
     /// Whether another INVITE is of the same caller, who goes on dialling (RFC 3578 §3.2).
     pub(crate) fn is_dialled_by(&self, invite: &Message) -> bool {
-        let Phase::Incoming(incoming) = &self.phase else {
+        let Some(own) = self.invite() else {
             return false;
         };
-        let own = &incoming.request;
         let caller = |message: &Message| {
             let from = message.essential::<From>().ok().flatten()?;
             Some((message.raw(HeaderName::CallId)?, from.tag()?.clone()))

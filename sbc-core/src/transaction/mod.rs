@@ -109,6 +109,14 @@ pub enum Indication {
         /// Why.
         why: FlowFault,
     },
+    /// The connection that an INVITE came on is gone, and it has no final response. One that comes again
+    /// by another way is not refused as merged any more: its sender knows of no other.
+    WayLost {
+        /// Its owner.
+        owner: Owner,
+        /// Why.
+        why: FlowFault,
+    },
     /// A response found no way back; answered by [`Table::way_found`].
     Unreturned(Unreturned),
     /// Our final failure response to an INVITE was never acknowledged.

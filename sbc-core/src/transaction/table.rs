@@ -702,11 +702,32 @@ impl Table {
         for id in lost {
             match self.entries.get_mut(&id).map(|entry| &mut entry.machine) {
                 Some(Machine::Server(machine)) => machine.has_lost_its_way(),
-                Some(Machine::InviteServer(_)) => {}
+                Some(Machine::InviteServer(_)) => self.way_lost(id, &why, up),
                 Some(Machine::InviteClient(_) | Machine::Client(_)) | None => {
                     self.send_failed(now, id, why.clone(), out, up);
                 }
             }
+        }
+    }
+
+    /// The connection of an INVITE is gone. Until it is answered that matters to whoever called.
+    fn way_lost(&mut self, id: TransactionId, why: &FlowFault, up: &mut Vec<Indication>) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if !matches!(&entry.machine, Machine::InviteServer(machine) if machine.is_open()) {
+            return;
+        }
+        up.push(Indication::WayLost {
+            owner: entry.owner,
+            why: why.clone(),
+        });
+        if let Keys::Server {
+            merge: Some(merge), ..
+        } = entry.keys
+            && self.merges.get(&merge) == Some(&id)
+        {
+            self.merges.remove(&merge);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Calls in figures: a fold over events.
 
-use super::{Maker, SETUP_SECONDS};
+use super::{Maker, SETUP_SECONDS, label};
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
@@ -23,9 +23,6 @@ pub struct CallMetrics {
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
     oversize: IntCounterVec,
-    emergency: IntCounterVec,
-    preempted: IntCounterVec,
-    unmade_room: IntCounterVec,
     spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
@@ -101,21 +98,6 @@ impl CallMetrics {
                 "sbc_sip_udp_oversize_total",
                 "Requests that are too large for a datagram to peers of UDP, by what was done.",
                 &["trunk", "action"],
-            )?,
-            emergency: maker.counters(
-                "sbc_emergency_calls_total",
-                "Calls for help; each wants attention at once.",
-                &["trunk", "tenant"],
-            )?,
-            preempted: maker.counters(
-                "sbc_preempted_calls_total",
-                "Calls that were ended to make room for a call for help.",
-                &["trunk", "tenant"],
-            )?,
-            unmade_room: maker.counters(
-                "sbc_preemptions_limited_total",
-                "Times that no call gave way to one for help any more, by the trunk that it came from.",
-                &["trunk"],
             )?,
             spent: maker.counters(
                 "sbc_spend_reached_total",
@@ -228,19 +210,6 @@ impl CallMetrics {
             (Happened::Verified { fault, .. }, _) => {
                 let result = fault.map_or("passed", |fault| fault.label());
                 self.verifications.with_label_values(&[result]).inc();
-            }
-            (Happened::Emergency { tenant, trunk, .. }, _) => {
-                self.emergency
-                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
-                    .inc();
-            }
-            (Happened::Preempted { tenant, trunk, .. }, _) => {
-                self.preempted
-                    .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
-                    .inc();
-            }
-            (Happened::PreemptionLimited { trunk, .. }, _) => {
-                self.unmade_room.with_label_values(&[trunk.as_str()]).inc();
             }
             (Happened::SpendReached(spent), _) => {
                 let (of, name) = (spent.counted.kind(), spent.counted.name());
@@ -469,11 +438,6 @@ fn fault_label(fault: &TargetFault) -> &'static str {
     }
 }
 
-/// A call of nobody has no tenant: an empty label is the same as none.
-fn label(tenant: Option<&TenantName>) -> &str {
-    tenant.map_or("", TenantName::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,61 +502,5 @@ mod tests {
         }
         assert_eq!(metrics.calls.overload(), Stage::Heavy);
         assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
-    }
-
-    #[test]
-    fn calls_that_give_way_are_counted_by_trunk_and_customer() {
-        let metrics = Metrics::new().unwrap();
-        metrics.calls.apply(&Event {
-            at: UnixTime::default(),
-            call: Some(CallId(7)),
-            leg: None,
-            what: Happened::Preempted {
-                tenant: Some(TenantName::new("contoso")),
-                trunk: TrunkName::new("teams"),
-                by: CallId(8),
-                room: "the node has all its calls".to_owned(),
-            },
-        });
-        let line = "sbc_preempted_calls_total{tenant=\"contoso\",trunk=\"teams\"} 1";
-        assert!(metrics.text().contains(line), "{}", metrics.text());
-        metrics.calls.apply(&Event {
-            at: UnixTime::default(),
-            call: Some(CallId(8)),
-            leg: None,
-            what: Happened::PreemptionLimited {
-                trunk: TrunkName::new("teams"),
-                room: "the node has all its calls".to_owned(),
-            },
-        });
-        let line = "sbc_preemptions_limited_total{trunk=\"teams\"} 1";
-        assert!(metrics.text().contains(line), "{}", metrics.text());
-    }
-
-    #[test]
-    fn a_call_for_help_is_counted_by_trunk_and_customer() {
-        let metrics = Metrics::new().unwrap();
-        let tell = |tenant: Option<&str>| {
-            metrics.calls.apply(&Event {
-                at: UnixTime::default(),
-                call: Some(CallId(7)),
-                leg: Some(LegId(0)),
-                what: Happened::Emergency {
-                    tenant: tenant.map(TenantName::new),
-                    trunk: TrunkName::new("teams"),
-                    called: "112".to_owned(),
-                },
-            });
-        };
-        tell(Some("contoso"));
-        tell(Some("contoso"));
-        tell(None);
-        let text = metrics.text();
-        for line in [
-            "sbc_emergency_calls_total{tenant=\"contoso\",trunk=\"teams\"} 2",
-            "sbc_emergency_calls_total{tenant=\"\",trunk=\"teams\"} 1",
-        ] {
-            assert!(text.contains(line), "{text}");
-        }
     }
 }

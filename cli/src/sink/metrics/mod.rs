@@ -5,6 +5,7 @@
 
 mod bindings;
 mod calls;
+mod help;
 mod media;
 mod net;
 mod process;
@@ -13,6 +14,7 @@ mod spending;
 
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
+pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 pub(crate) use process::{cpu_seconds, resident_bytes};
@@ -23,7 +25,7 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use sbc_core::id::TlsContextName;
+use sbc_core::id::{TenantName, TlsContextName};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -32,6 +34,8 @@ pub struct Metrics {
     pub net: NetMetrics,
     /// Calls, attempts and their ends.
     pub calls: CallMetrics,
+    /// Calls for help.
+    pub help: HelpMetrics,
     /// Registrations of trunks.
     pub registrations: RegistrationMetrics,
     /// What peers have registered with us.
@@ -87,6 +91,11 @@ pub(super) const SETUP_SECONDS: [f64; 15] = [
     0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 60.0,
 ];
 
+/// The label of a customer; empty for nobody.
+fn label(tenant: Option<&TenantName>) -> &str {
+    tenant.map_or("", TenantName::as_str)
+}
+
 impl Metrics {
     /// Registers everything.
     ///
@@ -107,6 +116,7 @@ impl Metrics {
         let metrics = Self {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
+            help: HelpMetrics::new(&maker)?,
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
             panics: maker.counters(

@@ -416,7 +416,11 @@ fn holds_whenever(wide: &RouteMatch, narrow: &RouteMatch) -> bool {
             &narrow.as_ref().map(Regex::as_str),
         )
     };
-    wide.emergency == narrow.emergency
+    let (methods, fewer) = (&wide.location_methods, &narrow.location_methods);
+    let takes_methods = methods.is_empty()
+        || (!fewer.is_empty() && fewer.iter().all(|method| methods.contains(method)));
+    takes_methods
+        && wide.emergency == narrow.emergency
         && covers(&wide.from_trunk, &narrow.from_trunk)
         && covers(&wide.tenant, &narrow.tenant)
         && covers(&wide.called_in, &narrow.called_in)

@@ -11,6 +11,7 @@ use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the interesting keys of a route were written.
 pub(super) struct RoutePlaces {
@@ -33,6 +34,11 @@ impl Load<'_> {
                 local_numbers: ranges(&written.local_numbers),
                 emergency: self.emergency_numbers(written),
                 elins: self.elins(written),
+                elin_from_location: written
+                    .elin_from_location
+                    .as_ref()
+                    .is_some_and(|at| at.value),
+                elin_callback: self.elin_callback(written),
                 limits: written
                     .limits
                     .checked(&titled("tenant", name.as_str()), &mut self.out),
@@ -74,14 +80,14 @@ impl Load<'_> {
             let mut ranges = written.numbers.iter().chain(&written.local_numbers);
             ranges.any(|range| range.value.contains(number))
         };
-        for place in written.elins.iter() {
-            if !is_own(&place.number.value) {
+        for number in written.elins.iter().flat_map(|place| &place.numbers) {
+            if !is_own(&number.value) {
                 self.out.add(
                     Code::BadForm,
-                    &place.number.span,
+                    &number.span,
                     format!(
                         "{title}: elin \"{}\" is no number of the tenant, so nobody could call back",
-                        place.number.value.escape_debug()
+                        number.value.escape_debug()
                     ),
                     Some("add it to numbers, in the form \"+493023125990\"".to_owned()),
                 );
@@ -90,9 +96,65 @@ impl Load<'_> {
         let places = written.elins.iter().map(|place| Elin {
             callers: place.callers.iter().map(|at| at.value.clone()).collect(),
             trunk: place.trunk.as_ref().map(|at| TrunkName::new(&at.value)),
-            number: place.number.value.clone(),
+            numbers: place.numbers.iter().map(|at| at.value.clone()).collect(),
         });
         places.collect()
+    }
+
+    /// For how long calls back are led to who called for help.
+    fn elin_callback(&mut self, written: &WrittenTenant) -> Duration {
+        let Some(at) = &written.elin_callback else {
+            return ELIN_CALLBACK;
+        };
+        if at.value > LONGEST_ELIN_CALLBACK {
+            self.out.add(
+                Code::BadForm,
+                &at.span,
+                format!(
+                    "{}: elin_callback is longer than a day, and the number would be nobody else's for so long",
+                    titled("tenant", &written.name.value)
+                ),
+                Some("write \"45m\", or \"0s\" to lead nobody back after the call".to_owned()),
+            );
+        }
+        at.value
+    }
+
+    /// In which ways the location of a call for help may have been found.
+    fn location_methods(&mut self, written: &WrittenRoute, title: &str) -> Vec<String> {
+        let Some(list) = &written.location_methods else {
+            return Vec::new();
+        };
+        if !written.emergency.as_ref().is_some_and(|at| at.value) {
+            self.out.add(
+                Code::Contradiction,
+                &list.span,
+                format!("{title}: only calls for help have a location_method"),
+                Some("add emergency = true to its match, or remove location_method".to_owned()),
+            );
+        }
+        let is_word = |word: &str| {
+            (1..=32).contains(&word.len())
+                && word.bytes().all(|octet| {
+                    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.')
+                })
+        };
+        for at in list.value.iter().filter(|at| !is_word(&at.value)) {
+            self.out.add(
+                Code::BadForm,
+                &at.span,
+                format!(
+                    "{title}: location_method \"{}\" is no word",
+                    at.value.escape_debug()
+                ),
+                Some(
+                    "write such as \"LIS\", \"ASSIST\", \"CLS\" or \"MANUAL\", and \"none\" for a location that does not say"
+                        .to_owned(),
+                ),
+            );
+        }
+        let words = list.value.iter().map(|at| at.value.to_ascii_uppercase());
+        words.collect()
     }
 
     /// Whether the trunks that `elin` names are there.
@@ -256,6 +318,7 @@ impl Load<'_> {
         let diverting = pattern("diverting", &written.diverting);
         let routing_number = pattern("routing_number", &written.routing_number);
         let emergency = written.emergency.as_ref().is_some_and(|at| at.value);
+        let location_methods = self.location_methods(written, &title);
         if let Some(at) = written
             .any_tenant
             .as_ref()
@@ -302,6 +365,7 @@ impl Load<'_> {
                 diverting,
                 routing_number,
                 emergency,
+                location_methods,
             },
             any_tenant: written.any_tenant.as_ref().is_some_and(|at| at.value),
             to,
@@ -329,6 +393,13 @@ fn ranges(written: &[At<NumberRange>]) -> Vec<NumberRange> {
 
 /// Attempts of a call when the route does not say (SIP-1704 allows six).
 const DEFAULT_ATTEMPTS: u8 = 3;
+
+/// For how long calls back are led to who called for help, where the configuration does not say: those
+/// who help call back within the hour, and the number is wanted again.
+const ELIN_CALLBACK: Duration = Duration::from_secs(45 * 60);
+
+/// Longest such time.
+const LONGEST_ELIN_CALLBACK: Duration = Duration::from_secs(24 * 3_600);
 
 /// Longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 1024;

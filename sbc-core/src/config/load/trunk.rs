@@ -140,7 +140,7 @@ impl Load<'_> {
         if let (Some(cloud), Some(at)) = (cloud, &written.cloud) {
             self.port_of_cloud(&title, cloud, &at.span, &listeners);
         }
-        let habits = written.habits.habits(&title, &mut self.out);
+        let habits = written.habits.habits(&title, preset, &mut self.out);
         let limits = TrunkLimits {
             both: written.limits.both.checked(&title, &mut self.out),
             inbound: written.limits.inbound.checked(&title, &mut self.out),

@@ -1,0 +1,171 @@
+//! The ringing tone of ours in calls with Teams, by hand: Teams rings in many places, describes early media
+//! in one, and another may answer (TDR-SIP-019, TDR-XFR-016).
+
+use crate::world;
+
+use media_api::{
+    Beside, Command, EndpointId, Event, Playing, ProtectionWanted, Stage, StreamIndex,
+};
+use sbc_core::input::Input;
+use sbc_core::sip::{Message, Method};
+use std::time::Duration;
+use world::call::body;
+use world::*;
+
+const CALLER: EndpointId = EndpointId(0);
+const TEAMS: EndpointId = EndpointId(1);
+
+/// What the relay was told to play to the caller, in order; nothing where it ended.
+fn played(shard: &Shard) -> Vec<Option<Playing>> {
+    let commands = shard.media.iter().filter_map(|command| match command {
+        Command::Play {
+            endpoint, playing, ..
+        } => {
+            assert_eq!(*endpoint, CALLER);
+            Some(playing.clone())
+        }
+        _ => None,
+    });
+    commands.collect()
+}
+
+fn orders(shard: &Shard) -> Vec<bool> {
+    played(shard).iter().map(Option::is_some).collect()
+}
+
+/// A call of the carrier to Teams whose caller hears ringing of ours.
+fn ringing_at_teams() -> (Shard, Message) {
+    let carrier = "preset = \"carrier\"";
+    let config = CONFIG.replace(carrier, &format!("{carrier}\nringback = \"auto\""));
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+fn teams_answers(shard: &mut Shard, invite: &Message, start: &str, tag: &str, sdp: &str) {
+    shard.teams_says(&response(invite, start, tag, TEAMS_CONTACT, sdp));
+}
+
+/// Teams' description with another address and another key, as another of its machines has them.
+fn other_machine() -> String {
+    TEAMS_SDP
+        .replace("203.0.113.9", "203.0.113.77")
+        .replace("MTIzNDU2", "QUJDREVG")
+        .replace("o=- 7 1", "o=- 8 1")
+}
+
+/// What the relay was told last of the party at Teams, and for good.
+fn agreed_with_teams(shard: &Shard) -> String {
+    let is_of_teams = |command: &&Command| match command {
+        Command::Answer {
+            endpoint, stage, ..
+        } => *endpoint == TEAMS && *stage == Stage::Final,
+        _ => false,
+    };
+    format!("{:?}", shard.media.iter().rfind(is_of_teams))
+}
+
+#[test]
+fn a_caller_hears_ringing_while_teams_rings_until_early_media_and_the_answer_come() {
+    let (mut shard, invite) = ringing_at_teams();
+    teams_answers(&mut shard, &invite, "180 Ringing", "x1", "");
+    shard.next_response(180);
+    let ours = shard.next_response(183).message;
+    assert!(body(&ours).contains("RTP/AVP 8"), "{}", body(&ours));
+    let [Some(playing)] = &played(&shard)[..] else {
+        panic!("{:?}", played(&shard));
+    };
+    // What Teams sends is heard instead as long as it sends.
+    assert_eq!(playing.beside, Beside::First { quiet_ms: 400 });
+    // Another of its phones describes early media, and then the first one rings on.
+    teams_answers(&mut shard, &invite, "183 Session Progress", "x2", TEAMS_SDP);
+    assert!(shard.sent.is_empty(), "what was told once stays");
+    teams_answers(&mut shard, &invite, "180 Ringing", "x1", "");
+    assert_eq!(orders(&shard), [true], "the relay hears best who sends");
+    // A third one answers: its address and its key count from now on.
+    shard.sent.clear();
+    teams_answers(&mut shard, &invite, "200 OK", "x3", &other_machine());
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    assert_eq!(body(&ok), body(&ours), "one description for the caller");
+    assert_eq!(orders(&shard), [true, false]);
+    let agreed = agreed_with_teams(&shard);
+    assert!(agreed.contains("203.0.113.77"), "{agreed}");
+}
+
+#[test]
+fn early_media_that_teams_describes_but_does_not_send_leave_the_tone() {
+    let (mut shard, invite) = ringing_at_teams();
+    teams_answers(&mut shard, &invite, "183 Session Progress", "x1", TEAMS_SDP);
+    shard.next_response(183);
+    assert!(orders(&shard).is_empty(), "nothing rings yet");
+    teams_answers(&mut shard, &invite, "180 Ringing", "x2", "");
+    shard.pass(Duration::from_millis(2_100));
+    assert_eq!(orders(&shard), [true], "no packet has come");
+    // The answer of the dialog that described itself repeats nothing: its early answer is the answer.
+    shard.sent.clear();
+    teams_answers(&mut shard, &invite, "200 OK", "x1", "");
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+    assert_eq!(orders(&shard), [true, false]);
+    let agreed = agreed_with_teams(&shard);
+    assert!(agreed.contains("203.0.113.9"), "{agreed}");
+    // Where packets come before anything rings, the relay has heard them and puts no tone over them.
+    let (mut shard, invite) = ringing_at_teams();
+    teams_answers(&mut shard, &invite, "183 Session Progress", "x1", TEAMS_SDP);
+    let [Command::Allocate { session, .. }, ..] = shard.media[..] else {
+        panic!("{:?}", shard.media);
+    };
+    shard.apply(Input::Media(Event::FirstMedia {
+        session,
+        endpoint: TEAMS,
+        stream: StreamIndex(0),
+    }));
+    shard.pass(Duration::from_secs(5));
+    assert!(orders(&shard).is_empty());
+}
+
+#[test]
+fn teams_as_the_caller_is_played_ringing_with_keys_where_its_trunk_wants_it() {
+    let preset = "preset = \"teams\"";
+    for (keys, plays) in [("ringback = \"auto\"", true), ("", false)] {
+        let config = CONFIG.replace(preset, &format!("{preset}\n{keys}"));
+        let (mut shard, invite) = called_in(&config, "call");
+        let ringing = response(&invite.message, "180 Ringing", "y1", CARRIER_CONTACT, "");
+        shard.carrier_says(&ringing);
+        shard.next_response(180);
+        assert_eq!(orders(&shard), vec![true; usize::from(plays)], "{keys}");
+        if !plays {
+            // Teams plays its own.
+            assert!(shard.sent.is_empty());
+            continue;
+        }
+        let ours = body(&shard.next_response(183).message);
+        assert!(
+            ours.contains("RTP/SAVP") && ours.contains("a=crypto:"),
+            "{ours}"
+        );
+        let is_protected = shard.asked().iter().any(|command| match command {
+            Command::Allocate { endpoints, .. } => endpoints.iter().any(|own| {
+                let streams = &own.streams;
+                own.endpoint == CALLER && matches!(streams[0].protection, ProtectionWanted::Sdes(_))
+            }),
+            _ => false,
+        });
+        assert!(is_protected);
+        let answer = response(
+            &invite.message,
+            "200 OK",
+            "y1",
+            CARRIER_CONTACT,
+            CARRIER_SDP,
+        );
+        shard.carrier_says(&answer);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        assert_eq!(body(&ok), ours);
+        assert_eq!(orders(&shard), [true, false]);
+    }
+}
