@@ -435,7 +435,11 @@ fn a_lost_connection_fails_what_waits_and_leaves_what_was_answered() {
     bench
         .table
         .flow_lost(now, flow, why, &mut out, &mut bench.up);
-    assert!(matches!(&bench.up[..], [Indication::TransportFailed { id, .. }] if *id == calling));
+    let [first, second] = &bench.up[..] else {
+        panic!("what waits, and whom the lost connection called, are told once each");
+    };
+    assert!(matches!(first, Indication::TransportFailed { id, .. } if *id == calling));
+    assert!(matches!(second, Indication::WayLost { .. }));
     assert_eq!(bench.table.len(), 2);
 }
 
