@@ -46,6 +46,8 @@ pub struct Parties {
     pub to: String,
     /// Further header fields of the INVITE.
     pub extra: Vec<(&'static str, String)>,
+    /// What becomes of its text before it is sent.
+    pub edit: Option<fn(&str) -> String>,
 }
 
 /// One side of a dialog.
@@ -119,7 +121,10 @@ impl Leg {
             (false, true) => draft.body(offer),
             (false, false) => draft.sdp(offer),
         };
-        let bytes = leg.agent.write(draft)?;
+        let mut bytes = leg.agent.write(draft)?;
+        if let Some(edit) = parties.edit {
+            bytes = edit(&String::from_utf8_lossy(&bytes)).into_bytes();
+        }
         leg.agent.send(&leg.flow, bytes.clone());
         Ok((leg, bytes))
     }

@@ -203,7 +203,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(tone_of_ours(stage)),
         &[breaks("TDR-SIP-017", Mutation::CarrierMedia(Warp::Silence))],
     )
-    .with(|setting| setting.carrier.push_str("ringback_tone = \"eu\"\n")),
+    .with(|setting| setting.carrier.push_str("ringback = \"local\"\n")),
     case(
         "TC-INB-027",
         |stage| Box::pin(wrong_numbers(stage)),
