@@ -28,7 +28,7 @@ const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 /// Methods that must never reach Teams.
 const UNWANTED: [&str; 6] = ["PRACK", "UPDATE", "INFO", "REFER", "SUBSCRIBE", "MESSAGE"];
 /// How long calls, ports and records may outlive the last message.
-const AFTERWARDS: Duration = Duration::from_secs(10);
+const AFTERWARDS: Duration = Duration::from_secs(64);
 
 /// All of them. `TC-INB-002` is played with each change.
 pub const GLOBAL: &[Global] = &[

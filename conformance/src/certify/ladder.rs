@@ -291,8 +291,13 @@ impl Called {
 
     /// A description for the offer, and the voice turns to where the offer says.
     pub fn answer(&self, codec: Codec) -> String {
+        let mut chosen = self.offer.clone();
+        let is_other = |of: Option<Codec>| of.is_some_and(|of| of != codec);
+        chosen
+            .formats
+            .retain(|format| !is_other(Codec::of(&format.encoding)));
         // A voice that cannot use the offer hears nothing, and that is noticed.
-        let _ = self.voice.hears_of(&self.offer);
+        let _ = self.voice.hears_of(&chosen);
         self.description(codec)
     }
 

@@ -9,6 +9,8 @@ use std::path::Path;
 pub const FQDN: &str = "sbc1.test.example";
 /// Names of the SBC at its customers.
 pub const CUSTOMERS: [&str; 2] = ["c1.cust.test.example", "c2.cust.test.example"];
+/// What numbers of the customers' users begin with; two digits follow.
+pub const CUSTOMER_NUMBERS: [&str; 2] = ["+4416329602", "+4416329603"];
 /// What numbers of Teams users begin with; two digits follow.
 pub const TEAMS_NUMBERS: &str = "+4416329601";
 /// A number in the public network.
@@ -23,6 +25,8 @@ pub const USER_2: &str = "+441632960101";
 pub struct Setting {
     /// Further keys of the trunk towards Teams.
     pub teams: String,
+    /// Further keys of the customers' trunks.
+    pub customers: String,
     /// Further keys of the first carrier's trunk.
     pub carrier: String,
     /// Further tables.
@@ -110,38 +114,55 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
             udp = ports.udp.port(),
         );
         self.write_teams(&mut text, addresses, peers);
+        if self.has_customers {
+            self.write_customers(&mut text, addresses, peers);
+        }
         self.write_carriers(&mut text, peers);
         text.push_str(&self.more);
         text
     }
 
     fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
-        let targets: Vec<String> = REGIONS
-            .iter()
-            .zip(peers.proxies)
-            .map(|(region, at)| {
-                format!("{{ address = \"{region}.{DOMAIN}:5061;tls\", connect_to = [\"{at}\"] }}")
-            })
-            .collect();
-        let accepted = accepted(addresses);
-        let _ = write!(
+        trunk(
             text,
-            r#"
-[[trunk]]
-name = "teams"
-preset = "teams"
-tenant = "customer"
-realm = "teams"
-tls = "teams"
-fqdn = "{FQDN}"
-targets = [{}]
-accept_from = [{accepted}]
-accept_names = ["sip.{DOMAIN}"]
-{}
-"#,
-            targets.join(", "),
-            self.teams
+            ("teams", "customer", FQDN),
+            addresses,
+            peers,
+            &self.teams,
         );
+    }
+
+    /// Customers behind the carrier's trunk: their names, but no OPTIONS of their own.
+    fn write_customers(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
+        for (fqdn, numbers) in CUSTOMERS.iter().zip(CUSTOMER_NUMBERS) {
+            let name = fqdn.split('.').next().unwrap_or_default();
+            let _ = write!(
+                text,
+                r#"
+[[tenant]]
+name = "{name}"
+numbers = ["{numbers}00-{numbers}99"]
+
+[[route]]
+name = "to-{name}"
+match = {{ called_in = "tenant:{name}" }}
+to = [{{ trunk = "teams-{name}" }}]
+
+[[route]]
+name = "from-{name}"
+match = {{ from_trunk = "teams-{name}" }}
+to = [{{ trunk = "carrier" }}]
+"#
+            );
+            let more = "options = false\n".to_owned() + &self.customers;
+            trunk(
+                text,
+                (&format!("teams-{name}"), name, fqdn),
+                addresses,
+                peers,
+                &more,
+            );
+        }
     }
 
     fn write_carriers(&self, text: &mut String, peers: &Peers) {
@@ -193,6 +214,41 @@ options = {}
     }
 }
 
+/// A trunk towards Teams: its name, its tenant, and the name of the SBC.
+fn trunk(
+    text: &mut String,
+    (name, tenant, fqdn): (&str, &str, &str),
+    addresses: &Addresses,
+    peers: &Peers,
+    more: &str,
+) {
+    let targets: Vec<String> = REGIONS
+        .iter()
+        .zip(peers.proxies)
+        .map(|(region, at)| {
+            format!("{{ address = \"{region}.{DOMAIN}:5061;tls\", connect_to = [\"{at}\"] }}")
+        })
+        .collect();
+    let _ = write!(
+        text,
+        r#"
+[[trunk]]
+name = "{name}"
+preset = "teams"
+tenant = "{tenant}"
+realm = "teams"
+tls = "teams"
+fqdn = "{fqdn}"
+targets = [{}]
+accept_from = [{}]
+accept_names = ["sip.{DOMAIN}"]
+{more}
+"#,
+        targets.join(", "),
+        accepted(addresses),
+    );
+}
+
 /// The addresses from which Teams may come: the proxies, and one that no name leads to.
 fn accepted(addresses: &Addresses) -> String {
     let all = addresses.proxies.iter().chain([&addresses.elsewhere]);
@@ -203,7 +259,13 @@ fn accepted(addresses: &Addresses) -> String {
 impl Setting {
     /// Whether any subject can be expected to be configured so.
     pub fn is_usual(&self) -> bool {
-        let texts = [&self.teams, &self.carrier, &self.more, &self.routes];
+        let texts = [
+            &self.teams,
+            &self.customers,
+            &self.carrier,
+            &self.more,
+            &self.routes,
+        ];
         texts.iter().all(|text| text.is_empty())
             && !self.has_second_carrier
             && !self.has_customers

@@ -54,7 +54,7 @@ impl Kit {
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
         Ok(Self {
-            sbc: authority.issue(&[FQDN, "*.cust.test.example"])?,
+            sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1]])?,
             proxy: authority.issue(&names)?,
             authority,
         })

@@ -119,6 +119,7 @@ impl Carrier {
             from: format!("\"Alice\" <sip:{calling}@{}>", self.address),
             to: format!("<sip:{called}@{sbc}>"),
             extra: Vec::new(),
+            edit: None,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Parties {
     pub to: String,
     /// Further header fields of the INVITE.
     pub extra: Vec<(&'static str, String)>,
+    /// What becomes of its text before it is sent.
+    pub edit: Option<fn(&str) -> String>,
 }
 
 /// One side of a dialog.
@@ -60,6 +62,10 @@ pub struct Leg {
     pub(super) target: String,
     pub(super) route: Vec<String>,
     pub(super) cseq: u32,
+    /// The number of our last request, if it is not that of the INVITE that is under way.
+    pub(super) latest: u32,
+    /// Number and branch of our INVITE, while requests within its early dialog are sent.
+    pub(super) invited_by: Option<(u32, String)>,
     pub(super) branch: String,
     pub(super) invite: Option<Received>,
     pub(super) answered: Option<Vec<u8>>,
@@ -90,6 +96,8 @@ impl Leg {
             target: parties.uri.clone(),
             route: Vec::new(),
             cseq: 0,
+            latest: 0,
+            invited_by: None,
             branch: String::new(),
             invite: None,
             answered: None,
@@ -113,7 +121,10 @@ impl Leg {
             (false, true) => draft.body(offer),
             (false, false) => draft.sdp(offer),
         };
-        let bytes = leg.agent.write(draft)?;
+        let mut bytes = leg.agent.write(draft)?;
+        if let Some(edit) = parties.edit {
+            bytes = edit(&String::from_utf8_lossy(&bytes)).into_bytes();
+        }
         leg.agent.send(&leg.flow, bytes.clone());
         Ok((leg, bytes))
     }
@@ -136,6 +147,8 @@ impl Leg {
                 .map(str::to_owned)
                 .collect(),
             cseq: 0,
+            latest: 0,
+            invited_by: None,
             branch: String::new(),
             answered: None,
             waiting: VecDeque::new(),
@@ -196,6 +209,18 @@ impl Leg {
     /// # Errors
     /// [`PeerFault::Draft`].
     pub fn acknowledge(&mut self, answer: &Message) -> Result<(), PeerFault> {
+        self.acknowledge_with(answer, None)
+    }
+
+    /// The same with a description, for a 2xx that brought the offer.
+    ///
+    /// # Errors
+    /// [`PeerFault::Draft`].
+    pub fn acknowledge_with(
+        &mut self,
+        answer: &Message,
+        description: Option<String>,
+    ) -> Result<(), PeerFault> {
         if let Some(to) = answer.line("To") {
             self.remote = to.to_owned();
         }
@@ -210,7 +235,10 @@ impl Leg {
         route.reverse();
         self.route = route;
         let number = self.cseq;
-        let draft = self.request_numbered("ACK", number);
+        let mut draft = self.request_numbered("ACK", number);
+        if let Some(description) = description {
+            draft = draft.sdp(description);
+        }
         let bytes = self.agent.write(draft)?;
         self.agent.send(&self.flow, bytes);
         Ok(())
@@ -404,7 +432,7 @@ impl Leg {
     }
 
     pub(super) fn request(&mut self, method: &str) -> Draft {
-        self.cseq += 1;
+        self.cseq = self.cseq.max(self.latest) + 1;
         self.request_numbered(method, self.cseq)
     }
 

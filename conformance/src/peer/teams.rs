@@ -256,6 +256,7 @@ impl TeamsProxy {
             from: format!("John Doe<sip:{calling}@{host}:5061;user=phone>"),
             to: format!("<sip:{called}@{fqdn}:{port};user=phone>"),
             extra: Vec::new(),
+            edit: None,
         }
     }
 

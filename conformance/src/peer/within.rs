@@ -3,7 +3,7 @@
 use super::agent::Received;
 use super::fault::PeerFault;
 use super::leg::{Leg, PATIENCE, is_answer, reply};
-use super::message::{Draft, Message, uri_text};
+use super::message::{Draft, Message, param, uri_text};
 use crate::random;
 use std::time::Duration;
 
@@ -19,6 +19,27 @@ impl Leg {
         self.wait(&wanted, patience, None, is_it).await
     }
 
+    /// An early dialog is there: requests of ours go within it (RFC 3261 §12.1.2).
+    pub fn early(&mut self, response: &Message) {
+        self.invited_by = Some((self.cseq, self.branch.clone()));
+        if let Some(to) = response.line("To") {
+            self.remote = to.to_owned();
+        }
+        if let Some(contact) = response.line("Contact") {
+            self.target = uri_text(contact).to_owned();
+        }
+        let routes = response.values("Record-Route").into_iter();
+        self.route = routes.rev().map(str::to_owned).collect();
+    }
+
+    /// After requests within an early dialog: answers to the INVITE are waited for again.
+    pub fn back_to_invite(&mut self) {
+        if let Some((cseq, branch)) = &self.invited_by {
+            self.latest = self.cseq;
+            (self.cseq, self.branch) = (*cseq, branch.clone());
+        }
+    }
+
     /// What came and nobody waited for, so far.
     pub fn unasked(&mut self) -> Vec<Message> {
         while let Ok(received) = self.inbox.try_recv() {
@@ -27,12 +48,23 @@ impl Leg {
         self.waiting.iter().map(|r| r.message.clone()).collect()
     }
 
-    /// From now on this end answers as another fork: with another tag.
-    pub fn fork(&mut self) {
-        if let Some(invite) = &self.invite {
-            let to = invite.message.line("To").unwrap_or_default();
-            self.local = format!("{to};tag={}", random::word::<6>());
-        }
+    /// From now on this end answers as another fork: with another tag. Gives the old fork, for
+    /// [`Leg::is_fork`].
+    pub fn fork(&mut self) -> String {
+        let invite = self.invite.as_ref();
+        let to = invite.and_then(|invite| invite.message.line("To"));
+        let local = format!("{};tag={}", to.unwrap_or_default(), random::word::<6>());
+        std::mem::replace(&mut self.local, local)
+    }
+
+    /// From now on this end answers as a fork that it was before.
+    pub fn is_fork(&mut self, fork: String) {
+        self.local = fork;
+    }
+
+    /// Our tag in the dialog.
+    pub fn tag(&self) -> &str {
+        param(&self.local, "tag").unwrap_or_default()
     }
 
     /// Asks to end the INVITE that is under way; its final response is still to come.

@@ -2,11 +2,17 @@
 
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::ladder::Talk;
-use crate::certify::mutation::{Mutation, Warp, carrier, drop, replace, teams, twice, without};
-use crate::certify::setting::{FQDN, USER};
+use crate::certify::ladder::{Called, TONES, Talk};
+use crate::certify::mutation::{
+    Mutation, Warp, carrier, drop, replace, rewrite, teams, twice, with, without,
+};
+use crate::certify::setting::{FQDN, OUTSIDE, USER};
 use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::media::sdp;
 use crate::media::tone::Codec;
+use crate::peer::leg::Parties;
+use crate::peer::message::Message;
 use std::time::Duration;
 
 /// The cases.
@@ -53,7 +59,181 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-021", twice(teams("ACK"))),
         ],
     ),
+    case(
+        "TC-INB-004",
+        |stage| Box::pin(several_forks(stage)),
+        &[
+            breaks("TDR-SIP-016", drop(teams("ACK"))),
+            breaks("TDR-SIP-016", twice(carrier("INVITE").status(200))),
+        ],
+    ),
+    case(
+        "TC-INB-005",
+        |stage| Box::pin(early_audio(stage)),
+        &[
+            breaks("TDR-SIP-018", drop(carrier("INVITE").status(183))),
+            breaks("TDR-SIP-018", Mutation::CarrierMedia(Warp::Silence)),
+        ],
+    ),
+    case(
+        "TC-INB-006",
+        |stage| Box::pin(another_fork_answers(stage)),
+        &[breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence))],
+    ),
+    case(
+        "TC-INB-008",
+        |stage| Box::pin(ringing_after_early_audio(stage)),
+        &[breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence))],
+    ),
+    case(
+        "TC-INB-009",
+        |stage| Box::pin(answer_without_description(stage)),
+        &[breaks("TDR-SIP-019", drop(teams("ACK")))],
+    ),
+    case(
+        "TC-INB-010",
+        |stage| Box::pin(extension(stage)),
+        &[breaks(
+            "TDR-SIP-011",
+            replace(teams("INVITE"), ";ext=1001", ""),
+        )],
+    ),
+    case(
+        "TC-INB-011",
+        |stage| Box::pin(national_number(stage)),
+        &[
+            breaks("TDR-SIP-010", replace(teams("INVITE"), "+44", "0")),
+            breaks(
+                "TDR-SIP-012",
+                replace(teams("INVITE"), "<sip:+441632960001", "<sip:01632960001"),
+            ),
+        ],
+    )
+    .with(|setting| setting.more.push_str(NATIONAL)),
+    case(
+        "TC-INB-012",
+        |stage| Box::pin(hidden_caller(stage)),
+        &[
+            breaks("TDR-SIP-015", without(teams("INVITE"), "Privacy")),
+            breaks(
+                "TDR-SIP-015",
+                replace(teams("INVITE"), "anonymous.invalid", "sbc1.test.example"),
+            ),
+        ],
+    ),
+    case(
+        "TC-INB-013",
+        |stage| Box::pin(name_of_the_caller(stage)),
+        &[breaks(
+            "TDR-CID-004",
+            replace(teams("INVITE"), "\"Bob Smith\"", ""),
+        )],
+    ),
+    case(
+        "TC-INB-014",
+        |stage| Box::pin(no_offer(stage)),
+        &[breaks(
+            "TDR-SIP-004",
+            rewrite(teams("INVITE"), without_body),
+        )],
+    ),
+    case(
+        "TC-INB-015",
+        |stage| Box::pin(reliable_ringing(stage)),
+        &[
+            breaks("TDR-SIP-002", with(teams("INVITE"), "Supported: 100rel")),
+            breaks("G4", with(teams("INVITE"), "Require: 100rel")),
+        ],
+    ),
+    case(
+        "TC-INB-016",
+        |stage| Box::pin(refusals(stage)),
+        &[
+            breaks(
+                "TDR-ERR-011",
+                replace(carrier("INVITE").statuses(400, 699), "486", "503"),
+            ),
+            breaks(
+                "TDR-ERR-011",
+                without(carrier("INVITE").statuses(400, 699), "Reason"),
+            ),
+        ],
+    ),
+    case(
+        "TC-INB-017",
+        |stage| Box::pin(refusals_with_sub_codes(stage)),
+        &[breaks(
+            "TDR-ERR-011",
+            replace(carrier("INVITE").statuses(400, 699), "404", "500"),
+        )],
+    ),
+    case(
+        "TC-INB-021",
+        |stage| Box::pin(service_hears_digits(stage)),
+        &[breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents))],
+    ),
+    case(
+        "TC-INB-022",
+        |stage| Box::pin(many_forks(stage)),
+        &[breaks("TDR-SIP-016", drop(carrier("INVITE").status(200)))],
+    ),
+    case(
+        "TC-INB-023",
+        |stage| Box::pin(being_forwarded(stage)),
+        &[breaks(
+            "TDR-SIP-020",
+            drop(carrier("INVITE").statuses(180, 181)),
+        )],
+    ),
+    case(
+        "TC-INB-024",
+        |stage| Box::pin(one_contact(stage)),
+        &[breaks(
+            "TDR-MT-002",
+            with(teams("INVITE"), "Contact: <sip:sbc1.test.example>"),
+        )],
+    ),
+    case(
+        "TC-INB-025",
+        |stage| Box::pin(early_packets(stage)),
+        &[breaks("audio", Mutation::CarrierMedia(Warp::Silence))],
+    ),
+    case(
+        "TC-INB-026",
+        |stage| Box::pin(tone_of_ours(stage)),
+        &[breaks("TDR-SIP-017", Mutation::CarrierMedia(Warp::Silence))],
+    )
+    .with(|setting| setting.carrier.push_str("ringback = \"local\"\n")),
+    case(
+        "TC-INB-027",
+        |stage| Box::pin(wrong_numbers(stage)),
+        &[breaks(
+            "TDR-SIP-023",
+            replace(
+                carrier("INVITE").statuses(400, 699),
+                "SIP/2.0 4",
+                "SIP/2.0 5",
+            ),
+        )],
+    ),
+    case(
+        "TC-INB-028",
+        |stage| Box::pin(name_used_twice(stage)),
+        &[breaks(
+            "TDR-MT-003",
+            replace(carrier("INVITE").status(480), "480", "503"),
+        )],
+    ),
 ];
+
+/// A transform that makes national numbers international.
+const NATIONAL: &str = r#"
+[[transform]]
+name = "national"
+when = { trunk = "carrier", dir = "in" }
+called = [{ match = '^0([1-9]\d+)$', set = '+44$1' }]
+calling = [{ match = '^0([1-9]\d+)$', set = '+44$1' }]
+"#;
 
 /// TC-INB-001.
 async fn ended_by_teams(stage: &Stage) -> Played {
@@ -129,6 +309,461 @@ async fn repeated_answer(stage: &Stage) -> Played {
     let acks = stage.tape.requests(Side::Teams, "ACK").len();
     stage.check("TDR-SIP-021", acks == 3, || {
         format!("{acks} ACKs for three answers")
+    });
+    Ok(())
+}
+
+fn without_body(text: &str) -> String {
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    format!("{head}\r\n\r\n")
+}
+
+/// TC-INB-004.
+async fn several_forks(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    for _ in 0..3 {
+        called.leg.respond(180, "Ringing", None, &[])?;
+        called.leg.fork();
+    }
+    caller.leg.hears(180, PATIENCE).await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    let ack = called.leg.acknowledged().await.rule("TDR-SIP-016")?;
+    let tag = ack.message.tag("To").unwrap_or_default().to_owned();
+    stage.check("TDR-SIP-016", tag == called.leg.tag(), || {
+        format!("ACK is for the fork {tag}, {} answered", called.leg.tag())
+    });
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await?;
+    let answers = stage.tape.of_subject(Side::Carrier);
+    let answers = answers
+        .iter()
+        .filter(|(_, _, m)| m.status() == Some(200) && m.cseq().is_some_and(|c| c.1 == "INVITE"));
+    let count = answers.count();
+    stage.check("TDR-SIP-016", count == 1, || {
+        format!("{count} answers to the caller")
+    });
+    Ok(())
+}
+
+/// TC-INB-005.
+async fn early_audio(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called
+        .leg
+        .respond(183, "Session Progress", Some(answer.clone()), &[])?;
+    called.voice.plays(TONES.1);
+    let early = caller.leg.hears(183, PATIENCE).await.rule("TDR-SIP-018")?;
+    caller.hears_of(&early.message).rule("TDR-SIP-018")?;
+    let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
+    stage.check("TDR-SIP-018", is_heard, || {
+        "early audio is not heard".to_owned()
+    });
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await.rule("TDR-SIP-019")?;
+    talk.called_ends().await
+}
+
+/// TC-INB-006.
+async fn another_fork_answers(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called
+        .leg
+        .respond(183, "Session Progress", Some(answer), &[])?;
+    called.voice.plays(TONES.1);
+    let early = caller.leg.hears(183, PATIENCE).await?;
+    caller.hears_of(&early.message)?;
+    let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
+    stage.check("TDR-SIP-019", is_heard, || {
+        "early audio is not heard".to_owned()
+    });
+    called.leg.fork();
+    called.voice = stage.voice_of_teams().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await.rule("TDR-SIP-019")?;
+    talk.called_ends().await
+}
+
+/// TC-INB-008.
+async fn ringing_after_early_audio(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called
+        .leg
+        .respond(183, "Session Progress", Some(answer.clone()), &[])?;
+    called.voice.plays(TONES.1);
+    let early = caller.leg.hears(183, PATIENCE).await?;
+    caller.hears_of(&early.message)?;
+    let first = called.leg.fork();
+    called.leg.respond(180, "Ringing", None, &[])?;
+    let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
+    stage.check("TDR-SIP-019", is_heard, || {
+        "early audio is not heard beside the ringing of another fork".to_owned()
+    });
+    called.leg.is_fork(first);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await.rule("TDR-SIP-019")?;
+    talk.called_ends().await
+}
+
+/// TC-INB-009.
+async fn answer_without_description(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called
+        .leg
+        .respond(183, "Session Progress", Some(answer), &[])?;
+    let early = caller.leg.hears(183, PATIENCE).await?;
+    caller.hears_of(&early.message)?;
+    called.leg.respond(200, "OK", None, &[])?;
+    caller.is_answered().await.rule("TDR-SIP-019")?;
+    called.leg.acknowledged().await.rule("TDR-SIP-019")?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await.rule("TDR-SIP-019")?;
+    talk.called_ends().await
+}
+
+/// TC-INB-010.
+async fn extension(stage: &Stage) -> Played {
+    let number = format!("{USER};ext=1001");
+    let mut caller = stage.carrier_dials_as(&number, |_| {}).await?;
+    let mut called = stage.teams_is_called().await?;
+    let invite = called.invite()?;
+    let wanted = format!("sip:{number}@");
+    for text in [invite.uri_text(), invite.line("To").unwrap_or_default()] {
+        stage.check("TDR-SIP-011", text.contains(&wanted), || {
+            format!("{text} lacks the extension in {wanted}")
+        });
+    }
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// TC-INB-011.
+async fn national_number(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.from = parties.from.replace(OUTSIDE, "01632960001");
+    };
+    let mut caller = stage.carrier_dials_as("01632960100", change).await?;
+    let mut called = stage.teams_is_called().await?;
+    let invite = called.invite()?;
+    let uri = invite.uri_text();
+    stage.check(
+        "TDR-SIP-010",
+        uri.starts_with(&format!("sip:{USER}@")),
+        || format!("Request-URI is {uri}"),
+    );
+    let from = invite.line("From").unwrap_or_default();
+    stage.check(
+        "TDR-SIP-012",
+        from.contains(&format!("<sip:{OUTSIDE}@")),
+        || format!("From is {from}"),
+    );
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// TC-INB-012.
+async fn hidden_caller(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.from = "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
+        parties.extra.push(("Privacy", "id".to_owned()));
+        let asserted = format!("<sip:{OUTSIDE}@carrier.example>");
+        parties.extra.push(("P-Asserted-Identity", asserted));
+    };
+    let mut caller = stage.carrier_dials_as(USER, change).await?;
+    let mut called = stage.teams_is_called().await?;
+    let invite = called.invite()?;
+    let from = invite.line("From").unwrap_or_default();
+    stage.check(
+        "TDR-SIP-015",
+        from.contains("anonymous@anonymous.invalid"),
+        || format!("From is {from}"),
+    );
+    let privacy = invite.line("Privacy").unwrap_or_default();
+    stage.check("TDR-SIP-015", privacy.contains("id"), || {
+        format!("Privacy is \"{privacy}\"")
+    });
+    let asserted = invite.line("P-Asserted-Identity");
+    stage.check("TDR-SIP-015", asserted.is_none(), || {
+        "the number shows in P-Asserted-Identity, which was not asked for".to_owned()
+    });
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// TC-INB-013.
+async fn name_of_the_caller(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.from = parties.from.replace("Alice", "Bob Smith");
+    };
+    let mut caller = stage.carrier_dials_as(USER, change).await?;
+    let mut called = stage.teams_is_called().await?;
+    let from = called.invite()?.line("From").unwrap_or_default();
+    stage.check("TDR-CID-004", from.starts_with("\"Bob Smith\""), || {
+        format!("From is {from}")
+    });
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// TC-INB-014.
+async fn no_offer(stage: &Stage) -> Played {
+    let voice = stage.voice_of_carrier().await?;
+    let mut caller = stage.carrier_offers(USER, voice, String::new(), |_| {})?;
+    let invite = stage.call_to_proxy(0, PATIENCE).await?;
+    let has_offer = invite.message.body().contains("m=audio");
+    stage.check("TDR-SIP-004", has_offer, || "Teams got no offer".to_owned());
+    let mut leg = stage.proxies[0].take(invite).await?;
+    leg.respond(100, "Trying", None, &[])?;
+    let offer = sdp::read(&leg.offer()).map_err(|why| Failure::new("TDR-SIP-004", why))?;
+    let voice = stage.voice_of_teams().await?;
+    let mut called = Called { leg, offer, voice };
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.leg.final_response(&caller.invite).await?;
+    let offer = caller.hears_of(&answer).rule("TDR-SIP-004")?;
+    let own = sdp::answer(&offer, Codec::Pcma, caller.voice.at, None);
+    caller.leg.acknowledge_with(&answer, Some(own))?;
+    called.leg.acknowledged().await?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await
+}
+
+/// TC-INB-015. That nothing of it reaches Teams is G4.
+async fn reliable_ringing(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| parties.extra.push(("Require", "100rel".to_owned()));
+    let mut caller = stage.carrier_dials_as(USER, change).await?;
+    let mut called = stage.teams_is_called().await?;
+    let offered = called.invite()?.values("Supported").join(", ");
+    stage.check("TDR-SIP-002", !offered.contains("100rel"), || {
+        format!("Supported: {offered}")
+    });
+    called.leg.respond(180, "Ringing", None, &[])?;
+    let ringing = caller.leg.hears(180, PATIENCE).await?.message;
+    let number = ringing.line("RSeq").map(str::to_owned);
+    let number = number.ok_or_else(|| Failure::new("TDR-SIP-002", "180 is not reliable"))?;
+    caller.leg.early(&ringing);
+    let rack = [("RAck", format!("{number} 1 INVITE"))];
+    let answer = caller.leg.ask("PRACK", &rack, None).await?;
+    stage.check("TDR-SIP-002", answer.status() == Some(200), || {
+        format!("PRACK got {}", answer.title())
+    });
+    caller.leg.back_to_invite();
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await
+}
+
+/// A call that Teams refuses; what the caller gets. Nobody else may be asked.
+async fn refused(stage: &Stage, status: u16, reason: Option<&str>) -> Result<Message, Failure> {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let reason: Vec<_> = reason
+        .iter()
+        .map(|text| ("Reason", (*text).to_owned()))
+        .collect();
+    called.leg.respond(status, "Refused", None, &reason)?;
+    called.leg.acknowledged_failure().await?;
+    let answer = caller.is_refused().await?;
+    for other in [1, 2] {
+        let invites = stage.tape.requests(Side::Teams, "INVITE");
+        let host = stage.proxies[other].host();
+        let is_asked = invites.iter().any(|(_, peer, _)| peer == host);
+        stage.check("TDR-DNS-004", !is_asked, || {
+            format!("{host} was asked after {status}")
+        });
+    }
+    Ok(answer)
+}
+
+/// TC-INB-016.
+async fn refusals(stage: &Stage) -> Played {
+    for (status, cause) in [(486, 17), (603, 21), (480, 18), (408, 102)] {
+        let reason = format!("Q.850;cause={cause};text=\"told by Teams\"");
+        let answer = refused(stage, status, Some(&reason)).await?;
+        let got = answer.status().unwrap_or_default();
+        stage.check("TDR-ERR-011", got == status, || {
+            format!("{status} became {got}")
+        });
+        let told = answer.line("Reason").unwrap_or_default();
+        stage.check(
+            "TDR-ERR-011",
+            told.contains(&format!("cause={cause}")),
+            || format!("{status}: Reason is \"{told}\", wanted cause={cause}"),
+        );
+    }
+    Ok(())
+}
+
+/// TC-INB-017.
+async fn refusals_with_sub_codes(stage: &Stage) -> Played {
+    for (status, text) in [
+        (404, "Q.850;cause=1;text=\"511404;Number not found\""),
+        (403, "Q.850;cause=63;text=\"510532;Not allowed\""),
+    ] {
+        let answer = refused(stage, status, Some(text)).await?;
+        let got = answer.status().unwrap_or_default();
+        let is_right = got == status || status == 403 && got == 503;
+        stage.check("TDR-ERR-011", is_right, || format!("{status} became {got}"));
+    }
+    if stage.daemon.is_none() {
+        return Ok(());
+    }
+    let has_codes = |told: &str| ["511404", "510532"].iter().all(|code| told.contains(code));
+    let told = stage.ask_until("/calls/recent", PATIENCE, has_codes).await;
+    stage.check("TDR-ERR-001", told.is_ok(), || {
+        "the records lack the sub-codes of Teams".to_owned()
+    });
+    Ok(())
+}
+
+/// TC-INB-021.
+async fn service_hears_digits(stage: &Stage) -> Played {
+    let voice = stage.voice_of_carrier().await?;
+    let offer = sdp::carrier_offer(voice.at, &[Codec::Pcma]);
+    let offer = offer.replacen(
+        " 8\r\n",
+        " 8 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+        1,
+    );
+    let mut caller = stage.carrier_offers(USER, voice, offer, |_| {})?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    for digit in "159".chars() {
+        talk.caller.voice.dials(digit);
+        talk.lasts(Duration::from_millis(300)).await;
+    }
+    let digits = talk.called.voice.waits_for_digits("159", PATIENCE).await;
+    stage.check("TDR-MED-024", digits == "159", || {
+        format!("Teams heard \"{digits}\"")
+    });
+    talk.called_ends().await
+}
+
+/// TC-INB-022.
+async fn many_forks(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    for _ in 0..32 {
+        called.leg.respond(180, "Ringing", None, &[])?;
+        called.leg.fork();
+    }
+    caller.leg.hears(180, PATIENCE).await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await.rule("TDR-SIP-016")?;
+    called.leg.acknowledged().await.rule("TDR-SIP-016")?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await
+}
+
+/// TC-INB-023.
+async fn being_forwarded(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    called
+        .leg
+        .respond(181, "Call Is Being Forwarded", None, &[])?;
+    let is_told = |m: &Message| matches!(m.status(), Some(180 | 181));
+    let told = caller.leg.wait("180 or 181", PATIENCE, None, is_told).await;
+    told.rule("TDR-SIP-020")?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    talk.called_ends().await
+}
+
+/// TC-INB-024. The peers refuse a second Contact by this rule.
+async fn one_contact(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    talk.caller_ends().await
+}
+
+/// TC-INB-025.
+async fn early_packets(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.voice.plays(TONES.1);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await
+}
+
+/// TC-INB-026.
+async fn tone_of_ours(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    called.leg.respond(180, "Ringing", None, &[])?;
+    let is_early = |m: &Message| m.status().is_some_and(|s| s > 100) && !m.body().is_empty();
+    let early = caller
+        .leg
+        .wait("a description", PATIENCE, None, is_early)
+        .await;
+    let early = early.rule("TDR-SIP-017")?;
+    caller.hears_of(&early.message)?;
+    let before = caller.voice.heard().audio;
+    let during = caller.voice.hears_within(Duration::from_secs(2)).await;
+    stage.check("TDR-SIP-017", before + during > 20, || {
+        "no tone while it rings".to_owned()
+    });
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await.rule("TDR-SIP-017")?;
+    talk.called_ends().await
+}
+
+/// TC-INB-027.
+async fn wrong_numbers(stage: &Stage) -> Played {
+    for (status, wanted) in [(412, [404, 484, 412]), (404, [404, 484, 404])] {
+        let reason = "Q.850;cause=28;text=\"560403;Invalid number format\"";
+        let answer = refused(stage, status, Some(reason)).await?;
+        let got = answer.status().unwrap_or_default();
+        stage.check("TDR-SIP-023", wanted.contains(&got), || {
+            format!("{status} became {got}")
+        });
+    }
+    Ok(())
+}
+
+/// TC-INB-028.
+async fn name_used_twice(stage: &Stage) -> Played {
+    let reason = "Q.850;cause=31;text=\"No callee endpoints were found.\"";
+    let answer = refused(stage, 480, Some(reason)).await?;
+    stage.check("TDR-MT-003", answer.status() == Some(480), || {
+        format!("got {}", answer.title())
     });
     Ok(())
 }
