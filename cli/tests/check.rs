@@ -122,9 +122,9 @@ fn the_starter_configuration_is_valid_once_its_certificates_exist() {
         text.contains("valid: tenants 1, trunks 2, routes 2, listeners 3, tests 2"),
         "{text}"
     );
-    // The keys of this test are ECDSA, and that is said.
+    // The keys of this test are ECDSA and its authority is nobody's, and that is said.
     assert!(
-        text.contains("warning[W0105]") && text.contains("0 errors, 1 warning"),
+        text.contains("warning[W0105]") && text.contains("0 errors, 2 warnings"),
         "{text}"
     );
 }
@@ -145,6 +145,52 @@ fn a_certificate_that_teams_refuses_is_a_warning_with_its_reason() {
         "{text}"
     );
     assert!(!text.contains("RSA key"), "it is long enough: {text}");
+}
+
+#[test]
+fn a_certificate_of_an_authority_outside_the_root_programme_is_a_warning() {
+    let folder = Folder::new();
+    certificates(&folder, &["sbc1.contoso.example"], |_| {});
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::OK, "{text}");
+    for words in [
+        "warning[W0110]",
+        "is of Test Authority",
+        "root programme in 20",
+        "ask the CA",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    // The two clouds that take two roots say which.
+    let gov =
+        starter_in(&folder).replace("preset = \"teams\"", "preset = \"teams\"\ncloud = \"dod\"");
+    folder.write("causeway.toml", &gov);
+    let mut out = Vec::new();
+    let arguments = Check {
+        config: folder.path("causeway.toml"),
+        json: false,
+    };
+    assert_eq!(check::run(&arguments, &mut out).unwrap(), exit::OK);
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        text.contains("DigiCert Global Root CA or DigiCert High Assurance EV Root CA"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_wildcard_that_is_meant_for_two_labels_is_told_what_to_request() {
+    let folder = Folder::new();
+    certificates(&folder, &["*.example"], |_| {});
+    let (code, text) = check_starter(&folder);
+    assert_eq!(code, exit::INVALID);
+    for words in [
+        "error[E0045]",
+        "request one for *.contoso.example",
+        "call the trunk sbc1.example",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use crate::support;
 
+use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
-use std::time::Duration;
+use causeway::sink::log::{Form, Level, Log};
+use std::time::{Duration, SystemTime};
 use support::{
     World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
     write_text,
@@ -77,4 +79,42 @@ async fn a_connection_that_is_out_of_use_takes_nothing_new_and_ends() {
     let mut second = accept_tls(&peer, &leaf).await;
     read_until(&mut second, "Call-ID: two").await;
     assert_eq!(read_to_close(&mut first).await, b"");
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_told_again_and_again_until_it_is_renewed() {
+    let world = World::new();
+    let ends_in = |days: u64| {
+        world.authority.leaf_with(&[SBC], |params| {
+            let seconds = 86_400 * days + 3_600;
+            params.not_after = (SystemTime::now() + Duration::from_secs(seconds)).into();
+        })
+    };
+    let said = || world.lines.text().matches("certificate_expiry").count();
+    let log = Log::start(Level::Debug, Form::Text, world.lines.clone());
+    let (log, _) = log.unwrap();
+    let often = Duration::from_millis(20);
+    let watch = tokio::spawn(expiry::watch(world.net.clone(), log, often));
+    // Two months are no news, and five days are.
+    write_leaf(world.directory.path(), "contoso", &ends_in(60));
+    world.reload();
+    tokio::time::sleep(often * 3).await;
+    assert_eq!(said(), 0, "{}", world.lines.text());
+    write_leaf(world.directory.path(), "contoso", &ends_in(5));
+    world.reload();
+    let deadline = tokio::time::Instant::now() + support::PATIENCE;
+    while said() < 3 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{}",
+            world.lines.text()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let text = world.lines.text();
+    assert!(
+        text.contains("days_left=5") && text.contains("context=contoso"),
+        "{text}"
+    );
+    watch.abort();
 }

@@ -601,6 +601,7 @@ impl Facts for Machine {
                 "/short-key" => Some(1024),
                 _ => Some(2048),
             },
+            authorities: vec!["DigiCert Global Root G2".into()],
             is_self_signed: path == "/self-signed",
             has_client_auth: path != "/server-only",
             has_chain: path != "/leaf-only",

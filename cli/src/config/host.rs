@@ -129,6 +129,7 @@ impl Facts for Host {
                 now(),
             ),
             rsa_bits,
+            authorities: authorities(&chain),
             is_self_signed,
             has_client_auth,
             has_chain: is_self_signed
@@ -224,6 +225,19 @@ impl Facts for Host {
             false => Some(first..=last),
         }
     }
+}
+
+/// Common names of who issued the certificates of a chain.
+fn authorities(chain: &[CertificateDer<'_>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for der in chain {
+        if let Ok((_, certificate)) = parse_x509_certificate(der) {
+            let issuer = certificate.issuer().iter_common_name();
+            names.extend(issuer.filter_map(|name| name.as_str().ok().map(str::to_owned)));
+            names.dedup();
+        }
+    }
+    names
 }
 
 /// The addresses of the host in the kernel's routing trie: each is a line, and what it is the next one.

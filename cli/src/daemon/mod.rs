@@ -7,6 +7,7 @@
 //! ```
 
 pub mod dispatch;
+pub mod expiry;
 pub mod health;
 pub mod inbox;
 pub mod media;
@@ -150,6 +151,7 @@ struct Parts {
     spending: Option<SpendWriter>,
     admin: Admin,
     strain: JoinHandle<()>,
+    expiry: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -276,6 +278,11 @@ impl Daemon {
             spending,
             admin,
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
+            expiry: tokio::spawn(expiry::watch(
+                daemon.net.clone(),
+                daemon.sinks.log.clone(),
+                expiry::AGAIN,
+            )),
         });
         metrics.set_state(UpState::Active);
         Ok(daemon)
@@ -288,6 +295,7 @@ impl Daemon {
             return;
         };
         parts.strain.abort();
+        parts.expiry.abort();
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.

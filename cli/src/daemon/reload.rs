@@ -5,7 +5,7 @@
 use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::stir::{Trust, TrustFault};
-use crate::daemon::{Daemon, media};
+use crate::daemon::{Daemon, expiry, media};
 use crate::sink::log::{Level, Log, wall_clock};
 use sbc_core::config::{Changes, Finding, Findings, Loaded, changes};
 use sbc_core::id::TlsContextName;
@@ -222,9 +222,7 @@ impl Daemon {
         for finding in &loaded.findings.warnings {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }
-        for context in tls.iter() {
-            warn_of_expiry(self, context);
-        }
+        expiry::warn(tls, &self.sinks().log);
     }
 }
 
@@ -239,32 +237,5 @@ fn log_finding(log: &Log, level: Level, finding: &Finding) {
     match &finding.help {
         Some(help) => line.with("help", help).send(),
         None => line.send(),
-    }
-}
-
-/// Certificates that end soon (SEC-080): Teams warns its administrators at 30 days, too.
-fn warn_of_expiry(daemon: &Daemon, context: &crate::daemon::net::tls::TlsContext) {
-    let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(0);
-    let facts = context.facts();
-    let days = (facts.not_after - now).div_euclid(86_400);
-    if days <= 30 {
-        let (level, text) = match days {
-            ..0 => (
-                Level::Error,
-                "our certificate has expired and every peer refuses it; renew it and reload",
-            ),
-            0.. => (
-                Level::Warn,
-                "our certificate ends soon; renew it and reload",
-            ),
-        };
-        daemon
-            .sinks()
-            .log
-            .line(level, "certificate_expiry", text)
-            .with("context", context.name())
-            .with("subject", &facts.subject)
-            .with("days_left", days)
-            .send();
     }
 }

@@ -69,6 +69,8 @@ pub struct Certificate {
     pub is_self_signed: bool,
     /// Whether its extended key usage allows the client role.
     pub has_client_auth: bool,
+    /// Common names of authorities that issued it and the certificates behind it.
+    pub authorities: Vec<String>,
     /// Whether the issuer of the first certificate is in the file too, or it is its own issuer.
     pub has_chain: bool,
 }
@@ -128,6 +130,7 @@ impl Facts for Assumed {
             names: self.names.clone(),
             validity: Validity::Valid { days_left: 365 },
             rsa_bits: Some(2048),
+            authorities: vec!["DigiCert Global Root CA".to_owned()],
             is_self_signed: false,
             has_client_auth: true,
             has_chain: true,

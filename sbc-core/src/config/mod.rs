@@ -6,6 +6,7 @@
 
 mod able;
 mod account;
+mod authorities;
 mod case;
 mod cloud;
 mod crossing;

@@ -450,6 +450,11 @@ impl Net {
         self.running().get(listener).map(|running| running.address)
     }
 
+    /// Identities in use.
+    pub fn identities(&self) -> Arc<TlsStore> {
+        Arc::clone(&self.shared.state.load().tls)
+    }
+
     /// Connections that live.
     pub fn connections(&self) -> usize {
         self.shared.pool.len()

@@ -1,6 +1,7 @@
 //! What Teams demands of a trunk, and of the certificate behind it.
 
 use super::Load;
+use crate::config::authorities;
 use crate::config::finding::Code;
 use crate::config::name::covers;
 use crate::config::source::{At, Span};
@@ -69,7 +70,9 @@ impl Load<'_> {
             );
         }
         if let Some(tls) = tls {
-            self.certificate_for_teams(title, written, tls);
+            let cloud = written.cloud.as_ref();
+            let cloud = cloud.map_or(Cloud::default(), |at| at.value);
+            self.certificate_for_teams(title, written, tls, cloud);
         }
     }
 
@@ -125,7 +128,13 @@ impl Load<'_> {
         }
     }
 
-    fn certificate_for_teams(&mut self, title: &str, written: &WrittenTrunk, tls: &TlsContext) {
+    fn certificate_for_teams(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        tls: &TlsContext,
+        cloud: Cloud,
+    ) {
         let Some(files) = self.files.get(&tls.name) else {
             return;
         };
@@ -145,6 +154,30 @@ impl Load<'_> {
             refused(
                 "is its own issuer".to_owned(),
                 "Teams takes certificates of public CAs only; request one",
+            );
+        } else if let Some(roots) = cloud.roots_of_ours() {
+            if !roots
+                .iter()
+                .any(|root| certificate.authorities.iter().any(|own| own == root))
+            {
+                refused(
+                    format!(
+                        "is of {}, and the cloud \"{}\" takes two roots only",
+                        certificate.authorities.join(", "),
+                        cloud.as_str()
+                    ),
+                    &format!("request one that leads to {}", roots.join(" or ")),
+                );
+            }
+        } else if !authorities::is_known(&certificate.authorities) {
+            refused(
+                format!(
+                    "is of {}, which is no authority that was known to be in Microsoft's root programme in {}",
+                    certificate.authorities.join(", "),
+                    authorities::AS_OF
+                ),
+                "Teams takes certificates of that programme only: ask the CA, and have the whole chain in \
+                 the file; \"causeway teams probe\" tries it",
             );
         }
         if let Some(bits) = certificate.rsa_bits.filter(|bits| *bits < LEAST_RSA_BITS) {
@@ -199,10 +232,7 @@ impl Load<'_> {
                 ),
                 Some(match tls.names.is_empty() {
                     true => "the certificate has no DNS names at all".to_owned(),
-                    false => format!(
-                        "it carries {}; a wildcard covers one label",
-                        tls.names.join(", ")
-                    ),
+                    false => not_covered(&tls.names, fqdn),
                 }),
             );
         } else if !tls.allow_wildcard
@@ -219,6 +249,27 @@ impl Load<'_> {
             );
         }
     }
+}
+
+/// What a certificate carries, and what to ask for where a wildcard is meant to cover more than one label
+/// (TDR-TLS-006).
+fn not_covered(names: &[String], fqdn: &str) -> String {
+    let carried = format!(
+        "it carries {}; a wildcard covers one label",
+        names.join(", ")
+    );
+    let too_high = names.iter().find_map(|name| {
+        let parent = name.strip_prefix("*.")?;
+        let labels = fqdn.strip_suffix(parent)?.strip_suffix('.')?;
+        Some((parent, labels.split('.').next()?))
+    });
+    let Some((parent, first)) = too_high else {
+        return carried;
+    };
+    let below = fqdn.split_once('.').map_or("", |(_, below)| below);
+    format!(
+        "{carried}: request one for *.{below}, or call the trunk {first}.{parent} here and in Teams"
+    )
 }
 
 /// Bits of an RSA key that Teams takes (TDR-TLS-005).

@@ -1,0 +1,54 @@
+//! Certificates of ours that end soon: told at every load and then once a day, as long as they are in use
+//! (SEC-080). Teams warns its administrators at 30 days, too (TDR-TLS-018).
+
+use super::net::Net;
+use super::net::tls::{TlsContext, TlsStore};
+use crate::sink::log::{Level, Log};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, interval_at};
+
+/// Days before the end from which on it is told.
+const SOON: i64 = 30;
+/// How often it is told again.
+pub(super) const AGAIN: Duration = Duration::from_secs(86_400);
+
+/// Tells of the certificates in use, again and again.
+pub async fn watch(net: Net, log: Log, again: Duration) {
+    let mut every = interval_at(Instant::now() + again, again);
+    loop {
+        every.tick().await;
+        warn(&net.identities(), &log);
+    }
+}
+
+/// Tells of every certificate that ends soon, or has ended.
+pub fn warn(tls: &TlsStore, log: &Log) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    });
+    for context in tls.iter() {
+        warn_of(context, now, log);
+    }
+}
+
+fn warn_of(context: &TlsContext, now: i64, log: &Log) {
+    let facts = context.facts();
+    let days = (facts.not_after - now).div_euclid(86_400);
+    let (level, text) = match days {
+        ..0 => (
+            Level::Error,
+            "our certificate has expired and every peer refuses it; renew it and reload",
+        ),
+        0..=SOON => (
+            Level::Warn,
+            "our certificate ends soon; renew it and reload",
+        ),
+        _ => return,
+    };
+    log.line(level, "certificate_expiry", text)
+        .with("context", context.name())
+        .with("subject", &facts.subject)
+        .with("days_left", days)
+        .send();
+}
