@@ -448,6 +448,8 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
     let name = TenantName::new(TENANTS[index]);
     let tenant = Tenant {
         elins: Vec::new(),
+        elin_from_location: false,
+        elin_callback: Duration::ZERO,
         name: name.clone(),
         numbers: vec![NumberRange {
             first: inside_number(index, 0),
@@ -536,7 +538,11 @@ fn let_hear(trunk: &mut Trunk) {
     let mut announce: BTreeMap<u16, Announcement> =
         [404, 480, 503].map(|status| (status, sorry.clone())).into();
     announce.insert(486, Announcement::Busy);
-    trunk.sounds = SoundPolicy { music, announce };
+    trunk.sounds = SoundPolicy {
+        music,
+        fills_pauses: false,
+        announce,
+    };
 }
 
 fn teams_trunk(index: usize) -> Trunk {

@@ -10,13 +10,15 @@ use crate::media::Srtp;
 use crate::transport::Protocol;
 
 impl Load<'_> {
-    /// What Direct Routing demands of every trunk, and what would only fail at the first call.
+    /// What Direct Routing demands of every trunk, and what would only fail at the first call. An appliance
+    /// speaks the same, and takes the certificates that its branch wants.
     pub(super) fn teams_rules(
         &mut self,
         title: &str,
         written: &WrittenTrunk,
         targets: &[At<TargetAddress>],
         tls: Option<&TlsContext>,
+        is_microsoft: bool,
     ) {
         let mut rule = |span: &Span, cause: &str, help: &str| {
             self.out.add(
@@ -64,10 +66,15 @@ impl Load<'_> {
                     "the TLS identity \"{}\" lets peers in without certificate",
                     tls.name
                 ),
-                "give it client_ca = \"microsoft\" and verify_client = \"require\"",
+                match is_microsoft {
+                    true => "give it client_ca = \"microsoft\" and verify_client = \"require\"",
+                    false => {
+                        "give it client_ca = \"/etc/causeway/tls/branch-ca.pem\" and verify_client = \"require\""
+                    }
+                },
             );
         }
-        if let Some(tls) = tls {
+        if let Some(tls) = tls.filter(|_| is_microsoft) {
             self.certificate_for_teams(title, written, tls);
         }
     }

@@ -10,7 +10,7 @@ use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{
-    File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
+    File, Mode, PinnedTarget, WrittenOptions, WrittenPreset, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
     AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
@@ -45,11 +45,8 @@ impl Load<'_> {
     fn trunk(&mut self, written: &WrittenTrunk) -> Option<Trunk> {
         let name = TrunkName::new(&written.name.value);
         let title = titled("trunk", name.as_str());
-        let preset = self.preset(&title, written);
-        let defaults = match preset {
-            Preset::Carrier => preset::carrier::defaults(),
-            Preset::Teams => preset::teams::defaults(),
-        };
+        let begun = self.preset(&title, written);
+        let (preset, defaults) = (begun.preset(), begun.defaults());
         let tenant = self.tenant_of(&title, written);
         let realm = written.realm.as_ref().and_then(|name| {
             let found = self.realms.find(name, &title, &mut self.out);
@@ -90,7 +87,8 @@ impl Load<'_> {
         let is_trusted = chosen(&written.trusted, defaults.trusted);
         let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {
-            self.teams_rules(&title, written, &targets, tls.as_deref());
+            let is_microsoft = begun == WrittenPreset::Teams;
+            self.teams_rules(&title, written, &targets, tls.as_deref(), is_microsoft);
         }
         if let (Some(fqdn), Some(tls), Some(at)) = (&fqdn, &tls, &written.fqdn) {
             self.fqdn_in_certificate(&title, fqdn, &at.span, tls);
@@ -203,16 +201,16 @@ impl Load<'_> {
         })
     }
 
-    fn preset(&mut self, title: &str, written: &WrittenTrunk) -> Preset {
+    fn preset(&mut self, title: &str, written: &WrittenTrunk) -> WrittenPreset {
         if let (Some(preset), Some(mode)) = (&written.preset, &written.mode)
-            && preset.value != mode.value.preset()
+            && preset.value.preset() != mode.value.preset().preset()
         {
             self.out.add(
                 Code::Contradiction,
                 &mode.span,
                 format!("{title}: this mode does not fit the preset"),
                 Some(
-                    "preset \"teams\" has mode \"core\", preset \"carrier\" mode \"static\" or \
+                    "presets \"teams\" and \"sba\" have mode \"core\", preset \"carrier\" mode \"static\" or \
                      \"register\""
                         .to_owned(),
                 ),
@@ -257,7 +255,7 @@ impl Load<'_> {
             .as_ref()
             .map(|at| at.value)
             .or(written.mode.as_ref().map(|at| at.value.preset()))
-            .unwrap_or(Preset::Carrier)
+            .unwrap_or(WrittenPreset::Carrier)
     }
 
     /// `Some(None)` is a shared trunk; `None` is a broken reference.
