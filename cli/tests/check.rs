@@ -145,6 +145,15 @@ fn a_certificate_that_teams_refuses_is_a_warning_with_its_reason() {
         "{text}"
     );
     assert!(!text.contains("RSA key"), "it is long enough: {text}");
+    // An appliance of a branch takes what its branch trusts.
+    let branch = starter_in(&folder).replace(
+        "preset = \"teams\"",
+        "preset = \"sba\"\ntargets = [\"sba1.branch.example:5061;tls\"]\naccept_from = [\"192.0.2.200/32\"]",
+    );
+    folder.write("branch.toml", &branch);
+    let (code, text) = check(&folder.path("branch.toml"), false);
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(!text.contains("W0110"), "{text}");
 }
 
 #[test]

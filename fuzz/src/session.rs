@@ -348,7 +348,8 @@ impl Bench {
     fn play(&mut self, at: usize, input: &mut Reader<'_>) {
         let sound = match input.octet() {
             choice @ 0..=3 => Some(Sound::Recording(SoundId(choice.into()))),
-            choice @ 4..=15 => Some(Sound::Tone(Tone {
+            4 => Some(Sound::Noise),
+            choice @ 5..=15 => Some(Sound::Tone(Tone {
                 phases: (0..choice & 3)
                     .map(|_| TonePhase {
                         hz: [input.word(), input.word()],

@@ -194,6 +194,43 @@ fn short_foreign_and_broken_reports_are_dropped_and_a_goodbye_ends_nothing() {
     assert_eq!(outcome, Outcome::Dropped(DropReason::Malformed));
 }
 
+/// Extended reports of RFC 3611 say nothing that we ask for; they are no fault either (TDR-MED-041).
+#[test]
+fn extended_reports_are_accepted_and_ignored_whatever_is_in_them() {
+    let mut bench = Bench::joined();
+    bench.voice(A, 1).unwrap();
+    let rtcp = address("192.0.2.10:4001");
+    let receiver_report = [0x80, 201, 0, 1, 0, 0, 0x10, 0];
+    // Receiver reference time (block 4), and the metrics of a call (block 7), cut short.
+    let reference = [4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8];
+    let metrics = [7, 0, 0, 8, 0, 0, 0x10, 0, 9, 9, 9, 9];
+    for blocks in [
+        &[][..],
+        &reference,
+        &metrics,
+        &[reference, metrics].concat(),
+    ] {
+        let words = u8::try_from(1 + blocks.len() / 4).unwrap();
+        let head = [0x80, 207, 0, words, 0, 0, 0x10, 0];
+        let packet = [&receiver_report[..], &head, blocks].concat();
+        assert_eq!(
+            bench.send_rtcp(A, rtcp, &packet),
+            Outcome::Report,
+            "{blocks:?}"
+        );
+        // Nothing of it goes on to the other side, and media do.
+        let made = bench.made();
+        assert!(made.iter().all(|(_, packet)| packet[1] != 207), "{made:?}");
+    }
+    assert!(bench.voice(A, 2).is_ok());
+    // What is no compound packet at all is dropped.
+    let lies = [
+        0x80, 201, 0, 1, 0, 0, 0x10, 0, 0x80, 207, 0, 9, 0, 0, 0x10, 0,
+    ];
+    let outcome = bench.send_rtcp(A, rtcp, &lies);
+    assert_eq!(outcome, Outcome::Dropped(DropReason::Malformed));
+}
+
 #[test]
 fn a_report_on_a_new_source_does_not_name_the_last_report_of_the_old_one() {
     let mut bench = Bench::joined();

@@ -433,6 +433,59 @@ fn the_first_format_that_can_be_made_is_sent_by_the_number_of_the_peer() {
 }
 
 #[test]
+fn noise_fills_what_the_other_side_leaves_empty_and_gives_way_at_once() {
+    let comfort = codec(13, 13, 2, "CN", 8_000);
+    let audio = codec(8, 8, 1, "PCMA", 8_000);
+    let wide = codec(9, 9, 1, "G722", 8_000);
+    for (payloads, number, bytes, pace_ms) in [
+        (vec![audio.clone()], 8, 160, 20),
+        (vec![audio.clone(), comfort.clone()], 13, 1, 60),
+        (vec![wide, comfort], 13, 1, 60),
+    ] {
+        let mut bench = Bench::joined();
+        let agreed = NegotiatedStream {
+            payloads,
+            ..terms(peer_b())
+        };
+        bench.answer(B, agreed);
+        bench.voice(A, 1).unwrap();
+        bench.wait_ms(20);
+        bench.voice(A, 2).unwrap();
+        bench.play(
+            B,
+            Some(Playing {
+                sound: Sound::Noise,
+                times: None,
+                beside: Beside::First { quiet_ms: 1_000 },
+            }),
+        );
+        assert_eq!(
+            heard(&mut bench, peer_b(), 999),
+            [],
+            "a pause as between two words"
+        );
+        let packets = heard(&mut bench, peer_b(), 3_000);
+        let is_right = |rtp: &Rtp| rtp.payload_type == number && rtp.payload.len() == bytes;
+        assert!(packets.iter().all(|(_, rtp)| is_right(rtp)), "{packets:?}");
+        let wanted = 3_000 / pace_ms;
+        assert!(packets.len().abs_diff(wanted) <= 1, "{}", packets.len());
+        assert_continuous(&packets[1..], &[]);
+        if number == 8 {
+            let same = packets
+                .windows(2)
+                .filter(|pair| pair[0].1.payload == pair[1].1.payload);
+            assert_eq!(same.count(), 0, "noise, not a tone");
+        }
+        bench.voice(A, 200).unwrap();
+        assert_eq!(
+            heard(&mut bench, peer_b(), 900),
+            [],
+            "somebody speaks again"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_played_is_told_at_once_and_changes_nothing() {
     let mut bench = Bench::joined();
     let empty = [tone(&[]), tone(&[([425, 0], 0), ([0, 0], 0)])];

@@ -8,6 +8,7 @@ mod announce;
 mod at_once;
 mod attempts;
 mod attended;
+mod branch;
 mod challenge;
 mod clouds;
 mod common_name;

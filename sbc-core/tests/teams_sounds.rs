@@ -4,12 +4,12 @@
 use crate::world;
 
 use media_api::{
-    Beside, Command, EndpointId, Event, Playing, ProtectionWanted, Stage, StreamIndex,
+    Beside, Command, EndpointId, Event, Playing, ProtectionWanted, Sound, Stage, StreamIndex,
 };
 use sbc_core::input::Input;
 use sbc_core::sip::{Message, Method};
 use std::time::Duration;
-use world::call::body;
+use world::call::{Call, VIA, body};
 use world::*;
 
 const CALLER: EndpointId = EndpointId(0);
@@ -168,4 +168,54 @@ fn teams_as_the_caller_is_played_ringing_with_keys_where_its_trunk_wants_it() {
         assert_eq!(body(&ok), ours);
         assert_eq!(orders(&shard), [true, false]);
     }
+}
+
+/// Whether noise is played to Teams, each time that it changed.
+fn fills(call: &Call) -> Vec<bool> {
+    let orders = call.shard.media.iter().filter_map(|command| match command {
+        Command::Play {
+            endpoint: TEAMS,
+            playing,
+            ..
+        } => Some(
+            playing
+                .as_ref()
+                .is_some_and(|own| own.sound == Sound::Noise),
+        ),
+        _ => None,
+    });
+    orders.collect()
+}
+
+/// TDR-MED-023: long gaps may be judged as a failure of media.
+#[test]
+fn teams_gets_noise_where_the_other_side_sends_nothing_if_its_trunk_wants_it() {
+    let preset = "preset = \"teams\"";
+    let config = CONFIG.replace(preset, &format!("{preset}\nfill_pauses = true"));
+    let mut call = Call::with(&config);
+    let first = call.shard.media.iter().find_map(|command| match command {
+        Command::Play { playing, .. } => playing.clone(),
+        _ => None,
+    });
+    let first = first.expect("something is played");
+    assert_eq!((first.sound, first.times), (Sound::Noise, None));
+    assert_eq!(first.beside, Beside::First { quiet_ms: 1_000 });
+    assert_eq!(fills(&call), [true], "Teams, and nobody else");
+    // A carrier that holds hears nothing, and Teams, which is told of it, gets nothing.
+    let held = CARRIER_SDP.replace("sendrecv", "inactive");
+    let lines = format!("{CARRIER_CONTACT}Content-Type: application/sdp\n");
+    call.says("INVITE", &lines, &held);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    let ack = in_dialog(&ok, "ACK", call.cseq, &format!("{VIA}ackhold"));
+    call.shard.carrier_says(&ack);
+    let told = call.shard.next_request(Method::Invite).message;
+    assert!(body(&told).contains("a=inactive"), "{}", body(&told));
+    let held = TEAMS_SDP.replace("sendrecv", "inactive");
+    let answer = response(&told, "200 OK", "", TEAMS_CONTACT, &held);
+    call.shard.teams_says(&answer);
+    assert_eq!(fills(&call), [true, false]);
+    // Nor does anybody get any where nobody has asked for it.
+    let call = Call::new();
+    assert!(fills(&call).is_empty());
 }

@@ -19,6 +19,9 @@ pub enum Sound {
     Tone(Tone),
     /// A recording that the relay was given.
     Recording(SoundId),
+    /// Soft noise without an end, as a quiet room has it: as comfort noise where that was agreed (RFC 3389),
+    /// else as audio.
+    Noise,
 }
 
 /// Name of a recording that the relay was given. Numbers are never used again for another one.

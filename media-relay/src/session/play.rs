@@ -119,8 +119,8 @@ impl MediaSession {
         if self.drained_at.is_some() {
             return None;
         }
-        let outlet = self.outlet(endpoint)?;
         let source = Source::new(&playing.sound, playing.times, recordings)?;
+        let outlet = self.outlet(endpoint, &source)?;
         let outgoing = &mut self.streams.get_mut(outlet.stream)?.outgoing;
         outgoing.interrupt(outlet.stream);
         // A packet sent just now is still being heard.
@@ -148,7 +148,7 @@ impl MediaSession {
             stream.is_muted = false;
         }
         for at in 0..self.sounds.len() {
-            let outlet = self.outlet(self.sounds[at].endpoint);
+            let outlet = self.outlet(self.sounds[at].endpoint, &self.sounds[at].source);
             let sound = &mut self.sounds[at];
             let before = std::mem::replace(&mut sound.outlet, outlet);
             let Some(outlet) = outlet else { continue };
@@ -160,8 +160,9 @@ impl MediaSession {
         }
     }
 
-    /// The first stream of an endpoint that can carry a sound, in the first format that we can make.
-    fn outlet(&self, endpoint: usize) -> Option<Outlet> {
+    /// The first stream of an endpoint that can carry a sound, in the first format that we can make; noise
+    /// as comfort noise if that was agreed.
+    fn outlet(&self, endpoint: usize, source: &Source) -> Option<Outlet> {
         let streams = self.endpoints.get(endpoint)?.streams.clone();
         streams.into_iter().find_map(|at| {
             let terms = &self.streams.get(at)?.active()?.terms;
@@ -169,14 +170,24 @@ impl MediaSession {
                 return None;
             }
             let (least, most) = PACKET_TIMES_MS.into_inner();
-            terms.payloads.iter().find_map(|binding| {
+            let comfort = terms.payloads.iter().find_map(|binding| {
+                Some(Outlet {
+                    stream: at,
+                    payload_type: binding.send,
+                    encoding: Encoding::of_noise(&binding.format)?,
+                    // The level does not change: more often it would say nothing.
+                    packet_ms: most,
+                })
+            });
+            let audio = terms.payloads.iter().find_map(|binding| {
                 Some(Outlet {
                     stream: at,
                     payload_type: binding.send,
                     encoding: Encoding::of(&binding.format)?,
                     packet_ms: terms.ptime_ms.clamp(least, most),
                 })
-            })
+            });
+            comfort.filter(|_| source.is_noise()).or(audio)
         })
     }
 

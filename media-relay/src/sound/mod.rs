@@ -35,6 +35,7 @@ pub(crate) struct Source {
 enum Kind {
     Tone(Oscillator),
     Recording { samples: Arc<[i16]>, at: usize },
+    Noise(Noise),
 }
 
 impl Source {
@@ -51,6 +52,7 @@ impl Source {
                 let cycle = samples.len() as u64;
                 (Kind::Recording { samples, at: 0 }, cycle)
             }
+            Sound::Noise => (Kind::Noise(Noise::default()), 1),
         };
         Some(Self {
             kind,
@@ -83,6 +85,7 @@ impl Source {
                     *at = (*at + 1) % samples.len().max(1);
                 }
             }
+            Kind::Noise(noise) => heard.fill_with(|| noise.sample()),
         }
         self.left = self.left.map(|left| left - length);
     }
@@ -96,9 +99,39 @@ impl Source {
             Kind::Recording { samples, at } => {
                 *at = (*at + within as usize) % samples.len().max(1);
             }
+            // One moment of it is as good as another.
+            Kind::Noise(_) => {}
         }
     }
+
+    /// Whether comfort noise can say it.
+    pub(crate) fn is_noise(&self) -> bool {
+        matches!(self.kind, Kind::Noise(_))
+    }
 }
+
+/// Noise of a quiet room: random enough for an ear (xorshift of 32 bits).
+#[derive(Clone, Debug)]
+struct Noise(u32);
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self(0x9e37_79b9)
+    }
+}
+
+impl Noise {
+    /// The next sample, within ±31: the mean power is that of [`NOISE_LEVEL`].
+    fn sample(&mut self) -> i16 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        (self.0 >> 26) as i16 - 32
+    }
+}
+
+/// How loud comfort noise is, in -dBov (RFC 3389 §3): 18.5 of 32,768.
+const NOISE_LEVEL: u8 = 65;
 
 /// Lets samples fade whose sound ends `left` samples after the first of them.
 fn fade(samples: &mut [i16], left: u64) {
@@ -118,6 +151,8 @@ pub(crate) enum Encoding {
     MuLaw,
     /// 16 bits in network byte order, one channel (RFC 3551 §4.5.11).
     Linear,
+    /// The level of noise, whatever the samples are (RFC 3389).
+    Comfort,
 }
 
 impl Encoding {
@@ -138,6 +173,12 @@ impl Encoding {
         ALL.iter().find(is_named).map(|(_, encoding)| *encoding)
     }
 
+    /// How noise is told without samples, if this format does that.
+    pub(crate) fn of_noise(format: &Format) -> Option<Self> {
+        let is_it = format.clock_hz == CLOCK_HZ && format.name.eq_ignore_ascii_case("CN");
+        is_it.then_some(Self::Comfort)
+    }
+
     /// Writes samples to the start of `payload`, as many as fit; returns the bytes written.
     pub(crate) fn write(self, samples: &[i16], payload: &mut [u8]) -> usize {
         let octets = payload.iter_mut().zip(samples);
@@ -148,6 +189,10 @@ impl Encoding {
             Self::MuLaw => octets
                 .map(|(to, sample)| *to = g711::mu_law(*sample))
                 .count(),
+            Self::Comfort => {
+                let level = payload.first_mut().map(|level| *level = NOISE_LEVEL);
+                usize::from(level.is_some())
+            }
             Self::Linear => {
                 let pairs = payload.chunks_exact_mut(2).zip(samples);
                 2 * pairs
@@ -230,6 +275,20 @@ mod tests {
         assert_eq!(named("L16", 44_100), None);
         assert_eq!(named("PCMU", 16_000), None);
         assert_eq!(named("G722", 8_000), None);
+    }
+
+    #[test]
+    fn noise_is_as_loud_as_comfort_noise_says() {
+        let mut source = Source::new(&Sound::Noise, None, &Recordings::default()).unwrap();
+        let mut samples = vec![0; 8_000];
+        source.fill(&mut samples);
+        let power = samples.iter().map(|own| f64::from(*own).powi(2));
+        let rms = (power.sum::<f64>() / 8_000.0).sqrt();
+        let dbov = 20.0 * (rms / 32_768.0).log10();
+        assert!((dbov + f64::from(NOISE_LEVEL)).abs() < 1.0, "{dbov}");
+        let mut payload = [0; 4];
+        assert_eq!(Encoding::Comfort.write(&samples, &mut payload), 1);
+        assert_eq!(payload, [65, 0, 0, 0]);
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl FakeRelay {
                 .iter()
                 .map(|phase| Duration::from_millis(u64::from(phase.ms)))
                 .sum(),
+            Sound::Noise => Duration::from_secs(1),
             Sound::Recording(_) => self
                 .dice
                 .between(Duration::from_secs(1), Duration::from_secs(8)),

@@ -540,7 +540,11 @@ fn let_hear(trunk: &mut Trunk) {
     let mut announce: BTreeMap<u16, Announcement> =
         [404, 480, 503].map(|status| (status, sorry.clone())).into();
     announce.insert(486, Announcement::Busy);
-    trunk.sounds = SoundPolicy { music, announce };
+    trunk.sounds = SoundPolicy {
+        music,
+        fills_pauses: false,
+        announce,
+    };
 }
 
 fn teams_trunk(index: usize) -> Trunk {

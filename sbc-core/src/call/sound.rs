@@ -1,5 +1,5 @@
 //! What the parties of an answered call hear of ours: music while they are on hold (SIP-551), music or a
-//! ringing tone while they are transferred (SIP-804).
+//! ringing tone while they are transferred (SIP-804), and noise while the other one sends nothing (TDR-MED-023).
 //!
 //! Like what a leg has to be told (`tell`), it is not remembered but derived, from what is in force on both
 //! legs and from the transfer that is under way. So it ends with whatever was its reason: resumption,
@@ -15,6 +15,10 @@ use std::time::Duration;
 
 /// Media that have paused for so long have stopped, in milliseconds (SIP-561).
 pub(super) const QUIET_MS: u16 = 400;
+
+/// Media that have paused for so long are filled with noise, in milliseconds: longer than any word takes to
+/// come, shorter than anybody takes for a failure (TDR-MED-023).
+const PAUSE_MS: u16 = 1_000;
 
 /// How long a tone that announces something is heard, in milliseconds.
 const TONE_MS: u64 = 5_000;
@@ -56,8 +60,12 @@ impl Call {
         let other = self.legs.get(&self.other(leg)?)?;
         let waits = interwork::is_left_waiting(&own.image, &other.image);
         let Some(interlude) = interlude.filter(|interlude| interlude.transferee == leg) else {
-            let sound = music(&self.config, trunk).filter(|_| waits)?;
-            return Some(forever(sound, Beside::Muted));
+            if waits {
+                return Some(forever(music(&self.config, trunk)?, Beside::Muted));
+            }
+            let fills = trunk.sounds.fills_pauses && interwork::listens(&own.image);
+            let quiet_ms = PAUSE_MS;
+            return fills.then(|| forever(Sound::Noise, Beside::First { quiet_ms }));
         };
         if !interwork::listens(&own.image) {
             return None;

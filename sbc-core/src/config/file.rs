@@ -18,7 +18,7 @@ use super::value;
 use super::written::*;
 use super::{
     AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
-    Preset, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
+    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -463,7 +463,11 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     section.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
     section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
     section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
-    let presets = [("carrier", Preset::Carrier), ("teams", Preset::Teams)];
+    let presets = [
+        ("carrier", WrittenPreset::Carrier),
+        ("teams", WrittenPreset::Teams),
+        ("sba", WrittenPreset::Appliance),
+    ];
     let modes = [
         ("static", Mode::Static),
         ("register", Mode::Register),

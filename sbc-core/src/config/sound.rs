@@ -56,6 +56,9 @@ impl fmt::Debug for Recording {
 pub struct SoundPolicy {
     /// What a party hears while it is on hold or being transferred.
     pub music: Music,
+    /// Whether a party gets soft noise while the other one sends nothing: for peers that take long gaps for a
+    /// failure (TDR-MED-023).
+    pub fills_pauses: bool,
     /// What a caller hears before it is refused, by the status that it is refused with.
     pub announce: BTreeMap<u16, Announcement>,
 }
@@ -106,6 +109,7 @@ pub(super) fn sound(
 #[derive(Default)]
 pub(super) struct WrittenSounds {
     pub(super) music: Option<At<String>>,
+    pub(super) fill_pauses: Option<At<bool>>,
     pub(super) local_moh: Option<At<bool>>,
     pub(super) announce: Vec<(At<String>, At<String>)>,
 }
@@ -114,6 +118,7 @@ pub(super) fn of_trunk(section: &mut Section<'_>, out: &mut Collector) -> Writte
     let announce = section.take("announce");
     WrittenSounds {
         music: section.text("music", out),
+        fill_pauses: section.boolean("fill_pauses", out),
         local_moh: section.boolean("local_moh", out),
         announce: announce.map_or_else(Vec::new, |item| {
             pairs(&item, &section.title, "announce", out)

@@ -7,6 +7,7 @@ use super::case::WrittenCase;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
 use super::money::WrittenRate;
+use super::preset::{self, Defaults};
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
 use super::rules::{WrittenPlan, WrittenRule};
@@ -132,7 +133,7 @@ pub(super) struct WrittenTrunk {
     pub(super) tenant: Option<At<String>>,
     /// The carrier trunk that it is derived from.
     pub(super) inherits: Option<At<String>>,
-    pub(super) preset: Option<At<Preset>>,
+    pub(super) preset: Option<At<WrittenPreset>>,
     pub(super) cloud: Option<At<Cloud>>,
     pub(super) mode: Option<At<Mode>>,
     pub(super) realm: Option<At<String>>,
@@ -201,11 +202,38 @@ pub(super) enum Mode {
     Core,
 }
 
-impl Mode {
+/// What a trunk begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WrittenPreset {
+    Carrier,
+    Teams,
+    /// An appliance of a branch that stands for Teams while that cannot be reached.
+    Appliance,
+}
+
+impl WrittenPreset {
+    /// Whose rules its peer follows.
     pub(super) const fn preset(self) -> Preset {
         match self {
-            Self::Static | Self::Register | Self::Registrar => Preset::Carrier,
-            Self::Core => Preset::Teams,
+            Self::Carrier => Preset::Carrier,
+            Self::Teams | Self::Appliance => Preset::Teams,
+        }
+    }
+
+    pub(super) fn defaults(self, cloud: Cloud) -> Defaults {
+        match self {
+            Self::Carrier => preset::carrier::defaults(),
+            Self::Teams => preset::teams::defaults(cloud),
+            Self::Appliance => preset::sba::defaults(),
+        }
+    }
+}
+
+impl Mode {
+    pub(super) const fn preset(self) -> WrittenPreset {
+        match self {
+            Self::Static | Self::Register | Self::Registrar => WrittenPreset::Carrier,
+            Self::Core => WrittenPreset::Teams,
         }
     }
 }

@@ -203,7 +203,11 @@ impl Load<'_> {
                 (Some(_), None) => {}
             }
         }
-        SoundPolicy { music, announce }
+        SoundPolicy {
+            music,
+            fills_pauses: written.fill_pauses.as_ref().is_some_and(|at| at.value),
+            announce,
+        }
     }
 
     fn announcement(&mut self, title: &str, sound: &At<String>) -> Option<Announcement> {

@@ -5,20 +5,22 @@ use crate::config::authorities;
 use crate::config::finding::Code;
 use crate::config::name::covers;
 use crate::config::source::{At, Span};
-use crate::config::written::WrittenTrunk;
-use crate::config::{Cloud, Preset, TargetAddress, TlsContext, VerifyClient};
+use crate::config::written::{WrittenPreset, WrittenTrunk};
+use crate::config::{Cloud, TargetAddress, TlsContext, VerifyClient};
 use crate::id::ListenerName;
 use crate::media::Srtp;
 use crate::transport::Protocol;
 
 impl Load<'_> {
-    /// What Direct Routing demands of every trunk, and what would only fail at the first call.
+    /// What Direct Routing demands of every trunk, and what would only fail at the first call. An appliance
+    /// speaks the same, and takes the certificates that its branch wants.
     pub(super) fn teams_rules(
         &mut self,
         title: &str,
         written: &WrittenTrunk,
         targets: &[At<TargetAddress>],
         tls: Option<&TlsContext>,
+        is_microsoft: bool,
     ) {
         let mut rule = |span: &Span, cause: &str, help: &str| {
             self.out.add(
@@ -66,10 +68,15 @@ impl Load<'_> {
                     "the TLS identity \"{}\" lets peers in without certificate",
                     tls.name
                 ),
-                "give it client_ca = \"microsoft\" and verify_client = \"require\"",
+                match is_microsoft {
+                    true => "give it client_ca = \"microsoft\" and verify_client = \"require\"",
+                    false => {
+                        "give it client_ca = \"/etc/causeway/tls/branch-ca.pem\" and verify_client = \"require\""
+                    }
+                },
             );
         }
-        if let Some(tls) = tls {
+        if let Some(tls) = tls.filter(|_| is_microsoft) {
             let cloud = written.cloud.as_ref();
             let cloud = cloud.map_or(Cloud::default(), |at| at.value);
             self.certificate_for_teams(title, written, tls, cloud);
@@ -81,9 +88,9 @@ impl Load<'_> {
         &mut self,
         title: &str,
         written: &WrittenTrunk,
-        preset: Preset,
+        preset: WrittenPreset,
     ) -> Option<Cloud> {
-        if preset == Preset::Teams {
+        if preset == WrittenPreset::Teams {
             let cloud = written.cloud.as_ref();
             return Some(cloud.map_or(Cloud::default(), |at| at.value));
         }

@@ -10,10 +10,10 @@ use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{
-    File, Mode, PinnedTarget, WrittenOptions, WrittenSessionTimer, WrittenTrunk,
+    File, Mode, PinnedTarget, WrittenOptions, WrittenPreset, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, Cloud, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
     UdpOversize, UriForm, VerifyClient,
 };
@@ -52,12 +52,9 @@ impl Load<'_> {
         let name = TrunkName::new(&written.name.value);
         let title = titled("trunk", name.as_str());
         let carrier = self.carrier(&title, written);
-        let preset = self.preset(&title, written);
-        let cloud = self.cloud(&title, written, preset);
-        let defaults = match preset {
-            Preset::Carrier => preset::carrier::defaults(),
-            Preset::Teams => preset::teams::defaults(chosen(&written.cloud, Cloud::default())),
-        };
+        let begun = self.preset(&title, written);
+        let cloud = self.cloud(&title, written, begun);
+        let (preset, defaults) = (begun.preset(), begun.defaults(cloud.unwrap_or_default()));
         let tenant = self.tenant_of(&title, written);
         let realm = written.realm.as_ref().and_then(|name| {
             let found = self.realms.find(name, &title, &mut self.out);
@@ -100,7 +97,8 @@ impl Load<'_> {
         if preset == Preset::Teams {
             let tls = tls.as_deref();
             let unchecked = tls.filter(|tls| !Self::is_checked(carrier.as_ref(), tls));
-            self.teams_rules(&title, written, &targets, unchecked);
+            let is_microsoft = begun == WrittenPreset::Teams;
+            self.teams_rules(&title, written, &targets, unchecked, is_microsoft);
         }
         if let Some(carrier) = &carrier {
             self.below_carrier(&title, written, carrier);
@@ -221,16 +219,16 @@ impl Load<'_> {
         })
     }
 
-    fn preset(&mut self, title: &str, written: &WrittenTrunk) -> Preset {
+    fn preset(&mut self, title: &str, written: &WrittenTrunk) -> WrittenPreset {
         if let (Some(preset), Some(mode)) = (&written.preset, &written.mode)
-            && preset.value != mode.value.preset()
+            && preset.value.preset() != mode.value.preset().preset()
         {
             self.out.add(
                 Code::Contradiction,
                 &mode.span,
                 format!("{title}: this mode does not fit the preset"),
                 Some(
-                    "preset \"teams\" has mode \"core\", preset \"carrier\" mode \"static\" or \
+                    "presets \"teams\" and \"sba\" have mode \"core\", preset \"carrier\" mode \"static\" or \
                      \"register\""
                         .to_owned(),
                 ),
@@ -275,7 +273,7 @@ impl Load<'_> {
             .as_ref()
             .map(|at| at.value)
             .or(written.mode.as_ref().map(|at| at.value.preset()))
-            .unwrap_or(Preset::Carrier)
+            .unwrap_or(WrittenPreset::Carrier)
     }
 
     /// `Some(None)` is a shared trunk; `None` is a broken reference.

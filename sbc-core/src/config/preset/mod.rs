@@ -1,6 +1,7 @@
 //! Defaults that a trunk starts from: ordinary values, so that they can be read and tested.
 
 pub(super) mod carrier;
+pub(super) mod sba;
 pub(super) mod teams;
 
 use super::{HistoryForm, IpNet, NumberForm, OptionsProbe, SessionTimer, SipTimers, UriForm};
