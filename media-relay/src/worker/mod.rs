@@ -435,6 +435,7 @@ mod tests {
             streams: vec![StreamSpec {
                 kind: StreamKind::Audio,
                 protection: ProtectionWanted::None,
+                ice: None,
             }],
         };
         Command::Allocate {
@@ -462,6 +463,7 @@ mod tests {
                 },
             }],
             source: SourcePolicy::Signalled,
+            ice: None,
             ptime_ms: 20,
         };
         Command::Answer {

@@ -210,6 +210,7 @@ impl Profile {
                     Srtp::Off => ProtectionWanted::None,
                     Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
                 },
+                ice: None,
             }],
         }
     }
