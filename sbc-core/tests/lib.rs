@@ -8,6 +8,7 @@ mod announce;
 mod at_once;
 mod attempts;
 mod attended;
+mod bypass;
 mod challenge;
 mod common_name;
 mod connected;
