@@ -51,13 +51,15 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
         .lines()
         .find(|line| line.starts_with("PASS: "))
         .unwrap();
-    assert!(verdict.starts_with("PASS: 13 of 13 "), "{verdict}");
+    assert!(verdict.starts_with("PASS: 15 of 15 "), "{verdict}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     for wanted in [
         "contoso: carrier → Teams",
         "contoso: Teams → carrier",
         "fabrikam: carrier → Teams",
         "fabrikam: Teams → carrier",
+        "fabrikam: carrier → Teams with media bypass, the client nominates",
+        "fabrikam: Teams → carrier with media bypass, then to another client",
         "who:    the called side refused or failed",
         "the called party is busy (486 Busy Here",
         "INVITE ─",
@@ -68,8 +70,8 @@ fn a_lab_calls_both_ways_for_both_tenants_and_leaves_nothing_behind() {
     let heard = |line: &&str| line.trim_end().ends_with("100 %") && line.contains(" ms ");
     assert_eq!(
         text.lines().filter(heard).count(),
-        9,
-        "four calls both ways, and an echo\n{text}"
+        15,
+        "four calls both ways, an echo, and three times a client with media bypass\n{text}"
     );
     assert!(!text.contains('\u{1b}'), "no colours outside of a terminal");
     assert!(!is_alive(daemon(&text)), "the daemon has ended");

@@ -24,6 +24,7 @@ mod registrar;
 mod sdp;
 mod session;
 mod srtp;
+mod stun;
 mod transaction;
 mod uri;
 
@@ -91,6 +92,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "srtp",
         run: srtp::check,
+    },
+    Target {
+        name: "stun",
+        run: stun::check,
     },
     Target {
         name: "session",

@@ -217,7 +217,8 @@ impl Bench {
             }
             Outcome::Taken => self.taken += 1,
             Outcome::Handed(_) => panic!("no party has been handed over"),
-            Outcome::Report | Outcome::Dropped(_) => {}
+            Outcome::Checked => panic!("nobody has a password here"),
+            Outcome::Report | Outcome::Kept | Outcome::Dropped(_) => {}
         }
         self.settle();
     }
@@ -309,6 +310,7 @@ impl Bench {
                     signalling: Some(remote_rtp.ip()),
                 },
             ]),
+            ice: None,
             ptime_ms: 10 + input.octet() % 51,
         };
         let endpoint = side.endpoint;
@@ -544,6 +546,7 @@ fn side(
                 None => ProtectionWanted::None,
                 Some(suite) => ProtectionWanted::Sdes(vec![suite]),
             },
+            ice: None,
         }],
     };
     let first = u32::from(number) * 2;

@@ -52,6 +52,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
         streams: vec![StreamSpec {
             kind: StreamKind::Audio,
             protection: wanted(endpoint),
+            ice: None,
         }],
     });
     relay.command(Command::Allocate {
@@ -94,6 +95,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
                         },
                     }],
                     source: SourcePolicy::Signalled,
+                    ice: None,
                     ptime_ms: 20,
                 })],
             },

@@ -100,6 +100,7 @@ fn spec(endpoint: u8, protection: ProtectionWanted) -> EndpointSpec {
         streams: vec![StreamSpec {
             kind: StreamKind::Audio,
             protection,
+            ice: None,
         }],
     }
 }
@@ -137,6 +138,7 @@ fn answer(
             },
         }],
         source: SourcePolicy::Signalled,
+        ice: None,
         ptime_ms: 20,
     };
     relay.command(Command::Answer {

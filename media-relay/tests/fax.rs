@@ -12,6 +12,7 @@ fn fax(remote: SocketAddr) -> NegotiatedStream {
         remote_rtcp: SocketAddr::new(remote.ip(), 0),
         payloads: Vec::new(),
         source: SourcePolicy::Restricted { signalling: None },
+        ice: None,
         ptime_ms: 10,
         ..terms(remote)
     }

@@ -96,6 +96,7 @@ fn spec(endpoint: EndpointId, protection: ProtectionWanted) -> EndpointSpec {
         streams: vec![StreamSpec {
             kind: StreamKind::Audio,
             protection,
+            ice: None,
         }],
     }
 }

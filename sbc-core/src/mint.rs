@@ -61,6 +61,13 @@ impl Mint {
         Secret::new(&random)
     }
 
+    /// A secret that a leg's ICE credentials are drawn from.
+    pub(crate) fn ice_secret(&mut self) -> [u8; 16] {
+        let mut random = [0; 16];
+        self.stream.fill_bytes(&mut random);
+        random
+    }
+
     /// 64 random bits.
     pub fn number(&mut self) -> u64 {
         self.stream.next_u64()

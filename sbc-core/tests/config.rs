@@ -90,10 +90,28 @@ const CASES: &[(Code, &str, &str)] = &[
     (Code::Syntax, "id = \"sbc1\"", "id = §sbc1"),
     (Code::UnknownKey, "codecs =", "§codex ="),
     (Code::UnknownKey, "[metrics]\n", "[§metrix]\n"),
+    (Code::NotSupported, "codecs =", "§ice = \"full\"\ncodecs ="),
     (
-        Code::NotSupported,
+        Code::Contradiction,
         "codecs =",
-        "§media_bypass = true\ncodecs =",
+        "media_bypass = §true\ncodecs =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "family = \"v6\"\nmedia_bypass = §true\nfqdn =",
+    ),
+    (
+        Code::PrivateCandidate,
+        "realm = \"outside\"\nfqdn = \"sbc1.contoso.example\"\n",
+        "realm = \"behind\"\nmedia_bypass = §true\nfqdn = \"sbc1.contoso.example\"\n\
+         [[realm]]\nname = \"behind\"\naddresses = [\"10.0.0.10\"]\nports = \"20000-29999\"\n\
+         [[listen]]\nrealm = \"behind\"\ntransport = \"tls\"\ntls = \"teams\"\n",
+    ),
+    (
+        Code::BypassWithoutRefer,
+        "fqdn =",
+        "refer = \"refuse\"\nmedia_bypass = §true\nfqdn =",
     ),
     (
         Code::OutOfRange,

@@ -12,7 +12,7 @@ use crate::legs;
 use bytes::Bytes;
 use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
 use sbc_core::media::{
-    Facts, Formats, HoldForm, Incompatible, MediaImage, Profile, interwork, read,
+    Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, interwork, read,
 };
 use sbc_core::sdp::{Description, Limits};
 use std::fmt::Write as _;
@@ -39,6 +39,7 @@ fn profile(words: &str) -> Profile {
             "hold=inactive" => profile.hold = HoldForm::Inactive,
             "hold=zero" => profile.hold = HoldForm::Zero,
             "hold=hidden" => profile.hold = HoldForm::Hidden,
+            "bypass" => profile.ice = Ice::Lite,
             "suites=80,32" => {
                 profile.suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
             }
@@ -95,6 +96,17 @@ impl Stage {
                 if !remote.identifier().is_empty() {
                     let _ = write!(self.out, " identifier {:02x?}", remote.identifier());
                 }
+            }
+        }
+        if let Some(ice) = &stream.ice {
+            let _ = write!(
+                self.out,
+                " ice {}:{}",
+                ice.local.fragment(),
+                ice.remote_fragment
+            );
+            for candidate in &ice.candidates {
+                let _ = write!(self.out, " {:?} {}", candidate.component, candidate.address);
             }
         }
         for binding in &stream.payloads {

@@ -9,6 +9,7 @@ mod at_once;
 mod attempts;
 mod attended;
 mod branch;
+mod bypass;
 mod challenge;
 mod clouds;
 mod common_name;

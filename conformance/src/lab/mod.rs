@@ -8,8 +8,9 @@
 //!
 //! B and C are random, so that labs side by side do not meet. Every part is its own: [`folder`] and
 //! [`place`] addresses, files and configuration, [`daemon`] the child process, [`play`] the calls,
-//! [`report`] what is printed.
+//! [`bypass`] those with media bypass, [`report`] what is printed.
 
+pub mod bypass;
 pub mod daemon;
 pub mod fault;
 pub mod folder;

@@ -25,6 +25,8 @@ pub struct Tenant {
     pub fqdn: &'static str,
     /// What its numbers begin with; two digits follow.
     pub numbers: &'static str,
+    /// Whether clients of its users may have their media with the SBC directly.
+    pub bypass: bool,
 }
 
 /// Both customers.
@@ -33,11 +35,13 @@ pub const TENANTS: [Tenant; 2] = [
         name: "contoso",
         fqdn: "sbc.contoso.example",
         numbers: "+142555501",
+        bypass: false,
     },
     Tenant {
         name: "fabrikam",
         fqdn: "sbc.fabrikam.example",
         numbers: "+120655501",
+        bypass: true,
     },
 ];
 
@@ -283,6 +287,7 @@ port = {}
             name,
             fqdn,
             numbers,
+            bypass,
         } = tenant;
         let _ = write!(
             text,
@@ -305,6 +310,7 @@ tenant = "{name}"
 realm = "teams"
 tls = "{name}"
 fqdn = "{fqdn}"
+media_bypass = {bypass}
 # For the real service leave the next three out: the preset knows Microsoft's names and addresses.
 targets = [
 {}]

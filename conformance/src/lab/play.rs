@@ -23,9 +23,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Packets that each side plays: one second.
-const PACKETS: u64 = 50;
+pub(super) const PACKETS: u64 = 50;
 /// Tones of the caller and of the called; see [`crate::media::tone::Tone::new`].
-const TONES: (f64, f64) = (437.3, 611.7);
+pub(super) const TONES: (f64, f64) = (437.3, 611.7);
 /// A number in the public network.
 const OUTSIDE: &str = "+12025550123";
 /// A number in the public network whose owner is busy.
@@ -76,6 +76,7 @@ pub async fn everything(world: &World) -> Vec<Scene> {
     scenes.push(unowned_number(world).await);
     scenes.extend(strangers(world).await);
     scenes.push(health(world).await);
+    scenes.extend(super::bypass::everything(world).await);
     scenes
 }
 
@@ -262,7 +263,10 @@ impl Caller {
     }
 }
 
-async fn open(ip: IpAddr, who: &'static str) -> Result<(Sockets, SocketAddr), PeerFault> {
+pub(super) async fn open(
+    ip: IpAddr,
+    who: &'static str,
+) -> Result<(Sockets, SocketAddr), PeerFault> {
     let fault = |why| PeerFault::Socket {
         peer: who.to_owned(),
         why,
@@ -272,7 +276,7 @@ async fn open(ip: IpAddr, who: &'static str) -> Result<(Sockets, SocketAddr), Pe
     Ok((sockets, at))
 }
 
-fn media_fault(peer: &str, why: String) -> PeerFault {
+pub(super) fn media_fault(peer: &str, why: String) -> PeerFault {
     PeerFault::Media {
         peer: peer.to_owned(),
         why,
@@ -339,7 +343,7 @@ async fn pick_up(
     Ok((leg, sockets, offer, key))
 }
 
-async fn next(
+pub(super) async fn next(
     calls: &mut mpsc::UnboundedReceiver<Received>,
     who: &str,
 ) -> Result<Received, PeerFault> {
@@ -354,7 +358,7 @@ async fn next(
 }
 
 /// A session towards what the other side described.
-fn session(
+pub(super) fn session(
     remote: &Media,
     codec: Codec,
     ours: Option<&Key>,
@@ -384,11 +388,12 @@ fn session(
         expects,
         sent: Ledger::default(),
         heard: Ledger::default(),
+        ice: None,
     })
 }
 
 impl Session {
-    fn with(mut self, sent: &Ledger, heard: &Ledger) -> Self {
+    pub(super) fn with(mut self, sent: &Ledger, heard: &Ledger) -> Self {
         self.sent = sent.clone();
         self.heard = heard.clone();
         self
@@ -636,7 +641,7 @@ async fn knock(
 }
 
 impl Scene {
-    fn new(title: String) -> Self {
+    pub(super) fn new(title: String) -> Self {
         Self {
             title,
             ladder: None,
@@ -649,7 +654,7 @@ impl Scene {
     }
 
     /// Takes over what the daemon knows about the call.
-    async fn record(&mut self, world: &World, disposition: &str) {
+    pub(super) async fn record(&mut self, world: &World, disposition: &str) {
         let Some(ours) = self.call_ids.first().cloned() else {
             return;
         };

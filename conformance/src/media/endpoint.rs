@@ -1,11 +1,14 @@
 //! One end of an audio stream: two sockets, a tone to play, an ear.
 
 use super::figures::{Figures, Ledger, Meter};
+use super::ice::Client;
 use super::secure::Secure;
 use super::tone::{Codec, SAMPLES, Tone};
+use crate::lock::lock;
 use crate::random;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -22,6 +25,8 @@ const LONGEST: usize = 1_500;
 pub struct Sockets {
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
+    /// What has been sent so far: who talks again goes on.
+    stream: Mutex<Option<Stream>>,
 }
 
 /// What to play and what to expect.
@@ -44,6 +49,8 @@ pub struct Session {
     pub sent: Ledger,
     /// Where the other peer notes what it sends.
     pub heard: Ledger,
+    /// Whoever goes on checking meanwhile.
+    pub ice: Option<Client>,
 }
 
 impl Sockets {
@@ -60,7 +67,10 @@ impl Sockets {
                 continue;
             }
             match UdpSocket::bind((ip, port + 1)).await {
-                Ok(rtcp) => return Ok(Self { rtp, rtcp }),
+                Ok(rtcp) => {
+                    let stream = Mutex::default();
+                    return Ok(Self { rtp, rtcp, stream });
+                }
                 Err(why) => fault = why,
             }
         }
@@ -75,14 +85,52 @@ impl Sockets {
         self.rtp.local_addr()
     }
 
+    /// Whether anything has come to the RTP port that nobody has read.
+    pub fn has_heard(&self) -> bool {
+        self.rtp.try_recv_from(&mut [0; LONGEST]).is_ok()
+    }
+
+    /// Lets an agent check until it has nominated a pair, or for so long.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn nominate(&self, client: &mut Client, patience: Duration) -> io::Result<bool> {
+        let end = Instant::now() + patience;
+        let mut buffer = [0; LONGEST];
+        while !client.is_nominated() && Instant::now() < end {
+            self.check(client).await?;
+            tokio::select! {
+                got = self.rtp.recv_from(&mut buffer) => {
+                    let (length, source) = got?;
+                    client.takes(&buffer[..length], source);
+                }
+                () = sleep_until(client.due().into()) => client.ticks(),
+            }
+        }
+        // The other side may have to hear of the nomination still.
+        self.check(client).await?;
+        Ok(client.is_nominated())
+    }
+
+    async fn check(&self, client: &mut Client) -> io::Result<()> {
+        while let Some((bytes, to)) = client.sends() {
+            self.rtp.send_to(&bytes, to).await?;
+        }
+        Ok(())
+    }
+
     /// Plays `packets` packets of the tone and measures what arrives, until as many have arrived
     /// or nothing comes any more.
     ///
     /// # Errors
     /// What the operating system or `rtc-srtp` says.
-    pub async fn talk(self, session: Session, packets: u64) -> io::Result<Figures> {
-        let mut stream = Stream::new(session.payload_types.0, packets);
+    pub async fn talk(&self, session: Session, packets: u64) -> io::Result<Figures> {
+        let mut stream = lock(&self.stream)
+            .take()
+            .unwrap_or_else(|| Stream::new(0, 0));
+        (stream.payload_type, stream.left) = (session.payload_types.0, packets);
         let mut secure = session.secure;
+        let mut ice = session.ice;
         let mut tone = Tone::new(session.plays);
         let mut meter = Meter::new(session.heard, session.codec, session.expects);
         let mut ticks = interval(PTIME);
@@ -96,6 +144,13 @@ impl Sockets {
             if is_done {
                 break;
             }
+            let due = match &mut ice {
+                Some(client) => {
+                    self.check(client).await?;
+                    client.due().into()
+                }
+                None => end,
+            };
             tokio::select! {
                 _ = ticks.tick(), if stream.left > 0 => {
                     let payload = tone.next(session.codec);
@@ -114,12 +169,29 @@ impl Sockets {
                             Some(secure) => secure.protect_rtcp(&report).map_err(io::Error::other)?,
                             None => report,
                         };
-                        let _ = self.rtcp.send_to(&bytes, session.remote_rtcp).await;
+                        // With ICE both share the port that was checked.
+                        let _ = match ice {
+                            Some(_) => self.rtp.send_to(&bytes, session.remote).await,
+                            None => self.rtcp.send_to(&bytes, session.remote_rtcp).await,
+                        };
                     }
                 }
                 got = self.rtp.recv_from(&mut buffer) => {
                     let at = Instant::now();
                     let Ok((length, source)) = got else { continue };
+                    if let Some(client) = &mut ice
+                        && client.takes(&buffer[..length], source)
+                    {
+                        continue;
+                    }
+                    if ice.is_some() && is_rtcp(&buffer[..length]) {
+                        let is_good = secure.as_mut().is_some_and(|secure| secure.open_rtcp(&buffer[..length]).is_ok());
+                        match is_good {
+                            true => meter.rtcp(),
+                            false => meter.refuse(),
+                        }
+                        continue;
+                    }
                     let opened = match &mut secure {
                         Some(secure) => secure.open(&buffer[..length]).ok(),
                         None => Some(buffer[..length].to_vec()),
@@ -143,9 +215,15 @@ impl Sockets {
                         false => meter.refuse(),
                     }
                 }
+                () = sleep_until(due), if ice.is_some() => {
+                    if let Some(client) = &mut ice {
+                        client.ticks();
+                    }
+                }
                 () = sleep_until(end) => break,
             }
         }
+        *lock(&self.stream) = Some(stream);
         Ok(meter.finish(packets))
     }
 
@@ -173,6 +251,7 @@ impl Sockets {
 }
 
 /// Our own packets.
+#[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) payload_type: u8,
     ssrc: [u8; 4],
@@ -294,6 +373,7 @@ mod tests {
             expects,
             sent: Ledger::default(),
             heard: Ledger::default(),
+            ice: None,
         };
         let mut one = session(there, &a, &b, 437.3, 611.7);
         (one.sent, one.heard) = (ledger_a.clone(), ledger_b.clone());

@@ -2,6 +2,7 @@
 
 pub mod endpoint;
 pub mod figures;
+pub mod ice;
 pub mod sdp;
 pub mod secure;
 pub mod tone;

@@ -244,6 +244,29 @@ impl Leg {
         Ok(())
     }
 
+    /// Offers another description within the call, and acknowledges the answer.
+    ///
+    /// # Errors
+    /// [`PeerFault`], when it is refused.
+    pub async fn offer_again(&mut self, offer: String) -> Result<Message, PeerFault> {
+        let draft = self.request("INVITE");
+        let draft = draft.with("Contact", &self.manner.contact);
+        let draft = draft.with("Allow", self.manner.allow).sdp(offer);
+        let bytes = self.agent.write(draft)?;
+        self.flow.send(bytes.clone());
+        let answer = self.final_response(&bytes).await?;
+        if !answer
+            .status()
+            .is_some_and(|status| (200..300).contains(&status))
+        {
+            return Err(self.unexpected("200 for its re-INVITE", &answer));
+        }
+        let draft = self.request_numbered("ACK", self.cseq);
+        let bytes = self.agent.write(draft)?;
+        self.flow.send(bytes);
+        Ok(answer)
+    }
+
     /// Answers the INVITE, with a description if there is one to give.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Facts about one leg's media: what we have, what was agreed.
 
-use crate::{CryptoKey, EndpointId, RealmId, Suite};
+use crate::{CryptoKey, EndpointId, IceCredentials, IceTerms, RealmId, Suite};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -42,6 +42,9 @@ pub struct StreamSpec {
     pub kind: StreamKind,
     /// For which suites a fresh local key is to be made, strongest first; empty for plain RTP.
     pub protection: ProtectionWanted,
+    /// Under which name and password checks of the peer are answered from now on (RFC 8445, lite);
+    /// `None` answers none.
+    pub ice: Option<IceCredentials>,
 }
 
 /// Which local key material a stream needs.
@@ -98,8 +101,10 @@ pub struct NegotiatedStream {
     pub protection: Protection,
     /// Payload types agreed with this peer; packets with others are dropped (MED-052).
     pub payloads: Vec<PayloadBinding>,
-    /// How the true source of the peer's media is found.
+    /// How the true source of the peer's media is found, without ICE.
     pub source: SourcePolicy,
+    /// With whom checks decide on addresses; `None` where the peer makes none.
+    pub ice: Option<Box<IceTerms>>,
     /// Packet time that we should send with, in milliseconds (10–60).
     pub ptime_ms: u8,
 }

@@ -28,6 +28,7 @@ mod crypto;
 mod digit;
 mod endpoint;
 mod event;
+mod ice;
 mod id;
 mod sound;
 mod stats;
@@ -41,6 +42,7 @@ pub use endpoint::{
     StreamKind, StreamSpec, TelephoneEvent,
 };
 pub use event::{AllocateError, Event, OneWayKind};
+pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};
 pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};

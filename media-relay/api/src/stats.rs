@@ -54,6 +54,8 @@ pub struct StreamStats {
     pub max_jitter_us: u32,
     /// Round-trip time from RTCP in microseconds, if known.
     pub round_trip_us: Option<u32>,
+    /// Connectivity checks answered.
+    pub answered_checks: u64,
     /// Packets dropped, by reason, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
     /// Pinned source of the peer's media.
@@ -105,11 +107,15 @@ pub enum DropReason {
     Send,
     /// Whom it was for hears a sound of ours instead. No fault.
     Muted,
+    /// A connectivity check under a name that is not ours (RFC 8445 §7.3).
+    CheckName,
+    /// A connectivity check whose integrity is wrong: another password, or changed on its way.
+    CheckIntegrity,
 }
 
 impl DropReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Source,
         Self::Authentication,
@@ -123,6 +129,8 @@ impl DropReason {
         Self::NoPath,
         Self::Send,
         Self::Muted,
+        Self::CheckName,
+        Self::CheckIntegrity,
     ];
 
     /// Metric label value.
@@ -141,6 +149,8 @@ impl DropReason {
             Self::NoPath => "no_path",
             Self::Send => "send",
             Self::Muted => "muted",
+            Self::CheckName => "check_name",
+            Self::CheckIntegrity => "check_integrity",
         }
     }
 }

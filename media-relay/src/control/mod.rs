@@ -505,6 +505,7 @@ mod tests {
             streams: vec![StreamSpec {
                 kind: StreamKind::Audio,
                 protection: ProtectionWanted::None,
+                ice: None,
             }],
         };
         Command::Allocate {

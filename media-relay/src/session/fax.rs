@@ -29,7 +29,7 @@ impl MediaSession {
         let stream = &mut self.streams[at];
         let path = stream.path;
         let accepted = stream.accept_fax(from, packet, now);
-        self.tell_pinned(at, out);
+        self.tell_pinned(at, now, out);
         if accepted? {
             self.tell_first_media(at, out);
         }

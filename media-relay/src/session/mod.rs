@@ -5,8 +5,10 @@
 
 mod digit;
 mod digits;
+mod early;
 mod fax;
 mod handed;
+mod ice;
 mod liveness;
 mod output;
 mod plan;
@@ -192,17 +194,19 @@ impl MediaSession {
                 (is_mux, Class::Rtcp) => self.streams[at]
                     .accept_rtcp(from, packet, is_mux, now, self.wall)
                     .map(|()| Outcome::Report),
-                // STUN and DTLS have no agent behind them on this kind of stream; nothing is
-                // answered to anybody (MED-038).
+                (_, Class::Stun) => self.check(at, socket, from, packet, now, out),
+                // Nothing is behind DTLS and the others; nothing is answered to anybody (MED-038).
                 (false, Class::Rtp)
-                | (
-                    _,
-                    Class::Stun | Class::Zrtp | Class::Dtls | Class::TurnChannel | Class::Unknown,
-                ) => Err(DropReason::Malformed),
+                | (_, Class::Zrtp | Class::Dtls | Class::TurnChannel | Class::Unknown) => {
+                    Err(DropReason::Malformed)
+                }
             },
         };
         match outcome {
             Ok(outcome) => outcome,
+            Err(DropReason::NoPath) if self.keep_early(at, socket, from, &slot[..length], now) => {
+                Outcome::Kept
+            }
             Err(reason) => {
                 self.streams[at].drop_for(reason);
                 Outcome::Dropped(reason)
@@ -239,7 +243,7 @@ impl MediaSession {
         let packet = slot.get_mut(..length).ok_or(DropReason::Malformed)?;
         let accepted = stream.accept(from, packet, now);
         let path = stream.path;
-        self.tell_pinned(at, out);
+        self.tell_pinned(at, now, out);
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(reason) => {
@@ -318,7 +322,7 @@ impl MediaSession {
     }
 
     /// Says which source was pinned, if one was since.
-    fn tell_pinned(&mut self, at: usize, out: &mut Output) {
+    fn tell_pinned(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         if let Some(source) = self.streams[at].pinned_news.take() {
             out.events.push(Event::SourcePinned {
                 session: self.id,
@@ -326,6 +330,14 @@ impl MediaSession {
                 stream: self.streams[at].index,
                 source,
             });
+            if self.streams[at]
+                .faces
+                .iter()
+                .any(|face| face.guard.checked().is_some())
+            {
+                // With ICE it may be the first that can be sent to.
+                self.replan(now);
+            }
         }
     }
 
@@ -366,6 +378,7 @@ impl MediaSession {
                     self.answered_at = None;
                 }
                 self.replan(now);
+                self.replay_early(now, out);
             }
             Command::Rollback { endpoint, .. } => {
                 let Some(at) = self.open_endpoint(endpoint) else {
@@ -387,6 +400,7 @@ impl MediaSession {
                 }
                 self.plan = plan;
                 self.replan(now);
+                self.replay_early(now, out);
             }
             Command::Release {
                 endpoint: Some(endpoint),

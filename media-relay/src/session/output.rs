@@ -17,6 +17,10 @@ pub enum Outcome {
     Report,
     /// RTP that ends here: part of a digit, or audio beside one.
     Taken,
+    /// A connectivity check: its answer is among the packets that the session made.
+    Checked,
+    /// RTP before its key: kept, and judged when that is there.
+    Kept,
     /// Dropped and counted.
     Dropped(DropReason),
 }
@@ -84,6 +88,8 @@ pub struct Output {
     pub freed: Vec<SocketId>,
     /// Figures for the realms' totals.
     pub samples: Vec<Sample>,
+    /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals.
+    pub received: Vec<(RealmId, usize)>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
     /// Something is due sooner than before, although no command and no tick was given.
@@ -124,6 +130,7 @@ impl Output {
         self.events.clear();
         self.freed.clear();
         self.samples.clear();
+        self.received.clear();
         self.bytes.clear();
         self.made.clear();
         self.is_sooner = false;
@@ -134,6 +141,7 @@ impl Output {
         self.events.is_empty()
             && self.freed.is_empty()
             && self.samples.is_empty()
+            && self.received.is_empty()
             && self.made.is_empty()
             && !self.is_sooner
     }
@@ -163,6 +171,22 @@ impl Output {
         };
         let packet = slot.get(ready.range.clone()).unwrap_or_default();
         self.push(realm, ready.socket, ready.to, packet, Some(generated));
+    }
+
+    /// Adds a packet that goes on late, received in `realm`.
+    pub(super) fn push_forward(&mut self, forward: &Forward, realm: RealmId, packet: &[u8]) {
+        let generated = Generated {
+            plain_bytes: forward.plain_bytes,
+            stream: forward.stream,
+        };
+        self.received.push((realm, forward.received_bytes));
+        self.push(
+            forward.realm,
+            forward.socket,
+            forward.to,
+            packet,
+            Some(generated),
+        );
     }
 
     fn push(

@@ -97,6 +97,10 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
                     Path::Blocked(DropReason::NoPath)
                 }
                 Some(_) if streams[to].sends() => Path::Forward { to },
+                // Nobody has been checked yet.
+                Some(face) if face.terms.direction.sends() && face.guard.checked().is_some() => {
+                    Path::Blocked(DropReason::NoPath)
+                }
                 Some(_) => Path::Blocked(DropReason::Direction),
             },
         };

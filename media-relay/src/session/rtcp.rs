@@ -1,5 +1,6 @@
 //! Reports of one stream: RTCP is ended and made anew on each leg (MED-060 to MED-063).
 
+use super::ice::Checked;
 use super::stream::{Stream, reachable};
 use super::{Output, SocketId};
 use crate::entropy::Entropy;
@@ -234,16 +235,15 @@ impl Stream {
         let face = self.active()?;
         // An unspecified media address asks for silence, RTCP included (MED-066).
         // A report address without a port: the peer has no bandwidth for reports (MED-024).
-        if !reachable(face.terms.remote_rtp) || !reachable(face.terms.remote_rtcp) {
+        if !face.has_target() || !reachable(face.terms.remote_rtcp) {
             return None;
         }
         let (socket, to) = if face.terms.rtcp_mux {
             (self.sockets.rtp, face.guard.destination())
         } else {
-            (
-                self.sockets.rtcp,
-                self.reports.source.unwrap_or(face.terms.remote_rtcp),
-            )
+            let checked = face.guard.checked().and_then(Checked::rtcp);
+            let known = checked.or(self.reports.source);
+            (self.sockets.rtcp, known.unwrap_or(face.terms.remote_rtcp))
         };
         reachable(to).then_some((socket, to))
     }

@@ -12,10 +12,13 @@
 //! The window of MED-031 is counted from the first candidate's packet instead of from the
 //! description: behind NAT the callee's first packet often comes much later than the caller's
 //! offer, and since only ranked addresses are candidates, waiting opens nothing to a stranger.
+//!
+//! With ICE checks decide instead of ranks ([`Checked`]).
 
+use super::ice::Checked;
 use crate::time::Timestamp;
 use media_api::SourcePolicy;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 /// How long a better candidate may replace a pinned one.
@@ -73,6 +76,8 @@ pub(super) struct SourceGuard {
     window_until: Option<Timestamp>,
     rebinds: u8,
     rebinds_since: Timestamp,
+    /// With ICE: what takes the place of ranks.
+    checked: Option<Box<Checked>>,
 }
 
 #[derive(Debug)]
@@ -101,7 +106,18 @@ impl SourceGuard {
             window_until: None,
             rebinds: 0,
             rebinds_since: Timestamp(0),
+            checked: None,
         }
+    }
+
+    /// From now on checks decide, or no more.
+    pub(super) fn follow(&mut self, checked: Option<Checked>) {
+        self.checked = checked.map(Box::new);
+    }
+
+    /// What checks say, if they decide.
+    pub(super) fn checked(&self) -> Option<&Checked> {
+        self.checked.as_deref()
     }
 
     /// Whether these are the facts the guard was made from.
@@ -122,6 +138,9 @@ impl SourceGuard {
 
     /// Where RTP goes: to what was signalled until somebody is pinned (MED-034).
     pub(super) fn destination(&self) -> SocketAddr {
+        if let Some(checked) = &self.checked {
+            return checked.target(self.pinned()).unwrap_or(NOWHERE);
+        }
         match (self.policy, &self.pinned) {
             (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address,
             (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => {
@@ -132,6 +151,9 @@ impl SourceGuard {
 
     /// The rank of an address that may send now; `None` for strangers. Changes nothing.
     pub(super) fn standing(&self, from: SocketAddr, now: Timestamp) -> Option<Rank> {
+        if let Some(checked) = &self.checked {
+            return checked.admits(from).then_some(Rank::Exact);
+        }
         let rank = self.rank(from)?;
         match &self.pinned {
             None => Some(rank),
@@ -148,6 +170,10 @@ impl SourceGuard {
         evidence: Evidence,
         now: Timestamp,
     ) -> Learned {
+        if let Some(checked) = &self.checked {
+            let is_proven = evidence.authentic || checked.is_proven(from);
+            return self.learn_checked(from, is_proven, evidence, now);
+        }
         let Some(rank) = self.rank(from) else {
             return Learned::NotYet;
         };
@@ -187,6 +213,12 @@ impl SourceGuard {
 
     /// Whether RTCP from `from` may be looked at: RTCP has its own check (MED-035).
     pub(super) fn admits_rtcp(&self, from: SocketAddr, signalled: SocketAddr, mux: bool) -> bool {
+        if let Some(checked) = &self.checked {
+            return match mux {
+                true => checked.admits(from),
+                false => from == signalled || checked.admits_rtcp(from),
+            };
+        }
         if mux {
             return match &self.pinned {
                 Some(pin) => pin.address == from,
@@ -199,6 +231,30 @@ impl SourceGuard {
         match (self.policy, &self.pinned) {
             (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address.ip() == from.ip(),
             (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => false,
+        }
+    }
+
+    /// As [`Self::learn`], where the address itself is no question any more.
+    fn learn_checked(
+        &mut self,
+        from: SocketAddr,
+        is_proven: bool,
+        last: Evidence,
+        now: Timestamp,
+    ) -> Learned {
+        if !is_proven {
+            return Learned::NotYet;
+        }
+        let is_known = self.pinned() == Some(from);
+        self.pinned = Some(Pin {
+            address: from,
+            rank: Rank::Exact,
+            heard_at: now,
+            last,
+        });
+        match is_known {
+            true => Learned::Known,
+            false => Learned::Pinned,
         }
     }
 
@@ -251,6 +307,9 @@ impl SourceGuard {
         proofs >= PROOFS
     }
 }
+
+/// Where nothing can be sent to.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// Whether `next` can be the same stream going on from another address.
 fn continues(last: &Evidence, next: &Evidence) -> bool {

@@ -5,6 +5,8 @@
 
 use super::digit::dial::Part as Own;
 use super::digits::Digits;
+use super::early::Early;
+use super::ice::{Agent, Checked};
 use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
@@ -75,6 +77,10 @@ pub(super) struct Stream {
     pub(super) lost_published: i64,
     /// Digits that its peer sends and is sent.
     pub(super) digits: Digits,
+    /// Answers the peer's connectivity checks.
+    pub(super) agent: Agent,
+    /// What came before its key.
+    pub(super) early: Early,
 }
 
 /// One agreement about the stream.
@@ -164,6 +170,8 @@ impl Stream {
             dropped: [0; DropReason::ALL.len()],
             lost_published: 0,
             digits: Digits::default(),
+            agent: Agent::default(),
+            early: Early::default(),
         }
     }
 
@@ -180,6 +188,11 @@ impl Stream {
         })
     }
 
+    /// Whether anything is or was agreed.
+    pub(super) fn was_agreed(&self) -> bool {
+        !self.faces.is_empty() || self.rtp_at.is_some()
+    }
+
     /// Whether the datagrams of the stream are those of a fax.
     pub(super) fn is_fax(&self) -> bool {
         self.active()
@@ -189,7 +202,7 @@ impl Stream {
     /// Whether we may send RTP to the peer now.
     pub(super) fn sends(&self) -> bool {
         self.active()
-            .is_some_and(|face| face.terms.direction.sends() && reachable(face.terms.remote_rtp))
+            .is_some_and(|face| face.terms.direction.sends() && face.has_target())
     }
 
     /// Whether committing to `terms` would change who the peer is or what it may send. A session
@@ -201,6 +214,7 @@ impl Stream {
             (Some(face), Some(terms)) => {
                 face.terms.content != terms.content
                     || face.terms.remote_rtp != terms.remote_rtp
+                    || face.terms.ice != terms.ice
                     || face.terms.protection != terms.protection
                     || face.terms.payloads != terms.payloads
             }
@@ -301,6 +315,8 @@ impl Stream {
         self.remember();
         self.faces.clear();
         self.senders.clear();
+        self.agent.stop();
+        self.early = Early::default();
         self.digits = Digits::default();
         self.forget_keys();
         self.path = Path::Blocked(DropReason::NoPath);
@@ -314,16 +330,29 @@ impl Stream {
                 Some(self.sender(local)),
             ),
         };
+        let guard = self.guard(&terms, None);
         Face {
             fork: ForkId(0),
             stage: Stage::Preview,
             rules: Rules::default(),
             retired: Retired::default(),
-            guard: SourceGuard::new(terms.remote_rtp, terms.source),
+            guard,
             keys,
             sender,
             terms,
         }
+    }
+
+    /// Source rules for an agreement. `before` is where was sent to until now.
+    fn guard(&mut self, terms: &NegotiatedStream, before: Option<SocketAddr>) -> SourceGuard {
+        let mut guard = SourceGuard::new(terms.remote_rtp, terms.source);
+        if let Some(ice) = &terms.ice {
+            self.agent.serve(&ice.local);
+            let pairs = self.agent.pairs(ice);
+            let checked = Checked::new(ice, terms.remote_rtp, pairs, before);
+            guard.follow(Some(checked));
+        }
+        guard
     }
 
     fn revised(&mut self, mut face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
@@ -331,8 +360,14 @@ impl Stream {
         face.retired.follow(before, after, now);
         // The evidence of one kind of packets says nothing about the other.
         let same_guard = face.terms.content == terms.content
+            && face.terms.ice == terms.ice
             && face.guard.guards(terms.remote_rtp, terms.source);
-        let moved = !face.guard.names(terms.remote_rtp);
+        // With ICE another default address means nothing, and other fragments mean another party.
+        let moved = match (&face.terms.ice, &terms.ice) {
+            (Some(before), Some(after)) => before.remote_fragment != after.remote_fragment,
+            (None, None) => !face.guard.names(terms.remote_rtp),
+            (Some(_), None) | (None, Some(_)) => true,
+        };
         if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
         }
@@ -350,7 +385,9 @@ impl Stream {
         let guard = if same_guard {
             face.guard
         } else {
-            SourceGuard::new(terms.remote_rtp, terms.source)
+            // What was sent to goes on until checks say better (MED-157).
+            let before = face.guard.destination();
+            self.guard(&terms, Some(before).filter(|at| reachable(*at)))
         };
         Face {
             terms,
@@ -737,6 +774,7 @@ impl Stream {
             jitter_us: self.reception.jitter_us(),
             max_jitter_us: self.reception.max_jitter_us(),
             round_trip_us: self.reports.round_trip_us,
+            answered_checks: self.agent.answered,
             dropped: self.dropped,
             source: self.pinned_source(),
             codec: self.codec_name(),

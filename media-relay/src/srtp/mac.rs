@@ -18,14 +18,14 @@ const INITIAL: [u32; 5] = [
 
 /// A keyed authenticator.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct HmacSha1 {
+pub(crate) struct HmacSha1 {
     inner: [u32; 5],
     outer: [u32; 5],
 }
 
 impl HmacSha1 {
-    /// Keyed with at most one block, as all SRTP keys are; longer keys are cut.
-    pub(super) fn new(key: &[u8]) -> Self {
+    /// Keyed with at most one block, as all SRTP keys and our ICE passwords are; longer keys are cut.
+    pub(crate) fn new(key: &[u8]) -> Self {
         let keyed = |pad: u8| {
             let mut block = [pad; BLOCK_BYTES];
             block
@@ -44,7 +44,7 @@ impl HmacSha1 {
     }
 
     /// The tag over `message` followed by `suffix`, which is at most a word.
-    pub(super) fn tag(&self, message: &[u8], suffix: &[u8]) -> [u8; 20] {
+    pub(crate) fn tag(&self, message: &[u8], suffix: &[u8]) -> [u8; 20] {
         let (blocks, rest) = message.as_chunks::<BLOCK_BYTES>();
         let mut state = self.inner;
         compress(&mut state, blocks);

@@ -12,12 +12,12 @@ mod rekey;
 mod replay;
 
 pub use context::{Receiver, Sender};
+pub(crate) use mac::HmacSha1;
 pub(crate) use rekey::{KeyRing, PeerKeys, Protocol};
 
 use aes::Aes128Enc;
 use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCoreWrapper};
 use kdf::{CIPHER_KEY_BYTES, MAC_KEY_BYTES, SALT_BYTES};
-use mac::HmacSha1;
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;

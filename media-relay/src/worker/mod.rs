@@ -436,6 +436,7 @@ mod tests {
             streams: vec![StreamSpec {
                 kind: StreamKind::Audio,
                 protection: ProtectionWanted::None,
+                ice: None,
             }],
         };
         Command::Allocate {
@@ -463,6 +464,7 @@ mod tests {
                 },
             }],
             source: SourcePolicy::Signalled,
+            ice: None,
             ptime_ms: 20,
         };
         Command::Answer {

@@ -133,7 +133,11 @@ impl Sessions {
                     counters.received_packets += 1;
                     self.neighbours.hand(handed);
                 }
-                Ok(Outcome::Report | Outcome::Taken) => counters.received_packets += 1,
+                Ok(Outcome::Report | Outcome::Taken | Outcome::Checked) => {
+                    counters.received_packets += 1
+                }
+                // Counted when it is judged.
+                Ok(Outcome::Kept) => {}
                 Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
                 Err(_) => {
                     batch.flush(&mut self.failed);
@@ -169,7 +173,14 @@ impl Sessions {
                 self.account();
             }
             // Where it arrived it was counted.
-            Ok(Outcome::Handed(_) | Outcome::Report | Outcome::Taken | Outcome::Dropped(_)) => {}
+            Ok(
+                Outcome::Handed(_)
+                | Outcome::Report
+                | Outcome::Taken
+                | Outcome::Checked
+                | Outcome::Kept
+                | Outcome::Dropped(_),
+            ) => {}
             Err(_) => return self.bury(at, now, batch),
         }
         if !self.out.is_empty() {
@@ -315,6 +326,13 @@ impl Sessions {
                 counters.lost_packets += sample.lost;
                 counters.jitter_us_sum += u64::from(sample.jitter_us);
                 counters.jitter_samples += 1;
+            }
+        }
+        for (realm, bytes) in &out.received {
+            if let Some(realm) = self.realm_index(*realm) {
+                let counters = &mut self.counters[realm];
+                counters.received_packets += 1;
+                counters.received_bytes += *bytes as u64;
             }
         }
         for socket in &out.freed {
@@ -514,6 +532,7 @@ impl Sessions {
             added
                 .session
                 .add_endpoint(spec.endpoint, &sockets, &mut self.entropy);
+            added.session.prepare(spec.endpoint, &spec.streams);
         }
         let at = known.unwrap_or_else(|| {
             self.vacant.pop().unwrap_or_else(|| {
@@ -727,6 +746,7 @@ mod tests {
                 streams: vec![StreamSpec {
                     kind: StreamKind::Audio,
                     protection: ProtectionWanted::None,
+                    ice: None,
                 }],
             })
             .collect();

@@ -239,6 +239,7 @@ mod tests {
         let stream = StreamSpec {
             kind: StreamKind::Audio,
             protection: ProtectionWanted::None,
+            ice: None,
         };
         EndpointSpec {
             takes_last: false,

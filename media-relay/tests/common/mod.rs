@@ -48,6 +48,7 @@ pub fn terms(remote: SocketAddr) -> NegotiatedStream {
         protection: Protection::None,
         payloads: vec![pcma()],
         source: SourcePolicy::Signalled,
+        ice: None,
         ptime_ms: 20,
     }
 }
@@ -144,6 +145,7 @@ impl Bench {
                 streams: vec![StreamSpec {
                     kind: StreamKind::Audio,
                     protection,
+                    ice: None,
                 }],
             };
             let sockets = StreamSockets {
@@ -162,6 +164,7 @@ impl Bench {
             let specs = std::slice::from_ref(&spec);
             local.extend(local_endpoints(specs, [sockets], &mut entropy).unwrap());
             session.add_endpoint(spec.endpoint, &[sockets], &mut entropy);
+            session.prepare(spec.endpoint, &spec.streams);
         }
         Self {
             session,
@@ -293,7 +296,8 @@ impl Bench {
             Outcome::Forward(forward) => Ok(Some((forward.to, slot[forward.range].to_vec()))),
             Outcome::Handed(_) => panic!("taken for a party that has left"),
             Outcome::Report => panic!("taken for a report"),
-            Outcome::Taken => Ok(None),
+            Outcome::Checked => panic!("taken for a check"),
+            Outcome::Taken | Outcome::Kept => Ok(None),
             Outcome::Dropped(reason) => Err(reason),
         }
     }

@@ -450,6 +450,7 @@ mod tests {
                 },
             }],
             source: SourcePolicy::Signalled,
+            ice: None,
             ptime_ms: 20,
         };
         let answer = Command::Answer {

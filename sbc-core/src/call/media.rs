@@ -1,12 +1,33 @@
 //! A call's media session: what was asked of the relay and what came back.
 
+use super::endpoint;
 use crate::effect::Effect;
-use crate::media::Formats;
+use crate::id::LegId;
+use crate::media::{Formats, Ice, MediaImage, Profile};
 use crate::plane::Cx;
 use media_api::{
     BridgePlan, Command, Dialled, EndpointId, EndpointSpec, Event, ForkId, Intake, Negotiated,
     Playing, SessionId, SessionStats, Stage,
 };
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The media side of a new leg. `signalling` is where its peer's signalling comes from.
+pub(super) fn image_of(
+    cx: &mut Cx<'_>,
+    profile: &Arc<Profile>,
+    leg: LegId,
+    signalling: Option<IpAddr>,
+) -> MediaImage {
+    let mint = &mut cx.plane.mint;
+    let profile = Arc::clone(profile);
+    let ice = profile.ice;
+    let image = MediaImage::new(profile, endpoint(leg), mint.number(), signalling);
+    match ice {
+        Ice::Off => image,
+        Ice::Lite => image.with_ice(mint.ice_secret()),
+    }
+}
 
 /// How long media still flow after a BYE, for what was on its way when it was sent.
 const DRAIN_MS: u16 = 500;

@@ -53,7 +53,7 @@ use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
 use keys::Keys;
-use media::CallMedia;
+use media::{CallMedia, image_of};
 use media_api::{Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
 use places::Places;
@@ -247,12 +247,8 @@ impl Call {
                 None => Bytes::from(admitted.called.number.clone()),
             }),
         };
-        let image = MediaImage::new(
-            Arc::clone(&admitted.trunk.media.profile),
-            endpoint(A_LEG),
-            cx.plane.mint.number(),
-            Some(admitted.flow.remote.ip()),
-        );
+        let signalling = Some(admitted.flow.remote.ip());
+        let image = image_of(cx, &admitted.trunk.media.profile, A_LEG, signalling);
         let session = Session::incoming(
             cx,
             (admitted.id, A_LEG),

@@ -8,12 +8,13 @@
 //!
 //! What the remaining party has to be told of the new one is derived and offered by `tell`.
 
+use super::media::image_of;
 use super::{Call, Leg, Operation, endpoint, images, record};
 use crate::cause::{Because, EndedBy};
 use crate::config::Trunk;
 use crate::event::Happened;
 use crate::id::{LegId, TenantName, TransactionId};
-use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
+use crate::media::{Facts, Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::identity::Caller;
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
@@ -153,10 +154,8 @@ impl Arrival {
             contact_user: place.and_then(|own| own.contact_user.clone()),
             trunk: Arc::clone(&by.trunk),
         };
-        let profile = Arc::clone(&by.trunk.media.profile);
         let signalling = Some(by.flow.remote.ip());
-        let number = cx.plane.mint.number();
-        let image = MediaImage::new(profile, endpoint(leg), number, signalling);
+        let image = image_of(cx, &by.trunk.media.profile, leg, signalling);
         let spec = image.spec();
         let offer = offer_of(&by.request, &by.trunk);
         let session = Session::incoming(

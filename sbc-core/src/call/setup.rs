@@ -24,6 +24,7 @@ mod ringback;
 mod room;
 mod vouch;
 
+use super::media::image_of;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
@@ -353,8 +354,7 @@ impl Setup {
             let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::clone(&trunk.media.profile);
-            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
+            let image = image_of(cx, &trunk.media.profile, leg, None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
                 Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),

@@ -574,6 +574,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ),
         ptime: section.number("ptime", 10..=60, out),
         low_media_ports: section.boolean("low_media_ports", out),
+        media_bypass: section.boolean("media_bypass", out),
         family: section.choice(
             "family",
             &[("v4", media_api::Family::V4), ("v6", media_api::Family::V6)],
@@ -663,7 +664,6 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         &[
             "diversion",
             "schedule",
-            "media_bypass",
             "ice",
             "bypass",
             "nat",

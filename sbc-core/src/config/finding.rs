@@ -134,6 +134,10 @@ codes! {
     PinnedAddress = "W0109",
     /// Teams refuses the certificate: it is its own issuer, or its RSA key is too short.
     RefusedByTeams = "W0110",
+    /// Clients are told an address for their media that only hosts of our own network can reach.
+    PrivateCandidate = "W0111",
+    /// Transfers by Teams are refused where it has no other way to make them.
+    BypassWithoutRefer = "W0112",
 }
 
 impl Code {

@@ -6,6 +6,7 @@
 //! octet by octet (SIP-312).
 
 use super::codec::Codec;
+use super::ice::OwnIce;
 use super::profile::{Dtmf, Profile};
 use super::read::{AudioFacts, Facts, FaxFacts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
@@ -34,6 +35,8 @@ pub struct MediaImage {
     /// The fax that is in force instead of the audio in `committed`.
     fax: Option<Box<FaxAgreement>>,
     pending_fax: Option<Box<FaxAgreement>>,
+    /// Our agent, where the trunk speaks ICE.
+    ice: Option<Box<OwnIce>>,
 }
 
 /// What one completed exchange agreed for a fax.
@@ -190,13 +193,28 @@ impl MediaImage {
             pending: None,
             fax: None,
             pending_fax: None,
+            ice: None,
+        }
+    }
+
+    /// The same leg with an ICE agent whose credentials come from these random bytes.
+    #[must_use]
+    pub fn with_ice(self, secret: [u8; 16]) -> Self {
+        Self {
+            ice: OwnIce::new(secret).map(Box::new),
+            ..self
         }
     }
 
     /// The same leg with another endpoint, which nothing is reserved for yet. What was described so
     /// far goes on: version, numbers, lines.
     pub fn moved(&self, endpoint: EndpointId) -> Self {
+        let mut ice = self.ice.clone();
+        if let Some(ice) = &mut ice {
+            ice.moved();
+        }
         Self {
+            ice,
             endpoint,
             local: None,
             in_force: None,
@@ -218,7 +236,8 @@ impl MediaImage {
 
     /// What `Allocate` must reserve for this leg.
     pub fn spec(&self) -> EndpointSpec {
-        self.profile.endpoint(self.endpoint)
+        let ice = self.ice.as_ref().map(|own| own.credentials().clone());
+        self.profile.endpoint(self.endpoint, ice)
     }
 
     /// Takes over what the relay reserved. Ignored if it is for another endpoint.
@@ -271,6 +290,9 @@ impl MediaImage {
             return Some(&fax.negotiated);
         }
         let agreed = self.pending.take()?;
+        if let Some(ice) = &mut self.ice {
+            ice.settle(agreed.theirs.ice.as_deref());
+        }
         Some(&self.committed.insert(agreed).negotiated)
     }
 
@@ -339,6 +361,15 @@ impl MediaImage {
     }
 
     pub(super) fn begin(&mut self, exchange: Exchange) {
+        if let Some(ice) = &mut self.ice {
+            match &exchange {
+                Exchange::Received(offer) => {
+                    let audio = offer.main().ok().map(|(_, audio)| audio);
+                    ice.offered(audio.and_then(|audio| audio.ice.as_deref()));
+                }
+                Exchange::Idle | Exchange::Offered(_) | Exchange::OfferedFax(_) => ice.roll_back(),
+            }
+        }
         self.exchange = exchange;
         self.pending = None;
         self.pending_fax = None;
@@ -350,6 +381,11 @@ impl MediaImage {
 
     pub(super) fn agree_fax(&mut self, agreement: FaxAgreement) {
         self.pending_fax = Some(Box::new(agreement));
+    }
+
+    /// Our agent, where the trunk speaks ICE.
+    pub(super) fn ice(&self) -> Option<&OwnIce> {
+        self.ice.as_deref()
     }
 
     pub(super) fn signalling(&self) -> Option<IpAddr> {

@@ -10,6 +10,7 @@
 //! calls or sockets.
 
 pub mod codec;
+mod ice;
 mod image;
 mod incompatible;
 pub mod interwork;
@@ -20,9 +21,10 @@ mod read;
 mod tones;
 
 pub use codec::{CODECS, Codec, Formats};
+pub use ice::PeerIce;
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;
-pub use profile::{Dtmf, FaxMode, HoldForm, OneWay, Profile, RtcpLine, SourceMode, Srtp};
+pub use profile::{Dtmf, FaxMode, HoldForm, Ice, OneWay, Profile, RtcpLine, SourceMode, Srtp};
 pub use read::{AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, read};
 pub use tones::{COUNTRIES, Signal, Tones, silence};

@@ -3,8 +3,8 @@
 use super::codec::Codec;
 use super::own::OwnPlaces;
 use media_api::{
-    EndpointId, EndpointSpec, Family, ProtectionWanted, RealmId, SourcePolicy, StreamKind,
-    StreamSpec, Suite,
+    EndpointId, EndpointSpec, Family, IceCredentials, ProtectionWanted, RealmId, SourcePolicy,
+    StreamKind, StreamSpec, Suite,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub struct Profile {
     pub fax: FaxMode,
     /// Whether `a=rtpmap` is written of payload types that RFC 3551 has given a meaning.
     pub maps_static: bool,
+    /// Whether we are a lite ICE agent for this peer.
+    pub ice: Ice,
 }
 
 /// Whether a trunk speaks SRTP (MED-021).
@@ -63,6 +65,15 @@ pub enum Srtp {
     Off,
     /// SRTP by SDES only; never a fall-back to RTP (MED-100).
     Required,
+}
+
+/// Whether a trunk speaks ICE (RFC 8445).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ice {
+    /// Candidates of the peer are ignored and none written (TDR-ICE-015).
+    Off,
+    /// Offers have ICE lines of a lite agent, answers where the offer has ICE (TDR-ICE-001).
+    Lite,
 }
 
 /// How DTMF digits travel on a trunk (MED-225).
@@ -171,6 +182,7 @@ impl Profile {
             source: SourceMode::Restricted,
             fax: FaxMode::T38,
             maps_static: true,
+            ice: Ice::Off,
         }
     }
 
@@ -197,8 +209,12 @@ impl Profile {
         }
     }
 
-    /// What the relay has to reserve for a leg of this trunk.
-    pub fn endpoint(&self, endpoint: EndpointId) -> EndpointSpec {
+    /// What the relay has to reserve for a leg of this trunk whose agent has these credentials.
+    pub(super) fn endpoint(
+        &self,
+        endpoint: EndpointId,
+        ice: Option<IceCredentials>,
+    ) -> EndpointSpec {
         EndpointSpec {
             takes_last: true,
             endpoint,
@@ -210,6 +226,7 @@ impl Profile {
                     Srtp::Off => ProtectionWanted::None,
                     Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
                 },
+                ice,
             }],
         }
     }

@@ -1,6 +1,7 @@
 //! A peer's description as facts, under the profile of its trunk.
 
 use super::codec::Codec;
+use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::{Profile, Srtp};
 use crate::sdp::{Description, Direction, Fax, Media, MediaKind, RefusedLine, Transport};
@@ -57,6 +58,8 @@ pub struct AudioFacts {
     pub ptime_ms: Option<u32>,
     /// Longest packet time that the peer takes, in milliseconds.
     pub maxptime_ms: Option<u32>,
+    /// What it says of its ICE agent, on a trunk that speaks ICE.
+    pub ice: Option<Box<PeerIce>>,
 }
 
 /// One payload type of a peer.
@@ -139,7 +142,7 @@ pub fn read(description: &Description, profile: &Profile) -> Facts {
             .media()
             .map(|media| LineFacts {
                 refused: RefusedLine::of(&media),
-                audio: read_audio(&media, profile),
+                audio: read_audio(&media, description.ice_lite(), profile),
                 fax: read_fax(&media, profile),
             })
             .collect(),
@@ -163,7 +166,7 @@ fn read_fax(media: &Media<'_>, profile: &Profile) -> Option<FaxFacts> {
     })
 }
 
-fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusable> {
+fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<AudioFacts, Unusable> {
     if media.kind() != MediaKind::Audio {
         return Err(Unusable::NotAudio);
     }
@@ -203,6 +206,7 @@ fn read_audio(media: &Media<'_>, profile: &Profile) -> Result<AudioFacts, Unusab
         secured,
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
+        ice: PeerIce::read(media, is_lite, profile).map(Box::new),
     })
 }
 
@@ -268,13 +272,22 @@ fn read_place(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> 
     let ip = read_address(media, profile)?;
     let at = SocketAddr::new(ip, media.port());
     let is_nowhere = ip.is_unspecified() || at.port() == DISCARD;
-    if at.port() < LEAST_PORT && !is_nowhere && !profile.low_ports {
+    if !is_nowhere && is_low(at, profile) {
         return Err(Unusable::LowPort);
     }
     match profile.own.forbid(at) {
         true => Err(Unusable::OwnPlace),
         false => Ok(ip),
     }
+}
+
+/// Whether media may be sent to an address as far as its port and our own places are concerned.
+pub(super) fn is_served(at: SocketAddr, profile: &Profile) -> bool {
+    at.port() != 0 && !is_low(at, profile) && !profile.own.forbid(at)
+}
+
+fn is_low(at: SocketAddr, profile: &Profile) -> bool {
+    at.port() < LEAST_PORT && !profile.low_ports
 }
 
 /// Below are the ports of services, and a peer that names one may mean its neighbour's.
@@ -310,7 +323,7 @@ fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable
 /// Whether media may be sent to an address (SEC-102): never to many at once, and to this very host or to
 /// the link alone only where our own address is of that kind. Whoever offers `127.0.0.1` would have us
 /// talk to what listens here for nobody else. An IPv4 address in the clothes of IPv6 counts as what it is.
-fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
+pub(super) fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
     let is_own_kind = |is_kind: fn(IpAddr) -> bool| {
         !is_kind(ip.to_canonical()) || local.is_some_and(|own| is_kind(own.to_canonical()))
     };
@@ -349,11 +362,10 @@ fn read_rtcp(media: &Media<'_>, rtp: SocketAddr, profile: &Profile) -> SocketAdd
                 .filter(|ip| *ip == rtp.ip())
                 .unwrap_or(rtp.ip());
             let at = SocketAddr::new(ip, rtcp.port);
-            let is_low = at.port() < LEAST_PORT && !profile.low_ports;
-            match is_low || profile.own.forbid(at) {
+            match is_served(at, profile) {
+                true => at,
                 // It gets none, and the call goes on.
-                true => SocketAddr::new(ip, 0),
-                false => at,
+                false => SocketAddr::new(ip, 0),
             }
         }
         _ => beside,

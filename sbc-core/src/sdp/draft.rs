@@ -119,6 +119,8 @@ pub struct DraftStream {
     pub maxptime_ms: Option<u32>,
     /// `a=crypto` lines in order.
     pub cryptos: Vec<DraftCrypto>,
+    /// ICE lines. With them the description says that its agent is lite (RFC 8839 §5.3).
+    pub ice: Option<Box<DraftIce>>,
 }
 
 /// One format of ours.
@@ -151,6 +153,38 @@ pub struct DraftCrypto {
     pub lifetime_exponent: Option<u8>,
 }
 
+/// The ICE lines of a stream of ours (RFC 8839 §5).
+#[derive(Clone, PartialEq, Eq)]
+pub struct DraftIce {
+    /// `a=ice-ufrag`.
+    pub fragment: String,
+    /// `a=ice-pwd`.
+    pub password: String,
+    /// `a=candidate` lines in order.
+    pub candidates: Vec<DraftCandidate>,
+}
+
+/// One host candidate of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DraftCandidate {
+    /// 1 RTP, 2 RTCP.
+    pub component: u8,
+    /// Priority.
+    pub priority: u32,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+impl fmt::Debug for DraftIce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "DraftIce({} <secret> {:?})",
+            self.fragment, self.candidates
+        )
+    }
+}
+
 impl fmt::Debug for DraftCrypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DraftCrypto({} {} <secret>)", self.tag, self.suite)
@@ -170,6 +204,13 @@ impl Draft {
             .text("\r\ns=-\r\n");
         out.connection(self.address);
         out.text("t=0 0\r\n");
+        let has_ice = |media: &DraftMedia| match media {
+            DraftMedia::Stream(stream) => stream.ice.is_some(),
+            DraftMedia::Fax(_) | DraftMedia::Refused(_) => false,
+        };
+        if self.media.iter().any(has_ice) {
+            out.text("a=ice-lite\r\n");
+        }
         for media in &self.media {
             match media {
                 DraftMedia::Stream(stream) => stream.write(self.address, &mut out),
@@ -249,6 +290,9 @@ impl DraftStream {
         if self.rtcp_mux {
             out.text("a=rtcp-mux\r\n");
         }
+        if let Some(ice) = &self.ice {
+            ice.write(out);
+        }
         for crypto in &self.cryptos {
             out.text("a=crypto:").number(crypto.tag.into());
             out.text(" ").text(crypto.suite).text(" inline:");
@@ -259,6 +303,21 @@ impl DraftStream {
             out.end();
         }
         out.text("a=").text(self.direction.name()).end();
+    }
+}
+
+impl DraftIce {
+    fn write(&self, out: &mut Writer) {
+        out.text("a=ice-ufrag:").text(&self.fragment).end();
+        out.text("a=ice-pwd:").text(&self.password).end();
+        for candidate in &self.candidates {
+            out.text("a=candidate:1 ")
+                .number(candidate.component.into());
+            out.text(" UDP ").number(candidate.priority.into());
+            out.text(" ").address(candidate.address.ip());
+            out.text(" ").number(candidate.address.port().into());
+            out.text(" typ host").end();
+        }
     }
 }
 
@@ -302,6 +361,10 @@ impl Writer {
             IpAddr::V4(_) => "IN IP4 ",
             IpAddr::V6(_) => "IN IP6 ",
         });
+        self.address(address)
+    }
+
+    fn address(&mut self, address: IpAddr) -> &mut Self {
         push_address(&mut self.0, address);
         self
     }
@@ -367,6 +430,7 @@ mod tests {
                 inline: "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz".to_owned(),
                 lifetime_exponent: Some(31),
             }],
+            ice: None,
         }
     }
 

@@ -30,7 +30,8 @@ pub use crypto::{Crypto, CryptoFault, KeyParam, KnownSuite, Lifetime, Mki, Sessi
 pub use description::Description;
 pub use difference::Difference;
 pub use draft::{
-    Draft, DraftCrypto, DraftFax, DraftFormat, DraftMedia, DraftStream, OriginLine, RefusedLine,
+    Draft, DraftCandidate, DraftCrypto, DraftFax, DraftFormat, DraftIce, DraftMedia, DraftStream,
+    OriginLine, RefusedLine,
 };
 pub use fault::{Fault, Offence};
 pub use fax::{Fax, FaxRate, FaxRedundancy};

@@ -10,7 +10,7 @@ pub fn hides(own: IpAddr, heard: IpAddr) -> bool {
 }
 
 /// Whether an address means something within one network only.
-fn is_inside(address: IpAddr) -> bool {
+pub fn is_inside(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

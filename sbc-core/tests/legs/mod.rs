@@ -1,13 +1,14 @@
 //! Legs with ports and keys as the relay would hand them out.
 
 use media_api::{CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, ProtectionWanted};
-use sbc_core::media::{MediaImage, Profile};
+use sbc_core::media::{Ice, MediaImage, Profile};
 use std::sync::Arc;
 
 /// Leg `number` (from 1) of a call: 203.0.113.`number`, ports from `number` × 1000 + 19000, every
 /// byte of the first key equal to `number` × 17.
 pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
     let family = profile.family;
+    let ice = profile.ice;
     let signalling = "198.51.100.1".parse().ok();
     let session_id = u64::from(number) * 1_001;
     let mut image = MediaImage::new(
@@ -16,6 +17,9 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
         session_id,
         signalling,
     );
+    if ice == Ice::Lite {
+        image = image.with_ice([number * 17; 16]);
+    }
     let ip = match family {
         Family::V4 => format!("203.0.113.{number}"),
         Family::V6 => format!("[2001:db8::{number}]"),

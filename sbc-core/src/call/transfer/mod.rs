@@ -18,6 +18,7 @@ mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
+use super::media::image_of;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::sound::Interlude;
@@ -209,8 +210,7 @@ impl Transfer {
                 continue;
             }
             call.next_leg = call.next_leg.saturating_add(1);
-            let profile = Arc::clone(&trunk.media.profile);
-            let image = MediaImage::new(profile, endpoint(leg), cx.plane.mint.number(), None);
+            let image = image_of(cx, &trunk.media.profile, leg, None);
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
             self.step = Step::Allocating { leg, trunk, image };
@@ -712,8 +712,7 @@ impl Call {
             config: Arc::clone(&self.config),
             ..style.clone()
         };
-        let profile = Arc::clone(&style.trunk.media.profile);
-        let image = MediaImage::new(profile, endpoint(observer), cx.plane.mint.number(), None);
+        let image = image_of(cx, &style.trunk.media.profile, observer, None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.
             self.next_leg = observer.0;

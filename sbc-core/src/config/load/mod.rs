@@ -5,6 +5,7 @@
 //! one mistake does not show as ten.
 
 mod account;
+mod bypass;
 mod cases;
 mod codecs;
 mod graph;

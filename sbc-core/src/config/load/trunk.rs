@@ -112,6 +112,7 @@ impl Load<'_> {
         profile.local = realm.of(family);
         profile.own = Arc::new(self.own_places(&accept_from, &targets));
         media(&mut profile, written, codecs);
+        self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &mut profile);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
@@ -146,6 +147,7 @@ impl Load<'_> {
         };
         let history = chosen(&written.identity.history, defaults.history);
         let transfers = self.transfers(&title, &written.transfers, preset, history);
+        self.bypass_transfers(&title, written, &transfers);
         Some(Trunk {
             name,
             tenant,
@@ -643,6 +645,8 @@ impl Load<'_> {
         usual: SessionTimer,
     ) -> Option<SessionTimer> {
         let (expires, min_se, refresher) = match &written.session_timer {
+            // Calls of a bypass trunk have none; media shows whether they live (TDR-ICE-014).
+            None if written.media_bypass.as_ref().is_some_and(|at| at.value) => return None,
             None => return Some(usual),
             Some(WrittenSessionTimer::Off) => return None,
             Some(WrittenSessionTimer::Of {

@@ -126,6 +126,11 @@ pub(super) fn write_answer(
         ptime_ms: Some(ptime_ms),
         maxptime_ms,
         cryptos,
+        // Who offers without ICE is answered without (RFC 8839 §4.2.2).
+        ice: leg
+            .ice()
+            .filter(|_| audio.ice.is_some())
+            .map(|own| own.draft(local, audio.rtcp_mux)),
     };
     let slots: Vec<RefusedLine> = offer
         .lines

@@ -157,6 +157,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key))
             .collect(),
+        ice: leg.ice().map(|own| own.draft(&local, rtcp_mux)),
     };
     let (mut slots, main) = match leg.slots() {
         Some((slots, main)) => (slots.to_vec(), main),

@@ -104,6 +104,7 @@ fn agreement(
             protection: Protection::None,
             payloads: Vec::new(),
             source: leg.profile().source_policy(leg.signalling()),
+            ice: None,
             ptime_ms: PACKET_TIME_MS,
         })],
     };

@@ -288,9 +288,12 @@ pub fn answer_alone(
         });
     }
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let (draft, ours) = write_answer(&offer, x, None, other, formats)?;
-    let negotiated = ours.negotiated.clone();
     x.begin(Exchange::Received(offer));
+    let Exchange::Received(offer) = x.exchange() else {
+        return Err(Unusable::OutOfOrder.into());
+    };
+    let (draft, ours) = write_answer(offer, x, None, other, formats)?;
+    let negotiated = ours.negotiated.clone();
     x.agree(ours);
     Ok(AnsweredAlone {
         body: x.write(draft),

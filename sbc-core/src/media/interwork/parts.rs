@@ -68,6 +68,10 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
             protection,
             payloads: bindings,
             source: leg.profile().source_policy(leg.signalling()),
+            ice: leg
+                .ice()
+                .zip(audio.ice.as_deref())
+                .and_then(|(own, peer)| own.terms(peer)),
             // 10 to 60 fits.
             ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
         })],

@@ -1,0 +1,94 @@
+//! Secured packets that come before the description with their key are kept a little while (TDR-MED-009).
+//!
+//! Who answers a call may talk before its answer has arrived here. Anybody can send to a port, so no more
+//! than half a second of usual packets is kept, the newest, and everything about them is judged when the
+//! key is there.
+
+use super::output::{Outcome, Output};
+use super::plan::Path;
+use super::{MediaSession, SocketId};
+use crate::packet::demux::{self, Class};
+use crate::srtp::MAX_TRAILER_BYTES;
+use crate::time::Timestamp;
+use media_api::DropReason;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// How long a packet is kept.
+const KEPT_US: u64 = 500_000;
+/// Half a second of packets of 20 ms.
+const MAX_PACKETS: usize = 25;
+/// Larger packets are no telephone audio.
+const MAX_BYTES: usize = 512;
+
+/// What came before its key on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    /// Whether media of this stream will be secured.
+    pub(super) is_wanted: bool,
+    packets: VecDeque<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    socket: SocketId,
+    from: SocketAddr,
+    at: Timestamp,
+    bytes: Box<[u8]>,
+}
+
+impl MediaSession {
+    /// Keeps a packet of a stream that nothing is agreed about yet; false if it is none to be kept.
+    pub(super) fn keep_early(
+        &mut self,
+        at: usize,
+        socket: SocketId,
+        from: SocketAddr,
+        packet: &[u8],
+        now: Timestamp,
+    ) -> bool {
+        let stream = &mut self.streams[at];
+        let is_early = stream.early.is_wanted && !stream.was_agreed();
+        let is_rtp = stream.sockets.rtp == socket && demux::classify(packet) == Class::Rtp;
+        if !is_early || !is_rtp || packet.len() > MAX_BYTES {
+            return false;
+        }
+        if stream.early.packets.len() == MAX_PACKETS {
+            stream.early.packets.pop_front();
+            stream.drop_for(DropReason::NoPath);
+        }
+        stream.early.packets.push_back(Kept {
+            socket,
+            from,
+            at: now,
+            bytes: packet.into(),
+        });
+        true
+    }
+
+    /// Judges what was kept, where there is a key now and somebody to hear it.
+    pub(super) fn replay_early(&mut self, now: Timestamp, out: &mut Output) {
+        for at in 0..self.streams.len() {
+            let stream = &mut self.streams[at];
+            let can_go_on = matches!(stream.path, Path::Forward { .. });
+            if stream.early.packets.is_empty() || !stream.was_agreed() || !can_go_on {
+                continue;
+            }
+            for kept in std::mem::take(&mut stream.early.packets) {
+                if now.since_us(kept.at) > KEPT_US {
+                    self.streams[at].drop_for(DropReason::NoPath);
+                    continue;
+                }
+                let mut slot = [0; MAX_BYTES + MAX_TRAILER_BYTES];
+                let length = kept.bytes.len();
+                slot[..length].copy_from_slice(&kept.bytes);
+                let outcome = self.packet(kept.socket, kept.from, &mut slot, length, now, out);
+                if let Outcome::Forward(forward) = outcome {
+                    let packet = slot.get(forward.range.clone()).unwrap_or_default();
+                    let realm = self.streams[at].sockets.realm;
+                    out.push_forward(&forward, realm, packet);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Where media goes and may come from when checks decide (RFC 8445 §12, TDR-ICE-006, MED-155 to MED-157).
+//!
+//! | state                  | we send to                          | may send to us                       |
+//! |------------------------|-------------------------------------|--------------------------------------|
+//! | no check yet           | who has sent media, else nobody     | the peer's candidates                |
+//! | checked                | the best address checked            | the same, and every address checked  |
+//! | nominated              | the nominated one                   | every address checked                |
+//! | restarted, nothing new | where we sent before                | as well as who could before          |
+//!
+//! It replaces latching: an address counts because whoever is there knows the password that only
+//! signalling has told. To send to who has been checked, and not only nominated, is more than RFC 8445
+//! §12.1.1 allows a lite agent; without it a caller that nominates late hears nothing meanwhile.
+
+use super::agent::Pair;
+use media_api::{IceComponent, IceTerms};
+use std::net::SocketAddr;
+
+/// What checks say about the addresses of one face.
+#[derive(Debug, Default)]
+pub(in crate::session) struct Checked {
+    /// Addresses of RTP that have been checked.
+    checked: Vec<SocketAddr>,
+    /// Where the peer says it may send from, and its default address.
+    announced: Vec<SocketAddr>,
+    best: Option<SocketAddr>,
+    nominated: Option<SocketAddr>,
+    /// Where we sent before a restart.
+    before: Option<SocketAddr>,
+    /// The address of RTCP on a port of its own.
+    rtcp: Option<SocketAddr>,
+    rtcp_checked: Vec<SocketAddr>,
+}
+
+impl Checked {
+    /// What is known of a peer with these terms, whose default address is `signalled`. `before` is where
+    /// we have sent to until now, if this is a restart.
+    pub(in crate::session) fn new(
+        terms: &IceTerms,
+        signalled: SocketAddr,
+        pairs: &[Pair],
+        before: Option<SocketAddr>,
+    ) -> Self {
+        let of = |component| move |pair: &&Pair| pair.component == component;
+        let candidates = terms.candidates.iter();
+        let rtp = candidates.filter(|one| one.component == IceComponent::Rtp);
+        let addresses = |component| {
+            let pairs = pairs.iter().filter(of(component));
+            pairs.map(|pair| pair.address).collect::<Vec<_>>()
+        };
+        let nominated = choose(terms, pairs, IceComponent::Rtp, true);
+        Self {
+            checked: addresses(IceComponent::Rtp),
+            announced: rtp.map(|one| one.address).chain([signalled]).collect(),
+            best: choose(terms, pairs, IceComponent::Rtp, false),
+            nominated,
+            before: before.filter(|_| nominated.is_none()),
+            rtcp: choose(terms, pairs, IceComponent::Rtcp, true)
+                .or_else(|| choose(terms, pairs, IceComponent::Rtcp, false)),
+            rtcp_checked: addresses(IceComponent::Rtcp),
+        }
+    }
+
+    /// Where we sent before a restart that nothing has come of yet.
+    pub(in crate::session) fn before(&self) -> Option<SocketAddr> {
+        self.before
+    }
+
+    pub(in crate::session) fn is_nominated(&self) -> bool {
+        self.nominated.is_some()
+    }
+
+    /// Where RTP goes. `heard` is where authentic media has come from.
+    pub(in crate::session) fn target(&self, heard: Option<SocketAddr>) -> Option<SocketAddr> {
+        self.nominated.or(self.before).or(self.best).or(heard)
+    }
+
+    /// Where RTCP goes that has a port of its own.
+    pub(in crate::session) fn rtcp(&self) -> Option<SocketAddr> {
+        self.rtcp
+    }
+
+    /// Whether RTP from an address may be looked at.
+    pub(in crate::session) fn admits(&self, from: SocketAddr) -> bool {
+        self.is_proven(from)
+            || self.before == Some(from)
+            || (self.nominated.is_none() && self.announced.contains(&from))
+    }
+
+    /// Whether somebody there has shown to know our password.
+    pub(in crate::session) fn is_proven(&self, from: SocketAddr) -> bool {
+        self.checked.contains(&from)
+    }
+
+    /// Whether RTCP from an address may be looked at that has a port of its own.
+    pub(in crate::session) fn admits_rtcp(&self, from: SocketAddr) -> bool {
+        self.rtcp_checked.contains(&from)
+    }
+}
+
+/// The best pair, the latest of equals: as good as the peer's candidate there says, else as its check does.
+fn choose(
+    terms: &IceTerms,
+    pairs: &[Pair],
+    component: IceComponent,
+    only_nominated: bool,
+) -> Option<SocketAddr> {
+    let worth = |pair: &&Pair| {
+        let mut candidates = terms.candidates.iter();
+        let known =
+            candidates.find(|own| own.component == component && own.address == pair.address);
+        known.map_or(pair.priority, |own| own.priority)
+    };
+    let pairs = pairs.iter().filter(|pair| pair.component == component);
+    pairs
+        .filter(|pair| pair.is_nominated || !only_nominated)
+        .max_by_key(worth)
+        .map(|pair| pair.address)
+}

@@ -1,0 +1,85 @@
+//! ICE on the streams of a session: checks in, answers out, and what they mean for the media.
+
+mod agent;
+mod checked;
+
+pub(super) use agent::Agent;
+pub(super) use checked::Checked;
+
+use super::output::{Outcome, Output};
+use super::stream::{Face, Stream};
+use super::{MediaSession, SocketId};
+use crate::time::Timestamp;
+use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, StreamSpec};
+use std::net::SocketAddr;
+
+impl MediaSession {
+    /// Says what the streams of an endpoint were reserved for: whose checks they answer, and whether
+    /// secured packets are kept that come before their key (TDR-MED-009).
+    pub fn prepare(&mut self, endpoint: EndpointId, specs: &[StreamSpec]) {
+        let Some(at) = self.open_endpoint(endpoint) else {
+            return;
+        };
+        let streams = self.endpoints[at].streams.clone();
+        for (stream, spec) in self.streams[streams].iter_mut().zip(specs) {
+            if let Some(credentials) = &spec.ice {
+                stream.agent.serve(credentials);
+            }
+            stream.early.is_wanted = spec.protection != ProtectionWanted::None;
+        }
+    }
+
+    /// One STUN message. An answer goes back the way it came, whatever else the stream does: also on
+    /// hold, and all through the call (TDR-ICE-011, TDR-HLD-003).
+    pub(super) fn check(
+        &mut self,
+        at: usize,
+        socket: SocketId,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Result<Outcome, DropReason> {
+        let stream = &mut self.streams[at];
+        let component = match stream.sockets.rtp == socket {
+            true => IceComponent::Rtp,
+            false => IceComponent::Rtcp,
+        };
+        let judged = stream.agent.judge(datagram, from, component, now)?;
+        let realm = stream.sockets.realm;
+        out.push_report(realm, socket, from, judged.answer.bytes());
+        if judged.is_news {
+            stream.follow_checks();
+            self.replan(now);
+        }
+        Ok(Outcome::Checked)
+    }
+}
+
+impl Stream {
+    /// Takes over what checks have shown.
+    fn follow_checks(&mut self) {
+        let agent = &mut self.agent;
+        for face in &mut self.faces {
+            let Some(terms) = &face.terms.ice else {
+                continue;
+            };
+            let before = face.guard.checked().and_then(Checked::before);
+            let checked = Checked::new(terms, face.terms.remote_rtp, agent.pairs(terms), before);
+            if checked.is_nominated() {
+                agent.settled(&terms.local);
+            }
+            face.guard.follow(Some(checked));
+        }
+    }
+}
+
+impl Face {
+    /// Whether there is an address to send RTP to.
+    pub(super) fn has_target(&self) -> bool {
+        match self.guard.checked() {
+            Some(checked) => checked.target(self.guard.pinned()).is_some(),
+            None => super::stream::reachable(self.terms.remote_rtp),
+        }
+    }
+}
