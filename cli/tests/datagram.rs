@@ -41,13 +41,19 @@ async fn a_listener_can_answer_the_first_datagram_that_it_hears() {
         ));
     }
     // Another program may take a port that was free a moment ago.
+    let mut refusals = Vec::new();
     let (config, addresses, opened) = (0..20)
         .find_map(|_| {
             let (config, addresses) = on_free_ports(&text);
-            let opened = world.net.open(&config).ok()?;
-            Some((config, addresses, opened))
+            match world.net.open(&config) {
+                Ok(opened) => Some((config, addresses, opened)),
+                Err(why) => {
+                    refusals.push(format!("{why:?}"));
+                    None
+                }
+            }
         })
-        .expect("free ports");
+        .unwrap_or_else(|| panic!("no free ports: {refusals:#?}"));
 
     // The sockets exist and nobody reads them yet, as between two moments of a start.
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
