@@ -12,6 +12,7 @@ mod nameserver;
 mod patience;
 mod renewal;
 mod restart;
+mod results;
 mod sounds;
 mod stir;
 mod stream;
