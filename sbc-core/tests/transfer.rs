@@ -510,10 +510,22 @@ fn a_change_of_the_transferee_is_answered_while_the_target_rings() {
     assert!(call.shard.sent.is_empty());
 }
 
+/// A call whose transfers all fail, as many as its trunk lets Teams ask for (TDR-CC-002).
+#[test]
+fn a_contact_centre_may_have_its_calls_transferred_more_often() {
+    let preset = "preset = \"teams\"";
+    let config = CONFIG.replace(preset, &format!("{preset}\nmax_transfers = 12"));
+    transferred_at_most(Call::with(&config), 12);
+}
+
 #[test]
 fn more_than_five_transfers_run_in_circles() {
-    let mut call = Call::new();
-    for cseq in 1..=5 {
+    transferred_at_most(Call::new(), 5);
+}
+
+/// Each of them is tried, and no further one.
+fn transferred_at_most(mut call: Call, most: u32) {
+    for cseq in 1..=most {
         call.teams_says("REFER", cseq, &teams_refer());
         call.shard.next_response(202);
         let notify = call.shard.next_request(Method::Notify).message;
@@ -525,7 +537,7 @@ fn more_than_five_transfers_run_in_circles() {
         let notify = call.shard.next_request(Method::Notify).message;
         ok(&mut call, &notify);
     }
-    call.teams_says("REFER", 6, &teams_refer());
+    call.teams_says("REFER", most + 1, &teams_refer());
     call.shard.next_response(603);
     call.lives();
 }
