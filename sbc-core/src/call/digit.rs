@@ -63,7 +63,7 @@ const APART: Duration = Duration::from_millis(500);
 impl Call {
     /// Tells the relay what to do with the digits of the two parties, where that has changed.
     pub(super) fn direct_digits(&mut self, cx: &mut Cx<'_>) {
-        let Some((a, b)) = self.bridge.filter(|_| self.media.is_active()) else {
+        let Some((a, b)) = self.talking().filter(|_| self.media.is_active()) else {
             return;
         };
         for (from, to) in [(a, b), (b, a)] {
@@ -86,7 +86,12 @@ impl Call {
         if matches!(self.operation, Some(Operation::Teardown(_))) {
             return;
         }
-        let (Some(other), Some(from)) = (self.other(leg), self.legs.get_mut(&leg)) else {
+        let other = self.talking().and_then(|(a, b)| match leg {
+            leg if leg == a => Some(b),
+            leg if leg == b => Some(a),
+            _ => None,
+        });
+        let (Some(other), Some(from)) = (other, self.legs.get_mut(&leg)) else {
             return;
         };
         if !from.keys.repeats(Source::Media, pressed, cx.now.mono) {
@@ -151,6 +156,22 @@ impl Call {
         }
     }
 
+    /// The two parties whose media meet: of a set-up those that hear each other early, because a mailbox may
+    /// want to hear keys before it answers (TDR-MED-024).
+    fn talking(&self) -> Option<(LegId, LegId)> {
+        if self.bridge.is_some() || !matches!(self.operation, Some(Operation::Setup(_))) {
+            return self.bridge;
+        }
+        let (a, b) = self.media.joined()?;
+        let leg = |wanted| {
+            self.legs
+                .keys()
+                .copied()
+                .find(|leg| endpoint(*leg) == wanted)
+        };
+        Some((leg(a)?, leg(b)?))
+    }
+
     fn takes_info(&self, leg: LegId) -> bool {
         let leg = self.legs.get(&leg);
         leg.is_some_and(|leg| leg.session.takes(&Method::Info))
@@ -163,7 +184,9 @@ impl Call {
 
 impl Leg {
     fn means(&self) -> Means {
-        let agreed = self.image.committed().filter(|_| !self.image.is_fax());
+        // Before the answer it is what an early description says.
+        let agreed = self.image.committed().or(self.image.latest());
+        let agreed = agreed.filter(|_| !self.image.is_fax());
         let has_events = agreed.is_some_and(|agreed| agreed.has_telephone_events());
         let tones = match agreed.is_some_and(|agreed| agreed.has_tones()) {
             true => Means::Tones,
