@@ -13,6 +13,7 @@ mod nameserver;
 mod patience;
 mod renewal;
 mod restart;
+mod results;
 mod sounds;
 mod stir;
 mod stream;

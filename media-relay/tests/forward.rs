@@ -65,6 +65,32 @@ fn gaps_and_reordering_of_the_source_are_seen_by_the_peer() {
     assert_eq!((stats.lost_packets, stats.reordered_packets), (0, 2));
 }
 
+/// However long its packets are, and whatever was said of them (TDR-MED-025).
+#[test]
+fn packets_of_ten_to_sixty_milliseconds_pass_as_they_are() {
+    for ms in [10_u16, 20, 30, 40, 60] {
+        let mut bench = Bench::joined();
+        let mut before: Option<common::Rtp> = None;
+        for sequence in 1..=20 {
+            let samples = ms * 8;
+            let payload = vec![0x55; usize::from(samples)];
+            let timestamp = u32::from(sequence) * u32::from(samples);
+            let packet = rtp(8, sequence, timestamp, 9, &payload);
+            bench.wait_ms(u64::from(ms));
+            let (to, packet) = bench.send(A, peer_a(), &packet).unwrap();
+            assert_eq!(to, peer_b());
+            let packet = read(&packet);
+            assert_eq!(packet.payload, payload);
+            if let Some(before) = &before {
+                let step = packet.timestamp.wrapping_sub(before.timestamp);
+                assert_eq!(step, u32::from(samples), "{ms} ms");
+                assert_eq!(packet.sequence, before.sequence.wrapping_add(1));
+            }
+            before = Some(packet);
+        }
+    }
+}
+
 #[test]
 fn payload_types_are_translated_by_format_and_unknown_ones_dropped() {
     let mut bench = Bench::joined();

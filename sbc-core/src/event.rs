@@ -7,6 +7,7 @@ use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::{Stage, Strain};
 use crate::pidf;
 use crate::policy::spend::Spent;
+use crate::policy::unusual::Unusual;
 use crate::record::{Record, TransferKind, TransferOutcome};
 use crate::sip::Status;
 use crate::stir::Fault;
@@ -322,6 +323,8 @@ pub enum Happened {
     },
     /// Calls have cost as much as they may, or more; once until there is money again (SIP-406).
     SpendReached(Box<Spent>),
+    /// Calls were answered, or lasted, unlike those before (TDR-SEC-003); once for a quarter of an hour.
+    Unusual(Box<Unusual>),
     /// Something in the tables belonged to no call any more and was taken out; an operator should
     /// report it.
     Orphans {

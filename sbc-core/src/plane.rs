@@ -15,6 +15,7 @@ use crate::policy::circle::Circles;
 use crate::policy::elin::Elins;
 use crate::policy::preempt::Preemptions;
 use crate::policy::spend::Spending;
+use crate::policy::unusual::Watch;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
 use crate::sip::Message;
@@ -53,6 +54,7 @@ pub(crate) struct Plane {
     pub(crate) circles: Circles,
     pub(crate) preemptions: Preemptions,
     pub(crate) elins: Elins,
+    pub(crate) watch: Watch,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
     pub(crate) health: Health,
@@ -88,6 +90,7 @@ impl Plane {
             circles: Circles::default(),
             preemptions: Preemptions::default(),
             elins: Elins::default(),
+            watch: Watch::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),
             health: Health::default(),

@@ -279,6 +279,8 @@ pub struct AttemptRecord {
     pub fault: Option<TargetFault>,
     /// From the INVITE to its first response, in milliseconds.
     pub first_response_ms: Option<u64>,
+    /// From the INVITE to its first 101–199, in milliseconds: the post-dial delay of the attempt.
+    pub first_progress_ms: Option<u64>,
     /// Targets of the trunk that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
 }

@@ -411,3 +411,47 @@ fn info_for_digits_is_allowed_where_they_travel_in_it() {
     assert!(allow("info").contains("INFO") && allow("auto").contains("INFO"));
     assert!(!allow("rfc4733").contains("INFO") && !allow("inband").contains("INFO"));
 }
+
+/// A mailbox may want to hear keys before it answers (TDR-MED-024).
+#[test]
+fn tones_reach_teams_as_events_in_early_media_too() {
+    let mut shard = Shard::with(config_of(&config("inband", "rfc4733")));
+    shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(has_events(&invite));
+    let early = response(
+        &invite,
+        "183 Session Progress",
+        "x1",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    );
+    shard.teams_says(&early);
+    let ok = shard.next_response(183).message;
+    let mut call = Call {
+        shard,
+        invite,
+        ok,
+        cseq: 10,
+    };
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
+    heard(&mut call, CARRIER, '5', 80);
+    heard(&mut call, TEAMS, '6', 80);
+    let told = [
+        (TEAMS, '5', 80, Signal::Event),
+        (CARRIER, '6', 80, Signal::Tone),
+    ];
+    assert_eq!(dialled(&call), told);
+    assert!(call.shard.sent.is_empty());
+    // The answer changes nothing of it.
+    let answer = response(&call.invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    call.ok = call.shard.next_response(200).message;
+    let ack = in_dialog(&call.ok, "ACK", 10, &format!("{VIA}ack"));
+    call.shard.carrier_says(&ack);
+    heard(&mut call, CARRIER, '7', 80);
+    assert_eq!(dialled(&call).len(), 3);
+    call.lives();
+}

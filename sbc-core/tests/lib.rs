@@ -89,6 +89,7 @@ mod teams;
 mod teams_sounds;
 mod ties;
 mod transfer;
+mod unusual;
 mod update;
 mod way_back;
 mod ways;

@@ -584,6 +584,28 @@ fn a_session_on_hold_is_refreshed_with_the_hold_and_may_run_out() {
     assert_eq!(call.shard.records[0].cause.code, CauseCode::InCallFailure);
 }
 
+/// As it was observed: an hour, and nobody named to refresh (TDR-TMR-001).
+#[test]
+fn what_teams_offers_is_taken_and_it_is_asked_to_refresh() {
+    for (line, expires, required) in [
+        ("", "3600;refresher=uac", true),
+        // Who does without is not asked for anything either.
+        ("session_timer = false", "", false),
+    ] {
+        let mut shard = Shard::with(config_of(&with_teams(line)));
+        let timer = "SUPPORTED: timer\nSESSION-EXPIRES: 3600\nMIN-SE: 300\nMAX-FORWARDS";
+        shard.teams_says(&teams_invite("timer").replace("MAX-FORWARDS", timer));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let answer = response(&invite, "200 OK", "y", CARRIER_CONTACT, CARRIER_SDP);
+        shard.carrier_says(&answer);
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        has(&ok, HeaderName::SessionExpires, expires);
+        assert_eq!(ok.has(HeaderName::Require), required, "{line}");
+    }
+}
+
 #[test]
 fn a_trunk_may_do_without() {
     let config = with_teams("session_timer = false");

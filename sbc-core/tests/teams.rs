@@ -2,6 +2,7 @@
 
 use crate::world;
 
+use sbc_core::config::{Assumed, Source, load};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId};
 use sbc_core::input::{Command, Input};
@@ -718,4 +719,27 @@ fn a_node_that_fades_takes_calls_of_teams_until_it_looks_elsewhere_and_none_of_o
     shard.apply(Input::Command(CommandId(1), Command::Fade));
     shard.teams_says(&teams_invite("soon"));
     shard.next_response(503);
+}
+
+/// TDR-OPT-006, TDR-CON-008.
+#[test]
+fn what_microsoft_would_refuse_of_a_trunk_is_refused_here_first() {
+    let preset = "preset = \"teams\"";
+    let name = "fqdn = \"sbc1.contoso.example\"";
+    let often = |seconds: u32| {
+        let pace = format!("{preset}\noptions = {{ interval = \"{seconds}s\" }}");
+        CONFIG.replace(preset, &pace)
+    };
+    let named = |own: &str| CONFIG.replace(name, &format!("fqdn = \"{own}\""));
+    let (long, longer) = (
+        format!("{}.example", "a".repeat(55)),
+        format!("{}.example", "a".repeat(56)),
+    );
+    let tenant = "contoso.onmicrosoft.com";
+    let facts = Assumed::with_names(["sbc1.contoso.example", &long, &longer, tenant]);
+    let is_taken = |text: String| load(&[Source::new("test.toml", &*text)], &facts, None).is_ok();
+    assert!(is_taken(often(60)) && is_taken(often(180)));
+    assert!(!is_taken(often(59)) && !is_taken(often(181)));
+    assert!(is_taken(named(&long)), "63 characters");
+    assert!(!is_taken(named(&longer)) && !is_taken(named(tenant)));
 }

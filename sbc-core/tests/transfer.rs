@@ -196,6 +196,48 @@ fn a_refused_target_leaves_the_old_conversation_as_it_was() {
     call.lives();
 }
 
+/// What follows in Teams is its user who takes the call back (TDR-XFR-017).
+#[test]
+fn teams_may_resume_the_call_that_it_held_when_the_target_refuses() {
+    let mut call = Call::new();
+    let contact = "Contact: <sip:api.example.com:443>\n";
+    let offers = |call: &mut Call, cseq: u32, direction: &str| {
+        let sdp = TEAMS_SDP.replace("sendrecv", direction);
+        let request = callee_request(&call.invite, "x1", "INVITE", cseq, contact);
+        let request = with_body(&request.replace("Content-Length: 0\n\n", ""), &sdp);
+        call.shard.teams_says(&request);
+        call.shard.next_response(100);
+        let ok = call.shard.next_response(200).message;
+        call.teams_says("ACK", cseq, "");
+        let told = call.shard.next_request(Method::Invite).message;
+        let answer = CARRIER_SDP.replace(
+            "sendrecv",
+            match direction {
+                "inactive" => "inactive",
+                _ => "sendrecv",
+            },
+        );
+        call.shard
+            .carrier_says(&response(&told, "200 OK", "", CARRIER_CONTACT, &answer));
+        call.shard.next_request(Method::Ack);
+        String::from_utf8_lossy(&ok.body()).into_owned()
+    };
+    assert!(offers(&mut call, 1, "inactive").contains("a=inactive"));
+    call.teams_says("REFER", 2, &teams_refer());
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .teams_says(&response(&invite, "480 Gone", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    let notify = notified(&mut call, LAST, "480 Temporarily Unavailable");
+    ok(&mut call, &notify);
+    assert!(offers(&mut call, 3, "sendrecv").contains("a=sendrecv"));
+    assert_eq!(joined(&call), "Some((EndpointId(0), EndpointId(1)))");
+    call.lives();
+}
+
 #[test]
 fn a_refused_target_without_a_transferor_ends_the_call() {
     let (mut call, invite) = referred_by_teams();
@@ -510,10 +552,22 @@ fn a_change_of_the_transferee_is_answered_while_the_target_rings() {
     assert!(call.shard.sent.is_empty());
 }
 
+/// A call whose transfers all fail, as many as its trunk lets Teams ask for (TDR-CC-002).
+#[test]
+fn a_contact_centre_may_have_its_calls_transferred_more_often() {
+    let preset = "preset = \"teams\"";
+    let config = CONFIG.replace(preset, &format!("{preset}\nmax_transfers = 12"));
+    transferred_at_most(Call::with(&config), 12);
+}
+
 #[test]
 fn more_than_five_transfers_run_in_circles() {
-    let mut call = Call::new();
-    for cseq in 1..=5 {
+    transferred_at_most(Call::new(), 5);
+}
+
+/// Each of them is tried, and no further one.
+fn transferred_at_most(mut call: Call, most: u32) {
+    for cseq in 1..=most {
         call.teams_says("REFER", cseq, &teams_refer());
         call.shard.next_response(202);
         let notify = call.shard.next_request(Method::Notify).message;
@@ -525,7 +579,7 @@ fn more_than_five_transfers_run_in_circles() {
         let notify = call.shard.next_request(Method::Notify).message;
         ok(&mut call, &notify);
     }
-    call.teams_says("REFER", 6, &teams_refer());
+    call.teams_says("REFER", most + 1, &teams_refer());
     call.shard.next_response(603);
     call.lives();
 }

@@ -51,6 +51,7 @@ impl Sinks {
     pub fn event(&self, event: &Event) {
         self.metrics.calls.apply(event);
         self.metrics.help.apply(event);
+        self.metrics.delivery.apply(event);
         self.metrics.registrations.apply(event);
         self.metrics.bindings.apply(event);
         self.proxies.apply(event);
@@ -134,6 +135,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Preempted { .. } => (Level::Warn, "preempted"),
         Happened::PreemptionLimited { .. } => (Level::Warn, "preemption_limited"),
         Happened::SpendReached(_) => (Level::Warn, "spend_reached"),
+        Happened::Unusual(_) => (Level::Warn, "unusual_calls"),
         Happened::Routed { .. } => (Level::Debug, "routed"),
         Happened::AttemptStarted { .. } => (Level::Debug, "attempt"),
         // Most calls of most networks are not signed.

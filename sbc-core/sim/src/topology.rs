@@ -382,6 +382,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             media_timeout: Duration::from_secs(30),
             preempt: true,
             preempt_per_minute: 10,
+            unusual_calls: 30,
         },
         stir: Default::default(),
         sources: Default::default(),

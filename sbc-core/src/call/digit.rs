@@ -34,7 +34,7 @@ enum Means {
 impl Call {
     /// Tells the relay what to do with the digits of the two parties, where that has changed.
     pub(super) fn direct_digits(&mut self, cx: &mut Cx<'_>) {
-        let Some((a, b)) = self.bridge.filter(|_| self.media.is_active()) else {
+        let Some((a, b)) = self.talking().filter(|_| self.media.is_active()) else {
             return;
         };
         for (from, to) in [(a, b), (b, a)] {
@@ -70,7 +70,7 @@ impl Call {
             return;
         };
         let is_known = from.keys.is_known(pressed, cx.now.mono);
-        if let (false, Some(other)) = (is_known, self.other(leg)) {
+        if let (false, Some(other)) = (is_known, self.listener(leg)) {
             self.tell_digit(cx, other, pressed);
         }
         self.tell_waiting(cx);
@@ -78,7 +78,7 @@ impl Call {
 
     /// Tells keys that INFO has brought and no event, where there should have been one.
     pub(super) fn tell_waiting(&mut self, cx: &mut Cx<'_>) {
-        let Some((a, b)) = self.bridge else {
+        let Some((a, b)) = self.talking() else {
             return;
         };
         self.timers.stop(Timer::Keys as usize);
@@ -175,6 +175,30 @@ impl Call {
         }
     }
 
+    /// The two parties whose media meet: of a set-up those that hear each other early, because a mailbox may
+    /// want to hear keys before it answers (TDR-MED-024).
+    fn talking(&self) -> Option<(LegId, LegId)> {
+        if self.bridge.is_some() || !matches!(self.operation, Some(Operation::Setup(_))) {
+            return self.bridge;
+        }
+        let (a, b) = self.media.joined()?;
+        let leg = |wanted| {
+            self.legs
+                .keys()
+                .copied()
+                .find(|leg| endpoint(*leg) == wanted)
+        };
+        Some((leg(a)?, leg(b)?))
+    }
+
+    /// Who hears this party.
+    fn listener(&self, leg: LegId) -> Option<LegId> {
+        let (a, b) = self.talking()?;
+        [(a, b), (b, a)]
+            .into_iter()
+            .find_map(|(from, to)| (from == leg).then_some(to))
+    }
+
     fn takes_info(&self, leg: LegId) -> bool {
         let leg = self.legs.get(&leg);
         leg.is_some_and(|leg| leg.session.takes(&Method::Info))
@@ -187,7 +211,9 @@ impl Call {
 
 impl Leg {
     fn means(&self) -> Means {
-        let agreed = self.image.committed().filter(|_| !self.image.is_fax());
+        // Before the answer it is what an early description says.
+        let agreed = self.image.committed().or(self.image.latest());
+        let agreed = agreed.filter(|_| !self.image.is_fax());
         let has_events = agreed.is_some_and(|agreed| agreed.has_telephone_events());
         let tones = match agreed.is_some_and(|agreed| agreed.has_tones()) {
             true => Means::Tones,

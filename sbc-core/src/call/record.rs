@@ -125,6 +125,7 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
         reason: None,
         fault: None,
         first_response_ms: None,
+        first_progress_ms: None,
         given_up: Vec::new(),
     }
 }
@@ -174,6 +175,7 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     attempt.protocol = facts.protocol;
     attempt.remote = facts.remote;
     attempt.first_response_ms = facts.first_response_ms;
+    attempt.first_progress_ms = facts.first_progress_ms;
     attempt.given_up = facts.given_up;
     Some(attempt)
 }

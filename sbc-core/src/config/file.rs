@@ -137,6 +137,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 media_timeout: section.parsed("media_timeout", value::duration, out),
                 preempt: section.boolean("preempt", out),
                 preempt_per_minute: section.number("preempt_per_minute", 1..=10_000, out),
+                unusual_calls: section.number("unusual_calls", 0..=1_000_000, out),
             };
             section.finish(&["memory"], out);
         }

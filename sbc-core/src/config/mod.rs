@@ -167,6 +167,9 @@ pub struct NodeLimits {
     /// times as many in the node. 10 by default: more lives than that are not saved by ending calls of
     /// others, and a peer that lies about its calls must not end all of them.
     pub preempt_per_minute: u32,
+    /// Fewest calls of a quarter of an hour that are compared with those before (TDR-SEC-003), up to a
+    /// million; zero is never. 30 by default: a handful of calls is unlike any other handful.
+    pub unusual_calls: u32,
 }
 
 impl Default for NodeLimits {
@@ -179,6 +182,7 @@ impl Default for NodeLimits {
             media_timeout: Duration::from_secs(300),
             preempt: true,
             preempt_per_minute: 10,
+            unusual_calls: 30,
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct TransferPolicy {
     pub names_unknown: bool,
     /// Whether a transfer to this peer is told as a diversion by who asked for it.
     pub is_diversion: bool,
+    /// Most transfers of one call, 1 to 100, after which its peer may ask for no other: more run in circles
+    /// (SIP-809). 5 by default; calls of a contact centre see more (TDR-CC-002).
+    pub most: usize,
 }
 
 /// Who carries out a peer's REFER.
@@ -56,6 +59,7 @@ impl Default for TransferPolicy {
             accepted: Status::ACCEPTED,
             names_unknown: true,
             is_diversion: false,
+            most: 5,
         }
     }
 }
@@ -67,6 +71,7 @@ pub(super) struct WrittenTransfer {
     pub(super) accepted: Option<At<Status>>,
     pub(super) names_unknown: Option<At<bool>>,
     pub(super) is_diversion: Option<At<bool>>,
+    pub(super) most: Option<At<u64>>,
 }
 
 pub(super) fn transfer(section: &mut Section<'_>, out: &mut Collector) -> WrittenTransfer {
@@ -89,5 +94,6 @@ pub(super) fn transfer(section: &mut Section<'_>, out: &mut Collector) -> Writte
         ),
         names_unknown: section.boolean("pass_replaces", out),
         is_diversion: section.boolean("transfer_diversion", out),
+        most: section.number("max_transfers", 1..=100, out),
     }
 }

@@ -331,6 +331,7 @@ pub(super) struct WrittenNodeLimits {
     pub(super) media_timeout: Option<At<Duration>>,
     pub(super) preempt: Option<At<bool>>,
     pub(super) preempt_per_minute: Option<At<u64>>,
+    pub(super) unusual_calls: Option<At<u64>>,
 }
 
 pub(super) struct WrittenCdr {

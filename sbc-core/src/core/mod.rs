@@ -264,11 +264,18 @@ impl Core {
             endpoint: None,
             drain_ms: 0,
         }));
-        out.emit(
-            Some(id),
-            None,
-            Happened::Ended(Arc::new(entry.call.into_record(now, &mut self.plane))),
-        );
+        self.ended(now, id, entry.call, out);
+    }
+
+    /// Closes the record of a call that is over, and tells what it makes unusual.
+    fn ended(&mut self, now: Now, id: CallId, call: Call, out: &mut Effects) {
+        let record = call.into_record(now, &mut self.plane);
+        let least = self.plane.config.limits.unusual_calls;
+        let told = self.plane.watch.note(now.mono, &record, least);
+        out.emit(Some(id), None, Happened::Ended(Arc::new(record)));
+        for unusual in told {
+            out.emit(None, None, Happened::Unusual(Box::new(unusual)));
+        }
     }
 
     /// Ends the dialogs of calls that are gone. Whoever has handed one over need not pass its requests
@@ -532,11 +539,7 @@ impl Core {
             if let Some(entry) = self.calls.remove(&id) {
                 self.live.leave();
                 self.sessions.remove(&entry.call.media_session());
-                out.emit(
-                    Some(id),
-                    None,
-                    Happened::Ended(Arc::new(entry.call.into_record(now, &mut self.plane))),
-                );
+                self.ended(now, id, entry.call, out);
             }
             return;
         }

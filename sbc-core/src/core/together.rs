@@ -1,5 +1,5 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
-//! give way to others, numbers that are lent to those who call for help, and how many calls there are.
+//! give way to others, numbers that are lent to those who call for help, what is usual of calls, and how many calls there are.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
 //! itself would let in as many calls as there are shards times the limit, or refuse some although there
@@ -12,6 +12,7 @@ use crate::policy::elin::Elins;
 use crate::policy::preempt::Preemptions;
 use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
+use crate::policy::unusual::Watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,6 +24,7 @@ pub struct Together {
     pub(super) circles: Circles,
     pub(super) preemptions: Preemptions,
     pub(super) elins: Elins,
+    pub(super) watch: Watch,
     pub(super) live: Live,
 }
 

@@ -27,6 +27,7 @@ pub mod secure;
 pub mod session_id;
 pub mod spend;
 pub mod transfer;
+pub mod unusual;
 pub mod uui;
 
 use crate::cause::{Because, CauseCode};

@@ -663,6 +663,7 @@ mod tests {
                 reason: None,
                 fault,
                 first_response_ms: None,
+                first_progress_ms: None,
                 given_up: Vec::new(),
             }],
             disposition: Disposition::Failed,

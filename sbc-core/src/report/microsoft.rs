@@ -151,6 +151,16 @@ pub(crate) fn said(record: &Record) -> Option<String> {
     Some(format!("Microsoft {}: {}", own.code, own.means))
 }
 
+/// The sub-code with which Teams ended or refused a call. Those that only repeat a status of ours are all one,
+/// [`REPEATED`], so that there is a bounded number of them.
+pub fn sub_code(record: &Record) -> Option<u32> {
+    let code = of_record(record)?.code;
+    Some(if OURS.contains(&code) { REPEATED } else { code })
+}
+
+/// What Microsoft's reports show for a status that came from us: `560` and the status.
+pub const REPEATED: u32 = 560_000;
+
 /// What to look at because of it.
 pub(super) fn advice(record: &Record) -> Option<String> {
     let own = of_record(record).filter(|own| !own.look_at.is_empty())?;

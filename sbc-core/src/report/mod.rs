@@ -8,6 +8,7 @@ mod note;
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
 pub(crate) use microsoft::said as said_by_microsoft;
+pub use microsoft::{REPEATED, sub_code};
 pub use note::note;
 
 use crate::id::LegId;

@@ -66,6 +66,7 @@ pub fn note(what: &Happened) -> Option<String> {
                 SpendAction::Block => format!("{what}: new calls that cost anything are refused"),
             }
         }
+        Happened::Unusual(unusual) => unusual.to_string(),
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(

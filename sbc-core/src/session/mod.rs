@@ -316,6 +316,8 @@ pub struct PeerFacts {
     pub remote: Option<SocketAddr>,
     /// From INVITE to the first response in milliseconds.
     pub first_response_ms: Option<u64>,
+    /// From INVITE to the first 101–199 in milliseconds.
+    pub first_progress_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
     /// It and its trunk understand `from-change` (RFC 4916).
@@ -345,6 +347,7 @@ impl PeerFacts {
             protocol: flow.protocol,
             remote: Some(flow.remote),
             first_response_ms: None,
+            first_progress_ms: None,
             given_up: Vec::new(),
             changes_from: false,
             ways: Vec::new(),

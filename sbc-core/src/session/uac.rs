@@ -249,6 +249,7 @@ impl Outgoing {
             protocol: first.map_or(crate::transport::Protocol::Udp, |target| target.protocol),
             remote: None,
             first_response_ms: None,
+            first_progress_ms: None,
             given_up: Vec::new(),
             changes_from: false,
             ways: Vec::new(),
@@ -577,7 +578,12 @@ impl Session {
         }
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
-            Class::Provisional => self.invite_progress(cx, status, message, up),
+            Class::Provisional => {
+                let waited = cx.now.mono.since(outgoing.started).as_millis();
+                let first = &mut self.facts.first_progress_ms;
+                *first = first.or(u64::try_from(waited).ok());
+                self.invite_progress(cx, status, message, up);
+            }
             Class::Success | Class::Failure => self.invite_refused(cx, status, message, up),
         }
     }

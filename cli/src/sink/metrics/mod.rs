@@ -5,6 +5,7 @@
 
 mod bindings;
 mod calls;
+mod delivery;
 mod help;
 mod media;
 mod net;
@@ -14,6 +15,7 @@ mod spending;
 
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
+pub use delivery::DeliveryMetrics;
 pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
@@ -34,6 +36,8 @@ pub struct Metrics {
     pub net: NetMetrics,
     /// Calls, attempts and their ends.
     pub calls: CallMetrics,
+    /// What became of calls.
+    pub delivery: DeliveryMetrics,
     /// Calls for help.
     pub help: HelpMetrics,
     /// Registrations of trunks.
@@ -116,6 +120,7 @@ impl Metrics {
         let metrics = Self {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
+            delivery: DeliveryMetrics::new(&maker)?,
             help: HelpMetrics::new(&maker)?,
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,

@@ -48,8 +48,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most transfers of one call; more run in circles (SIP-809).
-const MOST_TRANSFERS: usize = 5;
+/// Why a transfer is refused that may run in circles.
+const TOO_OFTEN: &str =
+    "the call has been transferred too often (max_transfers of the trunk that asks)";
 
 /// How long a transferor may take to leave once the transfer is done (SIP-804).
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
@@ -688,6 +689,11 @@ impl Transfer {
 }
 
 impl Call {
+    /// Whether the call has been transferred as often as whoever asks may have it (SIP-809).
+    fn has_moved_enough(&self, by: &Leg) -> bool {
+        self.record.transfers.len() >= by.session.style().trunk.transfers.most
+    }
+
     /// Whether a leg talks in the dialog that is named.
     pub(crate) fn talks_in(&self, leg: LegId, named: &Replaces) -> bool {
         let standing = self.legs.get(&leg).map(|leg| leg.session.standing(named));
@@ -849,11 +855,8 @@ fn permitted(
             "the other party has left the call",
         ));
     }
-    if call.record.transfers.len() >= MOST_TRANSFERS {
-        return Err(refused(
-            Status::DECLINE,
-            "the call has been transferred too often",
-        ));
+    if call.has_moved_enough(x) {
+        return Err(refused(Status::DECLINE, TOO_OFTEN));
     }
     let wish = Wish::of(&asked.request)?;
     let by = &x.session.style().trunk;

@@ -8,7 +8,7 @@
 //! The target is written as Y would call it through us, and a dialog of another call of X by a name
 //! that only Y's trunk may use. Whom Y then calls is routed as any call of its trunk.
 
-use super::MOST_TRANSFERS;
+use super::TOO_OFTEN;
 use crate::call::Call;
 use crate::call::crossing::Destined;
 use crate::cause::Because;
@@ -171,8 +171,9 @@ impl Call {
         let to = self
             .other(leg)
             .ok_or(declined("whoever asks has no part in the call any more"))?;
-        if self.record.transfers.len() >= MOST_TRANSFERS {
-            return Err(declined("the call has been transferred too often"));
+        let by = self.legs.get(&leg);
+        if by.is_some_and(|by| self.has_moved_enough(by)) {
+            return Err(declined(TOO_OFTEN));
         }
         Ok((Wish::of(request)?, to))
     }

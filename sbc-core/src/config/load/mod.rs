@@ -322,6 +322,10 @@ impl Load<'_> {
                 .as_ref()
                 .map_or(defaults.preempt, |at| at.value),
             preempt_per_minute: self.preempt_per_minute(file, defaults.preempt_per_minute),
+            unusual_calls: written
+                .unusual_calls
+                .as_ref()
+                .map_or(defaults.unusual_calls, |at| at.value as u32),
         }
     }
 

@@ -20,6 +20,10 @@ impl Load<'_> {
             accepted: chosen(&written.accepted, usual.accepted),
             names_unknown: chosen(&written.names_unknown, usual.names_unknown),
             is_diversion: chosen(&written.is_diversion, usual.is_diversion),
+            most: written
+                .most
+                .as_ref()
+                .map_or(usual.most, |at| at.value as usize),
         };
         if let Some(at) = &written.is_diversion
             && at.value

@@ -307,6 +307,7 @@ impl Session {
         self.facts.remote = Some(remote);
         if !is_again {
             self.facts.first_response_ms = None;
+            self.facts.first_progress_ms = None;
             outgoing.started = cx.now.mono;
             let what = Happened::AttemptStarted {
                 trunk: self.style.trunk.name.clone(),
