@@ -14,6 +14,7 @@ pub mod case;
 pub mod catalogue;
 pub mod evidence;
 pub mod group;
+pub mod knock;
 pub mod ladder;
 pub mod mutation;
 pub mod report;
@@ -125,7 +126,7 @@ pub async fn run(
     Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
 }
 
-async fn one(subject: &Subject, kit: &Kit, entry: Entry) -> Outcome {
+async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {
     let began = Instant::now();
     let nothing = |verdict: Verdict, entry: Entry| Outcome {
         entry,
@@ -164,7 +165,7 @@ fn lacks(subject: &Subject, case: &Case) -> Option<String> {
 /// Plays one case on a stage of its own, with a subject that is broken in one way or in none.
 pub async fn play(
     subject: &Subject,
-    kit: &Kit,
+    kit: &Arc<Kit>,
     case: &Case,
     mutation: Option<Mutation>,
 ) -> (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>) {

@@ -19,6 +19,8 @@ pub enum Mutation {
     CarrierMedia(Warp),
     /// Of the configuration that we write for the subject: a text, and what stands there instead.
     Configuration(&'static str, &'static str),
+    /// Strangers that the subject turns away are told that they are welcome.
+    Welcome,
     /// Of what the subject tells its operators: a text, and what stands there instead.
     Told(&'static str, &'static str),
 }

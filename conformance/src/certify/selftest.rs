@@ -94,7 +94,7 @@ pub async fn run(
     Ok(done)
 }
 
-async fn one(subject: &Subject, kit: &Kit, trial: Trial) -> Found {
+async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
     let verdict = match super::lacks(subject, trial.case) {
         Some(why) => Verdict::NotApplicable(why),
         None => {
