@@ -466,9 +466,8 @@ async fn long_description(stage: &Stage) -> Played {
     let mut number = 0;
     while offer.len() < 6 * 1024 {
         number += 1;
-        offer.push_str(&format!(
-            "a=x-microsoft-thing:{number} of no use to anybody else\r\n"
-        ));
+        let value = "of no use to anybody else ".repeat(8);
+        offer.push_str(&format!("a=x-microsoft-thing:{number} {value}\r\n"));
     }
     let caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
     let called = stage.carrier_is_called().await?;
