@@ -23,8 +23,8 @@ pub mod setting;
 pub mod stage;
 pub mod subject;
 pub mod verdict;
-pub mod voice;
 
+use crate::media::voice::Heard;
 use case::Case;
 use catalogue::{CatalogueFault, Entry};
 use evidence::Seen;
@@ -37,7 +37,6 @@ use subject::Subject;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use verdict::{Failure, Verdict};
-use voice::Heard;
 
 /// Longest time for a case, from the set stage to its end.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -5,6 +5,7 @@
 //! subject's configuration can be changed instead.
 
 use super::evidence::Side;
+pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
 use std::time::Duration;
 
@@ -63,21 +64,6 @@ pub enum Does {
     Rewrite(fn(&str) -> String),
     /// Another message comes after it.
     Then(fn(&str) -> String),
-}
-
-/// What becomes of packets that the subject sends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Warp {
-    /// No RTP.
-    Silence,
-    /// SRTP arrives in the clear.
-    Plain,
-    /// Nothing is authentic.
-    WrongKey,
-    /// No RTCP.
-    NoRtcp,
-    /// RTP with events, so digits, is lost.
-    NoEvents,
 }
 
 /// Requests towards Teams.

@@ -5,3 +5,4 @@ pub mod figures;
 pub mod sdp;
 pub mod secure;
 pub mod tone;
+pub mod voice;

@@ -9,7 +9,7 @@ mod trouble;
 
 use super::agent::{Agent, Received, Wire};
 use super::carrier::{called_number, tagged};
-use super::claims::Claims;
+use super::claims::{ANY, Claims};
 use super::fault::PeerFault;
 use super::flow::{Flow, connection};
 use super::leg::{Leg, Manner, PATIENCE, Parties, reply};
@@ -341,7 +341,8 @@ impl Shared {
             product: PRODUCT.to_owned(),
             allow: ALLOW,
             contact: format!(
-                "<sip:api-du-a.pstnhub.example:443;x-i={};x-c={}/d/8/{}>",
+                "<sip:api-du-a.{}:443;x-i={};x-c={}/d/8/{}>",
+                self.host.split_once('.').map_or("", |(_, domain)| domain),
                 random::word::<16>(),
                 random::word::<16>(),
                 random::word::<8>()
@@ -527,7 +528,7 @@ async fn serve(shared: Arc<Shared>, mut strangers: mpsc::UnboundedReceiver<Recei
             }
             (Some("INVITE"), None) => {
                 let number = called_number(&request);
-                if shared.echoes.contains(&number) {
+                if shared.echoes.contains(&number) || shared.echoes.contains(ANY) {
                     let shared = Arc::clone(&shared);
                     calls.spawn(async move {
                         if let Err(fault) = shared.echo(request).await {
