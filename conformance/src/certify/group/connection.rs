@@ -571,6 +571,8 @@ async fn churn(stage: &Stage) -> Played {
         stage.proxies[0].goes_away().await;
         let back = stage.proxies[0].comes_back().await;
         back.map_err(|why| Failure::new("ladder", why.to_string()))?;
+        // Teams closes what was quiet for seconds, not what is in use this very moment.
+        sleep(Duration::from_secs(1)).await;
         stage.hear_each_other(&talk).await.rule("TDR-TCP-001")?;
         talk.caller_ends().await.rule("TDR-TCP-001")?;
         stage.proxies[0]
