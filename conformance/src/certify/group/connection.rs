@@ -135,6 +135,11 @@ pub const CASES: &[Case] = &[
         )],
     ),
     case(
+        "TC-CON-022",
+        |stage| Box::pin(proxy_comes_back(stage)),
+        &[breaks("TDR-DNS-005", drop(teams("INVITE")))],
+    ),
+    case(
         "TC-CON-025",
         |stage| Box::pin(long_description(stage)),
         &[breaks(
@@ -457,6 +462,33 @@ async fn nobody_there(stage: &Stage) -> Played {
         format!("got {}", last.title())
     });
     Ok(())
+}
+
+/// TC-CON-022. The subject may ask the proxy a few times before it believes.
+async fn proxy_comes_back(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await?;
+    stage.proxies[0].goes_away().await;
+    let (caller, called) = call_at(stage, 1).await.rule("TDR-DNS-005")?;
+    ends_busy(caller, called).await?;
+    let back = stage.proxies[0].comes_back().await;
+    back.map_err(|why| Failure::new("ladder", why.to_string()))?;
+    let deadline = Instant::now() + Duration::from_secs(200);
+    while Instant::now() < deadline {
+        let caller = stage.carrier_dials().await?;
+        let (proxy, called) = tokio::select! {
+            called = stage.proxy_is_called(0) => (0, called?),
+            called = stage.proxy_is_called(1) => (1, called?),
+        };
+        ends_busy(caller, called).await?;
+        if proxy == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_secs(3)).await;
+    }
+    Err(Failure::new(
+        "TDR-DNS-005",
+        "the first proxy is back for 200 s and gets no call",
+    ))
 }
 
 /// TC-CON-025.
