@@ -18,6 +18,12 @@ pub struct Authority {
     intermediate: CertifiedIssuer<'static, KeyPair>,
 }
 
+/// What a certificate is for: servers, then clients.
+const BOTH: [ExtendedKeyUsagePurpose; 2] = [
+    ExtendedKeyUsagePurpose::ServerAuth,
+    ExtendedKeyUsagePurpose::ClientAuth,
+];
+
 /// A certificate with its key and the rest of its chain.
 #[derive(Clone)]
 pub struct Identity {
@@ -93,7 +99,15 @@ impl Authority {
     /// # Errors
     /// [`CaFault`], when a name cannot stand in a certificate.
     pub fn issue(&self, names: &[&str]) -> Result<Identity, CaFault> {
-        self.issue_for(names, &KeyPair::generate_for(&PKCS_RSA_SHA256)?)
+        self.issue_for(names, &KeyPair::generate_for(&PKCS_RSA_SHA256)?, &BOTH)
+    }
+
+    /// The same for servers only, as public authorities give it from 2026 on (TDR-TLS-009).
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue_for_servers(&self, names: &[&str]) -> Result<Identity, CaFault> {
+        self.issue_for(names, &KeyPair::generate_for(&PKCS_RSA_SHA256)?, &BOTH[..1])
     }
 
     /// The same with a P-256 key, as a public authority gives it today unless asked for RSA.
@@ -101,20 +115,22 @@ impl Authority {
     /// # Errors
     /// [`CaFault`], when a name cannot stand in a certificate.
     pub fn issue_ecdsa(&self, names: &[&str]) -> Result<Identity, CaFault> {
-        self.issue_for(names, &KeyPair::generate()?)
+        self.issue_for(names, &KeyPair::generate()?, &BOTH)
     }
 
-    fn issue_for(&self, names: &[&str], key: &KeyPair) -> Result<Identity, CaFault> {
+    fn issue_for(
+        &self,
+        names: &[&str],
+        key: &KeyPair,
+        uses: &[ExtendedKeyUsagePurpose],
+    ) -> Result<Identity, CaFault> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let common_name = names.first().cloned().unwrap_or_default();
         let mut params = CertificateParams::new(names)?;
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = uses.to_vec();
         let leaf = params.signed_by(key, &*self.intermediate)?;
         Ok(Identity {
             chain_pem: leaf.pem() + &self.intermediate.pem(),

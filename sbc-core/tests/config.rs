@@ -597,6 +597,11 @@ const CASES: &[(Code, &str, &str)] = &[
         "preset = \"teams\"",
         "preset = \"teams\"\ntargets = [§{ address = \"sip.pstnhub.microsoft.com\", connect_to = [\"52.112.0.1:5061\"] }]",
     ),
+    (
+        Code::PinnedAddress,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§\"52.112.0.1:5061;tls\"]",
+    ),
 ];
 
 /// A machine on which every path is what its name says.

@@ -182,11 +182,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
         }
     }
     let noticed = found.len() - missed.len();
-    writeln!(
-        out,
-        "{noticed} of {} broken subjects were noticed",
-        found.len()
-    )?;
+    writeln!(out, "{noticed} of {} trials went as they must", found.len())?;
     Ok(if missed.is_empty() { exit::OK } else { FAILED })
 }
 
@@ -194,12 +190,13 @@ fn line(found: &Found) -> String {
     let Found {
         id, number, rule, ..
     } = found;
-    let word = match (&found.verdict, found.is_noticed) {
-        (Verdict::NotApplicable(_), _) => "not applicable",
-        (_, true) => "noticed",
-        (_, false) => "MISSED",
-    };
-    format!("{id} way {number}: {rule} {word}")
+    match (&found.verdict, rule, found.is_noticed) {
+        (Verdict::NotApplicable(_), _, _) => format!("{id} not applicable"),
+        (_, Some(rule), true) => format!("{id} way {number}: {rule} noticed"),
+        (_, Some(rule), false) => format!("{id} way {number}: {rule} MISSED"),
+        (_, None, true) => format!("{id} as it is: good"),
+        (_, None, false) => format!("{id} as it is: BROKEN, so that nothing can be shown"),
+    }
 }
 
 fn write_file(path: &Path, text: &str) -> io::Result<()> {

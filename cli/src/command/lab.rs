@@ -1,13 +1,19 @@
 //! `causeway lab`: the whole product on loopback, among simulated peers.
 
 use crate::command::exit;
+use conformance::lab::fault::LabFault;
+use conformance::lab::teams::TeamsOptions;
 use conformance::lab::{self, Expose, Options};
 use std::io::{self, IsTerminal, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// Arguments of `causeway lab`.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Lab {
+    #[command(subcommand)]
+    what: Option<What>,
     /// End after the calls, with exit code 0 or 1
     #[arg(long)]
     pub once: bool,
@@ -25,6 +31,98 @@ pub struct Lab {
         conflicts_with = "once"
     )]
     pub expose_port: Option<u16>,
+}
+
+#[derive(clap::Subcommand, Clone, PartialEq, Eq, Debug)]
+enum What {
+    /// The three proxies of Teams alone, for an SBC or a PBX of yours
+    Teams(Teams),
+}
+
+/// Arguments of `causeway lab teams`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+struct Teams {
+    /// Where the SBC listens, TLS
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    sbc: SocketAddr,
+    /// Name of the SBC, as its certificate and its Contact say it
+    #[arg(long, value_name = "NAME")]
+    fqdn: String,
+    /// Where the proxies listen; of one address the others take the next two ports
+    #[arg(long, value_name = "ADDRESS:PORT", required = true, num_args = 1..=3)]
+    listen: Vec<SocketAddr>,
+    /// Folder with ca.pem, proxy.pem and proxy.key; made with a certificate for the SBC if there is no
+    /// ca.pem
+    #[arg(long, value_name = "FOLDER")]
+    certificates: PathBuf,
+    /// Domain of the proxies' names; the SBC must find sip, sip2 and sip3 in it
+    #[arg(long, value_name = "DOMAIN", default_value = "pstnhub.example")]
+    domain: String,
+    /// Let a user of Teams call this number through the SBC
+    #[arg(long, value_name = "NUMBER")]
+    call: Option<String>,
+    /// The user's own number
+    #[arg(long, value_name = "NUMBER", default_value = "+441632960100")]
+    user: String,
+    /// End after the call, or once OPTIONS of the SBC came to every proxy
+    #[arg(long)]
+    once: bool,
+}
+
+impl Teams {
+    /// Three addresses of one or three.
+    fn places(&self) -> Result<[SocketAddr; 3], String> {
+        match *self.listen.as_slice() {
+            [one, two, three] => Ok([one, two, three]),
+            [one] => {
+                let next = |more: u16| -> Result<SocketAddr, String> {
+                    let port = one.port().checked_add(more).filter(|_| one.port() != 0);
+                    let port = port.ok_or("name a port up to 65533 that is not 0")?;
+                    Ok(SocketAddr::new(one.ip(), port))
+                };
+                Ok([one, next(1)?, next(2)?])
+            }
+            _ => Err("give one --listen, or three".to_owned()),
+        }
+    }
+}
+
+fn teams(arguments: &Teams, out: &mut dyn Write) -> io::Result<u8> {
+    let listen = match arguments.places() {
+        Ok(listen) => listen,
+        Err(why) => {
+            eprintln!("causeway lab teams: {why}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let options = TeamsOptions {
+        listen,
+        sbc: arguments.sbc,
+        fqdn: arguments.fqdn.clone(),
+        domain: arguments.domain.clone(),
+        certificates: arguments.certificates.clone(),
+        call: arguments.call.clone(),
+        user: arguments.user.clone(),
+        once: arguments.once,
+    };
+    ended(
+        conformance::lab::teams::run(&options, out),
+        "lab teams",
+        out,
+    )
+}
+
+/// The exit code of what ended so.
+fn ended(verdict: Result<bool, LabFault>, what: &str, out: &mut dyn Write) -> io::Result<u8> {
+    match verdict {
+        Ok(true) => Ok(exit::OK),
+        Ok(false) => Ok(FAILED),
+        Err(fault) => {
+            out.flush()?;
+            eprintln!("causeway {what}: {fault}");
+            Ok(FAILED)
+        }
+    }
 }
 
 /// An address that goes into Contact and SDP, so it must be one that a peer can send to.
@@ -46,6 +144,9 @@ const FAILED: u8 = 1;
 /// # Errors
 /// If this program's own path is unknown.
 pub fn run(arguments: &Lab, out: &mut dyn Write) -> io::Result<u8> {
+    if let Some(What::Teams(arguments)) = &arguments.what {
+        return teams(arguments, out);
+    }
     let options = Options {
         program: std::env::current_exe()?,
         once: arguments.once,
@@ -56,15 +157,7 @@ pub fn run(arguments: &Lab, out: &mut dyn Write) -> io::Result<u8> {
         }),
         has_colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    match lab::run(&options, out) {
-        Ok(true) => Ok(exit::OK),
-        Ok(false) => Ok(FAILED),
-        Err(fault) => {
-            out.flush()?;
-            eprintln!("causeway lab: {fault}");
-            Ok(FAILED)
-        }
-    }
+    ended(lab::run(&options, out), "lab", out)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::lock::lock;
 use crate::peer::agent::Wire;
 use crate::peer::flow::Flow;
 use crate::peer::message::Message;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,6 +54,8 @@ struct Inner {
     began: Instant,
     mutation: Option<Mutation>,
     seen: Mutex<Vec<Seen>>,
+    /// Branches of requests of the peers within dialogs.
+    inside: Mutex<BTreeSet<String>>,
 }
 
 impl Tape {
@@ -62,6 +65,7 @@ impl Tape {
             began: Instant::now(),
             mutation,
             seen: Mutex::default(),
+            inside: Mutex::default(),
         }))
     }
 
@@ -116,11 +120,20 @@ fn side_of(peer: &str) -> Side {
 impl Wire for Tape {
     fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]) {
         self.note(self.now(), peer, flow, From::Peer, bytes);
+        if let Ok(message) = Message::parse(bytes)
+            && message.method().is_some()
+            && message.tag("To").is_some()
+        {
+            lock(&self.0.inside).extend(message.branch().map(str::to_owned));
+        }
     }
 
     fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
         let changed = match &self.0.mutation {
-            Some(mutation) => mutation.apply(side_of(peer), bytes),
+            Some(mutation) => {
+                let was_inside = |branch: &str| lock(&self.0.inside).contains(branch);
+                mutation.apply(side_of(peer), bytes, was_inside)
+            }
             None => vec![(Duration::ZERO, bytes.to_vec())],
         };
         for (delay, bytes) in &changed {

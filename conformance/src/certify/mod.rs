@@ -14,6 +14,7 @@ pub mod case;
 pub mod catalogue;
 pub mod evidence;
 pub mod group;
+pub mod knock;
 pub mod ladder;
 pub mod mutation;
 pub mod report;
@@ -22,8 +23,8 @@ pub mod setting;
 pub mod stage;
 pub mod subject;
 pub mod verdict;
-pub mod voice;
 
+use crate::media::voice::Heard;
 use case::Case;
 use catalogue::{CatalogueFault, Entry};
 use evidence::Seen;
@@ -36,7 +37,6 @@ use subject::Subject;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use verdict::{Failure, Verdict};
-use voice::Heard;
 
 /// Longest time for a case, from the set stage to its end.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -125,7 +125,7 @@ pub async fn run(
     Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
 }
 
-async fn one(subject: &Subject, kit: &Kit, entry: Entry) -> Outcome {
+async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {
     let began = Instant::now();
     let nothing = |verdict: Verdict, entry: Entry| Outcome {
         entry,
@@ -164,7 +164,7 @@ fn lacks(subject: &Subject, case: &Case) -> Option<String> {
 /// Plays one case on a stage of its own, with a subject that is broken in one way or in none.
 pub async fn play(
     subject: &Subject,
-    kit: &Kit,
+    kit: &Arc<Kit>,
     case: &Case,
     mutation: Option<Mutation>,
 ) -> (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>) {

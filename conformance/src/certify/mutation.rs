@@ -5,6 +5,7 @@
 //! subject's configuration can be changed instead.
 
 use super::evidence::Side;
+pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub enum Mutation {
     CarrierMedia(Warp),
     /// Of the configuration that we write for the subject: a text, and what stands there instead.
     Configuration(&'static str, &'static str),
+    /// Strangers that the subject turns away are told that they are welcome.
+    Welcome,
     /// Of what the subject tells its operators: a text, and what stands there instead.
     Told(&'static str, &'static str),
 }
@@ -61,21 +64,6 @@ pub enum Does {
     Rewrite(fn(&str) -> String),
     /// Another message comes after it.
     Then(fn(&str) -> String),
-}
-
-/// What becomes of packets that the subject sends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Warp {
-    /// No RTP.
-    Silence,
-    /// SRTP arrives in the clear.
-    Plain,
-    /// Nothing is authentic.
-    WrongKey,
-    /// No RTCP.
-    NoRtcp,
-    /// RTP with events, so digits, is lost.
-    NoEvents,
 }
 
 /// Requests towards Teams.
@@ -151,14 +139,14 @@ impl On {
         self
     }
 
-    /// Only those that begin a dialog.
+    /// Only those outside of a dialog.
     #[must_use]
     pub const fn first(mut self) -> Self {
         self.dialog = Within::Outside;
         self
     }
 
-    /// Only those within a dialog.
+    /// Only those within a dialog; of answers, those to requests within one.
     #[must_use]
     pub const fn inside(mut self) -> Self {
         self.dialog = Within::Inside;
@@ -166,7 +154,7 @@ impl On {
     }
 
     /// Whether a message is meant.
-    fn is(&self, side: Side, message: &Message) -> bool {
+    fn is(&self, side: Side, message: &Message, is_inside: bool) -> bool {
         let is_kind = match (self.statuses, message.status()) {
             (None, None) => message.method().as_deref() == Some(self.method),
             (Some((first, last)), Some(status)) => {
@@ -177,21 +165,34 @@ impl On {
         };
         let is_within = match self.dialog {
             Within::Any => true,
-            Within::Outside => message.tag("To").is_none(),
-            Within::Inside => message.tag("To").is_some(),
+            Within::Outside => !is_inside,
+            Within::Inside => is_inside,
         };
         self.side == side && is_kind && is_within
     }
 }
 
 impl Mutation {
-    /// What a peer gets instead of what the subject sent.
-    pub fn apply(&self, side: Side, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+    /// What a peer gets instead of what the subject sent. `was_inside` tells of an answer whether
+    /// the request with its branch was one within a dialog.
+    pub fn apply(
+        &self,
+        side: Side,
+        bytes: &[u8],
+        was_inside: impl Fn(&str) -> bool,
+    ) -> Vec<(Duration, Vec<u8>)> {
         let unchanged = vec![(Duration::ZERO, bytes.to_vec())];
         let Self::Message(on, does) = self else {
             return unchanged;
         };
-        if !Message::parse(bytes).is_ok_and(|message| on.is(side, &message)) {
+        let Ok(message) = Message::parse(bytes) else {
+            return unchanged;
+        };
+        let is_inside = match message.status() {
+            Some(_) => message.branch().is_some_and(was_inside),
+            None => message.tag("To").is_some(),
+        };
+        if !on.is(side, &message, is_inside) {
             return unchanged;
         }
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -247,7 +248,7 @@ mod tests {
                        To: <sip:a>;tag=1\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
 
     fn texts(mutation: Mutation, side: Side) -> Vec<String> {
-        let changed = mutation.apply(side, BYE.as_bytes());
+        let changed = mutation.apply(side, BYE.as_bytes(), |_| false);
         let text = |(_, bytes)| String::from_utf8(bytes).unwrap();
         changed.into_iter().map(text).collect()
     }

@@ -19,10 +19,10 @@ const BASE: &str = "TC-INB-002";
 pub struct Trial {
     /// The case.
     pub case: &'static Case,
-    /// Which of its ways, from 1; those of the global assertions follow.
+    /// Which of its ways, from 1; those of the global assertions follow. 0 is the subject as it is.
     pub number: usize,
-    /// How, and which rule must be broken.
-    pub way: Break,
+    /// How, and which rule must be broken; none for the subject as it is.
+    pub way: Option<Break>,
 }
 
 /// What became of a trial.
@@ -32,9 +32,9 @@ pub struct Found {
     pub id: &'static str,
     /// Which of its ways.
     pub number: usize,
-    /// The rule that must be broken.
-    pub rule: &'static str,
-    /// Whether it was.
+    /// The rule that must be broken; none if no rule that a way breaks may be broken.
+    pub rule: Option<&'static str>,
+    /// Whether that is so.
     pub is_noticed: bool,
     /// What the case said.
     pub verdict: Verdict,
@@ -52,13 +52,12 @@ pub fn trials(is_chosen: impl Fn(&str) -> bool) -> Vec<Trial> {
             rule: one.id,
             by: one.broken_by,
         });
-        for (index, way) in own.chain(global).enumerate() {
-            all.push(Trial {
-                case,
-                number: index + 1,
-                way,
-            });
-        }
+        // What is broken already shows nothing when it is broken again.
+        let ways = std::iter::once(None).chain(own.chain(global).map(Some));
+        all.extend(
+            ways.enumerate()
+                .map(|(number, way)| Trial { case, number, way }),
+        );
     }
     all
 }
@@ -94,21 +93,28 @@ pub async fn run(
     Ok(done)
 }
 
-async fn one(subject: &Subject, kit: &Kit, trial: Trial) -> Found {
-    let verdict = match super::lacks(subject, trial.case) {
+async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
+    let Trial { case, number, way } = trial;
+    let verdict = match super::lacks(subject, case) {
         Some(why) => Verdict::NotApplicable(why),
         None => {
-            super::play(subject, kit, trial.case, Some(trial.way.by))
+            super::play(subject, kit, case, way.map(|way| way.by))
                 .await
                 .0
         }
     };
+    let broken = verdict.broken();
+    let is_noticed = match (&verdict, way) {
+        (Verdict::NotApplicable(_), _) => true,
+        (_, Some(way)) => broken.contains(&way.rule),
+        (Verdict::NoStage(_), None) => false,
+        (_, None) => !case.broken_by.iter().any(|way| broken.contains(&way.rule)),
+    };
     Found {
-        id: trial.case.id,
-        number: trial.number,
-        rule: trial.way.rule,
-        is_noticed: verdict.broken().contains(&trial.way.rule)
-            || matches!(verdict, Verdict::NotApplicable(_)),
+        id: case.id,
+        number,
+        rule: way.map(|way| way.rule),
+        is_noticed,
         verdict,
     }
 }

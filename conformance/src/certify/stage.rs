@@ -7,13 +7,13 @@ use super::mutation::{Mutation, Warp};
 use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
-use super::voice::{Ear, Voice};
 use crate::ca::{Authority, CaFault, Identity};
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::folder::Folder;
 use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
+use crate::media::voice::{Ear, Voice};
 use crate::peer::agent::{Received, Wire};
 use crate::peer::carrier::{self, Carrier};
 use crate::peer::claims::ANY;
@@ -25,7 +25,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -79,6 +79,8 @@ pub struct Stage {
     pub setting: Setting,
     /// Where everybody is; of use for subjects of ours.
     pub addresses: Addresses,
+    /// Whom the subject trusts; its certificates are good for any peer.
+    pub kit: Arc<Kit>,
     fqdn: String,
     calls_to_proxies: Vec<Calls>,
     calls_to_carriers: Vec<Calls>,
@@ -86,6 +88,8 @@ pub struct Stage {
     failures: Mutex<Vec<Failure>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
+    pub(super) is_welcoming: bool,
+    pub(super) program: Option<PathBuf>,
     folder: Option<Folder>,
 }
 
@@ -103,6 +107,7 @@ struct Ground {
 struct Trust {
     identity: Identity,
     roots: RootCertStore,
+    kit: Arc<Kit>,
 }
 
 impl Stage {
@@ -112,7 +117,7 @@ impl Stage {
     /// [`LabFault`]; nothing runs then.
     pub async fn set(
         subject: &Subject,
-        kit: &Kit,
+        kit: &Arc<Kit>,
         case: &Case,
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
@@ -121,13 +126,13 @@ impl Stage {
         let tape = Tape::new(mutation);
         match subject {
             Subject::Ours(program) => Self::set_ours(program, kit, setting, tape, mutation).await,
-            Subject::Other(other) => Self::set_other(other, setting, tape, mutation).await,
+            Subject::Other(other) => Self::set_other(other, kit, setting, tape, mutation).await,
         }
     }
 
     async fn set_ours(
         program: &Path,
-        kit: &Kit,
+        kit: &Arc<Kit>,
         setting: Setting,
         tape: Tape,
         mutation: Option<Mutation>,
@@ -136,6 +141,12 @@ impl Stage {
         place::write(folder.path(), "ca.pem", kit.authority.root_pem())?;
         place::write(folder.path(), "sbc.pem", &kit.sbc.chain_pem)?;
         place::write(folder.path(), "sbc.key", &kit.sbc.key_pem)?;
+        let leaf = kit
+            .sbc
+            .chain_pem
+            .split_inclusive("END CERTIFICATE-----\n")
+            .next();
+        place::write(folder.path(), "leaf.pem", leaf.unwrap_or_default())?;
         let addresses = Addresses::choose();
         let at = |ip| SocketAddr::new(ip, 0);
         let ground = Ground::take(
@@ -148,11 +159,13 @@ impl Stage {
         let trust = Trust {
             identity: kit.proxy.clone(),
             roots: kit.authority.roots()?,
+            kit: Arc::clone(kit),
         };
         let (teams_side, carrier_side) = (ports.tls, ports.udp);
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, teams_side, carrier_side)?;
         stage.setting = setting;
         stage.daemon = Some(daemon);
+        stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
         stage.break_by(mutation);
         Ok(stage)
@@ -160,6 +173,7 @@ impl Stage {
 
     async fn set_other(
         other: &Other,
+        kit: &Arc<Kit>,
         setting: Setting,
         tape: Tape,
         mutation: Option<Mutation>,
@@ -187,6 +201,7 @@ impl Stage {
                 key_pem: read("proxy.key")?,
             },
             roots,
+            kit: Arc::clone(kit),
         };
         let (teams_side, carrier_side) = (other.teams_side, other.carrier_side);
         let fqdn = &other.fqdn;
@@ -249,11 +264,14 @@ impl Stage {
             carrier_side,
             setting: Setting::default(),
             addresses,
+            kit: trust.kit,
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
             failures: Mutex::default(),
             told: None,
             warps: (None, None),
+            is_welcoming: false,
+            program: None,
             folder: None,
         })
     }
@@ -263,6 +281,7 @@ impl Stage {
             Some(Mutation::Media(warp)) => self.warps.0 = Some(warp),
             Some(Mutation::CarrierMedia(warp)) => self.warps.1 = Some(warp),
             Some(Mutation::Told(from, to)) => self.told = Some((from, to)),
+            Some(Mutation::Welcome) => self.is_welcoming = true,
             Some(Mutation::Message(..) | Mutation::Configuration(..)) | None => {}
         }
     }
@@ -382,11 +401,26 @@ impl Stage {
                 why: "the subject is not ours".to_owned(),
             });
         };
-        let told = daemon.ask(path).await?;
-        Ok(match self.told {
-            Some((from, to)) => told.replace(from, to),
-            None => told,
-        })
+        Ok(self.as_told(daemon.ask(path).await?))
+    }
+
+    /// What the subject says, with the change that is made to it.
+    pub(super) fn as_told(&self, text: String) -> String {
+        match self.told {
+            Some((from, to)) => text.replace(from, to),
+            None => text,
+        }
+    }
+
+    /// Tells our daemon what to do, as an operator does.
+    ///
+    /// # Errors
+    /// [`LabFault::Unanswered`].
+    pub async fn tell(&self, path: &str) -> Result<String, LabFault> {
+        match &self.daemon {
+            Some(daemon) => daemon.tell(path).await,
+            None => self.ask(path).await,
+        }
     }
 
     /// Asks our daemon again and again until the answer is as wanted; gives the last one.

@@ -94,16 +94,31 @@ impl Daemon {
     /// # Errors
     /// [`LabFault::Unanswered`].
     pub async fn ask(&self, path: &str) -> Result<String, LabFault> {
+        self.request("GET", path).await
+    }
+
+    /// Tells it what to do, as an operator's command does.
+    ///
+    /// # Errors
+    /// [`LabFault::Unanswered`].
+    pub async fn tell(&self, path: &str) -> Result<String, LabFault> {
+        self.request("POST", path).await
+    }
+
+    async fn request(&self, method: &str, path: &str) -> Result<String, LabFault> {
         let asked = async {
             let stream = UnixStream::connect(&self.socket).await?;
-            http::get(stream, path).await
+            http::ask(stream, method, path).await
         };
         let fault = |why: String| LabFault::Unanswered {
             path: path.to_owned(),
             why,
         };
         match timeout(START, asked).await {
-            Ok(Ok(Answer { status: 200, body })) => Ok(body),
+            Ok(Ok(Answer {
+                status: 200..=299,
+                body,
+            })) => Ok(body),
             Ok(Ok(Answer { status, body })) => Err(fault(format!("{status} {body}"))),
             Ok(Err(why)) => Err(fault(why.to_string())),
             Err(_) => Err(fault("it took too long".to_owned())),

@@ -45,6 +45,13 @@ pub enum LabFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// A peer cannot listen where it was told to.
+    Listen {
+        /// Address and port.
+        at: String,
+        /// What the operating system said.
+        why: io::Error,
+    },
     /// The daemon ended instead of getting ready.
     Ended {
         /// How it ended.
@@ -99,6 +106,10 @@ impl fmt::Display for LabFault {
                 f,
                 "cannot listen on {at}: {why}; give an address of this machine to --expose, and a \
                  free port to --expose-port"
+            ),
+            Self::Listen { at, why } => write!(
+                f,
+                "cannot listen on {at}: {why}; give a free port of an address of this machine to --listen"
             ),
             Self::Ended { status, log } => {
                 write!(f, "the daemon ended ({status}); the end of its log:\n{log}")

@@ -16,11 +16,24 @@ pub struct Answer {
 ///
 /// # Errors
 /// What the operating system says, or that the answer is no HTTP.
-pub async fn get<S>(mut stream: S, path: &str) -> io::Result<Answer>
+pub async fn get<S>(stream: S, path: &str) -> io::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n");
+    ask(stream, "GET", path).await
+}
+
+/// Sends a request without a body on a connection that is used once.
+///
+/// # Errors
+/// What the operating system says, or that the answer is no HTTP.
+pub async fn ask<S>(mut stream: S, method: &str, path: &str) -> io::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;

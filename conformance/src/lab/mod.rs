@@ -18,6 +18,7 @@ pub mod http;
 pub mod place;
 pub mod play;
 pub mod report;
+pub mod teams;
 pub mod world;
 
 use fault::LabFault;

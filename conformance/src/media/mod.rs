@@ -6,3 +6,4 @@ pub mod ice;
 pub mod sdp;
 pub mod secure;
 pub mod tone;
+pub mod voice;

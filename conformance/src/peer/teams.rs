@@ -5,9 +5,11 @@
 //! names are in capitals, Contact points where nobody may connect to, and requests within a call
 //! may come on a connection of their own.
 
+mod trouble;
+
 use super::agent::{Agent, Received, Wire};
 use super::carrier::{called_number, tagged};
-use super::claims::Claims;
+use super::claims::{ANY, Claims};
 use super::fault::PeerFault;
 use super::flow::{Flow, connection};
 use super::leg::{Leg, Manner, PATIENCE, Parties, reply};
@@ -32,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use trouble::{Listening, OptionsAnswer};
 
 /// Methods that the proxy knows, without a space as on the wire.
 const ALLOW: &str = "INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY";
@@ -43,7 +46,22 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// A proxy that listens.
 pub struct TeamsProxy {
     shared: Arc<Shared>,
+    acceptor: TlsAcceptor,
+    listening: Mutex<Listening>,
     _tasks: JoinSet<()>,
+}
+
+/// A connection that an SBC made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Handshake {
+    /// The server name that it asked for.
+    pub asked_for: Option<String>,
+    /// Certificates that it sent.
+    pub chain: usize,
+    /// DNS names of the first.
+    pub names: Vec<String>,
+    /// TLS version.
+    pub version: String,
 }
 
 struct Shared {
@@ -61,6 +79,8 @@ struct Shared {
     tasks: Mutex<JoinSet<()>>,
     heard: watch::Sender<BTreeSet<String>>,
     refused: Mutex<Vec<String>>,
+    handshakes: Mutex<Vec<Handshake>>,
+    options: OptionsAnswer,
 }
 
 /// A socket that waits for its proxy: its address goes into the SBC's configuration before the
@@ -130,12 +150,18 @@ impl TeamsProxy {
             tasks: Mutex::default(),
             heard: watch::Sender::default(),
             refused: Mutex::default(),
+            handshakes: Mutex::default(),
+            options: OptionsAnswer::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(place.listener, acceptor, Arc::clone(&shared)));
+        let mut listening = Listening::default();
+        let listen = accept(place.listener, acceptor.clone(), Arc::clone(&shared));
+        listening.0.spawn(listen);
         tasks.spawn(serve(Arc::clone(&shared), strangers));
         Ok(Self {
             shared,
+            acceptor,
+            listening: listening.into(),
             _tasks: tasks,
         })
     }
@@ -153,6 +179,11 @@ impl TeamsProxy {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// Connections that SBCs made.
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        lock(&self.shared.handshakes).clone()
     }
 
     /// Handshakes that failed, with the reason.
@@ -310,7 +341,8 @@ impl Shared {
             product: PRODUCT.to_owned(),
             allow: ALLOW,
             contact: format!(
-                "<sip:api-du-a.pstnhub.example:443;x-i={};x-c={}/d/8/{}>",
+                "<sip:api-du-a.{}:443;x-i={};x-c={}/d/8/{}>",
+                self.host.split_once('.').map_or("", |(_, domain)| domain),
                 random::word::<16>(),
                 random::word::<16>(),
                 random::word::<8>()
@@ -440,7 +472,15 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
         connections.spawn(async move {
             match acceptor.accept(stream).await {
                 Ok(stream) => {
-                    let names = tls::names(stream.get_ref().1.peer_certificates());
+                    let session = stream.get_ref().1;
+                    let chain = session.peer_certificates();
+                    let names = tls::names(chain);
+                    lock(&shared.handshakes).push(Handshake {
+                        asked_for: session.server_name().map(str::to_owned),
+                        chain: chain.map_or(0, <[_]>::len),
+                        names: names.clone(),
+                        version: format!("{:?}", session.protocol_version()),
+                    });
                     let agent = shared.agent.clone();
                     let receive = move |flow: &Flow, bytes: &[u8]| agent.receive(flow, bytes);
                     let (flow, work) = connection(stream, remote, names, receive);
@@ -477,14 +517,18 @@ async fn serve(shared: Arc<Shared>, mut strangers: mpsc::UnboundedReceiver<Recei
                 answer(status, phrase(status), Some(text));
             }
             (Some("OPTIONS"), None) => {
-                answer(200, "OK", None);
+                match shared.options.status() {
+                    Some(200) => answer(200, "OK", None),
+                    Some(status) => answer(status, phrase(status), None),
+                    None => {}
+                }
                 shared.heard.send_modify(|heard| {
                     heard.extend(contact_host(&request.message));
                 });
             }
             (Some("INVITE"), None) => {
                 let number = called_number(&request);
-                if shared.echoes.contains(&number) {
+                if shared.echoes.contains(&number) || shared.echoes.contains(ANY) {
                     let shared = Arc::clone(&shared);
                     calls.spawn(async move {
                         if let Err(fault) = shared.echo(request).await {

@@ -8,18 +8,20 @@ use rustls::crypto::aws_lc_rs::cipher_suite::{
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS12;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 use std::sync::Arc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::extensions::GeneralName;
 
 /// The two documented suites that a modern library still has (TDR-TLS-002).
+pub const SUITES: [SupportedCipherSuite; 2] = [
+    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
-        cipher_suites: vec![
-            TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-            TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        ],
+        cipher_suites: SUITES.to_vec(),
         ..rustls::crypto::aws_lc_rs::default_provider()
     })
 }
@@ -50,7 +52,31 @@ pub fn connector(
     identity: Option<&Identity>,
     roots: RootCertStore,
 ) -> Result<TlsConnector, CaFault> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    connector_with(identity, roots, provider())
+}
+
+/// The same with only one of the suites.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn connector_of(
+    suite: SupportedCipherSuite,
+    identity: Option<&Identity>,
+    roots: RootCertStore,
+) -> Result<TlsConnector, CaFault> {
+    let provider = CryptoProvider {
+        cipher_suites: vec![suite],
+        ..rustls::crypto::aws_lc_rs::default_provider()
+    };
+    connector_with(identity, roots, Arc::new(provider))
+}
+
+fn connector_with(
+    identity: Option<&Identity>,
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<TlsConnector, CaFault> {
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS12])?
         .with_root_certificates(roots);
     let config = match identity {

@@ -62,6 +62,22 @@ impl Leg {
         self.local = fork;
     }
 
+    /// From now on requests of ours name a dialog that does not exist. Gives what was right, for
+    /// [`Leg::knows_tag`].
+    pub fn mistakes_tag(&mut self) -> String {
+        let (head, _) = self
+            .remote
+            .rsplit_once(";tag=")
+            .unwrap_or((&self.remote, ""));
+        let wrong = format!("{head};tag={}", random::word::<6>());
+        std::mem::replace(&mut self.remote, wrong)
+    }
+
+    /// From now on requests of ours name their dialog again.
+    pub fn knows_tag(&mut self, right: String) {
+        self.remote = right;
+    }
+
     /// Our tag in the dialog.
     pub fn tag(&self) -> &str {
         param(&self.local, "tag").unwrap_or_default()

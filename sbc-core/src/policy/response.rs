@@ -340,6 +340,9 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         | 488
         | 493
         | 494 => status,
+        // Whatever it is about, it is the number (TDR-SIP-023: Teams says 412 for one of a wrong form).
+        400..=499 if q850 == Some(1) => Status::NOT_FOUND,
+        400..=499 if q850 == Some(28) => Status::ADDRESS_INCOMPLETE,
         // The peer refuses the form of our request; the caller's was another one.
         400..=499 => Status::SERVER_INTERNAL_ERROR,
         // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
@@ -466,5 +469,17 @@ mod tests {
         for alike in [404, 408, 480, 488] {
             assert_eq!(of(alike), of(486));
         }
+    }
+
+    #[test]
+    fn a_wrong_form_of_the_number_is_told_as_such() {
+        let of = |code: u16, q850| {
+            let status = Status::new(code).expect("a status");
+            from_peer(status, q850, Preset::Carrier).code()
+        };
+        assert_eq!(of(412, Some(28)), 484);
+        assert_eq!(of(412, Some(1)), 404);
+        assert_eq!(of(412, None), 500);
+        assert_eq!(of(486, Some(28)), 486);
     }
 }

@@ -168,6 +168,26 @@ pub const CASES: &[Case] = &[
         )],
     ),
     case(
+        "TC-INB-018",
+        |stage| Box::pin(rings_outside_too(stage)),
+        &[
+            breaks("TDR-ICE-010", drop(carrier("INVITE"))),
+            breaks("TDR-ICE-010", Mutation::Media(Warp::Silence)),
+        ],
+    ),
+    case(
+        "TC-INB-019",
+        |stage| Box::pin(answered_elsewhere(stage)),
+        &[
+            breaks("TDR-SIP-022", drop(teams("CANCEL"))),
+            breaks("TDR-SIP-022", without(teams("CANCEL"), "Reason")),
+        ],
+    )
+    .with(|setting| {
+        setting.has_second_carrier = true;
+        setting.routes.push_str(BOTH);
+    }),
+    case(
         "TC-INB-021",
         |stage| Box::pin(service_hears_digits(stage)),
         &[breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents))],
@@ -312,6 +332,15 @@ async fn repeated_answer(stage: &Stage) -> Played {
     });
     Ok(())
 }
+
+/// The second carrier stands for a PBX where the user has a phone too.
+const BOTH: &str = r#"
+[[route]]
+name = "both"
+match = { called_in = "tenant:customer", from_trunk = "carrier" }
+to = [{ trunk = "teams" }, { trunk = "carrier-2" }]
+ring = "at_once"
+"#;
 
 fn without_body(text: &str) -> String {
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
@@ -766,4 +795,44 @@ async fn name_used_twice(stage: &Stage) -> Played {
         format!("got {}", answer.title())
     });
     Ok(())
+}
+
+/// TC-INB-018.
+async fn rings_outside_too(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    called.leg.respond(180, "Ringing", None, &[])?;
+    caller.leg.hears(180, PATIENCE).await?;
+    let fork = stage.teams_dials_as(0, "+441632960002", |_| {}).await?;
+    let mobile = stage.carrier_is_called().await.rule("TDR-ICE-010")?;
+    let mut outside = stage.answered(fork, mobile).await.rule("TDR-ICE-010")?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let mut inside = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&inside).await.rule("TDR-ICE-010")?;
+    stage.hear_each_other(&outside).await.rule("TDR-ICE-010")?;
+    outside.called_ends().await?;
+    inside.called_ends().await
+}
+
+/// TC-INB-019.
+async fn answered_elsewhere(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let (teams, phone) = tokio::join!(stage.teams_is_called(), stage.carrier_is_called_at(1));
+    let (mut teams, mut phone) = (teams?, phone?);
+    teams.leg.respond(180, "Ringing", None, &[])?;
+    phone.leg.respond(180, "Ringing", None, &[])?;
+    caller.leg.hears(180, PATIENCE).await?;
+    let answer = phone.answer(Codec::Pcma);
+    phone.leg.respond(200, "OK", Some(answer), &[])?;
+    let cancel = teams.leg.cancelled(PATIENCE).await.rule("TDR-SIP-022")?;
+    let told = cancel.line("Reason").unwrap_or_default();
+    let is_told = told.contains("SIP") && told.contains("cause=200");
+    stage.check("TDR-SIP-022", is_told, || {
+        format!("Reason of CANCEL is \"{told}\"")
+    });
+    let called = phone;
+    let mut talk = Talk { caller, called }.established().await?;
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
 }

@@ -1,11 +1,13 @@
 //! OPT: OPTIONS both ways, and what they show.
 
-use crate::certify::case::{Case, Played, Step, breaks, case};
+use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{drop, replace, teams, without};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, teams, twice, without};
 use crate::certify::setting::FQDN;
 use crate::certify::stage::Stage;
+use serde_json::Value;
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// The subject may spread its first OPTIONS over some seconds.
 const GREETING: Duration = Duration::from_secs(15);
@@ -38,6 +40,81 @@ pub const CASES: &[Case] = &[
             ),
         ],
     ),
+    case(
+        "TC-OPT-002",
+        |stage| Box::pin(every_minute(stage)),
+        &[breaks("TDR-OPT-006", drop(teams("OPTIONS")))],
+    ),
+    case(
+        "TC-OPT-003",
+        |stage| Box::pin(every_minute(stage)),
+        &[breaks("TDR-OPT-006", twice(teams("OPTIONS")))],
+    ),
+    case(
+        "TC-OPT-004",
+        |stage| Box::pin(lost_request(stage)),
+        &[breaks("TDR-OPT-006", drop(teams("OPTIONS")))],
+    ),
+    case(
+        "TC-OPT-005",
+        |stage| Box::pin(refused(stage)),
+        &[breaks("TDR-OPT-004", Mutation::Told("403", "200"))],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-OPT-007",
+        |stage| Box::pin(at_the_limit(stage)),
+        &[breaks("TDR-OPT-005", drop(teams("OPTIONS").status(200)))],
+    )
+    .with(|setting| setting.more.push_str("[limits]\ncalls = 1\n")),
+    case(
+        "TC-OPT-008",
+        |stage| Box::pin(only_the_carriers_trunk(stage)),
+        &[breaks(
+            "TDR-OPT-008",
+            replace(teams("OPTIONS"), "sip:sbc1.test", "sip:c1.cust.test"),
+        )],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_customers = true),
+    case(
+        "TC-OPT-009",
+        |stage| Box::pin(says_what_it_is(stage)),
+        &[
+            breaks("TDR-OPT-011", without(teams("INVITE"), "X-MS-SBC")),
+            breaks("TDR-OPT-011", without(teams("BYE"), "X-MS-SBC")),
+            breaks(
+                "TDR-OPT-011",
+                without(teams("INVITE").status(200), "X-MS-SBC"),
+            ),
+        ],
+    ),
+    case(
+        "TC-OPT-010",
+        |stage| Box::pin(drained(stage)),
+        &[breaks("TDR-OPT-010", drop(carrier("INVITE")))],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-OPT-011",
+        |stage| Box::pin(within_a_call(stage)),
+        &[
+            breaks(
+                "TDR-OPT-012",
+                replace(teams("OPTIONS").status(481), "481", "200"),
+            ),
+            breaks(
+                "TDR-OPT-012",
+                replace(teams("OPTIONS").status(200), "200 OK", "500 No"),
+            ),
+        ],
+    ),
+    case(
+        "TC-OPT-012",
+        |stage| Box::pin(silent_region(stage)),
+        &[breaks("TDR-MON-003", Mutation::Told("no answer", "200"))],
+    )
+    .needs(&[Need::Ours]),
 ];
 
 /// TC-OPT-001.
@@ -79,4 +156,198 @@ async fn answered(stage: &Stage) -> Played {
         format!("Contact is \"{contact}\"")
     });
     Ok(())
+}
+
+/// Times between the OPTIONS that each proxy got.
+fn intervals(stage: &Stage) -> Vec<(String, Vec<Duration>)> {
+    let all = stage.tape.requests(Side::Teams, "OPTIONS");
+    let hosts = stage.proxies[..3]
+        .iter()
+        .map(|proxy| proxy.host().to_owned());
+    hosts
+        .map(|host| {
+            let own = all.iter().filter(|(_, peer, _)| *peer == host);
+            let times: Vec<Duration> = own.map(|(at, _, _)| *at).collect();
+            let between = times.windows(2).map(|pair| pair[1] - pair[0]);
+            (host, between.collect())
+        })
+        .collect()
+}
+
+/// TC-OPT-002 and TC-OPT-003: two intervals of every proxy.
+async fn every_minute(stage: &Stage) -> Played {
+    sleep(Duration::from_secs(140)).await;
+    for (host, between) in intervals(stage) {
+        stage.check("TDR-OPT-006", between.len() >= 2, || {
+            format!("{host} got OPTIONS only {} times more", between.len())
+        });
+        for time in between {
+            // The clock of the tape is not that of the subject.
+            let is_right = (59.5..67.0).contains(&time.as_secs_f64());
+            stage.check("TDR-OPT-006", is_right, || format!("{host} after {time:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// TC-OPT-004.
+async fn lost_request(stage: &Stage) -> Played {
+    let silent = &stage.proxies[1];
+    silent.answers_options_with(None);
+    sleep(Duration::from_secs(40)).await;
+    silent.answers_options_with(Some(200));
+    sleep(Duration::from_secs(110)).await;
+    let between = intervals(stage).swap_remove(1).1;
+    stage.check("TDR-OPT-006", !between.is_empty(), || {
+        "no OPTIONS came again".to_owned()
+    });
+    for time in between {
+        stage.check("TDR-OPT-006", time < Duration::from_secs(180), || {
+            format!("after {time:?}")
+        });
+    }
+    Ok(())
+}
+
+/// What our daemon says of its way to a proxy, once it says more than that it has not asked.
+async fn verdict(stage: &Stage, proxy: usize, wanted: &str, patience: Duration) -> String {
+    let host = stage.proxies[proxy].host().to_owned();
+    let of = |told: &str| -> String {
+        let rows: Vec<Value> = serde_json::from_str(told).unwrap_or_default();
+        let row = rows
+            .iter()
+            .find(|row| row["proxy"] == host && row["direction"] == "to");
+        row.map(ToString::to_string).unwrap_or_default()
+    };
+    let is_it = |told: &str| of(told).contains(wanted);
+    let told = stage.ask_until("/teams", patience, is_it).await;
+    of(&told.unwrap_or_else(|last| last))
+}
+
+/// TC-OPT-005.
+async fn refused(stage: &Stage) -> Played {
+    for proxy in &stage.proxies[..3] {
+        proxy.answers_options_with(Some(403));
+    }
+    // The first may have been answered before.
+    let told = verdict(stage, 0, "\"status\":403", Duration::from_secs(80)).await;
+    stage.check("TDR-OPT-004", told.contains("\"status\":403"), || {
+        told.clone()
+    });
+    let is_hint = told.contains(FQDN) && told.contains("domain");
+    stage.check("TDR-OPT-004", is_hint, || {
+        format!("no hint at name and domain: {told}")
+    });
+    Ok(())
+}
+
+/// TC-OPT-007.
+async fn at_the_limit(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let mut second = stage.carrier_dials().await?;
+    let last = second.is_refused().await?;
+    stage.check("TDR-OPT-005", last.status() == Some(503), || {
+        format!("got {}", last.title())
+    });
+    stage.proxies[0]
+        .ping(&stage.trunk())
+        .await
+        .rule("TDR-OPT-005")?;
+    talk.caller_ends().await
+}
+
+/// TC-OPT-008.
+async fn only_the_carriers_trunk(stage: &Stage) -> Played {
+    sleep(Duration::from_secs(62)).await;
+    let all = stage.tape.requests(Side::Teams, "OPTIONS");
+    stage.check("TDR-OPT-008", (3..=6).contains(&all.len()), || {
+        format!("{} OPTIONS in 62 s", all.len())
+    });
+    for (_, peer, options) in all {
+        let contact = options.line("Contact").unwrap_or_default();
+        stage.check(
+            "TDR-OPT-008",
+            contact.contains(&format!("sip:{FQDN}")),
+            || format!("Contact at {peer} is {contact}"),
+        );
+    }
+    Ok(())
+}
+
+/// TC-OPT-009.
+async fn says_what_it_is(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await?;
+    let mut talk = stage.to_teams().await?;
+    talk.caller_ends().await?;
+    let mut talk = stage.from_teams().await?;
+    talk.called_ends().await?;
+    for (_, _, message) in stage.tape.of_subject(Side::Teams) {
+        let wants = match (message.method().as_deref(), message.status()) {
+            (Some("INVITE" | "OPTIONS" | "BYE"), _) => true,
+            (None, Some(101..=299)) => message.cseq().is_some_and(|(_, of)| of == "INVITE"),
+            _ => false,
+        };
+        let said = message.line("X-MS-SBC").unwrap_or_default();
+        let is_right = said.split('/').filter(|part| !part.is_empty()).count() == 3;
+        stage.check("TDR-OPT-011", !wants || is_right, || {
+            format!(
+                "\"{}\" says \"{said}\", wanted vendor/model/version",
+                message.title()
+            )
+        });
+    }
+    Ok(())
+}
+
+/// TC-OPT-010.
+async fn drained(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await?;
+    stage.tell("/drain").await?;
+    let before = stage.tape.requests(Side::Teams, "OPTIONS").len();
+    let caller = stage.teams_dials().await?;
+    let called = stage.carrier_is_called().await.rule("TDR-OPT-010")?;
+    let mut talk = stage.answered(caller, called).await.rule("TDR-OPT-010")?;
+    talk.caller_ends().await?;
+    sleep(Duration::from_secs(70)).await;
+    let after = stage.tape.requests(Side::Teams, "OPTIONS").len();
+    stage.check("TDR-OPT-010", after == before, || {
+        format!("{} OPTIONS while it drains", after - before)
+    });
+    Ok(())
+}
+
+/// TC-OPT-011.
+async fn within_a_call(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let answer = talk.called.leg.ask("OPTIONS", &[], None).await?;
+    stage.check("TDR-OPT-012", answer.status() == Some(200), || {
+        format!("got {}", answer.title())
+    });
+    let right = talk.called.leg.mistakes_tag();
+    let answer = talk.called.leg.ask("OPTIONS", &[], None).await?;
+    stage.check("TDR-OPT-012", answer.status() == Some(481), || {
+        format!("got {}", answer.title())
+    });
+    talk.called.leg.knows_tag(right);
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-OPT-012.
+async fn silent_region(stage: &Stage) -> Played {
+    stage.proxies[1].answers_options_with(None);
+    let told = verdict(
+        stage,
+        1,
+        "\"result\":\"no answer\"",
+        Duration::from_secs(110),
+    )
+    .await;
+    stage.check(
+        "TDR-MON-003",
+        told.contains("\"result\":\"no answer\""),
+        || format!("the silent region does not show: {told}"),
+    );
+    let mut talk = stage.to_teams().await?;
+    talk.caller_ends().await
 }

@@ -234,11 +234,11 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// Who redirects may reach what he could call himself.
+/// Who redirects may reach what he could call himself: a number of the customer, who is outside.
 const ONWARD: &str = r#"
 [[route]]
 name = "onward"
-match = { from_trunk = "carrier", called = '^\+441632960002$' }
+match = { from_trunk = "carrier", called = '^\+441632960198$' }
 to = [{ trunk = "carrier" }]
 "#;
 
@@ -387,13 +387,13 @@ async fn redirected(stage: &Stage) -> Played {
         .await
         .rule("TDR-SIP-035")?;
     let mut first = stage.carriers[0].take(invite);
-    let to = format!("<sip:+441632960002@{}>", stage.carriers[0].address());
+    let to = format!("<sip:+441632960198@{}>", stage.carriers[0].address());
     // The Contact of the leg comes first only in 2xx.
     first.respond(302, "Moved Temporarily", None, &[("Contact", to)])?;
     first.acknowledged_failure().await?;
     let mut called = stage.carrier_is_called().await.rule("TDR-SIP-035")?;
     let uri = called.invite()?.uri_text().to_owned();
-    stage.check("TDR-SIP-035", uri.contains("+441632960002"), || {
+    stage.check("TDR-SIP-035", uri.contains("+441632960198"), || {
         format!("followed to {uri}")
     });
     called.leg.respond(486, "Busy Here", None, &[])?;

@@ -345,13 +345,13 @@ impl Load<'_> {
                 );
                 continue;
             }
-            if !target.connect_to.is_empty()
-                && is_of_microsoft(&target.host)
-                && target
-                    .connect_to
-                    .iter()
-                    .any(|address| !address.ip().is_loopback())
-            {
+            let is_far = |address: &IpAddr| !address.is_loopback();
+            let is_pinned_name = is_of_microsoft(&target.host)
+                && target.connect_to.iter().any(|at| is_far(&at.ip()));
+            // Only a service with names of its own has targets by default.
+            let is_pinned_trunk = !defaults.targets.is_empty()
+                && target.host.parse().is_ok_and(|address| is_far(&address));
+            if is_pinned_name || is_pinned_trunk {
                 self.out.add(
                     Code::PinnedAddress,
                     &at.span,

@@ -1,11 +1,10 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
-use super::mutation::Warp;
+use super::endpoint::{Packet, Sockets, Stream, is_rtcp};
+use super::sdp::Media;
+use super::secure::{Key, Secure};
+use super::tone::{Codec, Tone, share_at};
 use crate::lock::lock;
-use crate::media::endpoint::{Packet, Sockets, Stream, is_rtcp};
-use crate::media::sdp::Media;
-use crate::media::secure::{Key, Secure};
-use crate::media::tone::{Codec, Tone, share_at};
 use crate::peer::fault::PeerFault;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +21,21 @@ const REPORTS: Duration = Duration::from_secs(2);
 const KEPT: usize = 25;
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
+
+/// What becomes of packets before they are heard, to see that somebody notices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warp {
+    /// No RTP.
+    Silence,
+    /// SRTP arrives in the clear.
+    Plain,
+    /// Nothing is authentic.
+    WrongKey,
+    /// No RTCP.
+    NoRtcp,
+    /// RTP with events, so digits, is lost.
+    NoEvents,
+}
 
 /// What came so far.
 #[derive(Clone, Default, PartialEq, Debug)]

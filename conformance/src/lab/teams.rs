@@ -1,0 +1,301 @@
+//! `causeway lab teams`: the three proxies of Teams alone, on addresses that an integrator names, so
+//! that any SBC or PBX can be pointed at them.
+//!
+//! They answer OPTIONS and send their own, take every call with a user who sends back what he hears,
+//! call a number if they are told to, and say what they see and what Teams would refuse.
+
+use super::Signals;
+use super::fault::LabFault;
+use super::place::{self, REGIONS};
+use crate::ca::{Authority, CaFault, Identity};
+use crate::media::sdp;
+use crate::media::voice::Voice;
+use crate::peer::agent::Wire;
+use crate::peer::claims::ANY;
+use crate::peer::flow::Flow;
+use crate::peer::message::Message;
+use crate::peer::rules::{TeamsRules, TeamsTrunk};
+use crate::peer::teams::{Place, Setup, TeamsProxy};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval, sleep};
+
+/// How often each proxy asks the SBC, as Teams does.
+const PINGS: Duration = Duration::from_secs(60);
+/// How long a call of ours is talked.
+const TALK: Duration = Duration::from_secs(5);
+
+/// What the emulator is to do.
+#[derive(Clone, Debug)]
+pub struct TeamsOptions {
+    /// Where the proxies listen, in order.
+    pub listen: [SocketAddr; 3],
+    /// Where the SBC listens, TLS.
+    pub sbc: SocketAddr,
+    /// Name of the SBC, as its Contact and its certificate say it.
+    pub fqdn: String,
+    /// Domain of the proxies' names.
+    pub domain: String,
+    /// Folder with certificates; those that are not there are made.
+    pub certificates: PathBuf,
+    /// A number that a user of Teams calls through the SBC.
+    pub call: Option<String>,
+    /// The user's own number.
+    pub user: String,
+    /// End after the call, or once OPTIONS of the SBC came to every proxy, instead of waiting for
+    /// Ctrl-C.
+    pub once: bool,
+}
+
+/// Runs the proxies until somebody ends them. Says whether they found nothing wrong.
+///
+/// # Errors
+/// [`LabFault`], when they cannot be started.
+pub fn run(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabFault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| LabFault::System {
+            what: "start threads",
+            why,
+        })?;
+    runtime.block_on(serve(options, out))
+}
+
+async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabFault> {
+    let mut signals = Signals::listen()?;
+    let names = REGIONS.map(|region| format!("{region}.{}", options.domain));
+    let (identity, roots, is_new) = certificates(options, &names)?;
+    let (tell, mut lines) = mpsc::unbounded_channel();
+    let printer = Printer {
+        began: Instant::now(),
+        lines: tell.clone(),
+    };
+    let wire: Arc<dyn Wire> = Arc::new(printer);
+    let trunk = TeamsTrunk {
+        fqdn: options.fqdn.clone(),
+        port: options.sbc.port(),
+    };
+    let mut proxies = Vec::new();
+    for (host, at) in names.iter().zip(options.listen) {
+        let place = Place::take_at(at).await.map_err(|why| LabFault::Listen {
+            at: at.to_string(),
+            why,
+        })?;
+        let setup = Setup {
+            host: host.clone(),
+            identity: identity.clone(),
+            roots: roots.clone(),
+            rules: TeamsRules {
+                trunks: vec![trunk.clone()],
+                hidden: Vec::new(),
+            },
+            sbc: options.sbc.ip(),
+            echoes: BTreeSet::from([ANY.to_owned()]),
+            wire: Some(Arc::clone(&wire)),
+        };
+        let proxy = TeamsProxy::start(place, setup)?;
+        writeln!(out, "{host} listens on {}", proxy.address())?;
+        proxies.push(proxy);
+    }
+    let folder = options.certificates.display();
+    if is_new {
+        writeln!(
+            out,
+            "made in {folder}: ca.pem to be trusted by the SBC, sbc.pem and sbc.key for it"
+        )?;
+    }
+    writeln!(
+        out,
+        "the SBC is {} at {}; Ctrl-C ends",
+        options.fqdn, options.sbc
+    )?;
+    out.flush()?;
+    let proxies = Arc::new(proxies);
+    let work = tokio::spawn(work(Arc::clone(&proxies), trunk, options.clone(), tell));
+    tokio::pin!(work);
+    let mut told = vec![0; proxies.len()];
+    let mut verdict = true;
+    loop {
+        let ended = tokio::select! {
+            () = signals.any() => Some(true),
+            done = &mut work => Some(done.unwrap_or(false)),
+            Some(line) = lines.recv() => {
+                writeln!(out, "{line}")?;
+                None
+            }
+        };
+        for (proxy, told) in proxies.iter().zip(&mut told) {
+            for finding in &proxy.agent().findings()[*told..] {
+                writeln!(out, "           ! {finding} [{}]", finding.breach.rule)?;
+                *told += 1;
+                verdict = false;
+            }
+        }
+        out.flush()?;
+        if let Some(is_good) = ended {
+            while let Ok(line) = lines.try_recv() {
+                writeln!(out, "{line}")?;
+            }
+            return Ok(verdict && is_good);
+        }
+    }
+}
+
+/// OPTIONS of the proxies, and the call. Says whether what was asked for came to be; without an end
+/// of its own it goes on for ever.
+async fn work(
+    proxies: Arc<Vec<TeamsProxy>>,
+    trunk: TeamsTrunk,
+    options: TeamsOptions,
+    tell: Tell,
+) -> bool {
+    if let Some(number) = &options.call {
+        let is_good = match call(&proxies[0], &trunk, &options.user, number, &tell).await {
+            Ok(()) => true,
+            Err(why) => {
+                tell.send(format!("           ! call to {number}: {why}"))
+                    .ok();
+                false
+            }
+        };
+        if options.once {
+            return is_good;
+        }
+    } else if options.once {
+        let names = [options.fqdn.clone()];
+        for proxy in proxies.iter() {
+            if proxy.heard_from(&names, PINGS).await.is_err() {
+                return false;
+            }
+        }
+        return true;
+    }
+    let mut ticks = interval(PINGS);
+    loop {
+        ticks.tick().await;
+        for proxy in proxies.iter() {
+            if let Err(fault) = proxy.ping(&trunk).await {
+                tell.send(format!("           ! {fault}")).ok();
+            }
+        }
+    }
+}
+
+/// A user calls a number, plays a tone, and hangs up.
+async fn call(
+    proxy: &TeamsProxy,
+    trunk: &TeamsTrunk,
+    user: &str,
+    number: &str,
+    tell: &Tell,
+) -> Result<(), String> {
+    let text = |fault: crate::peer::fault::PeerFault| fault.to_string();
+    let voice = Voice::open("Teams", proxy.address().ip(), None)
+        .await
+        .map_err(text)?;
+    let offer = sdp::teams_offer(voice.at, &voice.key);
+    let (mut leg, invite) = proxy.call(trunk, user, number, offer).await.map_err(text)?;
+    let answer = leg.final_response(&invite).await.map_err(text)?;
+    if answer.status() != Some(200) {
+        return Err(format!("got {}", answer.title()));
+    }
+    leg.acknowledge(&answer).map_err(text)?;
+    voice.hears_of(&sdp::read(&answer.body())?).map_err(text)?;
+    voice.plays(437.3);
+    sleep(TALK).await;
+    let heard = voice.heard();
+    let line = format!(
+        "           heard {} packets of audio and {} reports, {} not authentic, {} in the clear",
+        heard.audio, heard.reports, heard.forged, heard.plain
+    );
+    tell.send(line).ok();
+    leg.hang_up().await.map_err(text)
+}
+
+/// What the proxies show and whom they trust, and whether it was made now.
+fn certificates(
+    options: &TeamsOptions,
+    names: &[String; 3],
+) -> Result<(Identity, RootCertStore, bool), LabFault> {
+    let folder = &options.certificates;
+    let is_new = !folder.join("ca.pem").exists();
+    if is_new {
+        make(folder, &options.fqdn, names)?;
+    }
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
+    };
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(read("ca.pem")?.as_bytes()) {
+        roots
+            .add(root.map_err(CaFault::from)?)
+            .map_err(CaFault::from)?;
+    }
+    let identity = Identity {
+        chain_pem: read("proxy.pem")?,
+        key_pem: read("proxy.key")?,
+    };
+    Ok((identity, roots, is_new))
+}
+
+fn make(folder: &Path, fqdn: &str, names: &[String; 3]) -> Result<(), LabFault> {
+    std::fs::create_dir_all(folder).map_err(|why| LabFault::File {
+        path: folder.to_owned(),
+        why,
+    })?;
+    let authority = Authority::new("Teams emulator")?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (name, identity) in [
+        ("proxy", authority.issue(&names)?),
+        ("sbc", authority.issue(&[fqdn])?),
+    ] {
+        place::write(folder, &format!("{name}.pem"), &identity.chain_pem)?;
+        place::write(folder, &format!("{name}.key"), &identity.key_pem)?;
+    }
+    // Last: where it is, everything is.
+    place::write(folder, "ca.pem", authority.root_pem())?;
+    Ok(())
+}
+
+/// Where lines for people go.
+type Tell = mpsc::UnboundedSender<String>;
+
+/// Tells every message as a line.
+struct Printer {
+    began: Instant,
+    lines: Tell,
+}
+
+impl Printer {
+    fn tell(&self, arrow: &str, peer: &str, flow: &Flow, bytes: &[u8]) {
+        let title = match Message::parse(bytes) {
+            Ok(message) => message.title(),
+            Err(fault) => fault.to_string(),
+        };
+        let at = self.began.elapsed().as_secs_f32();
+        let line = format!("{at:9.3}  {peer:22} {arrow} {}  {title}", flow.remote);
+        // Nobody reads any more when the lab ends.
+        let _ = self.lines.send(line);
+    }
+}
+
+impl Wire for Printer {
+    fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]) {
+        self.tell("->", peer, flow, bytes);
+    }
+
+    fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        self.tell("<-", peer, flow, bytes);
+        vec![(Duration::ZERO, bytes.to_vec())]
+    }
+}

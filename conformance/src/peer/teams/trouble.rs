@@ -1,0 +1,98 @@
+//! A proxy in trouble: away, stalled, silent, or with connections that break.
+
+use super::{TeamsProxy, accept};
+use crate::lock::lock;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// What a proxy answers to OPTIONS.
+#[derive(Debug)]
+pub(super) struct OptionsAnswer(AtomicU16);
+
+impl Default for OptionsAnswer {
+    fn default() -> Self {
+        Self(AtomicU16::new(200))
+    }
+}
+
+impl OptionsAnswer {
+    /// The status; `None` if it says nothing.
+    pub(super) fn status(&self) -> Option<u16> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|status| *status != 0)
+    }
+}
+
+impl TeamsProxy {
+    /// From now on OPTIONS get this answer, or none.
+    pub fn answers_options_with(&self, status: Option<u16>) {
+        let status = status.unwrap_or(0);
+        self.shared.options.0.store(status, Ordering::Relaxed);
+    }
+
+    /// Closes its port and every connection.
+    pub async fn goes_away(&self) {
+        // The listener and its connections end with their task; who waits for that sees a closed port.
+        lock(&self.listening).shutdown_soon();
+        self.breaks_connections();
+        loop {
+            let is_gone = lock(&self.listening).is_done();
+            if is_gone {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Breaks the connections that it made.
+    pub fn breaks_connections(&self) {
+        lock(&self.shared.connections).clear();
+        lock(&self.shared.tasks).abort_all();
+    }
+
+    /// Listens again where it was.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn comes_back(&self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.shared.address).await?;
+        let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
+        lock(&self.listening)
+            .0
+            .spawn(accept(listener, acceptor, shared));
+        Ok(())
+    }
+
+    /// Takes connections and says nothing on them.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn stalls(&self) -> io::Result<()> {
+        self.goes_away().await;
+        let listener = TcpListener::bind(self.shared.address).await?;
+        lock(&self.listening).0.spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The task that listens.
+#[derive(Default)]
+pub(super) struct Listening(pub(super) JoinSet<()>);
+
+impl Listening {
+    fn shutdown_soon(&mut self) {
+        self.0.abort_all();
+    }
+
+    fn is_done(&mut self) -> bool {
+        while self.0.try_join_next().is_some() {}
+        self.0.is_empty()
+    }
+}
