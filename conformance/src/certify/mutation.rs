@@ -151,14 +151,14 @@ impl On {
         self
     }
 
-    /// Only those that begin a dialog.
+    /// Only those that begin a dialog, and answers to them.
     #[must_use]
     pub const fn first(mut self) -> Self {
         self.dialog = Within::Outside;
         self
     }
 
-    /// Only those within a dialog.
+    /// Only those within a dialog, and answers to them.
     #[must_use]
     pub const fn inside(mut self) -> Self {
         self.dialog = Within::Inside;
@@ -175,10 +175,15 @@ impl On {
             }
             _ => false,
         };
+        // The peers count their requests from 1, and within a dialog that they did not begin from 2.
+        let begins = match message.status() {
+            None => message.tag("To").is_none(),
+            Some(_) => message.cseq().is_some_and(|(number, _)| number == 1),
+        };
         let is_within = match self.dialog {
             Within::Any => true,
-            Within::Outside => message.tag("To").is_none(),
-            Within::Inside => message.tag("To").is_some(),
+            Within::Outside => begins,
+            Within::Inside => !begins,
         };
         self.side == side && is_kind && is_within
     }
