@@ -68,6 +68,11 @@ impl Leg {
         param(&self.local, "tag").unwrap_or_default()
     }
 
+    /// The other side's tag in the dialog.
+    pub fn other_tag(&self) -> &str {
+        param(&self.remote, "tag").unwrap_or_default()
+    }
+
     /// Asks to end the INVITE that is under way; its final response is still to come.
     ///
     /// # Errors
@@ -107,7 +112,7 @@ impl Leg {
         description: Option<String>,
     ) -> Result<Message, PeerFault> {
         let mut draft = self.request(method);
-        if method == "INVITE" {
+        if matches!(method, "INVITE" | "REFER") {
             draft = draft
                 .with("Contact", &self.manner.contact)
                 .with("Allow", self.manner.allow);
