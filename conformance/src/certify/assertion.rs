@@ -463,13 +463,17 @@ pub async fn of_traces(stage: &Stage) -> Vec<Failure> {
             format!("calls in progress afterwards: {left}"),
         ));
     }
-    let answered: BTreeSet<String> = stage
-        .tape
-        .seen()
-        .into_iter()
+    let seen = stage.tape.seen();
+    // Who takes over a call continues it, and has no record of his own.
+    let takes_over = |message: &&Message| message.line("Replaces").is_some();
+    let messages = seen.iter().filter_map(|one| one.message.as_ref().ok());
+    let continued: BTreeSet<&str> = messages.filter(takes_over).map(Message::call_id).collect();
+    let answered: BTreeSet<String> = seen
+        .iter()
         .filter(|one| one.from == From::Subject)
-        .filter_map(|one| one.message.ok())
+        .filter_map(|one| one.message.as_ref().ok())
         .filter(|message| message.status() == Some(200) && is_answer_to_invite(message))
+        .filter(|message| !continued.contains(message.call_id()))
         .map(|message| message.call_id().to_owned())
         .collect();
     let has_all = |told: &str| {

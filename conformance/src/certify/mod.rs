@@ -6,12 +6,13 @@
 //! ```
 //!
 //! [`case`] tells how a case is written, [`group`] holds them; [`stage`] is what one plays on, with
-//! the [`ladder`]s that most need; [`assertion`] is asked after each. [`selftest`] breaks the subject
+//! the [`ladder`]s that most need and [`change`]s within a call; [`assertion`] is asked after each. [`selftest`] breaks the subject
 //! in every way that the cases name and wants the right rule to say so. [`report`] writes it down.
 
 pub mod assertion;
 pub mod case;
 pub mod catalogue;
+pub mod change;
 pub mod evidence;
 pub mod group;
 pub mod knock;

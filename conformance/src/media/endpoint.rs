@@ -254,8 +254,8 @@ impl Sockets {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) payload_type: u8,
-    ssrc: [u8; 4],
-    sequence: u16,
+    pub(crate) ssrc: [u8; 4],
+    pub(crate) sequence: u16,
     timestamp: u32,
     count: u32,
     octets: u32,

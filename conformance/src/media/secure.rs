@@ -77,6 +77,15 @@ impl Secure {
         })
     }
 
+    /// From now on packets are sent with another key of ours, from the beginning of its stream.
+    ///
+    /// # Errors
+    /// What `rtc-srtp` says.
+    pub fn rekey(&mut self, ours: &Key) -> Result<(), String> {
+        self.send = context(ours)?;
+        Ok(())
+    }
+
     /// Protects an RTP packet.
     ///
     /// # Errors

@@ -95,6 +95,7 @@ struct Link {
     rtcp: SocketAddr,
     secure: Option<Secure>,
     events: Option<u8>,
+    ours: Key,
     theirs: Option<Key>,
 }
 
@@ -164,7 +165,12 @@ impl Voice {
         let theirs = media.keys.first().and_then(|key| key.key.clone());
         let mut state = lock(&self.state);
         let kept = match state.link.take() {
-            Some(link) if link.theirs == theirs => link.secure,
+            Some(mut link) if link.theirs == theirs => {
+                if let Some(secure) = link.secure.as_mut().filter(|_| link.ours != self.key) {
+                    secure.rekey(&self.key).map_err(fault)?;
+                }
+                link.secure
+            }
             _ => None,
         };
         let secure = match (&theirs, kept) {
@@ -180,9 +186,30 @@ impl Voice {
             rtcp: media.rtcp,
             secure,
             events,
+            ours: self.key.clone(),
             theirs,
         });
         Ok(())
+    }
+
+    /// Its first packet will have this number. To be said before it plays anything.
+    pub fn begins_at(&self, sequence: u16) {
+        lock(&self.state).stream.sequence = sequence;
+    }
+
+    /// The number of its next packet.
+    pub fn sequence(&self) -> u16 {
+        lock(&self.state).stream.sequence
+    }
+
+    /// It has another key, which is used once the other end has agreed ([`Voice::hears_of`]).
+    pub fn rekeys(&mut self) {
+        self.key = Key::random();
+    }
+
+    /// From now on it is another source (RFC 3550 §8.2).
+    pub fn changes_source(&self) {
+        lock(&self.state).stream.ssrc = crate::random::bytes();
     }
 
     /// Plays a tone until told otherwise.

@@ -146,7 +146,8 @@ impl Leg {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
-            cseq: 0,
+            // So no request within a dialog has the number 1.
+            cseq: 1,
             latest: 0,
             invited_by: None,
             branch: String::new(),

@@ -37,10 +37,10 @@ impl Message {
     /// [`Unreadable`], with what the reader dislikes.
     pub fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
         let uri = request_uri(bytes);
-        // `rsip` knows no "/" in a parameter, which RFC 3261 §25.1 allows and Teams writes into its
-        // Contact; requests within its calls must carry it. The rest of the URI is still read.
+        // `rsip` knows no "/" and no ":" in a parameter, which RFC 3261 §25.1 allows and Teams writes
+        // into its Contact and Refer-To; requests of ours must carry it. The rest is still read.
         let readable = match uri.split_once(';') {
-            Some((plain, params)) if params.contains('/') => {
+            Some((plain, params)) if params.contains(['/', ':']) => {
                 let text = String::from_utf8_lossy(bytes);
                 text.replacen(&uri, plain, 1).into_bytes()
             }

@@ -80,7 +80,7 @@ impl Rules for TeamsRules {
         if method.as_deref() == Some("INVITE") {
             invite(message, &mut out);
         }
-        if !message.body().is_empty() {
+        if describes(message) {
             secure_media(message, &mut out);
         }
         hidden(&self.hidden, message, &mut out);
@@ -211,15 +211,18 @@ fn invite(message: &Message, out: &mut Vec<Breach>) {
     if message.tag("To").is_some() {
         return;
     }
+    // A transfer goes to what Teams named, and that need not be a number (TDR-XFR-011).
+    let is_transfer =
+        message.line("Referred-By").is_some() || param(message.uri_text(), "x-m").is_some();
     let user = message.uri().and_then(|uri| uri.user()).unwrap_or_default();
-    if !user.starts_with('+') {
+    if !is_transfer && !user.starts_with('+') {
         out.push(Breach::refused(
             "TDR-SIP-010",
             format!("called number {user} has no +"),
             404,
         ));
     }
-    if param(message.uri_text(), "user") != Some("phone") {
+    if !is_transfer && param(message.uri_text(), "user") != Some("phone") {
         out.push(Breach::noted(
             "TDR-SIP-010",
             "the Request-URI lacks ;user=phone",
@@ -232,6 +235,12 @@ fn invite(message: &Message, out: &mut Vec<Breach>) {
             488,
         ));
     }
+}
+
+/// Whether the body is a session description, or has one, and not a NOTIFY's news.
+fn describes(message: &Message) -> bool {
+    let kind = message.line("Content-Type").unwrap_or_default();
+    !message.body().is_empty() && !kind.to_ascii_lowercase().starts_with("message/")
 }
 
 /// SRTP, and nothing else.
@@ -316,9 +325,8 @@ impl Rules for CarrierRules {
                 out.push(Breach::refused("RFC3261", what, 400));
             }
         }
-        let body = message.body();
-        if !body.is_empty() {
-            match sdp::read(&body) {
+        if describes(message) {
+            match sdp::read(&message.body()) {
                 Ok(media) if media.protocol != "RTP/AVP" || !media.keys.is_empty() => {
                     let what = format!("media is {}, wanted plain RTP/AVP", media.protocol);
                     out.push(Breach::refused("RFC3264", what, 488));

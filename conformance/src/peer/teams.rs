@@ -315,6 +315,14 @@ impl TeamsProxy {
         self.shared.connection(trunk).await
     }
 
+    /// A connection to an SBC from another machine of the data centre; what comes on it comes here.
+    ///
+    /// # Errors
+    /// [`PeerFault::Connect`].
+    pub async fn connection_from(&self, ip: IpAddr, trunk: &TeamsTrunk) -> Result<Flow, PeerFault> {
+        self.shared.connect(ip, trunk).await
+    }
+
     /// Takes a call that was claimed. Requests of ours within it go on a connection of our own, as
     /// they do when another machine of the data centre takes over (TDR-CON-003).
     ///
@@ -381,6 +389,13 @@ impl Shared {
         if let Some(flow) = known.filter(Flow::is_open) {
             return Ok(flow);
         }
+        // From our own address: the SBC knows its peers by it.
+        let flow = self.connect(self.address.ip(), trunk).await?;
+        lock(&self.connections).insert(key, flow.clone());
+        Ok(flow)
+    }
+
+    async fn connect(&self, from: IpAddr, trunk: &TeamsTrunk) -> Result<Flow, PeerFault> {
         let to = SocketAddr::new(self.sbc, trunk.port);
         let fault = |why| PeerFault::Connect {
             peer: self.host.clone(),
@@ -390,8 +405,7 @@ impl Shared {
         let name =
             ServerName::try_from(trunk.fqdn.clone()).map_err(|why| fault(io::Error::other(why)))?;
         let connecting = async {
-            // From our own address: the SBC knows its peers by it.
-            let stream = connect_from(self.address.ip(), to).await?;
+            let stream = connect_from(from, to).await?;
             self.connector.connect(name, stream).await
         };
         let stream = timeout(PATIENCE, connecting)
@@ -404,7 +418,6 @@ impl Shared {
             agent.receive(flow, bytes)
         });
         lock(&self.tasks).spawn(work);
-        lock(&self.connections).insert(key, flow.clone());
         Ok(flow)
     }
 

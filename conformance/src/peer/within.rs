@@ -5,6 +5,7 @@ use super::fault::PeerFault;
 use super::leg::{Leg, PATIENCE, is_answer, reply};
 use super::message::{Draft, Message, param, uri_text};
 use crate::random;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Leg {
@@ -83,6 +84,11 @@ impl Leg {
         param(&self.local, "tag").unwrap_or_default()
     }
 
+    /// The other side's tag in the dialog.
+    pub fn other_tag(&self) -> &str {
+        param(&self.remote, "tag").unwrap_or_default()
+    }
+
     /// Asks to end the INVITE that is under way; its final response is still to come.
     ///
     /// # Errors
@@ -122,7 +128,7 @@ impl Leg {
         description: Option<String>,
     ) -> Result<Message, PeerFault> {
         let mut draft = self.request(method);
-        if method == "INVITE" {
+        if matches!(method, "INVITE" | "REFER") {
             draft = draft
                 .with("Contact", &self.manner.contact)
                 .with("Allow", self.manner.allow);
@@ -197,6 +203,35 @@ impl Leg {
             draft = draft.sdp(description);
         }
         self.agent.answer(request, draft).map(drop)
+    }
+
+    /// From now on this end is to be reached elsewhere: its Contact is another.
+    pub fn moves_to(&mut self, contact: String) {
+        Arc::make_mut(&mut self.manner).contact = contact;
+    }
+
+    /// Waits for the INVITE that comes after one that was refused, and takes it as a new dialog.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn invited_again(&mut self) -> Result<(), PeerFault> {
+        let invite = self.asked("INVITE", PATIENCE).await?;
+        self.invite = Some(invite);
+        self.fork();
+        Ok(())
+    }
+
+    /// Accepts an INVITE within the dialog, and waits for the ACK.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn accept(
+        &mut self,
+        request: &Received,
+        description: String,
+    ) -> Result<(), PeerFault> {
+        self.answer(request, 200, "OK", Some(description))?;
+        self.asked("ACK", PATIENCE).await.map(drop)
     }
 
     /// Waits for CANCEL of the INVITE that came in, agrees, and refuses the INVITE with 487.

@@ -1,6 +1,649 @@
 //! MID: hold, changes and refreshes within a call.
 
-use crate::certify::case::Case;
+use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
+use crate::certify::change::{End, SETTLED, again, direction};
+use crate::certify::evidence::Side;
+use crate::certify::ladder::Talk;
+use crate::certify::mutation::{
+    self, carrier, drop, replace, rewrite, teams, then, with, without_line,
+};
+use crate::certify::setting::OUTSIDE;
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::media::sdp;
+use crate::media::tone::Codec;
+use crate::peer::leg::Parties;
+use crate::peer::message::uri_text;
+use std::time::Duration;
 
 /// The cases.
-pub const CASES: &[Case] = &[];
+pub const CASES: &[Case] = &[
+    case(
+        "TC-MID-001",
+        |stage| Box::pin(teams_holds(stage)),
+        &[
+            breaks(
+                "TDR-HLD-003",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=inactive",
+                    "a=sendrecv",
+                ),
+            ),
+            breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
+        ],
+    ),
+    case(
+        "TC-MID-002",
+        |stage| Box::pin(carrier_holds(stage)),
+        &[breaks(
+            "TDR-HLD-001",
+            replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
+        )],
+    ),
+    case(
+        "TC-MID-003",
+        |stage| Box::pin(carrier_holds_with_zeros(stage)),
+        &[
+            breaks(
+                "TDR-HLD-001",
+                replace(teams("INVITE").inside(), "a=inactive", "a=recvonly"),
+            ),
+            breaks(
+                "TDR-HLD-001",
+                rewrite(teams("INVITE").inside(), without_address),
+            ),
+        ],
+    ),
+    case(
+        "TC-MID-004",
+        |stage| Box::pin(music_of_teams(stage)),
+        &[breaks(
+            "TDR-MED-007",
+            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+        )],
+    ),
+    case(
+        "TC-MID-005",
+        |stage| Box::pin(another_key(stage)),
+        &[breaks(
+            "TDR-MED-007",
+            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+        )],
+    ),
+    case(
+        "TC-MID-006",
+        |stage| Box::pin(the_same_key(stage)),
+        &[breaks(
+            "TDR-MED-007",
+            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+        )],
+    ),
+    case(
+        "TC-MID-007",
+        |stage| Box::pin(group_call(stage)),
+        &[
+            breaks(
+                "TDR-HLD-007",
+                replace(teams("INVITE").status(200).inside(), "200 OK", "488 No"),
+            ),
+            breaks(
+                "TDR-HLD-007",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+        ],
+    ),
+    case(
+        "TC-MID-008",
+        |stage| Box::pin(conference(stage)),
+        &[breaks(
+            "TDR-HLD-007",
+            replace(teams("INVITE").status(200).inside(), "200 OK", "488 No"),
+        )],
+    ),
+    case(
+        "TC-MID-009",
+        |stage| Box::pin(carrier_asks(stage)),
+        &[
+            breaks(
+                "TDR-TMR-003",
+                then(teams("ACK"), |ack| as_method(ack, "UPDATE")),
+            ),
+            breaks(
+                "TDR-SIP-001",
+                then(teams("ACK"), |ack| as_method(ack, "INFO")),
+            ),
+            breaks("TDR-TMR-003", drop(carrier("INVITE").status(200).inside())),
+        ],
+    ),
+    case(
+        "TC-MID-010",
+        |stage| Box::pin(carrier_moves(stage)),
+        &[
+            breaks("TDR-HLD-005", drop(carrier("INVITE").status(200).inside())),
+            breaks(
+                "TDR-HLD-005",
+                replace(
+                    carrier("INVITE").status(200).inside(),
+                    "m=audio 2",
+                    "m=audio 3",
+                ),
+            ),
+        ],
+    ),
+    case(
+        "TC-MID-011",
+        |stage| Box::pin(both_at_once(stage)),
+        &[breaks(
+            "TDR-HLD-006",
+            replace(teams("INVITE").status(491), "491", "500"),
+        )],
+    ),
+    case(
+        "TC-MID-012",
+        |stage| Box::pin(refreshes_stop(stage)),
+        &[
+            breaks("TDR-TMR-002", drop(teams("BYE"))),
+            breaks(
+                "TDR-TMR-002",
+                replace(
+                    teams("INVITE").status(200),
+                    "refresher=uac",
+                    "refresher=uas",
+                ),
+            ),
+        ],
+    )
+    .with(|setting| {
+        setting
+            .teams
+            .push_str("session_timer = { min_se = \"90s\" }\n")
+    }),
+    case(
+        "TC-MID-013",
+        |stage| Box::pin(interval_too_small(stage)),
+        &[
+            breaks(
+                "TDR-TMR-004",
+                replace(teams("INVITE"), "Min-SE: 4000", "Min-SE: 90"),
+            ),
+            breaks(
+                "TDR-TMR-004",
+                replace(
+                    teams("INVITE"),
+                    "Session-Expires: 4000",
+                    "Session-Expires: 1800",
+                ),
+            ),
+        ],
+    ),
+    case(
+        "TC-MID-014",
+        |stage| Box::pin(no_timer(stage)),
+        &[breaks(
+            "TDR-ICE-014",
+            with(
+                teams("INVITE").status(200),
+                "Session-Expires: 1800;refresher=uas",
+            ),
+        )],
+    ),
+    case(
+        "TC-MID-015",
+        |stage| Box::pin(silent_on_hold(stage)),
+        &[breaks(
+            "TDR-HLD-003",
+            then(teams("INVITE").status(200).inside(), bye_after),
+        )],
+    )
+    .with(|setting| setting.more.push_str("[limits]\nmedia_timeout = \"3s\"\n")),
+    case(
+        "TC-MID-016",
+        |stage| Box::pin(another_target(stage)),
+        &[breaks(
+            "TDR-SIP-041",
+            replace(teams("BYE"), "x-c=moved", "x-c=stayed"),
+        )],
+    ),
+    case(
+        "TC-MID-017",
+        |stage| Box::pin(parked(stage)),
+        &[
+            breaks(
+                "TDR-HLD-003",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=inactive",
+                    "a=sendrecv",
+                ),
+            ),
+            breaks(
+                "TDR-SIP-041",
+                replace(teams("BYE"), "x-c=moved", "x-c=stayed"),
+            ),
+        ],
+    ),
+];
+
+const SENDRECV: &str = "a=sendrecv";
+const INACTIVE: &str = "a=inactive";
+/// Packets that were on their way when a stream was held.
+const ON_THE_WAY: u64 = 5;
+/// How long it is listened whether a held stream is silent.
+const WHILE: Duration = Duration::from_secs(2);
+/// More than silence may last where nothing is held; see the case's configuration.
+const SILENCE: Duration = Duration::from_secs(6);
+/// A Contact that Teams changes to.
+const MOVED: &str = "<sip:api-du-b.pstnhub.example:443;x-i=other;x-c=moved/d/8/1>";
+
+/// Teams holds: it is answered so, and hears nothing then.
+async fn is_held(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
+    let (mut caller, mut called) = talk.ends();
+    let held = caller.describes(version, INACTIVE);
+    let answer = stage.one_changes(&mut caller, &mut called, held).await;
+    let answer = answer.rule("TDR-HLD-002")?;
+    stage.check("TDR-HLD-003", direction(&answer) == INACTIVE, || {
+        format!("the answer to inactive is {}", direction(&answer))
+    });
+    let heard = caller.voice.hears_within(WHILE).await;
+    stage.check("TDR-HLD-003", heard <= ON_THE_WAY, || {
+        format!("{heard} packets with audio within {WHILE:?} of hold")
+    });
+    Ok(())
+}
+
+/// Teams resumes, with audio at once.
+async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
+    let (mut caller, mut called) = talk.ends();
+    let resumed = caller.describes(version, SENDRECV);
+    let answer = stage.one_changes(&mut caller, &mut called, resumed).await;
+    let answer = answer.rule("TDR-HLD-002")?;
+    stage.check("TDR-HLD-002", direction(&answer) == SENDRECV, || {
+        format!("the answer to sendrecv is {}", direction(&answer))
+    });
+    stage.hear_each_other(talk).await.rule("TDR-HLD-002")
+}
+
+/// TC-MID-001.
+async fn teams_holds(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    is_held(stage, &mut talk, 1).await?;
+    is_resumed(stage, &mut talk, 2).await?;
+    talk.caller_ends().await
+}
+
+/// The carrier holds in its way and resumes; Teams, if it is told, is told inactive, and where
+/// audio really goes.
+async fn held_by_carrier(stage: &Stage, hold: impl Fn(&End<'_>) -> String) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    let held = hold(&caller);
+    caller.offers(held).await.rule("TDR-HLD-001")?;
+    if let Some(offer) = called.may_be_offered(SETTLED).await? {
+        stage.check("TDR-HLD-001", direction(&offer) == INACTIVE, || {
+            format!("Teams is told {}, wanted inactive", direction(&offer))
+        });
+        let at = sdp::read(&offer.body()).map(|media| media.rtp.ip());
+        stage.check("TDR-HLD-001", at == Ok(stage.teams_side.ip()), || {
+            format!("Teams is told that audio is at {at:?}")
+        });
+    }
+    let resumed = caller.describes(2, SENDRECV);
+    caller.offers(resumed).await.rule("TDR-HLD-001")?;
+    called.may_be_offered(SETTLED).await?;
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-002.
+async fn carrier_holds(stage: &Stage) -> Played {
+    held_by_carrier(stage, |caller| caller.describes(1, "a=sendonly")).await
+}
+
+/// TC-MID-003.
+async fn carrier_holds_with_zeros(stage: &Stage) -> Played {
+    held_by_carrier(stage, |caller| {
+        without_address(&caller.describes(1, SENDRECV))
+    })
+    .await
+}
+
+/// Hold as RFC 2543 had it.
+fn without_address(text: &str) -> String {
+    let lines = text.split("\r\n").map(|line| match line.starts_with("c=") {
+        true => "c=IN IP4 0.0.0.0",
+        false => line,
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// Teams goes on with another machine's audio; `rule` is broken if that is not heard.
+async fn moves_to_machine(
+    stage: &Stage,
+    one: &mut End<'_>,
+    other: &mut End<'_>,
+    version: u32,
+    rule: &str,
+) -> Played {
+    one.continues_with(stage.voice_of_teams().await?);
+    let offer = one.describes(version, SENDRECV);
+    stage.one_changes(one, other, offer).await.rule(rule)?;
+    stage
+        .voices_hear_each_other(one.voice, other.voice)
+        .await
+        .rule(rule)
+}
+
+/// TC-MID-004.
+async fn music_of_teams(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    moves_to_machine(stage, &mut caller, &mut called, 1, "TDR-MED-007").await?;
+    talk.caller_ends().await
+}
+
+/// A call from Teams whose packets have been counted through once.
+async fn counted_through(stage: &Stage) -> Result<Talk, Failure> {
+    let caller = stage.teams_dials().await?;
+    caller.voice.begins_at(u16::MAX - 20);
+    let called = stage.carrier_is_called().await?;
+    let talk = stage.answered(caller, called).await?;
+    let began = tokio::time::Instant::now();
+    while talk.caller.voice.sequence() > 0x8000 && began.elapsed() < PATIENCE {
+        talk.lasts(Duration::from_millis(20)).await;
+    }
+    stage.hear_each_other(&talk).await?;
+    Ok(talk)
+}
+
+/// TC-MID-005.
+async fn another_key(stage: &Stage) -> Played {
+    let mut talk = counted_through(stage).await?;
+    let (mut caller, mut called) = talk.ends();
+    caller.voice.rekeys();
+    let offer = caller.describes(1, SENDRECV);
+    let changed = stage.one_changes(&mut caller, &mut called, offer).await;
+    changed.rule("TDR-MED-007")?;
+    stage.hear_each_other(&talk).await.rule("TDR-MED-007")?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-006.
+async fn the_same_key(stage: &Stage) -> Played {
+    let mut talk = counted_through(stage).await?;
+    let (mut caller, mut called) = talk.ends();
+    let offer = caller.describes(1, SENDRECV);
+    let changed = stage.one_changes(&mut caller, &mut called, offer).await;
+    changed.rule("TDR-MED-007")?;
+    stage.hear_each_other(&talk).await.rule("TDR-MED-007")?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-007: another machine, which has one codec only, and another than was spoken so far.
+async fn group_call(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    caller.continues_with(stage.voice_of_teams().await?);
+    let offer = sdp::teams_offer(caller.voice.at, &caller.voice.key);
+    let offer = offer.replace("104 9 111 18 0 8 103 97 13 118 101", "0 101");
+    let offer = again(&offer, 1, SENDRECV);
+    let answer = stage.one_changes(&mut caller, &mut called, offer).await;
+    let answer = answer.rule("TDR-HLD-007")?;
+    let codec = sdp::read(&answer.body()).map(|media| media.codec());
+    stage.check("TDR-HLD-007", codec == Ok(Some(Codec::Pcmu)), || {
+        format!("answered with {codec:?}, PCMU was offered")
+    });
+    stage.hear_each_other(&talk).await.rule("TDR-HLD-007")?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-008: a third party joins, and the parties are merged; the carrier's leg stays.
+async fn conference(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    for version in 1..=2 {
+        moves_to_machine(stage, &mut called, &mut caller, version, "TDR-HLD-007").await?;
+    }
+    talk.caller_ends().await
+}
+
+/// The ACK once more, as another request.
+fn as_method(ack: &str, method: &str) -> String {
+    mutation::again(ack).replacen("ACK", method, 1).replacen(
+        " ACK\r\n",
+        &format!("9 {method}\r\n"),
+        1,
+    )
+}
+
+/// TC-MID-009.
+async fn carrier_asks(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, _) = talk.ends();
+    let timer = [
+        ("Supported", "timer".to_owned()),
+        ("Session-Expires", "1800;refresher=uac".to_owned()),
+    ];
+    let same = caller.describes(1, SENDRECV);
+    let refreshed = caller.offers_with(same, &timer).await;
+    refreshed.rule("TDR-TMR-003")?;
+    for method in ["UPDATE", "INFO"] {
+        let answer = caller.leg.ask(method, &timer, None).await;
+        let answer = answer.rule("TDR-TMR-003")?;
+        // A method that it does not have may be refused, but not passed on.
+        let is_answered = matches!(answer.status(), Some(200 | 405 | 415 | 469 | 501));
+        stage.check("TDR-TMR-003", is_answered, || {
+            format!("{method} got {}", answer.title())
+        });
+    }
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await?;
+    let invites = stage.tape.requests(Side::Teams, "INVITE").len();
+    stage.check("TDR-TMR-003", invites == 1, || {
+        "a refresh of the carrier is passed on to Teams".to_owned()
+    });
+    for (method, rule) in [("UPDATE", "TDR-TMR-003"), ("INFO", "TDR-SIP-001")] {
+        let is_kept = stage.tape.requests(Side::Teams, method).is_empty();
+        stage.check(rule, is_kept, || format!("Teams gets {method}"));
+    }
+    Ok(())
+}
+
+/// TC-MID-010.
+async fn carrier_moves(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    caller.continues_with(stage.voice_of_carrier().await?);
+    let offer = caller.describes(1, SENDRECV);
+    let changed = stage.one_changes(&mut caller, &mut called, offer).await;
+    changed.rule("TDR-HLD-005")?;
+    stage.hear_each_other(&talk).await.rule("TDR-HLD-005")?;
+    talk.caller_ends().await?;
+    let invites = stage.tape.requests(Side::Teams, "INVITE");
+    let mut places: Vec<_> = invites
+        .iter()
+        .map(|(_, _, invite)| sdp::read(&invite.body()).map(|media| media.rtp))
+        .collect();
+    places.dedup();
+    stage.check("TDR-HLD-005", places.len() == 1, || {
+        format!("Teams is told {} places for audio", places.len())
+    });
+    Ok(())
+}
+
+/// TC-MID-011: Teams is told of a hold while it holds itself.
+async fn both_at_once(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    let held = caller.describes(1, "a=sendonly");
+    caller.offers(held).await?;
+    let crossing = called.leg.asked("INVITE", PATIENCE).await?;
+    let own = called.describes(1, INACTIVE);
+    let answer = called.leg.ask("INVITE", &[], Some(own)).await;
+    let answer = answer.rule("TDR-HLD-006")?;
+    stage.check("TDR-HLD-006", answer.status() == Some(491), || {
+        format!("a crossing re-INVITE got {}", answer.title())
+    });
+    called.leg.answer(&crossing, 491, "Request Pending", None)?;
+    called
+        .leg
+        .asked("ACK", PATIENCE)
+        .await
+        .rule("TDR-HLD-006")?;
+    // Whoever chose the Call-ID waits 2.1 to 4 s (RFC 3261 §14.1).
+    let once_more = called.is_offered().await.rule("TDR-HLD-006")?;
+    stage.check("TDR-HLD-006", direction(&once_more) == INACTIVE, || {
+        format!("the repeated offer is {}", direction(&once_more))
+    });
+    let resumed = caller.describes(2, SENDRECV);
+    caller.offers(resumed).await?;
+    called.is_offered().await?;
+    stage.hear_each_other(&talk).await.rule("TDR-HLD-006")?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-012: the shortest interval that there is, and no refresh.
+async fn refreshes_stop(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.edit = Some(|text| {
+            text.replacen("SESSION-EXPIRES: 3600", "SESSION-EXPIRES: 90", 1)
+                .replacen("MIN-SE: 300", "MIN-SE: 90", 1)
+        });
+    };
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    let timer = answer.line("Session-Expires").unwrap_or_default();
+    stage.check("TDR-TMR-002", timer == "90;refresher=uac", || {
+        format!("Session-Expires in 200 is \"{timer}\"")
+    });
+    let talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    let Talk {
+        mut caller,
+        mut called,
+    } = talk;
+    // It ends a third of the interval before its end (RFC 4028 §10).
+    let interval = Duration::from_secs(90);
+    let (teams, carrier) = tokio::join!(caller.leg.hung_up(interval), called.leg.hung_up(interval));
+    teams.rule("TDR-TMR-002")?;
+    carrier.rule("TDR-TMR-002")
+}
+
+/// TC-MID-013.
+async fn interval_too_small(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let least = [("Min-SE", "4000".to_owned())];
+    called
+        .leg
+        .respond(422, "Session Interval Too Small", None, &least)?;
+    called.leg.acknowledged_failure().await?;
+    called.leg.invited_again().await.rule("TDR-TMR-004")?;
+    let again = called.invite()?;
+    for name in ["Session-Expires", "Min-SE"] {
+        let timer = again.line(name).unwrap_or_default();
+        let seconds = timer
+            .split(';')
+            .next()
+            .and_then(|text| text.trim().parse().ok());
+        let is_enough = seconds.is_some_and(|seconds: u32| seconds >= 4000);
+        stage.check("TDR-TMR-004", is_enough, || {
+            format!("{name} is \"{timer}\" after Min-SE: 4000")
+        });
+    }
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// A BYE in the dialog of an answer.
+fn bye_after(answer: &str) -> String {
+    let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+    let lines = head.split("\r\n").filter_map(|line| {
+        let (name, value) = line.split_once(": ").unwrap_or(("", line));
+        match name {
+            "" => Some("BYE sip:anyone@example.com SIP/2.0".to_owned()),
+            "From" => Some(format!("To: {value}")),
+            "To" => Some(format!("From: {value}")),
+            "CSeq" => Some("CSeq: 99 BYE".to_owned()),
+            "Content-Type" => None,
+            _ => Some(line.to_owned()),
+        }
+    });
+    let text = lines.collect::<Vec<_>>().join("\r\n");
+    mutation::again(&format!("{text}\r\n\r\n"))
+}
+
+/// TC-MID-015: on hold for several times what silence ends a call after.
+async fn silent_on_hold(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    is_held(stage, &mut talk, 1).await?;
+    talk.caller.voice.hushes();
+    talk.called.voice.hushes();
+    let (teams, carrier) = tokio::join!(
+        talk.caller.leg.asked("BYE", SILENCE),
+        talk.called.leg.asked("BYE", SILENCE)
+    );
+    stage.check("TDR-HLD-003", teams.is_err() && carrier.is_err(), || {
+        "silence on hold ends the call".to_owned()
+    });
+    is_resumed(stage, &mut talk, 2).await?;
+    talk.caller_ends().await
+}
+
+/// TC-MID-014.
+async fn no_timer(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.edit = Some(|text| {
+            let names = ["Session-Expires", "Min-SE", "Supported"].into_iter();
+            names.fold(text.to_owned(), |text, name| without_line(&text, name))
+        });
+    };
+    let caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+    let called = stage.carrier_is_called().await?;
+    let mut talk = stage.answered(caller, called).await?;
+    talk.caller_ends().await?;
+    for (_, _, message) in stage.tape.of_subject(Side::Teams) {
+        let timer = message.line("Session-Expires");
+        stage.check("TDR-ICE-014", timer.is_none(), || {
+            format!("\"{}\" says Session-Expires: {timer:?}", message.title())
+        });
+    }
+    Ok(())
+}
+
+/// Teams is elsewhere from now on, and the subject's BYE goes there.
+async fn ends_elsewhere(stage: &Stage, talk: &mut Talk) -> Played {
+    talk.called_ends().await?;
+    for (_, _, bye) in stage.tape.requests(Side::Teams, "BYE") {
+        stage.check("TDR-SIP-041", bye.uri_text() == uri_text(MOVED), || {
+            format!("BYE goes to {}", bye.uri_text())
+        });
+    }
+    Ok(())
+}
+
+/// TC-MID-016.
+async fn another_target(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    caller.leg.moves_to(MOVED.to_owned());
+    let same = caller.describes(1, SENDRECV);
+    stage.one_changes(&mut caller, &mut called, same).await?;
+    ends_elsewhere(stage, &mut talk).await
+}
+
+/// TC-MID-017: held, taken over by the machine that plays to the parked, retrieved by another user.
+async fn parked(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    is_held(stage, &mut talk, 1).await?;
+    let (mut caller, mut called) = talk.ends();
+    moves_to_machine(stage, &mut caller, &mut called, 2, "audio").await?;
+    caller.leg.moves_to(MOVED.to_owned());
+    moves_to_machine(stage, &mut caller, &mut called, 3, "audio").await?;
+    ends_elsewhere(stage, &mut talk).await
+}

@@ -1,6 +1,754 @@
-//! XFR: transfers, and calls that take the place of others.
+//! XFR: transfers, and dialogs that replace others.
 
-use crate::certify::case::Case;
+use crate::certify::case::{Break, Case, Need, PATIENCE, Play, Played, Step, breaks, case};
+use crate::certify::change::{End, SETTLED, direction};
+use crate::certify::evidence::Side;
+use crate::certify::ladder::{Called, Caller, TONES, Talk};
+use crate::certify::mutation::{
+    Mutation, again, carrier, delay, drop, replace, rewrite, teams, then, with_line, without,
+    without_line,
+};
+use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE, USER_2};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::media::tone::Codec;
+use crate::peer::leg::{Leg, Parties};
+use crate::peer::message::Message;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The cases.
-pub const CASES: &[Case] = &[];
+pub const CASES: &[Case] = &[
+    transfer(
+        "TC-XFR-001",
+        |stage| Box::pin(to_user(stage)),
+        &[
+            breaks(
+                "TDR-XFR-010",
+                rewrite(teams("INVITE"), |text| transfers(text, as_options)),
+            ),
+            breaks(
+                "TDR-XFR-011",
+                replace(teams("INVITE"), "8:orgid:Target", "8:orgid:target"),
+            ),
+            breaks("TDR-XFR-011", without(teams("INVITE"), "Referred-By")),
+            breaks("TDR-XFR-014", drop(teams("NOTIFY"))),
+            breaks(
+                "TDR-XFR-014",
+                replace(teams("REFER").status(202), "202", "200"),
+            ),
+            breaks(
+                "TDR-XFR-014",
+                replace(teams("NOTIFY"), "terminated", "active"),
+            ),
+        ],
+    ),
+    transfer(
+        "TC-XFR-002",
+        |stage| Box::pin(to_number(stage)),
+        &[
+            breaks(
+                "TDR-XFR-010",
+                replace(teams("INVITE"), "sip:+441632960002@", "sip:+441632960003@"),
+            ),
+            breaks("TDR-XFR-020", drop(carrier("INVITE"))),
+        ],
+    ),
+    transfer(
+        "TC-XFR-003",
+        |stage| Box::pin(after_consultation(stage)),
+        &[breaks(
+            "TDR-XFR-019",
+            rewrite(teams("INVITE"), |text| {
+                transfers(text, |text| with_line(text, "Target-Dialog: one"))
+            }),
+        )],
+    ),
+    transfer(
+        "TC-XFR-004",
+        |stage| Box::pin(octet_by_octet(stage)),
+        &[
+            breaks("TDR-XFR-011", replace(teams("INVITE"), "%3D", "=")),
+            breaks("TDR-XFR-011", replace(teams("INVITE"), "aHR0c", "AHR0C")),
+        ],
+    ),
+    transfer(
+        "TC-XFR-005",
+        |stage| Box::pin(from_elsewhere(stage)),
+        &[breaks(
+            "TDR-XFR-018",
+            replace(teams("REFER").status(202), "202", "481"),
+        )],
+    ),
+    transfer(
+        "TC-XFR-006",
+        |stage| Box::pin(without_refer(stage)),
+        &[breaks(
+            "TDR-XFR-001",
+            replace(teams("REFER").status(405), "405", "500"),
+        )],
+    )
+    .with(|setting| setting.teams.push_str("refer = \"refuse\"\n")),
+    transfer(
+        "TC-XFR-007",
+        |stage| Box::pin(refused(stage)),
+        &[
+            breaks(
+                "TDR-XFR-017",
+                replace(teams("NOTIFY"), "SIP/2.0 486", "SIP/2.0 200"),
+            ),
+            breaks(
+                "TDR-XFR-017",
+                replace(teams("NOTIFY"), "SIP/2.0 404", "SIP/2.0 500"),
+            ),
+        ],
+    ),
+    transfer(
+        "TC-XFR-008",
+        |stage| Box::pin(late_bye(stage)),
+        &[breaks("TDR-XFR-015", then(teams("NOTIFY"), as_bye))],
+    ),
+    transfer(
+        "TC-XFR-009",
+        |stage| Box::pin(ringing_is_heard(stage)),
+        &[breaks(
+            "TDR-XFR-016",
+            Mutation::Configuration("ringback = \"local\"\n", "ringback = \"remote\"\n"),
+        )],
+    )
+    .with(|setting| setting.carrier.push_str("ringback = \"local\"\n")),
+    transfer(
+        "TC-XFR-010",
+        |stage| Box::pin(of_customer(stage)),
+        &[breaks(
+            "TDR-MT-016",
+            rewrite(teams("INVITE"), |text| {
+                transfers(text, |text| text.replace("c2.cust", "c1.cust"))
+            }),
+        )],
+    )
+    .needs(&[Need::Transfers, Need::Ours])
+    .with(|setting| setting.has_customers = true),
+    transfer(
+        "TC-XFR-011",
+        |stage| Box::pin(replaced(stage)),
+        &[
+            breaks("TDR-XFR-030", drop(teams("BYE"))),
+            breaks("TDR-XFR-030", drop(teams("INVITE").status(200))),
+        ],
+    ),
+    transfer(
+        "TC-XFR-012",
+        |stage| Box::pin(not_replaced(stage)),
+        &[
+            breaks(
+                "TDR-XFR-030",
+                replace(teams("INVITE").status(481), "481", "404"),
+            ),
+            breaks(
+                "TDR-XFR-030",
+                replace(teams("INVITE").status(486), "486", "481"),
+            ),
+        ],
+    ),
+    transfer(
+        "TC-XFR-013",
+        |stage| Box::pin(replaced_by_others(stage)),
+        &[breaks(
+            "TDR-XFR-031",
+            replace(teams("INVITE").statuses(400, 499), "SIP/2.0 4", "SIP/2.0 5"),
+        )],
+    )
+    .needs(&[Need::Transfers, Need::Ours])
+    .with(|setting| setting.has_customers = true),
+    transfer(
+        "TC-XFR-014",
+        |stage| Box::pin(by_carrier(stage)),
+        &[
+            breaks("TDR-XFR-022", then(teams("ACK"), as_refer)),
+            breaks(
+                "TDR-XFR-022",
+                replace(carrier("REFER").status(202), "202", "405"),
+            ),
+        ],
+    ),
+    transfer(
+        "TC-XFR-015",
+        |stage| Box::pin(of_call_from_teams(stage)),
+        &[breaks(
+            "TDR-XFR-012",
+            rewrite(teams("INVITE"), |text| {
+                text.replace("From: <sip:+441632960001", "From: <sip:+441632960100")
+            }),
+        )],
+    ),
+    transfer(
+        "TC-XFR-016",
+        |stage| Box::pin(on_hold_first(stage)),
+        &[breaks(
+            "audio",
+            replace(teams("INVITE").first(), "inline:", "inline:+"),
+        )],
+    ),
+    transfer(
+        "TC-XFR-017",
+        |stage| Box::pin(twice_over(stage)),
+        &[breaks("TDR-XFR-014", drop(teams("NOTIFY")))],
+    ),
+    transfer(
+        "TC-XFR-018",
+        |stage| Box::pin(in_time(stage)),
+        &[
+            breaks(
+                "TDR-XFR-014",
+                replace(teams("NOTIFY"), "Event: refer", "Event: dialog"),
+            ),
+            breaks(
+                "TDR-XFR-014",
+                delay(teams("NOTIFY"), Duration::from_millis(2500)),
+            ),
+        ],
+    ),
+    transfer(
+        "TC-XFR-019",
+        |stage| Box::pin(given_up(stage)),
+        &[breaks("ladder", drop(teams("CANCEL")))],
+    ),
+    transfer(
+        "TC-XFR-020",
+        |stage| Box::pin(to_machine(stage)),
+        &[breaks("TDR-XFR-014", drop(teams("NOTIFY")))],
+    ),
+    transfer(
+        "TC-XFR-021",
+        |stage| Box::pin(counted(stage)),
+        &[
+            breaks(
+                "TDR-XFR-020",
+                Mutation::Configuration("limits = { calls = 3 }", "limits = { calls = 1 }"),
+            ),
+            breaks("TDR-XFR-021", Mutation::Told("\"transfers\"", "\"others\"")),
+        ],
+    )
+    .with(|setting| setting.teams.push_str("limits = { calls = 3 }\n")),
+];
+
+/// A case for subjects that can transfer.
+const fn transfer(
+    id: &'static str,
+    play: for<'s> fn(&'s Stage) -> Play<'s>,
+    broken_by: &'static [Break],
+) -> Case {
+    case(id, play, broken_by).needs(&[Need::Transfers])
+}
+
+/// A user as Teams names one.
+const TARGET: &str =
+    "sip:sip.pstnhub.example:5061;transport=tls;x-m=8:orgid:Target0-bbbb-cccc-dddd-eeeeeeeeeeee";
+/// Who transfers, as Teams tells it.
+const BY: &str = "<sip:sip.pstnhub.example:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;\
+                  x-t=66666666-7777;x-ti=88888888-9999;x-tt=aHR0cHM6Ly9hcGkuZXhhbXBsZQ%3D%3D>";
+
+/// Sends REFER and wants 202.
+async fn refers(leg: &mut Leg, target: &str, by: &str) -> Result<Message, Failure> {
+    let extra = [
+        ("Refer-To", format!("<{target}>")),
+        ("Referred-By", by.to_owned()),
+    ];
+    let answer = leg.ask("REFER", &extra, None).await.rule("TDR-XFR-014")?;
+    match answer.status() {
+        Some(202) => Ok(answer),
+        _ => Err(Failure::new(
+            "TDR-XFR-014",
+            format!("REFER got {}, wanted 202", answer.title()),
+        )),
+    }
+}
+
+/// Waits to be told of a status, and gives the NOTIFY.
+async fn is_told(leg: &mut Leg, status: u16) -> Result<Message, Failure> {
+    let began = Instant::now();
+    loop {
+        let left = PATIENCE.saturating_sub(began.elapsed());
+        let notify = leg.asked("NOTIFY", left).await.rule("TDR-XFR-014")?;
+        leg.answer(&notify, 200, "OK", None)?;
+        if notify
+            .message
+            .body()
+            .starts_with(&format!("SIP/2.0 {status}"))
+        {
+            return Ok(notify.message);
+        }
+    }
+}
+
+/// Waits to be told that it is over, and how.
+async fn is_told_last(stage: &Stage, leg: &mut Leg, status: u16) -> Played {
+    let last = is_told(leg, status).await?;
+    let state = last.line("Subscription-State").unwrap_or_default();
+    stage.check("TDR-XFR-014", state.starts_with("terminated"), || {
+        format!("after {status}, Subscription-State is \"{state}\"")
+    });
+    Ok(())
+}
+
+/// Teams refers, and has the new INVITE, which must be what it wrote.
+async fn is_referred(
+    stage: &Stage,
+    leg: &mut Leg,
+    target: &str,
+    by: &str,
+) -> Result<Called, Failure> {
+    refers(leg, target, by).await?;
+    is_told(leg, 100).await?;
+    let new = stage.teams_is_called().await.rule("TDR-XFR-010")?;
+    let invite = new.invite()?;
+    stage.check("TDR-XFR-011", invite.uri_text() == target, || {
+        format!(
+            "Request-URI is {}, Refer-To was {target}",
+            invite.uri_text()
+        )
+    });
+    let told = invite.line("Referred-By").unwrap_or_default();
+    stage.check("TDR-XFR-011", told == by, || {
+        format!("Referred-By is {told}, Teams wrote {by}")
+    });
+    Ok(new)
+}
+
+/// The target answers; who transferred is told, and who was transferred hears the target.
+async fn target_answers(
+    stage: &Stage,
+    by: &mut Leg,
+    new: &mut Called,
+    other: &mut End<'_>,
+) -> Played {
+    let answer = new.answer(Codec::Pcma);
+    new.leg.respond(200, "OK", Some(answer), &[])?;
+    new.leg.acknowledged().await?;
+    is_told_last(stage, by, 200).await?;
+    other.may_be_offered(SETTLED).await?;
+    stage.voices_hear_each_other(&new.voice, other.voice).await
+}
+
+/// The transferred party hangs up, and the target hears it.
+async fn ends(other: &mut Leg, new: &mut Leg) -> Played {
+    let (bye, ended) = tokio::join!(other.hang_up(), new.hung_up(PATIENCE));
+    Ok(bye.and(ended)?)
+}
+
+/// A whole blind transfer to a user.
+async fn transferred(
+    stage: &Stage,
+    talk: &mut Talk,
+    target: &str,
+    by: &str,
+) -> Result<Called, Failure> {
+    let Talk { caller, called } = talk;
+    let mut new = is_referred(stage, &mut called.leg, target, by).await?;
+    new.leg.respond(180, "Ringing", None, &[])?;
+    is_told(&mut called.leg, 180).await?;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    called.leg.hang_up().await.rule("TDR-XFR-015")?;
+    Ok(new)
+}
+
+/// TC-XFR-001.
+async fn to_user(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let mut new = transferred(stage, &mut talk, TARGET, BY).await?;
+    let from = new.invite()?.line("From").unwrap_or_default().to_owned();
+    stage.check("TDR-XFR-012", from.contains(OUTSIDE), || {
+        format!("From is {from}, who calls is {OUTSIDE}")
+    });
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-002: Teams is called for the number, and calls it itself.
+async fn to_number(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let target = "sip:+441632960002@sip.pstnhub.example:5061;user=phone;transport=tls";
+    let Talk { caller, called } = &mut talk;
+    let mut new = is_referred(stage, &mut called.leg, target, BY).await?;
+    stage.check(
+        "TDR-XFR-010",
+        new.invite()?.uri_text().contains("+441632960002"),
+        || "Teams is not called for the number".to_owned(),
+    );
+    let onward = stage.teams_dials_as(0, "+441632960002", |_| {}).await?;
+    let reached = stage.carrier_is_called().await.rule("TDR-XFR-020")?;
+    let mut onward = stage.answered(onward, reached).await?;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    called.leg.hang_up().await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await?;
+    onward.caller_ends().await
+}
+
+/// TC-XFR-003.
+async fn after_consultation(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let mut consulted = stage.from_teams().await?;
+    let mut new = transferred(stage, &mut talk, TARGET, BY).await?;
+    for name in ["Replaces", "Target-Dialog"] {
+        let line = new.invite()?.line(name).map(str::to_owned);
+        stage.check("TDR-XFR-019", line.is_none(), || {
+            format!("{name}: {line:?}")
+        });
+    }
+    consulted.caller_ends().await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-004.
+async fn octet_by_octet(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let token = "aHR0cHM6Ly9BcGkt".repeat(56);
+    let by = format!(
+        "<sip:sip.pstnhub.example:5061;x-tt={token}%3D%3D;X-Ti=Ab%2Fc;x-m=8:orgid:MiXed;x-t=1>"
+    );
+    let target = "sip:sip.pstnhub.example:5061;x-m=8:orgid:MiXed-%41;transport=tls;X-Other=b%20";
+    let mut new = transferred(stage, &mut talk, target, &by).await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-005.
+async fn from_elsewhere(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let ip = stage.proxies[3].address().ip();
+    talk.called.leg.flow = stage.proxies[0].connection_from(ip, &stage.trunk()).await?;
+    let new = transferred(stage, &mut talk, TARGET, BY).await;
+    let mut new = new.rule("TDR-XFR-018")?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-006.
+async fn without_refer(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    for (_, _, invite) in stage.tape.requests(Side::Teams, "INVITE") {
+        let allowed = invite.values("Allow").join(", ");
+        stage.check("TDR-XFR-001", !allowed.contains("REFER"), || {
+            format!("Allow is {allowed}")
+        });
+    }
+    let extra = [("Refer-To", format!("<{TARGET}>"))];
+    let answer = talk.called.leg.ask("REFER", &extra, None).await?;
+    stage.check("TDR-XFR-001", answer.status() == Some(405), || {
+        format!("REFER got {}", answer.title())
+    });
+    // Teams transfers by itself then, and changes where the audio is.
+    let (mut caller, mut called) = talk.ends();
+    called.continues_with(stage.voice_of_teams().await?);
+    let offer = called.describes(1, "a=sendrecv");
+    stage.one_changes(&mut called, &mut caller, offer).await?;
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-XFR-007.
+async fn refused(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    for (status, phrase) in [(486, "Busy Here"), (404, "Not Found")] {
+        let mut new = is_referred(stage, &mut talk.called.leg, TARGET, BY).await?;
+        new.leg.respond(status, phrase, None, &[])?;
+        new.leg.acknowledged_failure().await.rule("TDR-XFR-017")?;
+        let told = is_told_last(stage, &mut talk.called.leg, status).await;
+        told.rule("TDR-XFR-017")?;
+        stage.hear_each_other(&talk).await.rule("TDR-XFR-017")?;
+    }
+    let invites = stage.tape.requests(Side::Teams, "INVITE").len();
+    stage.check("TDR-XFR-017", invites == 3, || {
+        format!("{invites} INVITEs for a call and two transfers")
+    });
+    talk.caller_ends().await
+}
+
+/// Changes an INVITE of a transfer, and no other.
+fn transfers(invite: &str, change: fn(&str) -> String) -> String {
+    match invite.contains("x-m=") {
+        true => change(invite),
+        false => invite.to_owned(),
+    }
+}
+
+/// An OPTIONS in place of another request.
+fn as_options(text: &str) -> String {
+    as_method(text, "OPTIONS")
+}
+
+/// A BYE in place of another request.
+fn as_bye(text: &str) -> String {
+    as_method(text, "BYE")
+}
+
+/// A REFER in place of an ACK.
+fn as_refer(text: &str) -> String {
+    as_method(text, "REFER")
+}
+
+fn as_method(text: &str, method: &str) -> String {
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let old = head.split(' ').next().unwrap_or_default().to_owned();
+    let head = again(head).replacen(&old, method, 1).replacen(
+        &format!(" {old}\r\n"),
+        &format!("9 {method}\r\n"),
+        1,
+    );
+    without_line(&format!("{head}\r\n\r\n"), "Content-Type")
+}
+
+/// TC-XFR-008.
+async fn late_bye(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let mut new = is_referred(stage, &mut called.leg, TARGET, BY).await?;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    let early = called.leg.asked("BYE", Duration::from_secs(5)).await;
+    stage.check("TDR-XFR-015", early.is_err(), || {
+        "BYE although Teams ends the call itself".to_owned()
+    });
+    called.leg.hang_up().await.rule("TDR-XFR-015")?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-009: tones of ours while the target rings, its own as soon as there are any.
+async fn ringing_is_heard(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    talk.called.voice.hushes();
+    let mut new = is_referred(stage, &mut talk.called.leg, TARGET, BY).await?;
+    new.leg.respond(180, "Ringing", None, &[])?;
+    is_told(&mut talk.called.leg, 180).await?;
+    let heard = talk.caller.voice.hears_within(Duration::from_secs(3)).await;
+    stage.check("TDR-XFR-016", heard > 20, || {
+        format!("{heard} packets while the target rings")
+    });
+    let answer = new.answer(Codec::Pcma);
+    new.leg
+        .respond(183, "Session Progress", Some(answer), &[])?;
+    new.voice.plays(TONES.1);
+    let is_heard = talk.caller.voice.waits_for(TONES.1, PATIENCE).await;
+    stage.check("TDR-XFR-016", is_heard, || {
+        "the target's own early tone is not heard".to_owned()
+    });
+    let Talk { caller, called } = &mut talk;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    called.leg.hang_up().await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-010.
+async fn of_customer(stage: &Stage) -> Played {
+    let number = format!("{}00", CUSTOMER_NUMBERS[1]);
+    let caller = stage.carrier_dials_as(&number, |_| {}).await?;
+    let called = stage.teams_is_called().await?;
+    let mut talk = stage.answered(caller, called).await?;
+    let mut new = is_referred(stage, &mut talk.called.leg, TARGET, BY).await?;
+    let contact = new.invite()?.line("Contact").unwrap_or_default().to_owned();
+    stage.check("TDR-MT-016", contact.contains(CUSTOMERS[1]), || {
+        format!("Contact is {contact}, the call is of {}", CUSTOMERS[1])
+    });
+    let Talk { caller, called } = &mut talk;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    called.leg.hang_up().await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// Replaces for the dialog of a leg of Teams.
+fn replaces(leg: &Leg, other_tag: &str, more: &str) -> String {
+    let (call, tag) = (leg.call_id(), leg.tag());
+    format!("{call};to-tag={other_tag};from-tag={tag}{more}")
+}
+
+/// Teams calls with Replaces.
+async fn dials_instead(
+    stage: &Stage,
+    value: String,
+    trunk: Option<&str>,
+) -> Result<Caller, Failure> {
+    let change = |parties: &mut Parties| {
+        if let Some(trunk) = trunk {
+            parties.uri = parties.uri.replace(FQDN, trunk);
+            parties.to = parties.to.replace(FQDN, trunk);
+        }
+        parties.extra.push(("Require", "replaces".to_owned()));
+        parties.extra.push(("Replaces", value));
+    };
+    stage.teams_dials_as(0, OUTSIDE, change).await
+}
+
+/// TC-XFR-011.
+async fn replaced(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let old = &talk.called.leg;
+    let value = replaces(old, old.other_tag(), "");
+    let mut new = dials_instead(stage, value, None).await?;
+    new.is_answered().await.rule("TDR-XFR-030")?;
+    talk.called
+        .leg
+        .hung_up(PATIENCE)
+        .await
+        .rule("TDR-XFR-030")?;
+    let mut caller = talk.caller.end();
+    caller.may_be_offered(SETTLED).await?;
+    let heard = stage.voices_hear_each_other(&new.voice, caller.voice).await;
+    heard.rule("TDR-XFR-030")?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-012.
+async fn not_replaced(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let old = &talk.called.leg;
+    let tag = old.other_tag();
+    let (unknown, early) = (
+        replaces(old, "unknown", ""),
+        replaces(old, tag, ";early-only"),
+    );
+    for (value, wanted) in [(unknown, 481), (early, 486)] {
+        let mut new = dials_instead(stage, value, None).await?;
+        let answer = new.is_refused().await.rule("TDR-XFR-030")?;
+        stage.check("TDR-XFR-030", answer.status() == Some(wanted), || {
+            format!("got {}, wanted {wanted}", answer.title())
+        });
+    }
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-XFR-013.
+async fn replaced_by_others(stage: &Stage) -> Played {
+    let number = format!("{}00", CUSTOMER_NUMBERS[0]);
+    let caller = stage.carrier_dials_as(&number, |_| {}).await?;
+    let called = stage.teams_is_called().await?;
+    let mut talk = stage.answered(caller, called).await?;
+    let old = &talk.called.leg;
+    let value = replaces(old, old.other_tag(), "");
+    let mut new = dials_instead(stage, value, Some(CUSTOMERS[1])).await?;
+    let answer = new.is_refused().await.rule("TDR-XFR-031")?;
+    stage.check(
+        "TDR-XFR-031",
+        matches!(answer.status(), Some(403 | 481)),
+        || format!("got {}", answer.title()),
+    );
+    stage.hear_each_other(&talk).await.rule("TDR-XFR-031")?;
+    talk.caller_ends().await
+}
+
+/// TC-XFR-014.
+async fn by_carrier(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let target = format!("sip:{USER_2}@{}", stage.carrier_side);
+    let by = format!("<sip:{OUTSIDE}@{}>", stage.carrier_side);
+    refers(&mut caller.leg, &target, &by)
+        .await
+        .rule("TDR-XFR-022")?;
+    let mut new = stage.teams_is_called().await.rule("TDR-XFR-022")?;
+    let reached = target_answers(stage, &mut caller.leg, &mut new, &mut called.end()).await;
+    reached.rule("TDR-XFR-022")?;
+    caller.leg.hang_up().await?;
+    let refers = stage.tape.requests(Side::Teams, "REFER").len();
+    stage.check("TDR-XFR-022", refers == 0, || "Teams gets REFER".to_owned());
+    ends(&mut talk.called.leg, &mut new.leg).await
+}
+
+/// TC-XFR-015.
+async fn of_call_from_teams(stage: &Stage) -> Played {
+    let mut talk = stage.from_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let mut new = is_referred(stage, &mut caller.leg, TARGET, BY).await?;
+    let from = new.invite()?.line("From").unwrap_or_default().to_owned();
+    stage.check("TDR-XFR-012", from.contains(OUTSIDE), || {
+        format!("From is {from}, who is transferred is {OUTSIDE}")
+    });
+    target_answers(stage, &mut caller.leg, &mut new, &mut called.end()).await?;
+    caller.leg.hang_up().await?;
+    ends(&mut talk.called.leg, &mut new.leg).await
+}
+
+/// TC-XFR-016.
+async fn on_hold_first(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let (mut caller, mut called) = talk.ends();
+    let held = called.describes(1, "a=inactive");
+    let answer = stage.one_changes(&mut called, &mut caller, held).await?;
+    stage.check("TDR-HLD-003", direction(&answer) == "a=inactive", || {
+        format!("the answer to inactive is {}", direction(&answer))
+    });
+    let mut new = transferred(stage, &mut talk, TARGET, BY).await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-017.
+async fn twice_over(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    talk.called = transferred(stage, &mut talk, TARGET, BY).await?;
+    let mut new = transferred(stage, &mut talk, TARGET, BY).await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-018.
+async fn in_time(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let began = stage.tape.now();
+    let mut new = transferred(stage, &mut talk, TARGET, BY).await?;
+    let sent = stage.tape.of_subject(Side::Teams).into_iter();
+    let sent: Vec<_> = sent.filter(|(at, ..)| *at > began).collect();
+    let first = |is_it: &dyn Fn(&Message) -> bool| {
+        let found = sent.iter().find(|(_, _, message)| is_it(message));
+        found.map_or(Duration::MAX, |(at, ..)| *at - began)
+    };
+    let accepted = first(&|message| message.status() == Some(202));
+    let told = first(&|message| message.method().as_deref() == Some("NOTIFY"));
+    for (what, took, most) in [("202", accepted, 500), ("the first NOTIFY", told, 1000)] {
+        stage.check("TDR-XFR-014", took.as_millis() <= most, || {
+            format!("{what} came after {took:?}")
+        });
+    }
+    let mut before = 0;
+    for (_, _, notify) in stage.tape.requests(Side::Teams, "NOTIFY") {
+        let number = notify.cseq().map_or(0, |(number, _)| number);
+        let event = notify.line("Event").unwrap_or_default();
+        let kind = notify.line("Content-Type").unwrap_or_default();
+        let is_right =
+            event.starts_with("refer") && kind.starts_with("message/sipfrag") && number > before;
+        stage.check("TDR-XFR-014", is_right, || {
+            format!("NOTIFY {number} after {before}: Event {event}, Content-Type {kind}")
+        });
+        before = number;
+    }
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-019.
+async fn given_up(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let mut new = is_referred(stage, &mut called.leg, TARGET, BY).await?;
+    new.leg.respond(180, "Ringing", None, &[])?;
+    is_told(&mut called.leg, 180).await?;
+    let (bye, cancelled) = tokio::join!(caller.leg.hang_up(), new.leg.cancelled(PATIENCE));
+    bye?;
+    cancelled?;
+    Ok(called.leg.hung_up(PATIENCE).await?)
+}
+
+/// TC-XFR-020.
+async fn to_machine(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let mut new = is_referred(stage, &mut called.leg, TARGET, BY).await?;
+    target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
+    called.leg.hang_up().await?;
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// TC-XFR-021: three legs at the trunk, and a transfer is told in the record of its call.
+async fn counted(stage: &Stage) -> Played {
+    to_number(stage).await?;
+    let is_told = |told: &str| told.contains("\"transfers\":[{");
+    let told = stage.ask_until("/calls/recent", PATIENCE, is_told).await;
+    stage.check("TDR-XFR-021", told.is_ok(), || {
+        "no record tells of the transfer".to_owned()
+    });
+    Ok(())
+}
