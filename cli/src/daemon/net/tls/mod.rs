@@ -15,7 +15,7 @@ mod verify;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
-pub(super) use verify::Verdict;
+pub(crate) use verify::Verdict;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
@@ -149,7 +149,7 @@ impl TlsContext {
     ///
     /// # Errors
     /// If the protocol versions cannot be used, which loading excludes.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &self,
         wanted: Vec<String>,
         verdict: &Verdict,
