@@ -100,7 +100,11 @@ pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
     let file = place(&arguments.config, &customer);
     let draft = customer.draft();
     writeln!(out, "# {}\n{draft}", file.display())?;
-    sources.push(Source::new(file.display().to_string(), &draft));
+    // Where it will be read, after the main file and in the order of names: routes follow each other.
+    let path = file.display().to_string();
+    let at = sources.iter().skip(1).take_while(|other| other.path < path);
+    let at = (1 + at.count()).min(sources.len());
+    sources.insert(at, Source::new(path, &draft));
     let loaded = match load(&sources, None) {
         Ok(loaded) => loaded,
         Err(findings) => {

@@ -12,6 +12,7 @@ mod names;
 mod refusal;
 mod verify;
 
+use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
@@ -42,8 +43,9 @@ impl TlsStore {
     ) -> Result<Self, Vec<(TlsContextName, MaterialFault)>> {
         let mut store = Self::default();
         let mut faults = Vec::new();
+        let mut known = KnownRoots::new();
         for (name, files) in files {
-            match TlsContext::load(name.clone(), files) {
+            match TlsContext::load_among(name.clone(), files, &mut known) {
                 Ok(context) => {
                     store.contexts.insert(name.clone(), Arc::new(context));
                 }
