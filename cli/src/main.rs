@@ -5,7 +5,10 @@ use causeway::command::config::Configuration;
 use causeway::command::node::{Calls, Connection, Drain};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
-use causeway::command::{certify, check, config, exit, init, lab, node, parse, route, teams};
+use causeway::command::tenant::Tenants;
+use causeway::command::{
+    certify, check, config, exit, init, lab, node, parse, route, teams, tenant,
+};
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
@@ -68,6 +71,11 @@ enum Command {
         command: Teams,
         #[command(flatten)]
         connection: Connection,
+    },
+    /// Customers: take a new one into service
+    Tenant {
+        #[command(subcommand)]
+        command: Tenants,
     },
     /// Load the configuration again; a faulty one changes nothing
     Reload {
@@ -219,6 +227,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => teams::run(&command, &connection, out),
+        Command::Tenant { command } => tenant::run(&command, out),
         Command::Reload { connection } => node::reload(&connection, out),
         Command::Drain {
             now,

@@ -10,6 +10,7 @@ mod dns;
 mod interface;
 mod lab;
 mod nameserver;
+mod onboarding;
 mod patience;
 mod renewal;
 mod restart;

@@ -2,16 +2,23 @@
 //! prefers us, and a verdict in words (TDR-OPT-004, TDR-CON-009).
 
 use super::{Access, Problem};
+use crate::onboarding::name;
 use crate::sink::proxies::{Exchange, Proxies, Way};
 use axum::Json;
 use axum::extract::State;
 use sbc_core::config::{Preset, Trunk};
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Seconds without OPTIONS of ours after which Teams calls us last.
 const DEMOTED_AFTER: u64 = 300;
+/// Longest wait for what DNS says of our names.
+const NAMES: Duration = Duration::from_secs(4);
 /// Seconds within which a healthy way has OPTIONS: three times a minute.
 const FRESH: u64 = 180;
 
@@ -21,10 +28,33 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
     let proxies = &daemon.sinks().proxies;
     let now = now();
     let trunks = config.trunks.values();
-    let rows = trunks
-        .filter(|trunk| trunk.preset == Preset::Teams)
-        .flat_map(|trunk| rows(trunk, proxies, now, daemon.is_draining()));
-    Ok(Json(rows.collect()))
+    let trunks = || trunks.clone().filter(|trunk| trunk.preset == Preset::Teams);
+    let mut all = Vec::new();
+    let mut names = JoinSet::new();
+    for trunk in trunks() {
+        let (resolver, config) = (daemon.resolver().clone(), config.clone());
+        let trunk = Arc::clone(trunk);
+        names.spawn(async move {
+            let outcome = name::check(&resolver, &config, &trunk).await;
+            (trunk.name.clone(), outcome)
+        });
+    }
+    // DNS that does not answer must not keep the rest back.
+    let mut known = BTreeMap::new();
+    let _ = timeout(NAMES, async {
+        while let Some(named) = names.join_next().await {
+            known.extend(named.ok());
+        }
+    })
+    .await;
+    for trunk in trunks() {
+        all.extend(rows(trunk, proxies, now, daemon.is_draining()));
+        let told = known.get(&trunk.name).map(ToString::to_string);
+        let told = told.unwrap_or_else(|| "DNS has not answered yet".to_owned());
+        let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
+        all.push(row(trunk, "name", fqdn, None, now, (None, told)));
+    }
+    Ok(Json(Value::Array(all)))
 }
 
 fn now() -> UnixTime {

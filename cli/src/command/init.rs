@@ -30,17 +30,20 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
         return Ok(exit::OK);
     }
     let path = arguments.file.display();
-    let is_new = !folder(arguments).exists();
-    if let Err(fault) = write_file(arguments) {
+    let is_new = !folder(&arguments.file).exists();
+    if let Err(fault) = write_file(&arguments.file, starter(), arguments.force) {
         match fault.kind() {
             _ if arguments.file.is_dir() => {
                 eprintln!("causeway: {path} is a directory: name the file to write in it");
             }
-            _ if !folder(arguments).is_dir() => match folder(arguments).exists() {
-                true => eprintln!("causeway: {} is no directory", folder(arguments).display()),
+            _ if !folder(&arguments.file).is_dir() => match folder(&arguments.file).exists() {
+                true => eprintln!(
+                    "causeway: {} is no directory",
+                    folder(&arguments.file).display()
+                ),
                 false => eprintln!(
                     "causeway: there is no directory {0}; if the path is as you meant it: mkdir -p {0}",
-                    folder(arguments).display()
+                    folder(&arguments.file).display()
                 ),
             },
             ErrorKind::AlreadyExists => {
@@ -51,7 +54,7 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
         return Ok(exit::REFUSED);
     }
     if is_new {
-        writeln!(out, "made the folder {}", folder(arguments).display())?;
+        writeln!(out, "made the folder {}", folder(&arguments.file).display())?;
     }
     writeln!(out, "{path} is written. Lines to change:\n")?;
     for (index, line) in starter().lines().enumerate() {
@@ -64,38 +67,42 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
 }
 
 /// Where the file goes.
-fn folder(arguments: &Init) -> &Path {
-    match arguments.file.parent() {
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     }
 }
 
-/// The new file appears complete or not at all.
-fn write_file(arguments: &Init) -> io::Result<()> {
-    if !arguments.force && arguments.file.symlink_metadata().is_ok() {
+/// Writes a file of the configuration, which appears complete or not at all. The folder that it is in is
+/// made if it is missing.
+///
+/// # Errors
+/// `AlreadyExists` unless `replaces`; whatever the system says.
+pub(super) fn write_file(file: &Path, text: &str, replaces: bool) -> io::Result<()> {
+    if !replaces && file.symlink_metadata().is_ok() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    match fs::create_dir(folder(arguments)) {
+    match fs::create_dir(folder(file)) {
         // Several missing parts are rather a slip of the pen than a wish.
         Err(fault) if fault.kind() != ErrorKind::AlreadyExists => return Err(fault),
         Ok(()) | Err(_) => {}
     }
-    let mut draft = arguments.file.clone().into_os_string();
+    let mut draft = file.to_owned().into_os_string();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
-    let mut file = OpenOptions::new()
+    let mut open = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(MODE)
         .open(&draft)?;
-    let written = file
-        .write_all(starter().as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| match arguments.force {
-            true => fs::rename(&draft, &arguments.file),
+    let written = open
+        .write_all(text.as_bytes())
+        .and_then(|()| open.sync_all())
+        .and_then(|()| match replaces {
+            true => fs::rename(&draft, file),
             // Unlike a rename, a link never replaces what somebody else made meanwhile.
-            false => fs::hard_link(&draft, &arguments.file).and_then(|()| fs::remove_file(&draft)),
+            false => fs::hard_link(&draft, file).and_then(|()| fs::remove_file(&draft)),
         });
     if written.is_err() {
         let _ = fs::remove_file(&draft);

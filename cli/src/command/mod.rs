@@ -11,6 +11,7 @@ pub mod node;
 pub mod parse;
 pub mod route;
 pub mod teams;
+pub mod tenant;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

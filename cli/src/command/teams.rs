@@ -1,15 +1,49 @@
 //! `causeway teams`: what Teams makes of this node.
 
 use super::node::{Connection, duration, get, table};
+use crate::command::exit;
+use crate::config::{load, read_sources};
+use crate::daemon::resolver::Resolver;
+use crate::onboarding::Outcome;
+use crate::onboarding::steps;
+use crate::onboarding::teams::Speaker;
+use crate::sink::metrics::Metrics;
 use clap::Subcommand;
+use sbc_core::config::{Cloud, Config, Loaded, Preset, Trunk};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What to tell of Teams.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Teams {
     /// Every proxy of every Teams trunk in both directions: the last OPTIONS, and a verdict
     Status,
+    /// Show our certificate to the test names of Microsoft and ask each once: whether both sides believe the
+    /// authorities that come next
+    Probe(Probe),
+}
+
+/// Arguments of `causeway teams probe`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// Trunk that asks; the first that leads to Teams if it is not given
+    #[arg(long)]
+    pub trunk: Option<String>,
+    /// Ask this name instead of the test names of the cloud; may be given several times
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Port of those
+    #[arg(long, default_value_t = Cloud::PORT)]
+    pub port: u16,
+    /// Ask this DNS server instead of the system's; may be given several times
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub dns: Vec<SocketAddr>,
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    pub config: PathBuf,
 }
 
 /// Prints what was asked for.
@@ -36,7 +70,85 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
             ];
             table(&rows, &columns, out)
         }),
+        Teams::Probe(arguments) => probe(arguments, out),
     }
+}
+
+/// Asks the test names (TDR-TLS-014). Returns 0 if one of them answers with 200: each is there most of the
+/// time only.
+fn probe(arguments: &Probe, out: &mut dyn Write) -> io::Result<u8> {
+    let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            eprintln!("{}", findings.to_text());
+            return Ok(exit::of_refused(&arguments.config));
+        }
+    };
+    let Some(trunk) = asking(arguments, &loaded.config) else {
+        eprintln!("causeway: there is no such trunk with preset = \"teams\"");
+        return Ok(exit::USAGE);
+    };
+    let names: Vec<String> = match arguments.hosts.is_empty() {
+        true => {
+            let names = trunk.cloud.unwrap_or_default().test_names().iter();
+            names.map(|name| (*name).to_owned()).collect()
+        }
+        false => arguments.hosts.clone(),
+    };
+    let mut is_good = false;
+    for (name, outcome) in asked(arguments, &loaded, trunk, &names)? {
+        is_good |= !outcome.is_failure();
+        writeln!(out, "{name:<48} {:<8} {outcome}", outcome.word())?;
+    }
+    Ok(if is_good { exit::OK } else { exit::REFUSED })
+}
+
+/// The trunk that asks. Of derived ones Teams wants no OPTIONS (TDR-OPT-008).
+fn asking<'c>(arguments: &Probe, config: &'c Config) -> Option<&'c Arc<Trunk>> {
+    let mut trunks = config.trunks.values().filter(|trunk| {
+        let is_named = arguments.trunk.as_ref();
+        let is_named = is_named.is_none_or(|name| trunk.name.as_str() == name);
+        trunk.preset == Preset::Teams && is_named
+    });
+    let named = trunks.next()?;
+    config.trunks.get(named.watched_as())
+}
+
+fn asked(
+    arguments: &Probe,
+    loaded: &Loaded,
+    trunk: &Trunk,
+    names: &[String],
+) -> io::Result<Vec<(String, Outcome)>> {
+    let tls = match steps::identity(loaded, trunk) {
+        Ok(tls) => tls,
+        Err(why) => return Ok(vec![(trunk.name.to_string(), why)]),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let metrics = Arc::new(Metrics::new().map_err(io::Error::other)?);
+    Ok(runtime.block_on(async {
+        let resolver = match arguments.dns.is_empty() {
+            true => Resolver::new(metrics),
+            false => Resolver::asking(&arguments.dns, metrics),
+        };
+        let speaker = Speaker {
+            config: &loaded.config,
+            trunk,
+            tls: &tls,
+        };
+        let mut told = Vec::new();
+        for name in names {
+            let outcome = match steps::proxy(&resolver, name, arguments.port).await {
+                Ok(proxy) => speaker.options(&proxy).await,
+                Err(why) => why,
+            };
+            told.push((name.clone(), outcome));
+        }
+        told
+    }))
 }
 
 fn row(told: &Value) -> Value {

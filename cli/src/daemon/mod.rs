@@ -136,6 +136,7 @@ pub struct Daemon {
     replies: Arc<Replies>,
     net: Net,
     signers: Signers,
+    resolver: Resolver,
     health: Health,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
@@ -246,6 +247,7 @@ impl Daemon {
             replies,
             net,
             signers,
+            resolver,
             health: Health::new(
                 shards
                     .iter()
@@ -337,6 +339,11 @@ impl Daemon {
     /// operator interface answers longer than that at both ends.
     pub fn is_serving(&self) -> bool {
         self.parts().is_some()
+    }
+
+    /// Who looks names up.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// Where facts go.

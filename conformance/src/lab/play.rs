@@ -108,7 +108,8 @@ async fn health(world: &World) -> Scene {
             }
         }
     }
-    scene.happened = format!("{} ways are active", rows.len());
+    let ways = rows.iter().filter(|row| row["direction"] != "name");
+    scene.happened = format!("{} ways are active", ways.count());
     scene
 }
 

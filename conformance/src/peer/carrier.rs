@@ -207,7 +207,7 @@ async fn serve(agent: Agent, claims: Claims, mut strangers: mpsc::UnboundedRecei
 }
 
 /// To of a response outside of any dialog.
-pub(super) fn tagged(request: &Received) -> String {
+pub fn tagged(request: &Received) -> String {
     let to = request.message.line("To").unwrap_or_default();
     match request.message.tag("To") {
         Some(_) => to.to_owned(),

@@ -46,15 +46,17 @@ impl Config {
         let Some(peers) = self.peers(listener) else {
             return Vec::new();
         };
-        let single = peers.single.get(&source).into_iter().flatten();
+        let single = peers.single.get(&source).into_iter();
         let ranges = peers
             .ranges
             .iter()
             .filter(|(range, _)| range.contains(source));
-        let mut found: Vec<&Arc<Trunk>> = single
-            .chain(ranges.flat_map(|(_, trunks)| trunks))
-            .collect();
-        if found.len() > 1 {
+        let mut lists = 0;
+        let all = single.chain(ranges.map(|(_, trunks)| trunks));
+        let all = all.inspect(|_| lists += 1);
+        let mut found: Vec<&Arc<Trunk>> = all.flatten().collect();
+        // Each list is in order, and has each trunk once: all customers of one carrier trunk are in one.
+        if lists > 1 {
             found.sort_by(|one, other| one.name.cmp(&other.name));
             found.dedup_by(|one, other| Arc::ptr_eq(one, other));
         }
@@ -95,7 +97,10 @@ impl Peers {
                 &mut self.ranges[at].1
             }
         };
-        own.push(Arc::clone(trunk));
+        // It may list the same range twice.
+        if own.last().is_none_or(|last| !Arc::ptr_eq(last, trunk)) {
+            own.push(Arc::clone(trunk));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{FileFault, TlsFiles, TlsVersion, VerifyClient};
 use sbc_core::id::TlsContextName;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -68,13 +69,23 @@ pub struct CertificateFacts {
 pub struct TlsContext {
     name: TlsContextName,
     key: Arc<CertifiedKey>,
-    roots: Arc<RootCertStore>,
     own: CertificateFacts,
-    cas: Vec<CertificateFacts>,
+    trusted: Arc<Trusted>,
     verify_client: VerifyClient,
     min: TlsVersion,
     allow_wildcard: bool,
 }
+
+/// Roots that peers are verified against, and what they say.
+#[derive(Debug)]
+pub(super) struct Trusted {
+    roots: Arc<RootCertStore>,
+    cas: Vec<CertificateFacts>,
+}
+
+/// Roots that were read, by path: a node that hosts a thousand customers trusts the same ones in all their
+/// names.
+pub(super) type KnownRoots = BTreeMap<Option<String>, Arc<Trusted>>;
 
 impl TlsContext {
     /// Reads the files of one identity.
@@ -82,6 +93,15 @@ impl TlsContext {
     /// # Errors
     /// [`MaterialFault`]; nothing is kept then.
     pub fn load(name: TlsContextName, files: &TlsFiles) -> Result<Self, MaterialFault> {
+        Self::load_among(name, files, &mut KnownRoots::new())
+    }
+
+    /// As [`Self::load`], where roots are read once.
+    pub(super) fn load_among(
+        name: TlsContextName,
+        files: &TlsFiles,
+        known: &mut KnownRoots,
+    ) -> Result<Self, MaterialFault> {
         // The same readers as `causeway check` uses (OPS-112).
         let fault = |place: &dyn fmt::Display, why| MaterialFault::File {
             place: place.to_string(),
@@ -107,19 +127,27 @@ impl TlsContext {
                 chain: files.cert.clone(),
             });
         }
-        let (roots, cas) = match &files.client_ca {
-            Some(path) => {
+        let trusted = match (known.get(&files.client_ca), &files.client_ca) {
+            (Some(trusted), _) => Arc::clone(trusted),
+            (None, Some(path)) => {
                 let (roots, certificates) = read_roots(path).map_err(|why| fault(path, why))?;
-                (roots, certificates.iter().filter_map(facts).collect())
+                let cas = certificates.iter().filter_map(facts).collect();
+                let roots = Arc::new(roots);
+                Arc::new(Trusted { roots, cas })
             }
-            None => (RootCertStore::empty(), Vec::new()),
+            (None, None) => Arc::new(Trusted {
+                roots: Arc::new(RootCertStore::empty()),
+                cas: Vec::new(),
+            }),
         };
+        known
+            .entry(files.client_ca.clone())
+            .or_insert_with(|| Arc::clone(&trusted));
         Ok(Self {
             name,
             key: Arc::new(certified),
-            roots: Arc::new(roots),
             own,
-            cas,
+            trusted,
             verify_client: files.verify_client,
             min: files.min,
             allow_wildcard: files.allow_wildcard,
@@ -138,7 +166,7 @@ impl TlsContext {
 
     /// What the trusted roots say.
     pub fn cas(&self) -> &[CertificateFacts] {
-        &self.cas
+        &self.trusted.cas
     }
 
     /// Whether clients must present a certificate.
@@ -160,7 +188,7 @@ impl TlsContext {
     }
 
     pub(super) fn roots(&self) -> &Arc<RootCertStore> {
-        &self.roots
+        &self.trusted.roots
     }
 
     pub(super) fn server_resolver(&self) -> Arc<dyn ResolvesServerCert> {

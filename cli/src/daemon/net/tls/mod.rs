@@ -12,10 +12,11 @@ mod names;
 mod refusal;
 mod verify;
 
+use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
-pub(super) use verify::Verdict;
+pub(crate) use verify::Verdict;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
@@ -42,8 +43,9 @@ impl TlsStore {
     ) -> Result<Self, Vec<(TlsContextName, MaterialFault)>> {
         let mut store = Self::default();
         let mut faults = Vec::new();
+        let mut known = KnownRoots::new();
         for (name, files) in files {
-            match TlsContext::load(name.clone(), files) {
+            match TlsContext::load_among(name.clone(), files, &mut known) {
                 Ok(context) => {
                     store.contexts.insert(name.clone(), Arc::new(context));
                 }
@@ -149,7 +151,7 @@ impl TlsContext {
     ///
     /// # Errors
     /// If the protocol versions cannot be used, which loading excludes.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &self,
         wanted: Vec<String>,
         verdict: &Verdict,

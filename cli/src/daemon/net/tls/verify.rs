@@ -22,14 +22,14 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// What a verifier found out about one peer; shared with whoever runs the handshake.
 #[derive(Clone, Default, Debug)]
-pub(in crate::daemon::net) struct Verdict(Arc<Mutex<Option<Found>>>);
+pub(crate) struct Verdict(Arc<Mutex<Option<Found>>>);
 
 /// The names that a peer proved, or why it was refused.
 type Found = Result<Vec<String>, Refusal>;
 
 impl Verdict {
     /// What was found out; `None` if the peer showed no certificate.
-    pub(in crate::daemon::net) fn take(&self) -> Option<Found> {
+    pub(crate) fn take(&self) -> Option<Found> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

@@ -1,0 +1,250 @@
+//! `causeway tenant add`: a new customer as a file to look at first, and step by step whether it will be served.
+
+use super::init::write_file;
+use crate::command::exit;
+use crate::config::{load, read_sources};
+use crate::daemon::resolver::Resolver;
+use crate::onboarding::Outcome;
+use crate::onboarding::customer::{Customer, Kind};
+use crate::onboarding::powershell::{self, Media};
+use crate::onboarding::steps::{self, Step};
+use crate::sink::metrics::Metrics;
+use clap::Subcommand;
+use sbc_core::config::{Config, Loaded, Preset, Source};
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What to do with tenants.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Tenants {
+    /// Draft a new customer, try it step by step, and print what to type in its Teams tenant
+    Add(Add),
+}
+
+/// Arguments of `causeway tenant add`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Add {
+    /// Name of the tenant
+    pub name: String,
+    /// Name of its trunk in Teams
+    #[arg(long)]
+    pub fqdn: String,
+    /// A number or range, as "+441632960000-+441632960099"; may be given several times
+    #[arg(long = "number", value_name = "NUMBER", required = true)]
+    pub numbers: Vec<String>,
+    /// Most calls at a time
+    #[arg(long)]
+    pub calls: Option<u32>,
+    /// Derive its trunk from this carrier trunk; without, the only one that is there
+    #[arg(long, value_name = "TRUNK", conflicts_with = "own")]
+    pub carrier: Option<String>,
+    /// Give it a trunk of its own, whose calls come and leave over --pstn
+    #[arg(long, requires = "pstn")]
+    pub own: bool,
+    /// Trunk of the carrier, for --own
+    #[arg(long, value_name = "TRUNK")]
+    pub pstn: Option<String>,
+    /// Realm of Teams, for --own; that of another Teams trunk if it is not given
+    #[arg(long)]
+    pub realm: Option<String>,
+    /// TLS identity, for --own
+    #[arg(long)]
+    pub tls: Option<String>,
+    /// How media go, for what is printed for the customer's side
+    #[arg(long, value_enum, default_value_t)]
+    pub media: Media,
+    /// Call this number of the customer until it rings
+    #[arg(long, value_name = "NUMBER")]
+    pub call: Option<String>,
+    /// Ask this DNS server instead of the system's; may be given several times
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub dns: Vec<SocketAddr>,
+    /// Ask nobody: neither DNS nor Teams
+    #[arg(long)]
+    pub offline: bool,
+    /// Write the file into conf.d; without, it is only shown
+    #[arg(long)]
+    pub write: bool,
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    pub config: PathBuf,
+}
+
+/// Drafts, tries and tells. Returns 0 if every step went well, 5 if one failed or the file could not be
+/// written, 3 if the configuration is not valid with it, 2 for wrong use.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
+    let Tenants::Add(arguments) = command;
+    let before = read_sources(&arguments.config).and_then(|sources| {
+        let loaded = load(&sources, None)?;
+        Ok((sources, loaded))
+    });
+    let (mut sources, before) = match before {
+        Ok(before) => before,
+        Err(findings) => {
+            eprintln!("{}", findings.to_text());
+            return Ok(exit::of_refused(&arguments.config));
+        }
+    };
+    let customer = match customer(arguments, &before.config) {
+        Ok(customer) => customer,
+        Err(why) => {
+            eprintln!("causeway: {why}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let file = place(&arguments.config, &customer);
+    let draft = customer.draft();
+    writeln!(out, "# {}\n{draft}", file.display())?;
+    // Where it will be read, after the main file and in the order of names: routes follow each other.
+    let path = file.display().to_string();
+    let at = sources.iter().skip(1).take_while(|other| other.path < path);
+    let at = (1 + at.count()).min(sources.len());
+    sources.insert(at, Source::new(path, &draft));
+    let loaded = match load(&sources, None) {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            let is_certificate = findings.errors.iter().all(steps::is_of_certificate);
+            let step = if is_certificate {
+                "certificate"
+            } else {
+                "configuration"
+            };
+            let (cause, fix) = steps::told(&findings.errors).unwrap_or_default();
+            print(&[(step, Outcome::failed(cause, fix))], out)?;
+            return Ok(exit::INVALID);
+        }
+    };
+    let accepted = Outcome::Good("accepted by the loader that start and reload use".to_owned());
+    let mut all: Vec<Step> = vec![("configuration", accepted)];
+    match arguments.offline {
+        true => {
+            all.push(("certificate", steps::certificate(&customer, &loaded)));
+            all.push((
+                "routes",
+                steps::routes(&customer, &Arc::new(loaded.config.clone())),
+            ));
+        }
+        false => all.extend(tried(arguments, &customer, &loaded)?),
+    }
+    print(&all, out)?;
+    writeln!(
+        out,
+        "\n# For PowerShell\n{}",
+        powershell::script(&customer, &loaded.config, arguments.media)
+    )?;
+    let has_failed = all.iter().any(|(_, outcome)| outcome.is_failure());
+    let written = match arguments.write {
+        true => write(&file, &draft, out)?,
+        false => {
+            writeln!(out, "nothing was written; --write puts the file into place")?;
+            true
+        }
+    };
+    Ok(match has_failed || !written {
+        true => exit::REFUSED,
+        false => exit::OK,
+    })
+}
+
+fn tried(arguments: &Add, customer: &Customer, loaded: &Loaded) -> io::Result<Vec<Step>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let metrics = Metrics::new().map_err(io::Error::other)?;
+    let metrics = Arc::new(metrics);
+    Ok(runtime.block_on(async {
+        let resolver = match arguments.dns.is_empty() {
+            true => Resolver::new(metrics),
+            false => Resolver::asking(&arguments.dns, metrics),
+        };
+        steps::all(customer, loaded, &resolver, arguments.call.as_deref()).await
+    }))
+}
+
+fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
+    let teams = || {
+        let trunks = config.trunks.values();
+        trunks.filter(|trunk| trunk.preset == Preset::Teams && trunk.carrier.is_none())
+    };
+    let kind = if let (true, Some(pstn)) = (arguments.own, &arguments.pstn) {
+        let usual = teams().next().map(|trunk| trunk.realm.to_string());
+        Kind::Own {
+            realm: arguments
+                .realm
+                .clone()
+                .or(usual)
+                .ok_or("no trunk leads to Teams yet: name its realm with --realm")?,
+            tls: arguments.tls.clone(),
+            pstn: pstn.clone(),
+        }
+    } else {
+        let only = || {
+            let mut all = teams();
+            match (all.next(), all.next()) {
+                (Some(only), None) => Ok(only.name.to_string()),
+                (None, _) => Err("no trunk leads to Teams yet: use --own and --pstn TRUNK"),
+                (Some(_), Some(_)) => Err(
+                    "several trunks lead to Teams: name the carrier trunk with --carrier, or use --own",
+                ),
+            }
+        };
+        Kind::Hosted {
+            carrier: match &arguments.carrier {
+                Some(name) => name.clone(),
+                None => only()?,
+            },
+        }
+    };
+    Ok(Customer {
+        name: arguments.name.clone(),
+        fqdn: arguments.fqdn.to_ascii_lowercase(),
+        numbers: arguments.numbers.clone(),
+        calls: arguments.calls,
+        kind,
+    })
+}
+
+/// Where the file goes: a name that the loader takes for one, whatever the customer is called.
+fn place(main: &Path, customer: &Customer) -> PathBuf {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let name: String = customer
+        .name
+        .chars()
+        .map(|c| if fit(c) { c } else { '_' })
+        .collect();
+    let folder = main.parent().unwrap_or(Path::new("")).join("conf.d");
+    folder.join(format!("tenant-{name}.toml"))
+}
+
+fn print(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
+    for (step, outcome) in steps {
+        writeln!(out, "{step:<14} {:<8} {outcome}", outcome.word())?;
+    }
+    Ok(())
+}
+
+fn write(file: &Path, draft: &str, out: &mut dyn Write) -> io::Result<bool> {
+    let path = file.display();
+    match write_file(file, draft, false) {
+        Ok(()) => {
+            writeln!(
+                out,
+                "{path} is written; \"causeway reload\" takes it into use"
+            )?;
+            Ok(true)
+        }
+        Err(fault) if fault.kind() == ErrorKind::AlreadyExists => {
+            eprintln!("causeway: {path} exists and was left as it is");
+            Ok(false)
+        }
+        Err(fault) => {
+            eprintln!("causeway: {path} cannot be written: {fault}");
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A customer that is to be taken into service, and the file that does it.
+
+use sbc_core::config::{Config, Trunk};
+use sbc_core::id::TrunkName;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What is known of the customer. Its words go into a file that the loader judges, so nothing is judged
+/// here but that they can stand in one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Customer {
+    /// Name of the tenant.
+    pub name: String,
+    /// Name of the trunk in Teams.
+    pub fqdn: String,
+    /// Numbers and ranges.
+    pub numbers: Vec<String>,
+    /// Most calls at a time.
+    pub calls: Option<u32>,
+    /// How its trunk is made.
+    pub kind: Kind,
+}
+
+/// How the trunk of a customer is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It is derived from this carrier trunk.
+    Hosted {
+        /// The carrier trunk.
+        carrier: String,
+    },
+    /// It is a trunk of its own.
+    Own {
+        /// Realm of Teams.
+        realm: String,
+        /// TLS identity; that of the realm where none is named.
+        tls: Option<String>,
+        /// Trunk over which its calls leave and come.
+        pstn: String,
+    },
+}
+
+impl Customer {
+    /// Name of its trunk in the configuration.
+    pub fn trunk(&self) -> TrunkName {
+        TrunkName::new(&format!("teams-{}", self.name))
+    }
+
+    /// The file that takes it into service.
+    pub fn draft(&self) -> String {
+        let (name, trunk) = (quoted(&self.name), quoted(self.trunk().as_str()));
+        let numbers: Vec<String> = self.numbers.iter().map(|text| quoted(text)).collect();
+        let mut text = format!(
+            "# Customer {name}, drafted by \"causeway tenant add\".\n\n[[tenant]]\nname = {name}\n\
+             numbers = [{}]\n",
+            numbers.join(", ")
+        );
+        if let Some(calls) = self.calls {
+            let _ = writeln!(text, "limits = {{ calls = {calls} }}");
+        }
+        let fqdn = quoted(&self.fqdn);
+        match &self.kind {
+            Kind::Hosted { carrier } => {
+                let _ = write!(
+                    text,
+                    "\n[[trunk]]\nname = {trunk}\ninherits = {}\ntenant = {name}\nfqdn = {fqdn}\n",
+                    quoted(carrier)
+                );
+            }
+            Kind::Own { realm, tls, pstn } => {
+                let _ = write!(
+                    text,
+                    "\n[[trunk]]\nname = {trunk}\npreset = \"teams\"\ntenant = {name}\nrealm = {}\n",
+                    quoted(realm)
+                );
+                if let Some(tls) = tls {
+                    let _ = writeln!(text, "tls = {}", quoted(tls));
+                }
+                let _ = write!(
+                    text,
+                    "fqdn = {fqdn}\n\n[[route]]\nname = {}\nmatch = {{ called_in = {} }}\n\
+                     to = [{{ trunk = {trunk} }}]\n\n[[route]]\nname = {}\n\
+                     match = {{ from_trunk = {trunk} }}\nto = [{{ trunk = {} }}]\n",
+                    quoted(&format!("to-{}", self.name)),
+                    quoted(&format!("tenant:{}", self.name)),
+                    quoted(&format!("from-{}", self.name)),
+                    quoted(pstn)
+                );
+            }
+        }
+        text
+    }
+
+    /// The trunk whose OPTIONS are asked of Teams for it: the carrier trunk where there is one.
+    pub fn asking<'c>(&self, config: &'c Config) -> Option<&'c Arc<Trunk>> {
+        let own = config.trunks.get(&self.trunk())?;
+        config.trunks.get(own.watched_as())
+    }
+}
+
+/// Text in quotes, as TOML has it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            character if character.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(character));
+            }
+            character => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_customer_cannot_leave_their_quotes() {
+        assert_eq!(quoted("a\"]\n[x"), "\"a\\\"]\\u000A[x\"");
+        assert_eq!(quoted("c:\\"), "\"c:\\\\\"");
+    }
+}

@@ -1,0 +1,109 @@
+//! What is to be typed on the other side: PowerShell for the tenant's administrator that fits the
+//! configuration (TDR-CMD-001).
+
+use super::customer::{Customer, Kind};
+use sbc_core::config::{Config, Trunk};
+use std::fmt::Write as _;
+
+/// How media go between users and this SBC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Media {
+    /// Over the media processors of Teams.
+    #[default]
+    Processed,
+    /// Past them.
+    Bypass,
+    /// Past them, and within the customer's sites.
+    Lmo,
+}
+
+/// The commands for a customer, for each tenant in which some are to be typed.
+pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
+    let mut text = String::from("Connect-MicrosoftTeams\n");
+    let own = config.trunks.get(&customer.trunk());
+    let port = own.map_or(5061, |trunk| port(config, trunk));
+    match &customer.kind {
+        Kind::Hosted { .. } => {
+            let base = customer.asking(config);
+            let base = base.and_then(|trunk| trunk.fqdn.clone());
+            let base = base.unwrap_or_else(|| parent(&customer.fqdn).to_owned());
+            text = format!("# In your own tenant, once for all customers\n{text}");
+            gateway(&mut text, &base, port, None, media);
+            let _ = write!(
+                text,
+                "\n# In the tenant of the customer: verify and activate the domain {0} first (a licensed user \
+                 in it;\n# up to 24 hours). No gateway is made there, and number rules of yours do not \
+                 apply there.\nConnect-MicrosoftTeams\n",
+                customer.fqdn
+            );
+        }
+        Kind::Own { .. } => {
+            text = format!(
+                "# Verify and activate the domain {} first: a licensed user in it; up to 24 hours\n{text}",
+                parent(&customer.fqdn)
+            );
+            gateway(&mut text, &customer.fqdn, port, customer.calls, media);
+        }
+    }
+    let (fqdn, name) = (&customer.fqdn, &customer.name);
+    let _ = write!(
+        text,
+        "Set-CsOnlinePstnUsage -Identity Global -Usage @{{Add=\"{name}\"}}\n\
+         New-CsOnlineVoiceRoute -Identity \"{name}\" -NumberPattern \"^\\+\\d+$\" `\n   \
+         -OnlinePstnGatewayList \"{fqdn}\" -Priority 1 -OnlinePstnUsages \"{name}\"\n\
+         New-CsOnlineVoiceRoutingPolicy \"{name}\" -OnlinePstnUsages \"{name}\"\n\
+         # For each user: its address and its number\n\
+         Grant-CsOnlineVoiceRoutingPolicy -Identity USER@DOMAIN -PolicyName \"{name}\"\n\
+         Set-CsPhoneNumberAssignment -Identity USER@DOMAIN -PhoneNumber \"{}\" `\n   \
+         -PhoneNumberType DirectRouting\n",
+        first_number(customer)
+    );
+    if media == Media::Lmo {
+        let _ = write!(
+            text,
+            "# Sites, with your own addresses and names; the site is spelled the same everywhere\n\
+             New-CsTenantTrustedIPAddress -IPAddress 192.0.2.1 -MaskBits 32\n\
+             New-CsTenantNetworkRegion -NetworkRegionID \"Region1\"\n\
+             New-CsTenantNetworkSite -NetworkSiteID \"Site1\" -NetworkRegionID \"Region1\"\n\
+             New-CsTenantNetworkSubnet -SubnetID 198.51.100.0 -MaskBits 24 -NetworkSiteID \"Site1\"\n\
+             Set-CsOnlinePSTNGateway -Identity {fqdn} -GatewaySiteID \"Site1\" -MediaBypass $true `\n   \
+             -BypassMode \"Always\"\n\
+             # and -ProxySBC \"proxy.{0}\" where another SBC stands before this one\n",
+            parent(fqdn)
+        );
+    }
+    text
+}
+
+fn gateway(text: &mut String, fqdn: &str, port: u16, calls: Option<u32>, media: Media) {
+    let bypass = match media {
+        Media::Processed => "$false",
+        Media::Bypass | Media::Lmo => "$true",
+    };
+    let calls = calls.map_or_else(String::new, |calls| {
+        format!(" -MaxConcurrentSessions {calls}")
+    });
+    let _ = write!(
+        text,
+        "New-CsOnlinePSTNGateway -Fqdn {fqdn} -SipSignalingPort {port} -SendSipOptions $true `\n   \
+         -ForwardCallHistory $true -ForwardPai $true -FailoverTimeSeconds 20 `\n   \
+         -FailoverResponseCodes \"408,503,504\" -MediaBypass {bypass} -PidfloSupported $true{calls} `\n   \
+         -Enabled $true\n"
+    );
+}
+
+fn port(config: &Config, trunk: &Trunk) -> u16 {
+    let listeners = trunk.listeners.iter();
+    let mut ports = listeners.filter_map(|name| config.listeners.get(name));
+    ports.next().map_or(5061, |listener| listener.bind.port())
+}
+
+fn parent(fqdn: &str) -> &str {
+    fqdn.split_once('.').map_or(fqdn, |(_, parent)| parent)
+}
+
+/// The first number of the first range.
+fn first_number(customer: &Customer) -> &str {
+    let first = customer.numbers.first().map_or("", String::as_str);
+    first.split('-').next().unwrap_or(first)
+}

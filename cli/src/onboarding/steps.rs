@@ -1,0 +1,246 @@
+//! The steps by which it is found out whether a customer will be served, in their order. Each says what was
+//! found, and where it fails what to do.
+
+use super::Outcome;
+use super::customer::Customer;
+use super::name;
+use super::teams::{Proxy, Speaker};
+use crate::daemon::net::tls::TlsContext;
+use crate::daemon::resolver::Resolver;
+use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, Trunk};
+use sbc_core::query::{Outcome as Found, ResolveSpec};
+use sbc_core::rehearsal;
+use std::sync::Arc;
+
+/// A step and how it went.
+pub type Step = (&'static str, Outcome);
+
+/// Whether a finding is about a certificate.
+pub fn is_of_certificate(finding: &Finding) -> bool {
+    matches!(
+        finding.code,
+        Code::NameNotCovered
+            | Code::WildcardName
+            | Code::CertificateExpired
+            | Code::CertificateEndsSoon
+            | Code::RefusedByTeams
+            | Code::ChainIncomplete
+            | Code::KeyNotRsa
+            | Code::NoClientAuth
+    )
+}
+
+/// Findings in a sentence each.
+pub fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Option<(String, String)> {
+    let mut causes = Vec::new();
+    let mut fixes = Vec::new();
+    for finding in findings {
+        causes.push(finding.cause.clone());
+        fixes.extend(finding.help.clone());
+    }
+    let all = (causes.join("; "), fixes.join("; "));
+    (!causes.is_empty()).then_some(all)
+}
+
+/// What the loader found about the certificate of a configuration that it accepts.
+pub fn certificate(customer: &Customer, loaded: &Loaded) -> Outcome {
+    // What is inherited is told of the carrier trunk.
+    let asking = customer.asking(&loaded.config);
+    let names = [
+        Some(customer.trunk().to_string()),
+        asking.map(|trunk| trunk.name.to_string()),
+    ];
+    let is_about = |finding: &&Finding| {
+        let mut names = names.iter().flatten();
+        is_of_certificate(finding)
+            && names.any(|name| finding.cause.starts_with(&format!("trunk \"{name}\":")))
+    };
+    match told(loaded.findings.warnings.iter().filter(is_about)) {
+        None => Outcome::Good(format!("it carries {}", customer.fqdn)),
+        Some((cause, fix)) => Outcome::Doubtful(format!("{cause} ({fix})")),
+    }
+}
+
+/// Whether a call from outside to the customer's first number would leave on its trunk, and a call of its
+/// trunk would leave at all: played with the core that serves calls.
+pub fn routes(customer: &Customer, config: &Arc<Config>) -> Outcome {
+    let own = customer.trunk();
+    let tenant = config
+        .trunks
+        .get(&own)
+        .and_then(|trunk| trunk.tenant.clone());
+    let number = customer.numbers.first().map_or("", String::as_str);
+    let number = number.split('-').next().unwrap_or(number);
+    let outside = "+441632960001";
+    let play = |trunk: &Trunk, from: &str, to: &str, uri: Option<String>| {
+        let call = CallIn {
+            trunk: Some(trunk.name.clone()),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            request_uri: uri,
+            ..CallIn::default()
+        };
+        rehearsal::play(config, &call).ok()
+    };
+    let carriers = config.trunks.values().filter(|trunk| {
+        trunk.preset == Preset::Carrier && (trunk.tenant.is_none() || trunk.tenant == tenant)
+    });
+    let mut reason = None;
+    let way_in = carriers.clone().find(|carrier| {
+        let Some(played) = play(carrier, outside, number, None) else {
+            return false;
+        };
+        if let Some(refusal) = &played.refusal {
+            reason = Some(refusal.because.0.join("; "));
+        }
+        played.tries.first().is_some_and(|tried| tried.trunk == own)
+    });
+    let Some(way_in) = way_in else {
+        return Outcome::failed(
+            format!(
+                "no call to {number} reaches trunk \"{own}\"{}",
+                reason.map_or_else(String::new, |why| format!(": {why}"))
+            ),
+            "add a [[route]] from the trunk of the carrier to this one, or to its carrier trunk",
+        );
+    };
+    let Some(trunk) = config.trunks.get(&own) else {
+        return Outcome::Skipped("the trunk is not there".to_owned());
+    };
+    let uri = format!("sip:{outside}@{};user=phone", customer.fqdn);
+    let out = play(trunk, number, outside, Some(uri));
+    let left = out.as_ref().and_then(|played| played.tries.first());
+    match left {
+        Some(tried) => Outcome::Good(format!(
+            "calls come in on \"{}\" and leave on \"{}\"",
+            way_in.name, tried.trunk
+        )),
+        None => Outcome::failed(
+            format!("no route leads on from trunk \"{own}\""),
+            format!(
+                "add a [[route]] with match = {{ from_trunk = \"{own}\" }} to the trunk of a carrier"
+            ),
+        ),
+    }
+}
+
+/// The proxies of a trunk with the address that each has; those without say why.
+pub async fn proxies(resolver: &Resolver, trunk: &Trunk) -> Vec<Result<Proxy, Outcome>> {
+    let mut all = Vec::new();
+    for target in &trunk.targets {
+        all.push(match target.connect_to.first() {
+            Some(address) => Ok(Proxy {
+                host: target.host.clone(),
+                port: target.port,
+                address: *address,
+            }),
+            None => proxy(resolver, &target.host, target.port).await,
+        });
+    }
+    all
+}
+
+/// A proxy by its name.
+pub async fn proxy(resolver: &Resolver, host: &str, port: u16) -> Result<Proxy, Outcome> {
+    let spec = ResolveSpec {
+        host: host.to_owned(),
+        port,
+        protocol: sbc_core::transport::Protocol::Tls,
+    };
+    let found = match resolver.resolve(&spec).await {
+        Found::Resolved(addresses) => addresses,
+        _ => Vec::new(),
+    };
+    let v4 = found.iter().find(|address| address.is_ipv4());
+    let address = v4.or(found.first()).copied();
+    address
+        .map(|address| Proxy {
+            host: host.to_owned(),
+            port,
+            address,
+        })
+        .ok_or_else(|| {
+            Outcome::failed(
+                format!("{host} has no address here"),
+                "look at /etc/resolv.conf of this host: names of Microsoft must be resolved",
+            )
+        })
+}
+
+/// The TLS identity of a trunk.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn identity(loaded: &Loaded, trunk: &Trunk) -> Result<TlsContext, Outcome> {
+    let name = trunk.tls.clone();
+    let files = name.as_ref().and_then(|name| loaded.shell.tls.get(name));
+    let (Some(name), Some(files)) = (name, files) else {
+        return Err(Outcome::failed(
+            format!("trunk \"{}\" has no TLS identity", trunk.name),
+            "write tls = \"…\" with the name of a [[tls]]",
+        ));
+    };
+    TlsContext::load(name, files)
+        .map_err(|why| Outcome::failed(why.to_string(), "mend the files that the [[tls]] names"))
+}
+
+/// Everything about a customer whose configuration was accepted.
+pub async fn all(
+    customer: &Customer,
+    loaded: &Loaded,
+    resolver: &Resolver,
+    call: Option<&str>,
+) -> Vec<Step> {
+    let config = Arc::new(loaded.config.clone());
+    let mut steps = Vec::new();
+    let own = config.trunks.get(&customer.trunk());
+    let (Some(own), Some(asking)) = (own, customer.asking(&config)) else {
+        return steps;
+    };
+    steps.push(("name", name::check(resolver, &config, own).await));
+    steps.push(("certificate", certificate(customer, loaded)));
+    steps.push(("routes", routes(customer, &config)));
+    let tls = match identity(loaded, own).and_then(|own| Ok((own, identity(loaded, asking)?))) {
+        Ok(both) => both,
+        Err(why) => {
+            steps.push(("options", why));
+            return steps;
+        }
+    };
+    let asker = Speaker {
+        config: &config,
+        trunk: asking,
+        tls: &tls.1,
+    };
+    let mut reachable = None;
+    for found in proxies(resolver, asking).await {
+        let outcome = match found {
+            Ok(proxy) => {
+                let outcome = asker.options(&proxy).await;
+                if !outcome.is_failure() {
+                    reachable.get_or_insert(proxy);
+                }
+                outcome
+            }
+            Err(why) => why,
+        };
+        steps.push(("options", outcome));
+    }
+    let speaker = Speaker {
+        config: &config,
+        trunk: own,
+        tls: &tls.0,
+    };
+    steps.push((
+        "call",
+        match (call, reachable) {
+            (None, _) => Outcome::Skipped(
+                "no test call was asked for: --call and the number of a user who is signed in"
+                    .to_owned(),
+            ),
+            (Some(_), None) => Outcome::Skipped("no proxy of Teams answers".to_owned()),
+            (Some(number), Some(proxy)) => speaker.call(&proxy, number).await,
+        },
+    ));
+    steps
+}

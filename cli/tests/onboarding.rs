@@ -1,0 +1,367 @@
+//! A new customer, step by step, against proxies of Teams and a name server over real sockets.
+
+use crate::nameserver::{Nameserver, a};
+
+use causeway::command::exit;
+use causeway::command::teams::{self, Probe, Teams};
+use causeway::command::tenant::{self, Add, Tenants};
+use causeway::onboarding::powershell::Media;
+use conformance::ca::Authority;
+use conformance::peer::carrier::tagged;
+use conformance::peer::leg::reply;
+use conformance::peer::rules::{TeamsRules, TeamsTrunk};
+use conformance::peer::teams::{Place, Setup, TeamsProxy};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const BASE: &str = "customers.adatum.example";
+const FABRIKAM: &str = "fabrikam.customers.adatum.example";
+
+/// A node that hosts customers, a proxy of Teams that knows some names, and DNS.
+struct Bench {
+    folder: TempDir,
+    proxy: TeamsProxy,
+    dns: Nameserver,
+}
+
+impl Bench {
+    /// Teams knows the trunks of these names; our certificate carries those.
+    async fn new(known: &[&str], carried: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new("Causeway test").unwrap();
+        let place = Place::take(HERE).await.unwrap();
+        let ours = authority.issue(carried).unwrap();
+        write(folder.path(), "sbc.pem", &ours.chain_pem);
+        write(folder.path(), "sbc.key", &ours.key_pem);
+        write(folder.path(), "ca.pem", authority.root_pem());
+        let text = CONFIG
+            .replace("DIR", &folder.path().display().to_string())
+            .replace("PROXY", &place.address.to_string());
+        write(folder.path(), "causeway.toml", &text);
+        let setup = Setup {
+            host: "sip.pstnhub.example".to_owned(),
+            identity: authority.issue(&["sip.pstnhub.example"]).unwrap(),
+            roots: authority.roots().unwrap(),
+            rules: TeamsRules {
+                trunks: known
+                    .iter()
+                    .map(|fqdn| TeamsTrunk {
+                        fqdn: (*fqdn).to_owned(),
+                        port: 5061,
+                    })
+                    .collect(),
+                hidden: Vec::new(),
+            },
+            sbc: HERE,
+            echoes: BTreeSet::new(),
+        };
+        let proxy = TeamsProxy::start(place, setup).unwrap();
+        let dns = Nameserver::start().await;
+        dns.set("fabrikam.customers.adatum.example", vec![a("127.0.0.1")]);
+        Self { folder, proxy, dns }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("causeway.toml")
+    }
+
+    fn wish(&self) -> Add {
+        Add {
+            name: "fabrikam".to_owned(),
+            fqdn: FABRIKAM.to_owned(),
+            numbers: vec!["+441632960100-+441632960199".to_owned()],
+            calls: None,
+            carrier: None,
+            own: false,
+            pstn: None,
+            realm: None,
+            tls: None,
+            media: Media::Processed,
+            call: None,
+            dns: vec![self.dns.address],
+            offline: false,
+            write: false,
+            config: self.config(),
+        }
+    }
+
+    /// What the command says; it waits for others, who live in this runtime.
+    async fn add(&self, wish: Add) -> (u8, String) {
+        tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            let code = tenant::run(&Tenants::Add(wish), &mut out).unwrap();
+            (code, String::from_utf8(out).unwrap())
+        })
+        .await
+        .unwrap()
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The line of a step.
+fn step<'t>(text: &'t str, name: &str) -> &'t str {
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{name:<14} ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
+const CONFIG: &str = r#"
+[node]
+id = "test"
+
+[[realm]]
+name = "teams"
+addresses = ["127.0.0.1"]
+ports = "21000-21999"
+
+[[realm]]
+name = "carrier"
+addresses = ["127.0.0.1"]
+ports = "22000-22999"
+
+[[tls]]
+name = "teams"
+cert = "DIR/sbc.pem"
+key = { file = "DIR/sbc.key" }
+client_ca = "DIR/ca.pem"
+verify_client = "require"
+allow_wildcard_san = true
+
+[[listen]]
+realm = "teams"
+transport = "tls"
+port = 5061
+tls = "teams"
+
+[[listen]]
+realm = "carrier"
+transport = "udp"
+
+[[tenant]]
+name = "adatum"
+
+[[trunk]]
+name = "teams"
+preset = "teams"
+tenant = "adatum"
+realm = "teams"
+fqdn = "customers.adatum.example"
+targets = [{ address = "sip.pstnhub.example:5061;tls", connect_to = ["PROXY"] }]
+accept_from = ["127.0.0.0/8"]
+
+[[trunk]]
+name = "carrier-a"
+tenant = "*"
+realm = "carrier"
+targets = ["127.0.0.1:5062;udp"]
+
+[[route]]
+name = "to-teams"
+match = { from_trunk = "carrier-a" }
+to = [{ trunk = "teams" }]
+
+[[route]]
+name = "to-carrier"
+match = { from_trunk = "teams" }
+to = [{ trunk = "carrier-a" }]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_who_will_be_served_passes_every_step_and_is_written_when_asked() {
+    let wildcard = format!("*.{BASE}");
+    let bench = Bench::new(&[BASE, FABRIKAM], &[BASE, &wildcard]).await;
+    let wish = Add {
+        call: Some("+441632960101".to_owned()),
+        ..bench.wish()
+    };
+    let mut called = bench.proxy.claim("+441632960101");
+    let ringing = async {
+        let request = called.recv().await.unwrap();
+        let contact = request.message.line("Contact").unwrap().to_owned();
+        let to = tagged(&request);
+        for (status, phrase) in [(180, "Ringing"), (487, "Request Terminated")] {
+            let draft = reply(&request.message, status, phrase, Some(&to));
+            bench.proxy.agent().answer(&request, draft).unwrap();
+        }
+        contact
+    };
+    let ((code, text), contact) = tokio::join!(bench.add(wish), ringing);
+    assert_eq!(code, exit::OK, "{text}");
+    for name in ["configuration", "name", "routes", "options", "call"] {
+        assert!(step(&text, name).contains(" ok "), "{text}");
+    }
+    assert!(contact.contains(FABRIKAM), "{contact}");
+    // The carrier trunk alone asks.
+    let heard = [BASE.to_owned()];
+    let patience = std::time::Duration::ZERO;
+    bench.proxy.heard_from(&heard, patience).await.unwrap();
+    let own = [FABRIKAM.to_owned()];
+    assert!(bench.proxy.heard_from(&own, patience).await.is_err());
+    assert_eq!(
+        bench.proxy.agent().findings().len(),
+        0,
+        "{:?}",
+        bench.proxy.agent().findings()
+    );
+    for words in [
+        "inherits = \"teams\"",
+        "New-CsOnlinePSTNGateway -Fqdn customers.adatum.example -SipSignalingPort 5061",
+        "-OnlinePstnGatewayList \"fabrikam.customers.adatum.example\"",
+        "-PhoneNumber \"+441632960100\"",
+        "nothing was written",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let file = bench.folder.path().join("conf.d/tenant-fabrikam.toml");
+    assert!(!file.exists());
+
+    let write = Add {
+        offline: true,
+        write: true,
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(write.clone()).await;
+    assert_eq!(code, exit::OK, "{text}");
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(&written), "it is the file that was shown");
+    // It is there now, and nobody is taken in twice.
+    assert_eq!(bench.add(write).await.0, exit::INVALID);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_step_that_fails_is_named_with_what_to_do() {
+    let wildcard = format!("*.{BASE}");
+    let bench = Bench::new(&[], &[BASE, &wildcard]).await;
+    // A name that leads elsewhere, and a trunk that Teams does not know.
+    bench.dns.set(FABRIKAM, vec![a("192.0.2.77")]);
+    let (code, text) = bench.add(bench.wish()).await;
+    assert_eq!(code, exit::REFUSED, "{text}");
+    let named = step(&text, "name");
+    assert!(
+        named.contains("failed") && named.contains("192.0.2.77, which is not this SBC"),
+        "{text}"
+    );
+    let asked = step(&text, "options");
+    assert!(asked.contains("answers 403"), "{text}");
+    assert!(text.contains("domain verified and activated"), "{text}");
+    assert!(step(&text, "call").contains("skipped"), "{text}");
+
+    // A certificate that ends one label too high.
+    let bench = Bench::new(&[], &[BASE, "*.adatum.example"]).await;
+    let (code, text) = bench.add(bench.wish()).await;
+    assert_eq!(code, exit::INVALID, "{text}");
+    assert!(step(&text, "certificate").contains("failed"), "{text}");
+    assert!(
+        text.contains("request one for *.customers.adatum.example"),
+        "{text}"
+    );
+
+    // Numbers of somebody else.
+    let bench = Bench::new(&[], &[BASE, &wildcard]).await;
+    let wish = Add {
+        numbers: vec!["0163296".to_owned()],
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(wish).await;
+    assert_eq!(code, exit::INVALID, "{text}");
+    assert!(step(&text, "configuration").contains("failed"), "{text}");
+
+    // Nothing leads to the customer.
+    let main = std::fs::read_to_string(bench.config()).unwrap();
+    write(
+        bench.folder.path(),
+        "causeway.toml",
+        &main.replace(
+            "to = [{ trunk = \"teams\" }]",
+            "to = [{ trunk = \"carrier-a\" }]",
+        ),
+    );
+    let (code, text) = bench
+        .add(Add {
+            offline: true,
+            ..bench.wish()
+        })
+        .await;
+    assert_eq!(code, exit::REFUSED, "{text}");
+    assert!(step(&text, "routes").contains("failed"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_may_have_a_trunk_of_its_own_and_media_that_pass_by() {
+    let bench = Bench::new(&["sbc1.fabrikam.example"], &[BASE, "sbc1.fabrikam.example"]).await;
+    let own = Add {
+        fqdn: "sbc1.fabrikam.example".to_owned(),
+        own: true,
+        pstn: Some("carrier-a".to_owned()),
+        calls: Some(30),
+        offline: true,
+        ..bench.wish()
+    };
+    for (media, words) in [
+        (Media::Processed, "-MediaBypass $false"),
+        (Media::Bypass, "-MediaBypass $true"),
+        (Media::Lmo, "-GatewaySiteID \"Site1\""),
+    ] {
+        let (_, text) = bench
+            .add(Add {
+                media,
+                ..own.clone()
+            })
+            .await;
+        assert!(step(&text, "configuration").contains(" ok "), "{text}");
+        for words in [
+            words,
+            "New-CsOnlinePSTNGateway -Fqdn sbc1.fabrikam.example",
+            "-MaxConcurrentSessions 30",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn test_names_of_microsoft_are_asked_with_our_certificate() {
+    let bench = Bench::new(&[BASE], &[BASE]).await;
+    bench.dns.set("sip.pstnhub.example", vec![a("127.0.0.1")]);
+    let asked = |host: &str, port| Probe {
+        trunk: None,
+        hosts: vec![host.to_owned()],
+        port,
+        dns: vec![bench.dns.address],
+        config: bench.config(),
+    };
+    let probe = |arguments: Probe| async {
+        tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            let nobody = causeway::command::node::Connection {
+                socket: PathBuf::new(),
+                json: false,
+            };
+            let code = teams::run(&Teams::Probe(arguments), &nobody, &mut out).unwrap();
+            (code, String::from_utf8(out).unwrap())
+        })
+        .await
+        .unwrap()
+    };
+    let port = bench.proxy.address().port();
+    let (code, text) = probe(asked("sip.pstnhub.example", port)).await;
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(
+        text.contains("knows customers.adatum.example: 200"),
+        "{text}"
+    );
+    let (code, text) = probe(asked("nobody.example", port)).await;
+    assert_eq!(code, exit::REFUSED, "{text}");
+    assert!(text.contains("has no address"), "{text}");
+}

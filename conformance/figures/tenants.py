@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""What hosted tenants cost that nobody calls: the start with TENANTS tenants (default 1,000) that have a
+certificate each, resident memory per tenant beside a node with one, and the exchange of all certificates by
+one reload while clients shake hands for tenants by chance.
+
+Certificates share KEYS keys (default 20), because a key takes longer to make than all else here."""
+
+import http.client
+import os
+import pathlib
+import random
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from bench import ROOT, end, machine, need
+
+TENANTS = int(os.environ.get("TENANTS", "1000"))
+KEYS = int(os.environ.get("KEYS", "20"))
+CLIENTS = int(os.environ.get("CLIENTS", "2"))
+BASE = "customers.adatum.example"
+PROXY = "sip.pstnhub.example"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# What the issue asks for.
+LONGEST_START_S, MOST_KIB = 2.0, 40
+
+
+def openssl(*arguments, text=None):
+    subprocess.run(["openssl", *map(str, arguments)], input=text, check=True, capture_output=True,
+                   text=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Authority:
+    """A root, and certificates of it for one name each."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-keyout", folder / "ca.key", "-out", folder / "ca.pem", "-days", "90", "-subj",
+                "/CN=Figures")
+        for key in range(KEYS):
+            openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out",
+                    folder / f"shared-{key}.key")
+            openssl("req", "-new", "-key", folder / f"shared-{key}.key", "-subj", "/CN=tenant", "-out",
+                    folder / f"shared-{key}.csr")
+
+    def issue(self, name, number, file):
+        """Another certificate at each call: the serial number is random."""
+        extensions = self.folder / "extensions"
+        extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        openssl("x509", "-req", "-in", self.folder / f"shared-{number % KEYS}.csr", "-CA",
+                self.folder / "ca.pem", "-CAkey", self.folder / "ca.key", "-days", "80", "-extfile",
+                extensions, "-out", file)
+
+
+class Node:
+    """A daemon that hosts so many tenants."""
+
+    def __init__(self, folder, tenants):
+        self.folder, self.tenants = folder, tenants
+        self.port, self.metrics = free_port(), free_port()
+        (folder / "causeway.toml").write_text(self.configuration())
+        self.log = open(folder / f"log-{tenants}", "wb")
+        begun = time.monotonic()
+        self.process = subprocess.Popen([TARGET / "release/causeway", "run", "-f",
+                                         folder / "causeway.toml"], stdout=self.log, stderr=self.log)
+        while not self.has_started():
+            if self.process.poll() is not None:
+                raise SystemExit((folder / f"log-{tenants}").read_text()[-2000:])
+            time.sleep(0.005)
+        self.start_s = time.monotonic() - begun
+
+    def has_started(self):
+        try:
+            asked = http.client.HTTPConnection("127.0.0.1", self.metrics, timeout=5)
+            asked.request("GET", "/startupz")
+            return asked.getresponse().status == 200
+        except OSError:
+            return False
+
+    def resident_kib(self):
+        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+    def reload(self):
+        begun = time.monotonic()
+        done = subprocess.run([TARGET / "release/causeway", "reload", "--socket", self.folder / "api.sock"],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        return time.monotonic() - begun
+
+    def stop(self):
+        end(self.process)
+
+    def configuration(self):
+        folder = self.folder
+        text = [f"""[node]
+id = "figures"
+[api]
+unix = "{folder}/api.sock"
+[metrics]
+listen = "127.0.0.1:{self.metrics}"
+[[realm]]
+name = "teams"
+addresses = ["127.0.0.1"]
+ports = "20000-20999"
+[[listen]]
+realm = "teams"
+transport = "tls"
+port = {self.port}
+tls = "base"
+{identity(folder, "base")}
+[[tenant]]
+name = "adatum"
+[[trunk]]
+name = "teams"
+preset = "teams"
+tenant = "adatum"
+realm = "teams"
+tls = "base"
+fqdn = "{BASE}"
+targets = [{{ address = "{PROXY}:5061;tls", connect_to = ["127.0.0.1:9"] }}]
+accept_from = ["127.0.0.0/8"]
+"""]
+        for number in range(self.tenants):
+            first = 441632000000 + number * 100
+            text.append(f"""{identity(folder, f"t{number}")}
+[[tenant]]
+name = "t{number}"
+numbers = ["+{first}-+{first + 99}"]
+[[trunk]]
+name = "t{number}"
+inherits = "teams"
+tls = "t{number}"
+tenant = "t{number}"
+fqdn = "{name(number)}"
+""")
+        return "".join(text)
+
+
+def identity(folder, name):
+    return f"""[[tls]]
+name = "{name}"
+cert = "{folder}/{name}.pem"
+key = {{ file = "{folder}/{name}.key" }}
+client_ca = "{folder}/ca.pem"
+verify_client = "require"
+"""
+
+
+def name(number):
+    return f"t{number}.{BASE}"
+
+
+class Clients(threading.Thread):
+    """Shakes hands for tenants by chance, until told to stop."""
+
+    def __init__(self, folder, port):
+        super().__init__(daemon=True)
+        self.port, self.done, self.failed, self.is_over = port, 0, [], threading.Event()
+        self.context = ssl.create_default_context(cafile=folder / "ca.pem")
+        self.context.load_cert_chain(folder / "proxy.pem", folder / "shared-0.key")
+
+    def run(self):
+        while not self.is_over.is_set():
+            host = name(random.randrange(TENANTS))
+            try:
+                self.shake(host)
+                self.done += 1
+            except OSError as why:
+                self.failed.append(f"{host}: {why}")
+
+    def shake(self, host):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
+            with self.context.wrap_socket(plain, server_hostname=host) as stream:
+                return stream.getpeercert()["serialNumber"]
+
+
+def issue_all(authority, folder):
+    for number in range(TENANTS):
+        # Beside the present one first: a reload must never see half of a file.
+        authority.issue(name(number), number, folder / f"t{number}.new")
+    for number in range(TENANTS):
+        os.replace(folder / f"t{number}.new", folder / f"t{number}.pem")
+
+
+def settled(node):
+    """Resident memory once nothing moves any more."""
+    time.sleep(8)
+    return node.resident_kib()
+
+
+def main():
+    need("openssl")
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "causeway"], cwd=ROOT,
+                   check=True)
+    with tempfile.TemporaryDirectory(prefix="causeway-tenants-") as path:
+        folder = pathlib.Path(path)
+        authority = Authority(folder)
+        for names, file in ((BASE, "base.pem"), (PROXY, "proxy.pem")):
+            authority.issue(names, 0, folder / file)
+        os.link(folder / "shared-0.key", folder / "base.key")
+        issue_all(authority, folder)
+        for number in range(TENANTS):
+            os.link(folder / f"shared-{number % KEYS}.key", folder / f"t{number}.key")
+        for key in folder.glob("*.key"):
+            key.chmod(0o600)
+        print(f"{TENANTS} tenants with a certificate each; {machine()}", flush=True)
+
+        one = Node(folder, 1)
+        alone = settled(one)
+        one.stop()
+        starts = []
+        for _ in range(3):
+            node = Node(folder, TENANTS)
+            starts.append(node.start_s)
+            if len(starts) < 3:
+                node.stop()
+        try:
+            many = settled(node)
+            each = (many - alone) / (TENANTS - 1)
+            print(f"start: {sorted(starts)[1]:.2f} s (of {', '.join(f'{s:.2f}' for s in starts)}); "
+                  f"asked for: {LONGEST_START_S:.0f} s", flush=True)
+            print(f"resident: {alone} KiB with one tenant, {many} KiB with {TENANTS}: {each:.1f} KiB per "
+                  f"idle tenant; asked for: {MOST_KIB} KiB", flush=True)
+
+            clients = [Clients(folder, node.port) for _ in range(CLIENTS)]
+            sample = random.sample(range(TENANTS), min(20, TENANTS))
+            before = {number: clients[0].shake(name(number)) for number in sample}
+            for client in clients:
+                client.start()
+            time.sleep(3)
+            quiet, begun = sum(client.done for client in clients), time.monotonic()
+            issue_all(authority, folder)
+            took = node.reload()
+            after = {number: clients[0].shake(name(number)) for number in sample}
+            time.sleep(3)
+            for client in clients:
+                client.is_over.set()
+            for client in clients:
+                client.join()
+            done = sum(client.done for client in clients)
+            failed = [why for client in clients for why in client.failed]
+            changed = sum(before[number] != after[number] for number in sample)
+            print(f"rotation: all {TENANTS} certificates by one reload in {took:.2f} s; {changed} of "
+                  f"{len(sample)} tenants looked at show the new one; {done} handshakes by {CLIENTS} clients "
+                  f"({done - quiet} in the {time.monotonic() - begun:.0f} s around it), {len(failed)} failed",
+                  flush=True)
+            for why in failed[:3]:
+                print(f"  {why}")
+            print(f"resident after it: {node.resident_kib()} KiB")
+        finally:
+            node.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
