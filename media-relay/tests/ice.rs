@@ -643,3 +643,72 @@ fn what_was_kept_too_long_or_by_whom_is_not_the_peer_is_not_heard() {
     assert_eq!(stats.dropped(DropReason::Authentication), 1);
     assert_eq!(stats.dropped(DropReason::Source), 1);
 }
+
+/// Why B is not heard while A talks, after these datagrams have come from B's client.
+fn why_unheard(datagram: Option<Vec<u8>>) -> Option<OneWayKind> {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    for sequence in 0..400 {
+        bench.run_ms(20);
+        let _ = voice_to_b(&mut bench, sequence);
+        if let Some(datagram) = &datagram {
+            let _ = knock(&mut bench, 2, direct(), datagram);
+        }
+    }
+    bench.events().into_iter().find_map(|event| match event {
+        Event::OneWay {
+            endpoint: B, kind, ..
+        } => Some(kind),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_operator_is_told_that_no_check_has_come_or_none_with_the_right_password() {
+    assert_eq!(why_unheard(None), Some(OneWayKind::NoChecks));
+    let stray = Check {
+        password: "asd88fgpdd777uzjYhagZg02",
+        ..Check::default()
+    };
+    let refused = why_unheard(Some(stray.bytes()));
+    assert_eq!(refused, Some(OneWayKind::RefusedChecks));
+    let sound = why_unheard(Some(Check::default().bytes()));
+    assert_eq!(sound, Some(OneWayKind::NoPackets));
+}
+
+#[test]
+fn digits_reach_who_has_checked_before_anything_is_nominated() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    let dial = Command::Dial {
+        session: SESSION,
+        endpoint: B,
+        dialled: Dialled {
+            digit: Digit::from_char('5').unwrap(),
+            duration_ms: 100,
+            signal: Signal::Tone,
+        },
+    };
+    checked(&mut bench, direct(), &Check::default());
+    voice_to_b(&mut bench, 1).unwrap();
+    bench.command(dial);
+    let mut tones = bench.made();
+    tones.extend(bench.run_ms(200));
+    let to_b = |(to, _): &&(SocketAddr, Vec<u8>)| *to == direct();
+    assert!(tones.iter().filter(to_b).count() >= 5, "{tones:?}");
+}
+
+#[test]
+fn a_call_goes_on_without_checks_as_long_as_it_is_heard() {
+    let mut bench = bench();
+    bench.join(10_000);
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    for sequence in 1..=600 {
+        bench.run_ms(1_000);
+        assert_eq!(voice_to_b(&mut bench, sequence), Ok(direct()));
+        assert_eq!(voice_from_b(&mut bench, direct(), sequence), Ok(peer_a()));
+    }
+    let is_silent = |event: &Event| matches!(event, Event::Silent { .. });
+    assert!(!bench.events().iter().any(is_silent));
+}

@@ -57,6 +57,12 @@ impl MediaSession {
 }
 
 impl Stream {
+    /// Whether the peer makes checks and none has come.
+    pub(super) fn lacks_checks(&self) -> bool {
+        let checked = self.active().and_then(|face| face.guard.checked());
+        checked.is_some_and(Checked::is_blank)
+    }
+
     /// Takes over what checks have shown.
     fn follow_checks(&mut self) {
         let agent = &mut self.agent;
