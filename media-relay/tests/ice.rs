@@ -712,3 +712,57 @@ fn a_call_goes_on_without_checks_as_long_as_it_is_heard() {
     let is_silent = |event: &Event| matches!(event, Event::Silent { .. });
     assert!(!bench.events().iter().any(is_silent));
 }
+
+/// How often the place of B's media was told.
+fn places(bench: &mut Bench) -> Vec<SocketAddr> {
+    let events = bench.events().into_iter();
+    let places = events.filter_map(|event| match event {
+        Event::SourcePinned {
+            endpoint: B,
+            source,
+            ..
+        } => Some(source),
+        _ => None,
+    });
+    places.collect()
+}
+
+#[test]
+fn a_peer_that_sends_from_two_places_is_not_news_with_every_packet() {
+    let mut bench = bench();
+    let both = [candidate(direct(), 5), candidate(relayed(), 3)];
+    bench.answer(B, full(ours(), THEIRS, &both));
+    for sequence in 1..=20 {
+        let from = [relayed(), direct()][usize::from(sequence % 2)];
+        assert_eq!(voice_from_b(&mut bench, from, sequence), Ok(peer_a()));
+    }
+    assert_eq!(places(&mut bench), [direct()]);
+    checked(&mut bench, relayed(), &Check::nominating());
+    checked(&mut bench, direct(), &Check::default());
+    for sequence in 21..=40 {
+        let from = [relayed(), direct()][usize::from(sequence % 2)];
+        assert_eq!(voice_from_b(&mut bench, from, sequence), Ok(peer_a()));
+    }
+    assert_eq!(places(&mut bench), [relayed()]);
+}
+
+#[test]
+fn a_fork_cannot_make_us_forget_what_another_has_shown() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    for number in 0..100 {
+        let flood = Check {
+            username: format!("{FRAGMENT}:flood{number}"),
+            ..Check::nominating()
+        };
+        bench.wait_ms(100);
+        checked(&mut bench, relayed(), &flood);
+    }
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    assert_eq!(
+        voice_from_b(&mut bench, relayed(), 2),
+        Err(DropReason::Source)
+    );
+}

@@ -48,8 +48,8 @@ impl MediaSession {
         let judged = stream.agent.judge(datagram, from, component, now)?;
         let realm = stream.sockets.realm;
         out.push_report(realm, socket, from, judged.answer.bytes());
-        if judged.is_news {
-            stream.follow_checks();
+        if let Some(fragment) = judged.news_of {
+            stream.follow_checks(fragment);
             self.replan(now);
         }
         Ok(Outcome::Checked)
@@ -63,11 +63,13 @@ impl Stream {
         checked.is_some_and(Checked::is_blank)
     }
 
-    /// Takes over what checks have shown.
-    fn follow_checks(&mut self) {
+    /// Takes over what checks of a peer have shown. Nobody else's are looked at: whoever knows our password
+    /// must not change what we know of other forks.
+    fn follow_checks(&mut self, fragment: &[u8]) {
         let agent = &mut self.agent;
         for face in &mut self.faces {
-            let Some(terms) = &face.terms.ice else {
+            let terms = face.terms.ice.as_ref();
+            let Some(terms) = terms.filter(|own| own.remote_fragment.as_bytes() == fragment) else {
                 continue;
             };
             let before = face.guard.checked().and_then(Checked::before);
