@@ -298,7 +298,12 @@ impl Stream {
                 }
             }
         }
-        self.faces.push(face);
+        let behind = self
+            .faces
+            .last()
+            .is_some_and(|last| last.keeps_place(&face));
+        let at = self.faces.len() - usize::from(behind);
+        self.faces.insert(at, face);
         self.forget_keys();
         self.reports.begin(now);
     }
@@ -525,6 +530,7 @@ impl Stream {
             Learned::NotYet => return Err(DropReason::Source),
         }
         let direction = face.terms.direction;
+        self.prefer_heard(at);
         let accepted = self.count_in(&header, payload, rule, direction, length, now)?;
         self.has_arrived = true;
         Ok(accepted)

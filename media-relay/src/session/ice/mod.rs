@@ -10,7 +10,7 @@ use super::output::{Outcome, Output};
 use super::stream::{Face, Stream};
 use super::{MediaSession, SocketId};
 use crate::time::Timestamp;
-use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, StreamSpec};
+use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, Stage, StreamSpec};
 use std::net::SocketAddr;
 
 impl MediaSession {
@@ -82,7 +82,28 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Of forks that check, who is heard first is spoken to, whoever answered last (TDR-ICE-006).
+    pub(super) fn prefer_heard(&mut self, at: usize) {
+        let is_behind = match (self.faces.get(at), self.faces.last()) {
+            (Some(heard), Some(last)) => at + 1 < self.faces.len() && heard.keeps_place(last),
+            (Some(_) | None, _) => false,
+        };
+        if is_behind {
+            let heard = self.faces.remove(at);
+            self.faces.push(heard);
+        }
+    }
+}
+
 impl Face {
+    /// Whether this fork stays the one that is spoken to beside another one.
+    pub(super) fn keeps_place(&self, other: &Self) -> bool {
+        let is_early = |face: &Self| face.stage == Stage::Preview && face.terms.ice.is_some();
+        let is_heard = |face: &Self| face.guard.pinned().is_some();
+        is_early(self) && is_early(other) && is_heard(self) && !is_heard(other)
+    }
+
     /// Whether there is an address to send RTP to.
     pub(super) fn has_target(&self) -> bool {
         match self.guard.checked() {
