@@ -30,6 +30,17 @@ fn media_goes_to_the_best_who_checked_and_then_to_the_nominated_one() {
 }
 
 #[test]
+fn a_relays_check_counts_as_little_as_its_candidate_says() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    checked(&mut bench, direct(), &Check::default());
+    // Every check names the priority of a reflexive candidate, also one through a relay.
+    checked(&mut bench, relayed(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+}
+
+#[test]
 fn who_is_behind_a_nat_is_reached_where_its_checks_come_from() {
     let mut bench = bench();
     let private = address("10.0.0.5:50000");
