@@ -110,9 +110,9 @@ impl SourceGuard {
         }
     }
 
-    /// From now on checks decide, or no more.
-    pub(super) fn follow(&mut self, checked: Option<Checked>) {
-        self.checked = checked.map(Box::new);
+    /// From now on checks decide.
+    pub(super) fn follow(&mut self, checked: Checked) {
+        self.checked = Some(Box::new(checked));
     }
 
     /// What checks say, if they decide.

@@ -355,7 +355,7 @@ impl Stream {
             self.agent.serve(&ice.local);
             let pairs = self.agent.pairs(ice);
             let checked = Checked::new(ice, terms.remote_rtp, pairs, before);
-            guard.follow(Some(checked));
+            guard.follow(checked);
         }
         guard
     }

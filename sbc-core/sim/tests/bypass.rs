@@ -5,6 +5,8 @@ mod common;
 
 use common::planted::{editing, finds, rules, tampered};
 use common::{clean, ms, secs};
+use media_api::Command;
+use sbc_core::effect::Effect;
 use sbc_sim::actor::{Change, Hold, Wanted};
 use sbc_sim::scenario::{PlannedCall, Scenario};
 use sbc_sim::topology::{BYPASS_TENANT, NORTH_1, SOUTH, TEAMS_1};
@@ -79,6 +81,36 @@ fn nothing_is_found_where_nothing_is_planted() {
 fn credentials_that_nobody_answers_for_are_found() {
     let other = |text: String| Some(text.replace("a=ice-pwd:", "a=ice-pwd:x"));
     finds("ice-unserved", &to_teams(1), editing(other));
+}
+
+#[test]
+fn a_relay_that_is_told_of_others_checks_is_found() {
+    let (with, _) = with_and_without();
+    let strange = |effect: Effect| {
+        let Effect::Media(Command::Answer {
+            session,
+            endpoint,
+            fork,
+            mut negotiated,
+            stage,
+        }) = effect
+        else {
+            return vec![effect];
+        };
+        for stream in negotiated.streams.iter_mut().flatten() {
+            if let Some(terms) = &mut stream.ice {
+                terms.remote_fragment.push('x');
+            }
+        }
+        vec![Effect::Media(Command::Answer {
+            session,
+            endpoint,
+            fork,
+            negotiated,
+            stage,
+        })]
+    };
+    finds("ice-told", &from_teams(with), strange);
 }
 
 #[test]

@@ -77,12 +77,10 @@ impl Stream {
             if checked.is_nominated() {
                 agent.settled(&terms.local);
             }
-            face.guard.follow(Some(checked));
+            face.guard.follow(checked);
         }
     }
-}
 
-impl Stream {
     /// Of forks that check, who is heard first is spoken to, whoever answered last (TDR-ICE-006).
     pub(super) fn prefer_heard(&mut self, at: usize) {
         let is_behind = match (self.faces.get(at), self.faces.last()) {

@@ -1,14 +1,16 @@
 //! ICE is spoken where a trunk has media bypass and nowhere else, the relay answers for every name and
-//! password that a peer is told, and a leg's agent begins anew exactly when the peer's has.
+//! password that a peer is told and knows whose checks and which addresses count, and a leg's agent begins
+//! anew exactly when the peer's has.
 
 use super::{Checker, Seen, Violation};
 use crate::topology::{BYPASS_TENANT, TENANTS};
 use crate::wire::Wire;
-use media_api::{Command, IceCredentials};
+use media_api::{Command, IceCandidate, IceCredentials};
 use sbc_core::effect::Effect;
 use sbc_core::id::ShardId;
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 /// Fragment and password.
 type Credentials = (String, String);
@@ -17,6 +19,8 @@ type Credentials = (String, String);
 pub(super) struct Agents {
     /// What the relay answers for.
     served: BTreeSet<Credentials>,
+    /// Fragments and addresses of the peers' agents.
+    known: BTreeSet<(String, SocketAddr)>,
     /// The agents of offers heard, by Call-ID and sequence number; `None` where an offer has none.
     offered: BTreeMap<(String, u32), Option<Credentials>>,
     /// Both agents of the last exchange of each leg: the peer's and ours.
@@ -26,7 +30,7 @@ pub(super) struct Agents {
 }
 
 impl Checker for Agents {
-    fn effect(&mut self, _: Timestamp, _: ShardId, effect: &Effect, _: &mut Vec<Violation>) {
+    fn effect(&mut self, at: Timestamp, _: ShardId, effect: &Effect, out: &mut Vec<Violation>) {
         let mut serve = |own: &IceCredentials| {
             let password = own.expose_password().to_owned();
             self.served.insert((own.fragment().to_owned(), password));
@@ -40,9 +44,18 @@ impl Checker for Agents {
             }
             Effect::Media(Command::Answer { negotiated, .. }) => {
                 let streams = negotiated.streams.iter().flatten();
-                streams
-                    .filter_map(|stream| stream.ice.as_ref())
-                    .for_each(|terms| serve(&terms.local));
+                for terms in streams.filter_map(|stream| stream.ice.as_ref()) {
+                    serve(&terms.local);
+                    let of_peer = |one: &IceCandidate| {
+                        let named = (terms.remote_fragment.clone(), one.address);
+                        self.known.contains(&named)
+                    };
+                    if terms.candidates.is_empty() || !terms.candidates.iter().all(of_peer) {
+                        let text = format!("nobody has said {:?}", terms);
+                        let rule = "ice-told";
+                        out.push(Violation { at, rule, text });
+                    }
+                }
             }
             _ => {}
         }
@@ -50,6 +63,12 @@ impl Checker for Agents {
 
     fn see(&mut self, at: Timestamp, seen: &Seen<'_>, out: &mut Vec<Violation>) {
         let mut fail = |rule, text| out.push(Violation { at, rule, text });
+        if let Seen::Heard {
+            wire: Some(wire), ..
+        } = seen
+        {
+            self.known.extend(place(&wire.body));
+        }
         match seen {
             Seen::Heard {
                 wire: Some(wire), ..
@@ -131,6 +150,16 @@ impl Agents {
 fn key(wire: &Wire) -> (String, u32) {
     let number = wire.cseq().map_or(0, |(number, _)| number);
     (wire.call_id().to_owned(), number)
+}
+
+/// The fragment and the address of an agent.
+fn place(sdp: &str) -> Option<(String, SocketAddr)> {
+    let (fragment, _) = agent(sdp)?;
+    let mut lines = sdp.lines();
+    let candidate = lines.find_map(|line| line.strip_prefix("a=candidate:"))?;
+    let mut words = candidate.split(' ').skip(4);
+    let ip: IpAddr = words.next()?.parse().ok()?;
+    Some((fragment, SocketAddr::new(ip, words.next()?.parse().ok()?)))
 }
 
 fn agent(sdp: &str) -> Option<Credentials> {
