@@ -58,6 +58,7 @@ impl Bench {
             },
             sbc: HERE,
             echoes: BTreeSet::new(),
+            wire: None,
         };
         let proxy = TeamsProxy::start(place, setup).unwrap();
         let dns = Nameserver::start().await;

@@ -5,7 +5,7 @@ use media_api::{
     CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, ProtectionWanted,
     RealmId,
 };
-use sbc_core::media::{Formats, MediaImage, Profile, interwork, read};
+use sbc_core::media::{Formats, Ice, MediaImage, Profile, interwork, read};
 use sbc_core::sdp::{Crypto, Description, KeyParam, Limits, base64_encode, explain, redact};
 use std::sync::Arc;
 
@@ -199,13 +199,20 @@ fn carrier() -> Arc<Profile> {
 }
 
 fn teams() -> Arc<Profile> {
-    Arc::new(Profile::teams(RealmId(1), Family::V4))
+    Arc::new(Profile {
+        ice: Ice::Lite,
+        ..Profile::teams(RealmId(1), Family::V4)
+    })
 }
 
 /// A leg with ports and keys as the relay hands them out.
 fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
     let signalling = "198.51.100.1".parse().ok();
-    let mut image = MediaImage::new(Arc::clone(profile), EndpointId(number), 7, signalling);
+    let image = MediaImage::new(Arc::clone(profile), EndpointId(number), 7, signalling);
+    let mut image = match profile.ice {
+        Ice::Off => image,
+        Ice::Lite => image.with_ice([number; 16]),
+    };
     let keys = match &image.spec().streams[0].protection {
         ProtectionWanted::None => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites

@@ -3,6 +3,7 @@
 use crate::world;
 
 use media_api::{Command, IceCredentials, IceTerms, Stage};
+use sbc_core::config::{Assumed, Code, Source, load};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -300,4 +301,52 @@ fn offers_of_ours_within_the_call_have_the_same_agent() {
     let offer = offer.expect("Teams is told of the hold");
     assert!(body(&offer).contains("a=inactive"));
     assert_eq!(agent(&offer), ours);
+}
+
+#[test]
+fn the_target_of_a_transfer_is_offered_an_agent_of_its_own() {
+    let mut call = Call::with(&config());
+    let first = agent(&call.invite);
+    let refer = "REFER-TO: <sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0a>\n\
+                 REFERRED-BY: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:0b>\n\
+                 CONTACT: <sip:api.example.com:443;x-i=1>\n";
+    call.teams_says("REFER", 1, refer);
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
+    let invite = call.shard.next_request(Method::Invite).message;
+    let second = agent(&invite);
+    assert!(second.0 != first.0 && second.1 != first.1);
+    let sdp = teams_sdp(Some("trgt"));
+    let answer = response(&invite, "200 OK", "z1", TEAMS_CONTACT, &sdp);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    let (stage, terms) = told(&call.shard);
+    let terms = terms.expect("checks");
+    assert_eq!(stage, Stage::Final);
+    assert_eq!(
+        (said(&terms.local), terms.remote_fragment.as_str()),
+        (second, "trgt")
+    );
+}
+
+/// Codes of what is found in this configuration, which is accepted.
+fn found(text: &str) -> Vec<Code> {
+    let facts = Assumed::with_names(["sbc1.contoso.example"]);
+    let loaded = load(&[Source::new("test.toml", text)], &facts, None).expect("no errors");
+    let warnings = loaded.findings.warnings.into_iter();
+    warnings.map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_private_address_is_warned_of_unless_a_public_one_is_told_instead() {
+    let public = config();
+    assert!(!found(&public).contains(&Code::PrivateCandidate));
+    let private = public.replace("\"192.0.2.10\"", "\"10.1.2.3\"");
+    assert!(found(&private).contains(&Code::PrivateCandidate));
+    let address = "addresses = [\"10.1.2.3\"]\n";
+    let told = format!("{address}advertise = {{ v4 = \"192.0.2.10\" }}\n");
+    let behind = private.replace(address, &told);
+    assert!(!found(&behind).contains(&Code::PrivateCandidate));
 }

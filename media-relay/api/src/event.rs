@@ -156,4 +156,8 @@ pub enum OneWayKind {
     DecryptFailures,
     /// Packets carry payload types that were not agreed.
     WrongPayloadType,
+    /// No connectivity check of the peer has come (RFC 8445): it cannot reach the address that we told it.
+    NoChecks,
+    /// Connectivity checks have come, and none under the name and password that the peer was told.
+    RefusedChecks,
 }

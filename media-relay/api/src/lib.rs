@@ -8,7 +8,8 @@
 //! The life of a session:
 //!
 //! 1. [`Command::Allocate`] reserves ports and makes our SRTP keys; [`Event::Allocated`] brings the
-//!    local facts, or [`Event::Refused`] comes before any INVITE leaves (MED-011).
+//!    local facts, or [`Event::Refused`] comes before any INVITE leaves (MED-011). Where ICE is spoken,
+//!    checks are answered from then on ([`StreamSpec::ice`]).
 //! 2. [`Command::Answer`] tells what an offer/answer exchange agreed on one endpoint, as a
 //!    [`Stage::Preview`] (an early dialog that may still lose) or [`Stage::Final`]. Several
 //!    previews may coexist; `Final` commits one of them between two packets.

@@ -60,12 +60,20 @@ impl Liveness {
             ),
             (since(DropReason::PayloadType), OneWayKind::WrongPayloadType),
             (since(DropReason::Source), OneWayKind::WrongSource),
+            (
+                since(DropReason::CheckName) + since(DropReason::CheckIntegrity),
+                OneWayKind::RefusedChecks,
+            ),
         ];
+        let none = match streams.iter().any(Stream::lacks_checks) {
+            true => OneWayKind::NoChecks,
+            false => OneWayKind::NoPackets,
+        };
         suspects
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .max_by_key(|(count, _)| *count)
-            .map_or(OneWayKind::NoPackets, |(_, kind)| kind)
+            .map_or(none, |(_, kind)| kind)
     }
 }
 

@@ -110,9 +110,9 @@ impl SourceGuard {
         }
     }
 
-    /// From now on checks decide, or no more.
-    pub(super) fn follow(&mut self, checked: Option<Checked>) {
-        self.checked = checked.map(Box::new);
+    /// From now on checks decide.
+    pub(super) fn follow(&mut self, checked: Checked) {
+        self.checked = Some(Box::new(checked));
     }
 
     /// What checks say, if they decide.
@@ -171,8 +171,16 @@ impl SourceGuard {
         now: Timestamp,
     ) -> Learned {
         if let Some(checked) = &self.checked {
-            let is_proven = evidence.authentic || checked.is_proven(from);
-            return self.learn_checked(from, is_proven, evidence, now);
+            if !evidence.authentic && !checked.is_proven(from) {
+                return Learned::NotYet;
+            }
+            // Where the peer is sent to is where it is, as soon as it is heard from there; until then the
+            // first place counts. A peer that sends from two in turns is no news with every packet.
+            let is_settled = self.pinned().is_some_and(|pin| checked.admits(pin));
+            if is_settled && checked.target(None) != Some(from) {
+                return Learned::Known;
+            }
+            return self.pin_checked(from, evidence, now);
         }
         let Some(rank) = self.rank(from) else {
             return Learned::NotYet;
@@ -234,17 +242,8 @@ impl SourceGuard {
         }
     }
 
-    /// As [`Self::learn`], where the address itself is no question any more.
-    fn learn_checked(
-        &mut self,
-        from: SocketAddr,
-        is_proven: bool,
-        last: Evidence,
-        now: Timestamp,
-    ) -> Learned {
-        if !is_proven {
-            return Learned::NotYet;
-        }
+    /// Takes an address that is no question any more.
+    fn pin_checked(&mut self, from: SocketAddr, last: Evidence, now: Timestamp) -> Learned {
         let is_known = self.pinned() == Some(from);
         self.pinned = Some(Pin {
             address: from,

@@ -298,7 +298,12 @@ impl Stream {
                 }
             }
         }
-        self.faces.push(face);
+        let behind = self
+            .faces
+            .last()
+            .is_some_and(|last| last.keeps_place(&face));
+        let at = self.faces.len() - usize::from(behind);
+        self.faces.insert(at, face);
         self.forget_keys();
         self.reports.begin(now);
     }
@@ -350,7 +355,7 @@ impl Stream {
             self.agent.serve(&ice.local);
             let pairs = self.agent.pairs(ice);
             let checked = Checked::new(ice, terms.remote_rtp, pairs, before);
-            guard.follow(Some(checked));
+            guard.follow(checked);
         }
         guard
     }
@@ -529,6 +534,7 @@ impl Stream {
             // What another session still hands over must not keep a new SSRC waiting.
             self.reception.expect_change(now);
         }
+        self.prefer_heard(at);
         let accepted = self.count_in(&header, payload, rule, direction, length, now)?;
         self.has_arrived = true;
         Ok(accepted)

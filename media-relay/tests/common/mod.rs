@@ -1,6 +1,8 @@
 //! What the relay's tests share: a session with two endpoints, and peers that speak to it.
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
 
+pub mod ice;
+
 use media_api::*;
 use media_relay::session::{
     MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,

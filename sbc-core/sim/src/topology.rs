@@ -30,7 +30,7 @@ use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
 };
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
-use sbc_core::media::{Dtmf, HoldForm, Profile};
+use sbc_core::media::{Dtmf, HoldForm, Ice, Profile};
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -548,6 +548,9 @@ fn let_hear(trunk: &mut Trunk) {
     };
 }
 
+/// The tenant whose Teams trunk has media bypass.
+pub const BYPASS_TENANT: usize = 1;
+
 fn teams_trunk(index: usize) -> Trunk {
     let target = |host: &str| TargetAddress {
         host: host.to_owned(),
@@ -585,7 +588,13 @@ fn teams_trunk(index: usize) -> Trunk {
             transport_param: true,
         },
         media: TrunkMedia {
-            profile: Arc::new(Profile::teams(TEAMS_REALM, Family::V4)),
+            profile: Arc::new(Profile {
+                ice: match index == BYPASS_TENANT {
+                    true => Ice::Lite,
+                    false => Ice::Off,
+                },
+                ..Profile::teams(TEAMS_REALM, Family::V4)
+            }),
         },
         timers: timers(),
         limits: TrunkLimits::default(),

@@ -292,7 +292,24 @@ fn media(event: &media_api::Event) -> Option<String> {
             ..
         } => format!("no media from leg {} for {silent_ms} ms", endpoint.0),
         Event::OneWay { endpoint, kind, .. } => {
-            format!("media of leg {} does not get through: {kind:?}", endpoint.0)
+            use media_api::OneWayKind as Kind;
+            let leg = endpoint.0;
+            match kind {
+                Kind::NoChecks => format!(
+                    "media of leg {leg} does not get through: no check of its client has reached us; is \
+                     the realm's address public, and are its media ports open?"
+                ),
+                Kind::RefusedChecks => format!(
+                    "media of leg {leg} does not get through: its checks have another name or password \
+                     than it was told; is there something between that changes descriptions?"
+                ),
+                Kind::NoPackets
+                | Kind::WrongSource
+                | Kind::DecryptFailures
+                | Kind::WrongPayloadType => {
+                    format!("media of leg {leg} does not get through: {kind:?}")
+                }
+            }
         }
         Event::Played {
             endpoint,

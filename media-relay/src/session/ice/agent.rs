@@ -64,10 +64,10 @@ pub(in crate::session) struct Pair {
 
 /// What became of a check that is answered.
 #[derive(Debug)]
-pub(in crate::session) struct Judged {
+pub(in crate::session) struct Judged<'a> {
     pub(in crate::session) answer: Answer,
-    /// Whether it taught us something: a new address, or a nomination.
-    pub(in crate::session) is_news: bool,
+    /// Whose check has taught us something, a new address or a nomination: its fragment.
+    pub(in crate::session) news_of: Option<&'a [u8]>,
 }
 
 impl Agent {
@@ -116,13 +116,13 @@ impl Agent {
     /// # Errors
     /// [`DropReason::Malformed`] if it is no sound Binding request, [`DropReason::CheckName`] and
     /// [`DropReason::CheckIntegrity`] if it is not for us, [`DropReason::Rate`].
-    pub(in crate::session) fn judge(
+    pub(in crate::session) fn judge<'a>(
         &mut self,
-        datagram: &[u8],
+        datagram: &'a [u8],
         from: SocketAddr,
         component: IceComponent,
         now: Timestamp,
-    ) -> Result<Judged, DropReason> {
+    ) -> Result<Judged<'a>, DropReason> {
         let message = Message::parse(datagram)
             .filter(|message| message.header.message_type == stun::BINDING_REQUEST)
             .ok_or(DropReason::Malformed)?;
@@ -156,7 +156,7 @@ impl Agent {
         if let Some(answer) = refused {
             return Ok(Judged {
                 answer,
-                is_news: false,
+                news_of: None,
             });
         }
         let pair = Pair {
@@ -167,7 +167,7 @@ impl Agent {
         };
         Ok(Judged {
             answer: Answer::success(transaction, from, &own.key),
-            is_news: own.remember(theirs, pair),
+            news_of: own.remember(theirs, pair).then_some(theirs),
         })
     }
 

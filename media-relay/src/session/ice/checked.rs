@@ -65,6 +65,11 @@ impl Checked {
         self.before
     }
 
+    /// Whether nobody has checked.
+    pub(in crate::session) fn is_blank(&self) -> bool {
+        self.checked.is_empty()
+    }
+
     pub(in crate::session) fn is_nominated(&self) -> bool {
         self.nominated.is_some()
     }

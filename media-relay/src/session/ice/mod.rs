@@ -10,7 +10,7 @@ use super::output::{Outcome, Output};
 use super::stream::{Face, Stream};
 use super::{MediaSession, SocketId};
 use crate::time::Timestamp;
-use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, StreamSpec};
+use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, Stage, StreamSpec};
 use std::net::SocketAddr;
 
 impl MediaSession {
@@ -48,8 +48,8 @@ impl MediaSession {
         let judged = stream.agent.judge(datagram, from, component, now)?;
         let realm = stream.sockets.realm;
         out.push_report(realm, socket, from, judged.answer.bytes());
-        if judged.is_news {
-            stream.follow_checks();
+        if let Some(fragment) = judged.news_of {
+            stream.follow_checks(fragment);
             self.replan(now);
         }
         Ok(Outcome::Checked)
@@ -57,11 +57,19 @@ impl MediaSession {
 }
 
 impl Stream {
-    /// Takes over what checks have shown.
-    fn follow_checks(&mut self) {
+    /// Whether the peer makes checks and none has come.
+    pub(super) fn lacks_checks(&self) -> bool {
+        let checked = self.active().and_then(|face| face.guard.checked());
+        checked.is_some_and(Checked::is_blank)
+    }
+
+    /// Takes over what checks of a peer have shown. Nobody else's are looked at: whoever knows our password
+    /// must not change what we know of other forks.
+    fn follow_checks(&mut self, fragment: &[u8]) {
         let agent = &mut self.agent;
         for face in &mut self.faces {
-            let Some(terms) = &face.terms.ice else {
+            let terms = face.terms.ice.as_ref();
+            let Some(terms) = terms.filter(|own| own.remote_fragment.as_bytes() == fragment) else {
                 continue;
             };
             let before = face.guard.checked().and_then(Checked::before);
@@ -69,12 +77,31 @@ impl Stream {
             if checked.is_nominated() {
                 agent.settled(&terms.local);
             }
-            face.guard.follow(Some(checked));
+            face.guard.follow(checked);
+        }
+    }
+
+    /// Of forks that check, who is heard first is spoken to, whoever answered last (TDR-ICE-006).
+    pub(super) fn prefer_heard(&mut self, at: usize) {
+        let is_behind = match (self.faces.get(at), self.faces.last()) {
+            (Some(heard), Some(last)) => at + 1 < self.faces.len() && heard.keeps_place(last),
+            (Some(_) | None, _) => false,
+        };
+        if is_behind {
+            let heard = self.faces.remove(at);
+            self.faces.push(heard);
         }
     }
 }
 
 impl Face {
+    /// Whether this fork stays the one that is spoken to beside another one.
+    pub(super) fn keeps_place(&self, other: &Self) -> bool {
+        let is_early = |face: &Self| face.stage == Stage::Preview && face.terms.ice.is_some();
+        let is_heard = |face: &Self| face.guard.pinned().is_some();
+        is_early(self) && is_early(other) && is_heard(self) && !is_heard(other)
+    }
+
     /// Whether there is an address to send RTP to.
     pub(super) fn has_target(&self) -> bool {
         match self.guard.checked() {

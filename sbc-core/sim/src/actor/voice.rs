@@ -15,6 +15,9 @@ pub(crate) struct Voice {
     origin: SocketAddr,
     /// Master keys with salts in base64, one per suite that is offered.
     keys: [String; 2],
+    /// Whether it has an ICE agent, as clients of Teams do and media processors do not; how often that
+    /// has begun anew.
+    agent: Option<u32>,
     version: u64,
     /// The last description without its `o=` line.
     last: String,
@@ -36,11 +39,14 @@ pub struct Wish {
 impl Voice {
     /// A party that wants to talk.
     pub(crate) fn new(dialect: &Dialect, media: SocketAddr, dice: &mut Dice) -> Self {
+        // 40 characters for 30 bytes.
+        let keys = [dice.word(40), dice.word(40)];
+        let has_agent = dialect.is_teams() && keys[0].bytes().next().is_some_and(|c| c % 2 == 0);
         Self {
             is_teams: dialect.is_teams(),
             origin: media,
-            // 40 characters for 30 bytes.
-            keys: [dice.word(40), dice.word(40)],
+            keys,
+            agent: has_agent.then_some(0),
             version: 0,
             last: String::new(),
             wish: Wish {
@@ -58,7 +64,10 @@ impl Voice {
             Wanted::Hold(_) if self.is_teams => self.wish.hold = Some(Hold::Inactive),
             Wanted::Hold(form) => self.wish.hold = Some(form),
             Wanted::Resume => self.wish.hold = None,
-            Wanted::Move => self.wish.media = media,
+            Wanted::Move => {
+                self.wish.media = media;
+                self.agent = self.agent.map(|begun| begun + 1);
+            }
             Wanted::Codecs(codecs) => self.wish.codecs = codecs,
             Wanted::Press(_) | Wanted::Nothing | Wanted::Transfer(_) | Wanted::Attended(_) => {}
         }
@@ -90,6 +99,7 @@ impl Voice {
                  a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n",
                 self.keys[0], self.keys[1]
             );
+            rest.push_str(&self.agent_lines());
         } else {
             let list = match self.wish.codecs {
                 Codecs::Both => "8 0",
@@ -147,10 +157,27 @@ impl Voice {
                 rest,
                 "a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n"
             );
+            if offer.contains("a=ice-ufrag:") {
+                rest.push_str(&self.agent_lines());
+            }
         }
         let direction = self.direction_towards(attribute_direction(offer));
         let _ = write!(rest, "a=ptime:20\r\na={direction}\r\n");
         Some(self.written(rest))
+    }
+
+    /// What it says of its agent, if it has one.
+    fn agent_lines(&self) -> String {
+        let Some(begun) = self.agent else {
+            return String::new();
+        };
+        let (fragment, password) = (&self.keys[0][..6], &self.keys[1][..22]);
+        format!(
+            "a=ice-ufrag:{fragment}{begun}\r\na=ice-pwd:{password}{begun}\r\n\
+             a=candidate:1 1 UDP 2130706431 {} {} typ host\r\n",
+            self.wish.media.ip(),
+            self.wish.media.port()
+        )
     }
 
     fn direction_towards(&self, offered: &str) -> &'static str {

@@ -8,6 +8,7 @@ mod dialog;
 mod digits;
 mod exchange;
 mod group;
+mod ice;
 mod leak;
 mod liveness;
 mod notify;
@@ -229,6 +230,7 @@ impl Checkers {
             Box::new(order::Order::default()),
             Box::new(notify::Notifies::new(&rules)),
             Box::new(group::Groups::new(rules.clone())),
+            Box::new(ice::Agents::default()),
             Box::new(relay::Relays::default()),
             Box::new(sound::Sounds::default()),
             Box::new(registration::Registrations::default()),

@@ -44,7 +44,8 @@ impl Load<'_> {
         }
         let local = realm.of(Family::V4);
         if let Some(candidate) = local.map(|local| realm.advertised(local))
-            && is_inside(candidate)
+            // Whoever plays on one host knows.
+            && is_inside(candidate) && !candidate.is_loopback()
         {
             add(
                 Code::PrivateCandidate,

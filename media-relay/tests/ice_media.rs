@@ -1,0 +1,357 @@
+//! What checks do to the media: where they go and where they may come from (TDR-ICE-005 to TDR-ICE-010,
+//! TDR-MED-009).
+
+mod common;
+
+use common::ice::*;
+use common::*;
+use media_api::*;
+use std::net::SocketAddr;
+
+#[test]
+fn media_goes_to_the_best_who_checked_and_then_to_the_nominated_one() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    // Nobody has shown to be anywhere, so nothing is sent (RFC 8445 §12.1.1).
+    assert_eq!(voice_to_b(&mut bench, 1), Err(DropReason::NoPath));
+    checked(&mut bench, relayed(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
+    checked(&mut bench, direct(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
+    // What is better does not matter any more.
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 4), Ok(relayed()));
+    // Who nominates several means the one with the highest priority (MED-155).
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 5), Ok(direct()));
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 6), Ok(direct()));
+}
+
+#[test]
+fn a_relays_check_counts_as_little_as_its_candidate_says() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    checked(&mut bench, direct(), &Check::default());
+    // Every check names the priority of a reflexive candidate, also one through a relay.
+    checked(&mut bench, relayed(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+}
+
+#[test]
+fn who_is_behind_a_nat_is_reached_where_its_checks_come_from() {
+    let mut bench = bench();
+    let private = address("10.0.0.5:50000");
+    bench.answer(
+        B,
+        full(ours(), THEIRS, &[candidate(private, 2_130_706_431)]),
+    );
+    let outside = address("192.0.2.200:61234");
+    checked(&mut bench, outside, &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(outside));
+    assert_eq!(voice_from_b(&mut bench, outside, 1), Ok(peer_a()));
+}
+
+#[test]
+fn media_is_taken_from_candidates_until_one_is_nominated_and_then_from_who_checked() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    // Who sends what only the peer can have made can be sent to.
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    let stranger = address("192.0.2.99:4000");
+    assert_eq!(
+        voice_from_b(&mut bench, stranger, 2),
+        Err(DropReason::Source)
+    );
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
+    assert_eq!(
+        voice_from_b(&mut bench, direct(), 3),
+        Err(DropReason::Source)
+    );
+    assert_eq!(voice_from_b(&mut bench, relayed(), 3), Ok(peer_a()));
+}
+
+#[test]
+fn what_is_nominated_before_the_answer_counts_with_it() {
+    let mut bench = bench();
+    checked(&mut bench, direct(), &Check::nominating());
+    let agreed = full(ours(), THEIRS, &[candidate(direct(), 5)]);
+    bench.answer_as(B, agreed.clone(), ForkId(0), Stage::Preview);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    // The 2xx says the same as the 183, and nobody checks again (TDR-ICE-007).
+    bench.answer_as(B, agreed, ForkId(0), Stage::Final);
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(direct()));
+}
+
+#[test]
+fn forks_check_side_by_side_and_only_the_winner_is_left() {
+    let mut bench = bench();
+    let of = |fragment: &str| Check {
+        username: format!("{FRAGMENT}:{fragment}"),
+        ..Check::nominating()
+    };
+    let (one, other) = (direct(), relayed());
+    checked(&mut bench, one, &of("first"));
+    checked(&mut bench, other, &of("second"));
+    let agreed = |fragment, at| full(ours(), fragment, &[candidate(at, 5)]);
+    bench.answer_as(B, agreed("first", one), ForkId(1), Stage::Preview);
+    bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(other));
+    assert_eq!(voice_from_b(&mut bench, one, 1), Ok(peer_a()));
+    bench.answer_as(B, agreed("first", one), ForkId(1), Stage::Final);
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(one));
+    assert_eq!(voice_from_b(&mut bench, other, 2), Err(DropReason::Source));
+    // It still gets its answer, which costs nobody anything.
+    checked(&mut bench, other, &of("second"));
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(one));
+}
+
+#[test]
+fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+
+    const NEW: &str = "b9kP2+/w";
+    const NEW_PASSWORD: &str = "Zg01asd88fgpdd777uzjYhag";
+    let new = credentials(NEW, NEW_PASSWORD);
+    bench.answer(B, full(new, "mpmpmp", &[candidate(relayed(), 5)]));
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(direct()));
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    checked(&mut bench, direct(), &Check::default());
+    let check = |nominates| Check {
+        username: format!("{NEW}:mpmpmp"),
+        password: NEW_PASSWORD,
+        nominates,
+        ..Check::default()
+    };
+    checked(&mut bench, relayed(), &check(false));
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
+    checked(&mut bench, relayed(), &check(true));
+    assert_eq!(voice_to_b(&mut bench, 4), Ok(relayed()));
+    assert_eq!(
+        voice_from_b(&mut bench, direct(), 2),
+        Err(DropReason::Source)
+    );
+    let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
+    assert_eq!(old.unwrap_err(), DropReason::CheckName);
+}
+
+#[test]
+fn the_peer_may_go_over_to_one_without_checks_and_back() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    let mixer = NegotiatedStream {
+        rtcp_mux: true,
+        protection: secured(),
+        ..terms(relayed())
+    };
+    bench.answer(B, mixer);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(relayed()));
+    assert_eq!(voice_from_b(&mut bench, relayed(), 1), Ok(peer_a()));
+    let new = credentials("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    bench.answer(B, full(new, "client", &[candidate(direct(), 5)]));
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
+    let check = Check {
+        username: "b9kP2+/w:client".to_owned(),
+        password: "Zg01asd88fgpdd777uzjYhag",
+        ..Check::nominating()
+    };
+    checked(&mut bench, direct(), &check);
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
+}
+
+#[test]
+fn another_description_with_the_same_credentials_is_no_restart() {
+    let mut bench = bench();
+    bench.answer(
+        B,
+        full(
+            ours(),
+            THEIRS,
+            &[candidate(direct(), 5), candidate(relayed(), 3)],
+        ),
+    );
+    checked(&mut bench, direct(), &Check::nominating());
+    // The final candidate alone, and as the default address (TDR-ICE-008).
+    let settled = NegotiatedStream {
+        remote_rtp: direct(),
+        remote_rtcp: direct(),
+        ..full(ours(), THEIRS, &[candidate(direct(), 5)])
+    };
+    bench.answer(B, settled);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+}
+
+#[test]
+fn reports_go_where_their_component_was_checked() {
+    let mut bench = bench();
+    let unmuxed = NegotiatedStream {
+        rtcp_mux: false,
+        ..full(ours(), THEIRS, &[candidate(direct(), 5)])
+    };
+    bench.answer(B, unmuxed);
+    checked(&mut bench, direct(), &Check::nominating());
+    let reports = address("198.51.100.77:50005");
+    knock(&mut bench, 3, reports, &Check::nominating().bytes()).unwrap();
+    voice_to_b(&mut bench, 1).unwrap();
+    let made = bench.run_ms(10_000);
+    let to_b: Vec<_> = made
+        .iter()
+        .filter(|(to, _)| *to != peer_a() && to.ip() != peer_a().ip())
+        .collect();
+    assert!(!to_b.is_empty());
+    assert!(to_b.iter().all(|(to, _)| *to == reports), "{to_b:?}");
+}
+
+#[test]
+fn secured_packets_before_their_key_are_heard_with_it() {
+    let mut bench = bench();
+    for sequence in 1..=40 {
+        let packet = secured_voice(sequence);
+        assert_eq!(bench.send_or_end(B, direct(), &packet), None);
+        bench.wait_ms(20);
+    }
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    // Those of the last half second, as they came.
+    let late = bench.made();
+    assert_eq!(late.len(), 25);
+    assert!(late.iter().all(|(to, _)| *to == peer_a()));
+    let numbers: Vec<_> = late
+        .iter()
+        .map(|(_, packet)| read(packet).sequence)
+        .collect();
+    assert!(
+        numbers
+            .windows(2)
+            .all(|pair| pair[1] == pair[0].wrapping_add(1))
+    );
+    assert_eq!(bench.stats(B).received_packets, 25);
+    assert_eq!(bench.stats(B).dropped(DropReason::NoPath), 15);
+    assert_eq!(voice_from_b(&mut bench, direct(), 41), Ok(peer_a()));
+}
+
+#[test]
+fn what_was_kept_too_long_or_by_whom_is_not_the_peer_is_not_heard() {
+    let mut bench = bench();
+    bench.send_or_end(B, direct(), &secured_voice(1));
+    bench.wait_ms(501);
+    let mut forged = secured_voice(2);
+    forged[20] ^= 1;
+    bench.send_or_end(B, direct(), &forged);
+    bench.send_or_end(B, address("192.0.2.99:4000"), &secured_voice(3));
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    assert_eq!(bench.made(), []);
+    let stats = bench.stats(B);
+    assert_eq!(stats.dropped(DropReason::NoPath), 1);
+    assert_eq!(stats.dropped(DropReason::Authentication), 1);
+    assert_eq!(stats.dropped(DropReason::Source), 1);
+}
+
+#[test]
+fn digits_reach_who_has_checked_before_anything_is_nominated() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    let dial = Command::Dial {
+        session: SESSION,
+        endpoint: B,
+        dialled: Dialled {
+            digit: Digit::from_char('5').unwrap(),
+            duration_ms: 100,
+            signal: Signal::Tone,
+        },
+    };
+    checked(&mut bench, direct(), &Check::default());
+    voice_to_b(&mut bench, 1).unwrap();
+    bench.command(dial);
+    let mut tones = bench.made();
+    tones.extend(bench.run_ms(200));
+    let to_b = |(to, _): &&(SocketAddr, Vec<u8>)| *to == direct();
+    assert!(tones.iter().filter(to_b).count() >= 5, "{tones:?}");
+}
+
+#[test]
+fn a_call_goes_on_without_checks_as_long_as_it_is_heard() {
+    let mut bench = bench();
+    bench.join(10_000);
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    for sequence in 1..=600 {
+        bench.run_ms(1_000);
+        assert_eq!(voice_to_b(&mut bench, sequence), Ok(direct()));
+        assert_eq!(voice_from_b(&mut bench, direct(), sequence), Ok(peer_a()));
+    }
+    let is_silent = |event: &Event| matches!(event, Event::Silent { .. });
+    assert!(!bench.events().iter().any(is_silent));
+}
+
+/// How often the place of B's media was told.
+fn places(bench: &mut Bench) -> Vec<SocketAddr> {
+    let events = bench.events().into_iter();
+    let places = events.filter_map(|event| match event {
+        Event::SourcePinned {
+            endpoint: B,
+            source,
+            ..
+        } => Some(source),
+        _ => None,
+    });
+    places.collect()
+}
+
+#[test]
+fn a_peer_that_sends_from_two_places_is_not_news_with_every_packet() {
+    let mut bench = bench();
+    let both = [candidate(direct(), 5), candidate(relayed(), 3)];
+    bench.answer(B, full(ours(), THEIRS, &both));
+    for sequence in 1..=20 {
+        let from = [relayed(), direct()][usize::from(sequence % 2)];
+        assert_eq!(voice_from_b(&mut bench, from, sequence), Ok(peer_a()));
+    }
+    assert_eq!(places(&mut bench), [direct()]);
+    checked(&mut bench, relayed(), &Check::nominating());
+    checked(&mut bench, direct(), &Check::default());
+    for sequence in 21..=40 {
+        let from = [relayed(), direct()][usize::from(sequence % 2)];
+        assert_eq!(voice_from_b(&mut bench, from, sequence), Ok(peer_a()));
+    }
+    assert_eq!(places(&mut bench), [relayed()]);
+}
+
+#[test]
+fn of_several_forks_the_first_that_is_heard_is_spoken_to() {
+    let mut bench = bench();
+    let (one, other, third) = (direct(), relayed(), address("192.0.2.150:50010"));
+    let agreed = |fragment, at| full(ours(), fragment, &[candidate(at, 5)]);
+    let of = |fragment: &str| Check {
+        username: format!("{FRAGMENT}:{fragment}"),
+        ..Check::default()
+    };
+    for (at, fragment) in [(one, "first"), (other, "second"), (third, "third")] {
+        checked(&mut bench, at, &of(fragment));
+    }
+    bench.answer_as(B, agreed("first", one), ForkId(1), Stage::Preview);
+    bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
+    assert_eq!(
+        voice_to_b(&mut bench, 1),
+        Ok(other),
+        "the newest of the silent"
+    );
+    assert_eq!(voice_from_b(&mut bench, one, 1), Ok(peer_a()));
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(one));
+    // Neither who answers after it nor who is heard after it changes that.
+    bench.answer_as(B, agreed("third", third), ForkId(3), Stage::Preview);
+    bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
+    assert_eq!(voice_from_b(&mut bench, other, 2), Ok(peer_a()));
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(one));
+    // The answer does.
+    bench.answer_as(B, agreed("third", third), ForkId(3), Stage::Final);
+    assert_eq!(voice_to_b(&mut bench, 4), Ok(third));
+}
