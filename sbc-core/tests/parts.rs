@@ -1,6 +1,7 @@
 //! Parts of the core beside corpora, other parsers and random input.
 
 mod config;
+mod config_cases;
 mod config_files;
 mod golden_sdp;
 mod legs;

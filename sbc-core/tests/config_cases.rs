@@ -1,0 +1,522 @@
+//! Every mistake in a configuration that has a code: what of the base is replaced by what.
+
+use sbc_core::config::Code;
+
+/// Replace the first text by the second; `§` in the second is where the finding must point.
+pub(crate) const CASES: &[(Code, &str, &str)] = &[
+    (Code::Syntax, "id = \"sbc1\"", "id = §sbc1"),
+    (Code::UnknownKey, "codecs =", "§codex ="),
+    (Code::UnknownKey, "[metrics]\n", "[§metrix]\n"),
+    (Code::NotSupported, "codecs =", "§ice = \"full\"\ncodecs ="),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "media_bypass = §true\ncodecs =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "family = \"v6\"\nmedia_bypass = §true\nfqdn =",
+    ),
+    (
+        Code::PrivateCandidate,
+        "realm = \"outside\"\nfqdn = \"sbc1.contoso.example\"\n",
+        "realm = \"behind\"\nmedia_bypass = §true\nfqdn = \"sbc1.contoso.example\"\n\
+         [[realm]]\nname = \"behind\"\naddresses = [\"10.0.0.10\"]\nports = \"20000-29999\"\n\
+         [[listen]]\nrealm = \"behind\"\ntransport = \"tls\"\ntls = \"teams\"\n",
+    ),
+    (
+        Code::BypassWithoutRefer,
+        "fqdn =",
+        "refer = \"refuse\"\nmedia_bypass = §true\nfqdn =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "session_timer = { expires = §\"89s\" }\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "early_media_max = §\"4s\"\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[limits]\npreempt_per_minute = §0\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[limits]\npreempt = false\npreempt_per_minute = §5\n[metrics]\n",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "rel100 = §\"maybe\"\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "ringing = §\"182\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "rel100 = \"never\"\nreliable_sdp = §true\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "early_media = \"block\"\nearly_media_max = §\"30s\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "dtmf = \"info\"\ninfo = §\"refuse\"\ncodecs =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",
+    ),
+    (Code::NotSupported, "preset = \"teams\"", "mode = §\"gin\""),
+    (
+        Code::UnknownKey,
+        "called = [{ match = '^0([1-9]\\d+)$', set = '+49$1' }]",
+        "calling = [{ number = \"112\", set = \"113\", §service = true }]",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"register\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "mode = §\"static\"\nregister = { aor = \"sip:a@telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nregister = §{ aor = \"sip:a@telco.example\" }",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:telco.example\" }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "register = { aor = §\"sip:a@telco.example:5070\" }\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "register = { aor = \"sip:a@telco.example\", expires = §\"5s\" }\ncodecs =",
+    ),
+    (
+        Code::WrongType,
+        "codecs =",
+        "digest = { username = \"u\", password = §\"hunter2\", realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::MissingKey,
+        "codecs =",
+        "digest = §{ username = \"u\", password = { file = \"/p\" } }\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "digest = { username = §\"u:p\", password = { file = \"/p\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ env = \"P\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/empty\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretMissing,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/two-lines\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::SecretExposed,
+        "codecs =",
+        "digest = { username = \"u\", password = §{ file = \"/exposed\" }, realms = [\"r\"] }\ncodecs =",
+    ),
+    (
+        Code::NotSupported,
+        "[metrics]\n",
+        "[§hep]\nid = 1\n[metrics]\n",
+    ),
+    (
+        Code::MissingKey,
+        "[[tenant]]\nname = \"contoso\"",
+        "§[[tenant]]",
+    ),
+    (
+        Code::MissingKey,
+        "[[trunk]]\nname = \"carrier\"\ntenant = \"*\"",
+        "§[[trunk]]\nname = \"carrier\"",
+    ),
+    (
+        Code::WrongType,
+        "codecs = [\"PCMA\", \"PCMU\"]",
+        "codecs = §\"PCMA\"",
+    ),
+    (
+        Code::WrongType,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §\"hunter2\"",
+    ),
+    (Code::UnknownValue, "\"PCMU\"]", "§\"PCMZ\"]"),
+    (
+        Code::UnknownValue,
+        "transport = \"udp\"",
+        "transport = §\"upd\"",
+    ),
+    (
+        Code::BadForm,
+        "ports = \"20000-29999\"",
+        "ports = §\"20000\"",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "timers = { t1 = §\"half a second\" }\ncodecs =",
+    ),
+    (Code::BadForm, "name = \"inside\"", "name = §\"in side\""),
+    (
+        Code::OutOfRange,
+        "transport = \"udp\"",
+        "transport = \"udp\"\nport = §70000",
+    ),
+    (
+        Code::OutOfRange,
+        "preset = \"teams\"",
+        "preset = \"teams\"\noptions = { interval = §\"30s\" }",
+    ),
+    (
+        Code::OutOfRange,
+        "codecs =",
+        "reroute_on = [503, §603]\ncodecs =",
+    ),
+    (
+        Code::DuplicateName,
+        "name = \"fabrikam\"",
+        "name = §\"contoso\"",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "srtp = §\"required\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "client_ca = \"/tls/roots.pem\"\nverify_client = \"require\"",
+        "verify_client = §\"require\"",
+    ),
+    (
+        Code::UnknownName,
+        "to = [{ trunk = \"carrier\" }]",
+        "to = [{ trunk = §\"carier\" }]",
+    ),
+    (Code::InexactAddress, "\"198.51.100.9\"", "§\"0.0.0.0\""),
+    (
+        Code::RealmAddress,
+        "[\"198.51.100.9\"]",
+        "[\"198.51.100.9\", §\"198.51.100.8\"]",
+    ),
+    (
+        Code::RealmAddress,
+        "ports = \"20000-29999\"",
+        "ports = \"20000-29999\"\nadvertise = { v6 = §\"2001:db8::1\" }",
+    ),
+    (Code::PortRange, "\"20000-29999\"", "§\"20001-20002\""),
+    (Code::PortRange, "\"20000-29999\"", "§\"500-29999\""),
+    (
+        Code::PortConflict,
+        "addresses = [\"198.51.100.9\"]\nports = \"20000-29999\"",
+        "addresses = [\"192.0.2.10\"]\nports = §\"50000-50010\"",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\n[[listen]]\nrealm = \"inside\"\ntransport = \"udp\"\nport = §5060\n",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\nport = §20010\n",
+    ),
+    (
+        Code::PortConflict,
+        "transport = \"udp\"\n",
+        "transport = \"udp\"\n[[listen]]\nrealm = \"inside\"\ntransport = \"tcp\"\nport = 20010\n[[listen]]\nrealm = \"inside\"\ntransport = \"tcp\"\nport = §20010\n",
+    ),
+    (
+        Code::ListenerTls,
+        "transport = \"tls\"\ntls = \"teams\"",
+        "transport = §\"tls\"",
+    ),
+    (
+        Code::ListenerTls,
+        "transport = \"udp\"",
+        "transport = \"udp\"\ntls = §\"teams\"",
+    ),
+    (
+        Code::FileUnreadable,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = §\"/absent\"",
+    ),
+    (
+        Code::SecretExposed,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ file = \"/exposed\" }",
+    ),
+    (
+        Code::BadCertificate,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/garbage\"",
+    ),
+    (
+        Code::KeyMismatch,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ file = \"/other\" }",
+    ),
+    (
+        Code::CertificateExpired,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/expired\"",
+    ),
+    (
+        Code::NameNotCovered,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"a.sbc1.contoso.example\"",
+    ),
+    (
+        Code::WildcardName,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"x.wild.example\"",
+    ),
+    (
+        Code::WildcardName,
+        "preset = \"teams\"",
+        "preset = \"teams\"\naccept_names = [§\"*.*.microsoft.com\"]",
+    ),
+    (
+        Code::SecretMissing,
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = §{ env = \"ABSENT\" }",
+    ),
+    (
+        Code::NoListener,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"198.51.100.20:5061;tls\"]",
+    ),
+    (
+        Code::NoListener,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"[2001:db8::5]:5060;udp\"]",
+    ),
+    (
+        Code::TeamsRule,
+        "[[trunk]]\nname = \"teams-contoso\"\npreset = \"teams\"\ntenant = \"contoso\"\nrealm = \"outside\"\nfqdn = \"sbc1.contoso.example\"",
+        "§[[trunk]]\nname = \"teams-contoso\"\npreset = \"teams\"\ntenant = \"contoso\"\nrealm = \"outside\"",
+    ),
+    (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp = §\"off\"",
+    ),
+    (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§\"sip-all.pstnhub.microsoft.com:5061;tls\"]",
+    ),
+    (
+        Code::NoSource,
+        "[\"198.51.100.20:5060;udp\"]",
+        "[§\"sip.carrier.example\"]",
+    ),
+    (
+        Code::AmbiguousIngress,
+        "[[transform]]",
+        "[[trunk]]\nname = §\"carrier-2\"\ntenant = \"*\"\nrealm = \"inside\"\ntargets = [\"sip.other.example\"]\naccept_from = [\"198.51.100.16/28\"]\n[[transform]]",
+    ),
+    (
+        Code::BadFqdn,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"192.0.2.1\"",
+    ),
+    (
+        Code::BadFqdn,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = §\"a-name-that-is-longer-than-microsoft-allows-for-an-sbc.contoso.example\"",
+    ),
+    (
+        Code::HeaderNotAllowed,
+        "codecs =",
+        "headers = { pass = [\"X-Ref\", §\"v\"] }\ncodecs =",
+    ),
+    (
+        Code::HeaderNotAllowed,
+        "codecs =",
+        "headers = { set = { §Contact = \"<sip:x@y>\" } }\ncodecs =",
+    ),
+    (
+        Code::OpenSource,
+        "codecs =",
+        "accept_from = [§\"0.0.0.0/0\"]\ncodecs =",
+    ),
+    (
+        Code::NumberOverlap,
+        "\"+498999998000-+498999998999\"",
+        "\"+498999998000-+498999998999\", §\"+493023125500-+493023126000\"",
+    ),
+    (Code::BadPattern, "'^0([1-9]\\d+)$'", "§'^0([1-9]\\d+$'"),
+    (Code::BadReplacement, "set = '+49$1'", "set = §'+49$2'"),
+    (
+        Code::TenantCrossing,
+        "[[transform]]",
+        "[[trunk]]\nname = \"other\"\ntenant = \"fabrikam\"\nrealm = \"inside\"\ntargets = [\"198.51.100.21\"]\n[[route]]\nname = \"x\"\nmatch = { from_trunk = \"teams-contoso\", called = '^1' }\nto = [{ trunk = §\"other\" }]\n[[transform]]",
+    ),
+    (
+        Code::CertificateEndsSoon,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/soon\"",
+    ),
+    (
+        Code::AddressAbsent,
+        "[\"198.51.100.9\"]",
+        "[§\"198.51.100.99\"]",
+    ),
+    (
+        Code::EphemeralOverlap,
+        "\"20000-29999\"",
+        "§\"32000-33000\"",
+    ),
+    (
+        Code::NoClientAuth,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/server-only\"",
+    ),
+    (
+        Code::KeyNotRsa,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/ecdsa\"",
+    ),
+    (
+        Code::RefusedByTeams,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/self-signed\"",
+    ),
+    (
+        Code::RefusedByTeams,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/short-key\"",
+    ),
+    (
+        Code::ChainIncomplete,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = §\"/leaf-only\"",
+    ),
+    (
+        Code::BadRecording,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"garbage.wav\"\n[[realm]]",
+    ),
+    (
+        Code::FileUnreadable,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"absent.wav\"\n[[realm]]",
+    ),
+    (
+        Code::OutOfRange,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"endless.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = \"moh\"\nfile = §\"../moh.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = \"/s\"\n[[sound]]\nname = §\"busy\"\nfile = \"short.wav\"\n[[realm]]",
+    ),
+    (
+        Code::BadForm,
+        "[[realm]]",
+        "sounds = §\"sounds\"\n[[realm]]",
+    ),
+    (
+        Code::MissingKey,
+        "[[realm]]",
+        "[[sound]]\nname = §\"moh\"\nfile = \"short.wav\"\n[[realm]]",
+    ),
+    (Code::UnknownName, "codecs =", "music = §\"moh\"\ncodecs ="),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "local_moh = §true\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "music = \"silence\"\nlocal_moh = §true\nhold = \"inactive\"\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "fqdn = ",
+        "music = \"silence\"\nlocal_moh = §true\nhold = \"sendonly\"\nfqdn = ",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "announce = { §\"200\" = \"busy\" }\ncodecs =",
+    ),
+    (
+        Code::UnknownName,
+        "codecs =",
+        "announce = { \"404\" = §\"nobody\" }\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "ringback_tone = §\"atlantis\"\ncodecs =",
+    ),
+    (
+        Code::UnreachableRoute,
+        "[metrics]",
+        "[[route]]\nname = §\"late\"\nmatch = { from_trunk = \"teams-contoso\", called = '^\\+1' }\nto = [{ trunk = \"carrier\" }]\n[metrics]",
+    ),
+    (
+        Code::UnusedTrunk,
+        "[[transform]]",
+        "[[trunk]]\nname = §\"idle\"\ntenant = \"*\"\nrealm = \"inside\"\ntargets = [\"198.51.100.22\"]\n[[transform]]",
+    ),
+    (
+        Code::PinnedAddress,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§{ address = \"sip.pstnhub.microsoft.com\", connect_to = [\"52.112.0.1:5061\"] }]",
+    ),
+    (
+        Code::PinnedAddress,
+        "preset = \"teams\"",
+        "preset = \"teams\"\ntargets = [§\"52.112.0.1:5061;tls\"]",
+    ),
+];
