@@ -583,6 +583,7 @@ fn teams_trunk(index: usize) -> Trunk {
             user_phone: UserPhone::Always,
             transport_param: true,
         },
+        local_media: None,
         media: TrunkMedia {
             profile: Arc::new(Profile::teams(TEAMS_REALM, Family::V4)),
         },
@@ -683,6 +684,7 @@ fn carrier_trunk(
             user_phone: UserPhone::Never,
             transport_param: true,
         },
+        local_media: None,
         media: TrunkMedia {
             profile: Arc::new(Profile::carrier(CARRIER_REALM, family)),
         },
