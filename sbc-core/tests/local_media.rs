@@ -5,6 +5,7 @@ use crate::world;
 
 use media_api::Command;
 use sbc_core::config::{Assumed, Code, Config, Loaded, Source, effective, load};
+use sbc_core::input::Input;
 use sbc_core::policy::local_media::Side;
 use sbc_core::record::Record;
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -413,6 +414,38 @@ fn a_proxy_calls_in_the_name_of_the_sbc_behind_it_and_is_never_sent_to_by_itself
         "<sip:203.0.113.1:5061;transport=tls;lr>"
     );
     assert_eq!(offer.raw(HeaderName::RecordRoute), None);
+}
+
+#[test]
+fn a_call_that_ends_while_it_waits_for_the_other_port_ends_whole() {
+    let (mut shard, invite) = calling(central());
+    let lines = lines("external", "sbc1.contoso.example");
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    shard.hold_media = true;
+    let contact = format!("Contact: <sip:203.0.113.1:443;x-i=1>\n{lines}");
+    shard.teams_says(&response(&invite, "200 OK", "x1", &contact, &ice_sdp()));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    let via = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bK";
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{via}ack")));
+    let asked = shard.asked().pop().expect("a port outside");
+    shard.hold_media = false;
+    shard.carrier_says(&in_dialog(&ok, "BYE", 11, &format!("{via}bye")));
+    let late = shard.relay(&asked).expect("an answer");
+    let before = shard.media.len();
+    shard.apply(Input::Media(late));
+    assert_eq!(
+        shard.media.len(),
+        before,
+        "the session is gone, and the port with it"
+    );
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    shard.pass(Duration::from_secs(40));
+    assert_eq!(shard.records.len(), 1);
+    assert!(next_offer(&mut shard).is_none());
 }
 
 #[test]

@@ -283,7 +283,9 @@ impl Call {
             MediaEvent::Allocated { .. } => {
                 // A transfer has begun meanwhile: what is due is looked at again after it.
                 leg.local.is_due = true;
-                self.media.release_beside(cx, asked);
+                if self.media.is_active() {
+                    self.media.release_beside(cx, asked);
+                }
                 Some(Status::REQUEST_PENDING)
             }
             _ => {
