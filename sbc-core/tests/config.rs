@@ -109,54 +109,10 @@ const CASES: &[(Code, &str, &str)] = &[
          [[listen]]\nrealm = \"behind\"\ntransport = \"tls\"\ntls = \"teams\"\n",
     ),
     (
-        Code::Contradiction,
-        "fqdn =",
-        "local_media = §{ internal = \"inside\" }\nfqdn =",
-    ),
-    (
-        Code::MissingKey,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = §{ site = \"Vietnam\" }\nfqdn =",
-    ),
-    (
-        Code::UnknownName,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = { internal = §\"insid\" }\nfqdn =",
-    ),
-    (
-        Code::Contradiction,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = { internal = §\"outside\" }\nfqdn =",
-    ),
-    (
-        Code::Contradiction,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = { internal = \"inside\", proxy = §\"SBC1.contoso.example\" }\n\
-         fqdn =",
-    ),
-    (
-        Code::BadFqdn,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = { internal = \"inside\", proxy = §\"proxysbc\" }\nfqdn =",
-    ),
-    (
-        Code::NameNotCovered,
-        "fqdn =",
-        "media_bypass = true\n\
-         local_media = { internal = \"inside\", proxy = §\"proxysbc.contoso.example\" }\nfqdn =",
-    ),
-    (
         Code::BranchMediaThroughUs,
         "fqdn =",
         "media_bypass = true\n\
          local_media = { internal = \"inside\", proxy = §\"proxysbc.contoso.example\" }\nfqdn =",
-    ),
-    (
-        Code::TeamsRule,
-        "fqdn =",
-        "media_bypass = true\nlocal_media = { internal = §\"six\" }\n\
-         fqdn = \"sbc1.contoso.example\"\n[[realm]]\nname = \"six\"\naddresses = [\"2001:db8::10\"]\n\
-         ports = \"35000-39999\"\n#",
     ),
     (
         Code::BypassWithoutRefer,

@@ -544,3 +544,64 @@ fn what_the_trunk_does_is_shown_and_what_a_proxy_does_not_is_warned_of() {
         assert_eq!(value("local_media.role"), role);
     }
 }
+
+#[test]
+fn what_cannot_work_is_found_where_it_is_written() {
+    let inside = "internal = \"inside\"";
+    let bypass = "media_bypass = true\n";
+    let six = "[[realm]]\nname = \"six\"\naddresses = [\"2001:db8::10\"]\nports = \"35000-39999\"\n[[tls]]";
+    for (code, table, words) in [
+        (
+            Code::MissingKey,
+            "{ site = \"Vietnam\" }".to_owned(),
+            "internal",
+        ),
+        (
+            Code::UnknownName,
+            "{ internal = \"insid\" }".to_owned(),
+            "insid",
+        ),
+        (
+            Code::Contradiction,
+            "{ internal = \"teams\" }".to_owned(),
+            "external side",
+        ),
+        (Code::TeamsRule, "{ internal = \"six\" }".to_owned(), "IPv4"),
+        (
+            Code::Contradiction,
+            format!("{{ {inside}, proxy = \"SBC1.contoso.example\" }}"),
+            "proxy of itself",
+        ),
+        (
+            Code::BadFqdn,
+            format!("{{ {inside}, proxy = \"proxysbc\" }}"),
+            "proxysbc",
+        ),
+        (
+            Code::NameNotCovered,
+            format!("{{ {inside}, proxy = \"other.contoso.example\" }}"),
+            "other.contoso.example",
+        ),
+    ] {
+        let text = text_with(&table).replacen("[[tls]]", six, 1);
+        is_found(code, &text, words);
+    }
+    let off = text_with(&format!("{{ {inside} }}")).replace(bypass, "");
+    is_found(Code::Contradiction, &off, "media bypass, which is off");
+}
+
+/// That a configuration is refused with this code for these words, at the line of `local_media`.
+fn is_found(code: Code, text: &str, words: &str) {
+    let facts = Assumed::with_names(["sbc1.contoso.example", PROXY]);
+    let findings = load(&[Source::new("test.toml", text)], &facts, None);
+    let findings = findings.expect_err("it is refused");
+    let line = 1 + text
+        .lines()
+        .position(|line| line.starts_with("local_media"))
+        .expect("a line");
+    let found = findings.errors.iter().any(|own| {
+        let place = own.place.as_ref().map(|place| place.line);
+        own.code == code && own.cause.contains(words) && place == Some(line) && own.help.is_some()
+    });
+    assert!(found, "{code:?} {words}\n{}", findings.to_text());
+}
