@@ -15,11 +15,11 @@ pub(crate) fn check(data: &[u8]) {
     let _ = HeaderName::parse(value.clone());
     for_all!(&value;
         Accept, Allow, Authorization, CSeq, CallId, Contact, ContentDisposition, ContentEncoding,
-        ContentType, Diversion, Event, Expires, From, HistoryInfo, Identity, MaxBreadth, MaxForwards, MinSe,
+        ContentType, Diversion, Event, Expires, From, HistoryInfo, Identity, MaxBreadth, MaxForwards, MediaPath, MinSe,
         PAssertedIdentity, PPreferredIdentity, Path, Privacy, ProxyAuthenticate,
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
         RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SessionId, SubscriptionState,
-        Supported, TargetDialog, To, Unsupported, UserToUser, Via, Warning, WwwAuthenticate);
+        Supported, TargetDialog, To, Unsupported, UserLocation, UserSite, UserToUser, Via, Warning, WwwAuthenticate);
 }
 
 fn survives<H: Header + PartialEq + Debug>(value: &Bytes) {

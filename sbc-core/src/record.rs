@@ -6,7 +6,8 @@ pub use pair::{PairEnd, PairRecord};
 
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
-use crate::id::{CallId, LegId, TenantName, TrunkName};
+use crate::id::{CallId, LegId, RealmName, TenantName, TrunkName};
+use crate::policy::local_media::Choice;
 use crate::time::UnixTime;
 use crate::transport::Protocol;
 use serde::{Serialize, Serializer};
@@ -79,6 +80,9 @@ pub struct Record {
     pub end_reason: Option<String>,
     /// Why it was routed as it was.
     pub route: Because,
+    /// Why our media were where they were, for each decision on legs with local media (TDR-LMO-024).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub local_media: Vec<LocalMediaRecord>,
     /// Media figures per leg.
     pub media: Vec<MediaRecord>,
     /// Every transfer that was tried, in order (SIP-811).
@@ -106,6 +110,23 @@ pub struct PlaceRecord {
     pub fault: Option<String>,
     /// The number that was shown instead of the caller's (TDR-EMG-005).
     pub elin: Option<String>,
+}
+
+/// One decision about the address of ours that Teams is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LocalMediaRecord {
+    /// From the INVITE to the decision, in milliseconds.
+    pub at_ms: u64,
+    /// Leg.
+    pub leg: LegId,
+    /// What was said and decided, and why.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// Realm of the address.
+    pub realm: RealmName,
+    /// Why the address changed within the call, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<&'static str>,
 }
 
 /// A party that neither called first nor was called.

@@ -26,6 +26,12 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
          [[listen]]\nrealm = \"behind\"\ntransport = \"tls\"\ntls = \"teams\"\n",
     ),
     (
+        Code::BranchMediaThroughUs,
+        "fqdn =",
+        "media_bypass = true\n\
+         local_media = { internal = \"inside\", proxy = §\"proxysbc.contoso.example\" }\nfqdn =",
+    ),
+    (
         Code::BypassWithoutRefer,
         "fqdn =",
         "refer = \"refuse\"\nmedia_bypass = §true\nfqdn =",

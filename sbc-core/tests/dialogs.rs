@@ -24,7 +24,7 @@ const INVITE: &str = "INVITE sip:b@example.com SIP/2.0";
 fn caller(extra: &str) -> Result<Dialog, DialogFault> {
     let response = message(OK, extra);
     let local = response.get::<From>().unwrap().unwrap().0;
-    Dialog::from_response(local, 5, &response)
+    Dialog::from_response(local, 5, &response, None)
 }
 
 fn callee(extra: &str) -> Result<Dialog, DialogFault> {
@@ -85,7 +85,7 @@ fn a_confirming_answer_brings_its_own_routes_and_keeps_the_sequence_numbers() {
     let mut dialog = caller(&format!("{ROUTES}{CONTACT}")).unwrap();
     dialog.admit(9).unwrap();
     assert_eq!(dialog.next_cseq(), 6);
-    dialog.confirm(&message(OK, "Contact: <sip:new@203.0.113.1>\n"));
+    dialog.confirm(&message(OK, "Contact: <sip:new@203.0.113.1>\n"), None);
     assert_eq!(bye(&dialog), ("sip:new@203.0.113.1".to_owned(), vec![]));
     assert_eq!((dialog.local_cseq, dialog.remote_cseq), (6, Some(9)));
 }

@@ -42,6 +42,7 @@ mod late_offer;
 mod legs;
 mod limits;
 mod listeners;
+mod local_media;
 mod locate;
 mod lost_way;
 mod music;

@@ -112,6 +112,23 @@ pub enum Event {
 }
 
 impl Event {
+    /// The endpoint this event is about, if it is about one that exists.
+    pub fn endpoint_mut(&mut self) -> Option<&mut EndpointId> {
+        match self {
+            Self::FirstMedia { endpoint, .. }
+            | Self::SourcePinned { endpoint, .. }
+            | Self::Silent { endpoint, .. }
+            | Self::OneWay { endpoint, .. }
+            | Self::DigitBegun { endpoint, .. }
+            | Self::Digit { endpoint, .. }
+            | Self::Played { endpoint, .. } => Some(endpoint),
+            Self::Allocated { .. }
+            | Self::Refused { .. }
+            | Self::Stats { .. }
+            | Self::Released { .. } => None,
+        }
+    }
+
     /// The session this event is about.
     pub fn session(&self) -> SessionId {
         match self {

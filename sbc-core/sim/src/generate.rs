@@ -70,6 +70,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         relays_transfers: dice.chance(8),
         registers: dice.chance(7),
         plays_sounds: Dice::new(scenario.seed, "sounds").chance(30),
+        moves_media: false,
         dtmf: dice.chance(8).then(|| {
             let of_teams = *dice.pick(&[Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto]);
             let all = [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband, Dtmf::Auto];

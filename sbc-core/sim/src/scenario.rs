@@ -40,6 +40,9 @@ pub struct Setting {
     pub registers: bool,
     /// Who waits hears something of ours: a ringing tone, music, an announcement.
     pub plays_sounds: bool,
+    /// Calls to Teams guess wrong where its users are: media move once it has answered. Of scenarios that
+    /// say so alone, not of random ones.
+    pub moves_media: bool,
     /// How digits travel on the trunks of Teams and on those of carriers, if not as usual.
     pub dtmf: Option<[Dtmf; 2]>,
 }

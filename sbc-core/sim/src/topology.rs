@@ -20,11 +20,11 @@ use media_api::{Family, RealmId, SoundId};
 use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
     AllDown, Announcement, Authenticate, CallLimits, CalledAs, Cloud, Config, EarlyDialogs, Habits,
-    HistoryForm, IdentityPolicy, IpNet, Listener, Lookup, Music, Node, NodeLimits, NumberRange,
-    OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer, RefreshBy, Registrar,
-    Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm, SessionTimer, SipTimers,
-    SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk, TrunkLimits, TrunkMedia,
-    UdpOversize, UriForm, UserPhone, VerifyClient,
+    HistoryForm, IdentityPolicy, IpNet, Listener, LocalMedia, Lookup, Music, Node, NodeLimits,
+    NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer,
+    RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm,
+    SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk,
+    TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, VerifyClient,
 };
 use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
@@ -74,6 +74,8 @@ const SOUTH_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x21, 0, 0, 0, 0, 0x21);
 
 /// Media realm of the Teams side.
 pub const TEAMS_REALM: RealmId = RealmId(1);
+/// Media realm for users of Teams that are inside, at the same address, so that descriptions are read alike.
+pub const INNER_REALM: RealmId = RealmId(3);
 /// Media realm of the carrier side.
 pub const CARRIER_REALM: RealmId = RealmId(2);
 
@@ -342,7 +344,7 @@ pub fn zone(form: Zone) -> BTreeMap<Question, Vec<Record>> {
 /// Addresses of media realms, as the relay advertises them.
 pub fn realm_address(realm: RealmId, family: Family) -> IpAddr {
     match family {
-        _ if realm == TEAMS_REALM => IpAddr::V4(TEAMS_SIDE),
+        _ if realm == TEAMS_REALM || realm == INNER_REALM => IpAddr::V4(TEAMS_SIDE),
         Family::V4 => IpAddr::V4(CARRIER_SIDE),
         Family::V6 => IpAddr::V6(CARRIER_SIDE_V6),
     }
@@ -503,6 +505,9 @@ fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
     if setting.plays_sounds {
         trunks.iter_mut().for_each(let_hear);
     }
+    if setting.moves_media {
+        trunks.iter_mut().for_each(guess_inside);
+    }
     trunks
         .into_iter()
         .map(|trunk| (trunk.name.clone(), Arc::new(trunk)))
@@ -519,6 +524,20 @@ fn sounds() -> BTreeMap<SoundName, Arc<Recording>> {
         (SoundName::new(name), Arc::new(recording))
     };
     [("music", 1), ("sorry", 2)].map(recording).into()
+}
+
+/// Calls to Teams begin at another realm than its users turn out to reach.
+fn guess_inside(trunk: &mut Trunk) {
+    let internal = Profile {
+        realm: INNER_REALM,
+        ..Profile::clone(&trunk.media.profile)
+    };
+    trunk.local_media = (trunk.preset == Preset::Teams).then(|| LocalMedia {
+        realm: RealmName::new("inner"),
+        internal: Arc::new(internal),
+        proxy: None,
+        site: None,
+    });
 }
 
 /// Peers of a trunk hear something of ours wherever they wait.
@@ -587,6 +606,7 @@ fn teams_trunk(index: usize) -> Trunk {
             user_phone: UserPhone::Always,
             transport_param: true,
         },
+        local_media: None,
         media: TrunkMedia {
             profile: Arc::new(Profile {
                 ice: match index == BYPASS_TENANT {
@@ -693,6 +713,7 @@ fn carrier_trunk(
             user_phone: UserPhone::Never,
             transport_param: true,
         },
+        local_media: None,
         media: TrunkMedia {
             profile: Arc::new(Profile::carrier(CARRIER_REALM, family)),
         },

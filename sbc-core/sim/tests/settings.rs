@@ -139,3 +139,34 @@ fn a_refer_that_is_passed_on_twice_is_found() {
         all
     });
 }
+
+/// A call to Teams whose media move once it has answered; who hangs up does so at this time.
+fn moving(seed: u64, hang_up: std::time::Duration) -> Scenario {
+    let mut scenario = Scenario::quiet(seed).call(|n| {
+        PlannedCall::between(n, 0, NORTH_1, TEAMS_1).dialing(|dial| dial.hang_up = Some(hang_up))
+    });
+    scenario.setting.moves_media = true;
+    scenario
+}
+
+#[test]
+fn media_that_move_after_the_answer_are_told_to_teams_alone() {
+    let run = clean(&moving(1, secs(5)));
+    let record = &run.records[0];
+    assert_eq!(record.disposition, Disposition::Answered);
+    let moved: Vec<bool> = record
+        .local_media
+        .iter()
+        .map(|own| own.moved.is_some())
+        .collect();
+    assert_eq!(moved, [false, true]);
+}
+
+#[test]
+fn a_call_that_ends_while_its_media_move_leaves_nothing_behind() {
+    for seed in 1..6 {
+        for after in [0, 1, 2, 3, 5, 20, 100] {
+            clean(&moving(seed, ms(after)));
+        }
+    }
+}

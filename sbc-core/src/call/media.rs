@@ -48,6 +48,8 @@ pub(crate) struct CallMedia {
     playing: Vec<(EndpointId, Playing)>,
     /// Endpoints that nothing can be played to, as far as is agreed with them.
     deaf: Vec<EndpointId>,
+    /// Legs whose media went to another endpoint than their own, and to which, the latest last.
+    moved: Vec<(EndpointId, EndpointId)>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,52 @@ impl CallMedia {
             plan: BridgePlan::default(),
             playing: Vec::new(),
             deaf: Vec::new(),
+            moved: Vec::new(),
+        }
+    }
+
+    /// The endpoint that has the media of the leg whose own this is.
+    fn now(&self, own: EndpointId) -> EndpointId {
+        let mut moves = self.moved.iter().rev();
+        moves
+            .find(|(leg, _)| *leg == own)
+            .map_or(own, |(_, now)| *now)
+    }
+
+    /// The own endpoint of the leg whose media this one has, or had.
+    pub(crate) fn leg_of(&self, endpoint: EndpointId) -> EndpointId {
+        let mut moves = self.moved.iter();
+        moves
+            .find(|(_, now)| *now == endpoint)
+            .map_or(endpoint, |(leg, _)| *leg)
+    }
+
+    /// Reserves an endpoint to which a leg may move; answered by an event.
+    pub(crate) fn allocate_beside(&self, cx: &mut Cx<'_>, spec: EndpointSpec) {
+        let (session, endpoints) = (self.session, vec![spec]);
+        self.command(cx, Command::Allocate { session, endpoints });
+    }
+
+    /// Gives back an endpoint to which no leg has moved.
+    pub(crate) fn release_beside(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        let (session, endpoint) = (self.session, Some(endpoint));
+        let release = Command::Release {
+            session,
+            endpoint,
+            drain_ms: 0,
+        };
+        self.command(cx, release);
+    }
+
+    /// A leg's media go on at another endpoint; its present one is given back.
+    pub(crate) fn move_to(&mut self, cx: &mut Cx<'_>, own: EndpointId, to: EndpointId) {
+        self.drop_endpoint(cx, own);
+        self.deaf.retain(|deaf| *deaf != own);
+        self.moved.push((own, to));
+        if let Some((a, b)) = self.plan.joined.filter(|(a, b)| *a == own || *b == own) {
+            let silence_ms = self.plan.silence_ms;
+            self.plan = BridgePlan::default();
+            self.join(cx, a, b, silence_ms);
         }
     }
 
@@ -106,7 +154,7 @@ impl CallMedia {
             cx,
             Command::Answer {
                 session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 fork,
                 negotiated,
                 stage,
@@ -122,6 +170,10 @@ impl CallMedia {
         };
         if self.plan != plan {
             self.plan = plan;
+            let plan = BridgePlan {
+                joined: Some((self.now(a), self.now(b))),
+                silence_ms,
+            };
             self.command(
                 cx,
                 Command::Update {
@@ -139,7 +191,7 @@ impl CallMedia {
             cx,
             Command::Take {
                 session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 intake,
             },
         );
@@ -152,7 +204,7 @@ impl CallMedia {
             cx,
             Command::Dial {
                 session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 dialled,
             },
         );
@@ -188,7 +240,7 @@ impl CallMedia {
             cx,
             Command::Play {
                 session: self.session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 playing,
             },
         );
@@ -218,7 +270,7 @@ impl CallMedia {
     /// Gives one endpoint back.
     pub(crate) fn drop_endpoint(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
         self.play(cx, endpoint, None);
-        let endpoint = Some(endpoint);
+        let endpoint = Some(self.now(endpoint));
         self.command(
             cx,
             Command::Release {
@@ -236,7 +288,7 @@ impl CallMedia {
             cx,
             Command::HandOver {
                 session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 to,
             },
         );
@@ -254,7 +306,7 @@ impl CallMedia {
             cx,
             Command::Follow {
                 session,
-                endpoint,
+                endpoint: self.now(endpoint),
                 of,
             },
         );

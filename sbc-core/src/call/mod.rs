@@ -6,12 +6,14 @@
 //! are values that own what they must undo.
 
 mod bill;
+mod clock;
 mod connected;
 mod crossing;
 mod digit;
 mod forsaken;
 mod held;
 mod keys;
+mod local;
 mod media;
 mod modify;
 mod pickup;
@@ -53,6 +55,7 @@ use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
 use keys::Keys;
+use local::LocalSide;
 use media::{CallMedia, image_of};
 use media_api::{Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
@@ -129,6 +132,7 @@ struct Leg {
     identity: Identity,
     crossings: Crossings,
     keys: Keys,
+    local: LocalSide,
 }
 
 impl Leg {
@@ -140,6 +144,7 @@ impl Leg {
             identity: Identity::default(),
             crossings: Crossings::default(),
             keys: Keys::default(),
+            local: LocalSide::default(),
         }
     }
 }
@@ -248,7 +253,16 @@ impl Call {
             }),
         };
         let signalling = Some(admitted.flow.remote.ip());
-        let image = image_of(cx, &admitted.trunk.media.profile, A_LEG, signalling);
+        let local =
+            match local::of_request(&admitted.trunk, &admitted.request, admitted.is_emergency) {
+                Ok(choice) => choice,
+                Err(refusal) => {
+                    admitted.plan = admitted.plan.and(Err(refusal));
+                    None
+                }
+            };
+        let profile = local::profile_of(&admitted.trunk, local.as_ref());
+        let image = image_of(cx, profile, A_LEG, signalling);
         let session = Session::incoming(
             cx,
             (admitted.id, A_LEG),
@@ -306,6 +320,12 @@ impl Call {
                 called: admitted.called.number.clone(),
             };
             cx.out.emit(Some(call.id), Some(A_LEG), what);
+        }
+        if let Some(choice) = local {
+            if let Some(a) = call.leg(A_LEG) {
+                a.local = LocalSide::on(&admitted.trunk, choice.side);
+            }
+            call.chosen(cx, A_LEG, choice, None);
         }
         call.operation = Setup::begin(&mut call, cx, admitted);
         call.settle(cx);
@@ -504,7 +524,14 @@ impl Call {
     }
 
     /// A report of the relay.
-    pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+    pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, mut event: MediaEvent) {
+        if let Some(endpoint) = event.endpoint_mut() {
+            *endpoint = self.media.leg_of(*endpoint);
+        }
+        if self.is_moved(cx, &event) {
+            cx.out.emit(Some(self.id), None, Happened::Media(event));
+            return self.settle(cx);
+        }
         if let MediaEvent::Digit {
             endpoint,
             digit,
@@ -604,98 +631,6 @@ impl Call {
         self.bridge.is_some() && self.other(leg).is_none()
     }
 
-    /// Expired timers of the call and its legs.
-    pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
-        for (id, leg) in self.legs.iter_mut() {
-            let mut up = Vec::new();
-            leg.session.tick(cx, &mut up);
-            self.events.extend(up.into_iter().map(|event| (*id, event)));
-        }
-        self.settle(cx);
-        while let Some(timer) = self.timers.expired(cx.now.mono) {
-            if timer == Timer::Relay as usize {
-                self.media.released(media_api::SessionStats::default());
-                let invariant = "the relay reports the end of every session";
-                cx.out
-                    .emit(Some(self.id), None, Happened::Bug { invariant });
-            } else if timer == Timer::Ask as usize {
-                match self.operation.take_if(|o| o.is_setup()) {
-                    Some(Operation::Setup(setup)) => self.operation = setup.ask_timeout(self, cx),
-                    _ => self.ask_timeout(cx),
-                }
-            } else if timer == Timer::EarlyMedia as usize {
-                self.early_media_is_over(cx);
-            } else if timer == Timer::Ringback as usize {
-                if let Some(Operation::Setup(mut setup)) = self.operation.take_if(|o| o.is_setup())
-                {
-                    setup.ringback_is_due(self, cx);
-                    self.operation = Some(Operation::Setup(setup));
-                }
-            } else if timer == Timer::Announce as usize {
-                if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
-                    self.operation = setup.is_announced(self, cx);
-                }
-            } else if timer == Timer::Room as usize {
-                if let Some(Operation::Setup(setup)) = self.operation.take_if(|o| o.is_setup()) {
-                    self.operation = setup.room_is_due(self, cx);
-                }
-            } else if timer == Timer::Cross as usize {
-                self.uncarried(cx);
-            } else if timer == Timer::Expires as usize {
-                self.expired(cx);
-            } else if timer == Timer::Transfer as usize {
-                self.transfer_timeout(cx);
-            } else if timer == Timer::Fetch as usize {
-                self.fetch_timeout(cx);
-            } else if timer == Timer::Verify as usize {
-                self.verified(cx, None);
-            } else if timer == Timer::Held as usize {
-                self.held_too_long(cx);
-            } else if timer == Timer::Keys as usize {
-                self.tell_waiting(cx);
-            } else if timer == Timer::Leave as usize {
-                self.release_others(cx);
-            } else {
-                self.limit_reached(cx);
-            }
-        }
-        self.settle(cx);
-    }
-
-    /// The caller's invitation holds no longer: 487 if it has no answer yet (RFC 3261 §13.3.1).
-    fn expired(&mut self, cx: &mut Cx<'_>) {
-        if self.answered.is_none() {
-            let because = Because::of("the caller's invitation has expired");
-            let status = crate::sip::Status::REQUEST_TERMINATED;
-            let (by, code) = (EndedBy::A, CauseCode::NoAnswer);
-            self.end_with(cx, by, code, status, because, &[]);
-        }
-    }
-
-    /// Early media are free of charge, so they must not last for ever (SIP-562).
-    fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
-        if self.answered.is_none() {
-            let because = Because::of("the longest time of media before the answer is over");
-            let status = crate::sip::Status::REQUEST_TERMINATED;
-            let (by, code) = (EndedBy::Us, CauseCode::NoAnswer);
-            self.end_with(cx, by, code, status, because, &[]);
-        }
-    }
-
-    fn limit_reached(&mut self, cx: &mut Cx<'_>) {
-        let (code, what) = match self.answered {
-            Some(_) => (CauseCode::LimitReached, "longest call duration"),
-            None => (CauseCode::NoAnswer, "longest set-up time"),
-        };
-        self.end(
-            cx,
-            EndedBy::Us,
-            code,
-            Because::of(format!("{what} is over")),
-            &[],
-        );
-    }
-
     /// Whether this is still being dialled by the caller of another INVITE: the same Call-ID and From,
     /// and no answer yet.
     pub(crate) fn is_dialled_by(&self, invite: &Message, trunk: &Trunk) -> bool {
@@ -747,6 +682,7 @@ impl Call {
                 self.proceed(cx);
                 self.direct_digits(cx);
                 self.hear_requests();
+                self.move_media(cx);
                 self.tell(cx);
                 self.sound(cx);
                 self.rate_places(cx);

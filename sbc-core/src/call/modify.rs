@@ -20,6 +20,16 @@ impl Call {
     /// The peer of a leg offers a change, or asks us for an offer.
     pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
         self.tellings_begin_anew();
+        match self.offered_from(cx, leg, offer) {
+            Ok(Some(offer)) => self.answer_offer_of(cx, leg, offer),
+            // It waits for a port.
+            Ok(None) => {}
+            Err(status) => self.refuse_offer_of(cx, leg, status),
+        }
+    }
+
+    /// Answers what the peer of a leg offers.
+    pub(super) fn answer_offer_of(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
         let done = match offer {
             Some(offer) => self.change(cx, leg, offer),
             None => self
@@ -27,7 +37,13 @@ impl Call {
                 .map(|body| self.reply_with(cx, leg, body))
                 .map_err(|why| status_of(&why)),
         };
-        if let (Err(status), Some(leg)) = (done, self.leg(leg)) {
+        if let Err(status) = done {
+            self.refuse_offer_of(cx, leg, status);
+        }
+    }
+
+    pub(super) fn refuse_offer_of(&mut self, cx: &mut Cx<'_>, leg: LegId, status: Status) {
+        if let Some(leg) = self.leg(leg) {
             leg.image.rollback();
             leg.session.refuse_offer(cx, status);
         }

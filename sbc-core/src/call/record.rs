@@ -72,6 +72,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         },
         end_reason: None,
         route: admitted.because.clone(),
+        local_media: Vec::new(),
         media: Vec::new(),
         transfers: Vec::new(),
         conversations: Vec::new(),
@@ -300,7 +301,7 @@ fn media_records<'a>(
     call: &'a Call,
     endpoint: &'a EndpointStats,
 ) -> impl Iterator<Item = MediaRecord> + 'a {
-    let leg = LegId(endpoint.endpoint.0);
+    let leg = LegId(call.media.leg_of(endpoint.endpoint).0);
     let is_srtp = call
         .legs
         .get(&leg)

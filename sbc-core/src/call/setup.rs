@@ -24,24 +24,26 @@ mod ringback;
 mod room;
 mod vouch;
 
+use super::local::profile_of;
 use super::media::image_of;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{LateOffer, Preset, Rel100, TransformScope, Trunk};
-use crate::event::{Happened, TargetFault};
+use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion;
 use crate::policy::identity::Caller;
+use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
-use crate::policy::response::{self, Failure, Mapped};
+use crate::policy::response::{self, Mapped};
 use crate::policy::{Refusal as PolicyRefusal, emergency, header, secure};
 use crate::sdp::{Description, Limits};
-use crate::session::{LegStyle, Outset, Refusal, Rejection, Session, SessionEvent};
+use crate::session::{LegStyle, Outset, Refusal, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::Vouched;
@@ -354,7 +356,8 @@ impl Setup {
             let trunk = &attempt.trunk;
             let leg = LegId(call.next_leg);
             call.next_leg = call.next_leg.saturating_add(1);
-            let image = image_of(cx, &trunk.media.profile, leg, None);
+            let guess = trunk.local_media.is_some().then(Choice::guess);
+            let image = image_of(cx, profile_of(trunk, guess.as_ref()), leg, None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
                 Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),
@@ -615,6 +618,7 @@ impl Setup {
             .egress
             .push(record::attempt(leg, dialled, &session));
         call.legs.insert(leg, Leg::new(session, image));
+        call.guesses(cx, leg);
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         Ok(())
     }
@@ -707,6 +711,7 @@ impl Setup {
                 // Who was faster than whoever wanted to pick it up has the call.
                 self.pickup_is_too_late(call, cx);
                 self.carry(call, leg, &said, None);
+                call.answered_from(cx, leg, &said);
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)
             }
@@ -952,46 +957,4 @@ fn agree(
     let (a, b) = images(&mut call.legs, A_LEG, leg).ok_or(Unusable::OutOfOrder)?;
     let facts = read(&parse(description)?, b.profile());
     interwork::answer(&facts, b, a, formats)
-}
-
-fn failure_of(rejection: &Rejection) -> Failure {
-    match (&rejection.fault, rejection.is_from_peer) {
-        (_, true) => Failure::Status(rejection.status),
-        (Some(TargetFault::Timeout), false) if rejection.was_heard => Failure::NoAnswer,
-        (Some(TargetFault::Timeout), false) => Failure::NoResponse,
-        (Some(TargetFault::NoBinding), false) => Failure::Unregistered,
-        (Some(TargetFault::NumberForm), false) => Failure::Status(Status::NOT_FOUND),
-        (Some(TargetFault::Unwritable), false) => Failure::Status(Status::SERVER_INTERNAL_ERROR),
-        (Some(TargetFault::Status(code)), false) => {
-            Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
-        }
-        (
-            Some(
-                TargetFault::Flow(_)
-                | TargetFault::Resolve(_)
-                | TargetFault::Quarantined
-                | TargetFault::Relieved
-                | TargetFault::Down
-                | TargetFault::NotRegistered,
-            )
-            | None,
-            false,
-        ) => Failure::Unreachable,
-    }
-}
-
-fn fault_in_words(fault: &TargetFault) -> String {
-    match fault {
-        TargetFault::Flow(fault) => fault.to_string(),
-        TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
-        TargetFault::Timeout => "no response in time".to_owned(),
-        TargetFault::Status(code) => format!("status {code}"),
-        TargetFault::Quarantined
-        | TargetFault::Unwritable
-        | TargetFault::NumberForm
-        | TargetFault::Relieved
-        | TargetFault::Down
-        | TargetFault::NotRegistered
-        | TargetFault::NoBinding => fault.to_string(),
-    }
 }

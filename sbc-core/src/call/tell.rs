@@ -91,7 +91,8 @@ impl Call {
         let is_refresh = told.session.refresh_is_due() && !is_telling;
         let is_news = told.identity.is_due(&told.session) && !is_telling;
         let is_free = told.telling.change.is_none() && told.session.may_offer();
-        if !(is_due || is_refresh || is_news) || !is_free || told.image.is_negotiating() {
+        let waits = !is_free || told.image.is_negotiating() || told.local.is_moving();
+        if !(is_due || is_refresh || is_news) || waits {
             return;
         }
         if !is_due && told.session.refreshes_by_update() {
@@ -306,6 +307,7 @@ impl Call {
                 self.timers.stop(super::Timer::Ask as usize);
             }
         }
+        self.move_alone(asker);
         if let Some(leg) = self.legs.get_mut(&asker) {
             leg.image.rollback();
         }

@@ -192,6 +192,13 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
             "none",
         );
     }
+    if let Some(own) = &trunk.local_media {
+        let (role, external) = (own.role().to_owned(), trunk.realm.as_str().to_owned());
+        let why = "we are the SBC that fqdn names unless proxy is written";
+        add("local_media.role", role, why, "none");
+        let why = "users outside reach the trunk's realm";
+        add("local_media.external", external, why, "none");
+    }
     let targets = trunk.targets.iter();
     add(
         "targets",

@@ -7,6 +7,7 @@ use super::elin;
 use super::finding::{Code, Collector};
 use super::inherit::{self, Carriers};
 use super::limit;
+use super::local_media;
 use super::progress;
 use super::read::{Item, Section};
 use super::registrar;
@@ -576,6 +577,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         ptime: section.number("ptime", 10..=60, out),
         low_media_ports: section.boolean("low_media_ports", out),
         media_bypass: section.boolean("media_bypass", out),
+        local_media: local_media::read(&mut section, out),
         family: section.choice(
             "family",
             &[("v4", media_api::Family::V4), ("v6", media_api::Family::V6)],

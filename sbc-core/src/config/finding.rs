@@ -138,6 +138,8 @@ codes! {
     PrivateCandidate = "W0111",
     /// Transfers by Teams are refused where it has no other way to make them.
     BypassWithoutRefer = "W0112",
+    /// A proxy is in the path of media that could stay in a branch.
+    BranchMediaThroughUs = "W0113",
 }
 
 impl Code {

@@ -105,6 +105,7 @@ pub fn action(name: &HeaderName) -> Action {
         | HeaderName::AlertInfo
         | HeaderName::ErrorInfo
         | HeaderName::Geolocation
+        | HeaderName::MediaPath
         | HeaderName::PAccessNetworkInfo
         | HeaderName::PAssociatedUri
         | HeaderName::PChargingVector
@@ -112,6 +113,8 @@ pub fn action(name: &HeaderName) -> Action {
         | HeaderName::RejectContact
         | HeaderName::ReplyTo
         | HeaderName::RequestDisposition
+        | HeaderName::UserLocation
+        | HeaderName::UserSite
         | HeaderName::UserToUser => Action::Strip,
 
         HeaderName::Other(name) => match is_guarded_extension(name.as_str()) {

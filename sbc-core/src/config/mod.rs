@@ -24,6 +24,7 @@ mod inherit;
 mod limit;
 mod listen;
 mod load;
+mod local_media;
 mod money;
 mod name;
 mod preset;
@@ -65,6 +66,7 @@ pub use limit::{
 };
 pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
+pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};
 pub use name::{covers, is_same_name};
 pub use progress::{

@@ -3,7 +3,8 @@
 use super::identity::{IdentityPolicy, Redirect, SessionIdForm, UserPhone};
 use super::registrar::{Authenticate, Registrar};
 use super::{
-    Cloud, Derived, Habits, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy, TrunkLimits,
+    Cloud, Derived, Habits, LocalMedia, ProgressPolicy, SoundPolicy, StirPolicy, TransferPolicy,
+    TrunkLimits,
 };
 use crate::auth::Account;
 use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
@@ -54,6 +55,8 @@ pub struct Trunk {
     pub uri: UriForm,
     /// Media policy.
     pub media: TrunkMedia,
+    /// How media of users inside the company is kept inside.
+    pub local_media: Option<LocalMedia>,
     /// SIP timers.
     pub timers: SipTimers,
     /// Limits.
@@ -123,6 +126,13 @@ pub struct Trunk {
     pub set_headers: Vec<(String, String)>,
     /// What follows from all of this.
     pub derived: Derived,
+}
+
+impl Trunk {
+    /// Our name as the proxy in front of the SBC that [`Self::fqdn`] names (TDR-LMO-020).
+    pub fn proxy(&self) -> Option<&str> {
+        self.local_media.as_ref()?.proxy.as_deref()
+    }
 }
 
 /// Session timers of a trunk's legs (RFC 4028).

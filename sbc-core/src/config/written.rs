@@ -152,6 +152,7 @@ pub(super) struct WrittenTrunk {
     pub(super) ptime: Option<At<u64>>,
     pub(super) low_media_ports: Option<At<bool>>,
     pub(super) media_bypass: Option<At<bool>>,
+    pub(super) local_media: Option<super::local_media::WrittenLocalMedia>,
     pub(super) family: Option<At<media_api::Family>>,
     pub(super) t1: Option<At<Duration>>,
     pub(super) t2: Option<At<Duration>>,

@@ -50,15 +50,16 @@ const EARLY_REQUESTS: u32 = 1 << 16;
 impl Dialog {
     /// The dialog that a UAC has after a response with a To tag (§12.1.2): route set reversed.
     ///
-    /// `local` is the From of our request; the peer's side is the To of the response.
+    /// `local` is the From of our request; the peer's side is the To of the response. `proxy` is the name
+    /// under which the request says that it came through us (TDR-LMO-020): nothing goes back there.
     pub fn from_response(
         local: Address,
         cseq: u32,
         response: &Message,
+        proxy: Option<&str>,
     ) -> Result<Self, DialogFault> {
         let remote = required::<To>(response)?.0;
-        let mut route_set = record_routes(response)?;
-        route_set.reverse();
+        let route_set = routes_back(response, proxy)?;
         Ok(Self {
             call_id: required(response)?,
             local,
@@ -73,10 +74,14 @@ impl Dialog {
 
     /// As [`Self::from_response`], for an answer that names no way to its sender: what it was called
     /// by is the only one that is known. Good for ending it and for nothing else.
-    pub fn nameless(local: Address, cseq: u32, response: &Message) -> Result<Self, DialogFault> {
+    pub fn nameless(
+        local: Address,
+        cseq: u32,
+        response: &Message,
+        proxy: Option<&str>,
+    ) -> Result<Self, DialogFault> {
         let remote = required::<To>(response)?.0;
-        let mut route_set = record_routes(response).unwrap_or_default();
-        route_set.reverse();
+        let route_set = routes_back(response, proxy).unwrap_or_default();
         Ok(Self {
             call_id: required(response)?,
             local,
@@ -108,9 +113,8 @@ impl Dialog {
 
     /// Takes route set and target from the 2xx when the early dialog becomes confirmed; sequence
     /// numbers are kept (§13.2.2.4, SIP-301). A 2xx without usable Contact leaves what was known.
-    pub fn confirm(&mut self, response: &Message) {
-        if let Ok(mut routes) = record_routes(response) {
-            routes.reverse();
+    pub fn confirm(&mut self, response: &Message, proxy: Option<&str>) {
+        if let Ok(routes) = routes_back(response, proxy) {
             self.route_set = routes;
         }
         self.refresh_target(response);
@@ -233,6 +237,20 @@ pub(crate) fn contact(message: &Message) -> Result<Uri, DialogFault> {
         .filter(|uri| matches!(uri, Uri::Sip(_)))
         .cloned()
         .ok_or(DialogFault::Incomplete)
+}
+
+/// The way to who answered, without ourselves at its beginning.
+fn routes_back(response: &Message, proxy: Option<&str>) -> Result<Vec<Address>, DialogFault> {
+    let mut routes = record_routes(response)?;
+    let is_ours = |last: &Address| {
+        let host = last.uri().host();
+        proxy.is_some_and(|own| host.is_some_and(|host| host.is_name(own)))
+    };
+    if routes.last().is_some_and(is_ours) {
+        routes.pop();
+    }
+    routes.reverse();
+    Ok(routes)
 }
 
 fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {

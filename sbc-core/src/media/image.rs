@@ -209,11 +209,17 @@ impl MediaImage {
     /// The same leg with another endpoint, which nothing is reserved for yet. What was described so
     /// far goes on: version, numbers, lines.
     pub fn moved(&self, endpoint: EndpointId) -> Self {
+        self.moved_to(endpoint, Arc::clone(&self.profile))
+    }
+
+    /// As [`Self::moved`], with another media policy: that of another realm.
+    pub fn moved_to(&self, endpoint: EndpointId, profile: Arc<Profile>) -> Self {
         let mut ice = self.ice.clone();
         if let Some(ice) = &mut ice {
             ice.moved();
         }
         Self {
+            profile,
             ice,
             endpoint,
             local: None,

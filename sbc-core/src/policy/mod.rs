@@ -17,6 +17,7 @@ pub mod emergency;
 pub mod header;
 pub mod identity;
 pub mod ingress;
+pub mod local_media;
 pub mod number;
 pub mod place;
 pub mod preempt;

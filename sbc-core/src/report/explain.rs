@@ -4,8 +4,11 @@ use super::microsoft;
 use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
 use crate::id::LegId;
+use crate::policy::local_media::{Choice, Side};
 use crate::query::ResolveFault;
-use crate::record::{AttemptRecord, Disposition, Record, TransferOutcome, TransferRecord};
+use crate::record::{
+    AttemptRecord, Disposition, LocalMediaRecord, Record, TransferOutcome, TransferRecord,
+};
 use crate::sip::Status;
 use crate::transport::FlowFault;
 use serde::Serialize;
@@ -26,6 +29,9 @@ pub struct Explanation {
     pub attempts: Vec<String>,
     /// Who transferred the call to whom, one line per transfer.
     pub transfers: Vec<String>,
+    /// Where our media were and why, on legs with local media, one line per decision.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<String>,
 }
 
 /// Explains a finished call.
@@ -41,7 +47,31 @@ pub fn explain(record: &Record) -> Explanation {
             .collect(),
         attempts: record.egress.iter().flat_map(attempts).collect(),
         transfers: record.transfers.iter().map(transfer).collect(),
+        media: record.local_media.iter().map(local_media).collect(),
     }
+}
+
+/// A decision about the address of our media, and what it was made from.
+fn local_media(decision: &LocalMediaRecord) -> String {
+    let Choice { told, side, rule } = &decision.choice;
+    let side = match side {
+        Side::Internal => "internal",
+        Side::External => "external",
+    };
+    let mut text = format!("{side} address in realm \"{}\": {rule}", decision.realm);
+    let said = [
+        told.location.map(|own| format!("user {own}")),
+        (!told.path.is_empty()).then(|| format!("path {}", told.path.join(", "))),
+        told.site.as_ref().map(|site| format!("site {site}")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if !said.is_empty() {
+        text.push_str(&format!(" ({})", said.join("; ")));
+    }
+    if let Some(moved) = decision.moved {
+        text.push_str(&format!("; {moved}"));
+    }
+    text
 }
 
 impl fmt::Display for Explanation {
@@ -55,6 +85,10 @@ impl fmt::Display for Explanation {
         }
         for (at, line) in self.transfers.iter().enumerate() {
             let title = if at == 0 { "moved:" } else { "" };
+            writeln!(f, "{title:7} {line}")?;
+        }
+        for (at, line) in self.media.iter().enumerate() {
+            let title = if at == 0 { "media:" } else { "" };
             writeln!(f, "{title:7} {line}")?;
         }
         for (at, line) in self.change.iter().enumerate() {
@@ -613,7 +647,8 @@ fn q850_text(cause: u8) -> &'static str {
 mod tests {
     use super::*;
     use crate::cause::{Because, Cause};
-    use crate::id::{CallId, TenantName, TrunkName};
+    use crate::id::{CallId, RealmName, TenantName, TrunkName};
+    use crate::policy::local_media::Told;
     use crate::record::{GivenUp, LegRecord};
     use crate::time::UnixTime;
     use crate::transport::Protocol;
@@ -677,11 +712,45 @@ mod tests {
             route: Because::default(),
             media: Vec::new(),
             transfers: Vec::new(),
+            local_media: Vec::new(),
             conversations: Vec::new(),
             end_reason: None,
             answered_by: None,
             parties: Vec::new(),
         }
+    }
+
+    #[test]
+    fn decisions_about_local_media_are_told_with_what_they_were_made_from() {
+        let mut record = record(CauseCode::NormalClearing, None, None);
+        let told = Told {
+            location: Some("external"),
+            path: vec!["proxy.example".to_owned(), "sbc.example".to_owned()],
+            site: Some("Vietnam".to_owned()),
+        };
+        let decision = |choice, moved| LocalMediaRecord {
+            at_ms: 0,
+            leg: LegId(1),
+            choice,
+            realm: RealmName::new("edge"),
+            moved,
+        };
+        let choice = Choice {
+            told,
+            ..Choice::external("the user is outside".to_owned())
+        };
+        record.local_media = vec![
+            decision(Choice::guess(), None),
+            decision(choice, Some("re-INVITE")),
+        ];
+        let lines = explain(&record).media;
+        assert!(lines[0].starts_with("internal address in realm \"edge\": where the user is"));
+        assert_eq!(
+            lines[1],
+            "external address in realm \"edge\": the user is outside (user external; path proxy.example, \
+             sbc.example; site Vietnam); re-INVITE"
+        );
+        assert!(explain(&record).to_string().contains("\nmedia:  internal"));
     }
 
     #[test]

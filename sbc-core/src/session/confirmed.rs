@@ -401,6 +401,14 @@ impl Session {
         }
     }
 
+    /// The request with the peer's offer that has no answer yet.
+    pub(crate) fn peer_offer_request(&self) -> Option<&Message> {
+        match &self.phase {
+            Phase::Confirmed(confirmed) => confirmed.offer.as_deref().map(|own| &own.request),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Closing(_) | Phase::Over => None,
+        }
+    }
+
     /// Answers the peer's re-INVITE, UPDATE or PRACK with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
         if let Some(asked) = self.take_early_offer() {

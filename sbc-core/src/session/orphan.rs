@@ -24,9 +24,10 @@ pub(crate) fn end(cx: &mut Cx<'_>, invite: TransactionId, answer: &Message) {
     else {
         return;
     };
-    let dialog = match Dialog::from_response(from.0.clone(), cseq.number, answer) {
+    let proxy = sibling.style.trunk.proxy();
+    let dialog = match Dialog::from_response(from.0.clone(), cseq.number, answer, proxy) {
         Ok(dialog) => dialog,
-        Err(_) => match Dialog::nameless(from.0.clone(), cseq.number, answer) {
+        Err(_) => match Dialog::nameless(from.0.clone(), cseq.number, answer, proxy) {
             Ok(dialog) => dialog,
             Err(_) => return,
         },
@@ -51,7 +52,7 @@ pub(crate) fn end_nameless(
     answer: &Message,
     refusal: Option<Bytes>,
 ) {
-    if let Ok(mut dialog) = Dialog::nameless(from, cseq, answer) {
+    if let Ok(mut dialog) = Dialog::nameless(from, cseq, answer, style.trunk.proxy()) {
         dialog.skip_early_requests();
         Link::new(dialog, owner, hop).end_at_once(cx, style, (cseq, invite), refusal);
     }

@@ -7,9 +7,9 @@ use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk, UriScheme};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
-use crate::sip::header::{Contact, OptionTag, SessionId, Transport, Via};
+use crate::sip::header::{Contact, OptionTag, RecordRoute, SessionId, Transport, Via};
 use crate::sip::{
-    Capabilities, HeaderName, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
+    Capabilities, HeaderName, Host, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
 };
 use crate::transport::{Flow, Hop, Protocol, TlsHop, overload};
 use bytes::Bytes;
@@ -157,6 +157,17 @@ impl LegStyle {
         }
         self.write_transport(&mut uri, listener.protocol);
         Contact::from(Uri::from(uri))
+    }
+
+    /// That a call came through us as the proxy of the SBC in whose name it is made: the only Record-Route
+    /// that we ever write (TDR-LMO-020, TDR-LMO-021).
+    pub fn record_route(&self, listener: &Listener) -> Option<RecordRoute> {
+        let host = Host::parse(self.trunk.proxy()?.to_owned()).ok()?;
+        let mut uri = SipUri::new(host);
+        uri.port = Some(listener.advertised.port());
+        self.write_transport(&mut uri, listener.protocol);
+        uri.params.set("lr", None).ok()?;
+        Some(RecordRoute::from(Uri::from(uri)))
     }
 
     /// Adds `transport` where this trunk wants it.

@@ -425,6 +425,9 @@ impl Outgoing {
         if trunk.progress.p_early_media {
             request = request.raw_if_valid(HeaderName::PEarlyMedia, "supported");
         }
+        if let Some(route) = style.record_route(listener) {
+            request = request.header(&route);
+        }
         for (name, value) in lines.iter().chain(&outset.passed) {
             request = request.raw_if_valid(name, value);
         }
@@ -702,7 +705,13 @@ impl Session {
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
         let settled = known.as_ref().and_then(|early| early.settled.clone());
-        let Some(mut link) = established(known, current, self.owner, message) else {
+        let Some(mut link) = established(
+            known,
+            current,
+            self.owner,
+            message,
+            self.style.trunk.proxy(),
+        ) else {
             // Without Contact it is nothing that we can keep, but it has to be told.
             let (from, hop) = (current.from.clone(), current.hop.clone());
             let invite = (id, current.cseq);
@@ -761,7 +770,9 @@ impl Session {
         let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
             return;
         };
-        let Ok(mut dialog) = Dialog::from_response(from.clone(), cseq.number, message) else {
+        let proxy = self.style.trunk.proxy();
+        let Ok(mut dialog) = Dialog::from_response(from.clone(), cseq.number, message, proxy)
+        else {
             let invite = (id, cseq.number);
             let refusal = self.refusal_of(cx, &hop, message);
             let (style, owner) = (&self.style, self.owner);

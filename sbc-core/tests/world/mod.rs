@@ -168,7 +168,12 @@ pub struct Shard {
     /// broken, so they need not be sound.
     pub start_lines: Option<Vec<String>>,
     next_port: u16,
+    /// The realm called "inside", whose media is at [`INSIDE`].
+    inside: Option<media_api::RealmId>,
 }
+
+/// Address of media in the realm called "inside".
+pub const INSIDE: [u8; 4] = [10, 20, 0, 10];
 
 pub fn config() -> Arc<Config> {
     config_of(CONFIG)
@@ -194,6 +199,9 @@ impl Shard {
     /// One of several shards.
     pub fn one_of(config: Arc<Config>, shard: ShardId, shards: u8) -> Self {
         let seed = [7 + shard.0; 32];
+        let mut realms = config.realms.values();
+        let inside = realms.find(|realm| realm.name.as_str() == "inside");
+        let inside = inside.map(|realm| realm.id);
         Self {
             core: Core::new(shard, config, Mint::new(shard, seed)).among(shards),
             now: Now {
@@ -213,6 +221,7 @@ impl Shard {
             hold_media: false,
             start_lines: None,
             next_port: 40_000,
+            inside,
         }
     }
 
@@ -290,7 +299,7 @@ impl Shard {
                         streams: spec
                             .streams
                             .iter()
-                            .map(|s| self.stream(&s.protection))
+                            .map(|s| self.stream(&s.protection, spec.realm))
                             .collect(),
                     })
                     .collect();
@@ -317,7 +326,11 @@ impl Shard {
         self.apply(Input::Media(refused));
     }
 
-    fn stream(&mut self, protection: &ProtectionWanted) -> LocalStream {
+    fn stream(&mut self, protection: &ProtectionWanted, realm: media_api::RealmId) -> LocalStream {
+        let address = match self.inside == Some(realm) {
+            true => INSIDE,
+            false => [192, 0, 2, 10],
+        };
         self.next_port += 2;
         let keys = match protection {
             ProtectionWanted::None => Vec::new(),
@@ -327,8 +340,8 @@ impl Shard {
                 .collect(),
         };
         LocalStream {
-            rtp: SocketAddr::from(([192, 0, 2, 10], self.next_port)),
-            rtcp: SocketAddr::from(([192, 0, 2, 10], self.next_port + 1)),
+            rtp: SocketAddr::from((address, self.next_port)),
+            rtcp: SocketAddr::from((address, self.next_port + 1)),
             keys,
         }
     }

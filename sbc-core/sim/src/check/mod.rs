@@ -214,15 +214,21 @@ const MOST_EFFECTS: usize = 400;
 
 impl Checkers {
     pub(crate) fn new(rules: Rules) -> Self {
-        let list: Vec<Box<dyn Checker>> = vec![
-            Box::new(audio::Audio::default()),
+        // Those that know a leg's endpoint by the number of the leg say nothing where media move.
+        let by_leg: Vec<Box<dyn Checker>> = match rules.setting.moves_media {
+            true => Vec::new(),
+            false => vec![
+                Box::new(audio::Audio::default()),
+                Box::new(digits::Digits::new(&rules)),
+                Box::new(told::Told::new(rules.clone())),
+            ],
+        };
+        let mut list: Vec<Box<dyn Checker>> = vec![
             Box::new(transaction::Transactions::default()),
             Box::new(dialog::Dialogs::default()),
-            Box::new(digits::Digits::new(&rules)),
             Box::new(syntax::Syntax::default()),
             Box::new(description::Descriptions::default()),
             Box::new(exchange::Exchanges::default()),
-            Box::new(told::Told::new(rules.clone())),
             Box::new(provisional::Provisionals::default()),
             Box::new(privacy::Privacy::default()),
             Box::new(tenant::Tenants::new(rules.clone())),
@@ -237,6 +243,7 @@ impl Checkers {
             Box::new(leak::Leaks),
             Box::new(liveness::Liveness::new(rules)),
         ];
+        list.extend(by_leg);
         Self {
             list,
             violations: Vec::new(),

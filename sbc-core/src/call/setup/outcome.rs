@@ -5,12 +5,10 @@
 
 use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, teardown_reason};
 use super::redirect::{self, Onward};
-use super::{
-    Failed, Setup, Step, failure_of, fault_in_words, parse, refuse, refuse_offer, warning_code,
-};
+use super::{Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::EmergencyHold;
-use crate::event::Happened;
+use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -278,5 +276,47 @@ impl Setup {
             call.media.drop_endpoint(cx, endpoint(leg));
         }
         self.beside.clear();
+    }
+}
+
+fn failure_of(rejection: &Rejection) -> Failure {
+    match (&rejection.fault, rejection.is_from_peer) {
+        (_, true) => Failure::Status(rejection.status),
+        (Some(TargetFault::Timeout), false) if rejection.was_heard => Failure::NoAnswer,
+        (Some(TargetFault::Timeout), false) => Failure::NoResponse,
+        (Some(TargetFault::NoBinding), false) => Failure::Unregistered,
+        (Some(TargetFault::NumberForm), false) => Failure::Status(Status::NOT_FOUND),
+        (Some(TargetFault::Unwritable), false) => Failure::Status(Status::SERVER_INTERNAL_ERROR),
+        (Some(TargetFault::Status(code)), false) => {
+            Failure::Status(Status::new(*code).unwrap_or(Status::BAD_GATEWAY))
+        }
+        (
+            Some(
+                TargetFault::Flow(_)
+                | TargetFault::Resolve(_)
+                | TargetFault::Quarantined
+                | TargetFault::Relieved
+                | TargetFault::Down
+                | TargetFault::NotRegistered,
+            )
+            | None,
+            false,
+        ) => Failure::Unreachable,
+    }
+}
+
+fn fault_in_words(fault: &TargetFault) -> String {
+    match fault {
+        TargetFault::Flow(fault) => fault.to_string(),
+        TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
+        TargetFault::Timeout => "no response in time".to_owned(),
+        TargetFault::Status(code) => format!("status {code}"),
+        TargetFault::Quarantined
+        | TargetFault::Unwritable
+        | TargetFault::NumberForm
+        | TargetFault::Relieved
+        | TargetFault::Down
+        | TargetFault::NotRegistered
+        | TargetFault::NoBinding => fault.to_string(),
     }
 }

@@ -12,6 +12,7 @@ mod graph;
 mod hosting;
 mod identity;
 mod limits;
+mod local_media;
 mod network;
 mod progress;
 mod registrar;

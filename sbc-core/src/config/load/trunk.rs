@@ -134,6 +134,13 @@ impl Load<'_> {
                 Some("remove info, or write dtmf = \"rfc4733\"".to_owned()),
             );
         }
+        let local_media = self.local_media(
+            &title,
+            written.local_media.as_ref(),
+            (&realm, &profile),
+            fqdn.as_deref(),
+            tls.as_deref(),
+        );
         let listeners = self.listeners_of(&title, &realm, &targets, tls.as_deref());
         let (tenant, listeners) = (tenant?, listeners?);
         if let (Some(cloud), Some(at)) = (cloud, &written.cloud) {
@@ -175,6 +182,7 @@ impl Load<'_> {
             media: TrunkMedia {
                 profile: Arc::new(profile),
             },
+            local_media,
             timers,
             limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),

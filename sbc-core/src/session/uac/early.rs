@@ -35,7 +35,8 @@ impl Session {
         let is_new = !outgoing.early.contains_key(&tag);
         if is_new && !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
-            if let Ok(dialog) = Dialog::from_response(from, cseq, message) {
+            let proxy = self.style.trunk.proxy();
+            if let Ok(dialog) = Dialog::from_response(from, cseq, message, proxy) {
                 let mut link = Link::new(dialog, self.owner, current.hop.clone());
                 link.proofs.remember(current.id, current.shown.clone());
                 outgoing.early.insert(tag.clone(), Early::new(link));
@@ -78,12 +79,13 @@ pub(super) fn established(
     current: &Try,
     owner: (CallId, LegId),
     message: &Message,
+    proxy: Option<&str>,
 ) -> Option<Link> {
     if let Some(Early { mut link, .. }) = early {
-        link.dialog.confirm(message);
+        link.dialog.confirm(message, proxy);
         return Some(link);
     }
-    let dialog = Dialog::from_response(current.from.clone(), current.cseq, message).ok()?;
+    let dialog = Dialog::from_response(current.from.clone(), current.cseq, message, proxy).ok()?;
     let mut link = Link::new(dialog, owner, current.hop.clone());
     link.proofs.remember(current.id, current.shown.clone());
     Some(link)

@@ -139,6 +139,9 @@ header_names! {
     Via = "Via" "v",
     Warning = "Warning",
     WwwAuthenticate = "WWW-Authenticate",
+    MediaPath = "X-MS-MediaPath",
+    UserLocation = "X-MS-UserLocation",
+    UserSite = "X-MS-UserSite",
 }
 
 impl HeaderName {

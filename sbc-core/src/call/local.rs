@@ -1,0 +1,317 @@
+//! On which side of a company's edge a leg's media are, and their way from one side to the other within
+//! the call (TDR-LMO-010, TDR-LMO-020).
+//!
+//! The relay is asked for a port on the other side while everything goes on. Once it is there the leg
+//! moves to it, and its peer hears of that in our answer to its offer, or in an offer of ours
+//! ([`super::tell`]).
+
+use super::{Call, endpoint};
+use crate::cause::Because;
+use crate::config::Trunk;
+use crate::event::Happened;
+use crate::id::LegId;
+use crate::media::{MediaImage, Profile};
+use crate::plane::Cx;
+use crate::policy::local_media::{self, Choice, Side};
+use crate::record::LocalMediaRecord;
+use crate::sip::{Message, Status};
+use bytes::Bytes;
+use media_api::{EndpointId, Event as MediaEvent};
+use std::sync::Arc;
+
+/// Where a leg's media are. Nothing of it holds for a trunk without local media.
+#[derive(Debug, Default)]
+pub(super) struct LocalSide {
+    /// Where they are, or will be once the present move is over.
+    side: Option<Side>,
+    is_due: bool,
+    moving: Option<Moving>,
+}
+
+/// A move for which the relay reserves a port.
+#[derive(Debug)]
+struct Moving {
+    image: MediaImage,
+    /// Where the leg was before.
+    before: Side,
+    /// What the peer offers and waits for our answer to.
+    offer: Option<Option<Bytes>>,
+}
+
+impl LocalSide {
+    /// A new leg of a trunk.
+    pub(super) fn on(trunk: &Trunk, side: Side) -> Self {
+        Self {
+            side: trunk.local_media.is_some().then_some(side),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the leg will soon be elsewhere: nothing is offered to it before.
+    pub(super) fn is_moving(&self) -> bool {
+        self.is_due || self.moving.is_some()
+    }
+}
+
+/// What a call of this trunk begins with: its media policy, and the choice behind it. Who calls for help is
+/// not refused because a path is odd.
+pub(super) fn of_request(
+    trunk: &Trunk,
+    request: &Message,
+    is_emergency: bool,
+) -> Result<Option<Choice>, crate::policy::Refusal> {
+    if trunk.local_media.is_none() {
+        return Ok(None);
+    }
+    match local_media::decide(trunk, request) {
+        None => Ok(Some(Choice::usual())),
+        Some(Err(refusal)) if is_emergency => {
+            Ok(Some(Choice::external(refusal.because.0.join("; "))))
+        }
+        Some(decided) => decided.map(Some),
+    }
+}
+
+/// The media policy that a choice leads to.
+pub(super) fn profile_of<'t>(trunk: &'t Trunk, choice: Option<&Choice>) -> &'t Arc<Profile> {
+    let side = choice.map_or(Side::External, |choice| choice.side);
+    local_media::profile_on(trunk, side)
+}
+
+impl Call {
+    /// A leg to Teams is new: where its user is, shows in the answer.
+    pub(super) fn guesses(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let guess = Choice::guess();
+        let trunk = self.trunk_of(leg);
+        if let (Some(trunk), Some(own)) = (trunk, self.leg(leg)) {
+            own.local = LocalSide::on(&trunk, guess.side);
+            self.chosen(cx, leg, guess, None);
+        }
+    }
+
+    /// Notes a choice for a leg in the record, and why its media move because of it.
+    pub(super) fn chosen(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        choice: Choice,
+        moved: Option<&'static str>,
+    ) {
+        let Some(trunk) = self.trunk_of(leg) else {
+            return;
+        };
+        let Some(local) = &trunk.local_media else {
+            return;
+        };
+        if cx.plane.explains {
+            let side = match choice.side {
+                Side::Internal => "internal",
+                Side::External => "external",
+            };
+            let because = Because::of(format!("local media: {side} address, {}", choice.rule));
+            let what = Happened::Explained { because };
+            cx.out.emit(Some(self.id), Some(leg), what);
+        }
+        self.record.local_media.push(LocalMediaRecord {
+            at_ms: self.elapsed_ms(cx.now),
+            leg,
+            realm: match choice.side {
+                Side::Internal => local.realm.clone(),
+                Side::External => trunk.realm.clone(),
+            },
+            choice,
+            moved,
+        });
+    }
+
+    /// Who was called has answered, and says where it is: if that is not where it was taken to be, it is
+    /// offered the other address as soon as the caller has its answer (TDR-LMO-020).
+    pub(super) fn answered_from(&mut self, cx: &mut Cx<'_>, leg: LegId, answer: &Message) {
+        let Some((trunk, side)) = self.local_side(leg) else {
+            return;
+        };
+        let choice = match local_media::decide(&trunk, answer) {
+            None => Choice::usual(),
+            Some(Ok(choice)) => choice,
+            // The call has an answer: it goes on without anything that we could be asked for by mistake.
+            Some(Err(refusal)) => Choice::external(refusal.because.0.join("; ")),
+        };
+        let differs = choice.side != side;
+        if let (true, Some(own)) = (differs, self.leg(leg)) {
+            own.local.side = Some(choice.side);
+            own.local.is_due = true;
+        }
+        let moved = "the answer says otherwise than was guessed: re-INVITE with the other address";
+        self.chosen(cx, leg, choice, differs.then_some(moved));
+    }
+
+    fn local_side(&self, leg: LegId) -> Option<(Arc<Trunk>, Side)> {
+        let own = self.legs.get(&leg)?;
+        Some((Arc::clone(&own.session.style().trunk), own.local.side?))
+    }
+
+    /// A peer's offer says where its user is now: where that is the other side, the offer waits for a port
+    /// there. Returns the offer if it can be answered now, and a status if it cannot be at all.
+    pub(super) fn offered_from(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        offer: Option<Bytes>,
+    ) -> Result<Option<Option<Bytes>>, Status> {
+        let Some((trunk, side)) = self.local_side(leg) else {
+            return Ok(Some(offer));
+        };
+        let request = self
+            .legs
+            .get(&leg)
+            .and_then(|leg| leg.session.peer_offer_request());
+        let decided = request.and_then(|request| local_media::decide(&trunk, request));
+        let choice = match decided {
+            None => return Ok(Some(offer)),
+            Some(Err(refusal)) => {
+                let status = refusal.status;
+                let choice = Choice {
+                    side,
+                    ..Choice::external(refusal.because.0.join("; "))
+                };
+                self.chosen(cx, leg, choice, None);
+                return Err(status);
+            }
+            Some(Ok(choice)) => choice,
+        };
+        let is_known = self
+            .record
+            .local_media
+            .iter()
+            .rev()
+            .find(|own| own.leg == leg);
+        if choice.side == side {
+            if is_known.is_none_or(|known| known.choice != choice) {
+                self.chosen(cx, leg, choice, None);
+            }
+            return Ok(Some(offer));
+        }
+        if let Some(own) = self.leg(leg) {
+            own.local.side = Some(choice.side);
+        }
+        self.chosen(
+            cx,
+            leg,
+            choice,
+            Some("an offer of Teams says that the user's place is another"),
+        );
+        self.begin_move(cx, leg, Some(offer));
+        Ok(None)
+    }
+
+    /// Begins the moves that are due, where nothing else is under way.
+    pub(super) fn move_media(&mut self, cx: &mut Cx<'_>) {
+        if self.operation.is_some() || !self.media.is_active() {
+            return;
+        }
+        let due = |leg: &super::Leg| leg.local.is_due && leg.local.moving.is_none();
+        let leg = self
+            .legs
+            .iter()
+            .find(|(_, leg)| due(leg))
+            .map(|(id, _)| *id);
+        if let Some(leg) = leg {
+            self.begin_move(cx, leg, None);
+        }
+    }
+
+    fn begin_move(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Option<Bytes>>) {
+        let Some((trunk, side)) = self.local_side(leg) else {
+            return;
+        };
+        let to = EndpointId(self.next_leg);
+        self.next_leg = self.next_leg.saturating_add(1);
+        let Some(own) = self.leg(leg) else {
+            return;
+        };
+        let profile = Arc::clone(local_media::profile_on(&trunk, side));
+        let image = own.image.moved_to(to, profile);
+        let spec = image.spec();
+        own.local.is_due = false;
+        own.local.moving = Some(Moving {
+            image,
+            before: side.other(),
+            offer,
+        });
+        self.media.allocate_beside(cx, spec);
+    }
+
+    /// Takes what the relay says of a port for a move; anything else is not for here.
+    pub(super) fn is_moved(&mut self, cx: &mut Cx<'_>, event: &MediaEvent) -> bool {
+        let asked = match event {
+            MediaEvent::Allocated { endpoints, .. } => endpoints.first().map(|own| own.endpoint),
+            MediaEvent::Refused { endpoints, .. } => endpoints.first().copied(),
+            _ => None,
+        };
+        let Some(asked) = asked else { return false };
+        let is_asked = |leg: &super::Leg| {
+            let moving = leg.local.moving.as_ref();
+            moving.is_some_and(|moving| moving.image.endpoint() == asked)
+        };
+        let found = self.legs.iter().find(|(_, leg)| is_asked(leg));
+        let Some(id) = found.map(|(id, _)| *id) else {
+            return false;
+        };
+        let is_quiet = self.operation.is_none();
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return true;
+        };
+        let Some(Moving {
+            mut image,
+            before,
+            offer,
+        }) = leg.local.moving.take()
+        else {
+            return true;
+        };
+        let refused = match event {
+            MediaEvent::Allocated { endpoints, .. } if is_quiet => {
+                for local in endpoints {
+                    image.allocated(local);
+                }
+                leg.image = image;
+                // The relay forgets with the old port what it was told about its digits.
+                leg.keys.intake = Default::default();
+                self.media.move_to(cx, endpoint(id), asked);
+                None
+            }
+            MediaEvent::Allocated { .. } => {
+                // A transfer has begun meanwhile: what is due is looked at again after it.
+                leg.local.is_due = true;
+                if self.media.is_active() {
+                    self.media.release_beside(cx, asked);
+                }
+                Some(Status::REQUEST_PENDING)
+            }
+            _ => {
+                leg.local.side = Some(before);
+                let mut own = self.record.local_media.iter_mut().rev();
+                if let Some(own) = own.find(|own| own.leg == id) {
+                    let rule = &mut own.choice.rule;
+                    rule.push_str("; its realm has no media port left, and nothing has moved");
+                }
+                Some(Status::NOT_ACCEPTABLE_HERE)
+            }
+        };
+        match (offer, refused) {
+            (Some(offer), None) => self.answer_offer_of(cx, id, offer),
+            // It must not be told the address of the other side.
+            (Some(_), Some(status)) => self.refuse_offer_of(cx, id, status),
+            (None, None) => self.agreed_in_vain(id),
+            (None, Some(_)) => {}
+        }
+        true
+    }
+
+    /// The offer that waited for a move has gone.
+    pub(super) fn move_alone(&mut self, leg: LegId) {
+        if let Some(moving) = self.leg(leg).and_then(|leg| leg.local.moving.as_mut()) {
+            moving.offer = None;
+        }
+    }
+}
