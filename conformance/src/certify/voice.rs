@@ -71,6 +71,8 @@ struct State {
     kept: VecDeque<(Instant, Vec<u8>)>,
     last_event: Option<u32>,
     warp: Option<Warp>,
+    /// Of so many packets one is not authentic.
+    spoilt: Option<u16>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
 }
@@ -112,6 +114,7 @@ impl Voice {
             kept: VecDeque::new(),
             last_event: None,
             warp,
+            spoilt: None,
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
@@ -196,6 +199,11 @@ impl Voice {
     /// From now on it is another source (RFC 3550 §8.2).
     pub fn changes_source(&self) {
         lock(&self.state).stream.ssrc = crate::random::bytes();
+    }
+
+    /// From now on one of so many of its packets is not authentic.
+    pub fn spoils_one_of(&self, packets: u16) {
+        lock(&self.state).spoilt = Some(packets.max(1));
     }
 
     /// Plays a tone until told otherwise.
@@ -331,7 +339,12 @@ async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
             }
             got = sockets.rtp.recv_from(&mut buffer) => {
                 if let Ok((length, _)) = got {
-                    lock(&state).take(&buffer[..length]);
+                    let (mut state, bytes) = (lock(&state), &buffer[..length]);
+                    // Both share a port where that is agreed (RFC 5761 §4).
+                    match is_rtcp(bytes) {
+                        true => state.take_report(bytes),
+                        false => state.take(bytes),
+                    }
                 }
             }
             got = sockets.rtcp.recv_from(&mut control) => {
@@ -364,10 +377,14 @@ impl State {
                 self.stream.packet(&payload)
             }
         };
-        let bytes = match &mut link.secure {
+        let mut bytes = match &mut link.secure {
             Some(secure) => secure.protect(&packet).ok()?,
             None => packet,
         };
+        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of == 0);
+        if let Some(last) = bytes.last_mut().filter(|_| is_spoilt) {
+            *last ^= 1;
+        }
         Some((bytes, link.rtp))
     }
 

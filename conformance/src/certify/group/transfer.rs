@@ -744,7 +744,7 @@ async fn to_machine(stage: &Stage) -> Played {
 
 /// TC-XFR-021: three legs at the trunk, and a transfer is told in the record of its call.
 async fn counted(stage: &Stage) -> Played {
-    to_number(stage).await?;
+    to_number(stage).await.rule("TDR-XFR-020")?;
     let is_told = |told: &str| told.contains("\"transfers\":[{");
     let told = stage.ask_until("/calls/recent", PATIENCE, is_told).await;
     stage.check("TDR-XFR-021", told.is_ok(), || {
