@@ -123,6 +123,24 @@ impl Message {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The session description: the body, or that part of it.
+    pub fn description(&self) -> String {
+        let body = self.body();
+        let kind = self.line("Content-Type").unwrap_or_default();
+        let Some(boundary) = param(kind, "boundary") else {
+            return body;
+        };
+        let limit = format!("--{}", boundary.trim_matches('"'));
+        let mut parts = body.split(limit.as_str());
+        let found = parts.find_map(|part| {
+            let (head, rest) = part.split_once("\r\n\r\n")?;
+            head.to_ascii_lowercase()
+                .contains("application/sdp")
+                .then(|| rest.to_owned())
+        });
+        found.unwrap_or_default()
+    }
+
     /// First line of a header.
     pub fn line(&self, name: &str) -> Option<&str> {
         self.fields
