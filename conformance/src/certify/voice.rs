@@ -71,7 +71,7 @@ struct State {
     kept: VecDeque<(Instant, Vec<u8>)>,
     last_event: Option<u32>,
     warp: Option<Warp>,
-    /// Of so many packets one is not authentic.
+    /// Of so many packets two in a row are not authentic.
     spoilt: Option<u16>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
@@ -201,8 +201,8 @@ impl Voice {
         lock(&self.state).stream.ssrc = crate::random::bytes();
     }
 
-    /// From now on one of so many of its packets is not authentic.
-    pub fn spoils_one_of(&self, packets: u16) {
+    /// From now on two in a row of so many of its packets are not authentic.
+    pub fn spoils_two_of(&self, packets: u16) {
         lock(&self.state).spoilt = Some(packets.max(1));
     }
 
@@ -381,7 +381,7 @@ impl State {
             Some(secure) => secure.protect(&packet).ok()?,
             None => packet,
         };
-        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of == 0);
+        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of < 2);
         if let Some(last) = bytes.last_mut().filter(|_| is_spoilt) {
             *last ^= 1;
         }

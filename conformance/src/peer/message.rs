@@ -39,7 +39,10 @@ impl Message {
         let uri = request_uri(bytes);
         // `rsip` knows no "/" and no ":" in a parameter, which RFC 3261 §25.1 allows and Teams writes
         // into its Contact and Refer-To; requests of ours must carry it. The rest is still read.
-        let readable = match uri.split_once(';') {
+        // A ";" before the "@" belongs to the user.
+        let host = uri.find('@').unwrap_or_default();
+        let params = uri[host..].find(';').map(|at| uri.split_at(host + at));
+        let readable = match params {
             Some((plain, params)) if params.contains(['/', ':']) => {
                 let text = String::from_utf8_lossy(bytes);
                 text.replacen(&uri, plain, 1).into_bytes()

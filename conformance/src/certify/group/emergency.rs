@@ -1,6 +1,7 @@
 //! EMG: calls for help.
 
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::change::SETTLED;
 use crate::certify::ladder::Caller;
 use crate::certify::mutation::{Mutation, carrier, replace, teams, with, without};
 use crate::certify::setting::{OUTSIDE, Setting, USER, USER_2};
@@ -293,7 +294,11 @@ async fn while_full(stage: &Stage) -> Played {
     let called = stage.carrier_is_called().await.rule("TDR-EMG-006")?;
     let mut talk = stage.answered(caller, called).await?;
     talk.caller_ends().await?;
-    other.caller_ends().await
+    // The other call may have been ended to make room, or there was room.
+    match other.caller.leg.hung_up(SETTLED).await {
+        Ok(()) => Ok(other.called.leg.hung_up(PATIENCE).await?),
+        Err(_) => other.caller_ends().await,
+    }
 }
 
 /// The number that an INVITE is for must be the one that was dialled.

@@ -3,7 +3,9 @@
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::Talk;
-use crate::certify::mutation::{Mutation, Warp, carrier, drop, replace, rewrite, teams};
+use crate::certify::mutation::{
+    Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
+};
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -85,6 +87,14 @@ pub const CASES: &[Case] = &[
         "TC-MED-010",
         |stage| Box::pin(early_digits(stage)),
         &[breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents))],
+    ),
+    case(
+        "TC-MED-011",
+        |stage| Box::pin(silence(stage)),
+        &[breaks(
+            "TDR-MED-023",
+            then(teams("ACK"), |text| as_method(text, "BYE")),
+        )],
     ),
     case(
         "TC-MED-012",
@@ -408,6 +418,18 @@ async fn early_digits(stage: &Stage) -> Played {
     heard_and_ended(stage, talk, "audio").await
 }
 
+/// TC-MED-011: neither side sends anything for a while, as where pauses are not sent.
+async fn silence(stage: &Stage) -> Played {
+    let mut talk = stage.to_teams().await?;
+    talk.caller.voice.hushes();
+    talk.called.voice.hushes();
+    let ended = talk.called.leg.asked("BYE", Duration::from_secs(10)).await;
+    stage.check("TDR-MED-023", ended.is_err(), || {
+        "a pause of 10 s ends the call".to_owned()
+    });
+    heard_and_ended(stage, talk, "TDR-MED-023").await
+}
+
 /// Reports come, as many as the time wants.
 async fn are_reported(stage: &Stage, voice: &Voice, time: Duration, when: &str) {
     let before = voice.heard().reports;
@@ -582,7 +604,8 @@ async fn with_fingerprint(stage: &Stage) -> Played {
 /// TC-MED-024.
 async fn some_forged(stage: &Stage) -> Played {
     let (talk, _) = offered(stage, str::to_owned).await?;
-    talk.caller.voice.spoils_one_of(20);
+    // Between them the tone goes on for longer than it is listened to.
+    talk.caller.voice.spoils_two_of(40);
     heard_and_ended(stage, talk, "TDR-MON-003").await
 }
 
