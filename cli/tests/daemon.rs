@@ -812,7 +812,7 @@ async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() 
     let without = with.replace(&late, "");
     let reload = async |text: &str| {
         std::fs::write(&path, text).unwrap();
-        let begun = Instant::now();
+        let begun = std::time::Instant::now();
         loop {
             let done = node.ask("POST", "/reload").await;
             // While the listener was away, a connection of another program may have got its port.

@@ -27,7 +27,9 @@
 //!
 //! - The row in `catalogue.toml` has everything else: title, severity, mark, requirements.
 //! - Common ladders are in `ladder.rs`: [`Stage::to_teams`] and [`Stage::from_teams`] give an
-//!   answered call with audio both ways; `Talk::caller_ends` or `Talk::called_ends` ends it.
+//!   answered call with audio both ways; `Talk::caller_ends` or `Talk::called_ends` ends it. Changes within
+//!   it are in `change.rs`: `Talk::ends` gives both ends, `Stage::one_changes` has one offer and the other
+//!   agree.
 //! - `stage.check(rule, is_right, || what was found)` notes a broken rule and goes on;
 //!   `result.rule("…")?` ends the case with that rule; a bare `?` ends it with the rule `ladder`.
 //! - The global assertions G1 to G15 and the peers' own rules are asked after every case over

@@ -215,6 +215,18 @@ pub fn again(text: &str) -> String {
     text.replacen("branch=z9hG4bK", "branch=z9hG4bKagain", 1)
 }
 
+/// A request of another method in its place, as another transaction and without a body.
+pub fn as_method(text: &str, method: &str) -> String {
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    let old = head.split(' ').next().unwrap_or_default();
+    let other = again(head).replacen(old, method, 1).replacen(
+        &format!(" {old}\r\n"),
+        &format!("9 {method}\r\n"),
+        1,
+    );
+    without_line(&format!("{other}\r\n\r\n"), "Content-Type")
+}
+
 /// Without header lines of this name.
 pub fn without_line(text: &str, name: &str) -> String {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));

@@ -23,6 +23,8 @@ pub const USER_2: &str = "+441632960101";
 /// What a case may change. Texts are TOML.
 #[derive(Clone, Default, Debug)]
 pub struct Setting {
+    /// Further keys of the customer.
+    pub tenant: String,
     /// Further keys of the trunk towards Teams.
     pub teams: String,
     /// Further keys of the customers' trunks.
@@ -106,7 +108,9 @@ port = {udp}
 [[tenant]]
 name = "customer"
 numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
+{tenant}
 "#,
+            tenant = self.tenant,
             metrics = ports.metrics,
             teams = ports.tls.ip(),
             carrier = ports.udp.ip(),
@@ -260,6 +264,7 @@ impl Setting {
     /// Whether any subject can be expected to be configured so.
     pub fn is_usual(&self) -> bool {
         let texts = [
+            &self.tenant,
             &self.teams,
             &self.customers,
             &self.carrier,

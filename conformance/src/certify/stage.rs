@@ -352,6 +352,15 @@ impl Stage {
             .await
     }
 
+    /// A voice of Teams at an address that neither signalling nor other audio has.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_teams_elsewhere(&self) -> Result<Voice, PeerFault> {
+        self.voice("Teams", self.addresses.elsewhere, self.warps.0)
+            .await
+    }
+
     /// A voice of the carrier.
     ///
     /// # Errors

@@ -85,6 +85,8 @@ struct State {
     kept: VecDeque<(Instant, Vec<u8>)>,
     last_event: Option<u32>,
     warp: Option<Warp>,
+    /// Of so many packets two in a row are not authentic.
+    spoilt: Option<u16>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
 }
@@ -126,6 +128,7 @@ impl Voice {
             kept: VecDeque::new(),
             last_event: None,
             warp,
+            spoilt: None,
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
@@ -210,6 +213,11 @@ impl Voice {
     /// From now on it is another source (RFC 3550 §8.2).
     pub fn changes_source(&self) {
         lock(&self.state).stream.ssrc = crate::random::bytes();
+    }
+
+    /// From now on two in a row of so many of its packets are not authentic.
+    pub fn spoils_two_of(&self, packets: u16) {
+        lock(&self.state).spoilt = Some(packets.max(1));
     }
 
     /// Plays a tone until told otherwise.
@@ -345,7 +353,12 @@ async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
             }
             got = sockets.rtp.recv_from(&mut buffer) => {
                 if let Ok((length, _)) = got {
-                    lock(&state).take(&buffer[..length]);
+                    let (mut state, bytes) = (lock(&state), &buffer[..length]);
+                    // Both share a port where that is agreed (RFC 5761 §4).
+                    match is_rtcp(bytes) {
+                        true => state.take_report(bytes),
+                        false => state.take(bytes),
+                    }
                 }
             }
             got = sockets.rtcp.recv_from(&mut control) => {
@@ -378,10 +391,14 @@ impl State {
                 self.stream.packet(&payload)
             }
         };
-        let bytes = match &mut link.secure {
+        let mut bytes = match &mut link.secure {
             Some(secure) => secure.protect(&packet).ok()?,
             None => packet,
         };
+        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of < 2);
+        if let Some(last) = bytes.last_mut().filter(|_| is_spoilt) {
+            *last ^= 1;
+        }
         Some((bytes, link.rtp))
     }
 

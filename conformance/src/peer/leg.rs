@@ -163,11 +163,11 @@ impl Leg {
         &self.call_id
     }
 
-    /// Body of the INVITE that came in.
+    /// Description in the INVITE that came in.
     pub fn offer(&self) -> String {
         self.invite
             .as_ref()
-            .map(|invite| invite.message.body())
+            .map(|invite| invite.message.description())
             .unwrap_or_default()
     }
 

@@ -39,7 +39,10 @@ impl Message {
         let uri = request_uri(bytes);
         // `rsip` knows no "/" and no ":" in a parameter, which RFC 3261 §25.1 allows and Teams writes
         // into its Contact and Refer-To; requests of ours must carry it. The rest is still read.
-        let readable = match uri.split_once(';') {
+        // A ";" before the "@" belongs to the user.
+        let host = uri.find('@').unwrap_or_default();
+        let params = uri[host..].find(';').map(|at| uri.split_at(host + at));
+        let readable = match params {
             Some((plain, params)) if params.contains(['/', ':']) => {
                 let text = String::from_utf8_lossy(bytes);
                 text.replacen(&uri, plain, 1).into_bytes()
@@ -121,6 +124,24 @@ impl Message {
             .iter()
             .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The session description: the body, or that part of it.
+    pub fn description(&self) -> String {
+        let body = self.body();
+        let kind = self.line("Content-Type").unwrap_or_default();
+        let Some(boundary) = param(kind, "boundary") else {
+            return body;
+        };
+        let limit = format!("--{}", boundary.trim_matches('"'));
+        let mut parts = body.split(limit.as_str());
+        let found = parts.find_map(|part| {
+            let (head, rest) = part.split_once("\r\n\r\n")?;
+            head.to_ascii_lowercase()
+                .contains("application/sdp")
+                .then(|| rest.to_owned())
+        });
+        found.unwrap_or_default()
     }
 
     /// First line of a header.

@@ -326,7 +326,7 @@ impl Rules for CarrierRules {
             }
         }
         if describes(message) {
-            match sdp::read(&message.body()) {
+            match sdp::read(&message.description()) {
                 Ok(media) if media.protocol != "RTP/AVP" || !media.keys.is_empty() => {
                     let what = format!("media is {}, wanted plain RTP/AVP", media.protocol);
                     out.push(Breach::refused("RFC3264", what, 488));

@@ -5,7 +5,7 @@ use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::Talk;
 use crate::certify::mutation::{
-    self, carrier, drop, replace, rewrite, teams, then, with, without_line,
+    self, as_method, carrier, drop, replace, rewrite, teams, then, with, without_line,
 };
 use crate::certify::setting::OUTSIDE;
 use crate::certify::stage::Stage;
@@ -405,15 +405,6 @@ async fn conference(stage: &Stage) -> Played {
         moves_to_machine(stage, &mut called, &mut caller, version, "TDR-HLD-007").await?;
     }
     talk.caller_ends().await
-}
-
-/// The ACK once more, as another request.
-fn as_method(ack: &str, method: &str) -> String {
-    mutation::again(ack).replacen("ACK", method, 1).replacen(
-        " ACK\r\n",
-        &format!("9 {method}\r\n"),
-        1,
-    )
 }
 
 /// TC-MID-009.

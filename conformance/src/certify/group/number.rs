@@ -1,6 +1,118 @@
 //! NUM: forms of numbers.
 
-use crate::certify::case::Case;
+use crate::certify::case::{Case, Need, Played, Step, breaks, case};
+use crate::certify::mutation::{Mutation, replace, teams};
+use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, USER};
+use crate::certify::stage::Stage;
+use crate::peer::leg::Parties;
 
 /// The cases.
-pub const CASES: &[Case] = &[];
+pub const CASES: &[Case] = &[
+    case(
+        "TC-NUM-001",
+        |stage| Box::pin(local_number(stage)),
+        &[breaks(
+            "TDR-NUM-001",
+            Mutation::Configuration("set = '+44$1'", "set = '+1$1'"),
+        )],
+    )
+    .with(|setting| setting.more.push_str(LOCAL)),
+    case(
+        "TC-NUM-003",
+        |stage| Box::pin(rules_of_the_customer(stage)),
+        &[breaks(
+            "TDR-MT-013",
+            Mutation::Configuration("trunk = \"teams-c1\", dir", "trunk = \"teams-c2\", dir"),
+        )],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| {
+        setting.has_customers = true;
+        setting.more.push_str(OF_TRUNKS);
+    }),
+    case(
+        "TC-NUM-004",
+        |stage| Box::pin(with_separators(stage)),
+        &[breaks(
+            "TDR-NUM-002",
+            replace(
+                teams("INVITE"),
+                "sip:+441632960100@",
+                "sip:+44-1632-960-100@",
+            ),
+        )],
+    ),
+];
+
+/// Teams writes national numbers here.
+const LOCAL: &str = r#"
+[[transform]]
+name = "local"
+when = { trunk = "teams", dir = "in" }
+called = [{ match = '^(\d{10})$', set = '+44$1' }]
+"#;
+
+/// One rule of the carrier's trunk towards Teams, another of a customer behind it.
+const OF_TRUNKS: &str = r#"
+[[transform]]
+name = "of-the-carrier"
+when = { trunk = "teams", dir = "in" }
+called = [{ match = '^(\d{10})$', set = '+999$1' }]
+[[transform]]
+name = "of-the-customer"
+when = { trunk = "teams-c1", dir = "in" }
+called = [{ match = '^(\d{10})$', set = '+44$1' }]
+"#;
+
+/// Teams calls a number in local form; the carrier must be called for the international one.
+async fn is_international(stage: &Stage, change: impl FnOnce(&mut Parties), rule: &str) -> Played {
+    let mut caller = stage.teams_dials_as(0, "1632960001", change).await?;
+    let mut called = stage.carrier_is_called().await.rule(rule)?;
+    let uri = called.invite()?.uri_text().to_owned();
+    stage.check(rule, uri.starts_with("sip:+441632960001@"), || {
+        format!("1632960001 went out as {uri}")
+    });
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(drop)
+}
+
+/// TC-NUM-001.
+async fn local_number(stage: &Stage) -> Played {
+    is_international(stage, |_| {}, "TDR-NUM-001").await
+}
+
+/// TC-NUM-003.
+async fn rules_of_the_customer(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        let user = format!("{}00", CUSTOMER_NUMBERS[0]);
+        parties.uri = parties.uri.replace(FQDN, CUSTOMERS[0]);
+        parties.to = parties.to.replace(FQDN, CUSTOMERS[0]);
+        parties.from = parties.from.replace(USER, &user);
+    };
+    is_international(stage, change, "TDR-MT-013").await
+}
+
+/// TC-NUM-004.
+async fn with_separators(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.edit = Some(|text| {
+            let (_, rest) = text.split_once("\r\n").unwrap_or_default();
+            format!("INVITE tel:+44-1632-960-100 SIP/2.0\r\n{rest}")
+        });
+        parties.to = "<tel:+44-1632-960-100>".to_owned();
+    };
+    let mut caller = stage.carrier_dials_as(USER, change).await?;
+    let mut called = stage.teams_is_called().await.rule("TDR-NUM-002")?;
+    let invite = called.invite()?;
+    let (uri, to) = (invite.uri_text(), invite.line("To").unwrap_or_default());
+    for text in [uri, to] {
+        let is_right = text.contains(&format!("sip:{USER}@"));
+        stage.check("TDR-NUM-002", is_right, || {
+            format!("Teams is called as {text}")
+        });
+    }
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(drop)
+}

@@ -5,8 +5,7 @@ use crate::certify::change::{End, SETTLED, direction};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{Called, Caller, TONES, Talk};
 use crate::certify::mutation::{
-    Mutation, again, carrier, delay, drop, replace, rewrite, teams, then, with_line, without,
-    without_line,
+    Mutation, as_method, carrier, delay, drop, replace, rewrite, teams, then, with_line, without,
 };
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE, USER_2};
 use crate::certify::stage::Stage;
@@ -25,7 +24,9 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-XFR-010",
-                rewrite(teams("INVITE"), |text| transfers(text, as_options)),
+                rewrite(teams("INVITE"), |text| {
+                    transfers(text, |text| as_method(text, "OPTIONS"))
+                }),
             ),
             breaks(
                 "TDR-XFR-011",
@@ -106,7 +107,10 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-008",
         |stage| Box::pin(late_bye(stage)),
-        &[breaks("TDR-XFR-015", then(teams("NOTIFY"), as_bye))],
+        &[breaks(
+            "TDR-XFR-015",
+            then(teams("NOTIFY"), |text| as_method(text, "BYE")),
+        )],
     ),
     transfer(
         "TC-XFR-009",
@@ -165,7 +169,10 @@ pub const CASES: &[Case] = &[
         "TC-XFR-014",
         |stage| Box::pin(by_carrier(stage)),
         &[
-            breaks("TDR-XFR-022", then(teams("ACK"), as_refer)),
+            breaks(
+                "TDR-XFR-022",
+                then(teams("ACK"), |text| as_method(text, "REFER")),
+            ),
             breaks(
                 "TDR-XFR-022",
                 replace(carrier("REFER").status(202), "202", "405"),
@@ -470,32 +477,6 @@ fn transfers(invite: &str, change: fn(&str) -> String) -> String {
     }
 }
 
-/// An OPTIONS in place of another request.
-fn as_options(text: &str) -> String {
-    as_method(text, "OPTIONS")
-}
-
-/// A BYE in place of another request.
-fn as_bye(text: &str) -> String {
-    as_method(text, "BYE")
-}
-
-/// A REFER in place of an ACK.
-fn as_refer(text: &str) -> String {
-    as_method(text, "REFER")
-}
-
-fn as_method(text: &str, method: &str) -> String {
-    let head = text.split("\r\n\r\n").next().unwrap_or_default();
-    let old = head.split(' ').next().unwrap_or_default().to_owned();
-    let head = again(head).replacen(&old, method, 1).replacen(
-        &format!(" {old}\r\n"),
-        &format!("9 {method}\r\n"),
-        1,
-    );
-    without_line(&format!("{head}\r\n\r\n"), "Content-Type")
-}
-
 /// TC-XFR-008.
 async fn late_bye(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
@@ -744,7 +725,7 @@ async fn to_machine(stage: &Stage) -> Played {
 
 /// TC-XFR-021: three legs at the trunk, and a transfer is told in the record of its call.
 async fn counted(stage: &Stage) -> Played {
-    to_number(stage).await?;
+    to_number(stage).await.rule("TDR-XFR-020")?;
     let is_told = |told: &str| told.contains("\"transfers\":[{");
     let told = stage.ask_until("/calls/recent", PATIENCE, is_told).await;
     stage.check("TDR-XFR-021", told.is_ok(), || {
