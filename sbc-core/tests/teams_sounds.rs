@@ -219,3 +219,19 @@ fn teams_gets_noise_where_the_other_side_sends_nothing_if_its_trunk_wants_it() {
     let call = Call::new();
     assert!(fills(&call).is_empty());
 }
+
+/// A hold that Teams is not told of, and no music for it: noise is what is left (TDR-HLD-003).
+#[test]
+fn teams_gets_noise_through_a_hidden_hold_without_music() {
+    let preset = "preset = \"teams\"";
+    let wanted = format!("{preset}\nfill_pauses = true\nhold = \"hidden\"");
+    let mut call = Call::with(&CONFIG.replace(preset, &wanted));
+    let held = CARRIER_SDP.replace("sendrecv", "inactive");
+    let lines = format!("{CARRIER_CONTACT}Content-Type: application/sdp\n");
+    call.says("INVITE", &lines, &held);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    let ack = in_dialog(&ok, "ACK", call.cseq, &format!("{VIA}ackhold"));
+    call.shard.carrier_says(&ack);
+    assert_eq!(fills(&call), [true], "it goes on");
+}

@@ -60,8 +60,8 @@ impl Call {
         let other = self.legs.get(&self.other(leg)?)?;
         let waits = interwork::is_left_waiting(&own.image, &other.image);
         let Some(interlude) = interlude.filter(|interlude| interlude.transferee == leg) else {
-            if waits {
-                return Some(forever(music(&self.config, trunk)?, Beside::Muted));
+            if let Some(music) = music(&self.config, trunk).filter(|_| waits) {
+                return Some(forever(music, Beside::Muted));
             }
             let fills = trunk.sounds.fills_pauses && interwork::listens(&own.image);
             let quiet_ms = PAUSE_MS;
