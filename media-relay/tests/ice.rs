@@ -150,6 +150,34 @@ fn no_more_than_fifty_checks_a_second_are_answered_and_strangers_use_none_of_the
     knock(&mut bench, 2, direct(), &usual).unwrap();
 }
 
+/// Whoever is on the way sees our fragment in every check.
+#[test]
+fn who_knows_our_name_and_not_our_password_uses_up_nobodys_checks() {
+    let mut bench = bench();
+    let guessed = Check {
+        password: "asd88fgpdd777uzjYhagZg02",
+        ..Check::nominating()
+    };
+    let bare = Check {
+        has_integrity: false,
+        ..Check::nominating()
+    };
+    let (guessed, bare) = (guessed.bytes(), bare.bytes());
+    for number in 0..100 {
+        let refused = knock(&mut bench, 2, relayed(), &guessed);
+        assert_eq!(refused.unwrap_err(), DropReason::CheckIntegrity);
+        let answer = knock(&mut bench, 2, relayed(), &bare);
+        match number < 50 {
+            true => {
+                assert_eq!(error_code(answer.as_ref().unwrap()), 400);
+                assert!(answer.unwrap().raw.len() <= bare.len(), "no amplifier");
+            }
+            false => assert_eq!(answer.unwrap_err(), DropReason::Rate),
+        }
+    }
+    checked(&mut bench, direct(), &Check::nominating());
+}
+
 #[test]
 fn nothing_is_answered_after_the_end() {
     let mut bench = bench();

@@ -355,3 +355,29 @@ fn of_several_forks_the_first_that_is_heard_is_spoken_to() {
     bench.answer_as(B, agreed("third", third), ForkId(3), Stage::Final);
     assert_eq!(voice_to_b(&mut bench, 4), Ok(third));
 }
+
+/// An early dialog that has ended (199) is told to be silent, and the newest of the others again.
+#[test]
+fn a_fork_that_was_heard_and_has_ended_leaves_its_place_to_the_others() {
+    let mut bench = bench();
+    let (one, other) = (direct(), relayed());
+    let agreed = |fragment, at| full(ours(), fragment, &[candidate(at, 5)]);
+    let of = |fragment: &str| Check {
+        username: format!("{FRAGMENT}:{fragment}"),
+        ..Check::default()
+    };
+    for (at, fragment) in [(one, "first"), (other, "second")] {
+        checked(&mut bench, at, &of(fragment));
+    }
+    bench.answer_as(B, agreed("first", one), ForkId(1), Stage::Preview);
+    bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
+    assert_eq!(voice_from_b(&mut bench, one, 1), Ok(peer_a()));
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(one));
+    let ended = NegotiatedStream {
+        direction: Direction::Inactive,
+        ..agreed("first", one)
+    };
+    bench.answer_as(B, ended, ForkId(1), Stage::Preview);
+    bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(other));
+}

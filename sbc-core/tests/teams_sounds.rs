@@ -172,12 +172,14 @@ fn teams_as_the_caller_is_played_ringing_with_keys_where_its_trunk_wants_it() {
 
 /// Whether noise is played to Teams, each time that it changed.
 fn fills(call: &Call) -> Vec<bool> {
+    noise_to(TEAMS, call)
+}
+
+fn noise_to(party: EndpointId, call: &Call) -> Vec<bool> {
     let orders = call.shard.media.iter().filter_map(|command| match command {
         Command::Play {
-            endpoint: TEAMS,
-            playing,
-            ..
-        } => Some(
+            endpoint, playing, ..
+        } if *endpoint == party => Some(
             playing
                 .as_ref()
                 .is_some_and(|own| own.sound == Sound::Noise),
@@ -218,4 +220,35 @@ fn teams_gets_noise_where_the_other_side_sends_nothing_if_its_trunk_wants_it() {
     // Nor does anybody get any where nobody has asked for it.
     let call = Call::new();
     assert!(fills(&call).is_empty());
+}
+
+/// A hold that Teams is not told of, and no music for it: noise is what is left (TDR-HLD-003).
+#[test]
+fn teams_gets_noise_through_a_hidden_hold_without_music() {
+    let preset = "preset = \"teams\"";
+    let wanted = format!("{preset}\nfill_pauses = true\nhold = \"hidden\"");
+    let mut call = Call::with(&CONFIG.replace(preset, &wanted));
+    let held = CARRIER_SDP.replace("sendrecv", "inactive");
+    let lines = format!("{CARRIER_CONTACT}Content-Type: application/sdp\n");
+    call.says("INVITE", &lines, &held);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    let ack = in_dialog(&ok, "ACK", call.cseq, &format!("{VIA}ackhold"));
+    call.shard.carrier_says(&ack);
+    assert_eq!(fills(&call), [true], "it goes on");
+}
+
+/// Nor is there music for who is transferred.
+#[test]
+fn a_transferred_party_gets_noise_while_it_waits_without_music() {
+    let preset = "preset = \"carrier\"";
+    let wanted = format!("{preset}\nfill_pauses = true");
+    let mut call = Call::with(&CONFIG.replace(preset, &wanted));
+    assert_eq!(noise_to(CALLER, &call), [true]);
+    let refer = "REFER-TO: <sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0a>\n\
+                 REFERRED-BY: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:0b>\n\
+                 CONTACT: <sip:api.example.com:443;x-i=1>\n";
+    call.teams_says("REFER", 1, refer);
+    call.shard.next_response(202);
+    assert_eq!(noise_to(CALLER, &call), [true], "it goes on");
 }

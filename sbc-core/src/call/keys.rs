@@ -81,8 +81,14 @@ impl Keys {
 
     /// An event begins, which goes on to the other party.
     pub(super) fn begins(&mut self, digit: Digit) {
-        let has_info = self.was_waiting(digit);
-        self.running = Some(Running { digit, has_info });
+        match self.intake {
+            Intake::Watch | Intake::Events => {
+                let has_info = self.was_waiting(digit);
+                self.running = Some(Running { digit, has_info });
+            }
+            // Told before the relay knew; it does not tell the end.
+            Intake::Pass | Intake::Tones => {}
+        }
     }
 
     /// The relay has found a key. Says whether the other party has been told of it: the event itself has
@@ -221,6 +227,17 @@ mod tests {
         assert!(!at(5_100, Source::Info, '1', 100));
         assert!(!at(5_800, Source::Media, '1', 100));
         assert!(!at(5_810, Source::Media, '2', 100));
+    }
+
+    /// The relay forgets an event that lasts where events are no matter any more: nobody tells its end.
+    #[test]
+    fn an_event_that_is_told_of_too_late_keeps_nothing_waiting() {
+        let mut keys = watched();
+        keys.direct(Intake::Pass, at(0));
+        keys.begins(key('4', 0).digit);
+        keys.direct(Intake::Watch, at(10));
+        keys.wait(key('5', 100), TO, at(20));
+        assert_eq!(keys.due(), Some(at(620)));
     }
 
     fn watched() -> Keys {

@@ -5,7 +5,7 @@
 //! legs and from the transfer that is under way. So it ends with whatever was its reason: resumption,
 //! completion, failure, BYE.
 
-use super::{Call, Operation, endpoint};
+use super::{Call, Leg, Operation, endpoint};
 use crate::config::{Announcement, Config, Music, Ringback, Trunk};
 use crate::id::LegId;
 use crate::media::{Signal, Tones, interwork, silence};
@@ -56,16 +56,21 @@ impl Call {
             .legs
             .get(&leg)
             .filter(|own| own.session.is_confirmed())?;
-        let trunk = &own.session.style().trunk;
         let other = self.legs.get(&self.other(leg)?)?;
+        let interlude = interlude.filter(|interlude| interlude.transferee == leg);
+        let entertained = self.entertained(own, other, interlude);
+        let fills = own.session.style().trunk.sounds.fills_pauses && interwork::listens(&own.image);
+        let quiet_ms = PAUSE_MS;
+        entertained.or_else(|| fills.then(|| forever(Sound::Noise, Beside::First { quiet_ms })))
+    }
+
+    /// What a party hears that waits, if there is anything for it.
+    fn entertained(&self, own: &Leg, other: &Leg, interlude: Option<Interlude>) -> Option<Playing> {
+        let trunk = &own.session.style().trunk;
         let waits = interwork::is_left_waiting(&own.image, &other.image);
-        let Some(interlude) = interlude.filter(|interlude| interlude.transferee == leg) else {
-            if waits {
-                return Some(forever(music(&self.config, trunk)?, Beside::Muted));
-            }
-            let fills = trunk.sounds.fills_pauses && interwork::listens(&own.image);
-            let quiet_ms = PAUSE_MS;
-            return fills.then(|| forever(Sound::Noise, Beside::First { quiet_ms }));
+        let Some(interlude) = interlude else {
+            let music = music(&self.config, trunk).filter(|_| waits)?;
+            return Some(forever(music, Beside::Muted));
         };
         if !interwork::listens(&own.image) {
             return None;

@@ -17,7 +17,8 @@ const MAX_GENERATIONS: usize = 3;
 const MAX_PEERS: usize = 32;
 /// Addresses that are remembered of one peer.
 const MAX_PAIRS: usize = 16;
-/// Proven names per second on one stream (MED-159). A stranger knows no name, so he cannot use them up.
+/// Answers per second on one stream to who has proven to know our password, and as many to who has not
+/// tried (MED-159). Names are seen by everybody on the way, so a name alone must not use them up.
 const CHECKS_PER_SECOND: u32 = 50;
 
 /// What answers checks on one stream. Nothing is answered before it has credentials.
@@ -27,6 +28,13 @@ pub(in crate::session) struct Agent {
     generations: Vec<Generation>,
     /// Checks answered.
     pub(in crate::session) answered: u64,
+    proven: Pace,
+    unproven: Pace,
+}
+
+/// How much is answered within a second.
+#[derive(Debug, Default)]
+struct Pace {
     second: Timestamp,
     in_second: u32,
 }
@@ -134,16 +142,19 @@ impl Agent {
         let at = generations
             .position(|own| own.credentials.fragment().as_bytes() == ours)
             .ok_or(DropReason::CheckName)?;
-        if !self.admits(now) {
+        let own = &mut self.generations[at];
+        let pace = match message.has_integrity() {
+            true if !message.proves(&own.key) => return Err(DropReason::CheckIntegrity),
+            true => &mut self.proven,
+            false => &mut self.unproven,
+        };
+        if !pace.admits(now) {
             return Err(DropReason::Rate);
         }
-        let own = &mut self.generations[at];
         let transaction = message.header.transaction;
         let refuse = |code, key| Answer::refusal(transaction, code, &message.unknown, key);
         let refused = if !message.has_integrity() {
             Some(refuse(ErrorCode::BadRequest, None))
-        } else if !message.proves(&own.key) {
-            return Err(DropReason::CheckIntegrity);
         } else if !message.unknown.types().is_empty() {
             Some(refuse(ErrorCode::UnknownAttribute, Some(&own.key)))
         } else if message.role == Some(Role::Controlled) {
@@ -170,7 +181,9 @@ impl Agent {
             news_of: own.remember(theirs, pair).then_some(theirs),
         })
     }
+}
 
+impl Pace {
     fn admits(&mut self, now: Timestamp) -> bool {
         if now.since_us(self.second) >= 1_000_000 {
             self.second = now;

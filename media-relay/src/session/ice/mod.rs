@@ -10,7 +10,9 @@ use super::output::{Outcome, Output};
 use super::stream::{Face, Stream};
 use super::{MediaSession, SocketId};
 use crate::time::Timestamp;
-use media_api::{DropReason, EndpointId, IceComponent, ProtectionWanted, Stage, StreamSpec};
+use media_api::{
+    Direction, DropReason, EndpointId, IceComponent, ProtectionWanted, Stage, StreamSpec,
+};
 use std::net::SocketAddr;
 
 impl MediaSession {
@@ -98,7 +100,10 @@ impl Face {
     /// Whether this fork stays the one that is spoken to beside another one.
     pub(super) fn keeps_place(&self, other: &Self) -> bool {
         let is_early = |face: &Self| face.stage == Stage::Preview && face.terms.ice.is_some();
-        let is_heard = |face: &Self| face.guard.pinned().is_some();
+        // One that has ended is silent from then on.
+        let is_heard = |face: &Self| {
+            face.guard.pinned().is_some() && face.terms.direction != Direction::Inactive
+        };
         is_early(self) && is_early(other) && is_heard(self) && !is_heard(other)
     }
 

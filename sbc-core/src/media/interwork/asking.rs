@@ -137,6 +137,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         |before| before.theirs.transport.as_str(),
     );
     let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
+    // Who has declined to share the port has reports at their own, whatever is asked again.
+    let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
     let stream = DraftStream {
         transport: transport.to_owned(),
         rtp: local.rtp,
@@ -157,7 +159,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key))
             .collect(),
-        ice: leg.ice().map(|own| own.draft(&local, rtcp_mux)),
+        ice: leg.ice().map(|own| own.draft(&local, is_shared)),
     };
     let (mut slots, main) = match leg.slots() {
         Some((slots, main)) => (slots.to_vec(), main),
