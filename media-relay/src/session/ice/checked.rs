@@ -4,12 +4,15 @@
 //! |------------------------|-------------------------------------|--------------------------------------|
 //! | no check yet           | who has sent media, else nobody     | the peer's candidates                |
 //! | checked                | the best address checked            | the same, and every address checked  |
-//! | nominated              | the nominated one                   | every address checked                |
+//! | nominated              | the nominated one, but see below    | every address checked                |
 //! | restarted, nothing new | where we sent before                | as well as who could before          |
 //!
 //! It replaces latching: an address counts because whoever is there knows the password that only
 //! signalling has told. To send to who has been checked, and not only nominated, is more than RFC 8445
 //! §12.1.1 allows a lite agent; without it a caller that nominates late hears nothing meanwhile.
+//!
+//! A check can be recorded and sent again from elsewhere. So an address that the peer has not announced
+//! takes nothing away from a nominated one that its media come from: the key of those nobody else has.
 
 use super::agent::Pair;
 use media_api::{IceComponent, IceTerms};
@@ -23,7 +26,9 @@ pub(in crate::session) struct Checked {
     /// Where the peer says it may send from, and its default address.
     announced: Vec<SocketAddr>,
     best: Option<SocketAddr>,
+    /// The best one of those nominated.
     nominated: Option<SocketAddr>,
+    all_nominated: Vec<SocketAddr>,
     /// Where we sent before a restart.
     before: Option<SocketAddr>,
     /// The address of RTCP on a port of its own.
@@ -48,11 +53,18 @@ impl Checked {
             pairs.map(|pair| pair.address).collect::<Vec<_>>()
         };
         let nominated = choose(terms, pairs, IceComponent::Rtp, true);
+        let all_nominated = pairs
+            .iter()
+            .filter(of(IceComponent::Rtp))
+            .filter(|pair| pair.is_nominated)
+            .map(|pair| pair.address)
+            .collect();
         Self {
             checked: addresses(IceComponent::Rtp),
             announced: rtp.map(|one| one.address).chain([signalled]).collect(),
             best: choose(terms, pairs, IceComponent::Rtp, false),
             nominated,
+            all_nominated,
             before: before.filter(|_| nominated.is_none()),
             rtcp: choose(terms, pairs, IceComponent::Rtcp, true)
                 .or_else(|| choose(terms, pairs, IceComponent::Rtcp, false)),
@@ -76,7 +88,13 @@ impl Checked {
 
     /// Where RTP goes. `heard` is where authentic media has come from.
     pub(in crate::session) fn target(&self, heard: Option<SocketAddr>) -> Option<SocketAddr> {
-        self.nominated.or(self.before).or(self.best).or(heard)
+        let told = self.nominated.or(self.before).or(self.best);
+        let Some(to) = told else {
+            return heard;
+        };
+        let is_announced = self.announced.contains(&to);
+        let stays = heard.filter(|from| !is_announced && self.all_nominated.contains(from));
+        Some(stays.unwrap_or(to))
     }
 
     /// Where RTCP goes that has a port of its own.
@@ -120,4 +138,51 @@ fn choose(
         .filter(|pair| pair.is_nominated || !only_nominated)
         .max_by_key(worth)
         .map(|pair| pair.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::{IceCandidate, IceCredentials};
+
+    #[test]
+    fn a_check_that_somebody_sends_again_takes_no_media_away() {
+        let at = |host: u8| SocketAddr::from(([198, 51, 100, host], 50_000));
+        let (relay, client, replayer) = (at(1), at(2), at(66));
+        let credentials = IceCredentials::new("ours".to_owned(), "a".repeat(22));
+        let terms = IceTerms {
+            local: credentials.expect("long enough"),
+            remote_fragment: "theirs".to_owned(),
+            candidates: vec![IceCandidate {
+                component: IceComponent::Rtp,
+                address: relay,
+                priority: 10,
+            }],
+        };
+        let pair = |address| Pair {
+            component: IceComponent::Rtp,
+            address,
+            priority: 1_000,
+            is_nominated: true,
+        };
+        let checked = |pairs: &[Pair]| Checked::new(&terms, relay, pairs, None);
+        let replayed = checked(&[pair(relay), pair(replayer)]);
+        assert_eq!(replayed.target(Some(relay)), Some(relay));
+        // Nothing has been heard yet, or it comes from there: the peer is where its best check was.
+        assert_eq!(replayed.target(None), Some(replayer));
+        assert_eq!(replayed.target(Some(replayer)), Some(replayer));
+        let unannounced = checked(&[pair(client), pair(replayer)]);
+        assert_eq!(unannounced.target(Some(client)), Some(client));
+        // What has only been checked, or not at all, holds nothing.
+        assert_eq!(replayed.target(Some(at(9))), Some(replayer));
+        // An announced address is the peer's word.
+        let better = Pair {
+            priority: 5,
+            ..pair(client)
+        };
+        assert_eq!(
+            checked(&[pair(relay), better]).target(Some(client)),
+            Some(relay)
+        );
+    }
 }
