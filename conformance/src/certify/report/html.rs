@@ -14,10 +14,11 @@ const HEAD: &str = include_str!("page.html");
 pub fn of(run: &Run) -> String {
     let subject = escaped(&run.subject);
     let mut out = HEAD.replace("{{subject}}", &subject);
-    let verdict = match run.is_good() {
-        true => "<b class=\"passed\">no mandatory case failed</b>",
-        false => "<b class=\"failed\">a mandatory case failed</b>",
+    let class = match run.is_good() {
+        true => "passed",
+        false => "failed",
     };
+    let verdict = format!("<b class=\"{class}\">{}</b>", escaped(&run.verdict()));
     let _ = write!(
         out,
         "<header><h1>{subject}</h1><p>Direct Routing certification run: {verdict}. \

@@ -66,6 +66,24 @@ impl Run {
         !self.outcomes.iter().any(bad)
     }
 
+    /// What came of the mandatory cases, in words: what was not played is never taken for passed.
+    pub fn verdict(&self) -> String {
+        let all = self.outcomes.iter();
+        let counts = Counts::of(all.filter(|one| one.entry.severity.is_mandatory()));
+        let mut words = match counts.failed {
+            0 => "no mandatory case failed".to_owned(),
+            1 => "a mandatory case failed".to_owned(),
+            more => format!("{more} mandatory cases failed"),
+        };
+        if counts.not_applicable + counts.not_written > 0 {
+            words += &format!(
+                "; of the mandatory ones {} do not apply and {} are not written",
+                counts.not_applicable, counts.not_written
+            );
+        }
+        words
+    }
+
     /// Groups in order, with their outcomes.
     pub fn groups(&self) -> Vec<(&str, Vec<&Outcome>)> {
         super::catalogue::GROUPS
