@@ -63,9 +63,6 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         "\n{} after {:.0} s: {}",
         run.subject,
         run.took.as_secs_f32(),
-        match run.is_good() {
-            true => "no mandatory case failed",
-            false => "a mandatory case failed",
-        }
+        run.conclusion()
     )
 }
