@@ -20,7 +20,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -253,6 +253,19 @@ fn make(folder: &Path, fqdn: &str, names: &[String; 3]) -> Result<(), LabFault> 
         path: folder.to_owned(),
         why,
     })?;
+    // Somebody may name the folder of a real SBC, whose key nobody could bring back.
+    let files = ["proxy.pem", "proxy.key", "sbc.pem", "sbc.key"].map(|name| folder.join(name));
+    if let Some(path) = files
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok())
+    {
+        let why =
+            "it is there already, and no ca.pem beside it; give an empty folder to --certificates";
+        return Err(LabFault::File {
+            path,
+            why: io::Error::new(io::ErrorKind::AlreadyExists, why),
+        });
+    }
     let authority = Authority::new("Teams emulator")?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (name, identity) in [
@@ -297,5 +310,31 @@ impl Wire for Printer {
     fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
         self.tell("<-", peer, flow, bytes);
         vec![(Duration::ZERO, bytes.to_vec())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_there_is_never_written_over() {
+        let names = REGIONS.map(|region| format!("{region}.pstnhub.example"));
+        for name in ["sbc.key", "proxy.pem"] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(name), "a key").unwrap();
+            let fault = make(folder.path(), "sbc1.test.example", &names).unwrap_err();
+            let told = fault.to_string();
+            assert!(
+                told.contains(name) && told.contains("empty folder"),
+                "{told}"
+            );
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(text, "a key");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), "sbc1.test.example", &names).unwrap();
+        assert!(folder.path().join("ca.pem").exists());
     }
 }
