@@ -196,6 +196,20 @@ fn a_connection_that_is_closed_in_order_ends_nothing_and_the_answer_goes_another
 }
 
 #[test]
+fn two_callers_who_hide_are_not_the_same_one() {
+    let hidden = |invite: String| invite.replace("sip:+493023125456@sip", "sip:anonymous@sip");
+    let mut shard = Shard::with(config_of(CONFIG));
+    shard.teams_says(&hidden(teams_invite("call")));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    lose(&mut shard, FlowFault::Closed);
+    shard.receive(elsewhere(), &hidden(again("other")));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    assert!(shard.sent.is_empty() && shard.records.is_empty());
+}
+
+#[test]
 fn a_peer_whose_calls_are_to_wait_is_waited_for() {
     let preset = "preset = \"teams\"";
     let waits = CONFIG.replace(preset, &format!("{preset}\nlost_connection = \"wait\""));

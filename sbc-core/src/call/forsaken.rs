@@ -35,7 +35,7 @@ impl Call {
             own.raw(HeaderName::CallId) == invite.raw(HeaderName::CallId)
                 || (trunk.habits.lost_connection == LostConnection::End
                     && own.request_uri() == invite.request_uri()
-                    && caller_of(own) == caller_of(invite))
+                    && caller_of(own).is_some_and(|caller| Some(caller) == caller_of(invite)))
         };
         a.session.style().trunk.name == trunk.name && a.session.invite().is_some_and(again)
     }
@@ -52,8 +52,9 @@ impl Call {
     }
 }
 
-/// The user part of From: another tag, and another host, are no other caller.
+/// The user part of From: another tag, and another host, are no other caller. Those who hide are not one.
 fn caller_of(invite: &Message) -> Option<Bytes> {
     let from = invite.essential::<From>().ok().flatten()?;
-    from.uri().user().cloned()
+    let user = from.uri().user().cloned();
+    user.filter(|user| !user.eq_ignore_ascii_case(b"anonymous"))
 }
