@@ -9,7 +9,7 @@ use super::fault::LabFault;
 use super::place::{self, REGIONS};
 use crate::ca::{Authority, CaFault, Identity};
 use crate::media::sdp;
-use crate::media::voice::Voice;
+use crate::media::voice::{Heard, Voice};
 use crate::peer::agent::Wire;
 use crate::peer::claims::ANY;
 use crate::peer::flow::Flow;
@@ -218,7 +218,19 @@ async fn call(
         heard.audio, heard.reports, heard.forged, heard.plain
     );
     tell.send(line).ok();
-    leg.hang_up().await.map_err(text)
+    leg.hang_up().await.map_err(text)?;
+    audible(&heard)
+}
+
+/// Whether a call was one that people can talk in.
+fn audible(heard: &Heard) -> Result<(), String> {
+    match (heard.audio, heard.plain) {
+        (0, _) => Err("it was answered, and no audio came".to_owned()),
+        (_, 0) => Ok(()),
+        (_, plain) => Err(format!(
+            "{plain} packets came in the clear, Teams wants SRTP"
+        )),
+    }
 }
 
 /// What the proxies show and whom they trust, and whether it was made now.
@@ -316,6 +328,19 @@ impl Wire for Printer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_in_which_nothing_is_heard_is_not_good() {
+        let heard = |audio, plain| Heard {
+            audio,
+            plain,
+            ..Heard::default()
+        };
+        assert_eq!(audible(&heard(200, 0)), Ok(()));
+        for (audio, plain) in [(0, 0), (0, 9), (200, 1)] {
+            assert!(audible(&heard(audio, plain)).is_err(), "{audio} {plain}");
+        }
+    }
 
     #[test]
     fn a_key_that_is_there_is_never_written_over() {
