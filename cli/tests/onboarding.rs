@@ -8,13 +8,14 @@ use causeway::command::tenant::{self, Add, Tenants};
 use causeway::onboarding::powershell::Media;
 use conformance::ca::Authority;
 use conformance::peer::carrier::tagged;
-use conformance::peer::leg::reply;
+use conformance::peer::leg::{Leg, Manner, PATIENCE, reply};
 use conformance::peer::rules::{TeamsRules, TeamsTrunk};
 use conformance::peer::teams::{Place, Setup, TeamsProxy};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -238,6 +239,37 @@ async fn a_customer_who_will_be_served_passes_every_step_and_is_written_when_ask
     // It is there now, and nobody is taken in twice.
     assert_eq!(bench.add(write).await.0, exit::INVALID);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_picks_up_as_the_test_call_is_given_up_is_not_left_on_the_line() {
+    let wildcard = format!("*.{BASE}");
+    let bench = Bench::new(&[BASE, FABRIKAM], &[BASE, &wildcard]).await;
+    let wish = Add {
+        call: Some("+441632960101".to_owned()),
+        ..bench.wish()
+    };
+    let mut called = bench.proxy.claim("+441632960101");
+    let picked_up = async {
+        let invite = called.recv().await.unwrap();
+        let manner = Manner {
+            transport: "TLS",
+            sent_by: "127.0.0.1:5061".to_owned(),
+            product: "Test".to_owned(),
+            allow: "INVITE, ACK, CANCEL, BYE",
+            contact: "<sip:user.pstnhub.example:443>".to_owned(),
+            record_route: None,
+            invite: Vec::new(),
+        };
+        let mut leg = Leg::invited(bench.proxy.agent(), Arc::new(manner), invite);
+        leg.respond(180, "Ringing", None, &[]).unwrap();
+        let answer = leg.offer();
+        leg.respond(200, "OK", Some(answer), &[]).unwrap();
+        leg.acknowledged().await.unwrap();
+        leg.hung_up(PATIENCE).await.unwrap();
+    };
+    let ((code, text), ()) = tokio::join!(bench.add(wish), picked_up);
+    assert_eq!(code, exit::OK, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

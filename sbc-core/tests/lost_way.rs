@@ -196,6 +196,20 @@ fn a_connection_that_is_closed_in_order_ends_nothing_and_the_answer_goes_another
 }
 
 #[test]
+fn two_callers_who_hide_are_not_the_same_one() {
+    let hidden = |invite: String| invite.replace("sip:+493023125456@sip", "sip:anonymous@sip");
+    let mut shard = Shard::with(config_of(CONFIG));
+    shard.teams_says(&hidden(teams_invite("call")));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    lose(&mut shard, FlowFault::Closed);
+    shard.receive(elsewhere(), &hidden(again("other")));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    assert!(shard.sent.is_empty() && shard.records.is_empty());
+}
+
+#[test]
 fn a_peer_whose_calls_are_to_wait_is_waited_for() {
     let preset = "preset = \"teams\"";
     let waits = CONFIG.replace(preset, &format!("{preset}\nlost_connection = \"wait\""));
@@ -222,7 +236,7 @@ fn a_call_for_help_is_not_ended_because_its_connection_breaks() {
     let first = shard.next_request(Method::Invite);
     lose(&mut shard, broken());
     assert!(shard.sent.is_empty() && shard.records.is_empty());
-    // It comes again: then the first is of no use to anybody.
+    // Another who shows the same number calls for help: the first rings on.
     shard.carrier_says(&response(
         &first.message,
         "180 Ringing",
@@ -232,6 +246,11 @@ fn a_call_for_help_is_not_ended_because_its_connection_breaks() {
     ));
     shard.sent.clear();
     shard.receive(elsewhere(), &help(again("help2")));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    assert!(shard.sent.is_empty() && shard.records.is_empty());
+    // The very same call comes again: then the first is of no use to anybody.
+    shard.receive(elsewhere(), &help(again("help")));
     is_cancelled(&mut shard, &first);
     assert_eq!(shard.records.len(), 1);
 }

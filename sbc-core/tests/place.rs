@@ -228,6 +228,26 @@ fn who_has_which_number_outlives_a_reload_and_is_known_to_every_shard() {
 }
 
 #[test]
+fn a_call_back_on_a_shared_trunk_reaches_who_has_a_local_number_only() {
+    let settings = format!("{POOL}\nlocal_numbers = [\"+1001-+1099\"]");
+    let mut shard = Shard::with(config_of(&places(&settings)));
+    let invite = calls(&mut shard, &help("h1", "+1001"));
+    assert_eq!(shown(&invite), "+493023125990");
+    assert_eq!(call_back(&mut shard, "b1", "+493023125990"), "+1001");
+}
+
+#[test]
+fn a_call_back_is_not_led_out_of_the_customer() {
+    let mut shard = Shard::with(config_of(&places(POOL)));
+    let invite = calls(&mut shard, &help("h1", "+449098790001"));
+    assert_eq!(shown(&invite), "+493023125990", "help is not refused");
+    assert_eq!(
+        call_back(&mut shard, "b1", "+493023125990"),
+        "+493023125990"
+    );
+}
+
+#[test]
 fn a_call_back_is_let_in_where_places_are_kept_for_what_matters() {
     let limit = "limits = { calls = 2, reserve = 1 }";
     let mut shard = Shard::with(config_of(&places(&format!("{POOL}\n{limit}"))));

@@ -713,6 +713,15 @@ fn a_node_that_fades_takes_calls_of_teams_until_it_looks_elsewhere_and_none_of_o
     shard.teams_says(&teams_invite("late"));
     shard.next_response(503);
     shard.sent.clear();
+    // To say it again changes nothing, unless calls were taken again meanwhile.
+    shard.apply(Input::Command(CommandId(2), Command::Fade));
+    shard.teams_says(&teams_invite("later"));
+    shard.next_response(503);
+    shard.sent.clear();
+    shard.apply(Input::Command(CommandId(3), Command::Drain(false)));
+    shard.apply(Input::Command(CommandId(4), Command::Fade));
+    shard.teams_says(&teams_invite("again"));
+    shard.next_response(100);
     // Who is never asked cannot notice.
     let silent = CONFIG.replace("preset = \"teams\"", "preset = \"teams\"\noptions = false");
     let mut shard = Shard::with(config_of(&silent));

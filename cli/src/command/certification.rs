@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Exit code when a mandatory case failed.
+/// Exit code when a mandatory case failed, or none was played.
 const FAILED: u8 = 1;
 
 /// Arguments of `causeway certify run`.
@@ -68,7 +68,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// Runs the certification. Returns 0 when no mandatory case failed, else 1; 2 for words that mean
+/// Runs the certification. Returns 0 when cases were played and no mandatory one failed, else 1; 2 for words that mean
 /// no case.
 ///
 /// # Errors

@@ -218,32 +218,48 @@ impl Speaker<'_> {
                 };
                 let (cancel, _) = self.request(&Method::Cancel, proxy, Some(number), 1, &own);
                 line.send(cancel.build()).await?;
-                // 200 of the CANCEL and 487 of the call; whatever comes, it has an ACK.
+                // 200 of the CANCEL and 487 of the call, unless somebody picked up before that arrived.
                 while let Ok(answer) = line.answer(ANSWER).await {
-                    let is_final = answer.status().is_some_and(|status| status.is_final());
-                    if is_final && is_of_invite(&answer) {
-                        dialog.hear(&answer);
-                        let (ack, _) = self.request(&Method::Ack, proxy, Some(number), 1, &dialog);
-                        line.send(ack.build()).await?;
-                        break;
+                    let last = answer.status().filter(|status| status.is_final());
+                    let Some(last) = last.filter(|_| is_of_invite(&answer)) else {
+                        continue;
+                    };
+                    dialog.hear(&answer);
+                    match last.code() {
+                        200..=299 => self.leave(&mut line, proxy, number, &mut dialog).await?,
+                        _ => {
+                            let (ack, _) =
+                                self.request(&Method::Ack, proxy, Some(number), 1, &dialog);
+                            line.send(ack.build()).await?;
+                        }
                     }
+                    break;
                 }
             }
-            200..=299 => {
-                dialog.is_confirmed = true;
-                for (method, number_of) in [(Method::Ack, 1), (Method::Bye, 2)] {
-                    let (request, _) =
-                        self.request(&method, proxy, Some(number), number_of, &dialog);
-                    line.send(request.build()).await?;
-                }
-                let _ = line.answer(ANSWER).await;
-            }
+            200..=299 => self.leave(&mut line, proxy, number, &mut dialog).await?,
             _ => {
                 let (ack, _) = self.request(&Method::Ack, proxy, Some(number), 1, &dialog);
                 line.send(ack.build()).await?;
             }
         }
         Ok(status)
+    }
+
+    /// Ends a call that was answered.
+    async fn leave(
+        &self,
+        line: &mut Line,
+        proxy: &Proxy,
+        number: &str,
+        dialog: &mut Dialog,
+    ) -> Result<(), Trouble> {
+        dialog.is_confirmed = true;
+        for (method, number_of) in [(Method::Ack, 1), (Method::Bye, 2)] {
+            let (request, _) = self.request(&method, proxy, Some(number), number_of, dialog);
+            line.send(request.build()).await?;
+        }
+        let _ = line.answer(ANSWER).await;
+        Ok(())
     }
 
     fn advertised(&self, local: IpAddr) -> IpAddr {

@@ -11,10 +11,12 @@ use crate::peer::tls;
 use crate::random;
 use rustls::SupportedCipherSuite;
 use rustls::pki_types::ServerName;
-use std::net::IpAddr;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 
 /// What became of a stranger.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,54 +59,12 @@ impl Stage {
         identity: Option<&Identity>,
         suite: Option<SupportedCipherSuite>,
     ) -> Result<Door, String> {
-        let text = |fault: crate::ca::CaFault| fault.to_string();
-        let roots = self.kit.authority.roots().map_err(text)?;
         let connector = match suite {
-            Some(suite) => tls::connector_of(suite, identity, roots),
-            None => tls::connector(identity, roots),
+            Some(suite) => tls::connector_of(suite, identity, self.roots.clone()),
+            None => tls::connector(identity, self.roots.clone()),
         };
-        let connector = connector.map_err(text)?;
-        let fqdn = self.trunk().fqdn;
-        let name = ServerName::try_from(fqdn.clone()).map_err(|why| why.to_string())?;
-        let stream = match connect_from(from, self.teams_side).await {
-            Ok(stream) => stream,
-            Err(why) => return Ok(Door::Closed(format!("refused: {why}"))),
-        };
-        let stream = match timeout(PATIENCE, connector.connect(name, stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(why)) => return Ok(Door::Closed(format!("refused in the handshake: {why}"))),
-            Err(_) => return Err("the handshake does not end".to_owned()),
-        };
-        let (seen, mut answers) = mpsc::unbounded_channel();
-        let (flow, work) = connection(stream, self.teams_side, Vec::new(), move |_, bytes| {
-            let status = Message::parse(bytes)
-                .ok()
-                .and_then(|message| message.status());
-            let _ = seen.send(status.unwrap_or_default());
-        });
-        let port = self.teams_side.port();
-        let options = Draft::request("OPTIONS", &format!("sip:{fqdn}:{port};transport=tls"))
-            .with(
-                "Via",
-                format!("SIP/2.0/TLS {from};branch=z9hG4bK{}", random::word::<8>()),
-            )
-            .with(
-                "From",
-                format!("<sip:sip.pstnhub.example>;tag={}", random::word::<6>()),
-            )
-            .with("To", format!("<sip:{fqdn}>"))
-            .with("Call-ID", random::word::<8>())
-            .with("CSeq", "1 OPTIONS")
-            .with("Max-Forwards", 70)
-            .with("Contact", "<sip:sip.pstnhub.example:5061>")
-            .build(true)
-            .map_err(|fault| fault.to_string())?;
-        flow.send(options);
-        tokio::select! {
-            () = work => Ok(Door::Closed("closed without an answer".to_owned())),
-            Some(status) = answers.recv() => Ok(Door::Answered(status)),
-            () = sleep(PATIENCE) => Ok(Door::Closed("no answer".to_owned())),
-        }
+        let connector = connector.map_err(|fault| fault.to_string())?;
+        try_door(from, self.teams_side, &self.trunk().fqdn, &connector).await
     }
 
     /// What our program says of a configuration that differs from that of the stage in one text:
@@ -135,5 +95,126 @@ impl Stage {
             + &String::from_utf8_lossy(&output.stderr);
         let (is_taken, text) = (output.status.success(), self.as_told(text));
         Ok((is_taken, text))
+    }
+}
+
+/// Knocks at `to`. `Err` says why nothing is known of the door.
+async fn try_door(
+    from: IpAddr,
+    to: SocketAddr,
+    fqdn: &str,
+    connector: &TlsConnector,
+) -> Result<Door, String> {
+    let name = ServerName::try_from(fqdn.to_owned()).map_err(|why| why.to_string())?;
+    let stream = match connect_from(from, to).await {
+        Ok(stream) => stream,
+        Err(why) if why.kind() == ErrorKind::ConnectionReset => {
+            return Ok(Door::Closed(format!("refused: {why}")));
+        }
+        // Nobody is there, or there is no way from here: the subject has refused nothing.
+        Err(why) => return Err(format!("no connection from {from} to {to}: {why}")),
+    };
+    let stream = match timeout(PATIENCE, connector.connect(name, stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(why)) if is_ours(&why) => {
+            return Err(format!("the subject's certificate is not believed: {why}"));
+        }
+        Ok(Err(why)) => return Ok(Door::Closed(format!("refused in the handshake: {why}"))),
+        Err(_) => return Err("the handshake does not end".to_owned()),
+    };
+    let (seen, mut answers) = mpsc::unbounded_channel();
+    let (flow, work) = connection(stream, to, Vec::new(), move |_, bytes| {
+        let status = Message::parse(bytes)
+            .ok()
+            .and_then(|message| message.status());
+        let _ = seen.send(status.unwrap_or_default());
+    });
+    let port = to.port();
+    let options = Draft::request("OPTIONS", &format!("sip:{fqdn}:{port};transport=tls"))
+        .with(
+            "Via",
+            format!("SIP/2.0/TLS {from};branch=z9hG4bK{}", random::word::<8>()),
+        )
+        .with(
+            "From",
+            format!("<sip:sip.pstnhub.example>;tag={}", random::word::<6>()),
+        )
+        .with("To", format!("<sip:{fqdn}>"))
+        .with("Call-ID", random::word::<8>())
+        .with("CSeq", "1 OPTIONS")
+        .with("Max-Forwards", 70)
+        .with("Contact", "<sip:sip.pstnhub.example:5061>")
+        .build(true)
+        .map_err(|fault| fault.to_string())?;
+    flow.send(options);
+    tokio::select! {
+        () = work => Ok(Door::Closed("closed without an answer".to_owned())),
+        Some(status) = answers.recv() => Ok(Door::Answered(status)),
+        () = sleep(PATIENCE) => Ok(Door::Closed("no answer".to_owned())),
+    }
+}
+
+/// Whether a handshake ended because we do not believe the other side.
+fn is_ours(why: &io::Error) -> bool {
+    let fault = why.get_ref().and_then(|fault| fault.downcast_ref());
+    matches!(fault, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Authority;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const FQDN: &str = "sbc1.test.example";
+
+    /// What becomes of a stranger with this certificate, who trusts this authority.
+    async fn knock(
+        subject: &Authority,
+        trusted: &Authority,
+        identity: Option<&Identity>,
+    ) -> Result<Door, String> {
+        let own = subject.issue(&[FQDN]).unwrap();
+        let acceptor = tls::acceptor(&own, subject.roots().unwrap()).unwrap();
+        let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let connector = tls::connector(identity, trusted.roots().unwrap()).unwrap();
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let _ = acceptor.accept(stream).await;
+        };
+        tokio::join!(try_door(HERE, to, FQDN, &connector), serve).0
+    }
+
+    #[tokio::test]
+    async fn only_what_the_subject_refuses_is_a_closed_door() {
+        let (own, other) = (Authority::new("a").unwrap(), Authority::new("b").unwrap());
+        let stranger = other.issue(&["sip.pstnhub.example"]).unwrap();
+        for identity in [None, Some(&stranger)] {
+            let door = knock(&own, &own, identity).await;
+            assert!(matches!(door, Ok(Door::Closed(_))), "{door:?}");
+        }
+        // We turn round at the door: that says nothing about it.
+        let door = knock(&own, &other, Some(&stranger)).await;
+        assert!(
+            door.clone().is_err_and(|why| why.contains("not believed")),
+            "{door:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_at_home_is_no_closed_door() {
+        // Its port is taken, and nobody listens.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(HERE, 0)).unwrap();
+        let to = socket.local_addr().unwrap();
+        let roots = Authority::new("a").unwrap().roots().unwrap();
+        let connector = tls::connector(None, roots).unwrap();
+        let door = try_door(HERE, to, FQDN, &connector).await;
+        assert!(
+            door.clone().is_err_and(|why| why.contains("no connection")),
+            "{door:?}"
+        );
     }
 }

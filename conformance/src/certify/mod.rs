@@ -162,13 +162,36 @@ fn lacks(subject: &Subject, case: &Case) -> Option<String> {
         .flatten()
 }
 
-/// Plays one case on a stage of its own, with a subject that is broken in one way or in none.
+/// What playing a case gives: what became of it, every message, and what was heard.
+type Played = (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>);
+
+/// Plays one case on a stage of its own, with a subject that is broken in one way or in none. A case that
+/// breaks itself is told as such: left out, it would look as if nothing had been wrong.
 pub async fn play(
+    subject: &Subject,
+    kit: &Arc<Kit>,
+    case: &'static Case,
+    mutation: Option<Mutation>,
+) -> Played {
+    let (subject, kit) = (subject.clone(), Arc::clone(kit));
+    let played = survived(async move { on_stage(&subject, &kit, case, mutation).await }).await;
+    played.unwrap_or_else(|why| (Verdict::NoStage(why), Vec::new(), Vec::new()))
+}
+
+/// What comes of some work, or how it broke.
+async fn survived<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|fault| format!("the case itself broke: {fault}"))
+}
+
+async fn on_stage(
     subject: &Subject,
     kit: &Arc<Kit>,
     case: &Case,
     mutation: Option<Mutation>,
-) -> (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>) {
+) -> Played {
     let stage = match Stage::set(subject, kit, case, mutation).await {
         Ok(stage) => stage,
         Err(fault) => return (Verdict::NoStage(fault.to_string()), Vec::new(), Vec::new()),
@@ -217,6 +240,15 @@ mod tests {
             assert!(seen.insert(case.id), "{} is written twice", case.id);
             assert!(!case.broken_by.is_empty(), "nothing can fail {}", case.id);
         }
+    }
+
+    #[tokio::test]
+    async fn a_case_that_breaks_itself_is_told() {
+        let nobody: Option<u8> = std::env::args().nth(usize::MAX).map(|_| 0);
+        let work = async move { nobody.expect("an octet that is not there") };
+        let why = survived(work).await.unwrap_err();
+        assert!(why.contains("an octet that is not there"), "{why}");
+        assert_eq!(survived(async { 1 }).await, Ok(1));
     }
 
     #[test]

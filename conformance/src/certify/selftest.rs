@@ -107,8 +107,7 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
     let is_noticed = match (&verdict, way) {
         (Verdict::NotApplicable(_), _) => true,
         (_, Some(way)) => broken.contains(&way.rule),
-        (Verdict::NoStage(_), None) => false,
-        (_, None) => !case.broken_by.iter().any(|way| broken.contains(&way.rule)),
+        (verdict, None) => matches!(verdict, Verdict::Passed),
     };
     Found {
         id: case.id,

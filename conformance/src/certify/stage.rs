@@ -81,6 +81,10 @@ pub struct Stage {
     pub addresses: Addresses,
     /// Whom the subject trusts; its certificates are good for any peer.
     pub kit: Arc<Kit>,
+    /// What the proxies show.
+    pub identity: Identity,
+    /// Whom the peers believe.
+    pub(super) roots: RootCertStore,
     fqdn: String,
     calls_to_proxies: Vec<Calls>,
     calls_to_carriers: Vec<Calls>,
@@ -265,6 +269,8 @@ impl Stage {
             setting: Setting::default(),
             addresses,
             kit: trust.kit,
+            identity: trust.identity,
+            roots: trust.roots,
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
             failures: Mutex::default(),

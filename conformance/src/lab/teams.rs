@@ -9,7 +9,7 @@ use super::fault::LabFault;
 use super::place::{self, REGIONS};
 use crate::ca::{Authority, CaFault, Identity};
 use crate::media::sdp;
-use crate::media::voice::Voice;
+use crate::media::voice::{Heard, Voice};
 use crate::peer::agent::Wire;
 use crate::peer::claims::ANY;
 use crate::peer::flow::Flow;
@@ -20,7 +20,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -218,7 +218,19 @@ async fn call(
         heard.audio, heard.reports, heard.forged, heard.plain
     );
     tell.send(line).ok();
-    leg.hang_up().await.map_err(text)
+    leg.hang_up().await.map_err(text)?;
+    audible(&heard)
+}
+
+/// Whether a call was one that people can talk in.
+fn audible(heard: &Heard) -> Result<(), String> {
+    match (heard.audio, heard.plain) {
+        (0, _) => Err("it was answered, and no audio came".to_owned()),
+        (_, 0) => Ok(()),
+        (_, plain) => Err(format!(
+            "{plain} packets came in the clear, Teams wants SRTP"
+        )),
+    }
 }
 
 /// What the proxies show and whom they trust, and whether it was made now.
@@ -253,6 +265,19 @@ fn make(folder: &Path, fqdn: &str, names: &[String; 3]) -> Result<(), LabFault> 
         path: folder.to_owned(),
         why,
     })?;
+    // Somebody may name the folder of a real SBC, whose key nobody could bring back.
+    let files = ["proxy.pem", "proxy.key", "sbc.pem", "sbc.key"].map(|name| folder.join(name));
+    if let Some(path) = files
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok())
+    {
+        let why =
+            "it is there already, and no ca.pem beside it; give an empty folder to --certificates";
+        return Err(LabFault::File {
+            path,
+            why: io::Error::new(io::ErrorKind::AlreadyExists, why),
+        });
+    }
     let authority = Authority::new("Teams emulator")?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (name, identity) in [
@@ -297,5 +322,44 @@ impl Wire for Printer {
     fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
         self.tell("<-", peer, flow, bytes);
         vec![(Duration::ZERO, bytes.to_vec())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_in_which_nothing_is_heard_is_not_good() {
+        let heard = |audio, plain| Heard {
+            audio,
+            plain,
+            ..Heard::default()
+        };
+        assert_eq!(audible(&heard(200, 0)), Ok(()));
+        for (audio, plain) in [(0, 0), (0, 9), (200, 1)] {
+            assert!(audible(&heard(audio, plain)).is_err(), "{audio} {plain}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_never_written_over() {
+        let names = REGIONS.map(|region| format!("{region}.pstnhub.example"));
+        for name in ["sbc.key", "proxy.pem"] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(name), "a key").unwrap();
+            let fault = make(folder.path(), "sbc1.test.example", &names).unwrap_err();
+            let told = fault.to_string();
+            assert!(
+                told.contains(name) && told.contains("empty folder"),
+                "{told}"
+            );
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(text, "a key");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), "sbc1.test.example", &names).unwrap();
+        assert!(folder.path().join("ca.pem").exists());
     }
 }

@@ -264,11 +264,12 @@ impl Voice {
         }
     }
 
-    /// Waits until the tone is clear.
+    /// Waits until the tone is clear in what comes from now on: what came before says nothing of what was
+    /// changed since.
     pub async fn waits_for(&self, hz: f64, patience: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < patience {
-            if self.hears(hz) {
+            if self.hears(hz, began) {
                 return true;
             }
             sleep(PTIME).await;
@@ -292,13 +293,13 @@ impl Voice {
         self.heard().audio - before
     }
 
-    /// Whether the last packets were this tone, and are not old.
-    pub fn hears(&self, hz: f64) -> bool {
+    /// Whether the last packets since then were this tone, and are not old.
+    fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
         let fresh: Vec<i16> = state
             .kept
             .iter()
-            .filter(|(at, _)| at.elapsed() < PTIME * 30)
+            .filter(|(at, _)| *at >= since && at.elapsed() < PTIME * 30)
             .flat_map(|(_, payload)| payload.iter().map(|octet| state.codec.decode(*octet)))
             .collect();
         fresh.len() >= 10 * 160 && share_at(hz, &fresh) > CLEAR
@@ -489,5 +490,28 @@ impl State {
             let gap = since.elapsed();
             self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::sdp;
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn a_tone_that_ended_is_not_heard_again() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let one = Voice::open("carrier", here, None).await.unwrap();
+        let other = Voice::open("carrier", here, None).await.unwrap();
+        for (of, at) in [(&one, other.at), (&other, one.at)] {
+            let media = sdp::read(&sdp::carrier_offer(at, &[Codec::Pcma])).unwrap();
+            of.hears_of(&media).unwrap();
+        }
+        one.plays(437.3);
+        assert!(other.waits_for(437.3, Duration::from_secs(10)).await);
+        one.hushes();
+        // One that is under way may still come.
+        assert!(!other.waits_for(437.3, Duration::from_millis(300)).await);
     }
 }

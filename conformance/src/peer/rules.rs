@@ -214,7 +214,10 @@ fn invite(message: &Message, out: &mut Vec<Breach>) {
     // A transfer goes to what Teams named, and that need not be a number (TDR-XFR-011).
     let is_transfer =
         message.line("Referred-By").is_some() || param(message.uri_text(), "x-m").is_some();
-    let user = message.uri().and_then(|uri| uri.user()).unwrap_or_default();
+    // As it is written: rsip finds no user where that has parameters of its own (TDR-SIP-011).
+    let user = message.uri_text().split_once(':');
+    let user = user.and_then(|(_, rest)| Some(rest.split_once('@')?.0));
+    let user = user.unwrap_or_default();
     if !is_transfer && !user.starts_with('+') {
         out.push(Breach::refused(
             "TDR-SIP-010",
@@ -405,6 +408,10 @@ mod tests {
     #[test]
     fn nothing_is_wrong_with_a_good_invite() {
         assert_eq!(broken(&good()), []);
+        let extended = good().replace("sip:+14255550101@", "sip:+14255550101;ext=1001@");
+        assert_eq!(broken(&extended), []);
+        let local = good().replace("sip:+14255550101@", "sip:1001;phone-context=+1@");
+        assert_eq!(broken(&local), [("TDR-SIP-010", Some(404))]);
     }
 
     #[test]

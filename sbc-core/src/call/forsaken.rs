@@ -26,16 +26,18 @@ impl Call {
     }
 
     /// Whether an INVITE from this trunk, whose caller's connection is lost, is the same call again: by its
-    /// Call-ID, or by its numbers where the peer makes calls again (TDR-ERR-012).
+    /// Call-ID, or by its numbers where the peer makes calls again (TDR-ERR-012). Many may call for help by
+    /// one number of their company, so there the numbers tell nothing.
     pub(crate) fn is_made_again(&self, invite: &Message, trunk: &Trunk) -> bool {
         let Some(a) = self.legs.get(&A_LEG) else {
             return false;
         };
         let again = |own: &Message| {
             own.raw(HeaderName::CallId) == invite.raw(HeaderName::CallId)
-                || (trunk.habits.lost_connection == LostConnection::End
+                || (!self.record.emergency
+                    && trunk.habits.lost_connection == LostConnection::End
                     && own.request_uri() == invite.request_uri()
-                    && caller_of(own) == caller_of(invite))
+                    && caller_of(own).is_some_and(|caller| Some(caller) == caller_of(invite)))
         };
         a.session.style().trunk.name == trunk.name && a.session.invite().is_some_and(again)
     }
@@ -52,8 +54,9 @@ impl Call {
     }
 }
 
-/// The user part of From: another tag, and another host, are no other caller.
+/// The user part of From: another tag, and another host, are no other caller. Those who hide are not one.
 fn caller_of(invite: &Message) -> Option<Bytes> {
     let from = invite.essential::<From>().ok().flatten()?;
-    from.uri().user().cloned()
+    let user = from.uri().user().cloned();
+    user.filter(|user| !user.eq_ignore_ascii_case(b"anonymous"))
 }

@@ -399,9 +399,10 @@ impl Call {
             plane.circles.leave(now.mono, lap);
         }
         let place = self.record.place.as_ref();
-        if let Some(elin) = place.and_then(|place| place.elin.as_ref()) {
+        let elin = place.and_then(|place| place.elin.as_ref());
+        if let (Some(elin), Some(tenant)) = (elin, &self.tenant) {
             let (elins, user) = (&plane.elins, &self.record.calling);
-            elins.give_back(now.mono, elin, user);
+            elins.give_back(now.mono, tenant, elin, user);
         }
         record::close(self)
     }

@@ -47,7 +47,7 @@ impl Core {
         id: TransactionId,
         flow: &Flow,
         message: Message,
-        ingress: Ingress,
+        mut ingress: Ingress,
         style: &LegStyle,
         out: &mut Effects,
     ) {
@@ -98,11 +98,22 @@ impl Core {
             caller.trail.translate(&changed.value);
         }
         let called_raw = called.raw.clone();
-        let sought = match help.is_some() {
+        let elins = &self.plane.elins;
+        let whose = match help.is_some() || elins.is_empty() {
             true => None,
-            false => self.plane.elins.caller_of(now.mono, &changed.value),
+            false => route::owner(&config, ingress.tenant.as_ref(), &changed.value).cloned(),
         };
+        let whose = whose.filter(|own| ingress.tenant.as_ref().is_none_or(|of| of == own));
+        let sought = whose.as_ref();
+        let sought = sought.and_then(|own| elins.caller_of(now.mono, own, &changed.value));
+        // Who only claimed a number must not have calls to the customer led there.
+        let tenant = whose.as_ref().and_then(|own| config.tenants.get(own));
+        let sought = sought.filter(|who| tenant.is_some_and(|own| own.has(who)));
         let is_call_back = sought.is_some();
+        if is_call_back {
+            // Who called for help may have a number that tells nothing without its customer.
+            ingress.tenant = whose;
+        }
         let called = called.changed(match sought {
             Some(caller) => {
                 let lent = format!("{} is lent to {caller}, who called for help", changed.value);
@@ -270,7 +281,8 @@ impl Core {
             out.emit(Some(call), Some(LegId(0)), what);
         }
         let (pool, keep) = (&help.place.numbers, help.place.keep);
-        let lent = self.plane.elins.lend(now.mono, pool, calling, keep);
+        let tenant = help.tenant.as_ref();
+        let lent = tenant.and_then(|own| self.plane.elins.lend(now.mono, own, pool, calling, keep));
         if let Some(Lent {
             number,
             from: Some(from),

@@ -16,8 +16,12 @@ impl Core {
         fades_until: Option<Timestamp>,
         out: &mut Effects,
     ) -> Answered {
+        // Teams has been told by the first one: a second one gives it no more time.
+        self.fades_until = match self.is_draining {
+            true => fades_until.and(self.fades_until),
+            false => fades_until,
+        };
         self.is_draining = is_draining;
-        self.fades_until = fades_until;
         self.keep_up(now, out, |upkeep, cx| {
             upkeep.probes.drain(is_draining);
             upkeep.registrations.drain(cx, is_draining)

@@ -233,7 +233,7 @@ async fn certificate_of_the_peer(stage: &Stage) -> Played {
 
 /// TC-CON-003.
 async fn suites(stage: &Stage) -> Played {
-    let (from, proxy) = (stage.addresses.proxies[0], stage.kit.proxy.clone());
+    let (from, proxy) = (stage.addresses.proxies[0], stage.identity.clone());
     for suite in SUITES {
         let door = stage.knock(from, Some(&proxy), Some(suite)).await?;
         stage.check("TDR-TLS-002", !door.is_closed(), || {
@@ -315,7 +315,9 @@ async fn another_name(stage: &Stage) -> Played {
 async fn stranger(stage: &Stage) -> Played {
     let other = Authority::new("Somebody else").map_err(certificate)?;
     let identity = other.issue(&["sip.pstnhub.example"]).map_err(certificate)?;
-    for from in [stage.addresses.stranger, stage.addresses.proxies[0]] {
+    // Addresses of nobody are on this machine, and lead to a subject of ours alone.
+    let nobody = stage.daemon.as_ref().map(|_| stage.addresses.stranger);
+    for from in nobody.into_iter().chain([stage.addresses.proxies[0]]) {
         let door = stage.knock(from, Some(&identity), None).await?;
         stage.check("TDR-TLS-012", door.is_closed(), || {
             format!("from {from}: {door:?}")
@@ -330,7 +332,7 @@ async fn stranger(stage: &Stage) -> Played {
 
 /// TC-CON-010.
 async fn foreign_address(stage: &Stage) -> Played {
-    let identity = stage.kit.proxy.clone();
+    let identity = stage.identity.clone();
     let door = stage
         .knock(stage.addresses.stranger, Some(&identity), None)
         .await?;

@@ -14,11 +14,8 @@ const HEAD: &str = include_str!("page.html");
 pub fn of(run: &Run) -> String {
     let subject = escaped(&run.subject);
     let mut out = HEAD.replace("{{subject}}", &subject);
-    let class = match run.is_good() {
-        true => "passed",
-        false => "failed",
-    };
-    let verdict = format!("<b class=\"{class}\">{}</b>", escaped(&run.verdict()));
+    let class = if run.is_good() { "passed" } else { "failed" };
+    let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
     let _ = write!(
         out,
         "<header><h1>{subject}</h1><p>Direct Routing certification run: {verdict}. \

@@ -60,28 +60,37 @@ impl Counts {
 }
 
 impl Run {
-    /// Whether no mandatory case failed.
+    /// Whether cases were played and no mandatory one failed.
     pub fn is_good(&self) -> bool {
-        let bad = |one: &Outcome| one.verdict.is_bad() && one.entry.severity.is_mandatory();
-        !self.outcomes.iter().any(bad)
+        self.was_played() && !self.has_failed()
     }
 
-    /// What came of the mandatory cases, in words: what was not played is never taken for passed.
-    pub fn verdict(&self) -> String {
+    /// What the run shows as a whole. What was not played is never taken for passed.
+    pub fn conclusion(&self) -> String {
+        let words = match (self.has_failed(), self.was_played()) {
+            (true, _) => "a mandatory case failed",
+            (false, true) => "no mandatory case failed",
+            (false, false) => return "no case was played, so nothing is known".to_owned(),
+        };
         let all = self.outcomes.iter();
         let counts = Counts::of(all.filter(|one| one.entry.severity.is_mandatory()));
-        let mut words = match counts.failed {
-            0 => "no mandatory case failed".to_owned(),
-            1 => "a mandatory case failed".to_owned(),
-            more => format!("{more} mandatory cases failed"),
-        };
-        if counts.not_applicable + counts.not_written > 0 {
-            words += &format!(
-                "; of the mandatory ones {} do not apply and {} are not written",
-                counts.not_applicable, counts.not_written
-            );
+        match (counts.not_applicable, counts.not_written) {
+            (0, 0) => words.to_owned(),
+            (lacks, unwritten) => format!(
+                "{words}; of the mandatory ones {lacks} do not apply and {unwritten} are not written"
+            ),
         }
-        words
+    }
+
+    fn has_failed(&self) -> bool {
+        let bad = |one: &Outcome| one.verdict.is_bad() && one.entry.severity.is_mandatory();
+        self.outcomes.iter().any(bad)
+    }
+
+    /// What nobody wrote, or the subject does not have, shows nothing.
+    fn was_played(&self) -> bool {
+        let counts = Counts::of(self.outcomes.iter());
+        counts.passed + counts.failed > 0
     }
 
     /// Groups in order, with their outcomes.
@@ -97,5 +106,70 @@ impl Run {
             })
             .filter(|(_, own)| !own.is_empty())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::catalogue;
+    use crate::certify::verdict::{Failure, Verdict};
+
+    fn run(verdicts: &[Verdict]) -> Run {
+        let entries = catalogue::read().unwrap().into_iter();
+        let mandatory = entries.filter(|entry| entry.severity.is_mandatory());
+        let outcomes = verdicts
+            .iter()
+            .zip(mandatory)
+            .map(|(verdict, entry)| Outcome {
+                entry,
+                verdict: verdict.clone(),
+                seen: Vec::new(),
+                heard: Vec::new(),
+                took: Duration::ZERO,
+            });
+        Run {
+            subject: "an SBC".to_owned(),
+            version: "1".to_owned(),
+            began: 0,
+            took: Duration::ZERO,
+            outcomes: outcomes.collect(),
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_was_played_is_not_good() {
+        let absent = Verdict::NotApplicable("it has no bypass".to_owned());
+        let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        let no_stage = Verdict::NoStage("no port".to_owned());
+        for (verdicts, is_good, says) in [
+            (&[][..], false, "nothing is known"),
+            (
+                &[Verdict::NotWritten, absent.clone()],
+                false,
+                "nothing is known",
+            ),
+            (
+                &[Verdict::NotWritten, Verdict::Passed],
+                true,
+                "no mandatory case failed",
+            ),
+            (&[Verdict::Passed, failed], false, "a mandatory case failed"),
+            (
+                &[Verdict::Passed, no_stage],
+                false,
+                "a mandatory case failed",
+            ),
+        ] {
+            let run = run(verdicts);
+            assert_eq!(run.is_good(), is_good, "{verdicts:?}");
+            assert!(run.conclusion().contains(says), "{verdicts:?}");
+            let mut table = Vec::new();
+            table::write(&run, &mut table).unwrap();
+            assert!(String::from_utf8(table).unwrap().contains(says));
+            let class = if is_good { "passed" } else { "failed" };
+            let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
+            assert!(html::of(&run).contains(&verdict), "{verdicts:?}");
+        }
     }
 }

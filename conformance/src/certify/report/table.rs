@@ -63,6 +63,6 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         "\n{} after {:.0} s: {}",
         run.subject,
         run.took.as_secs_f32(),
-        run.verdict()
+        run.conclusion()
     )
 }
