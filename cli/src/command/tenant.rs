@@ -64,7 +64,8 @@ pub struct Add {
     /// Ask nobody: neither DNS nor Teams
     #[arg(long)]
     pub offline: bool,
-    /// Write the file into conf.d; without, it is only shown
+    /// Write the file into conf.d if the loader accepts it, also where a later step has failed (Teams may
+    /// not know the name yet); without, it is only shown
     #[arg(long)]
     pub write: bool,
     /// Main file; conf.d/*.toml beside it belong to it

@@ -219,7 +219,11 @@ impl Speaker<'_> {
                 let (cancel, _) = self.request(&Method::Cancel, proxy, Some(number), 1, &own);
                 line.send(cancel.build()).await?;
                 // 200 of the CANCEL and 487 of the call, unless somebody picked up before that arrived.
-                while let Ok(answer) = line.answer(ANSWER).await {
+                let until = Instant::now() + ANSWER;
+                let left = || until.saturating_duration_since(Instant::now());
+                while !left().is_zero()
+                    && let Ok(answer) = line.answer(left()).await
+                {
                     let last = answer.status().filter(|status| status.is_final());
                     let Some(last) = last.filter(|_| is_of_invite(&answer)) else {
                         continue;

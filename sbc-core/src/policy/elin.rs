@@ -92,7 +92,9 @@ impl Elins {
             None => (0, None),
         };
         if leases.len() >= MOST {
-            let oldest = leases.iter().min_by_key(|(_, lease)| lease.since);
+            // Those whose call goes on are the last to lose theirs.
+            let worth = |lease: &Lease| (lease.calls > 0, lease.since);
+            let oldest = leases.iter().min_by_key(|(_, lease)| worth(lease));
             let oldest = oldest.map(|(number, _)| number.clone());
             oldest.and_then(|number| leases.remove(&number));
         }

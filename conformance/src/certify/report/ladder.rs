@@ -59,7 +59,8 @@ fn hidden(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         match line.find("inline:") {
             Some(at) => {
-                let rest = line[at + 7..].find(['|', '\r', '\n']).unwrap_or(0);
+                let rest = line[at + 7..].find(['|', '\r', '\n']);
+                let rest = rest.unwrap_or(line.len() - at - 7);
                 out.push_str(&line[..at + 7]);
                 out.push('…');
                 out.push_str(&line[at + 7 + rest..]);
@@ -98,5 +99,9 @@ mod tests {
         let line = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^31\r\na=sendrecv\r\n";
         let shown = hidden(line);
         assert_eq!(shown, line.replace("c2VjcmV0", "…"));
+        assert_eq!(
+            hidden("a=crypto:1 X inline:c2VjcmV0"),
+            "a=crypto:1 X inline:…"
+        );
     }
 }
