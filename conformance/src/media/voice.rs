@@ -1,6 +1,7 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
 use super::endpoint::{Packet, Sockets, Stream, is_rtcp};
+use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::tone::{Codec, Tone, share_at};
@@ -22,6 +23,11 @@ const KEPT: usize = 25;
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
 
+/// A check of ICE that proves nothing (RFC 8489 §5).
+const BINDING_REQUEST: [u8; 20] = [
+    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+];
+
 /// What becomes of packets before they are heard, to see that somebody notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Warp {
@@ -35,6 +41,10 @@ pub enum Warp {
     NoRtcp,
     /// RTP with events, so digits, is lost.
     NoEvents,
+    /// Answers to checks of ICE are lost.
+    NoAnswers,
+    /// With the first audio a check of ICE arrives.
+    Checks,
 }
 
 /// What came so far.
@@ -87,6 +97,7 @@ struct State {
     warp: Option<Warp>,
     /// Of so many packets two in a row are not authentic.
     spoilt: Option<u16>,
+    client: Option<Client>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
 }
@@ -129,6 +140,7 @@ impl Voice {
             last_event: None,
             warp,
             spoilt: None,
+            client: None,
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
@@ -218,6 +230,49 @@ impl Voice {
     /// From now on two in a row of so many of its packets are not authentic.
     pub fn spoils_two_of(&self, packets: u16) {
         lock(&self.state).spoilt = Some(packets.max(1));
+    }
+
+    /// From now on it is a client of Teams with a full agent of ICE; what its description says of that.
+    ///
+    /// # Errors
+    /// What `rtc-ice` says.
+    pub fn is_client(&self) -> Result<String, String> {
+        let client = Client::new(self.at)?;
+        let lines = client.lines();
+        lock(&self.state).client = Some(client);
+        Ok(lines)
+    }
+
+    /// Its agent begins to check the other end.
+    ///
+    /// # Errors
+    /// What `rtc-ice` says.
+    pub fn meets(&self, other: &Lite) -> Result<(), String> {
+        let mut state = lock(&self.state);
+        let client = state.client.as_mut().ok_or("it has no agent of ICE")?;
+        client.meets(other)
+    }
+
+    /// Waits until its agent has nominated a pair.
+    pub async fn nominates(&self, patience: Duration) -> bool {
+        let began = Instant::now();
+        let is_nominated = || lock(&self.state).client.as_ref().map(Client::is_nominated);
+        while began.elapsed() < patience {
+            if is_nominated() == Some(true) {
+                return true;
+            }
+            sleep(PTIME).await;
+        }
+        false
+    }
+
+    /// Checks that the other end has made.
+    pub fn was_checked(&self) -> u64 {
+        let state = lock(&self.state);
+        state
+            .client
+            .as_ref()
+            .map_or(0, |client| client.heard.checks())
     }
 
     /// Plays a tone until told otherwise.
@@ -338,7 +393,9 @@ async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
     let mut report = Instant::now() + REPORTS;
     let (mut buffer, mut control) = ([0; 2048], [0; 2048]);
     loop {
+        let due = lock(&state).check_due();
         tokio::select! {
+            () = sleep_until(due) => lock(&state).checks(),
             _ = ticks.tick() => {
                 let packet = lock(&state).next();
                 if let Some((bytes, to)) = packet {
@@ -353,10 +410,11 @@ async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
                 }
             }
             got = sockets.rtp.recv_from(&mut buffer) => {
-                if let Ok((length, _)) = got {
+                if let Ok((length, from)) = got {
                     let (mut state, bytes) = (lock(&state), &buffer[..length]);
                     // Both share a port where that is agreed (RFC 5761 §4).
                     match is_rtcp(bytes) {
+                        _ if state.takes_check(bytes, from) => {}
                         true => state.take_report(bytes),
                         false => state.take(bytes),
                     }
@@ -368,6 +426,11 @@ async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
                 }
             }
         }
+        loop {
+            let check = lock(&state).check();
+            let Some((bytes, to)) = check else { break };
+            let _ = sockets.rtp.send_to(&bytes, to).await;
+        }
     }
 }
 
@@ -378,6 +441,36 @@ impl State {
             heard.longest_without_report = heard.longest_without_report.max(since.elapsed());
         }
         heard
+    }
+
+    /// When the agent wants to be asked again.
+    fn check_due(&mut self) -> Instant {
+        let due = self.client.as_mut().map(Client::due);
+        due.map_or_else(|| Instant::now() + REPORTS, Instant::from_std)
+    }
+
+    fn checks(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.ticks();
+        }
+    }
+
+    /// What the agent has to send.
+    fn check(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        self.client.as_mut()?.sends()
+    }
+
+    /// Takes a datagram of ICE.
+    fn takes_check(&mut self, bytes: &[u8], from: SocketAddr) -> bool {
+        let Some(client) = &mut self.client else {
+            return false;
+        };
+        if self.warp == Some(Warp::Checks) && bytes.first() == Some(&0x80) {
+            self.warp = None;
+            client.takes(&BINDING_REQUEST, from);
+        }
+        let is_answer = bytes.first() == Some(&1);
+        (is_answer && self.warp == Some(Warp::NoAnswers)) || client.takes(bytes, from)
     }
 
     /// The next packet of ours.

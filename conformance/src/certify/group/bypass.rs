@@ -1,6 +1,314 @@
 //! ICE: media bypass.
 
-use crate::certify::case::Case;
+use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::ladder::{Caller, Talk};
+use crate::certify::mutation::{Mutation, Warp, replace, teams};
+use crate::certify::setting::{OUTSIDE, Setting};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::media::ice::Lite;
+use crate::media::sdp;
+use crate::media::tone::Codec;
+use crate::media::voice::Voice;
+use crate::peer::message::Message;
+use std::time::Duration;
 
 /// The cases.
-pub const CASES: &[Case] = &[];
+pub const CASES: &[Case] = &[
+    case(
+        "TC-ICE-001",
+        |stage| Box::pin(client_is_called(stage)),
+        &[
+            breaks(
+                "TDR-ICE-001",
+                replace(teams("INVITE").first(), "a=ice-lite\r\n", ""),
+            ),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
+            breaks(
+                "TDR-ICE-003",
+                replace(teams("INVITE").first(), "a=ice-pwd:", "a=ice-pwd:x"),
+            ),
+            breaks("audio", Mutation::Media(Warp::Silence)),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-002",
+        |stage| Box::pin(client_calls(stage)),
+        &[
+            breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
+            breaks(
+                "TDR-ICE-003",
+                replace(teams("INVITE").status(200), "a=ice-ufrag:", "a=ice-ufrag:x"),
+            ),
+            breaks("audio", Mutation::Media(Warp::Silence)),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-003",
+        |stage| Box::pin(never_checks(stage)),
+        &[breaks("TDR-ICE-003", Mutation::Media(Warp::Checks))],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-007",
+        |stage| Box::pin(nominated_early(stage)),
+        &[
+            breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
+            breaks(
+                "TDR-ICE-007",
+                replace(teams("INVITE").status(200), "a=ice-pwd:", "a=ice-pwd:x"),
+            ),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-013",
+        |stage| Box::pin(both_lite(stage)),
+        &[
+            breaks("audio", Mutation::Media(Warp::Silence)),
+            breaks(
+                "TDR-ICE-001",
+                replace(teams("INVITE").status(200), "a=ice-lite\r\n", ""),
+            ),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-014",
+        |stage| Box::pin(media_processor(stage)),
+        &[
+            breaks(
+                "TDR-ICE-001",
+                replace(teams("INVITE").first(), "a=ice-lite\r\n", ""),
+            ),
+            breaks(
+                "TDR-ICE-002",
+                replace(teams("INVITE").first(), "a=candidate:", "a=x-candidate:"),
+            ),
+            breaks("audio", Mutation::Media(Warp::Silence)),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-018",
+        |stage| Box::pin(without_bypass(stage)),
+        &[
+            breaks(
+                "TDR-ICE-015",
+                replace(
+                    teams("INVITE").status(200),
+                    "t=0 0\r\n",
+                    "t=0 0\r\na=ice-lite\r\n",
+                ),
+            ),
+            breaks("audio", Mutation::Media(Warp::Silence)),
+        ],
+    ),
+];
+
+/// The trunk is one with bypass.
+pub(super) fn with_bypass(setting: &mut Setting) {
+    setting.teams.push_str("media_bypass = true\n");
+}
+
+/// What a client of Teams says of itself, at the address of its audio.
+fn client(description: &str, is_lite: bool) -> String {
+    let at = description
+        .lines()
+        .find_map(|line| line.strip_prefix("c=IN IP4 "))
+        .unwrap_or_default();
+    let port = description
+        .lines()
+        .find_map(|line| line.strip_prefix("m=audio "))
+        .and_then(|line| line.split(' ').next())
+        .unwrap_or_default();
+    let lite = if is_lite { "a=ice-lite\r\n" } else { "" };
+    let (session, media) = description.split_once("m=audio").unwrap_or_default();
+    format!(
+        "{session}{lite}m=audio{media}a=ice-ufrag:Tms1\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+         a=candidate:1 1 UDP 2130706431 {at} {port} typ host\r\n"
+    )
+}
+
+/// Says of a description of the subject whether it is that of a lite agent with one candidate of IPv4 for
+/// audio, where its audio is.
+fn is_lite(stage: &Stage, message: &Message) {
+    let body = message.body();
+    let has = |begin: &str| body.lines().any(|line| line.starts_with(begin));
+    let is_agent = has("a=ice-lite") && has("a=ice-ufrag:") && has("a=ice-pwd:");
+    stage.check("TDR-ICE-001", is_agent, || {
+        "its description is not that of a lite agent".to_owned()
+    });
+    let of_audio =
+        |line: &&str| line.starts_with("a=candidate:") && line.split(' ').nth(1) == Some("1");
+    let candidates: Vec<&str> = body.lines().filter(of_audio).collect();
+    let place = sdp::read(&body).map(|media| media.rtp);
+    let is_there = match (&candidates[..], &place) {
+        (&[one], Ok(at)) => {
+            let words: Vec<&str> = one.split(' ').collect();
+            words.get(4) == Some(&at.ip().to_string().as_str())
+                && words.get(5) == Some(&at.port().to_string().as_str())
+                && at.is_ipv4()
+        }
+        _ => false,
+    };
+    stage.check("TDR-ICE-002", is_there, || {
+        format!("its candidates for audio at {place:?} are {candidates:?}")
+    });
+}
+
+/// The agent of a client meets that of the subject, of which this message speaks, and nominates a pair.
+async fn meet(stage: &Stage, voice: &Voice, message: &Message) -> Played {
+    is_lite(stage, message);
+    let lite = Lite::read(&message.body()).map_err(|why| Failure::new("TDR-ICE-001", why))?;
+    let failure = |why| Failure::new("TDR-ICE-003", why);
+    voice.meets(&lite).map_err(failure)?;
+    match voice.nominates(PATIENCE).await {
+        true => Ok(()),
+        false => Err(failure(
+            "its checks are not answered as they must be".to_owned(),
+        )),
+    }
+}
+
+/// A description with lines of an agent.
+fn of_client(voice: &Voice, description: &str) -> Result<String, Failure> {
+    let lines = voice.is_client();
+    let lines = lines.map_err(|why| Failure::new("ladder", why))?;
+    Ok(format!("{description}{lines}"))
+}
+
+/// A client of Teams calls outside; nobody has answered yet.
+async fn client_dials(stage: &Stage) -> Result<Caller, Failure> {
+    let voice = stage.voice_of_teams().await?;
+    let offer = of_client(&voice, &sdp::teams_offer(voice.at, &voice.key))?;
+    stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await
+}
+
+/// A client of Teams has called, its agent has nominated, and both hear each other.
+async fn client_talks(stage: &Stage) -> Result<Talk, Failure> {
+    let mut caller = client_dials(stage).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    meet(stage, &caller.voice, &answer).await?;
+    let talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    Ok(talk)
+}
+
+/// TC-ICE-001.
+async fn client_is_called(stage: &Stage) -> Played {
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let invite = called.invite()?.clone();
+    let answer = of_client(&called.voice, &called.answer(Codec::Pcma))?;
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    meet(stage, &called.voice, &invite).await?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-002.
+async fn client_calls(stage: &Stage) -> Played {
+    client_talks(stage).await?.caller_ends().await
+}
+
+/// TC-ICE-003.
+async fn never_checks(stage: &Stage) -> Played {
+    let mut talk = client_talks(stage).await?;
+    // A full agent would have checked several times by then.
+    talk.lasts(Duration::from_secs(3)).await;
+    let checks = talk.caller.voice.was_checked();
+    stage.check("TDR-ICE-003", checks == 0, || {
+        format!("it has sent {checks} checks")
+    });
+    talk.caller_ends().await
+}
+
+/// TC-ICE-007: what is nominated before the answer counts with it.
+async fn nominated_early(stage: &Stage) -> Played {
+    let mut caller = client_dials(stage).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called
+        .leg
+        .respond(183, "Session Progress", Some(answer.clone()), &[])?;
+    let early = caller.leg.hears(183, PATIENCE).await.rule("TDR-ICE-007")?;
+    caller.hears_of(&early.message).rule("TDR-ICE-007")?;
+    meet(stage, &caller.voice, &early.message).await?;
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    let (before, after) = (
+        Lite::read(&early.message.body()),
+        Lite::read(&answer.body()),
+    );
+    stage.check("TDR-ICE-007", before == after, || {
+        format!("183 said {before:?}, and 200 {after:?}")
+    });
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-013: nobody checks, so audio goes to where the description says.
+async fn both_lite(stage: &Stage) -> Played {
+    let voice = stage.voice_of_teams().await?;
+    let offer = client(&sdp::teams_offer(voice.at, &voice.key), true);
+    let mut caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.is_answered().await.rule("TDR-ICE-010")?;
+    called.leg.acknowledged().await?;
+    is_lite(stage, &answer);
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-014: an answer without candidates is one of a media processor.
+async fn media_processor(stage: &Stage) -> Played {
+    let caller = stage.carrier_dials().await?;
+    let called = stage.teams_is_called().await?;
+    is_lite(stage, called.invite()?);
+    let mut talk = stage.answered(caller, called).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-018.
+async fn without_bypass(stage: &Stage) -> Played {
+    let voice = stage.voice_of_teams().await?;
+    let offer = client(&sdp::teams_offer(voice.at, &voice.key), false);
+    let mut caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
+    let mut called = stage.carrier_is_called().await?;
+    called.leg.respond(180, "Ringing", None, &[])?;
+    caller.leg.hears(180, PATIENCE).await?;
+    let answer = called.answer(Codec::Pcma);
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    let answer = caller.is_answered().await.rule("TDR-ICE-015")?;
+    called.leg.acknowledged().await?;
+    let body = answer.body();
+    let is_ice = |line: &&str| line.starts_with("a=ice-") || line.starts_with("a=candidate:");
+    let said: Vec<&str> = body.lines().filter(is_ice).collect();
+    stage.check("TDR-ICE-015", said.is_empty(), || {
+        format!("its answer says {said:?}")
+    });
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}

@@ -1,9 +1,10 @@
 //! EMG: calls for help.
 
+use super::bypass::with_bypass;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
 use crate::certify::ladder::Caller;
-use crate::certify::mutation::{Mutation, carrier, replace, teams, with, without};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, teams, with, without};
 use crate::certify::setting::{OUTSIDE, Setting, USER, USER_2};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -116,6 +117,16 @@ pub const CASES: &[Case] = &[
     .with(|setting| {
         helps(setting, "carrier");
         setting.carrier.push_str("location = false\n");
+    }),
+    case(
+        "TC-EMG-010",
+        |stage| Box::pin(without_candidates(stage)),
+        &[breaks("TDR-EMG-006", drop(teams("INVITE").status(200)))],
+    )
+    .needs(&[Need::Bypass])
+    .with(|setting| {
+        helps(setting, "carrier");
+        with_bypass(setting);
     }),
     case(
         "TC-EMG-011",
@@ -359,7 +370,7 @@ async fn calls_back(stage: &Stage, number: &str, user: &str) -> Played {
     );
     called.leg.respond(486, "Busy Here", None, &[])?;
     called.leg.acknowledged_failure().await?;
-    caller.is_refused().await.map(drop)
+    caller.is_refused().await.map(std::mem::drop)
 }
 
 /// TC-EMG-006.
@@ -411,6 +422,14 @@ async fn without_location(stage: &Stage) -> Played {
         format!("Geolocation: {place:?}")
     });
     Ok(())
+}
+
+/// TC-EMG-010: calls for help may come by a media processor, which has no candidates.
+async fn without_candidates(stage: &Stage) -> Played {
+    let caller = calls(stage, &Help::default()).await?;
+    let called = stage.carrier_is_called().await.rule("TDR-EMG-006")?;
+    let mut talk = stage.answered(caller, called).await.rule("TDR-EMG-006")?;
+    talk.caller_ends().await
 }
 
 /// TC-EMG-011.
