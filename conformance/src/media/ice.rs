@@ -38,6 +38,12 @@ impl Heard {
         // Ordering: a figure.
         self.checks.load(Ordering::Relaxed)
     }
+
+    /// Answers to our checks.
+    pub fn answers(&self) -> u64 {
+        // Ordering: a figure.
+        self.answers.load(Ordering::Relaxed)
+    }
 }
 
 /// What a description says of a lite agent.

@@ -266,6 +266,28 @@ impl Voice {
         false
     }
 
+    /// What its agent says in its descriptions.
+    pub fn lines_of_client(&self) -> String {
+        let state = lock(&self.state);
+        state.client.as_ref().map(Client::lines).unwrap_or_default()
+    }
+
+    /// Waits until another check of its agent is answered.
+    pub async fn is_answered(&self, patience: Duration) -> bool {
+        let answers = || {
+            let state = lock(&self.state);
+            state.client.as_ref().map(|client| client.heard.answers())
+        };
+        let (began, before) = (Instant::now(), answers());
+        while began.elapsed() < patience {
+            if answers() > before {
+                return true;
+            }
+            sleep(PTIME).await;
+        }
+        false
+    }
+
     /// Checks that the other end has made.
     pub fn was_checked(&self) -> u64 {
         let state = lock(&self.state);

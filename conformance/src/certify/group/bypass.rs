@@ -2,7 +2,7 @@
 
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::ladder::{Caller, Talk};
-use crate::certify::mutation::{Mutation, Warp, replace, teams};
+use crate::certify::mutation::{Mutation, Warp, drop, replace, teams};
 use crate::certify::setting::{OUTSIDE, Setting};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -64,6 +64,51 @@ pub const CASES: &[Case] = &[
                 replace(teams("INVITE").status(200), "a=ice-pwd:", "a=ice-pwd:x"),
             ),
         ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-009",
+        |stage| Box::pin(names_the_pair(stage)),
+        &[
+            breaks(
+                "TDR-ICE-008",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=ice-pwd:",
+                    "a=ice-pwd:x",
+                ),
+            ),
+            breaks("ladder", drop(teams("INVITE").status(200).inside())),
+        ],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-010",
+        |stage| Box::pin(restarts(stage)),
+        &[breaks(
+            "TDR-ICE-009",
+            replace(
+                teams("INVITE").status(200).inside(),
+                "a=ice-pwd:",
+                "a=ice-pwd:x",
+            ),
+        )],
+    )
+    .needs(&[Need::Bypass])
+    .with(with_bypass),
+    case(
+        "TC-ICE-011",
+        |stage| Box::pin(holds(stage)),
+        &[breaks(
+            "TDR-HLD-004",
+            replace(
+                teams("INVITE").status(200).inside(),
+                "a=ice-ufrag:",
+                "a=ice-ufrag:x",
+            ),
+        )],
     )
     .needs(&[Need::Bypass])
     .with(with_bypass),
@@ -193,8 +238,8 @@ async fn client_dials(stage: &Stage) -> Result<Caller, Failure> {
     stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await
 }
 
-/// A client of Teams has called, its agent has nominated, and both hear each other.
-async fn client_talks(stage: &Stage) -> Result<Talk, Failure> {
+/// A client of Teams has called, its agent has nominated, and both hear each other. Gives the answer, too.
+async fn client_talks(stage: &Stage) -> Result<(Talk, Message), Failure> {
     let mut caller = client_dials(stage).await?;
     let mut called = stage.carrier_is_called().await?;
     let answer = called.answer(Codec::Pcma);
@@ -204,7 +249,7 @@ async fn client_talks(stage: &Stage) -> Result<Talk, Failure> {
     meet(stage, &caller.voice, &answer).await?;
     let talk = Talk { caller, called };
     stage.hear_each_other(&talk).await?;
-    Ok(talk)
+    Ok((talk, answer))
 }
 
 /// TC-ICE-001.
@@ -224,12 +269,13 @@ async fn client_is_called(stage: &Stage) -> Played {
 
 /// TC-ICE-002.
 async fn client_calls(stage: &Stage) -> Played {
-    client_talks(stage).await?.caller_ends().await
+    let (mut talk, _) = client_talks(stage).await?;
+    talk.caller_ends().await
 }
 
 /// TC-ICE-003.
 async fn never_checks(stage: &Stage) -> Played {
-    let mut talk = client_talks(stage).await?;
+    let (mut talk, _) = client_talks(stage).await?;
     // A full agent would have checked several times by then.
     talk.lasts(Duration::from_secs(3)).await;
     let checks = talk.caller.voice.was_checked();
@@ -261,6 +307,74 @@ async fn nominated_early(stage: &Stage) -> Played {
         format!("183 said {before:?}, and 200 {after:?}")
     });
     let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// The client of an answered call offers again what it offered, with another version, direction and line.
+/// What the subject says of its agent must be what it said before.
+async fn offers_again(
+    stage: &Stage,
+    talk: &mut Talk,
+    before: &Message,
+    (version, direction, line): (u32, &str, &str),
+    rule: &str,
+) -> Result<(), Failure> {
+    let read = |text: &str| Lite::read(text).map_err(|why| Failure::new(rule, why));
+    let lines = talk.caller.voice.lines_of_client();
+    let (mut client, mut carrier) = talk.ends();
+    let description = client.describes(version, direction) + &lines + line;
+    let before = read(&before.body())?;
+    let answer = stage
+        .one_changes(&mut client, &mut carrier, description)
+        .await?;
+    let after = read(&answer.body())?;
+    stage.check(rule, before == after, || {
+        format!("it said {before:?}, and now {after:?}")
+    });
+    Ok(())
+}
+
+/// TC-ICE-009.
+async fn names_the_pair(stage: &Stage) -> Played {
+    let (mut talk, answer) = client_talks(stage).await?;
+    let media = sdp::read(&answer.body());
+    let at = media.map_err(|why| Failure::new("TDR-ICE-008", why))?.rtp;
+    let line = format!("a=remote-candidates:1 {} {}\r\n", at.ip(), at.port());
+    let change = (2, "a=sendrecv", &*line);
+    offers_again(stage, &mut talk, &answer, change, "TDR-ICE-008").await?;
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-010: the client's place in the call is taken by another agent, as when it is escalated.
+async fn restarts(stage: &Stage) -> Played {
+    let (mut talk, _) = client_talks(stage).await?;
+    let voice = stage.voice_of_teams().await?;
+    let lines = of_client(&voice, "")?;
+    let (mut client, mut carrier) = talk.ends();
+    client.continues_with(voice);
+    let description = client.describes(2, "a=sendrecv") + &lines;
+    let answer = stage
+        .one_changes(&mut client, &mut carrier, description)
+        .await?;
+    meet(stage, &talk.caller.voice, &answer)
+        .await
+        .rule("TDR-ICE-009")?;
+    stage.hear_each_other(&talk).await?;
+    talk.caller_ends().await
+}
+
+/// TC-ICE-011: checks are answered while nothing flows.
+async fn holds(stage: &Stage) -> Played {
+    let (mut talk, answer) = client_talks(stage).await?;
+    let rule = "TDR-HLD-004";
+    offers_again(stage, &mut talk, &answer, (2, "a=inactive", ""), rule).await?;
+    let is_answered = talk.caller.voice.is_answered(PATIENCE).await;
+    stage.check(rule, is_answered, || {
+        "checks are not answered during hold".to_owned()
+    });
+    offers_again(stage, &mut talk, &answer, (3, "a=sendrecv", ""), rule).await?;
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
 }
