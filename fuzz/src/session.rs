@@ -470,6 +470,9 @@ impl Bench {
         if header.payload_type == 96 {
             return assert_eq!(length - 12, 4, "one event");
         }
+        if header.payload_type == 13 {
+            return assert_eq!(length - 12, 1, "the level of comfort noise");
+        }
         let per_ms = match header.payload_type {
             8 | 0 => 8,
             98 => 16,
