@@ -2,7 +2,7 @@
 
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::ladder::{Called, TONES, Talk};
+use crate::certify::ladder::{Called, Caller, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, carrier, drop, replace, rewrite, teams, twice, with, without,
 };
@@ -378,17 +378,24 @@ async fn several_forks(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// TC-INB-005.
-async fn early_audio(stage: &Stage) -> Played {
+/// A call to Teams of which the carrier has heard 183 with a description, or this rule is broken; and that
+/// description.
+async fn early(stage: &Stage, rule: &str) -> Result<(Caller, Called, String), Failure> {
     let mut caller = stage.carrier_dials().await?;
     let mut called = stage.teams_is_called().await?;
     let answer = called.answer(Codec::Pcma);
     called
         .leg
         .respond(183, "Session Progress", Some(answer.clone()), &[])?;
+    let early = caller.leg.hears(183, PATIENCE).await.rule(rule)?;
+    caller.hears_of(&early.message).rule(rule)?;
+    Ok((caller, called, answer))
+}
+
+/// TC-INB-005.
+async fn early_audio(stage: &Stage) -> Played {
+    let (caller, mut called, answer) = early(stage, "TDR-SIP-018").await?;
     called.voice.plays(TONES.1);
-    let early = caller.leg.hears(183, PATIENCE).await.rule("TDR-SIP-018")?;
-    caller.hears_of(&early.message).rule("TDR-SIP-018")?;
     let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
     stage.check("TDR-SIP-018", is_heard, || {
         "early audio is not heard".to_owned()
@@ -401,15 +408,8 @@ async fn early_audio(stage: &Stage) -> Played {
 
 /// TC-INB-006.
 async fn another_fork_answers(stage: &Stage) -> Played {
-    let mut caller = stage.carrier_dials().await?;
-    let mut called = stage.teams_is_called().await?;
-    let answer = called.answer(Codec::Pcma);
-    called
-        .leg
-        .respond(183, "Session Progress", Some(answer), &[])?;
+    let (caller, mut called, _) = early(stage, "ladder").await?;
     called.voice.plays(TONES.1);
-    let early = caller.leg.hears(183, PATIENCE).await?;
-    caller.hears_of(&early.message)?;
     let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
     stage.check("TDR-SIP-019", is_heard, || {
         "early audio is not heard".to_owned()
@@ -425,15 +425,8 @@ async fn another_fork_answers(stage: &Stage) -> Played {
 
 /// TC-INB-008.
 async fn ringing_after_early_audio(stage: &Stage) -> Played {
-    let mut caller = stage.carrier_dials().await?;
-    let mut called = stage.teams_is_called().await?;
-    let answer = called.answer(Codec::Pcma);
-    called
-        .leg
-        .respond(183, "Session Progress", Some(answer.clone()), &[])?;
+    let (caller, mut called, answer) = early(stage, "ladder").await?;
     called.voice.plays(TONES.1);
-    let early = caller.leg.hears(183, PATIENCE).await?;
-    caller.hears_of(&early.message)?;
     let first = called.leg.fork();
     called.leg.respond(180, "Ringing", None, &[])?;
     let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
@@ -449,14 +442,7 @@ async fn ringing_after_early_audio(stage: &Stage) -> Played {
 
 /// TC-INB-009.
 async fn answer_without_description(stage: &Stage) -> Played {
-    let mut caller = stage.carrier_dials().await?;
-    let mut called = stage.teams_is_called().await?;
-    let answer = called.answer(Codec::Pcma);
-    called
-        .leg
-        .respond(183, "Session Progress", Some(answer), &[])?;
-    let early = caller.leg.hears(183, PATIENCE).await?;
-    caller.hears_of(&early.message)?;
+    let (mut caller, mut called, _) = early(stage, "ladder").await?;
     called.leg.respond(200, "OK", None, &[])?;
     caller.is_answered().await.rule("TDR-SIP-019")?;
     called.leg.acknowledged().await.rule("TDR-SIP-019")?;
