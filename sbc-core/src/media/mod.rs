@@ -26,5 +26,7 @@ pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;
 pub use profile::{Dtmf, FaxMode, HoldForm, Ice, OneWay, Profile, RtcpLine, SourceMode, Srtp};
-pub use read::{AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, read};
+pub use read::{
+    AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, is_sendable, read,
+};
 pub use tones::{COUNTRIES, Signal, Tones, silence};

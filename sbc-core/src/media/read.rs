@@ -323,7 +323,7 @@ fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable
 /// Whether media may be sent to an address (SEC-102): never to many at once, and to this very host or to
 /// the link alone only where our own address is of that kind. Whoever offers `127.0.0.1` would have us
 /// talk to what listens here for nobody else. An IPv4 address in the clothes of IPv6 counts as what it is.
-pub(super) fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
+pub fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
     let is_own_kind = |is_kind: fn(IpAddr) -> bool| {
         !is_kind(ip.to_canonical()) || local.is_some_and(|own| is_kind(own.to_canonical()))
     };

@@ -1,0 +1,569 @@
+//! One call: two parties, what each has said, and what the relay is told of it.
+
+use crate::facts::{Line, Protection, SUITES, Unused, transport_of};
+use crate::formats::{Common, Formats};
+use crate::request::{Exchange, Reason, RtcpMux, Transport, Wishes};
+use crate::rewrite::{Placed, Stream, rewrite};
+use crate::server::{Now, Side};
+use bytes::Bytes;
+use media_api::{
+    BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Family, ForkId,
+    LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, ProtectionWanted,
+    SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
+};
+use sbc_core::sdp::{Description, Limits, Media, base64_encode};
+use std::net::IpAddr;
+
+/// Streams of a call at most; further `m=` lines are refused.
+const STREAMS: usize = 4;
+/// Branches of one offer that are told apart.
+const BRANCHES: usize = 32;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) session: SessionId,
+    pub(crate) created: Now,
+    /// When a message last spoke of it.
+    pub(crate) last_signal: Now,
+    /// The one that made the first offer, and the other.
+    pub(crate) parties: [Party; 2],
+    /// Which stream an `m=` line has, by its position.
+    slots: Vec<Option<usize>>,
+    streams: usize,
+    formats: Formats,
+    branches: Vec<String>,
+    /// An offer that was not answered yet, or whose answer may still change.
+    offer: Option<Offer>,
+    pub(crate) is_answered: bool,
+}
+
+/// One party of a call.
+#[derive(Debug)]
+pub(crate) struct Party {
+    pub(crate) tag: Option<String>,
+    side: Side,
+    family: Family,
+    /// Our addresses and keys towards it, by stream; none until the relay has told them.
+    pub(crate) local: Vec<LocalStream>,
+    /// What it said last: kind and transport of each line with a stream.
+    pub(crate) medias: Vec<Described>,
+}
+
+/// A line of a party as statistics name it.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) stream: usize,
+    pub(crate) kind: String,
+    pub(crate) transport: String,
+}
+
+#[derive(Debug)]
+struct Offer {
+    /// Which party made it.
+    by: usize,
+    lines: Vec<Offered>,
+    source: SourcePolicy,
+}
+
+/// One `m=` line of an offer.
+#[derive(Debug)]
+struct Offered {
+    /// What it says, if it has a stream.
+    line: Option<Line>,
+    transport: String,
+    /// Whether one port was offered on.
+    is_mux_offered: bool,
+    has_rtcp_line: bool,
+}
+
+impl Call {
+    /// A call that begins with this offer, and what the relay has to reserve for it.
+    pub(crate) fn begin(
+        session: SessionId,
+        exchange: &Exchange<'_>,
+        sides: &[Side],
+        now: Now,
+    ) -> Result<(Self, Command), Reason> {
+        let description = described(exchange.sdp)?;
+        let wishes = &exchange.wishes;
+        let (from, to) = match &wishes.sides {
+            None => (side_named(sides, None)?, side_named(sides, None)?),
+            Some((from, to)) => (side_named(sides, Some(from))?, side_named(sides, Some(to))?),
+        };
+        let family = family_of(&description);
+        let local = from.address(family)?;
+        let other = wishes.family.unwrap_or(family);
+        to.address(other)?;
+        let mut call = Self {
+            session,
+            created: now,
+            last_signal: now,
+            parties: [
+                Party::new(Some(exchange.offerer.to_owned()), from.clone(), family),
+                Party::new(None, to.clone(), other),
+            ],
+            slots: Vec::new(),
+            streams: 0,
+            formats: Formats::default(),
+            branches: Vec::new(),
+            offer: None,
+            is_answered: false,
+        };
+        let mut why = None;
+        for media in description.media() {
+            let is_usable = match Line::read(&media, local, wishes) {
+                Ok(_) => call.streams < STREAMS,
+                Err(unused) => {
+                    why.get_or_insert((media.index(), unused));
+                    false
+                }
+            };
+            call.slots.push(is_usable.then_some(call.streams));
+            call.streams += usize::from(is_usable);
+        }
+        if call.streams == 0 {
+            return Err(match why {
+                None => "the description has no m= line".into(),
+                Some((index, unused)) => {
+                    format!(
+                        "no m= line can be relayed: number {} {}",
+                        index + 1,
+                        unused.text()
+                    )
+                }
+            });
+        }
+        let spec = |party: usize| EndpointSpec {
+            endpoint: endpoint(party),
+            realm: call.parties[party].side.realm,
+            family: call.parties[party].family,
+            streams: vec![
+                StreamSpec {
+                    kind: StreamKind::Audio,
+                    // Whether a party protects its media may change with every offer.
+                    protection: ProtectionWanted::Sdes(SUITES.to_vec()),
+                    ice: None,
+                };
+                call.streams
+            ],
+            takes_last: false,
+        };
+        let command = Command::Allocate {
+            session,
+            endpoints: vec![spec(0), spec(1)],
+        };
+        Ok((call, command))
+    }
+
+    /// What the relay has reserved.
+    pub(crate) fn allocated(&mut self, endpoints: Vec<LocalEndpoint>) {
+        for local in endpoints {
+            if let Some(party) = self.parties.get_mut(usize::from(local.endpoint.0)) {
+                party.local = local.streams;
+            }
+        }
+    }
+
+    /// Remembers one more branch of an offer.
+    pub(crate) fn add_branch(&mut self, branch: Option<&str>) {
+        let is_known = |branch: &str| self.branches.iter().any(|known| known == branch);
+        match branch {
+            Some(branch) if !is_known(branch) && self.branches.len() < BRANCHES => {
+                self.branches.push(branch.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the call goes on without this branch, as others of an unanswered offer are under way.
+    pub(crate) fn goes_on_without(&mut self, branch: Option<&str>) -> bool {
+        let Some(branch) = branch else {
+            return false;
+        };
+        self.branches.retain(|known| known != branch);
+        !self.is_answered && !self.branches.is_empty()
+    }
+
+    /// Whether a party has this tag.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        let of = |party: &Party| party.tag.as_deref() == Some(tag);
+        self.parties.iter().any(of)
+    }
+
+    /// The offer as it goes to the other party.
+    pub(crate) fn offer(&mut self, exchange: &Exchange<'_>, now: Now) -> Result<Vec<u8>, Reason> {
+        let by = self.offerer(exchange)?;
+        let description = described(exchange.sdp)?;
+        let wishes = &exchange.wishes;
+        let lines = self.lines(&description, by, wishes)?;
+        let to = &self.parties[1 - by];
+        let mut offered = Vec::new();
+        let mut placed = Vec::new();
+        for (media, line) in description.media().zip(lines) {
+            let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
+            let Some((slot, line)) = line else {
+                placed.push(Placed::Refused);
+                offered.push(Offered {
+                    line: None,
+                    transport,
+                    is_mux_offered: false,
+                    has_rtcp_line: false,
+                });
+                continue;
+            };
+            let local = to.stream(slot)?;
+            let goes_out = wishes.transport.or(transport_of(&media));
+            // A fax has its own transport, which nothing can be asked of.
+            let goes_out = goes_out.filter(|_| transport_of(&media).is_some());
+            let is_mux_offered = goes_out.is_some()
+                && match wishes.rtcp_mux {
+                    RtcpMux::AsOffered => line.is_muxed,
+                    RtcpMux::Offer => true,
+                    RtcpMux::Demux => false,
+                };
+            let is_secure = goes_out.is_some_and(Transport::is_secure);
+            let keys = local.keys.iter().filter(|_| is_secure);
+            placed.push(Placed::Stream(Stream {
+                rtp: local.rtp,
+                rtcp_port: (goes_out.is_some() && !wishes.has_no_rtcp_line)
+                    .then_some(local.rtcp.port()),
+                is_muxed: is_mux_offered,
+                transport: goes_out.map(|transport| transport.name().to_owned()),
+                has_feedback: goes_out.is_some_and(Transport::has_feedback),
+                cryptos: keys.zip(1..).map(|(key, tag)| crypto(tag, key)).collect(),
+            }));
+            offered.push(Offered {
+                line: Some(line),
+                transport,
+                is_mux_offered,
+                has_rtcp_line: media.rtcp().is_some(),
+            });
+        }
+        let address = to.address()?;
+        let out = rewrite(&description, address, wishes.replaces_origin, &placed);
+        self.parties[by].tag = Some(exchange.offerer.to_owned());
+        self.parties[by].describe(&description, &self.slots);
+        self.offer = Some(Offer {
+            by,
+            lines: offered,
+            source: Line::source(wishes),
+        });
+        self.add_branch(exchange.which.branch);
+        self.last_signal = now;
+        Ok(out)
+    }
+
+    /// The answer as it goes to the party that made the offer, and what the relay is told.
+    pub(crate) fn answer(
+        &mut self,
+        exchange: &Exchange<'_>,
+        silence_ms: u32,
+        now: Now,
+    ) -> Result<(Vec<u8>, Vec<Command>), Reason> {
+        let description = described(exchange.sdp)?;
+        let by = self.offer.as_ref().map(|offer| offer.by);
+        let by = by.ok_or("there is no offer that this could answer")?;
+        if self.parties[by].tag.as_deref() != Some(exchange.offerer) {
+            return Err("the last offer was made by another party than \"from-tag\"".into());
+        }
+        let wishes = &exchange.wishes;
+        let answers = self.lines(&description, 1 - by, wishes)?;
+        let (offerer, answerer) = (&self.parties[by], &self.parties[1 - by]);
+        let Some(offer) = &self.offer else {
+            return Err("there is no offer that this could answer".into());
+        };
+        if answers.len() != offer.lines.len() {
+            return Err(format!(
+                "the answer has {} m= lines, the offer had {}",
+                answers.len(),
+                offer.lines.len()
+            ));
+        }
+        let mut placed = Vec::new();
+        let mut towards_offerer = vec![None; self.streams];
+        let mut towards_answerer = vec![None; self.streams];
+        for (offered, answer) in offer.lines.iter().zip(answers) {
+            let agreed = match (&offered.line, answer) {
+                (Some(line), Some((slot, answer))) if line.content == answer.content => {
+                    Some((line, slot, answer))
+                }
+                _ => None,
+            };
+            let Some((line, slot, answer)) = agreed else {
+                placed.push(Placed::Refused);
+                continue;
+            };
+            let own = offerer.stream(slot)?;
+            let (protection, cryptos) = match &line.protection {
+                Protection::Plain => (media_api::Protection::None, Vec::new()),
+                Protection::Sdes(keys) => {
+                    let chosen = keys.iter().find_map(|(tag, remote)| {
+                        let local = own.keys.iter().find(|own| own.suite() == remote.suite())?;
+                        Some((*tag, local, remote))
+                    });
+                    let (tag, local, remote) = chosen.ok_or("no common SRTP suite")?;
+                    let protection = sdes(local, remote);
+                    (protection, vec![crypto(tag, local)])
+                }
+            };
+            let is_muxed = line.is_muxed && wishes.rtcp_mux != RtcpMux::Demux;
+            placed.push(Placed::Stream(Stream {
+                rtp: own.rtp,
+                rtcp_port: (!is_muxed && offered.has_rtcp_line && !wishes.has_no_rtcp_line)
+                    .then_some(own.rtcp.port()),
+                is_muxed,
+                transport: Some(offered.transport.clone()),
+                has_feedback: offered.transport.to_ascii_uppercase().ends_with('F'),
+                cryptos,
+            }));
+            let common = self.formats.common(&line.payloads, &answer.payloads);
+            towards_offerer[slot] = Some(NegotiatedStream {
+                protection,
+                ..agreed_with(line, &answer, is_muxed, offer.source, &common, false)
+            });
+            let is_muxed = offered.is_mux_offered && answer.is_muxed;
+            let source = Line::source(wishes);
+            towards_answerer[slot] = Some(NegotiatedStream {
+                protection: answerer.protection(slot, &answer)?,
+                ..agreed_with(&answer, line, is_muxed, source, &common, true)
+            });
+        }
+        let out = rewrite(
+            &description,
+            offerer.address()?,
+            wishes.replaces_origin,
+            &placed,
+        );
+        let told = |party: usize, streams| Command::Answer {
+            session: self.session,
+            endpoint: endpoint(party),
+            fork: ForkId(0),
+            negotiated: Negotiated { streams },
+            stage: Stage::Final,
+        };
+        let commands = vec![
+            told(by, towards_offerer),
+            told(1 - by, towards_answerer),
+            Command::Update {
+                session: self.session,
+                plan: BridgePlan {
+                    joined: Some((endpoint(0), endpoint(1))),
+                    silence_ms,
+                },
+            },
+        ];
+        self.parties[1 - by].tag = exchange.answerer.map(str::to_owned);
+        self.parties[1 - by].describe(&description, &self.slots);
+        self.is_answered = true;
+        self.last_signal = now;
+        Ok((out, commands))
+    }
+
+    /// Which party makes this offer.
+    fn offerer(&self, exchange: &Exchange<'_>) -> Result<usize, Reason> {
+        let of = |tag: &str| {
+            let has = |party: &Party| party.tag.as_deref() == Some(tag);
+            self.parties.iter().position(has)
+        };
+        if let Some(known) = of(exchange.offerer) {
+            return Ok(known);
+        }
+        // One whose answer we have never seen.
+        match exchange.answerer.and_then(of) {
+            Some(other) => Ok(1 - other),
+            None => Err("neither \"from-tag\" nor \"to-tag\" is of a party of this call".into()),
+        }
+    }
+
+    /// What the lines of a party say, and which stream each has; `None` for those that are refused.
+    fn lines(
+        &mut self,
+        description: &Description,
+        of: usize,
+        wishes: &Wishes,
+    ) -> Result<Vec<Option<(usize, Line)>>, Reason> {
+        let local = self.parties[of].address()?;
+        let read: Vec<Option<Line>> = description
+            .media()
+            .map(|media| Line::read(&media, local, wishes).ok())
+            .collect();
+        self.slots.resize(self.slots.len().max(read.len()), None);
+        // A line that comes in place of another, such as a fax, gets the stream of the one it replaces.
+        for at in 0..read.len() {
+            if read[at].is_none() || self.slots[at].is_some() {
+                continue;
+            }
+            let is_idle = |other: &usize| read.get(*other).is_none_or(Option::is_none);
+            let idle = (0..self.slots.len())
+                .filter(is_idle)
+                .find(|other| self.slots[*other].is_some());
+            if let Some(idle) = idle {
+                self.slots[at] = self.slots[idle].take();
+            }
+        }
+        let lines = read.into_iter().zip(&self.slots);
+        Ok(lines.map(|(line, slot)| Some(((*slot)?, line?))).collect())
+    }
+}
+
+impl Party {
+    fn new(tag: Option<String>, side: Side, family: Family) -> Self {
+        Self {
+            tag,
+            side,
+            family,
+            local: Vec::new(),
+            medias: Vec::new(),
+        }
+    }
+
+    /// Our address towards it.
+    fn address(&self) -> Result<IpAddr, Reason> {
+        match self.local.first() {
+            Some(local) => Ok(local.rtp.ip()),
+            None => self.side.address(self.family),
+        }
+    }
+
+    fn stream(&self, slot: usize) -> Result<&LocalStream, Reason> {
+        let stream = self.local.get(slot);
+        stream.ok_or_else(|| "the relay has reserved nothing for this line".into())
+    }
+
+    fn protection(&self, slot: usize, answer: &Line) -> Result<media_api::Protection, Reason> {
+        let Protection::Sdes(keys) = &answer.protection else {
+            return Ok(media_api::Protection::None);
+        };
+        let own = self.stream(slot)?;
+        let both = keys.iter().find_map(|(tag, remote)| {
+            // The tag says which of our keys it has taken.
+            let at = usize::try_from(*tag).ok()?.checked_sub(1)?;
+            let local = own.keys.get(at)?;
+            (local.suite() == remote.suite()).then(|| sdes(local, remote))
+        });
+        both.ok_or_else(|| {
+            "the answer has a=crypto with a tag or suite that was not offered".into()
+        })
+    }
+
+    fn describe(&mut self, description: &Description, slots: &[Option<usize>]) {
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let described = |(media, slot): (Media<'_>, &Option<usize>)| {
+            Some(Described {
+                stream: (*slot)?,
+                kind: text(media.kind_text()),
+                transport: text(media.transport_text()),
+            })
+        };
+        let lines = description.media().zip(slots);
+        self.medias = lines.filter_map(described).collect();
+    }
+}
+
+impl Unused {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Off => "has port 0",
+            Self::Kind => "is neither audio nor a fax",
+            Self::Limit => "is one too many",
+            Self::Transport => "has a transport that is not spoken (DTLS among them)",
+            Self::Address => "has no address of the right family that media may be sent to",
+            Self::Keys => "is SRTP without an a=crypto that can be used",
+        }
+    }
+}
+
+/// What was agreed with `party`, whose bridge leads to `other`.
+fn agreed_with(
+    party: &Line,
+    other: &Line,
+    is_muxed: bool,
+    source: SourcePolicy,
+    common: &[Common],
+    is_answerer: bool,
+) -> NegotiatedStream {
+    let ours = party.ours();
+    let direction = Direction::from_parts(
+        ours.sends() && other.direction.sends(),
+        ours.receives() && other.direction.receives(),
+    );
+    let is_without_reports = party.rtcp.port() == 0;
+    NegotiatedStream {
+        content: party.content,
+        remote_rtp: party.rtp,
+        remote_rtcp: match is_muxed && !is_without_reports {
+            true => party.rtp,
+            false => party.rtcp,
+        },
+        rtcp_mux: is_muxed,
+        direction,
+        protection: media_api::Protection::None,
+        payloads: common
+            .iter()
+            .map(|one| {
+                // The other party's numbers are what our description to this one has.
+                let (receive, send) = match is_answerer {
+                    true => (one.offered, one.answered),
+                    false => (one.answered, one.offered),
+                };
+                PayloadBinding {
+                    receive,
+                    send,
+                    id: one.id,
+                    format: one.format.clone(),
+                }
+            })
+            .collect(),
+        source,
+        ice: None,
+        ptime_ms: party.ptime_ms,
+    }
+}
+
+fn sdes(local: &CryptoKey, remote: &CryptoKey) -> media_api::Protection {
+    media_api::Protection::Sdes {
+        local: local.clone(),
+        remote: remote.clone(),
+    }
+}
+
+fn crypto(tag: u32, key: &CryptoKey) -> String {
+    let inline = base64_encode(key.expose_key_and_salt());
+    format!("{tag} {} inline:{inline}", key.suite().name())
+}
+
+const fn endpoint(party: usize) -> EndpointId {
+    EndpointId(if party == 0 { 0 } else { 1 })
+}
+
+fn described(sdp: &[u8]) -> Result<Description, Reason> {
+    let read = Description::parse(Bytes::copy_from_slice(sdp), &Limits::default());
+    read.map_err(|fault| format!("the description cannot be read: {fault}"))
+}
+
+/// The family that the party's own addresses have.
+fn family_of(description: &Description) -> Family {
+    let mut addresses = description.media().filter_map(|media| media.connection());
+    let is_v6 = addresses.any(|own| own.address.ip().is_some_and(|ip| ip.is_ipv6()));
+    match is_v6 {
+        true => Family::V6,
+        false => Family::V4,
+    }
+}
+
+fn side_named<'s>(sides: &'s [Side], name: Option<&str>) -> Result<&'s Side, Reason> {
+    let found = match name {
+        None => sides.first(),
+        Some(name) => sides.iter().find(|side| side.name == name),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<&str> = sides.iter().map(|side| side.name.as_str()).collect();
+        let name: String = name.unwrap_or_default().chars().take(40).collect();
+        format!(
+            "direction {}: there is no such side; known: {}",
+            name.escape_debug(),
+            known.join(", ")
+        )
+    })
+}

@@ -1,0 +1,175 @@
+//! What a party's description says of its media, line by line.
+
+use crate::formats::Payload;
+use crate::request::{Transport as Wanted, Wishes};
+use media_api::{Content, CryptoKey, Direction, SourcePolicy, Suite};
+use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
+use std::net::{IpAddr, SocketAddr};
+
+/// Suites that are spoken, strongest first.
+pub(crate) const SUITES: [Suite; 2] = [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+
+/// One usable `m=` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub(crate) content: Content,
+    pub(crate) rtp: SocketAddr,
+    /// Port 0: the party wants none.
+    pub(crate) rtcp: SocketAddr,
+    pub(crate) is_muxed: bool,
+    /// As the party means it.
+    pub(crate) direction: Written,
+    pub(crate) payloads: Vec<Payload>,
+    /// How the party protects its media.
+    pub(crate) protection: Protection,
+    pub(crate) ptime_ms: u8,
+}
+
+/// Keys of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Protection {
+    Plain,
+    /// Those that can be used, with their tags, in the party's order; at least one.
+    Sdes(Vec<(u32, CryptoKey)>),
+}
+
+/// Why a line is answered with port 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unused {
+    /// Its author has switched it off.
+    Off,
+    /// Neither audio nor fax.
+    Kind,
+    /// More lines than are read.
+    Limit,
+    /// A transport that is not spoken.
+    Transport,
+    /// No address that media can be sent to.
+    Address,
+    /// SRTP without a key that can be used.
+    Keys,
+}
+
+impl Line {
+    pub(crate) fn read(media: &Media<'_>, local: IpAddr, wishes: &Wishes) -> Result<Self, Unused> {
+        if media.is_over_limit() {
+            return Err(Unused::Limit);
+        }
+        if media.port() == 0 {
+            return Err(Unused::Off);
+        }
+        let content = match (media.kind(), media.transport()) {
+            (MediaKind::Image, Transport::Udptl) => Content::Udptl,
+            (MediaKind::Audio, transport) if transport.is_rtp() => Content::Rtp,
+            (MediaKind::Audio, _) => return Err(Unused::Transport),
+            _ => return Err(Unused::Kind),
+        };
+        let protection = match media.transport() {
+            Transport::RtpAvp | Transport::RtpAvpf | Transport::Udptl => Protection::Plain,
+            Transport::RtpSavp | Transport::RtpSavpf => Protection::Sdes(keys(media)?),
+            Transport::DtlsSavp | Transport::DtlsSavpf | Transport::Tcp | Transport::Other => {
+                return Err(Unused::Transport);
+            }
+        };
+        let ip = address(media, local, wishes)?;
+        let rtp = SocketAddr::new(ip, media.port());
+        let stated = media.direction();
+        Ok(Self {
+            content,
+            rtp,
+            rtcp: reports(media, rtp),
+            is_muxed: media.rtcp_mux(),
+            direction: Written::from_parts(
+                stated.sends(),
+                stated.receives() && !ip.is_unspecified(),
+            ),
+            payloads: Payload::of(media),
+            protection,
+            ptime_ms: media
+                .ptime_ms()
+                .and_then(|ms| u8::try_from(ms).ok())
+                .filter(|ms| (10..=60).contains(ms))
+                .unwrap_or(20),
+        })
+    }
+
+    /// The direction of its media as our side of them has it.
+    pub(crate) fn ours(&self) -> Direction {
+        Direction::from_parts(self.direction.receives(), self.direction.sends())
+    }
+
+    /// From where its media may come.
+    pub(crate) fn source(wishes: &Wishes) -> SourcePolicy {
+        match wishes.is_asymmetric {
+            true => SourcePolicy::Signalled,
+            false => SourcePolicy::Restricted {
+                signalling: wishes.received_from,
+            },
+        }
+    }
+}
+
+/// The transport that a line goes out with.
+pub(crate) fn transport_of(media: &Media<'_>) -> Option<Wanted> {
+    match media.transport() {
+        Transport::RtpAvp => Some(Wanted::Avp),
+        Transport::RtpAvpf => Some(Wanted::Avpf),
+        Transport::RtpSavp => Some(Wanted::Savp),
+        Transport::RtpSavpf => Some(Wanted::Savpf),
+        _ => None,
+    }
+}
+
+fn keys(media: &Media<'_>) -> Result<Vec<(u32, CryptoKey)>, Unused> {
+    let usable = media.cryptos().into_iter().filter_map(|crypto| {
+        let crypto = crypto.ok()?;
+        let suite = Suite::from_name(crypto.suite.name().as_bytes());
+        let suite = suite.filter(|suite| SUITES.contains(suite))?;
+        let [key] = &crypto.keys[..] else {
+            return None;
+        };
+        let bare = CryptoKey::new(suite, key.expose_key_and_salt())?;
+        let key = match key.mki {
+            Some(mki) => bare.with_identifier(mki.to_bytes()),
+            None => bare,
+        };
+        Some((crypto.tag, key))
+    });
+    let usable: Vec<_> = usable.collect();
+    match usable.is_empty() {
+        true => Err(Unused::Keys),
+        false => Ok(usable),
+    }
+}
+
+fn address(media: &Media<'_>, local: IpAddr, wishes: &Wishes) -> Result<IpAddr, Unused> {
+    let written = media.connection().ok_or(Unused::Address)?.address;
+    if written.is_unknown() {
+        return Ok(match local {
+            IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+        });
+    }
+    let behind_nat = wishes.received_from.filter(|_| wishes.is_behind_nat);
+    let ip = behind_nat.or(written.ip()).ok_or(Unused::Address)?;
+    let is_right = ip.is_ipv4() == local.is_ipv4();
+    match is_right && sbc_core::media::is_sendable(ip, Some(local)) {
+        true => Ok(ip),
+        false => Err(Unused::Address),
+    }
+}
+
+fn reports(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
+    let modifiers: [&[u8]; 2] = [b"RS", b"RR"];
+    let mut bandwidths = modifiers.iter().map(|name| media.bandwidth(name));
+    if bandwidths.all(|bandwidth| bandwidth == Some(0)) {
+        return SocketAddr::new(rtp.ip(), 0);
+    }
+    if media.rtcp_mux() {
+        return rtp;
+    }
+    let stated = media.rtcp().filter(|rtcp| rtcp.port != 0);
+    // Reports to a third host would make us an amplifier: the port is believed, the address is not.
+    let port = stated.map_or_else(|| rtp.port().checked_add(1).unwrap_or(0), |rtcp| rtcp.port);
+    SocketAddr::new(rtp.ip(), port)
+}

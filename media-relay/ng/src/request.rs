@@ -1,0 +1,318 @@
+//! What is asked, read from the values of a message.
+
+use crate::value::Value;
+use media_api::Family;
+use std::net::IpAddr;
+
+/// Longest name of a call or party in octets.
+const NAME: usize = 512;
+
+/// A request.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Request<'a> {
+    Ping,
+    Offer(Exchange<'a>),
+    Answer(Exchange<'a>),
+    Delete(Which<'a>),
+    Query(Which<'a>),
+    List { most: usize },
+    Statistics,
+}
+
+/// A call, and perhaps a party or branch of it.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Which<'a> {
+    pub(crate) call: &'a str,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) branch: Option<&'a str>,
+}
+
+/// A description on its way from one party to the other.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) which: Which<'a>,
+    /// Tag of the party that makes the offer.
+    pub(crate) offerer: &'a str,
+    /// Tag of the party that answers; not known in a first offer.
+    pub(crate) answerer: Option<&'a str>,
+    pub(crate) sdp: &'a [u8],
+    pub(crate) wishes: Wishes,
+}
+
+/// What becomes of the description on its way.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Wishes {
+    /// Names of the network sides: that of who sends the description, and that of who gets it.
+    pub(crate) sides: Option<(String, String)>,
+    /// Family of our addresses in the description that goes out.
+    pub(crate) family: Option<Family>,
+    /// Transport protocol of the description that goes out, in place of the one that came in.
+    pub(crate) transport: Option<Transport>,
+    /// Where the signalling of who sends the description comes from.
+    pub(crate) received_from: Option<IpAddr>,
+    /// The address in the description is not to be believed, the one of the signalling is.
+    pub(crate) is_behind_nat: bool,
+    /// Media may only come from where the description says.
+    pub(crate) is_asymmetric: bool,
+    pub(crate) replaces_origin: bool,
+    pub(crate) rtcp_mux: RtcpMux,
+    /// Whether `a=rtcp` may be written.
+    pub(crate) has_no_rtcp_line: bool,
+}
+
+/// An `RTP` profile that can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Transport {
+    Avp,
+    Avpf,
+    Savp,
+    Savpf,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 4] = [Self::Avp, Self::Avpf, Self::Savp, Self::Savpf];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Avp => "RTP/AVP",
+            Self::Avpf => "RTP/AVPF",
+            Self::Savp => "RTP/SAVP",
+            Self::Savpf => "RTP/SAVPF",
+        }
+    }
+
+    pub(crate) const fn is_secure(self) -> bool {
+        matches!(self, Self::Savp | Self::Savpf)
+    }
+
+    pub(crate) const fn has_feedback(self) -> bool {
+        matches!(self, Self::Avpf | Self::Savpf)
+    }
+}
+
+/// What is wanted of one port for RTP and RTCP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum RtcpMux {
+    /// Offered on if it was offered.
+    #[default]
+    AsOffered,
+    /// Offered in any case.
+    Offer,
+    /// Never offered.
+    Demux,
+}
+
+/// Why a message is no request that can be served: the words of the answer.
+pub(crate) type Reason = String;
+
+impl<'a> Request<'a> {
+    pub(crate) fn read(body: &'a Value<'a>) -> Result<Self, Reason> {
+        let command = body.get("command").and_then(Value::str);
+        match command.ok_or("the key \"command\" is missing")? {
+            "ping" => Ok(Self::Ping),
+            "offer" => Ok(Self::Offer(Exchange::read(body)?)),
+            "answer" => {
+                let exchange = Exchange::read(body)?;
+                match exchange.answerer {
+                    Some(_) => Ok(Self::Answer(exchange)),
+                    None => Err("an answer needs the key \"to-tag\"".into()),
+                }
+            }
+            "delete" => Ok(Self::Delete(Which::read(body)?)),
+            "query" => Ok(Self::Query(Which::read(body)?)),
+            "list" => {
+                let most = body.get("limit").and_then(Value::integer).unwrap_or(32);
+                Ok(Self::List {
+                    most: usize::try_from(most).unwrap_or(0),
+                })
+            }
+            "statistics" => Ok(Self::Statistics),
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                Err(format!(
+                    "unrecognized command \"{}\": ping, offer, answer, delete, query, list and statistics \
+                     are known",
+                    shown.escape_debug()
+                ))
+            }
+        }
+    }
+}
+
+impl<'a> Which<'a> {
+    fn read(body: &'a Value<'a>) -> Result<Self, Reason> {
+        Ok(Self {
+            call: name(body, "call-id")?.ok_or("the key \"call-id\" is missing")?,
+            tag: name(body, "from-tag")?,
+            branch: name(body, "via-branch")?,
+        })
+    }
+}
+
+/// The name under a key: short and printable, if it is there.
+fn name<'a>(body: &'a Value<'a>, key: &str) -> Result<Option<&'a str>, Reason> {
+    let Some(value) = body.get(key) else {
+        return Ok(None);
+    };
+    let text = value.str().filter(|text| text.len() <= NAME);
+    match text.filter(|text| !text.chars().any(char::is_control)) {
+        Some("") => Ok(None),
+        Some(text) => Ok(Some(text)),
+        None => Err(format!("\"{key}\" is not a text of at most {NAME} octets")),
+    }
+}
+
+impl<'a> Exchange<'a> {
+    fn read(body: &'a Value<'a>) -> Result<Self, Reason> {
+        let sdp = body.get("sdp").and_then(Value::octets);
+        Ok(Self {
+            which: Which::read(body)?,
+            offerer: name(body, "from-tag")?.ok_or("the key \"from-tag\" is missing")?,
+            answerer: name(body, "to-tag")?,
+            sdp: sdp.ok_or("the key \"sdp\" is missing")?,
+            wishes: Wishes::read(body)?,
+        })
+    }
+}
+
+impl Wishes {
+    fn read(body: &Value<'_>) -> Result<Self, Reason> {
+        let mut wishes = Self::default();
+        let transport = body.get("transport-protocol").and_then(Value::str);
+        if let Some(written) = transport {
+            let known = Transport::ALL
+                .into_iter()
+                .find(|transport| transport.name().eq_ignore_ascii_case(written));
+            wishes.transport = Some(known.ok_or_else(|| {
+                format!(
+                    "transport-protocol {}: RTP/AVP, RTP/AVPF, RTP/SAVP and RTP/SAVPF are known; DTLS is \
+                     not spoken",
+                    written.escape_debug()
+                )
+            })?);
+        }
+        match body.get("ICE").and_then(Value::str) {
+            Some(word)
+                if word.eq_ignore_ascii_case("force")
+                    || word.eq_ignore_ascii_case("force-relay") =>
+            {
+                return Err(
+                    "ICE=force: no ICE agent is here; ICE=remove is what happens always".into(),
+                );
+            }
+            _ => {}
+        }
+        if let Some(sides) = body.get("direction") {
+            let mut words = sides.words();
+            match (words.next(), words.next()) {
+                (Some(from), Some(to)) => wishes.sides = Some((from.into(), to.into())),
+                _ => return Err("\"direction\" needs the names of two sides".into()),
+            }
+        }
+        wishes.family = match body.get("address-family").and_then(Value::str) {
+            None => None,
+            Some("IP4") => Some(Family::V4),
+            Some("IP6") => Some(Family::V6),
+            Some(_) => return Err("\"address family\" is IP4 or IP6".into()),
+        };
+        if let Some(Value::List(items)) = body.get("received-from") {
+            // The family, then the address.
+            let address = items.last().and_then(Value::str);
+            wishes.received_from = address.and_then(|text| text.parse().ok());
+        }
+        for word in body.get("replace").into_iter().flat_map(Value::words) {
+            wishes.replaces_origin |= word == "origin";
+        }
+        for word in body.get("rtcp-mux").into_iter().flat_map(Value::words) {
+            match word {
+                "offer" | "require" => wishes.rtcp_mux = RtcpMux::Offer,
+                "demux" => wishes.rtcp_mux = RtcpMux::Demux,
+                _ => {}
+            }
+        }
+        for word in body.get("flags").into_iter().flat_map(Value::words) {
+            // Blanks and underscores are hyphens in some senders.
+            match word.replace([' ', '_'], "-").as_str() {
+                "SIP-source-address" => wishes.is_behind_nat = true,
+                "trust-address" => wishes.is_behind_nat = false,
+                "asymmetric" => wishes.is_asymmetric = true,
+                "replace-origin" => wishes.replaces_origin = true,
+                "no-rtcp-attribute" => wishes.has_no_rtcp_line = true,
+                "rtcp-mux-offer" | "rtcp-mux-require" => wishes.rtcp_mux = RtcpMux::Offer,
+                "rtcp-mux-demux" => wishes.rtcp_mux = RtcpMux::Demux,
+                // Others wish for what happens anyway, or for what changes nothing of the call.
+                _ => {}
+            }
+        }
+        Ok(wishes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    fn why(json: &str) -> String {
+        let text = format!("c {json}");
+        let message = Message::read(text.as_bytes()).unwrap();
+        Request::read(&message.body).unwrap_err()
+    }
+
+    #[test]
+    fn an_offer_of_the_usual_modules_is_understood() {
+        let text = concat!(
+            r#"c {"command":"offer","call-id":"1@a","from-tag":"x","via-branch":"z9","sdp":"v=0","#,
+            r#""received-from":["IP4","192.0.2.7"],"ICE":"remove","direction":["external","internal"],"#,
+            r#""transport-protocol":"RTP/SAVP","replace":["origin","session-connection"],"#,
+            r#""flags":["SIP source address","asymmetric"],"rtcp-mux":["demux"],"address family":"IP6"}"#
+        );
+        let message = Message::read(text.as_bytes()).unwrap();
+        let Ok(Request::Offer(offer)) = Request::read(&message.body) else {
+            panic!("an offer")
+        };
+        assert_eq!((offer.which.call, offer.which.branch), ("1@a", Some("z9")));
+        assert_eq!(
+            (offer.offerer, offer.answerer, offer.sdp),
+            ("x", None, &b"v=0"[..])
+        );
+        assert_eq!(
+            offer.wishes,
+            Wishes {
+                sides: Some(("external".into(), "internal".into())),
+                family: Some(Family::V6),
+                transport: Some(Transport::Savp),
+                received_from: Some("192.0.2.7".parse().unwrap()),
+                is_behind_nat: true,
+                is_asymmetric: true,
+                replaces_origin: true,
+                rtcp_mux: RtcpMux::Demux,
+                has_no_rtcp_line: false,
+            }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_named() {
+        assert_eq!(why("{}"), "the key \"command\" is missing");
+        assert!(why(r#"{"command":"play media"}"#).contains("unrecognized command \"play media\""));
+        assert_eq!(
+            why(r#"{"command":"delete"}"#),
+            "the key \"call-id\" is missing"
+        );
+        let of = |rest: &str| {
+            why(&format!(
+                r#"{{"command":"offer","call-id":"1","from-tag":"x"{rest}}}"#
+            ))
+        };
+        assert_eq!(of(""), "the key \"sdp\" is missing");
+        let of = |rest: &str| of(&format!(r#","sdp":"v=0",{rest}"#));
+        assert!(of(r#""transport-protocol":"UDP/TLS/RTP/SAVPF""#).contains("DTLS is not spoken"));
+        assert!(of(r#""ICE":"force""#).contains("no ICE agent"));
+        assert!(of(r#""direction":["one"]"#).contains("two sides"));
+        assert!(of(r#""address family":"IP5""#).contains("IP4 or IP6"));
+        assert!(of(r#""to-tag":"a\nb""#).contains("\"to-tag\""));
+        let answer = r#"{"command":"answer","call-id":"1","from-tag":"x","sdp":"v=0"}"#;
+        assert!(why(answer).contains("to-tag"));
+    }
+}

@@ -1,0 +1,213 @@
+//! A description as it goes out: every line as its author wrote it, except what says where media go and
+//! how they are protected.
+
+use sbc_core::sdp::{Description, Origin};
+use std::net::{IpAddr, SocketAddr};
+
+/// What an `m=` line becomes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Placed {
+    /// Port 0.
+    Refused,
+    Stream(Stream),
+}
+
+/// Our side of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stream {
+    pub(crate) rtp: SocketAddr,
+    /// Port of `a=rtcp`, if it is written.
+    pub(crate) rtcp_port: Option<u16>,
+    pub(crate) is_muxed: bool,
+    /// Transport protocol, if not as its author wrote it.
+    pub(crate) transport: Option<String>,
+    /// Whether the one that goes out has early feedback.
+    pub(crate) has_feedback: bool,
+    /// Values of `a=crypto`.
+    pub(crate) cryptos: Vec<String>,
+}
+
+/// Attributes of media that speak of the connection between its author and us alone.
+const OWN: [&str; 19] = [
+    "rtcp",
+    "rtcp-mux",
+    "rtcp-mux-only",
+    "rtcp-rsize",
+    "crypto",
+    "candidate",
+    "end-of-candidates",
+    "remote-candidates",
+    "ice-ufrag",
+    "ice-pwd",
+    "ice-options",
+    "ice-pacing",
+    "ice-mismatch",
+    "fingerprint",
+    "setup",
+    "tls-id",
+    "connection",
+    "ssrc",
+    "ssrc-group",
+];
+
+/// The same of the whole description.
+const OWN_OF_SESSION: [&str; 10] = [
+    "ice-lite",
+    "ice-ufrag",
+    "ice-pwd",
+    "ice-options",
+    "ice-pacing",
+    "fingerprint",
+    "setup",
+    "tls-id",
+    "group",
+    "msid-semantic",
+];
+
+/// Writes the description with our address in place of its author's. `lines` has one entry for each `m=` line.
+pub(crate) fn rewrite(
+    description: &Description,
+    address: IpAddr,
+    replaces_origin: bool,
+    lines: &[Placed],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(description.as_bytes().len() + 256);
+    for (letter, value) in session_lines(description) {
+        match letter {
+            b'o' if replaces_origin => match Origin::parse(value) {
+                Some(origin) => push_origin(&mut out, &origin, address),
+                None => push(&mut out, letter, &[value]),
+            },
+            b'c' => push_connection(&mut out, address),
+            b'a' if is_named(value, &OWN_OF_SESSION) => {}
+            _ => push(&mut out, letter, &[value]),
+        }
+    }
+    let mut sections = sections(description).into_iter();
+    for (media, placed) in description.media().zip(lines) {
+        let rest = sections.next().unwrap_or_default();
+        let formats: Vec<&[u8]> = media.formats().collect();
+        let formats = formats.join(&b' ');
+        let Placed::Stream(stream) = placed else {
+            let parts: [&[u8]; 5] = [
+                media.kind_text(),
+                b" 0 ",
+                media.transport_text(),
+                b" ",
+                &formats,
+            ];
+            push(&mut out, b'm', &parts);
+            continue;
+        };
+        let transport = match &stream.transport {
+            Some(name) => name.as_bytes(),
+            None => media.transport_text(),
+        };
+        let port = format!(" {} ", stream.rtp.port());
+        let parts: [&[u8]; 5] = [
+            media.kind_text(),
+            port.as_bytes(),
+            transport,
+            b" ",
+            &formats,
+        ];
+        push(&mut out, b'm', &parts);
+        let (titles, rest): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|(letter, _)| *letter == b'i');
+        for (letter, value) in titles {
+            push(&mut out, letter, &[value]);
+        }
+        let is_unknown = media
+            .connection()
+            .is_some_and(|own| own.address.is_unknown());
+        // The old form of hold passes.
+        push_connection(
+            &mut out,
+            match (is_unknown, stream.rtp.ip()) {
+                (true, IpAddr::V4(_)) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+                (true, IpAddr::V6(_)) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+                (false, ip) => ip,
+            },
+        );
+        for (letter, value) in rest {
+            let is_dropped = match letter {
+                b'c' => true,
+                b'a' => {
+                    is_named(value, &OWN) || (is_named(value, &["rtcp-fb"]) && !stream.has_feedback)
+                }
+                _ => false,
+            };
+            if !is_dropped {
+                push(&mut out, letter, &[value]);
+            }
+        }
+        if let Some(port) = stream.rtcp_port {
+            push(&mut out, b'a', &[format!("rtcp:{port}").as_bytes()]);
+        }
+        if stream.is_muxed {
+            push(&mut out, b'a', &[b"rtcp-mux"]);
+        }
+        for crypto in &stream.cryptos {
+            push(&mut out, b'a', &[b"crypto:", crypto.as_bytes()]);
+        }
+    }
+    out
+}
+
+fn session_lines(description: &Description) -> impl Iterator<Item = (u8, &[u8])> {
+    description
+        .lines()
+        .take_while(|(letter, _)| *letter != b'm')
+}
+
+/// The lines of each media section without its `m=`.
+fn sections(description: &Description) -> Vec<Vec<(u8, &[u8])>> {
+    let mut sections: Vec<Vec<(u8, &[u8])>> = Vec::new();
+    for (letter, value) in description.lines() {
+        match (letter, sections.last_mut()) {
+            (b'm', _) => sections.push(Vec::new()),
+            (_, Some(section)) => section.push((letter, value)),
+            (_, None) => {}
+        }
+    }
+    sections
+}
+
+fn is_named(attribute: &[u8], names: &[&str]) -> bool {
+    let name = attribute.split(|octet| *octet == b':').next();
+    let name = name.unwrap_or_default().trim_ascii();
+    names
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+fn push(out: &mut Vec<u8>, letter: u8, parts: &[&[u8]]) {
+    out.extend_from_slice(&[letter, b'=']);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_connection(out: &mut Vec<u8>, address: IpAddr) {
+    let text = format!("IN {} {address}", kind(address));
+    push(out, b'c', &[text.as_bytes()]);
+}
+
+fn push_origin(out: &mut Vec<u8>, origin: &Origin<'_>, address: IpAddr) {
+    let end = format!(" IN {} {address}", kind(address));
+    let parts: [&[u8]; 6] = [
+        origin.username,
+        b" ",
+        origin.session_id,
+        b" ",
+        origin.version,
+        end.as_bytes(),
+    ];
+    push(out, b'o', &parts);
+}
+
+const fn kind(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IP4",
+        IpAddr::V6(_) => "IP6",
+    }
+}

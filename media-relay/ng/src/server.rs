@@ -1,0 +1,578 @@
+//! The server: messages and events in, answers and commands out.
+
+use crate::call::Call;
+use crate::cookies::{Cookies, Known};
+use crate::message::{self, Form, Message};
+use crate::reply;
+use crate::request::{Exchange, Request, Which};
+use crate::value::Value;
+use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId, SessionStats};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+/// Requests of one call that may wait for its ports.
+const WAITING: usize = 32;
+
+/// A network side: a name under which requests ask for it, and where its media ports are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Side {
+    /// Name in `direction`.
+    pub name: String,
+    /// The relay's realm.
+    pub realm: RealmId,
+    /// Address that descriptions name, IPv4.
+    pub v4: Option<IpAddr>,
+    /// The same, IPv6.
+    pub v6: Option<IpAddr>,
+}
+
+impl Side {
+    pub(crate) fn address(&self, family: media_api::Family) -> Result<IpAddr, String> {
+        let (address, name) = match family {
+            media_api::Family::V4 => (self.v4, "IPv4"),
+            media_api::Family::V6 => (self.v6, "IPv6"),
+        };
+        address.ok_or_else(|| format!("the side \"{}\" has no {name} address", self.name))
+    }
+}
+
+/// What the server is told once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Network sides, at least one. The first serves requests that name none.
+    pub sides: Vec<Side>,
+    /// A call whose parties have both sent nothing for so long ends, in milliseconds; 0 never.
+    pub silence_ms: u32,
+    /// A call that nobody answers ends after so long, in milliseconds.
+    pub unanswered_ms: u64,
+    /// Calls at the same time.
+    pub calls: usize,
+}
+
+/// Points in time of one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// Milliseconds that only grow.
+    pub monotonic_ms: u64,
+    /// Milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// Where a message came from, and where its answer goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Origin {
+    /// A datagram from this address.
+    Datagram(SocketAddr),
+    /// A connection, by a number that is not used again soon.
+    Connection(u64),
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Asker {
+    pub(crate) origin: Origin,
+    pub(crate) cookie: Box<[u8]>,
+    pub(crate) form: Form,
+}
+
+/// What happens to the server.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A message has come.
+    Message {
+        /// From where.
+        from: Origin,
+        /// What it says.
+        octets: &'a [u8],
+    },
+    /// The relay reports.
+    Event(Event),
+    /// Time has passed; wanted every few seconds.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(PartialEq, Debug)]
+pub enum Output {
+    /// Hand this to the relay.
+    Command(Command),
+    /// Send this.
+    Answer {
+        /// Where to.
+        to: Origin,
+        /// What.
+        octets: Vec<u8>,
+    },
+}
+
+/// Counters of the server.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) pings: u64,
+    pub(crate) offers: u64,
+    pub(crate) answers: u64,
+    pub(crate) deletes: u64,
+    pub(crate) queries: u64,
+    pub(crate) lists: u64,
+    pub(crate) faults: u64,
+    pub(crate) unreadable: u64,
+    pub(crate) begun: u64,
+    pub(crate) refused: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) silent: u64,
+    pub(crate) deleted: u64,
+    pub(crate) ended: u64,
+    pub(crate) lasted_ms: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) errors: u64,
+}
+
+/// All calls.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    started: Now,
+    next: u64,
+    cookies: Cookies,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Calls that are not about to end, by their Call-ID.
+    names: HashMap<String, SessionId>,
+    figures: Figures,
+}
+
+/// A call with what waits for the relay.
+#[derive(Debug)]
+struct Session {
+    name: String,
+    call: Call,
+    stage: Stage,
+    /// Who waits for figures.
+    queries: Vec<Asker>,
+    silence: Silence,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The relay looks for ports; requests wait with their octets.
+    Begins(Vec<(Asker, Vec<u8>)>),
+    Lives,
+    /// It is released; these wait for its last figures.
+    Ends(Vec<Asker>),
+}
+
+/// Whether both parties have fallen silent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Silence {
+    None,
+    /// One has; figures are awaited to know how much it had sent by then.
+    Asked(EndpointId),
+    /// Before they came, the other has.
+    AskedBoth(EndpointId),
+    /// One has, having sent so many packets.
+    One(EndpointId, u64),
+    /// Then the other has; figures are awaited to see whether the first still is.
+    Both(EndpointId, u64),
+}
+
+impl Server {
+    /// A server without calls.
+    pub fn new(settings: Settings, now: Now) -> Self {
+        Self {
+            settings,
+            started: now,
+            next: 0,
+            cookies: Cookies::default(),
+            sessions: BTreeMap::new(),
+            names: HashMap::new(),
+            figures: Figures::default(),
+        }
+    }
+
+    /// Calls that are not over.
+    pub fn calls(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input<'_>, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Message { from, octets } => self.message(from, octets, now, out),
+            Input::Event(event) => self.event(event, now, out),
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    fn message(&mut self, from: Origin, octets: &[u8], now: Now, out: &mut Vec<Output>) {
+        let Ok(message) = Message::read(octets) else {
+            self.figures.unreadable += 1;
+            return;
+        };
+        let asker = Asker {
+            origin: from,
+            cookie: message.cookie.into(),
+            form: message.form,
+        };
+        match self.cookies.ask(&asker, now) {
+            Known::New => self.perform(asker, &message, octets, now, out),
+            Known::Served => {}
+            Known::Answered(answer) => out.push(Output::Answer {
+                to: from,
+                octets: answer.to_vec(),
+            }),
+        }
+    }
+
+    fn perform(
+        &mut self,
+        asker: Asker,
+        message: &Message<'_>,
+        octets: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let request = match Request::read(&message.body) {
+            Ok(request) => request,
+            Err(why) => return self.fail(&asker, why, out),
+        };
+        match request {
+            Request::Ping => {
+                self.figures.pings += 1;
+                self.tell(&asker, &reply::pong(), out);
+            }
+            Request::Offer(exchange) => {
+                self.figures.offers += 1;
+                self.offer(asker, &exchange, octets, now, out);
+            }
+            Request::Answer(exchange) => {
+                self.figures.answers += 1;
+                self.answer(asker, &exchange, octets, now, out);
+            }
+            Request::Delete(which) => {
+                self.figures.deletes += 1;
+                self.delete(asker, &which, octets, out);
+            }
+            Request::Query(which) => {
+                self.figures.queries += 1;
+                self.query(asker, &which, octets, out);
+            }
+            Request::List { most } => {
+                self.figures.lists += 1;
+                let names = self.names.keys().take(most.min(1_024)).cloned();
+                let list = reply::list(names);
+                self.tell(&asker, &list, out);
+            }
+            Request::Statistics => {
+                let calls = self.names.len();
+                let body = reply::statistics(&self.figures, calls, self.started, now);
+                self.tell(&asker, &body, out);
+            }
+        }
+    }
+
+    fn offer(
+        &mut self,
+        asker: Asker,
+        exchange: &Exchange<'_>,
+        octets: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if self.names.contains_key(exchange.which.call) {
+            let Some(session) = self.live(&asker, exchange.which.call, octets, out) else {
+                return;
+            };
+            match session.call.offer(exchange, now) {
+                Ok(sdp) => self.tell(&asker, &reply::sdp(sdp), out),
+                Err(why) => self.fail(&asker, why, out),
+            }
+            return;
+        }
+        if self.names.len() >= self.settings.calls {
+            self.figures.refused += 1;
+            return self.fail(&asker, "as many calls as allowed are under way".into(), out);
+        }
+        let id = SessionId::new(0, self.next);
+        match Call::begin(id, exchange, &self.settings.sides, now) {
+            Ok((call, command)) => {
+                self.next += 1;
+                self.figures.begun += 1;
+                let name = exchange.which.call.to_owned();
+                self.names.insert(name.clone(), id);
+                let session = Session {
+                    name,
+                    call,
+                    stage: Stage::Begins(vec![(asker, octets.to_vec())]),
+                    queries: Vec::new(),
+                    silence: Silence::None,
+                };
+                self.sessions.insert(id, session);
+                out.push(Output::Command(command));
+            }
+            Err(why) => {
+                self.figures.refused += 1;
+                self.fail(&asker, why, out);
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        asker: Asker,
+        exchange: &Exchange<'_>,
+        octets: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let silence_ms = self.settings.silence_ms;
+        let Some(session) = self.live(&asker, exchange.which.call, octets, out) else {
+            return;
+        };
+        match session.call.answer(exchange, silence_ms, now) {
+            Ok((sdp, commands)) => {
+                out.extend(commands.into_iter().map(Output::Command));
+                self.tell(&asker, &reply::sdp(sdp), out);
+            }
+            Err(why) => self.fail(&asker, why, out),
+        }
+    }
+
+    fn delete(&mut self, asker: Asker, which: &Which<'_>, octets: &[u8], out: &mut Vec<Output>) {
+        let Some(id) = self.names.get(which.call).copied() else {
+            return self.tell(&asker, &reply::unknown_call(), out);
+        };
+        let Some(session) = self.live(&asker, which.call, octets, out) else {
+            return;
+        };
+        if which.tag.is_some_and(|tag| !session.call.has(tag)) {
+            return self.tell(&asker, &reply::unknown_call(), out);
+        }
+        if session.call.goes_on_without(which.branch) {
+            let ok = Value::map([("result", Value::text("ok"))]);
+            return self.tell(&asker, &ok, out);
+        }
+        self.figures.deleted += 1;
+        self.release(id, vec![asker], out);
+    }
+
+    fn query(&mut self, asker: Asker, which: &Which<'_>, octets: &[u8], out: &mut Vec<Output>) {
+        let Some(session) = self.live(&asker, which.call, octets, out) else {
+            return;
+        };
+        if session.queries.len() >= WAITING {
+            return self.fail(
+                &asker,
+                "too many ask for the figures of this call".into(),
+                out,
+            );
+        }
+        let ask = Command::Stats {
+            session: session.call.session,
+        };
+        session.queries.push(asker);
+        out.push(Output::Command(ask));
+    }
+
+    /// The session of a call whose ports are known. Otherwise the request waits, or is refused.
+    fn live(
+        &mut self,
+        asker: &Asker,
+        call: &str,
+        octets: &[u8],
+        out: &mut Vec<Output>,
+    ) -> Option<&mut Session> {
+        let id = self.names.get(call).copied();
+        let why = match id.and_then(|id| self.sessions.get_mut(&id)) {
+            None => "unknown call-id",
+            Some(session) => match &mut session.stage {
+                Stage::Lives => return id.and_then(|id| self.sessions.get_mut(&id)),
+                Stage::Begins(waiting) if waiting.len() < WAITING => {
+                    waiting.push((asker.clone(), octets.to_vec()));
+                    return None;
+                }
+                Stage::Begins(_) => "too many requests wait for the ports of this call",
+                Stage::Ends(_) => "unknown call-id",
+            },
+        };
+        self.fail(asker, why.into(), out);
+        None
+    }
+
+    fn release(&mut self, id: SessionId, askers: Vec<Asker>, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.stage = Stage::Ends(askers);
+        // The next call with this name is another one.
+        self.names.remove(&session.name);
+        out.push(Output::Command(Command::Release {
+            session: id,
+            endpoint: None,
+            drain_ms: 0,
+        }));
+    }
+
+    fn event(&mut self, event: Event, now: Now, out: &mut Vec<Output>) {
+        let id = event.session();
+        match event {
+            Event::Allocated { endpoints, .. } => {
+                let Some(session) = self.sessions.get_mut(&id) else {
+                    return;
+                };
+                session.call.allocated(endpoints);
+                let before = std::mem::replace(&mut session.stage, Stage::Lives);
+                let Stage::Begins(waiting) = before else {
+                    session.stage = before;
+                    return;
+                };
+                for (asker, octets) in waiting {
+                    if let Ok(message) = Message::read(&octets) {
+                        self.perform_again(asker, &message, &octets, now, out);
+                    }
+                }
+            }
+            Event::Refused { why, .. } => {
+                let Some(session) = self.sessions.remove(&id) else {
+                    return;
+                };
+                if self.names.get(&session.name) == Some(&id) {
+                    self.names.remove(&session.name);
+                }
+                self.figures.refused += 1;
+                let askers = match session.stage {
+                    Stage::Begins(waiting) => waiting.into_iter().map(|(asker, _)| asker).collect(),
+                    Stage::Ends(askers) => askers,
+                    Stage::Lives => Vec::new(),
+                };
+                for asker in askers.iter().chain(&session.queries) {
+                    self.refuse(asker, why, out);
+                }
+            }
+            Event::Stats { stats, .. } => self.stats(id, &stats, out),
+            Event::Silent { endpoint, .. } => self.silent(id, endpoint, out),
+            Event::Released { stats, .. } => {
+                let Some(session) = self.sessions.remove(&id) else {
+                    return;
+                };
+                if self.names.get(&session.name) == Some(&id) {
+                    self.names.remove(&session.name);
+                }
+                self.figures.end(&session.call, &stats, now);
+                let body = reply::figures(&session.call, &stats);
+                if let Stage::Ends(askers) = &session.stage {
+                    for asker in askers.iter().chain(&session.queries) {
+                        self.tell(asker, &body, out);
+                    }
+                }
+            }
+            Event::FirstMedia { .. }
+            | Event::SourcePinned { .. }
+            | Event::OneWay { .. }
+            | Event::DigitBegun { .. }
+            | Event::Digit { .. }
+            | Event::Played { .. } => {}
+        }
+    }
+
+    /// What waited for ports. It was counted when it came.
+    fn perform_again(
+        &mut self,
+        asker: Asker,
+        message: &Message<'_>,
+        octets: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        match Request::read(&message.body) {
+            Ok(Request::Offer(exchange)) => self.offer(asker, &exchange, octets, now, out),
+            Ok(Request::Answer(exchange)) => self.answer(asker, &exchange, octets, now, out),
+            Ok(Request::Delete(which)) => self.delete(asker, &which, octets, out),
+            Ok(Request::Query(which)) => self.query(asker, &which, octets, out),
+            Ok(Request::Ping | Request::List { .. } | Request::Statistics) | Err(_) => {}
+        }
+    }
+
+    fn stats(&mut self, id: SessionId, stats: &SessionStats, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let received = |endpoint: EndpointId| {
+            let own = stats.endpoints.iter().find(|own| own.endpoint == endpoint);
+            let streams = own.map(|own| own.streams.as_slice()).unwrap_or_default();
+            streams
+                .iter()
+                .map(|stream| stream.received_packets + stream.received_rtcp)
+                .sum::<u64>()
+        };
+        let mut is_dead = false;
+        session.silence = match session.silence {
+            Silence::Asked(endpoint) => Silence::One(endpoint, received(endpoint)),
+            Silence::AskedBoth(first) => Silence::Both(first, received(first)),
+            Silence::Both(endpoint, packets) => {
+                is_dead = received(endpoint) == packets;
+                let other = EndpointId(1 - endpoint.0.min(1));
+                Silence::One(other, received(other))
+            }
+            unchanged => unchanged,
+        };
+        let body = reply::figures(&session.call, stats);
+        for asker in std::mem::take(&mut session.queries) {
+            self.tell(&asker, &body, out);
+        }
+        if is_dead {
+            self.figures.silent += 1;
+            self.release(id, Vec::new(), out);
+        }
+    }
+
+    fn silent(&mut self, id: SessionId, endpoint: EndpointId, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.silence = match session.silence {
+            Silence::None => Silence::Asked(endpoint),
+            Silence::One(first, packets) if first != endpoint => Silence::Both(first, packets),
+            // The same one again: it had spoken meanwhile.
+            Silence::One(..) => Silence::Asked(endpoint),
+            // Both at once, before figures came.
+            Silence::Asked(first) if first != endpoint => Silence::AskedBoth(first),
+            unchanged => unchanged,
+        };
+        out.push(Output::Command(Command::Stats { session: id }));
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
+        let most = self.settings.unanswered_ms;
+        let is_over = |session: &Session| {
+            let age = now
+                .monotonic_ms
+                .saturating_sub(session.call.last_signal.monotonic_ms);
+            matches!(session.stage, Stage::Lives) && !session.call.is_answered && age > most
+        };
+        let over = self.sessions.iter().filter(|(_, session)| is_over(session));
+        let over: Vec<SessionId> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            self.figures.unanswered += 1;
+            self.release(id, Vec::new(), out);
+        }
+    }
+
+    fn fail(&mut self, asker: &Asker, why: String, out: &mut Vec<Output>) {
+        self.figures.faults += 1;
+        self.tell(asker, &reply::error(why), out);
+    }
+
+    fn refuse(&mut self, asker: &Asker, why: AllocateError, out: &mut Vec<Output>) {
+        self.figures.faults += 1;
+        self.tell(asker, &reply::refused(why), out);
+    }
+
+    fn tell(&mut self, asker: &Asker, body: &Value<'_>, out: &mut Vec<Output>) {
+        let octets = message::answer(&asker.cookie, asker.form, body);
+        self.cookies.answered(asker, octets.clone());
+        out.push(Output::Answer {
+            to: asker.origin,
+            octets,
+        });
+    }
+}

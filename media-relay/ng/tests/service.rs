@@ -1,0 +1,215 @@
+//! What the server does beside descriptions: repetition, waiting, ending, figures, hostile messages.
+
+mod support;
+
+use media_api::{AllocateError, Command, EndpointId, Event, SessionId};
+use media_ng::Input;
+use serde_json::json;
+use support::{Site, request};
+
+const SDP: &str = "v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 8\r\n";
+
+fn answered() -> Site {
+    let mut site = Site::new();
+    assert_eq!(site.offer(SDP, json!({}))["result"], "ok");
+    assert_eq!(site.answer(SDP, json!({}))["result"], "ok");
+    site.told.clear();
+    site
+}
+
+#[test]
+fn who_repeats_itself_is_answered_once_more_and_nothing_happens_twice() {
+    let mut site = Site::new();
+    let offer = format!("c7 {}", request("offer", None, SDP, json!({})));
+    let first = site.send(offer.as_bytes());
+    let told = site.told.len();
+    assert_eq!(site.send(offer.as_bytes()), first);
+    assert_eq!((site.told.len(), first.len()), (told, 1));
+    assert_eq!(site.send(b"c8 d7:command4:pinge"), [b"c8 d6:result4:ponge"]);
+}
+
+#[test]
+fn requests_wait_for_ports_in_their_order() {
+    let mut site = Site::new();
+    site.is_slow = true;
+    for (cookie, branch) in [("1", "z1"), ("2", "z2")] {
+        let offer = request("offer", None, SDP, json!({"via-branch": branch}));
+        assert!(site.send(format!("{cookie} {offer}").as_bytes()).is_empty());
+    }
+    let delete = r#"3 {"command":"delete","call-id":"1@example.net","from-tag":"a"}"#;
+    assert!(site.send(delete.as_bytes()).is_empty());
+    site.catch_up();
+    let answers = site.answers();
+    let starts = answers.iter().map(|octets| octets[0]);
+    assert_eq!(starts.collect::<Vec<_>>(), b"123");
+    assert_eq!(site.server.calls(), 0);
+}
+
+#[test]
+fn without_ports_every_waiting_request_is_refused_with_the_reason() {
+    let mut site = Site::new();
+    site.refuses = Some(AllocateError::PortsExhausted);
+    let refused = site.offer(SDP, json!({}));
+    assert!(
+        refused["error-reason"]
+            .as_str()
+            .unwrap()
+            .contains("--ports")
+    );
+    assert_eq!(site.server.calls(), 0);
+    site.refuses = None;
+    for number in 0..10 {
+        let more = json!({"call-id": number.to_string()});
+        assert_eq!(site.offer(SDP, more)["result"], "ok");
+    }
+    let full = site.offer(SDP, json!({"call-id": "one too many"}));
+    assert!(
+        full["error-reason"]
+            .as_str()
+            .unwrap()
+            .contains("as many calls as allowed")
+    );
+}
+
+#[test]
+fn a_branch_that_fails_does_not_end_the_others() {
+    let mut site = Site::new();
+    for branch in ["z1", "z2"] {
+        site.offer(SDP, json!({"via-branch": branch}));
+    }
+    let delete = |branch: &str| json!({"command": "delete", "call-id": "1@example.net", "from-tag": "a", "via-branch": branch});
+    assert_eq!(site.ask(delete("z1"))["result"], "ok");
+    assert_eq!(site.server.calls(), 1);
+    assert_eq!(site.ask(delete("z2"))["result"], "ok");
+    assert_eq!(site.server.calls(), 0);
+}
+
+#[test]
+fn figures_are_told_by_query_and_at_the_end() {
+    let mut site = answered();
+    site.received = [10, 20];
+    let which = json!({"call-id": "1@example.net"});
+    let ask = |command: &str| {
+        let mut request = which.clone();
+        request["command"] = command.into();
+        request
+    };
+    for command in ["query", "delete"] {
+        let figures = site.ask(ask(command));
+        assert_eq!(figures["result"], "ok");
+        assert_eq!(figures["created"], 1_700_000_000);
+        assert_eq!(
+            figures["totals"],
+            json!({"RTP": {"packets": 30, "bytes": 5_160, "errors": 0},
+                   "RTCP": {"packets": 4, "bytes": 0, "errors": 0}})
+        );
+        let a = &figures["tags"]["a"];
+        assert_eq!(a["in dialogue with"], "b");
+        assert_eq!(a["medias"][0]["type"], "audio");
+        assert_eq!(a["medias"][0]["streams"][0]["stats"]["packets"], 10);
+        assert_eq!(
+            figures["tags"]["b"]["medias"][0]["streams"][0]["local port"],
+            20_100
+        );
+    }
+    assert_eq!(site.ask(ask("query"))["error-reason"], "unknown call-id");
+    let again = site.ask(ask("delete"));
+    assert_eq!(again["result"], "ok");
+    assert!(again["warning"].as_str().unwrap().contains("not found"));
+    let all = site.ask(json!({"command": "statistics"}));
+    let total = &all["statistics"]["totalstatistics"];
+    assert_eq!(
+        (
+            total["managedsessions"].clone(),
+            total["relayedpackets"].clone()
+        ),
+        (1.into(), 30.into())
+    );
+    assert_eq!(all["statistics"]["controlstatistics"]["querycount"], 2);
+    assert_eq!(site.ask(json!({"command": "list"}))["calls"], json!([]));
+}
+
+#[test]
+fn a_call_ends_when_both_parties_are_silent_and_not_when_one_has_spoken_since() {
+    let silent = |site: &mut Site, endpoint| {
+        site.input(Input::Event(Event::Silent {
+            session: SessionId(0),
+            endpoint: EndpointId(endpoint),
+            silent_ms: 60_000,
+        }));
+    };
+    let mut site = answered();
+    site.received = [5, 5];
+    silent(&mut site, 0);
+    site.received = [6, 5];
+    silent(&mut site, 1);
+    assert_eq!(site.server.calls(), 1, "the first has spoken");
+    silent(&mut site, 0);
+    assert_eq!(site.server.calls(), 0);
+    assert!(matches!(site.told.last(), Some(Command::Release { .. })));
+
+    // Both at once, with figures that come late.
+    let mut site = answered();
+    site.is_slow = true;
+    silent(&mut site, 0);
+    silent(&mut site, 1);
+    site.catch_up();
+    assert_eq!(site.server.calls(), 0);
+}
+
+#[test]
+fn a_call_that_nobody_answers_ends() {
+    let mut site = Site::new();
+    site.offer(SDP, json!({}));
+    site.now = 3_600_000;
+    site.input(Input::Tick);
+    assert_eq!(site.server.calls(), 1);
+    site.now += 1;
+    site.input(Input::Tick);
+    assert_eq!(site.server.calls(), 0);
+    let mut site = answered();
+    site.now = 10_000_000;
+    site.input(Input::Tick);
+    assert_eq!(site.server.calls(), 1);
+}
+
+#[test]
+fn hostile_messages_get_no_answer_or_a_reason_and_leave_nothing() {
+    let mut site = Site::new();
+    for octets in [
+        &b""[..],
+        b"x",
+        b"c ",
+        b"c d",
+        b"c i1e",
+        b"\xff\xfe d7:command4:pinge",
+        b"c {\"a\":1e400}",
+    ] {
+        assert!(site.send(octets).is_empty(), "{octets:?}");
+    }
+    for (request, why) in [
+        (json!({"command": "offer"}), "\"call-id\""),
+        (json!({"command": 7}), "\"command\""),
+        (
+            json!({"command": "answer", "call-id": "?", "from-tag": "a", "to-tag": "b", "sdp": SDP}),
+            "unknown call-id",
+        ),
+        (
+            request("offer", None, "nonsense", json!({})),
+            "cannot be read",
+        ),
+        (request("offer", None, "v=0\r\n", json!({})), "no m= line"),
+        (
+            request("offer", None, SDP, json!({"call-id": "x".repeat(513)})),
+            "\"call-id\"",
+        ),
+    ] {
+        let answer = site.ask(request);
+        assert!(
+            answer["error-reason"].as_str().unwrap().contains(why),
+            "{answer}"
+        );
+    }
+    assert_eq!(site.server.calls(), 0);
+    assert!(site.told.is_empty());
+}
