@@ -6,5 +6,6 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod ng;
 pub mod onboarding;
 pub mod sink;

@@ -7,7 +7,7 @@ use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    certify, check, config, exit, init, lab, node, parse, route, teams, tenant,
+    certify, check, config, exit, init, lab, media, node, parse, route, teams, tenant,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -65,6 +65,8 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Run the media relay alone, in place of rtpengine, for a SIP proxy that speaks its ng protocol
+    Media(media::Media),
     /// Microsoft Teams: every proxy in both directions, and what Teams makes of us
     Teams {
         #[command(subcommand)]
@@ -223,6 +225,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
+        Command::Media(arguments) => media::run(&arguments, out),
         Command::Teams {
             command,
             connection,

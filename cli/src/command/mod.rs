@@ -7,6 +7,7 @@ pub mod config;
 pub mod init;
 pub mod lab;
 pub mod load;
+pub mod media;
 pub mod node;
 pub mod parse;
 pub mod route;

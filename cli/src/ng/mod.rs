@@ -1,0 +1,327 @@
+//! `causeway media`: the relay alone, told by a SIP proxy over the ng protocol what to do.
+
+mod connection;
+
+use connection::{Connections, Heard};
+use media_api::{Event, RealmId};
+use media_ng::{Input, Now, Origin, Output, Server, Settings, Side};
+use media_relay::{
+    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError,
+};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+
+/// Largest datagram that is read; the protocol's own bound is one octet less.
+const DATAGRAM: usize = 64 * 1024 + 1;
+/// Datagrams read in a row before others get their turn.
+const DATAGRAMS_AT_ONCE: usize = 64;
+/// How often the server is told that time passes.
+const TICK: Duration = Duration::from_secs(5);
+
+/// A network side as the operator writes it: `[NAME/]ADDRESS[!ADVERTISED]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Its name in requests.
+    pub name: String,
+    /// Address that is bound.
+    pub bind: IpAddr,
+    /// Address that descriptions name.
+    pub advertised: IpAddr,
+}
+
+impl Interface {
+    /// Name of an interface without one.
+    const DEFAULT: &'static str = "default";
+}
+
+impl std::str::FromStr for Interface {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, addresses) = text.split_once('/').unwrap_or((Self::DEFAULT, text));
+        let (bind, advertised) = addresses.split_once('!').unwrap_or((addresses, addresses));
+        let address = |text: &str| {
+            let read = text.parse::<IpAddr>();
+            read.map_err(|_| {
+                format!("\"{text}\" is no IP address; write [NAME/]ADDRESS[!ADVERTISED]")
+            })
+        };
+        let interface = Self {
+            name: name.to_owned(),
+            bind: address(bind)?,
+            advertised: address(advertised)?,
+        };
+        if interface.bind.is_unspecified() {
+            return Err("media ports are bound to one exact address, not to all".into());
+        }
+        if interface.bind.is_ipv4() != interface.advertised.is_ipv4() {
+            return Err("an address and the one advertised for it are of one family".into());
+        }
+        Ok(interface)
+    }
+}
+
+/// What `causeway media` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where proxies send their requests, over UDP and TCP.
+    pub ng: SocketAddr,
+    /// Network sides.
+    pub interfaces: Vec<Interface>,
+    /// UDP ports of media on each.
+    pub ports: RangeInclusive<u16>,
+    /// Media threads.
+    pub workers: usize,
+    /// See [`Settings::silence_ms`].
+    pub silence: Duration,
+}
+
+/// Why the relay does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Interfaces that do not go together.
+    #[error("{0}")]
+    Interfaces(String),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers")]
+    Entropy,
+    /// The relay does not start.
+    #[error("{0}")]
+    Relay(#[from] StartError),
+    /// The control address cannot be opened.
+    #[error("cannot listen for requests on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+}
+
+/// A relay under a server, with its sockets open.
+pub struct Service {
+    server: Server,
+    relay: Relay,
+    events: mpsc::UnboundedReceiver<Event>,
+    datagrams: UdpSocket,
+    connections: Connections,
+    heard: mpsc::Receiver<Heard>,
+    started: Instant,
+}
+
+impl Service {
+    /// Starts the relay and opens the control address.
+    ///
+    /// # Errors
+    /// [`Fault`]; nothing runs then.
+    pub async fn start(options: &Options) -> Result<Self, Fault> {
+        let (sides, realms) = sides(&options.interfaces, &options.ports)?;
+        let (sink, events) = mpsc::unbounded_channel();
+        let config = RelayConfig {
+            realms,
+            workers: options.workers,
+            quarantine: RelayConfig::QUARANTINE,
+            entropy: Entropy::from_system().map_err(|_| Fault::Entropy)?,
+        };
+        let report = Box::new(move |event| {
+            // Nobody listens any more once the service ends.
+            let _ = sink.send(event);
+        });
+        let fault = |why| Fault::Listen(options.ng, why);
+        let datagrams = UdpSocket::bind(options.ng).await.map_err(fault)?;
+        // Both on one port, also where the operator leaves its choice to the system.
+        let at = datagrams.local_addr().map_err(fault)?;
+        let listener = TcpListener::bind(at).await.map_err(fault)?;
+        let (connections, heard) = Connections::accept(listener);
+        let relay = Relay::start(config, report)?;
+        let started = Instant::now();
+        let settings = Settings {
+            sides,
+            silence_ms: u32::try_from(options.silence.as_millis()).unwrap_or(u32::MAX),
+            unanswered_ms: 3_600_000,
+            // What the ports allow, and a margin for calls that only begin.
+            calls: 64 * 1024,
+        };
+        Ok(Self {
+            server: Server::new(settings, now(started)),
+            relay,
+            events,
+            datagrams,
+            connections,
+            heard,
+            started,
+        })
+    }
+
+    /// Where requests are heard.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.datagrams.local_addr()
+    }
+
+    /// Serves until `stop` comes; then all calls end.
+    pub async fn serve(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut ticks = tokio::time::interval(TICK);
+        let mut buffer = vec![0; DATAGRAM];
+        let mut out = Vec::new();
+        loop {
+            tokio::select! {
+                // Events first: answers wait for them.
+                biased;
+                () = &mut stop => break,
+                Some(event) = self.events.recv() => {
+                    self.input(Input::Event(event), &mut out);
+                }
+                Some(Heard { from, octets }) = self.heard.recv() => {
+                    let from = Origin::Connection(from);
+                    self.input(Input::Message { from, octets: &octets }, &mut out);
+                }
+                ready = self.datagrams.readable() => {
+                    if ready.is_ok() {
+                        self.read_datagrams(&mut buffer, &mut out);
+                    }
+                }
+                _ = ticks.tick() => self.input(Input::Tick, &mut out),
+            }
+        }
+        self.relay.shutdown();
+    }
+
+    fn read_datagrams(&mut self, buffer: &mut [u8], out: &mut Vec<Output>) {
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            // An ICMP error of an answer that nobody took is no reason to stop.
+            let Ok((length, from)) = self.datagrams.try_recv_from(buffer) else {
+                return;
+            };
+            let octets = &buffer[..length];
+            let from = Origin::Datagram(from);
+            self.input(Input::Message { from, octets }, out);
+            // Most ports are at hand: what answers a request is often here already.
+            while let Ok(event) = self.events.try_recv() {
+                self.input(Input::Event(event), out);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>, out: &mut Vec<Output>) {
+        self.server.handle(input, now(self.started), out);
+        for output in out.drain(..) {
+            match output {
+                Output::Command(command) => self.relay.command(command),
+                Output::Answer { to, octets } => match to {
+                    // What cannot be sent at once is asked for again.
+                    Origin::Datagram(to) => drop(self.datagrams.try_send_to(&octets, to)),
+                    Origin::Connection(to) => self.connections.send(to, octets),
+                },
+            }
+        }
+    }
+}
+
+fn now(started: Instant) -> Now {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+    Now {
+        monotonic_ms: ms(started.elapsed()),
+        unix_ms: ms(unix.unwrap_or_default()),
+    }
+}
+
+fn sides(
+    interfaces: &[Interface],
+    ports: &RangeInclusive<u16>,
+) -> Result<(Vec<Side>, Vec<Realm>), Fault> {
+    let (mut sides, mut realms): (Vec<Side>, Vec<Realm>) = (Vec::new(), Vec::new());
+    let mut bound = Vec::new();
+    for own in interfaces {
+        if bound.contains(&own.bind) {
+            return Err(Fault::Interfaces(format!(
+                "{} is given twice: each needs ports of its own",
+                own.bind
+            )));
+        }
+        bound.push(own.bind);
+        let at = match sides.iter().position(|side| side.name == own.name) {
+            Some(at) => at,
+            None => {
+                let id = u16::try_from(sides.len()).unwrap_or(u16::MAX);
+                let realm = RealmId(id);
+                sides.push(Side {
+                    name: own.name.clone(),
+                    realm,
+                    v4: None,
+                    v6: None,
+                });
+                realms.push(Realm {
+                    id: realm,
+                    v4: None,
+                    v6: None,
+                    first_port: *ports.start(),
+                    last_port: *ports.end(),
+                    dscp: EXPEDITED_FORWARDING,
+                });
+                sides.len() - 1
+            }
+        };
+        let local = LocalAddress {
+            bind: own.bind,
+            advertised: own.advertised,
+        };
+        let (side, realm) = (&mut sides[at], &mut realms[at]);
+        let (named, used) = match own.bind {
+            IpAddr::V4(_) => (&mut side.v4, &mut realm.v4),
+            IpAddr::V6(_) => (&mut side.v6, &mut realm.v6),
+        };
+        if named.replace(own.advertised).is_some() {
+            return Err(Fault::Interfaces(format!(
+                "the interface \"{}\" has two addresses of one family",
+                own.name
+            )));
+        }
+        *used = Some(local);
+    }
+    Ok((sides, realms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_written_with_name_and_advertised_address() {
+        let read = |text: &str| text.parse::<Interface>();
+        let own = read("inside/192.0.2.1!203.0.113.1").unwrap();
+        assert_eq!(
+            (own.name.as_str(), own.bind),
+            ("inside", "192.0.2.1".parse().unwrap())
+        );
+        assert_eq!(own.advertised.to_string(), "203.0.113.1");
+        let own = read("2001:db8::1").unwrap();
+        assert_eq!((own.name.as_str(), own.bind), ("default", own.advertised));
+        assert!(read("eth0").unwrap_err().contains("is no IP address"));
+        assert!(read("0.0.0.0").unwrap_err().contains("one exact address"));
+        assert!(
+            read("192.0.2.1!2001:db8::1")
+                .unwrap_err()
+                .contains("one family")
+        );
+    }
+
+    #[test]
+    fn interfaces_of_one_name_are_one_side_with_two_families() {
+        let read = |texts: &[&str]| {
+            let interfaces: Vec<Interface> =
+                texts.iter().map(|text| text.parse().unwrap()).collect();
+            sides(&interfaces, &(10_000..=10_999))
+        };
+        let (sides, realms) = read(&["a/192.0.2.1", "a/2001:db8::1", "b/192.0.2.2"]).unwrap();
+        assert_eq!((sides.len(), realms.len()), (2, 2));
+        assert!(sides[0].v4.is_some() && sides[0].v6.is_some() && sides[1].v6.is_none());
+        let twice = read(&["a/192.0.2.1", "b/192.0.2.1"]).unwrap_err();
+        assert!(twice.to_string().contains("given twice"));
+        let two = read(&["a/192.0.2.1", "a/192.0.2.2"]).unwrap_err();
+        assert!(two.to_string().contains("two addresses"));
+    }
+}
