@@ -17,6 +17,7 @@ mod framer;
 mod header;
 mod location;
 mod message;
+mod ng;
 mod packet;
 mod passport;
 mod reader;
@@ -88,6 +89,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "location",
         run: location::check,
+    },
+    Target {
+        name: "ng",
+        run: ng::check,
     },
     Target {
         name: "srtp",

@@ -16,8 +16,8 @@ pub(crate) enum Value<'a> {
 pub(crate) mod limit {
     /// Octets of a whole message.
     pub(crate) const MESSAGE: usize = 64 * 1024;
-    /// Dictionaries and lists within each other.
-    pub(crate) const DEPTH: usize = 6;
+    /// Dictionaries and lists within each other; our own figures have as many.
+    pub(crate) const DEPTH: usize = 8;
     /// Values in one message.
     pub(crate) const VALUES: usize = 1_024;
 }
