@@ -199,8 +199,20 @@ fn known(code: u32) -> Option<SubCode> {
     TABLE.iter().find(|own| own.code == code).copied()
 }
 
+/// What a sub-code means, and what to look at here because of it; empty where nothing here is the reason.
+/// `None` if it is none of those that are published.
+pub fn sub_code_in_words(code: u32) -> Option<(&'static str, &'static str)> {
+    known(code).map(|own| (own.means, own.look_at))
+}
+
+/// The GUID at the beginning of the text of a Reason, by which Microsoft names the call (TDR-ERR-001).
+pub fn call_named_by(reason: &str) -> Option<&str> {
+    let guid = reason.split(';').next().unwrap_or_default().trim();
+    is_guid(guid).then_some(guid)
+}
+
 /// `8-4-4-4-12` hexadecimal digits.
-fn is_guid(text: &str) -> bool {
+pub(crate) fn is_guid(text: &str) -> bool {
     let mut parts = text.split('-');
     [8, 4, 4, 4, 12].iter().all(|length| {
         let part = parts.next().unwrap_or_default();
