@@ -6,5 +6,8 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod daemon;
+pub mod graph;
+pub mod https;
 pub mod onboarding;
+pub mod reports;
 pub mod sink;

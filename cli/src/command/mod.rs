@@ -9,6 +9,7 @@ pub mod lab;
 pub mod load;
 pub mod node;
 pub mod parse;
+pub mod records;
 pub mod route;
 pub mod teams;
 pub mod tenant;
