@@ -397,15 +397,15 @@ mod tests {
     }
 
     #[test]
-    fn busy_trunks_are_compared_in_time() {
-        let calls: Vec<OwnCall> = (0..5_000)
+    fn calls_that_nothing_but_time_tells_apart_are_matched_in_their_order() {
+        let calls: Vec<OwnCall> = (0..500)
             .map(|index| call(index * 20, "anonymous", "+441632960100"))
             .collect();
-        let rows: Vec<Row> = (0..5_000)
+        let rows: Vec<Row> = (0..500)
             .map(|index| row(index * 20 + 700, "", "+441632960100"))
             .collect();
         let found = pair(&rows, &calls);
         let right = pairs(&found).into_iter().filter(|(call, row)| call == row);
-        assert_eq!((right.count(), found.clock_us), (5_000, Some(700_000)));
+        assert_eq!((right.count(), found.clock_us), (500, Some(700_000)));
     }
 }
