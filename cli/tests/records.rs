@@ -456,6 +456,45 @@ async fn a_refusal_says_what_to_change_and_not_the_secret() {
     assert!(told.errors.contains("TCP port 443"), "{}", told.errors);
 }
 
+/// TDG-ENT-006: each customer's application is asked for itself, and what fails for one hides no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_two_customers_never_meet() {
+    let bench = Bench::new(reported(vec![row("one", 0)])).await;
+    let text = std::fs::read_to_string(bench.folder.path().join("causeway.toml")).unwrap();
+    let own = text
+        .lines()
+        .find(|line| line.starts_with("graph = "))
+        .unwrap();
+    let (begin, rest) = text.split_once("name = \"fabrikam\"\n").unwrap();
+    let second = format!(
+        "{begin}name = \"fabrikam\"\n{}\n{rest}\n[[trunk]]\nname = \"teams-fabrikam\"\n\
+         preset = \"teams\"\ntenant = \"fabrikam\"\nrealm = \"both\"\n\
+         fqdn = \"{TRUNK}\"\ntargets = [\"sip.example.com:5061;tls\"]\n\
+         accept_from = [\"192.0.2.0/28\"]\n",
+        own.replace(DIRECTORY, "99999999-2222-3333-4444-555555555555"),
+    );
+    bench.write("causeway.toml", &second);
+    let told = bench.records(&["--from", DAY, "--json"]).await;
+    assert_eq!(told.code, i32::from(exit::REFUSED), "{}", told.errors);
+    let tenants: Value = serde_json::from_str(&told.out).unwrap();
+    let tenants = &tenants["tenants"];
+    assert_eq!(ids(&tenants[0]["only_microsoft"], "/row/id"), ["one"]);
+    let error = tenants[1]["error"].as_str().unwrap();
+    assert!(
+        error.contains("AADSTS90002") && error.contains("tenant_id"),
+        "{error}"
+    );
+    let paths: Vec<String> = bench
+        .microsoft
+        .heard()
+        .into_iter()
+        .filter(|request| request.host == LOGIN)
+        .map(|request| request.path.split('/').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(paths, [DIRECTORY, "99999999-2222-3333-4444-555555555555"]);
+    assert_eq!(bench.microsoft.asked_at(GRAPH), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_no_access_is_told_what_to_write() {
     let bench = Bench::new(Script::default()).await;

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Difference of clocks, in whole seconds, that is told.
+const CLOCK_S: i64 = 2;
 /// Most days that are asked for at once.
 const MOST_DAYS: u64 = 90;
 
@@ -93,26 +95,25 @@ pub fn run(arguments: &Records, as_json: bool, out: &mut dyn Write) -> io::Resul
             return Ok(exit::USAGE);
         }
     };
-    let mut all = Vec::new();
+    let mut values = Vec::new();
+    let mut worst = exit::OK;
     for tenant in tenants {
+        // What is wrong with one customer's access hides no other.
         match compared(arguments, &loaded, &tenant, (first, last + DAY)) {
-            Ok(found) => all.push(found),
+            Ok(found) if as_json => values.push(as_value(&found)),
+            Ok(found) => print(&found, out)?,
             Err((why, code)) => {
                 eprintln!("causeway: tenant \"{tenant}\": {why}");
-                return Ok(code);
+                values.push(json!({ "tenant": tenant.as_str(), "error": why }));
+                worst = worst.max(code);
             }
         }
     }
     if as_json {
-        let tenants: Vec<Value> = all.iter().map(as_value).collect();
-        let told = json!({ "from": first.date(), "to": last.date(), "tenants": tenants });
+        let told = json!({ "from": first.date(), "to": last.date(), "tenants": values });
         writeln!(out, "{told}")?;
-        return Ok(exit::OK);
     }
-    for found in &all {
-        print(found, out)?;
-    }
-    Ok(exit::OK)
+    Ok(worst)
 }
 
 /// Whether these days can be asked for.
@@ -326,17 +327,23 @@ fn print(found: &Compared, out: &mut dyn Write) -> io::Result<()> {
             "  {rows} rows without identifier or time were left out"
         ))?;
     }
-    if let Some(us) = pairing.clock_us.filter(|us| us.abs() >= 500_000) {
+    if let Some(us) = pairing.clock_us.filter(|us| us.abs() >= 1_000_000) {
         text.line(&format!(
             "  the times of Microsoft are {:.1} s {} ours; is the clock of this host set?",
             us.abs() as f64 / 1e6,
             if us > 0 { "later than" } else { "earlier than" }
         ))?;
     }
-    let mut is_first = true;
-    for (call, own) in &pairing.matched {
+    if let Some(ahead) = found.clock_ahead_s.filter(|ahead| ahead.abs() >= CLOCK_S) {
+        text.line(&format!(
+            "  the clock of this host is {} s {} that of Microsoft; set it, else nothing matches by time",
+            ahead.abs(),
+            if ahead > 0 { "behind" } else { "ahead of" }
+        ))?;
+    }
+    for (index, (call, own)) in pairing.matched.iter().enumerate() {
         let call = &found.calls[*call];
-        if std::mem::take(&mut is_first) {
+        if index == 0 {
             text.line("\nmatched")?;
         }
         text.line(&title(

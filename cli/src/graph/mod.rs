@@ -22,7 +22,7 @@ pub use row::Row;
 use fault::Refusal;
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use hyper::{Request, StatusCode};
-use reach::{LARGEST, Reach, Reply};
+use reach::{Reach, Reply};
 use sbc_core::config::GraphAccess;
 use sbc_core::time::UnixTime;
 use serde_json::Value;
@@ -175,6 +175,3 @@ impl<'a> Graph<'a> {
         self.reach.clock_ahead_s()
     }
 }
-
-/// Most octets of a page, for messages.
-pub const LARGEST_PAGE: usize = LARGEST;

@@ -32,7 +32,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Addresses of a name that are tried.
 const MAX_TRIES: usize = 4;
 /// Most octets of an answer: a page has about one million.
-pub(super) const LARGEST: usize = 16 << 20;
+const LARGEST: usize = 16 << 20;
 /// How often a request is made again because its server is busy.
 const MOST_WAITS: u32 = 5;
 /// Longest time that a server may ask us to wait.

@@ -186,7 +186,7 @@ fn of_record(
             between: (start, start),
             calling: calling.clone(),
             called: forms(&[called, called_raw]),
-            guids: guids([end_reason]),
+            guids: guids([end_reason], &ingress["teams_call"]),
             status: record["cause"]["status"].as_u64().and_then(status),
         });
     }
@@ -210,7 +210,10 @@ fn of_record(
             ),
             calling: calling.clone(),
             called: forms(&[&attempt["called"], called, called_raw]),
-            guids: guids([end_reason, attempt["reason"].as_str()]),
+            guids: guids(
+                [end_reason, attempt["reason"].as_str()],
+                &attempt["teams_call"],
+            ),
             status: attempt["status"].as_u64().and_then(status),
         });
     }
@@ -242,9 +245,13 @@ fn status(status: u64) -> Option<u16> {
     u16::try_from(status).ok()
 }
 
-fn guids<'t>(reasons: impl IntoIterator<Item = Option<&'t str>>) -> BTreeSet<String> {
+/// Names that Teams gave a call: in the text of a Reason, and in its Contact.
+fn guids<'t>(
+    reasons: impl IntoIterator<Item = Option<&'t str>>,
+    in_contact: &'t Value,
+) -> BTreeSet<String> {
     let reasons = reasons.into_iter().flatten();
-    let named = reasons.filter_map(call_named_by);
+    let named = reasons.filter_map(call_named_by).chain(in_contact.as_str());
     named.map(str::to_ascii_lowercase).collect()
 }
 
@@ -270,7 +277,8 @@ mod tests {
             "cause": { "by": "b", "code": "normal_clearing", "status": null, "because": ["BYE"] },
             "end_reason": format!("{GUID};a normal end"),
             "ingress": { "trunk": "carrier" },
-            "egress": [{ "trunk": "teams", "called": "+441632960100", "status": 200, "reason": null }],
+            "egress": [{ "trunk": "teams", "called": "+441632960100", "status": 200, "reason": null,
+                         "teams_call": "C98E1515-a937-4b81-b8a8-3992afde64e0" }],
         })
     }
 
@@ -296,7 +304,10 @@ mod tests {
         assert_eq!(visit.calling, ["+441632960001", "01632960001"]);
         assert_eq!(visit.called, ["+441632960100", "100"]);
         assert_eq!(visit.between, (call.start, call.start));
-        assert!(visit.guids.contains(&GUID.to_ascii_lowercase()));
+        let in_contact = "c98e1515-a937-4b81-b8a8-3992afde64e0";
+        for guid in [&GUID.to_ascii_lowercase(), in_contact] {
+            assert!(visit.guids.contains(guid), "{guid}");
+        }
         assert!(!visit.is_from_teams);
     }
 

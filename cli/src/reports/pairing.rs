@@ -15,7 +15,7 @@ pub const TOLERANCE_US: i64 = 3_000_000;
 /// Most visits that are kept for a row, those of the likeliest time.
 const MOST_CANDIDATES: usize = 16;
 /// Steps in which differences of clocks are counted, and how many of them count as the same.
-const STEP_US: i64 = 50_000;
+const STEP_US: i64 = 10_000;
 const WINDOW: i64 = 5;
 
 /// What belongs together, as positions in the lists.
@@ -396,16 +396,26 @@ mod tests {
         assert_eq!(pairs(&pair(&[late], &[second])), [(0, 0)]);
     }
 
+    /// Five calls a second from withheld numbers to one number: the nearest in time is another one.
     #[test]
-    fn calls_that_nothing_but_time_tells_apart_are_matched_in_their_order() {
-        let calls: Vec<OwnCall> = (0..500)
-            .map(|index| call(index * 20, "anonymous", "+441632960100"))
-            .collect();
-        let rows: Vec<Row> = (0..500)
-            .map(|index| row(index * 20 + 700, "", "+441632960100"))
-            .collect();
+    fn calls_that_nothing_but_time_tells_apart_are_matched_by_what_clocks_differ() {
+        let mut dice = 1_u64;
+        let mut next = |most: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (dice >> 33) % most
+        };
+        let mut at = 0;
+        let (mut calls, mut rows) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            at += next(400);
+            calls.push(call(at, "anonymous", "+441632960100"));
+            rows.push(row(at + 700 + next(20), "", "+441632960100"));
+        }
         let found = pair(&rows, &calls);
         let right = pairs(&found).into_iter().filter(|(call, row)| call == row);
-        assert_eq!((right.count(), found.clock_us), (500, Some(700_000)));
+        let right = right.count();
+        assert!(right > 285, "{right} of 300");
+        let clock = found.clock_us.unwrap();
+        assert!((690_000..730_000).contains(&clock), "{clock}");
     }
 }

@@ -4,6 +4,8 @@
 //! by which Microsoft's support finds the call: `Q.850;cause=1;text="<guid>;<phrase>"`.
 
 use crate::record::Record;
+use crate::sip::Message;
+use crate::sip::header::Contact;
 
 /// One sub-code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,6 +211,14 @@ pub fn sub_code_in_words(code: u32) -> Option<(&'static str, &'static str)> {
 pub fn call_named_by(reason: &str) -> Option<&str> {
     let guid = reason.split(';').next().unwrap_or_default().trim();
     is_guid(guid).then_some(guid)
+}
+
+/// The GUID in the Contact of a message of Teams, by which Teams names its call (TDG-CDR-004).
+pub(crate) fn name_in_contact(message: &Message) -> Option<String> {
+    let contacts: Vec<Contact> = message.list().ok()?;
+    let name = contacts.first()?.uri()?.params()?.value("x-i")?;
+    let name = std::str::from_utf8(name).ok()?;
+    is_guid(name).then(|| name.to_owned())
 }
 
 /// `8-4-4-4-12` hexadecimal digits.

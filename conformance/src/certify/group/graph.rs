@@ -1,6 +1,6 @@
 //! GRA: Microsoft Graph and Entra.
 
-use crate::certify::case::{Case, Need, Played, Step, breaks, case};
+use crate::certify::case::{Case, Need, Played, breaks, case};
 use crate::certify::mutation::Mutation;
 use crate::certify::setting::{FQDN, Proof, Setting};
 use crate::certify::stage::Stage;
