@@ -31,11 +31,18 @@ pub struct Pairing {
     pub clock_us: Option<i64>,
 }
 
+/// A visit, by the positions of its call and within that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Spot {
+    call: usize,
+    visit: usize,
+}
+
 /// A row and a visit that may belong together.
 #[derive(Clone, Copy)]
 struct Candidate {
     row: usize,
-    visit: (usize, usize),
+    spot: Spot,
     /// Microsoft's time less ours.
     apart_us: i64,
     /// Whether both numbers are seen to be the same.
@@ -49,20 +56,20 @@ pub fn pair(rows: &[Row], calls: &[OwnCall]) -> Pairing {
     let mut found = Pairing::default();
     let mut taken_rows = BTreeSet::new();
     let mut taken_visits = BTreeSet::new();
-    let mut take = |row: usize, visit: (usize, usize)| {
-        if taken_rows.contains(&row) || taken_visits.contains(&visit) {
+    let mut take = |row: usize, spot: Spot| {
+        if taken_rows.contains(&row) || taken_visits.contains(&spot) {
             return false;
         }
         taken_rows.insert(row);
-        taken_visits.insert(visit);
-        found.matched.entry(visit.0).or_default().push(row);
+        taken_visits.insert(spot);
+        found.matched.entry(spot.call).or_default().push(row);
         true
     };
     let places = Places::of(calls);
     let common = places.common_difference(rows);
     let order = |one: &Candidate| {
         let off = (one.apart_us - common.unwrap_or(0)).abs();
-        (!one.is_sure, off, one.row, one.visit)
+        (!one.is_sure, off, one.row, one.spot)
     };
     let mut candidates = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -71,12 +78,12 @@ pub fn pair(rows: &[Row], calls: &[OwnCall]) -> Pairing {
         candidates.extend(likely.into_iter().take(MOST_CANDIDATES));
     }
     candidates.sort_by_key(order);
-    for (row, visit) in named_alike(rows, calls, &candidates) {
-        take(row, visit);
+    for (row, spot) in named_alike(rows, calls, &candidates) {
+        take(row, spot);
     }
     let mut is_used = false;
     for one in &candidates {
-        is_used |= take(one.row, one.visit);
+        is_used |= take(one.row, one.spot);
     }
     found.clock_us = common.filter(|_| is_used);
     // Legs of one call share their name: what a transfer or a second try left.
@@ -104,83 +111,95 @@ pub fn pair(rows: &[Row], calls: &[OwnCall]) -> Pairing {
 }
 
 /// Rows whose correlation id is the name that Teams gave a call, each with its most likely visit.
-fn named_alike(
-    rows: &[Row],
-    calls: &[OwnCall],
-    candidates: &[Candidate],
-) -> Vec<(usize, (usize, usize))> {
-    let mut named: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
-    for (call, own) in calls.iter().enumerate() {
-        for (at, visit) in own.visits.iter().enumerate() {
-            for guid in &visit.guids {
-                named.entry(guid).or_default().push((call, at));
-            }
+fn named_alike(rows: &[Row], calls: &[OwnCall], candidates: &[Candidate]) -> Vec<(usize, Spot)> {
+    let mut named: BTreeMap<&str, Vec<Spot>> = BTreeMap::new();
+    for (spot, visit) in visits(calls) {
+        for guid in &visit.guids {
+            named.entry(guid).or_default().push(spot);
         }
     }
-    let likely: BTreeSet<(usize, (usize, usize))> =
-        candidates.iter().map(|one| (one.row, one.visit)).collect();
+    let likely: BTreeSet<(usize, Spot)> =
+        candidates.iter().map(|one| (one.row, one.spot)).collect();
     let mut found = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let visits = row.correlation_id.as_deref().and_then(|id| named.get(id));
-        let mut visits: Vec<(usize, usize)> = visits
+        let spots = row.correlation_id.as_deref().and_then(|id| named.get(id));
+        let mut spots: Vec<Spot> = spots
             .into_iter()
             .flatten()
-            .filter(|(call, at)| calls[*call].visits[*at].trunk == row.trunk)
+            .filter(|spot| visit(calls, **spot).trunk == row.trunk)
             .copied()
             .collect();
-        visits.sort_by_key(|visit| !likely.contains(&(index, *visit)));
-        found.extend(visits.into_iter().map(|visit| (index, visit)));
+        spots.sort_by_key(|spot| !likely.contains(&(index, *spot)));
+        found.extend(spots.into_iter().map(|spot| (index, spot)));
     }
     found
 }
 
-/// Visits by trunk: in the order of their time, and those that may have been later, which are few.
-#[derive(Default)]
+fn visit(calls: &[OwnCall], spot: Spot) -> &Visit {
+    &calls[spot.call].visits[spot.visit]
+}
+
+fn visits(calls: &[OwnCall]) -> impl Iterator<Item = (Spot, &Visit)> {
+    calls.iter().enumerate().flat_map(|(call, own)| {
+        let visits = own.visits.iter().enumerate();
+        visits.map(move |(visit, own)| (Spot { call, visit }, own))
+    })
+}
+
+/// Visits by trunk, in the order of their earliest time; those that may have been later apart.
 struct Places<'c> {
     calls: &'c [OwnCall],
-    at_once: BTreeMap<&'c str, Vec<(i64, (usize, usize))>>,
-    later: BTreeMap<&'c str, Vec<(usize, usize)>>,
+    at_once: BTreeMap<&'c str, Vec<Place>>,
+    later: BTreeMap<&'c str, Vec<Place>>,
+}
+
+/// A visit and its earliest time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Place {
+    begins: i64,
+    spot: Spot,
 }
 
 impl<'c> Places<'c> {
     fn of(calls: &'c [OwnCall]) -> Self {
-        let mut all = Self {
-            calls,
-            ..Self::default()
-        };
-        for (call, own) in calls.iter().enumerate() {
-            for (at, visit) in own.visits.iter().enumerate() {
-                let trunk = visit.trunk.as_str();
-                match visit.between.0 == visit.between.1 {
-                    true => {
-                        let own = all.at_once.entry(trunk).or_default();
-                        own.push((us(visit.between.0), (call, at)));
-                    }
-                    false => all.later.entry(trunk).or_default().push((call, at)),
-                }
-            }
+        let (mut at_once, mut later) = (BTreeMap::new(), BTreeMap::new());
+        for (spot, visit) in visits(calls) {
+            let all = match visit.between.0 == visit.between.1 {
+                true => &mut at_once,
+                false => &mut later,
+            };
+            let own: &mut Vec<Place> = all.entry(visit.trunk.as_str()).or_default();
+            own.push(Place {
+                begins: us(visit.between.0),
+                spot,
+            });
         }
-        all.at_once.values_mut().for_each(|own| own.sort_unstable());
-        all
+        for own in at_once.values_mut().chain(later.values_mut()) {
+            own.sort_unstable();
+        }
+        Self {
+            calls,
+            at_once,
+            later,
+        }
     }
 
     /// What may belong to a row by trunk, way, numbers and time.
     fn likely(&self, index: usize, row: &Row) -> impl Iterator<Item = Candidate> {
-        let at = us(row.invite);
-        let own = self.at_once.get(row.trunk.as_str()).map(Vec::as_slice);
-        let own = own.unwrap_or_default();
-        let first = own.partition_point(|(start, _)| *start < at - TOLERANCE_US);
-        let near = own[first..]
-            .iter()
-            .take_while(move |(start, _)| *start <= at + TOLERANCE_US)
-            .map(|(_, visit)| (*visit, true));
-        let later = self.later.get(row.trunk.as_str()).into_iter().flatten();
-        let later = later.map(|visit| (*visit, false));
-        near.chain(later).filter_map(move |(visit, is_exact)| {
-            let own = &self.calls[visit.0].visits[visit.1];
+        let (first, last) = (us(row.invite) - TOLERANCE_US, us(row.invite) + TOLERANCE_US);
+        let near = self.at_once.get(row.trunk.as_str()).map(Vec::as_slice);
+        let near = near.unwrap_or_default();
+        let near = &near[near.partition_point(|one| one.begins < first)..];
+        let later = self.later.get(row.trunk.as_str()).map(Vec::as_slice);
+        let later = later.unwrap_or_default();
+        let has_begun = move |one: &&Place| one.begins <= last;
+        let near = near.iter().take_while(has_begun).map(|one| (one, true));
+        let later = later.iter().take_while(has_begun).map(|one| (one, false));
+        near.chain(later).filter_map(move |(place, is_exact)| {
+            let own = visit(self.calls, place.spot);
             Some(Candidate {
                 row: index,
-                visit,
+                spot: place.spot,
                 is_sure: may_be(row, own)?,
                 is_exact,
                 apart_us: apart(row, own),
@@ -217,13 +236,15 @@ fn may_be(row: &Row, visit: &Visit) -> Option<bool> {
         Some(Way::Out) => visit.is_from_teams,
         None => true,
     };
-    let is_time = apart(row, visit).abs() <= TOLERANCE_US;
+    if !is_way || apart(row, visit).abs() > TOLERANCE_US {
+        return None;
+    }
     let calling = compare(&row.caller, visit.calling.iter().map(String::as_str));
     let called = compare(&row.callee, visit.called.iter().map(String::as_str));
-    match (is_way && is_time, calling, called) {
-        (false, _, _) | (_, Likeness::Other, _) | (_, _, Likeness::Other) => None,
-        (_, Likeness::Silent, Likeness::Silent) => None,
-        (_, calling, called) => Some(calling == called),
+    match (calling, called) {
+        (Likeness::Other, _) | (_, Likeness::Other) => None,
+        (Likeness::Silent, Likeness::Silent) => None,
+        (calling, called) => Some(calling == called),
     }
 }
 
