@@ -158,6 +158,19 @@ async fn rows_of_three_pages_are_read_once_each_with_one_token() {
     let asked = [GRAPH, LOGIN].map(|host| bench.microsoft.asked_at(host));
     assert_eq!(asked, [3, 1]);
     bench.nothing_was_wrong();
+
+    // A page that names one that was read already.
+    let in_circles = Some(("$skip=2000", "$skip=1000"));
+    bench
+        .microsoft
+        .change(|script| script.answered = in_circles);
+    let told = bench.records(&["--from", DAY]).await;
+    assert_eq!(told.code, i32::from(exit::REFUSED));
+    assert!(
+        told.errors.contains("do not come to an end"),
+        "{}",
+        told.errors
+    );
 }
 
 /// TDG-CDR-001.
@@ -509,6 +522,17 @@ async fn who_has_no_access_is_told_what_to_write() {
         assert_eq!(told.code, i32::from(exit::USAGE));
         assert!(told.errors.contains(why), "{}", told.errors);
     }
+    // A secret that is not there is missed when the configuration is read.
+    std::fs::remove_file(bench.folder.path().join("graph.secret")).unwrap();
+    let told = bench.records(&["--from", DAY]).await;
+    assert_eq!(told.code, i32::from(exit::INVALID));
+    assert!(
+        told.errors.contains("graph: secret in file"),
+        "{}",
+        told.errors
+    );
+    bench.write("graph.secret", SECRET);
+
     let text = std::fs::read_to_string(bench.folder.path().join("causeway.toml")).unwrap();
     let without = text.replace("[cdr]\nspool", "[[tenant]]\nname = \"x\"\n#");
     bench.write("causeway.toml", &without);

@@ -37,7 +37,7 @@ impl Load<'_> {
         let client_id = self.guid(title, written.client_id.as_ref(), "Application (client) ID");
         let proof = match written.proof.as_ref()? {
             WrittenProof::Secret(secret) => {
-                self.password(title, secret)?;
+                self.shared_secret(title, "secret", secret)?;
                 GraphProof::Secret(secret.value.clone())
             }
             WrittenProof::Certificate(cert, key) => {
