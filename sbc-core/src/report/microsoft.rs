@@ -215,8 +215,8 @@ pub fn call_named_by(reason: &str) -> Option<&str> {
 
 /// The GUID in the Contact of a message of Teams, by which Teams names its call (TDG-CDR-004).
 pub(crate) fn name_in_contact(message: &Message) -> Option<String> {
-    let contacts: Vec<Contact> = message.list().ok()?;
-    let name = contacts.first()?.uri()?.params()?.value("x-i")?;
+    let contact = message.essential::<Contact>().ok()??;
+    let name = contact.uri()?.params()?.value("x-i")?;
     let name = std::str::from_utf8(name).ok()?;
     is_guid(name).then(|| name.to_owned())
 }
