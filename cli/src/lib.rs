@@ -7,5 +7,8 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod ng;
+pub mod graph;
+pub mod https;
 pub mod onboarding;
+pub mod reports;
 pub mod sink;

@@ -30,7 +30,7 @@ fn a_short_run_passes_and_is_written_in_every_form() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (junit, html) = (file("report.xml"), file("report.html"));
     let (code, out, errors) = certify(&[
-        "run", "INB-003", "OPT-006", "GRA-001", "--json", "--junit", &junit, "--html", &html,
+        "run", "INB-003", "OPT-006", "GRA-005", "--json", "--junit", &junit, "--html", &html,
     ]);
     assert_eq!(code, Some(0), "{out}\n{errors}");
     let report: Value = serde_json::from_str(&out).unwrap();

@@ -12,6 +12,7 @@ mod lab;
 mod nameserver;
 mod onboarding;
 mod patience;
+mod records;
 mod renewal;
 mod restart;
 mod results;

@@ -9,6 +9,7 @@
 //! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
 //! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
 //! - [`certify`]: the certification run: every case against a subject, and the report.
+//! - [`microsoft`]: the login and Graph that reports about calls are read from.
 //! - [`load`]: callers and answerers that measure what a call costs.
 //! - [`ledger`]: the requirements, the tests that show them, and what is missing.
 #![forbid(unsafe_code)]
@@ -20,5 +21,6 @@ pub mod ledger;
 pub mod load;
 mod lock;
 pub mod media;
+pub mod microsoft;
 pub mod peer;
 mod random;

@@ -1,9 +1,10 @@
 //! One value, read as every typed header: what is read survives being written, alone and as a line
-//! of a message.
+//! of a message. And as the times that others write into reports.
 
 use bytes::Bytes;
 use sbc_core::sip::header::*;
 use sbc_core::sip::{Limits, Message, Method, ParseFault, RequestBuilder, Uri};
+use sbc_core::time::UnixTime;
 use std::fmt::Debug;
 
 macro_rules! for_all {
@@ -11,6 +12,7 @@ macro_rules! for_all {
 }
 
 pub(crate) fn check(data: &[u8]) {
+    time_survives(data);
     let value = Bytes::copy_from_slice(data);
     let _ = HeaderName::parse(value.clone());
     for_all!(&value;
@@ -20,6 +22,17 @@ pub(crate) fn check(data: &[u8]) {
         ProxyAuthorization, ProxyRequire, RAck, RSeq, Reason, RecordRoute, ReferTo, ReferredBy,
         RemotePartyId, Replaces, Require, RetryAfter, Route, ServiceRoute, SessionExpires, SessionId, SubscriptionState,
         Supported, TargetDialog, To, Unsupported, UserLocation, UserSite, UserToUser, Via, Warning, WwwAuthenticate);
+}
+
+/// What is finer than what we write is all that is lost.
+fn time_survives(data: &[u8]) {
+    let text = std::str::from_utf8(data).ok();
+    let Some(at) = text.and_then(UnixTime::of_rfc3339) else {
+        return;
+    };
+    let again = UnixTime::of_rfc3339(&at.rfc3339()).map(UnixTime::as_micros);
+    assert_eq!(again, Some(at.as_micros() / 1_000 * 1_000), "{text:?}");
+    assert!(UnixTime::of_day(&at.date()).is_some_and(|day| day <= at));
 }
 
 fn survives<H: Header + PartialEq + Debug>(value: &Bytes) {

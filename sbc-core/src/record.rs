@@ -270,6 +270,9 @@ pub struct LegRecord {
     pub call_id: String,
     /// Peer's product token, if it sent one.
     pub user_agent: Option<String>,
+    /// What Teams calls the call: the GUID in its Contact (TDG-CDR-004).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teams_call: Option<String>,
 }
 
 /// One attempt towards the called side.
@@ -304,6 +307,9 @@ pub struct AttemptRecord {
     pub first_progress_ms: Option<u64>,
     /// Targets of the trunk that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// What Teams calls the call: the GUID in its first Contact (TDG-CDR-004).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teams_call: Option<String>,
 }
 
 /// A target of a trunk that was given up for the next one.

@@ -75,6 +75,45 @@ impl UnixTime {
         format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
     }
 
+    /// The day, `2026-08-01`, in UTC.
+    pub fn date(self) -> String {
+        let (year, month, day) = civil_date(self.0 / 86_400_000_000);
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
+    /// The beginning of a day, `2026-08-01`, in UTC; `None` if there is no such day.
+    pub fn of_day(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let mut part = |digits: usize| {
+            let text = parts.next().filter(|text| text.len() == digits)?;
+            number(text)
+        };
+        let days = days_before(part(4)?, part(2)?, part(2)?)?;
+        let is_whole = parts.next().is_none();
+        is_whole.then_some(Self(days * 86_400_000_000))
+    }
+
+    /// Reads RFC 3339 text in UTC, with as many digits behind the second as somebody has; `None` if it is no
+    /// such text, or a time before 1970.
+    pub fn of_rfc3339(text: &str) -> Option<Self> {
+        let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let mut parts = time.split(':');
+        let mut part = |most: u64| {
+            let text = parts.next().filter(|text| text.len() == 2)?;
+            number(text).filter(|value| *value <= most)
+        };
+        let (h, m, s) = (part(23)?, part(59)?, part(60)?);
+        let is_whole = parts.next().is_none();
+        // Microseconds are enough; what is finer is cut off.
+        let us = number(fraction.get(..fraction.len().min(6))?)?;
+        let us = us * 10_u64.pow(6 - fraction.len().min(6) as u32);
+        number(fraction.get(..fraction.len().min(18))?)?;
+        let seconds = h * 3_600 + m * 60 + s;
+        let midnight = Self::of_day(day)?.0;
+        is_whole.then_some(Self(midnight + seconds * 1_000_000 + us))
+    }
+
     /// Reads a Date header (RFC 3261 §20.17); `None` if it is no time of its form. What day of the week
     /// it says it is does not matter.
     pub fn of_rfc1123(text: &[u8]) -> Option<Self> {
@@ -114,6 +153,21 @@ impl UnixTime {
         let (h, m, s) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
         format!("{week_day}, {day:02} {month} {year:04} {h:02}:{m:02}:{s:02} GMT")
     }
+}
+
+impl Add<Duration> for UnixTime {
+    type Output = Self;
+
+    fn add(self, delay: Duration) -> Self {
+        let us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(us))
+    }
+}
+
+/// Digits and nothing else.
+fn number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 const MONTHS: [&str; 12] = [
@@ -170,6 +224,38 @@ mod tests {
         assert_eq!(text(0), "1970-01-01T00:00:00.123Z");
         assert_eq!(text(951_782_400), "2000-02-29T00:00:00.123Z");
         assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59.123Z");
+    }
+
+    #[test]
+    fn text_of_others_is_read_with_any_number_of_digits_behind_the_second() {
+        let read = |text: &str| UnixTime::of_rfc3339(text).map(UnixTime::rfc3339);
+        for (text, told) in [
+            ("2026-08-01T00:00:05Z", "2026-08-01T00:00:05.000Z"),
+            ("2026-08-01T00:00:05.7Z", "2026-08-01T00:00:05.700Z"),
+            ("2026-08-01T23:59:59.7119999Z", "2026-08-01T23:59:59.711Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(told), "{text}");
+        }
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "2026-08-01",
+            "2026-02-29T00:00:00Z",
+            "2026-08-01T24:00:00Z",
+            "2026-08-01T00:00:00",
+            "2026-08-01T00:00:00.Z",
+            "2026-08-01T00:00:00.1é2345Z",
+            "2026-08-01T00:00:00.12345é7Z",
+            "",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let day = UnixTime::of_day("2026-08-01").map(UnixTime::rfc3339);
+        assert_eq!(day.as_deref(), Some("2026-08-01T00:00:00.000Z"));
+        let day = UnixTime::of_rfc3339("2026-08-01T23:59:59.999Z").map(UnixTime::date);
+        assert_eq!(day.as_deref(), Some("2026-08-01"));
+        for text in ["2026-8-1", "2026-13-01", "2026-08-01-", "1969-01-01"] {
+            assert_eq!(UnixTime::of_day(text), None, "{text}");
+        }
     }
 
     #[test]

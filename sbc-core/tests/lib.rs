@@ -75,6 +75,7 @@ mod rehearsal;
 mod reinvite;
 mod relay;
 mod replaces;
+mod reports;
 mod restored;
 mod ringback;
 mod room;

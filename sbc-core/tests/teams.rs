@@ -621,6 +621,38 @@ fn the_guid_of_a_bye_is_in_the_record_and_stays_there() {
     assert!(told.change[0].contains("firewall"), "{told}");
 }
 
+/// TDG-CDR-004: by this name Microsoft's reports are found.
+#[test]
+fn what_teams_calls_a_call_in_its_contact_is_in_the_record() {
+    let (mut shard, _, invite) = talking();
+    shard.carrier_says(&callee_bye(&invite));
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let record = &shard.records[0];
+    let name = "11111111-2222-3333-4444-555555555555";
+    assert_eq!(record.ingress.teams_call.as_deref(), Some(name));
+    assert_eq!(
+        record.egress[0].teams_call, None,
+        "the carrier is not Teams"
+    );
+
+    // The first name counts, and what is no GUID is none.
+    let contact = |name: &str| format!("CONTACT: <sip:api.example.com:443;x-i={name}>\n");
+    let (mut shard, invite) = called_out("named");
+    for (status, name) in [
+        ("180 Ringing", "1"),
+        ("183 Session Progress", GUID),
+        ("404 Not Found", name),
+    ] {
+        shard.teams_says(&response(&invite.message, status, "x1", &contact(name), ""));
+    }
+    shard.pass(Duration::from_secs(40));
+    let record = &shard.records[0];
+    assert_eq!(record.egress[0].teams_call.as_deref(), Some(GUID));
+    assert_eq!(record.ingress.teams_call, None);
+}
+
 #[test]
 fn what_teams_means_by_a_refusal_is_told_in_words() {
     for (status, phrase, means, look_at) in [

@@ -10,6 +10,7 @@ pub mod load;
 pub mod media;
 pub mod node;
 pub mod parse;
+pub mod records;
 pub mod route;
 pub mod teams;
 pub mod tenant;

@@ -1,6 +1,7 @@
 //! `causeway teams`: what Teams makes of this node.
 
 use super::node::{Connection, duration, get, table};
+use super::records::{self, Records};
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
@@ -24,6 +25,8 @@ pub enum Teams {
     /// Show our certificate to the test names of Microsoft and ask each once: whether both sides believe the
     /// authorities that come next
     Probe(Probe),
+    /// Microsoft's record of each call beside ours: where both differ, and calls that only one side knows
+    Records(Records),
 }
 
 /// Arguments of `causeway teams probe`.
@@ -71,6 +74,7 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
             table(&rows, &columns, out)
         }),
         Teams::Probe(arguments) => probe(arguments, out),
+        Teams::Records(arguments) => records::run(arguments, to.json, out),
     }
 }
 

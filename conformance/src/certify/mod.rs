@@ -19,6 +19,7 @@ pub mod knock;
 pub mod ladder;
 pub mod mutation;
 pub mod report;
+pub mod reports;
 pub mod selftest;
 pub mod setting;
 pub mod stage;

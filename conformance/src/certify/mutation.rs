@@ -24,6 +24,10 @@ pub enum Mutation {
     Welcome,
     /// Of what the subject tells its operators: a text, and what stands there instead.
     Told(&'static str, &'static str),
+    /// Of what the subject asks Microsoft: a text, and what stands there instead.
+    Asked(&'static str, &'static str),
+    /// Of what Microsoft answers, as the subject hears it: a text, and what stands there instead.
+    Heard(&'static str, &'static str),
 }
 
 /// Which messages of the subject.

@@ -1,6 +1,7 @@
 //! How the subject is configured for a case.
 
 use crate::lab::place::{Addresses, DOMAIN, Ports, REGIONS, quoted};
+use crate::microsoft::{APPLICATION, DIRECTORY};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,6 +42,17 @@ pub struct Setting {
     pub has_customers: bool,
     /// Whether OPTIONS of the subject to the carrier are sent.
     pub pings_carrier: bool,
+    /// How the subject proves to Microsoft that it may read the customer's reports, if it may.
+    pub reports: Option<Proof>,
+}
+
+/// How an application proves itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proof {
+    /// By a secret.
+    Secret,
+    /// By the key of a certificate: the subject's own.
+    Certificate,
 }
 
 /// Where everybody is.
@@ -109,7 +121,9 @@ port = {udp}
 name = "customer"
 numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 {tenant}
+{reports}
 "#,
+            reports = self.access(&at),
             tenant = self.tenant,
             metrics = ports.metrics,
             teams = ports.tls.ip(),
@@ -124,6 +138,18 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
         self.write_carriers(&mut text, peers);
         text.push_str(&self.more);
         text
+    }
+
+    /// How the customer's reports are read; files are in this folder.
+    fn access(&self, at: &str) -> String {
+        let proof = match self.reports {
+            None => return String::new(),
+            Some(Proof::Secret) => format!("secret = {{ file = \"{at}/graph.secret\" }}"),
+            Some(Proof::Certificate) => {
+                format!("certificate = \"{at}/sbc.pem\", key = {{ file = \"{at}/sbc.key\" }}")
+            }
+        };
+        format!("graph = {{ tenant_id = \"{DIRECTORY}\", client_id = \"{APPLICATION}\", {proof} }}")
     }
 
     fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
@@ -275,5 +301,6 @@ impl Setting {
             && !self.has_second_carrier
             && !self.has_customers
             && !self.pings_carrier
+            && self.reports.is_none()
     }
 }

@@ -14,6 +14,7 @@ use crate::lab::folder::Folder;
 use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
 use crate::media::voice::{Ear, Voice};
+use crate::microsoft::{Change, SECRET};
 use crate::peer::agent::{Received, Wire};
 use crate::peer::carrier::{self, Carrier};
 use crate::peer::claims::ANY;
@@ -92,6 +93,8 @@ pub struct Stage {
     failures: Mutex<Vec<Failure>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
+    /// How what Microsoft is asked, and what it answers, are changed.
+    pub(super) reports: (Change, Change),
     pub(super) is_welcoming: bool,
     pub(super) program: Option<PathBuf>,
     folder: Option<Folder>,
@@ -151,6 +154,7 @@ impl Stage {
             .split_inclusive("END CERTIFICATE-----\n")
             .next();
         place::write(folder.path(), "leaf.pem", leaf.unwrap_or_default())?;
+        place::write(folder.path(), "graph.secret", SECRET)?;
         let addresses = Addresses::choose();
         let at = |ip| SocketAddr::new(ip, 0);
         let ground = Ground::take(
@@ -276,6 +280,7 @@ impl Stage {
             failures: Mutex::default(),
             told: None,
             warps: (None, None),
+            reports: (None, None),
             is_welcoming: false,
             program: None,
             folder: None,
@@ -287,6 +292,8 @@ impl Stage {
             Some(Mutation::Media(warp)) => self.warps.0 = Some(warp),
             Some(Mutation::CarrierMedia(warp)) => self.warps.1 = Some(warp),
             Some(Mutation::Told(from, to)) => self.told = Some((from, to)),
+            Some(Mutation::Asked(from, to)) => self.reports.0 = Some((from, to)),
+            Some(Mutation::Heard(from, to)) => self.reports.1 = Some((from, to)),
             Some(Mutation::Welcome) => self.is_welcoming = true,
             Some(Mutation::Message(..) | Mutation::Configuration(..)) | None => {}
         }

@@ -15,7 +15,27 @@ pub enum RequirementId {
     Unnumbered(u16),
     /// What Teams wants of an SBC: `TDR-`, an area and at least three digits.
     Teams(Area, u16),
+    /// What Microsoft Graph and Entra want of who uses them: `TDG-`, an area and at least three digits.
+    Graph(GraphArea, u16),
 }
+
+/// What a requirement of Graph and Entra is about, in the order of their list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum GraphArea {
+    /// Records of calls.
+    Records,
+    /// Presence of users.
+    Presence,
+    /// Tokens and sign-in.
+    Entra,
+}
+
+/// Areas of Graph by the letters between `TDG-` and the number.
+const GRAPH_AREAS: [(&str, GraphArea); 3] = [
+    ("CDR", GraphArea::Records),
+    ("PRS", GraphArea::Presence),
+    ("ENT", GraphArea::Entra),
+];
 
 /// What a requirement of Teams is about, in the order of their list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -113,11 +133,13 @@ pub enum List {
     Security,
     /// What Teams wants of an SBC.
     Teams,
+    /// What Microsoft Graph and Entra want of who uses them.
+    Graph,
 }
 
 impl List {
     /// All of them, in their order.
-    pub const ALL: [Self; 3] = [Self::Sip, Self::Security, Self::Teams];
+    pub const ALL: [Self; 4] = [Self::Sip, Self::Security, Self::Teams, Self::Graph];
 
     /// One word.
     pub fn name(self) -> &'static str {
@@ -125,6 +147,7 @@ impl List {
             Self::Sip => "SIP",
             Self::Security => "security",
             Self::Teams => "Teams",
+            Self::Graph => "Graph",
         }
     }
 }
@@ -133,6 +156,8 @@ impl List {
 const SIP: &str = "SIP-";
 /// Letters before every identifier of Teams.
 const TEAMS: &str = "TDR-";
+/// Letters before every identifier of Graph and Entra.
+const GRAPH: &str = "TDG-";
 
 impl RequirementId {
     /// Reads an identifier as it is written, with no other spelling of its number.
@@ -145,6 +170,11 @@ impl RequirementId {
                 let (letters, number) = text[4..].split_once('-')?;
                 let area = AREAS.iter().find(|(own, _)| *own == letters)?.1;
                 Self::Teams(area, number.parse().ok()?)
+            }
+            GRAPH => {
+                let (letters, number) = text[4..].split_once('-')?;
+                let area = GRAPH_AREAS.iter().find(|(own, _)| *own == letters)?.1;
+                Self::Graph(area, number.parse().ok()?)
             }
             "CVE-" => {
                 let (year, number) = text[4..].split_once('-')?;
@@ -161,10 +191,11 @@ impl RequirementId {
             Self::Sip(_) => List::Sip,
             Self::Security(_) | Self::Vulnerability(..) | Self::Unnumbered(_) => List::Security,
             Self::Teams(..) => List::Teams,
+            Self::Graph(..) => List::Graph,
         }
     }
 
-    /// Every identifier of the first list and of Teams in a text.
+    /// Every identifier of the first list, of Teams and of Graph in a text.
     pub fn all_in(text: &str) -> Vec<Self> {
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let starts = |letters: &'static str| {
@@ -178,12 +209,12 @@ impl RequirementId {
                 .contains(&digits.len())
                 .then(|| Self::parse(&text[at..at + SIP.len() + digits.len()]))?
         });
-        let teams = starts(TEAMS).filter_map(|at| {
+        let with_area = starts(TEAMS).chain(starts(GRAPH)).filter_map(|at| {
             let (letters, _) = text[at + TEAMS.len()..].split_once('-')?;
             let begin = at + TEAMS.len() + letters.len() + 1;
             Self::parse(&text[at..begin + digits(&text[begin..]).len()])
         });
-        sip.chain(teams).collect()
+        sip.chain(with_area).collect()
     }
 }
 
@@ -205,6 +236,11 @@ impl fmt::Display for RequirementId {
                 let letters = letters.map_or("", |(letters, _)| letters);
                 write!(f, "{TEAMS}{letters}-{number:03}")
             }
+            Self::Graph(area, number) => {
+                let letters = GRAPH_AREAS.iter().find(|(_, own)| own == area);
+                let letters = letters.map_or("", |(letters, _)| letters);
+                write!(f, "{GRAPH}{letters}-{number:03}")
+            }
         }
     }
 }
@@ -221,6 +257,7 @@ mod tests {
                 RequirementId::Security(number),
                 RequirementId::Unnumbered(number),
                 RequirementId::Teams(Area::Sip, number),
+                RequirementId::Graph(GraphArea::Entra, number),
             ] {
                 assert_eq!(RequirementId::parse(&id.to_string()), Some(id));
             }
@@ -242,6 +279,7 @@ mod tests {
             "TDR-SIP",
             "TDR-SIP-1",
             "TDR-XYZ-001",
+            "TDG-SIP-001",
             "",
         ] {
             assert_eq!(RequirementId::parse(bad), None, "{bad}");
@@ -251,6 +289,7 @@ mod tests {
     #[test]
     fn every_area_has_its_letters_and_they_are_in_order() {
         assert!(AREAS.is_sorted_by(|one, next| one.1 < next.1));
+        assert!(GRAPH_AREAS.is_sorted_by(|one, next| one.1 < next.1));
         for (letters, area) in AREAS {
             let text = format!("{TEAMS}{letters}-012");
             assert_eq!(
@@ -279,6 +318,8 @@ mod tests {
             teams("(%OPT-001, %TLS-004)."),
             ["%OPT-001", "%TLS-004"].map(|id| id.replace('%', TEAMS))
         );
+        let graph = found(&"see %CDR-004".replace('%', GRAPH));
+        assert_eq!(graph, ["%CDR-004".replace('%', GRAPH)]);
         assert!(teams("%OPT, X%OPT-001, %OPT-1, %NO-001").is_empty());
         assert!(found("#1 #12345 #x").is_empty());
     }

@@ -7,7 +7,7 @@
 //!
 //! Beside the requirements on a B2BUA stand those on its security, and vulnerabilities that were
 //! published of other products: each names the test that plays its class. What Teams wants of an SBC is
-//! a third list.
+//! a third list, and what Graph and Entra want of who uses them a fourth.
 //!
 //! `conformance/tests/ledger.rs` holds the files against the source: no requirement without entry, no
 //! entry with a test that is not there, no identifier in a comment that the ledger does not know.
@@ -151,6 +151,10 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "40-teams-operation.toml",
         include_str!("../../requirements/40-teams-operation.toml"),
+    ),
+    (
+        "41-graph.toml",
+        include_str!("../../requirements/41-graph.toml"),
     ),
 ];
 

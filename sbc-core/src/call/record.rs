@@ -2,7 +2,7 @@
 
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{Config, StirMode, Trunk};
+use crate::config::{Config, Preset, StirMode, Trunk};
 use crate::id::LegId;
 use crate::policy::identity::Caller;
 use crate::policy::response;
@@ -10,7 +10,7 @@ use crate::policy::session_id::Ends;
 use crate::record::{
     AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, PartyRecord, Record,
 };
-use crate::report::said_by_microsoft;
+use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
 use crate::sip::header::{Reason, UserToUser};
 use crate::sip::{HeaderName, Message};
@@ -60,6 +60,10 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             remote: admitted.flow.remote,
             call_id: String::from_utf8_lossy(&call_id).into_owned(),
             user_agent: super::user_agent(&admitted.request),
+            teams_call: match admitted.trunk.preset {
+                Preset::Teams => name_in_contact(&admitted.request),
+                Preset::Carrier => None,
+            },
         },
         egress: Vec::new(),
         disposition: Disposition::Failed,
@@ -128,6 +132,7 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
         first_response_ms: None,
         first_progress_ms: None,
         given_up: Vec::new(),
+        teams_call: None,
     }
 }
 
@@ -178,6 +183,7 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     attempt.first_response_ms = facts.first_response_ms;
     attempt.first_progress_ms = facts.first_progress_ms;
     attempt.given_up = facts.given_up;
+    attempt.teams_call = facts.teams_call;
     Some(attempt)
 }
 

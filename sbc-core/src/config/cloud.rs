@@ -53,6 +53,23 @@ impl Cloud {
         }
     }
 
+    /// Where its reports are asked for (TDG-CDR-001).
+    pub const fn graph(self) -> &'static str {
+        match self {
+            Self::Worldwide => "graph.microsoft.com",
+            Self::GccHigh => "graph.microsoft.us",
+            Self::Dod => "dod-graph.microsoft.us",
+        }
+    }
+
+    /// Where applications that ask for them sign in (TDG-ENT-001).
+    pub const fn login(self) -> &'static str {
+        match self {
+            Self::Worldwide => "login.microsoftonline.com",
+            Self::GccHigh | Self::Dod => "login.microsoftonline.us",
+        }
+    }
+
     /// Port of the service.
     pub const PORT: u16 = 5061;
 

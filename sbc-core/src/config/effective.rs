@@ -6,7 +6,7 @@ use super::inherit::{self, Carriers};
 use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
-use crate::id::TrunkName;
+use crate::id::{TenantName, TrunkName};
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -102,6 +102,15 @@ impl Reader<'_> {
             let usual = of_preset(trunk).into_iter();
             let usual: Vec<Setting> = usual.filter(|own| !hides(&settings, own)).collect();
             settings.extend(usual);
+        }
+        let access = name.filter(|_| kind == "tenant");
+        let access = access.and_then(|name| loaded.shell.graph.get(&TenantName::new(name)));
+        if let Some(access) = access {
+            settings.push(Setting {
+                key: "graph.cloud".to_owned(),
+                value: access.cloud.as_str().to_owned(),
+                because: "that of the tenant's trunks".to_owned(),
+            });
         }
         Effective {
             kind: kind.to_owned(),

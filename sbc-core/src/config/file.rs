@@ -8,6 +8,7 @@ use super::finding::{Code, Collector};
 use super::inherit::{self, Carriers};
 use super::limit;
 use super::local_media;
+use super::msgraph;
 use super::progress;
 use super::read::{Item, Section};
 use super::registrar;
@@ -454,6 +455,7 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
         elins: elin::elins(&mut section, out),
         elin_from_location: section.boolean("elin_from_location", out),
         elin_callback: section.parsed("elin_callback", value::duration, out),
+        graph: msgraph::read(&mut section, out),
         limits: limit::limits(&mut section, out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);

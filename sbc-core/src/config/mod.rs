@@ -26,6 +26,7 @@ mod listen;
 mod load;
 mod local_media;
 mod money;
+mod msgraph;
 mod name;
 mod preset;
 mod progress;
@@ -68,6 +69,7 @@ pub use listen::{Listener, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};
+pub use msgraph::{GraphAccess, GraphProof};
 pub use name::{covers, is_same_name};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,

@@ -1,8 +1,8 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
-use super::VerifyClient;
 use super::written::{Secret, TlsVersion};
-use crate::id::TlsContextName;
+use super::{GraphAccess, VerifyClient};
+use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -19,6 +19,8 @@ pub struct Shell {
     pub api: String,
     /// What signatures of callers are verified with; `None` verifies none.
     pub stir: Option<StirFiles>,
+    /// How the reports of Microsoft about customers' calls are read.
+    pub graph: BTreeMap<TenantName, GraphAccess>,
 }
 
 /// What `client_ca` says for the roots of Microsoft's certificates, which are part of the program

@@ -123,11 +123,17 @@ impl<'s> Lines<'s> {
 /// The line with stars in place of a password that is written in it, which is a mistake that findings must not
 /// spread. What stands behind keeps its column.
 fn unrevealed(line: &str) -> String {
-    const KEY: &str = "password";
+    const KEYS: [&str; 2] = ["password", "secret"];
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    while let Some(at) = rest.find(KEY) {
-        let (before, after) = rest.split_at(at + KEY.len());
+    let first = |text: &str| {
+        let ends = KEYS
+            .iter()
+            .filter_map(|key| Some(text.find(key)? + key.len()));
+        ends.min()
+    };
+    while let Some(end) = first(rest) {
+        let (before, after) = rest.split_at(end);
         shown.push_str(before);
         let value = after.trim_start().strip_prefix('=').map(str::trim_start);
         let quote = value.and_then(|value| value.chars().next());
@@ -171,6 +177,10 @@ mod tests {
                 "password = { file = \"/p\" }",
             ),
             ("name = \"password\"", "name = \"password\""),
+            (
+                "graph = { secret = \"abc\", client_id = \"x\" }",
+                "graph = { secret = \"***\", client_id = \"x\" }",
+            ),
         ] {
             assert_eq!(unrevealed(line), shown);
         }

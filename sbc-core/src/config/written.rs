@@ -7,6 +7,7 @@ use super::case::WrittenCase;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
 use super::money::WrittenRate;
+use super::msgraph::WrittenGraph;
 use super::preset::{self, Defaults};
 use super::progress::WrittenProgress;
 use super::registrar::{WrittenAuthenticate, WrittenRegistrar};
@@ -124,6 +125,7 @@ pub(super) struct WrittenTenant {
     pub(super) elins: Vec<WrittenElin>,
     pub(super) elin_from_location: Option<At<bool>>,
     pub(super) elin_callback: Option<At<Duration>>,
+    pub(super) graph: Option<WrittenGraph>,
     pub(super) limits: WrittenLimits,
 }
 

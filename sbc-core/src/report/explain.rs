@@ -684,6 +684,7 @@ mod tests {
                 remote: "192.0.2.1:5060".parse().unwrap(),
                 call_id: "x".to_owned(),
                 user_agent: None,
+                teams_call: None,
             },
             egress: vec![AttemptRecord {
                 leg: LegId(1),
@@ -700,6 +701,7 @@ mod tests {
                 first_response_ms: None,
                 first_progress_ms: None,
                 given_up: Vec::new(),
+                teams_call: None,
             }],
             disposition: Disposition::Failed,
             cause: Cause {

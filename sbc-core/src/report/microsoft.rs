@@ -4,6 +4,8 @@
 //! by which Microsoft's support finds the call: `Q.850;cause=1;text="<guid>;<phrase>"`.
 
 use crate::record::Record;
+use crate::sip::Message;
+use crate::sip::header::Contact;
 
 /// One sub-code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,8 +201,28 @@ fn known(code: u32) -> Option<SubCode> {
     TABLE.iter().find(|own| own.code == code).copied()
 }
 
+/// What a sub-code means, and what to look at here because of it; empty where nothing here is the reason.
+/// `None` if it is none of those that are published.
+pub fn sub_code_in_words(code: u32) -> Option<(&'static str, &'static str)> {
+    known(code).map(|own| (own.means, own.look_at))
+}
+
+/// The GUID at the beginning of the text of a Reason, by which Microsoft names the call (TDR-ERR-001).
+pub fn call_named_by(reason: &str) -> Option<&str> {
+    let guid = reason.split(';').next().unwrap_or_default().trim();
+    is_guid(guid).then_some(guid)
+}
+
+/// The GUID in the Contact of a message of Teams, by which Teams names its call (TDG-CDR-004).
+pub(crate) fn name_in_contact(message: &Message) -> Option<String> {
+    let contact = message.essential::<Contact>().ok()??;
+    let name = contact.uri()?.params()?.value("x-i")?;
+    let name = std::str::from_utf8(name).ok()?;
+    is_guid(name).then(|| name.to_owned())
+}
+
 /// `8-4-4-4-12` hexadecimal digits.
-fn is_guid(text: &str) -> bool {
+pub(crate) fn is_guid(text: &str) -> bool {
     let mut parts = text.split('-');
     [8, 4, 4, 4, 12].iter().all(|length| {
         let part = parts.next().unwrap_or_default();

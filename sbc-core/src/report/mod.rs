@@ -8,7 +8,8 @@ mod note;
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
 pub(crate) use microsoft::said as said_by_microsoft;
-pub use microsoft::{REPEATED, sub_code};
+pub use microsoft::{REPEATED, call_named_by, sub_code, sub_code_in_words};
+pub(crate) use microsoft::{is_guid, name_in_contact};
 pub use note::note;
 
 use crate::id::LegId;

@@ -320,6 +320,8 @@ pub struct PeerFacts {
     pub first_progress_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// What Teams calls the call, on its trunks, for legs that we call.
+    pub teams_call: Option<String>,
     /// It and its trunk understand `from-change` (RFC 4916).
     pub changes_from: bool,
     /// Statuses with which its addresses were left that were tried, or what stands for silence.
@@ -349,6 +351,7 @@ impl PeerFacts {
             first_response_ms: None,
             first_progress_ms: None,
             given_up: Vec::new(),
+            teams_call: None,
             changes_from: false,
             ways: Vec::new(),
         }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::auth::{Credentials, Tries};
 use crate::cause::{Because, Decision};
-use crate::config::{Rel100, TargetAddress, Trunk};
+use crate::config::{Preset, Rel100, TargetAddress, Trunk};
 use crate::dialog::Dialog;
 use crate::event::TargetFault;
 use crate::id::{QueryId, TransactionId};
@@ -25,6 +25,7 @@ use crate::policy::emergency;
 use crate::policy::identity::{self, Caller, Rewrites, Signed, Towards};
 use crate::policy::number::{self, Number};
 use crate::query::ResolveFault;
+use crate::report::name_in_contact;
 use crate::session::{LegStyle, orphan};
 use crate::sip::header::{CSeq, CallId, From, OptionTag, Reason, Route, To};
 use crate::sip::{
@@ -250,6 +251,7 @@ impl Outgoing {
             remote: None,
             first_response_ms: None,
             first_progress_ms: None,
+            teams_call: None,
             given_up: Vec::new(),
             changes_from: false,
             ways: Vec::new(),
@@ -554,6 +556,10 @@ impl Session {
                 Status::TRYING | Status::REQUEST_TIMEOUT => {}
                 _ => cx.plane.health.heard(cx.now.mono, &place),
             }
+        }
+        let is_named = self.facts.teams_call.is_some() || status == Status::TRYING;
+        if self.style.trunk.preset == Preset::Teams && !is_named {
+            self.facts.teams_call = name_in_contact(message);
         }
         if status.is_success() {
             return self.invite_answered(cx, id, message, up);

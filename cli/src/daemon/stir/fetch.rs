@@ -4,11 +4,11 @@
 use super::reach::Reach;
 use super::trust::Trust;
 use crate::daemon::resolver::Resolver;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use crate::https::{self, Answer, AskFault};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CACHE_CONTROL, HOST};
+use hyper::{Request, StatusCode};
 use rustls::pki_types::ServerName;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::stir::{CredentialFault, CredentialUrl};
@@ -16,7 +16,6 @@ use sbc_core::transport::Protocol;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longest time for everything.
@@ -66,16 +65,6 @@ async fn attempt(
     let stream = stream.ok_or(CredentialFault::Unreachable)?;
     let name = ServerName::try_from(url.host().to_owned());
     let name = name.map_err(|_| CredentialFault::Address)?;
-    let secure = trust.connector.connect(name, stream).await;
-    let secure = TokioIo::new(secure.map_err(|_| CredentialFault::Unreachable)?);
-    let mut http = hyper::client::conn::http1::Builder::new();
-    // A stranger's headers, too, are bounded.
-    let handshake = http.max_buf_size(2 * LARGEST).handshake(secure).await;
-    let (mut sender, connection) = handshake.map_err(|_| CredentialFault::Unreachable)?;
-    let _connection = Aborted(tokio::spawn(async move {
-        // Its end is seen by whoever reads.
-        let _ = connection.await;
-    }));
     let host = match url.port() {
         443 => url.host().to_owned(),
         port => format!("{}:{port}", url.host()),
@@ -86,18 +75,16 @@ async fn attempt(
             ACCEPT,
             "application/pem-certificate-chain, application/pkix-cert, */*;q=0.1",
         )
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::new()))
         .map_err(|_| CredentialFault::Address)?;
-    let response = sender.send_request(request).await;
-    read(response.map_err(|_| CredentialFault::Unreachable)?).await
+    let answer = https::ask(&trust.connector, name, stream, request).await;
+    read(answer.map_err(fault_of)?).await
 }
 
-/// Ends the task of a connection with whoever uses it.
-struct Aborted(JoinHandle<()>);
-
-impl Drop for Aborted {
-    fn drop(&mut self) {
-        self.0.abort();
+fn fault_of(fault: AskFault) -> CredentialFault {
+    match fault {
+        AskFault::Tls(_) | AskFault::Broken(_) => CredentialFault::Unreachable,
+        AskFault::TooLarge => CredentialFault::Unusable,
     }
 }
 
@@ -126,31 +113,12 @@ async fn addresses(
 }
 
 /// A redirection is no credential, as nothing but 200 is.
-async fn read(response: Response<Incoming>) -> Result<Fetched, CredentialFault> {
-    if response.status() != StatusCode::OK {
+async fn read(answer: Answer) -> Result<Fetched, CredentialFault> {
+    if answer.response.status() != StatusCode::OK {
         return Err(CredentialFault::Unreachable);
     }
-    let text = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let length = text(CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    if length.is_some_and(|length| length > LARGEST as u64) {
-        return Err(CredentialFault::Unusable);
-    }
-    let lifetime = lifetime(text(CACHE_CONTROL));
-    let mut octets = Vec::new();
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| CredentialFault::Unreachable)?;
-        let part = frame.into_data().unwrap_or_default();
-        if octets.len() + part.len() > LARGEST {
-            return Err(CredentialFault::Unusable);
-        }
-        octets.extend_from_slice(&part);
-    }
+    let lifetime = lifetime(answer.header(CACHE_CONTROL));
+    let octets = answer.body(LARGEST).await.map_err(fault_of)?;
     Ok(Fetched { octets, lifetime })
 }
 

@@ -63,6 +63,16 @@ impl Load<'_> {
 
     /// The password at a place, or a finding.
     pub(super) fn password(&mut self, title: &str, password: &At<Secret>) -> Option<Password> {
+        self.shared_secret(title, "password", password)
+    }
+
+    /// What both sides know, by its word, or a finding.
+    pub(super) fn shared_secret(
+        &mut self,
+        title: &str,
+        word: &str,
+        password: &At<Secret>,
+    ) -> Option<Password> {
         let found = match self.facts.password(&password.value) {
             Ok(found) => found,
             Err(fault) => {
@@ -72,10 +82,10 @@ impl Load<'_> {
                 self.out.add(
                     Code::SecretMissing,
                     &password.span,
-                    format!("{title}: password in {}: {why}", password.value),
-                    Some(
-                        "write the password there, readable for the user of the daemon".to_owned(),
-                    ),
+                    format!("{title}: {word} in {}: {why}", password.value),
+                    Some(format!(
+                        "write the {word} there, readable for the user of the daemon"
+                    )),
                 );
                 return None;
             }
@@ -84,7 +94,7 @@ impl Load<'_> {
             self.out.add(
                 Code::SecretExposed,
                 &password.span,
-                format!("{title}: every user of this machine can read the password"),
+                format!("{title}: every user of this machine can read the {word}"),
                 Some("chmod 600, owner root or the user of the daemon".to_owned()),
             );
         }
@@ -104,7 +114,7 @@ impl Load<'_> {
             self.out.add(
                 Code::SecretMissing,
                 &password.span,
-                format!("{title}: what is in {} is no password", password.value),
+                format!("{title}: what is in {} is no {word}", password.value),
                 Some("write one line of 1 to 255 octets, and nothing else".to_owned()),
             );
         }

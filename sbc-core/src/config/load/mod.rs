@@ -13,6 +13,7 @@ mod hosting;
 mod identity;
 mod limits;
 mod local_media;
+mod msgraph;
 mod network;
 mod progress;
 mod registrar;
@@ -205,6 +206,7 @@ impl Load<'_> {
         self.check_cases(file);
         let cdr = self.cdr(file);
         let (stir, stir_files) = self.stir_table(file);
+        let graph = self.build_graph(file);
         if self.out.has_errors() {
             return None;
         }
@@ -242,6 +244,7 @@ impl Load<'_> {
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
             stir: stir_files,
+            graph,
         };
         Some((config, shell))
     }

@@ -334,27 +334,15 @@ impl Load<'_> {
                 return None;
             }
         };
-        match certificate.validity {
-            Validity::Valid { days_left } if days_left <= 30 => self.out.add(
-                Code::CertificateEndsSoon,
-                &path.span,
-                format!("{title}: the certificate expires in {days_left} days"),
-                Some("renew it; Microsoft warns the customer from 30 days on".to_owned()),
+        self.check_validity(
+            title,
+            path,
+            certificate.validity,
+            (
+                "its trunks do not work",
+                "renew it; Microsoft warns the customer from 30 days on",
             ),
-            Validity::Valid { .. } => {}
-            Validity::Expired => self.out.add(
-                Code::CertificateExpired,
-                &path.span,
-                format!("{title}: the certificate has expired; its trunks do not work"),
-                Some("renew it; every peer refuses this one".to_owned()),
-            ),
-            Validity::NotYet => self.out.add(
-                Code::CertificateExpired,
-                &path.span,
-                format!("{title}: the certificate is not valid yet"),
-                Some("check the clock of this host".to_owned()),
-            ),
-        }
+        );
         if !certificate.has_chain {
             self.out.add(
                 Code::ChainIncomplete,
@@ -370,7 +358,43 @@ impl Load<'_> {
         Some(certificate.names)
     }
 
-    fn private_key(&mut self, title: &str, cert: &At<String>, key: &At<crate::config::Secret>) {
+    /// Findings about a certificate that is or will be too old; what follows from that, and what to do in time.
+    pub(super) fn check_validity(
+        &mut self,
+        title: &str,
+        path: &At<String>,
+        validity: Validity,
+        (follows, in_time): (&str, &str),
+    ) {
+        match validity {
+            Validity::Valid { days_left } if days_left <= 30 => self.out.add(
+                Code::CertificateEndsSoon,
+                &path.span,
+                format!("{title}: the certificate expires in {days_left} days"),
+                Some(in_time.to_owned()),
+            ),
+            Validity::Valid { .. } => {}
+            Validity::Expired => self.out.add(
+                Code::CertificateExpired,
+                &path.span,
+                format!("{title}: the certificate has expired; {follows}"),
+                Some("renew it; every peer refuses this one".to_owned()),
+            ),
+            Validity::NotYet => self.out.add(
+                Code::CertificateExpired,
+                &path.span,
+                format!("{title}: the certificate is not valid yet"),
+                Some("check the clock of this host".to_owned()),
+            ),
+        }
+    }
+
+    pub(super) fn private_key(
+        &mut self,
+        title: &str,
+        cert: &At<String>,
+        key: &At<crate::config::Secret>,
+    ) {
         use crate::config::Secret;
         use crate::config::facts::FileFault;
         match self.facts.key(&key.value, &cert.value) {

@@ -1,0 +1,248 @@
+//! Microsoft's login and Graph as far as reports about calls need them: two names, one server on loopback.
+//!
+//! It insists on what is documented and notes what was wrong: who signs in how (TDG-ENT-001), what is asked for
+//! with which token (TDG-CDR-001), and whether somebody who was told to wait waits (TDG-CDR-003). What it is
+//! asked and what it answers can be changed on the way, as if the subject had meant or heard something else.
+
+mod assertion;
+pub mod clock;
+mod graph;
+mod http;
+mod login;
+
+pub use graph::PAGE;
+pub use http::Request;
+
+use crate::ca::{Authority, CaFault};
+use crate::lock::lock;
+use crate::random;
+use http::Response;
+use rustls::ServerConfig;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+/// Where applications sign in.
+pub const LOGIN: &str = "login.microsoftonline.com";
+/// Where reports are.
+pub const GRAPH: &str = "graph.microsoft.com";
+/// The customer's directory.
+pub const DIRECTORY: &str = "11111111-2222-3333-4444-555555555555";
+/// The application that is registered there.
+pub const APPLICATION: &str = "66666666-7777-8888-9999-aaaaaaaaaaaa";
+/// Its secret; with characters that a form cannot carry as they are.
+pub const SECRET: &str = "s~8Q+/=&% secret";
+
+/// How a text on the way is changed; nothing by default.
+pub type Change = Option<(&'static str, &'static str)>;
+
+/// What the server does.
+pub struct Script {
+    /// Certificate in DER by whose key the application proves itself; by its secret if there is none.
+    pub certificate: Option<Vec<u8>>,
+    /// What is reported about each day, by its date.
+    pub rows: BTreeMap<String, Vec<Value>>,
+    /// Refusals of the next requests for rows: status, headers, and a body.
+    pub refusals: VecDeque<Refusal>,
+    /// How long a token lives, seconds.
+    pub token_s: u64,
+    /// The beginning of links to further pages.
+    pub links_to: String,
+    /// Whether tokens lack the permission.
+    pub is_forbidden: bool,
+    /// What the server is asked, as it understands it.
+    pub asked: Change,
+    /// What the server answers, as it is heard.
+    pub answered: Change,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            rows: BTreeMap::new(),
+            refusals: VecDeque::new(),
+            token_s: 3_599,
+            links_to: format!("https://{GRAPH}"),
+            is_forbidden: false,
+            asked: None,
+            answered: None,
+        }
+    }
+}
+
+/// A refusal, and how long the subject must wait then.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Status.
+    pub status: u16,
+    /// Seconds for Retry-After.
+    pub retry_after_s: Option<u64>,
+}
+
+/// Something that the server was asked and that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Breach {
+    /// The rule.
+    pub rule: &'static str,
+    /// What was wrong.
+    pub what: String,
+}
+
+/// A running server.
+pub struct Microsoft {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    script: Mutex<Script>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    heard: Vec<Request>,
+    breaches: Vec<Breach>,
+    /// Tokens that were given, with the end of each.
+    tokens: BTreeMap<String, Instant>,
+    /// Assertions that were shown.
+    assertions: BTreeSet<String>,
+    /// Nobody may ask before.
+    not_before: Option<Instant>,
+    /// Requests under way.
+    under_way: usize,
+    /// Links that were given out.
+    links: BTreeSet<String>,
+}
+
+impl State {
+    fn note(&mut self, rule: &'static str, what: impl Into<String>) {
+        let what = what.into();
+        self.breaches.push(Breach { rule, what });
+    }
+}
+
+impl Microsoft {
+    /// Starts a server with a certificate of this authority.
+    ///
+    /// # Errors
+    /// What the system says, or that there is no certificate.
+    pub async fn start(authority: &Authority, script: Script) -> io::Result<Self> {
+        let config = config(authority).map_err(io::Error::other)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let listener = TcpListener::bind((here, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script),
+            state: Mutex::default(),
+        });
+        let of_task = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&of_task));
+                tokio::spawn(async move {
+                    // A subject that does not believe us, or leaves, is told by what it says.
+                    let _ = shared.serve(acceptor, stream).await;
+                });
+            }
+        });
+        Ok(Self {
+            address,
+            shared,
+            task,
+        })
+    }
+
+    /// Arguments of `causeway teams records` that lead here.
+    pub fn arguments(&self) -> Vec<String> {
+        let places = [LOGIN, GRAPH].map(|host| format!("--connect-to={host}={}", self.address));
+        places.to_vec()
+    }
+
+    /// Changes what it does from now on.
+    pub fn change(&self, how: impl FnOnce(&mut Script)) {
+        how(&mut lock(&self.shared.script));
+    }
+
+    /// Everything that it was asked.
+    pub fn heard(&self) -> Vec<Request> {
+        lock(&self.shared.state).heard.clone()
+    }
+
+    /// How often it was asked at a host.
+    pub fn asked_at(&self, host: &str) -> usize {
+        let heard = self.heard();
+        heard.iter().filter(|one| one.host == host).count()
+    }
+
+    /// Everything that was wrong.
+    pub fn breaches(&self) -> Vec<Breach> {
+        lock(&self.shared.state).breaches.clone()
+    }
+}
+
+impl Drop for Microsoft {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    async fn serve(&self, acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
+        let mut stream = acceptor.accept(stream).await?;
+        let asked = lock(&self.script).asked;
+        let request = http::read(&mut stream, asked).await?;
+        let response = self.answer(request);
+        let answered = lock(&self.script).answered;
+        // Before its last octet nobody can know that it is over.
+        let is_over = || lock(&self.state).under_way -= 1;
+        http::write(&mut stream, &response, answered, is_over).await
+    }
+
+    fn answer(&self, request: Request) -> Response {
+        let mut script = lock(&self.script);
+        let mut state = lock(&self.state);
+        state.under_way += 1;
+        if state.under_way > 1 {
+            state.note("TDG-CDR-003", "several requests at the same time");
+        }
+        state.heard.push(request.clone());
+        match request.host.as_str() {
+            LOGIN => login::answer(&script, &mut state, &request),
+            GRAPH => graph::answer(&mut script, &mut state, &request),
+            other => {
+                state.note("TDG-CDR-001", format!("there is no host {other}"));
+                Response::refusal(421, "misdirected", "Wrong host.")
+            }
+        }
+    }
+}
+
+/// A token that nobody can guess, good for a while.
+fn token(state: &mut State, lifetime: Duration) -> String {
+    let token = random::word::<16>();
+    state
+        .tokens
+        .insert(token.clone(), Instant::now() + lifetime);
+    token
+}
+
+fn config(authority: &Authority) -> Result<ServerConfig, CaFault> {
+    let (chain, key) = authority.issue(&[LOGIN, GRAPH])?.parts()?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?)
+}
