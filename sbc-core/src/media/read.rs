@@ -242,8 +242,7 @@ fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
         .into_iter()
         .filter_map(|crypto| {
             let crypto = crypto.ok()?;
-            let suite = Suite::from_name(crypto.suite.name().as_bytes())
-                .filter(|suite| suites.contains(suite))?;
+            let suite = Some(crypto.suite).filter(|suite| suites.contains(suite))?;
             // Several keys in one line would be told apart packet by packet.
             let [key] = &crypto.keys[..] else {
                 return None;
