@@ -51,18 +51,29 @@ impl Suite {
         }
     }
 
-    /// The suite of this name. `AES_CM_192_…` and `AES_CM_256_…` are wrong but common.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        let spelling: &[u8] = match name {
-            b"AES_CM_192_HMAC_SHA1_80" => b"AES_192_CM_HMAC_SHA1_80",
-            b"AES_CM_192_HMAC_SHA1_32" => b"AES_192_CM_HMAC_SHA1_32",
-            b"AES_CM_256_HMAC_SHA1_80" => b"AES_256_CM_HMAC_SHA1_80",
-            b"AES_CM_256_HMAC_SHA1_32" => b"AES_256_CM_HMAC_SHA1_32",
-            other => other,
-        };
-        Self::ALL
-            .into_iter()
-            .find(|suite| suite.name().as_bytes() == spelling)
+    /// Another name that is common although it is not registered.
+    pub const fn misspelling(self) -> Option<&'static str> {
+        match self {
+            Self::AesCm192HmacSha1_80 => Some("AES_CM_192_HMAC_SHA1_80"),
+            Self::AesCm192HmacSha1_32 => Some("AES_CM_192_HMAC_SHA1_32"),
+            Self::AesCm256HmacSha1_80 => Some("AES_CM_256_HMAC_SHA1_80"),
+            Self::AesCm256HmacSha1_32 => Some("AES_CM_256_HMAC_SHA1_32"),
+            Self::AesCm128HmacSha1_80
+            | Self::AesCm128HmacSha1_32
+            | Self::AeadAes128Gcm
+            | Self::AeadAes256Gcm => None,
+        }
+    }
+
+    /// The suite of this name, and the name; either of the two is taken.
+    pub fn from_name(name: &[u8]) -> Option<(Self, &'static str)> {
+        Self::ALL.into_iter().find_map(|suite| {
+            let mut names = [Some(suite.name()), suite.misspelling()]
+                .into_iter()
+                .flatten();
+            let spelt = names.find(|own| own.as_bytes() == name)?;
+            Some((suite, spelt))
+        })
     }
 
     /// Length of the master key in bytes, which is that of the session key as well.

@@ -22,6 +22,8 @@ pub struct Crypto<'a> {
     pub tag: u32,
     /// The suite.
     pub suite: Suite,
+    /// The suite's name as the peer spells it; an answer repeats it.
+    pub name: &'static str,
     /// Keys, at least one. We use the first.
     pub keys: Vec<KeyParam<'a>>,
     /// Session parameters, all of them acceptable.
@@ -143,7 +145,7 @@ impl<'a> Crypto<'a> {
             tag => text::number::<u32>(tag).filter(|&tag| tag <= 999_999_999),
         }
         .ok_or(CryptoFault::Syntax)?;
-        let suite = Suite::from_name(line.suite).ok_or(CryptoFault::UnknownSuite)?;
+        let (suite, name) = Suite::from_name(line.suite).ok_or(CryptoFault::UnknownSuite)?;
         let keys = line
             .keys
             .into_iter()
@@ -157,6 +159,7 @@ impl<'a> Crypto<'a> {
         Ok(Self {
             tag,
             suite,
+            name,
             keys,
             session,
         })
@@ -329,12 +332,23 @@ mod tests {
             let line = format!("1 {} inline:{long}", suite.name());
             assert_eq!(parse(&line), Err(CryptoFault::KeyLength));
         }
-        let key = base64::encode(&[7; 46]);
-        let line = format!("1 AES_CM_256_HMAC_SHA1_80 inline:{key}");
-        assert_eq!(
-            parse(&line).expect("crypto").suite,
-            Suite::AesCm256HmacSha1_80
-        );
+    }
+
+    #[test]
+    fn suites_are_known_by_the_names_that_are_not_registered_too() {
+        for (suite, name) in [
+            (Suite::AesCm192HmacSha1_80, "AES_CM_192_HMAC_SHA1_80"),
+            (Suite::AesCm192HmacSha1_32, "AES_CM_192_HMAC_SHA1_32"),
+            (Suite::AesCm256HmacSha1_80, "AES_CM_256_HMAC_SHA1_80"),
+            (Suite::AesCm256HmacSha1_32, "AES_CM_256_HMAC_SHA1_32"),
+        ] {
+            for name in [name, suite.name()] {
+                let key = base64::encode(&vec![7; suite.key_and_salt_bytes()]);
+                let line = format!("1 {name} inline:{key}");
+                let seen = parse(&line).expect("crypto");
+                assert_eq!((seen.suite, seen.name), (suite, name));
+            }
+        }
     }
 
     #[test]
