@@ -227,6 +227,41 @@ fn each_ssrc_has_its_own_counter_and_window() {
 }
 
 #[test]
+fn a_ninth_source_takes_the_place_of_the_one_unused_for_longest() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut hear = |ssrc, sequence: u16| {
+        let mut packet = protect(&sender, &rtp(sequence, ssrc, b"voice"), sequence.into());
+        receiver.unprotect_rtp(&mut packet, NOW)
+    };
+    for ssrc in 0..8 {
+        assert!(hear(ssrc, 1).is_ok());
+    }
+    assert!(hear(0, 2).is_ok());
+    assert!(hear(8, 1).is_ok());
+    // Whoever is forgotten may repeat itself, and is the only one.
+    assert_eq!(hear(0, 2), Err(SrtpFault::Replay));
+    for ssrc in 2..=8 {
+        assert_eq!(hear(ssrc, 1), Err(SrtpFault::Replay), "SSRC {ssrc}");
+    }
+    assert!(hear(1, 1).is_ok());
+}
+
+#[test]
+fn a_key_protects_nothing_past_its_last_index() {
+    for suite in Suite::ALL {
+        let sender = Sender::new(&key(suite));
+        let plain = rtp(0xffff, 7, b"voice");
+        let mut slot = [&plain[..], &[0; MAX_TRAILER_BYTES]].concat();
+        let refused = sender.protect_rtp(&mut slot, plain.len(), 1 << 48);
+        assert_eq!(refused, Err(SrtpFault::Exhausted));
+        assert_eq!(slot[..plain.len()], plain, "left as it was");
+        let last = (1 << 48) - 1;
+        assert!(sender.protect_rtp(&mut slot, plain.len(), last).is_ok());
+    }
+}
+
+#[test]
 fn a_restarted_counter_is_found_after_twenty_failures_and_silence() {
     let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
     let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
