@@ -46,7 +46,8 @@ impl Sender {
     ///
     /// # Errors
     /// [`SrtpFault::Malformed`] if it is no RTP packet, [`SrtpFault::Room`] if `buffer` is too
-    /// short for the tag, [`SrtpFault::Exhausted`] past the last index; the packet is unchanged.
+    /// short for the tag, [`SrtpFault::Exhausted`] past the last index; the packet is unchanged then.
+    /// [`SrtpFault::Cipher`], which does not happen, leaves it spoilt.
     pub fn protect_rtp(
         &self,
         buffer: &mut [u8],
@@ -72,7 +73,7 @@ impl Sender {
     /// Protects the RTCP compound in `buffer[..length]`; returns its new length.
     ///
     /// # Errors
-    /// As [`Self::protect_rtp`]; the packet is unchanged.
+    /// As [`Self::protect_rtp`].
     pub fn protect_rtcp(&mut self, buffer: &mut [u8], length: usize) -> Result<usize, SrtpFault> {
         let transform = &self.keys.rtcp;
         if self.rtcp_index >= LAST_RTCP_INDEX {
