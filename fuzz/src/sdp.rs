@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use media_api::{
     CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, ProtectionWanted,
-    RealmId,
+    RealmId, Suite,
 };
 use sbc_core::media::{Formats, Ice, MediaImage, Profile, interwork, read};
 use sbc_core::sdp::{Crypto, Description, KeyParam, Limits, base64_encode, explain, redact};
@@ -198,9 +198,11 @@ fn carrier() -> Arc<Profile> {
     Arc::new(Profile::carrier(RealmId(0), Family::V4))
 }
 
+/// With every suite, as an operator may name them.
 fn teams() -> Arc<Profile> {
     Arc::new(Profile {
         ice: Ice::Lite,
+        suites: Suite::ALL.to_vec(),
         ..Profile::teams(RealmId(1), Family::V4)
     })
 }
@@ -217,7 +219,10 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
         ProtectionWanted::None => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites
             .iter()
-            .map(|suite| CryptoKey::new(*suite, vec![number; 30]).expect("its length"))
+            .map(|suite| {
+                CryptoKey::new(*suite, vec![number; suite.key_and_salt_bytes()])
+                    .expect("its length")
+            })
             .collect(),
     };
     image.allocated(&LocalEndpoint {

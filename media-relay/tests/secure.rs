@@ -6,13 +6,17 @@ use common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{Compound, Packet};
 use media_relay::session::Outcome;
-use media_relay::srtp::{Receiver, Sender};
+use media_relay::srtp::{MAX_TRAILER_BYTES, Receiver, Sender};
 use std::net::SocketAddr;
 
 const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 
 fn key(seed: u8) -> CryptoKey {
-    CryptoKey::new(SUITE, vec![seed; 30]).unwrap()
+    key_of(SUITE, seed)
+}
+
+fn key_of(suite: Suite, seed: u8) -> CryptoKey {
+    CryptoKey::new(suite, vec![seed; suite.key_and_salt_bytes()]).unwrap()
 }
 
 /// A peer with its own SRTP contexts.
@@ -31,7 +35,7 @@ impl SecurePeer {
 
     fn protect(&self, plain: &[u8], index: u64) -> Vec<u8> {
         let mut packet = plain.to_vec();
-        packet.resize(plain.len() + 14, 0);
+        packet.resize(plain.len() + MAX_TRAILER_BYTES, 0);
         let length = self
             .sender
             .protect_rtp(&mut packet, plain.len(), index)
@@ -61,29 +65,42 @@ fn secure(remote: SocketAddr, local: &CryptoKey, theirs: &CryptoKey) -> Negotiat
 
 /// A with SRTP, B plain.
 fn half_secure() -> (Bench, SecurePeer, CryptoKey) {
-    let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+    half_secure_by(SUITE)
+}
+
+fn half_secure_by(suite: Suite) -> (Bench, SecurePeer, CryptoKey) {
+    let wanted = ProtectionWanted::Sdes(vec![suite]);
     let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
     let ours = bench.local[0].streams[0].keys[0].clone();
-    bench.answer(A, secure(peer_a(), &ours, &key(1)));
+    let theirs = key_of(suite, 1);
+    bench.answer(A, secure(peer_a(), &ours, &theirs));
     bench.answer(B, terms(peer_b()));
     bench.join(0);
-    let peer = SecurePeer::new(&key(1), &ours);
+    let peer = SecurePeer::new(&theirs, &ours);
     (bench, peer, ours)
 }
 
 #[test]
 fn srtp_on_one_leg_is_plain_on_the_other_both_ways() {
-    let (mut bench, mut peer, _) = half_secure();
-    for index in 0..100u64 {
-        bench.wait_ms(20);
-        let (to, packet) = bench.send(A, peer_a(), &peer.voice(index)).unwrap();
-        assert_eq!(to, peer_b());
-        assert_eq!(read(&packet).payload, b"secret voice");
-        let plain = rtp(8, index as u16, index as u32 * 160, 5, b"plain voice");
-        let (to, mut packet) = bench.send(B, peer_b(), &plain).unwrap();
-        assert_eq!(to, peer_a());
-        let length = peer.receiver.unprotect_rtp(&mut packet, bench.now).unwrap();
-        assert_eq!(read(&packet[..length]).payload, b"plain voice");
+    for suite in Suite::ALL {
+        let (mut bench, mut peer, _) = half_secure_by(suite);
+        for index in 0..100u64 {
+            bench.wait_ms(20);
+            let (to, packet) = bench.send(A, peer_a(), &peer.voice(index)).unwrap();
+            assert_eq!(to, peer_b());
+            assert_eq!(read(&packet).payload, b"secret voice");
+            let plain = rtp(8, index as u16, index as u32 * 160, 5, b"plain voice");
+            let (to, mut packet) = bench.send(B, peer_b(), &plain).unwrap();
+            assert_eq!(to, peer_a());
+            let length = peer.receiver.unprotect_rtp(&mut packet, bench.now).unwrap();
+            assert_eq!(read(&packet[..length]).payload, b"plain voice");
+        }
+        let reports = bench.run_ms(5_000).into_iter();
+        let mut reports = reports.filter(|(to, _)| to.ip() == peer_a().ip());
+        let (_, mut report) = reports.next().expect("within five seconds");
+        assert!(Compound::parse(&report).is_err(), "encrypted");
+        let length = peer.receiver.unprotect_rtcp(&mut report).unwrap();
+        assert!(Compound::parse(&report[..length]).is_ok(), "{suite:?}");
     }
 }
 

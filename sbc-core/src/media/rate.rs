@@ -23,9 +23,13 @@ fn with_headers(profile: &Profile, bits: u32) -> u32 {
     };
     let tag = match profile.srtp {
         Srtp::Off => 0,
-        Srtp::Required => 10,
+        Srtp::Required => {
+            let tags = profile.suites.iter().map(|suite| suite.rtp_tag_bytes());
+            tags.max().unwrap_or(0)
+        }
     };
-    let headers = (ip + UDP_AND_RTP + tag) * 8 * packets;
+    // A few octets each.
+    let headers = (ip + UDP_AND_RTP + tag as u32) * 8 * packets;
     (bits + headers).div_ceil(1_000)
 }
 
@@ -51,7 +55,7 @@ fn bits(codec: &Codec) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::RealmId;
+    use media_api::{RealmId, Suite};
 
     #[test]
     fn the_costliest_codec_counts_with_its_headers() {
@@ -63,7 +67,11 @@ mod tests {
         assert_eq!(kbits(&profile), 80);
         assert_eq!(agreed(&profile, &profile.codecs[0]), 24);
         profile.srtp = Srtp::Required;
+        profile.suites = vec![Suite::AesCm128HmacSha1_80];
         assert_eq!(kbits(&profile), 84);
+        profile.suites.push(Suite::AeadAes256Gcm);
+        assert_eq!(kbits(&profile), 87);
+        profile.suites.pop();
         profile.family = Family::V6;
         assert_eq!(kbits(&profile), 92);
     }

@@ -7,13 +7,13 @@
 mod account;
 mod bypass;
 mod cases;
-mod codecs;
 mod graph;
 mod hosting;
 mod identity;
 mod limits;
 mod local_media;
 mod msgraph;
+mod named;
 mod network;
 mod progress;
 mod registrar;
