@@ -217,7 +217,10 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
         ProtectionWanted::None => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites
             .iter()
-            .map(|suite| CryptoKey::new(*suite, vec![number; 30]).expect("its length"))
+            .map(|suite| {
+                CryptoKey::new(*suite, vec![number; suite.key_and_salt_bytes()])
+                    .expect("its length")
+            })
             .collect(),
     };
     image.allocated(&LocalEndpoint {

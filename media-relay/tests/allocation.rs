@@ -6,7 +6,7 @@ use common::{A, B, Bench, endless, peer_a, peer_b, rtp, terms, tone};
 use media_api::*;
 use media_relay::Recordings;
 use media_relay::session::{Outcome, SocketId};
-use media_relay::srtp::Sender;
+use media_relay::srtp::{MAX_TRAILER_BYTES, Sender};
 
 /// Packets after which events, reports and their memory have been seen once: ten seconds.
 const WARM_UP: usize = 500;
@@ -110,36 +110,42 @@ fn forwarding_plain_and_secured_packets_allocates_nothing() {
         .collect();
     assert_eq!(allocations(&mut Bench::joined(), &plain), 0);
 
-    let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
-    let sdes = |local, remote| Protection::Sdes {
-        local: key(local),
-        remote: key(remote),
-    };
-    let mut bench = Bench::joined();
-    bench.answer(
-        A,
-        NegotiatedStream {
-            protection: sdes(1, 2),
-            ..terms(peer_a())
-        },
-    );
-    bench.answer(
-        B,
-        NegotiatedStream {
-            protection: sdes(3, 4),
-            ..terms(peer_b())
-        },
-    );
-    let sender = Sender::new(&key(2));
-    let secured: Vec<_> = (0u64..)
-        .zip(&plain)
-        .map(|(index, plain)| {
-            let mut packet = plain.clone();
-            packet.resize(plain.len() + 14, 0);
-            let length = sender.protect_rtp(&mut packet, plain.len(), index).unwrap();
-            packet.truncate(length);
-            packet
-        })
-        .collect();
-    assert_eq!(allocations(&mut bench, &secured), 0);
+    for suite in [
+        Suite::AesCm128HmacSha1_80,
+        Suite::AesCm256HmacSha1_32,
+        Suite::AeadAes256Gcm,
+    ] {
+        let key = |seed| CryptoKey::new(suite, vec![seed; suite.key_and_salt_bytes()]).unwrap();
+        let sdes = |local, remote| Protection::Sdes {
+            local: key(local),
+            remote: key(remote),
+        };
+        let mut bench = Bench::joined();
+        bench.answer(
+            A,
+            NegotiatedStream {
+                protection: sdes(1, 2),
+                ..terms(peer_a())
+            },
+        );
+        bench.answer(
+            B,
+            NegotiatedStream {
+                protection: sdes(3, 4),
+                ..terms(peer_b())
+            },
+        );
+        let sender = Sender::new(&key(2));
+        let secured: Vec<_> = (0u64..)
+            .zip(&plain)
+            .map(|(index, plain)| {
+                let mut packet = plain.clone();
+                packet.resize(plain.len() + MAX_TRAILER_BYTES, 0);
+                let length = sender.protect_rtp(&mut packet, plain.len(), index).unwrap();
+                packet.truncate(length);
+                packet
+            })
+            .collect();
+        assert_eq!(allocations(&mut bench, &secured), 0, "{suite:?}");
+    }
 }

@@ -664,7 +664,7 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
 
 /// The key that a party has in its description.
 fn key(suite: Suite, octet: u8) -> CryptoKey {
-    let bytes = vec![octet; suite.key_bytes() + suite.salt_bytes()];
+    let bytes = vec![octet; suite.key_and_salt_bytes()];
     CryptoKey::new(suite, bytes).unwrap()
 }
 

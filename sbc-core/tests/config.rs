@@ -3,10 +3,11 @@
 
 use crate::config_cases::CASES;
 use crate::world::cpu_time;
+use media_api::Suite;
 use proptest::prelude::*;
 use sbc_core::config::{
     Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Password,
-    Preset, Secret, Source, Validity, changes, load, starter,
+    Preset, Secret, Source, Validity, changes, effective, load, starter,
 };
 use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
@@ -211,6 +212,44 @@ fn the_base_of_all_cases_has_no_finding() {
         "{}",
         loaded.findings.to_text()
     );
+}
+
+#[test]
+fn a_trunk_has_the_suites_that_are_written_in_their_order() {
+    let with = |suites: &str| {
+        let text = BASE.replacen(
+            "preset = \"teams\"",
+            &format!("preset = \"teams\"\n{suites}"),
+            1,
+        );
+        let loaded = valid(&text);
+        let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("teams-contoso")];
+        let suites = trunk.media.profile.suites.clone();
+        let all = effective(&[Source::new("test.toml", text)], &loaded);
+        let mut settings = all.into_iter().flat_map(|one| one.settings);
+        let shown = settings.find(|one| one.key == "srtp_suites").unwrap();
+        (suites, shown.value)
+    };
+    // What Microsoft does not document is not offered unless somebody asks for it (TDR-MED-005).
+    assert_eq!(
+        with(""),
+        (
+            vec![Suite::AesCm128HmacSha1_80],
+            "[AES_CM_128_HMAC_SHA1_80]".to_owned()
+        )
+    );
+    let written =
+        "[\"AEAD_AES_256_GCM\", \"AES_CM_256_HMAC_SHA1_80\", \"AES_CM_128_HMAC_SHA1_80\"]";
+    let (suites, shown) = with(&format!("srtp_suites = {written}"));
+    assert_eq!(
+        suites,
+        [
+            Suite::AeadAes256Gcm,
+            Suite::AesCm256HmacSha1_80,
+            Suite::AesCm128HmacSha1_80
+        ]
+    );
+    assert_eq!(shown, written);
 }
 
 #[test]

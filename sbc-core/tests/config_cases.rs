@@ -231,6 +231,36 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     ),
     (
         Code::Contradiction,
+        "codecs =",
+        "srtp_suites = §[\"AEAD_AES_256_GCM\"]\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp_suites = §[]",
+    ),
+    (
+        Code::UnknownValue,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp_suites = [\"AES_CM_128_HMAC_SHA1_80\", §\"F8_128_HMAC_SHA1_80\"]",
+    ),
+    (
+        Code::DuplicateName,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp_suites = [\"AES_256_CM_HMAC_SHA1_80\", §\"AES_CM_256_HMAC_SHA1_80\", \"AES_CM_128_HMAC_SHA1_80\"]",
+    ),
+    (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp_suites = §[\"AEAD_AES_256_GCM\"]",
+    ),
+    (
+        Code::TeamsRule,
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp_suites = §[\"AES_CM_128_HMAC_SHA1_32\", \"AES_CM_128_HMAC_SHA1_80\"]",
+    ),
+    (
+        Code::Contradiction,
         "client_ca = \"/tls/roots.pem\"\nverify_client = \"require\"",
         "verify_client = §\"require\"",
     ),

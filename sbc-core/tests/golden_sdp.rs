@@ -12,7 +12,7 @@ use crate::legs;
 use bytes::Bytes;
 use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
 use sbc_core::media::{
-    Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, interwork, read,
+    Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, Srtp, interwork, read,
 };
 use sbc_core::sdp::{Description, Limits};
 use std::fmt::Write as _;
@@ -39,9 +39,17 @@ fn profile(words: &str) -> Profile {
             "hold=inactive" => profile.hold = HoldForm::Inactive,
             "hold=zero" => profile.hold = HoldForm::Zero,
             "hold=hidden" => profile.hold = HoldForm::Hidden,
+            "srtp" => profile.srtp = Srtp::Required,
             "bypass" => profile.ice = Ice::Lite,
             "suites=80,32" => {
                 profile.suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+            }
+            "suites=gcm,256,80" => {
+                profile.suites = vec![
+                    Suite::AeadAes256Gcm,
+                    Suite::AesCm256HmacSha1_80,
+                    Suite::AesCm128HmacSha1_80,
+                ];
             }
             other => match other.strip_prefix("codecs=") {
                 Some(names) => profile

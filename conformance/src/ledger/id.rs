@@ -15,6 +15,8 @@ pub enum RequirementId {
     Unnumbered(u16),
     /// What Teams wants of an SBC: `TDR-`, an area and at least three digits.
     Teams(Area, u16),
+    /// What media must be like: `MED-` and at least three digits.
+    Media(u16),
 }
 
 /// What a requirement of Teams is about, in the order of their list.
@@ -113,11 +115,13 @@ pub enum List {
     Security,
     /// What Teams wants of an SBC.
     Teams,
+    /// What media must be like.
+    Media,
 }
 
 impl List {
     /// All of them, in their order.
-    pub const ALL: [Self; 3] = [Self::Sip, Self::Security, Self::Teams];
+    pub const ALL: [Self; 4] = [Self::Sip, Self::Security, Self::Teams, Self::Media];
 
     /// One word.
     pub fn name(self) -> &'static str {
@@ -125,6 +129,7 @@ impl List {
             Self::Sip => "SIP",
             Self::Security => "security",
             Self::Teams => "Teams",
+            Self::Media => "media",
         }
     }
 }
@@ -133,12 +138,15 @@ impl List {
 const SIP: &str = "SIP-";
 /// Letters before every identifier of Teams.
 const TEAMS: &str = "TDR-";
+/// Letters before every identifier of media.
+const MEDIA: &str = "MED-";
 
 impl RequirementId {
     /// Reads an identifier as it is written, with no other spelling of its number.
     pub fn parse(text: &str) -> Option<Self> {
         let id = match text.get(..4)? {
             SIP => Self::Sip(text[4..].parse().ok()?),
+            MEDIA => Self::Media(text[4..].parse().ok()?),
             "SEC-" => Self::Security(text[4..].parse().ok()?),
             "ROW-" => Self::Unnumbered(text[4..].parse().ok()?),
             TEAMS => {
@@ -161,29 +169,32 @@ impl RequirementId {
             Self::Sip(_) => List::Sip,
             Self::Security(_) | Self::Vulnerability(..) | Self::Unnumbered(_) => List::Security,
             Self::Teams(..) => List::Teams,
+            Self::Media(_) => List::Media,
         }
     }
 
-    /// Every identifier of the first list and of Teams in a text.
+    /// Every identifier of the first list, of Teams and of media in a text.
     pub fn all_in(text: &str) -> Vec<Self> {
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let starts = |letters: &'static str| {
             let all = text.match_indices(letters).map(|(at, _)| at);
             all.filter(|at| !text[..*at].ends_with(joins))
         };
-        let sip = starts(SIP).filter_map(|at| {
-            let digits = digits(&text[at + SIP.len()..]);
-            // Other words begin alike, such as names of software with its version.
-            (3..=4)
-                .contains(&digits.len())
-                .then(|| Self::parse(&text[at..at + SIP.len() + digits.len()]))?
-        });
+        let numbered = |letters: &'static str| {
+            starts(letters).filter_map(move |at| {
+                let digits = digits(&text[at + letters.len()..]);
+                // Other words begin alike, such as names of software with its version.
+                (3..=4)
+                    .contains(&digits.len())
+                    .then(|| Self::parse(&text[at..at + letters.len() + digits.len()]))?
+            })
+        };
         let teams = starts(TEAMS).filter_map(|at| {
             let (letters, _) = text[at + TEAMS.len()..].split_once('-')?;
             let begin = at + TEAMS.len() + letters.len() + 1;
             Self::parse(&text[at..begin + digits(&text[begin..]).len()])
         });
-        sip.chain(teams).collect()
+        numbered(SIP).chain(teams).chain(numbered(MEDIA)).collect()
     }
 }
 
@@ -198,6 +209,7 @@ impl fmt::Display for RequirementId {
         match self {
             Self::Sip(number) => write!(f, "{SIP}{number:03}"),
             Self::Security(number) => write!(f, "SEC-{number:03}"),
+            Self::Media(number) => write!(f, "{MEDIA}{number:03}"),
             Self::Vulnerability(year, number) => write!(f, "CVE-{year}-{number:04}"),
             Self::Unnumbered(number) => write!(f, "ROW-{number:03}"),
             Self::Teams(area, number) => {
@@ -221,6 +233,7 @@ mod tests {
                 RequirementId::Security(number),
                 RequirementId::Unnumbered(number),
                 RequirementId::Teams(Area::Sip, number),
+                RequirementId::Media(number),
             ] {
                 assert_eq!(RequirementId::parse(&id.to_string()), Some(id));
             }
@@ -280,6 +293,10 @@ mod tests {
             ["%OPT-001", "%TLS-004"].map(|id| id.replace('%', TEAMS))
         );
         assert!(teams("%OPT, X%OPT-001, %OPT-1, %NO-001").is_empty());
+        let media = |text: &str| found(&text.replace('$', MEDIA));
+        assert_eq!(media("($107)."), [format!("{MEDIA}107")]);
+        // An area of Teams has the same letters.
+        assert_eq!(media("TDR-$001"), [format!("{TEAMS}{MEDIA}001")]);
         assert!(found("#1 #12345 #x").is_empty());
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Beside the requirements on a B2BUA stand those on its security, and vulnerabilities that were
 //! published of other products: each names the test that plays its class. What Teams wants of an SBC is
-//! a third list.
+//! a third list, and what media must be like a fourth.
 //!
 //! `conformance/tests/ledger.rs` holds the files against the source: no requirement without entry, no
 //! entry with a test that is not there, no identifier in a comment that the ledger does not know.
@@ -151,6 +151,50 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "40-teams-operation.toml",
         include_str!("../../requirements/40-teams-operation.toml"),
+    ),
+    (
+        "51-media-sockets.toml",
+        include_str!("../../requirements/51-media-sockets.toml"),
+    ),
+    (
+        "52-media-sources.toml",
+        include_str!("../../requirements/52-media-sources.toml"),
+    ),
+    (
+        "53-media-rtp.toml",
+        include_str!("../../requirements/53-media-rtp.toml"),
+    ),
+    (
+        "54-media-srtp.toml",
+        include_str!("../../requirements/54-media-srtp.toml"),
+    ),
+    (
+        "55-media-dtls.toml",
+        include_str!("../../requirements/55-media-dtls.toml"),
+    ),
+    (
+        "56-media-ice.toml",
+        include_str!("../../requirements/56-media-ice.toml"),
+    ),
+    (
+        "57-media-codecs.toml",
+        include_str!("../../requirements/57-media-codecs.toml"),
+    ),
+    (
+        "58-media-digits.toml",
+        include_str!("../../requirements/58-media-digits.toml"),
+    ),
+    (
+        "59-media-sounds.toml",
+        include_str!("../../requirements/59-media-sounds.toml"),
+    ),
+    (
+        "60-media-fax.toml",
+        include_str!("../../requirements/60-media-fax.toml"),
+    ),
+    (
+        "61-media-recording.toml",
+        include_str!("../../requirements/61-media-recording.toml"),
     ),
 ];
 

@@ -400,7 +400,9 @@ impl World {
             ProtectionWanted::None => Vec::new(),
             ProtectionWanted::Sdes(suites) => suites
                 .iter()
-                .map(|suite| CryptoKey::new(*suite, vec![9; 30]).expect("its length"))
+                .map(|suite| {
+                    CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("its length")
+                })
                 .collect(),
         };
         LocalStream {

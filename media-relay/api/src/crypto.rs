@@ -3,44 +3,124 @@
 use std::fmt;
 use zeroize::Zeroize;
 
-/// An SRTP crypto suite of RFC 4568, 6188 or 7714.
+/// An SRTP crypto suite of RFC 4568, RFC 6188 or RFC 7714.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[non_exhaustive]
 pub enum Suite {
     /// `AES_CM_128_HMAC_SHA1_80`: 128-bit counter mode, 80-bit tag.
     AesCm128HmacSha1_80,
     /// `AES_CM_128_HMAC_SHA1_32`: 32-bit tag on RTP, 80-bit tag on RTCP.
     AesCm128HmacSha1_32,
+    /// `AES_192_CM_HMAC_SHA1_80`: 192-bit counter mode.
+    AesCm192HmacSha1_80,
+    /// `AES_192_CM_HMAC_SHA1_32`: the same with the short tag on RTP.
+    AesCm192HmacSha1_32,
+    /// `AES_256_CM_HMAC_SHA1_80`: 256-bit counter mode.
+    AesCm256HmacSha1_80,
+    /// `AES_256_CM_HMAC_SHA1_32`: the same with the short tag on RTP.
+    AesCm256HmacSha1_32,
+    /// `AEAD_AES_128_GCM`: 128-bit Galois/counter mode, 128-bit tag.
+    AeadAes128Gcm,
+    /// `AEAD_AES_256_GCM`: 256-bit Galois/counter mode.
+    AeadAes256Gcm,
 }
 
 impl Suite {
-    /// Name in `a=crypto`.
+    /// All of them, those of RFC 4568 first.
+    pub const ALL: [Self; 8] = [
+        Self::AesCm128HmacSha1_80,
+        Self::AesCm128HmacSha1_32,
+        Self::AesCm192HmacSha1_80,
+        Self::AesCm192HmacSha1_32,
+        Self::AesCm256HmacSha1_80,
+        Self::AesCm256HmacSha1_32,
+        Self::AeadAes128Gcm,
+        Self::AeadAes256Gcm,
+    ];
+
+    /// Name in `a=crypto`, as registered.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
             Self::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::AesCm192HmacSha1_80 => "AES_192_CM_HMAC_SHA1_80",
+            Self::AesCm192HmacSha1_32 => "AES_192_CM_HMAC_SHA1_32",
+            Self::AesCm256HmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
+            Self::AesCm256HmacSha1_32 => "AES_256_CM_HMAC_SHA1_32",
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
         }
     }
 
-    /// The suite with this `a=crypto` name, if we support it.
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::AesCm128HmacSha1_80, Self::AesCm128HmacSha1_32]
-            .into_iter()
-            .find(|suite| suite.name().as_bytes() == name)
+    /// Another name that is common although it is not registered.
+    pub const fn misspelling(self) -> Option<&'static str> {
+        match self {
+            Self::AesCm192HmacSha1_80 => Some("AES_CM_192_HMAC_SHA1_80"),
+            Self::AesCm192HmacSha1_32 => Some("AES_CM_192_HMAC_SHA1_32"),
+            Self::AesCm256HmacSha1_80 => Some("AES_CM_256_HMAC_SHA1_80"),
+            Self::AesCm256HmacSha1_32 => Some("AES_CM_256_HMAC_SHA1_32"),
+            Self::AesCm128HmacSha1_80
+            | Self::AesCm128HmacSha1_32
+            | Self::AeadAes128Gcm
+            | Self::AeadAes256Gcm => None,
+        }
     }
 
-    /// Length of the master key in bytes.
+    /// The suite of this name, and the name; either of the two is taken.
+    pub fn from_name(name: &[u8]) -> Option<(Self, &'static str)> {
+        Self::ALL.into_iter().find_map(|suite| {
+            let mut names = [Some(suite.name()), suite.misspelling()]
+                .into_iter()
+                .flatten();
+            let spelt = names.find(|own| own.as_bytes() == name)?;
+            Some((suite, spelt))
+        })
+    }
+
+    /// Length of the master key in bytes, which is that of the session key as well.
     pub const fn key_bytes(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 16,
+            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::AeadAes128Gcm => 16,
+            Self::AesCm192HmacSha1_80 | Self::AesCm192HmacSha1_32 => 24,
+            Self::AesCm256HmacSha1_80 | Self::AesCm256HmacSha1_32 | Self::AeadAes256Gcm => 32,
         }
     }
 
     /// Length of the master salt in bytes.
     pub const fn salt_bytes(self) -> usize {
-        match self {
-            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 14,
+        match self.is_aead() {
+            true => 12,
+            false => 14,
         }
+    }
+
+    /// Length of master key and master salt together, as an `inline:` value holds them.
+    pub const fn key_and_salt_bytes(self) -> usize {
+        self.key_bytes() + self.salt_bytes()
+    }
+
+    /// Length of the tag of an RTP packet in bytes.
+    pub const fn rtp_tag_bytes(self) -> usize {
+        match self {
+            Self::AesCm128HmacSha1_32 | Self::AesCm192HmacSha1_32 | Self::AesCm256HmacSha1_32 => 4,
+            Self::AesCm128HmacSha1_80
+            | Self::AesCm192HmacSha1_80
+            | Self::AesCm256HmacSha1_80
+            | Self::AeadAes128Gcm
+            | Self::AeadAes256Gcm => self.rtcp_tag_bytes(),
+        }
+    }
+
+    /// Length of the tag of an RTCP packet in bytes; the short suites shorten RTP only.
+    pub const fn rtcp_tag_bytes(self) -> usize {
+        match self.is_aead() {
+            true => 16,
+            false => 10,
+        }
+    }
+
+    /// Whether one algorithm ciphers and authenticates (RFC 7714).
+    pub const fn is_aead(self) -> bool {
+        matches!(self, Self::AeadAes128Gcm | Self::AeadAes256Gcm)
     }
 }
 
@@ -57,7 +137,7 @@ pub struct CryptoKey {
 impl CryptoKey {
     /// A key for `suite`, or `None` if the length is not key plus salt of that suite (MED-100).
     pub fn new(suite: Suite, key_and_salt: Vec<u8>) -> Option<Self> {
-        let wanted = suite.key_bytes() + suite.salt_bytes();
+        let wanted = suite.key_and_salt_bytes();
         if key_and_salt.len() == wanted {
             Some(Self {
                 suite,

@@ -772,7 +772,7 @@ pub fn local_endpoints(
 
 /// A master key and salt for one suite.
 fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
-    let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
+    let mut bytes = Zeroizing::new(vec![0; suite.key_and_salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;
     CryptoKey::new(suite, std::mem::take(&mut *bytes)).ok_or(NoEntropy)
 }

@@ -485,9 +485,12 @@ impl Stream {
                     Ok(length) => return Ok((at, length)),
                     Err(SrtpFault::Replay) => refused = DropReason::Replay,
                     Err(SrtpFault::Malformed) => refused = DropReason::Malformed,
-                    Err(SrtpFault::Authentication | SrtpFault::Room | SrtpFault::Exhausted) => {
-                        refused = DropReason::Authentication;
-                    }
+                    Err(
+                        SrtpFault::Authentication
+                        | SrtpFault::Room
+                        | SrtpFault::Exhausted
+                        | SrtpFault::Cipher,
+                    ) => refused = DropReason::Authentication,
                 }
             }
         }

@@ -5,9 +5,10 @@
 //! | send      | given by the caller, who owns the sequence space; never used twice     |
 //! | receive   | guessed from the sequence number (RFC 3711 App. A), kept once authentic |
 
-use super::SrtpFault;
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
+use super::transform::{Place, Transform};
+use super::{RTCP_CLEAR_BYTES, SrtpFault};
 use crate::packet::{rtp::RtpHeader, u32_at};
 use crate::time::Timestamp;
 use media_api::CryptoKey;
@@ -16,10 +17,6 @@ use media_api::CryptoKey;
 const LAST_RTP_INDEX: u64 = (1 << 48) - 1;
 /// Largest SRTCP index, 2³¹ − 1.
 const LAST_RTCP_INDEX: u32 = (1 << 31) - 1;
-/// Flag in front of the SRTCP index: the packet is encrypted.
-const ENCRYPTED: u32 = 1 << 31;
-/// Bytes of an RTCP header with its SSRC, which stay in the clear.
-const RTCP_CLEAR_BYTES: usize = 8;
 /// SSRCs remembered per key; the one unused for longest makes room (MED-112).
 const MAX_SOURCES: usize = 8;
 /// Authentication failures in a row after which a restarted roll-over counter is tried (MED-115).
@@ -66,9 +63,9 @@ impl Sender {
         }
         let (packet, rest) = buffer.split_at_mut(length);
         let header = RtpHeader::parse(packet).map_err(|_| SrtpFault::Malformed)?;
-        transform.cipher(header.ssrc, index, &mut packet[header.payload_start..]);
-        let tag = transform.tag(packet, Some((index >> 16) as u32));
-        rest[..transform.tag_bytes].copy_from_slice(&tag[..transform.tag_bytes]);
+        let tag = &mut rest[..transform.tag_bytes];
+        let at = Place::rtp(header.ssrc, index);
+        transform.seal(packet, header.payload_start, at, tag)?;
         Ok(end)
     }
 
@@ -87,14 +84,17 @@ impl Sender {
         }
         let ssrc = u32_at(&buffer[..length], 4).ok_or(SrtpFault::Malformed)?;
         self.rtcp_index += 1;
-        transform.cipher(
-            ssrc,
-            u64::from(self.rtcp_index),
-            &mut buffer[RTCP_CLEAR_BYTES..length],
-        );
-        buffer[length..length + 4].copy_from_slice(&(ENCRYPTED | self.rtcp_index).to_be_bytes());
-        let tag = transform.tag(&buffer[..length + 4], None);
-        buffer[length + 4..end].copy_from_slice(&tag[..transform.tag_bytes]);
+        let at = Place::rtcp(ssrc, self.rtcp_index);
+        let (packet, trailer) = buffer[..end].split_at_mut(length);
+        let (index, tag) = match transform.is_tag_first {
+            true => {
+                let (tag, index) = trailer.split_at_mut(transform.tag_bytes);
+                (index, tag)
+            }
+            false => trailer.split_at_mut(4),
+        };
+        index.copy_from_slice(&at.word.to_be_bytes());
+        transform.seal(packet, RTCP_CLEAR_BYTES, at, tag)?;
         Ok(end)
     }
 }
@@ -165,7 +165,7 @@ impl Receiver {
     /// [`SrtpFault::Malformed`], [`SrtpFault::Replay`] or [`SrtpFault::Authentication`]. Neither
     /// packet nor replay state have changed then.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8], now: Timestamp) -> Result<usize, SrtpFault> {
-        if self.carries_identifier(packet, self.keys.rtp.tag_bytes) {
+        if self.carries_identifier(packet, &self.keys.rtp) {
             let opened = self.open_rtp(packet, self.identifier.len(), now);
             if opened != Err(SrtpFault::Authentication) {
                 return opened;
@@ -181,13 +181,16 @@ impl Receiver {
         identifier_bytes: usize,
         now: Timestamp,
     ) -> Result<usize, SrtpFault> {
-        let transform = &self.keys.rtp;
+        let tag_bytes = self.keys.rtp.tag_bytes;
         let length = packet
             .len()
-            .checked_sub(identifier_bytes + transform.tag_bytes)
+            .checked_sub(identifier_bytes + tag_bytes)
             .ok_or(SrtpFault::Malformed)?;
-        let (message, rest) = packet.split_at_mut(length);
-        let tag = &rest[identifier_bytes..];
+        let (message, trailer) = packet.split_at_mut(length);
+        let tag = match self.keys.rtp.is_tag_first {
+            true => &trailer[..tag_bytes],
+            false => &trailer[identifier_bytes..],
+        };
         let header = RtpHeader::parse(message).map_err(|_| SrtpFault::Malformed)?;
         let known = self
             .sources
@@ -204,34 +207,41 @@ impl Receiver {
         if source.is_some_and(|source| !source.rtp.admits(index)) {
             return Err(SrtpFault::Replay);
         }
-        let (index, resynced) = if transform.tag_matches(message, Some((index >> 16) as u32), tag) {
-            (index, false)
-        } else {
-            match self.resynchronise(source, &header, index, message, tag, now) {
-                Some(index) => (index, true),
-                None => {
-                    // The only thing that a bad packet may move: how often this happened.
-                    if let Some(source) = known.and_then(|at| self.sources.get_mut(at)) {
-                        source.failures = source.failures.saturating_add(1);
-                    }
-                    return Err(SrtpFault::Authentication);
-                }
+        let Some(opened) = self.open_at(index, &header, message, tag).or_else(|| {
+            let others = self.other_indices(known, &header, index, now);
+            let mut others = others.into_iter().flatten();
+            others.find_map(|other| self.open_at(other, &header, message, tag))
+        }) else {
+            // The only thing that a bad packet may move: how often this happened.
+            if let Some(source) = known.and_then(|at| self.sources.get_mut(at)) {
+                source.failures = source.failures.saturating_add(1);
             }
+            return Err(SrtpFault::Authentication);
         };
-        self.keys
-            .rtp
-            .cipher(header.ssrc, index, &mut message[header.payload_start..]);
         let source = self.source(known, header.ssrc);
-        if resynced {
+        if opened != index {
             source.rtp = ReplayWindow::new();
             source.highest = None;
         }
-        source.highest = Some(source.highest.map_or(index, |highest| highest.max(index)));
-        source.rtp.accept(index);
+        source.highest = source.highest.max(Some(opened));
+        source.rtp.accept(opened);
         source.failures = 0;
         source.authentic_at = now;
         self.restart_expected = false;
         Ok(length)
+    }
+
+    /// Opens the packet if this is its index; else leaves it as it is.
+    fn open_at(
+        &mut self,
+        index: u64,
+        header: &RtpHeader,
+        message: &mut [u8],
+        tag: &[u8],
+    ) -> Option<u64> {
+        let at = Place::rtp(header.ssrc, index);
+        let is_open = self.keys.rtp.open(message, header.payload_start, at, tag);
+        is_open.then_some(index)
     }
 
     /// Opens the SRTCP packet in place; returns the length without index and tag.
@@ -239,7 +249,7 @@ impl Receiver {
     /// # Errors
     /// As [`Self::unprotect_rtp`].
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpFault> {
-        if self.carries_identifier(packet, self.keys.rtcp.tag_bytes) {
+        if self.carries_identifier(packet, &self.keys.rtcp) {
             match self.open_rtcp(packet, self.identifier.len()) {
                 // Without an identifier, the index stands where one of four bytes would.
                 Err(SrtpFault::Authentication | SrtpFault::Malformed) => {}
@@ -250,11 +260,15 @@ impl Receiver {
     }
 
     /// Whether this peer's packets have a key identifier and these bytes can be one with it.
-    fn carries_identifier(&self, packet: &[u8], tag_bytes: usize) -> bool {
+    fn carries_identifier(&self, packet: &[u8], transform: &Transform) -> bool {
+        let behind = match transform.is_tag_first {
+            true => 0,
+            false => transform.tag_bytes,
+        };
         !self.identifier.is_empty()
             && packet
                 .len()
-                .checked_sub(tag_bytes)
+                .checked_sub(behind)
                 .is_some_and(|end| packet[..end].ends_with(&self.identifier))
     }
 
@@ -263,73 +277,69 @@ impl Receiver {
         packet: &mut [u8],
         identifier_bytes: usize,
     ) -> Result<usize, SrtpFault> {
-        let transform = &self.keys.rtcp;
-        let signed = packet
+        let transform = &mut self.keys.rtcp;
+        let length = packet
             .len()
-            .checked_sub(identifier_bytes + transform.tag_bytes)
+            .checked_sub(4 + identifier_bytes + transform.tag_bytes)
+            .filter(|length| *length >= RTCP_CLEAR_BYTES)
             .ok_or(SrtpFault::Malformed)?;
-        let length = signed.checked_sub(4).ok_or(SrtpFault::Malformed)?;
-        if length < RTCP_CLEAR_BYTES {
-            return Err(SrtpFault::Malformed);
-        }
-        let (Some(trailer), Some(ssrc)) = (u32_at(packet, length), u32_at(packet, 4)) else {
+        let (message, trailer) = packet.split_at_mut(length);
+        let (word_at, tag_at) = match transform.is_tag_first {
+            true => (transform.tag_bytes, 0),
+            false => (0, 4 + identifier_bytes),
+        };
+        let tag = &trailer[tag_at..tag_at + transform.tag_bytes];
+        let (Some(word), Some(ssrc)) = (u32_at(trailer, word_at), u32_at(message, 4)) else {
             return Err(SrtpFault::Malformed);
         };
-        // An unencrypted packet would mean UNENCRYPTED_SRTCP, which is never agreed (MED-105).
-        if trailer & ENCRYPTED == 0 {
-            return Err(SrtpFault::Malformed);
-        }
-        let index = u64::from(trailer & !ENCRYPTED);
+        let at = Place::of_trailer(ssrc, word).ok_or(SrtpFault::Malformed)?;
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
         if known
-            .and_then(|at| self.sources.get(at))
-            .is_some_and(|source| !source.rtcp.admits(index))
+            .and_then(|known| self.sources.get(known))
+            .is_some_and(|source| !source.rtcp.admits(at.index))
         {
             return Err(SrtpFault::Replay);
         }
-        let (message, rest) = packet.split_at_mut(signed);
-        if !transform.tag_matches(message, None, &rest[identifier_bytes..]) {
+        if !transform.open(message, RTCP_CLEAR_BYTES, at, tag) {
             return Err(SrtpFault::Authentication);
         }
-        transform.cipher(ssrc, index, &mut message[RTCP_CLEAR_BYTES..length]);
-        self.source(known, ssrc).rtcp.accept(index);
+        self.source(known, ssrc).rtcp.accept(at.index);
         Ok(length)
     }
 
-    /// After many failures, or with a reason: tries a roll-over counter of 0 and the neighbours of
-    /// the guess, and for an SSRC that is new under this key the counter it had under the key
-    /// before. Only an authentic packet moves anything (MED-115).
-    fn resynchronise(
+    /// What else the index may be if the guess is not authentic. After many failures, or with a
+    /// reason: a roll-over counter of 0 and the neighbours of the guess; and for an SSRC that is new
+    /// under this key, the counter it had under the key before. Only an authentic packet moves
+    /// anything (MED-115).
+    fn other_indices(
         &self,
-        source: Option<&Source>,
+        known: Option<usize>,
         header: &RtpHeader,
-        guessed: u64,
-        message: &[u8],
-        tag: &[u8],
+        guess: u64,
         now: Timestamp,
-    ) -> Option<u64> {
-        let guessed = (guessed >> 16) as u32;
+    ) -> [Option<u64>; 3] {
+        let guessed = (guess >> 16) as u32;
+        let source = known.and_then(|at| self.sources.get(at));
         let others = match source.filter(|source| source.highest.is_some()) {
             Some(source) => {
-                let stuck = source.failures >= FAILURES_BEFORE_RESYNC
+                let is_stuck = source.failures >= FAILURES_BEFORE_RESYNC
                     && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
-                if !stuck && !self.restart_expected {
-                    return None;
+                match is_stuck || self.restart_expected {
+                    true => [Some(0), guessed.checked_add(1), guessed.checked_sub(1)],
+                    false => [None; 3],
                 }
-                [Some(0), guessed.checked_add(1), guessed.checked_sub(1)]
             }
             None => {
-                let (_, highest) = self.before.iter().find(|(ssrc, _)| *ssrc == header.ssrc)?;
-                let index = guess_index(*highest, header.sequence)?;
-                [Some((index >> 16) as u32), None, None]
+                let mut before = self.before.iter();
+                let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
+                let index = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
+                [index.map(|index| (index >> 16) as u32), None, None]
             }
         };
-        others
-            .into_iter()
-            .flatten()
-            .filter(|roll_over| *roll_over != guessed)
-            .find(|roll_over| self.keys.rtp.tag_matches(message, Some(*roll_over), tag))
-            .map(|roll_over| (u64::from(roll_over) << 16) | u64::from(header.sequence))
+        others.map(|roll_over| {
+            let roll_over = roll_over.filter(|roll_over| *roll_over != guessed)?;
+            Some((u64::from(roll_over) << 16) | u64::from(header.sequence))
+        })
     }
 
     /// The state of an authenticated SSRC, made if it is new.

@@ -1,21 +1,32 @@
-//! Key derivation: RFC 3711 §4.3 with a key derivation rate of zero, the only one we negotiate.
+//! Key derivation: RFC 3711 §4.3, RFC 6188 §3, RFC 7714 §11, with a key derivation rate of zero, the
+//! only one we negotiate.
 
-use super::Transform;
-use aes::Aes128;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
-use media_api::{CryptoKey, Suite};
+use super::Protocol;
+use super::aes::Aes;
+use super::transform::Transform;
+use media_api::CryptoKey;
 use zeroize::Zeroizing;
 
-/// Bytes of an AES-128 session key.
-pub(super) const CIPHER_KEY_BYTES: usize = 16;
-/// Bytes of the HMAC-SHA1 session key.
-pub(super) const MAC_KEY_BYTES: usize = 20;
-/// Bytes of a counter-mode session salt.
-pub(super) const SALT_BYTES: usize = 14;
+/// What tells the session keys of one master key apart (RFC 3711 §4.3.2).
+#[derive(Clone, Copy)]
+pub(super) struct Labels {
+    pub(super) cipher: u8,
+    pub(super) authentication: u8,
+    pub(super) salt: u8,
+}
 
-/// Labels of RFC 3711 §4.3.2, in the order cipher key, authentication key, salt.
-const RTP_LABELS: [u8; 3] = [0, 1, 2];
-const RTCP_LABELS: [u8; 3] = [3, 4, 5];
+impl Labels {
+    pub(super) const RTP: Self = Self {
+        cipher: 0,
+        authentication: 1,
+        salt: 2,
+    };
+    pub(super) const RTCP: Self = Self {
+        cipher: 3,
+        authentication: 4,
+        salt: 5,
+    };
+}
 
 /// Both transforms of one master key.
 #[derive(Debug)]
@@ -26,54 +37,31 @@ pub(super) struct SessionKeys {
 
 impl SessionKeys {
     pub(super) fn derive(master: &CryptoKey) -> Self {
-        let rtp_tag_bytes = match master.suite() {
-            Suite::AesCm128HmacSha1_32 => 4,
-            // The 32-bit suite shortens RTP only; a suite added later must say what it wants here.
-            _ => 10,
-        };
         Self {
-            rtp: transform(master, RTP_LABELS, rtp_tag_bytes),
-            rtcp: transform(master, RTCP_LABELS, 10),
+            rtp: Transform::new(master, Protocol::Rtp),
+            rtcp: Transform::new(master, Protocol::Rtcp),
         }
     }
 }
 
-fn transform(master: &CryptoKey, [cipher, mac, salt]: [u8; 3], tag_bytes: usize) -> Transform {
-    let mut cipher_key = Zeroizing::new([0; CIPHER_KEY_BYTES]);
-    let mut mac_key = Zeroizing::new([0; MAC_KEY_BYTES]);
-    let mut session_salt = Zeroizing::new([0; SALT_BYTES]);
-    expand(master, cipher, cipher_key.as_mut_slice());
-    expand(master, mac, mac_key.as_mut_slice());
-    expand(master, salt, session_salt.as_mut_slice());
-    Transform::new(&cipher_key, &mac_key, &session_salt, tag_bytes)
-}
-
-/// Fills `to` with the pseudo-random stream of one label: AES-CM under the master key, the counter
-/// starting at (label · 2⁴⁸ XOR salt) · 2¹⁶.
-fn expand(master: &CryptoKey, label: u8, to: &mut [u8]) {
-    let mut key = Zeroizing::new([0u8; CIPHER_KEY_BYTES]);
-    key.iter_mut()
-        .zip(master.expose_key())
-        .for_each(|(to, from)| *to = *from);
-    let cipher = Aes128::new(&(*key).into());
+/// The first bytes of the pseudo-random stream of one label: counter mode under the master key, the
+/// counter starting at (label · 2⁴⁸ XOR salt) · 2¹⁶. A shorter salt has zeros behind it.
+pub(super) fn expand(master: &CryptoKey, label: u8, bytes: usize) -> Zeroizing<Vec<u8>> {
     let mut start = Zeroizing::new([0u8; 16]);
     start
         .iter_mut()
         .zip(master.expose_salt())
         .for_each(|(to, from)| *to = *from);
     start[7] ^= label;
-    for (count, chunk) in (0u16..).zip(to.chunks_mut(16)) {
-        let mut block = *start;
-        block[14..].copy_from_slice(&count.to_be_bytes());
-        let mut block = block.into();
-        cipher.encrypt_block(&mut block);
-        chunk.copy_from_slice(&block[..chunk.len()]);
-    }
+    let mut stream = Zeroizing::new(vec![0; bytes]);
+    Aes::new(master.expose_key()).apply_keystream(*start, &mut stream);
+    stream
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media_api::Suite;
 
     #[test]
     fn session_keys_of_rfc_3711_appendix_b3() {
@@ -92,9 +80,39 @@ mod tests {
             (5, "9581c7ad87b3e530bf3e4454a8b3"),
         ] {
             let wanted = hex(wanted);
-            let mut derived = vec![0; wanted.len()];
-            expand(&master, label, &mut derived);
-            assert_eq!(derived, wanted, "label {label}");
+            let derived = expand(&master, label, wanted.len());
+            assert_eq!(*derived, wanted, "label {label}");
+        }
+    }
+
+    #[test]
+    fn session_keys_of_rfc_6188_sections_7_2_and_7_4() {
+        for (suite, master, keys) in [
+            (
+                Suite::AesCm256HmacSha1_80,
+                "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b63b04803de51ee7c96423ab5b78d2",
+                [
+                    "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4",
+                    "fd9c32d39ed5fbb5a9dc96b30818454d1313dc05",
+                    "fa31791685ca444a9e07c6c64e93",
+                ],
+            ),
+            (
+                Suite::AesCm192HmacSha1_80,
+                "73edc66c4fa15776fb57f9505c17136550ffda71f3e8e5f1c8522f3acd4ce86d5add78edbb11",
+                [
+                    "31874736a8f1143870c26e4857d8a5b2c4a354407faadabb",
+                    "355b10973cd95b9eacf4061c7e1a7151e7cfbfcb",
+                    "2372b82d639b6d8503a47adc0a6c",
+                ],
+            ),
+        ] {
+            let master = CryptoKey::new(suite, hex(master)).unwrap();
+            for (label, wanted) in (0..).zip(keys) {
+                let wanted = hex(wanted);
+                let derived = expand(&master, label, wanted.len());
+                assert_eq!(*derived, wanted, "{suite:?} label {label}");
+            }
         }
     }
 

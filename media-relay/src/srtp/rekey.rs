@@ -4,7 +4,7 @@
 //! share one replay window. Each face of the stream holds [`PeerKeys`]: the key that was agreed
 //! last and, for a short time, the one before it.
 
-use super::{Receiver, SrtpFault};
+use super::{Protocol, Receiver, SrtpFault};
 use crate::time::Timestamp;
 use media_api::CryptoKey;
 use std::time::Duration;
@@ -17,13 +17,6 @@ const PROOFS: u8 = 3;
 /// Names a context in its ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct KeyId(u32);
-
-/// Which protocol a packet to be opened belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Protocol {
-    Rtp,
-    Rtcp,
-}
 
 /// All receive contexts of one stream.
 #[derive(Debug, Default)]

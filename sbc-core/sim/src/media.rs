@@ -284,7 +284,7 @@ impl FakeRelay {
                     ProtectionWanted::Sdes(suites) => suites
                         .iter()
                         .filter_map(|suite| {
-                            let wanted = suite.key_bytes() + suite.salt_bytes();
+                            let wanted = suite.key_and_salt_bytes();
                             let key = self.dice.bytes32().into_iter().take(wanted).collect();
                             CryptoKey::new(*suite, key)
                         })

@@ -7,6 +7,7 @@ use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
 use crate::id::TrunkName;
+use crate::media::Srtp;
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -231,6 +232,14 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams speaks SRTP only",
         "keys in SDP would travel readable without TLS",
     );
+    if profile.srtp == Srtp::Required {
+        add(
+            "srtp_suites",
+            listed(profile.suites.iter().map(|suite| suite.name().to_owned())),
+            "the one that Microsoft documents",
+            "the one that everybody has",
+        );
+    }
     let codecs = profile.codecs.iter();
     add(
         "codecs",

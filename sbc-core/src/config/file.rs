@@ -465,6 +465,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
     section.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
     section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
     section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
+    section.refuse_empty("srtp_suites", "[\"AES_CM_128_HMAC_SHA1_80\"]", out);
     let presets = [
         ("carrier", WrittenPreset::Carrier),
         ("teams", WrittenPreset::Teams),
@@ -537,6 +538,7 @@ fn trunk(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
             &["optional", "preferred", "dtls"],
             out,
         ),
+        srtp_suites: section.texts("srtp_suites", out),
         dtmf: section.choice(
             "dtmf",
             &[

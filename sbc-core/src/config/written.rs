@@ -145,6 +145,7 @@ pub(super) struct WrittenTrunk {
     pub(super) trusted: Option<At<bool>>,
     pub(super) codecs: Option<At<Vec<At<String>>>>,
     pub(super) srtp: Option<At<Srtp>>,
+    pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
     pub(super) fax: Option<At<FaxMode>>,

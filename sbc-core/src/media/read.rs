@@ -85,6 +85,8 @@ pub enum Secured {
 pub struct OfferedKey {
     /// Its tag.
     pub tag: u32,
+    /// The name of its suite as the peer spells it.
+    pub name: &'static str,
     /// Protects what the peer sends (MED-102).
     pub key: CryptoKey,
 }
@@ -242,8 +244,7 @@ fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
         .into_iter()
         .filter_map(|crypto| {
             let crypto = crypto.ok()?;
-            let suite = Suite::from_name(crypto.suite.name().as_bytes())
-                .filter(|suite| suites.contains(suite))?;
+            let suite = Some(crypto.suite).filter(|suite| suites.contains(suite))?;
             // Several keys in one line would be told apart packet by packet.
             let [key] = &crypto.keys[..] else {
                 return None;
@@ -251,6 +252,7 @@ fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
             let bare = CryptoKey::new(suite, key.expose_key_and_salt())?;
             Some(OfferedKey {
                 tag: crypto.tag,
+                name: crypto.name,
                 key: match key.mki {
                     Some(mki) => bare.with_identifier(mki.to_bytes()),
                     None => bare,

@@ -253,7 +253,7 @@ impl Stage {
                 ProtectionWanted::None => Vec::new(),
                 ProtectionWanted::Sdes(suites) => {
                     let key = |suite: &media_api::Suite| {
-                        let octets = suite.key_bytes() + suite.salt_bytes();
+                        let octets = suite.key_and_salt_bytes();
                         CryptoKey::new(*suite, vec![0; octets])
                     };
                     suites.iter().filter_map(key).collect()

@@ -5,6 +5,7 @@
 
 use super::base64;
 use super::text;
+use media_api::Suite;
 use nom::bytes::complete::{tag_no_case, take_while, take_while1};
 use nom::character::complete::{char, digit1, space1};
 use nom::combinator::{all_consuming, opt};
@@ -20,7 +21,9 @@ pub struct Crypto<'a> {
     /// but sent by Teams (TDR-MED-003).
     pub tag: u32,
     /// The suite.
-    pub suite: KnownSuite,
+    pub suite: Suite,
+    /// The suite's name as the peer spells it; an answer repeats it.
+    pub name: &'static str,
     /// Keys, at least one. We use the first.
     pub keys: Vec<KeyParam<'a>>,
     /// Session parameters, all of them acceptable.
@@ -88,80 +91,6 @@ pub enum SessionParam<'a> {
     Ignorable(&'a [u8]),
 }
 
-/// Suites with a known key length.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum KnownSuite {
-    /// RFC 4568 §6.2.1.
-    AesCm128HmacSha1_80,
-    /// RFC 4568 §6.2.2.
-    AesCm128HmacSha1_32,
-    /// RFC 6188.
-    AesCm192HmacSha1_80,
-    /// RFC 6188.
-    AesCm192HmacSha1_32,
-    /// RFC 6188.
-    AesCm256HmacSha1_80,
-    /// RFC 6188.
-    AesCm256HmacSha1_32,
-    /// RFC 7714.
-    AeadAes128Gcm,
-    /// RFC 7714.
-    AeadAes256Gcm,
-}
-
-impl KnownSuite {
-    const ALL: [Self; 8] = [
-        Self::AesCm128HmacSha1_80,
-        Self::AesCm128HmacSha1_32,
-        Self::AesCm192HmacSha1_80,
-        Self::AesCm192HmacSha1_32,
-        Self::AesCm256HmacSha1_80,
-        Self::AesCm256HmacSha1_32,
-        Self::AeadAes128Gcm,
-        Self::AeadAes256Gcm,
-    ];
-
-    /// Name as registered.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
-            Self::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
-            Self::AesCm192HmacSha1_80 => "AES_192_CM_HMAC_SHA1_80",
-            Self::AesCm192HmacSha1_32 => "AES_192_CM_HMAC_SHA1_32",
-            Self::AesCm256HmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
-            Self::AesCm256HmacSha1_32 => "AES_256_CM_HMAC_SHA1_32",
-            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
-            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
-        }
-    }
-
-    /// The suite of this name. `AES_CM_192_…` and `AES_CM_256_…` are wrong but common.
-    pub fn parse(name: &[u8]) -> Option<Self> {
-        let spelling: &[u8] = match name {
-            b"AES_CM_192_HMAC_SHA1_80" => b"AES_192_CM_HMAC_SHA1_80",
-            b"AES_CM_192_HMAC_SHA1_32" => b"AES_192_CM_HMAC_SHA1_32",
-            b"AES_CM_256_HMAC_SHA1_80" => b"AES_256_CM_HMAC_SHA1_80",
-            b"AES_CM_256_HMAC_SHA1_32" => b"AES_256_CM_HMAC_SHA1_32",
-            other => other,
-        };
-        Self::ALL
-            .into_iter()
-            .find(|suite| suite.name().as_bytes() == spelling)
-    }
-
-    /// Master key and master salt together, in bytes.
-    pub const fn key_and_salt_bytes(self) -> usize {
-        match self {
-            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 30,
-            Self::AesCm192HmacSha1_80 | Self::AesCm192HmacSha1_32 => 38,
-            Self::AesCm256HmacSha1_80 | Self::AesCm256HmacSha1_32 => 46,
-            Self::AeadAes128Gcm => 28,
-            Self::AeadAes256Gcm => 44,
-        }
-    }
-}
-
 /// Why an `a=crypto` line may not be used (MED-100, MED-105). The other lines stay usable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CryptoFault {
@@ -216,7 +145,7 @@ impl<'a> Crypto<'a> {
             tag => text::number::<u32>(tag).filter(|&tag| tag <= 999_999_999),
         }
         .ok_or(CryptoFault::Syntax)?;
-        let suite = KnownSuite::parse(line.suite).ok_or(CryptoFault::UnknownSuite)?;
+        let (suite, name) = Suite::from_name(line.suite).ok_or(CryptoFault::UnknownSuite)?;
         let keys = line
             .keys
             .into_iter()
@@ -230,6 +159,7 @@ impl<'a> Crypto<'a> {
         Ok(Self {
             tag,
             suite,
+            name,
             keys,
             session,
         })
@@ -289,7 +219,7 @@ fn key(input: &[u8]) -> IResult<&[u8], RawKey<'_>> {
 }
 
 impl<'a> RawKey<'a> {
-    fn check(self, suite: KnownSuite) -> Result<KeyParam<'a>, CryptoFault> {
+    fn check(self, suite: Suite) -> Result<KeyParam<'a>, CryptoFault> {
         if base64::decoded_bytes(self.inline) != Some(suite.key_and_salt_bytes()) {
             return Err(CryptoFault::KeyLength);
         }
@@ -364,7 +294,7 @@ mod tests {
     fn the_example_of_rfc_4568_is_read() {
         let line = format!("1 AES_CM_128_HMAC_SHA1_80   inline:{KEY}|2^20|1:4 KDR=0 WSH=128 -x=1");
         let seen = parse(&line).expect("crypto");
-        assert_eq!((seen.tag, seen.suite), (1, KnownSuite::AesCm128HmacSha1_80));
+        assert_eq!((seen.tag, seen.suite), (1, Suite::AesCm128HmacSha1_80));
         assert_eq!(seen.keys[0].lifetime, Some(Lifetime(1 << 20)));
         assert_eq!(seen.keys[0].mki, Some(Mki { value: 1, bytes: 4 }));
         assert_eq!(seen.keys[0].expose_key_and_salt().len(), 30);
@@ -392,7 +322,7 @@ mod tests {
 
     #[test]
     fn every_suite_wants_its_own_key_length() {
-        for suite in KnownSuite::ALL {
+        for suite in Suite::ALL {
             let key = base64::encode(&vec![7; suite.key_and_salt_bytes()]);
             for text in [key.as_str(), key.trim_end_matches('=')] {
                 let line = format!("1 {} inline:{text}", suite.name());
@@ -402,12 +332,23 @@ mod tests {
             let line = format!("1 {} inline:{long}", suite.name());
             assert_eq!(parse(&line), Err(CryptoFault::KeyLength));
         }
-        let key = base64::encode(&[7; 46]);
-        let line = format!("1 AES_CM_256_HMAC_SHA1_80 inline:{key}");
-        assert_eq!(
-            parse(&line).expect("crypto").suite,
-            KnownSuite::AesCm256HmacSha1_80
-        );
+    }
+
+    #[test]
+    fn suites_are_known_by_the_names_that_are_not_registered_too() {
+        for (suite, name) in [
+            (Suite::AesCm192HmacSha1_80, "AES_CM_192_HMAC_SHA1_80"),
+            (Suite::AesCm192HmacSha1_32, "AES_CM_192_HMAC_SHA1_32"),
+            (Suite::AesCm256HmacSha1_80, "AES_CM_256_HMAC_SHA1_80"),
+            (Suite::AesCm256HmacSha1_32, "AES_CM_256_HMAC_SHA1_32"),
+        ] {
+            for name in [name, suite.name()] {
+                let key = base64::encode(&vec![7; suite.key_and_salt_bytes()]);
+                let line = format!("1 {name} inline:{key}");
+                let seen = parse(&line).expect("crypto");
+                assert_eq!((seen.suite, seen.name), (suite, name));
+            }
+        }
     }
 
     #[test]

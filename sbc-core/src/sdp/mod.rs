@@ -26,7 +26,7 @@ pub use attribute::{Attribute, Attributes, Direction, Fingerprint, Fmtp, Rtcp, R
 pub use base64::{decode as base64_decode, encode as base64_encode};
 pub use candidate::{Candidate, CandidateKind};
 pub use connection::{Address, Bandwidth, Connection, Origin};
-pub use crypto::{Crypto, CryptoFault, KeyParam, KnownSuite, Lifetime, Mki, SessionParam};
+pub use crypto::{Crypto, CryptoFault, KeyParam, Lifetime, Mki, SessionParam};
 pub use description::Description;
 pub use difference::Difference;
 pub use draft::{

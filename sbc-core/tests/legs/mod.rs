@@ -30,7 +30,10 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
         ProtectionWanted::Sdes(suites) => suites
             .iter()
             .zip(number..)
-            .map(|(suite, fill)| CryptoKey::new(*suite, vec![fill * 17; 30]).unwrap())
+            .map(|(suite, fill)| {
+                let octets = vec![fill * 17; suite.key_and_salt_bytes()];
+                CryptoKey::new(*suite, octets).unwrap()
+            })
             .collect(),
     };
     image.allocated(&LocalEndpoint {

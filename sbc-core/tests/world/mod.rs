@@ -336,7 +336,9 @@ impl Shard {
             ProtectionWanted::None => Vec::new(),
             ProtectionWanted::Sdes(suites) => suites
                 .iter()
-                .map(|suite| CryptoKey::new(*suite, vec![9; 30]).expect("key length"))
+                .map(|suite| {
+                    CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("key length")
+                })
                 .collect(),
         };
         LocalStream {

@@ -7,12 +7,12 @@
 mod account;
 mod bypass;
 mod cases;
-mod codecs;
 mod graph;
 mod hosting;
 mod identity;
 mod limits;
 mod local_media;
+mod named;
 mod network;
 mod progress;
 mod registrar;

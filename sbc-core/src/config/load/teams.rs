@@ -10,6 +10,7 @@ use crate::config::{Cloud, TargetAddress, TlsContext, VerifyClient};
 use crate::id::ListenerName;
 use crate::media::Srtp;
 use crate::transport::Protocol;
+use media_api::Suite;
 
 impl Load<'_> {
     /// What Direct Routing demands of every trunk, and what would only fail at the first call. An appliance
@@ -80,6 +81,31 @@ impl Load<'_> {
             let cloud = written.cloud.as_ref();
             let cloud = cloud.map_or(Cloud::default(), |at| at.value);
             self.certificate_for_teams(title, written, tls, cloud);
+        }
+    }
+
+    /// Teams documents one suite, which must be there; others may stand beside it (TDR-MED-005). Its
+    /// offers may begin with the short form of that, which is not what to choose (TDR-MED-003).
+    pub(super) fn suites_for_teams(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        suites: Option<&[Suite]>,
+    ) {
+        let (Some(at), Some(suites)) = (&written.srtp_suites, suites) else {
+            return;
+        };
+        let mut until_long = suites
+            .iter()
+            .take_while(|suite| **suite != Suite::AesCm128HmacSha1_80);
+        let is_there = suites.contains(&Suite::AesCm128HmacSha1_80);
+        if !is_there || until_long.any(|suite| suite.rtp_tag_bytes() == 4) {
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: Teams has to be offered AES_CM_128_HMAC_SHA1_80"),
+                Some("name it, before any suite with _32".to_owned()),
+            );
         }
     }
 

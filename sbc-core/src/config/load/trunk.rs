@@ -22,7 +22,7 @@ use crate::locate::FamilyOrder;
 use crate::media::{Codec, Dtmf, FaxMode, Profile, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
-use media_api::Family;
+use media_api::{Family, Suite};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ impl Load<'_> {
         let set_headers = self.set_headers(&title, written, &defaults);
         let codecs = written.codecs.as_ref();
         let codecs = codecs.map(|list| self.codecs(&title, &list.value));
+        let suites = written.srtp_suites.as_ref();
+        let suites = suites.map(|list| self.suites(&title, &list.value));
         let digest = written
             .digest
             .as_ref()
@@ -99,6 +101,7 @@ impl Load<'_> {
             let unchecked = tls.filter(|tls| !Self::is_checked(carrier.as_ref(), tls));
             let is_microsoft = begun == WrittenPreset::Teams;
             self.teams_rules(&title, written, &targets, unchecked, is_microsoft);
+            self.suites_for_teams(&title, written, suites.as_deref());
         }
         if let Some(carrier) = &carrier {
             self.below_carrier(&title, written, carrier);
@@ -111,7 +114,7 @@ impl Load<'_> {
         let mut profile = (defaults.media)(realm.id, family);
         profile.local = realm.of(family);
         profile.own = Arc::new(self.own_places(&accept_from, &targets));
-        media(&mut profile, written, codecs);
+        media(&mut profile, written, codecs, suites);
         self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &mut profile);
         if profile.srtp == Srtp::Required
@@ -123,6 +126,14 @@ impl Load<'_> {
                 &srtp.span,
                 format!("{title}: SRTP keys would travel readable, its signalling is not TLS"),
                 Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
+            );
+        }
+        if let (Srtp::Off, Some(suites)) = (profile.srtp, &written.srtp_suites) {
+            self.out.add(
+                Code::Contradiction,
+                &suites.span,
+                format!("{title}: its media is not SRTP, and SRTP suites are named"),
+                Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
             );
         }
         let dtmf = profile.dtmf;
@@ -892,7 +903,12 @@ fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
     }
 }
 
-fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec>>) {
+fn media(
+    profile: &mut Profile,
+    written: &WrittenTrunk,
+    codecs: Option<Vec<Codec>>,
+    suites: Option<Vec<Suite>>,
+) {
     if let Some(codecs) = codecs {
         // Parameters that the preset has for a codec stay, such as G.729 without annex B.
         profile.codecs = codecs
@@ -908,14 +924,17 @@ fn media(profile: &mut Profile, written: &WrittenTrunk, codecs: Option<Vec<Codec
     }
     if let Some(srtp) = &written.srtp {
         profile.srtp = srtp.value;
-        if srtp.value == Srtp::Required && profile.suites.is_empty() {
-            profile.suites = vec![media_api::Suite::AesCm128HmacSha1_80];
-        }
         if srtp.value == Srtp::Required {
             // UDPTL is never encrypted (MED-333): it must be asked for.
             profile.fax = FaxMode::G711;
         }
     }
+    profile.suites = match (profile.srtp, suites) {
+        (Srtp::Off, _) => Vec::new(),
+        // The one that everybody has (RFC 4568 §6.2).
+        (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
+        (Srtp::Required, Some(suites)) => suites,
+    };
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
     profile.fax = chosen(&written.fax, profile.fax);

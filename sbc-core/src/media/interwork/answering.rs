@@ -95,7 +95,7 @@ pub(super) fn write_answer(
                 .keys
                 .iter()
                 .find(|key| key.suite() == theirs.key.suite());
-            let line = own.map(|key| draft_crypto(profile, theirs.tag, key));
+            let line = own.map(|key| draft_crypto(profile, theirs.tag, theirs.name, key));
             (protection, line.into_iter().collect())
         }
     };

@@ -157,7 +157,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .iter()
             .filter_map(|suite| local.keys.iter().find(|key| key.suite() == *suite))
             .zip(1..)
-            .map(|(key, tag)| draft_crypto(profile, tag, key))
+            .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))
             .collect(),
         ice: leg.ice().map(|own| own.draft(&local, is_shared)),
     };

@@ -144,10 +144,15 @@ fn has_meaning(number: u8, codec: &Codec) -> bool {
         && codec.channels <= 1
 }
 
-pub(super) fn draft_crypto(profile: &Profile, tag: u32, key: &media_api::CryptoKey) -> DraftCrypto {
+pub(super) fn draft_crypto(
+    profile: &Profile,
+    tag: u32,
+    suite: &'static str,
+    key: &media_api::CryptoKey,
+) -> DraftCrypto {
     DraftCrypto {
         tag,
-        suite: key.suite().name(),
+        suite,
         inline: sdp::base64_encode(key.expose_key_and_salt()),
         lifetime_exponent: profile.lifetime_exponent,
     }
