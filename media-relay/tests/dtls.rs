@@ -135,19 +135,27 @@ fn whatever_single_datagram_is_lost_or_doubled_the_keys_come() {
 
 #[test]
 fn what_a_stranger_adds_disturbs_nothing() {
-    let mut pair = Pair::new(|own| own);
-    let mut noise = 7_u32;
-    pair.play(9_000, |_, datagram| {
-        let mut forged = datagram.clone();
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let at = noise as usize % forged.len();
-        forged[at] ^= 0x55;
-        let truncated = datagram[..at].to_vec();
-        let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40].to_vec();
-        let garbage = vec![22; 400];
-        vec![truncated, garbage, alert, datagram, forged]
-    });
-    pair.assert_keyed();
+    let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    for kind in 0..4 {
+        let mut pair = Pair::new(|own| own);
+        let mut noise = 7_u32;
+        pair.play(9_000, |_, datagram| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = noise as usize % datagram.len();
+            let added = match kind {
+                0 => datagram[..at].to_vec(),
+                1 => vec![22; 400],
+                2 => alert.to_vec(),
+                _ => {
+                    let mut forged = datagram.clone();
+                    forged[at] ^= 0x55;
+                    return vec![datagram, forged];
+                }
+            };
+            vec![added, datagram]
+        });
+        pair.assert_keyed();
+    }
 }
 
 #[test]

@@ -6,13 +6,18 @@ use dimpl::{Dtls, Output, SrtpProfile};
 use media_api::{CryptoKey, DtlsRole, DtlsTerms, Suite};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Room for what one step puts out at once.
 const ROOM: usize = 2_048;
 /// Outputs taken in one step: a bound that no handshake comes near.
 const OUTPUTS: usize = 64;
+
+/// Octets of the header of a record: type, version, epoch, number, length (RFC 6347 §4.1).
+const RECORD_HEADER: usize = 13;
+/// Type of a record with an alert.
+const ALERT: u8 = 21;
 
 /// How an association ended, or that it has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +67,8 @@ pub struct Association {
     epoch: Instant,
     deadline: Option<Timestamp>,
     is_verified: bool,
+    /// Somebody has said that it fails.
+    is_alerted: bool,
     stage: Stage,
 }
 
@@ -87,6 +94,7 @@ impl Association {
             terms,
             epoch,
             is_verified: false,
+            is_alerted: false,
             stage: Stage::Handshake,
         }
     }
@@ -134,9 +142,24 @@ impl Association {
             (Some(Outcome::Failed(fault)), _) => self.fail(fault),
             (Some(keys), _) => Some(keys),
             (None, Ok(())) => None,
-            (None, Err(dimpl::Error::Timeout(_))) => self.fail(Fault::Timeout),
+            (None, Err(dimpl::Error::Timeout(_))) if !self.is_alerted => self.fail(Fault::Timeout),
             (None, Err(_)) => self.fail(Fault::Handshake),
         }
+    }
+
+    /// The datagram up to an alert that nobody has signed, if there is one: anybody who can write the peer's
+    /// address could end a handshake with it (MED-135). An honest one is followed by silence.
+    fn without_open_alert<'d>(&mut self, datagram: &'d [u8]) -> &'d [u8] {
+        let mut at = 0;
+        while let Some(header) = datagram.get(at..at + RECORD_HEADER) {
+            let is_open = header[3..5] == [0, 0];
+            if header[0] == ALERT && is_open && self.stage == Stage::Handshake {
+                self.is_alerted = true;
+                return &datagram[..at];
+            }
+            at += RECORD_HEADER + usize::from(u16::from_be_bytes([header[11], header[12]]));
+        }
+        datagram
     }
 
     fn drain(&mut self, send: &mut impl FnMut(&[u8])) -> Option<Outcome> {
@@ -147,7 +170,9 @@ impl Association {
                 Output::Packet(packet) => send(packet),
                 Output::Timeout(at) => {
                     let due = at.saturating_duration_since(self.epoch);
-                    self.deadline = (self.stage == Stage::Handshake).then_some(Timestamp(0) + due);
+                    // Its time is finer than ours: a moment too early would be for nothing.
+                    let due = Timestamp(0) + due + Duration::from_micros(1);
+                    self.deadline = (self.stage == Stage::Handshake).then_some(due);
                     return outcome;
                 }
                 Output::PeerCert(certificate) => {
