@@ -135,8 +135,11 @@ impl Association {
         }
         let instant = self.epoch + now.since(Timestamp(0));
         let timed = self.dtls.handle_timeout(instant);
-        let taken =
-            timed.and_then(|()| datagram.map_or(Ok(()), |own| self.dtls.handle_packet(own)));
+        let datagram = datagram.map(|own| self.without_open_alert(own));
+        let taken = timed.and_then(|()| match datagram {
+            Some(own) if !own.is_empty() => self.dtls.handle_packet(own),
+            _ => Ok(()),
+        });
         let outcome = self.drain(&mut send);
         match (outcome, taken) {
             (Some(Outcome::Failed(fault)), _) => self.fail(fault),
