@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod control;
+pub mod dtls;
 mod entropy;
 pub mod g711;
 mod io;

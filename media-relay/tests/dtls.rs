@@ -1,0 +1,185 @@
+//! Associations with each other over a network that loses, repeats and forges.
+
+use media_api::{CryptoKey, DtlsRole, DtlsTerms, Fingerprint, HashFunction};
+use media_relay::Timestamp;
+use media_relay::dtls::{Association, Fault, Identity, Outcome};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+struct Pair {
+    parties: [Association; 2],
+    /// Datagrams on their way to each.
+    wires: [VecDeque<Vec<u8>>; 2],
+    outcomes: [Vec<Outcome>; 2],
+    now: Timestamp,
+    sent: usize,
+}
+
+fn terms(role: DtlsRole, fingerprint: Fingerprint) -> DtlsTerms {
+    DtlsTerms {
+        role,
+        fingerprints: vec![fingerprint],
+        tls_id: String::new(),
+    }
+}
+
+impl Pair {
+    fn new(changed: impl Fn(Fingerprint) -> Fingerprint) -> Self {
+        let identities = [Identity::generate().unwrap(), Identity::generate().unwrap()];
+        let epoch = Instant::now();
+        let party = |own: usize, role| {
+            let peer = changed(identities[1 - own].fingerprint().clone());
+            Association::new(&identities[own], terms(role, peer), epoch, Timestamp(0))
+        };
+        Self {
+            parties: [party(0, DtlsRole::Active), party(1, DtlsRole::Passive)],
+            wires: Default::default(),
+            outcomes: Default::default(),
+            now: Timestamp(0),
+            sent: 0,
+        }
+    }
+
+    /// Plays until nothing is due within the time; `takes` says what becomes of each datagram.
+    fn play(&mut self, for_ms: u64, mut takes: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>>) {
+        let end = self.now + Duration::from_millis(for_ms);
+        loop {
+            let Some(at) = (0..2).find(|at| !self.wires[*at].is_empty()) else {
+                let due = self.parties.iter().filter_map(Association::deadline).min();
+                let Some(due) = due.filter(|due| *due <= end) else {
+                    return;
+                };
+                self.now = self.now.max(due);
+                for at in 0..2 {
+                    if self.parties[at]
+                        .deadline()
+                        .is_some_and(|due| due <= self.now)
+                    {
+                        self.step(at, None);
+                    }
+                }
+                continue;
+            };
+            let datagram = self.wires[at].pop_front().unwrap();
+            self.sent += 1;
+            for datagram in takes(self.sent, datagram) {
+                self.step(at, Some(datagram));
+            }
+        }
+    }
+
+    fn step(&mut self, at: usize, datagram: Option<Vec<u8>>) {
+        let wire = &mut self.wires[1 - at];
+        let send = |datagram: &[u8]| {
+            assert!(datagram.len() <= 1_200 && (20..64).contains(&datagram[0]));
+            wire.push_back(datagram.to_vec());
+        };
+        let outcome = match datagram {
+            Some(datagram) => self.parties[at].packet(&datagram, self.now, send),
+            None => self.parties[at].tick(self.now, send),
+        };
+        self.outcomes[at].extend(outcome);
+    }
+
+    /// Each party's outcome, once: the keys of one are those of the other, turned.
+    fn assert_keyed(&self) -> CryptoKey {
+        let [a, b] = &self.outcomes;
+        let (
+            [
+                Outcome::Keys {
+                    local: to_b,
+                    remote: from_b,
+                },
+            ],
+            [
+                Outcome::Keys {
+                    local: to_a,
+                    remote: from_a,
+                },
+            ],
+        ) = (&a[..], &b[..])
+        else {
+            panic!("{a:?} {b:?}")
+        };
+        assert_eq!((to_b, from_b), (from_a, to_a));
+        assert_ne!(to_b, to_a);
+        to_b.clone()
+    }
+}
+
+#[test]
+fn both_get_the_keys_of_each_other_and_of_no_other_association() {
+    let keys = [0, 1].map(|_| {
+        let mut pair = Pair::new(|own| own);
+        pair.play(1_000, |_, datagram| vec![datagram]);
+        let key = pair.assert_keyed();
+        assert_eq!(pair.now, Timestamp(0), "nothing had to be repeated");
+        assert!(pair.parties.iter().all(|own| own.deadline().is_none()));
+        key
+    });
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn whatever_single_datagram_is_lost_or_doubled_the_keys_come() {
+    for at in 1..=8 {
+        for copies in [0, 2] {
+            let mut pair = Pair::new(|own| own);
+            pair.play(9_000, |number, datagram| {
+                vec![datagram; if number == at { copies } else { 1 }]
+            });
+            pair.assert_keyed();
+        }
+    }
+}
+
+#[test]
+fn what_a_stranger_adds_disturbs_nothing() {
+    let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    for kind in 0..4 {
+        let mut pair = Pair::new(|own| own);
+        let mut noise = 7_u32;
+        pair.play(9_000, |_, datagram| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = noise as usize % datagram.len();
+            let added = match kind {
+                0 => datagram[..at].to_vec(),
+                1 => vec![22; 400],
+                2 => alert.to_vec(),
+                _ => {
+                    let mut forged = datagram.clone();
+                    forged[at] ^= 0x55;
+                    return vec![datagram, forged];
+                }
+            };
+            vec![added, datagram]
+        });
+        pair.assert_keyed();
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_who_its_description_says_gives_no_keys() {
+    let other = |_| Fingerprint::new(HashFunction::Sha256, vec![7; 32]).unwrap();
+    let mut pair = Pair::new(other);
+    pair.play(20_000, |_, datagram| vec![datagram]);
+    let fails =
+        |outcomes: &[Outcome]| outcomes.len() == 1 && !matches!(outcomes[0], Outcome::Keys { .. });
+    assert!(
+        pair.outcomes.iter().all(|own| fails(own)),
+        "{:?}",
+        pair.outcomes
+    );
+    let reason = Outcome::Failed(Fault::Fingerprint);
+    assert!(pair.outcomes.iter().any(|own| own[0] == reason));
+}
+
+#[test]
+fn a_peer_that_never_answers_is_given_up_within_ten_seconds() {
+    let mut pair = Pair::new(|own| own);
+    pair.play(20_000, |_, _| Vec::new());
+    assert_eq!(pair.outcomes[0], [Outcome::Failed(Fault::Timeout)]);
+    assert!(pair.outcomes[1].is_empty(), "nobody has begun with it");
+    assert!(pair.now <= Timestamp(11_000_000), "{:?}", pair.now);
+    assert!((4..=8).contains(&pair.sent), "{} times", pair.sent);
+}
