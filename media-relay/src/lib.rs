@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod control;
+mod e_model;
 mod entropy;
 pub mod g711;
 mod io;

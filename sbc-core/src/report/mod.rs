@@ -4,6 +4,7 @@ mod explain;
 mod ladder;
 mod microsoft;
 mod note;
+mod one_way;
 
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
