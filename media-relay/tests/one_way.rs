@@ -4,7 +4,7 @@ mod common;
 
 use common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, rtp, terms};
 use media_api::*;
-use media_relay::packet::rtcp::{SenderInfo, Writer};
+use media_relay::packet::rtcp::{ReportBlock, SenderInfo, Writer};
 use media_relay::srtp::Sender;
 
 /// Milliseconds within which a fault must be told.
@@ -223,14 +223,14 @@ fn a_peer_that_counts_packets_which_do_not_come_is_told_with_its_next_report() {
     let mut call = Call::new();
     call.run_ms(20_000, |bench, n| {
         speak(bench, n);
-        if n % 200 == 0 {
+        if n.is_multiple_of(200) {
             report(bench, Some(u32::from(n) + 1));
         }
     });
     call.assert_silent("both are heard");
     // It goes on sending, and its reports alone get through.
     call.run_ms(20_000, |bench, n| {
-        if n % 200 == 0 {
+        if n.is_multiple_of(200) {
             report(bench, Some(u32::from(n) + 1));
         }
     });
@@ -246,7 +246,7 @@ fn a_peer_of_which_neither_media_nor_reports_come_any_more_is_told_when_a_report
     let mut call = Call::new();
     call.run_ms(20_000, |bench, n| {
         speak(bench, n);
-        if n % 200 == 0 {
+        if n.is_multiple_of(200) {
             report(bench, Some(u32::from(n) + 1));
         }
     });
@@ -264,13 +264,13 @@ fn a_muted_peer_that_reports_is_no_fault_however_it_reports() {
         let mut call = Call::new();
         call.run_ms(20_000, |bench, n| {
             speak(bench, n);
-            if n % 200 == 0 {
+            if n.is_multiple_of(200) {
                 report(bench, Some(u32::from(n) + 1));
             }
         });
         // A sender's report goes on for two intervals, with the count standing still.
         call.run_ms(60_000, |bench, n| {
-            if n % 200 == 0 {
+            if n.is_multiple_of(200) {
                 report(bench, is_sender.then_some(1_000));
             }
         });
@@ -389,7 +389,7 @@ fn a_network_that_repeats_packets_does_not_make_keys_differ() {
     let mut call = Call::of(bench);
     call.run_ms(10_000, |bench, n| {
         bench.send(B, peer_b(), &protect(n, true)).unwrap();
-        if n % 25 == 0 {
+        if n.is_multiple_of(25) {
             let dropped = bench.send(B, peer_b(), &protect(n, true));
             assert_eq!(dropped, Err(DropReason::Replay));
         }
@@ -419,6 +419,68 @@ fn dead_air_from_the_answer_on_is_told_after_ten_seconds_and_is_over_with_the_fi
     call.told.clear();
     call.run_ms(30_000, dead);
     call.assert_silent("muted after a word");
+}
+
+/// A report of B that has received our packets up to this number, or that tells of none.
+fn hears(bench: &mut Bench, ssrc: u32, highest: Option<u32>) {
+    let block = highest.map(|highest_sequence| ReportBlock {
+        ssrc,
+        highest_sequence,
+        ..ReportBlock::default()
+    });
+    let mut buffer = [0; 100];
+    let mut writer = Writer::new(&mut buffer);
+    writer.report(0x1001, None, block.as_ref());
+    let length = writer.len();
+    bench.send_rtcp(B, address("198.51.100.20:6001"), &buffer[..length]);
+}
+
+#[test]
+fn a_peer_whose_reports_tell_of_nothing_of_ours_any_more_does_not_hear() {
+    for leaves_out in [true, false] {
+        let mut call = Call::new();
+        let ssrc = call.bench.voice(A, 0).unwrap().ssrc;
+        call.sequence = 1;
+        let until = |n: u16| (n.is_multiple_of(200)).then(|| u32::from(n));
+        call.run_ms(20_000, |bench, n| {
+            speak(bench, n);
+            if let Some(n) = until(n) {
+                hears(bench, ssrc, Some(n));
+            }
+        });
+        call.assert_silent("it hears");
+        call.run_ms(15_000, |bench, n| {
+            speak(bench, n);
+            if n.is_multiple_of(200) {
+                hears(bench, ssrc, (!leaves_out).then_some(1_000));
+            }
+        });
+        let [Told::Fault(B, OneWayKind::NotReceived, at)] = call.told[..] else {
+            panic!("{:?}", call.told);
+        };
+        assert!(at <= 30_500, "{at}");
+        call.run_ms(8_000, |bench, n| {
+            speak(bench, n);
+            if let Some(n) = until(n) {
+                hears(bench, ssrc, Some(n));
+            }
+        });
+        assert!(matches!(
+            call.told[1..],
+            [Told::Over(B, OneWayKind::NotReceived, _)]
+        ));
+    }
+    // Whoever has never told of our packets does not begin to be deaf, nor does a peer that we send nothing to.
+    let mut call = Call::new();
+    let ssrc = call.bench.voice(A, 0).unwrap().ssrc;
+    call.sequence = 1;
+    call.run_ms(30_000, |bench, n| {
+        speak(bench, n);
+        if n.is_multiple_of(200) {
+            hears(bench, ssrc, None);
+        }
+    });
+    call.assert_silent("it tells of nobody");
 }
 
 #[test]

@@ -52,9 +52,9 @@ pub enum Event {
         /// For how long.
         silent_ms: u32,
     },
-    /// Media of an endpoint's peer do not get through to us although both sides should be heard, and this
-    /// is the likely reason. Raised once per fault, within three seconds of it where the peer does not report by
-    /// RTCP.
+    /// Media of an endpoint's peer do not get through to us although both sides should be heard, or ours not to
+    /// it, and this is the likely reason. Raised once per fault; within three seconds of it, unless only reports of the
+    /// peer can tell.
     OneWay {
         /// The session.
         session: SessionId,
@@ -195,6 +195,8 @@ pub enum OneWayKind {
     RefusedChecks,
     /// Packets come, and nothing but digital silence has been in them since the answer.
     Silence,
+    /// The peer is heard, and by its reports nothing of what we send has reached it lately.
+    NotReceived,
 }
 
 impl OneWayKind {
@@ -208,6 +210,21 @@ impl OneWayKind {
             Self::NoChecks => "no_checks",
             Self::RefusedChecks => "refused_checks",
             Self::Silence => "silence",
+            Self::NotReceived => "not_received",
+        }
+    }
+
+    /// Which direction is concerned, seen from us: from the peer, or to it.
+    pub const fn direction(self) -> &'static str {
+        match self {
+            Self::NotReceived => "sent",
+            Self::NoPackets
+            | Self::WrongSource
+            | Self::DecryptFailures
+            | Self::WrongPayloadType
+            | Self::NoChecks
+            | Self::RefusedChecks
+            | Self::Silence => "received",
         }
     }
 }

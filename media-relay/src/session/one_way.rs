@@ -10,6 +10,7 @@
 //! | Watching | none for the limit, and packets are dropped      | fault | Told     |
 //! | Watching | none for the limit, no excuse, the other side's come | fault | Told |
 //! | Watching | digital silence and nothing else for ten seconds | fault | Told     |
+//! | Watching | it says that ours do not come                    | fault | Told     |
 //! | Told     | its media come (or a sound)                      | heard | Watching |
 //! | any      | hold, another agreement, the end                 | heard if Told | Off |
 //!
@@ -75,6 +76,8 @@ struct Seen {
     pauses: bool,
     /// Its reports.
     life: Life,
+    /// It says that nothing of ours has reached it lately.
+    is_deaf: bool,
     /// Whether its checks are missing (RFC 8445).
     lacks_checks: bool,
     /// What its audio consists of.
@@ -204,6 +207,7 @@ impl MediaSession {
             seen.heard_at = seen.heard_at.max(stream.rtp_at);
             seen.suspects.add(&stream.dropped);
             seen.pauses |= stream.pauses();
+            seen.is_deaf |= stream.reports.hearing.is_deaf();
             seen.lacks_checks |= stream.lacks_checks();
             if stream.reports.life.at >= seen.life.at {
                 seen.life = stream.reports.life;
@@ -264,7 +268,9 @@ impl OneWay {
                         self.before = seen.suspects;
                     }
                     self.due = Some(overdue_at);
-                    is_dead(since, seen, other, now).then_some(OneWayKind::Silence)
+                    let is_dead = is_dead(since, seen, other, now);
+                    let dead = is_dead.then_some(OneWayKind::Silence);
+                    seen.is_deaf.then_some(OneWayKind::NotReceived).or(dead)
                 } else {
                     self.due = Some(now + AGAIN);
                     self.missing(since, missed_since, seen, other, now)
@@ -282,6 +288,7 @@ impl OneWay {
                 self.due = Some(now + AGAIN);
                 let is_heard = match kind {
                     OneWayKind::Silence => seen.air.has_sound,
+                    OneWayKind::NotReceived => !seen.is_deaf,
                     OneWayKind::NoPackets
                     | OneWayKind::WrongSource
                     | OneWayKind::DecryptFailures

@@ -5,7 +5,7 @@ use super::reported::Reported;
 use super::stream::{Stream, reachable};
 use super::{Output, SocketId};
 use crate::entropy::Entropy;
-use crate::packet::rtcp::{Compound, Packet, SenderInfo, Writer};
+use crate::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use crate::packet::rtp::MAX_PACKET_BYTES;
 use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
 use crate::time::{Timestamp, WallOffset};
@@ -22,6 +22,8 @@ const INTERVAL_US: Range<u64> = 2_500_000..4_950_000;
 const MAX_ROUND_TRIP: u32 = 10 << 16;
 /// Packets, half a second's worth, that a peer must say it has sent beyond what came.
 const UNHEARD_PACKETS: u64 = 25;
+/// Packets of ours, two seconds' worth, that a report must have had to tell of.
+const UNRECEIVED_PACKETS: u64 = 100;
 /// Room for SR, SDES, BYE and the SRTCP trailer.
 const REPORT_BYTES: usize = 28 + 24 + 36 + 8 + MAX_TRAILER_BYTES;
 
@@ -52,6 +54,45 @@ pub(super) struct Reports {
     pub(super) extended: Option<VoipMetrics>,
     /// What the peer says of its own.
     pub(super) life: Life,
+    pub(super) hearing: Hearing,
+}
+
+/// Whether a peer receives what we send, by its reports. One that never has told of our packets is not asked:
+/// some report without ever doing so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hearing {
+    /// The highest number that it told of last, and the packets that we had sent when it was new.
+    progress: Option<(u32, u64)>,
+    /// Reports since then without progress although there was some to tell of.
+    idle: u8,
+}
+
+impl Hearing {
+    /// A report, with what it says of our packets, when we have sent so many.
+    fn note(&mut self, block: Option<&ReportBlock>, sent: u64) {
+        let highest = block.map(|block| block.highest_sequence);
+        match (highest, self.progress) {
+            (Some(highest), Some((before, since))) if highest == before => self.miss(sent, since),
+            (Some(highest), _) => {
+                self.progress = Some((highest, sent));
+                self.idle = 0;
+            }
+            // Who has received nothing since the last report leaves us out (RFC 3550 §6.4).
+            (None, Some((_, since))) => self.miss(sent, since),
+            (None, None) => {}
+        }
+    }
+
+    fn miss(&mut self, sent: u64, since: u64) {
+        if sent.saturating_sub(since) >= UNRECEIVED_PACKETS {
+            self.idle = self.idle.saturating_add(1);
+        }
+    }
+
+    /// Whether nothing has reached the peer lately. One report may have crossed.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.idle >= 2
+    }
 }
 
 /// Round trips so far.
@@ -133,6 +174,7 @@ impl Reports {
             reported: Reported::default(),
             extended: None,
             life: Life::default(),
+            hearing: Hearing::default(),
         }
     }
 
@@ -222,6 +264,7 @@ impl Stream {
         let arrival = middle(ntp);
         let expected = self.reception.totals().expected;
         let (clock_hz, codec) = (self.outgoing.clock_hz(), self.rated_codec());
+        let mut own = None;
         for part in compound.packets() {
             let blocks = match part {
                 Packet::SenderReport {
@@ -254,11 +297,15 @@ impl Stream {
             for block in blocks.filter(|block| block.ssrc == self.outgoing.ssrc) {
                 self.reports
                     .note_round_trip(arrival, block.last_sr, block.delay_since_last_sr);
+                own = Some(block);
                 if let Some(clock_hz) = clock_hz {
                     self.reports.reported.note(&block, clock_hz, codec);
                 }
             }
         }
+        self.reports
+            .hearing
+            .note(own.as_ref(), self.outgoing.packets);
         self.reports.received += 1;
         self.heard_at = Some(now);
         Ok(())

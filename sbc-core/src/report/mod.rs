@@ -5,12 +5,14 @@ mod ladder;
 mod microsoft;
 mod note;
 mod one_way;
+mod quality;
 
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
 pub(crate) use microsoft::said as said_by_microsoft;
 pub use microsoft::{REPEATED, sub_code};
 pub use note::note;
+pub use quality::quality;
 
 use crate::id::LegId;
 use crate::time::UnixTime;

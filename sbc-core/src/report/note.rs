@@ -1,6 +1,6 @@
 //! One line for a person about one event.
 
-use super::one_way::{Advice, advice};
+use super::one_way::{Advice, advice, whom};
 use crate::auth::{Refused, Unproven};
 use crate::config::SpendAction;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -295,8 +295,9 @@ fn media(event: &media_api::Event) -> Option<String> {
         Event::OneWay { endpoint, kind, .. } => {
             let Advice { seen, cause, fix } = advice(*kind);
             format!(
-                "one-way audio: leg {} is not heard: {seen}; likely {cause}; to change: {fix}",
-                endpoint.0
+                "one-way audio: leg {} {}: {seen}; likely {cause}; to change: {fix}",
+                endpoint.0,
+                whom(*kind, false)
             )
         }
         Event::OneWayOver {

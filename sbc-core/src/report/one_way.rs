@@ -12,6 +12,16 @@ pub(super) struct Advice {
     pub(super) fix: &'static str,
 }
 
+/// Who hears nothing: the other party of a leg, or the leg itself.
+pub(super) fn whom(kind: OneWayKind, is_past: bool) -> &'static str {
+    match (kind, is_past) {
+        (OneWayKind::NotReceived, false) => "hears nothing",
+        (OneWayKind::NotReceived, true) => "heard nothing",
+        (_, false) => "is not heard",
+        (_, true) => "was not heard",
+    }
+}
+
 /// What to say of a kind.
 pub(super) const fn advice(kind: OneWayKind) -> Advice {
     match kind {
@@ -49,6 +59,13 @@ pub(super) const fn advice(kind: OneWayKind) -> Advice {
             seen: "its connectivity checks have another name or password than it was told",
             cause: "something between changes descriptions",
             fix: "look for an application gateway or a session border controller between, and turn off what it does to SDP",
+        },
+        OneWayKind::NotReceived => Advice {
+            seen: "its reports tell of no packet of what this SBC sends",
+            cause: "a firewall or NAT on the way to the peer, a media address in its description that is not its own, or a key \
+                    of ours that it does not use",
+            fix: "look whether the address in the peer's description can be reached from the realm; behind a NAT \
+                  set media_source = \"restricted\" on its trunk; otherwise have the peer's side look at what it drops",
         },
         OneWayKind::Silence => Advice {
             seen: "its packets have carried nothing but digital silence since the answer",
