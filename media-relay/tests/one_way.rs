@@ -279,6 +279,30 @@ fn a_muted_peer_that_reports_is_no_fault_however_it_reports() {
 }
 
 #[test]
+fn strangers_that_send_to_a_muted_peers_port_are_no_fault_of_its() {
+    let mut call = Call::new();
+    call.run_ms(10_000, |bench, n| {
+        speak(bench, n);
+        if n.is_multiple_of(100) {
+            report(bench, Some(u32::from(n) + 1));
+        }
+    });
+    call.run_ms(2_000, |bench, n| {
+        if n.is_multiple_of(50) {
+            report(bench, None);
+        }
+    });
+    let elsewhere = address("203.0.113.66:6000");
+    call.run_ms(20_000, |bench, n| {
+        let _ = bench.send(B, elsewhere, &sound(n));
+        if n.is_multiple_of(100) {
+            report(bench, None);
+        }
+    });
+    call.assert_silent("somebody else");
+}
+
+#[test]
 fn comfort_noise_and_short_frames_and_pauses_as_before_are_no_fault() {
     let with_noise = |remote| NegotiatedStream {
         payloads: vec![pcma(), codec(13, 13, 3, "CN", 8000)],
@@ -485,6 +509,20 @@ fn a_peer_whose_reports_tell_of_nothing_of_ours_any_more_does_not_hear() {
 
 #[test]
 fn the_end_of_a_call_tells_nothing_more() {
+    let mut call = Call::new();
+    call.run_ms(5_000, nothing);
+    call.told.clear();
+    call.bench.command(Command::Release {
+        session: common::SESSION,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    for _ in 0..2_000 {
+        call.bench.run_ms(1);
+    }
+    let events = call.bench.events();
+    assert!(matches!(events[..], [Event::Released { .. }]), "{events:?}");
+
     let mut call = Call::new();
     call.run_ms(5_000, speak);
     call.bench.command(Command::Release {

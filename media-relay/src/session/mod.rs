@@ -553,6 +553,9 @@ impl MediaSession {
         self.is_released = true;
         self.drained_at = None;
         self.rated_at = None;
+        for endpoint in &mut self.endpoints {
+            endpoint.one_way.forget();
+        }
         let kept = self.handed_over.map(|handed| handed.endpoint);
         for at in 0..self.endpoints.len() {
             match kept == Some(at) {

@@ -30,6 +30,9 @@ const LIMIT: Duration = Duration::from_millis(2_500);
 const LEAD: Duration = Duration::from_millis(1_000);
 /// How often a fault, or what may be one, is looked at again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// For how long what may be a fault is looked at so often, and how often afterwards: it is none, mostly.
+const STILL_NEW: Duration = Duration::from_secs(10);
+const SELDOM: Duration = Duration::from_secs(2);
 /// A peer that reports is given this long to say that it sends nothing: the longest time between reports,
 /// RFC 3550 §6.2.
 const REPORT_PATIENCE: Duration = Duration::from_millis(7_500);
@@ -272,7 +275,8 @@ impl OneWay {
                     let dead = is_dead.then_some(OneWayKind::Silence);
                     seen.is_deaf.then_some(OneWayKind::NotReceived).or(dead)
                 } else {
-                    self.due = Some(now + AGAIN);
+                    let is_new = now < overdue_at + STILL_NEW;
+                    self.due = Some(now + if is_new { AGAIN } else { SELDOM });
                     self.missing(since, missed_since, seen, other, now)
                 };
                 let kind = kind?;
@@ -318,8 +322,17 @@ impl OneWay {
         other: &Seen,
         now: Timestamp,
     ) -> Option<OneWayKind> {
-        if let Some(kind) = seen.suspects.since(&self.before) {
-            return Some(kind);
+        let reported_since = seen.life.at.is_some_and(|at| at > missed_since);
+        let was_heard = missed_since > expected_since;
+        let has_excuse = match reported_since {
+            true => !seen.life.claims_unheard,
+            false => was_heard && seen.pauses,
+        };
+        match seen.suspects.since(&self.before) {
+            // Anybody can send from elsewhere: of a peer that sends nothing it says nothing.
+            Some(OneWayKind::WrongSource) if has_excuse => {}
+            Some(kind) => return Some(kind),
+            None => {}
         }
         if other
             .heard_at
@@ -330,17 +343,11 @@ impl OneWay {
         if seen.lacks_checks {
             return Some(OneWayKind::NoChecks);
         }
-        let reported_since = seen.life.at.is_some_and(|at| at > missed_since);
-        let was_heard = missed_since > expected_since;
-        let is_excused = if reported_since {
-            !seen.life.claims_unheard
-        } else if was_heard {
-            let may_report = seen.life.at.is_some() && now < missed_since + REPORT_PATIENCE;
-            seen.pauses || may_report
-        } else {
-            false
-        };
-        (!is_excused).then_some(OneWayKind::NoPackets)
+        let may_report = was_heard
+            && !reported_since
+            && seen.life.at.is_some()
+            && now < missed_since + REPORT_PATIENCE;
+        (!has_excuse && !may_report).then_some(OneWayKind::NoPackets)
     }
 }
 
