@@ -262,16 +262,16 @@ fn a_peer_of_which_neither_media_nor_reports_come_any_more_is_told_when_a_report
 fn a_muted_peer_that_reports_is_no_fault_however_it_reports() {
     for is_sender in [true, false] {
         let mut call = Call::new();
-        call.run_ms(20_000, |bench, n| {
+        call.run_ms(16_000, |bench, n| {
             speak(bench, n);
-            if n.is_multiple_of(200) {
+            if n.is_multiple_of(250) {
                 report(bench, Some(u32::from(n) + 1));
             }
         });
-        // A sender's report goes on for two intervals, with the count standing still.
+        // The next report comes in four seconds. A sender's goes on for two intervals, with the count standing still.
         call.run_ms(60_000, |bench, n| {
-            if n.is_multiple_of(200) {
-                report(bench, is_sender.then_some(1_000));
+            if n.is_multiple_of(250) {
+                report(bench, is_sender.then_some(800));
             }
         });
         call.assert_silent("muted");
