@@ -11,6 +11,7 @@ mod interface;
 mod lab;
 mod nameserver;
 mod onboarding;
+mod one_way;
 mod patience;
 mod records;
 mod renewal;

@@ -76,6 +76,9 @@ fn rtcp(data: &[u8], compound: Compound<'_>) {
             Packet::SourceDescription { cname } => {
                 assert!(cname.is_none_or(|name| name.len() <= 255));
             }
+            Packet::Extended { blocks, .. } => {
+                assert!(blocks.count() <= data.len() / 36);
+            }
             Packet::Goodbye { .. } | Packet::Other { .. } => {}
         }
     }

@@ -15,6 +15,7 @@
 
 mod control;
 pub mod dtls;
+mod e_model;
 mod entropy;
 pub mod g711;
 mod io;

@@ -149,3 +149,52 @@ fn forwarding_plain_and_secured_packets_allocates_nothing() {
         assert_eq!(allocations(&mut bench, &secured), 0, "{suite:?}");
     }
 }
+
+/// Bytes of a call that has been relayed for 20 s, everything that is known of its quality included; the worker's
+/// sockets and stocks are not the call's.
+fn bytes_of_call(is_secured: [bool; 2]) -> i64 {
+    let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
+    let terms_of = |side: usize, peer| NegotiatedStream {
+        protection: match is_secured[side] {
+            false => Protection::None,
+            true => Protection::Sdes {
+                local: key(1 + side as u8),
+                remote: key(3 + side as u8),
+            },
+        },
+        ..terms(peer)
+    };
+    let mut session = None;
+    let counted = allocation_counter::measure(|| {
+        let mut bench = Bench::joined();
+        bench.answer(A, terms_of(0, peer_a()));
+        bench.answer(B, terms_of(1, peer_b()));
+        let sender = Sender::new(&key(3));
+        for sequence in 0..1_000u16 {
+            bench.run_ms(20);
+            let mut packet = rtp(8, sequence, u32::from(sequence) * 160, 9, &[0xd5; 160]);
+            if is_secured[0] {
+                let length = packet.len();
+                packet.resize(length + 14, 0);
+                let length = sender.protect_rtp(&mut packet, length, sequence.into());
+                packet.truncate(length.unwrap());
+            }
+            bench.send(A, peer_a(), &packet).unwrap();
+            bench.events();
+        }
+        session = Some(bench.session);
+    });
+    assert!(session.is_some());
+    size_of::<media_relay::session::MediaSession>() as i64 + counted.bytes_current
+}
+
+#[test]
+fn a_relayed_call_takes_less_than_twelve_kibibytes_and_as_much_again_for_keys_on_both_legs() {
+    let [plain, both] = [[false; 2], [true; 2]].map(bytes_of_call);
+    println!(
+        "plain {plain}, one leg secured {}, both {both}",
+        bytes_of_call([true, false])
+    );
+    assert!((1_000..12 * 1_024).contains(&plain), "{plain}");
+    assert!((plain..24 * 1_024).contains(&both), "{both}");
+}

@@ -5,7 +5,7 @@ use crate::id::{CallId, CommandId, FlowId, QueryId, TransactionId};
 use crate::letter::Letter;
 use crate::overload::Strain;
 use crate::query::Outcome;
-use crate::record::CallSummary;
+use crate::record::{CallSummary, LiveMedia};
 use crate::sip::{Message, Rejected};
 use crate::transport::{Flow, FlowFault};
 use crate::trunk::{Bound, Standing, Stored, TargetId, TargetState};
@@ -92,6 +92,8 @@ pub enum Input {
 pub enum Command {
     /// List the calls of this shard.
     Calls,
+    /// Ask for the media figures of one call.
+    Media(CallId),
     /// End one call.
     HangUp(CallId),
     /// Accept no new calls any more (`true`), or again (`false`).
@@ -115,6 +117,8 @@ pub enum Command {
 pub enum Answered {
     /// Calls of this shard, oldest first.
     Calls(Vec<CallSummary>),
+    /// Media figures of a call.
+    Media(Box<LiveMedia>),
     /// Done; for how many calls.
     Done(usize),
     /// There is no such call here.

@@ -1,8 +1,15 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
 mod pair;
+mod quality;
+mod targets;
 
 pub use pair::{PairEnd, PairRecord};
+pub use quality::{
+    BurstRecord, ExtendedRecord, RatingRecord, ReceivedRecord, SentRecord, SrtpFailures,
+    WorstRecord,
+};
+pub use targets::{TargetRecord, TargetsRecord, Verdict};
 
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
@@ -10,6 +17,8 @@ use crate::id::{CallId, LegId, RealmName, TenantName, TrunkName};
 use crate::policy::local_media::Choice;
 use crate::time::UnixTime;
 use crate::transport::Protocol;
+use media_api::OneWayKind;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::net::SocketAddr;
 
@@ -85,6 +94,9 @@ pub struct Record {
     pub local_media: Vec<LocalMediaRecord>,
     /// Media figures per leg.
     pub media: Vec<MediaRecord>,
+    /// Legs whose media did not get through, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_way: Vec<OneWayRecord>,
     /// Every transfer that was tried, in order (SIP-811).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<TransferRecord>,
@@ -350,6 +362,39 @@ pub struct MediaRecord {
     pub rtt_ms: Option<f64>,
     /// Packets we dropped, by reason; reasons with zero are left out.
     pub dropped: std::collections::BTreeMap<&'static str, u64>,
+    /// Quality of what came from the peer.
+    pub received: ReceivedRecord,
+    /// Quality of what we sent, as the peer reports it.
+    pub sent: Option<SentRecord>,
+    /// The peer's last extended report on what we sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended: Option<ExtendedRecord>,
+    /// What Microsoft wants of the network, on legs with Teams.
+    #[serde(rename = "teams_targets", skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetsRecord>,
+}
+
+/// One time that a leg's media did not get through to us, or ours to it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct OneWayRecord {
+    /// Whose media.
+    pub leg: LegId,
+    /// What was seen, and in which direction: `received` is from the peer to us, `sent` from us to it.
+    #[serde(flatten, serialize_with = "one_way_kind")]
+    pub kind: OneWayKind,
+    /// From the INVITE to when it was noticed, in milliseconds.
+    pub at_ms: u64,
+    /// For how long; nothing if it never ended.
+    pub lasted_ms: Option<u32>,
+}
+
+/// Media of a call in progress.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct LiveMedia {
+    /// Media figures per leg so far.
+    pub media: Vec<MediaRecord>,
+    /// Legs whose media did not get through so far, in order.
+    pub one_way: Vec<OneWayRecord>,
 }
 
 /// A call in progress, as `causeway calls list` shows it.
@@ -375,6 +420,13 @@ pub struct CallSummary {
     /// When it was answered.
     #[serde(serialize_with = "optional_rfc3339")]
     pub answered: Option<UnixTime>,
+}
+
+fn one_way_kind<S: Serializer>(kind: &OneWayKind, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(2))?;
+    map.serialize_entry("kind", kind.as_str())?;
+    map.serialize_entry("direction", kind.direction())?;
+    map.end()
 }
 
 fn rfc3339<S: Serializer>(at: &UnixTime, to: S) -> Result<S::Ok, S::Error> {

@@ -64,6 +64,7 @@ mod prack;
 mod prack_client;
 mod probe;
 mod published;
+mod quality;
 mod reason;
 mod redirect;
 mod refer_outside;

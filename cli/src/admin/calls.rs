@@ -10,8 +10,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
-use sbc_core::record::{CallSummary, Record};
-use sbc_core::report::{Detail, explain, ladder};
+use sbc_core::record::{CallSummary, LiveMedia, Record};
+use sbc_core::report::{Detail, explain, ladder, quality};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
     for inbox in daemon.inboxes().all() {
         match daemon.replies().ask(inbox, Command::Calls, ANSWER).await {
             Some(Answered::Calls(calls)) => all.extend(calls),
-            Some(Answered::Done(_) | Answered::NoSuchCall) => {}
+            Some(Answered::Done(_) | Answered::Media(_) | Answered::NoSuchCall) => {}
             None => return Err(busy()),
         }
     }
@@ -84,9 +84,14 @@ pub(super) async fn show(
     if record.is_none() && summary.is_none() && trace.is_none() {
         return Err(unknown(&id));
     }
+    let live = match summary {
+        Some(_) => live_media(&daemon, call).await?,
+        None => None,
+    };
     Ok(Json(json!({
         "call": call,
         "summary": summary,
+        "live": live,
         "record": record.as_deref(),
         "explanation": record.as_deref().map(explain),
     })))
@@ -122,9 +127,34 @@ pub(super) async fn trace(
     }
     match &trace.record {
         Some(record) => text.push_str(&format!("\n{}", explain(record))),
-        None => text.push_str("\nthe call is in progress\n"),
+        None => {
+            text.push_str("\nthe call is in progress\n");
+            let live = live_media(&daemon, call).await?;
+            for line in live
+                .map(|live| quality(&live.media, &live.one_way))
+                .unwrap_or_default()
+            {
+                text.push_str(&format!("heard:  {line}\n"));
+            }
+        }
     }
     Ok(text)
+}
+
+/// Media figures of a call in progress; `None` once it has ended.
+async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedia>>, Problem> {
+    for inbox in daemon.inboxes().all() {
+        match daemon
+            .replies()
+            .ask(inbox, Command::Media(call), ANSWER)
+            .await
+        {
+            Some(Answered::Media(live)) => return Ok(Some(live)),
+            Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Done(_)) => {}
+            None => return Err(busy()),
+        }
+    }
+    Ok(None)
 }
 
 pub(super) async fn hang_up(
@@ -140,7 +170,7 @@ pub(super) async fn hang_up(
             .await
         {
             Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
-            Some(Answered::NoSuchCall | Answered::Calls(_)) => {}
+            Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Media(_)) => {}
             None => return Err(busy()),
         }
     }

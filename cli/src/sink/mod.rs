@@ -200,6 +200,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
             (Level::Warn, "media")
         }
+        Happened::Media(media_api::Event::OneWayOver { .. }) => (Level::Info, "media"),
         Happened::Media(_) => (Level::Debug, "media"),
         _ => return None,
     })

@@ -23,7 +23,7 @@ const MAX_CALL_BYTES: usize = 512 * 1024;
 /// What an entry takes besides its text.
 const ENTRY_BYTES: usize = 160;
 /// What the record of a call takes, on the large side.
-const RECORD_BYTES: usize = 4096;
+const RECORD_BYTES: usize = 6144;
 /// How long a call is kept after its end.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 

@@ -52,7 +52,9 @@ pub enum Event {
         /// For how long.
         silent_ms: u32,
     },
-    /// Media flows one way only, and this is the likely reason. Raised once per fault.
+    /// Media of an endpoint's peer do not get through to us although both sides should be heard, or ours not to
+    /// it, and this is the likely reason. Raised once per fault; within three seconds of it, unless only reports of the
+    /// peer can tell.
     OneWay {
         /// The session.
         session: SessionId,
@@ -60,6 +62,18 @@ pub enum Event {
         endpoint: EndpointId,
         /// What is seen.
         kind: OneWayKind,
+    },
+    /// What [`Self::OneWay`] said is over: the media get through, or nobody expects them any more because of a
+    /// hold or another agreement.
+    OneWayOver {
+        /// The session.
+        session: SessionId,
+        /// Whose media did not get through.
+        endpoint: EndpointId,
+        /// What was seen.
+        kind: OneWayKind,
+        /// For how long, from the first packet that was missed.
+        lasted_ms: u32,
     },
     /// An event begins that stands for a digit, and goes on to the joined peer. Only where
     /// [`crate::Intake::Watch`] is asked for; its end is told as [`Self::Digit`], at the latest some
@@ -119,6 +133,7 @@ impl Event {
             | Self::SourcePinned { endpoint, .. }
             | Self::Silent { endpoint, .. }
             | Self::OneWay { endpoint, .. }
+            | Self::OneWayOver { endpoint, .. }
             | Self::DigitBegun { endpoint, .. }
             | Self::Digit { endpoint, .. }
             | Self::Played { endpoint, .. } => Some(endpoint),
@@ -138,6 +153,7 @@ impl Event {
             | Self::SourcePinned { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::OneWayOver { session, .. }
             | Self::DigitBegun { session, .. }
             | Self::Digit { session, .. }
             | Self::Played { session, .. }
@@ -177,4 +193,38 @@ pub enum OneWayKind {
     NoChecks,
     /// Connectivity checks have come, and none under the name and password that the peer was told.
     RefusedChecks,
+    /// Packets come, and nothing but digital silence has been in them since the answer.
+    Silence,
+    /// The peer is heard, and by its reports nothing of what we send has reached it lately.
+    NotReceived,
+}
+
+impl OneWayKind {
+    /// Name in records, and metric label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoPackets => "no_packets",
+            Self::WrongSource => "wrong_source",
+            Self::DecryptFailures => "decrypt_failures",
+            Self::WrongPayloadType => "wrong_payload_type",
+            Self::NoChecks => "no_checks",
+            Self::RefusedChecks => "refused_checks",
+            Self::Silence => "silence",
+            Self::NotReceived => "not_received",
+        }
+    }
+
+    /// Which direction is concerned, seen from us: from the peer, or to it.
+    pub const fn direction(self) -> &'static str {
+        match self {
+            Self::NotReceived => "sent",
+            Self::NoPackets
+            | Self::WrongSource
+            | Self::DecryptFailures
+            | Self::WrongPayloadType
+            | Self::NoChecks
+            | Self::RefusedChecks
+            | Self::Silence => "received",
+        }
+    }
 }

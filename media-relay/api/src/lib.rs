@@ -32,6 +32,7 @@ mod endpoint;
 mod event;
 mod ice;
 mod id;
+mod quality;
 mod sound;
 mod stats;
 
@@ -47,5 +48,9 @@ pub use endpoint::{
 pub use event::{AllocateError, Event, OneWayKind};
 pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};
 pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};
+pub use quality::{
+    BurstStats, LATE_US, QualityStats, Rating, ReportedStats, Scale, Score, VoipMetrics,
+    WorstInterval, percent,
+};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};

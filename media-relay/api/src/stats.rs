@@ -6,7 +6,7 @@
 //! what is then dropped for the sake of the other side (no path, its direction, its payload types)
 //! is in both figures.
 
-use crate::EndpointId;
+use crate::{EndpointId, QualityStats};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -62,6 +62,8 @@ pub struct StreamStats {
     pub source: Option<SocketAddr>,
     /// Encoding last forwarded, as in `a=rtpmap`.
     pub codec: Option<Cow<'static, str>>,
+    /// How good it was.
+    pub quality: QualityStats,
 }
 
 impl StreamStats {

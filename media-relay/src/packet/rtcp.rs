@@ -1,5 +1,6 @@
 //! RTCP compound packets: RFC 3550 §6, read and written (MED-060, MED-061, MED-063).
 
+use super::extended::{EXTENDED_REPORT, ExtendedBlocks};
 use super::{u16_at, u32_at};
 
 /// Packet type of a sender report.
@@ -74,7 +75,14 @@ pub enum Packet<'a> {
         /// Who leaves, if the list is not empty.
         ssrc: Option<u32>,
     },
-    /// Anything else (APP, feedback, XR), skipped by its length.
+    /// XR.
+    Extended {
+        /// Who sends the report.
+        ssrc: u32,
+        /// Its blocks that are read.
+        blocks: ExtendedBlocks<'a>,
+    },
+    /// Anything else (APP, feedback), skipped by its length.
     Other {
         /// Packet type.
         kind: u8,
@@ -232,6 +240,11 @@ fn parse_packet(packet: &[u8]) -> Result<Packet<'_>, RtcpFault> {
                 ssrc: if count > 0 { Some(word(4)?) } else { None },
             }
         }
+        // One without a source is none; that is no reason to refuse what stands beside it.
+        EXTENDED_REPORT if packet.len() >= 8 => Packet::Extended {
+            ssrc: word(4)?,
+            blocks: ExtendedBlocks::of(packet),
+        },
         kind => Packet::Other { kind },
     })
 }

@@ -139,6 +139,7 @@ impl MediaSession {
         for stream in &mut self.streams[streams] {
             stream.digits.send_no_more();
             stream.say_goodbye(now, self.wall, out);
+            stream.rate_interval(now);
             stream.sample(out);
         }
         self.end_sounds_of(at);

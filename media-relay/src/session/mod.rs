@@ -3,6 +3,7 @@
 //! No socket, no clock, no thread: datagrams, commands and time go in, packets and events come out.
 //! The worker threads and the simulator are two callers of the same methods.
 
+mod burst;
 mod digit;
 mod digits;
 mod early;
@@ -10,11 +11,14 @@ mod fax;
 mod handed;
 mod ice;
 mod liveness;
+mod one_way;
 mod output;
 mod plan;
 mod play;
 mod quality;
 mod rate;
+mod rating;
+mod reported;
 mod retired;
 mod rtcp;
 mod sequence;
@@ -29,14 +33,16 @@ use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
 use digits::Taken;
 use handed::HandedOver;
-use liveness::{Liveness, ONE_WAY_CHECK};
+use liveness::Liveness;
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
     EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId,
     SessionId, SessionStats, Stage, StreamIndex, Suite,
 };
+use one_way::OneWay;
 use plan::Path;
 use play::Playback;
+use rating::INTERVAL;
 use sequence::Origin;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -74,9 +80,8 @@ pub struct MediaSession {
     /// At most one per endpoint.
     sounds: Vec<Playback>,
     plan: BridgePlan,
-    one_way_check: Option<Timestamp>,
-    /// Since when both joined endpoints are fully answered.
-    answered_at: Option<Timestamp>,
+    /// When the streams' present interval is to be rated.
+    rated_at: Option<Timestamp>,
     is_released: bool,
     /// When what is still on its way has had its time.
     drained_at: Option<Timestamp>,
@@ -92,6 +97,7 @@ struct Endpoint {
     streams: Range<usize>,
     is_closed: bool,
     liveness: Liveness,
+    one_way: OneWay,
 }
 
 impl MediaSession {
@@ -104,8 +110,7 @@ impl MediaSession {
             streams: Vec::new(),
             sounds: Vec::new(),
             plan: BridgePlan::default(),
-            one_way_check: None,
-            answered_at: None,
+            rated_at: None,
             is_released: false,
             drained_at: None,
             handed_over: None,
@@ -152,6 +157,7 @@ impl MediaSession {
             streams: first..self.streams.len(),
             is_closed: false,
             liveness: Liveness::default(),
+            one_way: OneWay::default(),
         });
     }
 
@@ -261,6 +267,7 @@ impl MediaSession {
         if let Some(handed) = self.hands_over(at) {
             return self.passed_on(at, handed, &accepted, slot);
         }
+        self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
         self.forward(at, path, &accepted, taken, slot, now)
     }
@@ -374,8 +381,7 @@ impl MediaSession {
                     stream.agree(fork, stage, terms, now);
                 }
                 if is_changed {
-                    self.endpoints[at].liveness.one_way_reported = false;
-                    self.answered_at = None;
+                    self.watch(None, now);
                 }
                 self.replan(now);
                 self.replay_early(now, out);
@@ -390,7 +396,7 @@ impl MediaSession {
             }
             Command::Update { plan, .. } => {
                 if plan.joined != self.plan.joined {
-                    self.answered_at = None;
+                    self.watch(None, now);
                 }
                 if plan != self.plan {
                     // Time that passed under another plan, ringing for instance, is not silence.
@@ -462,9 +468,15 @@ impl MediaSession {
         if is_over {
             self.replan(now);
         }
+        if self.rated_at.is_some_and(|due| due <= now) {
+            self.rated_at = Some(now + INTERVAL);
+            for stream in &mut self.streams {
+                stream.rate_interval(now);
+            }
+        }
         self.tick_digits(now, out);
         self.check_silence(now, out);
-        self.check_one_way(now, out);
+        self.look_for_one_way(now, out);
     }
 
     /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
@@ -493,7 +505,12 @@ impl MediaSession {
             .flatten()
             .chain(self.sounds.iter().map(Playback::due))
             .chain(silence)
-            .chain(self.one_way_check)
+            .chain(
+                self.endpoints
+                    .iter()
+                    .filter_map(|endpoint| endpoint.one_way.due()),
+            )
+            .chain(self.rated_at)
             .chain(self.drained_at)
             .chain(self.handed_over.map(|handed| handed.until))
             .min()
@@ -508,7 +525,7 @@ impl MediaSession {
                 endpoint: endpoint.id,
                 streams: self.streams[endpoint.streams.clone()]
                     .iter()
-                    .map(Stream::stats)
+                    .map(|stream| stream.stats(self.wall))
                     .collect(),
             })
             .collect();
@@ -523,7 +540,9 @@ impl MediaSession {
         self.drained_at = Some(until);
         self.sounds.clear();
         self.plan.silence_ms = 0;
-        self.one_way_check = None;
+        for endpoint in &mut self.endpoints {
+            endpoint.one_way.forget();
+        }
     }
 
     fn release(&mut self, now: Timestamp, out: &mut Output) {
@@ -533,6 +552,10 @@ impl MediaSession {
         }
         self.is_released = true;
         self.drained_at = None;
+        self.rated_at = None;
+        for endpoint in &mut self.endpoints {
+            endpoint.one_way.forget();
+        }
         let kept = self.handed_over.map(|handed| handed.endpoint);
         for at in 0..self.endpoints.len() {
             match kept == Some(at) {
@@ -555,6 +578,7 @@ impl MediaSession {
         endpoint.is_closed = true;
         for stream in &mut self.streams[endpoint.streams.clone()] {
             stream.say_goodbye(now, self.wall, out);
+            stream.rate_interval(now);
             stream.sample(out);
             stream.close();
             out.freed.extend([stream.sockets.rtp, stream.sockets.rtcp]);
@@ -599,25 +623,25 @@ impl MediaSession {
             Some(theirs.start + (at - own.start)).filter(|to| theirs.contains(to))
         });
         self.fit_sounds();
+        let is_agreed = self.streams.iter().any(Stream::was_agreed);
+        if is_agreed && !self.is_released {
+            self.rated_at.get_or_insert(now + INTERVAL);
+        }
         let pair = self.joined();
         for at in 0..self.endpoints.len() {
             let streams = &self.streams[self.endpoints[at].streams.clone()];
             let expected = pair.is_some_and(|pair| pair.contains(&at))
                 && streams.iter().any(Stream::must_be_heard);
-            self.endpoints[at].liveness.restart(expected, streams, now);
+            self.endpoints[at].liveness.restart(expected, now);
         }
-        let both_answered = pair.is_some_and(|pair| pair.iter().all(|at| self.is_two_way(*at)));
-        match (both_answered, self.answered_at) {
-            (true, Some(_)) => {}
-            (true, None) => {
-                self.answered_at = Some(now);
-                self.one_way_check = Some(now + ONE_WAY_CHECK);
-            }
-            (false, _) => {
-                self.answered_at = None;
-                self.one_way_check = None;
-            }
-        }
+        let both_answered = self.answered();
+        self.watch(both_answered, now);
+    }
+
+    /// The joined endpoints, once both are committed to sending and receiving.
+    fn answered(&self) -> Option<[usize; 2]> {
+        let pair = self.joined()?;
+        pair.iter().all(|at| self.is_two_way(*at)).then_some(pair)
     }
 
     /// Whether an endpoint is committed to sending and receiving.
@@ -662,46 +686,6 @@ impl MediaSession {
                     silent_ms,
                 });
             }
-        }
-    }
-
-    /// Both sides dead is silence, not one-way; both alive is what we want. Looks again until both
-    /// have been heard, because the first side may start late.
-    fn check_one_way(&mut self, now: Timestamp, out: &mut Output) {
-        let (Some(answered_at), Some(due)) = (self.answered_at, self.one_way_check) else {
-            return;
-        };
-        if due > now {
-            return;
-        }
-        self.one_way_check = None;
-        let Some(pair) = self.joined() else { return };
-        let heard = pair.map(|at| {
-            let streams = &self.streams[self.endpoints[at].streams.clone()];
-            streams
-                .iter()
-                .any(|stream| stream.rtp_at.is_some_and(|rtp_at| rtp_at >= answered_at))
-        });
-        if heard != [true, true] {
-            self.one_way_check = Some(now + ONE_WAY_CHECK);
-        }
-        let missing = match heard {
-            [true, false] => pair[1],
-            [false, true] => pair[0],
-            [true, true] | [false, false] => return,
-        };
-        let endpoint = &mut self.endpoints[missing];
-        if !endpoint.liveness.one_way_reported {
-            endpoint.liveness.one_way_reported = true;
-            let kind = endpoint
-                .liveness
-                .likely_reason(&self.streams[endpoint.streams.clone()]);
-            let endpoint = endpoint.id;
-            out.events.push(Event::OneWay {
-                session: self.id,
-                endpoint,
-                kind,
-            });
         }
     }
 }

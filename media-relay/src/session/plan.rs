@@ -25,6 +25,8 @@ pub(super) struct Rule {
     pub(super) format: FormatId,
     pub(super) clock_hz: u32,
     pub(super) is_event: bool,
+    /// Whether it is comfort noise of RFC 3389.
+    pub(super) is_noise: bool,
     /// Its law, if it is G.711.
     pub(super) law: Option<Law>,
     /// Payload type toward the joined peer; `None` if that one did not agree to the format.
@@ -67,6 +69,7 @@ impl Rules {
                 format: binding.id,
                 clock_hz: binding.format.clock_hz,
                 is_event: binding.format.telephone_event == TelephoneEvent::Yes,
+                is_noise: binding.format.name.eq_ignore_ascii_case("CN"),
                 law: Law::of(&binding.format.name, binding.format.clock_hz),
                 send_as: sent
                     .iter()
@@ -124,6 +127,7 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
             .min();
         if let Some(packet_time_ms) = shortest {
             streams[at].rate.set_packet_time(packet_time_ms);
+            streams[at].reception.set_packet_time(packet_time_ms);
         }
         streams[at].path = path;
     }

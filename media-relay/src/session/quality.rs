@@ -1,8 +1,9 @@
-//! Reception figures of one stream: loss, reordering, duplicates, jitter (RFC 3550 A.1, A.3, A.8).
+//! Reception figures of one stream: loss, reordering, duplicates, jitter (RFC 3550 A.1, A.3, A.8), gaps.
 
+use super::burst::Bursts;
 use crate::packet::rtcp::ReportBlock;
 use crate::time::Timestamp;
-use media_api::DropReason;
+use media_api::{BurstStats, DropReason, LATE_US};
 use std::time::Duration;
 
 /// Sequence numbers that may be missing before a jump counts as a restart (RFC 3550 A.1).
@@ -14,15 +15,34 @@ const MAX_SSRC_CHANGES: u8 = 4;
 /// Silence of the present SSRC before another one may take its place (MED-037).
 const SSRC_HOLD_US: u64 = 100_000;
 const MINUTE_US: u64 = 60_000_000;
+/// Time without a packet that is a pause if numbers go on after it and timestamps have gone on meanwhile.
+const PAUSE_US: u64 = 200_000;
 /// How long after an agreement the peer's new SSRC is expected.
 const CHANGE_WINDOW: Duration = Duration::from_secs(3);
 
 /// What one stream's peer sends, across all its SSRCs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reception {
     source: Option<SourceState>,
-    /// Loss of the SSRCs before the present one.
+    /// Packets expected, and lost, of the SSRCs before the present one.
+    expected_before: u64,
     lost_before: i64,
+    bursts: Bursts,
+    /// Packets within 200 ms.
+    window: u8,
+    /// Rows of losses without a packet between; those that came late after all are not taken back.
+    rows: u64,
+    late: u64,
+    /// Sum of the jitter after each packet before the present clock, and of how many packets.
+    jitter_sum_before_us: u64,
+    jitter_samples_before: u64,
+    longest_gap_us: u64,
+    /// Largest jitter of the present interval before the present clock, and its longest gap.
+    interval_jitter_before_us: u32,
+    interval_gap_us: u64,
+    ssrc_changes: u32,
+    /// The peer has sent nothing for a while by its own choice.
+    has_paused: bool,
     reordered: u64,
     /// Largest jitter before the present SSRC and clock, in microseconds.
     max_jitter_before_us: u32,
@@ -55,9 +75,52 @@ struct SourceState {
     /// Sixteen times the jitter, in timestamp units, and the largest that it has been.
     jitter_16: u32,
     max_jitter_16: u32,
+    interval_jitter_16: u32,
+    jitter_sum_16: u64,
+    jitter_samples: u64,
     transit: Option<u32>,
     timestamp: Option<u32>,
     clock_hz: u32,
+    /// Time between the latest packet and the one before it, and how many numbers it was ahead; 0 if
+    /// it came late.
+    gap_us: u64,
+    step: u16,
+}
+
+/// Sums that the figures of an interval are differences of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) expected: u64,
+    pub(super) lost: i64,
+    pub(super) rows: u64,
+    pub(super) late: u64,
+}
+
+impl Default for Reception {
+    fn default() -> Self {
+        Self {
+            source: None,
+            expected_before: 0,
+            lost_before: 0,
+            bursts: Bursts::default(),
+            window: 10,
+            rows: 0,
+            late: 0,
+            jitter_sum_before_us: 0,
+            jitter_samples_before: 0,
+            longest_gap_us: 0,
+            interval_jitter_before_us: 0,
+            interval_gap_us: 0,
+            ssrc_changes: 0,
+            has_paused: false,
+            reordered: 0,
+            max_jitter_before_us: 0,
+            generation: 0,
+            changes: 0,
+            changes_since: Timestamp(0),
+            change_expected_until: None,
+        }
+    }
 }
 
 /// Where a packet lies in its stream.
@@ -98,6 +161,9 @@ impl Reception {
                 if step == 0 {
                     return Err(DropReason::Duplicate);
                 } else if step < MAX_DROPOUT {
+                    source.settle(step, self.window, &mut self.bursts);
+                    self.rows += u64::from(step > 1);
+                    (source.step, source.gap_us) = (step, now.since_us(source.heard_at));
                     source.highest += u64::from(step);
                     source.seen = source.seen.checked_shl(u32::from(step)).unwrap_or(0) | 1;
                     source.received += 1;
@@ -112,6 +178,7 @@ impl Reception {
                     self.reordered += 1;
                     let extended = source.highest - u64::from(behind);
                     source.base = source.base.min(extended);
+                    source.step = 0;
                     source.heard_at = now;
                     return Ok(Position {
                         extended,
@@ -139,6 +206,7 @@ impl Reception {
                     self.changes += 1;
                 }
                 self.change_expected_until = None;
+                self.ssrc_changes += 1;
                 self.begin(ssrc, sequence, now);
             }
             None => {
@@ -159,8 +227,13 @@ impl Reception {
     }
 
     fn begin(&mut self, ssrc: u32, sequence: u16, now: Timestamp) {
-        self.lost_before = self.lost();
-        self.max_jitter_before_us = self.max_jitter_us();
+        self.fold_jitter();
+        let Totals { expected, lost, .. } = self.totals();
+        (self.expected_before, self.lost_before) = (expected, lost);
+        if let Some(source) = &self.source {
+            source.settle_rest(self.window, &mut self.bursts);
+        }
+        self.bursts.close();
         self.generation = self.generation.wrapping_add(1);
         let highest = (1 << 16) | u64::from(sequence);
         self.source = Some(SourceState {
@@ -175,10 +248,36 @@ impl Reception {
             received_at_report: 0,
             jitter_16: 0,
             max_jitter_16: 0,
+            interval_jitter_16: 0,
+            jitter_sum_16: 0,
+            jitter_samples: 0,
             transit: None,
             timestamp: None,
             clock_hz: 0,
+            gap_us: 0,
+            step: 0,
         });
+    }
+
+    /// The present SSRC or clock ends: what was measured with it is kept in microseconds.
+    fn fold_jitter(&mut self) {
+        self.max_jitter_before_us = self.max_jitter_us();
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        self.jitter_sum_before_us += source.sum_us();
+        self.jitter_samples_before += std::mem::take(&mut source.jitter_samples);
+        let of_interval = source.in_us(source.interval_jitter_16);
+        self.interval_jitter_before_us = self.interval_jitter_before_us.max(of_interval);
+        source.jitter_16 = 0;
+        source.max_jitter_16 = 0;
+        source.interval_jitter_16 = 0;
+        source.jitter_sum_16 = 0;
+    }
+
+    /// Packets of this length come: so many make up 200 ms.
+    pub(super) fn set_packet_time(&mut self, packet_time_ms: u8) {
+        self.window = (200 / packet_time_ms.max(10)).max(1);
     }
 
     /// Feeds the jitter estimate (RFC 3550 A.8). Packets with the timestamp of the one before count
@@ -186,32 +285,106 @@ impl Reception {
     pub(super) fn measure_jitter(&mut self, timestamp: u32, clock_hz: u32, now: Timestamp) {
         let has_clock = |source: &SourceState| source.clock_hz == clock_hz;
         if !self.source.as_ref().is_some_and(has_clock) {
-            self.max_jitter_before_us = self.max_jitter_us();
+            self.fold_jitter();
         }
         let Some(source) = &mut self.source else {
             return;
         };
+        let before = source.timestamp.replace(timestamp);
         if source.clock_hz != clock_hz {
             source.clock_hz = clock_hz;
             source.transit = None;
-            source.jitter_16 = 0;
-            source.max_jitter_16 = 0;
-        } else if source.timestamp == Some(timestamp) {
+        } else if before == Some(timestamp) {
             return;
         }
-        source.timestamp = Some(timestamp);
         // Twelve years of microseconds fit at 48 kHz; what wraps then is one sample.
         let arrival = (now.0.wrapping_mul(clock_hz.into()) / 1_000_000) as u32;
         let transit = arrival.wrapping_sub(timestamp);
-        if let Some(before) = source.transit.replace(transit) {
-            let difference = (transit.wrapping_sub(before) as i32).unsigned_abs();
-            let decay = source.jitter_16.saturating_add(8) >> 4;
-            source.jitter_16 = source
-                .jitter_16
-                .saturating_add(difference)
-                .saturating_sub(decay);
-            source.max_jitter_16 = source.max_jitter_16.max(source.jitter_16);
+        let Some(transit_before) = source.transit.replace(transit) else {
+            return;
+        };
+        let later = transit.wrapping_sub(transit_before) as i32;
+        let decay = source.jitter_16.saturating_add(8) >> 4;
+        source.jitter_16 = source
+            .jitter_16
+            .saturating_add(later.unsigned_abs())
+            .saturating_sub(decay);
+        source.max_jitter_16 = source.max_jitter_16.max(source.jitter_16);
+        source.interval_jitter_16 = source.interval_jitter_16.max(source.jitter_16);
+        source.jitter_sum_16 += u64::from(source.jitter_16);
+        source.jitter_samples += 1;
+        if i64::from(later) * 1_000_000 > i64::from(LATE_US) * i64::from(clock_hz) {
+            self.late += 1;
         }
+        if source.step == 0 {
+            return;
+        }
+        if source.gap_us >= PAUSE_US && source.step == 1 {
+            // Little of the gap is lateness: the peer had nothing to say.
+            let late_us = i64::from(later) * 1_000_000 / i64::from(clock_hz.max(1));
+            if late_us < (source.gap_us / 2) as i64 {
+                self.has_paused = true;
+                return;
+            }
+        }
+        self.longest_gap_us = self.longest_gap_us.max(source.gap_us);
+        self.interval_gap_us = self.interval_gap_us.max(source.gap_us);
+    }
+
+    /// Whether the peer pauses by its own choice.
+    pub(super) fn has_paused(&self) -> bool {
+        self.has_paused
+    }
+
+    /// Mean of the jitter after each packet, in microseconds.
+    pub(super) fn mean_jitter_us(&self) -> u32 {
+        let (sum_us, samples) = self
+            .source
+            .as_ref()
+            .map_or((0, 0), |source| (source.sum_us(), source.jitter_samples));
+        let samples = self.jitter_samples_before + samples;
+        let mean = (self.jitter_sum_before_us + sum_us).checked_div(samples);
+        u32::try_from(mean.unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Longest time between packets that should have followed each other, in microseconds.
+    pub(super) fn longest_gap_us(&self) -> u64 {
+        self.longest_gap_us
+    }
+
+    pub(super) fn ssrc_changes(&self) -> u32 {
+        self.ssrc_changes
+    }
+
+    /// Sums so far, over all SSRCs.
+    pub(super) fn totals(&self) -> Totals {
+        let expected = self.source.as_ref().map_or(0, SourceState::expected);
+        Totals {
+            expected: self.expected_before + expected,
+            lost: self.lost(),
+            rows: self.rows,
+            late: self.late,
+        }
+    }
+
+    /// Largest jitter and longest gap since this was asked last, in microseconds.
+    pub(super) fn take_peaks(&mut self) -> (u32, u64) {
+        let present = self.source.as_mut().map_or(0, |source| {
+            let peak_16 = std::mem::take(&mut source.interval_jitter_16);
+            source.in_us(peak_16)
+        });
+        let jitter_us = std::mem::take(&mut self.interval_jitter_before_us).max(present);
+        (jitter_us, std::mem::take(&mut self.interval_gap_us))
+    }
+
+    /// How losses are distributed, and the largest loss within 200 ms in percent.
+    pub(super) fn bursts(&self) -> (BurstStats, f32) {
+        let mut bursts = self.bursts.clone();
+        if let Some(source) = &self.source {
+            source.settle_rest(self.window, &mut bursts);
+        }
+        let densest = bursts.densest_percent(self.window);
+        (bursts.stats(self.totals().expected), densest)
     }
 
     /// Present jitter in microseconds.
@@ -270,6 +443,40 @@ impl Reception {
 }
 
 impl SourceState {
+    /// Judges the numbers that cannot come any more once the newest is `step` further.
+    fn settle(&self, step: u16, window: u8, bursts: &mut Bursts) {
+        for behind in (0..=MAX_MISORDER).rev().take(usize::from(step)) {
+            self.settle_one(behind, window, bursts);
+        }
+        if let Some(count @ 1..) = step.checked_sub(MAX_MISORDER + 1) {
+            bursts.lose(self.highest + 1, count.into());
+            bursts.note_density(count.min(window.into()) as u8);
+        }
+    }
+
+    /// Judges all numbers as if nothing came any more.
+    fn settle_rest(&self, window: u8, bursts: &mut Bursts) {
+        for behind in (0..=MAX_MISORDER).rev() {
+            self.settle_one(behind, window, bursts);
+        }
+    }
+
+    fn settle_one(&self, behind: u16, window: u8, bursts: &mut Bursts) {
+        if self.seen >> behind & 1 == 1 || self.highest - u64::from(behind) < self.base {
+            return;
+        }
+        bursts.lose(self.highest - u64::from(behind), 1);
+        // This number and those after it.
+        let unseen = !self.seen << (127 - behind) >> (128 - u32::from(window));
+        bursts.note_density(unseen.count_ones() as u8);
+    }
+
+    fn sum_us(&self) -> u64 {
+        let sum = u128::from(self.jitter_sum_16) * 1_000_000 / 16;
+        let sum = sum.checked_div(self.clock_hz.into()).unwrap_or(0);
+        u64::try_from(sum).unwrap_or(u64::MAX)
+    }
+
     fn expected(&self) -> u64 {
         self.highest - self.base + 1
     }

@@ -1,14 +1,15 @@
 //! Reports of one stream: RTCP is ended and made anew on each leg (MED-060 to MED-063).
 
 use super::ice::Checked;
+use super::reported::Reported;
 use super::stream::{Stream, reachable};
 use super::{Output, SocketId};
 use crate::entropy::Entropy;
-use crate::packet::rtcp::{Compound, Packet, SenderInfo, Writer};
+use crate::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use crate::packet::rtp::MAX_PACKET_BYTES;
 use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
 use crate::time::{Timestamp, WallOffset};
-use media_api::{DropReason, SourcePolicy};
+use media_api::{DropReason, SourcePolicy, VoipMetrics};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -19,6 +20,10 @@ const FIRST_INTERVAL_US: Range<u64> = 1_250_000..3_750_000;
 const INTERVAL_US: Range<u64> = 2_500_000..4_950_000;
 /// Round trips longer than this are nonsense, in 1/65536 s (MED-061).
 const MAX_ROUND_TRIP: u32 = 10 << 16;
+/// Packets, half a second's worth, that a peer must say it has sent beyond what came.
+const UNHEARD_PACKETS: u64 = 25;
+/// Packets of ours, two seconds' worth, that a report must have had to tell of.
+const UNRECEIVED_PACKETS: u64 = 100;
 /// Room for SR, SDES, BYE and the SRTCP trailer.
 const REPORT_BYTES: usize = 28 + 24 + 36 + 8 + MAX_TRAILER_BYTES;
 
@@ -40,7 +45,108 @@ pub(super) struct Reports {
     source: Option<SocketAddr>,
     pub(super) received: u64,
     pub(super) sent: u64,
+    /// Last round trip.
     pub(super) round_trip_us: Option<u32>,
+    pub(super) round_trips: RoundTrips,
+    /// What the peer says of our stream.
+    pub(super) reported: Reported,
+    /// The latest VoIP metrics about our stream.
+    pub(super) extended: Option<VoipMetrics>,
+    /// What the peer says of its own.
+    pub(super) life: Life,
+    pub(super) hearing: Hearing,
+}
+
+/// Whether a peer receives what we send, by its reports. One that never has told of our packets is not asked:
+/// some report without ever doing so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hearing {
+    /// The highest number that it told of last, and the packets that we had sent when it was new.
+    progress: Option<(u32, u64)>,
+    /// Reports since then without progress although there was some to tell of.
+    idle: u8,
+}
+
+impl Hearing {
+    /// A report, with what it says of our packets, when we have sent so many.
+    fn note(&mut self, block: Option<&ReportBlock>, sent: u64) {
+        let highest = block.map(|block| block.highest_sequence);
+        match (highest, self.progress) {
+            (Some(highest), Some((before, since))) if highest == before => self.miss(sent, since),
+            (Some(highest), _) => {
+                self.progress = Some((highest, sent));
+                self.idle = 0;
+            }
+            // Who has received nothing since the last report leaves us out (RFC 3550 §6.4).
+            (None, Some((_, since))) => self.miss(sent, since),
+            (None, None) => {}
+        }
+    }
+
+    fn miss(&mut self, sent: u64, since: u64) {
+        if sent.saturating_sub(since) >= UNRECEIVED_PACKETS {
+            self.idle = self.idle.saturating_add(1);
+        }
+    }
+
+    /// Whether nothing has reached the peer lately. One report may have crossed.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.idle >= 2
+    }
+}
+
+/// Round trips so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RoundTrips {
+    count: u32,
+    sum_us: u64,
+    largest_us: u32,
+}
+
+impl RoundTrips {
+    fn note(&mut self, us: u32) {
+        self.count += 1;
+        self.sum_us += u64::from(us);
+        self.largest_us = self.largest_us.max(us);
+    }
+
+    /// In microseconds, if there was one.
+    pub(super) fn mean_and_largest(&self) -> Option<(u32, u32)> {
+        let mean = self.sum_us.checked_div(self.count.into())?;
+        Some((u32::try_from(mean).unwrap_or(u32::MAX), self.largest_us))
+    }
+}
+
+/// Whether a peer that is not heard says that it sends. One that only receives, as one that is muted and does
+/// not even send silence, is no fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Life {
+    /// When it reported last.
+    pub(super) at: Option<Timestamp>,
+    /// Its reports count packets that have not come, all that came after the last one that has.
+    pub(super) claims_unheard: bool,
+    /// Packets that its last sender report counts, and that we expected then.
+    counted: Option<(u32, u64)>,
+}
+
+impl Life {
+    /// A report of the peer, which counts so many packets if it says that it sends. `expected` are ours.
+    fn note(&mut self, counted: Option<u32>, expected: u64, now: Timestamp) {
+        self.at = Some(now);
+        self.claims_unheard = match (counted, self.counted) {
+            (Some(counted), Some((before, expected_before))) => {
+                let sent = u64::from(counted.wrapping_sub(before));
+                let came = expected.saturating_sub(expected_before);
+                (came + UNHEARD_PACKETS..u64::from(u32::MAX / 2)).contains(&sent)
+            }
+            // Its count may have begun long before, but not if nothing at all has come.
+            (Some(counted), None) => expected == 0 && u64::from(counted) >= UNHEARD_PACKETS,
+            (None, _) => false,
+        };
+        if let Some(counted) = counted {
+            self.counted = Some((counted, expected));
+        }
+    }
 }
 
 impl Reports {
@@ -64,6 +170,11 @@ impl Reports {
             received: 0,
             sent: 0,
             round_trip_us: None,
+            round_trips: RoundTrips::default(),
+            reported: Reported::default(),
+            extended: None,
+            life: Life::default(),
+            hearing: Hearing::default(),
         }
     }
 
@@ -100,7 +211,9 @@ impl Reports {
         let round_trip = arrival.wrapping_sub(last_sr).wrapping_sub(delay);
         // Negative values wrap to large ones.
         if round_trip <= MAX_ROUND_TRIP {
-            self.round_trip_us = u32::try_from((u64::from(round_trip) * 1_000_000) >> 16).ok();
+            let us = ((u64::from(round_trip) * 1_000_000) >> 16) as u32;
+            self.round_trip_us = Some(us);
+            self.round_trips.note(us);
         }
     }
 }
@@ -128,9 +241,10 @@ impl Stream {
         let face = self.faces.get(at).ok_or(DropReason::NoPath)?;
         let sender = compound.packets().find_map(|part| match part {
             Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => Some(ssrc),
-            Packet::SourceDescription { .. } | Packet::Goodbye { .. } | Packet::Other { .. } => {
-                None
-            }
+            Packet::SourceDescription { .. }
+            | Packet::Goodbye { .. }
+            | Packet::Extended { .. }
+            | Packet::Other { .. } => None,
         });
         let known = self.reception.ssrc();
         let is_known = known.is_some() && known == sender;
@@ -148,15 +262,31 @@ impl Stream {
         }
         let ntp = wall.ntp(now);
         let arrival = middle(ntp);
+        let expected = self.reception.totals().expected;
+        let (clock_hz, codec) = (self.outgoing.clock_hz(), self.rated_codec());
+        let mut own = None;
         for part in compound.packets() {
             let blocks = match part {
                 Packet::SenderReport {
-                    ssrc, ntp, blocks, ..
+                    ssrc,
+                    ntp,
+                    packets,
+                    blocks,
+                    ..
                 } => {
+                    self.reports.life.note(Some(packets), expected, now);
                     self.reports.last_sr = Some((ssrc, middle(ntp), now));
                     blocks
                 }
-                Packet::ReceiverReport { blocks, .. } => blocks,
+                Packet::ReceiverReport { blocks, .. } => {
+                    self.reports.life.note(None, expected, now);
+                    blocks
+                }
+                Packet::Extended { mut blocks, .. } => {
+                    let own = blocks.find(|(ssrc, _)| *ssrc == self.outgoing.ssrc);
+                    self.reports.extended = own.map(|(_, own)| own).or(self.reports.extended);
+                    continue;
+                }
                 // A goodbye does not end media (MED-035); the rest is not for us.
                 Packet::SourceDescription { .. }
                 | Packet::Goodbye { .. }
@@ -167,8 +297,15 @@ impl Stream {
             for block in blocks.filter(|block| block.ssrc == self.outgoing.ssrc) {
                 self.reports
                     .note_round_trip(arrival, block.last_sr, block.delay_since_last_sr);
+                own = Some(block);
+                if let Some(clock_hz) = clock_hz {
+                    self.reports.reported.note(&block, clock_hz, codec);
+                }
             }
         }
+        self.reports
+            .hearing
+            .note(own.as_ref(), self.outgoing.packets);
         self.reports.received += 1;
         self.heard_at = Some(now);
         Ok(())

@@ -220,6 +220,11 @@ impl Outgoing {
         self.last.map(|last| last.at)
     }
 
+    /// Clock of the newest packet.
+    pub(super) fn clock_hz(&self) -> Option<u32> {
+        self.last.map(|last| last.clock_hz)
+    }
+
     /// What the RTP timestamp is at `now`, for sender reports; `None` before the first packet.
     pub(super) fn timestamp_at(&self, now: Timestamp) -> Option<u32> {
         self.last.map(|last| {

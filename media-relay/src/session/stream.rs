@@ -7,22 +7,25 @@ use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
 use super::ice::{Agent, Checked};
+use super::one_way::Air;
 use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
+use super::rating::{Conditions, Ratings};
 use super::retired::Retired;
 use super::rtcp::Reports;
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
 use super::{Output, SocketId, StreamSockets};
+use crate::e_model::Codec;
 use crate::entropy::Entropy;
 use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, WallOffset};
 use media_api::{
     Content, CryptoKey, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream,
-    Protection, Stage, StreamIndex, StreamStats,
+    Protection, QualityStats, Stage, StreamIndex, StreamStats,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -31,6 +34,8 @@ use std::time::Duration;
 
 /// How long media against a new direction is still let through: it was on its way (MED-054).
 const DIRECTION_GRACE: Duration = Duration::from_secs(1);
+/// The longest frame of a codec that says only how quiet it is: those of G.729 annex B and Opus.
+const QUIET_BYTES: usize = 2;
 /// Early dialogs that may be open at once beside the committed agreement (MED-117).
 const MAX_PREVIEWS: usize = 4;
 
@@ -43,6 +48,7 @@ pub(super) struct Stream {
     pub(super) outgoing: Outgoing,
     pub(super) reception: Reception,
     pub(super) reports: Reports,
+    pub(super) ratings: Ratings,
     pub(super) path: Path,
     ring: KeyRing,
     senders: Vec<SendContext>,
@@ -65,6 +71,11 @@ pub(super) struct Stream {
     /// Packets of our sounds.
     pub(super) generated_packets: u64,
     format: Option<FormatId>,
+    codec_switches: u32,
+    /// Whether comfort noise was the last that came: of RFC 3389, or a frame that is too short for sound.
+    is_quiet: bool,
+    /// What came since the agreement consists of.
+    pub(super) air: Air,
     /// Codec and source as they were when faces last changed, for figures asked for later.
     codec: Option<Cow<'static, str>>,
     source: Option<SocketAddr>,
@@ -148,6 +159,7 @@ impl Stream {
             outgoing: Outgoing::new(entropy),
             reception: Reception::default(),
             reports: Reports::new(entropy),
+            ratings: Ratings::default(),
             path: Path::Blocked(DropReason::NoPath),
             ring: KeyRing::default(),
             senders: Vec::new(),
@@ -161,6 +173,9 @@ impl Stream {
             is_muted: false,
             generated_packets: 0,
             format: None,
+            codec_switches: 0,
+            is_quiet: false,
+            air: Air::default(),
             codec: None,
             source: None,
             received_packets: 0,
@@ -306,6 +321,7 @@ impl Stream {
         self.faces.insert(at, face);
         self.forget_keys();
         self.reports.begin(now);
+        self.ratings.begin(now);
     }
 
     /// Drops previews; the committed agreement stays as it is.
@@ -587,8 +603,12 @@ impl Stream {
         self.reception
             .measure_jitter(header.timestamp, rule.clock_hz, now);
         let first = self.count_received(length, now);
-        if !rule.is_event {
-            self.format = Some(rule.format);
+        self.is_quiet = rule.is_noise || (!rule.is_event && payload.len() <= QUIET_BYTES);
+        // Noise is part of what is heard with a codec.
+        if !rule.is_event && (!rule.is_noise || self.format.is_none()) {
+            let before = self.format.replace(rule.format);
+            let is_switched = before.is_some_and(|before| before != rule.format);
+            self.codec_switches += u32::from(is_switched);
         }
         Ok(Accepted {
             marker: header.marker,
@@ -601,6 +621,24 @@ impl Stream {
             is_event: rule.is_event,
             law: rule.law,
         })
+    }
+
+    /// Looks for sound in a packet that was accepted, until there was any.
+    pub(super) fn sound_out(&mut self, accepted: &Accepted, slot: &[u8]) {
+        if self.air.has_sound || accepted.is_event || accepted.law.is_none() {
+            return;
+        }
+        let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
+        match payload.split_first() {
+            Some((first, rest)) if rest.iter().all(|octet| octet == first) => self.air.dead += 1,
+            Some(_) => self.air.has_sound = true,
+            None => {}
+        }
+    }
+
+    /// Whether the peer may be silent by its own choice.
+    pub(super) fn pauses(&self) -> bool {
+        self.is_quiet || self.reception.has_paused()
     }
 
     /// What a received payload type means.
@@ -769,7 +807,7 @@ impl Stream {
     }
 
     /// Figures so far.
-    pub(super) fn stats(&self) -> StreamStats {
+    pub(super) fn stats(&self, wall: WallOffset) -> StreamStats {
         StreamStats {
             received_packets: self.received_packets,
             received_bytes: self.received_bytes,
@@ -787,7 +825,45 @@ impl Stream {
             dropped: self.dropped,
             source: self.pinned_source(),
             codec: self.codec_name(),
+            quality: self.quality(wall),
         }
+    }
+
+    fn quality(&self, wall: WallOffset) -> QualityStats {
+        let (bursts, loss_200ms_percent) = self.reception.bursts();
+        QualityStats {
+            mean_jitter_us: self.reception.mean_jitter_us(),
+            longest_gap_us: self.reception.longest_gap_us(),
+            late_packets: self.reception.totals().late,
+            ssrc_changes: self.reception.ssrc_changes(),
+            codec_switches: self.codec_switches,
+            bursts,
+            scale: self.rated_codec().map(|codec| codec.scale),
+            listening: self.ratings.listening(),
+            conversational: self.ratings.conversational(),
+            worst: self.ratings.worst(wall),
+            loss_15s_percent: self.ratings.loss_15s_percent(),
+            loss_200ms_percent,
+            round_trip_us: self.reports.round_trips.mean_and_largest(),
+            reported: self.reports.reported.stats(),
+            extended: self.reports.extended,
+        }
+    }
+
+    /// Rates what came since this was done last.
+    pub(super) fn rate_interval(&mut self, now: Timestamp) {
+        let conditions = Conditions {
+            codec: self.rated_codec(),
+            round_trips: self.reports.round_trips,
+            packet_ms: self.active().map_or(20, |face| face.terms.ptime_ms),
+        };
+        self.ratings.close(&mut self.reception, &conditions, now);
+    }
+
+    /// What the E-model knows of the codec that was received last.
+    pub(super) fn rated_codec(&self) -> Option<Codec> {
+        let bound = self.bound_codec().map(|format| format.name.as_ref());
+        Codec::of(bound.or(self.codec.as_deref())?)
     }
 
     fn remember(&mut self) {
@@ -796,16 +872,20 @@ impl Stream {
     }
 
     fn codec_name(&self) -> Option<Cow<'static, str>> {
+        let bound = self.bound_codec().map(|format| &format.name);
+        bound.or(self.codec.as_ref()).cloned()
+    }
+
+    /// The codec that was received last, if it is still agreed.
+    fn bound_codec(&self) -> Option<&Format> {
         let format = self.format?;
         let mut bindings = self
             .faces
             .iter()
             .rev()
             .flat_map(|face| &face.terms.payloads);
-        match bindings.find(|binding| binding.id == format) {
-            Some(binding) => Some(binding.format.name.clone()),
-            None => self.codec.clone(),
-        }
+        let bound = bindings.find(|binding| binding.id == format)?;
+        Some(&bound.format)
     }
 
     fn pinned_source(&self) -> Option<SocketAddr> {

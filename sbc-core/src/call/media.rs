@@ -329,6 +329,16 @@ impl CallMedia {
         }
     }
 
+    /// Asks the relay for its figures, which come as an event.
+    pub(crate) fn ask_for_stats(&self, cx: &mut Cx<'_>) {
+        self.command(
+            cx,
+            Command::Stats {
+                session: self.session,
+            },
+        );
+    }
+
     /// Whether the relay answers what it was asked last. An answer to an earlier question is of no use
     /// to anybody: who asked has given up, and given back what it might have got.
     pub(crate) fn is_last_answer(&self, event: &Event) -> bool {

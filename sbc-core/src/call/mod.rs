@@ -10,6 +10,7 @@ mod clock;
 mod connected;
 mod crossing;
 mod digit;
+mod figures;
 mod forsaken;
 mod held;
 mod keys;
@@ -31,7 +32,7 @@ use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Preset, Trunk};
 use crate::event::Happened;
 use crate::few::Few;
-use crate::id::{CallId, LegId, QueryId, TenantName, TransactionId};
+use crate::id::{CallId, CommandId, LegId, QueryId, TenantName, TransactionId};
 use crate::media::MediaImage;
 use crate::plane::{Cx, Plane};
 use crate::policy::admission::Place;
@@ -121,6 +122,8 @@ pub(crate) struct Call {
     unvouched: Option<crate::stir::Fault>,
     /// When the caller for help has hung up, and those who help have not.
     held_since: Option<Timestamp>,
+    /// Operators that wait for the relay's figures.
+    asking: Vec<CommandId>,
 }
 
 /// One party's side of a call.
@@ -297,6 +300,7 @@ impl Call {
             leaving: Vec::new(),
             unvouched: None,
             held_since: None,
+            asking: Vec::new(),
             config,
         };
         call.timers.set(
@@ -553,6 +557,14 @@ impl Call {
         }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
+            MediaEvent::OneWay { endpoint, kind, .. } => {
+                self.one_way_begins(cx.now, *endpoint, *kind);
+            }
+            MediaEvent::OneWayOver {
+                endpoint,
+                lasted_ms,
+                ..
+            } => self.one_way_ends(*endpoint, *lasted_ms),
             MediaEvent::Played {
                 endpoint, heard, ..
             } => self.media.played(*endpoint, *heard),
@@ -570,9 +582,10 @@ impl Call {
         match &event {
             MediaEvent::Released { stats, .. } => {
                 self.timers.stop(Timer::Relay as usize);
+                self.tell_figures(cx, stats);
                 self.media.released(stats.clone());
             }
-            MediaEvent::Stats { .. } => {}
+            MediaEvent::Stats { stats, .. } => self.tell_figures(cx, stats),
             other => cx
                 .out
                 .emit(Some(self.id), None, Happened::Media(other.clone())),

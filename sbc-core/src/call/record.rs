@@ -8,7 +8,7 @@ use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, LegRecord, MediaRecord, PartyRecord, Record,
+    AttemptRecord, ConversationRecord, Disposition, LegRecord, PartyRecord, Record,
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
@@ -16,7 +16,6 @@ use crate::sip::header::{Reason, UserToUser};
 use crate::sip::{HeaderName, Message};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
-use media_api::{DropReason, EndpointStats, Protection, StreamStats};
 
 /// Version of the record's layout.
 const VERSION: u16 = 1;
@@ -78,6 +77,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         route: admitted.because.clone(),
         local_media: Vec::new(),
         media: Vec::new(),
+        one_way: Vec::new(),
         transfers: Vec::new(),
         conversations: Vec::new(),
         answered_by: None,
@@ -198,15 +198,8 @@ pub(super) fn close(mut call: Call) -> Record {
     for leg in legs {
         refreshed(&mut call, leg);
     }
-    let endpoints = call
-        .media
-        .stats()
-        .map(|stats| stats.endpoints.clone())
-        .unwrap_or_default();
-    call.record.media = endpoints
-        .iter()
-        .flat_map(|endpoint| media_records(&call, endpoint))
-        .collect();
+    let media = call.media.stats().map(|stats| call.media_records(stats));
+    call.record.media = media.unwrap_or_default();
     call.record.disposition = disposition(&call);
     let said = said_by_microsoft(&call.record);
     call.record.cause.because.0.extend(said);
@@ -300,49 +293,5 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::Preempted
         | CauseCode::Operator
         | CauseCode::InternalError => Disposition::Failed,
-    }
-}
-
-fn media_records<'a>(
-    call: &'a Call,
-    endpoint: &'a EndpointStats,
-) -> impl Iterator<Item = MediaRecord> + 'a {
-    let leg = LegId(call.media.leg_of(endpoint.endpoint).0);
-    let is_srtp = call
-        .legs
-        .get(&leg)
-        .and_then(|leg| leg.image.latest())
-        .is_some_and(|agreed| {
-            let streams = agreed.negotiated().streams.iter().flatten();
-            streams
-                .clone()
-                .any(|stream| !matches!(stream.protection, Protection::None))
-        });
-    endpoint
-        .streams
-        .iter()
-        .map(move |stream| media_record(leg, is_srtp, stream))
-}
-
-fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
-    let milliseconds = |us: u32| f64::from(us) / 1_000.0;
-    MediaRecord {
-        leg,
-        codec: stream.codec.as_deref().map(str::to_owned),
-        srtp,
-        remote: stream.source,
-        packets_in: stream.received_packets,
-        packets_out: stream.sent_packets,
-        bytes_in: stream.received_bytes,
-        bytes_out: stream.sent_bytes,
-        lost: stream.lost_packets,
-        jitter_ms: milliseconds(stream.jitter_us),
-        max_jitter_ms: milliseconds(stream.max_jitter_us),
-        rtt_ms: stream.round_trip_us.map(milliseconds),
-        dropped: DropReason::ALL
-            .into_iter()
-            .filter(|reason| stream.dropped(*reason) > 0)
-            .map(|reason| (reason.label(), stream.dropped(reason)))
-            .collect(),
     }
 }

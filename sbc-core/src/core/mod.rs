@@ -474,7 +474,10 @@ impl Core {
                 });
                 Answered::Done(1)
             }
-            Command::HangUp(_) => Answered::NoSuchCall,
+            Command::Media(call) if self.calls.contains_key(&call) => {
+                return self.with_call(now, call, out, |call, cx| call.ask_for_figures(cx, id));
+            }
+            Command::Media(_) | Command::HangUp(_) => Answered::NoSuchCall,
             Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
             Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
             Command::HangUpAll => {

@@ -1,6 +1,6 @@
 //! Why a call ended, in plain words: who, where, why, and what to change.
 
-use super::microsoft;
+use super::{microsoft, quality};
 use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
 use crate::id::LegId;
@@ -32,6 +32,9 @@ pub struct Explanation {
     /// Where our media were and why, on legs with local media, one line per decision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<String>,
+    /// How good the media of each leg were, in each direction, and who was not heard.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<String>,
 }
 
 /// Explains a finished call.
@@ -44,10 +47,12 @@ pub fn explain(record: &Record) -> Explanation {
         change: microsoft::advice(record)
             .into_iter()
             .chain(change(record, last))
+            .chain(quality::changes(&record.one_way))
             .collect(),
         attempts: record.egress.iter().flat_map(attempts).collect(),
         transfers: record.transfers.iter().map(transfer).collect(),
         media: record.local_media.iter().map(local_media).collect(),
+        quality: quality::quality(&record.media, &record.one_way),
     }
 }
 
@@ -89,6 +94,10 @@ impl fmt::Display for Explanation {
         }
         for (at, line) in self.media.iter().enumerate() {
             let title = if at == 0 { "media:" } else { "" };
+            writeln!(f, "{title:7} {line}")?;
+        }
+        for (at, line) in self.quality.iter().enumerate() {
+            let title = if at == 0 { "heard:" } else { "" };
             writeln!(f, "{title:7} {line}")?;
         }
         for (at, line) in self.change.iter().enumerate() {
@@ -649,9 +658,11 @@ mod tests {
     use crate::cause::{Because, Cause};
     use crate::id::{CallId, RealmName, TenantName, TrunkName};
     use crate::policy::local_media::Told;
+    use crate::record::OneWayRecord;
     use crate::record::{GivenUp, LegRecord};
     use crate::time::UnixTime;
     use crate::transport::Protocol;
+    use media_api::OneWayKind;
 
     fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> Record {
         Record {
@@ -713,6 +724,7 @@ mod tests {
             },
             route: Because::default(),
             media: Vec::new(),
+            one_way: Vec::new(),
             transfers: Vec::new(),
             local_media: Vec::new(),
             conversations: Vec::new(),
@@ -753,6 +765,36 @@ mod tests {
              sbc.example; site Vietnam); re-INVITE"
         );
         assert!(explain(&record).to_string().contains("\nmedia:  internal"));
+    }
+
+    #[test]
+    fn a_leg_that_was_not_heard_is_told_with_its_cause_and_what_to_change() {
+        let mut record = record(CauseCode::NormalClearing, None, None);
+        assert_eq!(explain(&record).quality, Vec::<String>::new());
+        let fault = |kind, lasted_ms| OneWayRecord {
+            leg: LegId(1),
+            kind,
+            at_ms: 12_500,
+            lasted_ms,
+        };
+        record.one_way = vec![
+            fault(OneWayKind::DecryptFailures, Some(4_200)),
+            fault(OneWayKind::DecryptFailures, None),
+        ];
+        let told = explain(&record);
+        assert!(told.quality[0].starts_with(
+            "leg 1 was not heard, noticed after 12.5 s, for 4.2 s: its packets cannot be decrypted"
+        ));
+        assert!(
+            told.quality[1].contains("from then on"),
+            "{:?}",
+            told.quality
+        );
+        let [change] = &told.change[..] else {
+            panic!("told once: {:?}", told.change);
+        };
+        assert!(change.starts_with("for the audio of leg 1: ") && change.contains("a=crypto"));
+        assert!(told.to_string().contains("\nheard:  leg 1 was not heard"));
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod explain;
 mod ladder;
 mod microsoft;
 mod note;
+mod one_way;
+mod quality;
 
 pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
@@ -11,6 +13,7 @@ pub(crate) use microsoft::said as said_by_microsoft;
 pub use microsoft::{REPEATED, call_named_by, sub_code, sub_code_in_words};
 pub(crate) use microsoft::{is_guid, name_in_contact};
 pub use note::note;
+pub use quality::quality;
 
 use crate::id::LegId;
 use crate::time::UnixTime;

@@ -1,5 +1,6 @@
 //! One line for a person about one event.
 
+use super::one_way::{Advice, advice, whom};
 use crate::auth::{Refused, Unproven};
 use crate::config::SpendAction;
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -292,25 +293,23 @@ fn media(event: &media_api::Event) -> Option<String> {
             ..
         } => format!("no media from leg {} for {silent_ms} ms", endpoint.0),
         Event::OneWay { endpoint, kind, .. } => {
-            use media_api::OneWayKind as Kind;
-            let leg = endpoint.0;
-            match kind {
-                Kind::NoChecks => format!(
-                    "media of leg {leg} does not get through: no check of its client has reached us; is \
-                     the realm's address public, and are its media ports open?"
-                ),
-                Kind::RefusedChecks => format!(
-                    "media of leg {leg} does not get through: its checks have another name or password \
-                     than it was told; is there something between that changes descriptions?"
-                ),
-                Kind::NoPackets
-                | Kind::WrongSource
-                | Kind::DecryptFailures
-                | Kind::WrongPayloadType => {
-                    format!("media of leg {leg} does not get through: {kind:?}")
-                }
-            }
+            let Advice { seen, cause, fix } = advice(*kind);
+            format!(
+                "one-way audio: leg {} {}: {seen}; likely {cause}; to change: {fix}",
+                endpoint.0,
+                whom(*kind, false)
+            )
         }
+        Event::OneWayOver {
+            endpoint,
+            kind,
+            lasted_ms,
+            ..
+        } => format!(
+            "one-way audio of leg {} is over after {lasted_ms} ms ({})",
+            endpoint.0,
+            kind.as_str()
+        ),
         Event::Played {
             endpoint,
             heard: true,

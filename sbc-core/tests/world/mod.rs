@@ -18,8 +18,10 @@ use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::{Core, Together};
 use sbc_core::effect::{Effect, Effects, KeepAlive};
 use sbc_core::event::Happened;
-use sbc_core::id::{FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId};
-use sbc_core::input::Input;
+use sbc_core::id::{
+    CommandId, FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId,
+};
+use sbc_core::input::{Answered, Input};
 use sbc_core::letter::Letter;
 use sbc_core::mint::Mint;
 use sbc_core::query::Query;
@@ -161,6 +163,8 @@ pub struct Shard {
     pub aliases: Vec<SocketAddr>,
     /// Letters to other shards.
     pub letters: VecDeque<(ShardId, Letter)>,
+    /// Answers to operators.
+    pub replies: Vec<(CommandId, Answered)>,
     pub refuse_media: bool,
     /// The relay says nothing.
     pub hold_media: bool,
@@ -217,6 +221,7 @@ impl Shard {
             retired: Vec::new(),
             aliases: Vec::new(),
             letters: VecDeque::new(),
+            replies: Vec::new(),
             refuse_media: false,
             hold_media: false,
             start_lines: None,
@@ -274,7 +279,7 @@ impl Shard {
                     Effect::KeepAlive(what) => self.keep_alives.push_back(what),
                     Effect::Alias { remote, .. } => self.aliases.push(remote),
                     Effect::RetireFlow(flow) => self.retired.push(flow),
-                    Effect::Reply(..) => {}
+                    Effect::Reply(id, answer) => self.replies.push((id, answer)),
                 }
             }
         }

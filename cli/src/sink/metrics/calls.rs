@@ -30,6 +30,9 @@ pub struct CallMetrics {
     orphans: IntCounterVec,
     media_loss: HistogramVec,
     media_jitter: HistogramVec,
+    media_round_trip: HistogramVec,
+    mos: HistogramVec,
+    targets_missed: IntCounterVec,
     verifications: IntCounterVec,
     one_way: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
@@ -54,7 +57,19 @@ pub struct PeerHealth {
 struct Open {
     tenant: Option<TenantName>,
     trunk: TrunkName,
+    /// The last leg that was called, and its trunk.
+    called: Option<(LegId, TrunkName)>,
     is_answered: bool,
+}
+
+impl Open {
+    /// The trunk of a leg; of one that is not known, that which the call came from.
+    fn trunk_of(&self, leg: LegId) -> &TrunkName {
+        match &self.called {
+            Some((called, trunk)) if *called == leg => trunk,
+            Some(_) | None => &self.trunk,
+        }
+    }
 }
 
 impl CallMetrics {
@@ -147,9 +162,27 @@ impl CallMetrics {
             )?,
             media_jitter: maker.histograms(
                 "sbc_rtp_jitter_seconds",
-                "Interarrival jitter, one observation per leg at the end of a call.",
+                "Mean interarrival jitter, one observation per leg at the end of a call.",
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
+            )?,
+            media_round_trip: maker.histograms(
+                "sbc_rtp_rtt_seconds",
+                "Mean round trip by RTCP, one observation per leg at the end of a call.",
+                &["trunk", "dir"],
+                &[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+            )?,
+            mos: maker.histograms(
+                "sbc_mos_estimate",
+                "Opinion score of what a leg's peer sent, by the E-model: one observation per leg at the end of a call. Codecs of \
+                 different bandwidths are not to be compared.",
+                &["trunk", "dir", "codec", "kind"],
+                &[1.0, 2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.4],
+            )?,
+            targets_missed: maker.counters(
+                "sbc_teams_quality_missed_total",
+                "Legs with Teams whose media missed what Microsoft wants of the network, by target.",
+                &["trunk", "target"],
             )?,
             verifications: maker.counters(
                 "sbc_stir_verifications_total",
@@ -158,8 +191,8 @@ impl CallMetrics {
             )?,
             one_way: maker.counters(
                 "sbc_rtp_one_way_total",
-                "Legs whose media did not get through.",
-                &["trunk"],
+                "Times that the media of a call's leg did not get through, by what was seen.",
+                &["trunk", "kind"],
             )?,
             calls: Mutex::new(HashMap::new()),
             peers: Mutex::new(BTreeMap::new()),
@@ -174,7 +207,11 @@ impl CallMetrics {
                 self.admitted(call, tenant.as_ref(), trunk);
             }
             (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
-                let tenant = self.with(call, |open| open.tenant.clone()).flatten();
+                let tenant = self.with_mut(call, |open| {
+                    open.called = event.leg.map(|leg| (leg, trunk.clone()));
+                    open.tenant.clone()
+                });
+                let tenant = tenant.flatten();
                 self.attempts
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref()), "out"])
                     .inc();
@@ -219,9 +256,12 @@ impl CallMetrics {
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
                 self.answered_call(call);
             }
-            (Happened::Media(media_api::Event::OneWay { .. }), Some(call)) => {
-                if let Some(trunk) = self.with(call, |open| open.trunk.clone()) {
-                    self.one_way.with_label_values(&[trunk.as_str()]).inc();
+            (Happened::Media(media_api::Event::OneWay { endpoint, kind, .. }), Some(call)) => {
+                let trunk = self.with(call, |open| open.trunk_of(LegId(endpoint.0)).clone());
+                if let Some(trunk) = trunk {
+                    self.one_way
+                        .with_label_values(&[trunk.as_str(), kind.as_str()])
+                        .inc();
                 }
             }
             (Happened::Ended(record), _) => self.ended_call(record),
@@ -313,6 +353,7 @@ impl CallMetrics {
         let open = Open {
             tenant: tenant.cloned(),
             trunk: trunk.clone(),
+            called: None,
             is_answered: false,
         };
         self.gauge(&open).inc();
@@ -387,7 +428,30 @@ impl CallMetrics {
                 .observe(lost / (lost + media.packets_in as f64));
             self.media_jitter
                 .with_label_values(&[trunk.as_str(), dir])
-                .observe(media.jitter_ms / 1000.0);
+                .observe(media.received.mean_jitter_ms / 1000.0);
+            if let Some(ms) = media.rtt_ms {
+                self.media_round_trip
+                    .with_label_values(&[trunk.as_str(), dir])
+                    .observe(ms / 1000.0);
+            }
+            // Only codecs that are known to the model are rated, so that the label stays small.
+            let codec = media.codec.as_deref().unwrap_or_default().to_uppercase();
+            let ratings = [
+                ("lq", &media.received.listening),
+                ("cq", &media.received.conversational),
+            ];
+            for (kind, rating) in ratings {
+                if let Some(rating) = rating {
+                    self.mos
+                        .with_label_values(&[trunk.as_str(), dir, &codec, kind])
+                        .observe(rating.mos_estimate);
+                }
+            }
+            for target in media.targets.iter().flat_map(|targets| targets.missed()) {
+                self.targets_missed
+                    .with_label_values(&[trunk.as_str(), target.name])
+                    .inc();
+            }
         }
     }
 
@@ -407,6 +471,10 @@ impl CallMetrics {
 
     fn with<T>(&self, call: CallId, read: impl FnOnce(&Open) -> T) -> Option<T> {
         self.lock().get(&call).map(read)
+    }
+
+    fn with_mut<T>(&self, call: CallId, change: impl FnOnce(&mut Open) -> T) -> Option<T> {
+        self.lock().get_mut(&call).map(change)
     }
 
     fn lock_stages(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, Stage>> {
@@ -502,5 +570,53 @@ mod tests {
         }
         assert_eq!(metrics.calls.overload(), Stage::Heavy);
         assert!(metrics.text().contains("sbc_overload_stage{shard=\"0\"} 2"));
+    }
+
+    #[test]
+    fn one_way_audio_counts_for_the_trunk_of_the_leg_that_it_is_about() {
+        let metrics = Metrics::new().unwrap();
+        let tell = |leg: Option<u8>, what| {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(1)),
+                leg: leg.map(LegId),
+                what,
+            });
+        };
+        let one_way = |endpoint, kind| {
+            Happened::Media(media_api::Event::OneWay {
+                session: media_api::SessionId::new(0, 1),
+                endpoint: media_api::EndpointId(endpoint),
+                kind,
+            })
+        };
+        tell(
+            None,
+            Happened::Admitted {
+                tenant: None,
+                trunk: TrunkName::new("carrier"),
+                calling: "+441632960001".to_owned(),
+                called: "+441632960002".to_owned(),
+            },
+        );
+        tell(
+            Some(1),
+            Happened::AttemptStarted {
+                trunk: TrunkName::new("teams"),
+                host: "sip.example.com".to_owned(),
+                remote: "192.0.2.1:5061".parse().unwrap(),
+                protocol: Protocol::Tls,
+            },
+        );
+        tell(Some(1), one_way(1, media_api::OneWayKind::DecryptFailures));
+        tell(Some(0), one_way(0, media_api::OneWayKind::NoPackets));
+        tell(Some(0), one_way(0, media_api::OneWayKind::NoPackets));
+        let text = metrics.text();
+        for line in [
+            "sbc_rtp_one_way_total{kind=\"decrypt_failures\",trunk=\"teams\"} 1",
+            "sbc_rtp_one_way_total{kind=\"no_packets\",trunk=\"carrier\"} 2",
+        ] {
+            assert!(text.contains(line), "{line}:\n{text}");
+        }
     }
 }

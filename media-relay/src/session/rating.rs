@@ -1,0 +1,174 @@
+//! How good a stream sounds: the E-model over intervals of five seconds, their mean and the worst of them
+//! (MED-260, MED-261). Nothing here runs for a packet.
+
+use super::quality::{Reception, Totals};
+use super::rtcp::RoundTrips;
+use crate::e_model::{Codec, Loss};
+use crate::time::{Timestamp, WallOffset};
+use media_api::{Rating, Score, WorstInterval, percent};
+use std::time::Duration;
+
+/// Length of an interval.
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+/// Packets that an interval must have to be rated.
+const LEAST_PACKETS: u64 = 10;
+/// Packets that 15 s must have for their loss to say something.
+const LEAST_PACKETS_15S: u64 = 100;
+/// What a jitter buffer adds: twice the jitter, within these bounds, in milliseconds.
+const BUFFER_MS: (f64, f64) = (20.0, 200.0);
+
+/// Ratings of one stream so far.
+#[derive(Debug, Default)]
+pub(super) struct Ratings {
+    /// When the present interval began; `None` before anything is agreed.
+    began: Option<Timestamp>,
+    /// Sums when the present interval began.
+    at_begin: Totals,
+    /// Packets expected and lost in the two intervals before.
+    recent: [(u64, u64); 2],
+    loss_15s_percent: f32,
+    listening: Sum,
+    conversational: Sum,
+    worst: Option<Worst>,
+}
+
+/// Mean and least of scores.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
+    count: u32,
+    r: f64,
+    mos: f64,
+    least: Score,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Worst {
+    at: Timestamp,
+    interval: WorstInterval,
+}
+
+/// What an interval is rated with besides what was received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conditions {
+    pub(super) codec: Option<Codec>,
+    pub(super) round_trips: RoundTrips,
+    pub(super) packet_ms: u8,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, score: Score) {
+        if self.count == 0 || score.r < self.least.r {
+            self.least = score;
+        }
+        self.count += 1;
+        self.r += f64::from(score.r);
+        self.mos += f64::from(score.mos);
+    }
+
+    pub(super) fn rating(&self) -> Option<Rating> {
+        let count = (self.count > 0).then_some(f64::from(self.count))?;
+        Some(Rating {
+            mean: Score {
+                r: (self.r / count) as f32,
+                mos: (self.mos / count) as f32,
+            },
+            least: self.least,
+        })
+    }
+}
+
+impl Ratings {
+    /// Something is agreed: what comes is rated from now on.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.began.get_or_insert(now);
+    }
+
+    /// An interval is over. One with hardly a packet is none; a hold leaves no trace.
+    pub(super) fn close(
+        &mut self,
+        reception: &mut Reception,
+        conditions: &Conditions,
+        now: Timestamp,
+    ) {
+        let totals = reception.totals();
+        let before = std::mem::replace(&mut self.at_begin, totals);
+        let expected = totals.expected.saturating_sub(before.expected);
+        let Some(began) = self.began.replace(now) else {
+            return;
+        };
+        let (jitter_us, gap_us) = reception.take_peaks();
+        if expected < LEAST_PACKETS {
+            return;
+        }
+        // Late packets give back what an interval before had lost.
+        let lost = u64::try_from(totals.lost - before.lost)
+            .unwrap_or(0)
+            .min(expected);
+        let late = totals.late.saturating_sub(before.late).min(expected - lost);
+        self.note_loss(expected, lost);
+        let Some(codec) = conditions.codec else {
+            return;
+        };
+        let rows = totals.rows.saturating_sub(before.rows) + late;
+        let loss = Loss::of(lost + late, expected, rows);
+        let score = codec.rate(loss, 0.0);
+        self.listening.add(score);
+        if let Some((round_trip_us, _)) = conditions.round_trips.mean_and_largest() {
+            let (least, most) = BUFFER_MS;
+            let buffer_ms = (f64::from(jitter_us) / 500.0).clamp(least, most);
+            let delay_ms = f64::from(round_trip_us) / 2_000.0
+                + codec.packet_delay_ms(conditions.packet_ms.into())
+                + buffer_ms;
+            self.conversational.add(codec.rate(loss, delay_ms));
+        }
+        let interval = WorstInterval {
+            unix_ms: 0,
+            length_ms: u32::try_from(now.since_us(began) / 1_000).unwrap_or(u32::MAX),
+            expected,
+            lost,
+            late,
+            max_jitter_us: jitter_us,
+            longest_gap_us: gap_us,
+            score,
+        };
+        let is_worse = self.worst.is_none_or(|worst| {
+            let (r, jitter_us) = (worst.interval.score.r, worst.interval.max_jitter_us);
+            score.r < r || (score.r == r && interval.max_jitter_us > jitter_us)
+        });
+        if is_worse {
+            self.worst = Some(Worst {
+                at: began,
+                interval,
+            });
+        }
+    }
+
+    fn note_loss(&mut self, expected: u64, lost: u64) {
+        let [older, newer] = self.recent;
+        let of_all = older.0 + newer.0 + expected;
+        if of_all >= LEAST_PACKETS_15S {
+            let share = percent(older.1 + newer.1 + lost, of_all);
+            self.loss_15s_percent = self.loss_15s_percent.max(share);
+        }
+        self.recent = [newer, (expected, lost)];
+    }
+
+    pub(super) fn listening(&self) -> Option<Rating> {
+        self.listening.rating()
+    }
+
+    pub(super) fn conversational(&self) -> Option<Rating> {
+        self.conversational.rating()
+    }
+
+    pub(super) fn loss_15s_percent(&self) -> f32 {
+        self.loss_15s_percent
+    }
+
+    pub(super) fn worst(&self, wall: WallOffset) -> Option<WorstInterval> {
+        self.worst.map(|worst| WorstInterval {
+            unix_ms: wall.unix_us.wrapping_add(worst.at.0) / 1_000,
+            ..worst.interval
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! Figures of the relay: in the record, asked for while the call goes on, and one-way audio.
+
+use super::Call;
+use crate::config::Preset;
+use crate::effect::Effect;
+use crate::id::{CommandId, LegId};
+use crate::input::Answered;
+use crate::plane::Cx;
+use crate::record::{
+    ExtendedRecord, LiveMedia, MediaRecord, OneWayRecord, ReceivedRecord, SentRecord, TargetsRecord,
+};
+use crate::time::Now;
+use media_api::{
+    DropReason, EndpointId, EndpointStats, OneWayKind, Protection, SessionStats, StreamStats,
+};
+
+/// Faults that a record tells one by one; a connection that comes and goes has many.
+const MAX_FAULTS: usize = 16;
+/// Operators that may wait for the figures of one call.
+const MAX_ASKING: usize = 8;
+
+impl Call {
+    /// An operator wants the present figures: the relay is asked, and answers some milliseconds later.
+    pub(crate) fn ask_for_figures(&mut self, cx: &mut Cx<'_>, id: CommandId) {
+        if !self.media.is_active() || self.asking.len() >= MAX_ASKING {
+            let none = self.live_media(&SessionStats::default());
+            return cx.out.push(Effect::Reply(id, none));
+        }
+        self.asking.push(id);
+        self.media.ask_for_stats(cx);
+    }
+
+    /// The relay has answered.
+    pub(super) fn tell_figures(&mut self, cx: &mut Cx<'_>, stats: &SessionStats) {
+        for id in std::mem::take(&mut self.asking) {
+            cx.out.push(Effect::Reply(id, self.live_media(stats)));
+        }
+    }
+
+    fn live_media(&self, stats: &SessionStats) -> Answered {
+        Answered::Media(Box::new(LiveMedia {
+            media: self.media_records(stats),
+            one_way: self.record.one_way.clone(),
+        }))
+    }
+
+    /// Media records of all streams.
+    pub(super) fn media_records(&self, stats: &SessionStats) -> Vec<MediaRecord> {
+        let endpoints = stats.endpoints.iter();
+        endpoints
+            .flat_map(|endpoint| self.endpoint_records(endpoint))
+            .collect()
+    }
+
+    fn endpoint_records<'a>(
+        &'a self,
+        endpoint: &'a EndpointStats,
+    ) -> impl Iterator<Item = MediaRecord> + 'a {
+        let id = LegId(self.media.leg_of(endpoint.endpoint).0);
+        let leg = self.legs.get(&id);
+        let is_srtp = leg
+            .and_then(|leg| leg.image.latest())
+            .is_some_and(|agreed| {
+                let mut streams = agreed.negotiated().streams.iter().flatten();
+                streams.any(|stream| !matches!(stream.protection, Protection::None))
+            });
+        let is_teams = leg.is_some_and(|leg| leg.session.style().trunk.preset == Preset::Teams);
+        endpoint.streams.iter().map(move |stream| MediaRecord {
+            targets: is_teams.then(|| TargetsRecord::of(stream)).flatten(),
+            ..media_record(id, is_srtp, stream)
+        })
+    }
+
+    /// A leg is not heard.
+    pub(super) fn one_way_begins(&mut self, now: Now, endpoint: EndpointId, kind: OneWayKind) {
+        let at_ms = self.elapsed_ms(now);
+        if self.record.one_way.len() < MAX_FAULTS {
+            self.record.one_way.push(OneWayRecord {
+                leg: LegId(endpoint.0),
+                kind,
+                at_ms,
+                lasted_ms: None,
+            });
+        }
+    }
+
+    /// A leg is heard again, or need not be.
+    pub(super) fn one_way_ends(&mut self, endpoint: EndpointId, lasted_ms: u32) {
+        let mut faults = self.record.one_way.iter_mut();
+        let open =
+            |fault: &&mut OneWayRecord| fault.leg == LegId(endpoint.0) && fault.lasted_ms.is_none();
+        if let Some(fault) = faults.find(open) {
+            fault.lasted_ms = Some(lasted_ms);
+        }
+    }
+}
+
+fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
+    let milliseconds = |us: u32| f64::from(us) / 1_000.0;
+    MediaRecord {
+        leg,
+        codec: stream.codec.as_deref().map(str::to_owned),
+        srtp,
+        remote: stream.source,
+        packets_in: stream.received_packets,
+        packets_out: stream.sent_packets,
+        bytes_in: stream.received_bytes,
+        bytes_out: stream.sent_bytes,
+        lost: stream.lost_packets,
+        jitter_ms: milliseconds(stream.jitter_us),
+        max_jitter_ms: milliseconds(stream.max_jitter_us),
+        rtt_ms: stream.round_trip_us.map(milliseconds),
+        dropped: DropReason::ALL
+            .into_iter()
+            .filter(|reason| stream.dropped(*reason) > 0)
+            .map(|reason| (reason.label(), stream.dropped(reason)))
+            .collect(),
+        received: ReceivedRecord::of(stream),
+        sent: stream.quality.reported.as_ref().map(SentRecord::of),
+        extended: stream.quality.extended.as_ref().map(ExtendedRecord::of),
+        targets: None,
+    }
+}
