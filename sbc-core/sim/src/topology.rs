@@ -536,6 +536,7 @@ fn guess_inside(trunk: &mut Trunk) {
         realm: RealmName::new("inner"),
         internal: Arc::new(internal),
         proxy: None,
+        downstream: None,
         site: None,
     });
 }
