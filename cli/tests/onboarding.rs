@@ -56,6 +56,7 @@ impl Bench {
                     })
                     .collect(),
                 hidden: Vec::new(),
+                proxy: None,
             },
             sbc: HERE,
             echoes: BTreeSet::new(),

@@ -4,7 +4,7 @@ use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
+use super::setting::{self, BRANCH, CUSTOMERS, FQDN, PROXY, Peers, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
@@ -15,6 +15,7 @@ use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
 use crate::media::voice::{Ear, Voice};
 use crate::peer::agent::{Received, Wire};
+use crate::peer::branch::{Branch, Sbc};
 use crate::peer::carrier::{self, Carrier};
 use crate::peer::claims::ANY;
 use crate::peer::fault::PeerFault;
@@ -28,6 +29,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,6 +44,8 @@ pub struct Kit {
     pub sbc: Identity,
     /// Certificate of the proxies.
     pub proxy: Identity,
+    /// Certificate of the SBC in a branch.
+    pub branch: Identity,
 }
 
 impl Kit {
@@ -54,7 +58,8 @@ impl Kit {
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
         Ok(Self {
-            sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1]])?,
+            sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1]])?,
+            branch: authority.issue(&[BRANCH])?,
             proxy: authority.issue(&names)?,
             authority,
         })
@@ -71,6 +76,8 @@ pub struct Stage {
     pub proxies: Vec<TeamsProxy>,
     /// The carriers.
     pub carriers: Vec<Carrier>,
+    /// The SBC of a branch, where a case has one.
+    pub branch: Option<Branch>,
     /// Where the subject is towards Teams.
     pub teams_side: SocketAddr,
     /// Where the subject is towards the carriers.
@@ -88,6 +95,7 @@ pub struct Stage {
     fqdn: String,
     calls_to_proxies: Vec<Calls>,
     calls_to_carriers: Vec<Calls>,
+    calls_to_branch: Option<Calls>,
     ears: Mutex<Vec<Ear>>,
     failures: Mutex<Vec<Failure>>,
     told: Option<(&'static str, &'static str)>,
@@ -104,6 +112,9 @@ struct Ground {
     addresses: Addresses,
     proxies: Vec<teams::Place>,
     carriers: Vec<carrier::Place>,
+    branch: Option<(TcpListener, SocketAddr)>,
+    /// Whether nothing of the one side may show on the other.
+    hides: bool,
     peers: Peers,
 }
 
@@ -153,12 +164,16 @@ impl Stage {
         place::write(folder.path(), "leaf.pem", leaf.unwrap_or_default())?;
         let addresses = Addresses::choose();
         let at = |ip| SocketAddr::new(ip, 0);
-        let ground = Ground::take(
+        let mut ground = Ground::take(
             addresses.clone(),
             addresses.proxies.map(at),
             [at(addresses.carrier), at(addresses.carrier_2)],
         )
         .await?;
+        ground.hides = !setting.is_local();
+        if setting.has_branch {
+            ground.takes_branch().await?;
+        }
         let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
             identity: kit.proxy.clone(),
@@ -239,7 +254,11 @@ impl Stage {
                 roots: trust.roots.clone(),
                 rules: TeamsRules {
                     trunks: trunks.clone(),
-                    hidden: addresses.hidden_from_teams(),
+                    hidden: match ground.hides {
+                        true => addresses.hidden_from_teams(),
+                        false => Vec::new(),
+                    },
+                    proxy: ground.branch.is_some().then(|| PROXY.to_owned()),
                 },
                 sbc: teams_side.ip(),
                 echoes: BTreeSet::new(),
@@ -251,15 +270,32 @@ impl Stage {
         for (name, place) in ["carrier", "carrier-2"].iter().zip(ground.carriers) {
             let rules = CarrierRules {
                 sbc: carrier_side.ip(),
-                hidden: addresses.hidden_from_carrier(),
+                hidden: match ground.hides {
+                    true => addresses.hidden_from_carrier(),
+                    false => Vec::new(),
+                },
             };
             carriers.push(Carrier::start(name, place, rules, Some(Arc::clone(&wire))));
         }
+        let branch = match ground.branch {
+            Some(place) => {
+                let sbc = Sbc {
+                    at: carrier_side,
+                    name: PROXY.to_owned(),
+                };
+                let trust = (&trust.kit.branch, trust.roots.clone());
+                let wire = Some(Arc::clone(&wire));
+                Some(Branch::start("carrier-branch", place, sbc, trust, wire)?)
+            }
+            None => None,
+        };
         let calls_to_proxies = proxies.iter().map(|proxy| proxy.claim(ANY).into());
         let calls_to_carriers = carriers.iter().map(|carrier| carrier.claim(ANY).into());
         Ok(Self {
             calls_to_proxies: calls_to_proxies.collect(),
             calls_to_carriers: calls_to_carriers.collect(),
+            calls_to_branch: branch.as_ref().map(|branch| branch.claim(ANY).into()),
+            branch,
             tape,
             daemon: None,
             proxies,
@@ -367,6 +403,31 @@ impl Stage {
             .await
     }
 
+    /// The next call that comes to the SBC of the branch.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn call_to_branch(&self, patience: Duration) -> Result<Received, PeerFault> {
+        let name = "the branch".to_owned();
+        match &self.calls_to_branch {
+            Some(calls) => next(calls, name, patience).await,
+            None => Err(PeerFault::Silence {
+                peer: name,
+                wanted: "a branch".to_owned(),
+                after: Duration::ZERO,
+            }),
+        }
+    }
+
+    /// A voice in the branch.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_branch(&self) -> Result<Voice, PeerFault> {
+        self.voice("branch", self.addresses.carrier, self.warps.1)
+            .await
+    }
+
     /// A voice of the carrier.
     ///
     /// # Errors
@@ -464,6 +525,7 @@ impl Stage {
         failures.extend(played.err());
         let proxies = self.proxies.iter().map(TeamsProxy::agent);
         let peers = proxies.chain(self.carriers.iter().map(Carrier::agent));
+        let peers = peers.chain(self.branch.iter().map(Branch::agent));
         for finding in peers.flat_map(crate::peer::agent::Agent::findings) {
             failures.push(Failure::new(finding.breach.rule, finding.to_string()));
         }
@@ -507,13 +569,30 @@ impl Ground {
         let peers = Peers {
             carriers: [one.address, two.address],
             proxies: [places[0].address, places[1].address, places[2].address],
+            branch: None,
         };
         Ok(Self {
             addresses,
             proxies: places,
             carriers: vec![one, two],
+            branch: None,
+            hides: true,
             peers,
         })
+    }
+
+    /// Takes a socket for the SBC of a branch, where the carriers are.
+    async fn takes_branch(&mut self) -> Result<(), LabFault> {
+        let system = |why| LabFault::System {
+            what: "open a socket for a peer",
+            why,
+        };
+        let at = SocketAddr::new(self.addresses.carrier, 0);
+        let listener = TcpListener::bind(at).await.map_err(system)?;
+        let address = listener.local_addr().map_err(system)?;
+        self.branch = Some((listener, address));
+        self.peers.branch = Some(address);
+        Ok(())
     }
 }
 
