@@ -201,6 +201,7 @@ fn carrier() -> Arc<Profile> {
 fn teams() -> Arc<Profile> {
     Arc::new(Profile {
         ice: Ice::Lite,
+        lends: true,
         ..Profile::teams(RealmId(1), Family::V4)
     })
 }

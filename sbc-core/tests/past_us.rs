@@ -527,3 +527,30 @@ fn what_goes_past_us_is_shown_and_no_longer_warned_of() {
         assert_eq!(own.expect("the line").value, shown);
     }
 }
+
+#[test]
+fn media_come_here_when_another_party_takes_a_place_in_the_call() {
+    let (mut shard, invite) = calling();
+    answered_by_teams(&mut shard, &invite, &at_branch());
+    let target = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0";
+    let lines = format!("REFER-TO: <{target}>\nCONTACT: <sip:api.example.com:443;x-i=1>\n");
+    shard.teams_says(&callee_request(&invite, "x1", "REFER", 1, &lines));
+    shard.next_response(202);
+    let notify = shard.next_request(Method::Notify).message;
+    shard.teams_says(&response(&notify, "200 OK", "", "", ""));
+    let asked = shard.next_request(Method::Invite).message;
+    let body = body(&asked);
+    assert!(!body.contains(BRANCH_MEDIA), "{body}");
+    shard.teams_says(&response(
+        &asked,
+        "200 OK",
+        "z1",
+        TEAMS_CONTACT,
+        &of_client(),
+    ));
+    shard.next_request(Method::Ack);
+    let told = shard.sent.iter().find(|sent| {
+        sent.hop.remote.to_string().starts_with("10.") && *sent.message.method() == Method::Invite
+    });
+    is_ours(&told.expect("the branch is told").message, INSIDE_US);
+}
