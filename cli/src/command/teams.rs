@@ -35,9 +35,6 @@ pub struct Gateways {
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
-    /// Print JSON instead of text
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `causeway teams probe`.
@@ -85,13 +82,13 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
             table(&rows, &columns, out)
         }),
         Teams::Probe(arguments) => probe(arguments, out),
-        Teams::Gateways(arguments) => gateways(arguments, out),
+        Teams::Gateways(arguments) => gateways(arguments, to.json, out),
     }
 }
 
 /// Compares the tenant with the configuration (TDR-LMO-022). Returns 0 if nothing but warnings is found, 3 if
 /// calls suffer by what is, 2 where one of the two cannot be read.
-fn gateways(arguments: &Gateways, out: &mut dyn Write) -> io::Result<u8> {
+fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
     let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -110,7 +107,7 @@ fn gateways(arguments: &Gateways, out: &mut dyn Write) -> io::Result<u8> {
     };
     let found = gateways::differences(&loaded.config, &tenant);
     let errors = found.iter().filter(|own| own.is_error).count();
-    if arguments.json {
+    if as_json {
         serde_json::to_writer_pretty(&mut *out, &found)?;
         writeln!(out)?;
     } else {

@@ -3,8 +3,9 @@
 use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
+use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, BRANCH, CUSTOMERS, FQDN, PROXY, Peers, Setting};
+use super::setting::{self, BRANCH, CUSTOMERS, FQDN, PROXY, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
@@ -16,11 +17,11 @@ use crate::lock::lock;
 use crate::media::voice::{Ear, Voice};
 use crate::peer::agent::{Received, Wire};
 use crate::peer::branch::{Branch, Sbc};
-use crate::peer::carrier::{self, Carrier};
+use crate::peer::carrier::Carrier;
 use crate::peer::claims::ANY;
 use crate::peer::fault::PeerFault;
 use crate::peer::rules::{CarrierRules, TeamsRules, TeamsTrunk};
-use crate::peer::teams::{self, Setup, TeamsProxy};
+use crate::peer::teams::{Setup, TeamsProxy};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,7 +30,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -106,17 +106,6 @@ pub struct Stage {
 }
 
 type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
-
-/// Places of the peers, and who the subject is.
-struct Ground {
-    addresses: Addresses,
-    proxies: Vec<teams::Place>,
-    carriers: Vec<carrier::Place>,
-    branch: Option<(TcpListener, SocketAddr)>,
-    /// Whether nothing of the one side may show on the other.
-    hides: bool,
-    peers: Peers,
-}
 
 /// What the proxies show and whom they trust.
 struct Trust {
@@ -544,55 +533,6 @@ impl Stage {
         if let Some(daemon) = self.daemon {
             daemon.stop().await;
         }
-    }
-}
-
-impl Ground {
-    /// Takes sockets for everybody.
-    async fn take(
-        addresses: Addresses,
-        proxies: [SocketAddr; 3],
-        carriers: [SocketAddr; 2],
-    ) -> Result<Self, LabFault> {
-        let system = |why| LabFault::System {
-            what: "open a socket for a peer",
-            why,
-        };
-        let mut places = Vec::new();
-        for at in proxies {
-            places.push(teams::Place::take_at(at).await.map_err(system)?);
-        }
-        let elsewhere = teams::Place::take(addresses.elsewhere).await;
-        places.push(elsewhere.map_err(system)?);
-        let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
-        let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
-        let peers = Peers {
-            carriers: [one.address, two.address],
-            proxies: [places[0].address, places[1].address, places[2].address],
-            branch: None,
-        };
-        Ok(Self {
-            addresses,
-            proxies: places,
-            carriers: vec![one, two],
-            branch: None,
-            hides: true,
-            peers,
-        })
-    }
-
-    /// Takes a socket for the SBC of a branch, where the carriers are.
-    async fn takes_branch(&mut self) -> Result<(), LabFault> {
-        let system = |why| LabFault::System {
-            what: "open a socket for a peer",
-            why,
-        };
-        let at = SocketAddr::new(self.addresses.carrier, 0);
-        let listener = TcpListener::bind(at).await.map_err(system)?;
-        let address = listener.local_addr().map_err(system)?;
-        self.branch = Some((listener, address));
-        self.peers.branch = Some(address);
-        Ok(())
     }
 }
 
