@@ -3,7 +3,7 @@
 use crate::nameserver::{Nameserver, a};
 
 use causeway::command::exit;
-use causeway::command::teams::{self, Probe, Teams};
+use causeway::command::teams::{self, Gateways, Probe, Teams};
 use causeway::command::tenant::{self, Add, Tenants};
 use causeway::onboarding::powershell::Media;
 use conformance::ca::Authority;
@@ -56,6 +56,7 @@ impl Bench {
                     })
                     .collect(),
                 hidden: Vec::new(),
+                proxy: None,
             },
             sbc: HERE,
             echoes: BTreeSet::new(),
@@ -397,4 +398,46 @@ async fn test_names_of_microsoft_are_asked_with_our_certificate() {
     let (code, text) = probe(asked("nobody.example", port)).await;
     assert_eq!(code, exit::REFUSED, "{text}");
     assert!(text.contains("has no address"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_tenant_exports_is_compared_with_the_configuration() {
+    let bench = Bench::new(&[BASE], &[BASE]).await;
+    let export = bench.folder.path().join("gateways.json");
+    let compared = |text: &str, json: bool| {
+        std::fs::write(&export, text).unwrap();
+        let arguments = Gateways {
+            export: export.clone(),
+            config: bench.config(),
+        };
+        let nobody = causeway::command::node::Connection {
+            socket: PathBuf::new(),
+            json,
+        };
+        let mut out = Vec::new();
+        let code = teams::run(&Teams::Gateways(arguments), &nobody, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let same = format!("{{ \"Fqdn\": \"{BASE}\", \"SipSignalingPort\": 5061, \"Enabled\": true }}");
+    let (code, text) = compared(&same, false);
+    assert_eq!(code, exit::OK, "{text}");
+    assert_eq!(text, "gateways 1, errors 0, warnings 0\n");
+    let other = same.replace("5061", "5067");
+    let (code, text) = compared(&other, false);
+    assert_eq!(code, exit::INVALID, "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "error: gateway {BASE}, SipSignalingPort: Teams calls port 5067"
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n  help: Set-CsOnlinePSTNGateway -Identity"),
+        "{text}"
+    );
+    let (code, text) = compared(&other, true);
+    assert_eq!(code, exit::INVALID);
+    let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(all[0]["parameter"], "SipSignalingPort");
+    assert_eq!(compared("nothing", false).0, exit::USAGE);
 }

@@ -29,6 +29,7 @@ pub(crate) fn check(data: &[u8]) {
         offered(&seen, &x, &y);
         answered(&seen, &x, &y);
     }
+    past_us(&seen);
 }
 
 /// Every view, and no key in what is meant for people.
@@ -121,6 +122,43 @@ fn offered(offer: &Description, x: &Arc<Profile>, y: &Arc<Profile>) {
     }
 }
 
+/// The input as X's offer, whose media go past us; Y answers with the same place. What each is told of the
+/// other can be read, is of the other alone, and is no business of the relay.
+fn past_us(offer: &Description) {
+    let (mut x, mut y) = (leg(&teams(), 1), leg(&teams(), 2));
+    x.set_direct(true);
+    y.set_direct(true);
+    let mut formats = Formats::default();
+    let facts = read(offer, x.profile());
+    let Ok((_, audio)) = facts.main() else {
+        return;
+    };
+    let (is_lent, at) = (audio.lent.is_some(), audio.rtp);
+    let Ok(told) = interwork::offer(facts, &mut x, &mut y) else {
+        return;
+    };
+    let told = Description::parse(told, &Limits::default()).expect("what we write");
+    let echo = read(&told, y.profile());
+    let place = echo.main().map(|(_, audio)| audio.rtp);
+    assert!(
+        !is_lent || place.is_ok_and(|place| place == at),
+        "its own place"
+    );
+    let Ok(done) = interwork::answer(&echo, &mut y, &mut x, &mut formats) else {
+        return;
+    };
+    Description::parse(done.body, &Limits::default()).expect("what we write");
+    if !is_lent {
+        return;
+    }
+    let mut of_y = done.y.streams.iter().flatten();
+    assert!(of_y.next().is_none(), "the relay has no part");
+    x.commit();
+    y.commit();
+    assert!(x.is_sent_past_us() && y.is_sent_past_us());
+    assert!(!interwork::is_misled(&y, &x), "Y was told just now");
+}
+
 /// The input as the answer to an offer of ours.
 fn answered(answer: &Description, x: &Arc<Profile>, y: &Arc<Profile>) {
     let mut y = leg(y, 2);
@@ -203,6 +241,7 @@ fn teams() -> Arc<Profile> {
     Arc::new(Profile {
         ice: Ice::Lite,
         suites: Suite::ALL.to_vec(),
+        lends: true,
         ..Profile::teams(RealmId(1), Family::V4)
     })
 }

@@ -134,8 +134,9 @@ pub struct LocalMediaRecord {
     /// What was said and decided, and why.
     #[serde(flatten)]
     pub choice: Choice,
-    /// Realm of the address.
-    pub realm: RealmName,
+    /// Realm of the address, where it is ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<RealmName>,
     /// Why the address changed within the call, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<&'static str>,

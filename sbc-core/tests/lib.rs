@@ -54,6 +54,7 @@ mod overload;
 mod own_places;
 mod pace;
 mod pairs;
+mod past_us;
 mod pickup;
 mod pickup_asked;
 mod pickup_transfer;

@@ -5,9 +5,8 @@ use super::records::{self, Records};
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
-use crate::onboarding::Outcome;
-use crate::onboarding::steps;
 use crate::onboarding::teams::Speaker;
+use crate::onboarding::{Outcome, gateways, steps};
 use crate::sink::metrics::Metrics;
 use clap::Subcommand;
 use sbc_core::config::{Cloud, Config, Loaded, Preset, Trunk};
@@ -27,6 +26,18 @@ pub enum Teams {
     Probe(Probe),
     /// Microsoft's record of each call beside ours: where both differ, and calls that only one side knows
     Records(Records),
+    /// Compare what the tenant says of its gateways with the configuration: bypass, local media, proxies, sites
+    Gateways(Gateways),
+}
+
+/// Arguments of `causeway teams gateways`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Gateways {
+    /// What `Get-CsOnlinePSTNGateway | ConvertTo-Json` printed
+    pub export: PathBuf,
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    pub config: PathBuf,
 }
 
 /// Arguments of `causeway teams probe`.
@@ -75,7 +86,49 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
         }),
         Teams::Probe(arguments) => probe(arguments, out),
         Teams::Records(arguments) => records::run(arguments, to.json, out),
+        Teams::Gateways(arguments) => gateways(arguments, to.json, out),
     }
+}
+
+/// Compares the tenant with the configuration (TDR-LMO-022). Returns 0 if nothing but warnings is found, 3 if
+/// calls suffer by what is, 2 where one of the two cannot be read.
+fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            eprintln!("{}", findings.to_text());
+            return Ok(exit::of_refused(&arguments.config));
+        }
+    };
+    let export = std::fs::read(&arguments.export).map_err(|why| why.to_string());
+    let tenant = match export.and_then(|bytes| gateways::read(&bytes)) {
+        Ok(tenant) => tenant,
+        Err(why) => {
+            eprintln!("causeway: {}: {why}", arguments.export.display());
+            return Ok(exit::USAGE);
+        }
+    };
+    let found = gateways::differences(&loaded.config, &tenant);
+    let errors = found.iter().filter(|own| own.is_error).count();
+    if as_json {
+        serde_json::to_writer_pretty(&mut *out, &found)?;
+        writeln!(out)?;
+    } else {
+        for difference in &found {
+            writeln!(out, "{difference}\n")?;
+        }
+        let warnings = found.len() - errors;
+        writeln!(
+            out,
+            "gateways {}, errors {errors}, warnings {warnings}",
+            tenant.len()
+        )?;
+    }
+    Ok(match errors {
+        0 => exit::OK,
+        _ => exit::INVALID,
+    })
 }
 
 /// Asks the test names (TDR-TLS-014). Returns 0 if one of them answers with 200: each is there most of the

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod customer;
+pub mod gateways;
 pub mod name;
 pub mod powershell;
 pub mod steps;

@@ -92,7 +92,8 @@ fn gateway(text: &mut String, fqdn: &str, port: u16, calls: Option<u32>, media: 
     );
 }
 
-fn port(config: &Config, trunk: &Trunk) -> u16 {
+/// The port that Teams is to call.
+pub(super) fn port(config: &Config, trunk: &Trunk) -> u16 {
     let listeners = trunk.listeners.iter();
     let mut ports = listeners.filter_map(|name| config.listeners.get(name));
     ports.next().map_or(5061, |listener| listener.bind.port())

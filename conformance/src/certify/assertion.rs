@@ -2,6 +2,7 @@
 
 use super::evidence::{From, Seen, Side};
 use super::mutation::{self, Does, Mutation, Warp, rewrite, teams, then, with, without};
+use super::setting::PROXY;
 use super::stage::Stage;
 use super::verdict::Failure;
 use crate::media::sdp;
@@ -126,7 +127,10 @@ pub fn of_messages(stage: &Stage) -> Vec<Failure> {
     let mut out = Vec::new();
     let names = stage.names();
     let seen = stage.tape.seen();
-    let mut dialogs = Dialogs::default();
+    let mut dialogs = Dialogs {
+        may_move: stage.setting.is_local(),
+        ..Dialogs::default()
+    };
     for one in seen.iter().filter(|one| one.side == Side::Teams) {
         let message = match &one.message {
             Ok(message) => message,
@@ -147,7 +151,7 @@ pub fn of_messages(stage: &Stage) -> Vec<Failure> {
             ));
         };
         contact(message, &names, &mut broken);
-        routes(message, &mut broken);
+        routes(message, stage.setting.has_branch, &mut broken);
         schemes(one, message, &mut broken);
         unknown(message, &mut broken);
         version(message, &mut broken);
@@ -204,8 +208,12 @@ fn contact(message: &Message, names: &[String], broken: Broken<'_>) {
 }
 
 /// G2.
-fn routes(message: &Message, broken: Broken<'_>) {
+fn routes(message: &Message, is_proxy: bool, broken: Broken<'_>) {
     for route in message.values("Record-Route") {
+        if is_proxy && is_of_proxy(uri_text(route)) {
+            // The one place where it is wanted (TDR-LMO-020).
+            continue;
+        }
         let is_address = uri_of(route).is_ok_and(|uri| matches!(uri.host(), Host::IpAddr(_)));
         if message.method().is_some() || is_address {
             broken("G2", format!("Record-Route {route}"));
@@ -325,6 +333,13 @@ struct Dialogs {
     routes: BTreeMap<(String, String), Vec<String>>,
     media: BTreeMap<String, String>,
     refused: BTreeSet<(String, u32)>,
+    /// Local media are the one reason for which media may be elsewhere within a call (TDR-HLD-005).
+    may_move: bool,
+}
+
+/// Whether a route is the subject's own, as the proxy in front of an SBC.
+fn is_of_proxy(route: &str) -> bool {
+    route.to_ascii_lowercase().contains(PROXY)
 }
 
 impl Dialogs {
@@ -351,6 +366,7 @@ impl Dialogs {
             .values("Record-Route")
             .into_iter()
             .map(|route| uri_text(route).to_owned())
+            .filter(|route| !is_of_proxy(route))
             .collect();
         if message.status().is_some() {
             routes.reverse();
@@ -367,7 +383,7 @@ impl Dialogs {
                 .media
                 .entry(message.call_id().to_owned())
                 .or_insert(at.clone());
-            if *before != at {
+            if *before != at && !self.may_move {
                 broken("G7", format!("media is at {at}, was at {before}"));
             }
         }

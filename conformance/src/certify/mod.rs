@@ -14,6 +14,7 @@ pub mod case;
 pub mod catalogue;
 pub mod change;
 pub mod evidence;
+mod ground;
 pub mod group;
 pub mod knock;
 pub mod ladder;

@@ -8,6 +8,10 @@ use std::path::Path;
 
 /// Name of the trunk.
 pub const FQDN: &str = "sbc1.test.example";
+/// Name of the SBC as the proxy in front of one in a branch, which then has the trunk's name.
+pub const PROXY: &str = "proxy.test.example";
+/// Name of the SBC in a branch, inside the company.
+pub const BRANCH: &str = "branch.test.example";
 /// Names of the SBC at its customers.
 pub const CUSTOMERS: [&str; 2] = ["c1.cust.test.example", "c2.cust.test.example"];
 /// What numbers of the customers' users begin with; two digits follow.
@@ -40,6 +44,8 @@ pub struct Setting {
     pub has_second_carrier: bool,
     /// Whether there are two customers behind the trunk, each with its own name.
     pub has_customers: bool,
+    /// Whether an SBC of a branch stands in the place of the carriers.
+    pub has_branch: bool,
     /// Whether OPTIONS of the subject to the carrier are sent.
     pub pings_carrier: bool,
     /// How the subject proves to Microsoft that it may read the customer's reports, if it may.
@@ -62,6 +68,8 @@ pub struct Peers {
     pub carriers: [SocketAddr; 2],
     /// The proxies, in order.
     pub proxies: [SocketAddr; 3],
+    /// The SBC of a branch, if there is one.
+    pub branch: Option<SocketAddr>,
 }
 
 impl Setting {
@@ -136,6 +144,9 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
             self.write_customers(&mut text, addresses, peers);
         }
         self.write_carriers(&mut text, peers);
+        if let Some(at) = peers.branch {
+            write_branch(&mut text, at, ports.udp.port());
+        }
         text.push_str(&self.more);
         text
     }
@@ -196,9 +207,10 @@ to = [{{ trunk = "carrier" }}]
     }
 
     fn write_carriers(&self, text: &mut String, peers: &Peers) {
-        let to = match self.has_second_carrier {
-            true => "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
-            false => "{ trunk = \"carrier\" }",
+        let to = match (self.has_branch, self.has_second_carrier) {
+            (true, _) => "{ trunk = \"branch\" }",
+            (false, true) => "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
+            (false, false) => "{ trunk = \"carrier\" }",
         };
         let _ = write!(
             text,
@@ -244,6 +256,34 @@ options = {}
     }
 }
 
+/// A trunk to the SBC of a branch, on the side of the carriers: TLS at the number that UDP has there.
+fn write_branch(text: &mut String, at: SocketAddr, port: u16) {
+    let _ = write!(
+        text,
+        r#"
+[[listen]]
+name = "branch"
+realm = "carrier"
+transport = "tls"
+port = {port}
+tls = "teams"
+
+[[trunk]]
+name = "branch"
+preset = "carrier"
+tenant = "*"
+realm = "carrier"
+tls = "teams"
+srtp = "required"
+targets = [{{ address = "{BRANCH}:5061;tls", connect_to = ["{at}"] }}]
+accept_from = ["{}/32"]
+options = false
+codecs = ["PCMA", "PCMU"]
+"#,
+        at.ip()
+    );
+}
+
 /// A trunk towards Teams: its name, its tenant, and the name of the SBC.
 fn trunk(
     text: &mut String,
@@ -287,6 +327,11 @@ fn accepted(addresses: &Addresses) -> String {
 }
 
 impl Setting {
+    /// Whether media are kept inside: then an address of the other side may be told to Teams.
+    pub fn is_local(&self) -> bool {
+        self.teams.contains("local_media")
+    }
+
     /// Whether any subject can be expected to be configured so.
     pub fn is_usual(&self) -> bool {
         let texts = [
@@ -300,6 +345,7 @@ impl Setting {
         texts.iter().all(|text| text.is_empty())
             && !self.has_second_carrier
             && !self.has_customers
+            && !self.has_branch
             && !self.pings_carrier
             && self.reports.is_none()
     }

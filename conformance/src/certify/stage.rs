@@ -3,8 +3,9 @@
 use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
+use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
+use super::setting::{self, BRANCH, CUSTOMERS, FQDN, PROXY, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
@@ -16,11 +17,12 @@ use crate::lock::lock;
 use crate::media::voice::{Ear, Voice};
 use crate::microsoft::{Change, SECRET};
 use crate::peer::agent::{Received, Wire};
-use crate::peer::carrier::{self, Carrier};
+use crate::peer::branch::{Branch, Sbc};
+use crate::peer::carrier::Carrier;
 use crate::peer::claims::ANY;
 use crate::peer::fault::PeerFault;
 use crate::peer::rules::{CarrierRules, TeamsRules, TeamsTrunk};
-use crate::peer::teams::{self, Setup, TeamsProxy};
+use crate::peer::teams::{Setup, TeamsProxy};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,6 +45,8 @@ pub struct Kit {
     pub sbc: Identity,
     /// Certificate of the proxies.
     pub proxy: Identity,
+    /// Certificate of the SBC in a branch.
+    pub branch: Identity,
 }
 
 impl Kit {
@@ -55,7 +59,8 @@ impl Kit {
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
         Ok(Self {
-            sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1]])?,
+            sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1]])?,
+            branch: authority.issue(&[BRANCH])?,
             proxy: authority.issue(&names)?,
             authority,
         })
@@ -72,6 +77,8 @@ pub struct Stage {
     pub proxies: Vec<TeamsProxy>,
     /// The carriers.
     pub carriers: Vec<Carrier>,
+    /// The SBC of a branch, where a case has one.
+    pub branch: Option<Branch>,
     /// Where the subject is towards Teams.
     pub teams_side: SocketAddr,
     /// Where the subject is towards the carriers.
@@ -89,6 +96,7 @@ pub struct Stage {
     fqdn: String,
     calls_to_proxies: Vec<Calls>,
     calls_to_carriers: Vec<Calls>,
+    calls_to_branch: Option<Calls>,
     ears: Mutex<Vec<Ear>>,
     failures: Mutex<Vec<Failure>>,
     told: Option<(&'static str, &'static str)>,
@@ -101,14 +109,6 @@ pub struct Stage {
 }
 
 type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
-
-/// Places of the peers, and who the subject is.
-struct Ground {
-    addresses: Addresses,
-    proxies: Vec<teams::Place>,
-    carriers: Vec<carrier::Place>,
-    peers: Peers,
-}
 
 /// What the proxies show and whom they trust.
 struct Trust {
@@ -157,12 +157,16 @@ impl Stage {
         place::write(folder.path(), "graph.secret", SECRET)?;
         let addresses = Addresses::choose();
         let at = |ip| SocketAddr::new(ip, 0);
-        let ground = Ground::take(
+        let mut ground = Ground::take(
             addresses.clone(),
             addresses.proxies.map(at),
             [at(addresses.carrier), at(addresses.carrier_2)],
         )
         .await?;
+        ground.hides = !setting.is_local();
+        if setting.has_branch {
+            ground.takes_branch().await?;
+        }
         let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
             identity: kit.proxy.clone(),
@@ -243,7 +247,11 @@ impl Stage {
                 roots: trust.roots.clone(),
                 rules: TeamsRules {
                     trunks: trunks.clone(),
-                    hidden: addresses.hidden_from_teams(),
+                    hidden: match ground.hides {
+                        true => addresses.hidden_from_teams(),
+                        false => Vec::new(),
+                    },
+                    proxy: ground.branch.is_some().then(|| PROXY.to_owned()),
                 },
                 sbc: teams_side.ip(),
                 echoes: BTreeSet::new(),
@@ -255,15 +263,32 @@ impl Stage {
         for (name, place) in ["carrier", "carrier-2"].iter().zip(ground.carriers) {
             let rules = CarrierRules {
                 sbc: carrier_side.ip(),
-                hidden: addresses.hidden_from_carrier(),
+                hidden: match ground.hides {
+                    true => addresses.hidden_from_carrier(),
+                    false => Vec::new(),
+                },
             };
             carriers.push(Carrier::start(name, place, rules, Some(Arc::clone(&wire))));
         }
+        let branch = match ground.branch {
+            Some(place) => {
+                let sbc = Sbc {
+                    at: carrier_side,
+                    name: PROXY.to_owned(),
+                };
+                let trust = (&trust.kit.branch, trust.roots.clone());
+                let wire = Some(Arc::clone(&wire));
+                Some(Branch::start("carrier-branch", place, sbc, trust, wire)?)
+            }
+            None => None,
+        };
         let calls_to_proxies = proxies.iter().map(|proxy| proxy.claim(ANY).into());
         let calls_to_carriers = carriers.iter().map(|carrier| carrier.claim(ANY).into());
         Ok(Self {
             calls_to_proxies: calls_to_proxies.collect(),
             calls_to_carriers: calls_to_carriers.collect(),
+            calls_to_branch: branch.as_ref().map(|branch| branch.claim(ANY).into()),
+            branch,
             tape,
             daemon: None,
             proxies,
@@ -374,6 +399,31 @@ impl Stage {
             .await
     }
 
+    /// The next call that comes to the SBC of the branch.
+    ///
+    /// # Errors
+    /// [`PeerFault::Silence`].
+    pub async fn call_to_branch(&self, patience: Duration) -> Result<Received, PeerFault> {
+        let name = "the branch".to_owned();
+        match &self.calls_to_branch {
+            Some(calls) => next(calls, name, patience).await,
+            None => Err(PeerFault::Silence {
+                peer: name,
+                wanted: "a branch".to_owned(),
+                after: Duration::ZERO,
+            }),
+        }
+    }
+
+    /// A voice in the branch.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_branch(&self) -> Result<Voice, PeerFault> {
+        self.voice("branch", self.addresses.carrier, self.warps.1)
+            .await
+    }
+
     /// A voice of the carrier.
     ///
     /// # Errors
@@ -471,6 +521,7 @@ impl Stage {
         failures.extend(played.err());
         let proxies = self.proxies.iter().map(TeamsProxy::agent);
         let peers = proxies.chain(self.carriers.iter().map(Carrier::agent));
+        let peers = peers.chain(self.branch.iter().map(Branch::agent));
         for finding in peers.flat_map(crate::peer::agent::Agent::findings) {
             failures.push(Failure::new(finding.breach.rule, finding.to_string()));
         }
@@ -489,38 +540,6 @@ impl Stage {
         if let Some(daemon) = self.daemon {
             daemon.stop().await;
         }
-    }
-}
-
-impl Ground {
-    /// Takes sockets for everybody.
-    async fn take(
-        addresses: Addresses,
-        proxies: [SocketAddr; 3],
-        carriers: [SocketAddr; 2],
-    ) -> Result<Self, LabFault> {
-        let system = |why| LabFault::System {
-            what: "open a socket for a peer",
-            why,
-        };
-        let mut places = Vec::new();
-        for at in proxies {
-            places.push(teams::Place::take_at(at).await.map_err(system)?);
-        }
-        let elsewhere = teams::Place::take(addresses.elsewhere).await;
-        places.push(elsewhere.map_err(system)?);
-        let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
-        let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
-        let peers = Peers {
-            carriers: [one.address, two.address],
-            proxies: [places[0].address, places[1].address, places[2].address],
-        };
-        Ok(Self {
-            addresses,
-            proxies: places,
-            carriers: vec![one, two],
-            peers,
-        })
     }
 }
 

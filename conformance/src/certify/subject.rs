@@ -37,7 +37,7 @@ pub struct Other {
 }
 
 /// What our own daemon does not have.
-const MISSING: [Need; 3] = [Need::Optimization, Need::Pair, Need::Branch];
+const MISSING: [Need; 2] = [Need::Pair, Need::Branch];
 
 impl Subject {
     /// Name, for the report.

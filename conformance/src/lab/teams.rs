@@ -97,6 +97,7 @@ async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabF
             rules: TeamsRules {
                 trunks: vec![trunk.clone()],
                 hidden: Vec::new(),
+                proxy: None,
             },
             sbc: options.sbc.ip(),
             echoes: BTreeSet::from([ANY.to_owned()]),

@@ -95,6 +95,7 @@ impl World {
                 rules: TeamsRules {
                     trunks: trunks.clone(),
                     hidden: addresses.hidden_from_teams(),
+                    proxy: None,
                 },
                 sbc: addresses.teams_side,
                 echoes: TENANTS.iter().map(Tenant::echo).collect::<BTreeSet<_>>(),

@@ -133,7 +133,7 @@ impl Voice {
             plays: None,
             heard: Heard::default(),
             codec: Codec::Pcma,
-            is_secured: name == "Teams",
+            is_secured: matches!(name, "Teams" | "branch"),
             last_audio: None,
             reported: None,
             kept: VecDeque::new(),

@@ -178,7 +178,12 @@ async fn receive(heard: UdpSocket, socket: Arc<std::net::UdpSocket>, agent: Agen
     }
 }
 
-async fn serve(agent: Agent, claims: Claims, mut strangers: mpsc::UnboundedReceiver<Received>) {
+/// Answers what belongs to no call.
+pub(super) async fn serve(
+    agent: Agent,
+    claims: Claims,
+    mut strangers: mpsc::UnboundedReceiver<Received>,
+) {
     while let Some(request) = strangers.recv().await {
         let refusal = request
             .refusal()

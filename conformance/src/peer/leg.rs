@@ -285,10 +285,11 @@ impl Leg {
         let mut draft = reply(&invite.message, status, phrase, Some(&self.local));
         draft = draft.with("Server", &self.manner.product);
         if (101..300).contains(&status) {
-            for route in invite.message.lines("Record-Route") {
+            // Each hop stands before those that the request has passed already (RFC 3261 §16.6).
+            if let Some(route) = &self.manner.record_route {
                 draft = draft.with("Record-Route", route);
             }
-            if let Some(route) = &self.manner.record_route {
+            for route in invite.message.lines("Record-Route") {
                 draft = draft.with("Record-Route", route);
             }
             draft = draft

@@ -9,6 +9,7 @@
 //! the lab's calls and certification cases have in common.
 
 pub mod agent;
+pub mod branch;
 pub mod carrier;
 pub mod claims;
 pub mod fault;

@@ -28,6 +28,8 @@ pub struct TeamsRules {
     pub trunks: Vec<TeamsTrunk>,
     /// Addresses of the other side of the SBC, which must not show here.
     pub hidden: Vec<IpAddr>,
+    /// The one SBC that may stand before a trunk: its name in Record-Route is none of the trunk's own.
+    pub proxy: Option<String>,
 }
 
 /// Methods that the proxy knows (TDR-SIP-001).
@@ -138,7 +140,8 @@ impl TeamsRules {
             out.push(Breach::noted("TDR-SIP-013", "Contact lacks ;transport=tls"));
         }
         for route in message.values("Record-Route") {
-            let own = route.contains(&host) || message.status().is_some();
+            let is_proxy = self.proxy.as_ref().is_some_and(|name| route.contains(name));
+            let own = route.contains(&host) || is_proxy || message.status().is_some();
             if !own {
                 let what = format!("Record-Route {route} differs from Contact {host}");
                 out.push(Breach::refused("TDR-SIP-042", what, 403));
@@ -392,6 +395,7 @@ mod tests {
         TeamsRules {
             trunks: vec![trunk("sbc.contoso.example"), trunk("sbc.fabrikam.example")],
             hidden: vec![SECRET],
+            proxy: None,
         }
     }
 

@@ -603,6 +603,7 @@ mod tests {
                     port: 5061,
                 }],
                 hidden: Vec::new(),
+                proxy: None,
             },
             sbc: HERE,
             echoes: BTreeSet::new(),

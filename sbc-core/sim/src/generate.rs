@@ -71,6 +71,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         registers: dice.chance(7),
         plays_sounds: Dice::new(scenario.seed, "sounds").chance(30),
         moves_media: false,
+        past_us: None,
         dtmf: dice.chance(8).then(|| {
             let of_teams = *dice.pick(&[Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto]);
             let all = [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband, Dtmf::Auto];

@@ -43,8 +43,24 @@ pub struct Setting {
     /// Calls to Teams guess wrong where its users are: media move once it has answered. Of scenarios that
     /// say so alone, not of random ones.
     pub moves_media: bool,
+    /// We are the proxy in front of the SBCs of the north, and this is where users of the first tenant are. Of
+    /// scenarios that say so alone.
+    pub past_us: Option<User>,
     /// How digits travel on the trunks of Teams and on those of carriers, if not as usual.
     pub dtmf: Option<[Dtmf; 2]>,
+}
+
+/// Where a user of Teams is, by what Teams says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum User {
+    /// In the branch, whose SBC faces it.
+    InBranch,
+    /// Inside the company and not in the branch.
+    Inside,
+    /// Outside.
+    Outside,
+    /// In the branch until Teams offers something else within the call, outside then.
+    Leaves,
 }
 
 /// How the servers of the carriers stand in DNS.

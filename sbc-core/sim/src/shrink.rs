@@ -78,6 +78,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
     offer(&mut |s| s.setting.registers = false);
     offer(&mut |s| s.setting.plays_sounds = false);
     offer(&mut |s| s.setting.moves_media = false);
+    offer(&mut |s| s.setting.past_us = None);
     offer(&mut |s| s.jitter = std::time::Duration::ZERO);
     found
 }

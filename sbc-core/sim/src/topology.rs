@@ -170,6 +170,10 @@ pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
     let hosts: BTreeMap<String, SocketAddr> = (0..TENANTS.len())
         .map(|tenant| (fqdn(tenant), listener_address(Protocol::Tls)))
         .collect();
+    let plain = |domain| Dialect::Carrier {
+        domain,
+        has_keys: false,
+    };
     let (name, dialect, probes) = match actor {
         TEAMS_1 | TEAMS_2 | TEAMS_3 => {
             let number = actor + 1;
@@ -183,6 +187,7 @@ pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
                     }
                 ),
                 edge: edge(actor),
+                user: setting.past_us,
             };
             let probes = (Duration::from_secs(60), hosts.keys().cloned().collect());
             (format!("teams-{number}"), dialect, Some(probes))
@@ -191,23 +196,30 @@ pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
             let domain = format!("gw{}.north.example", actor - NORTH_1 + 1);
             (
                 format!("north-{}", actor - NORTH_1 + 1),
-                Dialect::Carrier { domain },
+                Dialect::Carrier {
+                    domain,
+                    has_keys: setting.past_us.is_some(),
+                },
                 None,
             )
         }
         SOUTH => {
             let domain = "gw.south.example".to_owned();
-            ("south".to_owned(), Dialect::Carrier { domain }, None)
+            ("south".to_owned(), plain(domain), None)
         }
         EXCHANGE | PHONE | INTRUDER => {
             let domain = format!("{}.example", name(actor));
-            (name(actor).to_owned(), Dialect::Carrier { domain }, None)
+            (name(actor).to_owned(), plain(domain), None)
         }
         _ => {
             let domain = "elsewhere.example".to_owned();
-            ("stranger".to_owned(), Dialect::Carrier { domain }, None)
+            ("stranger".to_owned(), plain(domain), None)
         }
     };
+    let mut hosts = hosts;
+    if setting.past_us.is_some() {
+        hosts.insert(PROXY.to_owned(), listener_address(Protocol::Tls));
+    }
     Place {
         name,
         dialect,
@@ -508,6 +520,9 @@ fn trunks(setting: Setting) -> BTreeMap<TrunkName, Arc<Trunk>> {
     if setting.moves_media {
         trunks.iter_mut().for_each(guess_inside);
     }
+    if setting.past_us.is_some() {
+        trunks.iter_mut().for_each(stand_before_north);
+    }
     trunks
         .into_iter()
         .map(|trunk| (trunk.name.clone(), Arc::new(trunk)))
@@ -536,8 +551,39 @@ fn guess_inside(trunk: &mut Trunk) {
         realm: RealmName::new("inner"),
         internal: Arc::new(internal),
         proxy: None,
+        downstream: None,
         site: None,
     });
+}
+
+/// Our name as a proxy.
+pub const PROXY: &str = "proxy.contoso.example";
+
+/// We are the proxy in front of the SBCs of the north, which serve the first tenant.
+fn stand_before_north(trunk: &mut Trunk) {
+    let teams = Profile::teams(TEAMS_REALM, Family::V4);
+    let is_first = trunk.fqdn == Some(fqdn(0));
+    if trunk.name.as_str() == "north" {
+        let profile = Arc::make_mut(&mut trunk.media.profile);
+        (profile.srtp, profile.suites) = (teams.srtp, teams.suites);
+        profile.lends = true;
+    } else if is_first && trunk.preset == Preset::Teams {
+        Arc::make_mut(&mut trunk.media.profile).lends = true;
+        guess_inside(trunk);
+        if let Some(local) = &mut trunk.local_media {
+            local.proxy = Some(PROXY.to_owned());
+            local.downstream = Some(TrunkName::new("north"));
+        }
+    }
+}
+
+/// Whether media at this address are ours.
+pub fn is_ours(ip: IpAddr) -> bool {
+    let realms = [TEAMS_REALM, CARRIER_REALM, INNER_REALM];
+    let mut all = realms
+        .map(|realm| realm_address(realm, Family::V4))
+        .into_iter();
+    all.any(|own| own == ip)
 }
 
 /// Peers of a trunk hear something of ours wherever they wait.

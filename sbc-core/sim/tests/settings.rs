@@ -5,9 +5,10 @@ mod common;
 
 use common::planted::{editing, finds};
 use common::{clean, ms, secs};
+use sbc_core::policy::local_media::Faced;
 use sbc_core::record::{Disposition, TransferKind, TransferOutcome};
-use sbc_sim::actor::{Change, Leave, Script, Wanted};
-use sbc_sim::scenario::{PlannedCall, Scenario};
+use sbc_sim::actor::{By, Change, Hold, Leave, Script, Wanted};
+use sbc_sim::scenario::{PlannedCall, Scenario, User};
 use sbc_sim::topology::{NORTH_1, SOUTH, TEAMS_1};
 
 /// A call that rings at both carriers at once; each answers after so many milliseconds.
@@ -169,4 +170,90 @@ fn a_call_that_ends_while_its_media_move_leaves_nothing_behind() {
             clean(&moving(seed, ms(after)));
         }
     }
+}
+
+/// A call between the north and Teams whose media may go past us, for a user who is there.
+fn past_us(seed: u64, is_to_teams: bool, user: User, hang_up: std::time::Duration) -> Scenario {
+    let (caller, called) = match is_to_teams {
+        true => (NORTH_1, TEAMS_1),
+        false => (TEAMS_1, NORTH_1),
+    };
+    let mut scenario = Scenario::quiet(seed).call(|n| {
+        PlannedCall::between(n, 0, caller, called).dialing(|dial| dial.hang_up = Some(hang_up))
+    });
+    scenario.setting.past_us = Some(user);
+    scenario
+}
+
+const USERS: [User; 4] = [User::InBranch, User::Inside, User::Outside, User::Leaves];
+
+#[test]
+fn media_go_past_us_where_teams_says_so_and_nowhere_else() {
+    for user in USERS {
+        for is_to_teams in [true, false] {
+            for seed in 1..4 {
+                let run = clean(&past_us(seed, is_to_teams, user, secs(15)));
+                let record = &run.records[0];
+                assert_eq!(record.disposition, Disposition::Answered);
+                let last = record.local_media.last().expect("a decision");
+                let is_past = matches!(user, User::InBranch | User::Leaves);
+                let wanted = match is_past {
+                    true => Faced::Downstream,
+                    false => Faced::Us,
+                };
+                assert_eq!(last.choice.faced, wanted, "{user:?} {is_to_teams}");
+            }
+        }
+    }
+}
+
+#[test]
+fn changes_within_such_calls_reach_the_other_party_or_bring_media_back() {
+    for user in USERS {
+        for is_to_teams in [true, false] {
+            for is_caller in [true, false] {
+                for wanted in [Wanted::Hold(Hold::Inactive), Wanted::Move, Wanted::Nothing] {
+                    let mut scenario = past_us(7, is_to_teams, user, secs(30));
+                    let change = |after, wanted| Change {
+                        after,
+                        wanted,
+                        by: By::Invite,
+                    };
+                    let changes = vec![change(secs(2), wanted), change(secs(8), Wanted::Resume)];
+                    let call = &mut scenario.calls[0];
+                    match is_caller {
+                        true => call.dial.changes = changes,
+                        false => call.scripts[0].1.changes = changes,
+                    }
+                    clean(&scenario);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn such_calls_end_at_any_moment_and_leave_nothing_behind() {
+    for user in USERS {
+        for after in [0, 1, 5, 20, 60, 100] {
+            clean(&past_us(after, true, user, ms(after)));
+            clean(&past_us(after, false, user, ms(after)));
+        }
+    }
+}
+
+#[test]
+fn one_party_that_is_told_our_place_while_the_other_is_not_is_found() {
+    let wrong = editing(|text| {
+        let is_answer = text.starts_with("SIP/2.0 200") && text.contains("c=IN IP4 198.51.100.");
+        Some(match is_answer {
+            true => text.replace("c=IN IP4 198.51.100.", "c=IN IP4 203.0.113."),
+            false => text,
+        })
+    });
+    finds(
+        "past-us",
+        &past_us(1, false, User::InBranch, secs(15)),
+        wrong,
+    );
 }

@@ -5,14 +5,15 @@
 //! moves to it, and its peer hears of that in our answer to its offer, or in an offer of ours
 //! ([`super::tell`]).
 
-use super::{Call, endpoint};
+use super::direct::may_go_past_us;
+use super::{A_LEG, Call, endpoint};
 use crate::cause::Because;
 use crate::config::Trunk;
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{MediaImage, Profile};
 use crate::plane::Cx;
-use crate::policy::local_media::{self, Choice, Side};
+use crate::policy::local_media::{self, Choice, Faced, Side};
 use crate::record::LocalMediaRecord;
 use crate::sip::{Message, Status};
 use bytes::Bytes;
@@ -81,11 +82,42 @@ pub(super) fn profile_of<'t>(trunk: &'t Trunk, choice: Option<&Choice>) -> &'t A
 impl Call {
     /// A leg to Teams is new: where its user is, shows in the answer.
     pub(super) fn guesses(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        let guess = Choice::guess();
-        let trunk = self.trunk_of(leg);
-        if let (Some(trunk), Some(own)) = (trunk, self.leg(leg)) {
+        let Some(trunk) = self.trunk_of(leg) else {
+            return;
+        };
+        let guess = match self.is_direct(leg) {
+            true => Choice::guess_behind(trunk.fqdn.as_deref().unwrap_or_default()),
+            false => Choice::guess(),
+        };
+        if let Some(own) = self.leg(leg) {
             own.local = LocalSide::on(&trunk, guess.side);
             self.chosen(cx, leg, guess, None);
+        }
+    }
+
+    /// Whether media between the caller and who is called on this trunk can go past us: what Teams has said
+    /// of the caller, or is about to say of who is called, leads to the SBC behind us, and that is the
+    /// other party (TDR-LMO-010, TDR-LMO-020).
+    pub(super) fn can_go_direct(&self, to: &Trunk) -> bool {
+        let Some(from) = self.trunk_of(A_LEG) else {
+            return false;
+        };
+        let said = self.record.local_media.iter().rev();
+        let mut said = said.filter(|own| own.leg == A_LEG);
+        let is_led = said
+            .next()
+            .is_some_and(|own| own.choice.faced == Faced::Downstream);
+        (is_led && may_go_past_us(&from, to)) || may_go_past_us(to, &from)
+    }
+
+    /// Teams said that the SBC behind us faces the caller, and it is not reached without us.
+    pub(super) fn stays_at_us(&mut self, cx: &mut Cx<'_>, because: &str) {
+        let said = self.record.local_media.iter().rev();
+        let last = said.map(|own| (own.leg, &own.choice));
+        let last = last.filter(|(leg, _)| *leg == A_LEG).map(|(_, own)| own);
+        if let Some(choice) = last.take(1).find(|own| own.faced == Faced::Downstream) {
+            let choice = choice.clone().at_us(because);
+            self.chosen(cx, A_LEG, choice, None);
         }
     }
 
@@ -104,20 +136,18 @@ impl Call {
             return;
         };
         if cx.plane.explains {
-            let side = match choice.side {
-                Side::Internal => "internal",
-                Side::External => "external",
-            };
-            let because = Because::of(format!("local media: {side} address, {}", choice.rule));
+            let address = choice.address();
+            let because = Because::of(format!("local media: {address}, {}", choice.rule));
             let what = Happened::Explained { because };
             cx.out.emit(Some(self.id), Some(leg), what);
         }
         self.record.local_media.push(LocalMediaRecord {
             at_ms: self.elapsed_ms(cx.now),
             leg,
-            realm: match choice.side {
-                Side::Internal => local.realm.clone(),
-                Side::External => trunk.realm.clone(),
+            realm: match (choice.faced, choice.side) {
+                (Faced::Downstream, _) => None,
+                (Faced::Us, Side::Internal) => Some(local.realm.clone()),
+                (Faced::Us, Side::External) => Some(trunk.realm.clone()),
             },
             choice,
             moved,
@@ -136,13 +166,22 @@ impl Call {
             // The call has an answer: it goes on without anything that we could be asked for by mistake.
             Some(Err(refusal)) => Choice::external(refusal.because.0.join("; ")),
         };
+        let is_direct = self.is_direct(leg);
+        let choice = match is_direct {
+            true => choice,
+            false => choice.at_us("the caller is not behind us"),
+        };
+        let comes_back = is_direct && choice.faced == Faced::Us;
         let differs = choice.side != side;
         if let (true, Some(own)) = (differs, self.leg(leg)) {
             own.local.side = Some(choice.side);
             own.local.is_due = true;
         }
+        if comes_back {
+            self.anchor();
+        }
         let moved = "the answer says otherwise than was guessed: re-INVITE with the other address";
-        self.chosen(cx, leg, choice, differs.then_some(moved));
+        self.chosen(cx, leg, choice, (differs || comes_back).then_some(moved));
     }
 
     fn local_side(&self, leg: LegId) -> Option<(Arc<Trunk>, Side)> {
@@ -179,29 +218,49 @@ impl Call {
             }
             Some(Ok(choice)) => choice,
         };
+        let choice = self.replan(leg, &trunk, choice);
         let is_known = self
             .record
             .local_media
             .iter()
             .rev()
             .find(|own| own.leg == leg);
+        let other_place = "an offer of Teams says that the user's place is another";
         if choice.side == side {
+            let has_moved = is_known.is_some_and(|known| known.choice.faced != choice.faced);
             if is_known.is_none_or(|known| known.choice != choice) {
-                self.chosen(cx, leg, choice, None);
+                self.chosen(cx, leg, choice, has_moved.then_some(other_place));
             }
             return Ok(Some(offer));
         }
         if let Some(own) = self.leg(leg) {
             own.local.side = Some(choice.side);
         }
-        self.chosen(
-            cx,
-            leg,
-            choice,
-            Some("an offer of Teams says that the user's place is another"),
-        );
+        self.chosen(cx, leg, choice, Some(other_place));
         self.begin_move(cx, leg, Some(offer));
         Ok(None)
+    }
+
+    /// Within the call media go past us, or come back, as Teams says. Both parties are told by what follows.
+    fn replan(&mut self, leg: LegId, teams: &Trunk, choice: Choice) -> Choice {
+        let parties = self.bridge.filter(|(a, b)| leg == *a || leg == *b);
+        let behind = self.other(leg).and_then(|other| self.trunk_of(other));
+        let can_go = behind.is_some_and(|other| may_go_past_us(teams, &other));
+        match (choice.faced, parties.filter(|_| can_go)) {
+            (Faced::Downstream, Some((a, b))) => {
+                if !self.is_direct(leg) {
+                    self.go_direct(a, b);
+                }
+                choice
+            }
+            (Faced::Downstream, None) => choice.at_us("the other party is not behind us"),
+            (Faced::Us, _) => {
+                if self.is_direct(leg) {
+                    self.anchor();
+                }
+                choice
+            }
+        }
     }
 
     /// Begins the moves that are due, where nothing else is under way.
@@ -274,6 +333,7 @@ impl Call {
                 for local in endpoints {
                     image.allocated(local);
                 }
+                image.set_direct(leg.image.is_direct());
                 leg.image = image;
                 // The relay forgets with the old port what it was told about its digits.
                 leg.keys.intake = Default::default();

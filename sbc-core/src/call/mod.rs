@@ -10,6 +10,7 @@ mod clock;
 mod connected;
 mod crossing;
 mod digit;
+mod direct;
 mod figures;
 mod forsaken;
 mod held;
@@ -106,6 +107,8 @@ pub(crate) struct Call {
     ends: Ends,
     /// The two legs that talk to each other.
     bridge: Option<(LegId, LegId)>,
+    /// The two legs whose media go past us.
+    direct: Option<(LegId, LegId)>,
     /// The leg that came last into the conversation, after its set-up: the other one follows its
     /// choice of codec.
     newcomer: Option<LegId>,
@@ -292,6 +295,7 @@ impl Call {
             parties: Few::one(A_LEG, Arc::new(admitted.caller.clone())),
             ends,
             bridge: None,
+            direct: None,
             newcomer: None,
             parting: None,
             timers: Timers::default(),
@@ -329,6 +333,7 @@ impl Call {
             if let Some(a) = call.leg(A_LEG) {
                 a.local = LocalSide::on(&admitted.trunk, choice.side);
             }
+
             call.chosen(cx, A_LEG, choice, None);
         }
         call.operation = Setup::begin(&mut call, cx, admitted);
@@ -697,6 +702,7 @@ impl Call {
                 self.direct_digits(cx);
                 self.hear_requests();
                 self.move_media(cx);
+                self.keep_to_plan();
                 self.tell(cx);
                 self.sound(cx);
                 self.rate_places(cx);

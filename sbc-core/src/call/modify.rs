@@ -1,9 +1,10 @@
 //! Changes within an established call that a peer asks for: re-INVITE and UPDATE with an offer.
 //!
-//! Media is anchored here, so an offer of one leg is answered at once from what is in force on the
+//! Where media is anchored here, an offer of one leg is answered at once from what is in force on the
 //! other (SIP-544): new addresses, ports and keys concern only the leg that asked, and of hold and
 //! resume the other leg is told afterwards. Only a codec that the other leg does not use, or a switch to
-//! fax, is asked of it first; and everything where a trunk wants it so.
+//! fax, is asked of it first; and everything where a trunk wants it so, or where media go past us and what
+//! one party says is what the other one has to know ([`super::direct`]).
 
 use super::tell::status_of;
 use super::{Call, endpoint, images};
@@ -56,11 +57,14 @@ impl Call {
             .map_err(|_| unusable(Unusable::NotAudio))?;
         let own = self.legs.get(&leg).map(|leg| leg.session.style());
         let always = own.is_some_and(|style| style.trunk.relays_offers);
+        let is_direct = self.is_direct(leg);
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
+        let concerns_other =
+            is_direct && !(x.is_sent_past_us() && interwork::says_nothing_new(&facts, x));
         let is_media = facts.main().is_ok() || facts.fax().is_some();
-        if is_media && (always || !interwork::keeps_codec(&facts, x, y)) {
+        if is_media && (always || concerns_other || !interwork::keeps_codec(&facts, x, y)) {
             return self.ask(cx, leg, other, &description);
         }
         let answered = match interwork::switch_off(&facts, x) {

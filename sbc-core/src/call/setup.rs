@@ -18,6 +18,7 @@ mod late;
 mod ours;
 mod outcome;
 mod pickup;
+mod plan;
 mod progress;
 mod redirect;
 mod ringback;
@@ -298,6 +299,7 @@ impl Setup {
 
     /// Moves to the next trunk of the plan; without one, A is refused.
     fn next_attempt(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
+        call.anchor();
         self.forks.clear();
         self.previews.clear();
         self.authority.clear();
@@ -549,6 +551,10 @@ impl Setup {
             leg,
             mut image,
         } = own;
+        if self.goes_past_us(call, cx, &attempt.trunk) {
+            call.go_direct(A_LEG, leg);
+            image.set_direct(true);
+        }
         let a = call.leg(A_LEG).ok_or(Unusable::OutOfOrder)?;
         for local in endpoints {
             a.image.allocated(local);

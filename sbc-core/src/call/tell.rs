@@ -74,7 +74,11 @@ impl Call {
         // Both legs lack the codec of the other; the caller is the one that was told too early.
         let lacks = leg == super::A_LEG && interwork::lacks_codec(x, y);
         let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
-        let owes = owes || differs || lacks;
+        let owes = owes || differs || lacks || interwork::is_misled(x, y);
+        let other_moves = self
+            .legs
+            .get(&other)
+            .is_some_and(|own| own.local.is_moving());
         let Some(told) = self.legs.get_mut(&leg) else {
             return;
         };
@@ -91,7 +95,8 @@ impl Call {
         let is_refresh = told.session.refresh_is_due() && !is_telling;
         let is_news = told.identity.is_due(&told.session) && !is_telling;
         let is_free = told.telling.change.is_none() && told.session.may_offer();
-        let waits = !is_free || told.image.is_negotiating() || told.local.is_moving();
+        let moves = told.local.is_moving() || other_moves;
+        let waits = !is_free || told.image.is_negotiating() || moves;
         if !(is_due || is_refresh || is_news) || waits {
             return;
         }

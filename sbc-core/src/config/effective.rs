@@ -206,6 +206,13 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         let (role, external) = (own.role().to_owned(), trunk.realm.as_str().to_owned());
         let why = "we are the SBC that fqdn names unless proxy is written";
         add("local_media.role", role, why, "none");
+        if own.proxy.is_some() {
+            let (past, why) = match &own.downstream {
+                Some(name) => (name.as_str(), "downstream names the trunk"),
+                None => ("none", "no downstream is written"),
+            };
+            add("local_media.past_us", past.to_owned(), why, "none");
+        }
         let why = "users outside reach the trunk's realm";
         add("local_media.external", external, why, "none");
     }

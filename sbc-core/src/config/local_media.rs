@@ -4,7 +4,7 @@
 use super::finding::Collector;
 use super::read::Section;
 use super::source::{At, Span};
-use crate::id::RealmName;
+use crate::id::{RealmName, TrunkName};
 use crate::media::Profile;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct LocalMedia {
     /// Our name as the proxy in front of the SBC that the trunk's `fqdn` names. `None` where we are that
     /// SBC ourselves.
     pub proxy: Option<String>,
+    /// Trunk to the SBC that the trunk's `fqdn` names, where that SBC's media may go past us.
+    pub downstream: Option<TrunkName>,
     /// The network site of the SBC that the trunk's `fqdn` names, as Teams knows it; case matters.
     pub site: Option<String>,
 }
@@ -37,6 +39,7 @@ pub(super) struct WrittenLocalMedia {
     pub(super) span: Span,
     pub(super) internal: Option<At<String>>,
     pub(super) proxy: Option<At<String>>,
+    pub(super) downstream: Option<At<String>>,
     pub(super) site: Option<At<String>>,
 }
 
@@ -45,6 +48,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
     let mut table = section.table("local_media", out)?;
     let internal = table.required_text("internal", "\"corporate\"", out);
     let proxy = table.text("proxy", out);
+    let downstream = table.text("downstream", out);
     let site = table.text("site", out);
     let span = table.span.clone();
     table.finish(&[], out);
@@ -52,6 +56,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
         span,
         internal,
         proxy,
+        downstream,
         site,
     })
 }

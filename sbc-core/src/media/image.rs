@@ -9,7 +9,7 @@ use super::codec::Codec;
 use super::ice::OwnIce;
 use super::profile::{Dtmf, Profile};
 use super::read::{AudioFacts, Facts, FaxFacts};
-use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, OriginLine, RefusedLine};
+use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated};
 use std::fmt;
@@ -37,6 +37,8 @@ pub struct MediaImage {
     pending_fax: Option<Box<FaxAgreement>>,
     /// Our agent, where the trunk speaks ICE.
     ice: Option<Box<OwnIce>>,
+    /// Whether our descriptions say where the other party's media are, not where ours would be.
+    is_direct: bool,
 }
 
 /// What one completed exchange agreed for a fax.
@@ -194,6 +196,7 @@ impl MediaImage {
             fax: None,
             pending_fax: None,
             ice: None,
+            is_direct: false,
         }
     }
 
@@ -222,12 +225,43 @@ impl MediaImage {
             profile,
             ice,
             endpoint,
+            is_direct: false,
             local: None,
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
             ..self.clone()
         }
+    }
+
+    /// Whether media of this leg go past us: what is written from now on tells where the other party's
+    /// are (MED-312). What is in force stays until then.
+    pub fn set_direct(&mut self, is_direct: bool) {
+        self.is_direct = is_direct;
+    }
+
+    /// Whether media of this leg go past us.
+    pub fn is_direct(&self) -> bool {
+        self.is_direct
+    }
+
+    /// The place that this leg's descriptions tell of, where it is the other party's.
+    pub(super) fn lent_by(&self, other: &AudioFacts) -> Option<Arc<Lent>> {
+        other.lent.clone().filter(|_| self.is_direct)
+    }
+
+    /// Our stream that is in force.
+    pub(super) fn stream(&self) -> Option<&DraftStream> {
+        let main = self.committed.as_ref()?.main;
+        match self.in_force.as_ref()?.media.get(main)? {
+            DraftMedia::Stream(stream) => Some(stream),
+            DraftMedia::Fax(_) | DraftMedia::Refused(_) => None,
+        }
+    }
+
+    /// Whether the peer was told where the other party's media are.
+    pub fn is_sent_past_us(&self) -> bool {
+        self.stream().is_some_and(|own| own.lent.is_some())
     }
 
     /// Media policy of the leg's trunk.

@@ -56,6 +56,8 @@ pub struct Profile {
     pub maps_static: bool,
     /// Whether we are a lite ICE agent for this peer.
     pub ice: Ice,
+    /// Whether others may be told where this peer's media are, to reach it without us (MED-312).
+    pub lends: bool,
 }
 
 /// Whether a trunk speaks SRTP (MED-021).
@@ -183,6 +185,7 @@ impl Profile {
             fax: FaxMode::T38,
             maps_static: true,
             ice: Ice::Off,
+            lends: false,
         }
     }
 

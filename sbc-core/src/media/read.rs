@@ -4,9 +4,10 @@ use super::codec::Codec;
 use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::{Profile, Srtp};
-use crate::sdp::{Description, Direction, Fax, Media, MediaKind, RefusedLine, Transport};
+use crate::sdp::{Description, Direction, Fax, Lent, Media, MediaKind, RefusedLine, Transport};
 use media_api::{CryptoKey, Family, Suite};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// What a description says, line by line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +61,8 @@ pub struct AudioFacts {
     pub maxptime_ms: Option<u32>,
     /// What it says of its ICE agent, on a trunk that speaks ICE.
     pub ice: Option<Box<PeerIce>>,
+    /// Its place in its own words, where somebody else may be told of it and there is one.
+    pub lent: Option<Arc<Lent>>,
 }
 
 /// One payload type of a peer.
@@ -209,6 +212,8 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
         ice: PeerIce::read(media, is_lite, profile).map(Box::new),
+        lent: (profile.lends && !ip.is_unspecified())
+            .then(|| Arc::new(Lent::of(media, rtp, is_lite))),
     })
 }
 

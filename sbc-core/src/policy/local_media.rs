@@ -1,9 +1,9 @@
-//! Which address of ours Teams is told for the media of a user: the internal one or the external one
+//! Which address Teams is told for the media of a user: our internal or external one, or that of an SBC behind us
 //! (TDR-LMO-010).
 //!
 //! Teams names the SBCs of the path, the first of which faces the client, and says whether the user is
 //! inside. The address is of the first SBC; the internal one for who is inside, and then nothing else,
-//! because it has no way around (TDR-LMO-011). Whatever is not understood gets no internal address.
+//! because it has no way around (TDR-LMO-011). Where the first SBC is the one behind us, media go past us. Whatever is not understood gets no internal address.
 
 use super::Refusal;
 use crate::cause::{Because, CauseCode};
@@ -34,6 +34,16 @@ impl Side {
     }
 }
 
+/// Whose address users are told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Faced {
+    /// Ours.
+    Us,
+    /// That of the SBC behind us: media go past us.
+    Downstream,
+}
+
 /// What Teams said.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Told {
@@ -52,8 +62,10 @@ pub struct Choice {
     /// What it was made from.
     #[serde(flatten)]
     pub told: Told,
-    /// Where our media is.
+    /// Where media are.
     pub side: Side,
+    /// Whose address it is.
+    pub faced: Faced,
     /// Why.
     pub rule: String,
 }
@@ -67,7 +79,41 @@ impl Choice {
         Self {
             told: Told::default(),
             side: Side::Internal,
+            faced: Faced::Us,
             rule: "where the user is shows in the answer: the guess is inside".to_owned(),
+        }
+    }
+
+    /// As [`Self::guess`], for a call of the SBC behind us, which faces who is inside.
+    pub fn guess_behind(target: &str) -> Self {
+        Self {
+            faced: Faced::Downstream,
+            rule: format!(
+                "where the user is shows in the answer: the guess is inside, at {target}"
+            ),
+            ..Self::guess()
+        }
+    }
+
+    /// The same where media cannot go past us, for this reason.
+    #[must_use]
+    pub fn at_us(self, because: &str) -> Self {
+        match self.faced {
+            Faced::Us => self,
+            Faced::Downstream => Self {
+                faced: Faced::Us,
+                rule: format!("{}; {because}: the address is ours", self.rule),
+                ..self
+            },
+        }
+    }
+
+    /// The address, in words.
+    pub const fn address(&self) -> &'static str {
+        match (self.faced, self.side) {
+            (Faced::Downstream, _) => "address of the SBC behind us",
+            (Faced::Us, Side::Internal) => "internal address",
+            (Faced::Us, Side::External) => "external address",
         }
     }
 
@@ -83,6 +129,7 @@ impl Choice {
         Self {
             told: Told::default(),
             side: Side::External,
+            faced: Faced::Us,
             rule,
         }
     }
@@ -150,10 +197,19 @@ fn on(
         (Some(_), Side::Internal) => "the user is inside",
         (Some(_), Side::External) => "the user is outside",
     };
-    let faces = match (path.first().is_some_and(is_target), proxy) {
-        (false, _) => "we face it as the proxy".to_owned(),
-        (true, None) => "we face it".to_owned(),
-        (true, Some(proxy)) => format!("{target} should face it, and {proxy} does in its place"),
+    let is_alone = path.first().is_some_and(is_target);
+    // Only inside is the SBC behind us reached without us.
+    let faced = match (is_alone, &local.downstream, side) {
+        (true, Some(_), Side::Internal) => Faced::Downstream,
+        (true, Some(_), Side::External) | (true, None, _) | (false, _, _) => Faced::Us,
+    };
+    let faces = match (is_alone, proxy, faced) {
+        (_, _, Faced::Downstream) => format!("{target} faces it and media go past us"),
+        (false, _, _) => "we face it as the proxy".to_owned(),
+        (true, None, _) => "we face it".to_owned(),
+        (true, Some(proxy), _) => {
+            format!("{target} should face it, and {proxy} does in its place")
+        }
     };
     let differs = site
         .as_deref()
@@ -164,6 +220,7 @@ fn on(
     Ok(Choice {
         rule: format!("{user}, {faces}{}", differs.unwrap_or_default()),
         side,
+        faced,
         told: Told {
             location: location.map(UserLocation::as_str),
             path: names,

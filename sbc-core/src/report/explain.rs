@@ -4,7 +4,7 @@ use super::{microsoft, quality};
 use crate::cause::{CauseCode, EndedBy};
 use crate::event::TargetFault;
 use crate::id::LegId;
-use crate::policy::local_media::{Choice, Side};
+use crate::policy::local_media::Choice;
 use crate::query::ResolveFault;
 use crate::record::{
     AttemptRecord, Disposition, LocalMediaRecord, Record, TransferOutcome, TransferRecord,
@@ -58,12 +58,10 @@ pub fn explain(record: &Record) -> Explanation {
 
 /// A decision about the address of our media, and what it was made from.
 fn local_media(decision: &LocalMediaRecord) -> String {
-    let Choice { told, side, rule } = &decision.choice;
-    let side = match side {
-        Side::Internal => "internal",
-        Side::External => "external",
-    };
-    let mut text = format!("{side} address in realm \"{}\": {rule}", decision.realm);
+    let Choice { told, rule, .. } = &decision.choice;
+    let realm = decision.realm.as_ref();
+    let realm = realm.map_or_else(String::new, |realm| format!(" in realm \"{realm}\""));
+    let mut text = format!("{}{realm}: {rule}", decision.choice.address());
     let said = [
         told.location.map(|own| format!("user {own}")),
         (!told.path.is_empty()).then(|| format!("path {}", told.path.join(", "))),
@@ -746,7 +744,7 @@ mod tests {
             at_ms: 0,
             leg: LegId(1),
             choice,
-            realm: RealmName::new("edge"),
+            realm: Some(RealmName::new("edge")),
             moved,
         };
         let choice = Choice {

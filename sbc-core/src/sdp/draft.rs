@@ -6,12 +6,14 @@
 
 use super::attribute::Direction;
 use super::fax::Fax;
+use super::lent::Lent;
 use super::stream::Media;
 use crate::octets::{push_address, push_number};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// What stands in our `o=` line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +123,8 @@ pub struct DraftStream {
     pub cryptos: Vec<DraftCrypto>,
     /// ICE lines. With them the description says that its agent is lite (RFC 8839 §5.3).
     pub ice: Option<Box<DraftIce>>,
+    /// The place of the other party's media, which is written instead of all that is said of ours.
+    pub lent: Option<Arc<Lent>>,
 }
 
 /// One format of ours.
@@ -205,7 +209,10 @@ impl Draft {
         out.connection(self.address);
         out.text("t=0 0\r\n");
         let has_ice = |media: &DraftMedia| match media {
-            DraftMedia::Stream(stream) => stream.ice.is_some(),
+            DraftMedia::Stream(stream) => match &stream.lent {
+                Some(lent) => lent.is_lite,
+                None => stream.ice.is_some(),
+            },
             DraftMedia::Fax(_) | DraftMedia::Refused(_) => false,
         };
         if self.media.iter().any(has_ice) {
@@ -280,6 +287,15 @@ impl DraftStream {
                 out.text(name).number(time.into()).end();
             }
         }
+        match &self.lent {
+            Some(lent) => lent.write(out),
+            None => self.write_place(out),
+        }
+        out.text("a=").text(self.direction.name()).end();
+    }
+
+    /// What is said of our own place beside its address.
+    fn write_place(&self, out: &mut Writer) {
         if let Some(rtcp) = self.rtcp {
             out.text("a=rtcp:").number(rtcp.port().into());
             if rtcp.ip() != self.rtp.ip() {
@@ -302,7 +318,14 @@ impl DraftStream {
             }
             out.end();
         }
-        out.text("a=").text(self.direction.name()).end();
+    }
+}
+
+impl Lent {
+    fn write(&self, out: &mut Writer) {
+        for line in &self.lines {
+            out.text("a=").foreign(line).end();
+        }
     }
 }
 
@@ -431,6 +454,7 @@ mod tests {
                 lifetime_exponent: Some(31),
             }],
             ice: None,
+            lent: None,
         }
     }
 

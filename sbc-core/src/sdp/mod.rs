@@ -16,6 +16,7 @@ mod draft;
 pub mod explain;
 mod fault;
 mod fax;
+mod lent;
 mod limits;
 mod payload;
 mod redact;
@@ -35,6 +36,7 @@ pub use draft::{
 };
 pub use fault::{Fault, Offence};
 pub use fax::{Fax, FaxRate, FaxRedundancy};
+pub use lent::Lent;
 pub use limits::Limits;
 pub use payload::{STATIC_PAYLOADS, StaticPayload, static_payload};
 pub use redact::redact;

@@ -191,6 +191,11 @@ impl<'a> Media<'a> {
         Attributes::new(self.owner, self.section.lines.clone())
     }
 
+    /// Attributes at the level of the session.
+    pub(super) fn session_attributes(&self) -> Attributes<'a> {
+        self.owner.attributes()
+    }
+
     /// First attribute of this name here, else at session level.
     fn inherited(&self, name: &[u8]) -> Option<super::Attribute<'a>> {
         self.attributes()

@@ -211,7 +211,7 @@ fn is_lite(stage: &Stage, message: &Message) {
 }
 
 /// The agent of a client meets that of the subject, of which this message speaks, and nominates a pair.
-async fn meet(stage: &Stage, voice: &Voice, message: &Message) -> Played {
+pub(super) async fn meet(stage: &Stage, voice: &Voice, message: &Message) -> Played {
     is_lite(stage, message);
     let lite = Lite::read(&message.body()).map_err(|why| Failure::new("TDR-ICE-001", why))?;
     let failure = |why| Failure::new("TDR-ICE-003", why);
@@ -225,7 +225,7 @@ async fn meet(stage: &Stage, voice: &Voice, message: &Message) -> Played {
 }
 
 /// A description with lines of an agent.
-fn of_client(voice: &Voice, description: &str) -> Result<String, Failure> {
+pub(super) fn of_client(voice: &Voice, description: &str) -> Result<String, Failure> {
     let lines = voice.is_client();
     let lines = lines.map_err(|why| Failure::new("ladder", why))?;
     Ok(format!("{description}{lines}"))

@@ -4,6 +4,8 @@
 //! in phrases), so that the privacy checker has something to find.
 
 use crate::dice::Dice;
+use crate::scenario::User;
+use crate::topology;
 use crate::wire::Wire;
 use sbc_core::transport::Protocol;
 use std::net::SocketAddr;
@@ -18,11 +20,15 @@ pub enum Dialect {
         region: String,
         /// Name in Record-Route: where requests within the dialog must go.
         edge: String,
+        /// Where its user is, if it says so.
+        user: Option<User>,
     },
     /// A carrier's softswitch: plain RTP, addresses as hosts.
     Carrier {
         /// Its domain.
         domain: String,
+        /// Whether its media have keys.
+        has_keys: bool,
     },
 }
 
@@ -31,7 +37,7 @@ impl Dialect {
     pub fn domain(&self) -> String {
         match self {
             Self::Teams { region, .. } => format!("{region}:5061"),
-            Self::Carrier { domain } => domain.clone(),
+            Self::Carrier { domain, .. } => domain.clone(),
         }
     }
 
@@ -68,7 +74,7 @@ impl Dialect {
             Self::Teams { .. } => {
                 format!("John Doe<sip:{number}@{};user=phone>", self.domain())
             }
-            Self::Carrier { domain } => format!("\"Anna\" <sip:{number}@{domain}>"),
+            Self::Carrier { domain, .. } => format!("\"Anna\" <sip:{number}@{domain}>"),
         }
     }
 
@@ -85,11 +91,11 @@ impl Dialect {
         let is_request = wire.method().is_some();
         let token = if is_request { "User-Agent" } else { "Server" };
         match self {
-            Self::Teams { .. } => wire
+            Self::Teams { user, .. } => placed(wire, *user)
                 .with(token, "Microsoft.PSTNHub.SIPProxy v.2024.2.12.3 i.EUNO.7")
                 .with("Allow", "INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY")
                 .shouted(),
-            Self::Carrier { domain } => wire
+            Self::Carrier { domain, .. } => wire
                 .with(token, format!("softswitch.{domain}/7.3"))
                 .with("X-Trunk-Secret", format!("secret.{domain}"))
                 .with(
@@ -118,8 +124,34 @@ impl Dialect {
         }
     }
 
+    /// Whether its media have keys.
+    pub fn has_keys(&self) -> bool {
+        match self {
+            Self::Teams { .. } => true,
+            Self::Carrier { has_keys, .. } => *has_keys,
+        }
+    }
+
     /// Whether this is Teams, which speaks SRTP and knows no one-way streams.
     pub fn is_teams(&self) -> bool {
         matches!(self, Self::Teams { .. })
     }
+}
+
+/// With what Teams says of a user.
+fn placed(wire: Wire, user: Option<User>) -> Wire {
+    let Some(user) = user else { return wire };
+    let is_within = wire.method() == Some("INVITE") && wire.tag("To").is_some();
+    let (location, is_faced_by_branch) = match (user, is_within) {
+        (User::InBranch, _) | (User::Leaves, false) => ("internal", true),
+        (User::Inside, _) => ("internal", false),
+        (User::Outside, _) | (User::Leaves, true) => ("external", false),
+    };
+    let branch = topology::fqdn(0);
+    let path = match is_faced_by_branch {
+        true => branch,
+        false => format!("{}, {branch}", topology::PROXY),
+    };
+    wire.with("X-MS-UserLocation", location)
+        .with("X-MS-MediaPath", path)
 }

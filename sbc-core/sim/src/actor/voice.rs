@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug)]
 pub(crate) struct Voice {
     is_teams: bool,
+    /// Whether its media have keys, as those of Teams do.
+    has_keys: bool,
     /// Address and session id of the `o=` line.
     origin: SocketAddr,
     /// Master keys with salts in base64, one per suite that is offered.
@@ -44,6 +46,7 @@ impl Voice {
         let has_agent = dialect.is_teams() && keys[0].bytes().next().is_some_and(|c| c % 2 == 0);
         Self {
             is_teams: dialect.is_teams(),
+            has_keys: dialect.has_keys(),
             origin: media,
             keys,
             agent: has_agent.then_some(0),
@@ -82,7 +85,7 @@ impl Voice {
         };
         let port = self.wish.media.port();
         let mut rest = self.begin();
-        if self.is_teams {
+        if self.has_keys {
             let list = match self.wish.codecs {
                 Codecs::Both => "104 9 0 8",
                 Codecs::A => "104 8",
@@ -122,7 +125,7 @@ impl Voice {
         let line = offer.lines().find(|line| line.starts_with("m=audio "))?;
         let mut words = line.split(' ').skip(2);
         let profile = words.next()?;
-        let wanted = if self.is_teams { "RTP/SAVP" } else { "RTP/AVP" };
+        let wanted = if self.has_keys { "RTP/SAVP" } else { "RTP/AVP" };
         if profile != wanted {
             return None;
         }
@@ -147,7 +150,7 @@ impl Voice {
                 "a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n"
             );
         }
-        if self.is_teams {
+        if self.has_keys {
             let tag = offer.lines().find_map(|line| {
                 let (tag, suite) = line.strip_prefix("a=crypto:")?.split_once(' ')?;
                 suite.starts_with("AES_CM_128_HMAC_SHA1_80 ").then_some(tag)
@@ -248,7 +251,11 @@ mod tests {
     fn voice() -> Voice {
         let domain = "gw.example".to_owned();
         let media = "198.51.100.1:30000".parse().unwrap();
-        Voice::new(&Dialect::Carrier { domain }, media, &mut Dice::new(1, "x"))
+        let dialect = Dialect::Carrier {
+            domain,
+            has_keys: false,
+        };
+        Voice::new(&dialect, media, &mut Dice::new(1, "x"))
     }
 
     fn want(voice: &mut Voice, wanted: Wanted) {

@@ -3,6 +3,7 @@
 
 use super::{Checker, Seen, Violation};
 use crate::fault::ActorIndex;
+use crate::scenario::Setting;
 use crate::topology::{self, NORTH_1};
 use crate::wire::Wire;
 use media_api::Family;
@@ -19,6 +20,8 @@ pub(super) struct Descriptions {
     last: BTreeMap<String, String>,
     /// Messages already looked at: what is repeated says nothing new.
     said: BTreeSet<String>,
+    /// Whether parties are told where media of the others are.
+    lends: bool,
 }
 
 impl Checker for Descriptions {
@@ -45,6 +48,13 @@ impl Checker for Descriptions {
 }
 
 impl Descriptions {
+    pub(super) fn new(setting: Setting) -> Self {
+        Self {
+            lends: setting.past_us.is_some(),
+            ..Self::default()
+        }
+    }
+
     fn sent(
         &mut self,
         actor: ActorIndex,
@@ -62,7 +72,8 @@ impl Descriptions {
         if !order.starts_with("vostm") {
             miss(format!("lines come as {order}"));
         }
-        let wanted = if is_teams { "RTP/SAVP" } else { "RTP/AVP" };
+        let has_keys = is_teams || self.lends;
+        let wanted = if has_keys { "RTP/SAVP" } else { "RTP/AVP" };
         let media: Vec<&str> = sdp
             .lines()
             .filter_map(|line| line.strip_prefix("m="))
@@ -84,10 +95,8 @@ impl Descriptions {
         };
         let address = topology::realm_address(own, family).to_string();
         let word = if family == Family::V4 { "IP4" } else { "IP6" };
-        for line in sdp
-            .lines()
-            .filter(|line| line.starts_with("c=") || line.starts_with("o="))
-        {
+        let of_place = |line: &&str| line.starts_with("c=") || line.starts_with("o=");
+        for line in sdp.lines().filter(|line| !self.lends && of_place(line)) {
             let mut words = line.split(' ').rev();
             if words.next() != Some(address.as_str()) || words.next() != Some(word) {
                 miss(format!("{line} is not our address on this side"));

@@ -1,6 +1,7 @@
 //! Requests within a dialog go where the peer said: Request-URI, route set, tags (RFC 3261 §12).
 
 use super::{Checker, Seen, Violation};
+use crate::topology;
 use crate::wire::Wire;
 use sbc_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,8 @@ impl Dialogs {
         let Some(target) = wire.contact() else { return };
         let key = (wire.call_id().to_owned(), tag.to_owned());
         let mut routes = wire.values("Record-Route");
+        // Nobody is sent to by himself.
+        routes.retain(|route| !route.contains(topology::PROXY));
         if !is_request {
             routes.reverse();
         }

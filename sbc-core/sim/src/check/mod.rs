@@ -13,6 +13,7 @@ mod leak;
 mod liveness;
 mod notify;
 mod order;
+mod past_us;
 mod privacy;
 mod provisional;
 mod record;
@@ -215,9 +216,13 @@ const MOST_EFFECTS: usize = 400;
 impl Checkers {
     pub(crate) fn new(rules: Rules) -> Self {
         // Those that know a leg's endpoint by the number of the leg say nothing where media move.
-        let by_leg: Vec<Box<dyn Checker>> = match rules.setting.moves_media {
-            true => Vec::new(),
-            false => vec![
+        let by_leg: Vec<Box<dyn Checker>> = match (rules.setting.moves_media, rules.setting.past_us)
+        {
+            (true, _) => vec![Box::new(ice::Agents::default())],
+            // What these would say of media is not so where they go past us.
+            (false, Some(user)) => vec![Box::new(past_us::PastUs::new(user))],
+            (false, None) => vec![
+                Box::new(ice::Agents::default()),
                 Box::new(audio::Audio::default()),
                 Box::new(digits::Digits::new(&rules)),
                 Box::new(told::Told::new(rules.clone())),
@@ -227,16 +232,15 @@ impl Checkers {
             Box::new(transaction::Transactions::default()),
             Box::new(dialog::Dialogs::default()),
             Box::new(syntax::Syntax::default()),
-            Box::new(description::Descriptions::default()),
+            Box::new(description::Descriptions::new(rules.setting)),
             Box::new(exchange::Exchanges::default()),
             Box::new(provisional::Provisionals::default()),
-            Box::new(privacy::Privacy::default()),
+            Box::new(privacy::Privacy::new(rules.setting)),
             Box::new(tenant::Tenants::new(rules.clone())),
             Box::new(record::Records::default()),
             Box::new(order::Order::default()),
             Box::new(notify::Notifies::new(&rules)),
             Box::new(group::Groups::new(rules.clone())),
-            Box::new(ice::Agents::default()),
             Box::new(relay::Relays::default()),
             Box::new(sound::Sounds::default()),
             Box::new(registration::Registrations::default()),

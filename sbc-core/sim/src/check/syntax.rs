@@ -129,7 +129,10 @@ fn teams(wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
         miss("OPTIONS needs Contact".to_owned());
     }
     let is_request = wire.status().is_none();
-    if is_request && (wire.get("Replaces").is_some() || wire.get("Record-Route").is_some()) {
+    // Our own name as a proxy is the one that is wanted there (TDR-LMO-020).
+    let route = wire.get("Record-Route");
+    let route = route.filter(|route| !route.contains(topology::PROXY));
+    if is_request && (wire.get("Replaces").is_some() || route.is_some()) {
         miss("neither Replaces nor Record-Route may be sent".to_owned());
     }
     if let Some(method) = wire.method()

@@ -21,6 +21,10 @@ impl Setup {
     /// Whether something of ours can be played to the caller. It is told a description if it has none; `of`
     /// is the early dialog that it is told in, if it sees those.
     pub(super) fn may_play(&self, call: &mut Call, cx: &mut Cx<'_>, of: Option<Source>) -> bool {
+        if call.is_direct(A_LEG) {
+            // Who rings plays it itself, or nobody does: media go past us (TDR-LMO-020).
+            return false;
+        }
         let agreed = |call: &Call| {
             let a = call.legs.get(&A_LEG)?.image.committed()?;
             Some(a.codec().is_g711())

@@ -84,6 +84,7 @@ impl Setup {
         // Nobody is left who could answer what the caller has offered since, and its 200 waits for that.
         self.caller_waits_in_vain(call, cx);
         let newcomer = pickup.newcomer;
+        call.anchor();
         let described = self.describe(call, cx, &mut pickup, endpoints);
         let Ok((to_caller, to_newcomer)) = described else {
             self.pickup = Some(pickup);

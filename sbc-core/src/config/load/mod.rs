@@ -195,6 +195,7 @@ impl Load<'_> {
         self.build_sounds(file, previous);
         self.build_tenants(file);
         self.build_trunks(file);
+        self.build_downstreams(file);
         self.build_hosting(file);
         self.check_elins(file);
         let transforms = self.build_transforms(file);

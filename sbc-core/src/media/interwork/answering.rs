@@ -5,7 +5,7 @@ use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::Profile;
 use super::super::read::{Facts, Secured};
-use super::asking::{admitted, allowed, told_to};
+use super::asking::{admitted, allowed, number_of, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection};
@@ -22,6 +22,7 @@ pub(super) fn write_answer(
     let (main, audio) = offer.main()?;
     let local = leg.local().ok_or(Unusable::OutOfOrder)?;
     let profile = leg.profile();
+    let lent = leg.lent_by(&other.theirs);
 
     // What both have. The numbers are the offerer's (RFC 3264 §6.1).
     let mut common: Vec<(u8, FormatId, Codec)> = Vec::new();
@@ -60,6 +61,16 @@ pub(super) fn write_answer(
         .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz)
         .cloned();
     let mut answered: Vec<_> = std::iter::once(chosen.clone()).chain(companions).collect();
+    if lent.is_some() {
+        // Nobody stands between the two: the answer is all of the other party's, in its numbers.
+        let of = |(id, _): &(FormatId, Codec)| common.iter().find(|(_, known, _)| known == id);
+        let all = other.formats.iter().filter_map(of).cloned();
+        let numbered = all.map(|(number, id, codec)| {
+            let theirs = number_of(&other.theirs, &codec);
+            (theirs.unwrap_or(number), id, codec)
+        });
+        answered = numbered.collect();
+    }
     let mut ptime_ms = other
         .theirs
         .ptime_ms
@@ -84,6 +95,7 @@ pub(super) fn write_answer(
 
     let (protection, cryptos) = match &audio.secured {
         Secured::Plain => (Protection::None, Vec::new()),
+        Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new()),
         Secured::Sdes(keys) => {
             let theirs = profile
                 .suites
@@ -114,7 +126,7 @@ pub(super) fn write_answer(
     let direction = answer_direction(profile, audio.direction, other);
     let stream = DraftStream {
         transport: audio.transport.clone(),
-        rtp: local.rtp,
+        rtp: lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
         rtcp: rtcp_line(profile, local, audio.rtcp_mux),
         rtcp_mux: audio.rtcp_mux,
         connection_zero: false,
@@ -131,7 +143,9 @@ pub(super) fn write_answer(
             .ice()
             .filter(|_| audio.ice.is_some())
             .map(|own| own.draft(local, audio.rtcp_mux)),
+        lent,
     };
+    let (address, is_past_us) = (stream.rtp.ip(), stream.lent.is_some());
     let slots: Vec<RefusedLine> = offer
         .lines
         .iter()
@@ -162,11 +176,9 @@ pub(super) fn write_answer(
         audio,
         protection,
         rtcp_mux: audio.rtcp_mux,
+        is_past_us,
     })?;
-    let draft = Draft {
-        address: local.rtp.ip(),
-        media,
-    };
+    let draft = Draft { address, media };
     Ok((draft, agreement))
 }
 

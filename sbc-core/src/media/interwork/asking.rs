@@ -6,8 +6,9 @@ use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
 use super::super::read::AudioFacts;
 use super::parts::{draft_crypto, draft_format, rtcp_line};
-use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
+use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, RefusedLine};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// What an offer of ours is to say.
 pub(super) struct Ask {
@@ -17,6 +18,8 @@ pub(super) struct Ask {
     pub(super) zero: bool,
     pub(super) ptime_ms: Option<u32>,
     pub(super) maxptime_ms: Option<u32>,
+    /// Where the other party's media are, where ours are to be left out.
+    pub(super) lent: Option<Arc<Lent>>,
 }
 
 /// The payload types of a peer that its own trunk allows, in its order.
@@ -28,6 +31,13 @@ pub(super) fn admitted<'a>(
         let codec = profile.admit(payload.codec.as_ref()?)?;
         Some((payload.number, codec))
     })
+}
+
+/// The number under which a peer has this codec.
+pub(super) fn number_of(audio: &AudioFacts, codec: &Codec) -> Option<u8> {
+    let mut payloads = audio.payloads.iter();
+    let found = payloads.find(|own| own.codec.as_ref().is_some_and(|own| own.joins(codec)));
+    found.map(|own| own.number)
 }
 
 /// The formats of X's offer that both trunks allow, in X's order (MED-201). Events and comfort
@@ -123,7 +133,12 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let profile = leg.profile();
     let mut taken: Vec<(u8, Codec)> = Vec::new();
     for (wanted, codec) in ask.formats {
-        if let Some(number) = leg.number_for(&codec, wanted, &taken) {
+        // What goes past us has the numbers of who sends it.
+        let number = match ask.lent {
+            Some(_) => wanted,
+            None => leg.number_for(&codec, wanted, &taken),
+        };
+        if let Some(number) = number {
             taken.push((number, codec));
         }
     }
@@ -141,7 +156,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
     let stream = DraftStream {
         transport: transport.to_owned(),
-        rtp: local.rtp,
+        rtp: ask.lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
         rtcp: rtcp_line(profile, &local, false),
         rtcp_mux,
         connection_zero: ask.zero,
@@ -160,6 +175,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))
             .collect(),
         ice: leg.ice().map(|own| own.draft(&local, is_shared)),
+        lent: ask.lent,
     };
     let (mut slots, main) = match leg.slots() {
         Some((slots, main)) => (slots.to_vec(), main),
@@ -179,7 +195,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         }
     }
     let body = leg.write(Draft {
-        address: local.rtp.ip(),
+        address: stream.rtp.ip(),
         media,
     });
     leg.begin(Exchange::Offered(OurOffer {

@@ -31,7 +31,9 @@ use super::profile::{HoldForm, Profile};
 use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
-use asking::{Ask, admitted, carried_formats, own_events, prefer_current, told_to, write_offer};
+use asking::{
+    Ask, admitted, carried_formats, number_of, own_events, prefer_current, told_to, write_offer,
+};
 use bytes::Bytes;
 use fax::{answer_fax, offer_fax, take_fax};
 use media_api::{EndpointSpec, Negotiated};
@@ -117,6 +119,7 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
         zero,
         ptime_ms: audio.ptime_ms,
         maxptime_ms: audio.maxptime_ms,
+        lent: y.lent_by(audio),
     };
     let body = write_offer(y, ask)?;
     x.begin(Exchange::Received(offer));
@@ -201,6 +204,25 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
         _ => false,
     };
     sends_other || hears_other
+}
+
+/// Whether X was told of another place than the one where its media are to go now: that of Y, or ours
+/// (MED-312).
+pub fn is_misled(x: &MediaImage, y: &MediaImage) -> bool {
+    let (Some(told), Some(other)) = (x.stream(), y.committed()) else {
+        return false;
+    };
+    let is_fax = x.is_fax() || y.is_fax();
+    !is_fax && told.lent != x.lent_by(&other.theirs)
+}
+
+/// Whether X's later offer says nothing that it has not said before.
+pub fn says_nothing_new(offer: &Facts, x: &MediaImage) -> bool {
+    let known = x.committed().filter(|_| !x.is_fax());
+    let (Some(known), Ok((main, audio))) = (known, offer.main()) else {
+        return false;
+    };
+    main == known.main && *audio == known.theirs
 }
 
 /// Whether X hears what we send it, as far as is agreed.
@@ -363,6 +385,8 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
         zero: false,
         ptime_ms: None,
         maxptime_ms: None,
+        // Nobody has said where anything is.
+        lent: None,
     };
     write_offer(y, ask)
 }
@@ -405,8 +429,12 @@ fn offer_of<'c>(
     other: &Agreement,
     formats: impl Iterator<Item = &'c Codec>,
 ) -> Result<Bytes, Incompatible> {
+    let lent = x.lent_by(&other.theirs);
     let mut formats: Vec<_> = formats
-        .filter_map(|codec| Some((None, x.profile().admit(codec)?)))
+        .filter_map(|codec| {
+            let number = lent.as_ref().and_then(|_| number_of(&other.theirs, codec));
+            Some((number, x.profile().admit(codec)?))
+        })
         .collect();
     if !formats.iter().any(|(_, codec)| codec.is_audio()) {
         return Err(Unusable::NoCommonCodec.into());
@@ -423,6 +451,7 @@ fn offer_of<'c>(
         zero,
         ptime_ms: other.theirs.ptime_ms,
         maxptime_ms: other.theirs.maxptime_ms,
+        lent,
     };
     write_offer(x, ask)
 }

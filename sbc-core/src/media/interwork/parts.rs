@@ -24,6 +24,8 @@ pub(super) struct Outcome<'a> {
     pub(super) audio: &'a AudioFacts,
     pub(super) protection: Protection,
     pub(super) rtcp_mux: bool,
+    /// The relay has no part in it: our description told of another place than its own.
+    pub(super) is_past_us: bool,
 }
 
 pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> {
@@ -38,6 +40,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         audio,
         protection,
         rtcp_mux,
+        is_past_us,
     } = outcome;
     let first_audio = agreed
         .iter()
@@ -51,30 +54,31 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         .unwrap_or(20)
         .min(audio.maxptime_ms.unwrap_or(u32::MAX))
         .clamp(10, 60);
+    let stream = (!is_past_us).then(|| NegotiatedStream {
+        content: Content::Rtp,
+        remote_rtp: audio.rtp,
+        remote_rtcp: if rtcp_mux && audio.rtcp.port() != 0 {
+            audio.rtp
+        } else {
+            audio.rtcp
+        },
+        rtcp_mux,
+        direction: media_api::Direction::from_parts(
+            ours.sends() && audio.direction.receives(),
+            ours.receives() && audio.direction.sends(),
+        ),
+        protection,
+        payloads: bindings,
+        source: leg.profile().source_policy(leg.signalling()),
+        ice: leg
+            .ice()
+            .zip(audio.ice.as_deref())
+            .and_then(|(own, peer)| own.terms(peer)),
+        // 10 to 60 fits.
+        ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
+    });
     let negotiated = Negotiated {
-        streams: vec![Some(NegotiatedStream {
-            content: Content::Rtp,
-            remote_rtp: audio.rtp,
-            remote_rtcp: if rtcp_mux && audio.rtcp.port() != 0 {
-                audio.rtp
-            } else {
-                audio.rtcp
-            },
-            rtcp_mux,
-            direction: media_api::Direction::from_parts(
-                ours.sends() && audio.direction.receives(),
-                ours.receives() && audio.direction.sends(),
-            ),
-            protection,
-            payloads: bindings,
-            source: leg.profile().source_policy(leg.signalling()),
-            ice: leg
-                .ice()
-                .zip(audio.ice.as_deref())
-                .and_then(|(own, peer)| own.terms(peer)),
-            // 10 to 60 fits.
-            ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
-        })],
+        streams: vec![stream],
     };
     Ok(Agreement {
         slots,

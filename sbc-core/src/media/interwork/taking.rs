@@ -44,8 +44,10 @@ pub(super) fn take_answer(
         });
         agreed.push((id, codec));
     }
+    let is_past_us = offer.stream.lent.is_some();
     let protection = match &audio.secured {
         Secured::Plain => Protection::None,
+        Secured::Sdes(_) if is_past_us => Protection::None,
         Secured::Sdes(keys) => {
             let ours = |key: &&OfferedKey| {
                 offer
@@ -102,6 +104,7 @@ pub(super) fn take_answer(
         audio,
         protection,
         rtcp_mux: stream.rtcp_mux && audio.rtcp_mux,
+        is_past_us,
     })
 }
 

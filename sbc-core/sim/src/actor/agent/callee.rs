@@ -294,10 +294,11 @@ impl Agent {
             .invite
             .answer(status, phrase, Some(&tag))
             .with("Contact", leg.contact.clone());
-        for route in leg.invite.lines("Record-Route") {
+        // Each hop stands before those that the request has passed already (RFC 3261 §16.6).
+        if let Some(route) = self.dialect.record_route() {
             response = response.with("Record-Route", route);
         }
-        if let Some(route) = self.dialect.record_route() {
+        for route in leg.invite.lines("Record-Route") {
             response = response.with("Record-Route", route);
         }
         if sdp {
