@@ -41,6 +41,8 @@ pub struct Setting {
     pub has_customers: bool,
     /// Whether OPTIONS of the subject to the carrier are sent.
     pub pings_carrier: bool,
+    /// Whether clients of Teams reach it at an address that is not its own.
+    pub is_behind_nat: bool,
 }
 
 /// Where everybody is.
@@ -79,6 +81,7 @@ unix = "{at}/api.sock"
 name = "teams"
 addresses = ["{teams}"]
 ports = "20000-24999"
+{advertise}
 
 [[realm]]
 name = "carrier"
@@ -110,6 +113,10 @@ name = "customer"
 numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 {tenant}
 "#,
+            advertise = match self.is_behind_nat {
+                true => format!("advertise = {{ v4 = \"{}\" }}", addresses.outside),
+                false => String::new(),
+            },
             tenant = self.tenant,
             metrics = ports.metrics,
             teams = ports.tls.ip(),
@@ -275,5 +282,6 @@ impl Setting {
             && !self.has_second_carrier
             && !self.has_customers
             && !self.pings_carrier
+            && !self.is_behind_nat
     }
 }

@@ -13,6 +13,7 @@ use crate::lab::fault::LabFault;
 use crate::lab::folder::Folder;
 use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
+use crate::media::check::Asker;
 use crate::media::voice::{Ear, Voice};
 use crate::peer::agent::{Received, Wire};
 use crate::peer::carrier::{self, Carrier};
@@ -374,6 +375,15 @@ impl Stage {
     pub async fn voice_of_carrier(&self) -> Result<Voice, PeerFault> {
         self.voice("carrier", self.addresses.carrier, self.warps.1)
             .await
+    }
+
+    /// Somebody at an address of Teams who checks and has no audio.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn asker(&self) -> Result<Asker, Failure> {
+        let asker = Asker::open(self.addresses.elsewhere, self.warps.0).await;
+        asker.map_err(|why| Failure::new("ladder", why.to_string()))
     }
 
     async fn voice(

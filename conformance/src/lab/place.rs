@@ -74,6 +74,8 @@ pub struct Addresses {
     pub carrier_2: IpAddr,
     /// A stranger.
     pub stranger: IpAddr,
+    /// The outer side of a NAT in front of the daemon.
+    pub outside: IpAddr,
 }
 
 impl Addresses {
@@ -98,6 +100,7 @@ impl Addresses {
             elsewhere: address(24),
             carrier_2: address(11),
             stranger: address(99),
+            outside: address(31),
         }
     }
 

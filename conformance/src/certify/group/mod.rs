@@ -1,5 +1,6 @@
 //! The cases, a file for each group of the catalogue.
 
+pub mod agent;
 pub mod bypass;
 pub mod connection;
 pub mod emergency;
@@ -26,6 +27,7 @@ pub const WRITTEN: &[&[Case]] = &[
     transfer::CASES,
     media::CASES,
     bypass::CASES,
+    agent::CASES,
     optimization::CASES,
     number::CASES,
     emergency::CASES,
