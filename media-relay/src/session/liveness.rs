@@ -53,6 +53,11 @@ impl Liveness {
         let now = dropped(streams);
         let since =
             |reason: DropReason| now[reason as usize] - self.dropped_before[reason as usize];
+        // Checks that come where nobody speaks ICE are noise.
+        let refused_checks = match streams.iter().any(Stream::has_checks) {
+            true => since(DropReason::CheckName) + since(DropReason::CheckIntegrity),
+            false => 0,
+        };
         let suspects = [
             (
                 since(DropReason::Authentication) + since(DropReason::Replay),
@@ -60,10 +65,7 @@ impl Liveness {
             ),
             (since(DropReason::PayloadType), OneWayKind::WrongPayloadType),
             (since(DropReason::Source), OneWayKind::WrongSource),
-            (
-                since(DropReason::CheckName) + since(DropReason::CheckIntegrity),
-                OneWayKind::RefusedChecks,
-            ),
+            (refused_checks, OneWayKind::RefusedChecks),
         ];
         let none = match streams.iter().any(Stream::lacks_checks) {
             true => OneWayKind::NoChecks,
