@@ -420,6 +420,17 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "cert = \"/server-only\"",
     ),
     (
+        Code::NameInSubjectOnly,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/only-cn\"",
+    ),
+    (
+        Code::OutOfRange,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = \"/tls/roots.pem\"\ndrain = §\"2d\"",
+    ),
+    (Code::MissingKey, "[metrics]\n", "[§dns]\n[metrics]\n"),
+    (
         Code::KeyNotRsa,
         "cert = \"/tls/sbc.pem\"",
         "cert = \"/ecdsa\"",

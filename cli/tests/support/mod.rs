@@ -297,11 +297,15 @@ impl World {
         }
     }
 
+    /// What a reload would read.
+    pub fn identities_on_disk(&self) -> TlsStore {
+        let text = CONFIG.replace("DIR", &self.directory.path().display().to_string());
+        TlsStore::load(&load(&text).shell.tls).unwrap()
+    }
+
     /// Loads the identities again, as a reload does.
     pub fn reload(&self) {
-        let text = CONFIG.replace("DIR", &self.directory.path().display().to_string());
-        let loaded = load(&text);
-        let tls = Arc::new(TlsStore::load(&loaded.shell.tls).unwrap());
+        let tls = Arc::new(self.identities_on_disk());
         let opened = self.net.open(&self.config).unwrap();
         self.net.apply(Arc::clone(&self.config), tls, opened);
     }

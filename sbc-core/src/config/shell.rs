@@ -5,6 +5,7 @@ use super::written::{Secret, TlsVersion};
 use crate::id::TlsContextName;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Settings that the core never sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,9 @@ pub struct Shell {
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.
     pub api: String,
+    /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean
+    /// other addresses inside has servers for them, which need not be those of the host.
+    pub dns: Vec<SocketAddr>,
     /// What signatures of callers are verified with; `None` verifies none.
     pub stir: Option<StirFiles>,
 }
@@ -41,6 +45,9 @@ pub struct TlsFiles {
     pub min: TlsVersion,
     /// Whether a wildcard in a peer's certificate may stand for one label.
     pub allow_wildcard: bool,
+    /// How long connections with Teams go on after the certificate that they were made with was replaced
+    /// (TDR-TLS-013), if not as long as a call may ring.
+    pub drain: Option<Duration>,
 }
 
 /// What signatures of callers are verified with.

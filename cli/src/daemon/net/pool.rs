@@ -307,6 +307,14 @@ impl Pool {
         meant
     }
 
+    /// What leads to the connections of ours that have this identity.
+    pub(super) fn keys_of(&self, context: &TlsContextName) -> Vec<FlowKey> {
+        let tables = self.lock();
+        let keys = tables.by_key.keys();
+        let is_its = |key: &&FlowKey| key.tls.as_ref().is_some_and(|tls| tls.context == *context);
+        keys.filter(is_its).cloned().collect()
+    }
+
     /// A connection is gone.
     pub(super) fn remove(&self, line: &Line, key: Option<&FlowKey>) {
         let mut tables = self.lock();

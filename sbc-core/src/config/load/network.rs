@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Nothing at an address is for media.
 #[expect(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
@@ -309,6 +310,11 @@ impl Load<'_> {
         let names = self.certificate(&title, cert);
         self.private_key(&title, cert, key);
         let is_readable = names.is_some();
+        let drains = Duration::from_secs(1)..=Duration::from_secs(86_400);
+        let drain = written.drain.as_ref().map(|at| {
+            let title = format!("{title}: drain");
+            self.bounded(&title, &written.drain, drains, at.value)
+        });
         let context = TlsContext {
             name,
             names: names.unwrap_or_default(),
@@ -322,6 +328,7 @@ impl Load<'_> {
             verify_client,
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
+            drain,
         };
         Some((context, is_readable.then_some(files)))
     }

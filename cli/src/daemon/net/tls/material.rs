@@ -14,6 +14,7 @@ use sbc_core::id::TlsContextName;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Why an identity cannot be used.
@@ -74,6 +75,7 @@ pub struct TlsContext {
     verify_client: VerifyClient,
     min: TlsVersion,
     allow_wildcard: bool,
+    drain: Option<Duration>,
 }
 
 /// Roots that peers are verified against, and what they say.
@@ -151,6 +153,7 @@ impl TlsContext {
             verify_client: files.verify_client,
             min: files.min,
             allow_wildcard: files.allow_wildcard,
+            drain: files.drain,
         })
     }
 
@@ -177,6 +180,11 @@ impl TlsContext {
     /// Whether both show the same certificate, with the same chain.
     pub fn shows_the_same(&self, other: &Self) -> bool {
         self.key.cert == other.key.cert
+    }
+
+    /// How long connections of Teams with the certificate before this one go on, if not as long as usual.
+    pub fn drain(&self) -> Option<Duration> {
+        self.drain
     }
 
     pub(super) fn min(&self) -> TlsVersion {
