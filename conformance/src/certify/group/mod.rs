@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bypass;
+pub mod certificate;
 pub mod connection;
 pub mod emergency;
 pub mod graph;
@@ -12,6 +13,7 @@ pub mod number;
 pub mod optimization;
 pub mod options;
 pub mod outbound;
+pub mod resolution;
 pub mod system;
 pub mod transfer;
 
@@ -20,6 +22,8 @@ use super::case::Case;
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
     connection::CASES,
+    certificate::CASES,
+    resolution::CASES,
     options::CASES,
     inbound::CASES,
     outbound::CASES,
