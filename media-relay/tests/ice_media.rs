@@ -177,6 +177,30 @@ fn forks_check_side_by_side_and_only_the_winner_is_left() {
     assert_eq!(voice_to_b(&mut bench, 3), Ok(one));
 }
 
+/// A user with many clients: each is heard before the answer, and whoever answers talks.
+#[test]
+fn as_many_forks_as_teams_may_make_are_heard_before_the_answer() {
+    let mut bench = bench();
+    let at = |fork: u8| SocketAddr::from(([198, 51, 100, fork], 50_000));
+    let agreed = |fork: u8| full(ours(), &format!("fork{fork}"), &[candidate(at(fork), 5)]);
+    for fork in 1..=32 {
+        let check = Check {
+            username: format!("{FRAGMENT}:fork{fork}"),
+            ..Check::nominating()
+        };
+        checked(&mut bench, at(fork), &check);
+        bench.answer_as(B, agreed(fork), ForkId(fork), Stage::Preview);
+    }
+    for fork in 1..=32 {
+        let heard = voice_from_b(&mut bench, at(fork), u16::from(fork));
+        assert_eq!(heard, Ok(peer_a()), "fork {fork}");
+    }
+    bench.answer_as(B, agreed(7), ForkId(7), Stage::Final);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(at(7)));
+    assert_eq!(voice_from_b(&mut bench, at(8), 40), Err(DropReason::Source));
+    assert_eq!(voice_from_b(&mut bench, at(7), 41), Ok(peer_a()));
+}
+
 #[test]
 fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     let mut bench = bench();

@@ -31,8 +31,11 @@ use std::time::Duration;
 
 /// How long media against a new direction is still let through: it was on its way (MED-054).
 const DIRECTION_GRACE: Duration = Duration::from_secs(1);
-/// Early dialogs that may be open at once beside the committed agreement (MED-117).
+/// Early dialogs that may be open at once beside the committed agreement, where packets are told apart by
+/// trying keys (MED-117).
 const MAX_PREVIEWS: usize = 4;
+/// The same where checks tell them apart: as many forks as Teams may make (TDR-ICE-005).
+const MAX_CHECKED_PREVIEWS: usize = 32;
 
 /// One stream and all its state.
 #[derive(Debug)]
@@ -283,16 +286,16 @@ impl Stream {
         match stage {
             Stage::Final => self.faces.clear(),
             Stage::Preview => {
-                let previews = self
-                    .faces
-                    .iter()
-                    .filter(|face| face.stage == Stage::Preview)
-                    .count();
-                if previews >= MAX_PREVIEWS
-                    && let Some(oldest) = self
-                        .faces
-                        .iter()
-                        .position(|face| face.stage == Stage::Preview)
+                let has_checks = face.terms.ice.is_some();
+                let most = match has_checks {
+                    true => MAX_CHECKED_PREVIEWS,
+                    false => MAX_PREVIEWS,
+                };
+                let is_like = |other: &Face| {
+                    other.stage == Stage::Preview && other.terms.ice.is_some() == has_checks
+                };
+                if self.faces.iter().filter(|own| is_like(own)).count() >= most
+                    && let Some(oldest) = self.faces.iter().position(is_like)
                 {
                     self.faces.remove(oldest);
                 }
