@@ -363,8 +363,10 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
         ),
         allow_wildcard: section.boolean("allow_wildcard_san", out),
         drain: section.parsed("drain", value::duration, out),
+        crl: section.text("crl", out),
+        crl_issuers: section.text("crl_issuers", out),
     };
-    section.finish(&["acme", "ocsp", "ciphers", "crl"], out);
+    section.finish(&["acme", "ocsp", "ciphers"], out);
     tls
 }
 

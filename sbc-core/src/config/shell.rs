@@ -48,6 +48,17 @@ pub struct TlsFiles {
     /// How long connections with Teams go on after the certificate that they were made with was replaced
     /// (TDR-TLS-013), if not as long as a call may ring.
     pub drain: Option<Duration>,
+    /// Lists of certificates of peers that were revoked; `None` looks at none.
+    pub revoked: Option<RevokedFiles>,
+}
+
+/// Where lists of revoked certificates come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RevokedFiles {
+    /// PEM file with the lists.
+    pub lists: String,
+    /// PEM file with the certificates that sign them, or [`MICROSOFT_ROOTS`].
+    pub issuers: String,
 }
 
 /// What signatures of callers are verified with.

@@ -74,6 +74,8 @@ pub(super) struct WrittenTls {
     pub(super) client_ca: Option<At<String>>,
     pub(super) verify_client: Option<At<VerifyClient>>,
     pub(super) drain: Option<At<Duration>>,
+    pub(super) crl: Option<At<String>>,
+    pub(super) crl_issuers: Option<At<String>>,
     pub(super) min: Option<At<TlsVersion>>,
     pub(super) allow_wildcard: Option<At<bool>>,
 }

@@ -195,9 +195,25 @@ async fn open_again(shared: &Arc<Shared>, hop: &Hop) {
                 if shared.pool.has(&key) {
                     return;
                 }
+                // Its next OPTIONS find out, and nobody asks faster (TDR-OPT-009).
+                if shared
+                    .pool
+                    .last_fault(&key)
+                    .is_some_and(|fault| is_of_certificate(&fault))
+                {
+                    return;
+                }
             }
         }
     }
+}
+
+/// Whether one side does not believe the other: that is not over in a moment.
+fn is_of_certificate(fault: &FlowFault) -> bool {
+    matches!(
+        fault,
+        FlowFault::TlsCertificate(_) | FlowFault::TlsAlert(_) | FlowFault::TlsName { .. }
+    )
 }
 
 /// Whether the peer of a hop is known to answer pings.

@@ -332,6 +332,12 @@ impl Pool {
         }
     }
 
+    /// Why the last attempt to connect failed, if it did.
+    pub(super) fn last_fault(&self, key: &FlowKey) -> Option<FlowFault> {
+        let tables = self.lock();
+        tables.failures.get(key).map(|last| last.fault.clone())
+    }
+
     /// An attempt to connect failed: the next ones fail at once until a pause is over.
     pub(super) fn failed(&self, key: &FlowKey, fault: FlowFault) {
         let now = Instant::now();

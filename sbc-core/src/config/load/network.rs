@@ -3,7 +3,7 @@
 use super::{Load, titled};
 use crate::config::facts::Validity;
 use crate::config::finding::Code;
-use crate::config::shell::TlsFiles;
+use crate::config::shell::{RevokedFiles, TlsFiles};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
@@ -305,6 +305,7 @@ impl Load<'_> {
             }
             None => {}
         }
+        let revoked = self.revoked_peers(&title, written);
         let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
         let allow_wildcard = written.allow_wildcard.as_ref().is_some_and(|at| at.value);
         let names = self.certificate(&title, cert);
@@ -329,8 +330,37 @@ impl Load<'_> {
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
             drain,
+            revoked,
         };
         Some((context, is_readable.then_some(files)))
+    }
+
+    /// Lists of peers' certificates that were revoked. What they do not name is good (TDR-TLS-017).
+    fn revoked_peers(&mut self, title: &str, written: &WrittenTls) -> Option<RevokedFiles> {
+        let (lists, issuers) = (&written.crl, &written.crl_issuers);
+        let issuers = issuers.as_ref().or(written.client_ca.as_ref());
+        match (lists, issuers) {
+            (Some(lists), Some(issuers)) => {
+                self.revocations(&format!("{title}: crl"), lists, &issuers.value);
+                Some(RevokedFiles {
+                    lists: lists.value.clone(),
+                    issuers: issuers.value.clone(),
+                })
+            }
+            (Some(lists), None) => {
+                self.out.add(
+                    Code::Contradiction,
+                    &lists.span,
+                    format!("{title}: nobody is named who signs lists of revoked certificates"),
+                    Some(
+                        "write client_ca, or crl_issuers = \"/etc/causeway/tls/issuers.pem\""
+                            .to_owned(),
+                    ),
+                );
+                None
+            }
+            (None, _) => None,
+        }
     }
 
     fn certificate(&mut self, title: &str, path: &At<String>) -> Option<Vec<String>> {

@@ -2,7 +2,7 @@
 
 use super::names::CertificateNames;
 use super::provider;
-use crate::config::{read_certificates, read_key, read_roots};
+use crate::config::{Revoked, read_certificates, read_key, read_revocations, read_roots};
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
@@ -76,6 +76,7 @@ pub struct TlsContext {
     min: TlsVersion,
     allow_wildcard: bool,
     drain: Option<Duration>,
+    revoked: Arc<Revoked>,
 }
 
 /// Roots that peers are verified against, and what they say.
@@ -145,6 +146,12 @@ impl TlsContext {
         known
             .entry(files.client_ca.clone())
             .or_insert_with(|| Arc::clone(&trusted));
+        let revoked = match &files.revoked {
+            Some(of) => {
+                read_revocations(&of.lists, &of.issuers).map_err(|why| fault(&of.lists, why))?
+            }
+            None => Revoked::default(),
+        };
         Ok(Self {
             name,
             key: Arc::new(certified),
@@ -154,6 +161,7 @@ impl TlsContext {
             min: files.min,
             allow_wildcard: files.allow_wildcard,
             drain: files.drain,
+            revoked: Arc::new(revoked),
         })
     }
 
@@ -185,6 +193,11 @@ impl TlsContext {
     /// How long connections of Teams with the certificate before this one go on, if not as long as usual.
     pub fn drain(&self) -> Option<Duration> {
         self.drain
+    }
+
+    /// Peers' certificates that were revoked.
+    pub(super) fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
     }
 
     pub(super) fn min(&self) -> TlsVersion {
