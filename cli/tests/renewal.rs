@@ -4,12 +4,16 @@ use crate::support;
 
 use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
+use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
+use rustls::server::WebPkiClientVerifier;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use support::{
-    World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
-    write_text,
+    Authority, Leaf, World, accept_tls, listener, options, read_to_close, read_until, tls_hop,
+    write_leaf, write_text,
 };
+use tokio_rustls::TlsAcceptor;
 
 const PEER: &str = "sip.peer.example";
 const SBC: &str = "sbc.contoso.example";
@@ -62,6 +66,54 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     world.send(&tls_hop("fabrikam", address), &options("still"), 5);
     read_until(&mut other, "Call-ID: still").await;
     world.logged("certificate_renewed").await;
+}
+
+/// A server that believes clients of one authority alone, as Teams does.
+fn believing(authority: &Authority, leaf: &Leaf) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let roots = Arc::new(authority.roots());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+    let (chain, key) = leaf.parts();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// An authority that Teams does not take shows only when a proxy ends the handshake, and with TLS 1.3 after it.
+#[tokio::test]
+async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    let acceptor = believing(&world.authority, &leaf);
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let (stream, _) = peer.accept().await.unwrap();
+    let mut first = acceptor.accept(stream).await.unwrap();
+    read_until(&mut first, "Call-ID: one").await;
+    let others = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = peer.accept().await {
+            held.extend(acceptor.accept(stream).await);
+        }
+    });
+    for (authority, is_taken) in [(&Authority::new(), false), (&world.authority, true)] {
+        write_leaf(world.directory.path(), "contoso", &authority.leaf(&[SBC]));
+        let store = world.identities_on_disk();
+        let (name, before) = ("contoso".into(), world.net.identities());
+        let shows_as_before = |store: &TlsStore| {
+            let (old, new) = (before.get(&name).unwrap(), store.get(&name).unwrap());
+            new.shows_the_same(old)
+        };
+        assert!(!shows_as_before(&store));
+        let proven = world.net.proven(&world.config, store).await;
+        assert_eq!(shows_as_before(&proven), !is_taken);
+    }
+    world.logged("certificate_refused").await;
+    others.abort();
 }
 
 #[tokio::test]

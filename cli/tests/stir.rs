@@ -8,10 +8,7 @@ use causeway::daemon::resolver::Resolver;
 use causeway::daemon::stir::{Reach, Signers, Trust};
 use causeway::sink::metrics::Metrics;
 use nameserver::{Nameserver, a, aaaa};
-use rcgen::{
-    CertificateParams, CertificateRevocationListParams, CustomExtension, KeyIdMethod, KeyPair,
-    RevokedCertParams, SerialNumber, SigningKey, date_time_ymd,
-};
+use rcgen::{CertificateParams, CustomExtension, KeyPair, SerialNumber, SigningKey, date_time_ymd};
 use sbc_core::config::{Facts, FileFault, Validity};
 use sbc_core::id::TrunkName;
 use sbc_core::query::Outcome;
@@ -25,7 +22,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use support::{Authority, Leaf, server};
+use support::{Authority, Leaf, revoking, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -348,23 +345,6 @@ async fn a_credential_that_was_revoked_is_good_no_longer() {
     bench.trust(revoked);
     let found = bench.verify("/a.cer", &signer).await;
     assert_eq!(found, Err(CredentialFault::Revoked));
-}
-
-/// What a list says that revokes one certificate.
-fn revoking(serial: &[u8], from: i32, until: i32) -> CertificateRevocationListParams {
-    CertificateRevocationListParams {
-        this_update: date_time_ymd(from, 1, 1),
-        next_update: date_time_ymd(until, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(serial.to_vec()),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    }
 }
 
 /// The path of a list that an issuer has signed.

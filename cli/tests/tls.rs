@@ -3,9 +3,11 @@
 
 use crate::support;
 
+use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::metrics::Direction;
 use rcgen::{ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
+use sbc_core::config::RevokedFiles;
 use sbc_core::event::DropCode;
 use sbc_core::transport::FlowFault;
 use support::{
@@ -122,6 +124,34 @@ async fn a_certificate_for_neither_role_is_refused() {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
     });
     is_refused(&world, Some(&leaf), "cert_usage").await;
+}
+
+/// A list says which certificates are good no longer; what it does not name is good, and so is everything
+/// without a list (TDR-TLS-017).
+#[tokio::test]
+async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
+    let world = World::new();
+    let leaf = |serial: &[u8]| {
+        world.authority.leaf_with(&[PEER], |params| {
+            params.serial_number = Some(rcgen::SerialNumber::from(serial.to_vec()));
+        })
+    };
+    let (named, other) = (leaf(&[0x81, 0x22]), leaf(&[0x81, 0x23]));
+    gets_in(&world, &named).await;
+    let folder = world.directory.path();
+    let list = world
+        .authority
+        .revoking(support::revoking(&[0x81, 0x22], 2024, 4000));
+    let lists = support::write(folder, "crl.pem", &list);
+    let mut files = world.loaded().shell.tls;
+    let of_contoso = files.get_mut(&"contoso".into()).unwrap();
+    of_contoso.revoked = Some(RevokedFiles {
+        lists: lists.display().to_string(),
+        issuers: folder.join("ca.pem").display().to_string(),
+    });
+    world.uses(TlsStore::load(&files).unwrap());
+    is_refused(&world, Some(&named), "cert_revoked").await;
+    gets_in(&world, &other).await;
 }
 
 #[tokio::test]

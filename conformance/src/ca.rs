@@ -4,13 +4,15 @@
 //! the rest of its chain is refused here as it would be by Microsoft (TDR-TLS-004).
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    PKCS_RSA_SHA256, SanType,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 /// A certification authority.
 pub struct Authority {
@@ -69,9 +71,21 @@ impl Authority {
     /// # Errors
     /// [`CaFault`], when the system cannot make keys.
     pub fn new(name: &str) -> Result<Self, CaFault> {
-        let root = CertifiedIssuer::self_signed(authority(name), KeyPair::generate()?)?;
+        Self::with(name, KeyPair::generate)
+    }
+
+    /// The same with keys on the curve P-384.
+    ///
+    /// # Errors
+    /// [`CaFault`], when the system cannot make keys.
+    pub fn p384(name: &str) -> Result<Self, CaFault> {
+        Self::with(name, || KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384))
+    }
+
+    fn with(name: &str, key: impl Fn() -> Result<KeyPair, rcgen::Error>) -> Result<Self, CaFault> {
+        let root = CertifiedIssuer::self_signed(authority(name), key()?)?;
         let below = authority(&format!("{name} intermediate"));
-        let intermediate = CertifiedIssuer::signed_by(below, KeyPair::generate()?, &root)?;
+        let intermediate = CertifiedIssuer::signed_by(below, key()?, &root)?;
         Ok(Self {
             root_pem: root.pem(),
             intermediate,
@@ -118,25 +132,82 @@ impl Authority {
         self.issue_for(names, &KeyPair::generate()?, &BOTH)
     }
 
+    /// The same for so many days from now.
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue_until(&self, names: &[&str], days: u64) -> Result<Identity, CaFault> {
+        let until = SystemTime::now() + Duration::from_secs(86_400 * days);
+        self.issue_with(&KeyPair::generate_for(&PKCS_RSA_SHA256)?, |params| {
+            params.subject_alt_names = dns_names(names)?;
+            params.not_after = until.into();
+            Ok(())
+        })
+    }
+
+    /// One that says a name as its common name alone.
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue_without_names(&self, common_name: &str) -> Result<Identity, CaFault> {
+        self.issue_with(&KeyPair::generate_for(&PKCS_RSA_SHA256)?, |params| {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, common_name);
+            Ok(())
+        })
+    }
+
     fn issue_for(
         &self,
         names: &[&str],
         key: &KeyPair,
         uses: &[ExtendedKeyUsagePurpose],
     ) -> Result<Identity, CaFault> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let common_name = names.first().cloned().unwrap_or_default();
-        let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name);
-        params.extended_key_usages = uses.to_vec();
+        self.issue_with(key, |params| {
+            params.subject_alt_names = dns_names(names)?;
+            let common_name = names.first().copied().unwrap_or_default();
+            params
+                .distinguished_name
+                .push(DnType::CommonName, common_name);
+            params.extended_key_usages = uses.to_vec();
+            Ok(())
+        })
+    }
+
+    fn issue_with(
+        &self,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams) -> Result<(), CaFault>,
+    ) -> Result<Identity, CaFault> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        change(&mut params)?;
         let leaf = params.signed_by(key, &*self.intermediate)?;
         Ok(Identity {
             chain_pem: leaf.pem() + &self.intermediate.pem(),
             key_pem: key.serialize_pem(),
         })
     }
+}
+
+/// A certificate that is its own issuer.
+///
+/// # Errors
+/// [`CaFault`], when a name cannot stand in a certificate.
+pub fn self_signed(names: &[&str]) -> Result<Identity, CaFault> {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let params = CertificateParams::new(names)?;
+    Ok(Identity {
+        chain_pem: params.self_signed(&key)?.pem(),
+        key_pem: key.serialize_pem(),
+    })
+}
+
+fn dns_names(names: &[&str]) -> Result<Vec<SanType>, CaFault> {
+    let names = names.iter().map(|name| (*name).to_owned());
+    Ok(CertificateParams::new(names.collect::<Vec<_>>())?.subject_alt_names)
 }
 
 impl Identity {

@@ -150,6 +150,35 @@ fn no_more_than_fifty_checks_a_second_are_answered_and_strangers_use_none_of_the
     knock(&mut bench, 2, direct(), &usual).unwrap();
 }
 
+/// Of 32 forks none is heard by less than 15 checks a second.
+#[test]
+fn each_fork_and_each_port_has_its_own_checks_up_to_a_limit_for_all() {
+    let mut bench = bench();
+    let by = |fork: u32| {
+        let check = Check {
+            username: format!("{FRAGMENT}:fork{fork}"),
+            ..Check::default()
+        };
+        check.bytes()
+    };
+    for (socket, fork) in [(2, 0), (3, 0), (2, 1)] {
+        for _ in 0..50 {
+            knock(&mut bench, socket, direct(), &by(fork)).unwrap();
+        }
+        let refused = knock(&mut bench, socket, direct(), &by(fork));
+        assert_eq!(refused.unwrap_err(), DropReason::Rate);
+    }
+    let mut more = 0;
+    for fork in 2..32 {
+        more += (0..50)
+            .filter(|_| knock(&mut bench, 2, direct(), &by(fork)).is_ok())
+            .count();
+    }
+    assert_eq!(more, 500 - 3 * 50);
+    bench.wait_ms(1_000);
+    knock(&mut bench, 2, direct(), &by(31)).unwrap();
+}
+
 /// Whoever is on the way sees our fragment in every check.
 #[test]
 fn who_knows_our_name_and_not_our_password_uses_up_nobodys_checks() {
@@ -221,8 +250,12 @@ fn repeated_checks_allocate_nothing() {
 
 /// Why B is not heard while A talks, after these datagrams have come from B's client.
 fn why_unheard(datagram: Option<Vec<u8>>) -> Option<OneWayKind> {
+    why_unheard_of(full(ours(), THEIRS, &[candidate(direct(), 5)]), datagram)
+}
+
+fn why_unheard_of(agreed: NegotiatedStream, datagram: Option<Vec<u8>>) -> Option<OneWayKind> {
     let mut bench = bench();
-    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    bench.answer(B, agreed);
     for sequence in 0..400 {
         bench.run_ms(20);
         let _ = voice_to_b(&mut bench, sequence);
@@ -249,6 +282,20 @@ fn an_operator_is_told_that_no_check_has_come_or_none_with_the_right_password() 
     assert_eq!(refused, Some(OneWayKind::RefusedChecks));
     let sound = why_unheard(Some(Check::default().bytes()));
     assert_eq!(sound, Some(OneWayKind::NoPackets));
+}
+
+#[test]
+fn checks_that_come_where_nobody_speaks_ice_are_no_reason() {
+    let stray = Check {
+        username: format!("8hhZ:{THEIRS}"),
+        ..Check::default()
+    };
+    let without = NegotiatedStream {
+        ice: None,
+        ..full(ours(), THEIRS, &[])
+    };
+    let told = why_unheard_of(without, Some(stray.bytes()));
+    assert_eq!(told, Some(OneWayKind::NoPackets));
 }
 
 #[test]

@@ -30,6 +30,73 @@ fn media_goes_to_the_best_who_checked_and_then_to_the_nominated_one() {
 }
 
 #[test]
+fn a_later_nomination_takes_the_place_of_an_earlier_one() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    bench.run_ms(6_000);
+    checked(&mut bench, direct(), &Check::default());
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
+    // Its consent chooses nothing.
+    checked(&mut bench, direct(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 3), Ok(relayed()));
+    bench.run_ms(6_000);
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 4), Ok(direct()));
+}
+
+/// Somebody who has recorded a check sends it again from elsewhere, long after.
+#[test]
+fn a_recorded_check_takes_no_media_away_though_its_round_is_a_later_one() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(relayed(), 1_000)]));
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, relayed(), 1), Ok(peer_a()));
+    bench.run_ms(6_000);
+    let replayer = address("192.0.2.66:6666");
+    checked(&mut bench, replayer, &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(relayed()));
+    assert_eq!(voice_from_b(&mut bench, relayed(), 2), Ok(peer_a()));
+}
+
+#[test]
+fn a_pair_that_is_checked_no_more_is_forgotten_beside_one_that_is() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    checked(&mut bench, direct(), &Check::nominating());
+    checked(&mut bench, relayed(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    for second in 1..=29 {
+        bench.run_ms(1_000);
+        checked(&mut bench, relayed(), &Check::default());
+        assert_eq!(voice_to_b(&mut bench, 1 + second), Ok(direct()));
+    }
+    bench.run_ms(1_000);
+    checked(&mut bench, relayed(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 31), Ok(relayed()));
+    let late = voice_from_b(&mut bench, direct(), 1);
+    assert_eq!(late, Err(DropReason::Source));
+}
+
+#[test]
+fn the_pair_that_media_come_from_is_kept_without_checks() {
+    let mut bench = bench();
+    let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
+    bench.answer(B, full(ours(), THEIRS, &candidates));
+    checked(&mut bench, direct(), &Check::nominating());
+    for second in 1..=40 {
+        bench.run_ms(1_000);
+        assert_eq!(voice_from_b(&mut bench, direct(), second), Ok(peer_a()));
+        checked(&mut bench, relayed(), &Check::default());
+        assert_eq!(voice_to_b(&mut bench, second), Ok(direct()));
+    }
+}
+
+#[test]
 fn a_relays_check_counts_as_little_as_its_candidate_says() {
     let mut bench = bench();
     let candidates = [candidate(direct(), 2_000_000), candidate(relayed(), 1_000)];
@@ -108,6 +175,30 @@ fn forks_check_side_by_side_and_only_the_winner_is_left() {
     // It still gets its answer, which costs nobody anything.
     checked(&mut bench, other, &of("second"));
     assert_eq!(voice_to_b(&mut bench, 3), Ok(one));
+}
+
+/// A user with many clients: each is heard before the answer, and whoever answers talks.
+#[test]
+fn as_many_forks_as_teams_may_make_are_heard_before_the_answer() {
+    let mut bench = bench();
+    let at = |fork: u8| SocketAddr::from(([198, 51, 100, fork], 50_000));
+    let agreed = |fork: u8| full(ours(), &format!("fork{fork}"), &[candidate(at(fork), 5)]);
+    for fork in 1..=32 {
+        let check = Check {
+            username: format!("{FRAGMENT}:fork{fork}"),
+            ..Check::nominating()
+        };
+        checked(&mut bench, at(fork), &check);
+        bench.answer_as(B, agreed(fork), ForkId(fork), Stage::Preview);
+    }
+    for fork in 1..=32 {
+        let heard = voice_from_b(&mut bench, at(fork), u16::from(fork));
+        assert_eq!(heard, Ok(peer_a()), "fork {fork}");
+    }
+    bench.answer_as(B, agreed(7), ForkId(7), Stage::Final);
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(at(7)));
+    assert_eq!(voice_from_b(&mut bench, at(8), 40), Err(DropReason::Source));
+    assert_eq!(voice_from_b(&mut bench, at(7), 41), Ok(peer_a()));
 }
 
 #[test]
@@ -255,26 +346,71 @@ fn what_was_kept_too_long_or_by_whom_is_not_the_peer_is_not_heard() {
     assert_eq!(stats.dropped(DropReason::Source), 1);
 }
 
+fn dial(bench: &mut Bench, symbol: char) {
+    bench.command(Command::Dial {
+        session: SESSION,
+        endpoint: B,
+        dialled: Dialled {
+            digit: Digit::from_char(symbol).unwrap(),
+            duration_ms: 100,
+            signal: Signal::Tone,
+        },
+    });
+}
+
+fn to_direct(made: &[(SocketAddr, Vec<u8>)]) -> usize {
+    made.iter().filter(|(to, _)| *to == direct()).count()
+}
+
 #[test]
 fn digits_reach_who_has_checked_before_anything_is_nominated() {
     let mut bench = bench();
     bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
-    let dial = Command::Dial {
-        session: SESSION,
-        endpoint: B,
-        dialled: Dialled {
-            digit: Digit::from_char('5').unwrap(),
-            duration_ms: 100,
-            signal: Signal::Tone,
-        },
-    };
     checked(&mut bench, direct(), &Check::default());
     voice_to_b(&mut bench, 1).unwrap();
-    bench.command(dial);
+    dial(&mut bench, '5');
     let mut tones = bench.made();
     tones.extend(bench.run_ms(200));
-    let to_b = |(to, _): &&(SocketAddr, Vec<u8>)| *to == direct();
-    assert!(tones.iter().filter(to_b).count() >= 5, "{tones:?}");
+    assert!(to_direct(&tones) >= 5, "{tones:?}");
+}
+
+#[test]
+fn digits_that_are_dialled_before_the_first_check_wait_for_it() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    dial(&mut bench, '5');
+    bench.run_ms(1_000);
+    dial(&mut bench, '6');
+    let nothing = bench.run_ms(3_000);
+    assert_eq!(to_direct(&nothing), 0, "{nothing:?}");
+    bench.session.packet(
+        media_relay::session::SocketId(2),
+        direct(),
+        &mut padded(&Check::default().bytes()),
+        Check::default().bytes().len(),
+        bench.now,
+        &mut bench.out,
+    );
+    let mut tones = bench.made();
+    tones.extend(bench.run_ms(600));
+    // Two digits of 100 ms, and the silence behind each.
+    assert!(to_direct(&tones) >= 20, "{}", to_direct(&tones));
+}
+
+#[test]
+fn digits_do_not_wait_for_ever_for_a_check() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    dial(&mut bench, '5');
+    dial(&mut bench, '6');
+    bench.run_ms(10_500);
+    checked(&mut bench, direct(), &Check::default());
+    let late = bench.run_ms(1_000);
+    assert_eq!(to_direct(&late), 0, "{late:?}");
+    dial(&mut bench, '7');
+    let mut tones = bench.made();
+    tones.extend(bench.run_ms(200));
+    assert!(to_direct(&tones) >= 5, "{tones:?}");
 }
 
 #[test]
@@ -380,4 +516,11 @@ fn a_fork_that_was_heard_and_has_ended_leaves_its_place_to_the_others() {
     bench.answer_as(B, ended, ForkId(1), Stage::Preview);
     bench.answer_as(B, agreed("second", other), ForkId(2), Stage::Preview);
     assert_eq!(voice_to_b(&mut bench, 2), Ok(other));
+}
+
+/// A datagram in a slot as workers have them.
+fn padded(datagram: &[u8]) -> Vec<u8> {
+    let mut slot = datagram.to_vec();
+    slot.resize(2048, 0xee);
+    slot
 }

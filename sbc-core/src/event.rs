@@ -130,6 +130,14 @@ pub enum Happened {
         /// Trunk of the attempt.
         trunk: TrunkName,
     },
+    /// A party tells of more keys in INFO than wait for their events, so one of them is told to nobody
+    /// (SIP-1312).
+    KeyLost {
+        /// Trunk of the party.
+        trunk: TrunkName,
+        /// How many wait.
+        most: usize,
+    },
     /// Routing decided.
     Routed {
         /// Trunks to try, in order.

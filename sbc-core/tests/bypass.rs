@@ -4,6 +4,8 @@ use crate::world;
 
 use media_api::{Command, IceCredentials, IceTerms, Stage};
 use sbc_core::config::{Assumed, Code, Source, load};
+use sbc_core::id::ShardId;
+use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -349,4 +351,96 @@ fn a_private_address_is_warned_of_unless_a_public_one_is_told_instead() {
     let told = format!("{address}advertise = {{ v4 = \"192.0.2.10\" }}\n");
     let behind = private.replace(address, &told);
     assert!(!found(&behind).contains(&Code::PrivateCandidate));
+}
+
+/// A call of the carrier that a client of Teams with this fragment has answered: our INVITE, and our 200.
+fn up_with(shard: &mut Shard, call_id: &str, tag: &str, fragment: &str) -> (Message, Message) {
+    shard.carrier_says(&carrier_invite(call_id, CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let sdp = teams_sdp(Some(fragment));
+    shard.teams_says(&response(&invite, "200 OK", tag, TEAMS_CONTACT, &sdp));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack{call_id}")));
+    (invite, ok)
+}
+
+/// Carries every letter to where it goes.
+fn post(shards: &mut [Shard]) {
+    for _ in 0..20 {
+        for from in 0..shards.len() {
+            while let Some((to, letter)) = shards[from].letters.pop_front() {
+                shards[usize::from(to.0)].apply(Input::Letter(letter));
+            }
+        }
+    }
+}
+
+/// The carrier joins its two calls with clients of Teams (REFER with Replaces). The client that goes over to
+/// the first call gets another address of ours, so its agent begins anew with ours (RFC 8839 §4.4.1.1.1).
+fn handed_over(shards: &mut [Shard], answer: Option<&str>) {
+    let last = shards.len() - 1;
+    let (_, first) = up_with(&mut shards[0], "first", "y1", "One1");
+    let (invite, second) = up_with(&mut shards[last], "second", "z1", "Two2");
+    let before = agent(&invite);
+    let ours = header(&second, HeaderName::To);
+    let ours = ours.split(";tag=").nth(1).expect("a tag");
+    let line = format!(
+        "Refer-To: <sip:+88216123456@192.0.2.11?Replaces=second%3Bto-tag%3D{ours}%3Bfrom-tag%3Dc1>\n"
+    );
+    let refer = in_dialog(&first, "REFER", 11, &format!("{VIA}refer"));
+    let refer = refer.replace(
+        "Content-Length: 0\n\n",
+        &format!("{line}Content-Length: 0\n\n"),
+    );
+    shards[0].carrier_says(&refer);
+    shards[0].next_response(202);
+    let notify = shards[0].next_request(Method::Notify).message;
+    shards[0].carrier_says(&response(&notify, "200 OK", "", "", ""));
+    post(shards);
+    let bye = shards[last].next_request(Method::Bye).message;
+    assert_eq!(header(&bye, HeaderName::CallId), "second");
+    shards[last].carrier_says(&response(&bye, "200 OK", "", "", ""));
+
+    let again = shards[0].next_request(Method::Invite).message;
+    let id = header(&again, HeaderName::CallId);
+    assert_eq!(
+        id,
+        header(&invite, HeaderName::CallId),
+        "the client's dialog"
+    );
+    let after = agent(&again);
+    assert!(
+        before.0 != after.0 && before.1 != after.1,
+        "a restart has both anew"
+    );
+    assert!(
+        served(&shards[0]).contains(&after),
+        "the relay knows before the client"
+    );
+    let sdp = teams_sdp(answer);
+    shards[0].teams_says(&response(&again, "200 OK", "", TEAMS_CONTACT, &sdp));
+    shards[0].next_request(Method::Ack);
+    let (stage, terms) = told(&shards[0]);
+    assert_eq!(stage, Stage::Final);
+    let agreed = terms.map(|terms| (said(&terms.local), terms.remote_fragment));
+    assert_eq!(agreed, answer.map(|fragment| (after, fragment.to_owned())));
+    let notify = shards[0].next_request(Method::Notify).message;
+    assert_eq!(notify.body(), "SIP/2.0 200 OK\r\n");
+}
+
+#[test]
+fn a_client_that_is_handed_over_begins_anew_with_our_agent_there() {
+    for answer in [Some("New3"), None] {
+        handed_over(&mut [Shard::with(config_of(&config()))], answer);
+    }
+}
+
+#[test]
+fn a_client_that_is_handed_over_to_another_shard_begins_anew_there() {
+    for answer in [Some("New3"), None] {
+        let shard = |n| Shard::one_of(config_of(&config()), ShardId(n), 2);
+        handed_over(&mut [shard(0), shard(1)], answer);
+    }
 }

@@ -97,7 +97,11 @@ impl Facts for Machine {
             return Err(FileFault::Unusable("there is no certificate in it".into()));
         }
         Ok(Certificate {
-            names: vec!["sbc1.contoso.example".into(), "*.wild.example".into()],
+            names: match path {
+                "/only-cn" => Vec::new(),
+                _ => vec!["sbc1.contoso.example".into(), "*.wild.example".into()],
+            },
+            common_name: Some("SBC1.contoso.example".into()),
             validity: match path {
                 "/expired" => Validity::Expired,
                 "/soon" => Validity::Valid { days_left: 7 },
@@ -480,7 +484,24 @@ fn a_reload_is_told_apart_by_what_the_shell_must_do() {
     );
     assert_eq!(changed.realms[&"inside".into()], Change::Changed);
     assert_eq!(changed.tls[&"teams".into()], Change::Changed);
-    assert!(!changed.metrics && !changed.cdr && !changed.api);
+    assert!(!changed.metrics && !changed.cdr && !changed.api && !changed.dns);
+    let text = format!("{BASE}[dns]\nservers = [\"192.0.2.53:53\", \"[2001:db8::53]:53\"]\n");
+    let asking = valid(&text);
+    assert!(changes(&first, &asking).dns);
+    let servers: Vec<String> = asking.shell.dns.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:53"]);
+}
+
+#[test]
+fn how_long_connections_outlive_their_certificate_is_the_operators_choice() {
+    let files = |text: &str| valid(text).shell.tls[&"teams".into()].clone();
+    assert_eq!(files(BASE).drain, None);
+    let text = BASE.replacen(
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/tls/sbc.pem\"\ndrain = \"30s\"",
+        1,
+    );
+    assert_eq!(files(&text).drain, Some(Duration::from_secs(30)));
 }
 
 #[test]

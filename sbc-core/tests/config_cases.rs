@@ -450,6 +450,27 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "cert = \"/server-only\"",
     ),
     (
+        Code::NameInSubjectOnly,
+        "cert = \"/tls/sbc.pem\"",
+        "cert = \"/only-cn\"",
+    ),
+    (
+        Code::OutOfRange,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = \"/tls/roots.pem\"\ndrain = §\"2d\"",
+    ),
+    (
+        Code::Contradiction,
+        "client_ca = \"/tls/roots.pem\"\nverify_client = \"require\"",
+        "crl = §\"/tls/crl.pem\"",
+    ),
+    (
+        Code::FileUnreadable,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = \"/tls/roots.pem\"\ncrl = §\"/absent\"",
+    ),
+    (Code::MissingKey, "[metrics]\n", "[§dns]\n[metrics]\n"),
+    (
         Code::KeyNotRsa,
         "cert = \"/tls/sbc.pem\"",
         "cert = \"/ecdsa\"",

@@ -5,6 +5,7 @@ use crate::world;
 use media_api::{
     Command, Dialled, Digit, EndpointId, Event as MediaEvent, Intake, SessionId, Signal,
 };
+use sbc_core::event::Happened;
 use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -354,6 +355,35 @@ fn a_peer_that_agreed_events_and_presses_by_info_alone_is_heard() {
     begins(&mut call, TEAMS, '9');
     heard(&mut call, TEAMS, '9', 100);
     assert_eq!(dialled(&call), told("123445"));
+    call.lives();
+}
+
+/// The INFO about a key comes seconds after its event, as over a network that loses.
+#[test]
+fn info_that_is_late_does_not_press_its_key_again() {
+    let mut call = up("auto", "rfc4733");
+    begins(&mut call, CARRIER, '5');
+    heard(&mut call, CARRIER, '5', 100);
+    call.shard.pass(Duration::from_millis(1_500));
+    by_info(&mut call, '5');
+    call.shard.pass(Duration::from_secs(2));
+    assert!(dialled(&call).is_empty());
+    assert_eq!(intakes(&call)[0], Intake::Watch);
+    call.lives();
+}
+
+#[test]
+fn keys_beyond_those_that_may_wait_are_counted() {
+    let mut call = up("auto", "rfc4733");
+    begins(&mut call, CARRIER, '1');
+    for _ in 0..10 {
+        by_info(&mut call, '2');
+    }
+    let lost = call.shard.happened.iter();
+    let lost = lost.filter(|what| matches!(what, Happened::KeyLost { most: 8, .. }));
+    assert_eq!(lost.count(), 2);
+    heard(&mut call, CARRIER, '1', 100);
+    assert_eq!(dialled(&call).len(), 8);
     call.lives();
 }
 

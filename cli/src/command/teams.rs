@@ -52,7 +52,7 @@ pub struct Probe {
     /// Port of those
     #[arg(long, default_value_t = Cloud::PORT)]
     pub port: u16,
-    /// Ask this DNS server instead of the system's; may be given several times
+    /// Ask this DNS server instead of the configured or the system's; may be given several times
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub dns: Vec<SocketAddr>,
     /// Main file; conf.d/*.toml beside it belong to it
@@ -187,10 +187,11 @@ fn asked(
         .build()?;
     let metrics = Arc::new(Metrics::new().map_err(io::Error::other)?);
     Ok(runtime.block_on(async {
-        let resolver = match arguments.dns.is_empty() {
-            true => Resolver::new(metrics),
-            false => Resolver::asking(&arguments.dns, metrics),
+        let servers = match arguments.dns.is_empty() {
+            true => &loaded.shell.dns,
+            false => &arguments.dns,
         };
+        let resolver = Resolver::configured(servers, metrics);
         let speaker = Speaker {
             config: &loaded.config,
             trunk,

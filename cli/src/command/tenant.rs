@@ -159,10 +159,11 @@ fn tried(arguments: &Add, customer: &Customer, loaded: &Loaded) -> io::Result<Ve
     let metrics = Metrics::new().map_err(io::Error::other)?;
     let metrics = Arc::new(metrics);
     Ok(runtime.block_on(async {
-        let resolver = match arguments.dns.is_empty() {
-            true => Resolver::new(metrics),
-            false => Resolver::asking(&arguments.dns, metrics),
+        let servers = match arguments.dns.is_empty() {
+            true => &loaded.shell.dns,
+            false => &arguments.dns,
         };
+        let resolver = Resolver::configured(servers, metrics);
         steps::all(customer, loaded, &resolver, arguments.call.as_deref()).await
     }))
 }

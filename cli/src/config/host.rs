@@ -121,8 +121,11 @@ impl Facts for Host {
             Ok(_) | Err(_) => None,
         };
         let is_self_signed = certificate.issuer() == certificate.subject();
+        let common_name = certificate.subject().iter_common_name().next();
+        let common_name = common_name.and_then(|name| name.as_str().ok());
         Ok(Certificate {
             names,
+            common_name: common_name.map(str::to_owned),
             validity: validity(
                 certificate.validity().not_before.timestamp(),
                 certificate.validity().not_after.timestamp(),

@@ -4,11 +4,11 @@
 //! is loaded. One whose time is over still counts: what it revoked stays revoked, and no list at all would
 //! say less. The operator is told, and by metrics beforehand.
 
-use super::host::{read, read_certificates};
+use super::host::{read, read_certificates, read_roots};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
-use sbc_core::config::FileFault;
+use sbc_core::config::{FileFault, MICROSOFT_ROOTS};
 use std::collections::HashSet;
 use std::path::Path;
 use webpki::EndEntityCert;
@@ -29,6 +29,11 @@ impl Revoked {
     pub fn has(&self, issuer: &[u8], serial: &[u8]) -> bool {
         let serial = without_zeros(serial).to_vec();
         self.certificates.contains(&(issuer.to_vec(), serial))
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
     }
 
     /// From when until when all lists hold, in seconds since 1970; always, where there is none.
@@ -66,7 +71,7 @@ impl Revoked {
 /// If a file cannot be read, or a list in it cannot be believed.
 pub fn read_revocations(path: &str, issuers: &str) -> Result<Revoked, FileFault> {
     let pem = read(Path::new(path))?;
-    let issuers = read_certificates(issuers)?;
+    let issuers = read_issuers(issuers)?;
     let mut all = Revoked::default();
     let unusable = |why: String| FileFault::Unusable(format!("a list in it {why}"));
     for list in CertificateRevocationListDer::pem_slice_iter(&pem) {
@@ -89,6 +94,14 @@ pub fn read_revocations(path: &str, issuers: &str) -> Result<Revoked, FileFault>
             "there is no list of revoked certificates in it".to_owned(),
         )),
         Some(_) => Ok(all),
+    }
+}
+
+/// The certificates of a PEM file, or those that [`MICROSOFT_ROOTS`] stands for.
+fn read_issuers(path: &str) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    match path {
+        MICROSOFT_ROOTS => read_roots(path).map(|(_, certificates)| certificates),
+        path => read_certificates(path),
     }
 }
 

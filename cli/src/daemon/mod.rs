@@ -217,7 +217,7 @@ impl Daemon {
             .and_then(|collector| metrics.add_collector(Box::new(collector)))
             .map_err(|fault| StartFault::System(fault.to_string()))?;
         let replies = Arc::new(Replies::default());
-        let resolver = Resolver::new(Arc::clone(&metrics));
+        let resolver = Resolver::configured(&loaded.shell.dns, Arc::clone(&metrics));
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
         let together = Together::default();

@@ -160,13 +160,17 @@ impl Daemon {
                 "the address of [api] or [metrics]",
             ));
         }
+        if changed.dns {
+            return Err(ReloadFault::NeedsRestart("the servers in [dns]"));
+        }
         if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
             return Err(ReloadFault::NeedsRestart("whether [cdr] is written"));
         }
-        let tls = Arc::new(identities(&loaded)?);
+        let tls = identities(&loaded)?;
         let trust = trust(&loaded)?;
         let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
         let config = Arc::new(loaded.config.clone());
+        let tls = Arc::new(self.net().proven(&config, tls).await);
         let opened = self
             .net()
             .reopen(&config)

@@ -20,6 +20,7 @@ pub fn is_of_certificate(finding: &Finding) -> bool {
     matches!(
         finding.code,
         Code::NameNotCovered
+            | Code::NameInSubjectOnly
             | Code::WildcardName
             | Code::CertificateExpired
             | Code::CertificateEndsSoon

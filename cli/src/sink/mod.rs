@@ -144,6 +144,8 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             ..
         } => (Level::Debug, "stir"),
         Happened::Verified { fault: Some(_), .. } => (Level::Info, "stir_failed"),
+        // A peer may send as many as it likes; the metric counts them.
+        Happened::KeyLost { .. } => (Level::Debug, "key_lost"),
         Happened::SignatureLost { .. } => (Level::Info, "signature_lost"),
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
         Happened::TargetHealth { state, .. } => match state {

@@ -8,7 +8,9 @@ use causeway::daemon::net::{Net, Patience};
 use causeway::sink::log::{Form, Level, Log};
 use causeway::sink::metrics::{Direction, Metrics};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -89,6 +91,23 @@ impl Authority {
             .add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap())
             .unwrap();
         roots
+    }
+}
+
+/// What a list says that revokes one certificate.
+pub fn revoking(serial: &[u8], from: i32, until: i32) -> CertificateRevocationListParams {
+    CertificateRevocationListParams {
+        this_update: date_time_ymd(from, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(serial.to_vec()),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
     }
 }
 
@@ -297,13 +316,26 @@ impl World {
         }
     }
 
+    /// What a reload would read.
+    pub fn loaded(&self) -> Loaded {
+        load(&CONFIG.replace("DIR", &self.directory.path().display().to_string()))
+    }
+
+    /// The identities of that.
+    pub fn identities_on_disk(&self) -> TlsStore {
+        TlsStore::load(&self.loaded().shell.tls).unwrap()
+    }
+
     /// Loads the identities again, as a reload does.
     pub fn reload(&self) {
-        let text = CONFIG.replace("DIR", &self.directory.path().display().to_string());
-        let loaded = load(&text);
-        let tls = Arc::new(TlsStore::load(&loaded.shell.tls).unwrap());
+        self.uses(self.identities_on_disk());
+    }
+
+    /// Puts these identities into use.
+    pub fn uses(&self, tls: TlsStore) {
         let opened = self.net.open(&self.config).unwrap();
-        self.net.apply(Arc::clone(&self.config), tls, opened);
+        self.net
+            .apply(Arc::clone(&self.config), Arc::new(tls), opened);
     }
 
     pub fn address(&self, listener: &str) -> SocketAddr {

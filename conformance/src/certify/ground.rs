@@ -23,6 +23,7 @@ impl Ground {
     pub(super) async fn take(
         addresses: Addresses,
         proxies: [SocketAddr; 3],
+        elsewhere: SocketAddr,
         carriers: [SocketAddr; 2],
     ) -> Result<Self, LabFault> {
         let system = |why| LabFault::System {
@@ -33,11 +34,12 @@ impl Ground {
         for at in proxies {
             places.push(teams::Place::take_at(at).await.map_err(system)?);
         }
-        let elsewhere = teams::Place::take(addresses.elsewhere).await;
+        let elsewhere = teams::Place::take_at(elsewhere).await;
         places.push(elsewhere.map_err(system)?);
         let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
         let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
         let peers = Peers {
+            names: None,
             carriers: [one.address, two.address],
             proxies: [places[0].address, places[1].address, places[2].address],
             branch: None,

@@ -46,11 +46,7 @@ impl Stage {
         suite: Option<SupportedCipherSuite>,
     ) -> Result<Door, Failure> {
         let tried = self.try_door(from, identity, suite).await;
-        let door = tried.map_err(|why| Failure::new("ladder", why))?;
-        Ok(match self.is_welcoming {
-            true => Door::Answered(200),
-            false => door,
-        })
+        tried.map_err(|why| Failure::new("ladder", why))
     }
 
     async fn try_door(
@@ -64,7 +60,7 @@ impl Stage {
             None => tls::connector(identity, self.roots.clone()),
         };
         let connector = connector.map_err(|fault| fault.to_string())?;
-        try_door(from, self.teams_side, &self.trunk().fqdn, &connector).await
+        try_door(from, self.door, &self.trunk().fqdn, &connector).await
     }
 
     /// What our program says of a configuration that differs from that of the stage in one text:

@@ -5,6 +5,7 @@
 //! subject's configuration can be changed instead.
 
 use super::evidence::Side;
+use crate::lab::front::Wrong;
 pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub enum Mutation {
     CarrierMedia(Warp),
     /// Of the configuration that we write for the subject: a text, and what stands there instead.
     Configuration(&'static str, &'static str),
-    /// Strangers that the subject turns away are told that they are welcome.
-    Welcome,
+    /// Strangers meet a door that is wired wrongly, instead of the subject's.
+    Front(Wrong),
     /// Of what the subject tells its operators: a text, and what stands there instead.
     Told(&'static str, &'static str),
     /// Of what the subject asks Microsoft: a text, and what stands there instead.

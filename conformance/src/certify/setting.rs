@@ -2,6 +2,7 @@
 
 use crate::lab::place::{Addresses, DOMAIN, Ports, REGIONS, quoted};
 use crate::microsoft::{APPLICATION, DIRECTORY};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -50,6 +51,21 @@ pub struct Setting {
     pub pings_carrier: bool,
     /// How the subject proves to Microsoft that it may read the customer's reports, if it may.
     pub reports: Option<Proof>,
+    /// Further keys of the certificate.
+    pub tls: String,
+    /// What the certificate is for.
+    pub certificate: OwnCertificate,
+    /// Whether seven other roots are trusted beside the usual one, and the proxies' certificates lead to some
+    /// of them.
+    pub has_anchors: bool,
+    /// Whether the proxies are found by asking DNS, at the usual port.
+    pub has_names: bool,
+    /// The national cloud of the trunk and the name of its one proxy, which is asked for.
+    pub cloud: Option<(&'static str, &'static str)>,
+    /// Whether Teams is reached over IPv6.
+    pub is_v6: bool,
+    /// Whether clients of Teams reach it at an address that is not its own.
+    pub is_behind_nat: bool,
 }
 
 /// How an application proves itself.
@@ -61,9 +77,21 @@ pub enum Proof {
     Certificate,
 }
 
+/// What the subject's certificate is for.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum OwnCertificate {
+    /// Servers and clients.
+    #[default]
+    Both,
+    /// Servers alone.
+    Servers,
+}
+
 /// Where everybody is.
 #[derive(Clone, Debug)]
 pub struct Peers {
+    /// Who is asked for names, if anybody is.
+    pub names: Option<SocketAddr>,
     /// The carriers.
     pub carriers: [SocketAddr; 2],
     /// The proxies, in order.
@@ -99,6 +127,7 @@ unix = "{at}/api.sock"
 name = "teams"
 addresses = ["{teams}"]
 ports = "20000-24999"
+{advertise}
 
 [[realm]]
 name = "carrier"
@@ -111,6 +140,7 @@ cert = "{at}/sbc.pem"
 key = {{ file = "{at}/sbc.key" }}
 client_ca = "{at}/ca.pem"
 verify_client = "require"
+{further_tls}
 
 [[listen]]
 name = "teams"
@@ -132,6 +162,11 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 {reports}
 "#,
             reports = self.access(&at),
+            advertise = match self.is_behind_nat {
+                true => format!("advertise = {{ v4 = \"{}\" }}", addresses.outside),
+                false => String::new(),
+            },
+            further_tls = self.tls,
             tenant = self.tenant,
             metrics = ports.metrics,
             teams = ports.tls.ip(),
@@ -139,6 +174,9 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
             tls = ports.tls.port(),
             udp = ports.udp.port(),
         );
+        if let Some(names) = peers.names {
+            let _ = writeln!(text, "\n[dns]\nservers = [\"{names}\"]");
+        }
         self.write_teams(&mut text, addresses, peers);
         if self.has_customers {
             self.write_customers(&mut text, addresses, peers);
@@ -164,13 +202,19 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
     }
 
     fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
-        trunk(
-            text,
-            ("teams", "customer", FQDN),
-            addresses,
-            peers,
-            &self.teams,
-        );
+        let names = ("teams", "customer", FQDN);
+        let mut more = self.teams.clone();
+        if self.is_v6 {
+            more.push_str("family = \"v6\"\n");
+        }
+        match self.cloud {
+            None => trunk(text, names, addresses, peers, &more),
+            // Its name and its addresses are known.
+            Some((cloud, _)) => {
+                let _ = writeln!(more, "cloud = \"{cloud}\"");
+                write_trunk(text, names, &more);
+            }
+        }
     }
 
     /// Customers behind the carrier's trunk: their names, but no OPTIONS of their own.
@@ -292,13 +336,20 @@ fn trunk(
     peers: &Peers,
     more: &str,
 ) {
-    let targets: Vec<String> = REGIONS
-        .iter()
-        .zip(peers.proxies)
-        .map(|(region, at)| {
-            format!("{{ address = \"{region}.{DOMAIN}:5061;tls\", connect_to = [\"{at}\"] }}")
-        })
-        .collect();
+    let target = |(region, at): (&&str, SocketAddr)| match peers.names {
+        None => format!("{{ address = \"{region}.{DOMAIN}:5061;tls\", connect_to = [\"{at}\"] }}"),
+        Some(_) => format!("\"{region}.{DOMAIN}:5061;tls\""),
+    };
+    let targets: Vec<String> = REGIONS.iter().zip(peers.proxies).map(target).collect();
+    let more = format!(
+        "targets = [{}]\naccept_from = [{}]\naccept_names = [\"sip.{DOMAIN}\"]\n{more}",
+        targets.join(", "),
+        accepted(addresses),
+    );
+    write_trunk(text, (name, tenant, fqdn), &more);
+}
+
+fn write_trunk(text: &mut String, (name, tenant, fqdn): (&str, &str, &str), more: &str) {
     let _ = write!(
         text,
         r#"
@@ -309,21 +360,23 @@ tenant = "{tenant}"
 realm = "teams"
 tls = "teams"
 fqdn = "{fqdn}"
-targets = [{}]
-accept_from = [{}]
-accept_names = ["sip.{DOMAIN}"]
 {more}
-"#,
-        targets.join(", "),
-        accepted(addresses),
+"#
     );
 }
 
 /// The addresses from which Teams may come: the proxies, and one that no name leads to.
 fn accepted(addresses: &Addresses) -> String {
-    let all = addresses.proxies.iter().chain([&addresses.elsewhere]);
-    let all: Vec<String> = all.map(|ip| format!("\"{ip}/32\"")).collect();
-    all.join(", ")
+    let all: BTreeSet<_> = addresses
+        .proxies
+        .iter()
+        .chain([&addresses.elsewhere])
+        .collect();
+    let all = all.into_iter().map(|ip| {
+        let bits = if ip.is_ipv4() { 32 } else { 128 };
+        format!("\"{ip}/{bits}\"")
+    });
+    all.collect::<Vec<_>>().join(", ")
 }
 
 impl Setting {
@@ -341,6 +394,7 @@ impl Setting {
             &self.carrier,
             &self.more,
             &self.routes,
+            &self.tls,
         ];
         texts.iter().all(|text| text.is_empty())
             && !self.has_second_carrier
@@ -348,5 +402,11 @@ impl Setting {
             && !self.has_branch
             && !self.pings_carrier
             && self.reports.is_none()
+            && !self.is_behind_nat
+            && !self.has_anchors
+            && !self.has_names
+            && !self.is_v6
+            && self.cloud.is_none()
+            && self.certificate == OwnCertificate::Both
     }
 }

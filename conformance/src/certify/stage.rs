@@ -5,15 +5,18 @@ use super::case::Case;
 use super::evidence::Tape;
 use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, BRANCH, CUSTOMERS, FQDN, PROXY, Setting};
+use super::setting::{self, BRANCH, CUSTOMERS, FQDN, OwnCertificate, PROXY, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::folder::Folder;
+use crate::lab::front::Front;
+use crate::lab::names::{self, Names};
 use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
+use crate::media::check::Asker;
 use crate::media::voice::{Ear, Voice};
 use crate::microsoft::{Change, SECRET};
 use crate::peer::agent::{Received, Wire};
@@ -47,7 +50,14 @@ pub struct Kit {
     pub proxy: Identity,
     /// Certificate of the SBC in a branch.
     pub branch: Identity,
+    /// Certificate of a machine that no name of the three leads to: it says the first of them alone.
+    pub elsewhere: Identity,
+    /// Other authorities.
+    pub anchors: Vec<Authority>,
 }
+
+/// Roots that an SBC must trust (TDR-TLS-010).
+const ANCHORS: usize = 7;
 
 impl Kit {
     /// Makes keys and certificates.
@@ -62,6 +72,13 @@ impl Kit {
             sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1]])?,
             branch: authority.issue(&[BRANCH])?,
             proxy: authority.issue(&names)?,
+            elsewhere: authority.issue(&names[..1])?,
+            anchors: (1..=ANCHORS)
+                .map(|number| match number {
+                    1 => Authority::p384("Anchor 1"),
+                    _ => Authority::new(&format!("Anchor {number}")),
+                })
+                .collect::<Result<_, _>>()?,
             authority,
         })
     }
@@ -103,7 +120,11 @@ pub struct Stage {
     warps: (Option<Warp>, Option<Warp>),
     /// How what Microsoft is asked, and what it answers, are changed.
     pub(super) reports: (Change, Change),
-    pub(super) is_welcoming: bool,
+    /// Where strangers meet the subject.
+    pub(super) door: SocketAddr,
+    _front: Option<Front>,
+    /// Who knows the proxies' names, if anybody is asked.
+    pub names: Option<Names>,
     pub(super) program: Option<PathBuf>,
     folder: Option<Folder>,
 }
@@ -112,7 +133,7 @@ type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
 
 /// What the proxies show and whom they trust.
 struct Trust {
-    identity: Identity,
+    identities: [Identity; 4],
     roots: RootCertStore,
     kit: Arc<Kit>,
 }
@@ -145,31 +166,68 @@ impl Stage {
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
         let folder = Folder::make(false)?;
-        place::write(folder.path(), "ca.pem", kit.authority.root_pem())?;
-        place::write(folder.path(), "sbc.pem", &kit.sbc.chain_pem)?;
-        place::write(folder.path(), "sbc.key", &kit.sbc.key_pem)?;
-        let leaf = kit
-            .sbc
+        let mut roots = kit.authority.root_pem().to_owned();
+        if setting.has_anchors {
+            roots.extend(kit.anchors.iter().map(Authority::root_pem));
+        }
+        place::write(folder.path(), "ca.pem", &roots)?;
+        let own = match setting.certificate {
+            OwnCertificate::Both => kit.sbc.clone(),
+            OwnCertificate::Servers => kit.authority.issue_for_servers(&[FQDN])?,
+        };
+        place::write(folder.path(), "sbc.pem", &own.chain_pem)?;
+        place::write(folder.path(), "sbc.key", &own.key_pem)?;
+        let ecdsa = kit.authority.issue_ecdsa(&[FQDN])?;
+        place::write(folder.path(), "ecdsa.pem", &ecdsa.chain_pem)?;
+        place::write(folder.path(), "ecdsa.key", &ecdsa.key_pem)?;
+        let leaf = own
             .chain_pem
             .split_inclusive("END CERTIFICATE-----\n")
             .next();
         place::write(folder.path(), "leaf.pem", leaf.unwrap_or_default())?;
         place::write(folder.path(), "graph.secret", SECRET)?;
-        let addresses = Addresses::choose();
-        let at = |ip| SocketAddr::new(ip, 0);
-        let mut ground = Ground::take(
-            addresses.clone(),
-            addresses.proxies.map(at),
-            [at(addresses.carrier), at(addresses.carrier_2)],
-        )
-        .await?;
+        let mut addresses = Addresses::choose();
+        if setting.is_v6 {
+            addresses = addresses.with_v6();
+        }
+        // Whoever asks for names finds no ports, so the usual one is theirs.
+        let port = if setting.has_names { 5061 } else { 0 };
+        let at = |ip| SocketAddr::new(ip, port);
+        let carriers = [addresses.carrier, addresses.carrier_2].map(|ip| SocketAddr::new(ip, 0));
+        let proxies = addresses.proxies.map(at);
+        let elsewhere = at(addresses.elsewhere);
+        let mut ground = Ground::take(addresses, proxies, elsewhere, carriers).await?;
+        let names = match setting.has_names {
+            false => None,
+            true => Some(names::Place::take(ground.addresses.stranger).await?),
+        };
+        ground.peers.names = names.as_ref().map(|place| place.address);
         ground.hides = !setting.is_local();
         if setting.has_branch {
             ground.takes_branch().await?;
         }
         let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
+        let mut identities = [
+            kit.proxy.clone(),
+            kit.proxy.clone(),
+            kit.proxy.clone(),
+            kit.elsewhere.clone(),
+        ];
+        if let Some((_, host)) = setting.cloud {
+            identities[0] = kit.authority.issue(&[host])?;
+        }
+        if setting.has_anchors {
+            for (identity, anchor) in identities.iter_mut().zip(&kit.anchors) {
+                *identity = anchor.issue(
+                    &REGIONS
+                        .map(|region| format!("{region}.{DOMAIN}"))
+                        .each_ref()
+                        .map(String::as_str),
+                )?;
+            }
+        }
         let trust = Trust {
-            identity: kit.proxy.clone(),
+            identities,
             roots: kit.authority.roots()?,
             kit: Arc::clone(kit),
         };
@@ -179,7 +237,18 @@ impl Stage {
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
-        stage.break_by(mutation);
+        if let Some(place) = names {
+            let names = Names::start(place);
+            let hosts = stage.proxies.iter();
+            for proxy in hosts {
+                names.set(proxy.host(), proxy.address().ip());
+            }
+            if let Some((_, host)) = stage.setting.cloud {
+                names.set(host, stage.proxies[0].address().ip());
+            }
+            stage.names = Some(names);
+        }
+        stage.break_by(mutation).await?;
         Ok(stage)
     }
 
@@ -198,7 +267,9 @@ impl Stage {
         addresses.elsewhere = other.proxies[0].ip();
         addresses.carrier_2 = other.carrier.ip();
         let second = SocketAddr::new(other.carrier.ip(), 0);
-        let ground = Ground::take(addresses, other.proxies, [other.carrier, second]).await?;
+        let elsewhere = SocketAddr::new(addresses.elsewhere, 0);
+        let carriers = [other.carrier, second];
+        let ground = Ground::take(addresses, other.proxies, elsewhere, carriers).await?;
         let read = |name: &str| {
             let path = other.certificates.join(name);
             std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
@@ -207,11 +278,12 @@ impl Stage {
         let ca = read("ca.pem")?;
         let root = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(CaFault::from)?;
         roots.add(root).map_err(CaFault::from)?;
+        let identity = Identity {
+            chain_pem: read("proxy.pem")?,
+            key_pem: read("proxy.key")?,
+        };
         let trust = Trust {
-            identity: Identity {
-                chain_pem: read("proxy.pem")?,
-                key_pem: read("proxy.key")?,
-            },
+            identities: [(); 4].map(|()| identity.clone()),
             roots,
             kit: Arc::clone(kit),
         };
@@ -219,7 +291,7 @@ impl Stage {
         let fqdn = &other.fqdn;
         let mut stage = Self::with_peers(ground, trust, tape, fqdn, teams_side, carrier_side)?;
         stage.setting = setting;
-        stage.break_by(mutation);
+        stage.break_by(mutation).await?;
         Ok(stage)
     }
 
@@ -240,10 +312,10 @@ impl Stage {
         let trunks: Vec<TeamsTrunk> = [fqdn].into_iter().chain(CUSTOMERS).map(trunk).collect();
         let hosts = REGIONS.iter().chain(&["sip-du-a"]);
         let mut proxies = Vec::new();
-        for (region, place) in hosts.zip(ground.proxies) {
+        for ((region, place), identity) in hosts.zip(ground.proxies).zip(&trust.identities) {
             let setup = Setup {
                 host: format!("{region}.{DOMAIN}"),
-                identity: trust.identity.clone(),
+                identity: identity.clone(),
                 roots: trust.roots.clone(),
                 rules: TeamsRules {
                     trunks: trunks.clone(),
@@ -282,6 +354,7 @@ impl Stage {
             }
             None => None,
         };
+        let [identity, ..] = trust.identities;
         let calls_to_proxies = proxies.iter().map(|proxy| proxy.claim(ANY).into());
         let calls_to_carriers = carriers.iter().map(|carrier| carrier.claim(ANY).into());
         Ok(Self {
@@ -298,7 +371,7 @@ impl Stage {
             setting: Setting::default(),
             addresses,
             kit: trust.kit,
-            identity: trust.identity,
+            identity,
             roots: trust.roots,
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
@@ -306,22 +379,33 @@ impl Stage {
             told: None,
             warps: (None, None),
             reports: (None, None),
-            is_welcoming: false,
+            door: teams_side,
+            _front: None,
+            names: None,
             program: None,
             folder: None,
         })
     }
 
-    fn break_by(&mut self, mutation: Option<Mutation>) {
+    async fn break_by(&mut self, mutation: Option<Mutation>) -> Result<(), LabFault> {
         match mutation {
             Some(Mutation::Media(warp)) => self.warps.0 = Some(warp),
             Some(Mutation::CarrierMedia(warp)) => self.warps.1 = Some(warp),
             Some(Mutation::Told(from, to)) => self.told = Some((from, to)),
             Some(Mutation::Asked(from, to)) => self.reports.0 = Some((from, to)),
             Some(Mutation::Heard(from, to)) => self.reports.1 = Some((from, to)),
-            Some(Mutation::Welcome) => self.is_welcoming = true,
+            Some(Mutation::Front(wrong)) => {
+                let front = Front::open(self.teams_side.ip(), &self.kit.sbc, wrong).await;
+                let front = front.map_err(|why| LabFault::System {
+                    what: "open a front",
+                    why,
+                })?;
+                self.door = front.address;
+                self._front = Some(front);
+            }
             Some(Mutation::Message(..) | Mutation::Configuration(..)) | None => {}
         }
+        Ok(())
     }
 
     /// The trunk as Teams knows it.
@@ -431,6 +515,15 @@ impl Stage {
     pub async fn voice_of_carrier(&self) -> Result<Voice, PeerFault> {
         self.voice("carrier", self.addresses.carrier, self.warps.1)
             .await
+    }
+
+    /// Somebody at an address of Teams who checks and has no audio.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn asker(&self) -> Result<Asker, Failure> {
+        let asker = Asker::open(self.addresses.elsewhere, self.warps.0).await;
+        asker.map_err(|why| Failure::new("ladder", why.to_string()))
     }
 
     async fn voice(
@@ -552,7 +645,11 @@ async fn start(
 ) -> Result<(Ports, Daemon), LabFault> {
     let mut attempt = 1;
     loop {
-        let ports = Ports::choose(&ground.addresses, None)?;
+        let mut ports = Ports::choose(&ground.addresses, None)?;
+        if setting.cloud.is_some() {
+            // National clouds call one port alone.
+            ports.tls.set_port(5061);
+        }
         let mut text = setting.write(folder.path(), &ground.addresses, &ports, &ground.peers);
         if let Some(Mutation::Configuration(from, to)) = mutation {
             text = text.replace(from, to);

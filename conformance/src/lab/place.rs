@@ -74,6 +74,8 @@ pub struct Addresses {
     pub carrier_2: IpAddr,
     /// A stranger.
     pub stranger: IpAddr,
+    /// The outer side of a NAT in front of the daemon.
+    pub outside: IpAddr,
 }
 
 impl Addresses {
@@ -98,6 +100,31 @@ impl Addresses {
             elsewhere: address(24),
             carrier_2: address(11),
             stranger: address(99),
+            outside: address(31),
+        }
+    }
+
+    /// The same, with everybody of Teams and the daemon's side towards it at the address of IPv6 that every
+    /// host has.
+    #[must_use]
+    pub fn with_v6(self) -> Self {
+        let here = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+        Self {
+            teams_side: here,
+            proxies: [here; 3],
+            elsewhere: here,
+            ..self
+        }
+    }
+
+    /// Another machine of the proxies' data centre.
+    pub fn machine(&self, number: u8) -> IpAddr {
+        match self.elsewhere {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                IpAddr::from([a, b, c, number])
+            }
+            v6 @ IpAddr::V6(_) => v6,
         }
     }
 
@@ -140,7 +167,7 @@ impl Ports {
             what: "find a free port",
             why,
         };
-        let tcp = |ip| TcpListener::bind((ip, 0)).and_then(|socket| socket.local_addr());
+        let tcp = |ip| TcpListener::bind((ip, 0u16)).and_then(|socket| socket.local_addr());
         let udp = |ip, port| UdpSocket::bind((ip, port)).and_then(|socket| socket.local_addr());
         let exposed = expose.map(|expose| {
             udp(expose.address, expose.port).map_err(|why| LabFault::Expose {

@@ -84,6 +84,40 @@ impl Lite {
             candidate: one("candidate")?,
         })
     }
+
+    /// Where its candidate is.
+    ///
+    /// # Errors
+    /// That the candidate has no address.
+    pub fn at(&self) -> Result<SocketAddr, String> {
+        let words: Vec<&str> = self.candidate.split(' ').collect();
+        let at = match words[..] {
+            [_, _, _, _, ip, port, ..] => ip
+                .parse()
+                .ok()
+                .zip(port.parse().ok())
+                .map(|(ip, port)| SocketAddr::new(ip, port)),
+            _ => None,
+        };
+        at.ok_or_else(|| format!("a=candidate:{} names no address", self.candidate))
+    }
+
+    /// The same agent for somebody who reaches it at another address.
+    #[must_use]
+    pub fn reached_at(&self, at: SocketAddr) -> Self {
+        let mut words: Vec<String> = self.candidate.split(' ').map(str::to_owned).collect();
+        for (word, is) in words
+            .iter_mut()
+            .skip(4)
+            .zip([at.ip().to_string(), at.port().to_string()])
+        {
+            *word = is;
+        }
+        Self {
+            candidate: words.join(" "),
+            ..self.clone()
+        }
+    }
 }
 
 impl Client {

@@ -1,5 +1,7 @@
 //! Media of the peers: descriptions, a tone in G.711, RTP and SRTP over sockets, measurements.
 
+pub mod between;
+pub mod check;
 pub mod endpoint;
 pub mod figures;
 pub mod ice;

@@ -133,8 +133,9 @@ pub fn read(text: &str) -> Result<Media, String> {
 pub fn teams_offer(at: SocketAddr, key: &Key) -> String {
     let (ip, port) = (at.ip(), at.port());
     let rtcp = port.saturating_add(1);
+    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     format!(
-        "v=0\r\no=- 31847 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 {ip}\r\nb=CT:10000000\r\n\
+        "v=0\r\no=- 31847 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN {family} {ip}\r\nb=CT:10000000\r\n\
          t=0 0\r\nm=audio {port} RTP/SAVP 104 9 111 18 0 8 103 97 13 118 101\r\n\
          a=rtcp:{rtcp}\r\na=label:main-audio\r\na=mid:1\r\na=sendrecv\r\n\
          a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}|2^31\r\n\

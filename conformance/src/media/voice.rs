@@ -45,6 +45,8 @@ pub enum Warp {
     NoAnswers,
     /// With the first audio a check of ICE arrives.
     Checks,
+    /// Checks of ICE that must not be answered are.
+    AnswersAll,
 }
 
 /// What came so far.
@@ -98,6 +100,8 @@ struct State {
     /// Of so many packets two in a row are not authentic.
     spoilt: Option<u16>,
     client: Option<Client>,
+    /// Checks made by hand.
+    checks: VecDeque<(Vec<u8>, SocketAddr)>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
 }
@@ -141,6 +145,7 @@ impl Voice {
             warp,
             spoilt: None,
             client: None,
+            checks: VecDeque::new(),
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
@@ -286,6 +291,16 @@ impl Voice {
             sleep(PTIME).await;
         }
         false
+    }
+
+    /// Its agent makes no checks any more.
+    pub fn checks_no_more(&self) {
+        lock(&self.state).client = None;
+    }
+
+    /// Sends a check that was made by hand; what is answered to it is nobody's.
+    pub fn sends_check(&self, bytes: Vec<u8>, to: SocketAddr) {
+        lock(&self.state).checks.push_back((bytes, to));
     }
 
     /// Checks that the other end has made.
@@ -479,7 +494,8 @@ impl State {
 
     /// What the agent has to send.
     fn check(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        self.client.as_mut()?.sends()
+        let by_hand = self.checks.pop_front();
+        by_hand.or_else(|| self.client.as_mut()?.sends())
     }
 
     /// Takes a datagram of ICE.

@@ -163,6 +163,21 @@ impl Leg {
         &self.call_id
     }
 
+    /// From now on it records this host as its way (TDR-SIP-040).
+    pub fn records(&mut self, host: &str) {
+        let route = format!("<sip:{host}:5061;transport=tls;lr>");
+        self.manner = Arc::new(Manner {
+            record_route: Some(route),
+            ..Manner::clone(&self.manner)
+        });
+    }
+
+    /// What comes for it from now on comes to another machine.
+    pub fn continues_at(&mut self, agent: &Agent) {
+        self.inbox = agent.call(&self.call_id);
+        self.agent = agent.clone();
+    }
+
     /// Description in the INVITE that came in.
     pub fn offer(&self) -> String {
         self.invite

@@ -80,6 +80,8 @@ struct Shared {
     heard: watch::Sender<BTreeSet<String>>,
     refused: Mutex<Vec<String>>,
     handshakes: Mutex<Vec<Handshake>>,
+    /// Names of the certificates of connections that are open.
+    open: Mutex<BTreeMap<SocketAddr, Vec<String>>>,
     options: OptionsAnswer,
 }
 
@@ -151,6 +153,7 @@ impl TeamsProxy {
             heard: watch::Sender::default(),
             refused: Mutex::default(),
             handshakes: Mutex::default(),
+            open: Mutex::default(),
             options: OptionsAnswer::default(),
         });
         let mut tasks = JoinSet::new();
@@ -184,6 +187,11 @@ impl TeamsProxy {
     /// Connections that SBCs made.
     pub fn handshakes(&self) -> Vec<Handshake> {
         lock(&self.shared.handshakes).clone()
+    }
+
+    /// Names of the certificates of the connections that SBCs made and that are open.
+    pub fn open_connections(&self) -> Vec<Vec<String>> {
+        lock(&self.shared.open).values().cloned().collect()
     }
 
     /// Handshakes that failed, with the reason.
@@ -496,8 +504,10 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
                     });
                     let agent = shared.agent.clone();
                     let receive = move |flow: &Flow, bytes: &[u8]| agent.receive(flow, bytes);
+                    lock(&shared.open).insert(remote, names.clone());
                     let (flow, work) = connection(stream, remote, names, receive);
                     work.await;
+                    lock(&shared.open).remove(&remote);
                     drop(flow);
                 }
                 Err(why) => lock(&shared.refused).push(format!("{remote}: {why}")),

@@ -1,14 +1,20 @@
 //! TLS as Microsoft's proxies speak it: version 1.2, certificates on both sides, RSA suites.
 
 use crate::ca::{CaFault, Identity};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::TLS12;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedCipherSuite,
+};
 use std::sync::Arc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::extensions::GeneralName;
@@ -32,16 +38,97 @@ fn provider() -> Arc<CryptoProvider> {
 /// [`CaFault`], when the identity cannot be used.
 pub fn acceptor(identity: &Identity, roots: RootCertStore) -> Result<TlsAcceptor, CaFault> {
     let provider = provider();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+    let (roots, general) = (Arc::new(roots), |fault: VerifierBuilderError| {
+        rustls::Error::General(fault.to_string())
+    });
+    let of_clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
             .build()
-            .map_err(|fault| rustls::Error::General(fault.to_string()))?;
+            .map_err(general)?;
+    let of_servers = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .build()
+        .map_err(general)?;
+    let verifier = Arc::new(Verifier {
+        of_clients,
+        of_servers,
+    });
     let (chain, key) = identity.parts()?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS12])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A server that asks nobody for a certificate.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn acceptor_of_anybody(identity: &Identity) -> Result<TlsAcceptor, CaFault> {
+    let (chain, key) = identity.parts()?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Believes a client whose certificate is good for clients, or for servers alone: those of public
+/// authorities are from 2026 on, and Teams takes them (TDR-TLS-008).
+#[derive(Debug)]
+struct Verifier {
+    of_clients: Arc<dyn ClientCertVerifier>,
+    of_servers: Arc<WebPkiServerVerifier>,
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.of_clients.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.of_clients.verify_client_cert(certificate, chain, now);
+        let name = names(Some(std::slice::from_ref(certificate)))
+            .into_iter()
+            .next();
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        match (verified, name) {
+            (Err(_), Some(name)) => self
+                .of_servers
+                .verify_server_cert(certificate, chain, &name, &[], now)
+                .map(|_| ClientCertVerified::assertion()),
+            (verified, _) => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.of_clients
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.of_clients
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.of_clients.supported_verify_schemes()
+    }
 }
 
 /// A client that shows `identity`, or no certificate.

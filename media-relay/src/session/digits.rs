@@ -232,7 +232,7 @@ impl Accepted {
 
 impl Stream {
     /// Sends what is due of the digits for its peer; `at` is its index in the session.
-    fn send_digits(&mut self, at: usize, now: Timestamp, out: &mut Output) {
+    pub(super) fn send_digits(&mut self, at: usize, now: Timestamp, out: &mut Output) {
         let Some(mut dialler) = self.digits.dialler.take() else {
             return;
         };
@@ -240,6 +240,11 @@ impl Stream {
         let mut room = [0; HEADER_BYTES + LONGEST + MAX_TRAILER_BYTES];
         loop {
             if let Some(signal) = dialler.next() {
+                // A client that has made no check yet is nowhere (TDR-ICE-006).
+                if self.awaits_checks() {
+                    dialler.hold(now);
+                    break;
+                }
                 let way = self.way(signal);
                 let clock_hz = match way {
                     Some(Way::Event { clock_hz, .. }) => clock_hz,

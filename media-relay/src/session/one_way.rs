@@ -106,8 +106,8 @@ struct Suspects {
 }
 
 impl Suspects {
-    /// From all drops of a stream.
-    fn add(&mut self, dropped: &[u64; DropReason::ALL.len()]) {
+    /// From all drops of a stream. Checks that come where nobody speaks ICE are noise.
+    fn add(&mut self, dropped: &[u64; DropReason::ALL.len()], has_checks: bool) {
         // They wrap, and so do differences.
         let count = |reason: DropReason| dropped[reason as usize] as u32;
         let keys = count(DropReason::Authentication).wrapping_add(count(DropReason::Replay));
@@ -117,7 +117,9 @@ impl Suspects {
             .payload_type
             .wrapping_add(count(DropReason::PayloadType));
         self.source = self.source.wrapping_add(count(DropReason::Source));
-        self.checks = self.checks.wrapping_add(checks);
+        if has_checks {
+            self.checks = self.checks.wrapping_add(checks);
+        }
     }
 
     /// What most of the packets since `before` say, if they are enough.
@@ -208,7 +210,7 @@ impl MediaSession {
         let mut seen = Seen::default();
         for stream in streams {
             seen.heard_at = seen.heard_at.max(stream.rtp_at);
-            seen.suspects.add(&stream.dropped);
+            seen.suspects.add(&stream.dropped, stream.has_checks());
             seen.pauses |= stream.pauses();
             seen.is_deaf |= stream.reports.hearing.is_deaf();
             seen.lacks_checks |= stream.lacks_checks();

@@ -36,8 +36,11 @@ use std::time::Duration;
 const DIRECTION_GRACE: Duration = Duration::from_secs(1);
 /// The longest frame of a codec that says only how quiet it is: those of G.729 annex B and Opus.
 const QUIET_BYTES: usize = 2;
-/// Early dialogs that may be open at once beside the committed agreement (MED-117).
+/// Early dialogs that may be open at once beside the committed agreement, where packets are told apart by
+/// trying keys (MED-117).
 const MAX_PREVIEWS: usize = 4;
+/// The same where checks tell them apart: as many forks as Teams may make (TDR-ICE-005).
+const MAX_CHECKED_PREVIEWS: usize = 32;
 
 /// One stream and all its state.
 #[derive(Debug)]
@@ -298,16 +301,16 @@ impl Stream {
         match stage {
             Stage::Final => self.faces.clear(),
             Stage::Preview => {
-                let previews = self
-                    .faces
-                    .iter()
-                    .filter(|face| face.stage == Stage::Preview)
-                    .count();
-                if previews >= MAX_PREVIEWS
-                    && let Some(oldest) = self
-                        .faces
-                        .iter()
-                        .position(|face| face.stage == Stage::Preview)
+                let has_checks = face.terms.ice.is_some();
+                let most = match has_checks {
+                    true => MAX_CHECKED_PREVIEWS,
+                    false => MAX_PREVIEWS,
+                };
+                let is_like = |other: &Face| {
+                    other.stage == Stage::Preview && other.terms.ice.is_some() == has_checks
+                };
+                if self.faces.iter().filter(|own| is_like(own)).count() >= most
+                    && let Some(oldest) = self.faces.iter().position(is_like)
                 {
                     self.faces.remove(oldest);
                 }

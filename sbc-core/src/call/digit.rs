@@ -8,8 +8,9 @@
 //! way of the other leg: dialled by the relay, or in an INFO of its own. Of a party that says the same by
 //! media and by INFO, what comes second is left out.
 
-use super::keys::Source;
+use super::keys::{MOST_WAITING, Source};
 use super::{Call, Leg, Operation, Timer, endpoint};
+use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::Dtmf;
 use crate::plane::Cx;
@@ -124,7 +125,12 @@ impl Call {
         match (means, theirs) {
             (Means::Tones, Means::Tones) => return true,
             (Means::Events, Means::Events) if !from.keys.is_by_info() => {
-                from.keys.wait(pressed, other, cx.now.mono);
+                let is_taken = from.keys.wait(pressed, other, cx.now.mono);
+                if let (false, Some(trunk)) = (is_taken, self.trunk_of(leg)) {
+                    let (trunk, most) = (trunk.name.clone(), MOST_WAITING);
+                    let what = Happened::KeyLost { trunk, most };
+                    cx.out.emit(Some(self.id), Some(leg), what);
+                }
                 self.tell_waiting(cx);
                 return true;
             }

@@ -55,9 +55,15 @@ pub(super) enum Source {
 
 /// Keys remembered of one party.
 const REMEMBERED: usize = 8;
+/// Keys told in INFO that wait for their events: nobody presses as many before the first of them arrives.
+/// With the last of them none waits any longer, and while an event passes no more are taken.
+pub(super) const MOST_WAITING: usize = 8;
 
-/// Between media and INFO about the same key, beyond the time that it was pressed for.
+/// Between INFO and media about the same key, beyond the time that it was pressed for.
 const APART: Duration = Duration::from_millis(500);
+/// Between media and INFO behind them: an INFO that is lost three times comes as late (RFC 3261 §17.1.2.2),
+/// and a digit told twice does more harm than one that is told by a party which changes its ways.
+const LATE: Duration = Duration::from_secs(4);
 
 impl Keys {
     pub(super) fn is_by_info(&self) -> bool {
@@ -110,18 +116,19 @@ impl Keys {
         true
     }
 
-    /// INFO tells of a key for which an event passes or has passed, or is waited for. Where more wait than
-    /// anybody presses before his events arrive, none is waited for any more.
-    pub(super) fn wait(&mut self, pressed: Pressed, to: LegId, now: Timestamp) {
+    /// INFO tells of a key for which an event passes or has passed, or is waited for. Says whether it was
+    /// taken: no more than [`MOST_WAITING`] are.
+    pub(super) fn wait(&mut self, pressed: Pressed, to: LegId, now: Timestamp) -> bool {
         let is_it = |running: &&mut Running| running.digit == pressed.digit && !running.has_info;
         if let Some(running) = self.running.as_mut().filter(is_it) {
             running.has_info = true;
-            return;
+            return true;
         }
-        if self.recalls(Source::Media, pressed.digit, APART, now)
-            || self.waiting.len() >= REMEMBERED
-        {
-            return;
+        if self.recalls(Source::Media, pressed.digit, LATE, now) {
+            return true;
+        }
+        if self.waiting.len() >= MOST_WAITING {
+            return false;
         }
         // A digit told twice does more harm than a late one.
         let pressed_for = Duration::from_millis(u64::from(pressed.duration_ms));
@@ -133,9 +140,10 @@ impl Keys {
             to,
             until: until.max(last),
         });
-        if self.waiting.len() == REMEMBERED {
+        if self.waiting.len() == MOST_WAITING {
             self.wait_no_longer(now);
         }
+        true
     }
 
     /// When the first key has waited long enough; not while an event passes, which another digit would
@@ -159,7 +167,7 @@ impl Keys {
         // INFO may come when a key goes down, media tell of it when it is up again.
         let (other, apart) = match by {
             Source::Media => (Source::Info, APART + pressed_for),
-            Source::Info => (Source::Media, APART),
+            Source::Info => (Source::Media, LATE),
         };
         if self.recalls(other, pressed.digit, apart, now) {
             return true;
@@ -289,6 +297,39 @@ mod tests {
         assert_eq!(keys.due(), None, "not while an event passes");
         assert!(keys.is_known(key('3', 100), at(5_150)));
         assert_eq!(keys.due(), Some(at(5_700)));
+    }
+
+    /// Over a network that loses, or behind a server that is slow.
+    #[test]
+    fn info_that_is_late_is_the_same_key_and_one_more_is_another() {
+        let mut keys = watched();
+        assert!(keys.is_known(key('5', 100), at(0)));
+        assert!(keys.wait(key('5', 100), TO, at(3_500)));
+        assert_eq!(keys.due(), None);
+        assert!(keys.wait(key('5', 100), TO, at(3_600)));
+        assert_eq!(keys.due(), Some(at(4_200)));
+        let mut keys = watched();
+        assert!(keys.is_known(key('5', 100), at(0)));
+        assert!(keys.wait(key('5', 100), TO, at(4_001)));
+        assert_eq!(keys.due(), Some(at(4_601)));
+        // The same where we tell the keys.
+        let mut keys = Keys::default();
+        assert!(!keys.repeats(Source::Media, key('5', 100), at(0)));
+        assert!(keys.repeats(Source::Info, key('5', 100), at(3_500)));
+        assert!(!keys.repeats(Source::Info, key('5', 100), at(3_600)));
+    }
+
+    #[test]
+    fn while_an_event_passes_no_more_keys_wait_than_there_is_room_for() {
+        let mut keys = watched();
+        keys.begins(key('1', 0).digit);
+        for _ in 0..MOST_WAITING {
+            assert!(keys.wait(key('2', 100), TO, at(0)));
+        }
+        assert!(!keys.wait(key('2', 100), TO, at(0)));
+        assert_eq!(keys.due(), None, "not while an event passes");
+        assert!(keys.is_known(key('1', 100), at(100)));
+        assert_eq!(keys.give_up().len(), MOST_WAITING);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub enum FileFault {
 pub struct Certificate {
     /// DNS names of the first certificate, lower case; a leading `*.` may be among them.
     pub names: Vec<String>,
+    /// Common name of its subject.
+    pub common_name: Option<String>,
     /// Whether it is valid now.
     pub validity: Validity,
     /// Bits of its RSA key; `None` for a key of another kind.
@@ -128,6 +130,7 @@ impl Facts for Assumed {
     fn certificate(&self, _path: &str) -> Result<Certificate, FileFault> {
         Ok(Certificate {
             names: self.names.clone(),
+            common_name: None,
             validity: Validity::Valid { days_left: 365 },
             rsa_bits: Some(2048),
             authorities: vec!["DigiCert Global Root CA".to_owned()],

@@ -58,7 +58,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 6] = ["node", "limits", "cdr", "metrics", "api", "stir"];
+const SINGLES: [&str; 7] = ["node", "limits", "cdr", "metrics", "api", "dns", "stir"];
 const LISTS: [&str; 11] = [
     "realm",
     "sound",
@@ -157,6 +157,14 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 section.missing("listen", "\"127.0.0.1:9464\"", out);
             }
             section.finish(&["tls", "max_series"], out);
+        }
+        "dns" => {
+            section.refuse_empty("servers", "[\"192.0.2.53:53\"]", out);
+            file.dns = section.parsed_list("servers", value::socket, out);
+            if !section.has("servers") {
+                section.missing("servers", "[\"192.0.2.53:53\"]", out);
+            }
+            section.finish(&["timeout", "search"], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
         _ => {
@@ -355,8 +363,11 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
             out,
         ),
         allow_wildcard: section.boolean("allow_wildcard_san", out),
+        drain: section.parsed("drain", value::duration, out),
+        crl: section.text("crl", out),
+        crl_issuers: section.text("crl_issuers", out),
     };
-    section.finish(&["acme", "ocsp", "ciphers", "crl"], out);
+    section.finish(&["acme", "ocsp", "ciphers"], out);
     tls
 }
 

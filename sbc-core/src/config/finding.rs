@@ -140,6 +140,8 @@ codes! {
     BypassWithoutRefer = "W0112",
     /// A proxy is in the path of media that could stay in a branch.
     BranchMediaThroughUs = "W0113",
+    /// The certificate carries the trunk's name as common name alone, which most peers do not look at.
+    NameInSubjectOnly = "W0114",
 }
 
 impl Code {

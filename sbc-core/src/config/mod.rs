@@ -78,7 +78,7 @@ pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
 };
-pub use shell::{CdrSpool, MICROSOFT_ROOTS, Shell, StirFiles, TlsFiles};
+pub use shell::{CdrSpool, MICROSOFT_ROOTS, RevokedFiles, Shell, StirFiles, TlsFiles};
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,
     SAMPLES_PER_SECOND, SoundPolicy,

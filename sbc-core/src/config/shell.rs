@@ -5,6 +5,7 @@ use super::{GraphAccess, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Settings that the core never sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,9 @@ pub struct Shell {
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.
     pub api: String,
+    /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean
+    /// other addresses inside has servers for them, which need not be those of the host.
+    pub dns: Vec<SocketAddr>,
     /// What signatures of callers are verified with; `None` verifies none.
     pub stir: Option<StirFiles>,
     /// How the reports of Microsoft about customers' calls are read.
@@ -43,6 +47,20 @@ pub struct TlsFiles {
     pub min: TlsVersion,
     /// Whether a wildcard in a peer's certificate may stand for one label.
     pub allow_wildcard: bool,
+    /// How long connections with Teams go on after the certificate that they were made with was replaced
+    /// (TDR-TLS-013), if not as long as a call may ring.
+    pub drain: Option<Duration>,
+    /// Lists of certificates of peers that were revoked; `None` looks at none.
+    pub revoked: Option<RevokedFiles>,
+}
+
+/// Where lists of revoked certificates come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RevokedFiles {
+    /// PEM file with the lists.
+    pub lists: String,
+    /// PEM file with the certificates that sign them, or [`MICROSOFT_ROOTS`].
+    pub issuers: String,
 }
 
 /// What signatures of callers are verified with.

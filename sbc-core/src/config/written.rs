@@ -47,6 +47,7 @@ pub(super) struct File {
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
     pub(super) api: Option<At<String>>,
+    pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
 }
 
@@ -73,6 +74,9 @@ pub(super) struct WrittenTls {
     pub(super) key: Option<At<Secret>>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) verify_client: Option<At<VerifyClient>>,
+    pub(super) drain: Option<At<Duration>>,
+    pub(super) crl: Option<At<String>>,
+    pub(super) crl_issuers: Option<At<String>>,
     pub(super) min: Option<At<TlsVersion>>,
     pub(super) allow_wildcard: Option<At<bool>>,
 }

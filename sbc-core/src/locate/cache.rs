@@ -69,6 +69,12 @@ impl Cache {
         }
     }
 
+    /// Whether there is an answer to make do with while DNS gives none.
+    pub fn has_last_resort(&self, now: Timestamp, question: &Question) -> bool {
+        let entry = self.entries.get(question);
+        entry.is_some_and(|entry| matches!(entry.last_resort(now), Answer::Records(_)))
+    }
+
     /// Takes what DNS answered, and gives what is to be used: the answer, or after a failure what
     /// was known before. Says whether it is such an old one.
     pub fn note(

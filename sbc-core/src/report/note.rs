@@ -109,6 +109,9 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::SignatureLost { trunk } => {
             format!("trunk \"{trunk}\": shown other numbers than are signed, so without signature")
         }
+        Happened::KeyLost { trunk, most } => format!(
+            "trunk \"{trunk}\": {most} keys in INFO wait for their events, and one more is told to nobody"
+        ),
         Happened::Ringback { plays: true } => {
             "the caller hears ringing of ours while nothing else comes".to_owned()
         }

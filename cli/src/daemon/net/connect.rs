@@ -4,7 +4,7 @@
 use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
-use super::tls::{Refusal, Verdict};
+use super::tls::{Refusal, TlsContext, Verdict};
 use super::{Shared, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
@@ -195,9 +195,25 @@ async fn open_again(shared: &Arc<Shared>, hop: &Hop) {
                 if shared.pool.has(&key) {
                     return;
                 }
+                // Its next OPTIONS find out, and nobody asks faster (TDR-OPT-009).
+                if shared
+                    .pool
+                    .last_fault(&key)
+                    .is_some_and(|fault| is_of_certificate(&fault))
+                {
+                    return;
+                }
             }
         }
     }
+}
+
+/// Whether one side does not believe the other: that is not over in a moment.
+fn is_of_certificate(fault: &FlowFault) -> bool {
+    matches!(
+        fault,
+        FlowFault::TlsCertificate(_) | FlowFault::TlsAlert(_) | FlowFault::TlsName { .. }
+    )
 }
 
 /// Whether the peer of a hop is known to answer pings.
@@ -257,8 +273,33 @@ async fn open(
     hop: &Hop,
 ) -> Result<(Io, SocketAddr, Option<PeerIdentity>), FlowFault> {
     let state = shared.state.load_full();
-    let from = state
-        .config
+    let (stream, local, to_shake) = dial(shared, &state.config, hop).await?;
+    match (&hop.tls, hop.protocol) {
+        (Some(tls), Protocol::Tls) => {
+            let state = shared.state.load_full();
+            let Some(context) = state.tls.get(&tls.context) else {
+                return Err(FlowFault::Handshake(format!(
+                    "there is no TLS context \"{}\"",
+                    tls.context
+                )));
+            };
+            let (stream, identity) = shake(shared, hop, tls, context, (stream, to_shake)).await?;
+            Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
+        }
+        (None, Protocol::Tls) => Err(FlowFault::Handshake(
+            "no TLS context for this hop".to_owned(),
+        )),
+        (_, Protocol::Tcp | Protocol::Udp) => Ok((Io::Tcp(stream), local, None)),
+    }
+}
+
+/// Connects from the listener's address; says where from, and how long a handshake may take.
+pub(super) async fn dial(
+    shared: &Shared,
+    config: &Config,
+    hop: &Hop,
+) -> Result<(TcpStream, SocketAddr, Duration), FlowFault> {
+    let from = config
         .listeners
         .get(&hop.listener)
         .map(|listener| listener.bind.ip())
@@ -271,31 +312,23 @@ async fn open(
     }
     .map_err(broken)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
-    let (to_connect, to_shake) = patience(shared, &state.config, hop);
+    let (to_connect, to_shake) = patience(shared, config, hop);
     let stream = match timeout(to_connect, socket.connect(hop.remote)).await {
         Err(_) => return Err(FlowFault::ConnectTimeout),
         Ok(stream) => stream.map_err(broken)?,
     };
     options::connection(&stream);
     let local = stream.local_addr().map_err(broken)?;
-    match (&hop.tls, hop.protocol) {
-        (Some(tls), Protocol::Tls) => {
-            let (stream, identity) = shake(shared, hop, tls, stream, to_shake).await?;
-            Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
-        }
-        (None, Protocol::Tls) => Err(FlowFault::Handshake(
-            "no TLS context for this hop".to_owned(),
-        )),
-        (_, Protocol::Tcp | Protocol::Udp) => Ok((Io::Tcp(stream), local, None)),
-    }
+    Ok((stream, local, to_shake))
 }
 
-async fn shake(
+/// Shakes hands within a time, with this identity of ours.
+pub(super) async fn shake(
     shared: &Shared,
     hop: &Hop,
     tls: &TlsHop,
-    stream: TcpStream,
-    limit: Duration,
+    context: &TlsContext,
+    (stream, limit): (TcpStream, Duration),
 ) -> Result<(TlsStream<TcpStream>, PeerIdentity), FlowFault> {
     let refuse = |refusal: Refusal| {
         shared.refused(
@@ -322,13 +355,6 @@ async fn shake(
             | Refusal::BadCertificate(_)) => FlowFault::TlsCertificate(refusal.to_string()),
             other => FlowFault::Handshake(other.to_string()),
         }
-    };
-    let state = shared.state.load_full();
-    let Some(context) = state.tls.get(&tls.context) else {
-        return Err(FlowFault::Handshake(format!(
-            "there is no TLS context \"{}\"",
-            tls.context
-        )));
     };
     let Ok(server_name) = ServerName::try_from(tls.server_name.clone()) else {
         return Err(FlowFault::Handshake(format!(

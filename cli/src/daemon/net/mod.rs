@@ -21,6 +21,7 @@ mod retirement;
 mod sockets;
 mod stream;
 pub mod tls;
+mod trial;
 mod udp;
 
 use crate::daemon::inbox::Inboxes;

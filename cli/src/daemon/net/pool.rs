@@ -307,6 +307,14 @@ impl Pool {
         meant
     }
 
+    /// What leads to the connections of ours that have this identity.
+    pub(super) fn keys_of(&self, context: &TlsContextName) -> Vec<FlowKey> {
+        let tables = self.lock();
+        let keys = tables.by_key.keys();
+        let is_its = |key: &&FlowKey| key.tls.as_ref().is_some_and(|tls| tls.context == *context);
+        keys.filter(is_its).cloned().collect()
+    }
+
     /// A connection is gone.
     pub(super) fn remove(&self, line: &Line, key: Option<&FlowKey>) {
         let mut tables = self.lock();
@@ -322,6 +330,12 @@ impl Pool {
                 tables.by_key.remove(key);
             }
         }
+    }
+
+    /// Why the last attempt to connect failed, if it did.
+    pub(super) fn last_fault(&self, key: &FlowKey) -> Option<FlowFault> {
+        let tables = self.lock();
+        tables.failures.get(key).map(|last| last.fault.clone())
     }
 
     /// An attempt to connect failed: the next ones fail at once until a pause is over.

@@ -11,7 +11,6 @@ use sbc_core::config::{Config, Preset};
 use sbc_core::id::{FlowId, TlsContextName};
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::transport::FlowFault;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,18 +23,21 @@ impl Net {
 
     /// Takes connections with Teams out of use whose certificate of ours is another one by now.
     pub(super) fn retire_renewed(&self, before: &State, config: &Config, tls: &TlsStore) {
-        let renewed = renewed(&before.tls, tls);
-        let is_of_teams = |context: &TlsContextName, remote: SocketAddr| {
-            config.trunks.values().any(|trunk| {
-                trunk.preset == Preset::Teams
-                    && trunk.tls.as_ref() == Some(context)
-                    && accepts_source(trunk, remote.ip().to_canonical())
-            })
-        };
-        let is_meant = |_: FlowId, context: Option<&TlsContextName>, remote: SocketAddr| {
-            context.is_some_and(|context| renewed.contains(context) && is_of_teams(context, remote))
-        };
-        let count = self.retire_connections(is_meant, self.shared.patience.renewed);
+        let mut count = 0;
+        for context in tls.renewed(&before.tls) {
+            let is_of_teams = |remote: SocketAddr| {
+                config.trunks.values().any(|trunk| {
+                    trunk.preset == Preset::Teams
+                        && trunk.tls.as_ref() == Some(context.name())
+                        && accepts_source(trunk, remote.ip().to_canonical())
+                })
+            };
+            let is_meant = |_: FlowId, own: Option<&TlsContextName>, remote: SocketAddr| {
+                own == Some(context.name()) && is_of_teams(remote)
+            };
+            let usual = self.shared.patience.renewed;
+            count += self.retire_connections(is_meant, context.drain().unwrap_or(usual));
+        }
         if count > 0 {
             let log = &self.shared.log;
             let line = log.info("certificate_renewed", "connections with the old one end");
@@ -58,14 +60,4 @@ impl Net {
         }
         count
     }
-}
-
-/// Contexts that show another certificate than before.
-fn renewed(before: &TlsStore, now: &TlsStore) -> BTreeSet<TlsContextName> {
-    let is_new = |name: &TlsContextName| match (before.get(name), now.get(name)) {
-        (Some(before), Some(now)) => !before.shows_the_same(now),
-        (None, _) | (_, None) => false,
-    };
-    let names = now.iter().map(|context| context.name().clone());
-    names.filter(|name| is_new(name)).collect()
 }

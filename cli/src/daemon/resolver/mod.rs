@@ -13,6 +13,7 @@ use sbc_core::query::{Outcome, ResolveFault, ResolveSpec};
 use sbc_core::time::Timestamp;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
@@ -22,6 +23,8 @@ use upstream::Upstream;
 
 /// Longest wait for one answer of DNS.
 const LIMIT: Duration = Duration::from_secs(3);
+/// Longest wait for one where the last known answer can be used instead (RFC 8767 §5): a call is being set up.
+const HURRY: Duration = Duration::from_secs(1);
 /// Longest wait for all answers that one target needs.
 const WHOLE: Duration = Duration::from_secs(5);
 /// Questions under way at a time.
@@ -57,6 +60,14 @@ impl Resolver {
     /// A resolver that asks these servers and nobody else.
     pub fn asking(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
         Self::with(Upstream::servers(servers), metrics)
+    }
+
+    /// A resolver that asks the configured servers, or as this host does if none are.
+    pub fn configured(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
+        match servers {
+            [] => Self::new(metrics),
+            servers => Self::asking(servers, metrics),
+        }
     }
 
     fn with(upstream: Upstream, metrics: Arc<Metrics>) -> Self {
@@ -180,8 +191,14 @@ impl Resolver {
             Ok(_turn) => {
                 let begun = Instant::now();
                 let late = (Answer::Failed(ResolveFault::Timeout), Duration::ZERO);
-                let found = timeout(LIMIT, self.shared.upstream.ask(&question)).await;
-                let found = found.unwrap_or(late);
+                let mut asked = pin!(self.shared.upstream.ask(&question));
+                let found = match timeout(HURRY, asked.as_mut()).await {
+                    Ok(found) => found,
+                    Err(_) => {
+                        self.make_do(&question);
+                        timeout(LIMIT - HURRY, asked).await.unwrap_or(late)
+                    }
+                };
                 self.count(question.kind, begun.elapsed(), &found.0);
                 found
             }
@@ -194,6 +211,27 @@ impl Resolver {
         drop(state);
         self.count_stale(is_stale && !waiting.is_empty());
         for tell in waiting {
+            // Whoever asked may have given up.
+            let _ = tell.send(used.clone());
+        }
+    }
+
+    /// Whoever waits gets the last known answer, if there is one, and so does whoever asks for a while; the
+    /// question stays under way.
+    fn make_do(&self, question: &Question) {
+        let mut state = self.lock();
+        let now = self.now();
+        if !state.cache.has_last_resort(now, question) {
+            return;
+        }
+        let late = Answer::Failed(ResolveFault::Timeout);
+        let (used, is_stale) = state
+            .cache
+            .note(now, question.clone(), late, Duration::ZERO);
+        let waiting = state.running.get_mut(question).map(std::mem::take);
+        drop(state);
+        for tell in waiting.into_iter().flatten() {
+            self.count_stale(is_stale);
             // Whoever asked may have given up.
             let _ = tell.send(used.clone());
         }

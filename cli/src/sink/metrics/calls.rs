@@ -23,6 +23,7 @@ pub struct CallMetrics {
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
     oversize: IntCounterVec,
+    lost_keys: IntCounterVec,
     spent: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
@@ -113,6 +114,11 @@ impl CallMetrics {
                 "sbc_sip_udp_oversize_total",
                 "Requests that are too large for a datagram to peers of UDP, by what was done.",
                 &["trunk", "action"],
+            )?,
+            lost_keys: maker.counters(
+                "sbc_keys_lost_total",
+                "Keys in INFO that were told to nobody, because too many waited for their events.",
+                &["trunk"],
             )?,
             spent: maker.counters(
                 "sbc_spend_reached_total",
@@ -225,6 +231,9 @@ impl CallMetrics {
                 self.reroutes
                     .with_label_values(&[trunk.as_str(), fault_label(why)])
                     .inc();
+            }
+            (Happened::KeyLost { trunk, .. }, _) => {
+                self.lost_keys.with_label_values(&[trunk.as_str()]).inc();
             }
             (Happened::Oversize { trunk, action, .. }, _) => {
                 self.oversize
@@ -549,6 +558,23 @@ mod tests {
         assert_eq!(metrics.calls.peers().len(), 1);
         tell("192.0.2.2:5060", TargetState::Busy);
         assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
+    }
+
+    #[test]
+    fn a_key_that_nobody_is_told_of_is_counted_by_its_party() {
+        let metrics = Metrics::new().unwrap();
+        metrics.calls.apply(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(7)),
+            leg: Some(LegId(0)),
+            what: Happened::KeyLost {
+                trunk: TrunkName::new("carrier"),
+                most: 8,
+            },
+        });
+        let text = metrics.text();
+        let line = "sbc_keys_lost_total{trunk=\"carrier\"} 1";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

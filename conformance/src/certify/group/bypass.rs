@@ -185,7 +185,7 @@ fn client(description: &str, is_lite: bool) -> String {
 
 /// Says of a description of the subject whether it is that of a lite agent with one candidate of IPv4 for
 /// audio, where its audio is.
-fn is_lite(stage: &Stage, message: &Message) {
+pub(super) fn is_lite(stage: &Stage, message: &Message) {
     let body = message.body();
     let has = |begin: &str| body.lines().any(|line| line.starts_with(begin));
     let is_agent = has("a=ice-lite") && has("a=ice-ufrag:") && has("a=ice-pwd:");
@@ -232,14 +232,14 @@ pub(super) fn of_client(voice: &Voice, description: &str) -> Result<String, Fail
 }
 
 /// A client of Teams calls outside; nobody has answered yet.
-async fn client_dials(stage: &Stage) -> Result<Caller, Failure> {
+pub(super) async fn client_dials(stage: &Stage) -> Result<Caller, Failure> {
     let voice = stage.voice_of_teams().await?;
     let offer = of_client(&voice, &sdp::teams_offer(voice.at, &voice.key))?;
     stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await
 }
 
 /// A client of Teams has called, its agent has nominated, and both hear each other. Gives the answer, too.
-async fn client_talks(stage: &Stage) -> Result<(Talk, Message), Failure> {
+pub(super) async fn client_talks(stage: &Stage) -> Result<(Talk, Message), Failure> {
     let mut caller = client_dials(stage).await?;
     let mut called = stage.carrier_is_called().await?;
     let answer = called.answer(Codec::Pcma);
@@ -252,8 +252,8 @@ async fn client_talks(stage: &Stage) -> Result<(Talk, Message), Failure> {
     Ok((talk, answer))
 }
 
-/// TC-ICE-001.
-async fn client_is_called(stage: &Stage) -> Played {
+/// A client of Teams was called, its agent has nominated, and both hear each other. Gives the INVITE, too.
+pub(super) async fn client_answers(stage: &Stage) -> Result<(Talk, Message), Failure> {
     let mut caller = stage.carrier_dials().await?;
     let mut called = stage.teams_is_called().await?;
     let invite = called.invite()?.clone();
@@ -262,8 +262,14 @@ async fn client_is_called(stage: &Stage) -> Played {
     caller.is_answered().await?;
     called.leg.acknowledged().await?;
     meet(stage, &called.voice, &invite).await?;
-    let mut talk = Talk { caller, called };
+    let talk = Talk { caller, called };
     stage.hear_each_other(&talk).await?;
+    Ok((talk, invite))
+}
+
+/// TC-ICE-001.
+async fn client_is_called(stage: &Stage) -> Played {
+    let (mut talk, _) = client_answers(stage).await?;
     talk.caller_ends().await
 }
 

@@ -8,6 +8,7 @@ use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, rewrite,
 use crate::certify::setting::{FQDN, OUTSIDE};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::lab::front::Wrong;
 use crate::lab::place::DOMAIN;
 use crate::media::sdp;
 use crate::media::tone::Codec;
@@ -19,7 +20,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The subject may spread its first OPTIONS over some seconds.
-const GREETING: Duration = Duration::from_secs(15);
+pub(super) const GREETING: Duration = Duration::from_secs(15);
+
+/// Proxies close what was quiet for longer.
+const QUIET: Duration = Duration::from_secs(6);
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -38,19 +42,22 @@ pub const CASES: &[Case] = &[
         "TC-CON-002",
         |stage| Box::pin(certificate_of_the_peer(stage)),
         &[
-            breaks("TDR-TLS-003", Mutation::Welcome),
+            breaks("TDR-TLS-003", Mutation::Front(Wrong::Anybody)),
             breaks("TDR-TLS-011", drop(teams("OPTIONS").status(200))),
         ],
     ),
     case(
         "TC-CON-003",
         |stage| Box::pin(suites(stage)),
-        &[breaks("TDR-TLS-002", Mutation::Welcome)],
+        &[
+            // Its certificate is for other suites then.
+            breaks("TDR-TLS-002", Mutation::Configuration("/sbc.", "/ecdsa.")),
+        ],
     ),
     case(
         "TC-CON-004",
         |stage| Box::pin(old_versions(stage)),
-        &[breaks("TDR-TLS-001", Mutation::Welcome)],
+        &[breaks("TDR-TLS-001", Mutation::Front(Wrong::OldVersions))],
     ),
     case(
         "TC-CON-005",
@@ -64,18 +71,18 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-008",
         |stage| Box::pin(another_name(stage)),
-        &[breaks("TDR-TLS-011", Mutation::Welcome)],
+        &[breaks("TDR-TLS-011", Mutation::Front(Wrong::Anybody))],
     )
     .needs(&[Need::Ours]),
     case(
         "TC-CON-009",
         |stage| Box::pin(stranger(stage)),
-        &[breaks("TDR-TLS-012", Mutation::Welcome)],
+        &[breaks("TDR-TLS-012", Mutation::Front(Wrong::Anybody))],
     ),
     case(
         "TC-CON-010",
         |stage| Box::pin(foreign_address(stage)),
-        &[breaks("TDR-TLS-011", Mutation::Welcome)],
+        &[breaks("TDR-TLS-011", Mutation::Front(Wrong::Anybody))],
     )
     .needs(&[Need::Ours]),
     case(
@@ -188,7 +195,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-fn certificate(fault: CaFault) -> Failure {
+pub(super) fn certificate(fault: CaFault) -> Failure {
     Failure::new("ladder", fault.to_string())
 }
 
@@ -208,7 +215,7 @@ async fn own_certificate(stage: &Stage) -> Played {
             });
             stage.check(
                 "TDR-TLS-003",
-                shaken.names.iter().any(|name| name == FQDN),
+                shaken.names.contains(&stage.trunk().fqdn),
                 || format!("{host} got a certificate for {:?}", shaken.names),
             );
             stage.check("TDR-TLS-001", shaken.version.contains("TLSv1_2"), || {
@@ -266,7 +273,7 @@ fn hello(minor: u8) -> Vec<u8> {
 async fn old_versions(stage: &Stage) -> Played {
     for (minor, name) in [(1, "TLS 1.0"), (2, "TLS 1.1")] {
         let from = stage.addresses.proxies[0];
-        let stream = crate::peer::teams::connect_from(from, stage.teams_side).await;
+        let stream = crate::peer::teams::connect_from(from, stage.door).await;
         let mut stream = stream.map_err(|why| Failure::new("ladder", why.to_string()))?;
         let sent = stream.write_all(&hello(minor)).await;
         sent.map_err(|why| Failure::new("ladder", why.to_string()))?;
@@ -274,7 +281,7 @@ async fn old_versions(stage: &Stage) -> Played {
         let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
         // A fatal alert (RFC 5246 §7.2): protocol_version, or that nothing fits.
         let is_alert = matches!(read, Ok(Ok(_))) && answer[0] == 21 && matches!(answer[6], 70 | 40);
-        let is_refused = (is_alert || matches!(read, Ok(Err(_)))) && !stage.is_welcoming;
+        let is_refused = is_alert || matches!(read, Ok(Err(_)));
         stage.check("TDR-TLS-001", is_refused, || {
             format!("{name}: {read:?} {answer:?}")
         });
@@ -617,6 +624,18 @@ async fn churn(stage: &Stage) -> Played {
     let connections = stage.proxies[0].handshakes().len();
     stage.check("TDR-TCP-001", connections <= 12, || {
         format!("{connections} connections")
+    });
+    // What is quiet for longer than proxies keep it is used again, or replaced without a word.
+    sleep(QUIET).await;
+    for _ in 0..3 {
+        let mut talk = stage.to_teams().await.rule("TDR-TCP-001")?;
+        talk.caller_ends().await.rule("TDR-TCP-001")?;
+        let mut talk = stage.from_teams().await.rule("TDR-TCP-001")?;
+        talk.caller_ends().await.rule("TDR-TCP-001")?;
+    }
+    let more = stage.proxies[0].handshakes().len() - connections;
+    stage.check("TDR-TCP-001", more <= 1, || {
+        format!("{more} connections more, while nobody closes any")
     });
     Ok(())
 }

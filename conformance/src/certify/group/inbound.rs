@@ -6,7 +6,7 @@ use crate::certify::ladder::{Called, Caller, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, carrier, drop, replace, rewrite, teams, twice, with, without,
 };
-use crate::certify::setting::{FQDN, OUTSIDE, USER};
+use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::media::sdp;
@@ -265,7 +265,7 @@ async fn ended_by_teams(stage: &Stage) -> Played {
         uri.starts_with(&format!("sip:{USER}@sip.pstnhub.example")) && uri.contains(";user=phone");
     stage.check("TDR-SIP-010", is_right, || format!("Request-URI is {uri}"));
     let contact = invite.line("Contact").unwrap_or_default().to_owned();
-    stage.check("TDR-SIP-013", contact.contains(FQDN), || {
+    stage.check("TDR-SIP-013", contact.contains(&stage.trunk().fqdn), || {
         format!("Contact is {contact}")
     });
     let mut talk = stage.answered(caller, called).await?;

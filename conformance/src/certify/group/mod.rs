@@ -1,6 +1,8 @@
 //! The cases, a file for each group of the catalogue.
 
+pub mod agent;
 pub mod bypass;
+pub mod certificate;
 pub mod connection;
 pub mod emergency;
 pub mod graph;
@@ -11,6 +13,7 @@ pub mod number;
 pub mod optimization;
 pub mod options;
 pub mod outbound;
+pub mod resolution;
 pub mod system;
 pub mod transfer;
 
@@ -19,6 +22,8 @@ use super::case::Case;
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
     connection::CASES,
+    certificate::CASES,
+    resolution::CASES,
     options::CASES,
     inbound::CASES,
     outbound::CASES,
@@ -26,6 +31,7 @@ pub const WRITTEN: &[&[Case]] = &[
     transfer::CASES,
     media::CASES,
     bypass::CASES,
+    agent::CASES,
     optimization::CASES,
     number::CASES,
     emergency::CASES,

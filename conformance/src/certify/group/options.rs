@@ -1,10 +1,12 @@
 //! OPT: OPTIONS both ways, and what they show.
 
+use super::connection::certificate;
+use crate::ca::Authority;
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::mutation::{Mutation, carrier, drop, replace, teams, twice, without};
-use crate::certify::setting::FQDN;
 use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -43,11 +45,17 @@ pub const CASES: &[Case] = &[
     case(
         "TC-OPT-002",
         |stage| Box::pin(every_minute(stage)),
-        &[breaks("TDR-OPT-006", drop(teams("OPTIONS")))],
+        &[
+            breaks("TDR-OPT-006", drop(teams("OPTIONS"))),
+            breaks(
+                "TDR-OPT-007",
+                replace(teams("OPTIONS"), "OPTIONS sip:sip3.", "OPTIONS sip:sip."),
+            ),
+        ],
     ),
     case(
         "TC-OPT-003",
-        |stage| Box::pin(every_minute(stage)),
+        |stage| Box::pin(never_faster(stage)),
         &[breaks("TDR-OPT-006", twice(teams("OPTIONS")))],
     ),
     case(
@@ -123,7 +131,8 @@ async fn activation(stage: &Stage) -> Played {
     for (_, peer, options) in stage.tape.requests(Side::Teams, "OPTIONS") {
         let contact = options.line("Contact").unwrap_or_default().to_owned();
         let port = stage.teams_side.port();
-        let is_right = contact.starts_with(&format!("<sip:{FQDN}:{port};transport=tls"));
+        let is_right =
+            contact.starts_with(&format!("<sip:{}:{port};transport=tls", stage.trunk().fqdn));
         stage.check("TDR-OPT-002", is_right, || {
             format!("Contact at {peer} is {contact}")
         });
@@ -152,7 +161,7 @@ async fn answered(stage: &Stage) -> Played {
         });
     }
     let contact = answer.line("Contact").unwrap_or_default();
-    stage.check("TDR-OPT-005", contact.contains(FQDN), || {
+    stage.check("TDR-OPT-005", contact.contains(&stage.trunk().fqdn), || {
         format!("Contact is \"{contact}\"")
     });
     Ok(())
@@ -174,7 +183,7 @@ fn intervals(stage: &Stage) -> Vec<(String, Vec<Duration>)> {
         .collect()
 }
 
-/// TC-OPT-002 and TC-OPT-003: two intervals of every proxy.
+/// TC-OPT-002: two intervals of every proxy, each asked by its own name.
 async fn every_minute(stage: &Stage) -> Played {
     sleep(Duration::from_secs(140)).await;
     for (host, between) in intervals(stage) {
@@ -187,6 +196,62 @@ async fn every_minute(stage: &Stage) -> Played {
             stage.check("TDR-OPT-006", is_right, || format!("{host} after {time:?}"));
         }
     }
+    for (_, peer, options) in stage.tape.requests(Side::Teams, "OPTIONS") {
+        let uri = options.uri_text().to_owned();
+        let is_its = uri.starts_with(&format!("sip:{peer}"));
+        stage.check("TDR-OPT-007", is_its, || {
+            format!("{peer} is asked as {uri}")
+        });
+    }
+    Ok(())
+}
+
+/// A call to Teams of which nothing is left.
+async fn a_call(stage: &Stage) -> Played {
+    stage.to_teams().await?.caller_ends().await
+}
+
+/// TC-OPT-003: whatever happens in between, calls, a proxy that goes and comes back, one whose certificate
+/// nobody believes (TDR-OPT-009), and a reload.
+async fn never_faster(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await?;
+    let ladder = |why: std::io::Error| Failure::new("ladder", why.to_string());
+    a_call(stage).await?;
+    stage.proxies[1].goes_away().await;
+    stage.proxies[2].goes_away().await;
+    let stranger = Authority::new("Somebody else").and_then(|other| {
+        let names = [stage.proxies[2].host()];
+        other.issue(&names)
+    });
+    let stranger = stranger.map_err(certificate)?;
+    let back = stage.proxies[2].comes_back_as(&stranger, stage.roots.clone());
+    back.await.map_err(ladder)?;
+    sleep(Duration::from_secs(10)).await;
+    stage.proxies[1].comes_back().await.map_err(ladder)?;
+    a_call(stage).await?;
+    if stage.daemon.is_some() {
+        stage.tell("/reload").await?;
+    }
+    sleep(Duration::from_secs(125)).await;
+    for (host, between) in intervals(stage) {
+        for time in between {
+            let is_right = time.as_secs_f64() >= 59.5;
+            stage.check("TDR-OPT-006", is_right, || format!("{host} after {time:?}"));
+        }
+    }
+    let (first, refused) = (
+        intervals(stage).swap_remove(0).1,
+        stage.proxies[2].refused(),
+    );
+    stage.check("TDR-OPT-006", !first.is_empty(), || {
+        "the proxy that was there all the time got no more OPTIONS".to_owned()
+    });
+    stage.check("TDR-OPT-009", (1..=4).contains(&refused.len()), || {
+        format!(
+            "{} connections to a wrong certificate: {refused:?}",
+            refused.len()
+        )
+    });
     Ok(())
 }
 
@@ -234,7 +299,7 @@ async fn refused(stage: &Stage) -> Played {
     stage.check("TDR-OPT-004", told.contains("\"status\":403"), || {
         told.clone()
     });
-    let is_hint = told.contains(FQDN) && told.contains("domain");
+    let is_hint = told.contains(&stage.trunk().fqdn) && told.contains("domain");
     stage.check("TDR-OPT-004", is_hint, || {
         format!("no hint at name and domain: {told}")
     });
@@ -267,7 +332,7 @@ async fn only_the_carriers_trunk(stage: &Stage) -> Played {
         let contact = options.line("Contact").unwrap_or_default();
         stage.check(
             "TDR-OPT-008",
-            contact.contains(&format!("sip:{FQDN}")),
+            contact.contains(&format!("sip:{}", stage.trunk().fqdn)),
             || format!("Contact at {peer} is {contact}"),
         );
     }

@@ -250,10 +250,10 @@ const fn transfer(
 }
 
 /// A user as Teams names one.
-const TARGET: &str =
+pub(super) const TARGET: &str =
     "sip:sip.pstnhub.example:5061;transport=tls;x-m=8:orgid:Target0-bbbb-cccc-dddd-eeeeeeeeeeee";
 /// Who transfers, as Teams tells it.
-const BY: &str = "<sip:sip.pstnhub.example:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;\
+pub(super) const BY: &str = "<sip:sip.pstnhub.example:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;\
                   x-t=66666666-7777;x-ti=88888888-9999;x-tt=aHR0cHM6Ly9hcGkuZXhhbXBsZQ%3D%3D>";
 
 /// Sends REFER and wants 202.
@@ -290,7 +290,7 @@ async fn is_told(leg: &mut Leg, status: u16) -> Result<Message, Failure> {
 }
 
 /// Waits to be told that it is over, and how.
-async fn is_told_last(stage: &Stage, leg: &mut Leg, status: u16) -> Played {
+pub(super) async fn is_told_last(stage: &Stage, leg: &mut Leg, status: u16) -> Played {
     let last = is_told(leg, status).await?;
     let state = last.line("Subscription-State").unwrap_or_default();
     stage.check("TDR-XFR-014", state.starts_with("terminated"), || {
@@ -300,7 +300,7 @@ async fn is_told_last(stage: &Stage, leg: &mut Leg, status: u16) -> Played {
 }
 
 /// Teams refers, and has the new INVITE, which must be what it wrote.
-async fn is_referred(
+pub(super) async fn is_referred(
     stage: &Stage,
     leg: &mut Leg,
     target: &str,
@@ -339,7 +339,7 @@ async fn target_answers(
 }
 
 /// The transferred party hangs up, and the target hears it.
-async fn ends(other: &mut Leg, new: &mut Leg) -> Played {
+pub(super) async fn ends(other: &mut Leg, new: &mut Leg) -> Played {
     let (bye, ended) = tokio::join!(other.hang_up(), new.hung_up(PATIENCE));
     Ok(bye.and(ended)?)
 }
@@ -470,7 +470,7 @@ async fn refused(stage: &Stage) -> Played {
 }
 
 /// Changes an INVITE of a transfer, and no other.
-fn transfers(invite: &str, change: fn(&str) -> String) -> String {
+pub(super) fn transfers(invite: &str, change: fn(&str) -> String) -> String {
     match invite.contains("x-m=") {
         true => change(invite),
         false => invite.to_owned(),

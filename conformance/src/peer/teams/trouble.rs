@@ -1,7 +1,10 @@
 //! A proxy in trouble: away, stalled, silent, or with connections that break.
 
 use super::{TeamsProxy, accept};
+use crate::ca::Identity;
 use crate::lock::lock;
+use crate::peer::tls;
+use rustls::RootCertStore;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -62,6 +65,19 @@ impl TeamsProxy {
         lock(&self.listening)
             .0
             .spawn(accept(listener, acceptor, shared));
+        Ok(())
+    }
+
+    /// Listens again where it was, with another certificate.
+    ///
+    /// # Errors
+    /// What the operating system says, or why the certificate cannot be used.
+    pub async fn comes_back_as(&self, identity: &Identity, roots: RootCertStore) -> io::Result<()> {
+        let acceptor = tls::acceptor(identity, roots).map_err(io::Error::other)?;
+        let listener = TcpListener::bind(self.shared.address).await?;
+        let shared = Arc::clone(&self.shared);
+        let listen = accept(listener, acceptor, shared);
+        lock(&self.listening).0.spawn(listen);
         Ok(())
     }
 

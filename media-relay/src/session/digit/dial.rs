@@ -24,6 +24,9 @@ const MANY: usize = 4;
 const ENDS: u32 = 3;
 /// How late a packet may be for those behind it to keep to their time, in microseconds.
 const LATE_US: u64 = 60_000;
+/// How long digits wait for a peer of which nobody knows yet where it is, and how often that is looked at.
+const HELD_US: u64 = 10_000_000;
+const GLANCE_US: u64 = 20_000;
 /// Level of events: −10 dBm0.
 const VOLUME: u8 = 10;
 /// The longest that one segment of an event can say, in timestamp units (RFC 4733 §2.5.1.3).
@@ -36,6 +39,14 @@ pub(in crate::session) const LONGEST: usize = 480;
 pub(in crate::session) struct Dialler {
     waiting: VecDeque<Dialled>,
     now: Option<Sending>,
+    held: Option<Held>,
+}
+
+/// The next digit cannot be told yet.
+#[derive(Debug)]
+struct Held {
+    since: Timestamp,
+    look_at: Timestamp,
 }
 
 /// A digit that is being sent.
@@ -105,6 +116,19 @@ impl Dialler {
         }
     }
 
+    /// Digits wait until it is known where the peer is. After so long they are left out: they were for
+    /// somebody who heard something.
+    pub(in crate::session) fn hold(&mut self, now: Timestamp) {
+        let since = self.held.as_ref().map_or(now, |held| held.since);
+        if now.since_us(since) < HELD_US {
+            let look_at = Timestamp(now.0 + GLANCE_US);
+            self.held = Some(Held { since, look_at });
+        } else {
+            self.held = None;
+            self.waiting.clear();
+        }
+    }
+
     /// Whether the joined endpoint must not be heard now.
     pub(in crate::session) fn is_busy(&self) -> bool {
         self.now.is_some()
@@ -124,6 +148,7 @@ impl Dialler {
         packet_ms: u8,
         now: Timestamp,
     ) {
+        self.held = None;
         let (Some(next), Some(way)) = (self.waiting.pop_front(), way) else {
             return;
         };
@@ -158,10 +183,11 @@ impl Dialler {
 
     /// When something is to be done.
     pub(in crate::session) fn deadline(&self) -> Option<Timestamp> {
-        match &self.now {
-            Some(sending) => Some(sending.due()),
+        match (&self.now, &self.held) {
+            (Some(sending), _) => Some(sending.due()),
+            (None, Some(held)) => Some(held.look_at),
             // Begins at once.
-            None => self.waiting.front().map(|_| Timestamp::default()),
+            (None, None) => self.waiting.front().map(|_| Timestamp::default()),
         }
     }
 

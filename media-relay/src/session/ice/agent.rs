@@ -17,9 +17,17 @@ const MAX_GENERATIONS: usize = 3;
 const MAX_PEERS: usize = 32;
 /// Addresses that are remembered of one peer.
 const MAX_PAIRS: usize = 16;
-/// Answers per second on one stream to who has proven to know our password, and as many to who has not
-/// tried (MED-159). Names are seen by everybody on the way, so a name alone must not use them up.
+/// Answers per second to each peer that has proven to know our password, on each port, and as many to all
+/// that have not tried (MED-159). Names are seen by everybody on the way, so a name alone must not use them
+/// up; and a fork that checks much must not keep the others from checking.
 const CHECKS_PER_SECOND: u32 = 50;
+/// Answers per second on one stream to all peers together.
+const CHECKS_OF_ALL_PER_SECOND: u32 = 500;
+/// How long a pair lives without a check, beside one that is checked (MED-156).
+const LIFE_US: u64 = 30_000_000;
+/// Nominations within this time are of one round, as an agent makes them that nominates aggressively:
+/// the best of them counts (MED-155). One that comes later takes the place of those before it.
+const ROUND_US: u64 = 5_000_000;
 
 /// What answers checks on one stream. Nothing is answered before it has credentials.
 #[derive(Debug, Default)]
@@ -28,7 +36,7 @@ pub(in crate::session) struct Agent {
     generations: Vec<Generation>,
     /// Checks answered.
     pub(in crate::session) answered: u64,
-    proven: Pace,
+    all: Pace,
     unproven: Pace,
 }
 
@@ -56,6 +64,8 @@ impl std::fmt::Debug for Generation {
 #[derive(Debug)]
 struct Peer {
     fragment: Box<[u8]>,
+    /// Of its checks for RTP, and of those for RTCP.
+    paces: [Pace; 2],
     /// In the order of their first checks, nominated ones behind in the order of nomination.
     pairs: Vec<Pair>,
 }
@@ -67,7 +77,25 @@ pub(in crate::session) struct Pair {
     pub(in crate::session) address: SocketAddr,
     /// As the check says.
     pub(in crate::session) priority: u32,
-    pub(in crate::session) is_nominated: bool,
+    pub(in crate::session) checked_at: Timestamp,
+    pub(in crate::session) nomination: Nomination,
+}
+
+/// Whether the peer has chosen a pair.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::session) enum Nomination {
+    /// Never.
+    None,
+    /// At this time, for the last time.
+    Made(Timestamp),
+    /// It has, and has chosen another one since.
+    Withdrawn,
+}
+
+impl Pair {
+    pub(in crate::session) fn is_nominated(&self) -> bool {
+        matches!(self.nomination, Nomination::Made(_))
+    }
 }
 
 /// What became of a check that is answered.
@@ -119,7 +147,7 @@ impl Agent {
     }
 
     /// Judges one STUN message (RFC 8445 §7.3, MED-152 to MED-155). Only who knows our fragment is
-    /// answered at all, so that the port tells a stranger nothing.
+    /// answered at all, so that the port tells a stranger nothing. `is_heard` says where media come from.
     ///
     /// # Errors
     /// [`DropReason::Malformed`] if it is no sound Binding request, [`DropReason::CheckName`] and
@@ -130,6 +158,7 @@ impl Agent {
         from: SocketAddr,
         component: IceComponent,
         now: Timestamp,
+        is_heard: impl Fn(SocketAddr) -> bool,
     ) -> Result<Judged<'a>, DropReason> {
         let message = Message::parse(datagram)
             .filter(|message| message.header.message_type == stun::BINDING_REQUEST)
@@ -143,12 +172,16 @@ impl Agent {
             .position(|own| own.credentials.fragment().as_bytes() == ours)
             .ok_or(DropReason::CheckName)?;
         let own = &mut self.generations[at];
-        let pace = match message.has_integrity() {
+        let is_admitted = match message.has_integrity() {
             true if !message.proves(&own.key) => return Err(DropReason::CheckIntegrity),
-            true => &mut self.proven,
-            false => &mut self.unproven,
+            true => {
+                let pace = &mut own.peer(theirs).paces[component as usize];
+                pace.admits(CHECKS_PER_SECOND, now)
+                    && self.all.admits(CHECKS_OF_ALL_PER_SECOND, now)
+            }
+            false => self.unproven.admits(CHECKS_PER_SECOND, now),
         };
-        if !pace.admits(now) {
+        if !is_admitted {
             return Err(DropReason::Rate);
         }
         let transaction = message.header.transaction;
@@ -174,29 +207,36 @@ impl Agent {
             component,
             address: from,
             priority: message.priority.unwrap_or(0),
-            is_nominated: message.use_candidate,
+            checked_at: now,
+            nomination: match message.use_candidate {
+                true => Nomination::Made(now),
+                false => Nomination::None,
+            },
         };
+        let peer = own.peer(theirs);
+        let is_news = peer.remember(pair);
+        let has_aged = peer.age(component, now, is_heard);
         Ok(Judged {
             answer: Answer::success(transaction, from, &own.key),
-            news_of: own.remember(theirs, pair).then_some(theirs),
+            news_of: (is_news || has_aged).then_some(theirs),
         })
     }
 }
 
 impl Pace {
-    fn admits(&mut self, now: Timestamp) -> bool {
+    fn admits(&mut self, most: u32, now: Timestamp) -> bool {
         if now.since_us(self.second) >= 1_000_000 {
             self.second = now;
             self.in_second = 0;
         }
         self.in_second += 1;
-        self.in_second <= CHECKS_PER_SECOND
+        self.in_second <= most
     }
 }
 
 impl Generation {
-    /// Notes a check that has proven itself; says whether it is news.
-    fn remember(&mut self, fragment: &[u8], seen: Pair) -> bool {
+    /// Who has proven itself under this fragment.
+    fn peer(&mut self, fragment: &[u8]) -> &mut Peer {
         let known = self.peers.iter().position(|own| *own.fragment == *fragment);
         let at = known.unwrap_or_else(|| {
             if self.peers.len() == MAX_PEERS {
@@ -204,34 +244,76 @@ impl Generation {
             }
             self.peers.push(Peer {
                 fragment: fragment.into(),
+                paces: Default::default(),
                 pairs: Vec::new(),
             });
             self.peers.len() - 1
         });
-        self.peers[at].remember(seen)
+        &mut self.peers[at]
     }
 }
 
 impl Peer {
+    /// Notes a check that has proven itself; says whether it is news.
     fn remember(&mut self, seen: Pair) -> bool {
         let mut pairs = self.pairs.iter();
         let is_same = |own: &Pair| (own.component, own.address) == (seen.component, seen.address);
         let Some(at) = pairs.position(is_same) else {
             if self.pairs.len() == MAX_PAIRS {
-                let idle = self.pairs.iter().position(|own| !own.is_nominated);
+                let idle = self.pairs.iter().position(|own| !own.is_nominated());
                 self.pairs.remove(idle.unwrap_or(0));
             }
+            self.withdraw_before(&seen);
             self.pairs.push(seen);
             return true;
         };
         let own = &mut self.pairs[at];
-        if own.is_nominated || !seen.is_nominated {
+        own.checked_at = seen.checked_at;
+        if !seen.is_nominated() {
             // A check for its consent, or a repeated one.
             return false;
         }
+        if own.is_nominated() {
+            own.nomination = seen.nomination;
+            return false;
+        }
         self.pairs.remove(at);
+        self.withdraw_before(&seen);
         self.pairs.push(seen);
         true
+    }
+
+    /// Those that were chosen in a round before this one are not chosen any more.
+    fn withdraw_before(&mut self, seen: &Pair) {
+        let Nomination::Made(now) = seen.nomination else {
+            return;
+        };
+        for own in &mut self.pairs {
+            if let Nomination::Made(at) = own.nomination
+                && own.component == seen.component
+                && now.since_us(at) > ROUND_US
+            {
+                own.nomination = Nomination::Withdrawn;
+            }
+        }
+    }
+
+    /// Forgets pairs that nobody has checked for long, now that another one is, and says whether there were
+    /// any. A peer that checks nothing any more keeps them all: media tell whether it lives (TDR-ICE-011,
+    /// MED-158). So does the one that media come from.
+    fn age(
+        &mut self,
+        component: IceComponent,
+        now: Timestamp,
+        is_heard: impl Fn(SocketAddr) -> bool,
+    ) -> bool {
+        let before = self.pairs.len();
+        self.pairs.retain(|own| {
+            own.component != component
+                || now.since_us(own.checked_at) < LIFE_US
+                || is_heard(own.address)
+        });
+        self.pairs.len() < before
     }
 }
 

@@ -13,8 +13,11 @@
 //!
 //! A check can be recorded and sent again from elsewhere. So an address that the peer has not announced
 //! takes nothing away from a nominated one that its media come from: the key of those nobody else has.
+//!
+//! A later nomination takes the place of earlier ones, and pairs that are not checked any more are forgotten
+//! beside one that is ([`super::agent`]).
 
-use super::agent::Pair;
+use super::agent::{Nomination, Pair};
 use media_api::{IceComponent, IceTerms};
 use std::net::SocketAddr;
 
@@ -28,6 +31,7 @@ pub(in crate::session) struct Checked {
     best: Option<SocketAddr>,
     /// The best one of those nominated.
     nominated: Option<SocketAddr>,
+    /// All that ever were.
     all_nominated: Vec<SocketAddr>,
     /// Where we sent before a restart.
     before: Option<SocketAddr>,
@@ -56,7 +60,7 @@ impl Checked {
         let all_nominated = pairs
             .iter()
             .filter(of(IceComponent::Rtp))
-            .filter(|pair| pair.is_nominated)
+            .filter(|pair| pair.nomination != Nomination::None)
             .map(|pair| pair.address)
             .collect();
         Self {
@@ -135,7 +139,7 @@ fn choose(
     };
     let pairs = pairs.iter().filter(|pair| pair.component == component);
     pairs
-        .filter(|pair| pair.is_nominated || !only_nominated)
+        .filter(|pair| pair.is_nominated() || !only_nominated)
         .max_by_key(worth)
         .map(|pair| pair.address)
 }
@@ -143,6 +147,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
     use media_api::{IceCandidate, IceCredentials};
 
     #[test]
@@ -163,7 +168,8 @@ mod tests {
             component: IceComponent::Rtp,
             address,
             priority: 1_000,
-            is_nominated: true,
+            checked_at: Timestamp(0),
+            nomination: Nomination::Made(Timestamp(0)),
         };
         let checked = |pairs: &[Pair]| Checked::new(&terms, relay, pairs, None);
         let replayed = checked(&[pair(relay), pair(replayer)]);

@@ -47,12 +47,20 @@ impl MediaSession {
             true => IceComponent::Rtp,
             false => IceComponent::Rtcp,
         };
-        let judged = stream.agent.judge(datagram, from, component, now)?;
+        let Stream { agent, faces, .. } = stream;
+        let is_heard = |address| {
+            faces
+                .iter()
+                .any(|face| face.guard.pinned() == Some(address))
+        };
+        let judged = agent.judge(datagram, from, component, now, is_heard)?;
         let realm = stream.sockets.realm;
         out.push_report(realm, socket, from, judged.answer.bytes());
         if let Some(fragment) = judged.news_of {
             stream.follow_checks(fragment);
             self.replan(now);
+            // Digits may have waited for this.
+            self.streams[at].send_digits(at, now, out);
         }
         Ok(Outcome::Checked)
     }
@@ -63,6 +71,17 @@ impl Stream {
     pub(super) fn lacks_checks(&self) -> bool {
         let checked = self.active().and_then(|face| face.guard.checked());
         checked.is_some_and(Checked::is_blank)
+    }
+
+    /// Whether checks of the peer decide.
+    pub(super) fn has_checks(&self) -> bool {
+        let checked = self.active().and_then(|face| face.guard.checked());
+        checked.is_some()
+    }
+
+    /// Whether the peer is one that checks, and nothing is known yet of where it is.
+    pub(super) fn awaits_checks(&self) -> bool {
+        self.has_checks() && self.active().is_some_and(|face| !face.has_target())
     }
 
     /// Takes over what checks of a peer have shown. Nobody else's are looked at: whoever knows our password

@@ -244,6 +244,11 @@ impl Load<'_> {
                 .api
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+            dns: file
+                .dns
+                .iter()
+                .flat_map(|list| list.value.iter().map(|at| at.value))
+                .collect(),
             stir: stir_files,
             graph,
         };

@@ -3,7 +3,7 @@
 use super::{Load, titled};
 use crate::config::facts::Validity;
 use crate::config::finding::Code;
-use crate::config::shell::TlsFiles;
+use crate::config::shell::{RevokedFiles, TlsFiles};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Nothing at an address is for media.
 #[expect(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
@@ -304,11 +305,17 @@ impl Load<'_> {
             }
             None => {}
         }
+        let revoked = self.revoked_peers(&title, written);
         let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
         let allow_wildcard = written.allow_wildcard.as_ref().is_some_and(|at| at.value);
         let names = self.certificate(&title, cert);
         self.private_key(&title, cert, key);
         let is_readable = names.is_some();
+        let drains = Duration::from_secs(1)..=Duration::from_secs(86_400);
+        let drain = written.drain.as_ref().map(|at| {
+            let title = format!("{title}: drain");
+            self.bounded(&title, &written.drain, drains, at.value)
+        });
         let context = TlsContext {
             name,
             names: names.unwrap_or_default(),
@@ -322,8 +329,38 @@ impl Load<'_> {
             verify_client,
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
+            drain,
+            revoked,
         };
         Some((context, is_readable.then_some(files)))
+    }
+
+    /// Lists of peers' certificates that were revoked. What they do not name is good (TDR-TLS-017).
+    fn revoked_peers(&mut self, title: &str, written: &WrittenTls) -> Option<RevokedFiles> {
+        let (lists, issuers) = (&written.crl, &written.crl_issuers);
+        let issuers = issuers.as_ref().or(written.client_ca.as_ref());
+        match (lists, issuers) {
+            (Some(lists), Some(issuers)) => {
+                self.revocations(&format!("{title}: crl"), lists, &issuers.value);
+                Some(RevokedFiles {
+                    lists: lists.value.clone(),
+                    issuers: issuers.value.clone(),
+                })
+            }
+            (Some(lists), None) => {
+                self.out.add(
+                    Code::Contradiction,
+                    &lists.span,
+                    format!("{title}: nobody is named who signs lists of revoked certificates"),
+                    Some(
+                        "write client_ca, or crl_issuers = \"/etc/causeway/tls/issuers.pem\""
+                            .to_owned(),
+                    ),
+                );
+                None
+            }
+            (None, _) => None,
+        }
     }
 
     fn certificate(&mut self, title: &str, path: &At<String>) -> Option<Vec<String>> {

@@ -85,7 +85,7 @@ impl Load<'_> {
         }
         let issuers = table.crl_issuers.as_ref().unwrap_or(roots);
         if let Some(path) = &table.crl {
-            self.revocations(path, issuers);
+            self.revocations("stir: crl", path, &issuers.value);
         }
         let files = StirFiles {
             roots: roots.value.clone(),
@@ -97,9 +97,9 @@ impl Load<'_> {
     }
 
     /// A list that nobody has signed is refused. One whose time is over still revokes what it says.
-    fn revocations(&mut self, path: &At<String>, issuers: &At<String>) {
-        let why = match self.facts.revocations(&path.value, &issuers.value) {
-            Err(fault) => return self.file_fault("stir: crl", path, fault),
+    pub(super) fn revocations(&mut self, what: &str, path: &At<String>, issuers: &str) {
+        let why = match self.facts.revocations(&path.value, issuers) {
+            Err(fault) => return self.file_fault(what, path, fault),
             Ok(Validity::Valid { .. }) => return,
             Ok(Validity::Expired) => "should have been replaced by now",
             Ok(Validity::NotYet) => "is of a later time than now",
@@ -107,7 +107,7 @@ impl Load<'_> {
         self.out.add(
             Code::CertificateExpired,
             &path.span,
-            format!("stir: crl: a list of revoked certificates {why}; what it says still counts"),
+            format!("{what}: a list of revoked certificates {why}; what it says still counts"),
             Some("fetch the list again, and check the clock of this host".to_owned()),
         );
     }

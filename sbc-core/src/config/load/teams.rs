@@ -255,7 +255,22 @@ impl Load<'_> {
         if tls.names.is_empty() && !self.files.contains_key(&tls.name) {
             return;
         }
-        if !covers(&tls.names, fqdn) {
+        let is_subject = || {
+            let files = self.files.get(&tls.name)?;
+            self.facts.certificate(&files.cert).ok()?.common_name
+        };
+        if tls.names.is_empty() && is_subject().is_some_and(|name| name.eq_ignore_ascii_case(fqdn))
+        {
+            self.out.add(
+                Code::NameInSubjectOnly,
+                span,
+                format!(
+                    "{title}: the certificate of \"{}\" carries {fqdn} as common name alone",
+                    tls.name
+                ),
+                Some("Teams takes it; request one with the name among its DNS names, which every peer reads".to_owned()),
+            );
+        } else if !covers(&tls.names, fqdn) {
             self.out.add(
                 Code::NameNotCovered,
                 span,

@@ -2,7 +2,7 @@
 
 use super::names::CertificateNames;
 use super::provider;
-use crate::config::{read_certificates, read_key, read_roots};
+use crate::config::{Revoked, read_certificates, read_key, read_revocations, read_roots};
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
@@ -14,6 +14,7 @@ use sbc_core::id::TlsContextName;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Why an identity cannot be used.
@@ -74,6 +75,8 @@ pub struct TlsContext {
     verify_client: VerifyClient,
     min: TlsVersion,
     allow_wildcard: bool,
+    drain: Option<Duration>,
+    revoked: Arc<Revoked>,
 }
 
 /// Roots that peers are verified against, and what they say.
@@ -143,6 +146,12 @@ impl TlsContext {
         known
             .entry(files.client_ca.clone())
             .or_insert_with(|| Arc::clone(&trusted));
+        let revoked = match &files.revoked {
+            Some(of) => {
+                read_revocations(&of.lists, &of.issuers).map_err(|why| fault(&of.lists, why))?
+            }
+            None => Revoked::default(),
+        };
         Ok(Self {
             name,
             key: Arc::new(certified),
@@ -151,6 +160,8 @@ impl TlsContext {
             verify_client: files.verify_client,
             min: files.min,
             allow_wildcard: files.allow_wildcard,
+            drain: files.drain,
+            revoked: Arc::new(revoked),
         })
     }
 
@@ -177,6 +188,16 @@ impl TlsContext {
     /// Whether both show the same certificate, with the same chain.
     pub fn shows_the_same(&self, other: &Self) -> bool {
         self.key.cert == other.key.cert
+    }
+
+    /// How long connections of Teams with the certificate before this one go on, if not as long as usual.
+    pub fn drain(&self) -> Option<Duration> {
+        self.drain
+    }
+
+    /// Peers' certificates that were revoked.
+    pub(super) fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
     }
 
     pub(super) fn min(&self) -> TlsVersion {

@@ -69,6 +69,19 @@ impl TlsStore {
         self.contexts.values()
     }
 
+    /// Identities that show another certificate than before.
+    pub fn renewed<'s>(&'s self, before: &Self) -> impl Iterator<Item = &'s Arc<TlsContext>> {
+        self.iter().filter(|context| {
+            let before = before.get(context.name());
+            before.is_some_and(|before| !before.shows_the_same(context))
+        })
+    }
+
+    /// Takes an identity in the place of the one of its name.
+    pub fn put(&mut self, context: Arc<TlsContext>) {
+        self.contexts.insert(context.name().clone(), context);
+    }
+
     /// The identity that hosts `server_name`: an exact name wins over a wildcard. Only `among` are
     /// looked at.
     pub fn by_server_name<'s>(

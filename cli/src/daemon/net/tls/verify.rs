@@ -3,6 +3,7 @@
 use super::material::TlsContext;
 use super::names::{CertificateNames, any_accepted};
 use super::{Refusal, provider};
+use crate::config::Revoked;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -44,6 +45,7 @@ struct Check {
     /// Names of which one must be there; empty accepts any.
     accepted: Vec<String>,
     allow_wildcard: bool,
+    revoked: Arc<Revoked>,
     algorithms: WebPkiSupportedAlgorithms,
     verdict: Verdict,
 }
@@ -54,6 +56,7 @@ impl Check {
             roots: Arc::clone(context.roots()),
             accepted,
             allow_wildcard: context.allow_wildcard(),
+            revoked: Arc::clone(context.revoked()),
             algorithms: provider().signature_verification_algorithms,
             verdict,
         }
@@ -99,6 +102,12 @@ impl Check {
                 None,
             )
             .map_err(|fault| refusal_of(fault, end_entity))?;
+        if is_revoked(
+            &self.revoked,
+            std::iter::once(end_entity).chain(intermediates),
+        ) {
+            return Err(Refusal::Revoked);
+        }
         let names = CertificateNames::read(end_entity).identities();
         let is_accepted =
             self.accepted.is_empty() || any_accepted(&self.accepted, &names, self.allow_wildcard);
@@ -146,6 +155,17 @@ impl ExtendedKeyUsageValidator for EitherRole {
             },
         ))
     }
+}
+
+/// Whether a list names one of these. Without any list nothing is revoked, and what no list names is good: no
+/// rule of the service asks for more (TDR-TLS-017).
+fn is_revoked<'c>(revoked: &Revoked, chain: impl Iterator<Item = &'c CertificateDer<'c>>) -> bool {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    if revoked.is_empty() {
+        return false;
+    }
+    let mut parsed = chain.filter_map(|der| X509Certificate::from_der(der).ok());
+    parsed.any(|(_, own)| revoked.has(own.issuer().as_raw(), own.raw_serial()))
 }
 
 /// Keys outside the range are refused before any computation with them.

@@ -1,0 +1,110 @@
+//! A new certificate of ours is shown to the proxies of Teams before it is put into use (TDR-TLS-015).
+//!
+//! An authority that Teams does not take shows only when a proxy ends the handshake. By then the old
+//! certificate would be gone, and the trunk with it. So a handshake with the new one is made at each place
+//! that the old one has brought a connection to. Where it is refused and nobody takes it, the old one stays in
+//! use, and the operator is told. Nothing is sent on these connections: OPTIONS have their own rhythm.
+
+use super::connect::{dial, shake};
+use super::tls::{TlsContext, TlsStore};
+use super::{Net, Shared};
+use sbc_core::config::{Config, Preset};
+use sbc_core::transport::{FlowFault, FlowKey, Hop};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// With TLS 1.3 a refusal comes when the handshake looks complete: so long it is waited for.
+const SECOND_THOUGHTS: Duration = Duration::from_millis(500);
+
+/// What a proxy thinks of a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opinion {
+    Taken,
+    Refused,
+    /// It cannot be reached, or something else is wrong.
+    Unknown,
+}
+
+impl Net {
+    /// Tries the certificates that are new and belong to Teams. Those that are refused are exchanged for the ones
+    /// in use.
+    pub async fn proven(&self, config: &Arc<Config>, mut tls: TlsStore) -> TlsStore {
+        let before = self.identities();
+        let new: Vec<Arc<TlsContext>> = tls.renewed(&before).cloned().collect();
+        for context in new {
+            let (Some(old), true) = (before.get(context.name()), is_of_teams(config, &context))
+            else {
+                continue;
+            };
+            if self.is_refused(config, &context).await {
+                tls.put(Arc::clone(old));
+            }
+        }
+        tls
+    }
+
+    async fn is_refused(&self, config: &Arc<Config>, context: &Arc<TlsContext>) -> bool {
+        let mut trials = JoinSet::new();
+        for key in self.shared.pool.keys_of(context.name()) {
+            let (shared, config) = (Arc::clone(&self.shared), Arc::clone(config));
+            let context = Arc::clone(context);
+            trials.spawn(async move {
+                let remote = key.remote;
+                (remote, tried(&shared, &config, &context, key).await)
+            });
+        }
+        let opinions = trials.join_all().await;
+        let is = |wanted| move |(_, opinion): &&(_, Opinion)| *opinion == wanted;
+        let refused = opinions.iter().find(is(Opinion::Refused));
+        let is_taken = opinions
+            .iter()
+            .any(|(_, opinion)| *opinion == Opinion::Taken);
+        let Some((remote, _)) = refused.filter(|_| !is_taken) else {
+            return false;
+        };
+        let text = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
+                    Teams takes, from a public authority of Microsoft's programme and with its whole chain";
+        let line = self.shared.log.error("certificate_refused", text);
+        line.with("context", context.name())
+            .with("subject", &context.facts().subject)
+            .with("remote", remote)
+            .send();
+        true
+    }
+}
+
+fn is_of_teams(config: &Config, context: &TlsContext) -> bool {
+    let mut trunks = config.trunks.values();
+    trunks.any(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()))
+}
+
+async fn tried(shared: &Shared, config: &Config, context: &TlsContext, key: FlowKey) -> Opinion {
+    let hop = Hop {
+        listener: key.listener,
+        protocol: key.protocol,
+        remote: key.remote,
+        tls: key.tls,
+        flow: None,
+    };
+    let Some(tls) = &hop.tls else {
+        return Opinion::Unknown;
+    };
+    let Ok((stream, _, limit)) = dial(shared, config, &hop).await else {
+        return Opinion::Unknown;
+    };
+    match shake(shared, &hop, tls, context, (stream, limit)).await {
+        Ok((mut stream, _)) => {
+            let more = timeout(SECOND_THOUGHTS, stream.read_u8()).await;
+            match more {
+                Ok(Err(_)) => Opinion::Refused,
+                Ok(Ok(_)) | Err(_) => Opinion::Taken,
+            }
+        }
+        // The alert may be overtaken by the end of the connection.
+        Err(FlowFault::TlsAlert(_) | FlowFault::Handshake(_)) => Opinion::Refused,
+        Err(_) => Opinion::Unknown,
+    }
+}

@@ -1,0 +1,360 @@
+//! CON: the subject's certificate from issue to renewal, and whose certificates it believes.
+
+use super::connection::{GREETING, certificate};
+use crate::ca::{self, Authority, CaFault, Identity};
+use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::evidence::Side;
+use crate::certify::mutation::{Mutation, drop, teams};
+use crate::certify::setting::{FQDN, OwnCertificate};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::lab::daemon::Daemon;
+use crate::lab::place::{self, DOMAIN};
+use crate::peer::rules::TeamsRules;
+use crate::peer::teams::{Place, Setup, TeamsProxy};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    case(
+        "TC-CON-006",
+        |stage| Box::pin(for_servers(stage)),
+        &[
+            breaks("TDR-TLS-008", drop(teams("OPTIONS"))),
+            breaks("TDR-TLS-008", Mutation::Told("for servers only", "good")),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.certificate = OwnCertificate::Servers),
+    case(
+        "TC-CON-007",
+        |stage| Box::pin(seven_roots(stage)),
+        &[
+            // No root of anybody.
+            breaks(
+                "TDR-TLS-010",
+                Mutation::Configuration("/ca.pem", "/sbc.pem"),
+            ),
+            breaks("TDR-TLS-010", drop(teams("OPTIONS"))),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_anchors = true),
+    case(
+        "TC-CON-014",
+        |stage| Box::pin(renewed(stage)),
+        &[breaks(
+            "TDR-TLS-013",
+            Mutation::Configuration("drain = \"1s\"", "drain = \"1h\""),
+        )],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.tls.push_str("drain = \"1s\"\n")),
+    case(
+        "TC-CON-015",
+        |stage| Box::pin(ends_soon(stage)),
+        &[breaks("TDR-TLS-018", Mutation::Told("expires in", "has"))],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-CON-033",
+        |stage| Box::pin(probed(stage)),
+        &[
+            breaks(
+                "TDR-TLS-014",
+                Mutation::Configuration("/ca.pem", "/sbc.pem"),
+            ),
+            breaks("TDR-TLS-014", Mutation::Told("failed", "ok")),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| {
+        setting.has_anchors = true;
+        setting.has_names = true;
+    }),
+    case(
+        "TC-CON-034",
+        |stage| Box::pin(refused_by_teams(stage)),
+        &[
+            breaks("TDR-TLS-015", drop(teams("INVITE"))),
+            breaks(
+                "TDR-TLS-015",
+                Mutation::Told("certificate_refused", "reload"),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-CON-035",
+        |stage| Box::pin(looked_over(stage)),
+        &[
+            breaks("TDR-TLS-005", Mutation::Told("1024 bits", "many bits")),
+            breaks("TDR-TLS-005", Mutation::Told("its own issuer", "well")),
+            breaks("TDR-TLS-005", Mutation::Told("no RSA key", "a key")),
+            breaks("TDR-TLS-007", Mutation::Told("common name alone", "name")),
+            breaks("TDR-TLS-007", Mutation::Told("does not carry", "carries")),
+            breaks("TDR-TLS-004", Mutation::Told("is not in the file", "is")),
+        ],
+    )
+    .needs(&[Need::Ours]),
+];
+
+/// A certificate of 1024 bits; no library makes one any more, and none needs its key.
+const WEAK: &str = include_str!("weak.pem");
+/// What a renewed certificate says beside the name.
+const RENEWED: &str = "renewed.test.example";
+
+fn ladder(why: impl std::fmt::Display) -> Failure {
+    Failure::new("ladder", why.to_string())
+}
+
+/// Writes an identity into the subject's folder under a name.
+fn write(stage: &Stage, name: &str, identity: &Identity) -> Result<(), Failure> {
+    let folder = stage
+        .folder()
+        .ok_or_else(|| ladder("the subject is not ours"))?;
+    let (chain, key) = (&identity.chain_pem, &identity.key_pem);
+    place::write(folder, &format!("{name}.pem"), chain)?;
+    place::write(folder, &format!("{name}.key"), key)?;
+    Ok(())
+}
+
+/// TC-CON-006.
+async fn for_servers(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await.rule("TDR-TLS-008")?;
+    for proxy in &stage.proxies[..3] {
+        let shown = proxy.handshakes();
+        let is_shown = shown.iter().all(|one| one.names == [FQDN]);
+        stage.check("TDR-TLS-008", is_shown, || {
+            format!("{} was shown {shown:?}", proxy.host())
+        });
+    }
+    let (is_taken, text) = stage.checks("/sbc.pem", "/sbc.pem").await?;
+    let is_warned = is_taken && text.contains("for servers only");
+    stage.check("TDR-TLS-008", is_warned, || {
+        format!("taken: {is_taken}; {text}")
+    });
+    Ok(())
+}
+
+/// TC-CON-007: the three proxies show certificates under three of the roots, one with keys on P-384, and
+/// clients come with one under each.
+async fn seven_roots(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await.rule("TDR-TLS-010")?;
+    let name = format!("sip.{DOMAIN}");
+    for (number, anchor) in (1..).zip(&stage.kit.anchors) {
+        let identity = anchor.issue(&[&name]).map_err(certificate)?;
+        let from = stage.addresses.proxies[0];
+        let door = stage.knock(from, Some(&identity), None).await?;
+        stage.check("TDR-TLS-010", !door.is_closed(), || {
+            format!("under anchor {number}: {door:?}")
+        });
+    }
+    let unknown = Authority::new("Unknown anchor").map_err(certificate)?;
+    let identity = unknown.issue(&[&name]).map_err(certificate)?;
+    let from = stage.addresses.proxies[0];
+    let door = stage.knock(from, Some(&identity), None).await?;
+    stage.check("TDR-TLS-010", door.is_closed(), || {
+        format!("under an unknown root: {door:?}")
+    });
+    Ok(())
+}
+
+/// TC-CON-014: in the middle of a call.
+async fn renewed(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-013";
+    stage.greeted(GREETING).await?;
+    let mut talk = stage.to_teams().await?;
+    let renewed = stage.kit.authority.issue(&[FQDN, RENEWED]);
+    write(stage, "sbc", &renewed.map_err(certificate)?)?;
+    stage.tell("/reload").await.rule(rule)?;
+    // What begins from now on shows the new one.
+    let caller = stage.carrier_dials().await?;
+    let called = stage.teams_is_called().await.rule(rule)?;
+    let mut second = stage.answered(caller, called).await.rule(rule)?;
+    let is_old = |names: &Vec<String>| !names.iter().any(|name| name == RENEWED);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let proxies = stage.proxies.iter();
+        let old = proxies
+            .flat_map(TeamsProxy::open_connections)
+            .filter(is_old)
+            .count();
+        if old == 0 {
+            break;
+        }
+        if Instant::now() > deadline {
+            let why = format!("{old} connections with the old certificate are open after 5 s");
+            stage.check(rule, false, || why);
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    stage.hear_each_other(&talk).await.rule(rule)?;
+    stage.proxies[0].ping(&stage.trunk()).await.rule(rule)?;
+    second.caller_ends().await.rule(rule)?;
+    talk.caller_ends().await.rule(rule)
+}
+
+/// TC-CON-015.
+async fn ends_soon(stage: &Stage) -> Played {
+    for (days, is_soon) in [(29, true), (60, false)] {
+        let identity = stage.kit.authority.issue_until(&[FQDN], days);
+        write(stage, "soon", &identity.map_err(certificate)?)?;
+        let (is_taken, text) = stage.checks("/sbc.", "/soon.").await?;
+        let is_told = text.contains("the certificate expires in");
+        stage.check("TDR-TLS-018", is_taken && is_told == is_soon, || {
+            format!("with {days} days left, taken: {is_taken}; {text}")
+        });
+    }
+    Ok(())
+}
+
+/// TC-CON-033: a host under each of seven roots, and one under a root that nobody knows.
+async fn probed(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-014";
+    let names = stage.names.as_ref().ok_or_else(|| ladder("no names"))?;
+    let unknown = Authority::new("Unknown anchor").map_err(certificate)?;
+    let mut proxies = Vec::new();
+    for (number, anchor) in (1_u8..).zip(stage.kit.anchors.iter().chain([&unknown])) {
+        let host = format!("probe{number}.{DOMAIN}");
+        let at = SocketAddr::new(stage.addresses.machine(40 + number), 5061);
+        let place = Place::take_at(at).await.map_err(ladder)?;
+        let identity = anchor.issue(&[&format!("sip.{DOMAIN}"), &host]);
+        let setup = Setup {
+            host: host.clone(),
+            identity: identity.map_err(certificate)?,
+            roots: stage.kit.authority.roots().map_err(certificate)?,
+            rules: TeamsRules {
+                trunks: vec![stage.trunk()],
+                hidden: Vec::new(),
+            },
+            sbc: stage.teams_side.ip(),
+            echoes: BTreeSet::new(),
+            wire: None,
+        };
+        proxies.push(TeamsProxy::start(place, setup).map_err(certificate)?);
+        names.set(&host, at.ip());
+    }
+    let text = probe(stage, &proxies).await?;
+    for (number, proxy) in (1..).zip(&proxies) {
+        let line = text.lines().find(|line| line.starts_with(proxy.host()));
+        let word = line.and_then(|line| line.split_whitespace().nth(1));
+        let wanted = if number < proxies.len() {
+            "ok"
+        } else {
+            "failed"
+        };
+        stage.check(rule, word == Some(wanted), || {
+            format!(
+                "{} is told as {word:?}, wanted {wanted}: {text}",
+                proxy.host()
+            )
+        });
+    }
+    let calls = stage.tape.requests(Side::Teams, "INVITE").len();
+    stage.check(rule, calls == 0, || format!("{calls} calls"));
+    Ok(())
+}
+
+/// What the program says of these hosts.
+async fn probe(stage: &Stage, proxies: &[TeamsProxy]) -> Result<String, Failure> {
+    let program = stage.program.as_ref();
+    let (Some(program), Some(folder)) = (program, stage.folder()) else {
+        return Err(ladder("the subject is not ours"));
+    };
+    let mut command = Command::new(program);
+    command.args(["teams", "probe", "-f"]);
+    command.arg(folder.join("causeway.toml"));
+    for proxy in proxies {
+        command.args(["--host", proxy.host()]);
+    }
+    let output = command.output().await.map_err(ladder)?;
+    Ok(stage.as_told(String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Whether the subject tells its operator with this word. Lines are gathered before they are written.
+async fn is_logged(stage: &Stage, word: &str) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let log = stage.daemon.as_ref().map(Daemon::log).unwrap_or_default();
+        if stage.as_told(log).contains(word) {
+            return true;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+/// TC-CON-034: the new certificate is of an authority that Teams does not know.
+async fn refused_by_teams(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-015";
+    stage.greeted(GREETING).await?;
+    let mut talk = stage.to_teams().await.rule(rule)?;
+    let anchor = &stage.kit.anchors[0];
+    let issued = anchor.issue(&[FQDN, RENEWED]);
+    write(stage, "sbc", &issued.map_err(certificate)?)?;
+    stage.tell("/reload").await.rule(rule)?;
+    let is_told = is_logged(stage, "certificate_refused").await;
+    stage.check(rule, is_told, || {
+        "the operator is not told that Teams refuses the new certificate".to_owned()
+    });
+    // New connections show what Teams takes.
+    stage.proxies[0].goes_away().await;
+    stage.proxies[0].comes_back().await.map_err(ladder)?;
+    let mut second = stage.to_teams().await.rule(rule)?;
+    second.caller_ends().await.rule(rule)?;
+    for proxy in &stage.proxies[..3] {
+        let shown = proxy.handshakes();
+        let is_old = |names: &[String]| !names.iter().any(|name| name == RENEWED);
+        let is_kept = shown.iter().all(|one| is_old(&one.names));
+        stage.check(rule, is_kept, || {
+            format!("{} was shown {shown:?}", proxy.host())
+        });
+    }
+    stage.hear_each_other(&talk).await.rule(rule)?;
+    talk.caller_ends().await.rule(rule)
+}
+
+/// TC-CON-035.
+async fn looked_over(stage: &Stage) -> Played {
+    let issue = |made: Result<Identity, CaFault>, name: &str| {
+        made.map_err(certificate)
+            .and_then(|identity| write(stage, name, &identity))
+    };
+    let authority = &stage.kit.authority;
+    issue(ca::self_signed(&[FQDN]), "self")?;
+    issue(authority.issue_without_names(FQDN), "cn")?;
+    issue(authority.issue(&["sbc9.test.example"]), "other")?;
+    let usual = &stage.kit.sbc;
+    let weak = Identity {
+        chain_pem: WEAK.to_owned(),
+        key_pem: usual.key_pem.clone(),
+    };
+    issue(Ok(weak), "weak")?;
+    let leaf = usual.chain_pem.split_inclusive("END CERTIFICATE-----\n");
+    let leaf = Identity {
+        chain_pem: leaf.take(1).collect(),
+        key_pem: usual.key_pem.clone(),
+    };
+    issue(Ok(leaf), "alone")?;
+    for (file, word, may_be_taken, rule) in [
+        ("weak", "1024 bits", false, "TDR-TLS-005"),
+        ("self", "is its own issuer", true, "TDR-TLS-005"),
+        ("ecdsa", "has no RSA key", true, "TDR-TLS-005"),
+        ("cn", "as common name alone", true, "TDR-TLS-007"),
+        ("other", "does not carry", false, "TDR-TLS-007"),
+        ("alone", "is not in the file", true, "TDR-TLS-004"),
+    ] {
+        let (is_taken, text) = stage.checks("/sbc.", &format!("/{file}.")).await?;
+        let is_right = text.contains(word) && is_taken == may_be_taken;
+        stage.check(rule, is_right, || {
+            format!("\"{file}\" was taken: {is_taken}; {text}")
+        });
+    }
+    Ok(())
+}

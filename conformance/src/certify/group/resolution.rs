@@ -1,0 +1,255 @@
+//! CON: names and addresses: which machine is found, in the cloud of the trunk, and over which family.
+
+use super::connection::GREETING;
+use crate::certify::case::{Case, Need, Played, Step, breaks, case};
+use crate::certify::evidence::Side;
+use crate::certify::mutation::{Mutation, drop, replace, teams};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::lab::names::Names;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    case(
+        "TC-CON-012",
+        |stage| Box::pin(name_of_the_service(stage)),
+        &[
+            // That machine's certificate says the first name alone.
+            breaks(
+                "TDR-TLS-011",
+                Mutation::Configuration(
+                    "accept_names = [\"sip.pstnhub.example\"]",
+                    "accept_names = [\"sip2.pstnhub.example\"]",
+                ),
+            ),
+            breaks("TDR-TLS-011", drop(teams("BYE"))),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_names = true),
+    case(
+        "TC-CON-023",
+        |stage| Box::pin(another_address(stage)),
+        &[breaks("TDR-DNS-001", drop(teams("INVITE")))],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_names = true),
+    case(
+        "TC-CON-024",
+        |stage| Box::pin(nobody_knows_names(stage)),
+        &[
+            breaks("TDR-DNS-001", drop(teams("INVITE"))),
+            breaks(
+                "TDR-DNS-001",
+                Mutation::Told("sbc_dns_stale_served_total", "sbc_dns_of_no_use"),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_names = true),
+    case(
+        "TC-CON-029",
+        |stage| Box::pin(national_cloud(stage)),
+        &[
+            breaks("TDR-CON-001", drop(teams("OPTIONS"))),
+            breaks(
+                "TDR-CON-005",
+                Mutation::Configuration(
+                    "cloud = \"gcc-high\"",
+                    "cloud = \"gcc-high\"\naccept_from = [\"127.0.0.0/8\"]",
+                ),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| {
+        setting.has_names = true;
+        setting.cloud = Some(("gcc-high", GCC_HIGH));
+    }),
+    case(
+        "TC-CON-030",
+        |stage| Box::pin(over_v6(stage)),
+        &[
+            breaks(
+                "TDR-CON-010",
+                replace(teams("INVITE"), "IN IP6 ::1", "IN IP4 127.0.0.1"),
+            ),
+            breaks("audio", Mutation::Media(crate::media::voice::Warp::Silence)),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.is_v6 = true),
+    case(
+        "TC-CON-036",
+        |stage| Box::pin(along_the_route(stage)),
+        &[
+            breaks("TDR-DNS-006", drop(teams("ACK"))),
+            breaks("TDR-DNS-006", drop(teams("BYE"))),
+        ],
+    )
+    .needs(&[Need::Ours])
+    .with(|setting| setting.has_names = true),
+];
+
+/// The one proxy of that cloud.
+const GCC_HIGH: &str = "sip.pstnhub.gov.teams.microsoft.us";
+/// Answers of DNS hold for a second, and are believed for five, so that nobody asks all the time.
+const BELIEVED: Duration = Duration::from_millis(5_500);
+
+fn names(stage: &Stage) -> Result<&Names, Failure> {
+    let names = stage.names.as_ref();
+    names.ok_or_else(|| Failure::new("ladder", "nobody knows names"))
+}
+
+/// A call to Teams that goes on at another machine of it, whose name is recorded; it ends from our side.
+async fn goes_on_elsewhere(stage: &Stage, rule: &str) -> Result<String, Failure> {
+    let other = &stage.proxies[3];
+    let caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    called.leg.records(other.host());
+    called.leg.continues_at(other.agent());
+    let talk = stage.answered(caller, called).await;
+    let mut talk = talk.rule(rule)?;
+    talk.caller_ends().await.rule(rule)?;
+    Ok(other.host().to_owned())
+}
+
+/// TC-CON-012.
+async fn name_of_the_service(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-011";
+    goes_on_elsewhere(stage, rule).await?;
+    let shaken = stage.proxies[3].handshakes();
+    stage.check(rule, !shaken.is_empty(), || {
+        "nobody has connected to the host in Record-Route".to_owned()
+    });
+    Ok(())
+}
+
+/// TC-CON-036.
+async fn along_the_route(stage: &Stage) -> Played {
+    let rule = "TDR-DNS-006";
+    let host = goes_on_elsewhere(stage, rule).await?;
+    for method in ["ACK", "BYE"] {
+        let sent = stage.tape.requests(Side::Teams, method);
+        let peers: Vec<&str> = sent.iter().map(|(_, peer, _)| peer.as_str()).collect();
+        stage.check(rule, peers == [&*host], || {
+            format!("{method} went to {peers:?}, the route is {host}")
+        });
+    }
+    stage.check(rule, names(stage)?.was_asked(&host), || {
+        format!("nobody has asked where {host} is")
+    });
+    Ok(())
+}
+
+/// TC-CON-023: the first proxy moves to another machine.
+async fn another_address(stage: &Stage) -> Played {
+    let rule = "TDR-DNS-001";
+    let mut talk = stage.to_teams().await.rule(rule)?;
+    talk.caller_ends().await?;
+    let other = &stage.proxies[3];
+    names(stage)?.set(stage.proxies[0].host(), other.address().ip());
+    stage.proxies[0].goes_away().await;
+    sleep(BELIEVED).await;
+    let caller = stage.carrier_dials().await?;
+    let called = stage.proxy_is_called(3).await.rule(rule)?;
+    let mut talk = stage.answered(caller, called).await.rule(rule)?;
+    talk.caller_ends().await
+}
+
+/// TC-CON-024: and the operator is told.
+async fn nobody_knows_names(stage: &Stage) -> Played {
+    let rule = "TDR-DNS-001";
+    let mut talk = stage.to_teams().await.rule(rule)?;
+    talk.caller_ends().await?;
+    names(stage)?.falls_silent();
+    sleep(BELIEVED).await;
+    let began = Instant::now();
+    let mut talk = stage.to_teams().await.rule(rule)?;
+    let took = began.elapsed();
+    stage.check(rule, took < Duration::from_secs(4), || {
+        format!("a call took {took:?} to set up")
+    });
+    talk.caller_ends().await?;
+    let used = |text: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("sbc_dns_stale_served_total "));
+        line.and_then(|count| count.parse().ok())
+            .is_some_and(|count: f64| count > 0.0)
+    };
+    let told = stage
+        .ask_until("/metrics", crate::certify::case::PATIENCE, used)
+        .await;
+    stage.check(rule, told.is_ok(), || {
+        "no figure says that old answers are used".to_owned()
+    });
+    Ok(())
+}
+
+/// TC-CON-029: one name, one port, and nobody from anywhere else.
+async fn national_cloud(stage: &Stage) -> Played {
+    let only = &stage.proxies[..1];
+    for proxy in only {
+        let trunk = [stage.trunk().fqdn];
+        proxy
+            .heard_from(&trunk, GREETING)
+            .await
+            .rule("TDR-CON-001")?;
+        let shaken = proxy.handshakes();
+        let is_asked = shaken
+            .iter()
+            .all(|one| one.asked_for.as_deref() == Some(GCC_HIGH));
+        stage.check("TDR-CON-001", is_asked, || format!("{shaken:?}"));
+    }
+    let known = names(stage)?;
+    for other in &stage.proxies[1..3] {
+        let is_tried = !other.handshakes().is_empty() || known.was_asked(other.host());
+        stage.check("TDR-CON-001", !is_tried, || {
+            format!("{} is tried", other.host())
+        });
+    }
+    let options = stage.tape.requests(Side::Teams, "OPTIONS");
+    let is_right = options.iter().all(|(_, _, message)| {
+        message.uri_text().contains(":5061")
+            && message
+                .line("Contact")
+                .is_some_and(|at| at.contains(":5061"))
+    });
+    stage.check("TDR-CON-005", is_right, || {
+        "OPTIONS name another port than 5061".to_owned()
+    });
+    let identity = stage.identity.clone();
+    let from = stage.addresses.proxies[0];
+    let door = stage.knock(from, Some(&identity), None).await?;
+    stage.check("TDR-CON-005", door.is_closed(), || {
+        format!("from an address that is none of the cloud's: {door:?}")
+    });
+    Ok(())
+}
+
+/// Descriptions towards Teams name addresses of IPv6 alone.
+fn only_v6(stage: &Stage) {
+    for (_, peer, message) in stage.tape.of_subject(Side::Teams) {
+        let body = message.body();
+        let is_v4 = body.lines().any(|line| line.starts_with("c=IN IP4"));
+        stage.check("TDR-CON-010", !is_v4, || {
+            format!("\"{}\" to {peer} names an address of IPv4", message.title())
+        });
+    }
+}
+
+/// TC-CON-030.
+async fn over_v6(stage: &Stage) -> Played {
+    for is_to_teams in [true, false] {
+        let talk = match is_to_teams {
+            true => stage.to_teams().await,
+            false => stage.from_teams().await,
+        };
+        only_v6(stage);
+        talk?.caller_ends().await?;
+    }
+    Ok(())
+}
