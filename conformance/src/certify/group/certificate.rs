@@ -232,6 +232,7 @@ async fn probed(stage: &Stage) -> Played {
             rules: TeamsRules {
                 trunks: vec![stage.trunk()],
                 hidden: Vec::new(),
+                proxy: None,
             },
             sbc: stage.teams_side.ip(),
             echoes: BTreeSet::new(),
