@@ -7,6 +7,7 @@
 //! - [`ca`]: a certification authority that lives as long as one run.
 //! - [`peer`]: SIP endpoints, their sockets and what they insist on.
 //! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
+//! - [`impair`]: a bad network between peers and the daemon, as a function of a seed.
 //! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
 //! - [`certify`]: the certification run: every case against a subject, and the report.
 //! - [`load`]: callers and answerers that measure what a call costs.
@@ -15,6 +16,7 @@
 
 pub mod ca;
 pub mod certify;
+pub mod impair;
 pub mod lab;
 pub mod ledger;
 pub mod load;

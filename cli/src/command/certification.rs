@@ -6,6 +6,7 @@ use conformance::certify::selftest::{self, Found};
 use conformance::certify::subject::{EXAMPLE, Other, Subject};
 use conformance::certify::verdict::Verdict;
 use conformance::certify::{self, Plan};
+use conformance::impair::{Impairment, Network};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 const FAILED: u8 = 1;
 
 /// Arguments of `causeway certify run`.
-#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 pub struct Certification {
     /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
     pub only: Vec<String>,
@@ -42,6 +43,13 @@ pub struct Certification {
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub at_once: usize,
+    /// A bad network between peers and subject, in both directions on both sides: percent of the datagrams that
+    /// are lost, jitter in milliseconds, percent that are overtaken, such as loss=2,jitter=30,reorder=1
+    #[arg(long, value_name = "HOW", value_parser = Impairment::parse)]
+    pub impair: Option<Impairment>,
+    /// What decides which datagrams meet which fate; another in every run if it is not given
+    #[arg(long, value_name = "NUMBER", requires = "impair")]
+    pub seed: Option<u64>,
 }
 
 /// Arguments of `causeway certify self-test`.
@@ -78,9 +86,16 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         write!(out, "{EXAMPLE}")?;
         return Ok(exit::OK);
     }
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    let clock = clock.unwrap_or_default();
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
+        network: arguments.impair.map(|impairment| Network {
+            impairment,
+            // Short enough to be typed again.
+            seed: arguments.seed.unwrap_or(clock.subsec_micros().into()),
+        }),
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,
@@ -109,11 +124,13 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         },
     };
     let began = Instant::now();
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    if let Some(network) = &plan.network {
+        eprintln!("over a network with {network}");
+    }
     let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
         eprintln!("{}", report::table::progress(outcome, done, total));
     };
-    let played = runtime()?.block_on(certify::run(&subject, entries, plan.at_once, tell));
+    let played = runtime()?.block_on(certify::run(&subject, entries, &plan, tell));
     let outcomes = match played {
         Ok(outcomes) => outcomes,
         Err(why) => return failed(&why),
@@ -121,8 +138,9 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     let run = Run {
         subject: subject.name().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        began: clock.map_or(0, |since| since.as_secs()),
+        began: clock.as_secs(),
         took: began.elapsed(),
+        network: plan.network,
         outcomes,
     };
     let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));
@@ -152,6 +170,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
+        network: None,
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,

@@ -72,7 +72,7 @@ pub async fn run(
     at_once: usize,
     mut tell: impl FnMut(&Found, usize, usize),
 ) -> Result<Vec<Found>, String> {
-    let kit = Arc::new(Kit::new().map_err(|fault| fault.to_string())?);
+    let kit = Arc::new(Kit::new(None).map_err(|fault| fault.to_string())?);
     let total = trials.len();
     let mut waiting = VecDeque::from(trials);
     let mut running = JoinSet::new();

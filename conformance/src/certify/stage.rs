@@ -8,6 +8,7 @@ use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
+use crate::impair::Network;
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::folder::Folder;
@@ -42,6 +43,8 @@ pub struct Kit {
     pub sbc: Identity,
     /// Certificate of the proxies.
     pub proxy: Identity,
+    /// The network between peers and subject, where it is a bad one.
+    pub network: Option<Network>,
 }
 
 impl Kit {
@@ -49,7 +52,7 @@ impl Kit {
     ///
     /// # Errors
     /// [`CaFault`].
-    pub fn new() -> Result<Self, CaFault> {
+    pub fn new(network: Option<Network>) -> Result<Self, CaFault> {
         let authority = Authority::new("Causeway certification")?;
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
@@ -57,6 +60,7 @@ impl Kit {
             sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1]])?,
             proxy: authority.issue(&names)?,
             authority,
+            network,
         })
     }
 }
@@ -127,7 +131,8 @@ impl Stage {
     ) -> Result<Self, LabFault> {
         let mut setting = Setting::default();
         (case.setting)(&mut setting);
-        let tape = Tape::new(mutation);
+        let network = kit.network.map(|network| network.at(case.id));
+        let tape = Tape::new(mutation, network);
         match subject {
             Subject::Ours(program) => Self::set_ours(program, kit, setting, tape, mutation).await,
             Subject::Other(other) => Self::set_other(other, kit, setting, tape, mutation).await,
@@ -382,7 +387,10 @@ impl Stage {
         ip: IpAddr,
         warp: Option<Warp>,
     ) -> Result<Voice, PeerFault> {
-        let voice = Voice::open(name, ip, warp).await?;
+        let number = lock(&self.ears).len();
+        let network = self.tape.network();
+        let network = network.map(|network| network.at(&format!("{name} {number}")));
+        let voice = Voice::open(name, ip, warp, network).await?;
         lock(&self.ears).push(voice.ear());
         Ok(voice)
     }

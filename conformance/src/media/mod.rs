@@ -1,5 +1,6 @@
 //! Media of the peers: descriptions, a tone in G.711, RTP and SRTP over sockets, measurements.
 
+mod air;
 pub mod endpoint;
 pub mod figures;
 pub mod ice;

@@ -1,13 +1,15 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
+use super::air::{Air, Parcel, Port, Way};
 use super::endpoint::{Packet, Sockets, Stream, is_rtcp};
 use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::tone::{Codec, Tone, share_at};
+use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +22,8 @@ const PTIME: Duration = Duration::from_millis(20);
 const REPORTS: Duration = Duration::from_secs(2);
 /// Packets that are kept to be listened to: half a second.
 const KEPT: usize = 25;
+/// So many samples that are missing between two packets are heard as silence; more is another stream.
+const LONGEST_SILENCE: i32 = 800;
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
 
@@ -68,6 +72,10 @@ pub struct Heard {
     pub longest_gap: Duration,
     /// Digits, each once, at the first packet of its event.
     pub digits: String,
+    /// Packets with audio or events that a bad network has lost on their way here.
+    pub lost: u64,
+    /// Reports that it has lost.
+    pub lost_reports: u64,
 }
 
 /// One end of the audio of a call. It ends with this value.
@@ -92,14 +100,22 @@ struct State {
     last_audio: Option<Instant>,
     /// Since when reports are due, and are counted.
     reported: Option<Instant>,
-    kept: VecDeque<(Instant, Vec<u8>)>,
-    last_event: Option<u32>,
+    kept: VecDeque<Kept>,
+    /// Times at which events that were heard began.
+    events: HashSet<u32>,
     warp: Option<Warp>,
     /// Of so many packets two in a row are not authentic.
     spoilt: Option<u16>,
     client: Option<Client>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
+}
+
+/// A packet that can still be listened to.
+struct Kept {
+    came: Instant,
+    timestamp: u32,
+    payload: Vec<u8>,
 }
 
 /// The other end.
@@ -121,6 +137,7 @@ impl Voice {
         name: &'static str,
         ip: IpAddr,
         warp: Option<Warp>,
+        network: Option<Network>,
     ) -> Result<Self, PeerFault> {
         let fault = |why| PeerFault::Socket {
             peer: name.to_owned(),
@@ -137,14 +154,14 @@ impl Voice {
             last_audio: None,
             reported: None,
             kept: VecDeque::new(),
-            last_event: None,
+            events: HashSet::new(),
             warp,
             spoilt: None,
             client: None,
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
-        let task = tokio::spawn(run(sockets, Arc::clone(&state)));
+        let task = tokio::spawn(run(sockets, Air::new(network), Arc::clone(&state)));
         Ok(Self {
             state,
             at,
@@ -373,14 +390,30 @@ impl Voice {
     /// Whether the last packets since then were this tone, and are not old.
     fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
-        let fresh: Vec<i16> = state
-            .kept
-            .iter()
-            .filter(|(at, _)| *at >= since && at.elapsed() < PTIME * 30)
-            .flat_map(|(_, payload)| payload.iter().map(|octet| state.codec.decode(*octet)))
-            .collect();
-        fresh.len() >= 10 * 160 && share_at(hz, &fresh) > CLEAR
+        let is_fresh = |one: &&Kept| one.came >= since && one.came.elapsed() < PTIME * 30;
+        let fresh: Vec<&Kept> = state.kept.iter().filter(is_fresh).collect();
+        let heard = in_order(fresh, state.codec);
+        heard.len() >= 10 * 160 && share_at(hz, &heard) > CLEAR
     }
+}
+
+/// What packets sound like, in the order in which they were spoken, with silence where one is missing.
+fn in_order(mut packets: Vec<&Kept>, codec: Codec) -> Vec<i16> {
+    let Some(first) = packets.first().map(|first| first.timestamp) else {
+        return Vec::new();
+    };
+    let after = |timestamp: u32, other: u32| timestamp.wrapping_sub(other).cast_signed();
+    packets.sort_by_key(|one| after(one.timestamp, first));
+    let (mut samples, mut end) = (Vec::new(), first);
+    for one in packets {
+        let missing = after(one.timestamp, end);
+        if (1..=LONGEST_SILENCE).contains(&missing) {
+            samples.extend(std::iter::repeat_n(0, missing.unsigned_abs() as usize));
+        }
+        samples.extend(one.payload.iter().map(|octet| codec.decode(*octet)));
+        end = one.timestamp.wrapping_add(one.payload.len() as u32);
+    }
+    samples
 }
 
 impl Drop for Voice {
@@ -409,49 +442,59 @@ impl Ear {
     }
 }
 
-async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
+async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
     let mut ticks = interval(PTIME);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut report = Instant::now() + REPORTS;
     let (mut buffer, mut control) = ([0; 2048], [0; 2048]);
     loop {
-        let due = lock(&state).check_due();
+        let check_due = lock(&state).check_due();
+        let arrival = air.due();
         tokio::select! {
-            () = sleep_until(due) => lock(&state).checks(),
+            () = sleep_until(check_due) => lock(&state).checks(),
+            () = sleep_until(arrival.unwrap_or(report)), if arrival.is_some() => {}
             _ = ticks.tick() => {
-                let packet = lock(&state).next();
-                if let Some((bytes, to)) = packet {
-                    let _ = sockets.rtp.send_to(&bytes, to).await;
+                if let Some((bytes, to)) = lock(&state).next() {
+                    air.sends(Port::Rtp, &bytes, to);
                 }
             }
             () = sleep_until(report) => {
                 report += REPORTS;
-                let packet = lock(&state).report();
-                if let Some((bytes, to)) = packet {
-                    let _ = sockets.rtcp.send_to(&bytes, to).await;
+                if let Some((bytes, to)) = lock(&state).report() {
+                    air.sends(Port::Rtcp, &bytes, to);
                 }
             }
             got = sockets.rtp.recv_from(&mut buffer) => {
-                if let Ok((length, from)) = got {
-                    let (mut state, bytes) = (lock(&state), &buffer[..length]);
-                    // Both share a port where that is agreed (RFC 5761 §4).
-                    match is_rtcp(bytes) {
-                        _ if state.takes_check(bytes, from) => {}
-                        true => state.take_report(bytes),
-                        false => state.take(bytes),
-                    }
+                if let Ok((length, from)) = got
+                    && !air.brings(Port::Rtp, &buffer[..length], from)
+                {
+                    lock(&state).misses(&buffer[..length]);
                 }
             }
             got = sockets.rtcp.recv_from(&mut control) => {
-                if let Ok((length, _)) = got {
-                    lock(&state).take_report(&control[..length]);
+                if let Ok((length, from)) = got
+                    && !air.brings(Port::Rtcp, &control[..length], from)
+                {
+                    lock(&state).misses(&control[..length]);
                 }
             }
         }
-        loop {
-            let check = lock(&state).check();
-            let Some((bytes, to)) = check else { break };
-            let _ = sockets.rtp.send_to(&bytes, to).await;
+        while let Some((bytes, to)) = { lock(&state).check() } {
+            air.sends(Port::Rtp, &bytes, to);
+        }
+        while let Some(Parcel {
+            way,
+            port,
+            bytes,
+            other,
+        }) = air.take()
+        {
+            match (way, port) {
+                (Way::Out, Port::Rtp) => drop(sockets.rtp.send_to(&bytes, other).await),
+                (Way::Out, Port::Rtcp) => drop(sockets.rtcp.send_to(&bytes, other).await),
+                (Way::In, Port::Rtp) => lock(&state).hears_packet(&bytes, other),
+                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes),
+            }
         }
     }
 }
@@ -493,6 +536,37 @@ impl State {
         }
         let is_answer = bytes.first() == Some(&1);
         (is_answer && self.warp == Some(Warp::NoAnswers)) || client.takes(bytes, from)
+    }
+
+    /// Takes a packet that came to the port for RTP.
+    fn hears_packet(&mut self, bytes: &[u8], from: SocketAddr) {
+        // Both share a port where that is agreed (RFC 5761 §4).
+        match is_rtcp(bytes) {
+            _ if self.takes_check(bytes, from) => {}
+            true => self.take_report(bytes),
+            false => self.take(bytes),
+        }
+    }
+
+    /// The network has lost a packet that was sent to us: what it explains must not be counted against
+    /// who has sent it.
+    fn misses(&mut self, bytes: &[u8]) {
+        match is_rtcp(bytes) {
+            true => {
+                self.heard.lost_reports += 1;
+                self.report_was_due();
+            }
+            false if bytes.first().is_some_and(|first| first >> 6 == 2) => self.heard.lost += 1,
+            false => {}
+        }
+    }
+
+    /// A report was sent just now, and the next is due.
+    fn report_was_due(&mut self) {
+        if let Some(since) = self.reported.replace(Instant::now()) {
+            let gap = since.elapsed();
+            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
+        }
     }
 
     /// The next packet of ours.
@@ -570,7 +644,7 @@ impl State {
                 return;
             }
             self.heard.events += 1;
-            if self.last_event.replace(packet.timestamp) != Some(packet.timestamp) {
+            if self.events.insert(packet.timestamp) {
                 let digit = packet.payload.first().map(|event| usize::from(*event));
                 let digit = digit.and_then(|event| "0123456789*#ABCD".chars().nth(event));
                 self.heard.digits.extend(digit);
@@ -582,7 +656,11 @@ impl State {
         if let Some(last) = self.last_audio.replace(now) {
             self.heard.longest_gap = self.heard.longest_gap.max(now - last);
         }
-        self.kept.push_back((now, packet.payload.to_vec()));
+        self.kept.push_back(Kept {
+            came: now,
+            timestamp: packet.timestamp,
+            payload: packet.payload.to_vec(),
+        });
         while self.kept.len() > KEPT {
             self.kept.pop_front();
         }
@@ -601,10 +679,7 @@ impl State {
             return;
         }
         self.heard.reports += 1;
-        if let Some(since) = self.reported.replace(Instant::now()) {
-            let gap = since.elapsed();
-            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
-        }
+        self.report_was_due();
     }
 }
 
@@ -617,8 +692,8 @@ mod tests {
     #[tokio::test]
     async fn a_tone_that_ended_is_not_heard_again() {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let one = Voice::open("carrier", here, None).await.unwrap();
-        let other = Voice::open("carrier", here, None).await.unwrap();
+        let one = Voice::open("carrier", here, None, None).await.unwrap();
+        let other = Voice::open("carrier", here, None, None).await.unwrap();
         for (of, at) in [(&one, other.at), (&other, one.at)] {
             let media = sdp::read(&sdp::carrier_offer(at, &[Codec::Pcma])).unwrap();
             of.hears_of(&media).unwrap();
