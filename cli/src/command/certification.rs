@@ -43,6 +43,14 @@ pub struct Certification {
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub at_once: usize,
+    /// Over which network
+    #[command(flatten)]
+    pub over: Over,
+}
+
+/// The network between peers and subject.
+#[derive(clap::Args, Clone, Copy, PartialEq, Debug)]
+pub struct Over {
     /// A bad network between peers and subject, in both directions on both sides: percent of the datagrams that
     /// are lost, jitter in milliseconds, percent that are overtaken, such as loss=2,jitter=30,reorder=1
     #[arg(long, value_name = "HOW", value_parser = Impairment::parse)]
@@ -52,8 +60,23 @@ pub struct Certification {
     pub seed: Option<u64>,
 }
 
+impl Over {
+    /// The network, if it is a bad one; it is told, so that the run can be repeated.
+    fn network(self) -> Option<Network> {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Short enough to be typed again.
+        let random = clock.map_or(0, |since| since.subsec_micros());
+        let network = Network {
+            impairment: self.impair?,
+            seed: self.seed.unwrap_or(random.into()),
+        };
+        eprintln!("over a network with {network}");
+        Some(network)
+    }
+}
+
 /// Arguments of `causeway certify self-test`.
-#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 pub struct SelfTest {
     /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
     pub only: Vec<String>,
@@ -63,6 +86,9 @@ pub struct SelfTest {
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub at_once: usize,
+    /// Over which network
+    #[command(flatten)]
+    pub over: Over,
 }
 
 /// `2/5`: the second of five parts.
@@ -86,16 +112,10 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         write!(out, "{EXAMPLE}")?;
         return Ok(exit::OK);
     }
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
-    let clock = clock.unwrap_or_default();
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
-        network: arguments.impair.map(|impairment| Network {
-            impairment,
-            // Short enough to be typed again.
-            seed: arguments.seed.unwrap_or(clock.subsec_micros().into()),
-        }),
+        network: arguments.over.network(),
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,
@@ -124,9 +144,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         },
     };
     let began = Instant::now();
-    if let Some(network) = &plan.network {
-        eprintln!("over a network with {network}");
-    }
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
         eprintln!("{}", report::table::progress(outcome, done, total));
     };
@@ -138,7 +156,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     let run = Run {
         subject: subject.name().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        began: clock.as_secs(),
+        began: clock.map_or(0, |since| since.as_secs()),
         took: began.elapsed(),
         network: plan.network,
         outcomes,
@@ -170,7 +188,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
-        network: None,
+        network: arguments.over.network(),
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,
@@ -188,7 +206,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
     let tell = |found: &Found, done: usize, total: usize| {
         eprintln!("[{done:3}/{total}] {}", line(found));
     };
-    let played = runtime()?.block_on(selftest::run(&subject, trials, plan.at_once, tell));
+    let played = runtime()?.block_on(selftest::run(&subject, trials, &plan, tell));
     let found = match played {
         Ok(found) => found,
         Err(why) => return failed(&why),

@@ -25,7 +25,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -359,8 +359,25 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_teams(&self) -> Result<Voice, PeerFault> {
-        self.voice("Teams", self.addresses.proxies[0], self.warps.0)
-            .await
+        self.voice_of_teams_at(0).await
+    }
+
+    /// A voice of Teams at a port.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`], where somebody else has it.
+    pub async fn voice_of_teams_at(&self, port: u16) -> Result<Voice, PeerFault> {
+        let at = SocketAddr::new(self.addresses.proxies[0], port);
+        self.voice("Teams", at, self.tape.network()).await
+    }
+
+    /// A voice of Teams beyond a network of its own.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_teams_over(&self, network: Network) -> Result<Voice, PeerFault> {
+        let at = SocketAddr::new(self.addresses.proxies[0], 0);
+        self.voice("Teams", at, Some(network)).await
     }
 
     /// A voice of Teams at an address that neither signalling nor other audio has.
@@ -368,8 +385,8 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_teams_elsewhere(&self) -> Result<Voice, PeerFault> {
-        self.voice("Teams", self.addresses.elsewhere, self.warps.0)
-            .await
+        let at = SocketAddr::new(self.addresses.elsewhere, 0);
+        self.voice("Teams", at, self.tape.network()).await
     }
 
     /// A voice of the carrier.
@@ -377,20 +394,23 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_carrier(&self) -> Result<Voice, PeerFault> {
-        self.voice("carrier", self.addresses.carrier, self.warps.1)
-            .await
+        let at = SocketAddr::new(self.addresses.carrier, 0);
+        self.voice("carrier", at, self.tape.network()).await
     }
 
     async fn voice(
         &self,
         name: &'static str,
-        ip: IpAddr,
-        warp: Option<Warp>,
+        at: SocketAddr,
+        network: Option<Network>,
     ) -> Result<Voice, PeerFault> {
+        let warp = match name {
+            "Teams" => self.warps.0,
+            _ => self.warps.1,
+        };
         let number = lock(&self.ears).len();
-        let network = self.tape.network();
         let network = network.map(|network| network.at(&format!("{name} {number}")));
-        let voice = Voice::open(name, ip, warp, network).await?;
+        let voice = Voice::open(name, at, warp, network).await?;
         lock(&self.ears).push(voice.ear());
         Ok(voice)
     }

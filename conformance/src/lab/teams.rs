@@ -199,9 +199,14 @@ async fn call(
     tell: &Tell,
 ) -> Result<(), String> {
     let text = |fault: crate::peer::fault::PeerFault| fault.to_string();
-    let voice = Voice::open("Teams", proxy.address().ip(), None, None)
-        .await
-        .map_err(text)?;
+    let voice = Voice::open(
+        "Teams",
+        SocketAddr::new(proxy.address().ip(), 0),
+        None,
+        None,
+    )
+    .await
+    .map_err(text)?;
     let offer = sdp::teams_offer(voice.at, &voice.key);
     let (mut leg, _) = proxy.call(trunk, user, number, offer).await.map_err(text)?;
     let answer = leg.final_response().await.map_err(text)?;

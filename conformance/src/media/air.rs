@@ -47,9 +47,9 @@ impl Air {
         Self { lines, queue }
     }
 
-    /// A packet of ours leaves.
-    pub(super) fn sends(&mut self, port: Port, bytes: &[u8], to: SocketAddr) {
-        self.carries(Way::Out, port, bytes, to);
+    /// A packet of ours leaves. Whether it will arrive.
+    pub(super) fn sends(&mut self, port: Port, bytes: &[u8], to: SocketAddr) -> bool {
+        self.carries(Way::Out, port, bytes, to)
     }
 
     /// A packet was sent to us. Whether it will arrive.

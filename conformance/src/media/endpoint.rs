@@ -77,6 +77,17 @@ impl Sockets {
         Err(fault)
     }
 
+    /// This even port for RTP, and the next for RTCP.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn open_at(at: SocketAddr) -> io::Result<Self> {
+        let rtp = UdpSocket::bind(at).await?;
+        let rtcp = UdpSocket::bind((at.ip(), at.port().saturating_add(1))).await?;
+        let stream = Mutex::default();
+        Ok(Self { rtp, rtcp, stream })
+    }
+
     /// Where RTP is received.
     ///
     /// # Errors
@@ -285,7 +296,7 @@ impl Stream {
         packet.extend(self.ssrc);
         packet.extend(payload);
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
+        self.timestamp = self.timestamp.wrapping_add(payload.len() as u32);
         self.count += 1;
         self.octets += payload.len() as u32;
         self.left = self.left.saturating_sub(1);
@@ -325,6 +336,7 @@ impl Stream {
 /// What the ear looks at in an RTP packet.
 pub(crate) struct Packet<'p> {
     pub(crate) payload_type: u8,
+    pub(crate) source: [u8; 4],
     pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
     pub(crate) payload: &'p [u8],
@@ -333,11 +345,12 @@ pub(crate) struct Packet<'p> {
 impl<'p> Packet<'p> {
     pub(crate) fn read(bytes: &'p [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<12>()?;
-        let [first, second, s0, s1, t0, t1, t2, t3, ..] = *head;
+        let [first, second, s0, s1, t0, t1, t2, t3, source @ ..] = *head;
         let is_plain = first >> 6 == 2 && first & 0x30 == 0;
         let sources = usize::from(first & 0x0F) * 4;
         is_plain.then_some(Self {
             payload_type: second & 0x7F,
+            source,
             sequence: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
             payload: rest.get(sources..)?,

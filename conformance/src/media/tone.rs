@@ -114,8 +114,13 @@ impl Tone {
 
     /// The next 20 ms.
     pub fn next(&mut self, codec: Codec) -> Vec<u8> {
+        self.take(codec, SAMPLES)
+    }
+
+    /// So many samples more.
+    pub fn take(&mut self, codec: Codec, samples: usize) -> Vec<u8> {
         let first = self.sample;
-        self.sample += SAMPLES as u64;
+        self.sample += samples as u64;
         (first..self.sample)
             .map(|sample| {
                 let turns = self.hz * sample as f64 / f64::from(RATE);

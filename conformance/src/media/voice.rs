@@ -10,11 +10,11 @@ use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
 use std::collections::{HashSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Time between two packets.
 const PTIME: Duration = Duration::from_millis(20);
@@ -24,6 +24,10 @@ const REPORTS: Duration = Duration::from_secs(2);
 const KEPT: usize = 25;
 /// So many samples that are missing between two packets are heard as silence; more is another stream.
 const LONGEST_SILENCE: i32 = 800;
+/// Packets of ours that are remembered: two seconds.
+const PAST: usize = 100;
+/// What was sent so long ago has arrived.
+const SETTLED: Duration = Duration::from_millis(200);
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
 
@@ -31,6 +35,10 @@ const CLEAR: f64 = 0.8;
 const BINDING_REQUEST: [u8; 20] = [
     0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ];
+
+/// Where packets go that nobody sends.
+const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// What becomes of packets before they are heard, to see that somebody notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +53,8 @@ pub enum Warp {
     NoRtcp,
     /// RTP with events, so digits, is lost.
     NoEvents,
+    /// What the other end sends twice is heard twice.
+    Replays,
     /// Answers to checks of ICE are lost.
     NoAnswers,
     /// With the first audio a check of ICE arrives.
@@ -72,10 +82,27 @@ pub struct Heard {
     pub longest_gap: Duration,
     /// Digits, each once, at the first packet of its event.
     pub digits: String,
+    /// Packets with audio that had come before.
+    pub repeated: u64,
+    /// Lengths of audio packets in octets, each once, in the order of their first.
+    pub lengths: Vec<usize>,
+    /// What the other end says of the packets that came to it.
+    pub told: Option<Told>,
     /// Packets with audio or events that a bad network has lost on their way here.
     pub lost: u64,
     /// Reports that it has lost.
     pub lost_reports: u64,
+}
+
+/// What a report says of our packets (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// How many were lost.
+    pub lost: u32,
+    /// How many of these the network has lost indeed, of what was sent before.
+    pub lost_indeed: u32,
+    /// Jitter, in samples.
+    pub jitter: u32,
 }
 
 /// One end of the audio of a call. It ends with this value.
@@ -106,6 +133,16 @@ struct State {
     warp: Option<Warp>,
     /// Of so many packets two in a row are not authentic.
     spoilt: Option<u16>,
+    /// Of so many packets one comes again, and with it one of long ago.
+    copied: Option<u16>,
+    /// Time between two packets.
+    ptime: Duration,
+    /// Packets of ours, of which the oldest is the one of long ago.
+    past: VecDeque<Vec<u8>>,
+    /// Numbers of packets of ours that the network has lost, once one has arrived.
+    gone: Option<Vec<u16>>,
+    /// Sources and numbers of audio that came.
+    numbers: HashSet<([u8; 4], u16)>,
     client: Option<Client>,
     stream: Stream,
     dialled: VecDeque<(u8, Vec<u8>, bool)>,
@@ -129,13 +166,14 @@ struct Link {
 }
 
 impl Voice {
-    /// Opens sockets. Nothing is sent before [`Voice::hears_of`].
+    /// Opens sockets at an address; without a port, at any that is free. Nothing is sent before
+    /// [`Voice::hears_of`].
     ///
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn open(
         name: &'static str,
-        ip: IpAddr,
+        at: SocketAddr,
         warp: Option<Warp>,
         network: Option<Network>,
     ) -> Result<Self, PeerFault> {
@@ -143,7 +181,11 @@ impl Voice {
             peer: name.to_owned(),
             why,
         };
-        let sockets = Sockets::open(ip).await.map_err(fault)?;
+        let sockets = match at.port() {
+            0 => Sockets::open(at.ip()).await,
+            _ => Sockets::open_at(at).await,
+        };
+        let sockets = sockets.map_err(fault)?;
         let at = sockets.address().map_err(fault)?;
         let state = Arc::new(Mutex::new(State {
             link: None,
@@ -157,6 +199,11 @@ impl Voice {
             events: HashSet::new(),
             warp,
             spoilt: None,
+            copied: None,
+            ptime: PTIME,
+            past: VecDeque::new(),
+            gone: None,
+            numbers: HashSet::new(),
             client: None,
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
@@ -247,6 +294,30 @@ impl Voice {
     /// From now on two in a row of so many of its packets are not authentic.
     pub fn spoils_two_of(&self, packets: u16) {
         lock(&self.state).spoilt = Some(packets.max(1));
+    }
+
+    /// From now on one of so many of its packets comes twice, and with it one of two seconds ago.
+    pub fn copies_one_of(&self, packets: u16) {
+        lock(&self.state).copied = Some(packets.max(1));
+    }
+
+    /// From now on its packets are so long.
+    pub fn packs(&self, ptime: Duration) {
+        lock(&self.state).ptime = ptime;
+    }
+
+    /// Waits for a report on what has arrived of its packets: not one that is under way now.
+    pub async fn is_told(&self, patience: Duration) -> Option<Told> {
+        sleep(SETTLED).await;
+        lock(&self.state).heard.told = None;
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(told) = self.heard().told {
+                return Some(told);
+            }
+            sleep(PTIME).await;
+        }
+        None
     }
 
     /// From now on it is a client of Teams with a full agent of ICE; what its description says of that.
@@ -443,8 +514,8 @@ impl Ear {
 }
 
 async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
-    let mut ticks = interval(PTIME);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    // One that is late leaves at once, and the next at its own time.
+    let mut next = Instant::now();
     let mut report = Instant::now() + REPORTS;
     let (mut buffer, mut control) = ([0; 2048], [0; 2048]);
     loop {
@@ -453,9 +524,13 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
         tokio::select! {
             () = sleep_until(check_due) => lock(&state).checks(),
             () = sleep_until(arrival.unwrap_or(report)), if arrival.is_some() => {}
-            _ = ticks.tick() => {
-                if let Some((bytes, to)) = lock(&state).next() {
-                    air.sends(Port::Rtp, &bytes, to);
+            () = sleep_until(next) => {
+                let mut state = lock(&state);
+                next += state.ptime;
+                let (packets, to) = state.next();
+                for bytes in packets {
+                    let arrives = air.sends(Port::Rtp, &bytes, to);
+                    state.is_sent(&bytes, arrives);
                 }
             }
             () = sleep_until(report) => {
@@ -569,15 +644,33 @@ impl State {
         }
     }
 
-    /// The next packet of ours.
-    fn next(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+    /// The next packets of ours: one, where it is not copied, and where it goes.
+    fn next(&mut self) -> (Vec<Vec<u8>>, SocketAddr) {
+        let Some((bytes, to)) = self.next_packet() else {
+            return (Vec::new(), NOWHERE);
+        };
+        let is_copied = self.copied.is_some_and(|of| self.stream.sequence % of == 0);
+        let mut packets = vec![bytes.clone()];
+        if is_copied {
+            packets.push(bytes.clone());
+            packets.extend(self.past.front().cloned());
+        }
+        self.past.push_back(bytes);
+        if self.past.len() > PAST {
+            self.past.pop_front();
+        }
+        (packets, to)
+    }
+
+    fn next_packet(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
+        let samples = usize::try_from(self.ptime.as_millis() * 8).unwrap_or_default();
         let link = self.link.as_mut()?;
         let packet = match (self.dialled.pop_front(), link.events) {
             (Some((_, payload, is_first)), Some(events)) => {
                 self.stream.event(events, &payload, is_first)
             }
             _ => {
-                let payload = self.plays.as_mut()?.next(self.codec);
+                let payload = self.plays.as_mut()?.take(self.codec, samples);
                 self.stream.packet(&payload)
             }
         };
@@ -590,6 +683,17 @@ impl State {
             *last ^= 1;
         }
         Some((bytes, link.rtp))
+    }
+
+    /// A packet of ours left, and the network loses it or not.
+    fn is_sent(&mut self, bytes: &[u8], arrives: bool) {
+        match (arrives, &mut self.gone, bytes) {
+            (true, gone, _) => drop(gone.get_or_insert_default()),
+            (false, Some(gone), [_, _, high, low, ..]) => {
+                gone.push(u16::from_be_bytes([*high, *low]));
+            }
+            (false, _, _) => {}
+        }
     }
 
     fn report(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
@@ -652,6 +756,14 @@ impl State {
             return;
         }
         let now = Instant::now();
+        let is_new = self.numbers.insert((packet.source, packet.sequence));
+        self.heard.repeated += u64::from(!is_new || self.warp == Some(Warp::Replays));
+        if !is_new {
+            return;
+        }
+        if !self.heard.lengths.contains(&packet.payload.len()) {
+            self.heard.lengths.push(packet.payload.len());
+        }
         self.heard.audio += 1;
         if let Some(last) = self.last_audio.replace(now) {
             self.heard.longest_gap = self.heard.longest_gap.max(now - last);
@@ -671,27 +783,62 @@ impl State {
             return;
         }
         let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let is_good = match secure {
-            Some(secure) => self.warp != Some(Warp::WrongKey) && secure.open_rtcp(bytes).is_ok(),
-            None => is_rtcp(bytes),
+        let opened = match secure {
+            Some(_) if self.warp == Some(Warp::WrongKey) => None,
+            Some(secure) => secure.open_rtcp(bytes).ok(),
+            None => is_rtcp(bytes).then(|| bytes.to_vec()),
         };
-        if !is_good {
+        let Some(opened) = opened else {
             return;
+        };
+        if let Some((lost, highest, jitter)) = block(&opened, self.stream.ssrc) {
+            let gone = self.gone.iter().flatten();
+            let was_before = |number: &&u16| highest.wrapping_sub(**number) < 0x8000;
+            self.heard.told = Some(Told {
+                lost,
+                lost_indeed: gone.filter(was_before).count() as u32,
+                jitter,
+            });
         }
         self.heard.reports += 1;
         self.report_was_due();
     }
 }
 
+/// What reports say of a source: packets lost, the highest number, and the jitter (RFC 3550 §6.4.1).
+fn block(compound: &[u8], source: [u8; 4]) -> Option<(u32, u16, u32)> {
+    let mut rest = compound;
+    while let [first, kind, high, low, ..] = *rest {
+        let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+        let (packet, next) = rest.split_at_checked(length)?;
+        let begin = match kind {
+            200 => 28,
+            201 => 8,
+            _ => length,
+        };
+        let blocks = packet.get(begin..).unwrap_or_default().chunks_exact(24);
+        for block in blocks.take(usize::from(first & 0x1F)) {
+            let word = |at: usize| {
+                u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+            };
+            if block[..4] == source {
+                return Some((word(4) & 0x00FF_FFFF, word(8) as u16, word(12)));
+            }
+        }
+        rest = next;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::sdp;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     #[tokio::test]
     async fn a_tone_that_ended_is_not_heard_again() {
-        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let one = Voice::open("carrier", here, None, None).await.unwrap();
         let other = Voice::open("carrier", here, None, None).await.unwrap();
         for (of, at) in [(&one, other.at), (&other, one.at)] {

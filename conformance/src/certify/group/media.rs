@@ -205,7 +205,7 @@ const FINGERPRINT: &str = "a=setup:actpass\r\na=fingerprint:sha-256 \
 const USUAL: &str = "104 9 111 18 0 8 103 97 13 118 101";
 
 /// Teams calls with an offer of its own; the answered call, which nobody has heard yet, and the answer.
-async fn offered_by(
+pub(super) async fn offered_by(
     stage: &Stage,
     voice: Voice,
     change: impl Fn(&str) -> String,
@@ -221,7 +221,7 @@ async fn offered_by(
 }
 
 /// The same with the voice that Teams usually has.
-async fn offered(
+pub(super) async fn offered(
     stage: &Stage,
     change: impl Fn(&str) -> String,
 ) -> Result<(Talk, Message), Failure> {
@@ -229,13 +229,13 @@ async fn offered(
 }
 
 /// Both hear each other, or this rule is broken; then the call ends.
-async fn heard_and_ended(stage: &Stage, mut talk: Talk, rule: &str) -> Played {
+pub(super) async fn heard_and_ended(stage: &Stage, mut talk: Talk, rule: &str) -> Played {
     stage.hear_each_other(&talk).await.rule(rule)?;
     talk.caller_ends().await
 }
 
 /// Lines of a description that begin so.
-fn lines(message: &Message, begin: &str) -> Vec<String> {
+pub(super) fn lines(message: &Message, begin: &str) -> Vec<String> {
     let body = message.body();
     let lines = body.lines().filter(|line| line.starts_with(begin));
     lines.map(str::to_owned).collect()

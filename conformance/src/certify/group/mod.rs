@@ -11,6 +11,7 @@ pub mod number;
 pub mod optimization;
 pub mod options;
 pub mod outbound;
+pub mod packets;
 pub mod system;
 pub mod transfer;
 
@@ -25,6 +26,7 @@ pub const WRITTEN: &[&[Case]] = &[
     midcall::CASES,
     transfer::CASES,
     media::CASES,
+    packets::CASES,
     bypass::CASES,
     optimization::CASES,
     number::CASES,
