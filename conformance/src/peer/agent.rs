@@ -283,6 +283,11 @@ impl Agent {
         lock(&self.0.findings).extend(findings);
     }
 
+    /// Whether a bad network is between this endpoint and others.
+    pub fn is_impaired(&self) -> bool {
+        self.0.post.is_some()
+    }
+
     /// What was found wrong so far.
     pub fn findings(&self) -> Vec<Finding> {
         lock(&self.0.findings).clone()

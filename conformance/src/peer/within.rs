@@ -166,6 +166,11 @@ impl Leg {
         Ok(message)
     }
 
+    /// Whether a bad network is between this end and the other.
+    pub fn is_impaired(&self) -> bool {
+        self.agent.is_impaired()
+    }
+
     /// Waits for a request of the other side.
     ///
     /// # Errors
