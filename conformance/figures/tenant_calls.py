@@ -166,9 +166,10 @@ class Calls:
         self.context.load_cert_chain(folder / "proxy.pem", folder / "shared-0.key")
         self.begun = self.ended = 0
         self.failed, self.dropped, self.delays, self.is_over = [], [], [], False
+        self.ready = time.monotonic()
 
     def fail(self, call, why):
-        self.failed.append(f"{call.state}: {why}")
+        self.failed.append((time.monotonic() - self.ready, f"{call.state}: {why}"))
 
     async def connect(self):
         tenant = random.randrange(self.tenants)
@@ -183,7 +184,7 @@ class Calls:
         everybody = [await self.connect() for _ in range(connections)]
         over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         print("ready", flush=True)
-        next_call = time.monotonic()
+        self.ready = next_call = time.monotonic()
         while not over.done():
             if everybody[self.begun % connections].transport.is_closing():
                 everybody[self.begun % connections] = await self.connect()
@@ -214,12 +215,12 @@ async def main():
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(Answerer, local_addr=(ADDRESS, int(answerer)))
     calls = Calls(pathlib.Path(folder), int(port), int(tenants))
-    begun = time.monotonic()
     await calls.offer(float(rate), int(connections))
     delays = sorted(calls.delays) or [float("nan")]
     print(json.dumps({
-        "begun": calls.begun, "ended": calls.ended, "failed": len(calls.failed), "why": calls.failed[:5],
-        "dropped": len(calls.dropped), "dropped_why": calls.dropped[:5], "seconds": time.monotonic() - begun,
+        "begun": calls.begun, "ended": calls.ended, "failed": len(calls.failed),
+        "why": [f"after {at:.1f} s, {why}" for at, why in calls.failed[:3] + calls.failed[-2:]],
+        "dropped": len(calls.dropped), "dropped_why": calls.dropped[:5], "seconds": time.monotonic() - calls.ready,
         "median_ms": 1000 * delays[len(delays) // 2],
         "longest_ms": 1000 * delays[-1]}))
 

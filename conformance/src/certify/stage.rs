@@ -15,7 +15,7 @@ use crate::lab::folder::Folder;
 use crate::lab::place::{self, Addresses, DOMAIN, Ports, REGIONS};
 use crate::lock::lock;
 use crate::media::voice::{Ear, Voice};
-use crate::peer::agent::{Received, Wire};
+use crate::peer::agent::{Agent, Received, Wire};
 use crate::peer::carrier::{self, Carrier};
 use crate::peer::claims::ANY;
 use crate::peer::fault::PeerFault;
@@ -25,6 +25,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How often the daemon is started on other ports when somebody else was faster.
 const STARTS: usize = 3;
+
+/// How long peers of a case before may take to leave their places.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// What all stages of a run share.
 pub struct Kit {
@@ -337,8 +341,8 @@ impl Stage {
         index: usize,
         patience: Duration,
     ) -> Result<Received, PeerFault> {
-        let name = self.proxies[index].host().to_owned();
-        next(&self.calls_to_proxies[index], name, patience).await
+        let agent = self.proxies[index].agent();
+        next(&self.calls_to_proxies[index], agent, patience).await
     }
 
     /// The next call that comes to a carrier.
@@ -350,8 +354,8 @@ impl Stage {
         index: usize,
         patience: Duration,
     ) -> Result<Received, PeerFault> {
-        let name = self.carriers[index].agent().name().to_owned();
-        next(&self.calls_to_carriers[index], name, patience).await
+        let agent = self.carriers[index].agent();
+        next(&self.calls_to_carriers[index], agent, patience).await
     }
 
     /// A voice of Teams.
@@ -500,9 +504,7 @@ impl Stage {
         if is_complete {
             failures.extend(assertion::of_traces(self).await);
         }
-        let mut known = BTreeSet::new();
-        failures.retain(|failure| known.insert((failure.rule.clone(), failure.why.clone())));
-        failures
+        gathered(failures)
     }
 
     /// Ends everything.
@@ -513,6 +515,34 @@ impl Stage {
     }
 }
 
+/// What was found, each once: what many messages have in common is said of the first.
+fn gathered(failures: Vec<Failure>) -> Vec<Failure> {
+    let mut found: Vec<(Failure, BTreeSet<String>)> = Vec::new();
+    for failure in failures {
+        let what = |of: &Failure| {
+            let parts = of.why.split_once("\": ");
+            parts.map_or(of.why.clone(), |(_, what)| what.to_owned())
+        };
+        let same = |(known, _): &&mut (Failure, BTreeSet<String>)| {
+            known.rule == failure.rule && what(known) == what(&failure)
+        };
+        match found.iter_mut().find(same) {
+            Some((_, messages)) => drop(messages.insert(failure.why)),
+            None => {
+                let messages = BTreeSet::from([failure.why.clone()]);
+                found.push((failure, messages));
+            }
+        }
+    }
+    let told = found.into_iter().map(|(mut failure, messages)| {
+        if messages.len() > 1 {
+            failure.why += &format!(" (and {} more like it)", messages.len() - 1);
+        }
+        failure
+    });
+    told.collect()
+}
+
 impl Ground {
     /// Takes sockets for everybody.
     async fn take(
@@ -520,18 +550,14 @@ impl Ground {
         proxies: [SocketAddr; 3],
         carriers: [SocketAddr; 2],
     ) -> Result<Self, LabFault> {
-        let system = |why| LabFault::System {
-            what: "open a socket for a peer",
-            why,
-        };
         let mut places = Vec::new();
-        for at in proxies {
-            places.push(teams::Place::take_at(at).await.map_err(system)?);
+        let elsewhere = SocketAddr::new(addresses.elsewhere, 0);
+        for at in proxies.into_iter().chain([elsewhere]) {
+            places.push(taken(at, teams::Place::take_at).await?);
         }
-        let elsewhere = teams::Place::take(addresses.elsewhere).await;
-        places.push(elsewhere.map_err(system)?);
-        let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
-        let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
+        let carrier = |at| std::future::ready(carrier::Place::take_at(at));
+        let one = taken(carriers[0], carrier).await?;
+        let two = taken(carriers[1], carrier).await?;
         let peers = Peers {
             carriers: [one.address, two.address],
             proxies: [places[0].address, places[1].address, places[2].address],
@@ -542,6 +568,23 @@ impl Ground {
             carriers: vec![one, two],
             peers,
         })
+    }
+}
+
+/// A place at an address. Where the subject is somebody else's, the peers of the case before had the same.
+async fn taken<P, F>(at: SocketAddr, take: impl Fn(SocketAddr) -> F) -> Result<P, LabFault>
+where
+    F: Future<Output = io::Result<P>>,
+{
+    let deadline = Instant::now() + LEAVING;
+    loop {
+        match take(at).await {
+            Ok(place) => return Ok(place),
+            Err(why) if why.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(why) => return Err(LabFault::Place { at, why }),
+        }
     }
 }
 
@@ -570,13 +613,24 @@ async fn start(
     }
 }
 
-async fn next(calls: &Calls, peer: String, patience: Duration) -> Result<Received, PeerFault> {
+async fn next(calls: &Calls, peer: &Agent, patience: Duration) -> Result<Received, PeerFault> {
     match timeout(patience, calls.lock().await.recv()).await {
         Ok(Some(invite)) => Ok(invite),
-        Ok(None) | Err(_) => Err(PeerFault::Silence {
-            peer,
-            wanted: "an INVITE".to_owned(),
-            after: patience,
-        }),
+        Ok(None) | Err(_) => {
+            let findings = peer.findings().into_iter().rev();
+            let mut refused = findings.filter_map(|one| {
+                let is_invite = one.message.starts_with("INVITE ");
+                one.breach.refuse.filter(|_| is_invite).map(|_| one.breach)
+            });
+            let wanted = match refused.next() {
+                Some(breach) => format!("an INVITE that it need not refuse (of one: {breach})"),
+                None => "an INVITE".to_owned(),
+            };
+            Err(PeerFault::Silence {
+                peer: peer.name().to_owned(),
+                wanted,
+                after: patience,
+            })
+        }
     }
 }
