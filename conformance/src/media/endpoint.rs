@@ -20,6 +20,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Longest packet that is read.
 const LONGEST: usize = 1_500;
 
+/// Payload type of comfort noise (RFC 3551 §6), and how loud ours is: -60 dBov.
+pub(crate) const NOISE: u8 = 13;
+const LEVEL: u8 = 60;
+
 /// Sockets for RTP and RTCP that nobody uses yet.
 #[derive(Debug)]
 pub struct Sockets {
@@ -300,6 +304,15 @@ impl Stream {
         self.count += 1;
         self.octets += payload.len() as u32;
         self.left = self.left.saturating_sub(1);
+        packet
+    }
+
+    /// A packet of comfort noise, which stands for so many samples (RFC 3389 §3).
+    pub(crate) fn noise(&mut self, samples: u32) -> Vec<u8> {
+        let audio = std::mem::replace(&mut self.payload_type, NOISE);
+        let packet = self.packet(&[LEVEL]);
+        self.payload_type = audio;
+        self.timestamp = self.timestamp.wrapping_add(samples.saturating_sub(1));
         packet
     }
 

@@ -1,7 +1,7 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
 use super::air::{Air, Parcel, Port, Way};
-use super::endpoint::{Packet, Sockets, Stream, is_rtcp};
+use super::endpoint::{NOISE, Packet, Sockets, Stream, is_rtcp};
 use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
@@ -24,6 +24,8 @@ const REPORTS: Duration = Duration::from_secs(2);
 const KEPT: usize = 25;
 /// So many samples that are missing between two packets are heard as silence; more is another stream.
 const LONGEST_SILENCE: i32 = 800;
+/// Packet times from one packet of comfort noise to the next.
+const NOISE_EVERY: u32 = 10;
 /// Packets of ours that are remembered: two seconds.
 const PAST: usize = 100;
 /// What was sent so long ago has arrived.
@@ -53,6 +55,8 @@ pub enum Warp {
     NoRtcp,
     /// RTP with events, so digits, is lost.
     NoEvents,
+    /// Comfort noise is lost.
+    NoNoise,
     /// What the other end sends twice is heard twice.
     Replays,
     /// Answers to checks of ICE are lost.
@@ -68,6 +72,8 @@ pub struct Heard {
     pub audio: u64,
     /// Packets with events.
     pub events: u64,
+    /// Packets with comfort noise.
+    pub noise: u64,
     /// Packets in the clear on a stream that must be secured.
     pub plain: u64,
     /// Packets that are not authentic.
@@ -120,6 +126,8 @@ pub struct Voice {
 struct State {
     link: Option<Link>,
     plays: Option<Tone>,
+    /// Packet times of a pause that is filled with comfort noise.
+    pause: Option<u32>,
     heard: Heard,
     codec: Codec,
     /// Whether the stream must be secured.
@@ -190,6 +198,7 @@ impl Voice {
         let state = Arc::new(Mutex::new(State {
             link: None,
             plays: None,
+            pause: None,
             heard: Heard::default(),
             codec: Codec::Pcma,
             is_secured: name == "Teams",
@@ -387,12 +396,19 @@ impl Voice {
 
     /// Plays a tone until told otherwise.
     pub fn plays(&self, hz: f64) {
-        lock(&self.state).plays = Some(Tone::new(hz));
+        let mut state = lock(&self.state);
+        (state.plays, state.pause) = (Some(Tone::new(hz)), None);
     }
 
     /// Plays nothing any more.
     pub fn hushes(&self) {
         lock(&self.state).plays = None;
+    }
+
+    /// Plays nothing any more, and says so with comfort noise (RFC 3389).
+    pub fn pauses(&self) {
+        let mut state = lock(&self.state);
+        (state.plays, state.pause) = (None, Some(0));
     }
 
     /// Sends a digit as an event of 100 ms (RFC 4733 §2.5).
@@ -669,10 +685,17 @@ impl State {
             (Some((_, payload, is_first)), Some(events)) => {
                 self.stream.event(events, &payload, is_first)
             }
-            _ => {
-                let payload = self.plays.as_mut()?.take(self.codec, samples);
-                self.stream.packet(&payload)
-            }
+            _ => match (&mut self.plays, &mut self.pause) {
+                (Some(tone), _) => self.stream.packet(&tone.take(self.codec, samples)),
+                (None, Some(pause)) => {
+                    *pause += 1;
+                    if *pause % NOISE_EVERY != 1 {
+                        return None;
+                    }
+                    self.stream.noise(NOISE_EVERY * samples as u32)
+                }
+                (None, None) => return None,
+            },
         };
         let mut bytes = match &mut link.secure {
             Some(secure) => secure.protect(&packet).ok()?,
@@ -741,6 +764,10 @@ impl State {
         };
         if !self.heard.payload_types.contains(&packet.payload_type) {
             self.heard.payload_types.push(packet.payload_type);
+        }
+        if packet.payload_type == NOISE {
+            self.heard.noise += u64::from(self.warp != Some(Warp::NoNoise));
+            return;
         }
         let is_event = packet.payload.len() == 4;
         if is_event {
