@@ -6,7 +6,7 @@ use super::evidence::Tape;
 use super::mutation::{Mutation, Warp};
 use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
 use super::subject::{Other, Subject};
-use super::verdict::Failure;
+use super::verdict::{Failure, gathered};
 use crate::ca::{Authority, CaFault, Identity};
 use crate::impair::Network;
 use crate::lab::daemon::Daemon;
@@ -470,6 +470,29 @@ impl Stage {
         }
     }
 
+    /// Changes a text of our daemon's configuration, which is in force for calls from now on. Whether the subject
+    /// is one that can be told.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn reconfigures(&self, from: &str, to: &str) -> Result<bool, Failure> {
+        let Some(folder) = self.folder() else {
+            return Ok(false);
+        };
+        let path = folder.join("causeway.toml");
+        let failure = |why: io::Error| Failure::new("ladder", format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(failure)?;
+        if !text.contains(from) {
+            return Err(Failure::new(
+                "ladder",
+                format!("no configuration has {from}"),
+            ));
+        }
+        std::fs::write(&path, text.replacen(from, to, 1)).map_err(failure)?;
+        self.tell("/reload").await?;
+        Ok(true)
+    }
+
     /// Asks our daemon again and again until the answer is as wanted; gives the last one.
     pub async fn ask_until(
         &self,
@@ -513,34 +536,6 @@ impl Stage {
             daemon.stop().await;
         }
     }
-}
-
-/// What was found, each once: what many messages have in common is said of the first.
-fn gathered(failures: Vec<Failure>) -> Vec<Failure> {
-    let mut found: Vec<(Failure, BTreeSet<String>)> = Vec::new();
-    for failure in failures {
-        let what = |of: &Failure| {
-            let parts = of.why.split_once("\": ");
-            parts.map_or(of.why.clone(), |(_, what)| what.to_owned())
-        };
-        let same = |(known, _): &&mut (Failure, BTreeSet<String>)| {
-            known.rule == failure.rule && what(known) == what(&failure)
-        };
-        match found.iter_mut().find(same) {
-            Some((_, messages)) => drop(messages.insert(failure.why)),
-            None => {
-                let messages = BTreeSet::from([failure.why.clone()]);
-                found.push((failure, messages));
-            }
-        }
-    }
-    let told = found.into_iter().map(|(mut failure, messages)| {
-        if messages.len() > 1 {
-            failure.why += &format!(" (and {} more like it)", messages.len() - 1);
-        }
-        failure
-    });
-    told.collect()
 }
 
 impl Ground {

@@ -3,8 +3,10 @@
 mod air;
 pub mod endpoint;
 pub mod figures;
+mod heard;
 pub mod ice;
 pub mod sdp;
 pub mod secure;
+mod state;
 pub mod tone;
 pub mod voice;

@@ -1,10 +1,12 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
 use super::air::{Air, Parcel, Port, Way};
-use super::endpoint::{NOISE, Packet, Sockets, Stream, is_rtcp};
+use super::endpoint::{Sockets, Stream};
+pub use super::heard::{Heard, Told, Warp};
 use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
+use super::state::{Kept, Link, REPORTS, State, in_order};
 use super::tone::{Codec, Tone, share_at};
 use crate::impair::Network;
 use crate::lock::lock;
@@ -18,98 +20,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// Time between two packets.
 const PTIME: Duration = Duration::from_millis(20);
-/// Time between two reports of ours.
-const REPORTS: Duration = Duration::from_secs(2);
-/// Packets that are kept to be listened to: half a second.
-const KEPT: usize = 25;
-/// So many samples that are missing between two packets are heard as silence; more is another stream.
-const LONGEST_SILENCE: i32 = 800;
-/// Packet times from one packet of comfort noise to the next.
-const NOISE_EVERY: u32 = 10;
-/// Packets of ours that are remembered: two seconds.
-const PAST: usize = 100;
 /// What was sent so long ago has arrived.
 const SETTLED: Duration = Duration::from_millis(200);
+/// How long a key sounds, and how long nothing follows.
+const PRESS: Duration = Duration::from_millis(100);
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
-
-/// A check of ICE that proves nothing (RFC 8489 §5).
-const BINDING_REQUEST: [u8; 20] = [
-    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-];
-
-/// Where packets go that nobody sends.
-const NOWHERE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-
-/// What becomes of packets before they are heard, to see that somebody notices.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Warp {
-    /// No RTP.
-    Silence,
-    /// SRTP arrives in the clear.
-    Plain,
-    /// Nothing is authentic.
-    WrongKey,
-    /// No RTCP.
-    NoRtcp,
-    /// RTP with events, so digits, is lost.
-    NoEvents,
-    /// Comfort noise is lost.
-    NoNoise,
-    /// What the other end sends twice is heard twice.
-    Replays,
-    /// Answers to checks of ICE are lost.
-    NoAnswers,
-    /// With the first audio a check of ICE arrives.
-    Checks,
-}
-
-/// What came so far.
-#[derive(Clone, Default, PartialEq, Debug)]
-pub struct Heard {
-    /// Packets with audio.
-    pub audio: u64,
-    /// Packets with events.
-    pub events: u64,
-    /// Packets with comfort noise.
-    pub noise: u64,
-    /// Packets in the clear on a stream that must be secured.
-    pub plain: u64,
-    /// Packets that are not authentic.
-    pub forged: u64,
-    /// Payload types that were heard, in the order of their first packet.
-    pub payload_types: Vec<u8>,
-    /// Reports.
-    pub reports: u64,
-    /// Longest time between two reports, and between the last and now.
-    pub longest_without_report: Duration,
-    /// Longest time between two audio packets.
-    pub longest_gap: Duration,
-    /// Digits, each once, at the first packet of its event.
-    pub digits: String,
-    /// Packets with audio that had come before.
-    pub repeated: u64,
-    /// Lengths of audio packets in octets, each once, in the order of their first.
-    pub lengths: Vec<usize>,
-    /// What the other end says of the packets that came to it.
-    pub told: Option<Told>,
-    /// Packets with audio or events that a bad network has lost on their way here.
-    pub lost: u64,
-    /// Reports that it has lost.
-    pub lost_reports: u64,
-}
-
-/// What a report says of our packets (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
-    /// How many were lost.
-    pub lost: u32,
-    /// How many of these the network has lost indeed, of what was sent before.
-    pub lost_indeed: u32,
-    /// Jitter, in samples.
-    pub jitter: u32,
-}
 
 /// One end of the audio of a call. It ends with this value.
 pub struct Voice {
@@ -121,56 +37,6 @@ pub struct Voice {
     /// For people: `Teams` or `carrier`.
     pub name: &'static str,
     task: JoinHandle<()>,
-}
-
-struct State {
-    link: Option<Link>,
-    plays: Option<Tone>,
-    /// Packet times of a pause that is filled with comfort noise.
-    pause: Option<u32>,
-    heard: Heard,
-    codec: Codec,
-    /// Whether the stream must be secured.
-    is_secured: bool,
-    last_audio: Option<Instant>,
-    /// Since when reports are due, and are counted.
-    reported: Option<Instant>,
-    kept: VecDeque<Kept>,
-    /// Times at which events that were heard began.
-    events: HashSet<u32>,
-    warp: Option<Warp>,
-    /// Of so many packets two in a row are not authentic.
-    spoilt: Option<u16>,
-    /// Of so many packets one comes again, and with it one of long ago.
-    copied: Option<u16>,
-    /// Time between two packets.
-    ptime: Duration,
-    /// Packets of ours, of which the oldest is the one of long ago.
-    past: VecDeque<Vec<u8>>,
-    /// Numbers of packets of ours that the network has lost, once one has arrived.
-    gone: Option<Vec<u16>>,
-    /// Sources and numbers of audio that came.
-    numbers: HashSet<([u8; 4], u16)>,
-    client: Option<Client>,
-    stream: Stream,
-    dialled: VecDeque<(u8, Vec<u8>, bool)>,
-}
-
-/// A packet that can still be listened to.
-struct Kept {
-    came: Instant,
-    timestamp: u32,
-    payload: Vec<u8>,
-}
-
-/// The other end.
-struct Link {
-    rtp: SocketAddr,
-    rtcp: SocketAddr,
-    secure: Option<Secure>,
-    events: Option<u8>,
-    ours: Key,
-    theirs: Option<Key>,
 }
 
 impl Voice {
@@ -206,6 +72,7 @@ impl Voice {
             reported: None,
             kept: VecDeque::new(),
             events: HashSet::new(),
+            ended: HashSet::new(),
             warp,
             spoilt: None,
             copied: None,
@@ -432,6 +299,14 @@ impl Voice {
         }
     }
 
+    /// Sounds a key for 100 ms, and is silent for as long.
+    pub async fn sounds(&self, key: char) {
+        lock(&self.state).plays = Tone::of_key(key);
+        sleep(PRESS).await;
+        self.hushes();
+        sleep(PRESS).await;
+    }
+
     /// What came so far.
     pub fn heard(&self) -> Heard {
         lock(&self.state).so_far()
@@ -482,25 +357,6 @@ impl Voice {
         let heard = in_order(fresh, state.codec);
         heard.len() >= 10 * 160 && share_at(hz, &heard) > CLEAR
     }
-}
-
-/// What packets sound like, in the order in which they were spoken, with silence where one is missing.
-fn in_order(mut packets: Vec<&Kept>, codec: Codec) -> Vec<i16> {
-    let Some(first) = packets.first().map(|first| first.timestamp) else {
-        return Vec::new();
-    };
-    let after = |timestamp: u32, other: u32| timestamp.wrapping_sub(other).cast_signed();
-    packets.sort_by_key(|one| after(one.timestamp, first));
-    let (mut samples, mut end) = (Vec::new(), first);
-    for one in packets {
-        let missing = after(one.timestamp, end);
-        if (1..=LONGEST_SILENCE).contains(&missing) {
-            samples.extend(std::iter::repeat_n(0, missing.unsigned_abs() as usize));
-        }
-        samples.extend(one.payload.iter().map(|octet| codec.decode(*octet)));
-        end = one.timestamp.wrapping_add(one.payload.len() as u32);
-    }
-    samples
 }
 
 impl Drop for Voice {
@@ -588,273 +444,6 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
             }
         }
     }
-}
-
-impl State {
-    fn so_far(&self) -> Heard {
-        let mut heard = self.heard.clone();
-        if let Some(since) = self.reported {
-            heard.longest_without_report = heard.longest_without_report.max(since.elapsed());
-        }
-        heard
-    }
-
-    /// When the agent wants to be asked again.
-    fn check_due(&mut self) -> Instant {
-        let due = self.client.as_mut().map(Client::due);
-        due.map_or_else(|| Instant::now() + REPORTS, Instant::from_std)
-    }
-
-    fn checks(&mut self) {
-        if let Some(client) = &mut self.client {
-            client.ticks();
-        }
-    }
-
-    /// What the agent has to send.
-    fn check(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        self.client.as_mut()?.sends()
-    }
-
-    /// Takes a datagram of ICE.
-    fn takes_check(&mut self, bytes: &[u8], from: SocketAddr) -> bool {
-        let Some(client) = &mut self.client else {
-            return false;
-        };
-        if self.warp == Some(Warp::Checks) && bytes.first() == Some(&0x80) {
-            self.warp = None;
-            client.takes(&BINDING_REQUEST, from);
-        }
-        let is_answer = bytes.first() == Some(&1);
-        (is_answer && self.warp == Some(Warp::NoAnswers)) || client.takes(bytes, from)
-    }
-
-    /// Takes a packet that came to the port for RTP.
-    fn hears_packet(&mut self, bytes: &[u8], from: SocketAddr) {
-        // Both share a port where that is agreed (RFC 5761 §4).
-        match is_rtcp(bytes) {
-            _ if self.takes_check(bytes, from) => {}
-            true => self.take_report(bytes),
-            false => self.take(bytes),
-        }
-    }
-
-    /// The network has lost a packet that was sent to us: what it explains must not be counted against
-    /// who has sent it.
-    fn misses(&mut self, bytes: &[u8]) {
-        match is_rtcp(bytes) {
-            true => {
-                self.heard.lost_reports += 1;
-                self.report_was_due();
-            }
-            false if bytes.first().is_some_and(|first| first >> 6 == 2) => self.heard.lost += 1,
-            false => {}
-        }
-    }
-
-    /// A report was sent just now, and the next is due.
-    fn report_was_due(&mut self) {
-        if let Some(since) = self.reported.replace(Instant::now()) {
-            let gap = since.elapsed();
-            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
-        }
-    }
-
-    /// The next packets of ours: one, where it is not copied, and where it goes.
-    fn next(&mut self) -> (Vec<Vec<u8>>, SocketAddr) {
-        let Some((bytes, to)) = self.next_packet() else {
-            return (Vec::new(), NOWHERE);
-        };
-        let is_copied = self.copied.is_some_and(|of| self.stream.sequence % of == 0);
-        let mut packets = vec![bytes.clone()];
-        if is_copied {
-            packets.push(bytes.clone());
-            packets.extend(self.past.front().cloned());
-        }
-        self.past.push_back(bytes);
-        if self.past.len() > PAST {
-            self.past.pop_front();
-        }
-        (packets, to)
-    }
-
-    fn next_packet(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let samples = usize::try_from(self.ptime.as_millis() * 8).unwrap_or_default();
-        let link = self.link.as_mut()?;
-        let packet = match (self.dialled.pop_front(), link.events) {
-            (Some((_, payload, is_first)), Some(events)) => {
-                self.stream.event(events, &payload, is_first)
-            }
-            _ => match (&mut self.plays, &mut self.pause) {
-                (Some(tone), _) => self.stream.packet(&tone.take(self.codec, samples)),
-                (None, Some(pause)) => {
-                    *pause += 1;
-                    if *pause % NOISE_EVERY != 1 {
-                        return None;
-                    }
-                    self.stream.noise(NOISE_EVERY * samples as u32)
-                }
-                (None, None) => return None,
-            },
-        };
-        let mut bytes = match &mut link.secure {
-            Some(secure) => secure.protect(&packet).ok()?,
-            None => packet,
-        };
-        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of < 2);
-        if let Some(last) = bytes.last_mut().filter(|_| is_spoilt) {
-            *last ^= 1;
-        }
-        Some((bytes, link.rtp))
-    }
-
-    /// A packet of ours left, and the network loses it or not.
-    fn is_sent(&mut self, bytes: &[u8], arrives: bool) {
-        match (arrives, &mut self.gone, bytes) {
-            (true, gone, _) => drop(gone.get_or_insert_default()),
-            (false, Some(gone), [_, _, high, low, ..]) => {
-                gone.push(u16::from_be_bytes([*high, *low]));
-            }
-            (false, _, _) => {}
-        }
-    }
-
-    fn report(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let link = self.link.as_mut()?;
-        let report = self.stream.report();
-        let bytes = match &mut link.secure {
-            Some(secure) => secure.protect_rtcp(&report).ok()?,
-            None => report,
-        };
-        Some((bytes, link.rtcp))
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let opened = match (secure, self.is_secured) {
-            (Some(secure), _) => match self.warp {
-                Some(Warp::WrongKey) => None,
-                _ => secure.open(bytes).ok(),
-            },
-            // Keys are not known yet.
-            (None, true) => return,
-            (None, false) => match self.warp {
-                Some(Warp::WrongKey) => None,
-                _ => Some(bytes.to_vec()),
-            },
-        };
-        match self.warp {
-            Some(Warp::Silence) => return,
-            Some(Warp::Plain) => {
-                self.heard.plain += u64::from(opened.is_some());
-                return;
-            }
-            _ => {}
-        }
-        let Some(opened) = opened else {
-            // With a tag of ten octets a packet has not the length of one in the clear.
-            match bytes.len() == 12 + 160 && Packet::read(bytes).is_some() && self.is_secured {
-                true => self.heard.plain += 1,
-                false => self.heard.forged += 1,
-            }
-            return;
-        };
-        let Some(packet) = Packet::read(&opened) else {
-            return;
-        };
-        if !self.heard.payload_types.contains(&packet.payload_type) {
-            self.heard.payload_types.push(packet.payload_type);
-        }
-        if packet.payload_type == NOISE {
-            self.heard.noise += u64::from(self.warp != Some(Warp::NoNoise));
-            return;
-        }
-        let is_event = packet.payload.len() == 4;
-        if is_event {
-            if self.warp == Some(Warp::NoEvents) {
-                return;
-            }
-            self.heard.events += 1;
-            if self.events.insert(packet.timestamp) {
-                let digit = packet.payload.first().map(|event| usize::from(*event));
-                let digit = digit.and_then(|event| "0123456789*#ABCD".chars().nth(event));
-                self.heard.digits.extend(digit);
-            }
-            return;
-        }
-        let now = Instant::now();
-        let is_new = self.numbers.insert((packet.source, packet.sequence));
-        self.heard.repeated += u64::from(!is_new || self.warp == Some(Warp::Replays));
-        if !is_new {
-            return;
-        }
-        if !self.heard.lengths.contains(&packet.payload.len()) {
-            self.heard.lengths.push(packet.payload.len());
-        }
-        self.heard.audio += 1;
-        if let Some(last) = self.last_audio.replace(now) {
-            self.heard.longest_gap = self.heard.longest_gap.max(now - last);
-        }
-        self.kept.push_back(Kept {
-            came: now,
-            timestamp: packet.timestamp,
-            payload: packet.payload.to_vec(),
-        });
-        while self.kept.len() > KEPT {
-            self.kept.pop_front();
-        }
-    }
-
-    fn take_report(&mut self, bytes: &[u8]) {
-        if self.warp == Some(Warp::NoRtcp) {
-            return;
-        }
-        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let opened = match secure {
-            Some(_) if self.warp == Some(Warp::WrongKey) => None,
-            Some(secure) => secure.open_rtcp(bytes).ok(),
-            None => is_rtcp(bytes).then(|| bytes.to_vec()),
-        };
-        let Some(opened) = opened else {
-            return;
-        };
-        if let Some((lost, highest, jitter)) = block(&opened, self.stream.ssrc) {
-            let gone = self.gone.iter().flatten();
-            let was_before = |number: &&u16| highest.wrapping_sub(**number) < 0x8000;
-            self.heard.told = Some(Told {
-                lost,
-                lost_indeed: gone.filter(was_before).count() as u32,
-                jitter,
-            });
-        }
-        self.heard.reports += 1;
-        self.report_was_due();
-    }
-}
-
-/// What reports say of a source: packets lost, the highest number, and the jitter (RFC 3550 §6.4.1).
-fn block(compound: &[u8], source: [u8; 4]) -> Option<(u32, u16, u32)> {
-    let mut rest = compound;
-    while let [first, kind, high, low, ..] = *rest {
-        let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
-        let (packet, next) = rest.split_at_checked(length)?;
-        let begin = match kind {
-            200 => 28,
-            201 => 8,
-            _ => length,
-        };
-        let blocks = packet.get(begin..).unwrap_or_default().chunks_exact(24);
-        for block in blocks.take(usize::from(first & 0x1F)) {
-            let word = |at: usize| {
-                u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-            };
-            if block[..4] == source {
-                return Some((word(4) & 0x00FF_FFFF, word(8) as u16, word(12)));
-            }
-        }
-        rest = next;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -135,8 +135,12 @@ impl Leg {
         for (name, value) in extra {
             draft = draft.with(name, value);
         }
+        let is_typed = extra.iter().any(|(name, _)| *name == "Content-Type");
         if let Some(description) = description {
-            draft = draft.sdp(description);
+            draft = match is_typed {
+                true => draft.body(description),
+                false => draft.sdp(description),
+            };
         }
         let bytes = self.agent.write(draft)?;
         self.agent.send(&self.flow, bytes);

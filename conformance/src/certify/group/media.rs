@@ -76,14 +76,6 @@ pub const CASES: &[Case] = &[
         ],
     ),
     case(
-        "TC-MED-009",
-        |stage| Box::pin(every_digit(stage)),
-        &[
-            breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents)),
-            breaks("TDR-MED-024", Mutation::CarrierMedia(Warp::NoEvents)),
-        ],
-    ),
-    case(
         "TC-MED-010",
         |stage| Box::pin(early_digits(stage)),
         &[breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents))],
@@ -376,7 +368,7 @@ async fn observed_offer(stage: &Stage) -> Played {
 }
 
 /// Digits are heard at the other end, each once and in order.
-async fn are_dialled(stage: &Stage, from: &Voice, to: &Voice, digits: &str) {
+pub(super) async fn are_dialled(stage: &Stage, from: &Voice, to: &Voice, digits: &str) {
     let before = to.heard().digits;
     for digit in digits.chars() {
         from.dials(digit);
@@ -409,16 +401,6 @@ async fn numbers_of_events(stage: &Stage) -> Played {
         heard_and_ended(stage, talk, "audio").await?;
     }
     Ok(())
-}
-
-/// TC-MED-009.
-async fn every_digit(stage: &Stage) -> Played {
-    let talk = stage.from_teams().await?;
-    let all = "0123456789*#ABCD";
-    let (one, other) = (&talk.caller.voice, &talk.called.voice);
-    are_dialled(stage, one, other, all).await;
-    are_dialled(stage, other, one, all).await;
-    heard_and_ended(stage, talk, "audio").await
 }
 
 /// A carrier's offer with digits.

@@ -2,6 +2,7 @@
 
 pub mod bypass;
 pub mod connection;
+pub mod digits;
 pub mod emergency;
 pub mod graph;
 pub mod inbound;
@@ -26,6 +27,7 @@ pub const WRITTEN: &[&[Case]] = &[
     midcall::CASES,
     transfer::CASES,
     media::CASES,
+    digits::CASES,
     packets::CASES,
     bypass::CASES,
     optimization::CASES,
