@@ -68,7 +68,7 @@ fn calls_hold_over_a_network_that_loses_delays_and_reorders() {
     ];
     let cases = [
         "INB-003", "INB-007", "INB-024", "OUT-002", "OUT-013", "MID-002", "MID-005", "XFR-002",
-        "MED-001", "MED-010", "ICE-003", "CON-025", "EMG-004",
+        "MED-001", "MED-010", "MED-002", "MED-003", "ICE-003", "CON-025", "EMG-004",
     ];
     let (code, out, errors) = certify(&[&["run"], &cases[..], &bad[..]].concat());
     assert_eq!(code, Some(0), "{errors}");
