@@ -221,13 +221,7 @@ impl Leg {
         if let Some(contact) = answer.line("Contact") {
             self.target = uri_text(contact).to_owned();
         }
-        let mut route: Vec<String> = answer
-            .values("Record-Route")
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        route.reverse();
-        self.route = route;
+        self.routes_of(answer);
         let number = self.cseq;
         let mut draft = self.request_numbered("ACK", number);
         if let Some(description) = description {
@@ -372,6 +366,17 @@ impl Leg {
             wanted: wanted.to_owned(),
             after: patience,
         })
+    }
+
+    /// The route set that a response to our INVITE gives (RFC 3261 §12.1.2), as it leaves our own proxy, which takes
+    /// itself off (§16.4).
+    pub(super) fn routes_of(&mut self, response: &Message) {
+        let routes = response.values("Record-Route").into_iter().rev();
+        self.route = routes.map(str::to_owned).collect();
+        let own = self.manner.record_route.as_deref().map(uri_text);
+        if own.is_some() && self.route.first().map(|first| uri_text(first)) == own {
+            self.route.remove(0);
+        }
     }
 
     /// What to say about a message that was not wanted.

@@ -29,8 +29,7 @@ impl Leg {
         if let Some(contact) = response.line("Contact") {
             self.target = uri_text(contact).to_owned();
         }
-        let routes = response.values("Record-Route").into_iter();
-        self.route = routes.rev().map(str::to_owned).collect();
+        self.routes_of(response);
     }
 
     /// After requests within an early dialog: answers to the INVITE are waited for again.
