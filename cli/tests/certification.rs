@@ -56,6 +56,39 @@ fn a_short_run_passes_and_is_written_in_every_form() {
     assert!(!html.contains("src=\"http") && !html.contains("<link"));
 }
 
+/// Every case runs so by hand: `causeway certify run --impair loss=2,jitter=30,reorder=1`.
+#[test]
+fn calls_hold_over_a_network_that_loses_delays_and_reorders() {
+    let bad = [
+        "--json",
+        "--impair",
+        "loss=2,jitter=30,reorder=1",
+        "--seed",
+        "1",
+    ];
+    let cases = [
+        "INB-003", "INB-007", "INB-024", "OUT-002", "OUT-013", "MID-002", "MID-005", "XFR-002",
+        "MED-001", "MED-010", "MED-002", "MED-003", "ICE-003", "CON-025", "EMG-004",
+    ];
+    let (code, out, errors) = certify(&[&["run"], &cases[..], &bad[..]].concat());
+    assert_eq!(code, Some(0), "{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["mandatory"]["failed"], 0);
+    assert_eq!(report["all"]["passed"], cases.len());
+    assert_eq!(report["network"]["seed"], 1);
+    let heard = report["cases"].as_array().unwrap().iter();
+    let heard = heard.flat_map(|case| case["media"].as_array().unwrap());
+    let lost: u64 = heard.map(|one| one["lost"].as_u64().unwrap()).sum();
+    assert!(lost > 0, "nothing was lost, so nothing is shown");
+}
+
+#[test]
+fn what_no_network_is_like_is_named() {
+    let (code, _, errors) = certify(&["run", "OPT-006", "--impair", "loss=50"]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("0 to 20 percent"), "{errors}");
+}
+
 #[test]
 fn a_broken_subject_is_noticed_by_the_rule_that_it_breaks() {
     let (code, out, errors) = certify(&["self-test", "INB-003", "OPT-006"]);

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """What hosted tenants cost that nobody calls: the start with TENANTS tenants (default 1,000) that have a
 certificate each, resident memory per tenant beside a node with one, and the exchange of all certificates by
-one reload while clients shake hands for tenants by chance.
+one reload while CLIENTS clients shake hands for tenants by chance, HANDSHAKES a second each, and RATE calls a second (default 200) go through
+connections of CONNECTIONS tenants (default 50): none may fail, and no connection may be lost.
 
 Certificates share KEYS keys (default 20), because a key takes longer to make than all else here."""
 
 import http.client
+import json
 import os
 import pathlib
 import random
@@ -18,14 +20,20 @@ import tempfile
 import threading
 import time
 
-from bench import ROOT, end, machine, need
+from bench import HERE, ROOT, end, machine, need
 
 TENANTS = int(os.environ.get("TENANTS", "1000"))
 KEYS = int(os.environ.get("KEYS", "20"))
 CLIENTS = int(os.environ.get("CLIENTS", "2"))
+HANDSHAKES = int(os.environ.get("HANDSHAKES", "20"))
+RATE = int(os.environ.get("RATE", "200"))
+CONNECTIONS = int(os.environ.get("CONNECTIONS", "50"))
 BASE = "customers.adatum.example"
 PROXY = "sip.pstnhub.example"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# Another build only to try this script: figures are those of the release build.
+PROGRAM = os.environ.get("PROGRAM")
+CAUSEWAY = pathlib.Path(PROGRAM) if PROGRAM else TARGET / "release/causeway"
 # What the issue asks for.
 LONGEST_START_S, MOST_KIB = 2.0, 40
 
@@ -70,14 +78,15 @@ class Node:
     def __init__(self, folder, tenants):
         self.folder, self.tenants = folder, tenants
         self.port, self.metrics = free_port(), free_port()
+        self.carrier_port, self.answerer_port = free_port(), free_port()
         (folder / "causeway.toml").write_text(self.configuration())
         self.log = open(folder / f"log-{tenants}", "wb")
         begun = time.monotonic()
-        self.process = subprocess.Popen([TARGET / "release/causeway", "run", "-f",
+        self.process = subprocess.Popen([CAUSEWAY, "run", "-f",
                                          folder / "causeway.toml"], stdout=self.log, stderr=self.log)
         while not self.has_started():
             if self.process.poll() is not None:
-                raise SystemExit((folder / f"log-{tenants}").read_text()[-2000:])
+                raise SystemExit((folder / f"log-{tenants}").read_text()[:2000])  # Errors come first.
             time.sleep(0.005)
         self.start_s = time.monotonic() - begun
 
@@ -95,7 +104,7 @@ class Node:
 
     def reload(self):
         begun = time.monotonic()
-        done = subprocess.run([TARGET / "release/causeway", "reload", "--socket", self.folder / "api.sock"],
+        done = subprocess.run([CAUSEWAY, "reload", "--socket", self.folder / "api.sock"],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
@@ -115,7 +124,25 @@ listen = "127.0.0.1:{self.metrics}"
 [[realm]]
 name = "teams"
 addresses = ["127.0.0.1"]
-ports = "20000-20999"
+# A port rests after its call.
+ports = "20000-31999"
+[[realm]]
+name = "carrier"
+addresses = ["127.0.0.2"]
+ports = "20000-31999"
+[[listen]]
+realm = "carrier"
+transport = "udp"
+port = {self.carrier_port}
+[[trunk]]
+name = "carrier"
+preset = "carrier"
+tenant = "*"
+realm = "carrier"
+targets = ["127.0.0.1:{self.answerer_port};udp"]
+accept_from = ["127.0.0.1/32"]
+codecs = ["PCMA"]
+options = false
 [[listen]]
 realm = "teams"
 transport = "tls"
@@ -146,6 +173,10 @@ inherits = "teams"
 tls = "t{number}"
 tenant = "t{number}"
 fqdn = "{name(number)}"
+[[route]]
+name = "from-t{number}"
+match = {{ from_trunk = "t{number}" }}
+to = [{{ trunk = "carrier" }}]
 """)
         return "".join(text)
 
@@ -174,7 +205,8 @@ class Clients(threading.Thread):
         self.context.load_cert_chain(folder / "proxy.pem", folder / "shared-0.key")
 
     def run(self):
-        while not self.is_over.is_set():
+        # At a pace: as fast as they can they would measure handshakes, and take the calls' time.
+        while not self.is_over.wait(1 / HANDSHAKES):
             host = name(random.randrange(TENANTS))
             try:
                 self.shake(host)
@@ -188,12 +220,32 @@ class Clients(threading.Thread):
                 return stream.getpeercert()["serialNumber"]
 
 
-def issue_all(authority, folder):
+class Calls:
+    """Calls of tenants, in a process of their own."""
+
+    def __init__(self, node):
+        command = [sys.executable, HERE / "tenant_calls.py", node.folder, node.port, node.carrier_port,
+                   node.answerer_port, TENANTS, RATE, CONNECTIONS]
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        if self.process.stdout.readline().strip() != "ready":
+            raise SystemExit("the calls did not begin")
+
+    def finish(self):
+        """What came of them, once all have ended."""
+        told, _ = self.process.communicate("")
+        return json.loads(told)
+
+
+def make_all(authority, folder):
     for number in range(TENANTS):
-        # Beside the present one first: a reload must never see half of a file.
-        authority.issue(name(number), number, folder / f"t{number}.new")
+        authority.issue(name(number), number, folder / f"t{number}.pem")
+
+
+def put_all(renewed, folder):
+    """Each at once: a reload must never see half of a file."""
     for number in range(TENANTS):
-        os.replace(folder / f"t{number}.new", folder / f"t{number}.pem")
+        os.replace(renewed / f"t{number}.pem", folder / f"t{number}.pem")
 
 
 def settled(node):
@@ -204,15 +256,16 @@ def settled(node):
 
 def main():
     need("openssl")
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "causeway"], cwd=ROOT,
-                   check=True)
+    if not PROGRAM:
+        subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "causeway"], cwd=ROOT,
+                       check=True)
     with tempfile.TemporaryDirectory(prefix="causeway-tenants-") as path:
         folder = pathlib.Path(path)
         authority = Authority(folder)
         for names, file in ((BASE, "base.pem"), (PROXY, "proxy.pem")):
             authority.issue(names, 0, folder / file)
         os.link(folder / "shared-0.key", folder / "base.key")
-        issue_all(authority, folder)
+        make_all(authority, folder)
         for number in range(TENANTS):
             os.link(folder / f"shared-{number % KEYS}.key", folder / f"t{number}.key")
         for key in folder.glob("*.key"):
@@ -239,14 +292,22 @@ def main():
             clients = [Clients(folder, node.port) for _ in range(CLIENTS)]
             sample = random.sample(range(TENANTS), min(20, TENANTS))
             before = {number: clients[0].shake(name(number)) for number in sample}
+            # Certificates are made first, so that nothing takes the calls' time but the exchange.
+            renewed = folder / "renewed"
+            renewed.mkdir()
+            make_all(authority, renewed)
             for client in clients:
                 client.start()
-            time.sleep(3)
+            calls = Calls(node)
+            began_calls = time.monotonic()
+            time.sleep(5)
             quiet, begun = sum(client.done for client in clients), time.monotonic()
-            issue_all(authority, folder)
+            put_all(renewed, folder)
+            reloaded = time.monotonic() - began_calls
             took = node.reload()
             after = {number: clients[0].shake(name(number)) for number in sample}
-            time.sleep(3)
+            time.sleep(10)
+            told = calls.finish()
             for client in clients:
                 client.is_over.set()
             for client in clients:
@@ -260,10 +321,18 @@ def main():
                   flush=True)
             for why in failed[:3]:
                 print(f"  {why}")
+            print(f"the reload was {reloaded:.1f} to {reloaded + took:.1f} s after the first call")
+            print(f"calls: {told['begun']} at {told['begun'] / told['seconds']:.0f} a second through connections of "
+                  f"{CONNECTIONS} tenants, {told['ended']} ended in order, {told['failed']} failed, "
+                  f"{told['dropped']} connections lost; answered after {told['median_ms']:.0f} ms (median), "
+                  f"{told['longest_ms']:.0f} ms (longest); asked for: 0 failed, 0 lost", flush=True)
+            for why in told["why"] + told["dropped_why"]:
+                print(f"  {why}")
+            is_well = not failed and not told["failed"] and not told["dropped"] and changed == len(sample)
             print(f"resident after it: {node.resident_kib()} KiB")
         finally:
             node.stop()
-    return 0
+    return int(not is_well)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 //! - [`ca`]: a certification authority that lives as long as one run.
 //! - [`peer`]: SIP endpoints, their sockets and what they insist on.
 //! - [`media`]: RTP and SRTP endpoints that play a tone and measure what they hear.
+//! - [`impair`]: a bad network between peers and the daemon, as a function of a seed.
 //! - [`lab`]: the daemon among these peers, calls in both directions, and the report.
 //! - [`certify`]: the certification run: every case against a subject, and the report.
 //! - [`microsoft`]: the login and Graph that reports about calls are read from.
@@ -16,6 +17,7 @@
 
 pub mod ca;
 pub mod certify;
+pub mod impair;
 pub mod lab;
 pub mod ledger;
 pub mod load;

@@ -6,6 +6,7 @@ use conformance::certify::selftest::{self, Found};
 use conformance::certify::subject::{EXAMPLE, Other, Subject};
 use conformance::certify::verdict::Verdict;
 use conformance::certify::{self, Plan};
+use conformance::impair::{Impairment, Network};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 const FAILED: u8 = 1;
 
 /// Arguments of `causeway certify run`.
-#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 pub struct Certification {
     /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
     pub only: Vec<String>,
@@ -42,10 +43,40 @@ pub struct Certification {
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub at_once: usize,
+    /// Over which network
+    #[command(flatten)]
+    pub over: Over,
+}
+
+/// The network between peers and subject.
+#[derive(clap::Args, Clone, Copy, PartialEq, Debug)]
+pub struct Over {
+    /// A bad network between peers and subject, in both directions on both sides: percent of the datagrams that
+    /// are lost, jitter in milliseconds, percent that are overtaken, such as loss=2,jitter=30,reorder=1
+    #[arg(long, value_name = "HOW", value_parser = Impairment::parse)]
+    pub impair: Option<Impairment>,
+    /// What decides which datagrams meet which fate; another in every run if it is not given
+    #[arg(long, value_name = "NUMBER", requires = "impair")]
+    pub seed: Option<u64>,
+}
+
+impl Over {
+    /// The network, if it is a bad one; it is told, so that the run can be repeated.
+    fn network(self) -> Option<Network> {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Short enough to be typed again.
+        let random = clock.map_or(0, |since| since.subsec_micros());
+        let network = Network {
+            impairment: self.impair?,
+            seed: self.seed.unwrap_or(random.into()),
+        };
+        eprintln!("over a network with {network}");
+        Some(network)
+    }
 }
 
 /// Arguments of `causeway certify self-test`.
-#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 pub struct SelfTest {
     /// Cases or groups, such as TC-INB-001 or OPT; all if none are given
     pub only: Vec<String>,
@@ -55,6 +86,9 @@ pub struct SelfTest {
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub at_once: usize,
+    /// Over which network
+    #[command(flatten)]
+    pub over: Over,
 }
 
 /// `2/5`: the second of five parts.
@@ -81,6 +115,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
+        network: arguments.over.network(),
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,
@@ -113,7 +148,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
         eprintln!("{}", report::table::progress(outcome, done, total));
     };
-    let played = runtime()?.block_on(certify::run(&subject, entries, plan.at_once, tell));
+    let played = runtime()?.block_on(certify::run(&subject, entries, &plan, tell));
     let outcomes = match played {
         Ok(outcomes) => outcomes,
         Err(why) => return failed(&why),
@@ -123,6 +158,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         began: clock.map_or(0, |since| since.as_secs()),
         took: began.elapsed(),
+        network: plan.network,
         outcomes,
     };
     let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));
@@ -152,6 +188,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
     let plan = Plan {
         only: arguments.only.clone(),
         at_once: arguments.at_once,
+        network: arguments.over.network(),
     };
     let entries = match certify::chosen(&plan) {
         Ok(entries) => entries,
@@ -169,7 +206,7 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
     let tell = |found: &Found, done: usize, total: usize| {
         eprintln!("[{done:3}/{total}] {}", line(found));
     };
-    let played = runtime()?.block_on(selftest::run(&subject, trials, plan.at_once, tell));
+    let played = runtime()?.block_on(selftest::run(&subject, trials, &plan, tell));
     let found = match played {
         Ok(found) => found,
         Err(why) => return failed(&why),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Arguments of `causeway certify`.
-#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Args, Clone, PartialEq, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Certify {
     /// Print the requirement ledger: what tests show, section by section, and what is missing
@@ -21,7 +21,7 @@ pub struct Certify {
     what: Option<What>,
 }
 
-#[derive(clap::Subcommand, Clone, PartialEq, Eq, Debug)]
+#[derive(clap::Subcommand, Clone, PartialEq, Debug)]
 enum What {
     /// Measure what calls cost: set-up delay, CPU time, the most that are carried, memory
     Load(Box<Load>),

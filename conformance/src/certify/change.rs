@@ -75,7 +75,20 @@ impl End<'_> {
         description: String,
         extra: &[(&str, String)],
     ) -> Result<Message, Failure> {
-        let answer = self.leg.ask("INVITE", extra, Some(description)).await?;
+        let mut answer = self
+            .leg
+            .ask("INVITE", extra, Some(description.clone()))
+            .await?;
+        // While the network holds back what ends the offer before this one, 491 is right (RFC 3261 §14.2).
+        let mut left = if self.leg.is_impaired() { REPEATS } else { 0 };
+        while answer.status() == Some(491) && left > 0 {
+            left -= 1;
+            tokio::time::sleep(GLARE).await;
+            answer = self
+                .leg
+                .ask("INVITE", extra, Some(description.clone()))
+                .await?;
+        }
         if answer.status() != Some(200) {
             return Err(self.leg.unexpected("200 for its re-INVITE", &answer).into());
         }
@@ -166,6 +179,10 @@ impl Stage {
         Ok(answer)
     }
 }
+
+/// After 491 an offer is repeated so often, each time after so long (RFC 3261 §14.1).
+const REPEATS: u32 = 2;
+const GLARE: Duration = Duration::from_millis(2_100);
 
 /// How long the end that did not ask for a change may wait until it is told of it.
 pub const SETTLED: Duration = Duration::from_secs(1);

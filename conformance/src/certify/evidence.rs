@@ -1,11 +1,12 @@
 //! What was seen: every message between the peers and the subject, in order, and the audio.
 
 use super::mutation::Mutation;
+use crate::impair::Network;
 use crate::lock::lock;
-use crate::peer::agent::Wire;
+use crate::peer::agent::{Way, Wire};
 use crate::peer::flow::Flow;
 use crate::peer::message::Message;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ pub struct Seen {
     pub is_secured: bool,
     /// The message; `Err` with the text of one that cannot be read.
     pub message: Result<Message, String>,
+    /// Whether it is a copy of one before, and the network had lost something of its call meanwhile.
+    pub is_repeated: bool,
 }
 
 /// Everything that was sent so far, with the change that is made to what the subject sends. Clones
@@ -53,6 +56,9 @@ pub struct Tape(Arc<Inner>);
 struct Inner {
     began: Instant,
     mutation: Option<Mutation>,
+    network: Option<Network>,
+    /// Calls of which the network has lost messages, and when it last did.
+    lost: Mutex<BTreeMap<String, Duration>>,
     seen: Mutex<Vec<Seen>>,
     /// Branches of requests of the peers within dialogs.
     inside: Mutex<BTreeSet<String>>,
@@ -60,10 +66,12 @@ struct Inner {
 
 impl Tape {
     /// An empty tape.
-    pub fn new(mutation: Option<Mutation>) -> Self {
+    pub fn new(mutation: Option<Mutation>, network: Option<Network>) -> Self {
         Self(Arc::new(Inner {
             began: Instant::now(),
             mutation,
+            network,
+            lost: Mutex::default(),
             seen: Mutex::default(),
             inside: Mutex::default(),
         }))
@@ -81,10 +89,10 @@ impl Tape {
         all
     }
 
-    /// What the subject sent to a side and could be read.
+    /// What the subject sent to a side and could be read. What it had to send again is not told again.
     pub fn of_subject(&self, side: Side) -> Vec<(Duration, String, Message)> {
         let all = self.seen().into_iter();
-        all.filter(|one| one.side == side && one.from == From::Subject)
+        all.filter(|one| one.side == side && one.from == From::Subject && !one.is_repeated)
             .filter_map(|one| Some((one.at, one.peer, one.message.ok()?)))
             .collect()
     }
@@ -98,16 +106,32 @@ impl Tape {
 
     fn note(&self, at: Duration, peer: &str, flow: &Flow, from: From, bytes: &[u8]) {
         let message = Message::parse(bytes).map_err(|fault| fault.to_string());
-        lock(&self.0.seen).push(Seen {
+        let is_lost = |message: &Message| {
+            let when = lock(&self.0.lost).get(message.call_id()).copied();
+            when.is_some_and(|when| at.saturating_sub(when) < REPEATS)
+        };
+        let mut seen = lock(&self.0.seen);
+        let is_repeated = message.as_ref().is_ok_and(|message| {
+            let is_same = |one: &Seen| {
+                let before = one.message.as_ref();
+                one.peer == peer && before.is_ok_and(|before| before.text() == message.text())
+            };
+            is_lost(message) && seen.iter().any(is_same)
+        });
+        seen.push(Seen {
             at,
             peer: peer.to_owned(),
             side: side_of(peer),
             from,
             is_secured: !flow.names.is_empty(),
             message,
+            is_repeated,
         });
     }
 }
+
+/// For so long after a loss messages are repeated (RFC 3261 §17.1.1.2, 64 times T1).
+const REPEATS: Duration = Duration::from_secs(32);
 
 /// Carriers are called so.
 fn side_of(peer: &str) -> Side {
@@ -140,5 +164,15 @@ impl Wire for Tape {
             self.note(self.now() + *delay, peer, flow, From::Subject, bytes);
         }
         changed
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.0.network
+    }
+
+    fn lost(&self, _: &str, _: Way, bytes: &[u8]) {
+        if let Ok(message) = Message::parse(bytes) {
+            lock(&self.0.lost).insert(message.call_id().to_owned(), self.now());
+        }
     }
 }

@@ -4,8 +4,14 @@ use super::setting::Peers;
 use crate::lab::fault::LabFault;
 use crate::lab::place::Addresses;
 use crate::peer::{carrier, teams};
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+
+/// How long peers of a case before may take to leave their places.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Places of the peers, and who the subject is.
 pub(super) struct Ground {
@@ -26,18 +32,13 @@ impl Ground {
         elsewhere: SocketAddr,
         carriers: [SocketAddr; 2],
     ) -> Result<Self, LabFault> {
-        let system = |why| LabFault::System {
-            what: "open a socket for a peer",
-            why,
-        };
         let mut places = Vec::new();
-        for at in proxies {
-            places.push(teams::Place::take_at(at).await.map_err(system)?);
+        for at in proxies.into_iter().chain([elsewhere]) {
+            places.push(taken(at, teams::Place::take_at).await?);
         }
-        let elsewhere = teams::Place::take_at(elsewhere).await;
-        places.push(elsewhere.map_err(system)?);
-        let one = carrier::Place::take_at(carriers[0]).map_err(system)?;
-        let two = carrier::Place::take_at(carriers[1]).map_err(system)?;
+        let carrier = |at| std::future::ready(carrier::Place::take_at(at));
+        let one = taken(carriers[0], carrier).await?;
+        let two = taken(carriers[1], carrier).await?;
         let peers = Peers {
             names: None,
             carriers: [one.address, two.address],
@@ -66,5 +67,22 @@ impl Ground {
         self.branch = Some((listener, address));
         self.peers.branch = Some(address);
         Ok(())
+    }
+}
+
+/// A place at an address. Where the subject is somebody else's, the peers of the case before had the same.
+async fn taken<P, F>(at: SocketAddr, take: impl Fn(SocketAddr) -> F) -> Result<P, LabFault>
+where
+    F: Future<Output = io::Result<P>>,
+{
+    let deadline = Instant::now() + LEAVING;
+    loop {
+        match take(at).await {
+            Ok(place) => return Ok(place),
+            Err(why) if why.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(why) => return Err(LabFault::Place { at, why }),
+        }
     }
 }

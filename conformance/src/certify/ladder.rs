@@ -245,7 +245,7 @@ impl Caller {
     /// # Errors
     /// The rule `ladder`.
     pub async fn is_answered(&mut self) -> Result<Message, Failure> {
-        let answer = self.leg.final_response(&self.invite).await?;
+        let answer = self.leg.final_response().await?;
         if !matches!(answer.status(), Some(200..=299)) {
             return Err(self.leg.unexpected("200 for its INVITE", &answer).into());
         }
@@ -271,7 +271,7 @@ impl Caller {
     /// # Errors
     /// The rule `ladder`.
     pub async fn is_refused(&mut self) -> Result<Message, Failure> {
-        let answer = self.leg.final_response(&self.invite).await?;
+        let answer = self.leg.final_response().await?;
         match answer.status() {
             Some(300..) => Ok(answer),
             _ => Err(self.leg.unexpected("a refusal", &answer).into()),

@@ -27,6 +27,7 @@ pub mod stage;
 pub mod subject;
 pub mod verdict;
 
+use crate::impair::Network;
 use crate::media::voice::Heard;
 use case::Case;
 use catalogue::{CatalogueFault, Entry};
@@ -66,6 +67,8 @@ pub struct Plan {
     pub only: Vec<String>,
     /// Cases at the same time.
     pub at_once: usize,
+    /// The network between peers and subject, where it is a bad one.
+    pub network: Option<Network>,
 }
 
 /// The cases of the catalogue that a plan names.
@@ -91,25 +94,25 @@ pub fn chosen(plan: &Plan) -> Result<Vec<Entry>, String> {
     Ok(all.into_iter().filter(is_chosen).collect())
 }
 
-/// Plays cases, as many at once as the plan says, and tells of each when it is done. The outcomes
-/// come in the order of the catalogue.
+/// Plays cases as the plan says, and tells of each when it is done. The outcomes come in the order of the
+/// catalogue.
 ///
 /// # Errors
 /// What keeps everything from starting.
 pub async fn run(
     subject: &Subject,
     entries: Vec<Entry>,
-    at_once: usize,
+    plan: &Plan,
     mut tell: impl FnMut(&Outcome, usize, usize),
 ) -> Result<Vec<Outcome>, String> {
-    let kit = Arc::new(Kit::new().map_err(|fault| fault.to_string())?);
+    let kit = Arc::new(Kit::new(plan.network).map_err(|fault| fault.to_string())?);
     let total = entries.len();
     let mut waiting: VecDeque<(usize, Entry)> = entries.into_iter().enumerate().collect();
     let mut done: Vec<(usize, Outcome)> = Vec::new();
     let mut running = JoinSet::new();
     // Somebody else's SBC is one, and so is its carrier.
     let at_once = match subject {
-        Subject::Ours(_) => at_once.max(1),
+        Subject::Ours(_) => plan.at_once.max(1),
         Subject::Other(_) => 1,
     };
     while !waiting.is_empty() || !running.is_empty() {
@@ -258,6 +261,7 @@ mod tests {
         let plan = |only: &[&str]| Plan {
             only: only.iter().map(|word| (*word).to_owned()).collect(),
             at_once: 1,
+            network: None,
         };
         assert_eq!(chosen(&plan(&[])).unwrap().len(), 235);
         assert_eq!(chosen(&plan(&["inb"])).unwrap().len(), 28);

@@ -1,6 +1,7 @@
 //! The runner's own test: every case against a subject that is broken in each way that the case
 //! names. The named rule must say so, or the case is worth nothing.
 
+use super::Plan;
 use super::assertion::GLOBAL;
 use super::case::{Break, Case};
 use super::group;
@@ -62,23 +63,23 @@ pub fn trials(is_chosen: impl Fn(&str) -> bool) -> Vec<Trial> {
     all
 }
 
-/// Plays trials, as many at once, and tells of each when it is done.
+/// Plays trials as the plan says, and tells of each when it is done.
 ///
 /// # Errors
 /// What keeps everything from starting.
 pub async fn run(
     subject: &Subject,
     trials: Vec<Trial>,
-    at_once: usize,
+    plan: &Plan,
     mut tell: impl FnMut(&Found, usize, usize),
 ) -> Result<Vec<Found>, String> {
-    let kit = Arc::new(Kit::new().map_err(|fault| fault.to_string())?);
+    let kit = Arc::new(Kit::new(plan.network).map_err(|fault| fault.to_string())?);
     let total = trials.len();
     let mut waiting = VecDeque::from(trials);
     let mut running = JoinSet::new();
     let mut done = Vec::new();
     while !waiting.is_empty() || !running.is_empty() {
-        while running.len() < at_once.max(1)
+        while running.len() < plan.at_once.max(1)
             && let Some(trial) = waiting.pop_front()
         {
             let (subject, kit) = (subject.clone(), Arc::clone(&kit));

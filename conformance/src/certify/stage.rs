@@ -7,8 +7,9 @@ use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
 use super::setting::{self, BRANCH, CUSTOMERS, FQDN, OwnCertificate, PROXY, Setting};
 use super::subject::{Other, Subject};
-use super::verdict::Failure;
+use super::verdict::{Failure, gathered};
 use crate::ca::{Authority, CaFault, Identity};
+use crate::impair::Network;
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::folder::Folder;
@@ -19,7 +20,7 @@ use crate::lock::lock;
 use crate::media::check::Asker;
 use crate::media::voice::{Ear, Voice};
 use crate::microsoft::{Change, SECRET};
-use crate::peer::agent::{Received, Wire};
+use crate::peer::agent::{Agent, Received, Wire};
 use crate::peer::branch::{Branch, Sbc};
 use crate::peer::carrier::Carrier;
 use crate::peer::claims::ANY;
@@ -30,7 +31,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct Kit {
     pub elsewhere: Identity,
     /// Other authorities.
     pub anchors: Vec<Authority>,
+    /// The network between peers and subject, where it is a bad one.
+    pub network: Option<Network>,
 }
 
 /// Roots that an SBC must trust (TDR-TLS-010).
@@ -64,7 +68,7 @@ impl Kit {
     ///
     /// # Errors
     /// [`CaFault`].
-    pub fn new() -> Result<Self, CaFault> {
+    pub fn new(network: Option<Network>) -> Result<Self, CaFault> {
         let authority = Authority::new("Causeway certification")?;
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
@@ -80,6 +84,7 @@ impl Kit {
                 })
                 .collect::<Result<_, _>>()?,
             authority,
+            network,
         })
     }
 }
@@ -151,7 +156,8 @@ impl Stage {
     ) -> Result<Self, LabFault> {
         let mut setting = Setting::default();
         (case.setting)(&mut setting);
-        let tape = Tape::new(mutation);
+        let network = kit.network.map(|network| network.at(case.id));
+        let tape = Tape::new(mutation, network);
         match subject {
             Subject::Ours(program) => Self::set_ours(program, kit, setting, tape, mutation).await,
             Subject::Other(other) => Self::set_other(other, kit, setting, tape, mutation).await,
@@ -448,8 +454,8 @@ impl Stage {
         index: usize,
         patience: Duration,
     ) -> Result<Received, PeerFault> {
-        let name = self.proxies[index].host().to_owned();
-        next(&self.calls_to_proxies[index], name, patience).await
+        let agent = self.proxies[index].agent();
+        next(&self.calls_to_proxies[index], agent, patience).await
     }
 
     /// The next call that comes to a carrier.
@@ -461,8 +467,8 @@ impl Stage {
         index: usize,
         patience: Duration,
     ) -> Result<Received, PeerFault> {
-        let name = self.carriers[index].agent().name().to_owned();
-        next(&self.calls_to_carriers[index], name, patience).await
+        let agent = self.carriers[index].agent();
+        next(&self.calls_to_carriers[index], agent, patience).await
     }
 
     /// A voice of Teams.
@@ -470,8 +476,25 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_teams(&self) -> Result<Voice, PeerFault> {
-        self.voice("Teams", self.addresses.proxies[0], self.warps.0)
-            .await
+        self.voice_of_teams_at(0).await
+    }
+
+    /// A voice of Teams at a port.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`], where somebody else has it.
+    pub async fn voice_of_teams_at(&self, port: u16) -> Result<Voice, PeerFault> {
+        let at = SocketAddr::new(self.addresses.proxies[0], port);
+        self.voice("Teams", at, self.tape.network()).await
+    }
+
+    /// A voice of Teams beyond a network of its own.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_teams_over(&self, network: Network) -> Result<Voice, PeerFault> {
+        let at = SocketAddr::new(self.addresses.proxies[0], 0);
+        self.voice("Teams", at, Some(network)).await
     }
 
     /// A voice of Teams at an address that neither signalling nor other audio has.
@@ -479,8 +502,8 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_teams_elsewhere(&self) -> Result<Voice, PeerFault> {
-        self.voice("Teams", self.addresses.elsewhere, self.warps.0)
-            .await
+        let at = SocketAddr::new(self.addresses.elsewhere, 0);
+        self.voice("Teams", at, self.tape.network()).await
     }
 
     /// The next call that comes to the SBC of the branch.
@@ -513,8 +536,8 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_carrier(&self) -> Result<Voice, PeerFault> {
-        self.voice("carrier", self.addresses.carrier, self.warps.1)
-            .await
+        let at = SocketAddr::new(self.addresses.carrier, 0);
+        self.voice("carrier", at, self.tape.network()).await
     }
 
     /// Somebody at an address of Teams who checks and has no audio.
@@ -529,10 +552,16 @@ impl Stage {
     async fn voice(
         &self,
         name: &'static str,
-        ip: IpAddr,
-        warp: Option<Warp>,
+        at: SocketAddr,
+        network: Option<Network>,
     ) -> Result<Voice, PeerFault> {
-        let voice = Voice::open(name, ip, warp).await?;
+        let warp = match name {
+            "Teams" => self.warps.0,
+            _ => self.warps.1,
+        };
+        let number = lock(&self.ears).len();
+        let network = network.map(|network| network.at(&format!("{name} {number}")));
+        let voice = Voice::open(name, at, warp, network).await?;
         lock(&self.ears).push(voice.ear());
         Ok(voice)
     }
@@ -588,6 +617,29 @@ impl Stage {
         }
     }
 
+    /// Changes a text of our daemon's configuration, which is in force for calls from now on. Whether the subject
+    /// is one that can be told.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn reconfigures(&self, from: &str, to: &str) -> Result<bool, Failure> {
+        let Some(folder) = self.folder() else {
+            return Ok(false);
+        };
+        let path = folder.join("causeway.toml");
+        let failure = |why: io::Error| Failure::new("ladder", format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(failure)?;
+        if !text.contains(from) {
+            return Err(Failure::new(
+                "ladder",
+                format!("no configuration has {from}"),
+            ));
+        }
+        std::fs::write(&path, text.replacen(from, to, 1)).map_err(failure)?;
+        self.tell("/reload").await?;
+        Ok(true)
+    }
+
     /// Asks our daemon again and again until the answer is as wanted; gives the last one.
     pub async fn ask_until(
         &self,
@@ -623,9 +675,7 @@ impl Stage {
         if is_complete {
             failures.extend(assertion::of_traces(self).await);
         }
-        let mut known = BTreeSet::new();
-        failures.retain(|failure| known.insert((failure.rule.clone(), failure.why.clone())));
-        failures
+        gathered(failures)
     }
 
     /// Ends everything.
@@ -665,13 +715,24 @@ async fn start(
     }
 }
 
-async fn next(calls: &Calls, peer: String, patience: Duration) -> Result<Received, PeerFault> {
+async fn next(calls: &Calls, peer: &Agent, patience: Duration) -> Result<Received, PeerFault> {
     match timeout(patience, calls.lock().await.recv()).await {
         Ok(Some(invite)) => Ok(invite),
-        Ok(None) | Err(_) => Err(PeerFault::Silence {
-            peer,
-            wanted: "an INVITE".to_owned(),
-            after: patience,
-        }),
+        Ok(None) | Err(_) => {
+            let findings = peer.findings().into_iter().rev();
+            let mut refused = findings.filter_map(|one| {
+                let is_invite = one.message.starts_with("INVITE ");
+                one.breach.refuse.filter(|_| is_invite).map(|_| one.breach)
+            });
+            let wanted = match refused.next() {
+                Some(breach) => format!("an INVITE that it need not refuse (of one: {breach})"),
+                None => "an INVITE".to_owned(),
+            };
+            Err(PeerFault::Silence {
+                peer: peer.name().to_owned(),
+                wanted,
+                after: patience,
+            })
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What became of a case.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A rule that the subject broke, and how that shows.
@@ -77,5 +78,59 @@ impl Verdict {
                 Vec::new()
             }
         }
+    }
+}
+
+/// What was found, each once: what many messages have in common is said of the first.
+pub(super) fn gathered(failures: Vec<Failure>) -> Vec<Failure> {
+    let mut found: Vec<(Failure, BTreeSet<String>)> = Vec::new();
+    for failure in failures {
+        let what = |of: &Failure| {
+            let parts = of.why.split_once("\": ");
+            parts.map_or(of.why.clone(), |(_, what)| what.to_owned())
+        };
+        let same = |(known, _): &&mut (Failure, BTreeSet<String>)| {
+            known.rule == failure.rule && what(known) == what(&failure)
+        };
+        match found.iter_mut().find(same) {
+            Some((_, messages)) => drop(messages.insert(failure.why)),
+            None => {
+                let messages = BTreeSet::from([failure.why.clone()]);
+                found.push((failure, messages));
+            }
+        }
+    }
+    let told = found.into_iter().map(|(mut failure, messages)| {
+        if messages.len() > 1 {
+            failure.why += &format!(" (and {} more like it)", messages.len() - 1);
+        }
+        failure
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_messages_have_in_common_is_told_once() {
+        let failure = |rule: &str, why: &str| Failure::new(rule, why);
+        let told = gathered(vec![
+            failure("G1", "\"OPTIONS sip:a\": no Contact"),
+            failure("ladder", "nothing came"),
+            failure("G1", "\"OPTIONS sip:b\": no Contact"),
+            failure("G1", "\"OPTIONS sip:b\": no Contact"),
+            failure("G2", "\"OPTIONS sip:b\": no Contact"),
+        ]);
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "G1: \"OPTIONS sip:a\": no Contact (and 1 more like it)",
+                "ladder: nothing came",
+                "G2: \"OPTIONS sip:b\": no Contact",
+            ]
+        );
     }
 }

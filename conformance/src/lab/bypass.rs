@@ -141,7 +141,7 @@ async fn to_teams(world: &World) -> Scene {
         let (ours, at) = open(world.addresses.carrier, "carrier").await?;
         let offer = sdp::carrier_offer(at, &[CODEC]);
         let to = world.ports.udp;
-        let (mut caller, invite) = world.carrier.call(to, OUTSIDE[0], &number, offer)?;
+        let (mut caller, _) = world.carrier.call(to, OUTSIDE[0], &number, offer)?;
         scene.call_ids.push(caller.call_id().to_owned());
         let mut called = proxy.take(next(&mut calls, "Teams").await?).await?;
         called.respond(100, "Trying", None, &[])?;
@@ -155,7 +155,7 @@ async fn to_teams(world: &World) -> Scene {
         user.meets(&offer).await?;
         called.respond(200, "OK", Some(answer), &[])?;
         called.acknowledged().await?;
-        let ok = caller.final_response(&invite).await?;
+        let ok = caller.final_response().await?;
         caller.acknowledge(&ok)?;
         let media = user.talks(&offer, (&ours, &ok.body())).await?;
         ends(&mut caller, &mut called).await?;
@@ -177,7 +177,7 @@ async fn from_teams(world: &World) -> Scene {
         let trunk = world.trunk(tenant());
         let caller = tenant().number(8);
         let called = proxy.call(&trunk, &caller, OUTSIDE[1], offer).await;
-        let (mut caller, invite) = called?;
+        let (mut caller, _) = called?;
         scene.call_ids.push(caller.call_id().to_owned());
         let mut called = world.carrier.take(next(&mut calls, "carrier").await?);
         let offer = called.offer();
@@ -187,12 +187,11 @@ async fn from_teams(world: &World) -> Scene {
         called.respond(183, "Session Progress", Some(answer.clone()), &[])?;
         // Everything is nominated before the answer, and not checked again after it (TDR-ICE-007).
         let is_early = |m: &crate::peer::message::Message| m.status() == Some(183);
-        let early = caller.wait("183", PATIENCE, None, is_early).await?;
+        let early = caller.wait("183", PATIENCE, is_early).await?;
         let early = early.message.body();
         let first = user.meets(&early).await?;
         called.respond(200, "OK", Some(answer), &[])?;
-        let (acknowledged, ok) =
-            tokio::join!(called.acknowledged(), accepted(&mut caller, &invite));
+        let (acknowledged, ok) = tokio::join!(called.acknowledged(), accepted(&mut caller));
         acknowledged?;
         let ok = ok?;
         if ok != early {
@@ -222,8 +221,8 @@ async fn from_teams(world: &World) -> Scene {
 }
 
 /// The description in the answer to an INVITE, which is acknowledged.
-async fn accepted(caller: &mut Leg, invite: &[u8]) -> Result<String, PeerFault> {
-    let answer = caller.final_response(invite).await?;
+async fn accepted(caller: &mut Leg) -> Result<String, PeerFault> {
+    let answer = caller.final_response().await?;
     match answer.status() {
         Some(200..=299) => caller.acknowledge(&answer).map(|()| answer.body()),
         _ => Err(caller.unexpected("200 for its INVITE", &answer)),

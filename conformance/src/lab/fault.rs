@@ -4,6 +4,7 @@ use crate::ca::CaFault;
 use crate::peer::fault::PeerFault;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,13 @@ pub enum LabFault {
         /// What was to be done.
         what: &'static str,
         /// What it said.
+        why: io::Error,
+    },
+    /// Where a peer must be is somebody else.
+    Place {
+        /// The address.
+        at: SocketAddr,
+        /// What the operating system said.
         why: io::Error,
     },
     /// A file cannot be written.
@@ -95,6 +103,10 @@ impl fmt::Display for LabFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System { what, why } => write!(f, "cannot {what}: {why}"),
+            Self::Place { at, why } => write!(
+                f,
+                "no peer can be at {at}: {why}; the address must be one of this machine, with a port that nobody has"
+            ),
             Self::File { path, why } => write!(f, "cannot write {}: {why}", path.display()),
             Self::Read { path, why } => write!(f, "cannot read {}: {why}", path.display()),
             Self::Folder { path, what } => write!(

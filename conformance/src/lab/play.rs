@@ -179,28 +179,28 @@ async fn converse(
     let ours = Caller::open(world, direction)
         .await
         .map_err(|fault| (None, fault))?;
-    let (mut caller, invite, mut calls) = match direction {
+    let (mut caller, mut calls) = match direction {
         Direction::ToTeams => {
             let calls = proxy.claim(&user);
             let offer = sdp::carrier_offer(ours.at, &[codec]);
             let called = world.carrier.call(world.ports.udp, &outside, &user, offer);
-            let (leg, invite) = called.map_err(|fault| (None, fault))?;
-            (leg, invite, calls)
+            let (leg, _) = called.map_err(|fault| (None, fault))?;
+            (leg, calls)
         }
         Direction::FromTeams => {
             let calls = world.carrier.claim(&outside);
             let offer = sdp::teams_offer(ours.at, &ours.key);
             let trunk = world.trunk(tenant);
             let called = proxy.call(&trunk, &user, &outside, offer).await;
-            let (leg, invite) = called.map_err(|fault| (None, fault))?;
-            (leg, invite, calls)
+            let (leg, _) = called.map_err(|fault| (None, fault))?;
+            (leg, calls)
         }
     };
     let call_id = caller.call_id().to_owned();
     let talked = async {
         let (called_side, caller_side) = tokio::join!(
             pick_up(world, proxy, direction, codec, &mut calls),
-            accepted(&mut caller, &invite)
+            accepted(&mut caller)
         );
         // Why the caller got no answer says more than that the called was not called.
         let answer = caller_side?;
@@ -301,8 +301,8 @@ impl Direction {
 }
 
 /// The caller waits for 200 and acknowledges it.
-async fn accepted(caller: &mut Leg, invite: &[u8]) -> Result<Message, PeerFault> {
-    let answer = caller.final_response(invite).await?;
+async fn accepted(caller: &mut Leg) -> Result<Message, PeerFault> {
+    let answer = caller.final_response().await?;
     match answer.status() {
         Some(200..=299) => caller.acknowledge(&answer).map(|()| answer),
         _ => Err(caller.unexpected("200 for its INVITE", &answer)),
@@ -413,11 +413,11 @@ async fn echo(world: &World, tenant: &Tenant) -> Scene {
         let ours = Caller::open(world, direction).await?;
         let offer = sdp::carrier_offer(ours.at, &[Codec::Pcma]);
         let called = tenant.echo();
-        let (mut caller, invite) = world
+        let (mut caller, _) = world
             .carrier
             .call(world.ports.udp, OUTSIDE, &called, offer)?;
         scene.call_ids.push(caller.call_id().to_owned());
-        let answer = accepted(&mut caller, &invite).await?;
+        let answer = accepted(&mut caller).await?;
         let fault = |why| media_fault(direction.caller(), why);
         let answer = sdp::read(&answer.body()).map_err(fault)?;
         let ledger = Ledger::default();
@@ -459,7 +459,7 @@ async fn another_region(world: &World, tenant: &Tenant) -> Scene {
         let (mut failing, mut working) = (first.claim(&number), second.claim(&number));
         let ours = Caller::open(world, Direction::ToTeams).await?;
         let offer = sdp::carrier_offer(ours.at, &[Codec::Pcma]);
-        let (mut caller, invite) = world
+        let (mut caller, _) = world
             .carrier
             .call(world.ports.udp, OUTSIDE, &number, offer)?;
         scene.call_ids.push(caller.call_id().to_owned());
@@ -472,7 +472,7 @@ async fn another_region(world: &World, tenant: &Tenant) -> Scene {
         let (refused, picked, answer) = tokio::join!(
             refused,
             pick_up(world, second, direction, Codec::Pcma, &mut working),
-            accepted(&mut caller, &invite)
+            accepted(&mut caller)
         );
         refused?;
         answer?;
@@ -512,11 +512,11 @@ async fn refused_by_sbc(world: &World, scene: &mut Scene, number: &str, wanted: 
     let work = async {
         let ours = Caller::open(world, Direction::ToTeams).await?;
         let offer = sdp::carrier_offer(ours.at, &[Codec::Pcma]);
-        let (mut caller, invite) = world
+        let (mut caller, _) = world
             .carrier
             .call(world.ports.udp, OUTSIDE, number, offer)?;
         scene.call_ids.push(caller.call_id().to_owned());
-        let answer = caller.final_response(&invite).await?;
+        let answer = caller.final_response().await?;
         match answer.status() == Some(wanted) {
             true => Ok(answer.title()),
             false => Err(caller.unexpected(&format!("{wanted} for its INVITE"), &answer)),
@@ -540,7 +540,7 @@ async fn busy(world: &World, tenant: &Tenant) -> Scene {
         let ours = Caller::open(world, Direction::FromTeams).await?;
         let offer = sdp::teams_offer(ours.at, &ours.key);
         let trunk = world.trunk(tenant);
-        let (mut caller, invite) = proxy.call(&trunk, &tenant.number(4), BUSY, offer).await?;
+        let (mut caller, _) = proxy.call(&trunk, &tenant.number(4), BUSY, offer).await?;
         scene.call_ids.push(caller.call_id().to_owned());
         let refuse = async {
             let mut leg = world.carrier.take(next(&mut calls, "carrier").await?);
@@ -548,7 +548,7 @@ async fn busy(world: &World, tenant: &Tenant) -> Scene {
             leg.respond(486, "Busy Here", None, &reason)?;
             leg.acknowledged().await
         };
-        let (refused, answer) = tokio::join!(refuse, caller.final_response(&invite));
+        let (refused, answer) = tokio::join!(refuse, caller.final_response());
         let answer = answer?;
         refused?;
         match answer.status() {

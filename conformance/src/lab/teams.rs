@@ -200,12 +200,17 @@ async fn call(
     tell: &Tell,
 ) -> Result<(), String> {
     let text = |fault: crate::peer::fault::PeerFault| fault.to_string();
-    let voice = Voice::open("Teams", proxy.address().ip(), None)
-        .await
-        .map_err(text)?;
+    let voice = Voice::open(
+        "Teams",
+        SocketAddr::new(proxy.address().ip(), 0),
+        None,
+        None,
+    )
+    .await
+    .map_err(text)?;
     let offer = sdp::teams_offer(voice.at, &voice.key);
-    let (mut leg, invite) = proxy.call(trunk, user, number, offer).await.map_err(text)?;
-    let answer = leg.final_response(&invite).await.map_err(text)?;
+    let (mut leg, _) = proxy.call(trunk, user, number, offer).await.map_err(text)?;
+    let answer = leg.final_response().await.map_err(text)?;
     if answer.status() != Some(200) {
         return Err(format!("got {}", answer.title()));
     }

@@ -20,6 +20,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Longest packet that is read.
 const LONGEST: usize = 1_500;
 
+/// Payload type of comfort noise (RFC 3551 §6), and how loud ours is: -60 dBov.
+pub(crate) const NOISE: u8 = 13;
+const LEVEL: u8 = 60;
+
 /// Sockets for RTP and RTCP that nobody uses yet.
 #[derive(Debug)]
 pub struct Sockets {
@@ -75,6 +79,17 @@ impl Sockets {
             }
         }
         Err(fault)
+    }
+
+    /// This even port for RTP, and the next for RTCP.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn open_at(at: SocketAddr) -> io::Result<Self> {
+        let rtp = UdpSocket::bind(at).await?;
+        let rtcp = UdpSocket::bind((at.ip(), at.port().saturating_add(1))).await?;
+        let stream = Mutex::default();
+        Ok(Self { rtp, rtcp, stream })
     }
 
     /// Where RTP is received.
@@ -285,10 +300,19 @@ impl Stream {
         packet.extend(self.ssrc);
         packet.extend(payload);
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
+        self.timestamp = self.timestamp.wrapping_add(payload.len() as u32);
         self.count += 1;
         self.octets += payload.len() as u32;
         self.left = self.left.saturating_sub(1);
+        packet
+    }
+
+    /// A packet of comfort noise, which stands for so many samples (RFC 3389 §3).
+    pub(crate) fn noise(&mut self, samples: u32) -> Vec<u8> {
+        let audio = std::mem::replace(&mut self.payload_type, NOISE);
+        let packet = self.packet(&[LEVEL]);
+        self.payload_type = audio;
+        self.timestamp = self.timestamp.wrapping_add(samples.saturating_sub(1));
         packet
     }
 
@@ -325,6 +349,7 @@ impl Stream {
 /// What the ear looks at in an RTP packet.
 pub(crate) struct Packet<'p> {
     pub(crate) payload_type: u8,
+    pub(crate) source: [u8; 4],
     pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
     pub(crate) payload: &'p [u8],
@@ -333,11 +358,12 @@ pub(crate) struct Packet<'p> {
 impl<'p> Packet<'p> {
     pub(crate) fn read(bytes: &'p [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<12>()?;
-        let [first, second, s0, s1, t0, t1, t2, t3, ..] = *head;
+        let [first, second, s0, s1, t0, t1, t2, t3, source @ ..] = *head;
         let is_plain = first >> 6 == 2 && first & 0x30 == 0;
         let sources = usize::from(first & 0x0F) * 4;
         is_plain.then_some(Self {
             payload_type: second & 0x7F,
+            source,
             sequence: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
             payload: rest.get(sources..)?,

@@ -98,10 +98,17 @@ impl Codec {
     }
 }
 
-/// A sine that goes on from packet to packet.
+/// Frequencies of keys (ITU-T Q.23), by row and column.
+const KEYS: [&str; 4] = ["123A", "456B", "789C", "*0#D"];
+const ROWS: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+const COLUMNS: [f64; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
+
+/// A sine, or two, that goes on from packet to packet.
 #[derive(Clone, Debug)]
 pub struct Tone {
     hz: f64,
+    /// The second of a key.
+    and: Option<f64>,
     sample: u64,
 }
 
@@ -109,17 +116,43 @@ impl Tone {
     /// A tone of this frequency. A fraction of a hertz that does not divide the packet makes every
     /// packet differ from every other, so that each can be recognised where it arrives.
     pub fn new(hz: f64) -> Self {
-        Self { hz, sample: 0 }
+        Self {
+            hz,
+            and: None,
+            sample: 0,
+        }
+    }
+
+    /// What a key sounds like, if there is one with this name.
+    pub fn of_key(key: char) -> Option<Self> {
+        let (row, keys) = KEYS
+            .iter()
+            .enumerate()
+            .find(|(_, keys)| keys.contains(key))?;
+        Some(Self {
+            hz: ROWS[row],
+            and: Some(COLUMNS[keys.find(key)?]),
+            sample: 0,
+        })
     }
 
     /// The next 20 ms.
     pub fn next(&mut self, codec: Codec) -> Vec<u8> {
+        self.take(codec, SAMPLES)
+    }
+
+    /// So many samples more.
+    pub fn take(&mut self, codec: Codec, samples: usize) -> Vec<u8> {
         let first = self.sample;
-        self.sample += SAMPLES as u64;
+        self.sample += samples as u64;
         (first..self.sample)
             .map(|sample| {
-                let turns = self.hz * sample as f64 / f64::from(RATE);
-                codec.encode(((turns * TAU).sin() * PEAK) as i16)
+                let sine = |hz: f64| (hz * sample as f64 / f64::from(RATE) * TAU).sin();
+                let level = match self.and {
+                    Some(and) => (sine(self.hz) + sine(and)) / 2.0,
+                    None => sine(self.hz),
+                };
+                codec.encode((level * PEAK) as i16)
             })
             .collect()
     }

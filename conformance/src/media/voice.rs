@@ -1,76 +1,31 @@
 //! One end of the audio of a call: plays a tone while it is told to, and remembers what it hears.
 
-use super::endpoint::{Packet, Sockets, Stream, is_rtcp};
+use super::air::{Air, Parcel, Port, Way};
+use super::endpoint::{Sockets, Stream};
+pub use super::heard::{Heard, Told, Warp};
 use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
+use super::state::{Kept, Link, REPORTS, State, in_order};
 use super::tone::{Codec, Tone, share_at};
+use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Time between two packets.
 const PTIME: Duration = Duration::from_millis(20);
-/// Time between two reports of ours.
-const REPORTS: Duration = Duration::from_secs(2);
-/// Packets that are kept to be listened to: half a second.
-const KEPT: usize = 25;
+/// What was sent so long ago has arrived.
+const SETTLED: Duration = Duration::from_millis(200);
+/// How long a key sounds, and how long nothing follows.
+const PRESS: Duration = Duration::from_millis(100);
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
-
-/// A check of ICE that proves nothing (RFC 8489 §5).
-const BINDING_REQUEST: [u8; 20] = [
-    0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-];
-
-/// What becomes of packets before they are heard, to see that somebody notices.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Warp {
-    /// No RTP.
-    Silence,
-    /// SRTP arrives in the clear.
-    Plain,
-    /// Nothing is authentic.
-    WrongKey,
-    /// No RTCP.
-    NoRtcp,
-    /// RTP with events, so digits, is lost.
-    NoEvents,
-    /// Answers to checks of ICE are lost.
-    NoAnswers,
-    /// With the first audio a check of ICE arrives.
-    Checks,
-    /// Checks of ICE that must not be answered are.
-    AnswersAll,
-}
-
-/// What came so far.
-#[derive(Clone, Default, PartialEq, Debug)]
-pub struct Heard {
-    /// Packets with audio.
-    pub audio: u64,
-    /// Packets with events.
-    pub events: u64,
-    /// Packets in the clear on a stream that must be secured.
-    pub plain: u64,
-    /// Packets that are not authentic.
-    pub forged: u64,
-    /// Payload types that were heard, in the order of their first packet.
-    pub payload_types: Vec<u8>,
-    /// Reports.
-    pub reports: u64,
-    /// Longest time between two reports, and between the last and now.
-    pub longest_without_report: Duration,
-    /// Longest time between two audio packets.
-    pub longest_gap: Duration,
-    /// Digits, each once, at the first packet of its event.
-    pub digits: String,
-}
 
 /// One end of the audio of a call. It ends with this value.
 pub struct Voice {
@@ -84,72 +39,53 @@ pub struct Voice {
     task: JoinHandle<()>,
 }
 
-struct State {
-    link: Option<Link>,
-    plays: Option<Tone>,
-    heard: Heard,
-    codec: Codec,
-    /// Whether the stream must be secured.
-    is_secured: bool,
-    last_audio: Option<Instant>,
-    /// Since when reports are due, and are counted.
-    reported: Option<Instant>,
-    kept: VecDeque<(Instant, Vec<u8>)>,
-    last_event: Option<u32>,
-    warp: Option<Warp>,
-    /// Of so many packets two in a row are not authentic.
-    spoilt: Option<u16>,
-    client: Option<Client>,
-    /// Checks made by hand.
-    checks: VecDeque<(Vec<u8>, SocketAddr)>,
-    stream: Stream,
-    dialled: VecDeque<(u8, Vec<u8>, bool)>,
-}
-
-/// The other end.
-struct Link {
-    rtp: SocketAddr,
-    rtcp: SocketAddr,
-    secure: Option<Secure>,
-    events: Option<u8>,
-    ours: Key,
-    theirs: Option<Key>,
-}
-
 impl Voice {
-    /// Opens sockets. Nothing is sent before [`Voice::hears_of`].
+    /// Opens sockets at an address; without a port, at any that is free. Nothing is sent before
+    /// [`Voice::hears_of`].
     ///
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn open(
         name: &'static str,
-        ip: IpAddr,
+        at: SocketAddr,
         warp: Option<Warp>,
+        network: Option<Network>,
     ) -> Result<Self, PeerFault> {
         let fault = |why| PeerFault::Socket {
             peer: name.to_owned(),
             why,
         };
-        let sockets = Sockets::open(ip).await.map_err(fault)?;
+        let sockets = match at.port() {
+            0 => Sockets::open(at.ip()).await,
+            _ => Sockets::open_at(at).await,
+        };
+        let sockets = sockets.map_err(fault)?;
         let at = sockets.address().map_err(fault)?;
         let state = Arc::new(Mutex::new(State {
             link: None,
             plays: None,
+            pause: None,
             heard: Heard::default(),
             codec: Codec::Pcma,
             is_secured: matches!(name, "Teams" | "branch"),
             last_audio: None,
             reported: None,
             kept: VecDeque::new(),
-            last_event: None,
+            events: HashSet::new(),
+            ended: HashSet::new(),
             warp,
             spoilt: None,
+            copied: None,
+            ptime: PTIME,
+            past: VecDeque::new(),
+            gone: None,
+            numbers: HashSet::new(),
             client: None,
             checks: VecDeque::new(),
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
         }));
-        let task = tokio::spawn(run(sockets, Arc::clone(&state)));
+        let task = tokio::spawn(run(sockets, Air::new(network), Arc::clone(&state)));
         Ok(Self {
             state,
             at,
@@ -237,6 +173,30 @@ impl Voice {
         lock(&self.state).spoilt = Some(packets.max(1));
     }
 
+    /// From now on one of so many of its packets comes twice, and with it one of two seconds ago.
+    pub fn copies_one_of(&self, packets: u16) {
+        lock(&self.state).copied = Some(packets.max(1));
+    }
+
+    /// From now on its packets are so long.
+    pub fn packs(&self, ptime: Duration) {
+        lock(&self.state).ptime = ptime;
+    }
+
+    /// Waits for a report on what has arrived of its packets: not one that is under way now.
+    pub async fn is_told(&self, patience: Duration) -> Option<Told> {
+        sleep(SETTLED).await;
+        lock(&self.state).heard.told = None;
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(told) = self.heard().told {
+                return Some(told);
+            }
+            sleep(PTIME).await;
+        }
+        None
+    }
+
     /// From now on it is a client of Teams with a full agent of ICE; what its description says of that.
     ///
     /// # Errors
@@ -314,12 +274,19 @@ impl Voice {
 
     /// Plays a tone until told otherwise.
     pub fn plays(&self, hz: f64) {
-        lock(&self.state).plays = Some(Tone::new(hz));
+        let mut state = lock(&self.state);
+        (state.plays, state.pause) = (Some(Tone::new(hz)), None);
     }
 
     /// Plays nothing any more.
     pub fn hushes(&self) {
         lock(&self.state).plays = None;
+    }
+
+    /// Plays nothing any more, and says so with comfort noise (RFC 3389).
+    pub fn pauses(&self) {
+        let mut state = lock(&self.state);
+        (state.plays, state.pause) = (None, Some(0));
     }
 
     /// Sends a digit as an event of 100 ms (RFC 4733 §2.5).
@@ -341,6 +308,14 @@ impl Voice {
                 .dialled
                 .push_back((event, vec![event, 0x8A, high, low], false));
         }
+    }
+
+    /// Sounds a key for 100 ms, and is silent for as long.
+    pub async fn sounds(&self, key: char) {
+        lock(&self.state).plays = Tone::of_key(key);
+        sleep(PRESS).await;
+        self.hushes();
+        sleep(PRESS).await;
     }
 
     /// What came so far.
@@ -388,13 +363,10 @@ impl Voice {
     /// Whether the last packets since then were this tone, and are not old.
     fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
-        let fresh: Vec<i16> = state
-            .kept
-            .iter()
-            .filter(|(at, _)| *at >= since && at.elapsed() < PTIME * 30)
-            .flat_map(|(_, payload)| payload.iter().map(|octet| state.codec.decode(*octet)))
-            .collect();
-        fresh.len() >= 10 * 160 && share_at(hz, &fresh) > CLEAR
+        let is_fresh = |one: &&Kept| one.came >= since && one.came.elapsed() < PTIME * 30;
+        let fresh: Vec<&Kept> = state.kept.iter().filter(is_fresh).collect();
+        let heard = in_order(fresh, state.codec);
+        heard.len() >= 10 * 160 && share_at(hz, &heard) > CLEAR
     }
 }
 
@@ -424,202 +396,63 @@ impl Ear {
     }
 }
 
-async fn run(sockets: Sockets, state: Arc<Mutex<State>>) {
-    let mut ticks = interval(PTIME);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
+    // One that is late leaves at once, and the next at its own time.
+    let mut next = Instant::now();
     let mut report = Instant::now() + REPORTS;
     let (mut buffer, mut control) = ([0; 2048], [0; 2048]);
     loop {
-        let due = lock(&state).check_due();
+        let check_due = lock(&state).check_due();
+        let arrival = air.due();
         tokio::select! {
-            () = sleep_until(due) => lock(&state).checks(),
-            _ = ticks.tick() => {
-                let packet = lock(&state).next();
-                if let Some((bytes, to)) = packet {
-                    let _ = sockets.rtp.send_to(&bytes, to).await;
+            () = sleep_until(check_due) => lock(&state).checks(),
+            () = sleep_until(arrival.unwrap_or(report)), if arrival.is_some() => {}
+            () = sleep_until(next) => {
+                let mut state = lock(&state);
+                next += state.ptime;
+                let (packets, to) = state.next();
+                for bytes in packets {
+                    let arrives = air.sends(Port::Rtp, &bytes, to);
+                    state.is_sent(&bytes, arrives);
                 }
             }
             () = sleep_until(report) => {
                 report += REPORTS;
-                let packet = lock(&state).report();
-                if let Some((bytes, to)) = packet {
-                    let _ = sockets.rtcp.send_to(&bytes, to).await;
+                if let Some((bytes, to)) = lock(&state).report() {
+                    air.sends(Port::Rtcp, &bytes, to);
                 }
             }
             got = sockets.rtp.recv_from(&mut buffer) => {
-                if let Ok((length, from)) = got {
-                    let (mut state, bytes) = (lock(&state), &buffer[..length]);
-                    // Both share a port where that is agreed (RFC 5761 §4).
-                    match is_rtcp(bytes) {
-                        _ if state.takes_check(bytes, from) => {}
-                        true => state.take_report(bytes),
-                        false => state.take(bytes),
-                    }
+                if let Ok((length, from)) = got
+                    && !air.brings(Port::Rtp, &buffer[..length], from)
+                {
+                    lock(&state).misses(&buffer[..length]);
                 }
             }
             got = sockets.rtcp.recv_from(&mut control) => {
-                if let Ok((length, _)) = got {
-                    lock(&state).take_report(&control[..length]);
+                if let Ok((length, from)) = got
+                    && !air.brings(Port::Rtcp, &control[..length], from)
+                {
+                    lock(&state).misses(&control[..length]);
                 }
             }
         }
-        loop {
-            let check = lock(&state).check();
-            let Some((bytes, to)) = check else { break };
-            let _ = sockets.rtp.send_to(&bytes, to).await;
+        while let Some((bytes, to)) = { lock(&state).check() } {
+            air.sends(Port::Rtp, &bytes, to);
         }
-    }
-}
-
-impl State {
-    fn so_far(&self) -> Heard {
-        let mut heard = self.heard.clone();
-        if let Some(since) = self.reported {
-            heard.longest_without_report = heard.longest_without_report.max(since.elapsed());
-        }
-        heard
-    }
-
-    /// When the agent wants to be asked again.
-    fn check_due(&mut self) -> Instant {
-        let due = self.client.as_mut().map(Client::due);
-        due.map_or_else(|| Instant::now() + REPORTS, Instant::from_std)
-    }
-
-    fn checks(&mut self) {
-        if let Some(client) = &mut self.client {
-            client.ticks();
-        }
-    }
-
-    /// What the agent has to send.
-    fn check(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let by_hand = self.checks.pop_front();
-        by_hand.or_else(|| self.client.as_mut()?.sends())
-    }
-
-    /// Takes a datagram of ICE.
-    fn takes_check(&mut self, bytes: &[u8], from: SocketAddr) -> bool {
-        let Some(client) = &mut self.client else {
-            return false;
-        };
-        if self.warp == Some(Warp::Checks) && bytes.first() == Some(&0x80) {
-            self.warp = None;
-            client.takes(&BINDING_REQUEST, from);
-        }
-        let is_answer = bytes.first() == Some(&1);
-        (is_answer && self.warp == Some(Warp::NoAnswers)) || client.takes(bytes, from)
-    }
-
-    /// The next packet of ours.
-    fn next(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let link = self.link.as_mut()?;
-        let packet = match (self.dialled.pop_front(), link.events) {
-            (Some((_, payload, is_first)), Some(events)) => {
-                self.stream.event(events, &payload, is_first)
+        while let Some(Parcel {
+            way,
+            port,
+            bytes,
+            other,
+        }) = air.take()
+        {
+            match (way, port) {
+                (Way::Out, Port::Rtp) => drop(sockets.rtp.send_to(&bytes, other).await),
+                (Way::Out, Port::Rtcp) => drop(sockets.rtcp.send_to(&bytes, other).await),
+                (Way::In, Port::Rtp) => lock(&state).hears_packet(&bytes, other),
+                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes),
             }
-            _ => {
-                let payload = self.plays.as_mut()?.next(self.codec);
-                self.stream.packet(&payload)
-            }
-        };
-        let mut bytes = match &mut link.secure {
-            Some(secure) => secure.protect(&packet).ok()?,
-            None => packet,
-        };
-        let is_spoilt = self.spoilt.is_some_and(|of| self.stream.sequence % of < 2);
-        if let Some(last) = bytes.last_mut().filter(|_| is_spoilt) {
-            *last ^= 1;
-        }
-        Some((bytes, link.rtp))
-    }
-
-    fn report(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let link = self.link.as_mut()?;
-        let report = self.stream.report();
-        let bytes = match &mut link.secure {
-            Some(secure) => secure.protect_rtcp(&report).ok()?,
-            None => report,
-        };
-        Some((bytes, link.rtcp))
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let opened = match (secure, self.is_secured) {
-            (Some(secure), _) => match self.warp {
-                Some(Warp::WrongKey) => None,
-                _ => secure.open(bytes).ok(),
-            },
-            // Keys are not known yet.
-            (None, true) => return,
-            (None, false) => match self.warp {
-                Some(Warp::WrongKey) => None,
-                _ => Some(bytes.to_vec()),
-            },
-        };
-        match self.warp {
-            Some(Warp::Silence) => return,
-            Some(Warp::Plain) => {
-                self.heard.plain += u64::from(opened.is_some());
-                return;
-            }
-            _ => {}
-        }
-        let Some(opened) = opened else {
-            // With a tag of ten octets a packet has not the length of one in the clear.
-            match bytes.len() == 12 + 160 && Packet::read(bytes).is_some() && self.is_secured {
-                true => self.heard.plain += 1,
-                false => self.heard.forged += 1,
-            }
-            return;
-        };
-        let Some(packet) = Packet::read(&opened) else {
-            return;
-        };
-        if !self.heard.payload_types.contains(&packet.payload_type) {
-            self.heard.payload_types.push(packet.payload_type);
-        }
-        let is_event = packet.payload.len() == 4;
-        if is_event {
-            if self.warp == Some(Warp::NoEvents) {
-                return;
-            }
-            self.heard.events += 1;
-            if self.last_event.replace(packet.timestamp) != Some(packet.timestamp) {
-                let digit = packet.payload.first().map(|event| usize::from(*event));
-                let digit = digit.and_then(|event| "0123456789*#ABCD".chars().nth(event));
-                self.heard.digits.extend(digit);
-            }
-            return;
-        }
-        let now = Instant::now();
-        self.heard.audio += 1;
-        if let Some(last) = self.last_audio.replace(now) {
-            self.heard.longest_gap = self.heard.longest_gap.max(now - last);
-        }
-        self.kept.push_back((now, packet.payload.to_vec()));
-        while self.kept.len() > KEPT {
-            self.kept.pop_front();
-        }
-    }
-
-    fn take_report(&mut self, bytes: &[u8]) {
-        if self.warp == Some(Warp::NoRtcp) {
-            return;
-        }
-        let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let is_good = match secure {
-            Some(secure) => self.warp != Some(Warp::WrongKey) && secure.open_rtcp(bytes).is_ok(),
-            None => is_rtcp(bytes),
-        };
-        if !is_good {
-            return;
-        }
-        self.heard.reports += 1;
-        if let Some(since) = self.reported.replace(Instant::now()) {
-            let gap = since.elapsed();
-            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
         }
     }
 }
@@ -628,13 +461,13 @@ impl State {
 mod tests {
     use super::*;
     use crate::media::sdp;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     #[tokio::test]
     async fn a_tone_that_ended_is_not_heard_again() {
-        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let one = Voice::open("carrier", here, None).await.unwrap();
-        let other = Voice::open("carrier", here, None).await.unwrap();
+        let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let one = Voice::open("carrier", here, None, None).await.unwrap();
+        let other = Voice::open("carrier", here, None, None).await.unwrap();
         for (of, at) in [(&one, other.at), (&other, one.at)] {
             let media = sdp::read(&sdp::carrier_offer(at, &[Codec::Pcma])).unwrap();
             of.hears_of(&media).unwrap();

@@ -3,10 +3,14 @@
 use super::fault::{Breach, PeerFault};
 use super::flow::Flow;
 use super::message::{Draft, Message};
+use super::post::Post;
+pub use super::post::Way;
+use super::repeat::{Came, Repeats};
+use crate::impair::Network;
 use crate::lock::lock;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -45,6 +49,12 @@ pub trait Wire: Send + Sync {
     fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]);
     /// What came for a peer: what it gets instead, each after a delay.
     fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)>;
+    /// The network between the peers and everybody else, where it is a bad one.
+    fn network(&self) -> Option<Network> {
+        None
+    }
+    /// The network lost this message of a peer, or for it.
+    fn lost(&self, _peer: &str, _way: Way, _bytes: &[u8]) {}
 }
 
 /// A breach with where it was found.
@@ -70,6 +80,16 @@ impl fmt::Display for Finding {
 #[derive(Clone)]
 pub struct Agent(Arc<Inner>);
 
+/// An endpoint that may have gone.
+pub(super) struct WeakAgent(Weak<Inner>);
+
+impl WeakAgent {
+    /// The endpoint, if it is still there.
+    pub(super) fn upgrade(&self) -> Option<Agent> {
+        self.0.upgrade().map(Agent)
+    }
+}
+
 struct Inner {
     name: String,
     shouted: bool,
@@ -80,6 +100,8 @@ struct Inner {
     /// Last answer to each request: what a repeated request gets.
     answered: Mutex<HashMap<String, Option<Vec<u8>>>>,
     findings: Mutex<Vec<Finding>>,
+    repeats: Repeats,
+    post: Option<Post>,
 }
 
 impl Agent {
@@ -92,6 +114,8 @@ impl Agent {
         wire: Option<Arc<dyn Wire>>,
     ) -> (Self, mpsc::UnboundedReceiver<Received>) {
         let (strangers, requests) = mpsc::unbounded_channel();
+        let network = wire.as_ref().and_then(|wire| wire.network());
+        let (post, sack) = network.map(|network| Post::new(&network, name)).unzip();
         let inner = Inner {
             name: name.to_owned(),
             shouted,
@@ -101,8 +125,14 @@ impl Agent {
             calls: Mutex::default(),
             answered: Mutex::default(),
             findings: Mutex::default(),
+            repeats: Repeats::default(),
+            post,
         };
-        (Self(Arc::new(inner)), requests)
+        let agent = Self(Arc::new(inner));
+        if let Some(sack) = sack {
+            tokio::spawn(sack.carry(agent.weak()));
+        }
+        (agent, requests)
     }
 
     /// Who this is, for people.
@@ -110,16 +140,47 @@ impl Agent {
         &self.0.name
     }
 
-    /// Sends a message on its way.
+    pub(super) fn weak(&self) -> WeakAgent {
+        WeakAgent(Arc::downgrade(&self.0))
+    }
+
+    /// Sends a message on its way. Over UDP it is repeated until it has been understood.
     pub fn send(&self, flow: &Flow, bytes: Vec<u8>) {
+        if !flow.is_reliable() {
+            self.0.repeats.sent(self, flow, &bytes);
+        }
+        self.leaves(flow, bytes);
+    }
+
+    /// A message, or a copy of it, leaves.
+    pub(super) fn leaves(&self, flow: &Flow, bytes: Vec<u8>) {
         if let Some(wire) = &self.0.wire {
             wire.sent(&self.0.name, flow, &bytes);
         }
-        flow.send(bytes);
+        match &self.0.post {
+            Some(post) => self.posts(post, Way::Out, flow, &bytes),
+            None => flow.send(bytes),
+        }
     }
 
     /// Takes what came on a flow.
     pub fn receive(&self, flow: &Flow, bytes: &[u8]) {
+        match &self.0.post {
+            Some(post) => self.posts(post, Way::In, flow, bytes),
+            None => self.arrives(flow, bytes),
+        }
+    }
+
+    fn posts(&self, post: &Post, way: Way, flow: &Flow, bytes: &[u8]) {
+        if !post.takes(way, flow, bytes)
+            && let Some(wire) = &self.0.wire
+        {
+            wire.lost(&self.0.name, way, bytes);
+        }
+    }
+
+    /// A message has arrived.
+    pub(super) fn arrives(&self, flow: &Flow, bytes: &[u8]) {
         let Some(wire) = &self.0.wire else {
             return self.take(flow, bytes);
         };
@@ -147,6 +208,13 @@ impl Agent {
         };
         if self.is_repeated(&message, flow) {
             return;
+        }
+        if !flow.is_reliable() {
+            match self.0.repeats.came(&message, bytes) {
+                Came::New => {}
+                Came::Again => return,
+                Came::Missed(ack) => return self.leaves(flow, ack),
+            }
         }
         let breaches = self.0.rules.breaches(&message, flow);
         self.find(message.call_id(), &message.title(), breaches.clone());
@@ -213,6 +281,11 @@ impl Agent {
             breach,
         });
         lock(&self.0.findings).extend(findings);
+    }
+
+    /// Whether a bad network is between this endpoint and others.
+    pub fn is_impaired(&self) -> bool {
+        self.0.post.is_some()
     }
 
     /// What was found wrong so far.

@@ -245,7 +245,7 @@ mod tests {
     async fn a_call_is_answered_and_ended_without_a_breach() {
         let (near, far) = (carrier("near").await, carrier("far").await);
         let mut calls = far.claim("+12025550101");
-        let (mut caller, invite) = near
+        let (mut caller, _) = near
             .call(far.address(), "+12025550102", "+12025550101", offer())
             .unwrap();
         let answering = async {
@@ -256,7 +256,7 @@ mod tests {
             called
         };
         let calling = async {
-            let answer = caller.final_response(&invite).await.unwrap();
+            let answer = caller.final_response().await.unwrap();
             assert_eq!(answer.status(), Some(200));
             caller.acknowledge(&answer).unwrap();
             caller
@@ -273,8 +273,8 @@ mod tests {
     async fn a_number_that_nobody_claims_is_not_found() {
         let (near, far) = (carrier("near").await, carrier("far").await);
         let called = near.call(far.address(), "+12025550102", "+12025550199", offer());
-        let (mut caller, invite) = called.unwrap();
-        let answer = caller.final_response(&invite).await.unwrap();
+        let (mut caller, _) = called.unwrap();
+        let answer = caller.final_response().await.unwrap();
         assert_eq!(answer.title(), "404 Not Found");
     }
 
@@ -283,8 +283,8 @@ mod tests {
         let (near, far) = (carrier("near").await, carrier("far").await);
         let secured = offer().replace("RTP/AVP", "RTP/SAVP");
         let called = near.call(far.address(), "+12025550102", "+12025550101", secured);
-        let (mut caller, invite) = called.unwrap();
-        let answer = caller.final_response(&invite).await.unwrap();
+        let (mut caller, _) = called.unwrap();
+        let answer = caller.final_response().await.unwrap();
         assert_eq!(answer.status(), Some(488));
         let [finding] = far.agent().findings().try_into().unwrap();
         assert_eq!(finding.breach.rule, "RFC3264");

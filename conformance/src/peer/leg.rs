@@ -13,8 +13,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a peer waits for anything on loopback before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// First interval between two copies of a message over UDP (RFC 3261 §17.1.1.1).
-const T1: Duration = Duration::from_millis(500);
 
 /// How a peer writes what is its own in a message.
 #[derive(Clone, Debug)]
@@ -68,7 +66,6 @@ pub struct Leg {
     pub(super) invited_by: Option<(u32, String)>,
     pub(super) branch: String,
     pub(super) invite: Option<Received>,
-    pub(super) answered: Option<Vec<u8>>,
     pub(super) inbox: mpsc::UnboundedReceiver<Received>,
     pub(super) waiting: VecDeque<Received>,
 }
@@ -100,7 +97,6 @@ impl Leg {
             invited_by: None,
             branch: String::new(),
             invite: None,
-            answered: None,
             waiting: VecDeque::new(),
             manner,
         };
@@ -151,7 +147,6 @@ impl Leg {
             latest: 0,
             invited_by: None,
             branch: String::new(),
-            answered: None,
             waiting: VecDeque::new(),
             invite: Some(invite),
             manner,
@@ -191,23 +186,21 @@ impl Leg {
         self.invite.as_ref()
     }
 
-    /// Waits for a final response to our INVITE, and acknowledges one that is no 2xx. Over UDP the
-    /// INVITE is repeated until anything comes.
+    /// Waits for a final response to our INVITE, and acknowledges one that is no 2xx.
     ///
     /// # Errors
     /// [`PeerFault::Silence`].
-    pub async fn final_response(&mut self, invite: &[u8]) -> Result<Message, PeerFault> {
+    pub async fn final_response(&mut self) -> Result<Message, PeerFault> {
         let cseq = self.cseq;
-        let again = (!self.flow.is_reliable()).then(|| invite.to_vec());
         let first = self
-            .wait("an answer to its INVITE", PATIENCE, again, |m| {
+            .wait("an answer to its INVITE", PATIENCE, |m| {
                 is_answer(m, cseq, "INVITE")
             })
             .await?;
         let mut answer = first;
         while answer.message.status().is_some_and(|status| status < 200) {
             answer = self
-                .wait("a final answer to its INVITE", PATIENCE, None, |m| {
+                .wait("a final answer to its INVITE", PATIENCE, |m| {
                     is_answer(m, cseq, "INVITE")
                 })
                 .await?;
@@ -243,13 +236,7 @@ impl Leg {
         if let Some(contact) = answer.line("Contact") {
             self.target = uri_text(contact).to_owned();
         }
-        let mut route: Vec<String> = answer
-            .values("Record-Route")
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        route.reverse();
-        self.route = route;
+        self.routes_of(answer);
         let number = self.cseq;
         let mut draft = self.request_numbered("ACK", number);
         if let Some(description) = description {
@@ -269,8 +256,8 @@ impl Leg {
         let draft = draft.with("Contact", &self.manner.contact);
         let draft = draft.with("Allow", self.manner.allow).sdp(offer);
         let bytes = self.agent.write(draft)?;
-        self.flow.send(bytes.clone());
-        let answer = self.final_response(&bytes).await?;
+        self.agent.send(&self.flow, bytes);
+        let answer = self.final_response().await?;
         if !answer
             .status()
             .is_some_and(|status| (200..300).contains(&status))
@@ -279,7 +266,7 @@ impl Leg {
         }
         let draft = self.request_numbered("ACK", self.cseq);
         let bytes = self.agent.write(draft)?;
-        self.flow.send(bytes);
+        self.agent.send(&self.flow, bytes);
         Ok(answer)
     }
 
@@ -317,20 +304,16 @@ impl Leg {
         if let Some(answer) = answer {
             draft = draft.sdp(answer);
         }
-        self.answered = Some(self.agent.answer(invite, draft)?);
-        Ok(())
+        self.agent.answer(invite, draft).map(drop)
     }
 
-    /// Waits for the ACK of our final response. A 2xx is repeated until then over UDP.
+    /// Waits for the ACK of our final response.
     ///
     /// # Errors
     /// [`PeerFault::Silence`].
     pub async fn acknowledged(&mut self) -> Result<Received, PeerFault> {
-        let again = self.answered.take().filter(|_| !self.flow.is_reliable());
         let ack = self
-            .wait("ACK", PATIENCE, again, |m| {
-                m.method().as_deref() == Some("ACK")
-            })
+            .wait("ACK", PATIENCE, |m| m.method().as_deref() == Some("ACK"))
             .await?;
         self.check_in_dialog(&ack.message);
         Ok(ack)
@@ -343,11 +326,10 @@ impl Leg {
     pub async fn hang_up(&mut self) -> Result<(), PeerFault> {
         let draft = self.request("BYE");
         let bytes = self.agent.write(draft)?;
-        self.agent.send(&self.flow, bytes.clone());
+        self.agent.send(&self.flow, bytes);
         let cseq = self.cseq;
-        let again = (!self.flow.is_reliable()).then_some(bytes);
         let answer = self
-            .wait("an answer to its BYE", PATIENCE, again, |m| {
+            .wait("an answer to its BYE", PATIENCE, |m| {
                 is_answer(m, cseq, "BYE") && m.status().is_some_and(|status| status >= 200)
             })
             .await?;
@@ -364,9 +346,7 @@ impl Leg {
     /// [`PeerFault::Silence`].
     pub async fn hung_up(&mut self, patience: Duration) -> Result<(), PeerFault> {
         let bye = self
-            .wait("BYE", patience, None, |m| {
-                m.method().as_deref() == Some("BYE")
-            })
+            .wait("BYE", patience, |m| m.method().as_deref() == Some("BYE"))
             .await?;
         self.check_in_dialog(&bye.message);
         let draft = reply(&bye.message, 200, "OK", None).with("Server", &self.manner.product);
@@ -375,7 +355,7 @@ impl Leg {
         Ok(())
     }
 
-    /// Waits for a message; others wait for their turn. `again` is repeated as over UDP.
+    /// Waits for a message; others wait for their turn.
     ///
     /// # Errors
     /// [`PeerFault::Silence`].
@@ -383,7 +363,6 @@ impl Leg {
         &mut self,
         wanted: &str,
         patience: Duration,
-        again: Option<Vec<u8>>,
         is_it: impl Fn(&Message) -> bool,
     ) -> Result<Received, PeerFault> {
         if let Some(at) = self.waiting.iter().position(|r| is_it(&r.message))
@@ -392,32 +371,27 @@ impl Leg {
             return Ok(found);
         }
         let deadline = Instant::now() + patience;
-        let mut interval = T1;
-        let mut next = Instant::now() + interval;
-        loop {
-            let until = if again.is_some() {
-                next.min(deadline)
-            } else {
-                deadline
-            };
-            match timeout_at(until, self.inbox.recv()).await {
-                Ok(Some(received)) if is_it(&received.message) => return Ok(received),
-                Ok(Some(received)) => self.waiting.push_back(received),
-                Err(_) if Instant::now() < deadline => {
-                    if let Some(bytes) = &again {
-                        self.agent.send(&self.flow, bytes.clone());
-                    }
-                    interval *= 2;
-                    next = Instant::now() + interval;
-                }
-                Ok(None) | Err(_) => {
-                    return Err(PeerFault::Silence {
-                        peer: self.agent.name().to_owned(),
-                        wanted: wanted.to_owned(),
-                        after: patience,
-                    });
-                }
+        while let Ok(Some(received)) = timeout_at(deadline, self.inbox.recv()).await {
+            if is_it(&received.message) {
+                return Ok(received);
             }
+            self.waiting.push_back(received);
+        }
+        Err(PeerFault::Silence {
+            peer: self.agent.name().to_owned(),
+            wanted: wanted.to_owned(),
+            after: patience,
+        })
+    }
+
+    /// The route set that a response to our INVITE gives (RFC 3261 §12.1.2), as it leaves our own proxy, which takes
+    /// itself off (§16.4).
+    pub(super) fn routes_of(&mut self, response: &Message) {
+        let routes = response.values("Record-Route").into_iter().rev();
+        self.route = routes.map(str::to_owned).collect();
+        let own = self.manner.record_route.as_deref().map(uri_text);
+        if own.is_some() && self.route.first().map(|first| uri_text(first)) == own {
+            self.route.remove(0);
         }
     }
 

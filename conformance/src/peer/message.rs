@@ -197,7 +197,14 @@ impl Message {
 /// # Errors
 /// What `rsip` dislikes about it.
 pub fn uri_of(value: &str) -> Result<Uri, rsip::Error> {
-    Uri::try_from(uri_text(value))
+    let text = uri_text(value);
+    // `rsip` looks for the end of a user at its first full stop, which may be escaped (RFC 3261 §19.1.2).
+    match text.split_once('@') {
+        Some((user, rest)) if !user.contains(';') => {
+            Uri::try_from(format!("{}@{rest}", user.replace('.', "%2E")))
+        }
+        _ => Uri::try_from(text),
+    }
 }
 
 /// The URI in a name-addr or addr-spec as it is written.
@@ -381,6 +388,14 @@ mod tests {
             assert_eq!(message.body(), "v=0\r\n");
             assert_eq!(message.line("Content-Length"), Some("5"));
         }
+    }
+
+    #[test]
+    fn a_user_may_have_full_stops() {
+        let uri = uri_of("<sip:a.b-c*1.2@sbc.example.com:5061;transport=tls>").unwrap();
+        assert_eq!(uri.host().to_string(), "sbc.example.com");
+        let uri = uri_of("<sip:sbc.example.com;x=a@b>").unwrap();
+        assert_eq!(uri.host().to_string(), "sbc.example.com");
     }
 
     #[test]

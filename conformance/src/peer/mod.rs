@@ -16,6 +16,8 @@ pub mod fault;
 pub mod flow;
 pub mod leg;
 pub mod message;
+mod post;
+mod repeat;
 pub mod rules;
 pub mod teams;
 pub mod tls;

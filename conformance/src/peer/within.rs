@@ -17,7 +17,7 @@ impl Leg {
         let cseq = self.cseq;
         let wanted = format!("{status} to its INVITE");
         let is_it = |m: &Message| is_answer(m, cseq, "INVITE") && m.status() == Some(status);
-        self.wait(&wanted, patience, None, is_it).await
+        self.wait(&wanted, patience, is_it).await
     }
 
     /// An early dialog is there: requests of ours go within it (RFC 3261 §12.1.2).
@@ -29,8 +29,7 @@ impl Leg {
         if let Some(contact) = response.line("Contact") {
             self.target = uri_text(contact).to_owned();
         }
-        let routes = response.values("Record-Route").into_iter();
-        self.route = routes.rev().map(str::to_owned).collect();
+        self.routes_of(response);
     }
 
     /// After requests within an early dialog: answers to the INVITE are waited for again.
@@ -103,10 +102,9 @@ impl Leg {
             .with("Call-ID", &self.call_id)
             .with("CSeq", format!("{number} CANCEL"));
         let bytes = self.agent.write(draft)?;
-        self.agent.send(&self.flow, bytes.clone());
-        let again = (!self.flow.is_reliable()).then_some(bytes);
+        self.agent.send(&self.flow, bytes);
         let answer = self
-            .wait("an answer to its CANCEL", PATIENCE, again, |m| {
+            .wait("an answer to its CANCEL", PATIENCE, |m| {
                 is_answer(m, number, "CANCEL")
             })
             .await?;
@@ -136,20 +134,23 @@ impl Leg {
         for (name, value) in extra {
             draft = draft.with(name, value);
         }
+        let is_typed = extra.iter().any(|(name, _)| *name == "Content-Type");
         if let Some(description) = description {
-            draft = draft.sdp(description);
+            draft = match is_typed {
+                true => draft.body(description),
+                false => draft.sdp(description),
+            };
         }
         let bytes = self.agent.write(draft)?;
-        self.agent.send(&self.flow, bytes.clone());
+        self.agent.send(&self.flow, bytes);
         let cseq = self.cseq;
-        let again = (!self.flow.is_reliable()).then_some(bytes);
         let wanted = format!("an answer to its {method}");
         let mut answer = self
-            .wait(&wanted, PATIENCE, again, |m| is_answer(m, cseq, method))
+            .wait(&wanted, PATIENCE, |m| is_answer(m, cseq, method))
             .await?;
         while answer.message.status().is_some_and(|status| status < 200) {
             answer = self
-                .wait(&wanted, PATIENCE, None, |m| is_answer(m, cseq, method))
+                .wait(&wanted, PATIENCE, |m| is_answer(m, cseq, method))
                 .await?;
         }
         let message = answer.message;
@@ -168,13 +169,18 @@ impl Leg {
         Ok(message)
     }
 
+    /// Whether a bad network is between this end and the other.
+    pub fn is_impaired(&self) -> bool {
+        self.agent.is_impaired()
+    }
+
     /// Waits for a request of the other side.
     ///
     /// # Errors
     /// [`PeerFault::Silence`].
     pub async fn asked(&mut self, method: &str, patience: Duration) -> Result<Received, PeerFault> {
         let is_it = |m: &Message| m.method().as_deref() == Some(method);
-        let request = self.wait(method, patience, None, is_it).await?;
+        let request = self.wait(method, patience, is_it).await?;
         if !matches!(method, "CANCEL" | "INVITE") {
             self.check_in_dialog(&request.message);
         }
@@ -251,8 +257,7 @@ impl Leg {
     /// # Errors
     /// [`PeerFault::Silence`].
     pub async fn acknowledged_failure(&mut self) -> Result<(), PeerFault> {
-        let again = self.answered.take().filter(|_| !self.flow.is_reliable());
         let is_ack = |m: &Message| m.method().as_deref() == Some("ACK");
-        self.wait("ACK", PATIENCE, again, is_ack).await.map(drop)
+        self.wait("ACK", PATIENCE, is_ack).await.map(drop)
     }
 }

@@ -553,7 +553,7 @@ async fn no_offer(stage: &Stage) -> Played {
     let mut called = Called { leg, offer, voice };
     let answer = called.answer(Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;
-    let answer = caller.leg.final_response(&caller.invite).await?;
+    let answer = caller.leg.final_response().await?;
     let offer = caller.hears_of(&answer).rule("TDR-SIP-004")?;
     let own = sdp::answer(&offer, Codec::Pcma, caller.voice.at, None);
     caller.leg.acknowledge_with(&answer, Some(own))?;
@@ -707,7 +707,7 @@ async fn being_forwarded(stage: &Stage) -> Played {
         .leg
         .respond(181, "Call Is Being Forwarded", None, &[])?;
     let is_told = |m: &Message| matches!(m.status(), Some(180 | 181));
-    let told = caller.leg.wait("180 or 181", PATIENCE, None, is_told).await;
+    let told = caller.leg.wait("180 or 181", PATIENCE, is_told).await;
     told.rule("TDR-SIP-020")?;
     let answer = called.answer(Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;
@@ -742,10 +742,7 @@ async fn tone_of_ours(stage: &Stage) -> Played {
     let mut called = stage.teams_is_called().await?;
     called.leg.respond(180, "Ringing", None, &[])?;
     let is_early = |m: &Message| m.status().is_some_and(|s| s > 100) && !m.body().is_empty();
-    let early = caller
-        .leg
-        .wait("a description", PATIENCE, None, is_early)
-        .await;
+    let early = caller.leg.wait("a description", PATIENCE, is_early).await;
     let early = early.rule("TDR-SIP-017")?;
     caller.hears_of(&early.message)?;
     let before = caller.voice.heard().audio;

@@ -2,7 +2,7 @@
 
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::ladder::Talk;
+use crate::certify::ladder::{Caller, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
 };
@@ -76,14 +76,6 @@ pub const CASES: &[Case] = &[
         ],
     ),
     case(
-        "TC-MED-009",
-        |stage| Box::pin(every_digit(stage)),
-        &[
-            breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents)),
-            breaks("TDR-MED-024", Mutation::CarrierMedia(Warp::NoEvents)),
-        ],
-    ),
-    case(
         "TC-MED-010",
         |stage| Box::pin(early_digits(stage)),
         &[breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents))],
@@ -91,10 +83,14 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-011",
         |stage| Box::pin(silence(stage)),
-        &[breaks(
-            "TDR-MED-023",
-            then(teams("ACK"), |text| as_method(text, "BYE")),
-        )],
+        &[
+            breaks(
+                "TDR-MED-023",
+                then(teams("ACK"), |text| as_method(text, "BYE")),
+            ),
+            breaks("TDR-MED-023", Mutation::Media(Warp::NoNoise)),
+            breaks("TDR-MED-023", Mutation::CarrierMedia(Warp::NoNoise)),
+        ],
     ),
     case(
         "TC-MED-012",
@@ -201,11 +197,13 @@ pub const CASES: &[Case] = &[
 
 const FINGERPRINT: &str = "a=setup:actpass\r\na=fingerprint:sha-256 \
     00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n";
+/// A pause that is filled.
+const PAUSE: Duration = Duration::from_secs(4);
 /// Formats of Teams' usual offer.
 const USUAL: &str = "104 9 111 18 0 8 103 97 13 118 101";
 
 /// Teams calls with an offer of its own; the answered call, which nobody has heard yet, and the answer.
-async fn offered_by(
+pub(super) async fn offered_by(
     stage: &Stage,
     voice: Voice,
     change: impl Fn(&str) -> String,
@@ -221,7 +219,7 @@ async fn offered_by(
 }
 
 /// The same with the voice that Teams usually has.
-async fn offered(
+pub(super) async fn offered(
     stage: &Stage,
     change: impl Fn(&str) -> String,
 ) -> Result<(Talk, Message), Failure> {
@@ -229,13 +227,13 @@ async fn offered(
 }
 
 /// Both hear each other, or this rule is broken; then the call ends.
-async fn heard_and_ended(stage: &Stage, mut talk: Talk, rule: &str) -> Played {
+pub(super) async fn heard_and_ended(stage: &Stage, mut talk: Talk, rule: &str) -> Played {
     stage.hear_each_other(&talk).await.rule(rule)?;
     talk.caller_ends().await
 }
 
 /// Lines of a description that begin so.
-fn lines(message: &Message, begin: &str) -> Vec<String> {
+pub(super) fn lines(message: &Message, begin: &str) -> Vec<String> {
     let body = message.body();
     let lines = body.lines().filter(|line| line.starts_with(begin));
     lines.map(str::to_owned).collect()
@@ -303,23 +301,44 @@ async fn codecs(stage: &Stage) -> Played {
         let (talk, _) = offered.rule("TDR-MED-020")?;
         heard_and_ended(stage, talk, "TDR-MED-020").await?;
     }
-    for only in ["9 101", "18 101"] {
+    for (only, number) in [("9 101", 9), ("18 101", 18)] {
         let voice = stage.voice_of_teams().await?;
         let offer = sdp::teams_offer(voice.at, &voice.key).replace(USUAL, only);
         let mut caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
-        let answer = caller.leg.final_response(&caller.invite).await?;
-        let payload_type = only
-            .split(' ')
-            .next()
-            .and_then(|number| number.parse().ok());
-        let is_kept = sdp::read(&answer.body()).is_ok_and(|media| {
-            media.formats.first().map(|format| format.payload_type) == payload_type
-        });
-        let is_right = answer.status() == Some(488) || is_kept;
-        stage.check("TDR-MED-020", is_right, || {
-            format!("an offer of {only} only got {}", answer.title())
-        });
+        is_refused_or_kept(stage, &mut caller, number).await?;
     }
+    for codec in [Codec::Pcma, Codec::Pcmu] {
+        let voice = stage.voice_of_carrier().await?;
+        let offer = sdp::carrier_offer(voice.at, &[codec]);
+        let mut caller = stage.carrier_offers(USER, voice, offer, |_| {})?;
+        let mut called = stage.teams_is_called().await.rule("TDR-MED-020")?;
+        let answer = called.answer(codec);
+        called.leg.respond(200, "OK", Some(answer), &[])?;
+        caller.is_answered().await.rule("TDR-MED-020")?;
+        called.leg.acknowledged().await?;
+        heard_and_ended(stage, Talk { caller, called }, "TDR-MED-020").await?;
+    }
+    for (number, encoding) in [(9, "G722"), (18, "G729")] {
+        let voice = stage.voice_of_carrier().await?;
+        let offer = sdp::carrier_offer(voice.at, &[Codec::Pcma]);
+        let offer = offer
+            .replace("RTP/AVP 8", &format!("RTP/AVP {number}"))
+            .replace(":8 PCMA", &format!(":{number} {encoding}"));
+        let mut caller = stage.carrier_offers(USER, voice, offer, |_| {})?;
+        is_refused_or_kept(stage, &mut caller, number).await?;
+    }
+    Ok(())
+}
+
+/// An offer of one codec that nobody here plays gets 488, or is answered with it.
+async fn is_refused_or_kept(stage: &Stage, caller: &mut Caller, number: u8) -> Played {
+    let answer = caller.leg.final_response().await?;
+    let is_kept = sdp::read(&answer.body())
+        .is_ok_and(|media| media.formats.first().map(|format| format.payload_type) == Some(number));
+    let is_right = answer.status() == Some(488) || is_kept;
+    stage.check("TDR-MED-020", is_right, || {
+        format!("an offer of {number} alone got {}", answer.title())
+    });
     Ok(())
 }
 
@@ -349,7 +368,7 @@ async fn observed_offer(stage: &Stage) -> Played {
 }
 
 /// Digits are heard at the other end, each once and in order.
-async fn are_dialled(stage: &Stage, from: &Voice, to: &Voice, digits: &str) {
+pub(super) async fn are_dialled(stage: &Stage, from: &Voice, to: &Voice, digits: &str) {
     let before = to.heard().digits;
     for digit in digits.chars() {
         from.dials(digit);
@@ -384,16 +403,6 @@ async fn numbers_of_events(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// TC-MED-009.
-async fn every_digit(stage: &Stage) -> Played {
-    let talk = stage.from_teams().await?;
-    let all = "0123456789*#ABCD";
-    let (one, other) = (&talk.caller.voice, &talk.called.voice);
-    are_dialled(stage, one, other, all).await;
-    are_dialled(stage, other, one, all).await;
-    heard_and_ended(stage, talk, "audio").await
-}
-
 /// A carrier's offer with digits.
 fn with_events(text: &str) -> String {
     text.replace(" 8 0\r\n", " 8 0 101\r\n")
@@ -418,7 +427,14 @@ async fn early_digits(stage: &Stage) -> Played {
     heard_and_ended(stage, talk, "audio").await
 }
 
-/// TC-MED-011: neither side sends anything for a while, as where pauses are not sent.
+/// Comfort noise in a description whose first codec has this number.
+fn with_noise(text: &str, codec: &str) -> String {
+    text.replace(&format!("AVP {codec}"), &format!("AVP {codec} 13"))
+        .replace("a=ptime", "a=rtpmap:13 CN/8000\r\na=ptime")
+}
+
+/// TC-MED-011: neither side sends anything for a while, as where pauses are not sent; then both send comfort
+/// noise instead, which reaches the other side or is replaced by audio.
 async fn silence(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
     talk.caller.voice.hushes();
@@ -427,14 +443,52 @@ async fn silence(stage: &Stage) -> Played {
     stage.check("TDR-MED-023", ended.is_err(), || {
         "a pause of 10 s ends the call".to_owned()
     });
+    heard_and_ended(stage, talk, "TDR-MED-023").await?;
+
+    let voice = stage.voice_of_carrier().await?;
+    let offer = with_noise(&sdp::carrier_offer(voice.at, &[Codec::Pcma]), "8");
+    let mut caller = stage.carrier_offers(USER, voice, offer, |_| {})?;
+    let mut called = stage.teams_is_called().await?;
+    let offered = lines(called.invite()?, "a=rtpmap:13 CN/8000");
+    stage.check("TDR-MED-023", offered.len() == 1, || {
+        "Teams is not offered the comfort noise that the carrier has".to_owned()
+    });
+    let answer = with_noise(&called.answer(Codec::Pcma), "8");
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    let talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    let voices = [&talk.caller.voice, &talk.called.voice];
+    for voice in voices {
+        voice.pauses();
+    }
+    // What was under way when the pause began is over.
+    talk.lasts(Duration::from_secs(1)).await;
+    let before = voices.map(Voice::heard);
+    talk.lasts(PAUSE).await;
+    for (voice, before) in voices.into_iter().zip(before) {
+        let now = voice.heard();
+        let (noise, audio) = (now.noise - before.noise, now.audio - before.audio);
+        stage.check("TDR-MED-023", noise + audio >= PAUSE.as_secs(), || {
+            format!(
+                "{} hears {noise} packets of noise and {audio} of audio in a pause of {PAUSE:?}",
+                voice.name
+            )
+        });
+    }
     heard_and_ended(stage, talk, "TDR-MED-023").await
 }
 
 /// Reports come, as many as the time wants.
 async fn are_reported(stage: &Stage, voice: &Voice, time: Duration, when: &str) {
-    let before = voice.heard().reports;
+    let sent = || {
+        let heard = voice.heard();
+        heard.reports + heard.lost_reports
+    };
+    let before = sent();
     tokio::time::sleep(time).await;
-    let came = voice.heard().reports - before;
+    let came = sent() - before;
     let least = time.as_secs() / 5;
     stage.check("TDR-MED-040", came >= least, || {
         format!("{came} reports in {time:?} {when}, wanted {least}")

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod bypass;
 pub mod certificate;
 pub mod connection;
+pub mod digits;
 pub mod emergency;
 pub mod graph;
 pub mod inbound;
@@ -13,6 +14,7 @@ pub mod number;
 pub mod optimization;
 pub mod options;
 pub mod outbound;
+pub mod packets;
 pub mod resolution;
 pub mod system;
 pub mod transfer;
@@ -30,6 +32,8 @@ pub const WRITTEN: &[&[Case]] = &[
     midcall::CASES,
     transfer::CASES,
     media::CASES,
+    digits::CASES,
+    packets::CASES,
     bypass::CASES,
     agent::CASES,
     optimization::CASES,

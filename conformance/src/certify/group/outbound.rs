@@ -315,10 +315,7 @@ async fn slow_carrier(stage: &Stage) -> Played {
     let mut called = stage.carrier_is_called().await?;
     let is_progress = |m: &Message| matches!(m.status(), Some(180..=183));
     let guard = Duration::from_secs(9);
-    let progress = caller
-        .leg
-        .wait("18x within 9 s", guard, None, is_progress)
-        .await;
+    let progress = caller.leg.wait("18x within 9 s", guard, is_progress).await;
     progress.rule("TDR-SIP-032")?;
     let answer = called.answer(Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;
@@ -540,7 +537,7 @@ async fn foreign_number(stage: &Stage) -> Played {
         parties.from = parties.from.replace("+441632960100", "+441632960999");
     };
     let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
-    let last = caller.leg.final_response(&caller.invite).await?;
+    let last = caller.leg.final_response().await?;
     stage.check("TDR-MT-015", last.status() == Some(403), || {
         format!("got {}", last.title())
     });

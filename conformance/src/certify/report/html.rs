@@ -12,7 +12,7 @@ const HEAD: &str = include_str!("page.html");
 
 /// The page.
 pub fn of(run: &Run) -> String {
-    let subject = escaped(&run.subject);
+    let subject = escaped(&run.title());
     let mut out = HEAD.replace("{{subject}}", &subject);
     let class = if run.is_good() { "passed" } else { "failed" };
     let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
@@ -171,16 +171,17 @@ fn descriptions(out: &mut String, steps: &[Step]) {
 fn heard(out: &mut String, outcome: &Outcome) {
     out.push_str(
         "<div class=\"wide\"><table><thead><tr><th>heard by<th>audio<th>events<th>digits<th>reports\
-         <th>in the clear<th>not authentic<th>longest gap</tr></thead><tbody>\n",
+         <th>lost by the network<th>in the clear<th>not authentic<th>longest gap</tr></thead><tbody>\n",
     );
     for (name, heard) in &outcome.heard {
         let _ = writeln!(
             out,
-            "<tr><th>{name}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{} ms</tr>",
+            "<tr><th>{name}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{} ms</tr>",
             heard.audio,
             heard.events,
             escaped(&heard.digits),
             heard.reports,
+            heard.lost + heard.lost_reports,
             heard.plain,
             heard.forged,
             heard.longest_gap.as_millis()

@@ -23,6 +23,9 @@ pub fn of(run: &Run) -> Value {
         "version": run.version,
         "began": run.began,
         "seconds": run.took.as_secs_f64(),
+        "network": run.network.map(|network| {
+            json!({ "impairment": network.impairment.to_string(), "seed": network.seed })
+        }),
         "good": run.is_good(),
         "all": counts(Counts::of(run.outcomes.iter())),
         "mandatory": counts(Counts::of(mandatory)),
@@ -50,6 +53,8 @@ fn case(outcome: &Outcome) -> Value {
             "plain": heard.plain,
             "not_authentic": heard.forged,
             "reports": heard.reports,
+            "lost": heard.lost,
+            "lost_reports": heard.lost_reports,
             "longest_gap_ms": u64::try_from(heard.longest_gap.as_millis()).unwrap_or(u64::MAX),
         })
     });

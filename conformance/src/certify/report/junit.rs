@@ -11,7 +11,7 @@ pub fn of(run: &Run) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
-        escaped(&run.subject),
+        escaped(&run.title()),
         all.total(),
         all.failed,
         all.not_applicable + all.not_written,

@@ -7,6 +7,7 @@ pub mod ladder;
 pub mod table;
 
 use super::Outcome;
+use crate::impair::Network;
 use std::time::Duration;
 
 /// A run.
@@ -20,6 +21,8 @@ pub struct Run {
     pub began: u64,
     /// How long it took.
     pub took: Duration,
+    /// The network between peers and subject, where it was a bad one.
+    pub network: Option<Network>,
     /// Every case, in the order of the catalogue.
     pub outcomes: Vec<Outcome>,
 }
@@ -60,6 +63,14 @@ impl Counts {
 }
 
 impl Run {
+    /// What was certified, and over which network.
+    pub fn title(&self) -> String {
+        match &self.network {
+            Some(network) => format!("{} over a network with {network}", self.subject),
+            None => self.subject.clone(),
+        }
+    }
+
     /// Whether cases were played and no mandatory one failed.
     pub fn is_good(&self) -> bool {
         self.was_played() && !self.has_failed()
@@ -133,6 +144,7 @@ mod tests {
             version: "1".to_owned(),
             began: 0,
             took: Duration::ZERO,
+            network: None,
             outcomes: outcomes.collect(),
         }
     }

@@ -61,7 +61,7 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "\n{} after {:.0} s: {}",
-        run.subject,
+        run.title(),
         run.took.as_secs_f32(),
         run.conclusion()
     )

@@ -8,8 +8,13 @@ use rustls::RootCertStore;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// How long it tries to be where it was.
+const RETURN: Duration = Duration::from_secs(2);
 
 /// What a proxy answers to OPTIONS.
 #[derive(Debug)]
@@ -60,7 +65,7 @@ impl TeamsProxy {
     /// # Errors
     /// What the operating system says.
     pub async fn comes_back(&self) -> io::Result<()> {
-        let listener = TcpListener::bind(self.shared.address).await?;
+        let listener = self.listens_again().await?;
         let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
         lock(&self.listening)
             .0
@@ -74,11 +79,24 @@ impl TeamsProxy {
     /// What the operating system says, or why the certificate cannot be used.
     pub async fn comes_back_as(&self, identity: &Identity, roots: RootCertStore) -> io::Result<()> {
         let acceptor = tls::acceptor(identity, roots).map_err(io::Error::other)?;
-        let listener = TcpListener::bind(self.shared.address).await?;
+        let listener = self.listens_again().await?;
         let shared = Arc::clone(&self.shared);
         let listen = accept(listener, acceptor, shared);
         lock(&self.listening).0.spawn(listen);
         Ok(())
+    }
+
+    /// Takes its port back. What had it a moment ago may not have let go of it yet.
+    async fn listens_again(&self) -> io::Result<TcpListener> {
+        let deadline = Instant::now() + RETURN;
+        loop {
+            match TcpListener::bind(self.shared.address).await {
+                Err(why) if why.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Takes connections and says nothing on them.
@@ -87,7 +105,7 @@ impl TeamsProxy {
     /// What the operating system says.
     pub async fn stalls(&self) -> io::Result<()> {
         self.goes_away().await;
-        let listener = TcpListener::bind(self.shared.address).await?;
+        let listener = self.listens_again().await?;
         lock(&self.listening).0.spawn(async move {
             let mut held = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {

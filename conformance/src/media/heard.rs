@@ -1,0 +1,76 @@
+//! What a voice hears, and what may be done to it so that somebody notices.
+
+use std::time::Duration;
+
+/// What becomes of packets before they are heard, to see that somebody notices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warp {
+    /// No RTP.
+    Silence,
+    /// SRTP arrives in the clear.
+    Plain,
+    /// Nothing is authentic.
+    WrongKey,
+    /// No RTCP.
+    NoRtcp,
+    /// RTP with events, so digits, is lost.
+    NoEvents,
+    /// Comfort noise is lost.
+    NoNoise,
+    /// What the other end sends twice is heard twice.
+    Replays,
+    /// Answers to checks of ICE are lost.
+    NoAnswers,
+    /// With the first audio a check of ICE arrives.
+    Checks,
+    /// Checks of ICE that must not be answered are.
+    AnswersAll,
+}
+
+/// What came so far.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Heard {
+    /// Packets with audio.
+    pub audio: u64,
+    /// Packets with events.
+    pub events: u64,
+    /// Packets with comfort noise.
+    pub noise: u64,
+    /// Packets in the clear on a stream that must be secured.
+    pub plain: u64,
+    /// Packets that are not authentic.
+    pub forged: u64,
+    /// Payload types that were heard, in the order of their first packet.
+    pub payload_types: Vec<u8>,
+    /// Reports.
+    pub reports: u64,
+    /// Longest time between two reports, and between the last and now.
+    pub longest_without_report: Duration,
+    /// Longest time between two audio packets.
+    pub longest_gap: Duration,
+    /// Digits, each once, at the first packet of its event.
+    pub digits: String,
+    /// How long each was in samples, and how loud in dBm0 below zero, as the end of its event says.
+    pub presses: Vec<(u16, u8)>,
+    /// Packets with audio that had come before.
+    pub repeated: u64,
+    /// Lengths of audio packets in octets, each once, in the order of their first.
+    pub lengths: Vec<usize>,
+    /// What the other end says of the packets that came to it.
+    pub told: Option<Told>,
+    /// Packets with audio or events that a bad network has lost on their way here.
+    pub lost: u64,
+    /// Reports that it has lost.
+    pub lost_reports: u64,
+}
+
+/// What a report says of our packets (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// How many were lost.
+    pub lost: u32,
+    /// How many of these the network has lost indeed, of what was sent before.
+    pub lost_indeed: u32,
+    /// Jitter, in samples.
+    pub jitter: u32,
+}
