@@ -11,7 +11,7 @@ use media_api::{
     Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
     Suite, TelephoneEvent,
 };
-use media_relay::{Entropy, LocalAddress, Realm, Relay, RelayConfig};
+use media_relay::{Backend, Entropy, LocalAddress, Realm, Relay, RelayConfig};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         first_port: first.parse()?,
         last_port: last.parse()?,
         dscp: 0,
+        backend: Backend::Sockets,
     };
     let config = RelayConfig {
         realms: vec![realm],

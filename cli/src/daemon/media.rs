@@ -4,8 +4,8 @@ use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
 use media_relay::{
-    Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay, RelayConfig,
-    RelayTotals,
+    Backend, Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay,
+    RelayConfig, RelayTotals,
 };
 use sbc_core::config::Config;
 use sbc_core::id::{RealmName, ShardId};
@@ -115,6 +115,7 @@ fn realm_of(realm: &sbc_core::config::Realm) -> Realm {
         first_port: *realm.ports.start(),
         last_port: *realm.ports.end(),
         dscp: realm.dscp,
+        backend: Backend::Sockets,
     }
 }
 

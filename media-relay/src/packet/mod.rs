@@ -1,6 +1,7 @@
 //! Views over received bytes: nothing is copied, nothing is allocated, no input makes them panic.
 
 pub mod demux;
+pub mod frame;
 pub mod rtcp;
 pub mod rtp;
 pub mod stun;

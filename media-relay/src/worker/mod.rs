@@ -289,7 +289,7 @@ impl<B: Batch> Worker<B> {
 mod tests {
     use super::*;
     use crate::control::realm::{LocalAddress, Realm};
-    use crate::io::{BackendReport, Received, SLOT_BYTES};
+    use crate::io::{Backend, Received, SLOT_BYTES};
     use media_api::{
         AllocateError, Beside, BridgePlan, Content, Direction, DropReason, EndpointId,
         EndpointSpec, Event, Family, ForkId, Format, FormatId, Negotiated, NegotiatedStream,
@@ -369,15 +369,6 @@ mod tests {
         }
 
         fn wake(&self) {}
-
-        fn report(&self) -> BackendReport {
-            BackendReport {
-                name: "arriving",
-                batch: 1,
-                receive_buffer_bytes: 0,
-                wanted_receive_buffer_bytes: 0,
-            }
-        }
     }
 
     fn peer(endpoint: u8) -> SocketAddr {
@@ -393,6 +384,7 @@ mod tests {
             first_port: 10_000,
             last_port: 10_999,
             dscp: 46,
+            backend: Backend::Sockets,
         };
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&events);

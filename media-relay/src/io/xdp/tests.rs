@@ -1,0 +1,528 @@
+//! Calls over two hosts' worth of kernel: each test has two network namespaces with a cable between them.
+
+use crate::Timestamp;
+use crate::control::realm::{LocalAddress, Realm};
+use crate::srtp::{Receiver, Sender};
+use crate::{Backend, Entropy, Relay, RelayConfig, Runs};
+use media_api::*;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities,
+};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command as Program;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver as Inbox};
+use std::time::{Duration, Instant};
+
+const SUITE: Suite = Suite::AesCm128HmacSha1_80;
+const PATIENCE: Duration = Duration::from_secs(10);
+const OURS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+const THEIRS: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+const PACKETS: usize = 100;
+
+/// Two namespaces: the relay's and the peers'.
+struct World {
+    name: String,
+}
+
+impl World {
+    /// `None`, and said why, where the machine does not let us have one.
+    fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let world = Self {
+            name: format!("cwx{}n{count}", std::process::id()),
+        };
+        let name = &world.name;
+        let commands = format!(
+            "netns add {name}a\n\
+             netns add {name}b\n\
+             link add cable netns {name}a type veth peer name cable netns {name}b\n\
+             -n {name}a addr add 192.0.2.1/24 dev cable\n\
+             -n {name}b addr add 192.0.2.2/24 dev cable\n\
+             -n {name}a addr add 2001:db8::1/64 dev cable nodad\n\
+             -n {name}b addr add 2001:db8::2/64 dev cable nodad\n\
+             -n {name}a link set lo up\n\
+             -n {name}a link set cable up\n\
+             -n {name}b link set cable up"
+        );
+        for command in commands.lines() {
+            match ip(command) {
+                Ok(_) => {}
+                Err(why) if command.contains(" add ") && !command.starts_with('-') => {
+                    eprintln!("skipped: ip {command}: {why}");
+                    return None;
+                }
+                Err(why) => panic!("ip {command}: {why}"),
+            }
+        }
+        // The cable needs a moment before it carries anything.
+        let carries = || {
+            let state = ip(&format!("-n {name}a -o link show dev cable"));
+            state.is_ok_and(|state| state.contains("state UP"))
+        };
+        until("the cable carries", carries);
+        Some(world)
+    }
+
+    /// Does something in one of them.
+    fn within<T: Send>(&self, side: &str, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}{side}", self.name);
+        std::thread::scope(|scope| {
+            let work = scope.spawn(move || {
+                let space = File::open(path).unwrap();
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(space.as_fd(), kind).unwrap();
+                work()
+            });
+            work.join().unwrap()
+        })
+    }
+
+    fn link(&self, state: &str) {
+        ip(&format!("-n {}a link set cable {state}", self.name)).unwrap();
+    }
+
+    /// Datagrams that the kernel has given to the relay's sockets, and taken from them.
+    fn by_socket(&self) -> u64 {
+        self.within("a", || {
+            let v4 = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+            let mut lines = v4.lines().filter(|line| line.starts_with("Udp:"));
+            let names = lines.next().unwrap().split_whitespace();
+            let values = lines.next().unwrap().split_whitespace();
+            let wanted = |name: &str| matches!(name, "InDatagrams" | "OutDatagrams");
+            let v4 = names.zip(values).filter(|(name, _)| wanted(name));
+            let v6 = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
+            let v6 = v6.lines().filter_map(|line| {
+                let (name, value) = line.split_once(char::is_whitespace)?;
+                wanted(name.strip_prefix("Udp6")?).then_some(value)
+            });
+            let values = v4.map(|(_, value)| value).chain(v6);
+            values
+                .map(|value| value.trim().parse::<u64>().unwrap())
+                .sum()
+        })
+    }
+
+    /// A relay that is to go by AF_XDP.
+    fn relay(&self, first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
+        self.within("a", || begin(first_port, workers))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for side in ["a", "b"] {
+            let _ = ip(&format!("netns del {}{side}", self.name));
+        }
+    }
+}
+
+fn ip(command: &str) -> Result<String, String> {
+    let done = Program::new("ip").args(command.split_whitespace()).output();
+    let done = done.map_err(|why| why.to_string())?;
+    match done.status.success() {
+        true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
+        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+    }
+}
+
+fn until(what: &str, mut comes_true: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !comes_true() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn realm(first_port: u16) -> Realm {
+    Realm {
+        id: RealmId(0),
+        v4: Some(LocalAddress::direct(OURS[0].parse().unwrap())),
+        v6: Some(LocalAddress::direct(OURS[1].parse().unwrap())),
+        first_port,
+        last_port: first_port + 999,
+        dscp: 46,
+        backend: Backend::Xdp,
+    }
+}
+
+fn begin(first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
+    let (events, received) = mpsc::channel();
+    let config = RelayConfig {
+        realms: vec![realm(first_port)],
+        workers,
+        quarantine: Duration::ZERO,
+        entropy: Entropy::from_seed([1; 32]),
+    };
+    let sink = Box::new(move |event| drop(events.send(event)));
+    (Relay::start(config, sink).unwrap(), received)
+}
+
+/// Whether all addresses go by AF_XDP; the reasons if not.
+fn diverts(relay: &Relay) -> Result<(), Vec<String>> {
+    let addresses = relay.backend().addresses;
+    assert_eq!(addresses.len(), 2, "{addresses:?}");
+    let reasons: Vec<_> = addresses
+        .iter()
+        .filter_map(|one| one.because.clone())
+        .collect();
+    let is_xdp = |runs: Runs| matches!(runs, Runs::Xdp { .. });
+    assert!(
+        addresses
+            .iter()
+            .all(|one| is_xdp(one.runs) == one.because.is_none())
+    );
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(reasons),
+    }
+}
+
+struct Party {
+    socket: UdpSocket,
+    to: SocketAddr,
+    keys: Option<(Sender, Receiver)>,
+    sent: u16,
+    heard: usize,
+}
+
+/// A call between two parties at the other end of the cable.
+struct Call {
+    parties: [Party; 2],
+}
+
+impl Call {
+    fn new(
+        world: &World,
+        relay: &Relay,
+        events: &Inbox<Event>,
+        number: u64,
+        kind: (usize, bool),
+    ) -> Self {
+        let (family, is_secure) = kind;
+        let session = SessionId::new(0, number);
+        let ends = [EndpointId(0), EndpointId(1)];
+        let endpoints = ends.map(|endpoint| EndpointSpec {
+            takes_last: true,
+            endpoint,
+            realm: RealmId(0),
+            family: [Family::V4, Family::V6][family],
+            streams: vec![StreamSpec {
+                kind: StreamKind::Audio,
+                protection: match is_secure && endpoint == EndpointId(0) {
+                    true => ProtectionWanted::Sdes(vec![SUITE]),
+                    false => ProtectionWanted::None,
+                },
+                ice: None,
+            }],
+        });
+        relay.command(Command::Allocate {
+            session,
+            endpoints: endpoints.to_vec(),
+        });
+        let allocated = events.recv_timeout(PATIENCE);
+        let Ok(Event::Allocated { endpoints, .. }) = allocated else {
+            panic!("{allocated:?}")
+        };
+        let parties = ends.map(|endpoint| {
+            let local = &endpoints[usize::from(endpoint.0)].streams[0];
+            let address: IpAddr = THEIRS[family].parse().unwrap();
+            let socket = world.within("b", || UdpSocket::bind((address, 0)).unwrap());
+            socket.set_nonblocking(true).unwrap();
+            let theirs = CryptoKey::new(SUITE, vec![7; 30]).unwrap();
+            let remote = socket.local_addr().unwrap();
+            let ours = local.keys.first();
+            let stream = NegotiatedStream {
+                content: Content::Rtp,
+                remote_rtp: remote,
+                remote_rtcp: remote,
+                rtcp_mux: true,
+                direction: Direction::SendReceive,
+                protection: ours.map_or(Protection::None, |ours| Protection::Sdes {
+                    local: ours.clone(),
+                    remote: theirs.clone(),
+                }),
+                payloads: vec![PayloadBinding {
+                    receive: 8,
+                    send: 8,
+                    id: FormatId(0),
+                    format: Format {
+                        name: "PCMA".into(),
+                        clock_hz: 8000,
+                        telephone_event: TelephoneEvent::No,
+                    },
+                }],
+                source: SourcePolicy::Signalled,
+                ice: None,
+                ptime_ms: 10,
+            };
+            relay.command(Command::Answer {
+                session,
+                endpoint,
+                fork: ForkId(0),
+                negotiated: Negotiated {
+                    streams: vec![Some(stream)],
+                },
+                stage: Stage::Final,
+            });
+            Party {
+                socket,
+                to: local.rtp,
+                keys: ours.map(|ours| (Sender::new(&theirs), Receiver::new(ours))),
+                sent: 0,
+                heard: 0,
+            }
+        });
+        relay.command(Command::Update {
+            session,
+            plan: BridgePlan {
+                joined: Some((ends[0], ends[1])),
+                silence_ms: 0,
+            },
+        });
+        Self { parties }
+    }
+}
+
+/// All parties say so many packets; returns how many of all were heard.
+fn talk(calls: &mut [Call], packets: usize) -> usize {
+    let parties = |calls: &mut [Call], work: fn(&mut Party)| {
+        let all = calls.iter_mut().flat_map(|call| &mut call.parties);
+        all.for_each(work);
+    };
+    let heard = |calls: &[Call]| {
+        let all = calls.iter().flat_map(|call| &call.parties);
+        all.map(|party| party.heard).sum::<usize>()
+    };
+    let before = heard(calls);
+    let start = Instant::now();
+    for turn in 1..=packets as u32 {
+        parties(calls, Party::say);
+        // No faster than the relay lets a stream be.
+        let next = start + turn * Duration::from_millis(6);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        parties(calls, Party::listen);
+    }
+    let all = calls.len() * 2 * packets;
+    let end = Instant::now() + Duration::from_millis(300);
+    while heard(calls) - before < all && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+        parties(calls, Party::listen);
+    }
+    heard(calls) - before
+}
+
+impl Party {
+    fn say(&mut self) {
+        let mut packet = [0xd5; 186];
+        packet[..2].copy_from_slice(&[0x80, 8]);
+        packet[2..4].copy_from_slice(&self.sent.to_be_bytes());
+        packet[4..8].copy_from_slice(&(u32::from(self.sent) * 160).to_be_bytes());
+        packet[8..12].copy_from_slice(&[1, 2, 3, 4]);
+        let length = self.keys.as_ref().map_or(172, |(sender, _)| {
+            sender
+                .protect_rtp(&mut packet, 172, u64::from(self.sent))
+                .unwrap()
+        });
+        self.sent += 1;
+        // While the cable is down the kernel may say so.
+        let _ = self.socket.send_to(&packet[..length], self.to);
+    }
+
+    fn listen(&mut self) {
+        let mut buffer = [0; 2000];
+        while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
+            assert_eq!(from, self.to, "what we hear is the relay's");
+            let packet = &mut buffer[..length];
+            if packet[1] & 0x7f != 8 {
+                continue;
+            }
+            let length = match &mut self.keys {
+                None => length,
+                Some((_, receiver)) => receiver
+                    .unprotect_rtp(packet, Timestamp::default())
+                    .unwrap(),
+            };
+            assert_eq!(length, 172);
+            assert!(packet[12..172].iter().all(|octet| *octet == 0xd5));
+            self.heard += 1;
+        }
+    }
+}
+
+/// Calls of each kind, both ways, of a relay whose packets are diverted.
+fn calls(world: &World, relay: &Relay, events: &Inbox<Event>) -> Vec<Call> {
+    let kinds = [(0, false), (0, true), (1, false), (1, true)];
+    let calls = (1..).zip(kinds);
+    calls
+        .map(|(number, kind)| Call::new(world, relay, events, number, kind))
+        .collect()
+}
+
+/// Has calls talk until their packets pass the sockets by.
+fn until_diverted(world: &World, calls: &mut [Call]) {
+    let all = 2 * 20 * calls.len();
+    until("packets pass the sockets by", || {
+        let before = world.by_socket();
+        // Some go by the socket in between, once a second.
+        talk(calls, 20) == all && world.by_socket() - before < all as u64 / 4
+    });
+}
+
+#[test]
+fn packets_of_every_kind_pass_the_sockets_by() {
+    let Some(world) = World::new() else { return };
+    for workers in [1, 2] {
+        let (relay, events) = world.relay(20_000, workers);
+        diverts(&relay).unwrap();
+        let native = relay.backend().addresses.iter().all(|one| {
+            one.interface.as_deref() == Some("cable")
+                && matches!(
+                    one.runs,
+                    Runs::Xdp {
+                        is_native: true,
+                        is_zero_copy: false
+                    }
+                )
+        });
+        assert!(native, "{:?}", relay.backend());
+        let mut calls = calls(&world, &relay, &events);
+        until_diverted(&world, &mut calls);
+        let before = world.by_socket();
+        assert_eq!(talk(&mut calls, PACKETS), 4 * 2 * PACKETS);
+        let by_socket = world.by_socket() - before;
+        assert!(by_socket < PACKETS as u64 / 2, "{by_socket}");
+        relay.shutdown();
+    }
+}
+
+#[test]
+fn all_else_is_the_kernels_as_before() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = world.relay(20_000, 1);
+    diverts(&relay).unwrap();
+    let call = Call::new(&world, &relay, &events, 1, (0, false));
+    for ours in OURS {
+        let ours: IpAddr = ours.parse().unwrap();
+        let listener = world.within("a", || TcpListener::bind((ours, 0)).unwrap());
+        let udp = world.within("a", || UdpSocket::bind((ours, 5060)).unwrap());
+        udp.set_read_timeout(Some(PATIENCE)).unwrap();
+        world.within("b", || {
+            let to = listener.local_addr().unwrap();
+            let mut stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+            stream.write_all(b"words").unwrap();
+            let (mut accepted, _) = listener.accept().unwrap();
+            let mut heard = [0; 5];
+            accepted.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"words");
+
+            let peer = UdpSocket::bind((THEIRS[usize::from(ours.is_ipv6())], 0)).unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            peer.connect((ours, 5060)).unwrap();
+            peer.send(b"OPTIONS").unwrap();
+            let mut heard = [0; 100];
+            assert_eq!(udp.recv(&mut heard).unwrap(), 7);
+
+            // A port of the range that nobody has: the kernel says so, by ICMP.
+            peer.connect((ours, 20_999)).unwrap();
+            peer.send(b"hello?").unwrap();
+            let answer = peer.recv(&mut heard).unwrap_err();
+            assert_eq!(answer.kind(), ErrorKind::ConnectionRefused);
+        });
+    }
+    // Fragments of a packet that is too long for media are put together, and refused, as ever.
+    let party = &call.parties[0];
+    party.socket.send_to(&[0x80; 4000], party.to).unwrap();
+    until("the long packet is counted", || {
+        let dropped = relay.totals().realms[0].dropped;
+        dropped[DropReason::Malformed as usize] == 1
+    });
+    relay.shutdown();
+}
+
+#[test]
+fn a_program_that_is_taken_away_costs_no_packet() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = world.relay(20_000, 1);
+    diverts(&relay).unwrap();
+    let mut calls = calls(&world, &relay, &events);
+    until_diverted(&world, &mut calls);
+    relay.detach();
+    assert_eq!(talk(&mut calls, PACKETS), 4 * 2 * PACKETS);
+    until("it is said", || diverts(&relay).is_err());
+    let reasons = diverts(&relay).unwrap_err();
+    assert!(reasons[0].contains("detached"), "{reasons:?}");
+    let before = world.by_socket();
+    assert_eq!(talk(&mut calls, 50), 4 * 2 * 50);
+    let by_socket = world.by_socket() - before;
+    assert!(by_socket >= 4 * 2 * 2 * 50, "all went by the sockets");
+    relay.shutdown();
+}
+
+#[test]
+fn an_interface_that_goes_down_and_up_again_is_used_again() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = world.relay(20_000, 1);
+    diverts(&relay).unwrap();
+    let mut calls: Vec<_> = [(0, false), (0, true)]
+        .into_iter()
+        .zip(1..)
+        .map(|(kind, number)| Call::new(&world, &relay, &events, number, kind))
+        .collect();
+    until_diverted(&world, &mut calls);
+    for _ in 0..2 {
+        world.link("down");
+        assert_eq!(talk(&mut calls, 20), 0, "the cable is cut");
+        until("it is said", || diverts(&relay).is_err());
+        let reasons = diverts(&relay).unwrap_err();
+        assert!(reasons[0].contains("down"), "{reasons:?}");
+        world.link("up");
+        until("it is taken back", || diverts(&relay).is_ok());
+        until_diverted(&world, &mut calls);
+        assert_eq!(talk(&mut calls, PACKETS), 2 * 2 * PACKETS);
+    }
+    relay.shutdown();
+}
+
+#[test]
+fn without_the_right_to_it_sockets_serve_and_say_why() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = world.within("a", || {
+        let none = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, none).unwrap();
+        begin(20_000, 1)
+    });
+    let reasons = diverts(&relay).unwrap_err();
+    assert!(
+        reasons.iter().all(|why| why.contains("CAP_NET_ADMIN")),
+        "{reasons:?}"
+    );
+    let mut calls = calls(&world, &relay, &events);
+    assert_eq!(talk(&mut calls, 20), 4 * 2 * 20);
+    relay.shutdown();
+}
+
+#[test]
+fn a_second_program_on_an_interface_serves_by_sockets() {
+    let Some(world) = World::new() else { return };
+    let (first, _events) = world.relay(20_000, 1);
+    diverts(&first).unwrap();
+    let (second, events) = world.relay(30_000, 1);
+    let reasons = diverts(&second).unwrap_err();
+    assert!(reasons[0].contains("another program"), "{reasons:?}");
+    let mut calls = calls(&world, &second, &events);
+    assert_eq!(talk(&mut calls, 20), 4 * 2 * 20);
+    // What ends leaves nothing behind.
+    first.shutdown();
+    second.shutdown();
+    let (third, _events) = world.relay(20_000, 1);
+    diverts(&third).unwrap();
+}
