@@ -65,6 +65,13 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Media: what serves it
+    Media {
+        #[command(subcommand)]
+        command: Media,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Microsoft Teams: every proxy in both directions, and what Teams makes of us
     Teams {
         #[command(subcommand)]
@@ -117,6 +124,12 @@ enum Command {
 enum Routes {
     /// Play a call against a configuration: every rule that fires, and the INVITE that results
     Test(route::Test),
+}
+
+#[derive(Subcommand)]
+enum Media {
+    /// What serves each address, and why nothing faster
+    Status,
 }
 
 #[derive(Subcommand)]
@@ -223,6 +236,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
+        Command::Media {
+            command: Media::Status,
+            connection,
+        } => node::media(&connection, out),
         Command::Teams {
             command,
             connection,

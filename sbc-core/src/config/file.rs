@@ -18,8 +18,9 @@ use super::transfer;
 use super::value;
 use super::written::*;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
-    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, MediaBackend, NumberForm,
+    OnError, Party, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone,
+    VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -304,6 +305,12 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         section.missing("ports", "\"20000-29999\"", out);
     }
     let dscp = section.choice("dscp", &DSCP, &[], out);
+    let backends = [
+        ("socket", MediaBackend::Socket),
+        ("auto", MediaBackend::Auto),
+        ("xdp", MediaBackend::Xdp),
+    ];
+    let media_backend = section.choice("media_backend", &backends, &[], out);
     let realm = WrittenRealm {
         name,
         addresses,
@@ -312,6 +319,7 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         advertise_host,
         ports,
         dscp,
+        media_backend,
     };
     section.finish(&["nat", "ice", "vip"], out);
     realm

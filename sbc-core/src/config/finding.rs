@@ -140,6 +140,8 @@ codes! {
     BypassWithoutRefer = "W0112",
     /// A proxy is in the path of media that could stay in a branch.
     BranchMediaThroughUs = "W0113",
+    /// AF_XDP is asked for where packets never leave the host.
+    XdpOnLoopback = "W0114",
 }
 
 impl Code {
