@@ -2,17 +2,14 @@
 """CPU time per forwarded media packet over a cable: by sockets, past the kernel, and Debian's rtpengine.
 
 Two network namespaces have a veth pair between them: peers in one, a relay in the other. The relay has
-one core with all that the kernel does for it, the peers have the other one: both ends of the cable are
-polled by threads of the kernel that are bound to their side's core. The relays take turns: CALLS two-way
-calls (default 500), each direction 50 packets of 20 ms G.711 a second, for SECONDS (default 10), ROUNDS
-times (default 2), as RTP on both legs, and as SRTP on one.
+one core with all that the kernel does for it, the peers have the other one: what arrives at an end of the
+cable is received on its side's core. The relays take turns: CALLS two-way calls (default 500), each
+direction 50 packets of 20 ms G.711 a second, for SECONDS (default 10), ROUNDS times (default 2), as RTP on
+both legs, and as SRTP on one.
 
-Two figures are told for each relay, over the packets that arrived:
-- CPU time of the relay and of the thread that receives for it, which others on the machine do not change;
-- busy time of the relay's core, interrupts included, without what it had before; it means something on a
-  machine that does nothing else.
-
-Needs root and two cores."""
+The figure is the time that the relay's core was not idle, interrupts included, without what it had to do
+before, over the packets that arrived. So it means something only where nothing else runs. How much of it
+is the relay's own process is told beside it. Needs root and two cores."""
 
 import contextlib
 import ctypes
@@ -25,7 +22,7 @@ import tempfile
 import time
 
 import packets
-from bench import ROOT, cpu_seconds, end, machine, need
+from bench import ROOT, compare, cpu_seconds, end, machine, need
 
 CALLS = int(os.environ.get("CALLS", "500"))
 SECONDS = int(os.environ.get("SECONDS", "10"))
@@ -45,7 +42,7 @@ class Cable:
     def __init__(self):
         name = f"cwf{os.getpid()}"
         self.peers, self.relay = f"{name}p", f"{name}r"
-        # Names of interfaces show in those of the kernel's threads.
+        # The kernel's threads are called by their interfaces.
         self.ends = {self.peers: (f"p{os.getpid()}", PEERS_CORE),
                      self.relay: (f"r{os.getpid()}", RELAY_CORE)}
         try:
@@ -63,31 +60,29 @@ class Cable:
         ip(f"-n {self.relay} addr add {RELAY}/24 dev {ours}")
         for address in (FIRST, SECOND):
             ip(f"-n {self.peers} addr add {address}/24 dev {theirs}")
-        for space, (end_, _core) in self.ends.items():
+        for space, (end_, core) in self.ends.items():
             ip(f"-n {space} link set lo up")
-            # With GRO the end is polled, whether a program is attached or not.
-            subprocess.run(["ip", "netns", "exec", space, "ethtool", "-K", end_, "gro", "on"],
-                           check=True)
+            # Without a program the kernel receives where this says.
+            self.write(space, "queues/rx-0/rps_cpus", f"{1 << core:x}")
             ip(f"-n {space} link set {end_} up")
         time.sleep(1)
 
-    def bind_threads(self):
-        """Has each end polled by a thread on its side's core. A program that is attached makes new ones."""
-        for space, (end_, core) in self.ends.items():
-            subprocess.run(["ip", "netns", "exec", space, "sh", "-c",
-                            f"echo 1 >/sys/class/net/{end_}/threaded"], check=True)
-            for thread in self.threads(space):
-                subprocess.run(["taskset", "-pc", str(core), str(thread)], check=True,
-                               stdout=subprocess.DEVNULL)
+    def write(self, space, name, value):
+        """Sets something of a namespace's end."""
+        place = f"/sys/class/net/{self.ends[space][0]}/{name}"
+        subprocess.run(["ip", "netns", "exec", space, "sh", "-c", f"echo {value} >{place}"],
+                       check=True)
 
-    def threads(self, space):
-        found = []
+    def bind_receiver(self):
+        """Has a program at the relay's end run on the relay's core: in a thread that is bound to it."""
+        end_, core = self.ends[self.relay]
+        self.write(self.relay, "threaded", "1")
         for task in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                # The kernel cuts names at fifteen octets, and shows these whole.
-                if (task / "comm").read_text().startswith(f"napi/{self.ends[space][0]}"):
-                    found.append(int(task.name))
-        return found
+                if (task / "comm").read_text().startswith(f"napi/{end_}"):
+                    os.sched_setaffinity(int(task.name), {core})
+                    # As an interrupt would be, it is before all else there.
+                    os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(1))
 
     def remove(self):
         for space in self.ends:
@@ -159,22 +154,25 @@ class Rtpengine(packets.Rtpengine):
         pass
 
 
-def busy(core):
-    """Busy time of a core so far, in seconds."""
+def idle(core):
+    """Idle time of a core so far, in seconds."""
     text = pathlib.Path("/proc/stat").read_text()
     fields = re.search(rf"^cpu{core} (.*)$", text, re.MULTILINE).group(1).split()
-    user, nice, system, _idle, _wait, irq, softirq = map(int, fields[:7])
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[3]) + int(fields[4])) / os.sysconf("SC_CLK_TCK")
 
 
-def thread_seconds(threads):
-    """CPU time of threads of the kernel, exactly."""
-    read = lambda thread: pathlib.Path(f"/proc/{thread}/schedstat").read_text().split()[0]
-    return sum(int(read(thread)) for thread in threads) / 1e9
+@contextlib.contextmanager
+def busy(core):
+    """A list that gets the seconds for which a core was busy meanwhile, and all of them."""
+    measured = []
+    began, before = time.monotonic(), idle(core)
+    yield measured
+    passed = time.monotonic() - began
+    measured += [passed - (idle(core) - before), passed]
 
 
 def measure(kind, folder, cable, secure):
-    """Microseconds per packet that arrived: of the relay and its receiver, and of the core."""
+    """Microseconds of the relay's core per packet that arrived."""
     relay = kind(folder, cable)
     try:
         lines = []
@@ -185,30 +183,31 @@ def measure(kind, folder, cable, secure):
             lines.append(f"{first[0]}:{first[1]} {to_first} {secret.hex() if secret else '-'}")
             lines.append(f"{second[0]}:{second[1]} {to_second} -")
         relay.check()
-        cable.bind_threads()
-        receivers = cable.threads(cable.relay)
-        quiet = busy(RELAY_CORE)
-        time.sleep(2)
-        quiet = (busy(RELAY_CORE) - quiet) / 2
+        if kind is Xdp:
+            cable.bind_receiver()
+        with busy(RELAY_CORE) as before:
+            time.sleep(2)
         load = [str(ROOT / "target/release/examples/load"), str(SECONDS)]
-        began, core = time.monotonic(), busy(RELAY_CORE)
-        own = cpu_seconds(relay.process.pid) + thread_seconds(receivers)
-        done = subprocess.run(run_inside(cable.peers, PEERS_CORE, load), text=True, check=True,
-                              input="\n".join(lines) + "\n", capture_output=True)
-        own = cpu_seconds(relay.process.pid) + thread_seconds(receivers) - own
-        core = busy(RELAY_CORE) - core - quiet * (time.monotonic() - began)
+        own = cpu_seconds(relay.process.pid)
+        with busy(RELAY_CORE) as meanwhile:
+            done = subprocess.run(run_inside(cable.peers, PEERS_CORE, load), text=True, check=True,
+                                  input="\n".join(lines) + "\n", capture_output=True)
+        own = cpu_seconds(relay.process.pid) - own
+        quiet = before[0] / before[1] * meanwhile[1]
+        spent = meanwhile[0] - quiet
         sent, received, late = map(int, done.stdout.split())
-        print(f"  {relay.name}: {received} of {sent} packets arrived, {own:.2f} s of CPU, core busy "
-              f"for {core:.2f} s, sender late by {late / 1000:.1f} ms at most", flush=True)
+        print(f"  {relay.name}: {received} of {sent} packets arrived, core busy for {spent:.2f} s and "
+              f"{quiet:.2f} s of before, {own:.2f} s in the process, sender late by "
+              f"{late / 1000:.1f} ms at most", flush=True)
         if received < 0.99 * sent:
             raise SystemExit(f"{relay.name} lost packets, the figure would mean nothing")
-        return 1e6 * own / received, 1e6 * core / received
+        return 1e6 * spent / received
     finally:
         end(relay.process)
 
 
 def main():
-    need("rtpengine", "ip", "ethtool", "taskset")
+    need("rtpengine", "ip", "taskset")
     if os.geteuid() or (os.cpu_count() or 1) < 2:
         raise SystemExit("root and two cores are needed")
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "-p", "media-relay",
@@ -227,12 +226,10 @@ def main():
                         list_.append(measure(kind, pathlib.Path(folder), cable, secure))
                 finally:
                     cable.remove()
-        for at, of in enumerate(("relay and receiver", "whole core")):
-            best = {kind: min(figure[at] for figure in list_) for kind, list_ in figures.items()}
-            theirs = best[Rtpengine]
-            told = ", ".join(f"{kind.name} {figure:.2f} us (ratio {figure / theirs:.2f})"
-                             for kind, figure in best.items())
-            print(f"CPU per packet, {what}, {of}: {told}", flush=True)
+        best = {kind: min(list_) for kind, list_ in figures.items()}
+        for kind in (Sockets, Xdp):
+            compare(f"CPU per packet, {what}, {kind.name}", best[kind], best[Rtpengine], "us",
+                    "rtpengine")
     return 0
 
 
