@@ -168,7 +168,14 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
 pub fn media(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     get(to, "/media", out, |answer, out| {
         let rows = answer.as_array().cloned().unwrap_or_default();
-        let columns = ["realm", "address", "interface", "backend", "because"];
+        let columns = [
+            "realm",
+            "address",
+            "interface",
+            "backend",
+            "dropped",
+            "because",
+        ];
         table(&rows, &columns, out)
     })
 }

@@ -141,6 +141,8 @@ pub struct Served {
     pub backend: &'static str,
     /// Packets are not copied between driver and relay.
     pub zero_copy: bool,
+    /// Packets that came no further than the interface; of sockets the kernel counts them.
+    pub dropped: u64,
     /// Why not something faster.
     pub because: Option<String>,
 }
@@ -166,6 +168,7 @@ pub fn served(config: &Config, relay: &Relay) -> Vec<Served> {
             realm: name(report.realm)?,
             address: report.address,
             interface: report.interface,
+            dropped: report.dropped,
             backend,
             zero_copy,
             because: report.because,
@@ -180,7 +183,18 @@ pub async fn tell(config: Arc<Config>, relay: Weak<Relay>, log: Log) {
     while let Some(relay) = relay.upgrade() {
         let now = served(&config, &relay);
         drop(relay);
-        for one in now.iter().filter(|one| !told.contains(*one)) {
+        let told_of = |one: &&Served| {
+            let same = |before: &Served| {
+                (
+                    &before.realm,
+                    before.address,
+                    before.backend,
+                    &before.because,
+                ) == (&one.realm, one.address, one.backend, &one.because)
+            };
+            told.iter().any(same)
+        };
+        for one in now.iter().filter(|one| !told_of(one)) {
             let is_missed = config
                 .realms
                 .get(&one.realm)

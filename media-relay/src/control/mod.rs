@@ -208,7 +208,7 @@ impl Relay {
             realms: Arc::clone(&realms),
             sink: Arc::new(sink),
             report,
-            watch,
+            watch: None,
             clock,
             entropy: Mutex::new(entropy.fork()),
         };
@@ -253,6 +253,8 @@ impl Relay {
             waker: worker.waker.clone(),
         });
         neighbours.introduce(known.collect());
+        // Only now: it waits for all workers when it is dropped, also for those that have not begun.
+        relay.watch = watch;
         Ok(relay)
     }
 

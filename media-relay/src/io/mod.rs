@@ -75,6 +75,9 @@ pub struct AddressReport {
     pub interface: Option<String>,
     /// What runs now.
     pub runs: Runs,
+    /// Packets to our ports that came no further than the interface, over all of its addresses: broken
+    /// ones, and those for which there was no room. Of sockets the kernel counts them.
+    pub dropped: u64,
     /// Why not something faster.
     pub because: Option<String>,
 }

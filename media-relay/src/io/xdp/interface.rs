@@ -2,6 +2,7 @@
 
 use super::bpf::{self, Mode};
 use super::kernel::{Kernel, Link};
+use super::lane::Lane;
 use super::memory::Mapping;
 use super::program::{self, PORTS};
 use crate::packet::frame::Mac;
@@ -34,6 +35,10 @@ pub(super) struct Interface {
     ports: Mapping,
     sockets: OwnedFd,
     link: OwnedFd,
+    /// The workers' sockets again, to ask what was lost.
+    lanes: Vec<OwnedFd>,
+    /// Frames that hold no datagram for us, although the program thought so.
+    refused: AtomicU64,
     state: AtomicU8,
     mac: AtomicU64,
     mtu: AtomicU32,
@@ -69,6 +74,8 @@ impl Interface {
             ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
             sockets,
             link: attached,
+            lanes: Vec::new(),
+            refused: AtomicU64::new(0),
             state: AtomicU8::new(State::Works as u8),
             mac: AtomicU64::new(0),
             mtu: AtomicU32::new(0),
@@ -78,8 +85,21 @@ impl Interface {
     }
 
     /// Gives a queue's packets for a worker to a socket.
-    pub(super) fn give(&self, key: u32, socket: &OwnedFd) -> io::Result<()> {
+    pub(super) fn give(&mut self, key: u32, socket: &OwnedFd) -> io::Result<()> {
+        self.lanes.push(socket.try_clone()?);
         bpf::put(&self.sockets, key, socket.as_raw_fd())
+    }
+
+    /// A frame holds no datagram for us.
+    pub(super) fn refuse(&self) {
+        // Ordering: a figure for people.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Packets to our ports that came no further: broken ones, and those for which there was no room.
+    pub(super) fn dropped(&self) -> u64 {
+        let lost: u64 = self.lanes.iter().map(Lane::lost).sum();
+        lost + self.refused.load(Ordering::Relaxed)
     }
 
     /// Says whose packets to a port of an address are: a worker's, or the kernel's.

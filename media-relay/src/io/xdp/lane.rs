@@ -13,8 +13,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Packets that a worker may have under way to the kernel.
 pub(super) const SENDING: u32 = 1024;
-/// How often the kernel is called for one turn's packets; it takes 32 at a time.
-const CALLS: usize = 2 * SENDING as usize / 32;
 
 /// A worker's socket at a queue.
 pub(super) struct Lane {
@@ -139,6 +137,15 @@ impl Lane {
             .is_ok_and(|options| options.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY))
     }
 
+    /// Packets that the kernel could not give us.
+    pub(super) fn lost(socket: &OwnedFd) -> u64 {
+        sockopt::xdp_statistics(socket).map_or(0, |lost| {
+            lost.rx_dropped
+                + lost.rx_ring_full.unwrap_or(0)
+                + lost.rx_fill_ring_empty_descs.unwrap_or(0)
+        })
+    }
+
     /// Puts a packet in a frame, if there is room.
     pub(super) fn put(&mut self, place: u64, length: usize) -> bool {
         let packet = Packet {
@@ -157,11 +164,8 @@ impl Lane {
     /// If the interface is down or gone. What was put stays where it is.
     pub(super) fn kick(&mut self) -> io::Result<()> {
         self.outgoing.publish();
-        for _ in 0..CALLS {
-            if !self.outgoing.needs_wakeup() || self.outgoing.is_empty() {
-                self.is_waiting = false;
-                return Ok(());
-            }
+        let mut waiting = self.outgoing.waiting();
+        while waiting > 0 && self.outgoing.needs_wakeup() {
             match net::send(&self.socket, &[], SendFlags::DONTWAIT) {
                 Ok(_) => {}
                 Err(why) if matches!(why.raw_os_error(), libc::ENETDOWN | libc::ENXIO) => {
@@ -170,7 +174,12 @@ impl Lane {
                 // It took some, or cannot take more before others have gone.
                 Err(_) => {}
             }
+            let before = std::mem::replace(&mut waiting, self.outgoing.waiting());
+            if waiting == before {
+                return Ok(());
+            }
         }
+        self.is_waiting = false;
         Ok(())
     }
 }

@@ -215,6 +215,8 @@ impl Xdp {
                 (socket != NONE).then_some(socket)
             });
             let (Some(socket), Ok(read)) = (socket, read) else {
+                // A port may have been closed meanwhile; all else is broken or for somebody else.
+                interface.refuse();
                 self.outlet.used.push(frame);
                 continue;
             };

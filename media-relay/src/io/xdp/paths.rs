@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer is believed.
 const HOLDS: Duration = Duration::from_secs(1);
-/// How long to wait with the next question where there is no path.
+/// How long to wait with the next question where there is no path yet.
 const RETRY: Duration = Duration::from_millis(100);
 /// Destinations remembered at most; where there are more, all are asked for anew.
 const MOST_KNOWN: usize = 20_000;
@@ -39,8 +39,22 @@ pub(super) struct Question {
     pub(super) ends: Ends,
 }
 
-/// What it is told: `None` if packets have to go by the socket.
-pub(super) type Answer = (Ends, Option<Path>);
+/// What it is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) ends: Ends,
+    pub(super) way: Way,
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Known(Path),
+    /// The kernel has not found the next hop yet.
+    Unknown,
+    /// It does not leave by one of our interfaces.
+    Elsewhere,
+}
 
 /// What one worker knows.
 pub(super) struct Paths {
@@ -94,8 +108,13 @@ impl Paths {
 
     /// Takes answers that have come.
     pub(super) fn learn(&mut self, now: Instant) {
-        for (ends, path) in self.answers.try_iter() {
-            let until = now + if path.is_some() { HOLDS } else { RETRY };
+        for Answer { ends, way } in self.answers.try_iter() {
+            let (path, holds) = match way {
+                Way::Known(path) => (Some(path), HOLDS),
+                Way::Unknown => (None, RETRY),
+                Way::Elsewhere => (None, HOLDS),
+            };
+            let until = now + holds;
             if let Some(known) = self.known.get_mut(&ends) {
                 *known = Known { path, until };
             }
@@ -125,7 +144,8 @@ mod tests {
         assert_eq!(paths.find(ends, ms(1)), None);
         let asked = questions.try_iter().map(|one| (one.worker, one.ends));
         assert_eq!(asked.collect::<Vec<_>>(), [(3, ends)]);
-        tell.send((ends, Some(path))).unwrap();
+        let answer = |way| Answer { ends, way };
+        tell.send(answer(Way::Known(path))).unwrap();
         paths.learn(ms(2));
         assert_eq!(paths.find(ends, ms(1001)), Some(path));
         assert_eq!(questions.try_iter().count(), 0);
@@ -133,12 +153,14 @@ mod tests {
         assert_eq!(paths.find(ends, ms(1002)), None);
         assert_eq!(paths.find(ends, ms(1003)), None);
         assert_eq!(questions.try_iter().count(), 1);
-        tell.send((ends, None)).unwrap();
-        paths.learn(ms(1004));
-        assert_eq!(paths.find(ends, ms(1103)), None);
-        assert_eq!(questions.try_iter().count(), 0);
-        assert_eq!(paths.find(ends, ms(1104)), None);
-        assert_eq!(questions.try_iter().count(), 1, "no path is asked for soon");
+        for (way, begin, end) in [(Way::Unknown, 1004, 1104), (Way::Elsewhere, 1104, 2104)] {
+            tell.send(answer(way)).unwrap();
+            paths.learn(ms(begin));
+            assert_eq!(paths.find(ends, ms(end - 1)), None);
+            assert_eq!(questions.try_iter().count(), 0);
+            assert_eq!(paths.find(ends, ms(end)), None);
+            assert_eq!(questions.try_iter().count(), 1, "{way:?}");
+        }
     }
 
     #[test]

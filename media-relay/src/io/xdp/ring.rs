@@ -152,9 +152,10 @@ impl<T: Entry> Outgoing<T> {
         self.0.producer().store(self.0.ours, Ordering::Release);
     }
 
-    /// Whether anything waits for the kernel.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.consumer().load(Ordering::Acquire) == self.0.ours
+    /// How much waits for the kernel.
+    pub(super) fn waiting(&self) -> u32 {
+        let taken = self.0.consumer().load(Ordering::Acquire);
+        self.0.ours.wrapping_sub(taken)
     }
 
     /// Whether the kernel sleeps until it is called.

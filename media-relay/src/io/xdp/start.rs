@@ -5,7 +5,7 @@ use super::bpf::Mode;
 use super::interface::{Interface, State};
 use super::kernel::Kernel;
 use super::lane::{Kind, Lane, Maker, Queue, SENDING};
-use super::paths::{Answer, Ends, Path, Paths, Question};
+use super::paths::{Answer, Ends, Path, Paths, Question, Way};
 use super::umem::{Frame, Umem};
 use crate::control::realm::Realm;
 use crate::io::{AddressReport, Backend, Runs};
@@ -98,6 +98,7 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
                     address: local.bind,
                     interface: None,
                     runs: Runs::Sockets,
+                    dropped: 0,
                     because: Some("AF_XDP is not asked for".to_owned()),
                 }),
                 Backend::Xdp => wanted.push(Wanted {
@@ -297,6 +298,7 @@ impl Setup {
                     is_native: interface.mode == Mode::Native,
                     is_zero_copy: interface.is_zero_copy,
                 },
+                dropped: 0,
                 because: None,
             };
             (report, Some(at))
@@ -333,6 +335,7 @@ impl Setup {
             address: one.address,
             interface: interface.map(str::to_owned),
             runs: Runs::Sockets,
+            dropped: 0,
             because: Some(why.to_owned()),
         });
     }
@@ -445,10 +448,13 @@ fn watch(shared: &Shared, asked: &Receiver<Question>, told: &[SyncSender<Answer>
         }
         match asked.recv_timeout(due.saturating_duration_since(now)) {
             Ok(question) => {
-                let path = path(shared, &mut kernel, question.ends);
+                let answer = Answer {
+                    ends: question.ends,
+                    way: way(shared, &mut kernel, question.ends),
+                };
                 if let Some(worker) = told.get(question.worker) {
                     // A worker that is late asks again.
-                    let _ = worker.try_send((question.ends, path));
+                    let _ = worker.try_send(answer);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -458,13 +464,19 @@ fn watch(shared: &Shared, asked: &Receiver<Question>, told: &[SyncSender<Answer>
     }
 }
 
-fn path(shared: &Shared, kernel: &mut Kernel, (from, to): Ends) -> Option<Path> {
-    let route = kernel.route(from, to).ok()??;
+fn way(shared: &Shared, kernel: &mut Kernel, (from, to): Ends) -> Way {
+    let Ok(Some(route)) = kernel.route(from, to) else {
+        return Way::Elsewhere;
+    };
     let known = |interface: &Interface| interface.index == route.interface;
-    let interface = shared.interfaces.iter().position(known)?;
-    let mac = kernel.neighbour(route.interface, route.next).ok()??;
+    let Some(interface) = shared.interfaces.iter().position(known) else {
+        return Way::Elsewhere;
+    };
+    let Ok(Some(mac)) = kernel.neighbour(route.interface, route.next) else {
+        return Way::Unknown;
+    };
     let mtu = shared.interfaces[interface].mtu();
-    Some(Path {
+    Way::Known(Path {
         interface,
         mac,
         mtu: route.mtu.map_or(mtu, |less| less.min(mtu)),
@@ -476,10 +488,14 @@ impl Watch {
     pub(crate) fn reports(&self) -> Vec<AddressReport> {
         let now = self.reports.iter().map(|(report, at)| {
             let mut report = report.clone();
-            let why = match at.map(|at| self.shared.interfaces[at].state()) {
-                None | Some(State::Works) => return report,
-                Some(State::Down) => "the interface is down",
-                Some(State::Detached) => {
+            let Some(interface) = at.map(|at| &self.shared.interfaces[at]) else {
+                return report;
+            };
+            report.dropped = interface.dropped();
+            let why = match interface.state() {
+                State::Works => return report,
+                State::Down => "the interface is down",
+                State::Detached => {
                     "the program was detached from the interface, or the interface is gone; \
                      the next start tries again"
                 }

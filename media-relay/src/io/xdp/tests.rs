@@ -488,26 +488,52 @@ fn an_interface_that_goes_down_and_up_again_is_used_again() {
     relay.shutdown();
 }
 
-#[test]
-fn without_the_right_to_it_sockets_serve_and_say_why() {
-    let Some(world) = World::new() else { return };
-    let (relay, events) = world.within("a", || {
-        let none = CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
+/// A relay whose threads have these rights.
+fn with_rights(world: &World, rights: CapabilitySet) -> (Relay, Inbox<Event>) {
+    world.within("a", || {
+        let sets = CapabilitySets {
+            effective: rights,
+            permitted: rights,
             inheritable: CapabilitySet::empty(),
         };
-        set_capabilities(None, none).unwrap();
+        set_capabilities(None, sets).unwrap();
         begin(20_000, 1)
-    });
-    let reasons = diverts(&relay).unwrap_err();
-    assert!(
-        reasons.iter().all(|why| why.contains("CAP_NET_ADMIN")),
-        "{reasons:?}"
-    );
+    })
+}
+
+/// What the service's drop-in gives; and memory, of which the service may have any amount.
+const RIGHTS: [CapabilitySet; 3] = [
+    CapabilitySet::BPF,
+    CapabilitySet::NET_ADMIN,
+    CapabilitySet::NET_RAW,
+];
+
+#[test]
+fn three_rights_are_enough() {
+    let Some(world) = World::new() else { return };
+    let all = RIGHTS.into_iter().collect::<CapabilitySet>() | CapabilitySet::IPC_LOCK;
+    let (relay, events) = with_rights(&world, all);
+    diverts(&relay).unwrap();
     let mut calls = calls(&world, &relay, &events);
-    assert_eq!(talk(&mut calls, 20), 4 * 2 * 20);
+    until_diverted(&world, &mut calls);
     relay.shutdown();
+}
+
+#[test]
+fn without_one_of_the_rights_sockets_serve_and_say_why() {
+    let Some(world) = World::new() else { return };
+    for missing in RIGHTS {
+        let all = RIGHTS.into_iter().collect::<CapabilitySet>() | CapabilitySet::IPC_LOCK;
+        let (relay, events) = with_rights(&world, all - missing);
+        let reasons = diverts(&relay).unwrap_err();
+        assert!(
+            reasons.iter().all(|why| why.contains("CAP_NET_ADMIN")),
+            "{missing:?}: {reasons:?}"
+        );
+        let mut calls = calls(&world, &relay, &events);
+        assert_eq!(talk(&mut calls, 20), 4 * 2 * 20);
+        relay.shutdown();
+    }
 }
 
 #[test]
