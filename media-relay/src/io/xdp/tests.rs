@@ -1,10 +1,13 @@
 //! Calls over two hosts' worth of kernel: each test has two network namespaces with a cable between them.
 
+use super::start::start;
+use super::{Batch, Xdp};
 use crate::Timestamp;
 use crate::control::realm::{LocalAddress, Realm};
 use crate::srtp::{Receiver, Sender};
 use crate::{Backend, Entropy, Relay, RelayConfig, Runs};
 use media_api::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities,
 };
@@ -201,16 +204,16 @@ impl Call {
         relay: &Relay,
         events: &Inbox<Event>,
         number: u64,
-        kind: (usize, bool),
+        kind: ([usize; 2], bool),
     ) -> Self {
-        let (family, is_secure) = kind;
+        let (families, is_secure) = kind;
         let session = SessionId::new(0, number);
         let ends = [EndpointId(0), EndpointId(1)];
         let endpoints = ends.map(|endpoint| EndpointSpec {
             takes_last: true,
             endpoint,
             realm: RealmId(0),
-            family: [Family::V4, Family::V6][family],
+            family: [Family::V4, Family::V6][families[usize::from(endpoint.0)]],
             streams: vec![StreamSpec {
                 kind: StreamKind::Audio,
                 protection: match is_secure && endpoint == EndpointId(0) {
@@ -230,6 +233,7 @@ impl Call {
         };
         let parties = ends.map(|endpoint| {
             let local = &endpoints[usize::from(endpoint.0)].streams[0];
+            let family = families[usize::from(endpoint.0)];
             let address: IpAddr = THEIRS[family].parse().unwrap();
             let socket = world.within("b", || UdpSocket::bind((address, 0)).unwrap());
             socket.set_nonblocking(true).unwrap();
@@ -356,7 +360,12 @@ impl Party {
 
 /// Calls of each kind, both ways, of a relay whose packets are diverted.
 fn calls(world: &World, relay: &Relay, events: &Inbox<Event>) -> Vec<Call> {
-    let kinds = [(0, false), (0, true), (1, false), (1, true)];
+    let kinds = [
+        ([0; 2], false),
+        ([0; 2], true),
+        ([1; 2], false),
+        ([1, 0], true),
+    ];
     let calls = (1..).zip(kinds);
     calls
         .map(|(number, kind)| Call::new(world, relay, events, number, kind))
@@ -401,11 +410,84 @@ fn packets_of_every_kind_pass_the_sockets_by() {
 }
 
 #[test]
+fn what_arrived_for_a_port_is_nobody_elses() {
+    let Some(world) = World::new() else { return };
+    let mut started = world.within("a", || start(&[realm(20_000)], 1));
+    let (_watch, parts) = started.running.as_mut().unwrap();
+    let (mut batch, _waker) = world.within("a", || Xdp::new(parts.remove(0))).unwrap();
+    let ours = |port| SocketAddr::new(OURS[0].parse().unwrap(), port);
+    let peer = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    let mut ready = Vec::new();
+    let soon = Duration::from_millis(20);
+
+    // What nobody asks for in a turn is gone in the next one.
+    let first = world.within("a", || batch.open(ours(20_000), 46)).unwrap();
+    peer.send_to(b"first", ours(20_000)).unwrap();
+    batch.wait(PATIENCE, &mut ready).unwrap();
+    assert_eq!(ready, [first]);
+    ready.clear();
+    batch.wait(soon, &mut ready).unwrap();
+    assert_eq!((&ready[..], batch.receive(first)), (&[][..], 0));
+
+    // What waits when its socket is closed does not reach the socket that gets its number.
+    peer.send_to(b"second", ours(20_000)).unwrap();
+    until("it waits", || {
+        batch
+            .outlet
+            .lanes
+            .iter()
+            .any(|lane| is_readable(&lane.socket))
+    });
+    batch.close(first);
+    let second = world.within("a", || batch.open(ours(20_002), 46)).unwrap();
+    assert_eq!(second, first);
+    batch.wait(soon, &mut ready).unwrap();
+    assert_eq!((&ready[..], batch.receive(second)), (&[][..], 0));
+
+    // One that is still there gets all of its own, in order, in frames that may be sent on.
+    for number in 0..5u8 {
+        peer.send_to(&[number; 100], ours(20_002)).unwrap();
+    }
+    let mut next = 0;
+    while next < 5 {
+        ready.clear();
+        batch.wait(PATIENCE, &mut ready).unwrap();
+        assert_eq!(ready, [second]);
+        let filled = batch.receive(second);
+        for at in 0..filled {
+            let received = batch.slot(at).unwrap();
+            assert_eq!(received.from, peer.local_addr().ok());
+            assert_eq!(received.slot[..received.length], [next; 100]);
+            received.slot[0] = 9;
+            next += 1;
+            batch.queue(at, 0..60, second, peer.local_addr().unwrap());
+        }
+        assert!(batch.slot(filled).is_none());
+        let mut failed = Vec::new();
+        batch.flush(&mut failed);
+        assert!(failed.is_empty());
+    }
+    batch.wait(Duration::ZERO, &mut ready).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut heard = [0; 100];
+    for number in 0..5u8 {
+        assert_eq!(peer.recv(&mut heard).unwrap(), 60);
+        assert_eq!((heard[0], heard[1]), (9, number));
+    }
+}
+
+fn is_readable(socket: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::IN)];
+    let now = Timespec::default();
+    poll(&mut asked, Some(&now)).unwrap() == 1
+}
+
+#[test]
 fn all_else_is_the_kernels_as_before() {
     let Some(world) = World::new() else { return };
     let (relay, events) = world.relay(20_000, 1);
     diverts(&relay).unwrap();
-    let call = Call::new(&world, &relay, &events, 1, (0, false));
+    let call = Call::new(&world, &relay, &events, 1, ([0; 2], false));
     for ours in OURS {
         let ours: IpAddr = ours.parse().unwrap();
         let listener = world.within("a", || TcpListener::bind((ours, 0)).unwrap());
@@ -468,7 +550,7 @@ fn an_interface_that_goes_down_and_up_again_is_used_again() {
     let Some(world) = World::new() else { return };
     let (relay, events) = world.relay(20_000, 1);
     diverts(&relay).unwrap();
-    let mut calls: Vec<_> = [(0, false), (0, true)]
+    let mut calls: Vec<_> = [([0; 2], false), ([0; 2], true)]
         .into_iter()
         .zip(1..)
         .map(|(kind, number)| Call::new(&world, &relay, &events, number, kind))
