@@ -427,7 +427,11 @@ fn what_arrived_for_a_port_is_nobody_elses() {
     assert_eq!(ready, [first]);
     ready.clear();
     batch.wait(soon, &mut ready).unwrap();
-    assert_eq!((&ready[..], batch.receive(first)), (&[][..], 0));
+    assert_eq!(ready, []);
+    peer.send_to(b"again", ours(20_000)).unwrap();
+    batch.wait(PATIENCE, &mut ready).unwrap();
+    assert_eq!((&ready[..], batch.receive(first)), (&[first][..], 1));
+    ready.clear();
 
     // What waits when its socket is closed does not reach the socket that gets its number.
     peer.send_to(b"second", ours(20_000)).unwrap();
@@ -474,6 +478,62 @@ fn what_arrived_for_a_port_is_nobody_elses() {
         assert_eq!(peer.recv(&mut heard).unwrap(), 60);
         assert_eq!((heard[0], heard[1]), (9, number));
     }
+}
+
+#[test]
+fn frames_come_back_however_their_packets_end() {
+    const MANY: usize = 30_000;
+    let Some(world) = World::new() else { return };
+    let mut started = world.within("a", || start(&[realm(20_000)], 1));
+    let (_watch, parts) = started.running.as_mut().unwrap();
+    let (mut batch, _waker) = world.within("a", || Xdp::new(parts.remove(0))).unwrap();
+    let ours = SocketAddr::new(OURS[0].parse().unwrap(), 20_000);
+    let socket = world.within("a", || batch.open(ours, 46)).unwrap();
+    let peer = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    peer.set_nonblocking(true).unwrap();
+    let to = peer.local_addr().unwrap();
+    let before = world.by_socket();
+    let (mut had, mut heard, mut sent) = (0, 0, 0);
+    let mut buffer = [0; 200];
+    let mut ready = Vec::new();
+    while had < MANY {
+        for _ in 0..20 {
+            peer.send_to(&[7; 100], ours).unwrap();
+        }
+        let end = had + 20;
+        while had < end {
+            ready.clear();
+            batch.wait(PATIENCE, &mut ready).unwrap();
+            assert!(!ready.is_empty(), "no more after {had}");
+            let filled = batch.receive(socket);
+            had += filled;
+            // A third goes back, a third is answered with something else, a third is dropped.
+            for at in (0..filled).filter(|at| at % 3 == 0) {
+                batch.queue(at, 0..100, socket, to);
+                sent += 1;
+            }
+            let mut failed = Vec::new();
+            batch.flush(&mut failed);
+            assert!(failed.is_empty());
+            for _ in (0..filled).filter(|at| at % 3 == 1) {
+                assert!(batch.send(socket, to, &[8; 100]));
+                sent += 1;
+            }
+        }
+        while peer.recv(&mut buffer).is_ok() {
+            heard += 1;
+        }
+    }
+    batch.wait(Duration::ZERO, &mut ready).unwrap();
+    until("all is heard", || {
+        while peer.recv(&mut buffer).is_ok() {
+            heard += 1;
+        }
+        heard == sent
+    });
+    assert_eq!(had, MANY);
+    let by_socket = world.by_socket() - before;
+    assert!(by_socket < 2 * MANY as u64 / 10, "{by_socket}");
 }
 
 fn is_readable(socket: impl AsFd) -> bool {
