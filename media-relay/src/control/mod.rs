@@ -9,19 +9,20 @@ use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Wa
 use crate::session::local_endpoints;
 use crate::sound::Recordings;
 use crate::time::WallOffset;
+use crate::worker::begin::Beginning;
 use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
-use crate::worker::{Clock, Order, Work, Worker};
+use crate::worker::{Clock, Order, Work};
 use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId};
 use realm::{Realm, RealmPorts};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use totals::{Published, RealmTotals, RelayTotals};
 
@@ -125,51 +126,6 @@ struct WorkerHandle {
     waker: Waker,
     published: Arc<Published>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// All that a worker begins with but its sockets.
-struct Beginning {
-    number: usize,
-    orders: Receiver<Order>,
-    waiting: Arc<AtomicUsize>,
-    realms: Arc<[RealmPorts]>,
-    entropy: Entropy,
-    sink: Arc<EventSink>,
-    stock: Arc<Stock>,
-    published: Arc<Published>,
-    clock: Clock,
-    wall: WallOffset,
-    resting: Resting,
-    neighbours: Arc<Neighbours>,
-}
-
-impl Beginning {
-    /// Starts the thread.
-    fn begin<B: Batch + Send + 'static>(
-        self,
-        (batch, waker): (B, Waker),
-    ) -> io::Result<(JoinHandle<()>, Waker)> {
-        let mut worker = Worker::new(
-            batch,
-            self.orders,
-            self.waiting,
-            self.realms,
-            self.entropy,
-            self.sink,
-            self.stock,
-            self.published,
-            self.clock,
-            self.wall,
-            self.resting,
-            self.neighbours,
-        );
-        // The first calls find it full.
-        worker.restock(usize::MAX);
-        let thread = thread::Builder::new()
-            .name(format!("media-{}", self.number))
-            .spawn(move || worker.run())?;
-        Ok((thread, waker))
-    }
 }
 
 impl Relay {
@@ -523,6 +479,7 @@ mod tests {
     use crate::io::Backend;
     use media_api::{EndpointSpec, Family, ProtectionWanted, StreamKind, StreamSpec};
     use realm::LocalAddress;
+    use std::sync::mpsc::Receiver;
 
     /// A relay whose worker does nothing and has bound nothing ahead, and what is left to it.
     fn idle() -> (Relay, Receiver<Order>, Arc<Mutex<Vec<Event>>>) {

@@ -1,4 +1,6 @@
-//! Calls over two hosts' worth of kernel: each test has two network namespaces with a cable between them.
+//! Calls and packets between two network namespaces.
+
+mod world;
 
 use super::start::start;
 use super::{Batch, Xdp};
@@ -8,138 +10,18 @@ use crate::srtp::{Receiver, Sender};
 use crate::{Backend, Entropy, Relay, RelayConfig, Runs};
 use media_api::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities,
-};
-use std::fs::File;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::process::Command as Program;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver as Inbox};
 use std::time::{Duration, Instant};
+use world::{PATIENCE, World, until};
 
 const SUITE: Suite = Suite::AesCm128HmacSha1_80;
-const PATIENCE: Duration = Duration::from_secs(10);
 const OURS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 const THEIRS: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 const PACKETS: usize = 100;
-
-/// Two namespaces: the relay's and the peers'.
-struct World {
-    name: String,
-}
-
-impl World {
-    /// `None`, and said why, where the machine does not let us have one.
-    fn new() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let world = Self {
-            name: format!("cwx{}n{count}", std::process::id()),
-        };
-        let name = &world.name;
-        let commands = format!(
-            "netns add {name}a\n\
-             netns add {name}b\n\
-             link add cable netns {name}a type veth peer name cable netns {name}b\n\
-             -n {name}a addr add 192.0.2.1/24 dev cable\n\
-             -n {name}b addr add 192.0.2.2/24 dev cable\n\
-             -n {name}a addr add 2001:db8::1/64 dev cable nodad\n\
-             -n {name}b addr add 2001:db8::2/64 dev cable nodad\n\
-             -n {name}a link set lo up\n\
-             -n {name}a link set cable up\n\
-             -n {name}b link set cable up"
-        );
-        for command in commands.lines() {
-            match ip(command) {
-                Ok(_) => {}
-                Err(why) if command.contains(" add ") && !command.starts_with('-') => {
-                    eprintln!("skipped: ip {command}: {why}");
-                    return None;
-                }
-                Err(why) => panic!("ip {command}: {why}"),
-            }
-        }
-        // The cable needs a moment before it carries anything.
-        let carries = || {
-            let state = ip(&format!("-n {name}a -o link show dev cable"));
-            state.is_ok_and(|state| state.contains("state UP"))
-        };
-        until("the cable carries", carries);
-        Some(world)
-    }
-
-    /// Does something in one of them.
-    fn within<T: Send>(&self, side: &str, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}{side}", self.name);
-        std::thread::scope(|scope| {
-            let work = scope.spawn(move || {
-                let space = File::open(path).unwrap();
-                let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(space.as_fd(), kind).unwrap();
-                work()
-            });
-            work.join().unwrap()
-        })
-    }
-
-    fn link(&self, state: &str) {
-        ip(&format!("-n {}a link set cable {state}", self.name)).unwrap();
-    }
-
-    /// Datagrams that the kernel has given to the relay's sockets, and taken from them.
-    fn by_socket(&self) -> u64 {
-        self.within("a", || {
-            let v4 = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-            let mut lines = v4.lines().filter(|line| line.starts_with("Udp:"));
-            let names = lines.next().unwrap().split_whitespace();
-            let values = lines.next().unwrap().split_whitespace();
-            let wanted = |name: &str| matches!(name, "InDatagrams" | "OutDatagrams");
-            let v4 = names.zip(values).filter(|(name, _)| wanted(name));
-            let v6 = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap();
-            let v6 = v6.lines().filter_map(|line| {
-                let (name, value) = line.split_once(char::is_whitespace)?;
-                wanted(name.strip_prefix("Udp6")?).then_some(value)
-            });
-            let values = v4.map(|(_, value)| value).chain(v6);
-            values
-                .map(|value| value.trim().parse::<u64>().unwrap())
-                .sum()
-        })
-    }
-
-    /// A relay that is to go by AF_XDP.
-    fn relay(&self, first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
-        self.within("a", || begin(first_port, workers))
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        for side in ["a", "b"] {
-            let _ = ip(&format!("netns del {}{side}", self.name));
-        }
-    }
-}
-
-fn ip(command: &str) -> Result<String, String> {
-    let done = Program::new("ip").args(command.split_whitespace()).output();
-    let done = done.map_err(|why| why.to_string())?;
-    match done.status.success() {
-        true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-    }
-}
-
-fn until(what: &str, mut comes_true: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !comes_true() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 fn realm(first_port: u16) -> Realm {
     Realm {
@@ -163,6 +45,11 @@ fn begin(first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
     };
     let sink = Box::new(move |event| drop(events.send(event)));
     (Relay::start(config, sink).unwrap(), received)
+}
+
+/// A relay that is to go by AF_XDP.
+fn relay(world: &World, first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
+    world.within("a", || begin(first_port, workers))
 }
 
 /// Whether all addresses go by AF_XDP; the reasons if not.
@@ -386,7 +273,7 @@ fn until_diverted(world: &World, calls: &mut [Call]) {
 fn packets_of_every_kind_pass_the_sockets_by() {
     let Some(world) = World::new() else { return };
     for workers in [1, 2] {
-        let (relay, events) = world.relay(20_000, workers);
+        let (relay, events) = relay(&world, 20_000, workers);
         diverts(&relay).unwrap();
         let native = relay.backend().addresses.iter().all(|one| {
             one.interface.as_deref() == Some("cable")
@@ -545,7 +432,7 @@ fn is_readable(socket: impl AsFd) -> bool {
 #[test]
 fn all_else_is_the_kernels_as_before() {
     let Some(world) = World::new() else { return };
-    let (relay, events) = world.relay(20_000, 1);
+    let (relay, events) = relay(&world, 20_000, 1);
     diverts(&relay).unwrap();
     let call = Call::new(&world, &relay, &events, 1, ([0; 2], false));
     for ours in OURS {
@@ -589,7 +476,7 @@ fn all_else_is_the_kernels_as_before() {
 #[test]
 fn a_program_that_is_taken_away_costs_no_packet() {
     let Some(world) = World::new() else { return };
-    let (relay, events) = world.relay(20_000, 1);
+    let (relay, events) = relay(&world, 20_000, 1);
     diverts(&relay).unwrap();
     let mut calls = calls(&world, &relay, &events);
     until_diverted(&world, &mut calls);
@@ -608,7 +495,7 @@ fn a_program_that_is_taken_away_costs_no_packet() {
 #[test]
 fn an_interface_that_goes_down_and_up_again_is_used_again() {
     let Some(world) = World::new() else { return };
-    let (relay, events) = world.relay(20_000, 1);
+    let (relay, events) = relay(&world, 20_000, 1);
     diverts(&relay).unwrap();
     let mut calls: Vec<_> = [([0; 2], false), ([0; 2], true)]
         .into_iter()
@@ -681,9 +568,9 @@ fn without_one_of_the_rights_sockets_serve_and_say_why() {
 #[test]
 fn a_second_program_on_an_interface_serves_by_sockets() {
     let Some(world) = World::new() else { return };
-    let (first, _events) = world.relay(20_000, 1);
+    let (first, _events) = relay(&world, 20_000, 1);
     diverts(&first).unwrap();
-    let (second, events) = world.relay(30_000, 1);
+    let (second, events) = relay(&world, 30_000, 1);
     let reasons = diverts(&second).unwrap_err();
     assert!(reasons[0].contains("another program"), "{reasons:?}");
     let mut calls = calls(&world, &second, &events);
@@ -691,6 +578,6 @@ fn a_second_program_on_an_interface_serves_by_sockets() {
     // What ends leaves nothing behind.
     first.shutdown();
     second.shutdown();
-    let (third, _events) = world.relay(20_000, 1);
+    let (third, _events) = relay(&world, 20_000, 1);
     diverts(&third).unwrap();
 }
