@@ -336,6 +336,9 @@ impl Relay {
             report.addresses = watch.reports();
         }
         report
+            .addresses
+            .sort_by_key(|address| (address.realm.0, address.address));
+        report
     }
 
     /// Ends every session, with BYE and [`Event::Released`], then the workers. Returns when all

@@ -20,6 +20,9 @@ const MAPPABLE: u32 = 1 << 10;
 const XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 
+/// Name of the program.
+const NAME: &[u8; 16] = b"causeway_media\0\0";
+
 const GENERIC: u32 = 1 << 1;
 const NATIVE: u32 = 1 << 2;
 
@@ -65,6 +68,10 @@ pub(super) fn load(code: &[Instruction]) -> io::Result<OwnedFd> {
     words[..2].copy_from_slice(&[XDP, code.len() as u32]);
     set_pointer(&mut words, 2, code.as_ptr());
     set_pointer(&mut words, 4, license.as_ptr());
+    // As administrators see it.
+    for (word, octets) in words[12..16].iter_mut().zip(NAME.as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*octets);
+    }
     words[17] = ATTACH_XDP;
     descriptor(PROGRAM_LOAD, &mut words)
 }

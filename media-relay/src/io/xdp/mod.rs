@@ -8,7 +8,8 @@
 //! Every port still has its socket: it keeps others off the port, gets what the program leaves to the
 //! kernel, and sends what has no [`paths`] yet. So a program that is detached, or an interface that goes
 //! down and up again, costs no call. A packet stays in the frame that it was received in until it is
-//! sent; whose frame it is is told by the value that names it [`umem`]. Workers have the frames and the
+//! sent; whose frame it is is told by the value that names it [`umem`]. What carries a VLAN tag is left to
+//! the kernel, and an interface that is a VLAN is served behind the driver, where tags are gone. Workers have the frames and the
 //! queues' common ends behind one lock, which is tried once in a turn and never waited for.
 
 mod bpf;
@@ -45,7 +46,7 @@ use start::Parts;
 /// Packets taken from a queue in one turn, so that orders and deadlines get theirs.
 const TAKEN_AT_ONCE: usize = 64;
 /// Frames that a worker keeps for packets of its own.
-const STASH: usize = 64;
+const STASH: usize = 256;
 /// Packets after which the kernel is called within a turn.
 const SENT_AT_ONCE: usize = 32;
 /// Where packets of our own begin in a frame.
@@ -306,6 +307,9 @@ impl Outlet {
 
     /// Sends a copy of a packet by AF_XDP; tells whether it went that way.
     fn send_copy(&mut self, packet: &[u8], bound: &Bound, to: SocketAddr) -> bool {
+        if self.stash.is_empty() {
+            self.visit_depot();
+        }
         let Some(mut frame) = self.stash.pop() else {
             return false;
         };
