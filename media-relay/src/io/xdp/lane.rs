@@ -26,6 +26,7 @@ pub(super) struct Lane {
 }
 
 /// The ends of a queue that all workers have in common: free frames in, sent frames out.
+#[derive(Debug)]
 pub(super) struct Queue {
     fill: Outgoing<u64>,
     completion: Incoming<u64>,
@@ -42,12 +43,12 @@ pub(super) struct Maker<'a> {
 }
 
 /// How the socket of a queue comes to its frames.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind<'a> {
     /// The first at its queue.
     First,
     /// Another worker's at the same queue.
-    Further,
+    Beside(&'a Queue),
 }
 
 impl Maker<'_> {
@@ -56,7 +57,7 @@ impl Maker<'_> {
         &mut self,
         (interface, index): (usize, u32),
         queue: u32,
-        kind: Kind,
+        kind: Kind<'_>,
         copies: bool,
     ) -> io::Result<(Lane, Option<Queue>)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -73,7 +74,7 @@ impl Maker<'_> {
             };
             sockopt::set_xdp_umem_reg(&socket, frames)?;
         }
-        if kind == Kind::First {
+        if let Kind::First = kind {
             sockopt::set_xdp_umem_fill_ring_size(&socket, self.depth)?;
             sockopt::set_xdp_umem_completion_ring_size(&socket, self.depth)?;
         }
@@ -90,11 +91,16 @@ impl Maker<'_> {
                     self.depth,
                 )?,
             )),
-            Kind::Further => None,
+            Kind::Beside(_) => None,
         };
         let incoming = Incoming::new(&socket, XDP_PGOFF_RX_RING, offsets.rx, self.depth)?;
         let outgoing = Outgoing::new(&socket, XDP_PGOFF_TX_RING, offsets.tx, SENDING)?;
-        match &self.owner {
+        // Who shares a queue, too, says so by naming a socket at it.
+        let owner = match kind {
+            Kind::First => self.owner.as_ref(),
+            Kind::Beside(queue) => Some(&queue.socket),
+        };
+        match owner {
             Some(owner) => {
                 // How is said by the first socket.
                 let flags = SocketAddrXdpFlags::XDP_SHARED_UMEM;

@@ -26,6 +26,7 @@ impl Entry for Packet {}
 impl Entry for u64 {}
 
 /// One ring, seen from its end.
+#[derive(Debug)]
 struct Ring<T> {
     mapping: Mapping,
     offsets: XdpRingOffset,
@@ -74,6 +75,7 @@ impl<T: Entry> Ring<T> {
 }
 
 /// A ring from which we take.
+#[derive(Debug)]
 pub(super) struct Incoming<T>(Ring<T>);
 
 impl<T: Entry> Incoming<T> {
@@ -112,6 +114,7 @@ impl<T: Entry> Incoming<T> {
 }
 
 /// A ring into which we put.
+#[derive(Debug)]
 pub(super) struct Outgoing<T>(Ring<T>);
 
 impl<T: Entry> Outgoing<T> {

@@ -365,9 +365,9 @@ fn connect(
     let mut lanes: Vec<Vec<Lane>> = (0..workers).map(|_| Vec::new()).collect();
     'all: for queue in 0..one.queues {
         for (worker, own) in lanes.iter_mut().enumerate() {
-            let kind = match worker {
-                0 => Kind::First,
-                _ => Kind::Further,
+            let kind = match queues.last() {
+                Some(queue) if worker > 0 => Kind::Beside(queue),
+                _ => Kind::First,
             };
             let place = (at, one.index);
             let (lane, common) = match persistently(|| maker.make(place, queue, kind, copies)) {

@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 use world::{PATIENCE, World, until};
 
 const SUITE: Suite = Suite::AesCm128HmacSha1_80;
-const OURS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
-const THEIRS: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+/// Our addresses and the peers'; the third is at another interface, and of another realm.
+const OURS: [&str; 3] = ["192.0.2.1", "2001:db8::1", "198.51.100.1"];
+const THEIRS: [&str; 3] = ["192.0.2.2", "2001:db8::2", "198.51.100.2"];
+const FAMILIES: [Family; 3] = [Family::V4, Family::V6, Family::V4];
+const REALMS: [RealmId; 3] = [RealmId(0), RealmId(0), RealmId(1)];
 const PACKETS: usize = 100;
 
 fn realm(first_port: u16) -> Realm {
@@ -35,10 +38,20 @@ fn realm(first_port: u16) -> Realm {
     }
 }
 
+/// One at the other interface.
+fn other(first_port: u16) -> Realm {
+    Realm {
+        id: RealmId(1),
+        v4: Some(LocalAddress::direct(OURS[2].parse().unwrap())),
+        v6: None,
+        ..realm(first_port)
+    }
+}
+
 fn begin(first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
     let (events, received) = mpsc::channel();
     let config = RelayConfig {
-        realms: vec![realm(first_port)],
+        realms: vec![realm(first_port), other(first_port)],
         workers,
         quarantine: Duration::ZERO,
         entropy: Entropy::from_seed([1; 32]),
@@ -55,7 +68,7 @@ fn relay(world: &World, first_port: u16, workers: usize) -> (Relay, Inbox<Event>
 /// Whether all addresses go by AF_XDP; the reasons if not.
 fn diverts(relay: &Relay) -> Result<(), Vec<String>> {
     let addresses = relay.backend().addresses;
-    assert_eq!(addresses.len(), 2, "{addresses:?}");
+    assert_eq!(addresses.len(), OURS.len(), "{addresses:?}");
     let reasons: Vec<_> = addresses
         .iter()
         .filter_map(|one| one.because.clone())
@@ -99,8 +112,8 @@ impl Call {
         let endpoints = ends.map(|endpoint| EndpointSpec {
             takes_last: true,
             endpoint,
-            realm: RealmId(0),
-            family: [Family::V4, Family::V6][families[usize::from(endpoint.0)]],
+            realm: REALMS[families[usize::from(endpoint.0)]],
+            family: FAMILIES[families[usize::from(endpoint.0)]],
             streams: vec![StreamSpec {
                 kind: StreamKind::Audio,
                 protection: match is_secure && endpoint == EndpointId(0) {
@@ -249,7 +262,7 @@ impl Party {
 fn calls(world: &World, relay: &Relay, events: &Inbox<Event>) -> Vec<Call> {
     let kinds = [
         ([0; 2], false),
-        ([0; 2], true),
+        ([2, 0], true),
         ([1; 2], false),
         ([1, 0], true),
     ];
@@ -276,7 +289,9 @@ fn packets_of_every_kind_pass_the_sockets_by() {
         let (relay, events) = relay(&world, 20_000, workers);
         diverts(&relay).unwrap();
         let native = relay.backend().addresses.iter().all(|one| {
-            one.interface.as_deref() == Some("cable")
+            one.interface
+                .as_deref()
+                .is_some_and(|name| ["cable", "other"].contains(&name))
                 && matches!(
                     one.runs,
                     Runs::Xdp {
@@ -435,7 +450,7 @@ fn all_else_is_the_kernels_as_before() {
     let (relay, events) = relay(&world, 20_000, 1);
     diverts(&relay).unwrap();
     let call = Call::new(&world, &relay, &events, 1, ([0; 2], false));
-    for ours in OURS {
+    for (ours, theirs) in OURS.into_iter().zip(THEIRS) {
         let ours: IpAddr = ours.parse().unwrap();
         let listener = world.within("a", || TcpListener::bind((ours, 0)).unwrap());
         let udp = world.within("a", || UdpSocket::bind((ours, 5060)).unwrap());
@@ -449,7 +464,7 @@ fn all_else_is_the_kernels_as_before() {
             accepted.read_exact(&mut heard).unwrap();
             assert_eq!(&heard, b"words");
 
-            let peer = UdpSocket::bind((THEIRS[usize::from(ours.is_ipv6())], 0)).unwrap();
+            let peer = UdpSocket::bind((theirs, 0)).unwrap();
             peer.set_read_timeout(Some(PATIENCE)).unwrap();
             peer.connect((ours, 5060)).unwrap();
             peer.send(b"OPTIONS").unwrap();

@@ -1,4 +1,4 @@
-//! Two network namespaces with a cable between them, made by `ip`.
+//! Two network namespaces with two cables between them, made by `ip`.
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -28,6 +28,11 @@ impl World {
             "netns add {name}a\n\
              netns add {name}b\n\
              link add cable netns {name}a type veth peer name cable netns {name}b\n\
+             link add other netns {name}a type veth peer name other netns {name}b\n\
+             -n {name}a addr add 198.51.100.1/24 dev other\n\
+             -n {name}b addr add 198.51.100.2/24 dev other\n\
+             -n {name}a link set other up\n\
+             -n {name}b link set other up\n\
              -n {name}a addr add 192.0.2.1/24 dev cable\n\
              -n {name}b addr add 192.0.2.2/24 dev cable\n\
              -n {name}a addr add 2001:db8::1/64 dev cable nodad\n\
@@ -47,11 +52,12 @@ impl World {
             }
         }
         // The cable needs a moment before it carries anything.
-        let carries = || {
-            let state = ip(&format!("-n {name}a -o link show dev cable"));
-            state.is_ok_and(|state| state.contains("state UP"))
-        };
-        until("the cable carries", carries);
+        for cable in ["cable", "other"] {
+            until("the cable carries", || {
+                let state = ip(&format!("-n {name}a -o link show dev {cable}"));
+                state.is_ok_and(|state| state.contains("state UP"))
+            });
+        }
         Some(world)
     }
 
