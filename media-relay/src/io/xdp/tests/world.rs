@@ -1,4 +1,5 @@
-//! Two network namespaces with two cables between them, made by `ip`.
+//! Two network namespaces with two cables between them, made by `ip`; the second has two
+//! queues.
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -28,7 +29,8 @@ impl World {
             "netns add {name}a\n\
              netns add {name}b\n\
              link add cable netns {name}a type veth peer name cable netns {name}b\n\
-             link add other netns {name}a type veth peer name other netns {name}b\n\
+             link add other netns {name}a numrxqueues 2 numtxqueues 2 \
+             type veth peer name other netns {name}b numrxqueues 2 numtxqueues 2\n\
              -n {name}a addr add 198.51.100.1/24 dev other\n\
              -n {name}b addr add 198.51.100.2/24 dev other\n\
              -n {name}a link set other up\n\
