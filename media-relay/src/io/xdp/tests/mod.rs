@@ -534,6 +534,26 @@ fn an_interface_that_goes_down_and_up_again_is_used_again() {
     relay.shutdown();
 }
 
+#[test]
+fn an_interface_that_is_taken_away_leaves_the_other_alone() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = relay(&world, 20_000, 1);
+    diverts(&relay).unwrap();
+    let mut gone = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
+    let mut stays = [Call::new(&world, &relay, &events, 2, ([2; 2], true))];
+    until_diverted(&world, &mut gone);
+    until_diverted(&world, &mut stays);
+    world.unplug();
+    assert_eq!(talk(&mut gone, 5), 0);
+    until("it is said", || diverts(&relay).is_err());
+    let reasons = diverts(&relay).unwrap_err();
+    assert_eq!(reasons.len(), 2, "of both addresses there");
+    assert!(reasons[0].contains("gone"), "{reasons:?}");
+    until_diverted(&world, &mut stays);
+    assert_eq!(talk(&mut stays, PACKETS), 2 * PACKETS);
+    relay.shutdown();
+}
+
 /// A relay whose threads have these rights.
 fn with_rights(world: &World, rights: CapabilitySet) -> (Relay, Inbox<Event>) {
     world.within("a", || {

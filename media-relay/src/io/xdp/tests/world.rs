@@ -81,6 +81,11 @@ impl World {
         ip(&format!("-n {}a link set cable {state}", self.name)).unwrap();
     }
 
+    /// Takes the first cable away, interface and all.
+    pub(super) fn unplug(&self) {
+        ip(&format!("-n {}a link del cable", self.name)).unwrap();
+    }
+
     /// Datagrams that the kernel has given to the relay's sockets, and taken from them.
     pub(super) fn by_socket(&self) -> u64 {
         self.within("a", || {
