@@ -65,8 +65,15 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Run the media relay alone, in place of rtpengine, for a SIP proxy that speaks its ng protocol
-    Media(media::Media),
+    /// The media relay alone, in place of rtpengine, for a SIP proxy that speaks its ng protocol; or what serves
+    /// media in the daemon
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Media {
+        #[command(subcommand)]
+        command: Option<OfMedia>,
+        #[command(flatten)]
+        alone: Option<media::Media>,
+    },
     /// Microsoft Teams: every proxy in both directions, and what Teams makes of us
     Teams {
         #[command(subcommand)]
@@ -119,6 +126,15 @@ enum Command {
 enum Routes {
     /// Play a call against a configuration: every rule that fires, and the INVITE that results
     Test(route::Test),
+}
+
+#[derive(Subcommand)]
+enum OfMedia {
+    /// Which backend serves each address of media, and why nothing faster does
+    Status {
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 #[derive(Subcommand)]
@@ -225,7 +241,22 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
-        Command::Media(arguments) => media::run(&arguments, out),
+        Command::Media {
+            command: Some(OfMedia::Status { connection }),
+            ..
+        } => node::media(&connection, out),
+        Command::Media {
+            alone: Some(arguments),
+            ..
+        } => media::run(&arguments, out),
+        Command::Media { .. } => {
+            let mut whole = Cli::command();
+            let help = whole
+                .find_subcommand_mut("media")
+                .map(|own| own.render_help());
+            write!(out, "{}", help.unwrap_or_default())?;
+            Ok(exit::USAGE)
+        }
         Command::Teams {
             command,
             connection,

@@ -195,6 +195,11 @@ async fn a_daemon_starts_answers_and_stops_without_residue() {
     let status: serde_json::Value =
         serde_json::from_str(&node.ask("GET", "/status").await.body).unwrap();
     assert_eq!(status["shards"], 2);
+    let media: serde_json::Value =
+        serde_json::from_str(&node.ask("GET", "/media").await.body).unwrap();
+    assert_eq!(media[0]["realm"], "core");
+    assert_eq!(media[0]["backend"], "socket");
+    assert_eq!(media[0]["because"], "AF_XDP is not asked for");
     node.daemon.shutdown().await;
     assert!(!node.directory.path().join("run/api.sock").exists());
     assert!(

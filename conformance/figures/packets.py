@@ -61,6 +61,7 @@ class Rtpengine:
     """rtpengine, driven over its ng protocol."""
 
     name = "rtpengine"
+    address = "127.0.0.1"
 
     def __init__(self, folder):
         self.ng = free_port()
@@ -71,6 +72,11 @@ class Rtpengine:
                    f"--num-threads={os.cpu_count()}", f"--port-min={ports[0]}",
                    f"--port-max={ports[-1] + 1}"]
         self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        self.folder = folder
+        self.connect()
+
+    def connect(self):
+        """Waits until it answers."""
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(1)
         for _ in range(20):
@@ -79,7 +85,8 @@ class Rtpengine:
                     return
             except OSError:
                 time.sleep(0.2)
-        raise SystemExit("rtpengine does not answer:\n" + (folder / "rtpengine.log").read_text())
+        raise SystemExit("rtpengine does not answer:\n"
+                         + (self.folder / "rtpengine.log").read_text())
 
     def ask(self, request):
         cookie = f"{random.getrandbits(48):x}"
@@ -111,7 +118,7 @@ class Rtpengine:
         offer = self.sdp("offer", call, *first, secret)
         answer = self.sdp("answer", call, *second, None)
         ports = [re.search(r"m=audio (\d+)", text).group(1) for text in (answer, offer)]
-        return f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
+        return f"{self.address}:{ports[0]}", f"{self.address}:{ports[1]}"
 
 
 class Causeway:

@@ -13,6 +13,7 @@
 
 mod call;
 mod config;
+mod frame;
 mod framer;
 mod header;
 mod location;
@@ -77,6 +78,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "call",
         run: call::check,
+    },
+    Target {
+        name: "frame",
+        run: frame::check,
     },
     Target {
         name: "packet",

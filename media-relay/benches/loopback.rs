@@ -6,7 +6,9 @@
 
 use media_api::*;
 use media_relay::srtp::Sender;
-use media_relay::{EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig};
+use media_relay::{
+    Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig,
+};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -160,6 +162,7 @@ fn main() {
             first_port: 20_000,
             last_port: 29_999,
             dscp: EXPEDITED_FORWARDING,
+            backend: Backend::Sockets,
         };
         let (events, received) = mpsc::channel();
         let config = RelayConfig {

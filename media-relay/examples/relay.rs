@@ -1,6 +1,7 @@
-//! The relay alone in a process, for figures: `conformance/figures/packets.py` runs it.
+//! The relay alone in a process, for figures: `conformance/figures/packets.py` and `media.py` run it.
 //!
-//! Arguments: local address, first port, last port. Each line on standard input is one session, the
+//! Arguments: local address, first port, last port, and `xdp` if packets are to go past the kernel; without
+//! that, and where it is not possible, by sockets. Standard error tells which runs. Each line on standard input is one session, the
 //! RTP addresses of its two peers and the key of the first in hexadecimal digits or `-` for plain
 //! RTP. Each is answered by a line: our RTP address towards the first peer, the one towards the
 //! second, and our key towards the first or `-`. Ends with its input.
@@ -11,7 +12,7 @@ use media_api::{
     Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
     Suite, TelephoneEvent,
 };
-use media_relay::{Entropy, LocalAddress, Realm, Relay, RelayConfig};
+use media_relay::{Backend, Entropy, LocalAddress, Realm, Relay, RelayConfig};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
@@ -20,8 +21,10 @@ const SUITE: Suite = Suite::AesCm128HmacSha1_80;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, first, last] = &arguments[..] else {
-        return Err("usage: relay ADDRESS FIRST-PORT LAST-PORT".into());
+    let (address, first, last, backend) = match &arguments[..] {
+        [address, first, last] => (address, first, last, Backend::Sockets),
+        [address, first, last, backend] if backend == "xdp" => (address, first, last, Backend::Xdp),
+        _ => return Err("usage: relay ADDRESS FIRST-PORT LAST-PORT [xdp]".into()),
     };
     let realm = Realm {
         id: RealmId(0),
@@ -30,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         first_port: first.parse()?,
         last_port: last.parse()?,
         dscp: 0,
+        backend,
     };
     let config = RelayConfig {
         realms: vec![realm],
@@ -40,6 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (events, received) = channel();
     let sink = Box::new(move |event| drop(events.send(event)));
     let relay = Relay::start(config, sink)?;
+    for address in relay.backend().addresses {
+        eprintln!("{address:?}");
+    }
     for (number, line) in (1..).zip(std::io::stdin().lines()) {
         println!("{}", open(&relay, &received, SessionId(number), &line?)?);
     }

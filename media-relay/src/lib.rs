@@ -30,6 +30,6 @@ pub use control::realm::{EXPEDITED_FORWARDING, LocalAddress, Realm};
 pub use control::totals::{RealmTotals, RelayTotals};
 pub use control::{EventSink, Relay, RelayConfig, StartError};
 pub use entropy::{Entropy, NoEntropy};
-pub use io::BackendReport;
+pub use io::{AddressReport, Backend, BackendReport, Runs};
 pub use sound::{Recordings, RecordingsFault};
 pub use time::{Timestamp, WallOffset};

@@ -6,8 +6,8 @@ use common::{A, B, endless, terms, tone};
 use media_api::*;
 use media_relay::srtp::{Receiver as SrtpReceiver, Sender};
 use media_relay::{
-    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Recordings, Relay, RelayConfig, StartError,
-    Timestamp,
+    Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Recordings, Relay, RelayConfig,
+    StartError, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -33,6 +33,7 @@ fn realm(ports: u16) -> Realm {
         first_port,
         last_port: first_port + ports,
         dscp: EXPEDITED_FORWARDING,
+        backend: Backend::Sockets,
     }
 }
 

@@ -445,6 +445,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "§\"32000-33000\"",
     ),
     (
+        Code::XdpOnLoopback,
+        "addresses = [\"198.51.100.9\"]\nports = \"20000-29999\"",
+        "addresses = [\"127.0.0.9\"]\nports = \"20000-29999\"\nmedia_backend = §\"auto\"",
+    ),
+    (
         Code::NoClientAuth,
         "cert = \"/tls/sbc.pem\"",
         "cert = \"/server-only\"",

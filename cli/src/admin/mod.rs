@@ -7,6 +7,7 @@
 //! | `GET /readyz`             | both  | 200 while new calls can be put through      |
 //! | `GET /startupz`           | both  | 200 once the sockets are served             |
 //! | `GET /status`             | Unix  | the node in one object                      |
+//! | `GET /media`              | Unix  | what serves the media of each address       |
 //! | `GET /calls`              | Unix  | calls in progress                           |
 //! | `GET /calls/recent`       | Unix  | records of calls that ended                 |
 //! | `GET /calls/{id}`         | Unix  | one call: its record, its explanation       |
@@ -252,6 +253,7 @@ fn readable() -> Router<Access> {
 fn operable() -> Router<Access> {
     Router::new()
         .route("/status", get(node::status))
+        .route("/media", get(node::media))
         .route("/teams", get(teams::teams))
         .route("/reload", post(node::reload))
         .route("/drain", post(node::fade))

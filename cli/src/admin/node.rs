@@ -143,6 +143,11 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
     })))
 }
 
+/// What serves the media of each address, and why nothing faster.
+pub(super) async fn media(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!(access.daemon()?.media_served().await)))
+}
+
 /// Every target, in the order in which each trunk calls them.
 fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
     let known = daemon.sinks().metrics.calls.peers();

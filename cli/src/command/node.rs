@@ -161,6 +161,25 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     })
 }
 
+/// `causeway media status`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn media(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    get(to, "/media", out, |answer, out| {
+        let rows = answer.as_array().cloned().unwrap_or_default();
+        let columns = [
+            "realm",
+            "address",
+            "interface",
+            "backend",
+            "dropped",
+            "because",
+        ];
+        table(&rows, &columns, out)
+    })
+}
+
 /// What the node is, in the order in which it is asked for when something is wrong.
 fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| plain(fields.get(name).unwrap_or(&Value::Null));

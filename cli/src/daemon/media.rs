@@ -2,18 +2,24 @@
 
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
+use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
 use media_relay::{
-    Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay, RelayConfig,
-    RelayTotals,
+    Backend, Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay,
+    RelayConfig, RelayTotals, Runs,
 };
-use sbc_core::config::Config;
+use sbc_core::config::{Config, MediaBackend};
 use sbc_core::id::{RealmName, ShardId};
 use sbc_core::input::Input;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How often to look whether media is served in another way.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// An address of a realm that cannot be used for media.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +121,101 @@ fn realm_of(realm: &sbc_core::config::Realm) -> Realm {
         first_port: *realm.ports.start(),
         last_port: *realm.ports.end(),
         dscp: realm.dscp,
+        backend: match realm.media_backend {
+            MediaBackend::Socket => Backend::Sockets,
+            MediaBackend::Auto | MediaBackend::Xdp => Backend::Xdp,
+        },
+    }
+}
+
+/// How an address of a realm is served, with the realm's configured name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Served {
+    /// The realm.
+    pub realm: RealmName,
+    /// Its address.
+    pub address: IpAddr,
+    /// The interface that has it, where somebody looked.
+    pub interface: Option<String>,
+    /// `socket`, `xdp in the driver`, `xdp behind the driver`.
+    pub backend: &'static str,
+    /// Packets are not copied between driver and relay.
+    pub zero_copy: bool,
+    /// Packets that came no further than the interface; of sockets the kernel counts them.
+    pub dropped: u64,
+    /// Why not something faster.
+    pub because: Option<String>,
+}
+
+/// How every address is served at the moment.
+pub fn served(config: &Config, relay: &Relay) -> Vec<Served> {
+    let name = |id| {
+        let mut realms = config.realms.values();
+        let realm = realms.find(|realm| realm.id == id);
+        realm.map(|realm| realm.name.clone())
+    };
+    let addresses = relay.backend().addresses.into_iter();
+    let served = addresses.filter_map(|report| {
+        let (backend, zero_copy) = match report.runs {
+            Runs::Sockets => ("socket", false),
+            Runs::Xdp {
+                is_native: true,
+                is_zero_copy,
+            } => ("xdp in the driver", is_zero_copy),
+            Runs::Xdp { is_zero_copy, .. } => ("xdp behind the driver", is_zero_copy),
+        };
+        Some(Served {
+            realm: name(report.realm)?,
+            address: report.address,
+            interface: report.interface,
+            dropped: report.dropped,
+            backend,
+            zero_copy,
+            because: report.because,
+        })
+    });
+    served.collect()
+}
+
+/// Tells how media is served, and again whenever that changes, for as long as there is a relay.
+pub async fn tell(config: Arc<Config>, relay: Weak<Relay>, log: Log) {
+    let mut told: Vec<Served> = Vec::new();
+    while let Some(relay) = relay.upgrade() {
+        let now = served(&config, &relay);
+        drop(relay);
+        let told_of = |one: &&Served| {
+            let same = |before: &Served| {
+                (
+                    &before.realm,
+                    before.address,
+                    before.backend,
+                    &before.because,
+                ) == (&one.realm, one.address, one.backend, &one.because)
+            };
+            told.iter().any(same)
+        };
+        for one in now.iter().filter(|one| !told_of(one)) {
+            let is_missed = config
+                .realms
+                .get(&one.realm)
+                .is_some_and(|realm| realm.media_backend == MediaBackend::Xdp);
+            let before = told
+                .iter()
+                .find(|before| (&before.realm, before.address) == (&one.realm, one.address));
+            let is_lost = before.is_some_and(|before| before.because.is_none());
+            let line = match one.because.is_some() && (is_missed || is_lost) {
+                true => log.warn("media_backend", "media does not go past the kernel"),
+                false => log.info("media_backend", "how media is served"),
+            };
+            line.with("realm", &one.realm)
+                .with("address", one.address)
+                .with("interface", one.interface.as_deref().unwrap_or("-"))
+                .with("backend", one.backend)
+                .with("because", one.because.as_deref().unwrap_or("-"))
+                .send();
+        }
+        told = now;
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -49,7 +49,7 @@ use shard::{Shard, Turn};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use stir::{Reach, Signers};
 use tokio::runtime::Handle;
@@ -138,6 +138,7 @@ pub struct Daemon {
     signers: Signers,
     resolver: Resolver,
     health: Health,
+    relay: Weak<Relay>,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
     parts: Mutex<Option<Parts>>,
@@ -151,6 +152,7 @@ struct Parts {
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
     admin: Admin,
+    media: JoinHandle<()>,
     strain: JoinHandle<()>,
     expiry: JoinHandle<()>,
 }
@@ -255,6 +257,7 @@ impl Daemon {
                     .collect(),
                 &relay,
             ),
+            relay: Arc::downgrade(&relay),
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             parts: Mutex::new(None),
@@ -279,6 +282,11 @@ impl Daemon {
             keeper: kept.writer,
             spending,
             admin,
+            media: tokio::spawn(media::tell(
+                Arc::clone(&config),
+                daemon.relay.clone(),
+                daemon.sinks.log.clone(),
+            )),
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
             expiry: tokio::spawn(expiry::watch(
                 daemon.net.clone(),
@@ -296,6 +304,7 @@ impl Daemon {
         let Some(parts) = self.parts().take() else {
             return;
         };
+        parts.media.abort();
         parts.strain.abort();
         parts.expiry.abort();
         self.net.shutdown(Duration::from_secs(2)).await;
@@ -354,6 +363,13 @@ impl Daemon {
     /// Signatures of callers.
     fn signers(&self) -> &Signers {
         &self.signers
+    }
+
+    /// How media is served at the moment; nothing once the relay has stopped.
+    pub async fn media_served(&self) -> Vec<media::Served> {
+        let loaded = self.loaded.lock().await;
+        let relay = self.relay.upgrade();
+        relay.map_or_else(Vec::new, |relay| media::served(&loaded.config, &relay))
     }
 
     /// Signalling sockets.

@@ -152,7 +152,7 @@ impl Daemon {
         let changed = changes(running, &loaded);
         if !changed.realms.is_empty() {
             return Err(ReloadFault::NeedsRestart(
-                "a realm's addresses, ports or marking",
+                "a realm's addresses, ports, marking or media backend",
             ));
         }
         if changed.api || changed.metrics {

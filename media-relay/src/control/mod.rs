@@ -5,14 +5,15 @@ pub(crate) mod realm;
 pub(crate) mod totals;
 
 use crate::entropy::Entropy;
-use crate::io::{BackendReport, Batch, Mmsg, Waker};
+use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Watch, Xdp};
 use crate::session::local_endpoints;
 use crate::sound::Recordings;
 use crate::time::WallOffset;
+use crate::worker::begin::Beginning;
 use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
-use crate::worker::{Clock, Order, Work, Worker};
+use crate::worker::{Clock, Order, Work};
 use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId};
 use realm::{Realm, RealmPorts};
 use std::fmt;
@@ -21,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use totals::{Published, RealmTotals, RelayTotals};
 
@@ -111,6 +112,8 @@ pub struct Relay {
     realms: Arc<[RealmPorts]>,
     sink: Arc<EventSink>,
     report: BackendReport,
+    /// Interfaces whose packets go past the kernel. It comes behind the workers, and so ends after them.
+    watch: Option<Watch>,
     clock: Clock,
     /// For keys of endpoints on pairs of the stock.
     entropy: Mutex<Entropy>,
@@ -137,10 +140,11 @@ impl Relay {
             quarantine,
             mut entropy,
         } = config;
-        let report = check(&realms)?;
-        let realms: Arc<[RealmPorts]> = realms
-            .into_iter()
-            .map(|realm| RealmPorts::new(realm, quarantine))
+        let mut report = check(&realms)?;
+        let configured = realms;
+        let realms: Arc<[RealmPorts]> = configured
+            .iter()
+            .map(|realm| RealmPorts::new(realm.clone(), quarantine))
             .collect();
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -151,41 +155,44 @@ impl Relay {
         let clock = Clock::new(Instant::now());
         let workers = workers.max(1);
         let resting = descriptors() / RESTING_SHARE / workers;
+        let Started { reports, running } = backends::start(&configured, workers);
+        report.addresses = reports;
+        let (watch, parts) = running.unzip();
+        let mut parts = parts.unwrap_or_default().into_iter();
         let mut relay = Self {
             workers: Vec::with_capacity(workers),
             realms: Arc::clone(&realms),
             sink: Arc::new(sink),
             report,
+            watch: None,
             clock,
             entropy: Mutex::new(entropy.fork()),
         };
         let neighbours = Arc::new(Neighbours::default());
         for number in 0..workers {
-            let (batch, waker) = Mmsg::new().map_err(StartError::System)?;
             let (inbox, orders) = mpsc::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let published = Arc::new(Published::new(realms.len()));
             let stock = Arc::new(Stock::new(Arc::clone(&realms), workers));
-            let mut worker = Worker::new(
-                batch,
+            let beginning = Beginning {
+                number,
                 orders,
-                Arc::clone(&waiting),
-                Arc::clone(&realms),
-                entropy.fork(),
-                Arc::clone(&relay.sink),
-                Arc::clone(&stock),
-                Arc::clone(&published),
+                waiting: Arc::clone(&waiting),
+                realms: Arc::clone(&realms),
+                entropy: entropy.fork(),
+                sink: Arc::clone(&relay.sink),
+                stock: Arc::clone(&stock),
+                published: Arc::clone(&published),
                 clock,
                 wall,
-                Resting::with_room(resting),
-                Arc::clone(&neighbours),
-            );
-            // The first calls find it full.
-            worker.restock(usize::MAX);
-            let thread = thread::Builder::new()
-                .name(format!("media-{number}"))
-                .spawn(move || worker.run())
-                .map_err(StartError::System)?;
+                resting: Resting::with_room(resting),
+                neighbours: Arc::clone(&neighbours),
+            };
+            let begun = match parts.next() {
+                Some(parts) => Xdp::new(parts).and_then(|begun| beginning.begin(begun)),
+                None => Mmsg::new().and_then(|begun| beginning.begin(begun)),
+            };
+            let (thread, waker) = begun.map_err(StartError::System)?;
             let thread = Some(thread);
             relay.workers.push(WorkerHandle {
                 inbox,
@@ -202,6 +209,8 @@ impl Relay {
             waker: worker.waker.clone(),
         });
         neighbours.introduce(known.collect());
+        // Only now: it waits for all workers when it is dropped, also for those that have not begun.
+        relay.watch = watch;
         Ok(relay)
     }
 
@@ -320,15 +329,28 @@ impl Relay {
         self.workers.iter().map(silence).max().unwrap_or_default()
     }
 
-    /// Which socket backend runs, and what the kernel granted it.
-    pub fn backend(&self) -> &BackendReport {
-        &self.report
+    /// What runs now on each address and why nothing faster, and what the kernel granted the sockets.
+    pub fn backend(&self) -> BackendReport {
+        let mut report = self.report.clone();
+        if let Some(watch) = &self.watch {
+            report.addresses = watch.reports();
+        }
+        report
+            .addresses
+            .sort_by_key(|address| (address.realm.0, address.address));
+        report
     }
 
     /// Ends every session, with BYE and [`Event::Released`], then the workers. Returns when all
     /// events have been delivered.
     pub fn shutdown(mut self) {
         self.stop();
+    }
+
+    /// Takes the program away from every interface, as an administrator can.
+    #[cfg(test)]
+    pub(crate) fn detach(&self) {
+        self.watch.iter().for_each(Watch::detach);
     }
 
     fn placement(&self, session: SessionId) -> &WorkerHandle {
@@ -457,6 +479,7 @@ fn check(realms: &[Realm]) -> Result<BackendReport, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::Backend;
     use media_api::{EndpointSpec, Family, ProtectionWanted, StreamKind, StreamSpec};
     use realm::LocalAddress;
     use std::sync::mpsc::Receiver;
@@ -470,6 +493,7 @@ mod tests {
             first_port: 10_000,
             last_port: 10_999,
             dscp: 46,
+            backend: Backend::Sockets,
         };
         let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
         let (batch, waker) = Mmsg::new().unwrap();
@@ -490,6 +514,7 @@ mod tests {
             realms,
             sink: Arc::new(sink),
             report: batch.report(),
+            watch: None,
             clock: Clock::new(Instant::now()),
             entropy: Mutex::new(Entropy::from_seed([1; 32])),
         };

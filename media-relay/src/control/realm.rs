@@ -2,6 +2,7 @@
 
 use super::ports::PortPool;
 use crate::entropy::Entropy;
+use crate::io::Backend;
 use crate::time::Timestamp;
 use media_api::{Family, RealmId};
 use std::net::IpAddr;
@@ -27,6 +28,8 @@ pub struct Realm {
     pub last_port: u16,
     /// DSCP of everything sent, 0–63.
     pub dscp: u8,
+    /// How its packets are to be received and sent.
+    pub backend: Backend,
 }
 
 /// An address to bind to and the one that peers see.

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ const EVENTS: usize = 256;
 const RECEIVE_BUFFER_BYTES: usize = 512 * 1024;
 /// Event data of the waker; no socket has this number.
 const WAKER: u64 = u64::MAX;
+/// Event data of what is no socket of ours has this bit.
+const OTHERS: u64 = 1 << 32;
 /// Bytes of a `sockaddr_in6`, the longest address we use.
 const NAME_BYTES: usize = 28;
 
@@ -112,6 +114,76 @@ impl Mmsg {
             receive_buffer_bytes: 0,
         };
         Ok((batch, Waker(waker)))
+    }
+
+    /// What the kernel grants.
+    pub(crate) fn report(&self) -> BackendReport {
+        BackendReport {
+            batch: BATCH,
+            receive_buffer_bytes: self.receive_buffer_bytes,
+            wanted_receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Has waits end, too, when something else can be read, which is named by a number.
+    pub(super) fn watch(&self, other: impl AsFd, number: u32) -> io::Result<()> {
+        let data = EventData::new_u64(OTHERS | u64::from(number));
+        Ok(epoll::add(&self.epoll, other, data, EventFlags::IN)?)
+    }
+
+    /// As [`Batch::wait`]; appends the numbers of others that can be read as well.
+    pub(super) fn wait_for(
+        &mut self,
+        timeout: Duration,
+        ready: &mut Vec<SocketId>,
+        others: &mut Vec<u32>,
+    ) -> io::Result<()> {
+        self.events.clear();
+        self.turn += 1;
+        let timeout = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            Some(&timeout),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &self.events {
+            match event.data.u64() {
+                WAKER => {
+                    let mut count = [0; 8];
+                    let _ = rustix::io::read(&*self.waker, &mut count);
+                }
+                other if other & OTHERS != 0 => others.push(other as u32),
+                number => ready.extend(u32::try_from(number).ok().map(SocketId)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Part of a slot filled by the last receive.
+    pub(super) fn part(&self, slot: usize, range: Range<usize>) -> Option<&[u8]> {
+        self.buffers.get(slot)?.get(range)
+    }
+
+    /// Sends part of a slot at once; tells whether the kernel took it.
+    pub(super) fn send_part(
+        &self,
+        slot: usize,
+        range: Range<usize>,
+        socket: SocketId,
+        to: SocketAddr,
+    ) -> bool {
+        let part = self.part(slot, range);
+        let descriptor = self.descriptor(socket);
+        descriptor
+            .zip(part)
+            .is_some_and(|(socket, part)| send_to(socket, to, part))
     }
 
     fn descriptor(&self, socket: SocketId) -> Option<&OwnedFd> {
@@ -230,30 +302,7 @@ impl Batch for Mmsg {
     }
 
     fn wait(&mut self, timeout: Duration, ready: &mut Vec<SocketId>) -> io::Result<()> {
-        self.events.clear();
-        self.turn += 1;
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut self.events),
-            Some(&timeout),
-        ) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in &self.events {
-            match event.data.u64() {
-                WAKER => {
-                    let mut count = [0; 8];
-                    let _ = rustix::io::read(&*self.waker, &mut count);
-                }
-                number => ready.extend(u32::try_from(number).ok().map(SocketId)),
-            }
-        }
-        Ok(())
+        self.wait_for(timeout, ready, &mut Vec::new())
     }
 
     fn receive(&mut self, socket: SocketId) -> usize {
@@ -351,15 +400,6 @@ impl Batch for Mmsg {
 
     fn wake(&self) {
         Waker(Arc::clone(&self.waker)).wake();
-    }
-
-    fn report(&self) -> BackendReport {
-        BackendReport {
-            name: "mmsg",
-            batch: BATCH,
-            receive_buffer_bytes: self.receive_buffer_bytes,
-            wanted_receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
-        }
     }
 }
 

@@ -3,15 +3,23 @@
 //! Each stream has two sockets of its own, so that a packet's destination port alone names its
 //! stream. A batch therefore is what has queued up on one socket; what saves system calls at fifty
 //! packets per second and stream is that one wait covers all sockets.
+//!
+//! [`Mmsg`] works everywhere. [`Xdp`] has the same sockets, and packets go past them where the interface
+//! and the process's rights allow.
 
 #[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
 mod mmsg;
+#[allow(unsafe_code)] // JUSTIFICATION: rings, frames and ports are memory shared with the kernel.
+mod xdp;
 
 pub(crate) use mmsg::Mmsg;
+pub(crate) use xdp::Xdp;
+pub(crate) use xdp::start::{Started, Watch, start};
 
 use crate::session::SocketId;
+use media_api::RealmId;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -32,18 +40,60 @@ pub(crate) struct Received<'a> {
     pub(crate) length: usize,
 }
 
+/// How packets of a realm are to be received and sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Backend {
+    /// By batched sockets; needs no privilege.
+    #[default]
+    Sockets,
+    /// Past the kernel's network stack where that is possible, by sockets where it is not.
+    Xdp,
+}
+
 /// What runs, for the operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackendReport {
-    /// Name of the backend.
-    pub name: &'static str,
-    /// Datagrams per system call at most.
+    /// Datagrams per system call of a socket at most.
     pub batch: usize,
     /// Receive buffer that the kernel grants a socket, in bytes, as reported by `SO_RCVBUF`. Less
     /// than asked for means that `net.core.rmem_max` limits it.
     pub receive_buffer_bytes: usize,
     /// Receive buffer that was asked for, in bytes.
     pub wanted_receive_buffer_bytes: usize,
+    /// How each address of each realm is served.
+    pub addresses: Vec<AddressReport>,
+}
+
+/// How an address of a realm is served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressReport {
+    /// The realm.
+    pub realm: RealmId,
+    /// Its address.
+    pub address: IpAddr,
+    /// The interface that has it, where somebody looked.
+    pub interface: Option<String>,
+    /// What runs now.
+    pub runs: Runs,
+    /// Packets to our ports that came no further than the interface, over all of its addresses: broken
+    /// ones, and those for which there was no room. Of sockets the kernel counts them.
+    pub dropped: u64,
+    /// Why not something faster.
+    pub because: Option<String>,
+}
+
+/// What runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Runs {
+    /// Batched sockets.
+    Sockets,
+    /// AF_XDP, with sockets for what cannot go that way.
+    Xdp {
+        /// In the driver; otherwise behind it, which is slower.
+        is_native: bool,
+        /// Packets are not copied between driver and relay.
+        is_zero_copy: bool,
+    },
 }
 
 /// Batched datagram I/O for one worker. Not shared between threads.
@@ -76,9 +126,6 @@ pub(crate) trait Batch {
 
     /// Makes the next [`Self::wait`] return at once.
     fn wake(&self);
-
-    /// What runs.
-    fn report(&self) -> BackendReport;
 }
 
 /// Ends a [`Batch::wait`] from another thread.

@@ -2,6 +2,7 @@
 
 pub mod demux;
 pub mod extended;
+pub mod frame;
 pub mod rtcp;
 pub mod rtp;
 pub mod stun;

@@ -1,22 +1,20 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
+pub(crate) mod begin;
 pub(crate) mod neighbours;
 mod pair;
 pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;
 
-use crate::control::realm::RealmPorts;
+use crate::control::session_of;
 use crate::control::totals::Published;
-use crate::control::{EventSink, session_of};
-use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::{Handed, SocketId};
 use crate::sound::Recordings;
-use crate::time::{Timestamp, WallOffset};
+use crate::time::Timestamp;
+use begin::Beginning;
 use media_api::{Command, EndpointSpec, SessionId};
-use neighbours::Neighbours;
-use resting::Resting;
 use sessions::Sessions;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -98,24 +96,21 @@ pub(crate) struct Worker<B> {
 }
 
 impl<B: Batch> Worker<B> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a worker, put together once"
-    )]
-    pub(crate) fn new(
-        batch: B,
-        orders: Receiver<Order>,
-        waiting: Arc<AtomicUsize>,
-        realms: Arc<[RealmPorts]>,
-        entropy: Entropy,
-        sink: Arc<EventSink>,
-        stock: Arc<Stock>,
-        published: Arc<Published>,
-        clock: Clock,
-        wall: WallOffset,
-        resting: Resting,
-        neighbours: Arc<Neighbours>,
-    ) -> Self {
+    pub(crate) fn new(batch: B, beginning: Beginning) -> Self {
+        let Beginning {
+            number: _,
+            orders,
+            waiting,
+            realms,
+            entropy,
+            sink,
+            stock,
+            published,
+            clock,
+            wall,
+            resting,
+            neighbours,
+        } = beginning;
         let sessions = Sessions::new(realms, entropy, sink, wall, resting, neighbours);
         Self {
             batch,
@@ -288,8 +283,13 @@ impl<B: Batch> Worker<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::realm::{LocalAddress, Realm};
-    use crate::io::{BackendReport, Received, SLOT_BYTES};
+    use crate::control::EventSink;
+    use crate::control::realm::{LocalAddress, Realm, RealmPorts};
+    use crate::control::totals::Published;
+    use crate::entropy::Entropy;
+    use crate::io::{Backend, Received, SLOT_BYTES};
+    use crate::time::WallOffset;
+    use crate::worker::resting::Resting;
     use media_api::{
         AllocateError, Beside, BridgePlan, Content, Direction, DropReason, EndpointId,
         EndpointSpec, Event, Family, ForkId, Format, FormatId, Negotiated, NegotiatedStream,
@@ -369,15 +369,6 @@ mod tests {
         }
 
         fn wake(&self) {}
-
-        fn report(&self) -> BackendReport {
-            BackendReport {
-                name: "arriving",
-                batch: 1,
-                receive_buffer_bytes: 0,
-                wanted_receive_buffer_bytes: 0,
-            }
-        }
     }
 
     fn peer(endpoint: u8) -> SocketAddr {
@@ -393,6 +384,7 @@ mod tests {
             first_port: 10_000,
             last_port: 10_999,
             dscp: 46,
+            backend: Backend::Sockets,
         };
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&events);
@@ -410,20 +402,21 @@ mod tests {
             refuses: false,
         };
         let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
-        let worker = Worker::new(
-            arriving,
-            received,
-            Arc::new(AtomicUsize::new(usize::MAX / 2)),
-            Arc::clone(&realms),
-            Entropy::from_seed([1; 32]),
-            Arc::new(sink),
-            Arc::new(Stock::new(realms, 1)),
-            Arc::new(Published::new(1)),
-            Clock::new(Instant::now()),
-            WallOffset::default(),
-            Resting::default(),
-            Arc::default(),
-        );
+        let beginning = Beginning {
+            number: 0,
+            orders: received,
+            waiting: Arc::new(AtomicUsize::new(usize::MAX / 2)),
+            realms: Arc::clone(&realms),
+            entropy: Entropy::from_seed([1; 32]),
+            sink: Arc::new(sink),
+            stock: Arc::new(Stock::new(realms, 1)),
+            published: Arc::new(Published::new(1)),
+            clock: Clock::new(Instant::now()),
+            wall: WallOffset::default(),
+            resting: Resting::default(),
+            neighbours: Arc::default(),
+        };
+        let worker = Worker::new(arriving, beginning);
         (worker, events)
     }
 

@@ -646,7 +646,7 @@ impl Sessions {
 mod tests {
     use super::*;
     use crate::control::realm::{LocalAddress, Realm};
-    use crate::io::{BackendReport, Received};
+    use crate::io::{Backend, Received};
     use media_api::{EndpointId, ProtectionWanted, StreamKind, StreamSpec};
     use std::collections::BTreeSet;
     use std::io;
@@ -702,15 +702,6 @@ mod tests {
         }
 
         fn wake(&self) {}
-
-        fn report(&self) -> BackendReport {
-            BackendReport {
-                name: "fake",
-                batch: 0,
-                receive_buffer_bytes: 0,
-                wanted_receive_buffer_bytes: 0,
-            }
-        }
     }
 
     fn sessions(last_port: u16) -> (Sessions, Arc<Mutex<Vec<Event>>>) {
@@ -721,6 +712,7 @@ mod tests {
             first_port: 10_000,
             last_port,
             dscp: 46,
+            backend: Backend::Sockets,
         };
         let heard = Arc::new(Mutex::new(Vec::new()));
         let events = Arc::clone(&heard);

@@ -197,6 +197,7 @@ impl Shelf {
 mod tests {
     use super::*;
     use crate::control::realm::{LocalAddress, Realm};
+    use crate::io::Backend;
     use crate::session::SocketId;
     use media_api::{EndpointId, ProtectionWanted, RealmId, StreamKind, StreamSpec};
     use std::net::{IpAddr, Ipv4Addr};
@@ -212,6 +213,7 @@ mod tests {
             first_port: 10_000,
             last_port,
             dscp: 46,
+            backend: Backend::Sockets,
         };
         [0, 1]
             .map(|id| RealmPorts::new(realm(id), Duration::ZERO))

@@ -417,6 +417,7 @@ fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
             advertise_host: None,
             ports: 20_000..=29_999,
             dscp: 46,
+            media_backend: Default::default(),
         };
         (name, Arc::new(realm))
     };

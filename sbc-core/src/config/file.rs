@@ -19,8 +19,9 @@ use super::transfer;
 use super::value;
 use super::written::*;
 use super::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
-    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, VerifyClient,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, MediaBackend, NumberForm,
+    OnError, Party, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone,
+    VerifyClient,
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
@@ -313,6 +314,12 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         section.missing("ports", "\"20000-29999\"", out);
     }
     let dscp = section.choice("dscp", &DSCP, &[], out);
+    let backends = [
+        ("socket", MediaBackend::Socket),
+        ("auto", MediaBackend::Auto),
+        ("xdp", MediaBackend::Xdp),
+    ];
+    let media_backend = section.choice("media_backend", &backends, &[], out);
     let realm = WrittenRealm {
         name,
         addresses,
@@ -321,6 +328,7 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         advertise_host,
         ports,
         dscp,
+        media_backend,
     };
     section.finish(&["nat", "ice", "vip"], out);
     realm

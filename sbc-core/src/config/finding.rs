@@ -142,6 +142,8 @@ codes! {
     BranchMediaThroughUs = "W0113",
     /// The certificate carries the trunk's name as common name alone, which most peers do not look at.
     NameInSubjectOnly = "W0114",
+    /// AF_XDP is asked for where packets never leave the host.
+    XdpOnLoopback = "W0115",
 }
 
 impl Code {

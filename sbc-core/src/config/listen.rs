@@ -28,6 +28,20 @@ pub struct Realm {
     pub ports: RangeInclusive<u16>,
     /// DSCP code point of media (0–63), 46 (EF) by default.
     pub dscp: u8,
+    /// How media is received and sent, `socket` by default.
+    pub media_backend: MediaBackend,
+}
+
+/// How media is received and sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MediaBackend {
+    /// By batched sockets; needs no privilege, and packet filters of the host see all of it.
+    #[default]
+    Socket,
+    /// Past the kernel's network stack (AF_XDP) where that is possible.
+    Auto,
+    /// The same, and a warning where it is not possible.
+    Xdp,
 }
 
 impl Realm {

@@ -7,7 +7,9 @@ use crate::config::shell::{RevokedFiles, TlsFiles};
 use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
-use crate::config::{Config, IpNet, Listener, Realm, TargetAddress, TlsContext, VerifyClient};
+use crate::config::{
+    Config, IpNet, Listener, MediaBackend, Realm, TargetAddress, TlsContext, VerifyClient,
+};
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::media::OwnPlaces;
 use crate::transport::Protocol;
@@ -149,6 +151,7 @@ impl Load<'_> {
             advertise_host,
             ports: ports?,
             dscp: written.dscp.as_ref().map_or(46, |at| at.value),
+            media_backend: self.media_backend(&title, written, v4, v6),
         })
     }
 
@@ -211,6 +214,31 @@ impl Load<'_> {
             Some("write a name, such as \"sbc.example.com\"; addresses are v4 and v6".to_owned()),
         );
         None
+    }
+
+    fn media_backend(
+        &mut self,
+        title: &str,
+        written: &WrittenRealm,
+        v4: Option<Ipv4Addr>,
+        v6: Option<Ipv6Addr>,
+    ) -> MediaBackend {
+        let Some(at) = &written.media_backend else {
+            return MediaBackend::default();
+        };
+        let is_loopback =
+            v4.is_some_and(|v4| v4.is_loopback()) || v6.is_some_and(|v6| v6.is_loopback());
+        if is_loopback && at.value != MediaBackend::Socket {
+            self.out.add(
+                Code::XdpOnLoopback,
+                &at.span,
+                format!(
+                    "{title}: packets of a loopback address never leave the host, and go by sockets"
+                ),
+                Some("remove the key".to_owned()),
+            );
+        }
+        at.value
     }
 
     fn media_ports(

@@ -1,0 +1,181 @@
+//! One interface that has the program: its ports, and how it is at the moment.
+
+use super::bpf::{self, Mode};
+use super::kernel::{Kernel, Link};
+use super::lane::Lane;
+use super::memory::Mapping;
+use super::program::{self, PORTS};
+use crate::packet::frame::Mac;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// Bytes of a number in the map of ports.
+const ENTRY_BYTES: usize = 8;
+
+/// Whether packets pass by AF_XDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Works,
+    /// It is down; it will be used again.
+    Down,
+    /// Somebody took the program away, or the interface is gone; it is not used again.
+    Detached,
+}
+
+/// An interface with the program, for as long as the value exists.
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) mode: Mode,
+    /// Whether packets are not even copied between driver and frames; known once sockets are bound.
+    pub(super) is_zero_copy: bool,
+    ports: Mapping,
+    sockets: OwnedFd,
+    link: OwnedFd,
+    /// The workers' sockets again, to ask what was lost.
+    lanes: Vec<OwnedFd>,
+    /// Frames that hold no datagram for us, although the program thought so.
+    refused: AtomicU64,
+    state: AtomicU8,
+    mac: AtomicU64,
+    mtu: AtomicU32,
+}
+
+impl Interface {
+    /// Attaches a program that diverts nothing yet.
+    pub(super) fn attach(
+        index: u32,
+        link: &Link,
+        addresses: Vec<IpAddr>,
+        queues: u32,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let entries = addresses.len() * PORTS;
+        let ports = bpf::array(u32::try_from(entries).map_err(io::Error::other)?)?;
+        let most = (queues as usize).saturating_mul(workers);
+        let sockets = bpf::sockets(u32::try_from(most).map_err(io::Error::other)?)?;
+        let (ports_map, sockets_map) = (ports.as_raw_fd(), sockets.as_raw_fd());
+        let code = program::assemble(&addresses, workers, ports_map, sockets_map);
+        let program = bpf::load(&code)?;
+        let (mode, attached) = match bpf::attach(&program, index, Mode::Native) {
+            Err(fault) if is_final(&fault) => return Err(fault),
+            Err(_) => (Mode::Generic, bpf::attach(&program, index, Mode::Generic)?),
+            Ok(attached) => (Mode::Native, attached),
+        };
+        let interface = Self {
+            index,
+            name: link.name.clone(),
+            addresses,
+            mode,
+            is_zero_copy: false,
+            ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
+            sockets,
+            link: attached,
+            lanes: Vec::new(),
+            refused: AtomicU64::new(0),
+            state: AtomicU8::new(State::Works as u8),
+            mac: AtomicU64::new(0),
+            mtu: AtomicU32::new(0),
+        };
+        interface.note(Some(link));
+        Ok(interface)
+    }
+
+    /// Gives a queue's packets for a worker to a socket.
+    pub(super) fn give(&mut self, key: u32, socket: &OwnedFd) -> io::Result<()> {
+        self.lanes.push(socket.try_clone()?);
+        bpf::put(&self.sockets, key, socket.as_raw_fd())
+    }
+
+    /// A frame holds no datagram for us.
+    pub(super) fn refuse(&self) {
+        // Ordering: a figure for people.
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Packets to our ports that came no further: broken ones, and those for which there was no room.
+    pub(super) fn dropped(&self) -> u64 {
+        let lost: u64 = self.lanes.iter().map(Lane::lost).sum();
+        lost + self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Says whose packets to a port of an address are: a worker's, or the kernel's.
+    pub(super) fn set_port(&self, address: usize, port: u16, worker: Option<usize>) {
+        let entry = (address * PORTS + usize::from(port)) * ENTRY_BYTES;
+        // The program counts workers from one.
+        let value = worker.map_or(0, |worker| worker as u32 + 1);
+        // Ordering: the program needs the value alone, sooner or later.
+        self.ports
+            .number(entry as u64)
+            .store(value, Ordering::Relaxed);
+    }
+
+    /// Looks how it is.
+    pub(super) fn look(&self, kernel: &mut Kernel) {
+        // A question that was not answered changes nothing.
+        if let Ok(link) = kernel.link(self.index) {
+            self.note(link.as_ref());
+        }
+    }
+
+    fn note(&self, link: Option<&Link>) {
+        let state = match link {
+            _ if !bpf::is_attached(&self.link) => State::Detached,
+            Some(Link { is_up: true, .. }) => State::Works,
+            Some(_) => State::Down,
+            None => State::Detached,
+        };
+        if let Some(link) = link {
+            let mut octets = [0; 8];
+            octets[2..].copy_from_slice(&link.mac.unwrap_or_default().0);
+            self.mac
+                .store(u64::from_be_bytes(octets), Ordering::Relaxed);
+            self.mtu.store(link.mtu, Ordering::Relaxed);
+        }
+        // Ordering: each of these is right by itself, and being late is harmless.
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Whether packets pass by AF_XDP now.
+    pub(super) fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Works,
+            1 => State::Down,
+            _ => State::Detached,
+        }
+    }
+
+    /// The kernel said so before we looked.
+    pub(super) fn is_down(&self) {
+        if self.state() == State::Works {
+            self.state.store(State::Down as u8, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn mac(&self) -> Mac {
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&self.mac.load(Ordering::Relaxed).to_be_bytes()[2..]);
+        Mac(mac)
+    }
+
+    pub(super) fn mtu(&self) -> u32 {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Cuts the program off as an administrator can.
+    #[cfg(test)]
+    pub(super) fn detach(&self) -> io::Result<()> {
+        bpf::detach(&self.link)
+    }
+}
+
+/// Whether another way of attaching would fail as well: no right to it, or another program is there.
+fn is_final(fault: &io::Error) -> bool {
+    let codes = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::EEXIST];
+    fault
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}

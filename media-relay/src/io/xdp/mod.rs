@@ -1,0 +1,550 @@
+//! Past the kernel's network stack: AF_XDP for our ports, everything else untouched to the kernel.
+//!
+//! ```text
+//! interface ─► program ─┬─ our port ─► lane (ring) ─► frame ─► slot ─► session ─► headers ─► lane
+//!                       └─ all else ─► kernel ─► sockets, as if nothing were here
+//! ```
+//!
+//! Every port still has its socket: it keeps others off the port, gets what the program leaves to the
+//! kernel, and sends what has no [`paths`] yet. So a program that is detached, or an interface that goes
+//! down and up again, costs no call. A packet stays in the frame that it was received in until it is
+//! sent; whose frame it is is told by the value that names it [`umem`]. What carries a VLAN tag is left to
+//! the kernel, and an interface that is a VLAN is served behind the driver, where tags are gone. Workers have the frames and the
+//! queues' common ends behind one lock, which is tried once in a turn and never waited for.
+
+mod bpf;
+mod interface;
+mod kernel;
+mod lane;
+mod memory;
+mod paths;
+mod program;
+mod ring;
+pub(super) mod start;
+mod umem;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Batch, Mmsg, Received, Waker};
+use crate::packet::frame::{self, ETHERNET_BYTES, Headers, MOST_HEADER_BYTES};
+use crate::session::SocketId;
+use interface::State;
+use lane::Lane;
+use paths::Paths;
+use program::PORTS;
+use start::{Depot, Shared};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::{Arc, TryLockError};
+use std::time::{Duration, Instant};
+use umem::Frame;
+
+use start::Parts;
+
+/// Packets taken from a queue in one turn, so that orders and deadlines get theirs.
+const TAKEN_AT_ONCE: usize = 64;
+/// Frames that a worker keeps for packets of its own.
+const STASH: usize = 256;
+/// Packets after which the kernel is called within a turn.
+const SENT_AT_ONCE: usize = 32;
+/// Where packets of our own begin in a frame.
+const OWN_PAYLOAD: usize = 256 + MOST_HEADER_BYTES;
+/// How soon to try again where the kernel did not take all.
+const SOON: Duration = Duration::from_millis(1);
+/// No socket, or no packet.
+const NONE: u32 = u32::MAX;
+
+/// Sockets, lanes and frames of one worker.
+pub(crate) struct Xdp {
+    sockets: Mmsg,
+    outlet: Outlet,
+    /// By socket number; `None` if its packets are not diverted.
+    bound: Vec<Option<Bound>>,
+    /// Socket numbers by port, for each of `Shared::diverted`'s addresses of each interface.
+    by_port: Vec<Vec<Box<[u32]>>>,
+    /// Taken from the lanes in this turn, linked by socket.
+    arrived: Vec<Option<Arrived>>,
+    filled: Vec<Slot>,
+    /// Datagrams of the last receive that came by the socket.
+    from_socket: usize,
+    queued: Vec<Queued>,
+    readable: Vec<u32>,
+}
+
+/// What sends: lanes, paths, and frames to send with.
+struct Outlet {
+    worker: usize,
+    shared: Arc<Shared>,
+    lanes: Vec<Lane>,
+    /// The lane to send by, for each interface: workers spread over its queues.
+    exits: Vec<usize>,
+    paths: Paths,
+    /// Frames for packets of our own, and frames to give back.
+    stash: Vec<Frame>,
+    used: Vec<Frame>,
+    /// Packets put since the kernel was called.
+    put: usize,
+    /// Frames have moved since the depot was visited.
+    has_moved: bool,
+    now: Instant,
+}
+
+/// A socket whose packets are diverted.
+struct Bound {
+    local: SocketAddr,
+    dscp: u8,
+    interface: usize,
+    at: usize,
+    /// The first and the last of its packets in `arrived`.
+    first: u32,
+    last: u32,
+}
+
+struct Arrived {
+    socket: u32,
+    slot: Slot,
+    next: u32,
+}
+
+/// A datagram in a frame.
+struct Slot {
+    /// `None` once it is on its way.
+    frame: Option<Frame>,
+    from: SocketAddr,
+    payload: Range<usize>,
+}
+
+struct Queued {
+    slot: usize,
+    range: Range<usize>,
+    socket: SocketId,
+    to: SocketAddr,
+}
+
+impl Xdp {
+    /// The parts of a worker, and the waker that ends its waits.
+    pub(crate) fn new(parts: Parts) -> io::Result<(Self, Waker)> {
+        let Parts {
+            worker,
+            shared,
+            lanes,
+            paths,
+        } = parts;
+        let (sockets, waker) = Mmsg::new()?;
+        for (number, lane) in (0..).zip(&lanes) {
+            sockets.watch(&lane.socket, number)?;
+        }
+        let by_port = shared.interfaces.iter().map(|interface| {
+            let ports = |_| vec![NONE; PORTS].into_boxed_slice();
+            interface.addresses.iter().map(ports).collect()
+        });
+        let by_port = by_port.collect();
+        let exits = (0..shared.interfaces.len()).map(|interface| {
+            let of_it = |lane: &usize| lanes[*lane].interface == interface;
+            let own: Vec<usize> = (0..lanes.len()).filter(of_it).collect();
+            own.get(worker % own.len().max(1))
+                .copied()
+                .unwrap_or(usize::MAX)
+        });
+        let exits = exits.collect();
+        let outlet = Outlet {
+            worker,
+            exits,
+            shared,
+            lanes,
+            paths,
+            stash: Vec::with_capacity(STASH),
+            used: Vec::new(),
+            put: 0,
+            has_moved: true,
+            now: Instant::now(),
+        };
+        let batch = Self {
+            sockets,
+            outlet,
+            bound: Vec::new(),
+            by_port,
+            arrived: Vec::new(),
+            filled: Vec::new(),
+            from_socket: 0,
+            queued: Vec::new(),
+            readable: Vec::new(),
+        };
+        Ok((batch, waker))
+    }
+
+    /// Takes the frames of what was received and not sent.
+    fn put_away(&mut self) {
+        let frames = self.filled.drain(..).filter_map(|slot| slot.frame);
+        self.outlet.used.extend(frames);
+        self.from_socket = 0;
+    }
+
+    /// Takes packets from a lane and sorts them by socket.
+    fn take_from(&mut self, lane: usize, ready: &mut Vec<SocketId>) {
+        let shared = Arc::clone(&self.outlet.shared);
+        let Some(lane) = self.outlet.lanes.get_mut(lane) else {
+            return;
+        };
+        let at = lane.interface;
+        let interface = &shared.interfaces[at];
+        for _ in 0..TAKEN_AT_ONCE {
+            let Some(packet) = lane.incoming.take() else {
+                break;
+            };
+            self.outlet.has_moved = true;
+            let Some(mut frame) = shared.umem.taken_back(packet.place) else {
+                continue;
+            };
+            let start = (packet.place - frame.place()) as usize;
+            let bytes = shared.umem.bytes(&mut frame);
+            let read = bytes
+                .get(start..start + packet.length as usize)
+                .ok_or(frame::FrameFault::Length)
+                .and_then(frame::parse);
+            // One for another host is no more ours than it would be the kernel's.
+            let socket = read
+                .as_ref()
+                .ok()
+                .filter(|read| read.mac == interface.mac());
+            let socket = socket.and_then(|read| {
+                let mut known = interface.addresses.iter();
+                let address = known.position(|known| *known == read.to.ip())?;
+                let socket = self.by_port[at][address][usize::from(read.to.port())];
+                (socket != NONE).then_some(socket)
+            });
+            let (Some(socket), Ok(read)) = (socket, read) else {
+                // A port may have been closed meanwhile; all else is broken or for somebody else.
+                interface.refuse();
+                self.outlet.used.push(frame);
+                continue;
+            };
+            let Some(Some(bound)) = self.bound.get_mut(socket as usize) else {
+                self.outlet.used.push(frame);
+                continue;
+            };
+            let number = self.arrived.len() as u32;
+            match bound.last {
+                NONE => {
+                    bound.first = number;
+                    ready.push(SocketId(socket));
+                }
+                last => {
+                    if let Some(Some(last)) = self.arrived.get_mut(last as usize) {
+                        last.next = number;
+                    }
+                }
+            }
+            bound.last = number;
+            self.arrived.push(Some(Arrived {
+                socket,
+                slot: Slot {
+                    frame: Some(frame),
+                    from: read.from,
+                    payload: start + read.payload.start..start + read.payload.end,
+                },
+                next: NONE,
+            }));
+        }
+        lane.incoming.release();
+    }
+
+    /// Forgets what arrived and nobody asked for.
+    fn forget_arrived(&mut self) {
+        for arrived in self.arrived.drain(..).flatten() {
+            if let Some(Some(bound)) = self.bound.get_mut(arrived.socket as usize) {
+                (bound.first, bound.last) = (NONE, NONE);
+            }
+            self.outlet.used.extend(arrived.slot.frame);
+        }
+    }
+}
+
+impl Outlet {
+    /// Sends a payload in a frame by AF_XDP; gives the frame back, its payload unharmed, if it has to go
+    /// by the socket.
+    fn send(
+        &mut self,
+        mut frame: Frame,
+        payload: Range<usize>,
+        bound: &Bound,
+        to: SocketAddr,
+    ) -> Result<(), Frame> {
+        let path = match self.paths.find((bound.local.ip(), to.ip()), self.now) {
+            Some(path) if to.port() != 0 => path,
+            _ => return Err(frame),
+        };
+        let interface = &self.shared.interfaces[path.interface];
+        let lane = self.lanes.get_mut(self.exits[path.interface]);
+        let (Some(lane), State::Works) = (lane, interface.state()) else {
+            return Err(frame);
+        };
+        let headers = Headers {
+            our_mac: interface.mac(),
+            next_mac: path.mac,
+            from: bound.local,
+            to,
+            dscp: bound.dscp,
+        };
+        let bytes = self.shared.umem.bytes(&mut frame);
+        let Some(whole) = frame::wrap(bytes, payload, &headers) else {
+            return Err(frame);
+        };
+        if whole.len() > path.mtu as usize + ETHERNET_BYTES
+            || !lane.put(frame.place() + whole.start as u64, whole.len())
+        {
+            return Err(frame);
+        }
+        self.has_moved = true;
+        self.put += 1;
+        if self.put >= SENT_AT_ONCE {
+            self.kick();
+        }
+        Ok(())
+    }
+
+    /// Sends a copy of a packet by AF_XDP; tells whether it went that way.
+    fn send_copy(&mut self, packet: &[u8], bound: &Bound, to: SocketAddr) -> bool {
+        if self.stash.is_empty() {
+            self.visit_depot();
+        }
+        let Some(mut frame) = self.stash.pop() else {
+            return false;
+        };
+        let payload = OWN_PAYLOAD..OWN_PAYLOAD + packet.len();
+        let bytes = self.shared.umem.bytes(&mut frame);
+        let is_written = match bytes.get_mut(payload.clone()) {
+            Some(place) => {
+                place.copy_from_slice(packet);
+                true
+            }
+            None => false,
+        };
+        let unsent = match is_written {
+            true => self.send(frame, payload, bound, to).err(),
+            false => Some(frame),
+        };
+        let is_sent = unsent.is_none();
+        self.stash.extend(unsent);
+        is_sent
+    }
+
+    /// Has the kernel send what was put.
+    fn kick(&mut self) {
+        self.put = 0;
+        for lane in &mut self.lanes {
+            let interface = &self.shared.interfaces[lane.interface];
+            if lane.is_waiting && interface.state() == State::Works && lane.kick().is_err() {
+                interface.is_down();
+            }
+        }
+    }
+
+    /// Whether the kernel has not taken all that it could.
+    fn is_behind(&self) -> bool {
+        let works = |lane: &Lane| self.shared.interfaces[lane.interface].state() == State::Works;
+        self.lanes.iter().any(|lane| lane.is_waiting && works(lane))
+    }
+
+    /// Gives back used frames, has queues filled, takes what the stash lacks. Another worker may be at
+    /// it, which does the same for all.
+    fn visit_depot(&mut self) {
+        if !self.has_moved && self.used.is_empty() {
+            return;
+        }
+        let mut depot = match self.shared.depot.try_lock() {
+            Ok(depot) => depot,
+            // Frames and rings are whole between any two statements.
+            Err(TryLockError::Poisoned(depot)) => depot.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let Depot { spare, queues } = &mut *depot;
+        spare.append(&mut self.used);
+        let lacking = STASH.saturating_sub(self.stash.len()).min(spare.len());
+        self.stash.extend(spare.drain(spare.len() - lacking..));
+        for queue in queues {
+            queue.exchange(&self.shared.umem, spare);
+        }
+        // Until all that was sent has come back there is reason to look again.
+        self.has_moved = false;
+    }
+}
+
+impl Batch for Xdp {
+    fn open(&mut self, local: SocketAddr, dscp: u8) -> io::Result<SocketId> {
+        let socket = self.sockets.open(local, dscp)?;
+        let number = socket.0 as usize;
+        if self.bound.len() <= number {
+            self.bound.resize_with(number + 1, || None);
+        }
+        let shared = &self.outlet.shared;
+        let diverted = shared.diverted.iter().find(|diverted| {
+            diverted.address == local.ip() && diverted.ports.contains(&local.port())
+        });
+        self.bound[number] = diverted.map(|diverted| {
+            let (interface, at) = (diverted.interface, diverted.at);
+            self.by_port[interface][at][usize::from(local.port())] = socket.0;
+            let worker = Some(self.outlet.worker);
+            shared.interfaces[interface].set_port(at, local.port(), worker);
+            Bound {
+                local,
+                dscp,
+                interface,
+                at,
+                first: NONE,
+                last: NONE,
+            }
+        });
+        Ok(socket)
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        let bound = self.bound.get_mut(socket.0 as usize).and_then(Option::take);
+        if let Some(bound) = bound {
+            let port = bound.local.port();
+            self.outlet.shared.interfaces[bound.interface].set_port(bound.at, port, None);
+            self.by_port[bound.interface][bound.at][usize::from(port)] = NONE;
+            // What has arrived for it is forgotten with the turn.
+        }
+        self.sockets.close(socket);
+    }
+
+    fn wait(&mut self, timeout: Duration, ready: &mut Vec<SocketId>) -> io::Result<()> {
+        self.put_away();
+        self.forget_arrived();
+        self.outlet.kick();
+        self.outlet.visit_depot();
+        self.readable.clear();
+        let timeout = match self.outlet.is_behind() {
+            true => timeout.min(SOON),
+            false => timeout,
+        };
+        let waited = self.sockets.wait_for(timeout, ready, &mut self.readable);
+        self.outlet.now = Instant::now();
+        self.outlet.paths.learn(self.outlet.now);
+        let readable = std::mem::take(&mut self.readable);
+        for lane in &readable {
+            self.take_from(*lane as usize, ready);
+        }
+        self.readable = readable;
+        waited
+    }
+
+    fn receive(&mut self, socket: SocketId) -> usize {
+        self.put_away();
+        let bound = self.bound.get_mut(socket.0 as usize);
+        if let Some(Some(bound)) = bound
+            && bound.first != NONE
+        {
+            let mut next = std::mem::replace(&mut bound.first, NONE);
+            bound.last = NONE;
+            while let Some(arrived) = self.arrived.get_mut(next as usize).and_then(Option::take) {
+                next = arrived.next;
+                self.filled.push(arrived.slot);
+            }
+            return self.filled.len();
+        }
+        self.from_socket = self.sockets.receive(socket);
+        self.from_socket
+    }
+
+    fn slot(&mut self, at: usize) -> Option<Received<'_>> {
+        if self.from_socket > 0 {
+            return self.sockets.slot(at);
+        }
+        let Slot {
+            frame,
+            from,
+            payload,
+        } = self.filled.get_mut(at)?;
+        let bytes = self.outlet.shared.umem.bytes(frame.as_mut()?);
+        Some(Received {
+            from: Some(*from),
+            length: payload.len(),
+            slot: bytes.get_mut(payload.start..)?,
+        })
+    }
+
+    fn queue(&mut self, slot: usize, range: Range<usize>, socket: SocketId, to: SocketAddr) {
+        self.queued.push(Queued {
+            slot,
+            range,
+            socket,
+            to,
+        });
+    }
+
+    fn flush(&mut self, failed: &mut Vec<usize>) {
+        let mut queued = std::mem::take(&mut self.queued);
+        for (position, one) in queued.drain(..).enumerate() {
+            let is_sent = match self.from_socket {
+                0 => self.send_slot(&one),
+                _ => self.send_received(&one),
+            };
+            failed.extend((!is_sent).then_some(position));
+        }
+        self.queued = queued;
+    }
+
+    fn send(&mut self, socket: SocketId, to: SocketAddr, packet: &[u8]) -> bool {
+        let bound = self.bound.get(socket.0 as usize).and_then(Option::as_ref);
+        bound.is_some_and(|bound| self.outlet.send_copy(packet, bound, to))
+            || self.sockets.send(socket, to, packet)
+    }
+
+    fn wake(&self) {
+        self.sockets.wake();
+    }
+}
+
+impl Xdp {
+    /// Sends what arrived by AF_XDP, in the frame that it arrived in if it can.
+    fn send_slot(&mut self, one: &Queued) -> bool {
+        let Some(slot) = self.filled.get_mut(one.slot) else {
+            return false;
+        };
+        let Some(frame) = slot.frame.take() else {
+            return false;
+        };
+        let start = slot.payload.start;
+        let payload = start + one.range.start..start + one.range.end;
+        let bound = self
+            .bound
+            .get(one.socket.0 as usize)
+            .and_then(Option::as_ref);
+        let unsent = match bound {
+            Some(bound) => self
+                .outlet
+                .send(frame, payload.clone(), bound, one.to)
+                .err(),
+            None => Some(frame),
+        };
+        let Some(mut frame) = unsent else {
+            return true;
+        };
+        let bytes = self.outlet.shared.umem.bytes(&mut frame);
+        let packet = bytes.get(payload).unwrap_or_default();
+        let is_sent = self.sockets.send(one.socket, one.to, packet);
+        slot.frame = Some(frame);
+        is_sent
+    }
+
+    /// Sends what arrived by a socket.
+    fn send_received(&mut self, one: &Queued) -> bool {
+        let Queued {
+            slot,
+            range,
+            socket,
+            to,
+        } = one;
+        let packet = self.sockets.part(*slot, range.clone());
+        let bound = self.bound.get(socket.0 as usize).and_then(Option::as_ref);
+        let outlet = &mut self.outlet;
+        bound
+            .zip(packet)
+            .is_some_and(|(bound, packet)| outlet.send_copy(packet, bound, *to))
+            || self.sockets.send_part(*slot, range.clone(), *socket, *to)
+    }
+}

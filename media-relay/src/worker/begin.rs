@@ -1,0 +1,50 @@
+//! What a worker begins with, and its beginning.
+
+use super::neighbours::Neighbours;
+use super::resting::Resting;
+use super::stock::Stock;
+use super::{Clock, Order, Worker};
+use crate::control::EventSink;
+use crate::control::realm::RealmPorts;
+use crate::control::totals::Published;
+use crate::entropy::Entropy;
+use crate::io::{Batch, Waker};
+use crate::time::WallOffset;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle};
+
+/// All that a worker has from outside but its sockets.
+pub(crate) struct Beginning {
+    pub(crate) number: usize,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) waiting: Arc<AtomicUsize>,
+    pub(crate) realms: Arc<[RealmPorts]>,
+    pub(crate) entropy: Entropy,
+    pub(crate) sink: Arc<EventSink>,
+    pub(crate) stock: Arc<Stock>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) clock: Clock,
+    pub(crate) wall: WallOffset,
+    pub(crate) resting: Resting,
+    pub(crate) neighbours: Arc<Neighbours>,
+}
+
+impl Beginning {
+    /// Starts the thread with sockets of any kind.
+    pub(crate) fn begin<B: Batch + Send + 'static>(
+        self,
+        (batch, waker): (B, Waker),
+    ) -> io::Result<(JoinHandle<()>, Waker)> {
+        let name = format!("media-{}", self.number);
+        let mut worker = Worker::new(batch, self);
+        // The first calls find it full.
+        worker.restock(usize::MAX);
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || worker.run())?;
+        Ok((thread, waker))
+    }
+}
