@@ -3,7 +3,8 @@
 use crate::command::exit;
 use crate::daemon::run::FAILED;
 use crate::ng::{Fault, Interface, Options, Service};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use media_relay::{Backend, Runs};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -32,9 +33,20 @@ pub struct Media {
     /// Media threads; as many as there are cores if not given
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Option<u8>,
+    /// How packets are received and sent: by sockets; past the kernel (AF_XDP) where that is possible; or in no other
+    /// way
+    #[arg(long, value_enum, default_value_t = Wanted::Socket)]
+    backend: Wanted,
     /// Seconds after which a call ends whose parties have both sent nothing; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Wanted {
+    Socket,
+    Auto,
+    Xdp,
 }
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -58,6 +70,11 @@ pub fn run(arguments: &Media, out: &mut dyn Write) -> io::Result<u8> {
         interfaces: arguments.interfaces.clone(),
         ports: arguments.ports.clone(),
         workers: arguments.workers.map_or(cores, usize::from),
+        backend: match arguments.backend {
+            Wanted::Socket => Backend::Sockets,
+            Wanted::Auto | Wanted::Xdp => Backend::Xdp,
+        },
+        is_backend_needed: arguments.backend == Wanted::Xdp,
         silence: Duration::from_secs(arguments.timeout.into()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,10 +89,22 @@ pub fn run(arguments: &Media, out: &mut dyn Write) -> io::Result<u8> {
                 eprintln!("causeway media: {fault}");
                 return Ok(match fault {
                     Fault::Interfaces(_) => exit::USAGE,
-                    Fault::Entropy | Fault::Relay(_) | Fault::Listen(..) => FAILED,
+                    Fault::Entropy | Fault::Relay(_) | Fault::Backend(..) | Fault::Listen(..) => {
+                        FAILED
+                    }
                 });
             }
         };
+        for report in service.backends() {
+            let runs = match report.runs {
+                Runs::Sockets => "sockets",
+                Runs::Xdp { .. } => "AF_XDP",
+            };
+            let because = report
+                .because
+                .map_or_else(String::new, |why| format!(" ({why})"));
+            writeln!(out, "media of {}: {runs}{because}", report.address)?;
+        }
         writeln!(out, "requests are heard on {}", service.address()?)?;
         out.flush()?;
         crate::daemon::notify::ready("serving");

@@ -6,7 +6,8 @@ use connection::{Connections, Heard};
 use media_api::{Event, RealmId};
 use media_ng::{Input, Now, Origin, Output, Server, Settings, Side};
 use media_relay::{
-    EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, StartError,
+    AddressReport, Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig,
+    Runs, StartError,
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -76,6 +77,10 @@ pub struct Options {
     pub ports: RangeInclusive<u16>,
     /// Media threads.
     pub workers: usize,
+    /// How packets are received and sent.
+    pub backend: Backend,
+    /// Whether nothing but the wanted backend will do.
+    pub is_backend_needed: bool,
     /// See [`Settings::silence_ms`].
     pub silence: Duration,
 }
@@ -92,6 +97,9 @@ pub enum Fault {
     /// The relay does not start.
     #[error("{0}")]
     Relay(#[from] StartError),
+    /// AF_XDP alone will do, and does not run.
+    #[error("media of {0} would not go past the kernel: {1}")]
+    Backend(IpAddr, String),
     /// The control address cannot be opened.
     #[error("cannot listen for requests on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -114,7 +122,7 @@ impl Service {
     /// # Errors
     /// [`Fault`]; nothing runs then.
     pub async fn start(options: &Options) -> Result<Self, Fault> {
-        let (sides, realms) = sides(&options.interfaces, &options.ports)?;
+        let (sides, realms) = sides(&options.interfaces, &options.ports, options.backend)?;
         let (sink, events) = mpsc::unbounded_channel();
         let config = RelayConfig {
             realms,
@@ -133,6 +141,13 @@ impl Service {
         let listener = TcpListener::bind(at).await.map_err(fault)?;
         let (connections, heard) = Connections::accept(listener);
         let relay = Relay::start(config, report)?;
+        if options.is_backend_needed {
+            let slow = |report: &&AddressReport| report.runs == Runs::Sockets;
+            if let Some(slow) = relay.backend().addresses.iter().find(slow) {
+                let why = slow.because.clone().unwrap_or_default();
+                return Err(Fault::Backend(slow.address, why));
+            }
+        }
         let started = Instant::now();
         let settings = Settings {
             sides,
@@ -158,6 +173,11 @@ impl Service {
     /// What the operating system says.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.datagrams.local_addr()
+    }
+
+    /// What serves each address of media, and why nothing faster does.
+    pub fn backends(&self) -> Vec<AddressReport> {
+        self.relay.backend().addresses
     }
 
     /// Serves until `stop` comes; then all calls end.
@@ -232,6 +252,7 @@ fn now(started: Instant) -> Now {
 fn sides(
     interfaces: &[Interface],
     ports: &RangeInclusive<u16>,
+    backend: Backend,
 ) -> Result<(Vec<Side>, Vec<Realm>), Fault> {
     let (mut sides, mut realms): (Vec<Side>, Vec<Realm>) = (Vec::new(), Vec::new());
     let mut bound = Vec::new();
@@ -261,6 +282,7 @@ fn sides(
                     first_port: *ports.start(),
                     last_port: *ports.end(),
                     dscp: EXPEDITED_FORWARDING,
+                    backend,
                 });
                 sides.len() - 1
             }
@@ -314,7 +336,7 @@ mod tests {
         let read = |texts: &[&str]| {
             let interfaces: Vec<Interface> =
                 texts.iter().map(|text| text.parse().unwrap()).collect();
-            sides(&interfaces, &(10_000..=10_999))
+            sides(&interfaces, &(10_000..=10_999), Backend::Sockets)
         };
         let (sides, realms) = read(&["a/192.0.2.1", "a/2001:db8::1", "b/192.0.2.2"]).unwrap();
         assert_eq!((sides.len(), realms.len()), (2, 2));

@@ -511,11 +511,10 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Silence`].
     pub async fn call_to_branch(&self, patience: Duration) -> Result<Received, PeerFault> {
-        let name = "the branch".to_owned();
-        match &self.calls_to_branch {
-            Some(calls) => next(calls, name, patience).await,
-            None => Err(PeerFault::Silence {
-                peer: name,
+        match (&self.calls_to_branch, &self.branch) {
+            (Some(calls), Some(branch)) => next(calls, branch.agent(), patience).await,
+            _ => Err(PeerFault::Silence {
+                peer: "the branch".to_owned(),
                 wanted: "a branch".to_owned(),
                 after: Duration::ZERO,
             }),
@@ -527,8 +526,8 @@ impl Stage {
     /// # Errors
     /// [`PeerFault::Socket`].
     pub async fn voice_of_branch(&self) -> Result<Voice, PeerFault> {
-        self.voice("branch", self.addresses.carrier, self.warps.1)
-            .await
+        let at = SocketAddr::new(self.addresses.carrier, 0);
+        self.voice("branch", at, self.tape.network()).await
     }
 
     /// A voice of the carrier.

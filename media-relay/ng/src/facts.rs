@@ -123,8 +123,7 @@ pub(crate) fn transport_of(media: &Media<'_>) -> Option<Wanted> {
 fn keys(media: &Media<'_>) -> Result<Vec<(u32, CryptoKey)>, Unused> {
     let usable = media.cryptos().into_iter().filter_map(|crypto| {
         let crypto = crypto.ok()?;
-        let suite = Suite::from_name(crypto.suite.name().as_bytes());
-        let suite = suite.filter(|suite| SUITES.contains(suite))?;
+        let suite = Some(crypto.suite).filter(|suite| SUITES.contains(suite))?;
         let [key] = &crypto.keys[..] else {
             return None;
         };

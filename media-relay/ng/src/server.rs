@@ -468,6 +468,7 @@ impl Server {
             Event::FirstMedia { .. }
             | Event::SourcePinned { .. }
             | Event::OneWay { .. }
+            | Event::OneWayOver { .. }
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
             | Event::Played { .. } => {}

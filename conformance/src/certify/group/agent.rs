@@ -531,8 +531,8 @@ async fn many_agents(stage: &Stage) -> Played {
         leg.respond(486, "Busy Here", None, &[])?;
         leg.acknowledged_failure().await?;
     }
-    for (mut leg, invite) in callers {
-        leg.final_response(&invite).await?;
+    for (mut leg, _) in callers {
+        leg.final_response().await?;
     }
     Ok(())
 }
