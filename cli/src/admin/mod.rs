@@ -253,6 +253,7 @@ fn operable() -> Router<Access> {
     Router::new()
         .route("/status", get(node::status))
         .route("/teams", get(teams::teams))
+        .route("/figures", get(teams::figures))
         .route("/reload", post(node::reload))
         .route("/drain", post(node::fade))
         .route("/drain/now", post(node::drain))

@@ -4,9 +4,9 @@ use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, CUSTOMERS, FQDN, Peers, Setting};
+use super::setting::{self, CUSTOMERS, DERIVED, FQDN, Peers, SECOND, Setting};
 use super::subject::{Other, Subject};
-use super::verdict::Failure;
+use super::verdict::{Failure, Unasked};
 use crate::ca::{Authority, CaFault, Identity};
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
@@ -24,10 +24,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,6 +44,8 @@ pub struct Kit {
     pub sbc: Identity,
     /// Certificate of the proxies.
     pub proxy: Identity,
+    /// Whether long cases are played in full.
+    pub soaks: bool,
 }
 
 impl Kit {
@@ -54,9 +58,10 @@ impl Kit {
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
         Ok(Self {
-            sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1]])?,
+            sbc: authority.issue(&[FQDN, CUSTOMERS[0], CUSTOMERS[1], DERIVED, SECOND])?,
             proxy: authority.issue(&names)?,
             authority,
+            soaks: false,
         })
     }
 }
@@ -75,6 +80,8 @@ pub struct Stage {
     pub teams_side: SocketAddr,
     /// Where the subject is towards the carriers.
     pub carrier_side: SocketAddr,
+    /// Where a second trunk of the subject, or a second node, is towards Teams.
+    pub second_side: SocketAddr,
     /// How the subject is configured.
     pub setting: Setting,
     /// Where everybody is; of use for subjects of ours.
@@ -90,10 +97,15 @@ pub struct Stage {
     calls_to_carriers: Vec<Calls>,
     ears: Mutex<Vec<Ear>>,
     failures: Mutex<Vec<Failure>>,
+    notes: Mutex<Vec<String>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
     pub(super) is_welcoming: bool,
     pub(super) program: Option<PathBuf>,
+    /// Further nodes of ours that the case has started.
+    more_nodes: Mutex<Vec<Arc<Daemon>>>,
+    /// What lets another SBC fail over.
+    fail_over: Vec<String>,
     folder: Option<Folder>,
 }
 
@@ -105,6 +117,13 @@ struct Ground {
     proxies: Vec<teams::Place>,
     carriers: Vec<carrier::Place>,
     peers: Peers,
+}
+
+/// Where the subject is.
+struct Sides {
+    teams: SocketAddr,
+    second: SocketAddr,
+    carrier: SocketAddr,
 }
 
 /// What the proxies show and whom they trust.
@@ -165,8 +184,12 @@ impl Stage {
             roots: kit.authority.roots()?,
             kit: Arc::clone(kit),
         };
-        let (teams_side, carrier_side) = (ports.tls, ports.udp);
-        let mut stage = Self::with_peers(ground, trust, tape, FQDN, teams_side, carrier_side)?;
+        let sides = Sides {
+            teams: ports.tls,
+            second: ports.second_tls,
+            carrier: ports.udp,
+        };
+        let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
         stage.setting = setting;
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
@@ -207,10 +230,14 @@ impl Stage {
             roots,
             kit: Arc::clone(kit),
         };
-        let (teams_side, carrier_side) = (other.teams_side, other.carrier_side);
-        let fqdn = &other.fqdn;
-        let mut stage = Self::with_peers(ground, trust, tape, fqdn, teams_side, carrier_side)?;
+        let sides = Sides {
+            teams: other.teams_side,
+            second: other.teams_side,
+            carrier: other.carrier_side,
+        };
+        let mut stage = Self::with_peers(ground, trust, tape, &other.fqdn, &sides)?;
         stage.setting = setting;
+        stage.fail_over.clone_from(&other.fail_over);
         stage.break_by(mutation);
         Ok(stage)
     }
@@ -220,8 +247,11 @@ impl Stage {
         trust: Trust,
         tape: Tape,
         fqdn: &str,
-        teams_side: SocketAddr,
-        carrier_side: SocketAddr,
+        &Sides {
+            teams: teams_side,
+            second: second_side,
+            carrier: carrier_side,
+        }: &Sides,
     ) -> Result<Self, LabFault> {
         let addresses = ground.addresses;
         let wire: Arc<dyn Wire> = Arc::new(tape.clone());
@@ -229,7 +259,15 @@ impl Stage {
             fqdn: fqdn.to_owned(),
             port: teams_side.port(),
         };
-        let trunks: Vec<TeamsTrunk> = [fqdn].into_iter().chain(CUSTOMERS).map(trunk).collect();
+        let mut trunks: Vec<TeamsTrunk> = [fqdn, DERIVED]
+            .into_iter()
+            .chain(CUSTOMERS)
+            .map(trunk)
+            .collect();
+        trunks.push(TeamsTrunk {
+            fqdn: SECOND.to_owned(),
+            port: second_side.port(),
+        });
         let hosts = REGIONS.iter().chain(&["sip-du-a"]);
         let mut proxies = Vec::new();
         for (region, place) in hosts.zip(ground.proxies) {
@@ -266,6 +304,7 @@ impl Stage {
             carriers,
             teams_side,
             carrier_side,
+            second_side,
             setting: Setting::default(),
             addresses,
             kit: trust.kit,
@@ -274,10 +313,13 @@ impl Stage {
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
             failures: Mutex::default(),
+            notes: Mutex::default(),
             told: None,
             warps: (None, None),
             is_welcoming: false,
             program: None,
+            more_nodes: Mutex::default(),
+            fail_over: Vec::new(),
             folder: None,
         })
     }
@@ -305,10 +347,19 @@ impl Stage {
         }
     }
 
+    /// The second trunk, or that of a second node, as Teams knows it.
+    pub fn second_trunk(&self) -> TeamsTrunk {
+        TeamsTrunk {
+            fqdn: SECOND.to_owned(),
+            port: self.second_side.port(),
+        }
+    }
+
     /// Every name that a Contact towards Teams may have.
     pub fn names(&self) -> Vec<String> {
         let own = [self.fqdn.as_str()].into_iter();
-        own.chain(CUSTOMERS).map(str::to_owned).collect()
+        let others = CUSTOMERS.into_iter().chain([DERIVED, SECOND]);
+        own.chain(others).map(str::to_owned).collect()
     }
 
     /// The folder of our daemon.
@@ -320,6 +371,32 @@ impl Stage {
     pub fn check(&self, rule: &str, is_right: bool, found: impl FnOnce() -> String) {
         if !is_right {
             lock(&self.failures).push(Failure::new(rule, found()));
+        }
+    }
+
+    /// Notes what a reader of the report must know of how the case was played.
+    pub fn note(&self, what: impl Into<String>) {
+        lock(&self.notes).push(what.into());
+    }
+
+    /// What was noted.
+    pub fn notes(&self) -> Vec<String> {
+        lock(&self.notes).clone()
+    }
+
+    /// A size of a long case: the short one, unless all is to be played. Which one it was is noted.
+    pub fn size(&self, what: &str, short: u32, full: u32) -> u32 {
+        match self.kit.soaks {
+            true => {
+                self.note(format!("played in full: {full} {what}"));
+                full
+            }
+            false => {
+                self.note(format!(
+                    "short form: {short} {what}; with --soak it is {full}"
+                ));
+                short
+            }
         }
     }
 
@@ -456,6 +533,24 @@ impl Stage {
         }
     }
 
+    /// The rules that cannot be asked about: those on what is left afterwards, of somebody else's SBC or
+    /// after a case that ended early.
+    pub fn unasked(&self, ended_by: Option<&Failure>) -> Vec<Unasked> {
+        let why = match (&self.daemon, ended_by) {
+            (None, _) => {
+                "what this subject keeps afterwards cannot be read from outside".to_owned()
+            }
+            (Some(_), Some(failure)) => format!("the case ended early ({})", failure.rule),
+            (Some(_), None) => return Vec::new(),
+        };
+        let rules = assertion::OF_TRACES.into_iter();
+        let unasked = |rule| Unasked {
+            rule,
+            why: why.clone(),
+        };
+        rules.map(unasked).collect()
+    }
+
     /// Everything that was wrong: what the case found, what the peers found, and the global
     /// assertions. `played` is how the case ended.
     pub async fn judge(&self, played: Result<(), Failure>) -> Vec<Failure> {
@@ -477,8 +572,95 @@ impl Stage {
         failures
     }
 
+    /// Starts one more node of ours, with the second name and place.
+    ///
+    /// # Errors
+    /// [`LabFault`].
+    pub async fn starts_second_node(&self) -> Result<Arc<Daemon>, LabFault> {
+        let system = |why: io::Error| LabFault::System {
+            what: "start a second node",
+            why,
+        };
+        let (Some(program), Some(first)) = (&self.program, self.folder()) else {
+            return Err(system(io::Error::other("the subject is not ours")));
+        };
+        let folder = first.join("second");
+        std::fs::create_dir_all(&folder).map_err(system)?;
+        for name in ["ca.pem", "sbc.pem", "sbc.key"] {
+            std::fs::copy(first.join(name), folder.join(name)).map_err(system)?;
+        }
+        let at = |index: usize| self.proxies[index].address();
+        let peers = Peers {
+            carriers: [self.carriers[0].address(), self.carriers[1].address()],
+            proxies: [at(0), at(1), at(2)],
+            elsewhere: at(3),
+        };
+        let mut ports = Ports::choose(&self.addresses, None)?;
+        ports.tls = self.second_side;
+        let text = self
+            .setting
+            .write(&folder, &self.addresses, &ports, &peers)
+            .replace(FQDN, SECOND)
+            .replace("id = \"certified\"", "id = \"second\"")
+            .replace("20000-24999", "30000-31999")
+            .replace("25000-29999", "32000-32499");
+        place::write(&folder, "causeway.toml", &text)?;
+        let daemon = Daemon::start(program, &folder, ports.metrics, false).await?;
+        let daemon = Arc::new(daemon);
+        lock(&self.more_nodes).push(Arc::clone(&daemon));
+        Ok(daemon)
+    }
+
+    /// What every node of ours says together.
+    ///
+    /// # Errors
+    /// [`LabFault::Unanswered`].
+    pub async fn ask_all(&self, path: &str) -> Result<Vec<String>, LabFault> {
+        let mut told = vec![self.ask(path).await?];
+        let more = lock(&self.more_nodes).clone();
+        for daemon in more {
+            told.push(self.as_told(daemon.ask(path).await?));
+        }
+        Ok(told)
+    }
+
+    /// The records that our daemon has written into files.
+    pub(super) fn spooled(&self) -> String {
+        let Some(spool) = self.folder().map(|folder| folder.join("cdr")) else {
+            return String::new();
+        };
+        let files = std::fs::read_dir(spool).into_iter().flatten().flatten();
+        let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        texts.collect()
+    }
+
+    /// Takes the active node of a pair away, as the subject's file says.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn fails_over(&self) -> Result<(), Failure> {
+        let fault = |why: String| Failure::new("ladder", why);
+        let [program, arguments @ ..] = self.fail_over.as_slice() else {
+            return Err(fault(
+                "the subject's file says \"pair\" and not how its active node is ended: write \
+                 fail_over = [\"command\", \"argument\"]"
+                    .to_owned(),
+            ));
+        };
+        let ended = Command::new(program).args(arguments).status().await;
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(fault(format!("fail_over: {program} ended with {status}"))),
+            Err(why) => Err(fault(format!("fail_over: {program}: {why}"))),
+        }
+    }
+
     /// Ends everything.
     pub async fn end(self) {
+        let more = std::mem::take(&mut *lock(&self.more_nodes));
+        for daemon in more.into_iter().filter_map(Arc::into_inner) {
+            daemon.stop().await;
+        }
         if let Some(daemon) = self.daemon {
             daemon.stop().await;
         }
@@ -507,6 +689,7 @@ impl Ground {
         let peers = Peers {
             carriers: [one.address, two.address],
             proxies: [places[0].address, places[1].address, places[2].address],
+            elsewhere: places[3].address,
         };
         Ok(Self {
             addresses,

@@ -1,4 +1,4 @@
-//! Call admission: calls at the same time, new calls per second, calls that are not answered yet and
+//! Call admission: calls at the same time, new calls per second, minute and hour, calls that are not answered yet and
 //! media bandwidth; per tenant, trunk and direction, route, and number (SIP-1730).
 //!
 //! A call takes a place of everything that it counts on, or of nothing. A call for help takes its
@@ -8,6 +8,8 @@
 //! All shards of a node count in one table, behind a lock that is taken when a call begins, is answered
 //! or leaves a trunk, and for no message in between. Each one's share is kept apart, so that each can
 //! compare its own with the calls that it has.
+
+mod window;
 
 use crate::cause::{Because, CauseCode};
 use crate::config::{CallLimits, Config, Each, LimitRefusal, Trunk};
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use window::{Span, Window};
 
 /// What calls are counted on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +111,7 @@ pub struct Full {
     counted: Counted,
     what: Measure,
     refusal: LimitRefusal,
+    is_news: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +120,8 @@ enum Measure {
     Calls(u32, u32),
     /// New calls per second.
     Rate(u32),
+    /// New calls within a minute or an hour.
+    Within(u32, Span),
     /// Calls that are not answered yet.
     Setups(u32),
     /// kbit/s.
@@ -123,6 +129,29 @@ enum Measure {
 }
 
 impl Full {
+    /// Of what it is a limit.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The limit in one word, as it is written in the configuration: a label of metrics.
+    pub const fn key(&self) -> &'static str {
+        match self.what {
+            Measure::Calls(..) => "calls",
+            Measure::Rate(_) => "cps",
+            Measure::Within(_, Span::Minute) => "calls_per_minute",
+            Measure::Within(_, Span::Hour) => "calls_per_hour",
+            Measure::Setups(_) => "setup",
+            Measure::Bandwidth(_) => "bandwidth",
+        }
+    }
+
+    /// Whether nobody was told of the limit within the last minute: who calls a thousand times must not
+    /// fill the log.
+    pub const fn is_news(&self) -> bool {
+        self.is_news
+    }
+
     /// What the caller is told.
     pub fn refused(&self) -> Refusal {
         Refusal {
@@ -156,6 +185,10 @@ impl fmt::Display for Full {
             }
             Measure::Rate(limit) => {
                 write!(f, "{counted} has had its {limit} new calls per second")
+            }
+            Measure::Within(limit, span) => {
+                let span = span.as_str();
+                write!(f, "{counted} has had its {limit} new calls within {span}")
             }
             Measure::Setups(limit) => write!(f, "{counted} has its {limit} calls in set-up"),
             Measure::Bandwidth(limit) => write!(f, "{counted} has its {limit} kbit/s in use"),
@@ -217,6 +250,10 @@ struct Usage {
     shares: Vec<Tally>,
     /// When the next call would be due if they came evenly (GCRA).
     due: Timestamp,
+    /// New calls within the last minute, and the last hour; only where they are limited.
+    recent: Option<Box<[Window; 2]>>,
+    /// When somebody was last told that a limit is reached.
+    told: Option<Timestamp>,
 }
 
 /// What calls take.
@@ -226,6 +263,9 @@ struct Tally {
     setups: u32,
     kbits: u32,
 }
+
+/// Who was told of a limit is not told again for so long.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Fewest entries that are worth a look at all of them.
 const LEAST_SWEEP: usize = 256;
@@ -257,10 +297,13 @@ impl Admission {
                 |usage| usage.reached(now, limits, kbits, standing),
             );
             if let Some(what) = reached.filter(|_| standing != Standing::Help) {
+                table.sweep(now);
+                let is_news = table.usage.entry(counted.clone()).or_default().is_news(now);
                 return Err(Full {
                     counted: counted.clone(),
                     what,
                     refusal: limits.refusal,
+                    is_news,
                 });
             }
         }
@@ -274,6 +317,7 @@ impl Admission {
             if let Some(spacing) = spacing(&limits) {
                 usage.due = usage.due.max(now) + spacing;
             }
+            usage.count(now, &limits);
             Place {
                 counted,
                 kbits,
@@ -373,7 +417,7 @@ impl Table {
             return;
         }
         self.usage
-            .retain(|_, usage| usage.sum().calls > 0 || usage.due > now);
+            .retain(|_, usage| usage.sum().calls > 0 || usage.due > now || usage.remembers(now));
         self.sweep_at = 2 * self.usage.len();
     }
 }
@@ -394,6 +438,34 @@ impl Usage {
             sum.kbits = sum.kbits.saturating_add(share.kbits);
         }
         sum
+    }
+
+    /// A new call, where those of a minute or an hour are limited.
+    fn count(&mut self, now: Timestamp, limits: &CallLimits) {
+        if spans(limits).iter().all(|(_, limit)| limit.is_none()) {
+            // They may have been until a reload.
+            self.recent = None;
+            return;
+        }
+        let recent = self.recent.get_or_insert_default();
+        for (window, (span, _)) in recent.iter_mut().zip(spans(limits)) {
+            window.count(now, span);
+        }
+    }
+
+    /// Whether calls that are over still count.
+    fn remembers(&self, now: Timestamp) -> bool {
+        let is_told = self.told.is_some_and(|told| now < told + QUIET);
+        let longest = self.recent.as_ref().map(|recent| &recent[1]);
+        is_told || longest.is_some_and(|window| window.calls(now, Span::Hour) > 0)
+    }
+
+    fn is_news(&mut self, now: Timestamp) -> bool {
+        let is_news = self.told.is_none_or(|told| now >= told + QUIET);
+        if is_news {
+            self.told = Some(now);
+        }
+        is_news
     }
 
     /// The first limit that one more call would break.
@@ -422,11 +494,26 @@ impl Usage {
         {
             return Some(Measure::Bandwidth(limit));
         }
+        if let Some(recent) = &self.recent {
+            for (window, (span, limit)) in recent.iter().zip(spans(limits)) {
+                if let Some(limit) = limit.filter(|limit| window.calls(now, span) >= *limit) {
+                    return Some(Measure::Within(limit, span));
+                }
+            }
+        }
         let (limit, spacing) = (limits.calls_per_second?, spacing(limits)?);
         let burst = spacing * limits.burst.unwrap_or(limit).max(1);
         let due = self.due.max(now);
         (due.since(now) + spacing > burst).then_some(Measure::Rate(limit))
     }
+}
+
+/// What of new calls is limited within which time.
+fn spans(limits: &CallLimits) -> [(Span, Option<u32>); 2] {
+    [
+        (Span::Minute, limits.calls_per_minute),
+        (Span::Hour, limits.calls_per_hour),
+    ]
 }
 
 /// Time between two calls that come evenly.
@@ -570,6 +657,11 @@ pub fn told(config: &Config, call: &Subject<'_>) -> Vec<String> {
         if let Some(rate) = limits.calls_per_second {
             parts.push(format!("{rate} new calls per second"));
         }
+        for (span, limit) in spans(&limits) {
+            if let Some(limit) = limit {
+                parts.push(format!("{limit} new calls within {}", span.as_str()));
+            }
+        }
         if let Some(setups) = limits.setups {
             parts.push(format!("{setups} calls in set-up"));
         }
@@ -650,6 +742,38 @@ mod tests {
         };
         let calls = (0..50).filter(|_| take(&mut admission, later, small).is_ok());
         assert_eq!(calls.count(), 3);
+    }
+
+    #[test]
+    fn calls_of_a_minute_and_an_hour_are_limited_and_told_once_a_minute() {
+        let limits = CallLimits {
+            calls_per_minute: Some(3),
+            calls_per_hour: Some(5),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let mut ask = |seconds: u64| {
+            let now = Timestamp::from_micros(seconds * 1_000_000);
+            let taken = take(&mut admission, now, limits);
+            taken
+                .map(|place| admission.give_back(place))
+                .map_err(|full| (full.key(), full.is_news(), full.to_string()))
+        };
+        for _ in 0..3 {
+            assert_eq!(ask(10), Ok(()));
+        }
+        let why = "trunk \"a\" has had its 3 new calls within a minute".to_owned();
+        assert_eq!(ask(11), Err(("calls_per_minute", true, why.clone())));
+        assert_eq!(ask(12), Err(("calls_per_minute", false, why)));
+        assert_eq!((ask(76), ask(76)), (Ok(()), Ok(())));
+        let why = "trunk \"a\" has had its 5 new calls within an hour".to_owned();
+        assert_eq!(ask(1_800), Err(("calls_per_hour", true, why)));
+        assert_eq!(ask(3_600 + 400), Ok(()));
+        // Where nothing of the kind is limited any more, nothing is kept.
+        let now = Timestamp::from_micros(4_100_000_000);
+        let place = take(&mut admission, now, CallLimits::default()).expect("no limit");
+        assert!(admission.table().usage[&trunk()].recent.is_none());
+        admission.give_back(place);
     }
 
     #[test]

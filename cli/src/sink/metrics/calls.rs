@@ -1,6 +1,7 @@
 //! Calls in figures: a fold over events.
 
 use super::{Maker, SETUP_SECONDS, label};
+use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
@@ -24,6 +25,7 @@ pub struct CallMetrics {
     transfers: IntCounterVec,
     oversize: IntCounterVec,
     spent: IntCounterVec,
+    limited: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -32,6 +34,8 @@ pub struct CallMetrics {
     media_jitter: HistogramVec,
     verifications: IntCounterVec,
     one_way: IntCounterVec,
+    round_trip: HistogramVec,
+    ice_failed: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
     overload: IntGaugeVec,
@@ -55,6 +59,7 @@ struct Open {
     tenant: Option<TenantName>,
     trunk: TrunkName,
     is_answered: bool,
+    has_failed_checks: bool,
 }
 
 impl CallMetrics {
@@ -104,6 +109,12 @@ impl CallMetrics {
                 "Limits on money that were reached, by what they are of.",
                 &["of", "name", "period", "action"],
             )?,
+            limited: maker.counters(
+                "sbc_limit_refusals_total",
+                "Calls that a limit refused or sent another way, by what the limit is of and which it is; \
+                 an alarm on it shows fraud and limits that are too low.",
+                &["of", "name", "limit", "tenant"],
+            )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
                 "Targets that were given up while others were left.",
@@ -150,6 +161,19 @@ impl CallMetrics {
                 "Interarrival jitter, one observation per leg at the end of a call.",
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
+            )?,
+            round_trip: maker.histograms(
+                "sbc_rtp_round_trip_seconds",
+                "Round-trip time to the peer's media as RTCP told it, one observation per leg at the end of a \
+                 call.",
+                &["trunk", "dir"],
+                &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0],
+            )?,
+            ice_failed: maker.counters(
+                "sbc_ice_failed_calls_total",
+                "Calls in which media did not get through because checks of ICE did not come or were refused, \
+                 each once, by the trunk that the call came from.",
+                &["trunk"],
             )?,
             verifications: maker.counters(
                 "sbc_stir_verifications_total",
@@ -211,6 +235,11 @@ impl CallMetrics {
                 let result = fault.map_or("passed", |fault| fault.label());
                 self.verifications.with_label_values(&[result]).inc();
             }
+            (Happened::LimitReached { tenant, full }, _) => {
+                let (of, name) = (full.counted().kind(), full.counted().name());
+                let labels = [of, name, full.key(), label(tenant.as_ref())];
+                self.limited.with_label_values(&labels).inc();
+            }
             (Happened::SpendReached(spent), _) => {
                 let (of, name) = (spent.counted.kind(), spent.counted.name());
                 let labels = [of, name, spent.period.as_str(), spent.action.as_str()];
@@ -219,7 +248,11 @@ impl CallMetrics {
             (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
                 self.answered_call(call);
             }
-            (Happened::Media(media_api::Event::OneWay { .. }), Some(call)) => {
+            (Happened::Media(media_api::Event::OneWay { kind, .. }), Some(call)) => {
+                let is_ice = matches!(kind, OneWayKind::NoChecks | OneWayKind::RefusedChecks);
+                if is_ice {
+                    self.checks_failed(call);
+                }
                 if let Some(trunk) = self.with(call, |open| open.trunk.clone()) {
                     self.one_way.with_label_values(&[trunk.as_str()]).inc();
                 }
@@ -314,6 +347,7 @@ impl CallMetrics {
             tenant: tenant.cloned(),
             trunk: trunk.clone(),
             is_answered: false,
+            has_failed_checks: false,
         };
         self.gauge(&open).inc();
         self.lock().insert(call, open);
@@ -329,6 +363,18 @@ impl CallMetrics {
         self.gauge(open).inc();
         self.answered
             .with_label_values(&[open.trunk.as_str(), label(open.tenant.as_ref()), "in"])
+            .inc();
+    }
+
+    /// Checks of ICE do not get through; each call counts once.
+    fn checks_failed(&self, call: CallId) {
+        let mut calls = self.lock();
+        let Some(open) = calls.get_mut(&call).filter(|open| !open.has_failed_checks) else {
+            return;
+        };
+        open.has_failed_checks = true;
+        self.ice_failed
+            .with_label_values(&[open.trunk.as_str()])
             .inc();
     }
 
@@ -388,6 +434,11 @@ impl CallMetrics {
             self.media_jitter
                 .with_label_values(&[trunk.as_str(), dir])
                 .observe(media.jitter_ms / 1000.0);
+            if let Some(ms) = media.rtt_ms {
+                self.round_trip
+                    .with_label_values(&[trunk.as_str(), dir])
+                    .observe(ms / 1000.0);
+            }
         }
     }
 
