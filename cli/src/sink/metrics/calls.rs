@@ -7,7 +7,7 @@ use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
-use sbc_core::record::{Disposition, Record};
+use sbc_core::record::{Disposition, MediaRecord, Record};
 use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -427,18 +427,20 @@ impl CallMetrics {
             let Some(trunk) = trunk.filter(|_| media.packets_in > 0) else {
                 continue;
             };
-            let lost = media.lost.max(0) as f64;
-            self.media_loss
-                .with_label_values(&[trunk.as_str(), dir])
-                .observe(lost / (lost + media.packets_in as f64));
-            self.media_jitter
-                .with_label_values(&[trunk.as_str(), dir])
-                .observe(media.jitter_ms / 1000.0);
-            if let Some(ms) = media.rtt_ms {
-                self.round_trip
-                    .with_label_values(&[trunk.as_str(), dir])
-                    .observe(ms / 1000.0);
-            }
+            self.leg(trunk, dir, media);
+        }
+    }
+
+    fn leg(&self, trunk: &TrunkName, dir: &str, media: &MediaRecord) {
+        let labels = [trunk.as_str(), dir];
+        let lost = media.lost.max(0) as f64;
+        let ratio = lost / (lost + media.packets_in as f64);
+        self.media_loss.with_label_values(&labels).observe(ratio);
+        let jitter = self.media_jitter.with_label_values(&labels);
+        jitter.observe(media.jitter_ms / 1000.0);
+        if let Some(ms) = media.rtt_ms {
+            let round_trip = self.round_trip.with_label_values(&labels);
+            round_trip.observe(ms / 1000.0);
         }
     }
 
@@ -532,6 +534,80 @@ mod tests {
         assert_eq!(metrics.calls.peers().len(), 1);
         tell("192.0.2.2:5060", TargetState::Busy);
         assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
+    }
+
+    #[test]
+    fn a_call_whose_checks_fail_counts_once_however_often_they_do() {
+        let metrics = Metrics::new().unwrap();
+        let tell = |call: u128, what| {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(call)),
+                leg: None,
+                what,
+            });
+        };
+        let one_way = |kind| {
+            Happened::Media(media_api::Event::OneWay {
+                session: media_api::SessionId(1),
+                endpoint: media_api::EndpointId(0),
+                kind,
+            })
+        };
+        for call in [1, 2, 3] {
+            tell(
+                call,
+                Happened::Admitted {
+                    tenant: None,
+                    trunk: TrunkName::new("teams"),
+                    calling: String::new(),
+                    called: String::new(),
+                },
+            );
+        }
+        tell(1, one_way(OneWayKind::NoChecks));
+        tell(1, one_way(OneWayKind::RefusedChecks));
+        tell(2, one_way(OneWayKind::RefusedChecks));
+        tell(3, one_way(OneWayKind::NoPackets));
+        let text = metrics.text();
+        for line in [
+            "sbc_ice_failed_calls_total{trunk=\"teams\"} 2",
+            "sbc_rtp_one_way_total{trunk=\"teams\"} 4",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{text}");
+        }
+    }
+
+    #[test]
+    fn round_trip_times_are_observed_where_somebody_told_them() {
+        let metrics = Metrics::new().unwrap();
+        let mut media = MediaRecord {
+            leg: LegId(0),
+            codec: None,
+            srtp: true,
+            remote: None,
+            packets_in: 90,
+            packets_out: 90,
+            bytes_in: 0,
+            bytes_out: 0,
+            lost: 10,
+            jitter_ms: 2.0,
+            max_jitter_ms: 2.0,
+            rtt_ms: Some(40.0),
+            dropped: BTreeMap::new(),
+        };
+        let trunk = TrunkName::new("teams");
+        metrics.calls.leg(&trunk, "in", &media);
+        media.rtt_ms = None;
+        metrics.calls.leg(&trunk, "in", &media);
+        let text = metrics.text();
+        for line in [
+            "sbc_rtp_round_trip_seconds_count{dir=\"in\",trunk=\"teams\"} 1",
+            "sbc_rtp_round_trip_seconds_sum{dir=\"in\",trunk=\"teams\"} 0.04",
+            "sbc_rtp_loss_ratio_count{dir=\"in\",trunk=\"teams\"} 2",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{text}");
+        }
     }
 
     #[test]
