@@ -426,7 +426,7 @@ async fn number_rules_are_told_as_translation_rules_of_the_tenant() {
         "New-CsTeamsTranslationRule -Identity 'national-called-1' -Pattern '^0(\\d+)$' -Translation '+44$1'",
         "New-CsTeamsTranslationRule -Identity 'national-calling-1' -Pattern '^100$' \
          -Translation '+441632960100'",
-        "New-CsTeamsTranslationRule -Identity 'inward-called-1' -Pattern '^1([0-9]{3,3})$' \
+        "New-CsTeamsTranslationRule -Identity 'inward-called-1' -Pattern '^1(.{3})$' \
          -Translation '+4416329601${1}'",
         "Set-CsOnlinePSTNGateway -Identity customers.adatum.example `",
         "   -OutboundPstnNumberTranslationRules 'national-called-1','national-called-2' `",

@@ -20,9 +20,11 @@ impl NumberRule {
                 let most = length.end().saturating_sub(begun);
                 let kind = if *digits_only { "[0-9]" } else { "." };
                 // Longer numbers than this do not exist, and engines have bounds for such counts.
-                let count = match most > LONGEST {
-                    true => format!("{{{least},}}"),
-                    false => format!("{{{least},{most}}}"),
+                let count = match (least, most) {
+                    (0, LONGEST..) => "*".to_owned(),
+                    (_, LONGEST..) => format!("{{{least},}}"),
+                    (_, most) if least == most => format!("{{{least}}}"),
+                    _ => format!("{{{least},{most}}}"),
                 };
                 let pattern = format!("^{}({kind}{count})$", regex::escape(start));
                 // Braces, because a digit may come after it.
