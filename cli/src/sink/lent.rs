@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,7 @@ impl Bell {
         };
         if rings {
             // It rings already, or nobody writes any more.
-            if let Err(TrySendError::Full(()) | TrySendError::Disconnected(())) =
-                self.0.try_send(())
-            {}
+            let _ = self.0.try_send(());
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod group;
 pub mod knock;
 pub mod ladder;
 pub mod mutation;
+pub mod nodes;
 pub mod report;
 pub mod selftest;
 pub mod setting;

@@ -6,7 +6,7 @@ use super::evidence::Tape;
 use super::mutation::{Mutation, Warp};
 use super::setting::{self, CUSTOMERS, DERIVED, FQDN, Peers, SECOND, Setting};
 use super::subject::{Other, Subject};
-use super::verdict::{Failure, Unasked};
+use super::verdict::Failure;
 use crate::ca::{Authority, CaFault, Identity};
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
@@ -24,12 +24,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -103,9 +101,9 @@ pub struct Stage {
     pub(super) is_welcoming: bool,
     pub(super) program: Option<PathBuf>,
     /// Further nodes of ours that the case has started.
-    more_nodes: Mutex<Vec<Arc<Daemon>>>,
+    pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What lets another SBC fail over.
-    fail_over: Vec<String>,
+    pub(super) fail_over: Vec<String>,
     folder: Option<Folder>,
 }
 
@@ -533,24 +531,6 @@ impl Stage {
         }
     }
 
-    /// The rules that cannot be asked about: those on what is left afterwards, of somebody else's SBC or
-    /// after a case that ended early.
-    pub fn unasked(&self, ended_by: Option<&Failure>) -> Vec<Unasked> {
-        let why = match (&self.daemon, ended_by) {
-            (None, _) => {
-                "what this subject keeps afterwards cannot be read from outside".to_owned()
-            }
-            (Some(_), Some(failure)) => format!("the case ended early ({})", failure.rule),
-            (Some(_), None) => return Vec::new(),
-        };
-        let rules = assertion::OF_TRACES.into_iter();
-        let unasked = |rule| Unasked {
-            rule,
-            why: why.clone(),
-        };
-        rules.map(unasked).collect()
-    }
-
     /// Everything that was wrong: what the case found, what the peers found, and the global
     /// assertions. `played` is how the case ended.
     pub async fn judge(&self, played: Result<(), Failure>) -> Vec<Failure> {
@@ -570,89 +550,6 @@ impl Stage {
         let mut known = BTreeSet::new();
         failures.retain(|failure| known.insert((failure.rule.clone(), failure.why.clone())));
         failures
-    }
-
-    /// Starts one more node of ours, with the second name and place.
-    ///
-    /// # Errors
-    /// [`LabFault`].
-    pub async fn starts_second_node(&self) -> Result<Arc<Daemon>, LabFault> {
-        let system = |why: io::Error| LabFault::System {
-            what: "start a second node",
-            why,
-        };
-        let (Some(program), Some(first)) = (&self.program, self.folder()) else {
-            return Err(system(io::Error::other("the subject is not ours")));
-        };
-        let folder = first.join("second");
-        std::fs::create_dir_all(&folder).map_err(system)?;
-        for name in ["ca.pem", "sbc.pem", "sbc.key"] {
-            std::fs::copy(first.join(name), folder.join(name)).map_err(system)?;
-        }
-        let at = |index: usize| self.proxies[index].address();
-        let peers = Peers {
-            carriers: [self.carriers[0].address(), self.carriers[1].address()],
-            proxies: [at(0), at(1), at(2)],
-            elsewhere: at(3),
-        };
-        let mut ports = Ports::choose(&self.addresses, None)?;
-        ports.tls = self.second_side;
-        let text = self
-            .setting
-            .write(&folder, &self.addresses, &ports, &peers)
-            .replace(FQDN, SECOND)
-            .replace("id = \"certified\"", "id = \"second\"")
-            .replace("20000-24999", "30000-31999")
-            .replace("25000-29999", "32000-32499");
-        place::write(&folder, "causeway.toml", &text)?;
-        let daemon = Daemon::start(program, &folder, ports.metrics, false).await?;
-        let daemon = Arc::new(daemon);
-        lock(&self.more_nodes).push(Arc::clone(&daemon));
-        Ok(daemon)
-    }
-
-    /// What every node of ours says together.
-    ///
-    /// # Errors
-    /// [`LabFault::Unanswered`].
-    pub async fn ask_all(&self, path: &str) -> Result<Vec<String>, LabFault> {
-        let mut told = vec![self.ask(path).await?];
-        let more = lock(&self.more_nodes).clone();
-        for daemon in more {
-            told.push(self.as_told(daemon.ask(path).await?));
-        }
-        Ok(told)
-    }
-
-    /// The records that our daemon has written into files.
-    pub(super) fn spooled(&self) -> String {
-        let Some(spool) = self.folder().map(|folder| folder.join("cdr")) else {
-            return String::new();
-        };
-        let files = std::fs::read_dir(spool).into_iter().flatten().flatten();
-        let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
-        texts.collect()
-    }
-
-    /// Takes the active node of a pair away, as the subject's file says.
-    ///
-    /// # Errors
-    /// The rule `ladder`.
-    pub async fn fails_over(&self) -> Result<(), Failure> {
-        let fault = |why: String| Failure::new("ladder", why);
-        let [program, arguments @ ..] = self.fail_over.as_slice() else {
-            return Err(fault(
-                "the subject's file says \"pair\" and not how its active node is ended: write \
-                 fail_over = [\"command\", \"argument\"]"
-                    .to_owned(),
-            ));
-        };
-        let ended = Command::new(program).args(arguments).status().await;
-        match ended {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(fault(format!("fail_over: {program} ended with {status}"))),
-            Err(why) => Err(fault(format!("fail_over: {program}: {why}"))),
-        }
     }
 
     /// Ends everything.
