@@ -223,7 +223,9 @@ fn schemes(seen: &Seen, message: &Message, broken: Broken<'_>) {
         broken("G3", "a sips URI".to_owned());
     }
     let via = message.line("Via").unwrap_or_default();
-    if !seen.is_secured || !via.starts_with("SIP/2.0/TLS ") {
+    // In an answer it is what the peer wrote, whatever that was.
+    let is_own = message.method().is_some();
+    if !seen.is_secured || is_own && !via.starts_with("SIP/2.0/TLS ") {
         broken("G3", format!("not TLS with a certificate: Via {via}"));
     }
 }
