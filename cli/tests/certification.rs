@@ -90,6 +90,41 @@ fn what_no_network_is_like_is_named() {
 }
 
 #[test]
+fn customers_trunks_nodes_and_branches_live_beside_each_other() {
+    let (code, out, errors) = certify(&[
+        "run", "SYS-001", "SYS-002", "SYS-003", "SYS-011", "SYS-012", "OPT-013", "NUM-002",
+        "--json",
+    ]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["all"]["passed"], 7, "{errors}");
+}
+
+#[test]
+fn attacks_and_fraud_are_held_off_and_figures_follow_their_definition() {
+    let (code, out, errors) = certify(&[
+        "run", "SYS-005", "SYS-009", "SYS-010", "SYS-013", "OUT-019", "--json",
+    ]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["all"]["passed"], 5, "{errors}");
+    // Which form of a long case was played is said.
+    let cases = report["cases"].as_array().unwrap();
+    let figures = cases.iter().find(|case| case["id"] == "TC-SYS-013");
+    let note = figures.unwrap()["notes"][0].as_str().unwrap();
+    assert_eq!(note, "short form: 20 calls; with --soak it is 100");
+}
+
+#[test]
+fn what_was_not_played_shows_nothing() {
+    let (code, out, errors) = certify(&["self-test", "SYS-008"]);
+    assert_eq!(code, Some(1), "{out}\n{errors}");
+    assert!(out.contains("0 of 0 trials went as they must"), "{out}");
+    assert!(out.contains("2 trials do not apply"), "{out}");
+    assert!(out.contains("TC-SYS-008"), "{out}");
+}
+
+#[test]
 fn a_broken_subject_is_noticed_by_the_rule_that_it_breaks() {
     let (code, out, errors) = certify(&["self-test", "INB-003", "OPT-006"]);
     assert_eq!(code, Some(0), "{out}\n{errors}");

@@ -4,7 +4,7 @@ use crate::nameserver::{Nameserver, a};
 
 use causeway::command::exit;
 use causeway::command::teams::{self, Gateways, Probe, Teams};
-use causeway::command::tenant::{self, Add, Tenants};
+use causeway::command::tenant::{self, Add, Rules, Tenants};
 use causeway::onboarding::powershell::Media;
 use conformance::ca::Authority;
 use conformance::peer::carrier::tagged;
@@ -96,7 +96,7 @@ impl Bench {
     async fn add(&self, wish: Add) -> (u8, String) {
         tokio::task::spawn_blocking(move || {
             let mut out = Vec::new();
-            let code = tenant::run(&Tenants::Add(wish), &mut out).unwrap();
+            let code = tenant::run(&Tenants::Add(Box::new(wish)), &mut out).unwrap();
             (code, String::from_utf8(out).unwrap())
         })
         .await
@@ -440,4 +440,50 @@ async fn what_the_tenant_exports_is_compared_with_the_configuration() {
     let all: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(all[0]["parameter"], "SipSignalingPort");
     assert_eq!(compared("nothing", false).0, exit::USAGE);
+}
+
+#[tokio::test]
+async fn number_rules_are_told_as_translation_rules_of_the_tenant() {
+    let bench = Bench::new(&[BASE], &[BASE]).await;
+    let transforms = "\n[[transform]]\nname = \"national\"\nwhen = { trunk = \"teams\", dir = \"in\" }\n\
+         called = [{ match = '^0(\\d+)$', set = '+44$1' }, { prefix = \"00\", set = \"+\" }]\n\
+         calling = [{ number = \"100\", set = \"+441632960100\" }]\n\
+         [[transform]]\nname = \"second\"\nwhen = { trunk = \"teams\", dir = \"in\" }\n\
+         called = [{ number = \"1\", set = \"2\" }]\n\
+         [[transform]]\nname = \"inward\"\nwhen = { trunk = \"teams\", dir = \"out\" }\n\
+         called = [{ prefix = \"1\", length = \"4\", set = \"+4416329601\" }]\n";
+    let text = std::fs::read_to_string(bench.config()).unwrap() + transforms;
+    write(bench.folder.path(), "causeway.toml", &text);
+    let rules = |trunk: Option<&str>| {
+        let rules = Rules {
+            trunk: trunk.map(str::to_owned),
+            config: bench.config(),
+        };
+        let mut out = Vec::new();
+        let code = tenant::run(&Tenants::Rules(rules), &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let (code, text) = rules(None);
+    assert_eq!(code, exit::OK, "{text}");
+    for line in [
+        "New-CsTeamsTranslationRule -Identity 'national-called-1' -Pattern '^0(\\d+)$' -Translation '+44$1'",
+        "New-CsTeamsTranslationRule -Identity 'national-calling-1' -Pattern '^100$' \
+         -Translation '+441632960100'",
+        "New-CsTeamsTranslationRule -Identity 'inward-called-1' -Pattern '^1(.{3})$' \
+         -Translation '+4416329601${1}'",
+        "Set-CsOnlinePSTNGateway -Identity customers.adatum.example `",
+        "   -OutboundPstnNumberTranslationRules 'national-called-1','national-called-2' `",
+        "   -OutboundTeamsNumberTranslationRules 'national-calling-1' `",
+        "   -InboundTeamsNumberTranslationRules 'inward-called-1'",
+    ] {
+        assert!(
+            text.lines().any(|own| own == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(
+        text.contains("# Left out: the called rules of \"second\""),
+        "{text}"
+    );
+    assert_eq!(rules(Some("nobody")).0, exit::USAGE);
 }

@@ -73,6 +73,7 @@ fn relay() -> (Relay, Receiver<Event>) {
             first_port: 30_000,
             last_port: 30_099,
             dscp: 0,
+            backend: media_relay::Backend::Sockets,
         }],
         workers: 1,
         quarantine: RelayConfig::QUARANTINE,

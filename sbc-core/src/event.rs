@@ -6,6 +6,7 @@ use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
 use crate::overload::{Stage, Strain};
 use crate::pidf;
+use crate::policy::admission::Full;
 use crate::policy::spend::Spent;
 use crate::policy::unusual::Unusual;
 use crate::record::{Record, TransferKind, TransferOutcome};
@@ -328,6 +329,14 @@ pub enum Happened {
         failure: Option<u16>,
         /// What was seen.
         because: String,
+    },
+    /// A call is refused, or goes another way, because a limit on calls is reached (SIP-1730,
+    /// TDR-SEC-003).
+    LimitReached {
+        /// Customer, if it is known.
+        tenant: Option<TenantName>,
+        /// The limit, and whether anybody was told of it a short while ago.
+        full: Box<Full>,
     },
     /// Calls have cost as much as they may, or more; once until there is money again (SIP-406).
     SpendReached(Box<Spent>),

@@ -60,6 +60,13 @@ pub(crate) enum Content {
         /// Who has it.
         shard: ShardId,
     },
+    /// An INVITE that may be the same call again as one that was left by its caller.
+    Again {
+        /// The INVITE.
+        invite: Message,
+        /// Trunk that it came from.
+        trunk: TrunkName,
+    },
     /// Make room for a call for help.
     Room(Wanted),
     /// A dialog that was handed over has ended.
@@ -152,6 +159,7 @@ impl fmt::Debug for Letter {
             }
             Content::Request { message, .. } => write!(f, "{:?}", message.method()),
             Content::Away { shard, .. } => write!(f, "INVITE at shard {}", shard.0),
+            Content::Again { trunk, .. } => write!(f, "called again by {trunk}"),
             Content::Room(wanted) => write!(f, "room for {:?}", wanted.by),
             Content::Over { .. } => f.write_str("over"),
         }

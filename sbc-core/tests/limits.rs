@@ -6,6 +6,7 @@ use crate::world;
 use sbc_core::cause::CauseCode;
 use sbc_core::config::{Assumed, Source, load};
 use sbc_core::core::Together;
+use sbc_core::event::Happened;
 use sbc_core::id::ShardId;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
@@ -570,4 +571,99 @@ fn every_limit_of_every_kind_has_a_code_and_words_of_its_own() {
             }
         }
     }
+}
+
+/// What was told of limits: which, of what, for whom, and whether it is news.
+fn told(shard: &Shard) -> Vec<String> {
+    let happened = shard.happened.iter();
+    let told = happened.filter_map(|what| match what {
+        Happened::LimitReached { tenant, full } => {
+            let tenant = tenant.as_ref().map(ToString::to_string);
+            let (key, of) = (full.key(), full.counted().name());
+            Some(format!("{key} of {of} for {tenant:?}, {}", full.is_news()))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_customer_may_call_a_range_only_so_often_in_a_minute_and_an_hour() {
+    let text = CONFIG.to_owned()
+        + "\n[[limit]]\nname = \"expensive\"\nmatch = { tenant = \"contoso\", called = [\"+4989\"] }\n\
+           calls_per_minute = 2\ncalls_per_hour = 3\nrefuse = \"403\"\n";
+    let mut shard = Shard::with(config_of(&text));
+    let call = |shard: &mut Shard, id: &str| {
+        shard.teams_says(&teams_invite(id));
+        shard.next_response(100);
+    };
+    for id in ["one", "two"] {
+        call(&mut shard, id);
+        reaches(&mut shard);
+    }
+    for id in ["three", "four"] {
+        call(&mut shard, id);
+        refused(&mut shard, 403);
+    }
+    assert_eq!(
+        why(&shard),
+        "limit \"expensive\" has had its 2 new calls within a minute"
+    );
+    let minute = "calls_per_minute of expensive for Some(\"contoso\")";
+    let wanted = [format!("{minute}, true"), format!("{minute}, false")];
+    assert_eq!(told(&shard), wanted);
+    // Calls that were refused do not count, and other numbers are none of its business.
+    let other = teams_invite("other").replace("498999998001", "493012345678");
+    shard.teams_says(&other);
+    shard.next_response(100);
+    reaches(&mut shard);
+    shard.pass(Duration::from_secs(66));
+    shard.sent.clear();
+    call(&mut shard, "five");
+    reaches(&mut shard);
+    call(&mut shard, "six");
+    refused(&mut shard, 403);
+    assert_eq!(
+        told(&shard).last().map(String::as_str),
+        Some("calls_per_hour of expensive for Some(\"contoso\"), true")
+    );
+}
+
+#[test]
+fn an_invite_of_teams_may_be_large_and_not_endless() {
+    let with = |id: &str, lines: &str| teams_invite(id).replace("CSEQ:", &format!("{lines}CSEQ:"));
+    let line = |octets: usize| format!("X-LONG: {}\n", "a".repeat(octets));
+    for (id, lines, why_not) in [
+        ("long", line(8_000), None),
+        (
+            "longer",
+            line(9 << 10),
+            Some("a header line has 9222 octets"),
+        ),
+        ("many", "X-MANY: 1\n".repeat(80), None),
+        (
+            "more",
+            "X-MANY: 1\n".repeat(100),
+            Some("header lines, and Teams may send 100"),
+        ),
+    ] {
+        let mut shard = Shard::new();
+        shard.teams_says(&with(id, &lines));
+        shard.next_response(100);
+        match why_not {
+            None => drop(reaches(&mut shard)),
+            Some(reason) => {
+                shard.next_response(400);
+                let last = shard.records.last().expect("a record");
+                assert_eq!(last.cause.code, CauseCode::BadRequest);
+                assert!(why(&shard).contains(reason), "{}", why(&shard));
+            }
+        }
+    }
+    // Others have the bounds of every message alone.
+    let mut shard = Shard::new();
+    let carrier = carrier_invite("long", CARRIER_SDP);
+    shard.carrier_says(&carrier.replace("CSeq:", &format!("{}CSeq:", line(9 << 10))));
+    shard.next_response(100);
+    reaches(&mut shard);
 }

@@ -2,12 +2,13 @@
 
 use crate::world;
 
-use sbc_core::config::{Assumed, Source, load};
+use sbc_core::config::{Assumed, Source, Trunk, load};
 use sbc_core::locate::{Server, Service};
 use sbc_core::query::{Outcome, Query};
 use sbc_core::sip::header::{Transport, Via};
 use sbc_core::sip::{Message, Method};
 use sbc_core::transport::Protocol;
+use std::sync::Arc;
 use world::*;
 
 #[test]
@@ -350,4 +351,38 @@ fn every_address_is_that_of_its_side_and_family_whichever_families_meet() {
             assert_eq!(places, [realm("one"), realm("two")]);
         }
     }
+}
+
+#[test]
+fn two_trunks_of_a_realm_have_the_port_of_their_own_identity() {
+    let own = |name: &str, tls: &str| {
+        format!(
+            "[[trunk]]\nname = \"{name}\"\npreset = \"teams\"\ntenant = \"contoso\"\n\
+             realm = \"teams\"\ntls = \"{tls}\"\nfqdn = \"sbc2.contoso.example\"\n"
+        )
+    };
+    let second = "[[tls]]\nname = \"second\"\ncert = \"/etc/causeway/tls/second.pem\"\n\
+                  key = { file = \"/etc/causeway/tls/second.key\" }\n\
+                  client_ca = \"/etc/causeway/tls/ca.pem\"\nverify_client = \"require\"\n\
+                  [[listen]]\nname = \"second\"\nrealm = \"teams\"\ntransport = \"tls\"\nport = 5067\n\
+                  tls = \"second\"\n";
+    let listeners = |text: &str| {
+        let facts = Assumed::with_names(["sbc1.contoso.example", "sbc2.contoso.example"]);
+        let loaded = load(&[Source::new("test.toml", text)], &facts, None);
+        let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+        let trunks = loaded.config.trunks.values();
+        let teams = trunks.filter(|trunk| trunk.realm.as_str() == "teams");
+        let of = |trunk: &Arc<Trunk>| {
+            let ports = trunk.listeners.iter();
+            let ports = ports.map(|name| loaded.config.listeners[name].bind.port());
+            (trunk.name.to_string(), ports.collect::<Vec<u16>>())
+        };
+        teams.map(of).collect::<Vec<_>>()
+    };
+    let text = format!("{CONFIG}{second}{}", own("teams-2", "second"));
+    let wanted = [
+        ("teams-2".to_owned(), vec![5067]),
+        ("teams-contoso".to_owned(), vec![5061]),
+    ];
+    assert_eq!(listeners(&text), wanted);
 }

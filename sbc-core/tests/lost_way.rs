@@ -4,7 +4,8 @@
 use crate::world;
 
 use sbc_core::cause::{CauseCode, EndedBy};
-use sbc_core::id::FlowId;
+use sbc_core::core::Together;
+use sbc_core::id::{FlowId, ShardId};
 use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Method};
 use sbc_core::transport::{Flow, FlowFault};
@@ -253,4 +254,46 @@ fn a_call_for_help_is_not_ended_because_its_connection_breaks() {
     shard.receive(elsewhere(), &help(again("help")));
     is_cancelled(&mut shard, &first);
     assert_eq!(shard.records.len(), 1);
+}
+
+#[test]
+fn a_call_that_comes_again_to_another_shard_ends_the_one_that_was_left() {
+    let together = Together::default();
+    let config = config_of(CONFIG);
+    let of = |shard| Shard::one_of(config.clone(), ShardId(shard), 2).counting(&together);
+    let (mut first, mut second) = (of(0), of(1));
+    // Before anything is left, nobody asks.
+    second.receive(elsewhere(), &again("earlier").replace("998001", "998002"));
+    second.next_response(100);
+    assert!(second.letters.is_empty());
+    second.next_request(Method::Invite);
+
+    first.teams_says(&teams_invite("call"));
+    first.next_response(100);
+    let invite = first.next_request(Method::Invite);
+    first.carrier_says(&response(
+        &invite.message,
+        "180 Ringing",
+        "x1",
+        CARRIER_CONTACT,
+        "",
+    ));
+    first.next_response(180);
+    lose(&mut first, FlowFault::Closed);
+    assert!(first.sent.is_empty(), "an orderly close waits");
+    second.receive(elsewhere(), &again("other"));
+    second.next_response(100);
+    second.next_request(Method::Invite);
+    let (to, letter) = second.letters.pop_front().expect("a letter");
+    assert_eq!((to, second.letters.len()), (ShardId(0), 0));
+    first.apply(Input::Letter(letter));
+    is_cancelled(&mut first, &invite);
+    let because = first.records[0].cause.because.0.join("; ");
+    assert!(because.contains("came again by another"), "{because}");
+    // It is over, so that nobody asks any more.
+    first.sent.clear();
+    lose(&mut first, FlowFault::Closed);
+    first.receive(elsewhere(), &again("last").replace("998001", "998003"));
+    second.receive(elsewhere(), &again("later").replace("998001", "998004"));
+    assert!(second.letters.is_empty(), "{:?}", second.letters);
 }

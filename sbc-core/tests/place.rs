@@ -228,6 +228,37 @@ fn who_has_which_number_outlives_a_reload_and_is_known_to_every_shard() {
 }
 
 #[test]
+fn who_called_for_help_is_called_back_after_a_restart_as_far_as_the_configuration_agrees() {
+    let together = Together::default();
+    let config = config_of(&places(POOL));
+    let mut before = Shard::with(config.clone()).counting(&together);
+    let invite = calls(&mut before, &help("h1", "+493023125001"));
+    assert_eq!(shown(&invite), "+493023125990");
+    let now = before.now;
+    let written = together.elins().written(0, now.mono, now.wall);
+    let (_, mut written) = written.expect("a number is lent");
+    // Who is no number of the customer is not led to, whatever a file says.
+    let mut foreign = written.numbers[0].clone();
+    foreign.number = "+493023125991".to_owned();
+    foreign.user = "+449098790001".to_owned();
+    written.numbers.push(foreign);
+
+    let together = Together::default();
+    let mut after = Shard::with(config).counting(&together);
+    let restored = together.elins().restore(&written, after.now.mono, now.wall);
+    assert_eq!(restored, Ok(2));
+    assert_eq!(
+        call_back(&mut after, "b1", "+493023125990"),
+        "+493023125001"
+    );
+    after.sent.clear();
+    assert_eq!(
+        call_back(&mut after, "b2", "+493023125991"),
+        "+493023125991"
+    );
+}
+
+#[test]
 fn a_call_back_on_a_shared_trunk_reaches_who_has_a_local_number_only() {
     let settings = format!("{POOL}\nlocal_numbers = [\"+1001-+1099\"]");
     let mut shard = Shard::with(config_of(&places(&settings)));

@@ -255,6 +255,7 @@ fn operable() -> Router<Access> {
         .route("/status", get(node::status))
         .route("/media", get(node::media))
         .route("/teams", get(teams::teams))
+        .route("/figures", get(teams::figures))
         .route("/reload", post(node::reload))
         .route("/drain", post(node::fade))
         .route("/drain/now", post(node::drain))

@@ -3,6 +3,7 @@
 
 use super::{Access, Problem};
 use crate::onboarding::name;
+use crate::sink::metrics::{Figure, Sum};
 use crate::sink::proxies::{Exchange, Proxies, Way};
 use axum::Json;
 use axum::extract::State;
@@ -60,6 +61,39 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
         all.push(row(trunk, "name", fqdn, None, now, (None, told)));
     }
     Ok(Json(Value::Array(all)))
+}
+
+/// The figures of every trunk that had calls: those that Microsoft shows, and post-dial delay (TDR-MON-001,
+/// TDR-MON-003).
+pub(super) async fn figures(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let config = daemon.loaded().lock().await.config.clone();
+    let figures = daemon.sinks().metrics.delivery.figures.at(now());
+    let row = |figure: &Figure| {
+        let preset = config.trunks.get(&figure.trunk).map(|trunk| trunk.preset);
+        let of = |sum: &Sum| {
+            json!({
+                "calls": sum.calls(),
+                "answered": sum.answered,
+                "delivered": sum.delivered,
+                "cancelled": sum.cancelled,
+                "failed": sum.failed,
+                "ner_percent": sum.ner(),
+                "ner_percent_without_cancelled": sum.ner_without_cancelled(),
+                "asr_percent": sum.asr(),
+                "acd_seconds": sum.acd(),
+                "pdd_seconds": sum.pdd(),
+            })
+        };
+        json!({
+            "trunk": figure.trunk,
+            "direction": figure.way.as_str(),
+            "is_teams": preset == Some(Preset::Teams),
+            "hour": of(&figure.hour),
+            "since_start": of(&figure.total),
+        })
+    };
+    Ok(Json(figures.iter().map(row).collect()))
 }
 
 fn now() -> UnixTime {

@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub enum Teams {
     /// Every proxy of every Teams trunk in both directions: the last OPTIONS, and a verdict
     Status,
+    /// NER, ASR, average duration and post-dial delay of every trunk, of the last hour and since the start
+    Figures,
     /// Show our certificate to the test names of Microsoft and ask each once: whether both sides believe the
     /// authorities that come next
     Probe(Probe),
@@ -84,6 +86,26 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
             ];
             table(&rows, &columns, out)
         }),
+        Teams::Figures => get(to, "/figures", out, |answer, out| {
+            let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            if rows.is_empty() {
+                return writeln!(out, "no call has ended yet");
+            }
+            let rows: Vec<Value> = rows.iter().flat_map(figures).collect();
+            let columns = [
+                "trunk",
+                "calls",
+                "within",
+                "all",
+                "answered",
+                "cancelled",
+                "ner",
+                "asr",
+                "acd",
+                "pdd",
+            ];
+            table(&rows, &columns, out)
+        }),
         Teams::Probe(arguments) => probe(arguments, out),
         Teams::Records(arguments) => records::run(arguments, to.json, out),
         Teams::Gateways(arguments) => gateways(arguments, to.json, out),
@@ -129,6 +151,34 @@ fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Res
         0 => exit::OK,
         _ => exit::INVALID,
     })
+}
+
+/// Two rows of the figures of a trunk: the last hour, and since the start.
+fn figures(trunk: &Value) -> Vec<Value> {
+    let calls = match trunk["direction"].as_str() {
+        Some("in") => "from it",
+        _ => "to it",
+    };
+    let row = |key: &str, within: &str| {
+        let of = &trunk[key];
+        let number = |key: &str, unit: &str| match of[key].as_f64() {
+            Some(value) => format!("{value:.1} {unit}"),
+            None => String::new(),
+        };
+        json!({
+            "trunk": trunk["trunk"],
+            "calls": calls,
+            "within": within,
+            "all": of["calls"],
+            "answered": of["answered"],
+            "cancelled": of["cancelled"],
+            "ner": number("ner_percent", "%"),
+            "asr": number("asr_percent", "%"),
+            "acd": number("acd_seconds", "s"),
+            "pdd": number("pdd_seconds", "s"),
+        })
+    };
+    vec![row("hour", "last hour"), row("since_start", "since start")]
 }
 
 /// Asks the test names (TDR-TLS-014). Returns 0 if one of them answers with 200: each is there most of the

@@ -1,4 +1,5 @@
-//! `causeway tenant add`: a new customer as a file to look at first, and step by step whether it will be served.
+//! `causeway tenant add`: a new customer as a file to look at first, and step by step whether it will be
+//! served; and `tenant rules`: number rules as the other side writes them.
 
 use super::init::write_file;
 use crate::command::exit;
@@ -8,9 +9,10 @@ use crate::onboarding::Outcome;
 use crate::onboarding::customer::{Customer, Kind};
 use crate::onboarding::powershell::{self, Media};
 use crate::onboarding::steps::{self, Step};
+use crate::onboarding::translation;
 use crate::sink::metrics::Metrics;
 use clap::Subcommand;
-use sbc_core::config::{Config, Loaded, Preset, Source};
+use sbc_core::config::{Config, Loaded, Preset, Source, Trunk};
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,9 @@ use std::sync::Arc;
 #[derive(Subcommand, Clone, Debug)]
 pub enum Tenants {
     /// Draft a new customer, try it step by step, and print what to type in its Teams tenant
-    Add(Add),
+    Add(Box<Add>),
+    /// Print number rules of trunks towards Teams as PowerShell that makes them translation rules there
+    Rules(Rules),
 }
 
 /// Arguments of `causeway tenant add`.
@@ -73,13 +77,56 @@ pub struct Add {
     pub config: PathBuf,
 }
 
+/// Arguments of `causeway tenant rules`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Only of this trunk; all that lead to Teams if it is not given
+    pub trunk: Option<String>,
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    pub config: PathBuf,
+}
+
+/// Prints number rules as translation rules. Returns 0, 2 if there is no such trunk, 3 if the configuration
+/// is not valid.
+fn rules(arguments: &Rules, out: &mut dyn Write) -> io::Result<u8> {
+    let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
+    let config = match loaded {
+        Ok(loaded) => loaded.config,
+        Err(findings) => {
+            eprintln!("{}", findings.to_text());
+            return Ok(exit::of_refused(&arguments.config));
+        }
+    };
+    let is_wanted = |trunk: &&Arc<Trunk>| {
+        let wanted = arguments.trunk.as_ref();
+        trunk.preset == Preset::Teams && wanted.is_none_or(|name| trunk.name.as_str() == name)
+    };
+    let trunks: Vec<&Arc<Trunk>> = config.trunks.values().filter(is_wanted).collect();
+    if trunks.is_empty() {
+        eprintln!("causeway: there is no such trunk with preset = \"teams\"");
+        return Ok(exit::USAGE);
+    }
+    for trunk in trunks {
+        let script = translation::script(&config, trunk);
+        match script.is_empty() {
+            true => writeln!(out, "# Trunk \"{}\" has no number rules", trunk.name)?,
+            false => write!(out, "{script}")?,
+        }
+    }
+    Ok(exit::OK)
+}
+
 /// Drafts, tries and tells. Returns 0 if every step went well, 5 if one failed or the file could not be
 /// written, 3 if the configuration is not valid with it, 2 for wrong use.
 ///
 /// # Errors
 /// If the output cannot be written.
 pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
-    let Tenants::Add(arguments) = command;
+    let arguments = match command {
+        Tenants::Add(arguments) => arguments,
+        Tenants::Rules(arguments) => return rules(arguments, out),
+    };
     let before = read_sources(&arguments.config).and_then(|sources| {
         let loaded = load(&sources, None)?;
         Ok((sources, loaded))

@@ -26,6 +26,7 @@ use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
 use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
+use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
 use crate::sink::spending::SpendWriter;
@@ -151,6 +152,7 @@ struct Parts {
     records: Option<CdrWriter>,
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
+    lent: Option<(LentWriter, Bell)>,
     admin: Admin,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
@@ -201,6 +203,8 @@ impl Daemon {
             .map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
         let kept = kept(options.state.as_deref(), &log)?;
+        let together = Together::default();
+        let lent = lent(options.state.as_deref(), &together, &log)?;
         let sinks = Sinks {
             log,
             metrics: Arc::clone(&metrics),
@@ -208,6 +212,7 @@ impl Daemon {
             traces: Traces::default(),
             cdr,
             keeper: kept.keeper,
+            lent: lent.as_ref().map(|(_, bell)| bell.clone()),
         };
         let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
         let relay = Arc::new(relay);
@@ -222,7 +227,6 @@ impl Daemon {
         let resolver = Resolver::configured(&loaded.shell.dns, Arc::clone(&metrics));
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
-        let together = Together::default();
         let spending = spending(options.state.as_deref(), &together, &sinks)?;
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
@@ -281,6 +285,7 @@ impl Daemon {
             records,
             keeper: kept.writer,
             spending,
+            lent,
             admin,
             media: tokio::spawn(media::tell(
                 Arc::clone(&config),
@@ -323,6 +328,9 @@ impl Daemon {
             }
             if let Some(spending) = parts.spending {
                 spending.finish();
+            }
+            if let Some((lent, bell)) = parts.lent {
+                lent.finish(Some(&bell));
             }
         });
         let _ = ending.await;
@@ -511,6 +519,19 @@ fn spending(
         return Ok(None);
     };
     let writer = SpendWriter::start(directory, books, started, sinks.log.clone());
+    writer.map(Some).map_err(|why| no_state(directory, why))
+}
+
+/// Takes over the numbers that were lent before a restart, and keeps those that are from now on.
+fn lent(
+    directory: Option<&Path>,
+    together: &Together,
+    log: &Log,
+) -> Result<Option<(LentWriter, Bell)>, StartFault> {
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let writer = LentWriter::start(directory, together.elins(), Instant::now(), log.clone());
     writer.map(Some).map_err(|why| no_state(directory, why))
 }
 

@@ -11,6 +11,7 @@ pub mod name;
 pub mod powershell;
 pub mod steps;
 pub mod teams;
+pub mod translation;
 
 use std::fmt;
 

@@ -4,6 +4,7 @@
 
 pub mod bindings;
 pub mod cdr;
+pub mod lent;
 pub mod log;
 pub mod metrics;
 pub mod proxies;
@@ -14,6 +15,7 @@ mod whole;
 use bindings::Keeper;
 use bytes::Bytes;
 use cdr::Cdr;
+use lent::Bell;
 use log::{Level, Log};
 use metrics::Metrics;
 use proxies::Proxies;
@@ -44,6 +46,8 @@ pub struct Sinks {
     pub cdr: Option<Cdr>,
     /// What is registered, for after a restart; `None` keeps nothing.
     pub keeper: Option<Keeper>,
+    /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
+    pub lent: Option<Bell>,
 }
 
 impl Sinks {
@@ -57,6 +61,9 @@ impl Sinks {
         self.proxies.apply(event);
         if let Some(keeper) = &self.keeper {
             keeper.apply(event);
+        }
+        if let Some(bell) = &self.lent {
+            bell.apply(event);
         }
         if let Happened::Dropped { why, .. } = &event.what {
             self.metrics.net.dropped(*why);
@@ -134,6 +141,10 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::ElinReused { .. } => (Level::Warn, "elin_reused"),
         Happened::Preempted { .. } => (Level::Warn, "preempted"),
         Happened::PreemptionLimited { .. } => (Level::Warn, "preemption_limited"),
+        Happened::LimitReached { full, .. } => match full.is_news() {
+            true => (Level::Warn, "limit_reached"),
+            false => (Level::Debug, "limit_reached"),
+        },
         Happened::SpendReached(_) => (Level::Warn, "spend_reached"),
         Happened::Unusual(_) => (Level::Warn, "unusual_calls"),
         Happened::Routed { .. } => (Level::Debug, "routed"),
@@ -223,6 +234,7 @@ mod tests {
             traces: Traces::default(),
             cdr: None,
             keeper: None,
+            lent: None,
         };
         let tell = |call: Option<u128>, what| {
             sinks.event(&Event {

@@ -11,6 +11,7 @@ use rsip::common::uri::Host;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// An assertion, and how it is shown that it can fail.
 pub struct Global {
@@ -30,6 +31,8 @@ const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 const UNWANTED: [&str; 6] = ["PRACK", "UPDATE", "INFO", "REFER", "SUBSCRIBE", "MESSAGE"];
 /// How long calls, ports and records may outlive the last message.
 const AFTERWARDS: Duration = Duration::from_secs(64);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// All of them. `TC-INB-002` is played with each change.
 pub const GLOBAL: &[Global] = &[
@@ -228,7 +231,9 @@ fn schemes(seen: &Seen, message: &Message, broken: Broken<'_>) {
         broken("G3", "a sips URI".to_owned());
     }
     let via = message.line("Via").unwrap_or_default();
-    if !seen.is_secured || !via.starts_with("SIP/2.0/TLS ") {
+    // In an answer it is what the peer wrote, whatever that was.
+    let is_own = message.method().is_some();
+    if !seen.is_secured || is_own && !via.starts_with("SIP/2.0/TLS ") {
         broken("G3", format!("not TLS with a certificate: Via {via}"));
     }
 }
@@ -459,25 +464,18 @@ pub fn of_media(stage: &Stage) -> Vec<Failure> {
     out
 }
 
+/// What [`of_traces`] asks: nobody but an operator of the subject can answer.
+pub const OF_TRACES: [&str; 2] = ["G12", "G14"];
+
 /// G12 and G14: what our daemon has afterwards.
 pub async fn of_traces(stage: &Stage) -> Vec<Failure> {
     let mut out = Vec::new();
     if stage.daemon.is_none() {
         return out;
     }
-    let calls = |told: &str| {
-        let status: Option<Value> = serde_json::from_str(told).ok();
-        status.and_then(|status| status["calls"].as_u64())
-    };
-    if let Err(told) = stage
-        .ask_until("/status", AFTERWARDS, |told| calls(told) == Some(0))
-        .await
-    {
-        let left = calls(&told).map_or(told, |left| left.to_string());
-        out.push(Failure::new(
-            "G12",
-            format!("calls in progress afterwards: {left}"),
-        ));
+    if let Err(left) = is_calm(stage).await {
+        let why = format!("calls in progress afterwards: {left}");
+        out.push(Failure::new("G12", why));
     }
     let seen = stage.tape.seen();
     // Who takes over a call continues it, and has no record of his own.
@@ -492,12 +490,7 @@ pub async fn of_traces(stage: &Stage) -> Vec<Failure> {
         .filter(|message| !continued.contains(message.call_id()))
         .map(|message| message.call_id().to_owned())
         .collect();
-    let has_all = |told: &str| {
-        answered
-            .iter()
-            .all(|call| told.contains(&format!("\"call_id\":\"{call}\"")))
-    };
-    if let Err(told) = stage.ask_until("/calls/recent", AFTERWARDS, has_all).await {
+    if let Err(told) = has_records(stage, &answered).await {
         let missing = answered.iter().filter(|call| !told.contains(call.as_str()));
         let missing: Vec<&str> = missing.map(String::as_str).collect();
         out.push(Failure::new(
@@ -506,4 +499,49 @@ pub async fn of_traces(stage: &Stage) -> Vec<Failure> {
         ));
     }
     out
+}
+
+/// Whether no call is in progress on any node, or how many are left.
+async fn is_calm(stage: &Stage) -> Result<(), String> {
+    let calls = |told: &String| {
+        let status: Option<Value> = serde_json::from_str(told).ok();
+        status.and_then(|status| status["calls"].as_u64())
+    };
+    let deadline = Instant::now() + AFTERWARDS;
+    loop {
+        let left = match stage.ask_all("/status").await {
+            Ok(told) => told.iter().map(calls).sum::<Option<u64>>(),
+            Err(fault) if Instant::now() > deadline => return Err(fault.to_string()),
+            Err(_) => None,
+        };
+        match left {
+            Some(0) => return Ok(()),
+            _ if Instant::now() < deadline => sleep(LOOK).await,
+            Some(left) => return Err(left.to_string()),
+            None => return Err("nobody says".to_owned()),
+        }
+    }
+}
+
+/// Whether there is a record of each of these calls, or all that is said of records.
+async fn has_records(stage: &Stage, calls: &BTreeSet<String>) -> Result<(), String> {
+    let is_there = |told: &str, call: &String| told.contains(&format!("\"call_id\":\"{call}\""));
+    let deadline = Instant::now() + AFTERWARDS;
+    loop {
+        // What ended long ago is in the files of records only.
+        let recent = stage.ask_all("/calls/recent").await;
+        let mut told = recent
+            .unwrap_or_else(|fault| vec![fault.to_string()])
+            .join("\n");
+        if stage.kit.soaks {
+            told += &stage.as_told(stage.spooled());
+        }
+        if calls.iter().all(|call| is_there(&told, call)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(told);
+        }
+        sleep(LOOK).await;
+    }
 }

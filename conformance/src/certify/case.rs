@@ -34,6 +34,8 @@
 //!   `result.rule("…")?` ends the case with that rule; a bare `?` ends it with the rule `ladder`.
 //! - The global assertions G1 to G15 and the peers' own rules are asked after every case over
 //!   everything that was sent; a case need not repeat them.
+//! - A case that takes long has a short form, and its full size where the run is told to soak:
+//!   `stage.size(…)` gives and notes it; `stage.note(…)` says what else a reader must know.
 //! - A case that wants another configuration says so with [`Case::with`]; one that wants something
 //!   that not every subject has, with [`Case::needs`].
 //! - Every case lists at least one way to break the subject, with the rule that must then be broken.

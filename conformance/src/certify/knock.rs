@@ -4,7 +4,7 @@ use super::case::PATIENCE;
 use super::stage::Stage;
 use super::verdict::Failure;
 use crate::ca::Identity;
-use crate::peer::flow::connection;
+use crate::peer::flow::{Flow, connection};
 use crate::peer::message::{Draft, Message};
 use crate::peer::teams::connect_from;
 use crate::peer::tls;
@@ -13,9 +13,11 @@ use rustls::SupportedCipherSuite;
 use rustls::pki_types::ServerName;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 /// What became of a stranger.
@@ -94,6 +96,125 @@ impl Stage {
     }
 }
 
+/// A connection of a peer that nobody watches, for what no peer of ours would write.
+pub struct Raw {
+    flow: Flow,
+    answers: mpsc::UnboundedReceiver<(String, u16)>,
+    seen: Vec<u16>,
+    work: JoinHandle<()>,
+    fqdn: String,
+    from: IpAddr,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+impl Stage {
+    /// A connection from an address of Teams, with its certificate.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn raw(&self, from: IpAddr) -> Result<Raw, Failure> {
+        let fault = |why: String| Failure::new("ladder", why);
+        let connector = tls::connector(Some(&self.identity), self.roots.clone());
+        let connector = connector.map_err(|why| fault(why.to_string()))?;
+        let fqdn = self.trunk().fqdn;
+        let name = ServerName::try_from(fqdn.clone()).map_err(|why| fault(why.to_string()))?;
+        let connecting = async {
+            let stream = connect_from(from, self.door).await?;
+            connector.connect(name, stream).await
+        };
+        let stream = timeout(PATIENCE, connecting).await;
+        let stream = stream
+            .map_err(|_| fault("the handshake does not end".to_owned()))?
+            .map_err(|why| fault(format!("no connection from {from}: {why}")))?;
+        let (seen, answers) = mpsc::unbounded_channel();
+        let (flow, work) = connection(stream, self.door, Vec::new(), move |_, bytes| {
+            let Ok(message) = Message::parse(bytes) else {
+                return;
+            };
+            if let Some(status) = message.status() {
+                let _ = seen.send((message.call_id().to_owned(), status));
+            }
+        });
+        Ok(Raw {
+            flow,
+            answers,
+            seen: Vec::new(),
+            work: tokio::spawn(work),
+            fqdn,
+            from,
+        })
+    }
+}
+
+impl Raw {
+    /// Why a door is closed at which nothing happened.
+    pub const SILENT: &str = "no answer";
+
+    /// Sends octets as they are.
+    pub fn send(&self, bytes: Vec<u8>) {
+        self.flow.send(bytes);
+    }
+
+    /// Asks with OPTIONS; other answers that come before are kept.
+    pub async fn options(&mut self, patience: Duration) -> Door {
+        let call = random::word::<8>();
+        let Ok(options) = options(self.from, &self.fqdn, self.flow.remote.port(), &call) else {
+            return Door::Closed(Self::SILENT.to_owned());
+        };
+        self.send(options);
+        self.next(patience, Some(&call)).await
+    }
+
+    /// The next final answer.
+    pub async fn answer(&mut self, patience: Duration) -> Door {
+        self.next(patience, None).await
+    }
+
+    async fn next(&mut self, patience: Duration, of: Option<&str>) -> Door {
+        let deadline = Instant::now() + patience;
+        loop {
+            match timeout_at(deadline, self.answers.recv()).await {
+                Ok(Some((call, status))) if of.is_none_or(|own| own == call) && status >= 200 => {
+                    return Door::Answered(status);
+                }
+                Ok(Some((_, status))) => self.seen.push(status),
+                Ok(None) => return Door::Closed("closed without an answer".to_owned()),
+                Err(_) => return Door::Closed(Self::SILENT.to_owned()),
+            }
+        }
+    }
+
+    /// Statuses of the answers that were kept.
+    pub fn statuses(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.seen)
+    }
+}
+
+/// OPTIONS of a proxy.
+fn options(from: IpAddr, fqdn: &str, port: u16, call: &str) -> Result<Vec<u8>, String> {
+    Draft::request("OPTIONS", &format!("sip:{fqdn}:{port};transport=tls"))
+        .with(
+            "Via",
+            format!("SIP/2.0/TLS {from};branch=z9hG4bK{}", random::word::<8>()),
+        )
+        .with(
+            "From",
+            format!("<sip:sip.pstnhub.example>;tag={}", random::word::<6>()),
+        )
+        .with("To", format!("<sip:{fqdn}>"))
+        .with("Call-ID", call)
+        .with("CSeq", "1 OPTIONS")
+        .with("Max-Forwards", 70)
+        .with("Contact", "<sip:sip.pstnhub.example:5061>")
+        .build(true)
+        .map_err(|fault| fault.to_string())
+}
+
 /// Knocks at `to`. `Err` says why nothing is known of the door.
 async fn try_door(
     from: IpAddr,
@@ -125,23 +246,7 @@ async fn try_door(
             .and_then(|message| message.status());
         let _ = seen.send(status.unwrap_or_default());
     });
-    let port = to.port();
-    let options = Draft::request("OPTIONS", &format!("sip:{fqdn}:{port};transport=tls"))
-        .with(
-            "Via",
-            format!("SIP/2.0/TLS {from};branch=z9hG4bK{}", random::word::<8>()),
-        )
-        .with(
-            "From",
-            format!("<sip:sip.pstnhub.example>;tag={}", random::word::<6>()),
-        )
-        .with("To", format!("<sip:{fqdn}>"))
-        .with("Call-ID", random::word::<8>())
-        .with("CSeq", "1 OPTIONS")
-        .with("Max-Forwards", 70)
-        .with("Contact", "<sip:sip.pstnhub.example:5061>")
-        .build(true)
-        .map_err(|fault| fault.to_string())?;
+    let options = options(from, fqdn, to.port(), &random::word::<8>())?;
     flow.send(options);
     tokio::select! {
         () = work => Ok(Door::Closed("closed without an answer".to_owned())),

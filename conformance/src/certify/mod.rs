@@ -19,6 +19,7 @@ pub mod group;
 pub mod knock;
 pub mod ladder;
 pub mod mutation;
+pub mod nodes;
 pub mod report;
 pub mod reports;
 pub mod selftest;
@@ -40,10 +41,12 @@ use std::time::Duration;
 use subject::Subject;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use verdict::{Failure, Verdict};
+use verdict::{Failure, Unasked, Verdict};
 
 /// Longest time for a case, from the set stage to its end.
 const LIMIT: Duration = Duration::from_secs(300);
+/// The same where long cases are played in full.
+const SOAK_LIMIT: Duration = Duration::from_secs(2 * 3_600);
 
 /// What became of a case, with what was seen.
 #[derive(Clone, Debug)]
@@ -56,8 +59,20 @@ pub struct Outcome {
     pub seen: Vec<Seen>,
     /// What was heard, by the voice's name.
     pub heard: Vec<(&'static str, Heard)>,
+    /// Rules that are asked of every case and were not asked of this one.
+    pub unasked: Vec<Unasked>,
+    /// What a reader must know of how it was played.
+    pub notes: Vec<String>,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Outcome {
+    /// What is to be said of it besides what was wrong: rules that were not asked, and notes.
+    pub fn remarks(&self) -> Vec<String> {
+        let unasked = self.unasked.iter().map(ToString::to_string);
+        unasked.chain(self.notes.iter().cloned()).collect()
+    }
 }
 
 /// What is to be run.
@@ -69,6 +84,8 @@ pub struct Plan {
     pub at_once: usize,
     /// The network between peers and subject, where it is a bad one.
     pub network: Option<Network>,
+    /// Whether long cases are played in full.
+    pub soaks: bool,
 }
 
 /// The cases of the catalogue that a plan names.
@@ -105,7 +122,11 @@ pub async fn run(
     plan: &Plan,
     mut tell: impl FnMut(&Outcome, usize, usize),
 ) -> Result<Vec<Outcome>, String> {
-    let kit = Arc::new(Kit::new(plan.network).map_err(|fault| fault.to_string())?);
+    let kit = Kit::new(plan.network).map_err(|fault| fault.to_string())?;
+    let kit = Arc::new(Kit {
+        soaks: plan.soaks,
+        ..kit
+    });
     let total = entries.len();
     let mut waiting: VecDeque<(usize, Entry)> = entries.into_iter().enumerate().collect();
     let mut done: Vec<(usize, Outcome)> = Vec::new();
@@ -138,6 +159,8 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {
         verdict,
         seen: Vec::new(),
         heard: Vec::new(),
+        unasked: Vec::new(),
+        notes: Vec::new(),
         took: began.elapsed(),
     };
     let Some(case) = group::find(&entry.id) else {
@@ -146,11 +169,13 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {
     if let Some(why) = lacks(subject, case) {
         return nothing(Verdict::NotApplicable(why), entry);
     }
-    let (verdict, seen, heard) = play(subject, kit, case, None).await;
+    let shown = play(subject, kit, case, None).await;
     Outcome {
-        seen,
-        heard,
-        ..nothing(verdict, entry)
+        seen: shown.seen,
+        heard: shown.heard,
+        unasked: shown.unasked,
+        notes: shown.notes,
+        ..nothing(shown.verdict, entry)
     }
 }
 
@@ -167,8 +192,27 @@ fn lacks(subject: &Subject, case: &Case) -> Option<String> {
         .flatten()
 }
 
-/// What playing a case gives: what became of it, every message, and what was heard.
-type Played = (Verdict, Vec<Seen>, Vec<(&'static str, Heard)>);
+/// What playing a case gives.
+pub struct Shown {
+    /// What became of it.
+    pub verdict: Verdict,
+    seen: Vec<Seen>,
+    heard: Vec<(&'static str, Heard)>,
+    unasked: Vec<Unasked>,
+    notes: Vec<String>,
+}
+
+impl Shown {
+    fn no_stage(why: String) -> Self {
+        Self {
+            verdict: Verdict::NoStage(why),
+            seen: Vec::new(),
+            heard: Vec::new(),
+            unasked: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
 
 /// Plays one case on a stage of its own, with a subject that is broken in one way or in none. A case that
 /// breaks itself is told as such: left out, it would look as if nothing had been wrong.
@@ -177,10 +221,10 @@ pub async fn play(
     kit: &Arc<Kit>,
     case: &'static Case,
     mutation: Option<Mutation>,
-) -> Played {
+) -> Shown {
     let (subject, kit) = (subject.clone(), Arc::clone(kit));
     let played = survived(async move { on_stage(&subject, &kit, case, mutation).await }).await;
-    played.unwrap_or_else(|why| (Verdict::NoStage(why), Vec::new(), Vec::new()))
+    played.unwrap_or_else(Shown::no_stage)
 }
 
 /// What comes of some work, or how it broke.
@@ -196,18 +240,23 @@ async fn on_stage(
     kit: &Arc<Kit>,
     case: &Case,
     mutation: Option<Mutation>,
-) -> Played {
+) -> Shown {
     let stage = match Stage::set(subject, kit, case, mutation).await {
         Ok(stage) => stage,
-        Err(fault) => return (Verdict::NoStage(fault.to_string()), Vec::new(), Vec::new()),
+        Err(fault) => return Shown::no_stage(fault.to_string()),
     };
-    let played = match timeout(LIMIT, (case.play)(&stage)).await {
+    let limit = match kit.soaks {
+        true => SOAK_LIMIT,
+        false => LIMIT,
+    };
+    let played = match timeout(limit, (case.play)(&stage)).await {
         Ok(played) => played,
         Err(_) => Err(Failure::new(
             "ladder",
-            format!("not done after {} s", LIMIT.as_secs()),
+            format!("not done after {} s", limit.as_secs()),
         )),
     };
+    let unasked = stage.unasked(played.as_ref().err());
     let failures = stage.judge(played).await;
     let verdict = match failures.is_empty() {
         true => Verdict::Passed,
@@ -218,9 +267,15 @@ async fn on_stage(
         .iter()
         .map(|ear| (ear.name, ear.heard()))
         .collect();
-    let seen = stage.tape.seen();
+    let (seen, notes) = (stage.tape.seen(), stage.notes());
     stage.end().await;
-    (verdict, seen, heard)
+    Shown {
+        verdict,
+        seen,
+        heard,
+        unasked,
+        notes,
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +317,7 @@ mod tests {
             only: only.iter().map(|word| (*word).to_owned()).collect(),
             at_once: 1,
             network: None,
+            soaks: false,
         };
         assert_eq!(chosen(&plan(&[])).unwrap().len(), 235);
         assert_eq!(chosen(&plan(&["inb"])).unwrap().len(), 28);

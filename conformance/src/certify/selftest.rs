@@ -35,10 +35,21 @@ pub struct Found {
     pub number: usize,
     /// The rule that must be broken; none if no rule that a way breaks may be broken.
     pub rule: Option<&'static str>,
-    /// Whether that is so.
-    pub is_noticed: bool,
+    /// What that shows.
+    pub result: TrialResult,
     /// What the case said.
     pub verdict: Verdict,
+}
+
+/// What a trial shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrialResult {
+    /// The named rule said so; or, of the subject as it is, nothing is wrong.
+    Good,
+    /// It did not: the case shows nothing.
+    Bad,
+    /// Nothing was played: the subject lacks what the case is about, so the case shows nothing here.
+    NotPlayed,
 }
 
 /// All trials of the cases that are chosen; with the base case come the global assertions.
@@ -101,20 +112,62 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
         None => {
             super::play(subject, kit, case, way.map(|way| way.by))
                 .await
-                .0
+                .verdict
         }
     };
-    let broken = verdict.broken();
-    let is_noticed = match (&verdict, way) {
-        (Verdict::NotApplicable(_), _) => true,
-        (_, Some(way)) => broken.contains(&way.rule),
-        (verdict, None) => matches!(verdict, Verdict::Passed),
-    };
+    let rule = way.map(|way| way.rule);
     Found {
         id: case.id,
         number,
-        rule: way.map(|way| way.rule),
-        is_noticed,
+        result: TrialResult::of(&verdict, rule),
+        rule,
         verdict,
+    }
+}
+
+impl TrialResult {
+    /// Of what a case said, where this rule had to be broken, or none.
+    fn of(verdict: &Verdict, rule: Option<&str>) -> Self {
+        let is_good = match (verdict, rule) {
+            (Verdict::NotApplicable(_) | Verdict::NotWritten, _) => return Self::NotPlayed,
+            (verdict, Some(rule)) => verdict.broken().contains(&rule),
+            (verdict, None) => matches!(verdict, Verdict::Passed),
+        };
+        match is_good {
+            true => Self::Good,
+            false => Self::Bad,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::verdict::Failure;
+
+    #[test]
+    fn what_was_not_played_is_neither_good_nor_bad() {
+        let absent = Verdict::NotApplicable("no pair".to_owned());
+        let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        for (verdict, rule, wanted) in [
+            (&absent, None, TrialResult::NotPlayed),
+            (&absent, Some("G1"), TrialResult::NotPlayed),
+            (&Verdict::Passed, None, TrialResult::Good),
+            (&Verdict::Passed, Some("G1"), TrialResult::Bad),
+            (&failed, Some("G1"), TrialResult::Good),
+            (&failed, Some("G2"), TrialResult::Bad),
+            (&failed, None, TrialResult::Bad),
+            (
+                &Verdict::NoStage("no port".to_owned()),
+                None,
+                TrialResult::Bad,
+            ),
+        ] {
+            assert_eq!(
+                TrialResult::of(verdict, rule),
+                wanted,
+                "{verdict:?} {rule:?}"
+            );
+        }
     }
 }

@@ -15,6 +15,10 @@ pub const PROXY: &str = "proxy.test.example";
 pub const BRANCH: &str = "branch.test.example";
 /// Names of the SBC at its customers.
 pub const CUSTOMERS: [&str; 2] = ["c1.cust.test.example", "c2.cust.test.example"];
+/// Name of the SBC at a customer behind its trunk: one label below that of the trunk.
+pub const DERIVED: &str = "c1.sbc1.test.example";
+/// Name of a second trunk, or of a second SBC.
+pub const SECOND: &str = "sbc2.test.example";
 /// What numbers of the customers' users begin with; two digits follow.
 pub const CUSTOMER_NUMBERS: [&str; 2] = ["+4416329602", "+4416329603"];
 /// What numbers of Teams users begin with; two digits follow.
@@ -47,6 +51,14 @@ pub struct Setting {
     pub has_customers: bool,
     /// Whether an SBC of a branch stands in the place of the carriers.
     pub has_branch: bool,
+    /// Whether there is a second trunk of the same customer, with a name and a port of its own.
+    pub has_second_trunk: bool,
+    /// Whether a survivable appliance of the branch stands where no name of Teams leads.
+    pub has_appliance: bool,
+    /// Further keys of the tenants behind the trunk.
+    pub customer_tenants: String,
+    /// Whether each carrier is that of one customer, in order, instead of everybody's.
+    pub has_own_carriers: bool,
     /// Whether OPTIONS of the subject to the carrier are sent.
     pub pings_carrier: bool,
     /// How the subject proves to Microsoft that it may read the customer's reports, if it may.
@@ -98,6 +110,8 @@ pub struct Peers {
     pub proxies: [SocketAddr; 3],
     /// The SBC of a branch, if there is one.
     pub branch: Option<SocketAddr>,
+    /// The machine of Teams that no name leads to.
+    pub elsewhere: SocketAddr,
 }
 
 impl Setting {
@@ -178,6 +192,26 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
             let _ = writeln!(text, "\n[dns]\nservers = [\"{names}\"]");
         }
         self.write_teams(&mut text, addresses, peers);
+        if self.has_second_trunk || self.has_appliance {
+            // An identity of its own: a trunk has all listeners of its realm that show its identity.
+            let _ = write!(
+                text,
+                r#"
+[[tls]]
+name = "second"
+cert = "{at}/sbc.pem"
+key = {{ file = "{at}/sbc.key" }}
+client_ca = "{at}/ca.pem"
+verify_client = "require"
+"#
+            );
+        }
+        if self.has_second_trunk {
+            Self::write_second(&mut text, addresses, ports, peers);
+        }
+        if self.has_appliance {
+            Self::write_appliance(&mut text, addresses, ports, peers);
+        }
         if self.has_customers {
             self.write_customers(&mut text, addresses, peers);
         }
@@ -202,7 +236,7 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
     }
 
     fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
-        let names = ("teams", "customer", FQDN);
+        let names = ("teams", "customer", FQDN, "teams");
         let mut more = self.teams.clone();
         if self.is_v6 {
             more.push_str("family = \"v6\"\n");
@@ -217,9 +251,71 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
         }
     }
 
+    /// One more trunk of the same customer: another name and another port.
+    fn write_second(text: &mut String, addresses: &Addresses, ports: &Ports, peers: &Peers) {
+        let port = ports.second_tls.port();
+        let _ = write!(
+            text,
+            r#"
+[[listen]]
+name = "second"
+realm = "teams"
+transport = "tls"
+port = {port}
+tls = "second"
+
+[[route]]
+name = "from-second"
+match = {{ from_trunk = "second" }}
+to = [{{ trunk = "carrier" }}]
+"#
+        );
+        let parties = ("second", "customer", SECOND, "second");
+        trunk(text, parties, addresses, peers, "");
+    }
+
+    /// An appliance of the branch at the address that no name of Teams leads to.
+    fn write_appliance(text: &mut String, addresses: &Addresses, ports: &Ports, peers: &Peers) {
+        let (port, elsewhere) = (ports.second_tls.port(), peers.elsewhere);
+        let ip = addresses.elsewhere;
+        let _ = write!(
+            text,
+            r#"
+[[listen]]
+name = "branch"
+realm = "teams"
+transport = "tls"
+port = {port}
+tls = "second"
+
+[[trunk]]
+name = "appliance"
+preset = "sba"
+tenant = "customer"
+realm = "teams"
+tls = "second"
+fqdn = "{SECOND}"
+targets = [{{ address = "{}.{DOMAIN}:5061;tls", connect_to = ["{elsewhere}"] }}]
+accept_from = ["{ip}/32"]
+media_bypass = true
+
+[[route]]
+name = "from-appliance"
+match = {{ from_trunk = "appliance" }}
+to = [{{ trunk = "carrier" }}]
+"#,
+            REGIONS[2]
+        );
+    }
+
     /// Customers behind the carrier's trunk: their names, but no OPTIONS of their own.
     fn write_customers(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
-        for (fqdn, numbers) in CUSTOMERS.iter().zip(CUSTOMER_NUMBERS) {
+        for (index, (fqdn, numbers)) in CUSTOMERS.iter().zip(CUSTOMER_NUMBERS).enumerate() {
+            let carrier = match (self.has_own_carriers, index) {
+                (true, 1) => "carrier-2",
+                _ => "carrier",
+            };
+            let more = &self.customer_tenants;
             let name = fqdn.split('.').next().unwrap_or_default();
             let _ = write!(
                 text,
@@ -227,6 +323,7 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 [[tenant]]
 name = "{name}"
 numbers = ["{numbers}00-{numbers}99"]
+{more}
 
 [[route]]
 name = "to-{name}"
@@ -236,13 +333,13 @@ to = [{{ trunk = "teams-{name}" }}]
 [[route]]
 name = "from-{name}"
 match = {{ from_trunk = "teams-{name}" }}
-to = [{{ trunk = "carrier" }}]
+to = [{{ trunk = "{carrier}" }}]
 "#
             );
             let more = "options = false\n".to_owned() + &self.customers;
             trunk(
                 text,
-                (&format!("teams-{name}"), name, fqdn),
+                (&format!("teams-{name}"), name, fqdn, "teams"),
                 addresses,
                 peers,
                 &more,
@@ -256,6 +353,10 @@ to = [{{ trunk = "carrier" }}]
             (false, true) => "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
             (false, false) => "{ trunk = \"carrier\" }",
         };
+        let then = match self.has_appliance {
+            true => ", { trunk = \"appliance\" }",
+            false => "",
+        };
         let _ = write!(
             text,
             r#"
@@ -263,19 +364,30 @@ to = [{{ trunk = "carrier" }}]
 [[route]]
 name = "to-teams"
 match = {{ called_in = "tenant:customer" }}
-to = [{{ trunk = "teams" }}]
-
+to = [{{ trunk = "teams" }}{then}]
+"#,
+            self.routes
+        );
+        if !self.has_own_carriers {
+            let _ = write!(
+                text,
+                r#"
 [[route]]
 name = "from-teams"
 match = {{ from_trunk = "teams" }}
 to = [{to}]
-"#,
-            self.routes
-        );
+"#
+            );
+        }
         for (index, at) in peers.carriers.iter().enumerate() {
             let (name, more) = match index {
                 0 => ("carrier", self.carrier.as_str()),
                 _ => ("carrier-2", ""),
+            };
+            let tenant = match (self.has_own_carriers, index) {
+                (true, 0) => "c1",
+                (true, _) => "c2",
+                (false, _) => "*",
             };
             let _ = write!(
                 text,
@@ -283,7 +395,7 @@ to = [{to}]
 [[trunk]]
 name = "{name}"
 preset = "carrier"
-tenant = "*"
+tenant = "{tenant}"
 realm = "carrier"
 targets = ["{at};udp"]
 accept_from = ["{}/32"]
@@ -328,10 +440,10 @@ codecs = ["PCMA", "PCMU"]
     );
 }
 
-/// A trunk towards Teams: its name, its tenant, and the name of the SBC.
+/// A trunk towards Teams: its name, its tenant, the name of the SBC, and its TLS identity.
 fn trunk(
     text: &mut String,
-    (name, tenant, fqdn): (&str, &str, &str),
+    (name, tenant, fqdn, tls): (&str, &str, &str, &str),
     addresses: &Addresses,
     peers: &Peers,
     more: &str,
@@ -346,10 +458,10 @@ fn trunk(
         targets.join(", "),
         accepted(addresses),
     );
-    write_trunk(text, (name, tenant, fqdn), &more);
+    write_trunk(text, (name, tenant, fqdn, tls), &more);
 }
 
-fn write_trunk(text: &mut String, (name, tenant, fqdn): (&str, &str, &str), more: &str) {
+fn write_trunk(text: &mut String, (name, tenant, fqdn, tls): (&str, &str, &str, &str), more: &str) {
     let _ = write!(
         text,
         r#"
@@ -358,7 +470,7 @@ name = "{name}"
 preset = "teams"
 tenant = "{tenant}"
 realm = "teams"
-tls = "teams"
+tls = "{tls}"
 fqdn = "{fqdn}"
 {more}
 "#
@@ -391,6 +503,7 @@ impl Setting {
             &self.tenant,
             &self.teams,
             &self.customers,
+            &self.customer_tenants,
             &self.carrier,
             &self.more,
             &self.routes,
@@ -400,6 +513,9 @@ impl Setting {
             && !self.has_second_carrier
             && !self.has_customers
             && !self.has_branch
+            && !self.has_second_trunk
+            && !self.has_appliance
+            && !self.has_own_carriers
             && !self.pings_carrier
             && self.reports.is_none()
             && !self.is_behind_nat

@@ -5,7 +5,9 @@ use super::case::Case;
 use super::evidence::Tape;
 use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
-use super::setting::{self, BRANCH, CUSTOMERS, FQDN, OwnCertificate, PROXY, Setting};
+use super::setting::{
+    self, BRANCH, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting,
+};
 use super::subject::{Other, Subject};
 use super::verdict::{Failure, gathered};
 use crate::ca::{Authority, CaFault, Identity};
@@ -58,6 +60,8 @@ pub struct Kit {
     pub anchors: Vec<Authority>,
     /// The network between peers and subject, where it is a bad one.
     pub network: Option<Network>,
+    /// Whether long cases are played in full.
+    pub soaks: bool,
 }
 
 /// Roots that an SBC must trust (TDR-TLS-010).
@@ -73,7 +77,7 @@ impl Kit {
         let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
         let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
         Ok(Self {
-            sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1]])?,
+            sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1], DERIVED, SECOND])?,
             branch: authority.issue(&[BRANCH])?,
             proxy: authority.issue(&names)?,
             elsewhere: authority.issue(&names[..1])?,
@@ -85,6 +89,7 @@ impl Kit {
                 .collect::<Result<_, _>>()?,
             authority,
             network,
+            soaks: false,
         })
     }
 }
@@ -105,6 +110,8 @@ pub struct Stage {
     pub teams_side: SocketAddr,
     /// Where the subject is towards the carriers.
     pub carrier_side: SocketAddr,
+    /// Where a second trunk of the subject, or a second node, is towards Teams.
+    pub second_side: SocketAddr,
     /// How the subject is configured.
     pub setting: Setting,
     /// Where everybody is; of use for subjects of ours.
@@ -121,6 +128,7 @@ pub struct Stage {
     calls_to_branch: Option<Calls>,
     ears: Mutex<Vec<Ear>>,
     failures: Mutex<Vec<Failure>>,
+    notes: Mutex<Vec<String>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
     /// How what Microsoft is asked, and what it answers, are changed.
@@ -131,10 +139,21 @@ pub struct Stage {
     /// Who knows the proxies' names, if anybody is asked.
     pub names: Option<Names>,
     pub(super) program: Option<PathBuf>,
+    /// Further nodes of ours that the case has started.
+    pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
+    /// What lets another SBC fail over.
+    pub(super) fail_over: Vec<String>,
     folder: Option<Folder>,
 }
 
 type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
+
+/// Where the subject is.
+struct Sides {
+    teams: SocketAddr,
+    second: SocketAddr,
+    carrier: SocketAddr,
+}
 
 /// What the proxies show and whom they trust.
 struct Trust {
@@ -237,8 +256,12 @@ impl Stage {
             roots: kit.authority.roots()?,
             kit: Arc::clone(kit),
         };
-        let (teams_side, carrier_side) = (ports.tls, ports.udp);
-        let mut stage = Self::with_peers(ground, trust, tape, FQDN, teams_side, carrier_side)?;
+        let sides = Sides {
+            teams: ports.tls,
+            second: ports.second_tls,
+            carrier: ports.udp,
+        };
+        let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
         stage.setting = setting;
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
@@ -293,10 +316,14 @@ impl Stage {
             roots,
             kit: Arc::clone(kit),
         };
-        let (teams_side, carrier_side) = (other.teams_side, other.carrier_side);
-        let fqdn = &other.fqdn;
-        let mut stage = Self::with_peers(ground, trust, tape, fqdn, teams_side, carrier_side)?;
+        let sides = Sides {
+            teams: other.teams_side,
+            second: other.teams_side,
+            carrier: other.carrier_side,
+        };
+        let mut stage = Self::with_peers(ground, trust, tape, &other.fqdn, &sides)?;
         stage.setting = setting;
+        stage.fail_over.clone_from(&other.fail_over);
         stage.break_by(mutation).await?;
         Ok(stage)
     }
@@ -306,8 +333,11 @@ impl Stage {
         trust: Trust,
         tape: Tape,
         fqdn: &str,
-        teams_side: SocketAddr,
-        carrier_side: SocketAddr,
+        &Sides {
+            teams: teams_side,
+            second: second_side,
+            carrier: carrier_side,
+        }: &Sides,
     ) -> Result<Self, LabFault> {
         let addresses = ground.addresses;
         let wire: Arc<dyn Wire> = Arc::new(tape.clone());
@@ -315,7 +345,15 @@ impl Stage {
             fqdn: fqdn.to_owned(),
             port: teams_side.port(),
         };
-        let trunks: Vec<TeamsTrunk> = [fqdn].into_iter().chain(CUSTOMERS).map(trunk).collect();
+        let mut trunks: Vec<TeamsTrunk> = [fqdn, DERIVED]
+            .into_iter()
+            .chain(CUSTOMERS)
+            .map(trunk)
+            .collect();
+        trunks.push(TeamsTrunk {
+            fqdn: SECOND.to_owned(),
+            port: second_side.port(),
+        });
         let hosts = REGIONS.iter().chain(&["sip-du-a"]);
         let mut proxies = Vec::new();
         for ((region, place), identity) in hosts.zip(ground.proxies).zip(&trust.identities) {
@@ -374,6 +412,7 @@ impl Stage {
             carriers,
             teams_side,
             carrier_side,
+            second_side,
             setting: Setting::default(),
             addresses,
             kit: trust.kit,
@@ -382,6 +421,7 @@ impl Stage {
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
             failures: Mutex::default(),
+            notes: Mutex::default(),
             told: None,
             warps: (None, None),
             reports: (None, None),
@@ -389,6 +429,8 @@ impl Stage {
             _front: None,
             names: None,
             program: None,
+            more_nodes: Mutex::default(),
+            fail_over: Vec::new(),
             folder: None,
         })
     }
@@ -427,10 +469,19 @@ impl Stage {
         }
     }
 
+    /// The second trunk, or that of a second node, as Teams knows it.
+    pub fn second_trunk(&self) -> TeamsTrunk {
+        TeamsTrunk {
+            fqdn: SECOND.to_owned(),
+            port: self.second_side.port(),
+        }
+    }
+
     /// Every name that a Contact towards Teams may have.
     pub fn names(&self) -> Vec<String> {
         let own = [self.fqdn.as_str()].into_iter();
-        own.chain(CUSTOMERS).map(str::to_owned).collect()
+        let others = CUSTOMERS.into_iter().chain([DERIVED, SECOND]);
+        own.chain(others).map(str::to_owned).collect()
     }
 
     /// The folder of our daemon.
@@ -442,6 +493,32 @@ impl Stage {
     pub fn check(&self, rule: &str, is_right: bool, found: impl FnOnce() -> String) {
         if !is_right {
             lock(&self.failures).push(Failure::new(rule, found()));
+        }
+    }
+
+    /// Notes what a reader of the report must know of how the case was played.
+    pub fn note(&self, what: impl Into<String>) {
+        lock(&self.notes).push(what.into());
+    }
+
+    /// What was noted.
+    pub fn notes(&self) -> Vec<String> {
+        lock(&self.notes).clone()
+    }
+
+    /// A size of a long case: the short one, unless all is to be played. Which one it was is noted.
+    pub fn size(&self, what: &str, short: u32, full: u32) -> u32 {
+        match self.kit.soaks {
+            true => {
+                self.note(format!("played in full: {full} {what}"));
+                full
+            }
+            false => {
+                self.note(format!(
+                    "short form: {short} {what}; with --soak it is {full}"
+                ));
+                short
+            }
         }
     }
 
@@ -679,6 +756,10 @@ impl Stage {
 
     /// Ends everything.
     pub async fn end(self) {
+        let more = std::mem::take(&mut *lock(&self.more_nodes));
+        for daemon in more.into_iter().filter_map(Arc::into_inner) {
+            daemon.stop().await;
+        }
         if let Some(daemon) = self.daemon {
             daemon.stop().await;
         }

@@ -34,10 +34,12 @@ pub struct Other {
     pub certificates: PathBuf,
     /// What it has.
     pub has: Vec<String>,
+    /// Command that ends the active node of a pair; empty if there is none.
+    pub fail_over: Vec<String>,
 }
 
 /// What our own daemon does not have.
-const MISSING: [Need; 2] = [Need::Pair, Need::Branch];
+const MISSING: [Need; 1] = [Need::Pair];
 
 impl Subject {
     /// Name, for the report.
@@ -96,6 +98,8 @@ carrier = "192.0.2.10:5060"
 certificates = "/etc/sbc-lab"
 # What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin
 has = ["transfers"]
+# Of a pair: the command that ends the active node
+# fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
 # Calls to +441632960100 to +441632960199 must go to Teams, all others from Teams to the carrier.
 "#;
 
@@ -151,6 +155,7 @@ impl Other {
             carrier: address("carrier", &text("carrier")?)?,
             certificates: text("certificates")?.into(),
             has: list("has"),
+            fail_over: list("fail_over"),
         })
     }
 

@@ -29,6 +29,21 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A rule that nobody asked about in a case: that it was not broken says nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unasked {
+    /// Name of the rule, as in a [`Failure`].
+    pub rule: &'static str,
+    /// Why not.
+    pub why: String,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} not asked: {}", self.rule, self.why)
+    }
+}
+
 /// What became of a case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {

@@ -153,6 +153,8 @@ pub struct Ports {
     pub udp: SocketAddr,
     /// Metrics and probes.
     pub metrics: SocketAddr,
+    /// TLS towards Teams for one more trunk, or one more node.
+    pub second_tls: SocketAddr,
     /// UDP towards whoever joins in.
     pub exposed: Option<SocketAddr>,
 }
@@ -177,6 +179,7 @@ impl Ports {
         });
         Ok(Self {
             tls: tcp(addresses.teams_side).map_err(system)?,
+            second_tls: tcp(addresses.teams_side).map_err(system)?,
             udp: udp(addresses.carrier_side, 0).map_err(system)?,
             metrics: tcp(addresses.teams_side).map_err(system)?,
             exposed: exposed.transpose()?,

@@ -3,6 +3,7 @@
 
 use super::{A_LEG, Call, Room, room};
 use crate::config::{CallLimits, Trunk};
+use crate::event::Happened;
 use crate::id::{LegId, RouteName};
 use crate::media::rate;
 use crate::plane::{Cx, Plane};
@@ -172,7 +173,17 @@ impl Call {
     ) -> Result<(), Full> {
         let kbits = admission::kbits(trunk, &claims);
         let admission = &mut cx.plane.admission;
-        let taken = admission.take(cx.now.mono, claims, kbits, standing)?;
+        let taken = match admission.take(cx.now.mono, claims, kbits, standing) {
+            Ok(taken) => taken,
+            Err(full) => {
+                let what = Happened::LimitReached {
+                    tenant: self.tenant.clone(),
+                    full: Box::new(full.clone()),
+                };
+                cx.out.emit(Some(self.id), Some(leg), what);
+                return Err(full);
+            }
+        };
         for mut place in taken {
             if self.answered.is_some() {
                 admission.answered(&mut place);

@@ -16,6 +16,10 @@ pub struct CallLimits {
     pub calls_per_second: Option<u32>,
     /// New calls that may come at once; `None` is as many as a second brings.
     pub burst: Option<u32>,
+    /// New calls within any minute.
+    pub calls_per_minute: Option<u32>,
+    /// New calls within any hour.
+    pub calls_per_hour: Option<u32>,
     /// Calls that are not answered yet.
     pub setups: Option<u32>,
     /// Media in one direction with headers, kbit/s, as the costliest codec of the trunk needs it.
@@ -75,6 +79,8 @@ impl CallLimits {
         let limits = [
             self.calls,
             self.calls_per_second,
+            self.calls_per_minute,
+            self.calls_per_hour,
             self.setups,
             self.bandwidth_kbits,
         ];
@@ -145,6 +151,8 @@ pub(super) struct WrittenLimits {
     pub(super) calls: Option<At<u64>>,
     pub(super) cps: Option<At<u64>>,
     pub(super) burst: Option<At<u64>>,
+    pub(super) calls_per_minute: Option<At<u64>>,
+    pub(super) calls_per_hour: Option<At<u64>>,
     pub(super) setup: Option<At<u64>>,
     pub(super) bandwidth: Option<At<u64>>,
     pub(super) reserve: Option<At<u64>>,
@@ -238,7 +246,7 @@ pub(super) fn of_numbers(
             Code::MissingKey,
             &section.span,
             format!("{}: it limits nothing", section.title),
-            Some("write calls, cps, setup or spend_per_day".to_owned()),
+            Some("write calls, cps, calls_per_minute, setup or spend_per_day".to_owned()),
         );
     }
     section.finish(&["time"], out);
@@ -258,6 +266,8 @@ fn keys(table: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
         calls: table.number("calls", 1..=1_000_000, out),
         cps: table.number("cps", 1..=100_000, out),
         burst: table.number("burst", 1..=100_000, out),
+        calls_per_minute: table.number("calls_per_minute", 1..=1_000_000, out),
+        calls_per_hour: table.number("calls_per_hour", 1..=10_000_000, out),
         setup: table.number("setup", 1..=1_000_000, out),
         bandwidth: table.number("bandwidth", 10..=100_000_000, out),
         reserve: table.number("reserve", 0..=1_000_000, out),
@@ -270,7 +280,14 @@ fn keys(table: &mut Section<'_>, out: &mut Collector) -> WrittenLimits {
 
 impl WrittenLimits {
     fn is_empty(&self) -> bool {
-        let limits = [&self.calls, &self.cps, &self.setup, &self.bandwidth];
+        let limits = [
+            &self.calls,
+            &self.cps,
+            &self.calls_per_minute,
+            &self.calls_per_hour,
+            &self.setup,
+            &self.bandwidth,
+        ];
         limits.iter().all(|limit| limit.is_none()) && self.spending().is_none()
     }
 
@@ -320,6 +337,8 @@ impl WrittenLimits {
             calls: number(&self.calls),
             calls_per_second: number(&self.cps),
             burst: number(&self.burst),
+            calls_per_minute: number(&self.calls_per_minute),
+            calls_per_hour: number(&self.calls_per_hour),
             setups: number(&self.setup),
             bandwidth_kbits: number(&self.bandwidth),
             reserve: number(&self.reserve),

@@ -13,6 +13,7 @@ mod crossing;
 mod diff;
 mod effective;
 mod elin;
+mod expression;
 mod facts;
 mod file;
 mod finding;

@@ -14,7 +14,9 @@ use crate::policy::emergency::Emergency;
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
-use crate::policy::{Refusal, dialled, emergency, identity, route, screening, secure, spend};
+use crate::policy::{
+    Refusal, bound, dialled, emergency, identity, route, screening, secure, spend,
+};
 use crate::record::PlaceRecord;
 use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
@@ -128,6 +130,7 @@ impl Core {
             (Some(refusal), _) | (None, Some(refusal)) => Err(refusal),
             (None, None) => circle::forwarded_too_often(&caller)
                 .or_else(|| reach.refusal_below(ingress.trunk.least_hops))
+                .or_else(|| bound::refusal(&message, &ingress.trunk))
                 .or_else(|| dialled::impossible(&called.number))
                 .or_else(|| caller.privacy.refusal())
                 .or_else(|| screened.as_ref().err().cloned())
@@ -215,7 +218,8 @@ impl Core {
         let mut routes = config.routes.iter();
         let at_once = routes.any(|known| known.at_once && Some(&known.name) == route);
         let mut lacking: Vec<Room> = is_full.then_some(Room::Node).into_iter().collect();
-        let (plan, entrance) = self.take_places(now, standing, &subject, plan, &mut lacking);
+        let (plan, entrance) =
+            self.take_places((now, call_id), standing, &subject, plan, &mut lacking, out);
         if is_emergency && plan.is_ok() {
             let by = (call_id, &ingress.trunk.name);
             room::ask_for(&mut self.plane, by, lacking);
@@ -307,11 +311,12 @@ impl Core {
     /// refused anyway is not counted. A call for help also finds out what it lacks room of.
     fn take_places(
         &mut self,
-        now: Now,
+        (now, call): (Now, CallId),
         standing: Standing,
         subject: &Subject<'_>,
         plan: Result<Vec<Arc<Trunk>>, Refusal>,
         lacking: &mut Vec<Room>,
+        out: &mut Effects,
     ) -> (Result<Vec<Arc<Trunk>>, Refusal>, Entrance) {
         let nothing = Entrance {
             standing,
@@ -334,7 +339,15 @@ impl Core {
             false => spend::payers(claims.iter().cloned()),
         };
         match admission.take(now.mono, claims, kbits, standing) {
-            Err(full) => (Err(full.refused()), nothing),
+            Err(full) => {
+                let refusal = full.refused();
+                let what = Happened::LimitReached {
+                    tenant: subject.tenant.cloned(),
+                    full: Box::new(full),
+                };
+                out.emit(Some(call), None, what);
+                (Err(refusal), nothing)
+            }
             Ok(mut of_call) => {
                 let of_caller = of_call.split_off(counted);
                 let entrance = Entrance {

@@ -1,19 +1,56 @@
 //! Calls that nobody has answered and whose caller's connection is gone (TDR-ERR-012).
 //!
 //! Teams makes a call again from another data centre when its connection to us fails, with the same
-//! Call-ID or with another one. The one that is left must not go on ringing beside it.
+//! Call-ID or with another one. The one that is left must not go on ringing beside it. With another Call-ID
+//! the call may come to another shard: that asks all others, as long as any of them has such a call.
 
 use super::Core;
 use crate::config::{LostConnection, Trunk};
 use crate::effect::Effects;
-use crate::id::CallId;
+use crate::id::{CallId, ShardId, TrunkName};
+use crate::letter::{Content, Letter};
 use crate::sip::Message;
 use crate::time::Now;
 use crate::transport::FlowFault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Those of one shard, in the order in which they were left. Some may be answered or over by now.
 #[derive(Default, Debug)]
-pub(super) struct Adrift(Vec<CallId>);
+pub(super) struct Adrift {
+    own: Vec<CallId>,
+    /// How many there are over all shards.
+    all: Arc<AtomicUsize>,
+}
+
+// Ordering: the number stands for itself.
+const ORDER: Ordering = Ordering::Relaxed;
+
+impl Adrift {
+    /// Those of another shard, counted together.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            own: Vec::new(),
+            all: Arc::clone(&self.all),
+        }
+    }
+
+    fn add(&mut self, id: CallId) {
+        self.own.push(id);
+        self.all.fetch_add(1, ORDER);
+    }
+
+    fn keep(&mut self, stays: impl Fn(&CallId) -> bool) {
+        let before = self.own.len();
+        self.own.retain(stays);
+        self.all.fetch_sub(before - self.own.len(), ORDER);
+    }
+
+    /// Whether other shards have any.
+    fn are_elsewhere(&self) -> bool {
+        self.all.load(ORDER) > self.own.len()
+    }
+}
 
 impl Core {
     /// The connection that a caller's INVITE came on is gone.
@@ -28,7 +65,7 @@ impl Core {
             return self.with_call(now, id, out, |call, cx| call.is_forsaken(cx, &why));
         }
         self.forget_answered();
-        self.adrift.0.push(id);
+        self.adrift.add(id);
     }
 
     /// An INVITE has come: it may be a call again that was left.
@@ -39,7 +76,41 @@ impl Core {
         trunk: &Trunk,
         out: &mut Effects,
     ) {
-        if self.adrift.0.is_empty() {
+        self.ends_adrift(now, invite, trunk, out);
+        // The same Call-ID would have come to the shard of the first one.
+        if trunk.habits.lost_connection == LostConnection::End && self.adrift.are_elsewhere() {
+            let own = self.plane.shard;
+            let others = (0..self.plane.shards).map(ShardId);
+            let letter = Letter::new(Content::Again {
+                invite: invite.clone(),
+                trunk: trunk.name.clone(),
+            });
+            let letters = &mut self.plane.letters;
+            letters.extend(
+                others
+                    .filter(|other| *other != own)
+                    .map(|other| (other, letter.clone())),
+            );
+        }
+    }
+
+    /// Another shard has an INVITE that may be a call again that was left here.
+    pub(super) fn called_again_elsewhere(
+        &mut self,
+        now: Now,
+        invite: &Message,
+        trunk: &TrunkName,
+        out: &mut Effects,
+    ) {
+        // A reload may have taken it away.
+        let trunk = self.plane.config.trunks.get(trunk).cloned();
+        if let Some(trunk) = trunk {
+            self.ends_adrift(now, invite, &trunk, out);
+        }
+    }
+
+    fn ends_adrift(&mut self, now: Now, invite: &Message, trunk: &Trunk, out: &mut Effects) {
+        if self.adrift.own.is_empty() {
             return;
         }
         self.forget_answered();
@@ -48,7 +119,7 @@ impl Core {
             let entry = calls.get(id);
             entry.is_some_and(|entry| entry.call.is_made_again(invite, trunk))
         };
-        let again: Vec<CallId> = self.adrift.0.iter().filter(is_again).copied().collect();
+        let again: Vec<CallId> = self.adrift.own.iter().filter(is_again).copied().collect();
         for id in again {
             let why = "its connection was lost, and the same call came again by another";
             self.with_call(now, id, out, |call, cx| call.is_forsaken(cx, why));
@@ -57,7 +128,7 @@ impl Core {
 
     fn forget_answered(&mut self) {
         let calls = &self.calls;
-        self.adrift.0.retain(|id| {
+        self.adrift.keep(|id| {
             let entry = calls.get(id);
             entry.is_some_and(|entry| entry.call.is_waited_for())
         });

@@ -33,6 +33,7 @@ impl Core {
         self.plane.elins = together.elins.clone();
         self.plane.watch = together.watch.clone();
         self.live = together.live.beside();
+        self.adrift = together.adrift.beside();
         self
     }
 
@@ -102,6 +103,9 @@ impl Core {
                 if self.plane.away.get(&key).is_none() {
                     self.plane.away.insert(now.mono, key, *shard);
                 }
+            }
+            Content::Again { invite, trunk } => {
+                self.called_again_elsewhere(now, invite, trunk, out);
             }
             Content::Room(wanted) => self.make_room(now, wanted, out),
             Content::Over { tag } => self.plane.dialogs.end(now.mono, tag),

@@ -1,11 +1,13 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
-//! give way to others, numbers that are lent to those who call for help, what is usual of calls, and how many calls there are.
+//! give way to others, numbers that are lent to those who call for help, what is usual of calls, how many calls there are, and
+//! how many of them their callers have left.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
 //! itself would let in as many calls as there are shards times the limit, or refuse some although there
 //! is room. So there is one table for all. It changes only within the step of a shard, so wherever steps
 //! follow each other in one order, as in the simulator, the same inputs give the same effects.
 
+use super::adrift::Adrift;
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::policy::elin::Elins;
@@ -26,9 +28,15 @@ pub struct Together {
     pub(super) elins: Elins,
     pub(super) watch: Watch,
     pub(super) live: Live,
+    pub(super) adrift: Adrift,
 }
 
 impl Together {
+    /// Numbers that are lent to who calls for help, for those who keep them over a restart.
+    pub fn elins(&self) -> Elins {
+        self.elins.clone()
+    }
+
     /// What was spent, for those who keep it over a restart and show it.
     pub fn books(&self) -> Books {
         self.spending.books()

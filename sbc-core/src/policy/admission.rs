@@ -1,4 +1,4 @@
-//! Call admission: calls at the same time, new calls per second, calls that are not answered yet and
+//! Call admission: calls at the same time, new calls per second, minute and hour, calls that are not answered yet and
 //! media bandwidth; per tenant, trunk and direction, route, and number (SIP-1730).
 //!
 //! A call takes a place of everything that it counts on, or of nothing. A call for help takes its
@@ -9,18 +9,25 @@
 //! or leaves a trunk, and for no message in between. Each one's share is kept apart, so that each can
 //! compare its own with the calls that it has.
 
+mod claims;
+mod window;
+
 use crate::cause::{Because, CauseCode};
-use crate::config::{CallLimits, Config, Each, LimitRefusal, Trunk};
+use crate::config::{CallLimits, LimitRefusal};
 use crate::id::{RouteName, ShardId, TenantName, TrunkName};
-use crate::media::rate;
 use crate::policy::Refusal;
-use crate::policy::number::ANONYMOUS;
 use crate::sip::Status;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use window::{Span, Window};
+
+pub use claims::{
+    MOST_ANNOUNCED, Subject, claim_to_hear, claims_inbound, claims_of_call, claims_of_way,
+    claims_outbound, kbits, told,
+};
 
 /// What calls are counted on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +115,7 @@ pub struct Full {
     counted: Counted,
     what: Measure,
     refusal: LimitRefusal,
+    is_news: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +124,8 @@ enum Measure {
     Calls(u32, u32),
     /// New calls per second.
     Rate(u32),
+    /// New calls within a minute or an hour.
+    Within(u32, Span),
     /// Calls that are not answered yet.
     Setups(u32),
     /// kbit/s.
@@ -123,6 +133,29 @@ enum Measure {
 }
 
 impl Full {
+    /// Of what it is a limit.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The limit in one word, as it is written in the configuration: a label of metrics.
+    pub const fn key(&self) -> &'static str {
+        match self.what {
+            Measure::Calls(..) => "calls",
+            Measure::Rate(_) => "cps",
+            Measure::Within(_, Span::Minute) => "calls_per_minute",
+            Measure::Within(_, Span::Hour) => "calls_per_hour",
+            Measure::Setups(_) => "setup",
+            Measure::Bandwidth(_) => "bandwidth",
+        }
+    }
+
+    /// Whether nobody was told of the limit within the last minute: who calls a thousand times must not
+    /// fill the log.
+    pub const fn is_news(&self) -> bool {
+        self.is_news
+    }
+
     /// What the caller is told.
     pub fn refused(&self) -> Refusal {
         Refusal {
@@ -156,6 +189,10 @@ impl fmt::Display for Full {
             }
             Measure::Rate(limit) => {
                 write!(f, "{counted} has had its {limit} new calls per second")
+            }
+            Measure::Within(limit, span) => {
+                let span = span.as_str();
+                write!(f, "{counted} has had its {limit} new calls within {span}")
             }
             Measure::Setups(limit) => write!(f, "{counted} has its {limit} calls in set-up"),
             Measure::Bandwidth(limit) => write!(f, "{counted} has its {limit} kbit/s in use"),
@@ -217,6 +254,10 @@ struct Usage {
     shares: Vec<Tally>,
     /// When the next call would be due if they came evenly (GCRA).
     due: Timestamp,
+    /// New calls within the last minute, and the last hour; only where they are limited.
+    recent: Option<Box<[Window; 2]>>,
+    /// When somebody was last told that a limit is reached.
+    told: Option<Timestamp>,
 }
 
 /// What calls take.
@@ -226,6 +267,9 @@ struct Tally {
     setups: u32,
     kbits: u32,
 }
+
+/// Who was told of a limit is not told again for so long.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Fewest entries that are worth a look at all of them.
 const LEAST_SWEEP: usize = 256;
@@ -257,10 +301,13 @@ impl Admission {
                 |usage| usage.reached(now, limits, kbits, standing),
             );
             if let Some(what) = reached.filter(|_| standing != Standing::Help) {
+                table.sweep(now);
+                let is_news = table.usage.entry(counted.clone()).or_default().is_news(now);
                 return Err(Full {
                     counted: counted.clone(),
                     what,
                     refusal: limits.refusal,
+                    is_news,
                 });
             }
         }
@@ -274,6 +321,7 @@ impl Admission {
             if let Some(spacing) = spacing(&limits) {
                 usage.due = usage.due.max(now) + spacing;
             }
+            usage.count(now, &limits);
             Place {
                 counted,
                 kbits,
@@ -373,7 +421,7 @@ impl Table {
             return;
         }
         self.usage
-            .retain(|_, usage| usage.sum().calls > 0 || usage.due > now);
+            .retain(|_, usage| usage.sum().calls > 0 || usage.due > now || usage.remembers(now));
         self.sweep_at = 2 * self.usage.len();
     }
 }
@@ -394,6 +442,34 @@ impl Usage {
             sum.kbits = sum.kbits.saturating_add(share.kbits);
         }
         sum
+    }
+
+    /// A new call, where those of a minute or an hour are limited.
+    fn count(&mut self, now: Timestamp, limits: &CallLimits) {
+        if spans(limits).iter().all(|(_, limit)| limit.is_none()) {
+            // They may have been until a reload.
+            self.recent = None;
+            return;
+        }
+        let recent = self.recent.get_or_insert_default();
+        for (window, (span, _)) in recent.iter_mut().zip(spans(limits)) {
+            window.count(now, span);
+        }
+    }
+
+    /// Whether calls that are over still count.
+    fn remembers(&self, now: Timestamp) -> bool {
+        let is_told = self.told.is_some_and(|told| now < told + QUIET);
+        let longest = self.recent.as_ref().map(|recent| &recent[1]);
+        is_told || longest.is_some_and(|window| window.calls(now, Span::Hour) > 0)
+    }
+
+    fn is_news(&mut self, now: Timestamp) -> bool {
+        let is_news = self.told.is_none_or(|told| now >= told + QUIET);
+        if is_news {
+            self.told = Some(now);
+        }
+        is_news
     }
 
     /// The first limit that one more call would break.
@@ -422,6 +498,13 @@ impl Usage {
         {
             return Some(Measure::Bandwidth(limit));
         }
+        if let Some(recent) = &self.recent {
+            for (window, (span, limit)) in recent.iter().zip(spans(limits)) {
+                if let Some(limit) = limit.filter(|limit| window.calls(now, span) >= *limit) {
+                    return Some(Measure::Within(limit, span));
+                }
+            }
+        }
         let (limit, spacing) = (limits.calls_per_second?, spacing(limits)?);
         let burst = spacing * limits.burst.unwrap_or(limit).max(1);
         let due = self.due.max(now);
@@ -429,165 +512,18 @@ impl Usage {
     }
 }
 
+/// What of new calls is limited within which time.
+fn spans(limits: &CallLimits) -> [(Span, Option<u32>); 2] {
+    [
+        (Span::Minute, limits.calls_per_minute),
+        (Span::Hour, limits.calls_per_hour),
+    ]
+}
+
 /// Time between two calls that come evenly.
 fn spacing(limits: &CallLimits) -> Option<Duration> {
     let rate = limits.calls_per_second?;
     Some(Duration::from_secs(1) / rate.max(1))
-}
-
-/// What a call is, for the limits that it counts on.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The customer.
-    pub tenant: Option<&'a TenantName>,
-    /// Trunk that it comes from.
-    pub trunk: &'a Trunk,
-    /// Route that takes it.
-    pub route: Option<&'a RouteName>,
-    /// Called number, after the transforms of the trunk.
-    pub called: &'a str,
-    /// Calling number, after the same.
-    pub calling: &'a str,
-}
-
-/// Everything that a call counts on as a whole.
-pub fn claims_of_call(config: &Config, call: &Subject<'_>) -> Vec<(Counted, CallLimits)> {
-    let mut claims = Vec::with_capacity(4);
-    let of_node = config.limits.new_calls;
-    if !of_node.is_unlimited() {
-        claims.push((Counted::Node, of_node));
-    }
-    if let Some(name) = call.tenant {
-        let limits = config.tenants.get(name).map(|tenant| tenant.limits);
-        claims.push((Counted::Tenant(name.clone()), limits.unwrap_or_default()));
-    }
-    claims.extend(claims_of_way(config, call));
-    claims
-}
-
-/// What a call counts on because of where it goes: its route and its numbers.
-pub fn claims_of_way(config: &Config, call: &Subject<'_>) -> Vec<(Counted, CallLimits)> {
-    let mut claims = Vec::new();
-    let route = call.route.and_then(|name| {
-        let mut routes = config.routes.iter();
-        routes.find(|route| route.name == *name)
-    });
-    if let Some(route) = route.filter(|route| !route.limits.is_unlimited()) {
-        claims.push((Counted::Route(route.name.clone()), route.limits));
-    }
-    for limit in &config.number_limits {
-        let is_like = |starts: &[String], number: &str| {
-            starts.is_empty()
-                || starts
-                    .iter()
-                    .any(|start| number.starts_with(start.as_str()))
-        };
-        let is_about = limit
-            .tenant
-            .as_ref()
-            .is_none_or(|name| Some(name) == call.tenant)
-            && limit
-                .trunk
-                .as_ref()
-                .is_none_or(|name| call.trunk.is_of(name))
-            && is_like(&limit.called, call.called)
-            && is_like(&limit.calling, call.calling);
-        // Callers who show no number are not one caller: where the limit is not about them, none of them
-        // takes the place of another.
-        let is_nobodys = limit.each == Each::Calling
-            && limit.calling.is_empty()
-            && (call.calling.is_empty() || call.calling == ANONYMOUS);
-        if is_about && !is_nobodys {
-            let number = match limit.each {
-                Each::All => None,
-                Each::Called => Some(call.called.to_owned()),
-                Each::Calling => Some(call.calling.to_owned()),
-            };
-            claims.push((Counted::Numbers(limit.name.clone(), number), limit.limits));
-        }
-    }
-    claims
-}
-
-/// What the leg of a call counts on at the trunk that it came from.
-pub fn claims_inbound(trunk: &Trunk) -> Vec<(Counted, CallLimits)> {
-    let limits = &trunk.limits;
-    let name = || trunk.name.clone();
-    claims_of_leg(trunk, Counted::Inbound(name()), limits.inbound)
-}
-
-/// What the leg of a call counts on at the trunk that it goes to.
-pub fn claims_outbound(trunk: &Trunk) -> Vec<(Counted, CallLimits)> {
-    let limits = &trunk.limits;
-    let name = || trunk.name.clone();
-    claims_of_leg(trunk, Counted::Outbound(name()), limits.outbound)
-}
-
-fn claims_of_leg(
-    trunk: &Trunk,
-    direction: Counted,
-    of_direction: CallLimits,
-) -> Vec<(Counted, CallLimits)> {
-    let both = (Counted::Trunk(trunk.name.clone()), trunk.limits.both);
-    let one = (!of_direction.is_unlimited()).then_some((direction, of_direction));
-    [both].into_iter().chain(one).collect()
-}
-
-/// What a caller counts on that waits for nothing but to hear why it is refused: without a bound, callers of
-/// numbers that nobody has would take the ports of calls.
-pub fn claim_to_hear(trunk: &Trunk) -> (Counted, CallLimits) {
-    let limits = CallLimits {
-        calls: Some(MOST_ANNOUNCED),
-        ..CallLimits::default()
-    };
-    (Counted::Announced(trunk.name.clone()), limits)
-}
-
-/// Callers of a trunk that hear at the same time why they are refused, and have no place of a call.
-pub const MOST_ANNOUNCED: u32 = 32;
-
-/// kbit/s that a leg of this trunk counts for, where any of what it counts on counts them.
-pub fn kbits(trunk: &Trunk, claims: &[(Counted, CallLimits)]) -> u32 {
-    let mut all = claims.iter();
-    match all.any(|(_, limits)| limits.bandwidth_kbits.is_some()) {
-        true => rate::kbits(&trunk.media.profile),
-        false => 0,
-    }
-}
-
-/// Which limits a call counts on, for whoever asks.
-pub fn told(config: &Config, call: &Subject<'_>) -> Vec<String> {
-    let claims = claims_of_call(config, call);
-    let claims = claims.into_iter().chain(claims_inbound(call.trunk));
-    let told = claims.map(|(counted, limits)| {
-        let mut parts = Vec::new();
-        if let Some(calls) = limits.calls {
-            parts.push(match limits.reserve.unwrap_or(0) {
-                0 => format!("{calls} calls"),
-                kept => format!("{calls} calls, {kept} of them for help"),
-            });
-        }
-        if let Some(rate) = limits.calls_per_second {
-            parts.push(format!("{rate} new calls per second"));
-        }
-        if let Some(setups) = limits.setups {
-            parts.push(format!("{setups} calls in set-up"));
-        }
-        if let Some(kbits) = limits.bandwidth_kbits {
-            parts.push(format!("{kbits} kbit/s"));
-        }
-        if let Some(money) = limits.spend.per_hour {
-            parts.push(format!("calls for {money} per hour"));
-        }
-        if let Some(money) = limits.spend.per_day {
-            parts.push(format!("calls for {money} per day"));
-        }
-        match parts.is_empty() {
-            true => format!("{counted} has no limits"),
-            false => format!("{counted} may have {}", parts.join(" and ")),
-        }
-    });
-    told.collect()
 }
 
 #[cfg(test)]
@@ -650,6 +586,38 @@ mod tests {
         };
         let calls = (0..50).filter(|_| take(&mut admission, later, small).is_ok());
         assert_eq!(calls.count(), 3);
+    }
+
+    #[test]
+    fn calls_of_a_minute_and_an_hour_are_limited_and_told_once_a_minute() {
+        let limits = CallLimits {
+            calls_per_minute: Some(3),
+            calls_per_hour: Some(5),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        let mut ask = |seconds: u64| {
+            let now = Timestamp::from_micros(seconds * 1_000_000);
+            let taken = take(&mut admission, now, limits);
+            taken
+                .map(|place| admission.give_back(place))
+                .map_err(|full| (full.key(), full.is_news(), full.to_string()))
+        };
+        for _ in 0..3 {
+            assert_eq!(ask(10), Ok(()));
+        }
+        let why = "trunk \"a\" has had its 3 new calls within a minute".to_owned();
+        assert_eq!(ask(11), Err(("calls_per_minute", true, why.clone())));
+        assert_eq!(ask(12), Err(("calls_per_minute", false, why)));
+        assert_eq!((ask(76), ask(76)), (Ok(()), Ok(())));
+        let why = "trunk \"a\" has had its 5 new calls within an hour".to_owned();
+        assert_eq!(ask(1_800), Err(("calls_per_hour", true, why)));
+        assert_eq!(ask(3_600 + 400), Ok(()));
+        // Where nothing of the kind is limited any more, nothing is kept.
+        let now = Timestamp::from_micros(4_100_000_000);
+        let place = take(&mut admission, now, CallLimits::default()).expect("no limit");
+        assert!(admission.table().usage[&trunk()].recent.is_none());
+        admission.give_back(place);
     }
 
     #[test]

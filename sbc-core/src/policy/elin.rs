@@ -10,7 +10,9 @@
 //! who called for help elsewhere (TDR-MT-011).
 //!
 //! All shards have one table, behind a lock that is taken once or twice a call. It outlives reloads,
-//! because no configuration is in it.
+//! because no configuration is in it, and restarts, because it is written down ([`stored`]).
+
+pub mod stored;
 
 use crate::id::TenantName;
 use crate::time::Timestamp;
@@ -23,7 +25,14 @@ const MOST: usize = 4_096;
 
 /// Who has which number, over all shards.
 #[derive(Clone, Debug, Default)]
-pub struct Elins(Arc<Mutex<BTreeMap<Elin, Lease>>>);
+pub struct Elins(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    leases: BTreeMap<Elin, Lease>,
+    /// How often it has changed.
+    changes: u64,
+}
 
 /// A number of a customer.
 type Elin = (TenantName, String);
@@ -67,7 +76,8 @@ impl Elins {
         keep: Duration,
     ) -> Option<Lent> {
         let of = |number: &String| (tenant.clone(), number.clone());
-        let mut leases = self.lock();
+        let mut table = self.lock();
+        let Table { leases, changes } = &mut *table;
         leases.retain(|_, lease| !lease.is_over(now));
         let has = |number: &&String| {
             leases
@@ -105,23 +115,26 @@ impl Elins {
             keep,
         };
         leases.insert(of(&number), lease);
+        *changes += 1;
         Some(Lent { number, from })
     }
 
     /// A call under this number has ended. Its caller is found by it for a while longer.
     pub(crate) fn give_back(&self, now: Timestamp, tenant: &TenantName, number: &str, user: &str) {
-        let mut leases = self.lock();
+        let mut table = self.lock();
+        let Table { leases, changes } = &mut *table;
         let elin = (tenant.clone(), number.to_owned());
         let lease = leases.get_mut(&elin).filter(|lease| lease.user == user);
         if let Some(lease) = lease {
             lease.calls = lease.calls.saturating_sub(1);
             lease.since = now;
+            *changes += 1;
         }
     }
 
     /// Whether nobody has any number, so that there is no need to ask whose one is.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().leases.is_empty()
     }
 
     /// Who called for help under this number of a customer.
@@ -131,13 +144,13 @@ impl Elins {
         tenant: &TenantName,
         number: &str,
     ) -> Option<String> {
-        let leases = self.lock();
-        let lease = leases.get(&(tenant.clone(), number.to_owned()))?;
+        let table = self.lock();
+        let lease = table.leases.get(&(tenant.clone(), number.to_owned()))?;
         let is_known = !lease.is_over(now) && !lease.user.is_empty();
         is_known.then(|| lease.user.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Elin, Lease>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         // A point in time is whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,7 +252,7 @@ mod tests {
                 Duration::from_secs(1 << 20),
             );
         }
-        assert_eq!(elins.lock().len(), MOST);
+        assert_eq!(elins.lock().leases.len(), MOST);
         assert_eq!(elins.caller_of(at(9_999), &tenant(), "+0"), None);
         assert!(
             elins

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod bound;
 pub mod circle;
 pub mod connected;
 pub mod crossing;

@@ -148,7 +148,8 @@ pub struct ExtendedRecord {
 }
 
 impl ReceivedRecord {
-    pub(crate) fn of(stream: &StreamStats) -> Self {
+    /// What the relay's figures of a stream say.
+    pub fn of(stream: &StreamStats) -> Self {
         let quality = &stream.quality;
         let lost = u64::try_from(stream.lost_packets).unwrap_or(0);
         Self {

@@ -60,6 +60,9 @@ pub fn note(what: &Happened) -> Option<String> {
             "call for help from trunk \"{trunk}\" finds no room, and none is made any more, because it was \
              made too often in this minute (limits: preempt_per_minute): {room}"
         ),
+        Happened::LimitReached { full, .. } => {
+            format!("{full}: a new call is refused there, and so are all that come meanwhile")
+        }
         Happened::SpendReached(spent) => {
             let (what, action) = (spent.to_string(), spent.action);
             match action {

@@ -222,7 +222,8 @@ fn choose<'s>(
         .config
         .trunks
         .values()
-        .filter(|trunk| trunk.realm == listener.realm)
+        // Identities of other listeners of the realm may carry the same names (TDR-SIP-043).
+        .filter(|trunk| trunk.listeners.contains(&listener.name))
         .filter_map(|trunk| trunk.tls.clone())
         .chain(listener.tls.clone())
         .collect::<BTreeSet<_>>()

@@ -1,12 +1,13 @@
 //! Calls in figures: a fold over events.
 
 use super::{Maker, SETUP_SECONDS, label};
+use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::EndedBy;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
-use sbc_core::record::{Disposition, Record};
+use sbc_core::record::{Disposition, MediaRecord, Record};
 use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub struct CallMetrics {
     oversize: IntCounterVec,
     lost_keys: IntCounterVec,
     spent: IntCounterVec,
+    limited: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
     bugs: IntCounterVec,
@@ -36,6 +38,7 @@ pub struct CallMetrics {
     targets_missed: IntCounterVec,
     verifications: IntCounterVec,
     one_way: IntCounterVec,
+    ice_failed: IntCounterVec,
     calls: Mutex<HashMap<CallId, Open>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
     overload: IntGaugeVec,
@@ -61,6 +64,7 @@ struct Open {
     /// The last leg that was called, and its trunk.
     called: Option<(LegId, TrunkName)>,
     is_answered: bool,
+    has_failed_checks: bool,
 }
 
 impl Open {
@@ -124,6 +128,12 @@ impl CallMetrics {
                 "sbc_spend_reached_total",
                 "Limits on money that were reached, by what they are of.",
                 &["of", "name", "period", "action"],
+            )?,
+            limited: maker.counters(
+                "sbc_limit_refusals_total",
+                "Calls that a limit refused or sent another way, by what the limit is of and which it is; \
+                 an alarm on it shows fraud and limits that are too low.",
+                &["of", "name", "limit", "tenant"],
             )?,
             reroutes: maker.counters(
                 "sbc_reroutes_total",
@@ -189,6 +199,12 @@ impl CallMetrics {
                 "sbc_teams_quality_missed_total",
                 "Legs with Teams whose media missed what Microsoft wants of the network, by target.",
                 &["trunk", "target"],
+            )?,
+            ice_failed: maker.counters(
+                "sbc_ice_failed_calls_total",
+                "Calls in which media did not get through because checks of ICE did not come or were refused, \
+                 each once, by the trunk that the call came from.",
+                &["trunk"],
             )?,
             verifications: maker.counters(
                 "sbc_stir_verifications_total",
@@ -257,6 +273,11 @@ impl CallMetrics {
                 let result = fault.map_or("passed", |fault| fault.label());
                 self.verifications.with_label_values(&[result]).inc();
             }
+            (Happened::LimitReached { tenant, full }, _) => {
+                let (of, name) = (full.counted().kind(), full.counted().name());
+                let labels = [of, name, full.key(), label(tenant.as_ref())];
+                self.limited.with_label_values(&labels).inc();
+            }
             (Happened::SpendReached(spent), _) => {
                 let (of, name) = (spent.counted.kind(), spent.counted.name());
                 let labels = [of, name, spent.period.as_str(), spent.action.as_str()];
@@ -266,6 +287,9 @@ impl CallMetrics {
                 self.answered_call(call);
             }
             (Happened::Media(media_api::Event::OneWay { endpoint, kind, .. }), Some(call)) => {
+                if matches!(kind, OneWayKind::NoChecks | OneWayKind::RefusedChecks) {
+                    self.checks_failed(call);
+                }
                 let trunk = self.with(call, |open| open.trunk_of(LegId(endpoint.0)).clone());
                 if let Some(trunk) = trunk {
                     self.one_way
@@ -364,6 +388,7 @@ impl CallMetrics {
             trunk: trunk.clone(),
             called: None,
             is_answered: false,
+            has_failed_checks: false,
         };
         self.gauge(&open).inc();
         self.lock().insert(call, open);
@@ -379,6 +404,18 @@ impl CallMetrics {
         self.gauge(open).inc();
         self.answered
             .with_label_values(&[open.trunk.as_str(), label(open.tenant.as_ref()), "in"])
+            .inc();
+    }
+
+    /// Checks of ICE do not get through; each call counts once.
+    fn checks_failed(&self, call: CallId) {
+        let mut calls = self.lock();
+        let Some(open) = calls.get_mut(&call).filter(|open| !open.has_failed_checks) else {
+            return;
+        };
+        open.has_failed_checks = true;
+        self.ice_failed
+            .with_label_values(&[open.trunk.as_str()])
             .inc();
     }
 
@@ -431,36 +468,40 @@ impl CallMetrics {
             let Some(trunk) = trunk.filter(|_| media.packets_in > 0) else {
                 continue;
             };
-            let lost = media.lost.max(0) as f64;
-            self.media_loss
+            self.leg(trunk, dir, media);
+        }
+    }
+
+    fn leg(&self, trunk: &TrunkName, dir: &str, media: &MediaRecord) {
+        let lost = media.lost.max(0) as f64;
+        self.media_loss
+            .with_label_values(&[trunk.as_str(), dir])
+            .observe(lost / (lost + media.packets_in as f64));
+        self.media_jitter
+            .with_label_values(&[trunk.as_str(), dir])
+            .observe(media.received.mean_jitter_ms / 1000.0);
+        if let Some(ms) = media.rtt_ms {
+            self.media_round_trip
                 .with_label_values(&[trunk.as_str(), dir])
-                .observe(lost / (lost + media.packets_in as f64));
-            self.media_jitter
-                .with_label_values(&[trunk.as_str(), dir])
-                .observe(media.received.mean_jitter_ms / 1000.0);
-            if let Some(ms) = media.rtt_ms {
-                self.media_round_trip
-                    .with_label_values(&[trunk.as_str(), dir])
-                    .observe(ms / 1000.0);
+                .observe(ms / 1000.0);
+        }
+        // Only codecs that are known to the model are rated, so that the label stays small.
+        let codec = media.codec.as_deref().unwrap_or_default().to_uppercase();
+        let ratings = [
+            ("lq", &media.received.listening),
+            ("cq", &media.received.conversational),
+        ];
+        for (kind, rating) in ratings {
+            if let Some(rating) = rating {
+                self.mos
+                    .with_label_values(&[trunk.as_str(), dir, &codec, kind])
+                    .observe(rating.mos_estimate);
             }
-            // Only codecs that are known to the model are rated, so that the label stays small.
-            let codec = media.codec.as_deref().unwrap_or_default().to_uppercase();
-            let ratings = [
-                ("lq", &media.received.listening),
-                ("cq", &media.received.conversational),
-            ];
-            for (kind, rating) in ratings {
-                if let Some(rating) = rating {
-                    self.mos
-                        .with_label_values(&[trunk.as_str(), dir, &codec, kind])
-                        .observe(rating.mos_estimate);
-                }
-            }
-            for target in media.targets.iter().flat_map(|targets| targets.missed()) {
-                self.targets_missed
-                    .with_label_values(&[trunk.as_str(), target.name])
-                    .inc();
-            }
+        }
+        for target in media.targets.iter().flat_map(|targets| targets.missed()) {
+            self.targets_missed
+                .with_label_values(&[trunk.as_str(), target.name])
+                .inc();
         }
     }
 
@@ -520,6 +561,7 @@ mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
     use sbc_core::overload::Strain;
+    use sbc_core::record::ReceivedRecord;
     use sbc_core::time::UnixTime;
     use sbc_core::transport::Protocol;
 
@@ -575,6 +617,84 @@ mod tests {
         let text = metrics.text();
         let line = "sbc_keys_lost_total{trunk=\"carrier\"} 1";
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_call_whose_checks_fail_counts_once_however_often_they_do() {
+        let metrics = Metrics::new().unwrap();
+        let tell = |call: u128, what| {
+            metrics.calls.apply(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(call)),
+                leg: None,
+                what,
+            });
+        };
+        let one_way = |kind| {
+            Happened::Media(media_api::Event::OneWay {
+                session: media_api::SessionId(1),
+                endpoint: media_api::EndpointId(0),
+                kind,
+            })
+        };
+        for call in [1, 2, 3] {
+            tell(
+                call,
+                Happened::Admitted {
+                    tenant: None,
+                    trunk: TrunkName::new("teams"),
+                    calling: String::new(),
+                    called: String::new(),
+                },
+            );
+        }
+        tell(1, one_way(OneWayKind::NoChecks));
+        tell(1, one_way(OneWayKind::RefusedChecks));
+        tell(2, one_way(OneWayKind::RefusedChecks));
+        tell(3, one_way(OneWayKind::NoPackets));
+        let text = metrics.text();
+        for line in [
+            "sbc_ice_failed_calls_total{trunk=\"teams\"} 2",
+            "sbc_rtp_one_way_total{kind=\"refused_checks\",trunk=\"teams\"} 2",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{text}");
+        }
+    }
+
+    #[test]
+    fn round_trip_times_are_observed_where_somebody_told_them() {
+        let metrics = Metrics::new().unwrap();
+        let mut media = MediaRecord {
+            leg: LegId(0),
+            codec: None,
+            srtp: true,
+            remote: None,
+            packets_in: 90,
+            packets_out: 90,
+            bytes_in: 0,
+            bytes_out: 0,
+            lost: 10,
+            jitter_ms: 2.0,
+            max_jitter_ms: 2.0,
+            rtt_ms: Some(40.0),
+            dropped: BTreeMap::new(),
+            received: ReceivedRecord::of(&media_api::StreamStats::default()),
+            sent: None,
+            extended: None,
+            targets: None,
+        };
+        let trunk = TrunkName::new("teams");
+        metrics.calls.leg(&trunk, "in", &media);
+        media.rtt_ms = None;
+        metrics.calls.leg(&trunk, "in", &media);
+        let text = metrics.text();
+        for line in [
+            "sbc_rtp_rtt_seconds_count{dir=\"in\",trunk=\"teams\"} 1",
+            "sbc_rtp_rtt_seconds_sum{dir=\"in\",trunk=\"teams\"} 0.04",
+            "sbc_rtp_loss_ratio_count{dir=\"in\",trunk=\"teams\"} 2",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{text}");
+        }
     }
 
     #[test]

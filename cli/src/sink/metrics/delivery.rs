@@ -1,14 +1,16 @@
 //! What became of calls, as Microsoft and ITU-T E.425 count it, and how long their callers waited.
 //!
 //! Every call counts once at the trunk that it came from, and every attempt once at the trunk that it went
-//! to. The help texts say how figures of reports are made of the counters.
+//! to. Figures of reports are made of the same facts (`figures.rs`).
 
+use super::figures::{Counted, FigureCollector, Figures, Way};
 use super::{Maker, SETUP_SECONDS, label};
 use prometheus::{HistogramVec, IntCounterVec};
 use sbc_core::cause::CauseCode;
 use sbc_core::event::{Event, Happened};
 use sbc_core::record::{AttemptRecord, Disposition, Record};
 use sbc_core::report::{REPEATED, sub_code};
+use sbc_core::time::UnixTime;
 
 /// Counters of results.
 pub struct DeliveryMetrics {
@@ -16,11 +18,13 @@ pub struct DeliveryMetrics {
     delay: HistogramVec,
     sub_codes: IntCounterVec,
     unusual: IntCounterVec,
+    /// What reports make of all that.
+    pub figures: Figures,
 }
 
 /// What became of a call or an attempt. Label values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     Answered,
     Busy,
     NoAnswer,
@@ -81,13 +85,17 @@ const fn is_declined(status: u16) -> bool {
 
 impl DeliveryMetrics {
     pub(super) fn new(maker: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let figures = Figures::default();
+        let collector = FigureCollector::new(figures.clone())?;
+        maker.0.register(Box::new(collector))?;
         Ok(Self {
+            figures,
             results: maker.counters(
                 "sbc_call_results_total",
                 "Calls by the trunk they came from (in) and attempts by the trunk they went to (out), by \
                  what became of them. NER as Microsoft counts it = 100 × (answered + busy + no_answer + \
-                 rejected) / all of them; whether cancelled ones belong to all it does not say. ASR = 100 \
-                 × answered / all. Average duration = sbc_call_duration_seconds_sum / _count.",
+                 rejected) / all of them; whether cancelled ones belong to all it does not say. Over the \
+                 last hour: sbc_ner_percent, sbc_asr_percent, sbc_acd_seconds, sbc_pdd_seconds.",
                 &["trunk", "tenant", "dir", "result"],
             )?,
             delay: maker.histograms(
@@ -116,7 +124,7 @@ impl DeliveryMetrics {
     /// Counts an event.
     pub fn apply(&self, event: &Event) {
         match &event.what {
-            Happened::Ended(record) => self.ended(record),
+            Happened::Ended(record) => self.ended(event.at, record),
             Happened::Unusual(unusual) => {
                 let labels = [unusual.of.kind(), unusual.of.name(), unusual.what.as_str()];
                 self.unusual.with_label_values(&labels).inc();
@@ -125,15 +133,23 @@ impl DeliveryMetrics {
         }
     }
 
-    fn ended(&self, record: &Record) {
+    fn ended(&self, at: UnixTime, record: &Record) {
         let seconds = |ms: u64| ms as f64 / 1000.0;
         let tenant = label(record.tenant.as_ref());
         let from = record.ingress.trunk.as_str();
-        let outcome = Outcome::of_call(record).as_str();
+        let outcome = Outcome::of_call(record);
         self.results
-            .with_label_values(&[from, tenant, "in", outcome])
+            .with_label_values(&[from, tenant, "in", outcome.as_str()])
             .inc();
-        if let Some(ms) = record.first_progress_ms.or(record.setup_ms) {
+        let delay_ms = record.first_progress_ms.or(record.setup_ms);
+        let counted = Counted {
+            outcome,
+            talked_ms: record.duration_ms,
+            delay_ms,
+        };
+        let figures = &self.figures;
+        figures.count(at, &record.ingress.trunk, Way::In, &counted);
+        if let Some(ms) = delay_ms {
             let delay = self.delay.with_label_values(&[from, "in"]);
             delay.observe(seconds(ms));
         }
@@ -145,7 +161,14 @@ impl DeliveryMetrics {
                 .inc();
             let answered = attempt.first_response_ms;
             let answered = answered.filter(|_| outcome == Outcome::Answered);
-            if let Some(ms) = attempt.first_progress_ms.or(answered) {
+            let delay_ms = attempt.first_progress_ms.or(answered);
+            let counted = Counted {
+                outcome,
+                talked_ms: record.duration_ms,
+                delay_ms,
+            };
+            figures.count(at, &attempt.trunk, Way::Out, &counted);
+            if let Some(ms) = delay_ms {
                 let delay = self.delay.with_label_values(&[to, "out"]);
                 delay.observe(seconds(ms));
             }

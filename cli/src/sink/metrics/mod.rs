@@ -6,6 +6,7 @@
 mod bindings;
 mod calls;
 mod delivery;
+mod figures;
 mod help;
 mod media;
 mod net;
@@ -16,6 +17,7 @@ mod spending;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
 pub use delivery::DeliveryMetrics;
+pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};

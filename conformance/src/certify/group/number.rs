@@ -1,9 +1,12 @@
 //! NUM: forms of numbers.
 
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
+use crate::certify::ladder::Caller;
 use crate::certify::mutation::{Mutation, replace, teams};
-use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, USER};
+use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE, USER};
 use crate::certify::stage::Stage;
+use crate::media::sdp;
+use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
 
 /// The cases.
@@ -17,6 +20,26 @@ pub const CASES: &[Case] = &[
         )],
     )
     .with(|setting| setting.more.push_str(LOCAL)),
+    case(
+        "TC-NUM-002",
+        |stage| Box::pin(same_number(stage)),
+        &[breaks(
+            "TDR-MT-011",
+            replace(
+                teams("INVITE").first(),
+                "c2.cust.test.example",
+                "c1.cust.test.example",
+            ),
+        )],
+    )
+    .needs(&[Need::Ours, Need::Hosting])
+    .with(|setting| {
+        setting.has_customers = true;
+        setting.has_own_carriers = true;
+        setting
+            .customer_tenants
+            .push_str("local_numbers = [\"+1001\"]\n");
+    }),
     case(
         "TC-NUM-003",
         |stage| Box::pin(rules_of_the_customer(stage)),
@@ -80,6 +103,32 @@ async fn is_international(stage: &Stage, change: impl FnOnce(&mut Parties), rule
 /// TC-NUM-001.
 async fn local_number(stage: &Stage) -> Played {
     is_international(stage, |_| {}, "TDR-NUM-001").await
+}
+
+/// TC-NUM-002. Each customer has a carrier of its own, and both have this number.
+async fn same_number(stage: &Stage) -> Played {
+    for (index, name) in CUSTOMERS.iter().enumerate() {
+        let voice = stage.voice_of_carrier().await?;
+        let offer = sdp::carrier_offer(voice.at, &[Codec::Pcma]);
+        let carrier = &stage.carriers[index];
+        let parties = carrier.parties(stage.carrier_side, OUTSIDE, "+1001");
+        let (leg, invite) = carrier.call_as(stage.carrier_side, OUTSIDE, &parties, offer)?;
+        let mut caller = Caller { leg, invite, voice };
+        let mut called = stage.teams_is_called().await.rule("TDR-MT-011")?;
+        let invite = called.invite()?;
+        let (uri, contact) = (
+            invite.uri_text(),
+            invite.line("Contact").unwrap_or_default(),
+        );
+        let is_right = uri.starts_with("sip:+1001@") && contact.contains(name);
+        stage.check("TDR-MT-011", is_right, || {
+            format!("a call over the carrier of {name} goes to {uri} with Contact {contact}")
+        });
+        called.leg.respond(486, "Busy Here", None, &[])?;
+        called.leg.acknowledged_failure().await?;
+        caller.is_refused().await?;
+    }
+    Ok(())
 }
 
 /// TC-NUM-003.

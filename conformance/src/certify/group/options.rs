@@ -1,12 +1,17 @@
 //! OPT: OPTIONS both ways, and what they show.
 
+use super::bypass::with_bypass;
 use super::connection::certificate;
 use crate::ca::Authority;
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::ladder::{Caller, Talk};
 use crate::certify::mutation::{Mutation, carrier, drop, replace, teams, twice, without};
+use crate::certify::setting::{FQDN, OUTSIDE, SECOND, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::media::sdp;
+use crate::media::tone::Codec;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -123,6 +128,29 @@ pub const CASES: &[Case] = &[
         &[breaks("TDR-MON-003", Mutation::Told("no answer", "200"))],
     )
     .needs(&[Need::Ours]),
+    case(
+        "TC-OPT-013",
+        |stage| Box::pin(two_trunks(stage)),
+        &[
+            breaks(
+                "TDR-SIP-043",
+                replace(
+                    teams("OPTIONS"),
+                    "sip:sbc2.test.example",
+                    "sip:sbc1.test.example",
+                ),
+            ),
+            breaks(
+                "TDR-SIP-043",
+                replace(teams("INVITE").status(200), "a=ice-lite", "a=x-ice-lite"),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours, Need::Bypass])
+    .with(|setting| {
+        with_bypass(setting);
+        setting.has_second_trunk = true;
+    }),
 ];
 
 /// TC-OPT-001.
@@ -417,4 +445,59 @@ async fn silent_region(stage: &Stage) -> Played {
     );
     let mut talk = stage.to_teams().await?;
     talk.caller_ends().await
+}
+
+/// TC-OPT-013. The first trunk has media bypass, the second has not.
+async fn two_trunks(stage: &Stage) -> Played {
+    let trunks = [stage.trunk(), stage.second_trunk()];
+    let names = [FQDN, SECOND].map(str::to_owned);
+    for proxy in &stage.proxies[..3] {
+        proxy
+            .heard_from(&names, GREETING)
+            .await
+            .rule("TDR-SIP-043")?;
+    }
+    for (_, peer, options) in stage.tape.requests(Side::Teams, "OPTIONS") {
+        let contact = options.line("Contact").unwrap_or_default();
+        let is_right = trunks
+            .iter()
+            .any(|own| contact.contains(&format!("<sip:{}:{}", own.fqdn, own.port)));
+        stage.check("TDR-SIP-043", is_right, || {
+            format!("Contact at {peer} is {contact}")
+        });
+    }
+    for (trunk, has_bypass) in trunks.iter().zip([true, false]) {
+        let voice = stage.voice_of_teams().await?;
+        let lines = voice.is_client();
+        let lines = lines.map_err(|why| Failure::new("ladder", why))?;
+        let offer = sdp::teams_offer(voice.at, &voice.key) + &lines;
+        let proxy = &stage.proxies[0];
+        proxy.ping(trunk).await.rule("TDR-SIP-043")?;
+        let parties = proxy.parties(trunk, USER, OUTSIDE);
+        let (leg, invite) = proxy.call_as(trunk, &parties, offer).await?;
+        let mut caller = Caller { leg, invite, voice };
+        let mut called = stage.carrier_is_called().await?;
+        let answer = called.answer(Codec::Pcma);
+        called.leg.respond(200, "OK", Some(answer), &[])?;
+        let answer = caller.is_answered().await?;
+        called.leg.acknowledged().await?;
+        let body = answer.body();
+        let is_lite = body.lines().any(|line| line == "a=ice-lite");
+        stage.check("TDR-SIP-043", is_lite == has_bypass, || {
+            format!(
+                "{}: bypass is {has_bypass}, and it answers\n{body}",
+                trunk.fqdn
+            )
+        });
+        let contact = answer.line("Contact").unwrap_or_default();
+        stage.check("TDR-SIP-043", contact.contains(&trunk.fqdn), || {
+            format!(
+                "a call at {} is answered with Contact {contact}",
+                trunk.fqdn
+            )
+        });
+        let mut talk = Talk { caller, called };
+        talk.caller_ends().await?;
+    }
+    Ok(())
 }

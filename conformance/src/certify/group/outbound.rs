@@ -1,5 +1,7 @@
 //! OUT: calls from Teams to the carrier.
 
+mod circle;
+
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{TONES, Talk};
@@ -216,6 +218,18 @@ pub const CASES: &[Case] = &[
         &[breaks(
             "TDR-SIP-044",
             replace(teams("INVITE").status(483), "483", "404"),
+        )],
+    ),
+    case(
+        "TC-OUT-019",
+        |stage| Box::pin(circle::comes_back(stage)),
+        &[breaks(
+            "TDR-SIP-044",
+            replace(
+                teams("INVITE").status(482),
+                "482 Loop Detected",
+                "486 Busy Here",
+            ),
         )],
     ),
     case(

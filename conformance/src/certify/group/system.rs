@@ -1,6 +1,160 @@
 //! SYS: customers, limits, attacks, load.
 
-use crate::certify::case::Case;
+mod figures;
+mod hostile;
+mod neighbours;
+mod operation;
+mod soak;
+
+use crate::certify::case::{Case, Need, breaks, case};
+use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, replace, teams};
+use crate::lab::front::Wrong;
+use std::time::Duration;
 
 /// The cases.
-pub const CASES: &[Case] = &[];
+pub const CASES: &[Case] = &[
+    case(
+        "TC-SYS-001",
+        |stage| Box::pin(neighbours::own_contacts(stage)),
+        &[breaks(
+            "TDR-MT-010",
+            replace(
+                teams("INVITE").first(),
+                "c1.cust.test.example",
+                "c2.cust.test.example",
+            ),
+        )],
+    )
+    .needs(&[Need::Hosting])
+    .with(|setting| setting.has_customers = true),
+    case(
+        "TC-SYS-002",
+        |stage| Box::pin(neighbours::come_and_go(stage)),
+        &[
+            breaks(
+                "TDR-MT-013",
+                replace(
+                    teams("INVITE").first(),
+                    "c1.sbc1.test.example",
+                    "sbc1.test.example",
+                ),
+            ),
+            breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
+        ],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-SYS-003",
+        |stage| Box::pin(neighbours::two_sbcs(stage)),
+        &[breaks(
+            "TDR-MT-014",
+            replace(teams("INVITE").status(503), "503", "404"),
+        )],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-SYS-004",
+        |stage| Box::pin(hostile::wrong_invites(stage)),
+        &[
+            breaks("TDR-SEC-005", Mutation::Told("\"calls\":0", "\"calls\":9")),
+            breaks("TDR-SEC-005", drop(carrier("INVITE"))),
+        ],
+    ),
+    case(
+        "TC-SYS-005",
+        |stage| Box::pin(hostile::beyond_bounds(stage)),
+        &[breaks("TDR-SEC-005", Mutation::Front(Wrong::Anybody))],
+    ),
+    case(
+        "TC-SYS-006",
+        |stage| Box::pin(hostile::flood_of_handshakes(stage)),
+        &[
+            breaks("TDR-SEC-002", Mutation::Front(Wrong::Anybody)),
+            breaks(
+                "TDR-SEC-002",
+                delay(carrier("INVITE"), Duration::from_secs(3)),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours]),
+    case(
+        "TC-SYS-007",
+        |stage| Box::pin(soak::many_calls(stage)),
+        &[
+            breaks("soak", delay(teams("INVITE"), Duration::from_millis(2_500))),
+            breaks("soak", Mutation::CarrierMedia(Warp::Silence)),
+            breaks("G10", Mutation::Media(Warp::WrongKey)),
+        ],
+    ),
+    case(
+        "TC-SYS-008",
+        |stage| Box::pin(operation::other_node(stage)),
+        &[breaks("audio", Mutation::CarrierMedia(Warp::Silence))],
+    )
+    .needs(&[Need::Pair]),
+    case(
+        "TC-SYS-009",
+        |stage| Box::pin(operation::secrets(stage)),
+        &[breaks(
+            "TDR-SEC-004",
+            Mutation::Told("<secret>", operation::TOKEN),
+        )],
+    )
+    .needs(&[Need::Ours])
+    .with(operation::with_secrets),
+    case(
+        "TC-SYS-010",
+        |stage| Box::pin(figures::expensive_range(stage)),
+        &[
+            breaks(
+                "TDR-SEC-003",
+                Mutation::Configuration("calls_per_minute = 5", "calls_per_minute = 500"),
+            ),
+            breaks(
+                "TDR-SEC-003",
+                Mutation::Told("sbc_limit_refusals_total", "sbc_other_total"),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours, Need::Hosting])
+    .with(figures::with_expensive_range),
+    case(
+        "TC-SYS-011",
+        |stage| Box::pin(neighbours::branch(stage)),
+        &[
+            breaks(
+                "TDR-SBA-002",
+                Mutation::Configuration(", { trunk = \"appliance\" }", ""),
+            ),
+            breaks("TDR-SBA-002", Mutation::Media(Warp::NoAnswers)),
+        ],
+    )
+    .needs(&[Need::Branch, Need::Bypass])
+    .with(|setting| setting.has_appliance = true),
+    case(
+        "TC-SYS-012",
+        |stage| Box::pin(neighbours::communication_services(stage)),
+        &[
+            breaks("TDR-ACS-001", drop(carrier("INVITE").status(181))),
+            breaks(
+                "TDR-ACS-001",
+                replace(teams("INVITE").first(), "m=audio", "a=ice-lite\r\nm=audio"),
+            ),
+        ],
+    ),
+    case(
+        "TC-SYS-013",
+        |stage| Box::pin(figures::follow_the_definition(stage)),
+        &[
+            breaks(
+                "TDR-MON-001",
+                Mutation::Told("\"ner_percent\":", "\"ner_percent\":101,\"x\":"),
+            ),
+            breaks(
+                "TDR-MON-003",
+                Mutation::Told("\"pdd_seconds\":", "\"pdd_seconds\":99,\"x\":"),
+            ),
+        ],
+    )
+    .needs(&[Need::Ours]),
+];

@@ -104,6 +104,14 @@ fn case(out: &mut String, outcome: &Outcome) {
         }
         out.push_str("</ul>\n");
     }
+    let remarks = outcome.remarks();
+    if !remarks.is_empty() {
+        out.push_str("<ul class=\"facts\">");
+        for remark in remarks {
+            let _ = write!(out, "<li>{}</li>", escaped(&remark));
+        }
+        out.push_str("</ul>\n");
+    }
     let steps = steps(&outcome.seen);
     if !steps.is_empty() {
         ladder(out, &steps);

@@ -77,6 +77,8 @@ fn case(outcome: &Outcome) -> Value {
         "verdict": outcome.verdict.name(),
         "reasons": outcome.verdict.reasons(),
         "failures": failures,
+        "not_asked": outcome.unasked.iter().map(|one| json!({ "rule": one.rule, "why": one.why })).collect::<Vec<_>>(),
+        "notes": outcome.notes,
         "seconds": outcome.took.as_secs_f64(),
         "ladder": steps.collect::<Vec<_>>(),
         "media": heard.collect::<Vec<_>>(),

@@ -47,8 +47,16 @@ fn case(out: &mut String, group: &str, outcome: &Outcome) {
     );
     let reasons = outcome.verdict.reasons();
     let first = reasons.first().map(String::as_str).unwrap_or_default();
+    let remarks = outcome.remarks();
+    let remarks = match remarks.is_empty() {
+        true => String::new(),
+        false => format!("<system-out>{}</system-out>", escaped(&remarks.join("\n"))),
+    };
     match &outcome.verdict {
-        Verdict::Passed => out.push_str("/>\n"),
+        Verdict::Passed if remarks.is_empty() => out.push_str("/>\n"),
+        Verdict::Passed => {
+            let _ = writeln!(out, ">{remarks}</testcase>");
+        }
         Verdict::NotWritten => out.push_str("><skipped message=\"not written\"/></testcase>\n"),
         Verdict::NotApplicable(why) => {
             let _ = writeln!(
@@ -60,7 +68,7 @@ fn case(out: &mut String, group: &str, outcome: &Outcome) {
         Verdict::Failed(_) | Verdict::NoStage(_) => {
             let _ = writeln!(
                 out,
-                "><failure message=\"{}\" type=\"{}\">{}\n{}</failure></testcase>",
+                "><failure message=\"{}\" type=\"{}\">{}\n{}</failure>{remarks}</testcase>",
                 escaped(first),
                 entry.severity.name(),
                 escaped(&reasons.join("\n")),

@@ -137,6 +137,8 @@ mod tests {
                 verdict: verdict.clone(),
                 seen: Vec::new(),
                 heard: Vec::new(),
+                unasked: Vec::new(),
+                notes: Vec::new(),
                 took: Duration::ZERO,
             });
         Run {
@@ -182,6 +184,38 @@ mod tests {
             let class = if is_good { "passed" } else { "failed" };
             let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
             assert!(html::of(&run).contains(&verdict), "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_is_said_in_every_form() {
+        use crate::certify::verdict::Unasked;
+        let mut run = run(&[Verdict::Passed, Verdict::Passed]);
+        for outcome in &mut run.outcomes {
+            outcome.unasked.push(Unasked {
+                rule: "G12",
+                why: "nobody can look".to_owned(),
+            });
+        }
+        run.outcomes[1].notes.push("short form: 5 calls".to_owned());
+        let (first, second) = (&run.outcomes[0].entry.id, &run.outcomes[1].entry.id);
+        let mut table = Vec::new();
+        table::write(&run, &mut table).unwrap();
+        let table = String::from_utf8(table).unwrap();
+        let both = format!("G12 not asked: nobody can look\n  {first}, {second}\n");
+        assert!(table.contains(&both), "{table}");
+        let one = format!("short form: 5 calls\n  {second}\n");
+        assert!(table.contains(&one), "{table}");
+        let json = json::of(&run);
+        let cases = json["cases"].as_array().unwrap();
+        for case in cases {
+            assert_eq!(case["not_asked"][0]["rule"], "G12");
+            assert_eq!(case["not_asked"][0]["why"], "nobody can look");
+        }
+        assert_eq!(cases[1]["notes"][0], "short form: 5 calls");
+        for text in [junit::of(&run), html::of(&run)] {
+            assert_eq!(text.matches("G12 not asked: nobody can look").count(), 2);
+            assert_eq!(text.matches("short form: 5 calls").count(), 1);
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         }
         write!(out, "{}", ladder::text(&outcome.seen))?;
     }
+    remarks(run, out)?;
     writeln!(
         out,
         "\n{:7} {:>6} {:>6} {:>14} {:>11}",
@@ -65,4 +66,24 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         run.took.as_secs_f32(),
         run.conclusion()
     )
+}
+
+/// What is to be said of cases besides what was wrong, the same words once with all their cases.
+fn remarks(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+    for outcome in &run.outcomes {
+        for remark in outcome.remarks() {
+            match said.iter_mut().find(|(known, _)| *known == remark) {
+                Some((_, cases)) => cases.push(&outcome.entry.id),
+                None => said.push((remark, vec![&outcome.entry.id])),
+            }
+        }
+    }
+    if !said.is_empty() {
+        writeln!(out)?;
+    }
+    for (remark, cases) in said {
+        writeln!(out, "{remark}\n  {}", cases.join(", "))?;
+    }
+    Ok(())
 }

@@ -815,7 +815,7 @@ impl Load<'_> {
         tls: Option<&TlsContext>,
     ) -> Option<Vec<ListenerName>> {
         let is_tls_trunk = tls.is_some();
-        let usable: Vec<Arc<Listener>> = self
+        let mut usable: Vec<Arc<Listener>> = self
             .listeners
             .valid
             .values()
@@ -824,6 +824,18 @@ impl Load<'_> {
                 listener.realm == realm.name && (listener.protocol == Protocol::Tls) == is_tls_trunk
             })
             .collect();
+        // Two trunks of a realm may have a name and a port each (TDR-SIP-043): where a listener shows the
+        // trunk's own identity, those of other identities are not its.
+        if let Some(tls) = tls {
+            let is_own = |listener: &Listener| listener.tls.as_ref() == Some(&tls.name);
+            let own: Vec<bool> = [true, false]
+                .map(|is_v4| {
+                    let mut all = usable.iter();
+                    all.any(|one| is_own(one) && one.bind.is_ipv4() == is_v4)
+                })
+                .to_vec();
+            usable.retain(|one| is_own(one) || !own[usize::from(!one.bind.is_ipv4())]);
+        }
         let mut is_reachable = true;
         for at in targets {
             let target = &at.value;
