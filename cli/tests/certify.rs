@@ -80,7 +80,7 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
     fits("total", &told["total"]);
     fits("must", &told["must"]);
     let lists = told["lists"].as_array().unwrap();
-    assert_eq!(lists.len(), 4);
+    assert_eq!(lists.len(), 5);
     for list in lists {
         fits(&format!("list {}", list["list"]), &list["total"]);
         let must = format!("list {}, \"must\"", list["list"]);

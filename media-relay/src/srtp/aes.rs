@@ -8,19 +8,20 @@ use ctr::CtrCore;
 use ctr::flavors::Ctr128BE;
 use zeroize::{Zeroize, Zeroizing};
 
-/// A cipher with its key, which it zeroises itself.
+/// A cipher with its key, which it zeroises itself. The longer ones lie apart: streams with the usual key have no
+/// room for them.
 pub(super) enum Aes {
     Bits128(Aes128Enc),
-    Bits192(Aes192Enc),
-    Bits256(Aes256Enc),
+    Bits192(Box<Aes192Enc>),
+    Bits256(Box<Aes256Enc>),
 }
 
 impl Aes {
     /// With a key of 16, 24 or 32 bytes.
     pub(super) fn new(key: &[u8]) -> Self {
         match key.len() {
-            24 => Self::Bits192(Aes192Enc::new(&(*exactly::<24>(key)).into())),
-            32 => Self::Bits256(Aes256Enc::new(&(*exactly::<32>(key)).into())),
+            24 => Self::Bits192(Box::new(Aes192Enc::new(&(*exactly::<24>(key)).into()))),
+            32 => Self::Bits256(Box::new(Aes256Enc::new(&(*exactly::<32>(key)).into()))),
             _ => Self::Bits128(Aes128Enc::new(&(*exactly::<16>(key)).into())),
         }
     }
@@ -29,8 +30,8 @@ impl Aes {
     pub(super) fn apply_keystream(&self, start: [u8; 16], bytes: &mut [u8]) {
         match self {
             Self::Bits128(cipher) => apply_keystream(cipher, start, bytes),
-            Self::Bits192(cipher) => apply_keystream(cipher, start, bytes),
-            Self::Bits256(cipher) => apply_keystream(cipher, start, bytes),
+            Self::Bits192(cipher) => apply_keystream(&**cipher, start, bytes),
+            Self::Bits256(cipher) => apply_keystream(&**cipher, start, bytes),
         }
     }
 }
