@@ -408,6 +408,7 @@ async fn what_the_tenant_exports_is_compared_with_the_configuration() {
         std::fs::write(&export, text).unwrap();
         let arguments = Gateways {
             export: export.clone(),
+            tenant: None,
             config: bench.config(),
         };
         let nobody = causeway::command::node::Connection {

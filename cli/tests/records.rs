@@ -2,6 +2,7 @@
 
 use causeway::command::exit;
 use conformance::ca::Authority;
+use conformance::lab::names::{Names, Place};
 use conformance::microsoft::{
     APPLICATION, DIRECTORY, GRAPH, LOGIN, Microsoft, Refusal, SECRET, Script, clock,
 };
@@ -601,3 +602,30 @@ name = "to-carrier"
 match = { from_trunk = "teams" }
 to = [{ trunk = "carrier-a" }]
 "#;
+
+/// The name servers of the configuration are asked, as the daemon asks them, and nobody else is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_of_microsoft_are_looked_for_where_the_configuration_says() {
+    let bench = Bench::new(Script::default()).await;
+    let place = Place::take([127, 0, 0, 1].into()).await.unwrap();
+    let path = bench.folder.path().join("causeway.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let dns = format!("\n[dns]\nservers = [\"{}\"]\n", place.address);
+    bench.write("causeway.toml", &(text + &dns));
+    let names = Names::start(place);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command
+        .args(["teams", "records", "--from", DAY, "--config"])
+        .arg(path)
+        .arg("--roots")
+        .arg(bench.folder.path().join("ca.pem"));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(names.was_asked(LOGIN), "{errors}");
+    assert_eq!(output.status.code(), Some(i32::from(exit::UNREACHABLE)));
+    assert!(
+        errors.contains("has no address here; look at [dns]"),
+        "{errors}"
+    );
+}

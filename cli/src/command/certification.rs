@@ -39,8 +39,13 @@ pub struct Certification {
     /// Write the report as one HTML page into this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Cases at the same time
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    /// Cases at the same time; one with --soak if it is not given, since load would disturb the others
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        default_value_if("soak", "true", "1")
+    )]
     pub at_once: usize,
     /// Play long cases in full: an hour of calls, ten thousand wrong INVITEs, a long flood. Without, they
     /// have a short form, and the report says so
@@ -275,4 +280,28 @@ fn usage(why: &str) -> io::Result<u8> {
 fn failed(why: &str) -> io::Result<u8> {
     eprintln!("causeway certify: {why}");
     Ok(FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Certification,
+    }
+
+    #[test]
+    fn long_cases_are_played_one_at_a_time_unless_somebody_says_otherwise() {
+        for (words, wanted) in [
+            (&["run"][..], 8),
+            (&["run", "--soak"], 1),
+            (&["run", "--soak", "--at-once", "3"], 3),
+        ] {
+            let line = Line::try_parse_from(words).unwrap();
+            assert_eq!(line.run.at_once, wanted, "{words:?}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::onboarding::{Outcome, gateways, steps};
 use crate::sink::metrics::Metrics;
 use clap::Subcommand;
 use sbc_core::config::{Cloud, Config, Loaded, Preset, Trunk};
+use sbc_core::id::TenantName;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -37,6 +38,9 @@ pub enum Teams {
 pub struct Gateways {
     /// What `Get-CsOnlinePSTNGateway | ConvertTo-Json` printed
     pub export: PathBuf,
+    /// The tenant whose export it is: trunks of others are left alone
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
@@ -123,6 +127,14 @@ fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Res
             return Ok(exit::of_refused(&arguments.config));
         }
     };
+    let of = arguments.tenant.as_deref().map(TenantName::new);
+    if let Some(name) = of
+        .as_ref()
+        .filter(|name| !loaded.config.tenants.contains_key(*name))
+    {
+        eprintln!("causeway: there is no tenant \"{name}\"");
+        return Ok(exit::USAGE);
+    }
     let export = std::fs::read(&arguments.export).map_err(|why| why.to_string());
     let tenant = match export.and_then(|bytes| gateways::read(&bytes)) {
         Ok(tenant) => tenant,
@@ -131,7 +143,7 @@ fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Res
             return Ok(exit::USAGE);
         }
     };
-    let found = gateways::differences(&loaded.config, &tenant);
+    let found = gateways::differences(&loaded.config, &tenant, of.as_ref());
     let errors = found.iter().filter(|own| own.is_error).count();
     if as_json {
         serde_json::to_writer_pretty(&mut *out, &found)?;

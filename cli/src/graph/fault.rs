@@ -131,7 +131,8 @@ impl fmt::Display for GraphFault {
         match self {
             Self::Unknown { host } => write!(
                 f,
-                "{host} has no address here; look at /etc/resolv.conf of this host"
+                "{host} has no address here; look at [dns] of the configuration, or at /etc/resolv.conf of \
+                 this host if there is none"
             ),
             Self::Unreachable { host, why } => write!(
                 f,

@@ -97,18 +97,32 @@ fn gateway(object: &Map<String, Value>) -> Result<Gateway, String> {
         Some(Value::Bool(flag)) => Ok(*flag),
         Some(other) => Err(format!("{name} is {other}, wanted true or false")),
     };
-    let fqdn = text("Fqdn").or_else(|| text("Identity"));
+    // Names are shown as parts of commands to type.
+    let name = |name: &str| match text(name) {
+        Some(value) if !value.bytes().all(is_of_name) => {
+            Err(format!("{name} is {value:?}, which is no name of a host"))
+        }
+        value => Ok(value.map(|value| value.to_ascii_lowercase())),
+    };
+    let fqdn = match name("Fqdn")? {
+        None => name("Identity")?,
+        fqdn => fqdn,
+    };
     let port = find("SipSignalingPort").and_then(Value::as_u64);
     Ok(Gateway {
-        fqdn: fqdn.ok_or("it has no Fqdn")?.to_ascii_lowercase(),
+        fqdn: fqdn.ok_or("it has no Fqdn")?,
         port: port.and_then(|port| u16::try_from(port).ok()),
         is_enabled: flag("Enabled")?,
         bypass: flag("MediaBypass")?,
         mode: mode(find("BypassMode"))?,
-        proxy: text("ProxySbc").map(|name| name.to_ascii_lowercase()),
+        proxy: name("ProxySbc")?,
         site: text("GatewaySiteId"),
         by_location: flag("GatewaySiteLbrEnabled")?,
     })
+}
+
+fn is_of_name(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_')
 }
 
 /// Enumerations are written as numbers unless somebody asks for words.
@@ -149,6 +163,11 @@ mod tests {
             ("fqdn", "no JSON"),
             ("[1]", "gateway 1: it is no object"),
             ("{}", "it has no Fqdn"),
+            ("{\"Fqdn\": \"a.example; b\"}", "no name of a host"),
+            (
+                "{\"Fqdn\": \"a.example\", \"ProxySbc\": \"$(b)\"}",
+                "ProxySbc is",
+            ),
             (
                 "{\"Fqdn\": \"a.example\", \"MediaBypass\": \"yes\"}",
                 "wanted true or false",

@@ -140,9 +140,18 @@ fn rules(
     names
 }
 
-/// Text in single quotes, in which PowerShell reads nothing but the quote itself.
+/// Text in single quotes, in which PowerShell reads nothing but the quote itself. Typographic ones are quotes
+/// to it, too.
 fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let mut out = String::from("'");
+    for c in text.chars() {
+        if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
+            out.push(c);
+        }
+        out.push(c);
+    }
+    out.push('\'');
+    out
 }
 
 #[cfg(test)]
@@ -152,5 +161,6 @@ mod tests {
     #[test]
     fn quotes_cannot_be_left() {
         assert_eq!(quoted("o'clock'; x"), "'o''clock''; x'");
+        assert_eq!(quoted("a\u{2019}; x"), "'a\u{2019}\u{2019}; x'");
     }
 }

@@ -96,6 +96,18 @@ pub enum Need {
 }
 
 impl Need {
+    /// What a subject that somebody else configured may have.
+    pub const OF_OTHERS: [Self; 8] = [
+        Self::Transfers,
+        Self::Bypass,
+        Self::Optimization,
+        Self::Graph,
+        Self::Pair,
+        Self::Branch,
+        Self::Hosting,
+        Self::Elin,
+    ];
+
     /// Its word in a subject's file.
     pub fn name(self) -> &'static str {
         match self {

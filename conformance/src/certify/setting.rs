@@ -274,7 +274,8 @@ to = [{{ trunk = "carrier" }}]
         trunk(text, parties, addresses, peers, "");
     }
 
-    /// An appliance of the branch at the address that no name of Teams leads to.
+    /// An appliance of the branch at the address that no name of Teams leads to. It is called by the one name
+    /// that the certificate there says.
     fn write_appliance(text: &mut String, addresses: &Addresses, ports: &Ports, peers: &Peers) {
         let (port, elsewhere) = (ports.second_tls.port(), peers.elsewhere);
         let ip = addresses.elsewhere;
@@ -304,7 +305,7 @@ name = "from-appliance"
 match = {{ from_trunk = "appliance" }}
 to = [{{ trunk = "carrier" }}]
 "#,
-            REGIONS[2]
+            REGIONS[0]
         );
     }
 

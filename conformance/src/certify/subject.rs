@@ -140,6 +140,14 @@ impl Other {
                 format!("{key}: \"{text}\" is no address with port; write \"192.0.2.1:5061\"")
             })
         };
+        let (has, known) = (list("has"), Need::OF_OTHERS.map(Need::name));
+        // A word that nobody knows would leave cases out in silence.
+        if let Some(word) = has.iter().find(|word| !known.contains(&word.as_str())) {
+            return Err(format!(
+                "has: \"{word}\" is unknown; write some of {}",
+                known.join(", ")
+            ));
+        }
         let proxies: Vec<SocketAddr> = list("proxies")
             .iter()
             .map(|one| address("proxies", one))
@@ -154,7 +162,7 @@ impl Other {
             proxies,
             carrier: address("carrier", &text("carrier")?)?,
             certificates: text("certificates")?.into(),
-            has: list("has"),
+            has,
             fail_over: list("fail_over"),
         })
     }
@@ -176,6 +184,9 @@ mod tests {
         let subject = Subject::Other(Box::new(other));
         assert_eq!(subject.lacks(&[Need::Transfers]), None);
         assert!(subject.lacks(&[Need::Bypass]).unwrap().contains("bypass"));
+        let broken = EXAMPLE.replace("[\"transfers\"]", "[\"transfer\"]");
+        let why = Other::parse(&broken).unwrap_err();
+        assert!(why.contains("\"transfer\" is unknown"), "{why}");
         let broken = EXAMPLE.replace("carrier = \"192.0.2.10:5060\"", "carrier = \"here\"");
         assert!(
             Other::parse(&broken)

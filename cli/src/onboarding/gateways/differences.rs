@@ -2,9 +2,13 @@
 
 use super::{Gateway, Mode};
 use sbc_core::config::{Config, LocalMedia, Preset, Trunk};
+use sbc_core::display::shown;
+use sbc_core::id::TenantName;
 use sbc_core::media::Ice;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// A difference, where it is, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -24,22 +28,38 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let grade = if self.is_error { "error" } else { "warning" };
+        // Sites are text of somebody else.
+        let cause: String = self.cause.chars().map(shown).collect();
         write!(
             f,
-            "{grade}: gateway {}, {}: {}\n  help: {}",
-            self.gateway, self.parameter, self.cause, self.fix
+            "{grade}: gateway {}, {}: {cause}\n  help: {}",
+            self.gateway, self.parameter, self.fix
         )
     }
 }
 
-/// Where the tenant and our configuration differ.
-pub fn differences(config: &Config, gateways: &[Gateway]) -> Vec<Difference> {
+/// Where a tenant and our configuration differ. The export is of this customer, if one is named: what other
+/// customers have in their own tenants is missing in it for a good reason.
+pub fn differences(
+    config: &Config,
+    gateways: &[Gateway],
+    of: Option<&TenantName>,
+) -> Vec<Difference> {
     let mut out = Vec::new();
     let trunks = || {
         let all = config.trunks.values();
         all.filter(|trunk| trunk.preset == Preset::Teams)
     };
-    for trunk in trunks() {
+    let owners: BTreeSet<_> = trunks().filter_map(|trunk| trunk.tenant.as_ref()).collect();
+    let whose = match of {
+        None if owners.len() > 1 => ", or say with --tenant whose export this is",
+        _ => "",
+    };
+    let is_asked = |trunk: &&Arc<Trunk>| match (of, &trunk.tenant) {
+        (Some(of), Some(owner)) => of == owner,
+        (None, _) | (_, None) => true,
+    };
+    for trunk in trunks().filter(is_asked) {
         let Some(fqdn) = &trunk.fqdn else { continue };
         match gateways.iter().find(|own| own.fqdn == *fqdn) {
             Some(gateway) => of_trunk(config, trunk, gateway, gateways, &mut out),
@@ -54,7 +74,7 @@ pub fn differences(config: &Config, gateways: &[Gateway]) -> Vec<Difference> {
                     trunk.name
                 ),
                 fix: format!(
-                    "New-CsOnlinePSTNGateway -Fqdn {fqdn} -SipSignalingPort {}, or change fqdn",
+                    "New-CsOnlinePSTNGateway -Fqdn {fqdn} -SipSignalingPort {}, or change fqdn{whose}",
                     port(config, trunk)
                 ),
             }),
@@ -336,7 +356,33 @@ local_media = { internal = "inside", proxy = "proxysbc.contoso.example", site = 
         let loaded = load(&[Source::new("test.toml", config)], &facts, None);
         let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
         let gateways = read(format!("[{proxy}, {branch}]").as_bytes()).unwrap();
-        differences(&loaded.config, &gateways)
+        differences(&loaded.config, &gateways, None)
+    }
+
+    #[test]
+    fn trunks_of_other_customers_are_no_part_of_an_export() {
+        let other = "\n[[tenant]]\nname = \"fabrikam\"\nnumbers = [\"+441632960200\"]\n[[trunk]]\n\
+                     name = \"fabrikam\"\npreset = \"teams\"\ntenant = \"fabrikam\"\nrealm = \"edge\"\n\
+                     tls = \"teams\"\nfqdn = \"sbc.fabrikam.example\"\n";
+        let names = [
+            "vnsbc.contoso.example",
+            "proxysbc.contoso.example",
+            "sbc.fabrikam.example",
+        ];
+        let facts = Assumed::with_names(names);
+        let text = format!("{CONFIG}{other}");
+        let loaded = load(&[Source::new("test.toml", &text)], &facts, None);
+        let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+        let gateways = read(format!("[{PROXY}, {BRANCH}]").as_bytes()).unwrap();
+        let of = |name: Option<&str>| {
+            let name = name.map(TenantName::new);
+            differences(&loaded.config, &gateways, name.as_ref())
+        };
+        assert_eq!(of(Some("contoso")), []);
+        let all = of(None);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(all[0].fix.contains("--tenant"), "{}", all[0]);
+        assert_eq!(of(Some("fabrikam"))[0].gateway, "sbc.fabrikam.example");
     }
 
     #[test]

@@ -217,7 +217,7 @@ async fn both_sides(stage: &Stage) -> Played {
         ..Script::default()
     };
     let microsoft = stage.microsoft(script).await?;
-    let days = (clock::date(began), clock::date(clock::now_ms()));
+    let days = (clock::date(began), clock::date(clock::now_ms() + AHEAD_MS));
     let told = stage
         .records(&microsoft, (&days.0, &days.1), "TDG-CDR-004")
         .await?;

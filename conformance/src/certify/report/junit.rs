@@ -78,7 +78,7 @@ fn case(out: &mut String, group: &str, outcome: &Outcome) {
     }
 }
 
-/// Text that may stand in XML; characters that XML does not have are replaced.
+/// Text that may stand in XML; characters that XML does not have are left out.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -88,7 +88,7 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' | '\t' => out.push(c),
-            c if c.is_control() => {}
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
             c => out.push(c),
         }
     }
