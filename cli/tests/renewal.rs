@@ -7,6 +7,7 @@ use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
 use rustls::server::WebPkiClientVerifier;
+use sbc_core::config::VerifyClient;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use support::{
@@ -112,7 +113,46 @@ async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
         let proven = world.net.proven(&world.config, store).await;
         assert_eq!(shows_as_before(&proven), !is_taken);
     }
+    // Whom we believe is the operator's word alone.
+    write_leaf(
+        world.directory.path(),
+        "contoso",
+        &Authority::new().leaf(&[SBC]),
+    );
+    let mut files = world.loaded().shell.tls;
+    let of_contoso = files.get_mut(&"contoso".into()).unwrap();
+    of_contoso.verify_client = VerifyClient::Off;
+    let store = TlsStore::load(&files).unwrap();
+    let proven = world.net.proven(&world.config, store).await;
+    let (name, before) = ("contoso".into(), world.net.identities());
+    let (old, new) = (before.get(&name).unwrap(), proven.get(&name).unwrap());
+    assert!(new.shows_the_same(old));
+    assert_eq!(old.verify_client(), VerifyClient::Require);
+    assert_eq!(new.verify_client(), VerifyClient::Off);
     world.logged("certificate_refused").await;
+    others.abort();
+}
+
+/// A proxy that is about to stop ends every handshake: that says nothing of our certificate.
+#[tokio::test]
+async fn a_proxy_that_takes_no_certificate_at_all_does_not_keep_a_new_one_out_of_use() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut first = accept_tls(&peer, &leaf).await;
+    read_until(&mut first, "Call-ID: one").await;
+    let others = tokio::spawn(async move { while peer.accept().await.is_ok() {} });
+    write_leaf(
+        world.directory.path(),
+        "contoso",
+        &world.authority.leaf(&[SBC]),
+    );
+    let store = world.identities_on_disk();
+    let proven = world.net.proven(&world.config, store).await;
+    let (name, before) = ("contoso".into(), world.net.identities());
+    let (old, new) = (before.get(&name).unwrap(), proven.get(&name).unwrap());
+    assert!(!new.shows_the_same(old));
     others.abort();
 }
 
