@@ -165,8 +165,7 @@ impl Figures {
         let kept = table.entry((trunk.clone(), way)).or_default();
         kept.total.add(call);
         let part = part_of(at);
-        kept.parts
-            .retain(|(own, _)| own.saturating_add(PARTS) >= part);
+        kept.parts.retain(|(own, _)| counts_at(part, *own));
         match kept.parts.back_mut() {
             Some((own, sum)) if *own >= part => sum.add(call),
             _ => {
@@ -183,7 +182,7 @@ impl Figures {
         let table = self.lock();
         let figures = table.iter().map(|((trunk, way), kept)| {
             let parts = kept.parts.iter();
-            let counting = parts.filter(|(own, _)| own.saturating_add(PARTS) >= part);
+            let counting = parts.filter(|(own, _)| counts_at(part, *own));
             Figure {
                 trunk: trunk.clone(),
                 way: *way,
@@ -198,6 +197,12 @@ impl Figures {
         // A sum is whole between any two calls.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether what was counted in a part belongs to the hour until this one. Shards may differ by a moment; a
+/// part that is further ahead is from before the clock was set back.
+fn counts_at(part: u64, own: u64) -> bool {
+    own.saturating_add(PARTS) >= part && own <= part.saturating_add(1)
 }
 
 fn part_of(at: UnixTime) -> u64 {
@@ -336,5 +341,22 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(none.total, later.total);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stretch_the_hour() {
+        let (figures, trunk) = (Figures::default(), TrunkName::new("teams"));
+        let count = |minute| {
+            let failed = call(Outcome::Failed, 0, None);
+            figures.count(at(minute), &trunk, Way::Out, &failed);
+        };
+        let of_hour = |minute| figures.at(at(minute)).remove(0).hour.calls();
+        count(900_000);
+        assert_eq!(of_hour(900_000), 1);
+        assert_eq!(of_hour(1_000), 0, "it is of a time to come");
+        count(1_000);
+        count(1_001);
+        assert_eq!(of_hour(1_001), 2);
+        assert_eq!(of_hour(1_200), 0);
     }
 }
