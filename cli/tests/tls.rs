@@ -138,6 +138,17 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
     };
     let (named, other) = (leaf(&[0x81, 0x22]), leaf(&[0x81, 0x23]));
     gets_in(&world, &named).await;
+    // Those that are here, by connections of either side.
+    let mut inside = world.tls(Some(&named), SBC).await.unwrap();
+    write_text(&mut inside, &options("inside")).await;
+    world.received().await;
+    let mut good = world.tls(Some(&other), SBC).await.unwrap();
+    write_text(&mut good, &options("good")).await;
+    world.received().await;
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("ours"), 1);
+    let mut ours = accept_tls(&peer, &named).await;
+    read_until(&mut ours, "Call-ID: ours").await;
     let folder = world.directory.path();
     let list = world
         .authority
@@ -150,8 +161,13 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
         issuers: folder.join("ca.pem").display().to_string(),
     });
     world.uses(TlsStore::load(&files).unwrap());
+    assert_eq!(read_to_close(&mut inside).await, b"");
+    assert_eq!(read_to_close(&mut ours).await, b"");
+    world.logged("certificate_revoked").await;
     is_refused(&world, Some(&named), "cert_revoked").await;
     gets_in(&world, &other).await;
+    write_text(&mut good, &options("still")).await;
+    world.received().await;
 }
 
 #[tokio::test]
