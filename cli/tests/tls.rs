@@ -3,7 +3,9 @@
 
 use crate::support;
 
+use causeway::daemon::expiry;
 use causeway::daemon::net::tls::TlsStore;
+use causeway::sink::log::{Form, Level, Log};
 use causeway::sink::metrics::Direction;
 use rcgen::{ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
@@ -168,6 +170,18 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
     gets_in(&world, &other).await;
     write_text(&mut good, &options("still")).await;
     world.received().await;
+    // A list whose time is over is told, and says what it said.
+    let (log, _writer) = Log::start(Level::Debug, Form::Text, world.lines.clone()).unwrap();
+    expiry::warn(&world.net.identities(), &log);
+    let list = world
+        .authority
+        .revoking(support::revoking(&[0x81, 0x22], 2020, 2021));
+    support::write(folder, "crl.pem", &list);
+    world.uses(TlsStore::load(&files).unwrap());
+    expiry::warn(&world.net.identities(), &log);
+    world.logged("crl_expiry").await;
+    assert_eq!(world.lines.text().matches("crl_expiry").count(), 1);
+    is_refused(&world, Some(&named), "cert_revoked").await;
 }
 
 #[tokio::test]

@@ -215,6 +215,11 @@ impl TlsContext {
         &self.revoked
     }
 
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970.
+    pub fn lists_until(&self) -> Option<i64> {
+        self.revoked.until()
+    }
+
     pub(super) fn min(&self) -> TlsVersion {
         self.min
     }
