@@ -474,6 +474,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "client_ca = \"/tls/roots.pem\"",
         "client_ca = \"/tls/roots.pem\"\ncrl = §\"/absent\"",
     ),
+    (
+        Code::Contradiction,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = \"/tls/roots.pem\"\ncrl_issuers = §\"/tls/issuers.pem\"",
+    ),
     (Code::MissingKey, "[metrics]\n", "[§dns]\n[metrics]\n"),
     (
         Code::KeyNotRsa,

@@ -101,6 +101,8 @@ fn lists_of_revoked_credentials_are_signed_and_of_now() {
     };
     assert!(with("crl = \"/crl\"").is_empty());
     assert!(with("crl = \"/crl\"\ncrl_issuers = \"/issuers\"").is_empty());
+    let found = with("crl_issuers = \"/issuers\"");
+    assert!(found[0].contains("crl_issuers without crl"), "{found:?}");
     let found = with("crl = \"/crl\"\ncrl_issuers = \"/absent\"");
     assert!(found[0].contains("it does not exist"), "{found:?}");
     let found = with("crl = \"/unsigned\"");

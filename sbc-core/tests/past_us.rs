@@ -277,6 +277,35 @@ fn a_user_in_the_branch_and_its_sbc_are_told_of_each_other() {
     );
 }
 
+/// Two phones of the branch: one has early media, the other one answers.
+#[test]
+fn who_answers_in_the_branch_is_told_once_the_call_is_set_up_though_another_was_heard_early() {
+    let (mut shard, invite) = called(&at_branch());
+    let progress = response(
+        &invite,
+        "183 Session Progress",
+        "b1",
+        BRANCH_CONTACT,
+        &of_branch(),
+    );
+    shard.receive(branch_flow(), &progress);
+    is_place_of(&shard.next_response(183).message, BRANCH_MEDIA, "bRch");
+    let other = described("10.20.0.43", "oThr", "");
+    let ok = response(&invite, "200 OK", "b2", BRANCH_CONTACT, &other);
+    shard.receive(branch_flow(), &ok);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    is_place_of(&ok, BRANCH_MEDIA, "bRch");
+    // What was told early stays until the call is set up (SIP-312).
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{TLS_VIA}ack")));
+    let told = shard.next_request(Method::Invite).message;
+    let body = body(&told);
+    for line in ["c=IN IP4 10.20.0.43", "a=ice-ufrag:oThr"] {
+        assert!(body.lines().any(|own| own == line), "{line}\n{body}");
+    }
+    assert!(!body.contains("inline:bRch"), "{body}");
+}
+
 #[test]
 fn where_the_proxy_faces_the_user_media_come_here() {
     for (location, at) in [("internal", INSIDE_US), ("external", OUTSIDE_US)] {

@@ -1,5 +1,6 @@
-//! Certificates of ours that end soon: told at every load and then once a day, as long as they are in use
-//! (SEC-080). Teams warns its administrators at 30 days, too (TDR-TLS-018).
+//! Certificates of ours that end soon, and lists of revoked ones that are too old: told at every load and then
+//! once a day, as long as they are in use (SEC-080). Teams warns its administrators at 30 days, too
+//! (TDR-TLS-018).
 
 use super::net::Net;
 use super::net::tls::{TlsContext, TlsStore};
@@ -29,7 +30,21 @@ pub fn warn(tls: &TlsStore, log: &Log) {
     });
     for context in tls.iter() {
         warn_of(context, now, log);
+        warn_of_lists(context, now, log);
     }
+}
+
+/// What lists say that are too old counts still; who was revoked since is believed.
+fn warn_of_lists(context: &TlsContext, now: i64, log: &Log) {
+    let Some(until) = context.lists_until().filter(|until| *until < now) else {
+        return;
+    };
+    let text = "a list of revoked certificates of peers is too old: what was revoked since is not known; write \
+                a newer one to the file of crl and reload";
+    log.warn("crl_expiry", text)
+        .with("context", context.name())
+        .with("days_over", (now - until).div_euclid(86_400))
+        .send();
 }
 
 fn warn_of(context: &TlsContext, now: i64, log: &Log) {

@@ -452,16 +452,23 @@ impl Usage {
             return;
         }
         let recent = self.recent.get_or_insert_default();
-        for (window, (span, _)) in recent.iter_mut().zip(spans(limits)) {
-            window.count(now, span);
+        for (window, (span, limit)) in recent.iter_mut().zip(spans(limits)) {
+            match limit {
+                Some(_) => window.count(now, span),
+                // What nobody asks for would be remembered for an hour, of every number that anybody calls.
+                None => *window = Window::default(),
+            }
         }
     }
 
     /// Whether calls that are over still count.
     fn remembers(&self, now: Timestamp) -> bool {
         let is_told = self.told.is_some_and(|told| now < told + QUIET);
-        let longest = self.recent.as_ref().map(|recent| &recent[1]);
-        is_told || longest.is_some_and(|window| window.calls(now, Span::Hour) > 0)
+        let counts = |recent: &[Window; 2]| {
+            let mut windows = recent.iter().zip([Span::Minute, Span::Hour]);
+            windows.any(|(window, span)| window.calls(now, span) > 0)
+        };
+        is_told || self.recent.as_ref().is_some_and(|recent| counts(recent))
     }
 
     fn is_news(&mut self, now: Timestamp) -> bool {
@@ -586,6 +593,26 @@ mod tests {
         };
         let calls = (0..50).filter(|_| take(&mut admission, later, small).is_ok());
         assert_eq!(calls.count(), 3);
+    }
+
+    #[test]
+    fn numbers_whose_calls_are_limited_within_a_minute_are_forgotten_after_it() {
+        let limits = CallLimits {
+            calls_per_minute: Some(3),
+            ..CallLimits::default()
+        };
+        let mut admission = Admission::default();
+        for second in 0..4 * 3_600 {
+            let now = Timestamp::from_micros(second * 1_000_000);
+            let number = Counted::Numbers("each".to_owned(), Some(second.to_string()));
+            let claims = vec![(number, limits)];
+            let places = admission.take(now, claims, 0, Standing::Usual);
+            for place in places.expect("a number called once") {
+                admission.give_back(place);
+            }
+        }
+        let known = admission.table().usage.len();
+        assert!(known <= 2 * LEAST_SWEEP, "{known}");
     }
 
     #[test]

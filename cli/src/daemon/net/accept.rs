@@ -6,7 +6,7 @@
 
 use super::admission::Room;
 use super::stream::{self, Connection};
-use super::tls::{Refusal, TlsContext, Verdict};
+use super::tls::{Refusal, Shown, TlsContext, Verdict, shown};
 use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Listener, Trunk};
@@ -92,10 +92,14 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
                 let shaken = handshake(&shared_in_task, &state, &peer, stream).await;
                 drop(shaking);
                 if let Some((stream, identity)) = shaken {
-                    serve(&shared_in_task, &peer, stream, identity).await;
+                    let chain = stream.get_ref().1.peer_certificates();
+                    let seen = shown(chain.unwrap_or_default());
+                    serve(&shared_in_task, &peer, stream, identity, seen).await;
                 }
             }
-            Protocol::Tcp | Protocol::Udp => serve(&shared_in_task, &peer, stream, None).await,
+            Protocol::Tcp | Protocol::Udp => {
+                serve(&shared_in_task, &peer, stream, None, Shown::default()).await;
+            }
         }
     });
 }
@@ -111,8 +115,10 @@ async fn serve(
     peer: &Peer,
     io: impl AsyncRead + AsyncWrite + Unpin,
     identity: Option<Arc<PeerIdentity>>,
+    seen: Shown,
 ) {
     let (line, mut queue) = shared.new_line();
+    line.has_seen(seen);
     let flow = Flow {
         id: line.flow,
         protocol: peer.listener.protocol,

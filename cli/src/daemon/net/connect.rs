@@ -4,7 +4,7 @@
 use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
-use super::tls::{Refusal, TlsContext, Verdict};
+use super::tls::{Refusal, TlsContext, Verdict, shown};
 use super::{Shared, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
@@ -115,6 +115,10 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
             return Ended::Done;
         }
     };
+    if let Io::Tls(stream) = &io {
+        let chain = stream.get_ref().1.peer_certificates();
+        line.has_seen(shown(chain.unwrap_or_default()));
+    }
     let flow = Flow {
         id: line.flow,
         protocol: hop.protocol,

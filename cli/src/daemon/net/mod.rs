@@ -280,7 +280,7 @@ impl Net {
 
     /// Puts a configuration and its identities into use: new connections and handshakes in both
     /// directions use them, live connections are not touched (OPS-121) but for those with Teams that
-    /// were made with an old certificate. Opened sockets begin to serve, those no longer wanted stop
+    /// were made with an old certificate, and those of peers whose certificate is revoked now. Opened sockets begin to serve, those no longer wanted stop
     /// taking new work.
     pub fn apply(&self, config: Arc<Config>, tls: Arc<TlsStore>, opened: Opened) {
         let before = self.shared.state.swap(Arc::new(State {
@@ -288,6 +288,7 @@ impl Net {
             tls: Arc::clone(&tls),
         }));
         self.retire_renewed(&before, &config, &tls);
+        self.end_revoked(&tls);
         let mut running = self.running();
         let gone: Vec<ListenerName> = running
             .iter()

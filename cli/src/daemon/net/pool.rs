@@ -1,6 +1,7 @@
 //! Connections by flow and by key, the write queue of each, and how many there may be.
 
 use super::admission::Rooms;
+use super::tls::Shown;
 use bytes::Bytes;
 use sbc_core::config::is_same_name;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
@@ -8,7 +9,7 @@ use sbc_core::transport::{Flow, FlowFault, FlowKey, PeerIdentity, TlsHop};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -53,6 +54,8 @@ pub(super) struct Line {
     queued_bytes: AtomicUsize,
     /// Whether a message was ever to be written.
     is_used: AtomicBool,
+    /// The certificates of the peer.
+    shown: OnceLock<Shown>,
     closing: watch::Sender<Option<FlowFault>>,
 }
 
@@ -76,6 +79,7 @@ impl Line {
             queue,
             queued_bytes: AtomicUsize::new(0),
             is_used: AtomicBool::new(false),
+            shown: OnceLock::new(),
             closing,
         };
         let queue = Queue {
@@ -84,6 +88,17 @@ impl Line {
             pings: told_pings,
         };
         (Arc::new(line), queue)
+    }
+
+    /// The peer has shown these certificates.
+    pub(super) fn has_seen(&self, shown: Shown) {
+        // A connection has one handshake.
+        let _ = self.shown.set(shown);
+    }
+
+    /// The certificates that the peer has shown.
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        self.shown.get()
     }
 
     /// Queues a message. A peer that lets its queue fill does not read: its connection is failed,
@@ -206,11 +221,11 @@ impl Alias {
 }
 
 /// A connection that is up.
-struct Held {
-    line: Arc<Line>,
+pub(super) struct Held {
+    pub(super) line: Arc<Line>,
     /// The TLS context that it was made in.
-    context: Option<TlsContextName>,
-    remote: SocketAddr,
+    pub(super) context: Option<TlsContextName>,
+    pub(super) remote: SocketAddr,
 }
 
 /// All connections.
@@ -291,14 +306,10 @@ impl Pool {
     }
 
     /// Lets nothing new use the connections for which this holds, and gives them.
-    pub(super) fn retire(
-        &self,
-        is_meant: impl Fn(FlowId, Option<&TlsContextName>, SocketAddr) -> bool,
-    ) -> Vec<Arc<Line>> {
+    pub(super) fn retire(&self, is_meant: impl Fn(&Held) -> bool) -> Vec<Arc<Line>> {
         let mut tables = self.lock();
-        let all = tables.by_flow.iter();
-        let meant = all.filter(|(flow, held)| is_meant(**flow, held.context.as_ref(), held.remote));
-        let meant: Vec<_> = meant.map(|(_, held)| Arc::clone(&held.line)).collect();
+        let meant = tables.by_flow.values().filter(|held| is_meant(held));
+        let meant: Vec<_> = meant.map(|held| Arc::clone(&held.line)).collect();
         let is_one = |flow: FlowId| meant.iter().any(|line| line.flow == flow);
         if !meant.is_empty() {
             tables.by_key.retain(|_, line| !is_one(line.flow));

@@ -3,12 +3,13 @@
 //!
 //! Teams judges an SBC by the certificate of each connection, so those that were made with an old one
 //! must end after a renewal (TDR-TLS-013). And a connection that brought 503 with Retry-After must not
-//! be used for the next call (TDR-DNS-003).
+//! be used for the next call (TDR-DNS-003). That of a peer whose certificate was revoked ends at once.
 
-use super::tls::TlsStore;
+use super::pool::Held;
+use super::tls::{Refusal, TlsStore};
 use super::{Net, State};
 use sbc_core::config::{Config, Preset};
-use sbc_core::id::{FlowId, TlsContextName};
+use sbc_core::id::FlowId;
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::transport::FlowFault;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use std::time::Duration;
 impl Net {
     /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
     pub fn retire_flow(&self, flow: FlowId) {
-        let is_it = |own: FlowId, _: Option<&TlsContextName>, _: SocketAddr| own == flow;
+        let is_it = |held: &Held| held.line.flow == flow;
         self.retire_connections(is_it, self.shared.patience.answered);
     }
 
@@ -32,8 +33,8 @@ impl Net {
                         && accepts_source(trunk, remote.ip().to_canonical())
                 })
             };
-            let is_meant = |_: FlowId, own: Option<&TlsContextName>, remote: SocketAddr| {
-                own == Some(context.name()) && is_of_teams(remote)
+            let is_meant = |held: &Held| {
+                held.context.as_ref() == Some(context.name()) && is_of_teams(held.remote)
             };
             let usual = self.shared.patience.renewed;
             count += self.retire_connections(is_meant, context.drain().unwrap_or(usual));
@@ -45,11 +46,27 @@ impl Net {
         }
     }
 
-    fn retire_connections(
-        &self,
-        is_meant: impl Fn(FlowId, Option<&TlsContextName>, SocketAddr) -> bool,
-        after: Duration,
-    ) -> usize {
+    /// Ends connections whose peer has shown a certificate that is revoked by now: it must not stay because it
+    /// was here before.
+    pub(super) fn end_revoked(&self, tls: &TlsStore) {
+        let is_revoked = |held: &Held| {
+            let context = held.context.as_ref().and_then(|name| tls.get(name));
+            let both = context.zip(held.line.shown());
+            both.is_some_and(|(context, shown)| context.has_revoked(shown))
+        };
+        let revoked = self.shared.pool.retire(is_revoked);
+        if revoked.is_empty() {
+            return;
+        }
+        let log = &self.shared.log;
+        let line = log.warn("certificate_revoked", "connections of revoked peers end");
+        line.with("connections", revoked.len()).send();
+        for line in revoked {
+            line.close(FlowFault::TlsCertificate(Refusal::Revoked.to_string()));
+        }
+    }
+
+    fn retire_connections(&self, is_meant: impl Fn(&Held) -> bool, after: Duration) -> usize {
         let retired = self.shared.pool.retire(is_meant);
         let count = retired.len();
         for line in retired {

@@ -2,8 +2,9 @@
 //!
 //! An authority that Teams does not take shows only when a proxy ends the handshake. By then the old
 //! certificate would be gone, and the trunk with it. So a handshake with the new one is made at each place
-//! that the old one has brought a connection to. Where it is refused and nobody takes it, the old one stays in
-//! use, and the operator is told. Nothing is sent on these connections: OPTIONS have their own rhythm.
+//! that the old one has brought a connection to. Where it is refused, the old one is taken there still, and
+//! nobody takes the new one, the old one stays in use, and the operator is told. All else that the operator
+//! has changed of the identity, as whom it believes, counts nevertheless. Nothing is sent on these connections: OPTIONS have their own rhythm.
 
 use super::connect::{dial, shake};
 use super::tls::{TlsContext, TlsStore};
@@ -39,21 +40,34 @@ impl Net {
             else {
                 continue;
             };
-            if self.is_refused(config, &context).await {
-                tls.put(Arc::clone(old));
+            if self.is_refused(config, &context, old).await {
+                tls.put(Arc::new(context.showing(old)));
             }
         }
         tls
     }
 
-    async fn is_refused(&self, config: &Arc<Config>, context: &Arc<TlsContext>) -> bool {
+    async fn is_refused(
+        &self,
+        config: &Arc<Config>,
+        context: &Arc<TlsContext>,
+        old: &Arc<TlsContext>,
+    ) -> bool {
         let mut trials = JoinSet::new();
         for key in self.shared.pool.keys_of(context.name()) {
             let (shared, config) = (Arc::clone(&self.shared), Arc::clone(config));
-            let context = Arc::clone(context);
+            let (context, old) = (Arc::clone(context), Arc::clone(old));
             trials.spawn(async move {
                 let remote = key.remote;
-                (remote, tried(&shared, &config, &context, key).await)
+                let opinion = match tried(&shared, &config, &context, key.clone()).await {
+                    // Who ends every handshake does not mean the certificate.
+                    Opinion::Refused => match tried(&shared, &config, &old, key).await {
+                        Opinion::Taken => Opinion::Refused,
+                        Opinion::Refused | Opinion::Unknown => Opinion::Unknown,
+                    },
+                    other => other,
+                };
+                (remote, opinion)
             });
         }
         let opinions = trials.join_all().await;

@@ -347,4 +347,21 @@ mod tests {
         let set = figures.at(at(2_000)).remove(0);
         assert_eq!((set.hour.calls(), set.hour.asr()), (1, Some(100.0)));
     }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stretch_the_hour() {
+        let (figures, trunk) = (Figures::default(), TrunkName::new("teams"));
+        let count = |minute| {
+            let failed = call(Outcome::Failed, 0, None);
+            figures.count(at(minute), &trunk, Way::Out, &failed);
+        };
+        let of_hour = |minute| figures.at(at(minute)).remove(0).hour.calls();
+        count(900_000);
+        assert_eq!(of_hour(900_000), 1);
+        assert_eq!(of_hour(1_000), 0, "it is of a time to come");
+        count(1_000);
+        count(1_001);
+        assert_eq!(of_hour(1_001), 2);
+        assert_eq!(of_hour(1_200), 0);
+    }
 }

@@ -366,6 +366,7 @@ impl Load<'_> {
     /// Lists of peers' certificates that were revoked. What they do not name is good (TDR-TLS-017).
     fn revoked_peers(&mut self, title: &str, written: &WrittenTls) -> Option<RevokedFiles> {
         let (lists, issuers) = (&written.crl, &written.crl_issuers);
+        self.issuers_without_lists(title, lists.as_ref(), issuers.as_ref());
         let issuers = issuers.as_ref().or(written.client_ca.as_ref());
         match (lists, issuers) {
             (Some(lists), Some(issuers)) => {
@@ -388,6 +389,28 @@ impl Load<'_> {
                 None
             }
             (None, _) => None,
+        }
+    }
+
+    /// Whoever names who signs lists believes that lists are looked at.
+    pub(super) fn issuers_without_lists(
+        &mut self,
+        title: &str,
+        lists: Option<&At<String>>,
+        issuers: Option<&At<String>>,
+    ) {
+        if let (None, Some(issuers)) = (lists, issuers) {
+            self.out.add(
+                Code::Contradiction,
+                &issuers.span,
+                format!(
+                    "{title}: crl_issuers without crl: no certificate is looked up in any list"
+                ),
+                Some(
+                    "write crl = \"/etc/causeway/tls/revoked.pem\", or remove crl_issuers"
+                        .to_owned(),
+                ),
+            );
         }
     }
 

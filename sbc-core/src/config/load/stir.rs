@@ -83,6 +83,7 @@ impl Load<'_> {
                 self.file_fault(what, path, fault);
             }
         }
+        self.issuers_without_lists("stir", table.crl.as_ref(), table.crl_issuers.as_ref());
         let issuers = table.crl_issuers.as_ref().unwrap_or(roots);
         if let Some(path) = &table.crl {
             self.revocations("stir: crl", path, &issuers.value);

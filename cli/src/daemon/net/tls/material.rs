@@ -190,6 +190,21 @@ impl TlsContext {
         self.key.cert == other.key.cert
     }
 
+    /// This identity with the certificate of another one: whom it believes, and how, stays as it is here.
+    pub fn showing(&self, other: &Self) -> Self {
+        Self {
+            name: self.name.clone(),
+            key: Arc::clone(&other.key),
+            own: other.own.clone(),
+            trusted: Arc::clone(&self.trusted),
+            verify_client: self.verify_client,
+            min: self.min,
+            allow_wildcard: self.allow_wildcard,
+            drain: self.drain,
+            revoked: Arc::clone(&self.revoked),
+        }
+    }
+
     /// How long connections of Teams with the certificate before this one go on, if not as long as usual.
     pub fn drain(&self) -> Option<Duration> {
         self.drain
@@ -198,6 +213,11 @@ impl TlsContext {
     /// Peers' certificates that were revoked.
     pub(super) fn revoked(&self) -> &Arc<Revoked> {
         &self.revoked
+    }
+
+    /// When the first list of revoked certificates should be replaced, in seconds since 1970.
+    pub fn lists_until(&self) -> Option<i64> {
+        self.revoked.until()
     }
 
     pub(super) fn min(&self) -> TlsVersion {

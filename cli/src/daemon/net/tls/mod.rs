@@ -16,7 +16,7 @@ use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
-pub(crate) use verify::Verdict;
+pub(crate) use verify::{Shown, Verdict, shown};
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};

@@ -102,10 +102,8 @@ impl Check {
                 None,
             )
             .map_err(|fault| refusal_of(fault, end_entity))?;
-        if is_revoked(
-            &self.revoked,
-            std::iter::once(end_entity).chain(intermediates),
-        ) {
+        let all = std::iter::once(end_entity).chain(intermediates);
+        if !self.revoked.is_empty() && names_any(&self.revoked, &shown(all)) {
             return Err(Refusal::Revoked);
         }
         let names = CertificateNames::read(end_entity).identities();
@@ -157,15 +155,29 @@ impl ExtendedKeyUsageValidator for EitherRole {
     }
 }
 
-/// Whether a list names one of these. Without any list nothing is revoked, and what no list names is good: no
-/// rule of the service asks for more (TDR-TLS-017).
-fn is_revoked<'c>(revoked: &Revoked, chain: impl Iterator<Item = &'c CertificateDer<'c>>) -> bool {
+/// What lists name the certificates of a peer by: the issuer of each in DER, and its serial number.
+pub(crate) type Shown = Box<[(Vec<u8>, Vec<u8>)]>;
+
+/// What these certificates are named by.
+pub(crate) fn shown<'c>(chain: impl IntoIterator<Item = &'c CertificateDer<'c>>) -> Shown {
     use x509_parser::prelude::{FromDer, X509Certificate};
-    if revoked.is_empty() {
-        return false;
+    let chain = chain.into_iter();
+    let parsed = chain.filter_map(|der| X509Certificate::from_der(der).ok());
+    let names = parsed.map(|(_, own)| (own.issuer().as_raw().to_vec(), own.raw_serial().to_vec()));
+    names.collect()
+}
+
+impl TlsContext {
+    /// Whether a list names one of these. Without any list nothing is revoked, and what no list names is good:
+    /// no rule of the service asks for more (TDR-TLS-017).
+    pub(crate) fn has_revoked(&self, shown: &Shown) -> bool {
+        names_any(self.revoked(), shown)
     }
-    let mut parsed = chain.filter_map(|der| X509Certificate::from_der(der).ok());
-    parsed.any(|(_, own)| revoked.has(own.issuer().as_raw(), own.raw_serial()))
+}
+
+fn names_any(revoked: &Revoked, shown: &Shown) -> bool {
+    let mut shown = shown.iter();
+    shown.any(|(issuer, serial)| revoked.has(issuer, serial))
 }
 
 /// Keys outside the range are refused before any computation with them.
