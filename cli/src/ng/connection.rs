@@ -1,5 +1,6 @@
 //! The control protocol over TCP: messages cut out of connections, answers written back.
 
+use crate::daemon::net::options;
 use media_ng::{Frame, first_message};
 use std::collections::HashMap;
 use std::io;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// Connections at the same time; a proxy has one or a few.
 const CONNECTIONS: usize = 64;
@@ -23,7 +25,14 @@ pub(super) struct Heard {
     pub(super) octets: Vec<u8>,
 }
 
-type Writers = Arc<Mutex<HashMap<u64, mpsc::Sender<Vec<u8>>>>>;
+/// An open connection.
+#[derive(Debug)]
+struct Writer {
+    answers: mpsc::Sender<Vec<u8>>,
+    task: AbortHandle,
+}
+
+type Writers = Arc<Mutex<HashMap<u64, Writer>>>;
 
 /// Open connections.
 #[derive(Debug)]
@@ -65,9 +74,10 @@ impl Connections {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_stuck = writers
             .get(&to)
-            .is_some_and(|writer| writer.try_send(octets).is_err());
-        if is_stuck {
-            writers.remove(&to);
+            .is_some_and(|writer| writer.answers.try_send(octets).is_err());
+        if is_stuck && let Some(writer) = writers.remove(&to) {
+            // It waits for the reader, and would wait for ever.
+            writer.task.abort();
         }
     }
 }
@@ -78,13 +88,20 @@ fn open(number: u64, stream: TcpStream, writers: &Writers, heard: mpsc::Sender<H
     if all.len() >= CONNECTIONS {
         return;
     }
-    all.insert(number, answer);
-    let writers = Arc::clone(writers);
-    tokio::spawn(async move {
+    // A proxy that is gone without a word must not keep its place.
+    options::connection(&stream);
+    let others = Arc::clone(writers);
+    let task = tokio::spawn(async move {
         let _ = talk(number, stream, answers, heard).await;
-        let mut all = writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = others.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&number);
     });
+    // The lock is held, so the task cannot have ended before it is known.
+    let writer = Writer {
+        answers: answer,
+        task: task.abort_handle(),
+    };
+    all.insert(number, writer);
 }
 
 /// Reads and writes until either side has enough.
@@ -111,7 +128,10 @@ async fn talk(
                             return Ok(());
                         }
                     }
-                    Frame::Short => break,
+                    Frame::Short(blank) => {
+                        held.drain(..blank);
+                        break;
+                    }
                     Frame::Broken => return Ok(()),
                 }
             }
@@ -129,5 +149,48 @@ async fn talk(
     tokio::select! {
         ended = read => ended,
         ended = write => ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_loses_its_connection_and_what_waits_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (connections, mut requests) = Connections::accept(listener);
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        peer.write_all(b"\r\n\r\n1 d7:command4:pinge")
+            .await
+            .unwrap();
+        let heard = requests.recv().await.unwrap();
+        assert_eq!(heard.octets, b"1 d7:command4:pinge");
+        let is_open = || {
+            connections
+                .writers
+                .lock()
+                .unwrap()
+                .contains_key(&heard.from)
+        };
+        let mut sent = 0;
+        for _ in 0..100_000 {
+            if !is_open() {
+                break;
+            }
+            connections.send(heard.from, vec![b'x'; 60_000]);
+            sent += 60_000;
+            tokio::task::yield_now().await;
+        }
+        assert!(!is_open(), "it still has its place");
+        let mut read = Vec::new();
+        // How it ends, with a reset or without, is the system's business.
+        let _ = peer.read_to_end(&mut read).await;
+        assert!(
+            read.len() < sent - ANSWERS * 60_000,
+            "{} {sent}",
+            read.len()
+        );
     }
 }

@@ -72,6 +72,8 @@ struct Offered {
     /// What it says, if it has a stream.
     line: Option<Line>,
     transport: String,
+    /// Whether SRTP was offered on.
+    is_secure: bool,
     /// Whether one port was offered on.
     is_mux_offered: bool,
     has_rtcp_line: bool,
@@ -207,6 +209,7 @@ impl Call {
                 offered.push(Offered {
                     line: None,
                     transport,
+                    is_secure: false,
                     is_mux_offered: false,
                     has_rtcp_line: false,
                 });
@@ -236,6 +239,7 @@ impl Call {
             offered.push(Offered {
                 line: Some(line),
                 transport,
+                is_secure,
                 is_mux_offered,
                 has_rtcp_line: media.rtcp().is_some(),
             });
@@ -294,6 +298,14 @@ impl Call {
                 placed.push(Placed::Refused);
                 continue;
             };
+            let is_secure = matches!(answer.protection, Protection::Sdes(_));
+            if is_secure != offered.is_secure {
+                // Whoever wants SRTP must not end up without (MED-100).
+                return Err(match offered.is_secure {
+                    true => "the answer is without SRTP, which was offered".into(),
+                    false => "the answer is SRTP, which was not offered".into(),
+                });
+            }
             let own = offerer.stream(slot)?;
             let (protection, cryptos) = match &line.protection {
                 Protection::Plain => (media_api::Protection::None, Vec::new()),

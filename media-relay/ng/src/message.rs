@@ -108,8 +108,8 @@ pub enum Frame {
         /// Behind its last.
         end: usize,
     },
-    /// Not enough yet.
-    Short,
+    /// Not enough yet. So many octets of it are line ends before a message, and are of no more use.
+    Short(usize),
     /// No message: the connection is of no use any more.
     Broken,
 }
@@ -123,12 +123,12 @@ pub fn first_message(stream: &[u8]) -> Frame {
     let octets = &stream[start..];
     let short = || match octets.len() > limit::MESSAGE {
         true => Frame::Broken,
-        false => Frame::Short,
+        false => Frame::Short(start),
     };
     let Some((_, at)) = cookie(octets) else {
         let is_all = octets.iter().all(u8::is_ascii_graphic);
         return match is_all && octets.len() <= COOKIE {
-            true => Frame::Short,
+            true => Frame::Short(start),
             false => Frame::Broken,
         };
     };
@@ -141,7 +141,7 @@ pub fn first_message(stream: &[u8]) -> Frame {
     };
     let rest = &octets[at..];
     match rest.first() {
-        None => Frame::Short,
+        None => short(),
         Some(b'{') => {
             let mut values =
                 serde_json::Deserializer::from_slice(rest).into_iter::<serde_json::Value>();
@@ -201,15 +201,23 @@ mod tests {
         let mut held: Vec<u8> = Vec::new();
         for octet in stream {
             held.push(*octet);
-            if let Frame::Whole { start, end } = first_message(&held) {
-                read.push(String::from_utf8(held[start..end].to_vec()).unwrap());
-                held.drain(..end);
+            match first_message(&held) {
+                Frame::Whole { start, end } => {
+                    read.push(String::from_utf8(held[start..end].to_vec()).unwrap());
+                    held.drain(..end);
+                }
+                Frame::Short(blank) => drop(held.drain(..blank)),
+                Frame::Broken => panic!("{held:?}"),
             }
         }
         assert_eq!(
             read,
             ["1 d7:command4:pinge", "2 {\"command\":\"ping\"}", "3 de"]
         );
+        assert!(held.is_empty());
+        // Nothing but line ends is kept by nobody.
+        assert_eq!(first_message(b"\r\n\r\n \r\n"), Frame::Short(7));
+        assert_eq!(first_message(b"\n1 d"), Frame::Short(1));
         assert_eq!(first_message(b"1 dx"), Frame::Broken);
         assert_eq!(first_message(&[b'x'; COOKIE + 1]), Frame::Broken);
         assert_eq!(first_message(b"GET / HTTP/1.1\r\n"), Frame::Broken);

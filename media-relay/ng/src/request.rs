@@ -7,6 +7,18 @@ use std::net::IpAddr;
 /// Longest name of a call or party in octets.
 const NAME: usize = 512;
 
+const NO_CODECS: &str = "codecs are neither transcoded nor taken out";
+const NO_RECORDING: &str = "nothing is recorded";
+/// Keys that ask for what is not done.
+const UNSERVED: [(&str, &str); 3] = [
+    ("codec", NO_CODECS),
+    ("record-call", NO_RECORDING),
+    (
+        "media-address",
+        "the address is that of the side, which \"direction\" names",
+    ),
+];
+
 /// A request.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Request<'a> {
@@ -202,6 +214,13 @@ impl Wishes {
             }
             _ => {}
         }
+        // Nobody must believe that a call is recorded, or changed, that is not.
+        for (key, what) in UNSERVED {
+            let is_no = |value: &Value<'_>| matches!(value.str(), Some("" | "no" | "off"));
+            if body.get(key).is_some_and(|value| !is_no(value)) {
+                return Err(format!("\"{key}\": {what}"));
+            }
+        }
         if let Some(sides) = body.get("direction") {
             let mut words = sides.words();
             match (words.next(), words.next()) {
@@ -240,6 +259,14 @@ impl Wishes {
                 "no-rtcp-attribute" => wishes.has_no_rtcp_line = true,
                 "rtcp-mux-offer" | "rtcp-mux-require" => wishes.rtcp_mux = RtcpMux::Offer,
                 "rtcp-mux-demux" => wishes.rtcp_mux = RtcpMux::Demux,
+                "record-call" => return Err(format!("the flag record-call: {NO_RECORDING}")),
+                flag if ["codec-", "transcode-", "always-transcode"]
+                    .iter()
+                    .any(|start| flag.starts_with(start)) =>
+                {
+                    let shown: String = flag.chars().take(40).collect();
+                    return Err(format!("the flag {}: {NO_CODECS}", shown.escape_debug()));
+                }
                 // Others wish for what happens anyway, or for what changes nothing of the call.
                 _ => {}
             }
@@ -310,6 +337,22 @@ mod tests {
         assert!(of(r#""transport-protocol":"UDP/TLS/RTP/SAVPF""#).contains("DTLS is not spoken"));
         assert!(of(r#""ICE":"force""#).contains("no ICE agent"));
         assert!(of(r#""direction":["one"]"#).contains("two sides"));
+        for (key, value) in [
+            ("codec", r#"{"transcode":["PCMU"]}"#),
+            ("record call", r#""yes""#),
+            ("media address", r#""192.0.2.1""#),
+            ("flags", r#"["codec-strip-opus"]"#),
+            ("flags", r#"["transcode-PCMU"]"#),
+            ("flags", r#"["record call"]"#),
+        ] {
+            let why = of(&format!(r#""{key}":{value}"#));
+            assert!(
+                why.contains("codecs are")
+                    || why.contains("recorded")
+                    || why.contains("of the side"),
+                "{key}: {why}"
+            );
+        }
         assert!(of(r#""address family":"IP5""#).contains("IP4 or IP6"));
         assert!(of(r#""to-tag":"a\nb""#).contains("\"to-tag\""));
         let answer = r#"{"command":"answer","call-id":"1","from-tag":"x","sdp":"v=0"}"#;

@@ -27,7 +27,8 @@ pub(crate) struct Stream {
     pub(crate) cryptos: Vec<String>,
 }
 
-/// Attributes of media that speak of the connection between its author and us alone.
+/// Attributes of media that speak of the connection between its author and us alone. Keys among them never reach
+/// another leg (MED-103), nor does a `k=` line.
 const OWN: [&str; 19] = [
     "rtcp",
     "rtcp-mux",
@@ -79,7 +80,9 @@ pub(crate) fn rewrite(
                 None => push(&mut out, letter, &[value]),
             },
             b'c' => push_connection(&mut out, address),
-            b'a' if is_named(value, &OWN_OF_SESSION) => {}
+            // Some write there what belongs to media, and others read it there.
+            b'a' if is_named(value, &OWN_OF_SESSION) || is_named(value, &OWN) => {}
+            b'k' => {}
             _ => push(&mut out, letter, &[value]),
         }
     }
@@ -131,7 +134,7 @@ pub(crate) fn rewrite(
         );
         for (letter, value) in rest {
             let is_dropped = match letter {
-                b'c' => true,
+                b'c' | b'k' => true,
                 b'a' => {
                     is_named(value, &OWN) || (is_named(value, &["rtcp-fb"]) && !stream.has_feedback)
                 }

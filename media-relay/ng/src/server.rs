@@ -10,6 +10,8 @@ use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId, S
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+/// Longest answer that goes into a datagram: what IPv4 can carry.
+const DATAGRAM: usize = 65_507;
 /// Requests of one call that may wait for its ports.
 const WAITING: usize = 32;
 
@@ -569,7 +571,13 @@ impl Server {
     }
 
     fn tell(&mut self, asker: &Asker, body: &Value<'_>, out: &mut Vec<Output>) {
-        let octets = message::answer(&asker.cookie, asker.form, body);
+        let mut octets = message::answer(&asker.cookie, asker.form, body);
+        if matches!(asker.origin, Origin::Datagram(_)) && octets.len() > DATAGRAM {
+            self.figures.faults += 1;
+            let error =
+                reply::error("the answer is too long for a datagram: ask for less, or over TCP");
+            octets = message::answer(&asker.cookie, asker.form, &error);
+        }
         self.cookies.answered(asker, octets.clone());
         out.push(Output::Answer {
             to: asker.origin,

@@ -96,6 +96,33 @@ fn srtp_is_put_on_and_taken_off() {
 }
 
 #[test]
+fn an_answer_without_the_srtp_that_was_offered_is_refused() {
+    let mut site = Site::new();
+    sdp(&site.offer(OFFER, json!({"transport-protocol": "RTP/SAVP"})));
+    site.told.clear();
+    assert!(why(&site.answer(ANSWER, json!({}))).contains("without SRTP"));
+    assert!(site.told.is_empty(), "nothing is sent in clear");
+
+    let mut site = Site::new();
+    sdp(&site.offer(OFFER, json!({})));
+    let secure = ANSWER.replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n");
+    assert!(why(&site.answer(&secure, json!({}))).contains("not offered"));
+}
+
+#[test]
+fn keys_at_odd_places_do_not_reach_the_other_party() {
+    let mut site = Site::new();
+    let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\nk=clear:{KEY}\r\n");
+    let odd = OFFER.replace("a=x-own:kept\r\n", &format!("a=x-own:kept\r\n{crypto}"));
+    let offer = sdp(&site.offer(&format!("{odd}k=clear:{KEY}\r\n"), json!({})));
+    assert!(
+        offer.contains("a=x-own:kept") && !offer.contains(KEY),
+        "{offer}"
+    );
+}
+
+#[test]
 fn who_offers_srtp_gets_one_key_back_under_its_tag() {
     let mut site = Site::new();
     let secure = OFFER.replace("RTP/AVP", "RTP/SAVP")

@@ -3,7 +3,7 @@
 mod support;
 
 use media_api::{AllocateError, Command, EndpointId, Event, SessionId};
-use media_ng::Input;
+use media_ng::{Input, Now, Origin, Server, Settings};
 use serde_json::json;
 use support::{Site, request};
 
@@ -43,6 +43,38 @@ fn requests_wait_for_ports_in_their_order() {
     let starts = answers.iter().map(|octets| octets[0]);
     assert_eq!(starts.collect::<Vec<_>>(), b"123");
     assert_eq!(site.server.calls(), 0);
+}
+
+#[test]
+fn an_answer_that_no_datagram_can_carry_is_replaced_by_an_error() {
+    let mut site = Site::new();
+    let now = Now {
+        monotonic_ms: 0,
+        unix_ms: 0,
+    };
+    let settings = Settings {
+        calls: 200,
+        ..support::settings()
+    };
+    site.server = Server::new(settings, now);
+    for number in 0..200 {
+        let call = format!("{number}-{}", "x".repeat(500));
+        assert_eq!(site.offer(SDP, json!({ "call-id": call }))["result"], "ok");
+    }
+    let list = json!({"command": "list", "limit": 1_000});
+    assert_eq!(
+        site.ask(list.clone())["calls"].as_array().unwrap().len(),
+        200
+    );
+    let from = Origin::Datagram("192.0.2.9:22000".parse().unwrap());
+    let octets = format!("c {list}");
+    let octets = octets.as_bytes();
+    site.input(Input::Message { from, octets });
+    let [answer] = &site.answers()[..] else {
+        panic!("one answer")
+    };
+    let answer = String::from_utf8_lossy(answer);
+    assert!(answer.contains("too long for a datagram"), "{answer}");
 }
 
 #[test]

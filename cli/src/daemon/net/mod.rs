@@ -13,7 +13,7 @@
 mod accept;
 mod admission;
 mod connect;
-mod options;
+pub(crate) mod options;
 mod patience;
 mod pool;
 mod renewal;

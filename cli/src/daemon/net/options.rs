@@ -39,9 +39,9 @@ pub(super) fn tcp(bind: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Options of every signalling connection (SIP-128). A refused option is no reason to refuse the
+/// Options of every connection that tells us what to do (SIP-128). A refused option is no reason to refuse the
 /// peer.
-pub(super) fn connection(stream: &TcpStream) {
+pub(crate) fn connection(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new()
