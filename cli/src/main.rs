@@ -72,7 +72,7 @@ enum Command {
         #[command(subcommand)]
         command: Option<OfMedia>,
         #[command(flatten)]
-        alone: Option<media::Media>,
+        alone: Option<media::Alone>,
     },
     /// Microsoft Teams: every proxy in both directions, and what Teams makes of us
     Teams {
@@ -324,4 +324,36 @@ fn of_service_manager() -> Option<PathBuf> {
     let all = std::env::var_os("STATE_DIRECTORY")?;
     let first = std::env::split_paths(&all).next()?;
     (!first.as_os_str().is_empty()).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_its_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_relay_alone_and_what_serves_media_are_both_of_media() {
+        let read = |words: &str| Cli::try_parse_from(words.split(' ')).map(|cli| cli.command);
+        assert!(matches!(
+            read("causeway media --ng 127.0.0.1:2223 --address 192.0.2.1"),
+            Ok(Command::Media {
+                command: None,
+                alone: Some(_)
+            })
+        ));
+        assert!(matches!(
+            read("causeway media status --json"),
+            Ok(Command::Media {
+                command: Some(OfMedia::Status { .. }),
+                ..
+            })
+        ));
+        assert!(
+            read("causeway media").is_err() && read("causeway media --ng 127.0.0.1:2223").is_err()
+        );
+    }
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `causeway media`.
 #[derive(Args, Debug)]
-pub struct Media {
+pub struct Alone {
     /// Where the proxy sends its requests, over UDP and TCP, such as 127.0.0.1:2223. Whoever reaches it commands
     /// the relay: keep it on this machine or behind a firewall
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -63,7 +63,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 /// Serves until a signal comes.
-pub fn run(arguments: &Media, out: &mut dyn Write) -> io::Result<u8> {
+pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         ng: arguments.ng,
