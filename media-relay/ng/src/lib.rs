@@ -22,5 +22,5 @@ mod rewrite;
 mod server;
 mod value;
 
-pub use message::{Frame, Message, first_message};
+pub use message::{Frame, Message, Unreadable, first_message};
 pub use server::{Input, Now, Origin, Output, Server, Settings, Side};
