@@ -1,6 +1,6 @@
 //! LMO: local media optimization.
 //!
-//! The subject is the central SBC of a company, or the proxy in front of one in a branch ([`proxy`]). The
+//! The subject is the central SBC of a company, or the proxy in front of one in a branch (`proxy`). The
 //! carriers' side is the inside.
 
 mod proxy;
