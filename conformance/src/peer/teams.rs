@@ -479,6 +479,22 @@ pub async fn connect_from(ip: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection that is open as long as this value lives: its task may be ended from outside.
+struct Open(Arc<Shared>, SocketAddr);
+
+impl Open {
+    fn note(shared: &Arc<Shared>, remote: SocketAddr, names: Vec<String>) -> Self {
+        lock(&shared.open).insert(remote, names);
+        Self(Arc::clone(shared), remote)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        lock(&self.0.open).remove(&self.1);
+    }
+}
+
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -504,10 +520,9 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
                     });
                     let agent = shared.agent.clone();
                     let receive = move |flow: &Flow, bytes: &[u8]| agent.receive(flow, bytes);
-                    lock(&shared.open).insert(remote, names.clone());
+                    let _open = Open::note(&shared, remote, names.clone());
                     let (flow, work) = connection(stream, remote, names, receive);
                     work.await;
-                    lock(&shared.open).remove(&remote);
                     drop(flow);
                 }
                 Err(why) => lock(&shared.refused).push(format!("{remote}: {why}")),
@@ -686,5 +701,24 @@ mod tests {
             Some(200)
         );
         proxy.heard_from(&names, PATIENCE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_has_no_open_connections() {
+        let authority = Authority::new("Test").unwrap();
+        let proxy = proxy(&authority).await;
+        let identity = authority.issue(&["sbc.contoso.example"]).unwrap();
+        let connector = tls::connector(Some(&identity), authority.roots().unwrap()).unwrap();
+        let stream = TcpStream::connect(proxy.address()).await.unwrap();
+        let name = ServerName::try_from("sip.pstnhub.example").unwrap();
+        let _stream = connector.connect(name, stream).await.unwrap();
+        let opened = async {
+            while proxy.open_connections().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, opened).await.unwrap();
+        proxy.goes_away().await;
+        assert_eq!(proxy.open_connections(), Vec::<Vec<String>>::new());
     }
 }

@@ -307,6 +307,15 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     // New connections show what Teams takes.
     stage.proxies[0].goes_away().await;
     stage.proxies[0].comes_back().await.map_err(ladder)?;
+    // A call on the connection that breaks would rightly go on at the next proxy.
+    let deadline = Instant::now() + GREETING;
+    while stage.proxies[0].open_connections().is_empty() {
+        if Instant::now() > deadline {
+            let why = format!("nobody has connected again within {GREETING:?}");
+            return Err(Failure::new(rule, why));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
     let mut second = stage.to_teams().await.rule(rule)?;
     second.caller_ends().await.rule(rule)?;
     for proxy in &stage.proxies[..3] {
