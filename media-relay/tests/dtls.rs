@@ -183,3 +183,35 @@ fn a_peer_that_never_answers_is_given_up_within_ten_seconds() {
     assert!(pair.now <= Timestamp(11_000_000), "{:?}", pair.now);
     assert!((4..=8).contains(&pair.sent), "{} times", pair.sent);
 }
+
+/// A record of this type and epoch with some octets.
+fn record(kind: u8, epoch: u8, number: u16, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).unwrap();
+    let mut record = vec![kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0];
+    record.extend_from_slice(&number.to_be_bytes());
+    record.extend_from_slice(&length.to_be_bytes());
+    record.extend_from_slice(body);
+    record
+}
+
+#[test]
+fn forged_records_take_no_keys_away() {
+    let mut pair = Pair::new(|own| own);
+    pair.play(9_000, |_, datagram| vec![datagram]);
+    pair.assert_keyed();
+    let hello = [&[1, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 28][..], &[5; 28]].concat();
+    let later = [&[11, 0, 0, 28, 0, 200, 0, 0, 0, 0, 0, 28][..], &[5; 28]].concat();
+    let bodies = [vec![], vec![1], vec![0; 40], hello, later];
+    for kind in [20, 21, 22, 23, 24, 63] {
+        for (epoch, body) in (0..3).flat_map(|epoch| bodies.iter().map(move |body| (epoch, body))) {
+            // More than a queue holds.
+            for number in 0..100 {
+                for at in 0..2 {
+                    pair.step(at, Some(record(kind, epoch, number, body)));
+                }
+            }
+        }
+    }
+    pair.play(9_000, |_, datagram| vec![datagram]);
+    pair.assert_keyed();
+}

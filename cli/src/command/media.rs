@@ -34,7 +34,7 @@ pub struct Alone {
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Option<u8>,
     /// How packets are received and sent: by sockets; past the kernel (AF_XDP) where that is possible; or in no other
-    /// way
+    /// way. Packet filters and IPsec of this machine do not see what goes past the kernel
     #[arg(long, value_enum, default_value_t = Wanted::Socket)]
     backend: Wanted,
     /// Seconds after which a call ends whose parties have both sent nothing; 0 keeps it

@@ -82,6 +82,14 @@ impl Connections {
     }
 }
 
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // Each waits for its peer, who may have nothing more to say.
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.drain().for_each(|(_, writer)| writer.task.abort());
+    }
+}
+
 fn open(number: u64, stream: TcpStream, writers: &Writers, heard: mpsc::Sender<Heard>) {
     let (answer, answers) = mpsc::channel(ANSWERS);
     let mut all = writers.lock().unwrap_or_else(PoisonError::into_inner);

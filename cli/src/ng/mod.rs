@@ -346,4 +346,58 @@ mod tests {
         let two = read(&["a/192.0.2.1", "a/192.0.2.2"]).unwrap_err();
         assert!(two.to_string().contains("two addresses"));
     }
+
+    #[tokio::test]
+    async fn both_transports_are_answered_until_the_service_stops() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let options = Options {
+            ng: "127.0.0.1:0".parse().unwrap(),
+            interfaces: vec!["127.0.0.1".parse().unwrap()],
+            ports: 40_000..=40_099,
+            workers: 1,
+            backend: Backend::Sockets,
+            is_backend_needed: false,
+            silence: Duration::from_secs(60),
+        };
+        let service = Service::start(&options).await.unwrap();
+        let address = service.address().unwrap();
+        let taken = Options {
+            ng: address,
+            ..options.clone()
+        };
+        let taken = Service::start(&taken).await.err().unwrap();
+        assert!(taken.to_string().contains(&address.to_string()), "{taken}");
+        let fast = Options {
+            backend: Backend::Xdp,
+            is_backend_needed: true,
+            ..options
+        };
+        let fast = Service::start(&fast).await.err().unwrap();
+        assert!(fast.to_string().contains("loopback"), "{fast}");
+
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(service.serve(async {
+            let _ = stopped.await;
+        }));
+        let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        datagrams
+            .send_to(b"1 d7:command4:pinge", address)
+            .await
+            .unwrap();
+        let mut answer = [0; 64];
+        let length = datagrams.recv(&mut answer).await.unwrap();
+        assert_eq!(&answer[..length], b"1 d6:result4:ponge");
+
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        connection
+            .write_all(b"2 {\"command\":\"ping\"}3 d7:command4:pinge")
+            .await
+            .unwrap();
+        let mut answers = [0; 37];
+        connection.read_exact(&mut answers).await.unwrap();
+        assert_eq!(&answers, b"2 {\"result\":\"pong\"}3 d6:result4:ponge");
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+        assert_eq!(connection.read(&mut answer).await.unwrap(), 0);
+    }
 }

@@ -205,7 +205,7 @@ impl Call {
         for (media, line) in description.media().zip(lines) {
             let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
             let Some((slot, line)) = line else {
-                placed.push(Placed::Refused);
+                placed.push(Placed::Refused(None));
                 offered.push(Offered {
                     line: None,
                     transport,
@@ -295,7 +295,8 @@ impl Call {
                 _ => None,
             };
             let Some((line, slot, answer)) = agreed else {
-                placed.push(Placed::Refused);
+                // With the transport that was offered (RFC 3264 §6).
+                placed.push(Placed::Refused(Some(offered.transport.clone())));
                 continue;
             };
             let is_secure = matches!(answer.protection, Protection::Sdes(_));

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 /// What an `m=` line becomes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Placed {
-    /// Port 0.
-    Refused,
+    /// Port 0; with this transport, if not as its author wrote it.
+    Refused(Option<String>),
     Stream(Stream),
 }
 
@@ -91,20 +91,18 @@ pub(crate) fn rewrite(
         let rest = sections.next().unwrap_or_default();
         let formats: Vec<&[u8]> = media.formats().collect();
         let formats = formats.join(&b' ');
+        let transport = match placed {
+            Placed::Refused(Some(name))
+            | Placed::Stream(Stream {
+                transport: Some(name),
+                ..
+            }) => name.as_bytes(),
+            _ => media.transport_text(),
+        };
         let Placed::Stream(stream) = placed else {
-            let parts: [&[u8]; 5] = [
-                media.kind_text(),
-                b" 0 ",
-                media.transport_text(),
-                b" ",
-                &formats,
-            ];
+            let parts: [&[u8]; 5] = [media.kind_text(), b" 0 ", transport, b" ", &formats];
             push(&mut out, b'm', &parts);
             continue;
-        };
-        let transport = match &stream.transport {
-            Some(name) => name.as_bytes(),
-            None => media.transport_text(),
         };
         let port = format!(" {} ", stream.rtp.port());
         let parts: [&[u8]; 5] = [

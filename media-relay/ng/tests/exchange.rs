@@ -244,6 +244,17 @@ fn lines_that_cannot_be_relayed_are_refused_and_the_rest_goes_on() {
     let [a, _] = site.all_agreed();
     assert!(a.streams[0].is_some() && a.streams[1].is_none());
 
+    // A line that the answer refuses has the transport that was offered.
+    let mut site = Site::new();
+    sdp(&site.offer(
+        &format!("{OFFER}m=audio 4004 RTP/AVP 0\r\n"),
+        json!({"transport-protocol": "RTP/SAVP"}),
+    ));
+    let answer = ANSWER.replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\nm=audio 0 RTP/SAVP 0\r\n");
+    let answer = sdp(&site.answer(&answer, json!({})));
+    assert!(answer.ends_with("m=audio 0 RTP/AVP 0\r\n"), "{answer}");
+
     let mut site = Site::new();
     let dtls = OFFER.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF");
     assert!(

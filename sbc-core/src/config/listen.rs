@@ -38,7 +38,7 @@ pub enum MediaBackend {
     /// By batched sockets; needs no privilege, and packet filters of the host see all of it.
     #[default]
     Socket,
-    /// Past the kernel's network stack (AF_XDP) where that is possible.
+    /// Past the kernel's network stack (AF_XDP) where that is possible: also past its packet filters and IPsec.
     Auto,
     /// The same, and a warning where it is not possible.
     Xdp,
