@@ -1,5 +1,6 @@
 //! `causeway teams records`, as somebody types it, against a login and a Graph over real sockets.
 
+use crate::support::PATIENCE;
 use causeway::command::exit;
 use conformance::ca::Authority;
 use conformance::microsoft::{
@@ -12,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
 
 const TRUNK: &str = "sbc1.contoso.example";
 const DAY: &str = "2026-01-15";
@@ -601,3 +603,32 @@ name = "to-carrier"
 match = { from_trunk = "teams" }
 to = [{ trunk = "carrier-a" }]
 "#;
+
+/// A site that has servers of DNS of its own has them for the reports of Microsoft, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_of_dns_in_the_configuration_are_asked() {
+    let bench = Bench::new(reported(vec![row("one", 0)])).await;
+    let path = bench.folder.path().join("causeway.toml");
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let own = format!(
+        "\n[dns]\nservers = [\"{}\"]\n",
+        server.local_addr().unwrap()
+    );
+    std::fs::write(&path, text + &own).unwrap();
+    let mut asking = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["teams", "records", "--from", DAY, "--config"])
+        .arg(&path)
+        .arg("--roots")
+        .arg(bench.folder.path().join("ca.pem"))
+        .spawn()
+        .unwrap();
+    let mut question = [0; 512];
+    let length = server.recv(&mut question);
+    let length = tokio::time::timeout(PATIENCE, length).await;
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    let length = length.expect("a question").unwrap();
+    let question = String::from_utf8_lossy(&question[..length]).into_owned();
+    assert!(question.contains("microsoftonline"), "{question}");
+}

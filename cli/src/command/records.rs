@@ -235,7 +235,7 @@ fn asked(
         .map_err(|why| failed(why.to_string()))?;
     runtime.block_on(async {
         let elsewhere = arguments.connect_to.iter().cloned().collect();
-        let resolver = Resolver::new(Arc::new(metrics));
+        let resolver = Resolver::configured(&loaded.shell.dns, Arc::new(metrics));
         let mut reach = Reach::new(&arguments.roots, resolver, elsewhere).map_err(|fault| {
             let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
             (format!("--roots {}: {why}", arguments.roots), exit::USAGE)
