@@ -105,7 +105,7 @@ impl Dispatch {
     }
 
     /// Gives a letter to another shard. Nothing is lost: letters are bounded by the transfers that
-    /// are under way, and reports of our own side are always taken.
+    /// are under way and the calls that are let in, and reports of our own side are always taken.
     fn deliver(&self, to: ShardId, letter: Letter) {
         if let Some(inbox) = self.inboxes.of(to) {
             let _ = inbox.push(Input::Letter(letter));

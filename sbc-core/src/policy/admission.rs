@@ -446,29 +446,34 @@ impl Usage {
 
     /// A new call, where those of a minute or an hour are limited.
     fn count(&mut self, now: Timestamp, limits: &CallLimits) {
-        if spans(limits).iter().all(|(_, limit)| limit.is_none()) {
+        let is_limited = spans(limits).iter().any(|(_, limit)| limit.is_some());
+        if !is_limited && !self.has_recent(now) {
             // They may have been until a reload.
             self.recent = None;
             return;
         }
+        // A call from before a reload brings the limits of then: it must not wipe out what counts now.
         let recent = self.recent.get_or_insert_default();
         for (window, (span, limit)) in recent.iter_mut().zip(spans(limits)) {
-            match limit {
-                Some(_) => window.count(now, span),
-                // What nobody asks for would be remembered for an hour, of every number that anybody calls.
-                None => *window = Window::default(),
+            // What nobody asks for would be remembered for an hour, of every number that anybody calls.
+            if limit.is_some() {
+                window.count(now, span);
             }
         }
     }
 
     /// Whether calls that are over still count.
     fn remembers(&self, now: Timestamp) -> bool {
-        let is_told = self.told.is_some_and(|told| now < told + QUIET);
+        self.told.is_some_and(|told| now < told + QUIET) || self.has_recent(now)
+    }
+
+    /// Whether there were calls within a minute or an hour that are limited.
+    fn has_recent(&self, now: Timestamp) -> bool {
         let counts = |recent: &[Window; 2]| {
             let mut windows = recent.iter().zip([Span::Minute, Span::Hour]);
             windows.any(|(window, span)| window.calls(now, span) > 0)
         };
-        is_told || self.recent.as_ref().is_some_and(|recent| counts(recent))
+        self.recent.as_ref().is_some_and(|recent| counts(recent))
     }
 
     fn is_news(&mut self, now: Timestamp) -> bool {
@@ -640,8 +645,17 @@ mod tests {
         let why = "trunk \"a\" has had its 5 new calls within an hour".to_owned();
         assert_eq!(ask(1_800), Err(("calls_per_hour", true, why)));
         assert_eq!(ask(3_600 + 400), Ok(()));
+        // A call that was set up under other limits takes nothing away from those of now.
+        let now = Timestamp::from_micros(4_001_000_000);
+        let place = take(&mut admission, now, CallLimits::default()).expect("no limit");
+        admission.give_back(place);
+        let once = CallLimits {
+            calls_per_hour: Some(1),
+            ..CallLimits::default()
+        };
+        assert!(take(&mut admission, now, once).is_err());
         // Where nothing of the kind is limited any more, nothing is kept.
-        let now = Timestamp::from_micros(4_100_000_000);
+        let now = Timestamp::from_micros(8_100_000_000);
         let place = take(&mut admission, now, CallLimits::default()).expect("no limit");
         assert!(admission.table().usage[&trunk()].recent.is_none());
         admission.give_back(place);
