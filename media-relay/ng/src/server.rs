@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 const DATAGRAM: usize = 65_507;
 /// Requests of one call that may wait for its ports.
 const WAITING: usize = 32;
+/// How often a call is looked at of which nobody says that it is silent: held ones, and faxes. One that has brought
+/// nothing from one look to the next has lost its proxy.
+const LOOK_MS: u64 = 3_600_000;
 
 /// A network side: a name under which requests ask for it, and where its media ports are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,6 +155,17 @@ struct Session {
     /// Who waits for figures.
     queries: Vec<Asker>,
     silence: Silence,
+    look: Look,
+}
+
+/// The last look at what a call has brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Look {
+    at_ms: u64,
+    /// Packets of both parties, once they are known.
+    packets: Option<u64>,
+    /// Whether figures are awaited.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -307,6 +321,11 @@ impl Server {
                     stage: Stage::Begins(vec![(asker, octets.to_vec())]),
                     queries: Vec::new(),
                     silence: Silence::None,
+                    look: Look {
+                        at_ms: now.monotonic_ms,
+                        packets: None,
+                        is_open: false,
+                    },
                 };
                 self.sessions.insert(id, session);
                 out.push(Output::Command(command));
@@ -518,6 +537,10 @@ impl Server {
             }
             unchanged => unchanged,
         };
+        if std::mem::take(&mut session.look.is_open) {
+            let packets = received(EndpointId(0)) + received(EndpointId(1));
+            is_dead |= session.look.packets.replace(packets) == Some(packets);
+        }
         let body = reply::figures(&session.call, stats);
         for asker in std::mem::take(&mut session.queries) {
             self.tell(&asker, &body, out);
@@ -557,6 +580,17 @@ impl Server {
         for id in over {
             self.figures.unanswered += 1;
             self.release(id, Vec::new(), out);
+        }
+        if self.settings.silence_ms == 0 {
+            return;
+        }
+        for (id, session) in &mut self.sessions {
+            let age = now.monotonic_ms.saturating_sub(session.look.at_ms);
+            if matches!(session.stage, Stage::Lives) && age >= LOOK_MS {
+                session.look.at_ms = now.monotonic_ms;
+                session.look.is_open = true;
+                out.push(Output::Command(Command::Stats { session: *id }));
+            }
         }
     }
 

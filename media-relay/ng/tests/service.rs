@@ -190,6 +190,22 @@ fn a_call_ends_when_both_parties_are_silent_and_not_when_one_has_spoken_since() 
 }
 
 #[test]
+fn a_held_call_whose_proxy_is_gone_ends_when_it_brings_nothing_for_an_hour() {
+    let mut site = answered();
+    let mut hour = |site: &mut Site, packets| {
+        site.received = [packets, 0];
+        site.now += 3_600_000;
+        site.input(Input::Tick);
+        site.server.calls()
+    };
+    assert_eq!(hour(&mut site, 5), 1, "the first look");
+    assert_eq!(hour(&mut site, 6), 1, "it has brought something since");
+    site.input(Input::Tick);
+    assert_eq!(site.server.calls(), 1, "an hour has not passed");
+    assert_eq!(hour(&mut site, 6), 0);
+}
+
+#[test]
 fn a_call_that_nobody_answers_ends() {
     let mut site = Site::new();
     site.offer(SDP, json!({}));

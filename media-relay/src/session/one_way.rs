@@ -12,7 +12,7 @@
 //! | Watching | digital silence and nothing else for ten seconds | fault | Told     |
 //! | Watching | it says that ours do not come                    | fault | Told     |
 //! | Told     | its media come (or a sound)                      | heard | Watching |
-//! | any      | hold, another agreement, the end                 | heard if Told | Off |
+//! | any      | hold, the end                                    | heard if Told | Off |
 //!
 //! Excuses are comfort noise, a peer that has paused before, and reports that count no packets which have not come: whoever
 //! is muted may send nothing (MED-281). Of a peer that reports the next report is waited for, so that this one verdict can
