@@ -192,7 +192,7 @@ fn a_call_ends_when_both_parties_are_silent_and_not_when_one_has_spoken_since() 
 #[test]
 fn a_held_call_whose_proxy_is_gone_ends_when_it_brings_nothing_for_an_hour() {
     let mut site = answered();
-    let mut hour = |site: &mut Site, packets| {
+    let hour = |site: &mut Site, packets| {
         site.received = [packets, 0];
         site.now += 3_600_000;
         site.input(Input::Tick);
