@@ -526,6 +526,7 @@ impl Server {
                 .map(|stream| stream.received_packets + stream.received_rtcp)
                 .sum::<u64>()
         };
+        let is_live = matches!(session.stage, Stage::Lives);
         let mut is_dead = false;
         session.silence = match session.silence {
             Silence::Asked(endpoint) => Silence::One(endpoint, received(endpoint)),
@@ -545,14 +546,16 @@ impl Server {
         for asker in std::mem::take(&mut session.queries) {
             self.tell(&asker, &body, out);
         }
-        if is_dead {
+        // Somebody may have ended it meanwhile.
+        if is_dead && is_live {
             self.figures.silent += 1;
             self.release(id, Vec::new(), out);
         }
     }
 
     fn silent(&mut self, id: SessionId, endpoint: EndpointId, out: &mut Vec<Output>) {
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let session = self.sessions.get_mut(&id);
+        let Some(session) = session.filter(|own| matches!(own.stage, Stage::Lives)) else {
             return;
         };
         session.silence = match session.silence {
