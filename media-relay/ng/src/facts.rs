@@ -121,23 +121,10 @@ pub(crate) fn transport_of(media: &Media<'_>) -> Option<Wanted> {
 }
 
 fn keys(media: &Media<'_>) -> Result<Vec<(u32, CryptoKey)>, Unused> {
-    let usable = media.cryptos().into_iter().filter_map(|crypto| {
-        let crypto = crypto.ok()?;
-        let suite = Some(crypto.suite).filter(|suite| SUITES.contains(suite))?;
-        let [key] = &crypto.keys[..] else {
-            return None;
-        };
-        let bare = CryptoKey::new(suite, key.expose_key_and_salt())?;
-        let key = match key.mki {
-            Some(mki) => bare.with_identifier(mki.to_bytes()),
-            None => bare,
-        };
-        Some((crypto.tag, key))
-    });
-    let usable: Vec<_> = usable.collect();
+    let usable = sbc_core::media::usable_keys(media, &SUITES);
     match usable.is_empty() {
         true => Err(Unused::Keys),
-        false => Ok(usable),
+        false => Ok(usable.into_iter().map(|own| (own.tag, own.key)).collect()),
     }
 }
 

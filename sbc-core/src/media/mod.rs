@@ -28,5 +28,6 @@ pub use own::OwnPlaces;
 pub use profile::{Dtmf, FaxMode, HoldForm, Ice, OneWay, Profile, RtcpLine, SourceMode, Srtp};
 pub use read::{
     AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, is_sendable, read,
+    usable_keys,
 };
 pub use tones::{COUNTRIES, Signal, Tones, silence};

@@ -243,7 +243,7 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
 
 /// The keys of the lines that may be used. A line with a key identifier counts only where there is
 /// none without: those are understood by everybody (MED-106, TDR-MED-003).
-fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
+pub fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
     let mut keys: Vec<OfferedKey> = media
         .cryptos()
         .into_iter()
