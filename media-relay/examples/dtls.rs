@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let epoch = Instant::now();
     let now = || Timestamp(0) + epoch.elapsed();
     let mut peer: Option<SocketAddr> = remote.parse().ok();
-    let mut association = Association::new(&identity, terms, epoch, now());
+    let mut association = Association::new(&identity, terms, now());
     let mut buffer = [0; 2_048];
     // Until the peer has what it needs as well: it may repeat its last flight.
     let mut end = None;

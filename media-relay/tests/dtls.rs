@@ -4,7 +4,7 @@ use media_api::{CryptoKey, DtlsRole, DtlsTerms, Fingerprint, HashFunction};
 use media_relay::Timestamp;
 use media_relay::dtls::{Association, Fault, Identity, Outcome};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 struct Pair {
     parties: [Association; 2],
@@ -26,10 +26,9 @@ fn terms(role: DtlsRole, fingerprint: Fingerprint) -> DtlsTerms {
 impl Pair {
     fn new(changed: impl Fn(Fingerprint) -> Fingerprint) -> Self {
         let identities = [Identity::generate().unwrap(), Identity::generate().unwrap()];
-        let epoch = Instant::now();
         let party = |own: usize, role| {
             let peer = changed(identities[1 - own].fingerprint().clone());
-            Association::new(&identities[own], terms(role, peer), epoch, Timestamp(0))
+            Association::new(&identities[own], terms(role, peer), Timestamp(0))
         };
         Self {
             parties: [party(0, DtlsRole::Active), party(1, DtlsRole::Passive)],
@@ -214,4 +213,65 @@ fn forged_records_take_no_keys_away() {
     }
     pair.play(9_000, |_, datagram| vec![datagram]);
     pair.assert_keyed();
+}
+
+/// A message of a handshake: type, number in its order, length, offset and what is here of it.
+fn message(kind: u8, sequence: u16, length: u16, offset: u16, body: &[u8]) -> Vec<u8> {
+    let number = |number: u16| [&[0][..], &number.to_be_bytes()].concat();
+    let here = number(u16::try_from(body.len()).unwrap());
+    [
+        &[kind][..],
+        &number(length),
+        &sequence.to_be_bytes(),
+        &number(offset),
+        &here,
+        body,
+    ]
+    .concat()
+}
+
+/// Forged records of somebody who writes the peer's address: each kind more often than there is room for.
+fn forged() -> Vec<Vec<Vec<u8>>> {
+    let many = |record_of: &dyn Fn(u16) -> Vec<u8>| (0..60).map(record_of).collect::<Vec<_>>();
+    let is_far =
+        |kind: u8| many(&move |at| record(22, 0, at, &message(kind, 100 + at, 9, 0, b"x")));
+    vec![
+        // Without a body, and with one that is too short for a message.
+        many(&|at| record(20, 0, at, &[])),
+        many(&|at| record(22, 0, at, &[11; 11])),
+        many(&|at| record(20, 0, at, &[1])),
+        many(&|at| record(23, 0, at, b"data")),
+        is_far(1),
+        is_far(11),
+        // As an honest peer might send them, in parts that never make a whole.
+        many(&|at| record(22, 0, at, &message(11, 2, 9_000, 100 + at, b"x"))),
+        many(&|at| record(22, 0, at, &message(16, 3, 9_000, 100 + at, b"x"))),
+    ]
+}
+
+#[test]
+fn forged_floods_do_not_take_the_room_of_the_peer() {
+    for own in 0..2 {
+        for flood in forged() {
+            // Before the handshake, and with each of its datagrams.
+            let mut pair = Pair::new(|own| own);
+            pair.step(0, None);
+            for datagram in &flood {
+                pair.step(own, Some(datagram.clone()));
+            }
+            // Later than the second in which nobody is listened to any more.
+            pair.now += Duration::from_millis(1_000);
+            pair.play(9_000, |_, datagram| vec![datagram]);
+            pair.assert_keyed();
+        }
+    }
+    for flood in forged() {
+        let mut pair = Pair::new(|own| own);
+        pair.play(9_000, |number, datagram| {
+            let mut all = flood[number % 40..][..4].to_vec();
+            all.push(datagram);
+            all
+        });
+        pair.assert_keyed();
+    }
 }

@@ -1,12 +1,16 @@
 //! One association with a peer: a handshake, who the peer is, and the keys that come of it.
+//!
+//! Whoever can write the peer's address can spoil a handshake: with records that an honest peer might have sent, and
+//! so many of them that there is no room for its own. What is spoilt begins anew, a few times and within the time
+//! that a handshake has (MED-135).
 
-use super::identity::{Identity, is_of};
+use super::filter::{Filter, Sifted};
+use super::identity::{HANDSHAKE, Identity, is_of};
 use crate::time::Timestamp;
 use dimpl::{Dtls, Output, SrtpProfile};
 use media_api::{CryptoKey, DtlsRole, DtlsTerms, Suite};
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Room for what one step puts out at once.
@@ -14,10 +18,11 @@ const ROOM: usize = 2_048;
 /// Outputs taken in one step: a bound that no handshake comes near.
 const OUTPUTS: usize = 64;
 
-/// Octets of the header of a record: type, version, epoch, number, length (RFC 6347 §4.1).
-const RECORD_HEADER: usize = 13;
-/// Type of a record with an alert.
-const ALERT: u8 = 21;
+/// How often a handshake begins anew that somebody has spoilt.
+const RESTARTS: u8 = 8;
+/// Datagrams that are looked at within a second: a handshake has about ten, with everything repeated.
+const PER_SECOND: u32 = 64;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How an association ended, or that it has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,13 +67,19 @@ impl fmt::Display for Fault {
 /// An association.
 pub struct Association {
     dtls: Dtls,
+    filter: Filter,
+    identity: Identity,
     terms: DtlsTerms,
-    /// What a [`Timestamp`] of zero is for the library.
-    epoch: Instant,
     deadline: Option<Timestamp>,
+    /// When its time is over: counted from the first datagram of either side.
+    until: Option<Timestamp>,
     is_verified: bool,
     /// Somebody has said that it fails.
     is_alerted: bool,
+    /// How often it has begun anew.
+    restarts: u8,
+    /// When the present second began, and the datagrams since.
+    second: (Timestamp, u32),
     stage: Stage,
 }
 
@@ -81,20 +92,20 @@ enum Stage {
 }
 
 impl Association {
-    /// An association under these terms. Who is [`DtlsRole::Active`] begins with the first [`Self::tick`]. `epoch` is
-    /// any point in time, the same one for the life of the process: the library counts in its own kind of time.
-    pub fn new(identity: &Identity, terms: DtlsTerms, epoch: Instant, now: Timestamp) -> Self {
-        let certificate = identity.certificate.clone();
-        let start = epoch + now.since(Timestamp(0));
-        let mut dtls = Dtls::new_12(Arc::clone(&identity.config), certificate, start);
-        dtls.set_active(terms.role == DtlsRole::Active);
+    /// An association under these terms. Who is [`DtlsRole::Active`] begins with the first [`Self::tick`].
+    pub fn new(identity: &Identity, terms: DtlsTerms, now: Timestamp) -> Self {
+        let is_active = terms.role == DtlsRole::Active;
         Self {
-            dtls,
-            deadline: (terms.role == DtlsRole::Active).then_some(now),
+            dtls: begun(identity, terms.role, now),
+            filter: Filter::new(terms.role),
+            identity: identity.clone(),
+            deadline: is_active.then_some(now),
+            until: is_active.then(|| now + HANDSHAKE),
             terms,
-            epoch,
             is_verified: false,
             is_alerted: false,
+            restarts: 0,
+            second: (now, 0),
             stage: Stage::Handshake,
         }
     }
@@ -109,60 +120,113 @@ impl Association {
         &mut self,
         datagram: &[u8],
         now: Timestamp,
-        send: impl FnMut(&[u8]),
+        mut send: impl FnMut(&[u8]),
     ) -> Option<Outcome> {
-        self.step(Some(datagram), now, send)
+        if self.stage == Stage::Over || self.is_flooded(now) {
+            return None;
+        }
+        let Sifted { taken, is_alerted } = self.filter.sift(datagram);
+        self.is_alerted |= is_alerted && self.stage == Stage::Handshake;
+        if taken.is_empty() {
+            return None;
+        }
+        self.until.get_or_insert(now + HANDSHAKE);
+        match self.step(Some(taken), now, &mut send) {
+            Err(dimpl::Error::ReceiveQueueFull) if self.may_restart(now) => {
+                self.restart(now);
+                self.filter.sift(taken);
+                self.step(Some(taken), now, &mut send)
+                    .unwrap_or_else(|_| self.spoilt(now))
+            }
+            result => result.unwrap_or_else(|_| self.spoilt(now)),
+        }
     }
 
     /// Does what is due.
-    pub fn tick(&mut self, now: Timestamp, send: impl FnMut(&[u8])) -> Option<Outcome> {
-        self.step(None, now, send)
+    pub fn tick(&mut self, now: Timestamp, mut send: impl FnMut(&[u8])) -> Option<Outcome> {
+        if self.stage == Stage::Over {
+            return None;
+        }
+        let is_late = self.until.is_some_and(|until| until <= now);
+        if is_late && self.stage == Stage::Handshake {
+            return self.late();
+        }
+        match self.step(None, now, &mut send) {
+            Ok(outcome) => outcome,
+            // It has repeated itself as often as it does.
+            Err(dimpl::Error::Timeout(_)) => self.late(),
+            Err(_) => self.spoilt(now),
+        }
     }
 
     /// When [`Self::tick`] is due.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.deadline
+        match self.stage {
+            Stage::Handshake => [self.deadline, self.until].into_iter().flatten().min(),
+            Stage::Keyed | Stage::Over => None,
+        }
     }
 
     fn step(
         &mut self,
         datagram: Option<&[u8]>,
         now: Timestamp,
-        mut send: impl FnMut(&[u8]),
-    ) -> Option<Outcome> {
-        if self.stage == Stage::Over {
-            return None;
-        }
-        let instant = self.epoch + now.since(Timestamp(0));
-        let timed = self.dtls.handle_timeout(instant);
-        let datagram = datagram.map(|own| self.without_open_alert(own));
+        send: &mut impl FnMut(&[u8]),
+    ) -> Result<Option<Outcome>, dimpl::Error> {
+        let timed = self.dtls.handle_timeout(self.identity.instant(now));
         let taken = timed.and_then(|()| match datagram {
-            Some(own) if !own.is_empty() => self.dtls.handle_packet(own),
-            _ => Ok(()),
+            Some(own) => self.dtls.handle_packet(own),
+            None => Ok(()),
         });
-        let outcome = self.drain(&mut send);
-        match (outcome, taken) {
-            (Some(Outcome::Failed(fault)), _) => self.fail(fault),
-            (Some(keys), _) => Some(keys),
-            (None, Ok(())) => None,
-            (None, Err(dimpl::Error::Timeout(_))) if !self.is_alerted => self.fail(Fault::Timeout),
-            (None, Err(_)) => self.fail(Fault::Handshake),
+        match self.drain(send) {
+            Some(Outcome::Failed(fault)) => Ok(self.fail(fault)),
+            Some(keys) => Ok(Some(keys)),
+            None => taken.map(|()| None),
         }
     }
 
-    /// The datagram up to an alert that nobody has signed, if there is one: anybody who can write the peer's
-    /// address could end a handshake with it (MED-135). An honest one is followed by silence.
-    fn without_open_alert<'d>(&mut self, datagram: &'d [u8]) -> &'d [u8] {
-        let mut at = 0;
-        while let Some(header) = datagram.get(at..at + RECORD_HEADER) {
-            let is_open = header[3..5] == [0, 0];
-            if header[0] == ALERT && is_open && self.stage == Stage::Handshake {
-                self.is_alerted = true;
-                return &datagram[..at];
-            }
-            at += RECORD_HEADER + usize::from(u16::from_be_bytes([header[11], header[12]]));
+    /// Whether there are more datagrams than any peer sends.
+    fn is_flooded(&mut self, now: Timestamp) -> bool {
+        let (since, count) = &mut self.second;
+        if now.since(*since) >= SECOND {
+            (*since, *count) = (now, 0);
         }
-        datagram
+        *count += 1;
+        *count > PER_SECOND
+    }
+
+    fn may_restart(&self, now: Timestamp) -> bool {
+        let has_time = self.until.is_none_or(|until| now < until);
+        self.stage == Stage::Handshake && self.restarts < RESTARTS && has_time
+    }
+
+    fn restart(&mut self, now: Timestamp) {
+        self.restarts += 1;
+        self.dtls = begun(&self.identity, self.terms.role, now);
+        self.filter = Filter::new(self.terms.role);
+        self.is_verified = false;
+        self.deadline = (self.terms.role == DtlsRole::Active).then_some(now);
+    }
+
+    /// Something went in that must not, genuine or not.
+    fn spoilt(&mut self, now: Timestamp) -> Option<Outcome> {
+        match self.stage {
+            Stage::Handshake if self.may_restart(now) => {
+                self.restart(now);
+                None
+            }
+            Stage::Handshake => self.fail(Fault::Handshake),
+            // Those keys are out already.
+            Stage::Keyed | Stage::Over => None,
+        }
+    }
+
+    fn late(&mut self) -> Option<Outcome> {
+        let is_refused = self.is_alerted || self.restarts > 0;
+        self.fail(match is_refused {
+            true => Fault::Handshake,
+            false => Fault::Timeout,
+        })
     }
 
     fn drain(&mut self, send: &mut impl FnMut(&[u8])) -> Option<Outcome> {
@@ -172,9 +236,8 @@ impl Association {
             match self.dtls.poll_output(&mut *room) {
                 Output::Packet(packet) => send(packet),
                 Output::Timeout(at) => {
-                    let due = at.saturating_duration_since(self.epoch);
                     // Its time is finer than ours: a moment too early would be for nothing.
-                    let due = Timestamp(0) + due + Duration::from_micros(1);
+                    let due = self.identity.timestamp(at) + Duration::from_micros(1);
                     self.deadline = (self.stage == Stage::Handshake).then_some(due);
                     return outcome;
                 }
@@ -219,6 +282,14 @@ impl fmt::Debug for Association {
             .field("stage", &self.stage)
             .finish_non_exhaustive()
     }
+}
+
+/// A handshake of the library that begins now.
+fn begun(identity: &Identity, role: DtlsRole, now: Timestamp) -> Dtls {
+    let (config, certificate) = identity.parts();
+    let mut dtls = Dtls::new_12(config, certificate, identity.instant(now));
+    dtls.set_active(role == DtlsRole::Active);
+    dtls
 }
 
 /// Takes the exported octets apart: both master keys, then both master salts, the client's first

@@ -1,5 +1,6 @@
 //! The certificate under which we make handshakes, and digests of certificates.
 
+use crate::time::Timestamp;
 use dimpl::certificate::generate_self_signed_certificate;
 use dimpl::{Config, DtlsCertificate};
 use media_api::{Fingerprint, HashFunction};
@@ -7,21 +8,25 @@ use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest datagram of a handshake (MED-134): what crosses every path.
 const DATAGRAM: usize = 1_200;
 /// How long a handshake may take as a whole.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// First wait for an answer; it doubles with each repetition (RFC 6347 §4.2.4.1).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// A self-signed certificate with its key (ECDSA, P-256).
+/// A self-signed certificate with its key (ECDSA, P-256). Only in memory; a copy is the same one.
 #[derive(Clone)]
-pub struct Identity {
-    pub(super) certificate: DtlsCertificate,
-    pub(super) config: Arc<Config>,
+pub struct Identity(Arc<Parts>);
+
+struct Parts {
+    certificate: DtlsCertificate,
+    config: Arc<Config>,
     fingerprint: Fingerprint,
+    /// What a [`Timestamp`] of zero is for the library, which counts in its own kind of time.
+    epoch: Instant,
 }
 
 /// No certificate could be made.
@@ -42,22 +47,37 @@ impl Identity {
             .build()
             .map_err(|_| NoIdentity)?;
         let fingerprint = fingerprint(HashFunction::Sha256, &certificate.certificate);
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             fingerprint: fingerprint.ok_or(NoIdentity)?,
             certificate,
             config: Arc::new(config),
-        })
+            epoch: Instant::now(),
+        })))
     }
 
     /// What our description says of it: SHA-256.
     pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+        &self.0.fingerprint
+    }
+
+    pub(super) fn parts(&self) -> (Arc<Config>, DtlsCertificate) {
+        (Arc::clone(&self.0.config), self.0.certificate.clone())
+    }
+
+    pub(super) fn instant(&self, now: Timestamp) -> Instant {
+        self.0.epoch + now.since(Timestamp(0))
+    }
+
+    pub(super) fn timestamp(&self, at: Instant) -> Timestamp {
+        Timestamp(0) + at.saturating_duration_since(self.0.epoch)
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Identity").field(&self.fingerprint).finish()
+        f.debug_tuple("Identity")
+            .field(&self.0.fingerprint)
+            .finish()
     }
 }
 
@@ -101,7 +121,7 @@ mod tests {
         let (one, two) = (Identity::generate().unwrap(), Identity::generate().unwrap());
         assert_ne!(one.fingerprint(), two.fingerprint());
         assert!(is_of(
-            &one.certificate.certificate,
+            &one.parts().1.certificate,
             &[one.fingerprint().clone()]
         ));
         assert_eq!(

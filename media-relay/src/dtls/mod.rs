@@ -6,6 +6,7 @@
 //! another thread.
 
 mod association;
+mod filter;
 mod identity;
 
 pub use association::{Association, Fault, Outcome};
