@@ -217,6 +217,7 @@ impl Call {
             OneWayKind::NoPackets
             | OneWayKind::NoChecks
             | OneWayKind::RefusedChecks
+            | OneWayKind::NoHandshake
             | OneWayKind::Silence
             | OneWayKind::NotReceived => {}
         }

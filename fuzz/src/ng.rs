@@ -235,7 +235,7 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
                 rtp: SocketAddr::new(ip, port),
                 rtcp: SocketAddr::new(ip, port + 1),
                 keys: match &stream.protection {
-                    ProtectionWanted::None => Vec::new(),
+                    ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
                     ProtectionWanted::Sdes(suites) => suites
                         .iter()
                         .map(|suite| {
@@ -244,6 +244,7 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
                         })
                         .collect(),
                 },
+                fingerprint: None,
             })
             .collect(),
     }

@@ -105,6 +105,7 @@ fn relayed(effect: &Effect) -> Option<MediaEvent> {
                             rtp: local,
                             rtcp: local,
                             keys: Vec::new(),
+                            fingerprint: None,
                         })
                         .collect(),
                 })

@@ -255,7 +255,7 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
         Ice::Lite => image.with_ice([number; 16]),
     };
     let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None => Vec::new(),
+        ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites
             .iter()
             .map(|suite| {
@@ -270,6 +270,7 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
             rtp: ([203, 0, 113, number], 20_000).into(),
             rtcp: ([203, 0, 113, number], 20_001).into(),
             keys,
+            fingerprint: None,
         }],
     });
     image

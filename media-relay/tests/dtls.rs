@@ -1,8 +1,8 @@
 //! Associations with each other over a network that loses, repeats and forges.
 
-use media_api::{CryptoKey, DtlsRole, DtlsTerms, Fingerprint, HashFunction};
+use media_api::{CryptoKey, DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 use media_relay::Timestamp;
-use media_relay::dtls::{Association, Fault, Identity, Outcome};
+use media_relay::dtls::{Association, Identity, Outcome};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -169,7 +169,7 @@ fn a_peer_that_is_not_who_its_description_says_gives_no_keys() {
         "{:?}",
         pair.outcomes
     );
-    let reason = Outcome::Failed(Fault::Fingerprint);
+    let reason = Outcome::Failed(HandshakeFault::Fingerprint);
     assert!(pair.outcomes.iter().any(|own| own[0] == reason));
 }
 
@@ -177,7 +177,7 @@ fn a_peer_that_is_not_who_its_description_says_gives_no_keys() {
 fn a_peer_that_never_answers_is_given_up_within_ten_seconds() {
     let mut pair = Pair::new(|own| own);
     pair.play(20_000, |_, _| Vec::new());
-    assert_eq!(pair.outcomes[0], [Outcome::Failed(Fault::Timeout)]);
+    assert_eq!(pair.outcomes[0], [Outcome::Failed(HandshakeFault::Timeout)]);
     assert!(pair.outcomes[1].is_empty(), "nobody has begun with it");
     assert!(pair.now <= Timestamp(11_000_000), "{:?}", pair.now);
     assert!((4..=8).contains(&pair.sent), "{} times", pair.sent);

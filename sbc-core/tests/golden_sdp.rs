@@ -92,6 +92,9 @@ impl Stage {
         );
         match &stream.protection {
             Protection::None => self.out.push_str(" plain"),
+            Protection::Dtls(terms) => {
+                let _ = write!(self.out, " dtls {:?}", terms.role);
+            }
             Protection::Sdes { local, remote } => {
                 let mark = |key: &CryptoKey| key.expose_key_and_salt()[0];
                 let _ = write!(

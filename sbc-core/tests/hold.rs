@@ -215,7 +215,7 @@ fn keys_are_the_same_before_during_and_after_a_hold() {
     reoffer(&mut x, &mut y, &mut formats);
     let key = |peer: &Peer| match &peer.stream().protection {
         Protection::Sdes { local, .. } => local.expose_key_and_salt().to_vec(),
-        Protection::None => panic!("plain"),
+        Protection::None | Protection::Dtls(_) => panic!("no key"),
     };
     let before = key(&x);
     for holds in [Some(Form::Inactive), None] {

@@ -248,6 +248,7 @@ fn port(shard: &mut Shard) {
             rtp: "192.0.2.10:41000".parse().expect("address"),
             rtcp: "192.0.2.10:41001".parse().expect("address"),
             keys: keys.into_iter().collect(),
+            fingerprint: None,
         }],
     };
     shard.hold_media = false;

@@ -60,6 +60,7 @@ fn port(two: &mut Two) {
             rtp: "192.0.2.10:41000".parse().expect("address"),
             rtcp: "192.0.2.10:41001".parse().expect("address"),
             keys: Vec::new(),
+            fingerprint: None,
         }],
     };
     two.shard.hold_media = false;

@@ -210,9 +210,11 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::RegisterRefused { .. } => (Level::Warn, "register_refused"),
         Happened::Orphans { .. } => (Level::Error, "orphans"),
         Happened::Bug { .. } => (Level::Error, "bug"),
-        Happened::Media(media_api::Event::OneWay { .. } | media_api::Event::Silent { .. }) => {
-            (Level::Warn, "media")
-        }
+        Happened::Media(
+            media_api::Event::OneWay { .. }
+            | media_api::Event::Silent { .. }
+            | media_api::Event::HandshakeFailed { .. },
+        ) => (Level::Warn, "media"),
         Happened::Media(media_api::Event::OneWayOver { .. }) => (Level::Info, "media"),
         Happened::Media(_) => (Level::Debug, "media"),
         _ => return None,

@@ -397,7 +397,7 @@ impl World {
     fn stream(&mut self, protection: &ProtectionWanted) -> LocalStream {
         self.next_port = 40_000 + (self.next_port + 2) % 10_000;
         let keys = match protection {
-            ProtectionWanted::None => Vec::new(),
+            ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
             ProtectionWanted::Sdes(suites) => suites
                 .iter()
                 .map(|suite| {
@@ -409,6 +409,7 @@ impl World {
             rtp: ([192, 0, 2, 10], self.next_port).into(),
             rtcp: ([192, 0, 2, 10], self.next_port + 1).into(),
             keys,
+            fingerprint: None,
         }
     }
 

@@ -123,6 +123,44 @@ pub struct DtlsTerms {
     pub tls_id: String,
 }
 
+/// Why a handshake has made no keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HandshakeFault {
+    /// The certificate is not the one of the description.
+    Fingerprint,
+    /// The peer did not answer in time, or did not begin.
+    Timeout,
+    /// The two have no protocol in common, or the peer broke its rules.
+    Handshake,
+    /// The peer has ended the association.
+    Closed,
+}
+
+impl HandshakeFault {
+    /// Name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fingerprint => "fingerprint",
+            Self::Timeout => "timeout",
+            Self::Handshake => "handshake",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for HandshakeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fingerprint => {
+                "the certificate is not the one whose fingerprint the description has"
+            }
+            Self::Timeout => "the handshake was not answered in time",
+            Self::Handshake => "nothing in common, or against the rules of the protocol",
+            Self::Closed => "the peer has ended it",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! Facts about one leg's media: what we have, what was agreed.
 
-use crate::{CryptoKey, EndpointId, IceCredentials, IceTerms, RealmId, Suite};
+use crate::{
+    CryptoKey, DtlsTerms, EndpointId, Fingerprint, IceCredentials, IceTerms, RealmId, Suite,
+};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -54,6 +56,8 @@ pub enum ProtectionWanted {
     None,
     /// One fresh master key per suite (MED-101).
     Sdes(Vec<Suite>),
+    /// A certificate that handshakes are made under ([`LocalStream::fingerprint`]).
+    Dtls,
 }
 
 /// What was reserved for an endpoint.
@@ -74,6 +78,8 @@ pub struct LocalStream {
     pub rtcp: SocketAddr,
     /// One key per suite asked for, in the same order.
     pub keys: Vec<CryptoKey>,
+    /// Of the certificate, where DTLS-SRTP was asked for.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What one offer/answer exchange agreed for an endpoint.
@@ -176,6 +182,8 @@ pub enum Protection {
         /// Protects what the peer sends.
         remote: CryptoKey,
     },
+    /// DTLS-SRTP: nothing flows before a handshake under these terms has made keys (MED-136).
+    Dtls(DtlsTerms),
 }
 
 /// Identity of a payload format within a session: two endpoints that bind the same `FormatId` use

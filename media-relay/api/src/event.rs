@@ -1,6 +1,8 @@
 //! What the relay reports.
 
-use crate::{Digit, EndpointId, LocalEndpoint, SessionId, SessionStats, StreamIndex};
+use crate::{
+    Digit, EndpointId, HandshakeFault, LocalEndpoint, SessionId, SessionStats, StreamIndex,
+};
 use std::net::SocketAddr;
 
 /// One report of the relay.
@@ -41,6 +43,17 @@ pub enum Event {
         stream: StreamIndex,
         /// Where its media comes from.
         source: SocketAddr,
+    },
+    /// A committed stream has no keys and will have none: nothing of it is ever heard (MED-133).
+    HandshakeFailed {
+        /// The session.
+        session: SessionId,
+        /// With whose peer.
+        endpoint: EndpointId,
+        /// Which stream.
+        stream: StreamIndex,
+        /// Why.
+        why: HandshakeFault,
     },
     /// No RTP or RTCP for the time of the bridge plan, although the endpoint should send.
     /// Raised once per silence.
@@ -131,6 +144,7 @@ impl Event {
         match self {
             Self::FirstMedia { endpoint, .. }
             | Self::SourcePinned { endpoint, .. }
+            | Self::HandshakeFailed { endpoint, .. }
             | Self::Silent { endpoint, .. }
             | Self::OneWay { endpoint, .. }
             | Self::OneWayOver { endpoint, .. }
@@ -151,6 +165,7 @@ impl Event {
             | Self::Refused { session, .. }
             | Self::FirstMedia { session, .. }
             | Self::SourcePinned { session, .. }
+            | Self::HandshakeFailed { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
             | Self::OneWayOver { session, .. }
@@ -193,6 +208,8 @@ pub enum OneWayKind {
     NoChecks,
     /// Connectivity checks have come, and none under the name and password that the peer was told.
     RefusedChecks,
+    /// The handshake that makes the keys is not complete (RFC 5764).
+    NoHandshake,
     /// Packets come, and nothing but digital silence has been in them since the answer.
     Silence,
     /// The peer is heard, and by its reports nothing of what we send has reached it lately.
@@ -209,6 +226,7 @@ impl OneWayKind {
             Self::WrongPayloadType => "wrong_payload_type",
             Self::NoChecks => "no_checks",
             Self::RefusedChecks => "refused_checks",
+            Self::NoHandshake => "no_handshake",
             Self::Silence => "silence",
             Self::NotReceived => "not_received",
         }
@@ -224,6 +242,7 @@ impl OneWayKind {
             | Self::WrongPayloadType
             | Self::NoChecks
             | Self::RefusedChecks
+            | Self::NoHandshake
             | Self::Silence => "received",
         }
     }

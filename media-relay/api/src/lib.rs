@@ -39,7 +39,7 @@ mod stats;
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
 pub use crypto::{CryptoKey, Suite};
 pub use digit::{Dialled, Digit, Intake, Signal};
-pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HashFunction};
+pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 pub use endpoint::{
     Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream,
     Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy,

@@ -113,11 +113,13 @@ pub enum DropReason {
     CheckName,
     /// A connectivity check whose integrity is wrong: another password, or changed on its way.
     CheckIntegrity,
+    /// Before the handshake has made its key (MED-136).
+    NoKey,
 }
 
 impl DropReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Source,
         Self::Authentication,
@@ -133,6 +135,7 @@ impl DropReason {
         Self::Muted,
         Self::CheckName,
         Self::CheckIntegrity,
+        Self::NoKey,
     ];
 
     /// Metric label value.
@@ -153,6 +156,7 @@ impl DropReason {
             Self::Muted => "muted",
             Self::CheckName => "check_name",
             Self::CheckIntegrity => "check_integrity",
+            Self::NoKey => "no_key",
         }
     }
 }

@@ -488,6 +488,7 @@ impl Server {
             }
             Event::FirstMedia { .. }
             | Event::SourcePinned { .. }
+            | Event::HandshakeFailed { .. }
             | Event::OneWay { .. }
             | Event::OneWayOver { .. }
             | Event::DigitBegun { .. }

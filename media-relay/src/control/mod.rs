@@ -4,6 +4,7 @@ pub(crate) mod ports;
 pub(crate) mod realm;
 pub(crate) mod totals;
 
+use crate::dtls::{Identities, show};
 use crate::entropy::Entropy;
 use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Watch, Xdp};
 use crate::session::local_endpoints;
@@ -117,6 +118,7 @@ pub struct Relay {
     clock: Clock,
     /// For keys of endpoints on pairs of the stock.
     entropy: Mutex<Entropy>,
+    identities: Arc<Identities>,
 }
 
 struct WorkerHandle {
@@ -167,6 +169,7 @@ impl Relay {
             watch: None,
             clock,
             entropy: Mutex::new(entropy.fork()),
+            identities: Arc::default(),
         };
         let neighbours = Arc::new(Neighbours::default());
         for number in 0..workers {
@@ -187,6 +190,7 @@ impl Relay {
                 wall,
                 resting: Resting::with_room(resting),
                 neighbours: Arc::clone(&neighbours),
+                identities: Arc::clone(&relay.identities),
             };
             let begun = match parts.next() {
                 Some(parts) => Xdp::new(parts).and_then(|begun| beginning.begin(begun)),
@@ -269,11 +273,14 @@ impl Relay {
                 let mut entropy = entropy.unwrap_or_else(PoisonError::into_inner);
                 local_endpoints(&endpoints, sockets, &mut entropy)
             };
-            if let Ok(local) = local {
+            let identities = self.identities.of(&endpoints, self.clock.now());
+            if let (Ok(mut local), Ok(identities)) = (local, identities) {
+                show(&mut local, &endpoints, &identities);
                 let work = Work::Adopt {
                     session,
                     endpoints,
                     leases,
+                    identities,
                 };
                 let event = Event::Allocated {
                     session,
@@ -517,6 +524,7 @@ mod tests {
             watch: None,
             clock: Clock::new(Instant::now()),
             entropy: Mutex::new(Entropy::from_seed([1; 32])),
+            identities: Arc::default(),
         };
         (relay, orders, events)
     }

@@ -8,7 +8,7 @@ use super::filter::{Filter, Sifted};
 use super::identity::{HANDSHAKE, Identity, is_of};
 use crate::time::Timestamp;
 use dimpl::{Dtls, Output, SrtpProfile};
-use media_api::{CryptoKey, DtlsRole, DtlsTerms, Suite};
+use media_api::{CryptoKey, DtlsRole, DtlsTerms, HandshakeFault, Suite};
 use std::fmt;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -35,33 +35,7 @@ pub enum Outcome {
         remote: CryptoKey,
     },
     /// There will be no keys.
-    Failed(Fault),
-}
-
-/// Why there are no keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// The certificate is not the one of the description.
-    Fingerprint,
-    /// The peer did not answer in time.
-    Timeout,
-    /// The two have no protocol in common, or the peer broke its rules.
-    Handshake,
-    /// The peer has ended the association.
-    Closed,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fingerprint => {
-                "the certificate is not the one whose fingerprint the description has"
-            }
-            Self::Timeout => "the handshake was not answered in time",
-            Self::Handshake => "the handshake failed: nothing in common, or against its rules",
-            Self::Closed => "the peer has ended the association",
-        })
-    }
+    Failed(HandshakeFault),
 }
 
 /// An association.
@@ -100,7 +74,7 @@ impl Association {
             filter: Filter::new(terms.role),
             identity: identity.clone(),
             deadline: is_active.then_some(now),
-            until: is_active.then(|| now + HANDSHAKE),
+            until: None,
             terms,
             is_verified: false,
             is_alerted: false,
@@ -147,6 +121,9 @@ impl Association {
         if self.stage == Stage::Over {
             return None;
         }
+        if self.terms.role == DtlsRole::Active {
+            self.until.get_or_insert(now + HANDSHAKE);
+        }
         let is_late = self.until.is_some_and(|until| until <= now);
         if is_late && self.stage == Stage::Handshake {
             return self.late();
@@ -165,6 +142,11 @@ impl Association {
             Stage::Handshake => [self.deadline, self.until].into_iter().flatten().min(),
             Stage::Keyed | Stage::Over => None,
         }
+    }
+
+    /// Whether the peer has been heard of, or told something.
+    pub fn has_begun(&self) -> bool {
+        self.until.is_some()
     }
 
     fn step(
@@ -215,7 +197,7 @@ impl Association {
                 self.restart(now);
                 None
             }
-            Stage::Handshake => self.fail(Fault::Handshake),
+            Stage::Handshake => self.fail(HandshakeFault::Handshake),
             // Those keys are out already.
             Stage::Keyed | Stage::Over => None,
         }
@@ -224,8 +206,8 @@ impl Association {
     fn late(&mut self) -> Option<Outcome> {
         let is_refused = self.is_alerted || self.restarts > 0;
         self.fail(match is_refused {
-            true => Fault::Handshake,
-            false => Fault::Timeout,
+            true => HandshakeFault::Handshake,
+            false => HandshakeFault::Timeout,
         })
     }
 
@@ -244,7 +226,7 @@ impl Association {
                 Output::PeerCert(certificate) => {
                     self.is_verified = is_of(certificate, &self.terms.fingerprints);
                     if !self.is_verified {
-                        return Some(Outcome::Failed(Fault::Fingerprint));
+                        return Some(Outcome::Failed(HandshakeFault::Fingerprint));
                     }
                 }
                 Output::KeyingMaterial(material, profile) => {
@@ -254,20 +236,22 @@ impl Association {
                             self.stage = Stage::Keyed;
                             Some(keys)
                         }
-                        None => return Some(Outcome::Failed(Fault::Handshake)),
+                        None => return Some(Outcome::Failed(HandshakeFault::Handshake)),
                     };
                 }
-                Output::CloseNotify => return Some(Outcome::Failed(Fault::Closed)),
+                Output::CloseNotify => return Some(Outcome::Failed(HandshakeFault::Closed)),
                 // Nobody speaks over this association but its handshake.
                 Output::Connected | Output::ApplicationData(_) => {}
-                Output::BufferTooSmall { .. } => return Some(Outcome::Failed(Fault::Handshake)),
+                Output::BufferTooSmall { .. } => {
+                    return Some(Outcome::Failed(HandshakeFault::Handshake));
+                }
                 _ => {}
             }
         }
         outcome
     }
 
-    fn fail(&mut self, fault: Fault) -> Option<Outcome> {
+    fn fail(&mut self, fault: HandshakeFault) -> Option<Outcome> {
         self.stage = Stage::Over;
         self.deadline = None;
         Some(Outcome::Failed(fault))

@@ -7,7 +7,9 @@
 
 mod association;
 mod filter;
+mod identities;
 mod identity;
 
-pub use association::{Association, Fault, Outcome};
+pub use association::{Association, Outcome};
+pub(crate) use identities::{Identities, show};
 pub use identity::{Identity, NoIdentity};

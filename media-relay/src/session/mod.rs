@@ -21,6 +21,7 @@ mod rating;
 mod reported;
 mod retired;
 mod rtcp;
+mod secure;
 mod sequence;
 mod source;
 mod stream;
@@ -201,9 +202,9 @@ impl MediaSession {
                     .accept_rtcp(from, packet, is_mux, now, self.wall)
                     .map(|()| Outcome::Report),
                 (_, Class::Stun) => self.check(at, socket, from, packet, now, out),
-                // Nothing is behind DTLS and the others; nothing is answered to anybody (MED-038).
-                (false, Class::Rtp)
-                | (_, Class::Zrtp | Class::Dtls | Class::TurnChannel | Class::Unknown) => {
+                (_, Class::Dtls) => self.handshake(at, is_rtp_port, from, packet, now, out),
+                // Nothing is behind the others; nothing is answered to anybody (MED-038).
+                (false, Class::Rtp) | (_, Class::Zrtp | Class::TurnChannel | Class::Unknown) => {
                     Err(DropReason::Malformed)
                 }
             },
@@ -456,6 +457,7 @@ impl MediaSession {
             return self.release(now, out);
         }
         self.play_on(now, out);
+        self.tick_handshakes(now, out);
         let mut is_over = false;
         for stream in &mut self.streams {
             stream.expire_keys(now);
@@ -500,7 +502,8 @@ impl MediaSession {
                 let reports = stream.reports.due();
                 let keys = stream.key_deadline();
                 let digits = stream.digits.deadline();
-                [reports, keys, stream.retired_deadline(), digits]
+                let handshakes = stream.handshake_deadline();
+                [reports, keys, stream.retired_deadline(), digits, handshakes]
             })
             .flatten()
             .chain(self.sounds.iter().map(Playback::due))
@@ -708,7 +711,7 @@ impl Stream {
 }
 
 /// What goes into [`Event::Allocated`] for endpoints on these sockets, one entry per stream: addresses, and
-/// keys that are made here.
+/// keys that are made here. Fingerprints are for whoever has the certificates.
 ///
 /// # Errors
 /// [`AllocateError::Conflict`] if two have the same name, or one has no stream or more than 255;
@@ -733,7 +736,7 @@ pub fn local_endpoints(
         let mut streams = Vec::with_capacity(spec.streams.len());
         for (stream, sockets) in spec.streams.iter().zip(sockets.by_ref()) {
             let keys = match &stream.protection {
-                ProtectionWanted::None => Vec::new(),
+                ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
                 ProtectionWanted::Sdes(suites) => suites
                     .iter()
                     .map(|suite| fresh_key(*suite, entropy))
@@ -744,6 +747,7 @@ pub fn local_endpoints(
                 rtp: sockets.advertised_rtp,
                 rtcp: sockets.advertised_rtcp,
                 keys,
+                fingerprint: None,
             });
         }
         local.push(LocalEndpoint {

@@ -19,6 +19,7 @@
 //! take longer.
 
 use super::rtcp::Life;
+use super::stream::Face;
 use super::{MediaSession, Output};
 use crate::time::Timestamp;
 use media_api::{DropReason, Event, OneWayKind};
@@ -81,6 +82,8 @@ struct Seen {
     life: Life,
     /// It says that nothing of ours has reached it lately.
     is_deaf: bool,
+    /// Whether its handshake is not complete (RFC 5764).
+    lacks_keys: bool,
     /// Whether its checks are missing (RFC 8445).
     lacks_checks: bool,
     /// What its audio consists of.
@@ -214,6 +217,7 @@ impl MediaSession {
             seen.pauses |= stream.pauses();
             seen.is_deaf |= stream.reports.hearing.is_deaf();
             seen.lacks_checks |= stream.lacks_checks();
+            seen.lacks_keys |= stream.active().is_some_and(Face::is_shut);
             if stream.reports.life.at >= seen.life.at {
                 seen.life = stream.reports.life;
             }
@@ -300,6 +304,7 @@ impl OneWay {
                     | OneWayKind::DecryptFailures
                     | OneWayKind::WrongPayloadType
                     | OneWayKind::NoChecks
+                    | OneWayKind::NoHandshake
                     | OneWayKind::RefusedChecks => seen.heard_at.is_some_and(|heard| heard > at),
                 };
                 if other.is_some() && !is_heard {
@@ -344,6 +349,9 @@ impl OneWay {
         }
         if seen.lacks_checks {
             return Some(OneWayKind::NoChecks);
+        }
+        if seen.lacks_keys {
+            return Some(OneWayKind::NoHandshake);
         }
         let may_report = was_heard
             && !reported_since

@@ -100,6 +100,7 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
                     Path::Blocked(DropReason::NoPath)
                 }
                 Some(_) if streams[to].sends() => Path::Forward { to },
+                Some(face) if face.is_shut() => Path::Blocked(DropReason::NoKey),
                 // Nobody has been checked yet.
                 Some(face) if face.terms.direction.sends() && face.guard.checked().is_some() => {
                     Path::Blocked(DropReason::NoPath)

@@ -14,9 +14,11 @@ use super::rate::RateLimit;
 use super::rating::{Conditions, Ratings};
 use super::retired::Retired;
 use super::rtcp::Reports;
+use super::secure::Secure;
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
 use super::{Output, SocketId, StreamSockets};
+use crate::dtls::Identity;
 use crate::e_model::Codec;
 use crate::entropy::Entropy;
 use crate::g711::Law;
@@ -53,7 +55,7 @@ pub(super) struct Stream {
     pub(super) reports: Reports,
     pub(super) ratings: Ratings,
     pub(super) path: Path,
-    ring: KeyRing,
+    pub(super) ring: KeyRing,
     senders: Vec<SendContext>,
     pub(super) rate: RateLimit,
     /// Until when media against a new direction may still be on its way.
@@ -95,6 +97,8 @@ pub(super) struct Stream {
     pub(super) agent: Agent,
     /// What came before its key.
     pub(super) early: Early,
+    /// Under which handshakes with its peer are made.
+    pub(super) identity: Option<Identity>,
 }
 
 /// One agreement about the stream.
@@ -107,9 +111,11 @@ pub(super) struct Face {
     /// Payload types of before that are still understood.
     pub(super) retired: Retired,
     pub(super) guard: SourceGuard,
-    keys: Option<PeerKeys>,
+    pub(super) keys: Option<PeerKeys>,
     /// Index of the local key in [`Stream::senders`].
-    sender: Option<usize>,
+    pub(super) sender: Option<usize>,
+    /// Handshakes that keys come from.
+    pub(super) secure: Option<Box<Secure>>,
 }
 
 /// One local key: kept as long as the stream, so that none of its indices is ever used twice.
@@ -190,6 +196,7 @@ impl Stream {
             digits: Digits::default(),
             agent: Agent::default(),
             early: Early::default(),
+            identity: None,
         }
     }
 
@@ -219,8 +226,9 @@ impl Stream {
 
     /// Whether we may send RTP to the peer now.
     pub(super) fn sends(&self) -> bool {
-        self.active()
-            .is_some_and(|face| face.terms.direction.sends() && face.has_target())
+        self.active().is_some_and(|face| {
+            face.terms.direction.sends() && face.has_target() && !face.is_shut()
+        })
     }
 
     /// Whether committing to `terms` would change who the peer is or what it may send. A session
@@ -291,13 +299,14 @@ impl Stream {
                 let face = self.faces.remove(committed);
                 self.revised(face, terms, now)
             }
-            (Stage::Preview, None, _) | (Stage::Final, None, None) => self.made(terms),
+            (Stage::Preview, None, _) | (Stage::Final, None, None) => self.made(terms, now),
         };
-        let face = Face {
+        let mut face = Face {
             fork,
             stage,
             ..face
         };
+        face.expect_handshake(now);
         match stage {
             Stage::Final => self.faces.clear(),
             Stage::Preview => {
@@ -346,14 +355,15 @@ impl Stream {
         self.path = Path::Blocked(DropReason::NoPath);
     }
 
-    fn made(&mut self, terms: NegotiatedStream) -> Face {
+    fn made(&mut self, terms: NegotiatedStream, now: Timestamp) -> Face {
         let (keys, sender) = match &terms.protection {
-            Protection::None => (None, None),
+            Protection::None | Protection::Dtls(_) => (None, None),
             Protection::Sdes { local, remote } => (
                 Some(PeerKeys::new(&mut self.ring, remote)),
                 Some(self.sender(local)),
             ),
         };
+        let secure = Secure::new(self.identity.as_ref(), &terms, now);
         let guard = self.guard(&terms, None);
         Face {
             fork: ForkId(0),
@@ -363,6 +373,7 @@ impl Stream {
             guard,
             keys,
             sender,
+            secure,
             terms,
         }
     }
@@ -395,8 +406,17 @@ impl Stream {
         if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
         }
+        // What is agreed as before goes on, and what is agreed anew begins beside the keys of before (RFC 8842 §4).
+        let keeps = face.keeps_handshake(&terms, moved);
+        let secure = match face.secure {
+            Some(secure) if keeps => Some(secure),
+            Some(_) | None => Secure::new(self.identity.as_ref(), &terms, now),
+        };
+        let was_secure = matches!(face.terms.protection, Protection::Dtls(_));
         let (keys, sender) = match (&terms.protection, face.keys) {
             (Protection::None, _) => (None, None),
+            (Protection::Dtls(_), keys) if was_secure => (keys, face.sender),
+            (Protection::Dtls(_), _) => (None, None),
             (Protection::Sdes { local, remote }, None) => (
                 Some(PeerKeys::new(&mut self.ring, remote)),
                 Some(self.sender(local)),
@@ -418,11 +438,12 @@ impl Stream {
             guard,
             keys,
             sender,
+            secure,
             ..face
         }
     }
 
-    fn sender(&mut self, key: &CryptoKey) -> usize {
+    pub(super) fn sender(&mut self, key: &CryptoKey) -> usize {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
             None => {
@@ -442,7 +463,7 @@ impl Stream {
         self.ring.retain(|id| {
             faces
                 .iter()
-                .any(|face| face.keys.as_ref().is_some_and(|keys| keys.uses(id)))
+                .any(|face| face.all_keys().any(|keys| keys.uses(id)))
         });
     }
 
@@ -450,7 +471,9 @@ impl Stream {
     pub(super) fn expire_keys(&mut self, now: Timestamp) {
         let mut over = false;
         for face in &mut self.faces {
-            over |= face.keys.as_mut().is_some_and(|keys| keys.expire(now));
+            for keys in face.all_keys_mut() {
+                over |= keys.expire(now);
+            }
         }
         if over {
             self.forget_keys();
@@ -461,7 +484,7 @@ impl Stream {
     pub(super) fn key_deadline(&self) -> Option<Timestamp> {
         self.faces
             .iter()
-            .filter_map(|face| face.keys.as_ref()?.deadline())
+            .flat_map(|face| face.all_keys().filter_map(PeerKeys::deadline))
             .min()
     }
 
@@ -497,8 +520,12 @@ impl Stream {
                 if standing(face) != Some(wanted) {
                     continue;
                 }
-                let Some(keys) = &mut face.keys else {
-                    return Ok((at, packet.len()));
+                let Some(keys) = face.keys_of(protocol) else {
+                    if face.is_open() {
+                        return Ok((at, packet.len()));
+                    }
+                    refused = DropReason::NoKey;
+                    continue;
                 };
                 match keys.open(&mut self.ring, protocol, packet, now) {
                     Ok(length) => return Ok((at, length)),
@@ -665,6 +692,9 @@ impl Stream {
         now: Timestamp,
     ) -> Result<Ready, DropReason> {
         let face = self.faces.last().ok_or(DropReason::NoPath)?;
+        if face.is_shut() {
+            return Err(DropReason::NoKey);
+        }
         let to = face.guard.destination();
         let Stamp {
             extended,
@@ -740,6 +770,7 @@ impl Stream {
     pub(super) fn emit_own(&mut self, at: usize, own: &Own, room: &mut [u8], out: &mut Output) {
         let Some((sender, to)) = self
             .active()
+            .filter(|face| !face.is_shut())
             .map(|face| (face.sender, face.guard.destination()))
         else {
             return;
@@ -798,8 +829,9 @@ impl Stream {
 
     /// Protects a compound RTCP packet if this stream's peer wants that; `None` if it cannot be.
     pub(super) fn protect_report(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
-        match self.faces.last()?.sender {
-            None => Some(length),
+        let face = self.faces.last()?;
+        match face.report_sender() {
+            None => face.is_open().then_some(length),
             Some(at) => self
                 .senders
                 .get_mut(at)?

@@ -7,6 +7,7 @@ use super::{Clock, Order, Worker};
 use crate::control::EventSink;
 use crate::control::realm::RealmPorts;
 use crate::control::totals::Published;
+use crate::dtls::Identities;
 use crate::entropy::Entropy;
 use crate::io::{Batch, Waker};
 use crate::time::WallOffset;
@@ -30,6 +31,7 @@ pub(crate) struct Beginning {
     pub(crate) wall: WallOffset,
     pub(crate) resting: Resting,
     pub(crate) neighbours: Arc<Neighbours>,
+    pub(crate) identities: Arc<Identities>,
 }
 
 impl Beginning {

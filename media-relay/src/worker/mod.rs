@@ -9,13 +9,14 @@ pub(crate) mod stock;
 
 use crate::control::session_of;
 use crate::control::totals::Published;
+use crate::dtls::Identity;
 use crate::io::Batch;
 use crate::session::{Handed, SocketId};
 use crate::sound::Recordings;
 use crate::time::Timestamp;
 use begin::Beginning;
 use media_api::{Command, EndpointSpec, SessionId};
-use sessions::Sessions;
+use sessions::{Adopted, Sessions, Shared};
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(crate) enum Work {
         endpoints: Vec<EndpointSpec>,
         /// One per stream, in order.
         leases: Vec<Lease>,
+        /// Of each endpoint, what its description says of it.
+        identities: Vec<Option<Identity>>,
     },
 }
 
@@ -110,8 +113,15 @@ impl<B: Batch> Worker<B> {
             wall,
             resting,
             neighbours,
+            identities,
         } = beginning;
-        let sessions = Sessions::new(realms, entropy, sink, wall, resting, neighbours);
+        let shared = Shared {
+            realms,
+            sink,
+            neighbours,
+            identities,
+        };
+        let sessions = Sessions::new(shared, entropy, wall, resting);
         Self {
             batch,
             orders,
@@ -272,9 +282,14 @@ impl<B: Batch> Worker<B> {
                 session,
                 endpoints,
                 leases,
+                identities,
             } => {
-                self.sessions
-                    .adopt(session, &endpoints, leases, now, &mut self.batch);
+                let adopted = Adopted {
+                    specs: &endpoints,
+                    leases,
+                    identities,
+                };
+                self.sessions.adopt(session, adopted, now, &mut self.batch);
             }
         }
     }
@@ -415,6 +430,7 @@ mod tests {
             wall: WallOffset::default(),
             resting: Resting::default(),
             neighbours: Arc::default(),
+            identities: Arc::default(),
         };
         let worker = Worker::new(arriving, beginning);
         (worker, events)
@@ -531,6 +547,7 @@ mod tests {
             session: CALL,
             endpoints: endpoints.clone(),
             leases,
+            identities: vec![None, None],
         };
         worker.batch.orders.send(Order::Work(adopt)).unwrap();
         worker.batch.before_packet = vec![agreed(CALL, 0), agreed(CALL, 1), join(CALL)];
@@ -543,6 +560,7 @@ mod tests {
             session: CALL,
             endpoints,
             leases,
+            identities: vec![None, None],
         };
         worker.batch.orders.send(Order::Work(adopt)).unwrap();
         assert!(worker.turn(&[]).is_continue());

@@ -5,6 +5,7 @@
 use crate::control::EventSink;
 use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
+use crate::dtls::{Identities, Identity, show};
 use crate::entropy::Entropy;
 use crate::io::Batch;
 use crate::session::{Handed, Made, MediaSession, Outcome, Output, SocketId, local_endpoints};
@@ -44,6 +45,7 @@ pub(super) struct Sessions {
     sink: Arc<EventSink>,
     wall: WallOffset,
     neighbours: Arc<Neighbours>,
+    identities: Arc<Identities>,
     recordings: Arc<Recordings>,
     out: Output,
     failed: Vec<usize>,
@@ -63,15 +65,34 @@ struct Binding {
     realm: usize,
 }
 
+/// What all workers have in common.
+pub(super) struct Shared {
+    pub(super) realms: Arc<[RealmPorts]>,
+    pub(super) sink: Arc<EventSink>,
+    pub(super) neighbours: Arc<Neighbours>,
+    pub(super) identities: Arc<Identities>,
+}
+
+/// Endpoints and what was reserved for them: a lease for each stream in order, and certificates.
+pub(super) struct Adopted<'s> {
+    pub(super) specs: &'s [EndpointSpec],
+    pub(super) leases: Vec<Lease>,
+    pub(super) identities: Vec<Option<Identity>>,
+}
+
 impl Sessions {
     pub(super) fn new(
-        realms: Arc<[RealmPorts]>,
+        shared: Shared,
         entropy: Entropy,
-        sink: Arc<EventSink>,
         wall: WallOffset,
         resting: Resting,
-        neighbours: Arc<Neighbours>,
     ) -> Self {
+        let Shared {
+            realms,
+            sink,
+            neighbours,
+            identities,
+        } = shared;
         Self {
             entries: Vec::new(),
             vacant: Vec::new(),
@@ -86,6 +107,7 @@ impl Sessions {
             sink,
             wall,
             neighbours,
+            identities,
             recordings: Arc::default(),
             out: Output::new(),
             failed: Vec::new(),
@@ -476,27 +498,42 @@ impl Sessions {
             }
         }
         let sockets = leases.iter().map(|lease| lease.sockets);
-        let local = made.and_then(|()| local_endpoints(specs, sockets, &mut self.entropy));
+        let local = made.and_then(|()| {
+            let identities = self.identities.of(specs, now)?;
+            let mut local = local_endpoints(specs, sockets, &mut self.entropy)?;
+            show(&mut local, specs, &identities);
+            Ok((local, identities))
+        });
         match local {
-            Ok(_) => self.add(session, specs, leases),
-            Err(_) => self.return_leases(leases, now, batch),
+            Ok((local, identities)) => {
+                let adopted = Adopted {
+                    specs,
+                    leases,
+                    identities,
+                };
+                self.add(session, adopted);
+                Ok(local)
+            }
+            Err(why) => {
+                self.return_leases(leases, now, batch);
+                Err(why)
+            }
         }
-        local
     }
 
     /// Adds endpoints whose ports come from the stock; who asked for them has them already.
     pub(super) fn adopt(
         &mut self,
         session: SessionId,
-        specs: &[EndpointSpec],
-        leases: Vec<Lease>,
+        adopted: Adopted<'_>,
         now: Timestamp,
         batch: &mut impl Batch,
     ) {
+        let specs = adopted.specs;
         if self.are_new(session, specs) {
-            self.add(session, specs, leases);
+            self.add(session, adopted);
         } else {
-            self.return_leases(leases, now, batch);
+            self.return_leases(adopted.leases, now, batch);
             (self.sink)(Event::Refused {
                 session,
                 endpoints: specs.iter().map(|spec| spec.endpoint).collect(),
@@ -515,8 +552,13 @@ impl Sessions {
         !specs.iter().any(is_taken)
     }
 
-    /// Adds endpoints that are [new](Self::are_new), with a lease for each stream in order.
-    fn add(&mut self, session: SessionId, specs: &[EndpointSpec], leases: Vec<Lease>) {
+    /// Adds endpoints that are [new](Self::are_new).
+    fn add(&mut self, session: SessionId, adopted: Adopted<'_>) {
+        let Adopted {
+            specs,
+            leases,
+            identities,
+        } = adopted;
         let known = self.by_id.get(&session).copied();
         let mut added = match known.and_then(|at| self.entries.get_mut(at)?.take()) {
             Some(entry) => entry,
@@ -533,6 +575,11 @@ impl Sessions {
                 .session
                 .add_endpoint(spec.endpoint, &sockets, &mut self.entropy);
             added.session.prepare(spec.endpoint, &spec.streams);
+        }
+        for (spec, identity) in specs.iter().zip(&identities) {
+            if let Some(identity) = identity {
+                added.session.identify(spec.endpoint, identity);
+            }
         }
         let at = known.unwrap_or_else(|| {
             self.vacant.pop().unwrap_or_else(|| {
@@ -717,13 +764,17 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let events = Arc::clone(&heard);
         let sink: EventSink = Box::new(move |event| events.lock().unwrap().push(event));
+        let shared = Shared {
+            realms: Arc::new([RealmPorts::new(realm, Duration::from_secs(10))]),
+            sink: Arc::new(sink),
+            neighbours: Arc::default(),
+            identities: Arc::default(),
+        };
         let sessions = Sessions::new(
-            Arc::new([RealmPorts::new(realm, Duration::from_secs(10))]),
+            shared,
             Entropy::from_seed([1; 32]),
-            Arc::new(sink),
             WallOffset::default(),
             Resting::with_room(1000),
-            Arc::default(),
         );
         (sessions, heard)
     }

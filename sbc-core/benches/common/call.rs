@@ -305,6 +305,7 @@ fn relay(command: &MediaCommand) -> Option<MediaEvent> {
                         rtp: SocketAddr::from(([192, 0, 2, 10], 40_000)),
                         rtcp: SocketAddr::from(([192, 0, 2, 10], 40_001)),
                         keys: Vec::new(),
+                        fingerprint: None,
                     };
                     spec.streams.len()
                 ],

@@ -280,7 +280,7 @@ impl FakeRelay {
                 let port = self.next_port;
                 self.next_port = if port > 29_000 { 20_000 } else { port + 2 };
                 let keys = match &stream.protection {
-                    ProtectionWanted::None => Vec::new(),
+                    ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
                     ProtectionWanted::Sdes(suites) => suites
                         .iter()
                         .filter_map(|suite| {
@@ -294,6 +294,7 @@ impl FakeRelay {
                     rtp: SocketAddr::new(ip, port),
                     rtcp: SocketAddr::new(ip, port + 1),
                     keys,
+                    fingerprint: None,
                 }
             })
             .collect();

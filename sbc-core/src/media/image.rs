@@ -543,6 +543,7 @@ mod tests {
                 keys: CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![0x41; 30])
                     .into_iter()
                     .collect(),
+                fingerprint: None,
             }],
         });
         image

@@ -250,7 +250,7 @@ impl Stage {
             let port = first.saturating_add(self.ports);
             self.ports = self.ports.saturating_add(2);
             let keys = match &stream.protection {
-                ProtectionWanted::None => Vec::new(),
+                ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
                 ProtectionWanted::Sdes(suites) => {
                     let key = |suite: &media_api::Suite| {
                         let octets = suite.key_and_salt_bytes();
@@ -263,6 +263,7 @@ impl Stage {
                 rtp: SocketAddr::new(address, port),
                 rtcp: SocketAddr::new(address, port.saturating_add(1)),
                 keys,
+                fingerprint: None,
             }
         });
         LocalEndpoint {

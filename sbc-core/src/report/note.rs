@@ -298,6 +298,9 @@ fn media(event: &media_api::Event) -> Option<String> {
             silent_ms,
             ..
         } => format!("no media from leg {} for {silent_ms} ms", endpoint.0),
+        Event::HandshakeFailed { endpoint, why, .. } => {
+            format!("the DTLS handshake with leg {} failed: {why}", endpoint.0)
+        }
         Event::OneWay { endpoint, kind, .. } => {
             let Advice { seen, cause, fix } = advice(*kind);
             format!(

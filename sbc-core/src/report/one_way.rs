@@ -60,6 +60,12 @@ pub(super) const fn advice(kind: OneWayKind) -> Advice {
             cause: "something between changes descriptions",
             fix: "look for an application gateway or a session border controller between, and turn off what it does to SDP",
         },
+        OneWayKind::NoHandshake => Advice {
+            seen: "its DTLS handshake is not complete, and nothing can be decrypted before that",
+            cause: "a firewall between the peer and this SBC, or a peer that does not begin although it said so",
+            fix: "open the media ports of the realm towards the peer for UDP in both directions, and have the peer's side look at \
+                  the a=setup and a=fingerprint lines of its last description",
+        },
         OneWayKind::NotReceived => Advice {
             seen: "its reports tell of no packet of what this SBC sends",
             cause: "a firewall or NAT on the way to the peer, a media address in its description that is not its own, or a key \

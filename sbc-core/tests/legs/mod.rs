@@ -26,7 +26,7 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
     };
     let port = 19_000 + 1_000 * u16::from(number);
     let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None => Vec::new(),
+        ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites
             .iter()
             .zip(number..)
@@ -42,6 +42,7 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
             rtp: format!("{ip}:{port}").parse().unwrap(),
             rtcp: format!("{ip}:{}", port + 1).parse().unwrap(),
             keys,
+            fingerprint: None,
         }],
     });
     image

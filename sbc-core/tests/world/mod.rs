@@ -338,7 +338,7 @@ impl Shard {
         };
         self.next_port += 2;
         let keys = match protection {
-            ProtectionWanted::None => Vec::new(),
+            ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
             ProtectionWanted::Sdes(suites) => suites
                 .iter()
                 .map(|suite| {
@@ -350,6 +350,7 @@ impl Shard {
             rtp: SocketAddr::from((address, self.next_port)),
             rtcp: SocketAddr::from((address, self.next_port + 1)),
             keys,
+            fingerprint: None,
         }
     }
 

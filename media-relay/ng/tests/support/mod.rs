@@ -214,7 +214,7 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
     let stream = |(at, wanted): (usize, &media_api::StreamSpec)| {
         let port = 20_000 + 100 * u16::from(spec.endpoint.0) + 2 * u16::try_from(at).expect("few");
         let suites = match &wanted.protection {
-            ProtectionWanted::None => &[][..],
+            ProtectionWanted::None | ProtectionWanted::Dtls => &[][..],
             ProtectionWanted::Sdes(suites) => suites,
         };
         LocalStream {
@@ -224,6 +224,7 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
                 .iter()
                 .map(|suite| key(*suite, spec.endpoint.0 + 1))
                 .collect(),
+            fingerprint: None,
         }
     };
     LocalEndpoint {

@@ -27,7 +27,8 @@ impl MediaSession {
             if let Some(credentials) = &spec.ice {
                 stream.agent.serve(credentials);
             }
-            stream.early.is_wanted = spec.protection != ProtectionWanted::None;
+            // With a handshake there is no key before the description, and nothing to be kept (MED-136).
+            stream.early.is_wanted = matches!(spec.protection, ProtectionWanted::Sdes(_));
         }
     }
 

@@ -1,0 +1,399 @@
+//! DTLS-SRTP on the streams of a session: handshakes with their peers, and keys that come of them (RFC 5764).
+//!
+//! Each agreement has its own association, and where RTCP has a port of its own a second one for that (RFC 5764 §4.1).
+//! Nothing flows before there are keys (MED-136). An agreement that changes who the peer is begins a new association,
+//! and the keys of the old one serve until the new ones are there (RFC 8842 §4).
+
+use super::ice::Checked;
+use super::output::{Outcome, Output};
+use super::source::Rank;
+use super::stream::{Face, Stream, reachable};
+use super::{MediaSession, SocketId};
+use crate::dtls::{self, Association, Identity};
+use crate::srtp::{PeerKeys, Protocol};
+use crate::time::Timestamp;
+use media_api::{
+    CryptoKey, DropReason, EndpointId, Event, HandshakeFault, NegotiatedStream, Protection, Stage,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long a committed peer may take to begin: as long as for a handshake as a whole (MED-134).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The handshakes of one agreement.
+#[derive(Debug)]
+pub(super) struct Secure {
+    rtp: Channel,
+    /// Of RTCP, where it has a port of its own.
+    rtcp: Option<Channel>,
+    report_keys: Option<PeerKeys>,
+    report_sender: Option<usize>,
+}
+
+/// One handshake over one pair of ports.
+#[derive(Debug)]
+struct Channel {
+    association: Association,
+    /// Where the peer's part has come from.
+    from: Option<SocketAddr>,
+    /// Until when the peer may take to begin.
+    patience: Timestamp,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Open,
+    Keyed,
+    Failed,
+}
+
+/// Which of an agreement's two handshakes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Rtp,
+    Rtcp,
+}
+
+impl Secure {
+    /// The handshakes that an agreement needs; none without an identity, and then its stream stays shut.
+    pub(super) fn new(
+        identity: Option<&Identity>,
+        terms: &NegotiatedStream,
+        now: Timestamp,
+    ) -> Option<Box<Self>> {
+        let Protection::Dtls(agreed) = &terms.protection else {
+            return None;
+        };
+        let identity = identity?;
+        let channel = || Channel {
+            association: Association::new(identity, agreed.clone(), now),
+            from: None,
+            patience: now + PATIENCE,
+            state: State::Open,
+        };
+        let has_reports = !terms.rtcp_mux && terms.remote_rtcp.port() != 0;
+        Some(Box::new(Self {
+            rtp: channel(),
+            rtcp: has_reports.then(channel),
+            report_keys: None,
+            report_sender: None,
+        }))
+    }
+
+    fn part(&mut self, part: Part) -> Option<&mut Channel> {
+        match part {
+            Part::Rtp => Some(&mut self.rtp),
+            Part::Rtcp => self.rtcp.as_mut(),
+        }
+    }
+}
+
+impl Channel {
+    /// When something is due, with somebody to send to.
+    fn deadline(&self, stage: Stage) -> Option<Timestamp> {
+        match self.state {
+            State::Open if self.association.has_begun() => self.association.deadline(),
+            State::Open => {
+                let patience = (stage == Stage::Final).then_some(self.patience);
+                self.association.deadline().or(patience)
+            }
+            State::Keyed | State::Failed => None,
+        }
+    }
+}
+
+impl Face {
+    /// Whether keys are wanted that no handshake has made yet.
+    pub(super) fn is_shut(&self) -> bool {
+        !self.is_open() && self.sender.is_none()
+    }
+
+    /// Whether packets are neither protected nor to be.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.terms.protection, Protection::None)
+    }
+
+    /// The keys under which the peer sends packets of this kind.
+    pub(super) fn keys_of(&mut self, protocol: Protocol) -> Option<&mut PeerKeys> {
+        match (protocol, &mut self.secure) {
+            (Protocol::Rtcp, Some(secure)) if secure.rtcp.is_some() => secure.report_keys.as_mut(),
+            _ => self.keys.as_mut(),
+        }
+    }
+
+    /// The same for what we send of RTCP.
+    pub(super) fn report_sender(&self) -> Option<usize> {
+        match &self.secure {
+            Some(secure) if secure.rtcp.is_some() => secure.report_sender,
+            Some(_) | None => self.sender,
+        }
+    }
+
+    pub(super) fn all_keys(&self) -> impl Iterator<Item = &PeerKeys> {
+        let secure = self.secure.as_ref();
+        let reports = secure.and_then(|secure| secure.report_keys.as_ref());
+        self.keys.iter().chain(reports)
+    }
+
+    pub(super) fn all_keys_mut(&mut self) -> impl Iterator<Item = &mut PeerKeys> {
+        let secure = self.secure.as_mut();
+        let reports = secure.and_then(|secure| secure.report_keys.as_mut());
+        self.keys.iter_mut().chain(reports)
+    }
+
+    /// Whether the association goes on under these terms: nothing of what it was made for is another, and it has
+    /// not failed (MED-134).
+    pub(super) fn keeps_handshake(&self, terms: &NegotiatedStream, moved: bool) -> bool {
+        let is_same = self.terms.protection == terms.protection
+            && self.terms.rtcp_mux == terms.rtcp_mux
+            // Checks find the peer wherever it is, and its restart is no other party (RFC 8842 §4).
+            && (terms.ice.is_some() || !moved);
+        let is_sound = |secure: &Secure| !matches!(secure.rtp.state, State::Failed);
+        is_same && self.secure.as_deref().is_some_and(is_sound)
+    }
+
+    /// A new agreement: whoever is to begin has its time from now.
+    pub(super) fn expect_handshake(&mut self, now: Timestamp) {
+        if let Some(secure) = &mut self.secure {
+            secure.rtp.patience = now + PATIENCE;
+            if let Some(rtcp) = &mut secure.rtcp {
+                rtcp.patience = now + PATIENCE;
+            }
+        }
+    }
+
+    /// Where the next flight goes; nowhere as long as nobody can be sent to.
+    fn handshake_target(&self, part: Part) -> Option<SocketAddr> {
+        let secure = self.secure.as_deref()?;
+        let (channel, told) = match part {
+            Part::Rtp if self.has_target() => (&secure.rtp, Some(self.guard.destination())),
+            Part::Rtp => (&secure.rtp, None),
+            Part::Rtcp => {
+                let checked = self.guard.checked().map(Checked::rtcp);
+                let told = checked.unwrap_or(Some(self.terms.remote_rtcp));
+                (secure.rtcp.as_ref()?, told)
+            }
+        };
+        channel.from.or(told).filter(|to| reachable(*to))
+    }
+
+    /// How well an address stands that a part of a handshake has come from. Once the peer is known to be
+    /// somewhere, nobody else disturbs it but from where it was announced (MED-135).
+    fn handshake_standing(&self, part: Part, from: SocketAddr, now: Timestamp) -> Option<Rank> {
+        let secure = self.secure.as_deref()?;
+        let (channel, told, rank) = match part {
+            Part::Rtp => (
+                &secure.rtp,
+                self.terms.remote_rtp,
+                self.guard.standing(from, now),
+            ),
+            Part::Rtcp => {
+                let told = self.terms.remote_rtcp;
+                let admits = self.guard.admits_rtcp(from, told, false);
+                (secure.rtcp.as_ref()?, told, admits.then_some(Rank::Exact))
+            }
+        };
+        let is_peer = channel.from.is_none_or(|known| known == from)
+            || from == told
+            || self.guard.checked().is_some();
+        rank.filter(|_| is_peer)
+    }
+}
+
+impl Stream {
+    /// When a handshake has something due.
+    pub(super) fn handshake_deadline(&self) -> Option<Timestamp> {
+        let of = |face: &Face| {
+            let secure = face.secure.as_deref()?;
+            let rtp = secure.rtp.deadline(face.stage);
+            let rtcp = secure.rtcp.as_ref();
+            let rtcp = rtcp.and_then(|own| own.deadline(Stage::Preview));
+            let rtp = rtp.filter(|_| face.handshake_target(Part::Rtp).is_some());
+            let rtcp = rtcp.filter(|_| face.handshake_target(Part::Rtcp).is_some());
+            [rtp, rtcp].into_iter().flatten().min()
+        };
+        self.faces.iter().filter_map(of).min()
+    }
+
+    /// The face that a part of a handshake belongs to.
+    fn face_of(&self, part: Part, from: SocketAddr, now: Timestamp) -> Option<usize> {
+        let faces = self.faces.iter().enumerate().rev();
+        let ranked = faces.filter_map(|(at, face)| {
+            let rank = face.handshake_standing(part, from, now)?;
+            Some((rank, at))
+        });
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, at)| at)
+    }
+
+    /// Takes over the keys of a handshake.
+    fn install(
+        &mut self,
+        at: usize,
+        part: Part,
+        local: &CryptoKey,
+        remote: &CryptoKey,
+        now: Timestamp,
+    ) {
+        let sender = self.sender(local);
+        let Stream { faces, ring, .. } = self;
+        let Some(face) = faces.get_mut(at) else {
+            return;
+        };
+        let Some(secure) = &mut face.secure else {
+            return;
+        };
+        let (keys, own) = match part {
+            Part::Rtp => (&mut face.keys, &mut face.sender),
+            Part::Rtcp => (&mut secure.report_keys, &mut secure.report_sender),
+        };
+        match keys {
+            Some(keys) => keys.agree(ring, remote, false, now),
+            None => *keys = Some(PeerKeys::new(ring, remote)),
+        }
+        *own = Some(sender);
+    }
+}
+
+impl MediaSession {
+    /// Says under which certificate an endpoint makes handshakes.
+    pub fn identify(&mut self, endpoint: EndpointId, identity: &Identity) {
+        let Some(at) = self.open_endpoint(endpoint) else {
+            return;
+        };
+        let streams = self.endpoints[at].streams.clone();
+        for stream in &mut self.streams[streams] {
+            stream.identity = Some(identity.clone());
+        }
+    }
+
+    /// One datagram of a handshake. What is answered goes back the way it came; strangers are not.
+    pub(super) fn handshake(
+        &mut self,
+        at: usize,
+        is_rtp_port: bool,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Result<Outcome, DropReason> {
+        let stream = &mut self.streams[at];
+        if stream.faces.iter().all(|face| face.secure.is_none()) {
+            return Err(match stream.faces.is_empty() {
+                // Nothing is trusted before the description (MED-133); the peer repeats itself.
+                true => DropReason::NoPath,
+                false => DropReason::Malformed,
+            });
+        }
+        let (part, socket) = match is_rtp_port {
+            true => (Part::Rtp, stream.sockets.rtp),
+            false => (Part::Rtcp, stream.sockets.rtcp),
+        };
+        let face = stream.face_of(part, from, now);
+        let face = face.ok_or(DropReason::Source)?;
+        let realm = stream.sockets.realm;
+        let secure = stream.faces[face].secure.as_mut();
+        let channel = secure.and_then(|secure| secure.part(part));
+        let channel = channel.ok_or(DropReason::Malformed)?;
+        channel.from = Some(from);
+        let send = |packet: &[u8]| out.push_report(realm, socket, from, packet);
+        let outcome = channel.association.packet(datagram, now, send);
+        // It may have begun, or begun anew.
+        out.is_sooner = true;
+        if let Some(outcome) = outcome {
+            self.conclude(at, face, part, outcome, now, out);
+        }
+        Ok(Outcome::Checked)
+    }
+
+    /// Repeats what is due to be, and gives up what has had its time.
+    pub(super) fn tick_handshakes(&mut self, now: Timestamp, out: &mut Output) {
+        for at in 0..self.streams.len() {
+            for face in 0..self.streams[at].faces.len() {
+                for part in [Part::Rtp, Part::Rtcp] {
+                    self.tick_handshake(at, face, part, now, out);
+                }
+            }
+        }
+    }
+
+    fn tick_handshake(
+        &mut self,
+        at: usize,
+        own: usize,
+        part: Part,
+        now: Timestamp,
+        out: &mut Output,
+    ) {
+        let stream = &mut self.streams[at];
+        let (realm, sockets) = (stream.sockets.realm, stream.sockets);
+        let Some(face) = stream.faces.get_mut(own) else {
+            return;
+        };
+        let (to, stage) = (face.handshake_target(part), face.stage);
+        let secure = face.secure.as_mut();
+        let (Some(to), Some(channel)) = (to, secure.and_then(|own| own.part(part))) else {
+            return;
+        };
+        if channel.state != State::Open || channel.deadline(stage).is_none_or(|due| due > now) {
+            return;
+        }
+        let socket: SocketId = match part {
+            Part::Rtp => sockets.rtp,
+            Part::Rtcp => sockets.rtcp,
+        };
+        let is_forgotten = channel.association.deadline().is_none();
+        let send = |packet: &[u8]| out.push_report(realm, socket, to, packet);
+        let outcome = match is_forgotten {
+            true => Some(dtls::Outcome::Failed(HandshakeFault::Timeout)),
+            false => channel.association.tick(now, send),
+        };
+        if let Some(outcome) = outcome {
+            self.conclude(at, own, part, outcome, now, out);
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        at: usize,
+        own: usize,
+        part: Part,
+        outcome: dtls::Outcome,
+        now: Timestamp,
+        out: &mut Output,
+    ) {
+        let stream = &mut self.streams[at];
+        let Some(face) = stream.faces.get_mut(own) else {
+            return;
+        };
+        let stage = face.stage;
+        let secure = face.secure.as_mut();
+        let Some(channel) = secure.and_then(|secure| secure.part(part)) else {
+            return;
+        };
+        match outcome {
+            dtls::Outcome::Keys { local, remote } => {
+                channel.state = State::Keyed;
+                stream.install(own, part, &local, &remote, now);
+                self.replan(now);
+                // Digits may have waited for this.
+                self.streams[at].send_digits(at, now, out);
+            }
+            // Whoever says goodbye has its keys until the call ends.
+            dtls::Outcome::Failed(_) if channel.state == State::Keyed => {}
+            dtls::Outcome::Failed(why) => {
+                channel.state = State::Failed;
+                if part == Part::Rtp && stage == Stage::Final {
+                    let index = stream.index;
+                    out.events.push(Event::HandshakeFailed {
+                        session: self.id,
+                        endpoint: self.endpoint_of(at),
+                        stream: index,
+                        why,
+                    });
+                }
+            }
+        }
+    }
+}
