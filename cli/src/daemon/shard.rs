@@ -24,6 +24,11 @@ use std::time::{Duration, Instant};
 /// A shard shows that it lives at least so often.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// A deadline may be missed by so much. What falls due within it is done in one turn: each call has
+/// several timers, few of which do more than to forget something, and to be woken for each costs more
+/// than the timer. All timers of SIP are the least times.
+const SLACK: Duration = Duration::from_millis(10);
+
 /// Waits shorter than this are nothing that the core need know of.
 const LAG_MATTERS: Duration = Duration::from_millis(10);
 
@@ -210,13 +215,13 @@ impl Driver {
 
     fn wait(&self, deadline: Option<Timestamp>) -> Duration {
         match deadline {
-            Some(deadline) => deadline.since(self.mono()).min(HEARTBEAT),
+            Some(deadline) => (deadline + SLACK).since(self.mono()).min(HEARTBEAT),
             None => HEARTBEAT,
         }
     }
 
     fn is_due(&self, deadline: Option<Timestamp>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= self.mono())
+        deadline.is_some_and(|deadline| deadline + SLACK <= self.mono())
     }
 }
 
