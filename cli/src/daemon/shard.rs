@@ -305,6 +305,32 @@ mod tests {
     }
 
     #[test]
+    fn what_falls_due_within_the_slack_shares_a_turn() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (seen, saw) = mpsc::channel();
+        let mut left: Vec<Timestamp> = Vec::new();
+        let step = move |now: Now, turn: Turn, _: &mut Effects| {
+            match turn {
+                Turn::Apply(Input::Tick) => {
+                    let due = left.iter().filter(|at| **at <= now.mono).count();
+                    left.retain(|at| *at > now.mono);
+                    let _ = seen.send(due);
+                }
+                Turn::Apply(_) => {
+                    left.extend((0..5).map(|ms| now.mono + Duration::from_millis(ms)))
+                }
+                Turn::Recover | Turn::Abandon => {}
+            }
+            left.first().copied()
+        };
+        inbox.push(lost(1)).unwrap();
+        let shard = Shard::start(Arc::clone(&inbox), metrics, log(), step, |_| {}).unwrap();
+        assert_eq!(saw.recv_timeout(Duration::from_secs(10)).unwrap(), 5);
+        shard.stop();
+    }
+
+    #[test]
     fn a_deadline_brings_a_tick_and_time_never_goes_back() {
         let inbox = Inbox::new(ShardId(0)).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
