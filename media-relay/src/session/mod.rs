@@ -50,6 +50,9 @@ use std::time::Duration;
 use stream::{Accepted, Stream};
 use zeroize::Zeroizing;
 
+/// What nobody hears is looked at in so many milliseconds' steps, the same for all sessions.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// A local socket, named by whoever opened it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SocketId(pub u32);
@@ -482,6 +485,35 @@ impl MediaSession {
     /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
     /// postpone what they make unnecessary, unless the output is not empty: a digit has begun.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        let both = [self.prompt_deadline(), self.patient_deadline()];
+        both.into_iter().flatten().min()
+    }
+
+    /// As [`Self::next_deadline`], for who has many sessions: what nobody hears comes a little later, at
+    /// the same times for all of them, because to wake for each by itself costs more than the tick.
+    pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
+        let patient = self.patient_deadline().map(|due| due.rounded_up(PATIENCE));
+        [self.prompt_deadline(), patient]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What a peer hears, or waits for.
+    fn prompt_deadline(&self) -> Option<Timestamp> {
+        self.streams
+            .iter()
+            .flat_map(|stream| {
+                let keys = stream.key_deadline();
+                [keys, stream.retired_deadline(), stream.digits.deadline()]
+            })
+            .flatten()
+            .chain(self.sounds.iter().map(Playback::due))
+            .min()
+    }
+
+    /// Reports, observations, and the end.
+    fn patient_deadline(&self) -> Option<Timestamp> {
         let limit = self.silence_limit();
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
             let endpoint = &self.endpoints[at];
@@ -496,14 +528,7 @@ impl MediaSession {
         });
         self.streams
             .iter()
-            .flat_map(|stream| {
-                let reports = stream.reports.due();
-                let keys = stream.key_deadline();
-                let digits = stream.digits.deadline();
-                [reports, keys, stream.retired_deadline(), digits]
-            })
-            .flatten()
-            .chain(self.sounds.iter().map(Playback::due))
+            .filter_map(|stream| stream.reports.due())
             .chain(silence)
             .chain(
                 self.endpoints

@@ -341,7 +341,7 @@ impl Sessions {
         let mut is_over = false;
         if let Some(Some(entry)) = self.entries.get_mut(at) {
             is_over = entry.session.is_over();
-            let deadline = entry.session.next_deadline();
+            let deadline = entry.session.wakes_at();
             if deadline != entry.deadline {
                 entry.deadline = deadline;
                 self.deadlines
