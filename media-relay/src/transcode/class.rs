@@ -5,11 +5,7 @@
 //! five milliseconds.
 
 use super::{Job, Pipe, Recoded};
-use crate::codec::Coding;
-use crate::g711::Law;
 use crate::io::Waker;
-use crate::srtp::MAX_TRAILER_BYTES;
-use crate::time::Timestamp;
 use crate::worker::Clock;
 use crate::worker::neighbours::place;
 use media_api::SessionId;
@@ -186,7 +182,7 @@ impl Turner {
         }
         // Without the right to it they are as important as others.
         let _ = rustix::process::setpriority_process(None, NICE);
-        let mut recoded = nothing();
+        let mut recoded = Recoded::default();
         let mut woken = vec![false; self.back.len()];
         while !self.is_over.load(Ordering::SeqCst) {
             let Some(is_idle) = self.take() else {
@@ -261,20 +257,5 @@ impl Turner {
             thread::park_timeout(LONGEST_SLEEP);
         }
         bell.is_asleep.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Room for what is made.
-fn nothing() -> Recoded {
-    Recoded {
-        session: SessionId(0),
-        stream: 0,
-        coding: Coding::G711(Law::A),
-        epoch: 0,
-        number: 0,
-        timestamp: 0,
-        due: Timestamp(0),
-        length: 0,
-        slot: [0; crate::packet::rtp::HEADER_BYTES + super::ENCODED_BYTES + MAX_TRAILER_BYTES],
     }
 }

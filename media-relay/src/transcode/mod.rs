@@ -13,10 +13,13 @@
 pub(crate) mod class;
 mod jitter;
 mod pipe;
+#[cfg(test)]
+mod tests;
 
 pub use pipe::Pipe;
 
 use crate::codec::{Coding, MAX_PAYLOAD_BYTES};
+use crate::g711::Law;
 use crate::packet::rtp::HEADER_BYTES;
 use crate::session::Recode;
 use crate::srtp::MAX_TRAILER_BYTES;
@@ -105,4 +108,28 @@ pub struct Recoded {
     /// Bytes of payload.
     pub length: usize,
     pub(crate) slot: [u8; HEADER_BYTES + ENCODED_BYTES + MAX_TRAILER_BYTES],
+}
+
+/// Room for what is made.
+impl Default for Recoded {
+    fn default() -> Self {
+        Self {
+            session: SessionId(0),
+            stream: 0,
+            coding: Coding::G711(Law::A),
+            epoch: 0,
+            number: 0,
+            timestamp: 0,
+            due: Timestamp(0),
+            length: 0,
+            slot: [0; HEADER_BYTES + ENCODED_BYTES + MAX_TRAILER_BYTES],
+        }
+    }
+}
+
+impl Recoded {
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.slot[HEADER_BYTES..HEADER_BYTES + self.length]
+    }
 }

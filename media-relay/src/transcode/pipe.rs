@@ -194,6 +194,13 @@ impl Pipe {
         true
     }
 
+    /// What has been heard of the sender, in microseconds of its clock since timestamp zero.
+    #[cfg(test)]
+    pub(super) fn heard_until_us(&self) -> i64 {
+        let units = self.next - self.units_of(self.samples.len());
+        units * 1_000_000 / self.clock_hz()
+    }
+
     fn advance(&mut self, packets: u64) {
         let units = u64::from(self.recipe.to.clock_hz()) * u64::from(self.recipe.packet_ms) / 1_000;
         self.timestamp = self.timestamp.wrapping_add((packets * units) as u32);

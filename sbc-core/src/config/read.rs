@@ -207,6 +207,30 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// A list of texts, or instead of it (then the list is empty) true or false.
+    pub(super) fn texts_or_boolean(
+        &mut self,
+        key: &'static str,
+        out: &mut Collector,
+    ) -> Option<(At<Vec<At<String>>>, Option<bool>)> {
+        let item = self.take(key)?;
+        match item.value {
+            DeValue::Boolean(value) => Some((At::new(Vec::new(), item.span), Some(*value))),
+            DeValue::Array(values) => {
+                let file = item.span.file;
+                let items = values
+                    .iter()
+                    .map(|value| Item::new(value.get_ref(), Span::new(file, value.span())));
+                let texts = items.filter_map(|own| own.text(&self.title, key, out));
+                Some((At::new(texts.collect(), item.span), None))
+            }
+            _ => {
+                item.wrong_type(&self.title, key, "true, false or a list in [ ]", out);
+                None
+            }
+        }
+    }
+
     /// A list of texts.
     pub(super) fn texts(
         &mut self,

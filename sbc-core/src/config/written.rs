@@ -151,6 +151,7 @@ pub(super) struct WrittenTrunk {
     pub(super) accept_names: Option<At<Vec<At<String>>>>,
     pub(super) trusted: Option<At<bool>>,
     pub(super) codecs: Option<At<Vec<At<String>>>>,
+    pub(super) transcode: Option<At<WrittenTranscode>>,
     pub(super) srtp: Option<At<Srtp>>,
     pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
     pub(super) dtmf: Option<At<Dtmf>>,
@@ -335,6 +336,7 @@ pub(super) struct WrittenNodeLimits {
     pub(super) calls: Option<At<u64>>,
     pub(super) cps: Option<At<u64>>,
     pub(super) setup: Option<At<u64>>,
+    pub(super) transcoding: Option<At<u64>>,
     pub(super) max_setup: Option<At<Duration>>,
     pub(super) max_duration: Option<At<Duration>>,
     pub(super) media_timeout: Option<At<Duration>>,
@@ -347,4 +349,11 @@ pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
     pub(super) pairs: Option<At<bool>>,
+}
+
+/// `transcode` of a trunk: a yes or no, or the codecs that are offered although the caller has none of them.
+#[derive(Debug)]
+pub(super) enum WrittenTranscode {
+    Allowed(bool),
+    Offered(Vec<At<String>>),
 }
