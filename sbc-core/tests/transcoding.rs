@@ -76,11 +76,12 @@ fn no_more_calls_are_transcoded_than_there_may_be() {
 fn what_an_operator_says_of_transcoding_is_checked() {
     let transcode = |line: &str| {
         let config = config_of(&with(line));
-        let trunk = config
+        let (_, trunk) = config
             .trunks
             .iter()
-            .find(|own| own.name.as_str() == "teams-contoso");
-        trunk.unwrap().media.profile.transcode.clone()
+            .find(|(name, _)| name.as_str() == "teams-contoso")
+            .unwrap();
+        trunk.media.profile.transcode.clone()
     };
     assert_eq!(transcode(""), Transcode::OnDemand);
     assert_eq!(transcode("transcode = true"), Transcode::OnDemand);

@@ -152,7 +152,7 @@ impl Band {
     fn adapt_lower(&mut self, code: usize) {
         let difference = scaled(self.step, INVERSE_4[code]);
         let rise = RISE_LOWER[MAGNITUDE_4[code]];
-        self.log_step = ((self.log_step * 127 >> 7) + rise).clamp(0, 18_432);
+        self.log_step = (((self.log_step * 127) >> 7) + rise).clamp(0, 18_432);
         self.step = step_of(self.log_step, 8);
         self.predict(difference);
     }
@@ -161,7 +161,7 @@ impl Band {
         let difference = scaled(self.step, INVERSE_2[code]);
         // Codes 0 and 2 are the large ones.
         let rise = if code & 1 == 0 { 798 } else { -214 };
-        self.log_step = ((self.log_step * 127 >> 7) + rise).clamp(0, 22_528);
+        self.log_step = (((self.log_step * 127) >> 7) + rise).clamp(0, 22_528);
         self.step = step_of(self.log_step, 10);
         self.predict(difference);
     }
@@ -181,17 +181,17 @@ impl Band {
         };
         second = second.min(32_767) >> 7;
         second += if is_same(self.partial[1]) { 128 } else { -128 };
-        second += self.poles[1] * 32_512 >> 15;
+        second += (self.poles[1] * 32_512) >> 15;
         let second = second.clamp(-12_288, 12_288);
         let nudge = if is_same(self.partial[0]) { 192 } else { -192 };
         let bound = saturated(15_360 - second);
-        let first = saturated(nudge + (self.poles[0] * 32_640 >> 15)).clamp(-bound, bound);
+        let first = saturated(nudge + ((self.poles[0] * 32_640) >> 15)).clamp(-bound, bound);
 
         let gain = if difference == 0 { 0 } else { 128 };
         for (weight, before) in self.weights.iter_mut().zip(self.differences) {
             let is_alike = (difference < 0) == (before < 0);
             let nudge = if is_alike { gain } else { -gain };
-            *weight = saturated(nudge + (*weight * 32_640 >> 15));
+            *weight = saturated(nudge + ((*weight * 32_640) >> 15));
         }
         self.differences.copy_within(..5, 1);
         self.differences[0] = difference;
@@ -200,9 +200,9 @@ impl Band {
         self.poles = [first, second];
 
         let poles = self.poles.iter().zip(self.reconstructed);
-        let poles = poles.map(|(pole, past)| pole * saturated(past << 1) >> 15);
+        let poles = poles.map(|(pole, past)| (pole * saturated(past << 1)) >> 15);
         let zeros = self.weights.iter().zip(self.differences);
-        let zeros = zeros.map(|(weight, past)| weight * saturated(past << 1) >> 15);
+        let zeros = zeros.map(|(weight, past)| (weight * saturated(past << 1)) >> 15);
         self.zeros = saturated(zeros.sum());
         self.predicted = saturated(saturated(poles.sum()) + self.zeros);
     }
@@ -210,7 +210,7 @@ impl Band {
 
 /// A normalised level in units of the step.
 fn scaled(step: i32, level: i32) -> i32 {
-    step * level >> 15
+    (step * level) >> 15
 }
 
 /// The step of its logarithm.

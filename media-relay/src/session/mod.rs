@@ -272,14 +272,13 @@ impl MediaSession {
         }
         self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
-        self.forward(at, path, &accepted, taken, slot, now, out)
+        self.forward((at, path), &accepted, taken, slot, now, out)
     }
 
     /// Makes the packet that leaves of one that was accepted on a stream.
     fn forward(
         &mut self,
-        at: usize,
-        path: Path,
+        (at, path): (usize, Path),
         accepted: &Accepted,
         taken: Taken,
         slot: &mut [u8],

@@ -151,7 +151,7 @@ pub(super) struct WrittenTrunk {
     pub(super) accept_names: Option<At<Vec<At<String>>>>,
     pub(super) trusted: Option<At<bool>>,
     pub(super) codecs: Option<At<Vec<At<String>>>>,
-    pub(super) transcode: Option<At<WrittenTranscode>>,
+    pub(super) transcode: Option<At<super::read::TextsOrBoolean>>,
     pub(super) srtp: Option<At<Srtp>>,
     pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
     pub(super) dtmf: Option<At<Dtmf>>,
@@ -349,11 +349,4 @@ pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
     pub(super) pairs: Option<At<bool>>,
-}
-
-/// `transcode` of a trunk: a yes or no, or the codecs that are offered although the caller has none of them.
-#[derive(Debug)]
-pub(super) enum WrittenTranscode {
-    Allowed(bool),
-    Offered(Vec<At<String>>),
 }

@@ -2,8 +2,9 @@
 
 use super::Load;
 use crate::config::finding::{Code, did_you_mean};
+use crate::config::read::TextsOrBoolean;
 use crate::config::source::At;
-use crate::config::written::{WrittenTranscode, WrittenTrunk};
+use crate::config::written::WrittenTrunk;
 use crate::media::{CODECS, Codec, Profile, Transcode};
 use media_api::Suite;
 
@@ -31,9 +32,9 @@ impl Load<'_> {
             return;
         };
         let list = match &transcode.value {
-            WrittenTranscode::Allowed(true) => return profile.transcode = Transcode::OnDemand,
-            WrittenTranscode::Allowed(false) => return profile.transcode = Transcode::Never,
-            WrittenTranscode::Offered(list) => list,
+            TextsOrBoolean::Boolean(true) => return profile.transcode = Transcode::OnDemand,
+            TextsOrBoolean::Boolean(false) => return profile.transcode = Transcode::Never,
+            TextsOrBoolean::Texts(list) => list,
         };
         let offered = self.codecs(title, list);
         for (codec, at) in offered
