@@ -92,6 +92,7 @@ mod takes;
 mod teams;
 mod teams_sounds;
 mod ties;
+mod transcoding;
 mod transfer;
 mod unusual;
 mod update;

@@ -9,6 +9,7 @@ use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Wa
 use crate::session::local_endpoints;
 use crate::sound::Recordings;
 use crate::time::WallOffset;
+use crate::transcode::class::{self, Class};
 use crate::worker::begin::Beginning;
 use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
@@ -117,6 +118,8 @@ pub struct Relay {
     report: BackendReport,
     /// Interfaces whose packets go past the kernel. It comes behind the workers, and so ends after them.
     watch: Option<Watch>,
+    /// Those who transcode; known once all workers run.
+    recoding: Option<Class>,
     clock: Clock,
     /// For keys of endpoints on pairs of the stock.
     entropy: Mutex<Entropy>,
@@ -168,11 +171,14 @@ impl Relay {
             sink: Arc::new(sink),
             report,
             watch: None,
+            recoding: None,
             clock,
             entropy: Mutex::new(entropy.fork()),
         };
         let neighbours = Arc::new(Neighbours::default());
-        for number in 0..workers {
+        // As many as there are workers: they sleep as long as nobody needs them.
+        let (doors, ready) = class::prepare(workers, workers);
+        for (number, door) in doors.into_iter().enumerate() {
             let (inbox, orders) = mpsc::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let published = Arc::new(Published::new(realms.len()));
@@ -190,6 +196,7 @@ impl Relay {
                 wall,
                 resting: Resting::with_room(resting),
                 neighbours: Arc::clone(&neighbours),
+                door,
             };
             let begun = match parts.next() {
                 Some(parts) => Xdp::new(parts).and_then(|begun| beginning.begin(begun)),
@@ -212,6 +219,9 @@ impl Relay {
             waker: worker.waker.clone(),
         });
         neighbours.introduce(known.collect());
+        let wakers = relay.workers.iter().map(|worker| worker.waker.clone());
+        let recoding = ready.begin(wakers.collect(), clock);
+        relay.recoding = Some(recoding.map_err(StartError::System)?);
         // Only now: it waits for all workers when it is dropped, also for those that have not begun.
         relay.watch = watch;
         Ok(relay)
@@ -371,6 +381,7 @@ impl Relay {
                 let _ = thread.join();
             }
         }
+        self.recoding = None;
     }
 }
 
@@ -518,6 +529,7 @@ mod tests {
             sink: Arc::new(sink),
             report: batch.report(),
             watch: None,
+            recoding: None,
             clock: Clock::new(Instant::now()),
             entropy: Mutex::new(Entropy::from_seed([1; 32])),
         };

@@ -4,6 +4,7 @@
 //! The worker threads and the simulator are two callers of the same methods.
 
 mod burst;
+mod change;
 mod digit;
 mod digits;
 mod early;
@@ -25,12 +26,14 @@ mod sequence;
 mod source;
 mod stream;
 
+pub use change::Recode;
 pub use handed::Handed;
 pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
+use change::Change;
 use digits::Taken;
 use handed::HandedOver;
 use liveness::Liveness;
@@ -272,18 +275,18 @@ impl MediaSession {
         }
         self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
-        self.forward(at, path, &accepted, taken, slot, now)
+        self.forward((at, path), &accepted, taken, slot, now, out)
     }
 
     /// Makes the packet that leaves of one that was accepted on a stream.
     fn forward(
         &mut self,
-        at: usize,
-        path: Path,
+        (at, path): (usize, Path),
         accepted: &Accepted,
         taken: Taken,
         slot: &mut [u8],
         now: Timestamp,
+        out: &mut Output,
     ) -> Result<Outcome, DropReason> {
         let to = match path {
             Path::Forward { to } => to,
@@ -312,12 +315,19 @@ impl MediaSession {
             Taken::Not if is_muted => return Err(DropReason::Muted),
             Taken::Not => {}
         }
+        let change = accepted.change;
+        if send_as.is_none() && change != Change::None {
+            return self.pass_changed((at, to), accepted, slot, now, out);
+        }
         let Some(send_as) = send_as else {
             target
                 .outgoing
                 .leave_out(origin, accepted.position.extended);
             return Err(DropReason::PayloadType);
         };
+        if let (Change::Law(law), Some(octets)) = (change, slot.get_mut(payload.clone())) {
+            law.to_other(octets);
+        }
         let ready = target.emit(origin, accepted, send_as, slot, now)?;
         target.forwarded_at = Some(now);
         Ok(Outcome::Forward(Forward {

@@ -13,6 +13,9 @@ pub enum Outcome {
     Forward(Forward),
     /// RTP of a party that goes on in another session: give it to that one.
     Handed(Box<super::Handed>),
+    /// RTP in a codec that the joined peer has not: for whoever transcodes. What comes of it is given to
+    /// [`super::MediaSession::recoded`].
+    Recode(super::Recode),
     /// RTCP: read and kept.
     Report,
     /// RTP that ends here: part of a digit, or audio beside one.

@@ -3,6 +3,7 @@
 //! A stream has *faces*: the committed agreement first, then the previews of early dialogs in the
 //! order of their answers. All may send to us; we send to the newest.
 
+use super::change::{Change, PassingEvent};
 use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
@@ -95,6 +96,8 @@ pub(super) struct Stream {
     pub(super) agent: Agent,
     /// What came before its key.
     pub(super) early: Early,
+    /// The event that its peer is being told under another clock than it came with.
+    pub(super) passing: Option<PassingEvent>,
 }
 
 /// One agreement about the stream.
@@ -142,6 +145,8 @@ pub(super) struct Accepted {
     pub(super) is_event: bool,
     /// Its law, if it is G.711.
     pub(super) law: Option<Law>,
+    /// What becomes of it where the joined peer has another format instead.
+    pub(super) change: Change,
 }
 
 /// Where a finished packet lies and goes to.
@@ -190,6 +195,7 @@ impl Stream {
             digits: Digits::default(),
             agent: Agent::default(),
             early: Early::default(),
+            passing: None,
         }
     }
 
@@ -623,6 +629,7 @@ impl Stream {
             first,
             is_event: rule.is_event,
             law: rule.law,
+            change: rule.change,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::control::totals::Published;
 use crate::entropy::Entropy;
 use crate::io::{Batch, Waker};
 use crate::time::WallOffset;
+use crate::transcode::class::Door;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -30,6 +31,7 @@ pub(crate) struct Beginning {
     pub(crate) wall: WallOffset,
     pub(crate) resting: Resting,
     pub(crate) neighbours: Arc<Neighbours>,
+    pub(crate) door: Door,
 }
 
 impl Beginning {

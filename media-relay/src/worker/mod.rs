@@ -13,6 +13,8 @@ use crate::io::Batch;
 use crate::session::{Handed, SocketId};
 use crate::sound::Recordings;
 use crate::time::Timestamp;
+use crate::transcode::Recoded;
+use crate::transcode::class::Door;
 use begin::Beginning;
 use media_api::{Command, EndpointSpec, SessionId};
 use sessions::Sessions;
@@ -93,6 +95,8 @@ pub(crate) struct Worker<B> {
     stock: Arc<Stock>,
     published: Arc<Published>,
     clock: Clock,
+    /// What comes back from those who transcode.
+    recoded: Receiver<Recoded>,
 }
 
 impl<B: Batch> Worker<B> {
@@ -110,8 +114,9 @@ impl<B: Batch> Worker<B> {
             wall,
             resting,
             neighbours,
+            door: Door { recoders, recoded },
         } = beginning;
-        let sessions = Sessions::new(realms, entropy, sink, wall, resting, neighbours);
+        let sessions = Sessions::new(realms, entropy, sink, wall, resting, neighbours, recoders);
         Self {
             batch,
             orders,
@@ -122,6 +127,7 @@ impl<B: Batch> Worker<B> {
             stock,
             published,
             clock,
+            recoded,
         }
     }
 
@@ -184,6 +190,10 @@ impl<B: Batch> Worker<B> {
         }
         let now = self.clock.now();
         self.sessions.tick(now, &mut self.batch);
+        // Behind what was due: a session that has something to send looks at its deadline anew.
+        while let Ok(mut recoded) = self.recoded.try_recv() {
+            self.sessions.recoded(&mut recoded, now, &mut self.batch);
+        }
         ControlFlow::Continue(())
     }
 
@@ -415,6 +425,7 @@ mod tests {
             wall: WallOffset::default(),
             resting: Resting::default(),
             neighbours: Arc::default(),
+            door: crate::transcode::class::prepare(1, 0).0.remove(0),
         };
         let worker = Worker::new(arriving, beginning);
         (worker, events)

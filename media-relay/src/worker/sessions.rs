@@ -10,6 +10,8 @@ use crate::io::Batch;
 use crate::session::{Handed, Made, MediaSession, Outcome, Output, SocketId, local_endpoints};
 use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
+use crate::transcode::class::Recoders;
+use crate::transcode::{Job, Recoded};
 use crate::worker::neighbours::Neighbours;
 use crate::worker::pair::{Unbound, Wanted};
 use crate::worker::resting::Resting;
@@ -44,6 +46,7 @@ pub(super) struct Sessions {
     sink: Arc<EventSink>,
     wall: WallOffset,
     neighbours: Arc<Neighbours>,
+    recoders: Recoders,
     recordings: Arc<Recordings>,
     out: Output,
     failed: Vec<usize>,
@@ -71,6 +74,7 @@ impl Sessions {
         wall: WallOffset,
         resting: Resting,
         neighbours: Arc<Neighbours>,
+        recoders: Recoders,
     ) -> Self {
         Self {
             entries: Vec::new(),
@@ -86,6 +90,7 @@ impl Sessions {
             sink,
             wall,
             neighbours,
+            recoders,
             recordings: Arc::default(),
             out: Output::new(),
             failed: Vec::new(),
@@ -133,6 +138,15 @@ impl Sessions {
                     counters.received_packets += 1;
                     self.neighbours.hand(handed);
                 }
+                Ok(Outcome::Recode(recode)) => {
+                    counters.received_packets += 1;
+                    counters.received_bytes += recode.payload.end as u64;
+                    let worker = self.recoders.worker();
+                    let job = Job::new(worker, session.id(), &recode, slot, now);
+                    if !job.is_some_and(|job| self.recoders.give(job)) {
+                        counters.dropped[media_api::DropReason::Rate as usize] += 1;
+                    }
+                }
                 Ok(Outcome::Report | Outcome::Taken | Outcome::Checked) => {
                     counters.received_packets += 1
                 }
@@ -172,6 +186,12 @@ impl Sessions {
                 self.forwards.push((at, forward));
                 self.account();
             }
+            Ok(Outcome::Recode(recode)) => {
+                let worker = self.recoders.worker();
+                let job = Job::new(worker, session.id(), &recode, handed.slot(), now);
+                // Who cannot keep up misses it.
+                let _ = job.is_some_and(|job| self.recoders.give(job));
+            }
             // Where it arrived it was counted.
             Ok(
                 Outcome::Handed(_)
@@ -185,6 +205,20 @@ impl Sessions {
         }
         if !self.out.is_empty() {
             self.carry_out(at, now, batch);
+        }
+    }
+
+    /// Audio that comes back from those who transcode.
+    pub(super) fn recoded(
+        &mut self,
+        recoded: &mut Recoded,
+        now: Timestamp,
+        batch: &mut impl Batch,
+    ) {
+        if let Some(at) = self.by_id.get(&recoded.session).copied() {
+            self.within(at, now, batch, |session, out| {
+                session.recoded(recoded, now, out)
+            });
         }
     }
 
@@ -724,6 +758,7 @@ mod tests {
             WallOffset::default(),
             Resting::with_room(1000),
             Arc::default(),
+            crate::transcode::class::prepare(1, 0).0.remove(0).recoders,
         );
         (sessions, heard)
     }

@@ -389,6 +389,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         number_limits: Vec::new(),
         rates: Default::default(),
         limits: NodeLimits {
+            transcoding: None,
             calls: 1_000,
             new_calls: CallLimits::default(),
             max_setup: Duration::from_secs(60),

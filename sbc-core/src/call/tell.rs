@@ -275,7 +275,7 @@ impl Call {
         let Some((x, y)) = newcomer.and_then(|other| images(&mut self.legs, id, other)) else {
             return;
         };
-        if interwork::differs(x, y) {
+        if interwork::differs(x, y) && !interwork::is_transcoded(x, y) {
             let because = format!("leg {} refuses the codec of the new party", id.0);
             let (by, code) = (EndedBy::Us, CauseCode::MediaIncompatible);
             self.end(cx, by, code, Because::of(because), &[]);

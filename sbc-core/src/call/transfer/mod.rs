@@ -200,7 +200,7 @@ impl Transfer {
         let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
             let leg = LegId(call.next_leg);
-            if let Err(full) = call.take_places(cx, leg, &trunk, way.as_ref()) {
+            if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), false)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
