@@ -67,7 +67,7 @@ pub(super) struct Stream {
     has_arrived: bool,
     /// Last valid RTP packet.
     pub(super) rtp_at: Option<Timestamp>,
-    /// Last valid RTP or RTCP packet.
+    /// Last valid RTP or RTCP packet, or proven check.
     pub(super) heard_at: Option<Timestamp>,
     /// Last packet of another stream that was sent to this peer.
     pub(super) forwarded_at: Option<Timestamp>,
