@@ -47,6 +47,7 @@ mod locate;
 mod lost_way;
 mod music;
 mod neighbours;
+mod new_key;
 mod numbers;
 mod odd_answers;
 mod overlap;

@@ -28,7 +28,7 @@ mod stream;
 
 pub use change::Recode;
 pub use handed::Handed;
-pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
+pub use output::{Forward, Generated, Made, Outcome, Output, Sample, Worn};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
@@ -256,6 +256,7 @@ impl MediaSession {
         let accepted = stream.accept(from, packet, now);
         let path = stream.path;
         self.tell_pinned(at, now, out);
+        self.tell_worn(at, out);
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(reason) => {
@@ -275,7 +276,11 @@ impl MediaSession {
         }
         self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
-        self.forward((at, path), &accepted, taken, slot, now, out)
+        let outcome = self.forward((at, path), &accepted, taken, slot, now, out);
+        if let Path::Forward { to } = path {
+            self.tell_worn(to, out);
+        }
+        outcome
     }
 
     /// Makes the packet that leaves of one that was accepted on a stream.
@@ -359,6 +364,18 @@ impl MediaSession {
                 self.replan(now);
             }
         }
+    }
+
+    /// Says which key is nearly used up, if one is since.
+    fn tell_worn(&mut self, at: usize, out: &mut Output) {
+        let Some(suite) = self.streams.get_mut(at).and_then(Stream::take_worn) else {
+            return;
+        };
+        out.worn.push(Worn {
+            endpoint: self.endpoint_of(at),
+            stream: self.streams[at].index,
+            suite,
+        });
     }
 
     fn tell_first_media(&self, at: usize, out: &mut Output) {
@@ -488,6 +505,8 @@ impl MediaSession {
             }
         }
         self.tick_digits(now, out);
+        // What was sent of our own.
+        (0..self.streams.len()).for_each(|at| self.tell_worn(at, out));
         self.check_silence(now, out);
         self.look_for_one_way(now, out);
     }
@@ -790,7 +809,7 @@ pub fn local_endpoints(
 }
 
 /// A master key and salt for one suite.
-fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
+pub(crate) fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
     let mut bytes = Zeroizing::new(vec![0; suite.key_and_salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;
     CryptoKey::new(suite, std::mem::take(&mut *bytes)).ok_or(NoEntropy)

@@ -7,7 +7,9 @@ use crate::control::realm::RealmPorts;
 use crate::control::totals::{Published, RealmCounters};
 use crate::entropy::Entropy;
 use crate::io::Batch;
-use crate::session::{Handed, Made, MediaSession, Outcome, Output, SocketId, local_endpoints};
+use crate::session::{
+    Handed, Made, MediaSession, Outcome, Output, SocketId, Worn, fresh_key, local_endpoints,
+};
 use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
 use crate::transcode::class::Recoders;
@@ -367,6 +369,23 @@ impl Sessions {
                 let counters = &mut self.counters[realm];
                 counters.received_packets += 1;
                 counters.received_bytes += *bytes as u64;
+            }
+        }
+        for Worn {
+            endpoint,
+            stream,
+            suite,
+        } in out.worn.drain(..)
+        {
+            let session = self.entries.get(at).and_then(Option::as_ref);
+            // Without random numbers it is told again later.
+            if let (Some(entry), Ok(fresh)) = (session, fresh_key(suite, &mut self.entropy)) {
+                out.events.push(Event::KeyWorn {
+                    session: entry.session.id(),
+                    endpoint,
+                    stream,
+                    fresh,
+                });
             }
         }
         for socket in &out.freed {

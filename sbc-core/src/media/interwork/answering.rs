@@ -124,7 +124,7 @@ pub(super) fn write_answer(
                 .iter()
                 .find_map(|suite| keys.iter().find(|key| key.key.suite() == *suite))
                 .ok_or(Unusable::NoUsableKey)?;
-            let protection = sdes(local, theirs)?;
+            let protection = sdes(profile, local, theirs)?;
             let own = local
                 .keys
                 .iter()
