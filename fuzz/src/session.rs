@@ -182,7 +182,8 @@ impl Bench {
                 session: SESSION,
                 endpoint,
                 intake: match choice {
-                    240..=255 => Intake::Watch,
+                    248..=255 => Intake::Listen,
+                    240..=247 => Intake::Watch,
                     _ => [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
                 },
             },

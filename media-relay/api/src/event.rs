@@ -88,9 +88,10 @@ pub enum Event {
         /// A new key of the suite in use, for the next description of ours.
         fresh: CryptoKey,
     },
-    /// An event begins that stands for a digit, and goes on to the joined peer. Only where
-    /// [`crate::Intake::Watch`] is asked for; its end is told as [`Self::Digit`], at the latest some
-    /// 150 ms after its last packet.
+    /// An event or a tone begins that stands for a digit, and goes on to the joined peer. Only where
+    /// [`crate::Intake::Watch`] or [`crate::Intake::Listen`] is asked for; its end is told as
+    /// [`Self::Digit`], at the latest some 450 ms after its last packet. A tone is known for one after some
+    /// 40 ms, and none begins that one packet both begins and ends.
     DigitBegun {
         /// The session.
         session: SessionId,
