@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod codec;
 mod config;
 mod frame;
 mod framer;
@@ -110,6 +111,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "session",
         run: session::check,
+    },
+    Target {
+        name: "codec",
+        run: codec::check,
     },
     Target {
         name: "registrar",

@@ -182,7 +182,8 @@ impl Bench {
                 session: SESSION,
                 endpoint,
                 intake: match choice {
-                    240..=255 => Intake::Watch,
+                    248..=255 => Intake::Listen,
+                    240..=247 => Intake::Watch,
                     _ => [Intake::Pass, Intake::Events, Intake::Tones][usize::from(choice % 3)],
                 },
             },
@@ -217,6 +218,8 @@ impl Bench {
             }
             Outcome::Taken => self.taken += 1,
             Outcome::Handed(_) => panic!("no party has been handed over"),
+            // Whoever transcodes is another target.
+            Outcome::Recode(_) => {}
             Outcome::Checked => panic!("nobody has a password here"),
             Outcome::Report | Outcome::Kept | Outcome::Dropped(_) => {}
         }

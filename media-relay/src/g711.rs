@@ -1,6 +1,6 @@
 //! G.711: A-law and µ-law to 16-bit samples and back (ITU-T G.711, RFC 3551 §4.5.14).
 
-use crate::sound::g711::{a_law, mu_law};
+use crate::sound::g711::{a_law, a_law_of, mu_law, mu_law_of};
 
 /// Which of the two laws.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +42,17 @@ impl Law {
         }
     }
 
+    /// Turns octets of this law into those of the other one where they lie.
+    pub fn to_other(self, octets: &mut [u8]) {
+        let table = match self {
+            Self::A => &A_TO_MU,
+            Self::Mu => &MU_TO_A,
+        };
+        for octet in octets {
+            *octet = table[usize::from(*octet)];
+        }
+    }
+
     /// The octet of silence.
     pub const fn silence(self) -> u8 {
         match self {
@@ -54,6 +65,24 @@ impl Law {
 /// Samples of all octets.
 static A_LAW: [i16; 256] = table(Law::A);
 static MU_LAW: [i16; 256] = table(Law::Mu);
+
+/// Octets of the other law.
+static A_TO_MU: [u8; 256] = other(Law::A);
+static MU_TO_A: [u8; 256] = other(Law::Mu);
+
+const fn other(law: Law) -> [u8; 256] {
+    let samples = table(law);
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match law {
+            Law::A => mu_law_of(samples[at] as u16),
+            Law::Mu => a_law_of(samples[at] as u16),
+        };
+        at += 1;
+    }
+    table
+}
 
 const fn table(law: Law) -> [i16; 256] {
     let mut table = [0; 256];

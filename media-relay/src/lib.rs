@@ -4,6 +4,7 @@
 //! command ─► control ─► worker inbox ─► MediaSession::command
 //! datagrams ─► io batch ─► socket's session ─► MediaSession::packet ─► io batch
 //! deadlines ─► MediaSession::tick ─► reports, packets of sounds
+//! payloads of another codec ─► transcode: threads of their own ─► MediaSession::recoded
 //! ```
 //!
 //! [`Relay`] runs worker threads, each the only owner of its sessions and their sockets. A
@@ -13,6 +14,7 @@
 //! session is copied, because that one may be another thread's.
 #![deny(unsafe_code)]
 
+pub mod codec;
 mod control;
 pub mod dtls;
 mod e_model;
@@ -24,6 +26,7 @@ pub mod session;
 mod sound;
 pub mod srtp;
 mod time;
+pub mod transcode;
 mod worker;
 
 pub use control::realm::{EXPEDITED_FORWARDING, LocalAddress, Realm};

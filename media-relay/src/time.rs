@@ -17,6 +17,12 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.since_us(earlier))
     }
+
+    /// The first of the times that lie `step` apart which is not before this one.
+    pub(crate) fn rounded_up(self, step: Duration) -> Self {
+        let step = u64::try_from(step.as_micros()).unwrap_or(u64::MAX).max(1);
+        Self(self.0.checked_next_multiple_of(step).unwrap_or(u64::MAX))
+    }
 }
 
 impl Add<Duration> for Timestamp {
@@ -60,6 +66,14 @@ impl WallOffset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_rounded_up_to_the_next_step_and_no_further() {
+        let step = Duration::from_millis(20);
+        let rounded = [0, 1, 19_999, 20_000, 20_001].map(|us| Timestamp(us).rounded_up(step).0);
+        assert_eq!(rounded, [0, 20_000, 20_000, 20_000, 40_000]);
+        assert_eq!(Timestamp(u64::MAX).rounded_up(step), Timestamp(u64::MAX));
+    }
 
     #[test]
     fn ntp_time_counts_from_1900_with_a_binary_fraction() {

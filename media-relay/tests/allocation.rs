@@ -92,7 +92,7 @@ fn looking_for_digits_allocates_nothing() {
             rtp(8, at, u32::from(at) * 160, 9, &payload)
         })
         .collect();
-    for intake in [Intake::Watch, Intake::Events, Intake::Tones] {
+    for intake in [Intake::Watch, Intake::Listen, Intake::Events, Intake::Tones] {
         let mut bench = Bench::joined();
         bench.command(Command::Take {
             session: common::SESSION,

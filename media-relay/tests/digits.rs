@@ -415,6 +415,60 @@ fn nobody_is_heard_beside_an_event_and_what_passes_keeps_its_timestamp() {
     assert_eq!(told, [begun, ended]);
 }
 
+/// What the relay has told of digits since it was asked last: whether one began, and which.
+fn told_of_digits(bench: &mut Bench) -> Vec<(bool, char)> {
+    let told = bench.events().into_iter();
+    let told = told.filter_map(|event| match event {
+        Event::DigitBegun { digit, .. } => Some((true, digit.symbol())),
+        Event::Digit { digit, .. } => Some((false, digit.symbol())),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn tones_that_pass_are_told_as_they_begin_and_at_their_end() {
+    let mut bench = bench(Means::Tones, Means::Tones);
+    take(&mut bench, A, Intake::Listen);
+    let mut told = Vec::new();
+    let mut heard = Vec::new();
+    for (at, packet) in (0u32..24).zip(1u16..) {
+        // Each of two keys for 100 ms, with 100 ms behind it.
+        let key = ['7', '7', 'D'].get(at as usize / 10).copied();
+        let key = key.filter(|_| at % 10 < 5);
+        let payload = audio(key, at % 10);
+        let packet = rtp(8, packet, u32::from(packet) * 160, 77, &payload);
+        let sent = bench.send_or_end(A, peer_a(), &packet);
+        let (_, sent) = sent.expect("it passes");
+        heard.extend(sounds_like(&read(&sent).payload));
+        bench.wait_ms(20);
+        told.extend(told_of_digits(&mut bench).into_iter().map(|own| (at, own)));
+    }
+    assert_eq!(heard.iter().collect::<String>(), "77777".repeat(2) + "DDDD");
+    let symbols: Vec<(bool, char)> = told.iter().map(|(_, own)| *own).collect();
+    let wanted = [
+        (true, '7'),
+        (false, '7'),
+        (true, '7'),
+        (false, '7'),
+        (true, 'D'),
+    ];
+    assert_eq!(symbols, wanted);
+    // Soon enough for an INFO that waits for it, and not at its end only.
+    assert!(told[0].0 < 3, "{told:?}");
+    // From here on it is taken out: what lasts is told once, at its end.
+    take(&mut bench, A, Intake::Tones);
+    for at in 25u16..40 {
+        let payload = audio((at < 28).then_some('D'), u32::from(at) - 21);
+        let packet = rtp(8, at, u32::from(at) * 160, 77, &payload);
+        if let Some((_, sent)) = bench.send_or_end(A, peer_a(), &packet) {
+            assert_eq!(sounds_like(&read(&sent).payload), None);
+        }
+        bench.wait_ms(20);
+    }
+    assert_eq!(told_of_digits(&mut bench), [(false, 'D')]);
+}
+
 #[test]
 fn an_event_that_lasts_while_it_begins_to_be_taken_out_is_told_once() {
     let mut bench = bench(Means::Events, Means::Events);

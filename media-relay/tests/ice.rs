@@ -130,6 +130,32 @@ fn checks_are_answered_while_nothing_flows() {
 }
 
 #[test]
+fn checks_alone_keep_a_call_in_which_nobody_speaks() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    bench.join(4_000);
+    let is_silent = |bench: &mut Bench| {
+        let silent = |event: &Event| matches!(event, Event::Silent { endpoint: B, .. });
+        bench.events().iter().any(silent)
+    };
+    for _ in 0..20 {
+        bench.run_ms(2_000);
+        assert!(!is_silent(&mut bench));
+        checked(&mut bench, direct(), &Check::default());
+    }
+    // Those of a stranger are none of its own.
+    let stray = Check {
+        username: format!("xxxx:{THEIRS}"),
+        ..Check::default()
+    };
+    bench.run_ms(3_000);
+    assert!(knock(&mut bench, 2, direct(), &stray.bytes()).is_err());
+    bench.run_ms(2_000);
+    assert!(is_silent(&mut bench));
+}
+
+#[test]
 fn no_more_than_fifty_checks_a_second_are_answered_and_strangers_use_none_of_them_up() {
     let mut bench = bench();
     let stray = Check {

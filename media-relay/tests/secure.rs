@@ -351,6 +351,7 @@ fn a_peer_that_moves_with_its_key_is_heard_whether_or_not_it_restarts_its_counte
         };
         assert_eq!(heard, wanted, "restarts: {restarts}");
         assert!(bench.send(A, moved, &peer.voice(index + 1)).is_ok());
+        assert_eq!(bench.stats(A).resynchronised, u64::from(restarts));
         assert_eq!(
             bench.send(A, peer_a(), &peer.voice(index + 2)),
             Err(DropReason::Source)

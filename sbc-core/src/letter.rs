@@ -8,6 +8,7 @@ use crate::call::{Bill, Wanted};
 use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
+use crate::policy::ingress::Ingress;
 use crate::session::Parcel;
 use crate::sip::header::Replaces;
 use crate::sip::{Message, Status};
@@ -61,12 +62,7 @@ pub(crate) enum Content {
         shard: ShardId,
     },
     /// An INVITE that may be the same call again as one that was left by its caller.
-    Again {
-        /// The INVITE.
-        invite: Message,
-        /// Trunk that it came from.
-        trunk: TrunkName,
-    },
+    Again(Box<Again>),
     /// Make room for a call for help.
     Room(Wanted),
     /// A dialog that was handed over has ended.
@@ -74,6 +70,19 @@ pub(crate) enum Content {
         /// Our tag.
         tag: Bytes,
     },
+}
+
+/// An INVITE on its way round the shards, and all that is known of it.
+#[derive(Debug)]
+pub(crate) struct Again {
+    /// The shard that it fell to, which goes on with it.
+    pub(crate) from: ShardId,
+    /// What it arrived on.
+    pub(crate) flow: Flow,
+    /// The INVITE.
+    pub(crate) invite: Message,
+    /// Whose it is.
+    pub(crate) ingress: Ingress,
 }
 
 /// Says of a party that it had not answered yet: it rings no longer, and can be called anew.
@@ -159,7 +168,7 @@ impl fmt::Debug for Letter {
             }
             Content::Request { message, .. } => write!(f, "{:?}", message.method()),
             Content::Away { shard, .. } => write!(f, "INVITE at shard {}", shard.0),
-            Content::Again { trunk, .. } => write!(f, "called again by {trunk}"),
+            Content::Again(again) => write!(f, "called again by {}", again.ingress.trunk.name),
             Content::Room(wanted) => write!(f, "room for {:?}", wanted.by),
             Content::Over { .. } => f.write_str("over"),
         }

@@ -30,17 +30,17 @@ impl Mint {
 
     /// A dialog tag: shard character and 100 random bits.
     pub fn tag(&mut self) -> String {
-        self.identifier(20)
+        self.identifier("", 20)
     }
 
     /// A Via branch: magic cookie, shard character and 100 random bits.
     pub fn branch(&mut self) -> String {
-        format!("{MAGIC_COOKIE}{}", self.identifier(20))
+        self.identifier(MAGIC_COOKIE, 20)
     }
 
     /// A Call-ID without host part: shard character and 130 random bits (SIP-400).
     pub fn call_id(&mut self) -> String {
-        self.identifier(26)
+        self.identifier("", 26)
     }
 
     /// A call identifier: time-ordered like UUIDv7 (48 bits of milliseconds, version, random rest).
@@ -85,26 +85,33 @@ impl Mint {
         Duration::from_millis(10 * self.between(steps(low), steps(high)))
     }
 
-    fn identifier(&mut self, characters: usize) -> String {
-        let mut text = String::with_capacity(characters + 1);
-        text.push(shard_character(self.shard));
+    fn identifier(&mut self, begin: &str, characters: usize) -> String {
+        let mut random = [0_u8; LONGEST];
+        let random = &mut random[..characters];
         let mut bits = 0_u32;
         let mut pool = 0_u64;
-        for _ in 0..characters {
+        for octet in random.iter_mut() {
             if bits < 5 {
                 pool = self.number();
                 bits = 64;
             }
-            text.push(char::from(BASE32[(pool & 31) as usize]));
+            *octet = BASE32[(pool & 31) as usize];
             pool >>= 5;
             bits -= 5;
         }
+        let mut text = String::with_capacity(begin.len() + 1 + characters);
+        text.push_str(begin);
+        text.push(shard_character(self.shard));
+        text.push_str(std::str::from_utf8(random).unwrap_or_default());
         text
     }
 }
 
 /// Characters of our identifiers: lower case only, because Call-ID and tags are compared with case
 /// but some peers change it.
+/// Random characters of the longest identifier.
+const LONGEST: usize = 26;
+
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The start of every RFC 3261 branch.

@@ -97,16 +97,40 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
 pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            push_number(out, a.into());
-            for octet in [b, c, d] {
-                out.push(b'.');
-                push_number(out, octet.into());
-            }
+            let (text, end) = ipv4_text(address);
+            out.extend_from_slice(&text[..end]);
         }
         IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
     }
 }
+
+/// An IPv4 address in its longest room, and where it ends there: it is written at once, because there are
+/// many in every message.
+fn ipv4_text(address: Ipv4Addr) -> ([u8; 15], usize) {
+    let mut text = [b'.'; 15];
+    let mut end = 0;
+    for octet in address.octets() {
+        if octet >= 100 {
+            text[end] = b'0' + octet / 100;
+            end += 1;
+        }
+        if octet >= 10 {
+            text[end] = b'0' + octet / 10 % 10;
+            end += 1;
+        }
+        text[end] = b'0' + octet % 10;
+        // A dot stands there already.
+        end += 2;
+    }
+    (text, end - 1)
+}
+
+/// A number in 16 hexadecimal digits.
+pub(crate) fn hexadecimal(number: u64) -> [u8; 16] {
+    std::array::from_fn(|at| HEX[(number >> (60 - 4 * at)) as usize % HEX.len()])
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// An address as text; IPv6 without brackets.
 pub(crate) fn address_text(address: IpAddr) -> String {

@@ -187,6 +187,8 @@ pub struct TransferRecord {
     pub party: LegId,
     /// Whom it should reach.
     pub target: String,
+    /// What Teams calls the transferor's call when it asks, if it says so (TDR-CC-002).
+    pub teams_call: Option<String>,
     /// The leg that took the transferor's place.
     pub leg: Option<LegId>,
     /// What became of it.

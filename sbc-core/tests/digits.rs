@@ -358,6 +358,40 @@ fn a_peer_that_agreed_events_and_presses_by_info_alone_is_heard() {
     call.lives();
 }
 
+/// Both legs have tones in their audio, and the caller may send INFO.
+#[test]
+fn a_peer_with_tones_that_presses_by_info_alone_is_heard() {
+    let mut call = up("inband\"\ninfo = \"relay", "inband");
+    // Nobody looks for tones where no INFO may repeat them.
+    assert_eq!(intakes(&call), [Intake::Listen, Intake::Pass]);
+    // Told by both, whichever comes first.
+    by_info(&mut call, '5');
+    begins(&mut call, CARRIER, '5');
+    heard(&mut call, CARRIER, '5', 100);
+    call.shard.pass(Duration::from_secs(5));
+    begins(&mut call, CARRIER, '6');
+    heard(&mut call, CARRIER, '6', 100);
+    by_info(&mut call, '6');
+    call.shard.pass(Duration::from_secs(5));
+    assert!(dialled(&call).is_empty());
+    // By INFO alone.
+    by_info(&mut call, '1');
+    call.shard.pass(Duration::from_millis(599));
+    assert!(dialled(&call).is_empty());
+    call.shard.pass(Duration::from_millis(1));
+    assert_eq!(dialled(&call), [(TEAMS, '1', 100, Signal::Tone)]);
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Pass]);
+    // The next at once; and the tone of one that says both is not heard a second time.
+    by_info(&mut call, '2');
+    heard(&mut call, CARRIER, '2', 100);
+    let told: String = dialled(&call)
+        .iter()
+        .map(|(_, symbol, ..)| *symbol)
+        .collect();
+    assert_eq!(told, "12");
+    call.lives();
+}
+
 /// The INFO about a key comes seconds after its event, as over a network that loses.
 #[test]
 fn info_that_is_late_does_not_press_its_key_again() {

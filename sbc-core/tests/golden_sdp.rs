@@ -12,7 +12,8 @@ use crate::legs;
 use bytes::Bytes;
 use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
 use sbc_core::media::{
-    Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, Srtp, interwork, read,
+    Codec, Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, Srtp, Transcode,
+    interwork, read,
 };
 use sbc_core::sdp::{Description, Limits};
 use std::fmt::Write as _;
@@ -51,12 +52,29 @@ fn profile(words: &str) -> Profile {
                     Suite::AesCm128HmacSha1_80,
                 ];
             }
-            other => match other.strip_prefix("codecs=") {
-                Some(names) => profile
-                    .codecs
-                    .retain(|codec| names.split(',').any(|name| name == codec.name)),
-                None => panic!("unknown setting {other}"),
-            },
+            "transcode=never" => profile.transcode = Transcode::Never,
+            other => {
+                let named = |names: &str| -> Vec<Codec> {
+                    let names = names.split(',');
+                    names
+                        .map(|name| Codec::known(name).expect("a codec"))
+                        .collect()
+                };
+                match other.split_once('=') {
+                    Some(("codecs", names)) => {
+                        let names = named(names);
+                        let is_named = |own: &Codec| names.iter().any(|name| name.joins(own));
+                        profile.codecs.retain(is_named);
+                        let known = profile.codecs.clone();
+                        let is_new = |own: &Codec| !known.iter().any(|known| known.joins(own));
+                        profile.codecs.extend(names.into_iter().filter(is_new));
+                    }
+                    Some(("transcode", names)) => {
+                        profile.transcode = Transcode::Offered(named(names));
+                    }
+                    _ => panic!("unknown setting {other}"),
+                }
+            }
         }
     }
     profile

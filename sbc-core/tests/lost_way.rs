@@ -282,11 +282,16 @@ fn a_call_that_comes_again_to_another_shard_ends_the_one_that_was_left() {
     lose(&mut first, FlowFault::Closed);
     assert!(first.sent.is_empty(), "an orderly close waits");
     second.receive(elsewhere(), &again("other"));
-    second.next_response(100);
-    second.next_request(Method::Invite);
+    // It is looked at when the others have been asked.
+    assert!(second.sent.is_empty());
     let (to, letter) = second.letters.pop_front().expect("a letter");
     assert_eq!((to, second.letters.len()), (ShardId(0), 0));
     first.apply(Input::Letter(letter));
+    let (home, letter) = first.letters.pop_front().expect("it goes on");
+    assert_eq!(home, ShardId(1));
+    second.apply(Input::Letter(letter));
+    second.next_response(100);
+    second.next_request(Method::Invite);
     is_cancelled(&mut first, &invite);
     let because = first.records[0].cause.because.0.join("; ");
     assert!(because.contains("came again by another"), "{because}");
@@ -296,4 +301,45 @@ fn a_call_that_comes_again_to_another_shard_ends_the_one_that_was_left() {
     first.receive(elsewhere(), &again("last").replace("998001", "998003"));
     second.receive(elsewhere(), &again("later").replace("998001", "998004"));
     assert!(second.letters.is_empty(), "{:?}", second.letters);
+}
+
+/// The first call fills the limit until the second has come: whichever shards the two fall to.
+#[test]
+fn a_call_that_comes_again_to_another_shard_is_not_refused_for_the_one_that_was_left() {
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let config =
+        config_of(&CONFIG.replace(numbers, &format!("{numbers}\nlimits = {{ calls = 1 }}")));
+    for count in [2, 4] {
+        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let together = Together::default();
+            let of = |shard| Shard::one_of(config.clone(), ShardId(shard), count);
+            let mut shards: Vec<Shard> =
+                (0..count).map(|own| of(own).counting(&together)).collect();
+            let (from, to) = (usize::from(from), usize::from(to));
+            shards[from].teams_says(&teams_invite("call"));
+            shards[from].next_response(100);
+            let invite = shards[from].next_request(Method::Invite);
+            let ringing = response(&invite.message, "180 Ringing", "x1", CARRIER_CONTACT, "");
+            shards[from].carrier_says(&ringing);
+            shards[from].next_response(180);
+            // Another one is refused.
+            shards[to].receive(elsewhere(), &again("stranger").replace("998001", "998002"));
+            shards[to].next_response(100);
+            shards[to].next_response(503);
+            shards[to].sent.clear();
+            lose(&mut shards[from], FlowFault::Closed);
+            shards[to].receive(elsewhere(), &again("other"));
+            let mut letters = 0;
+            while let Some(shard) = shards.iter().position(|own| !own.letters.is_empty()) {
+                let (next, letter) = shards[shard].letters.pop_front().expect("it has one");
+                shards[usize::from(next.0)].apply(Input::Letter(letter));
+                letters += 1;
+            }
+            assert_eq!(letters, count, "once round");
+            is_cancelled(&mut shards[from], &invite);
+            shards[to].next_response(100);
+            shards[to].next_request(Method::Invite);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use world::*;
 
 /// What Teams writes: strings that mean something to it alone.
 const TEAMS_TARGET: &str = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0000aaaa-1111-2222-3333-BBBB4444cccc";
-const REFERRED_BY: &str = "<sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;x-t=22222222-0000-0000-0000-000000000000;x-tt=aHR0cHM6Ly9leGFtcGxlLmNvbS92MS9uP2RjaT0x%3D>";
+const REFERRED_BY: &str = "<sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;x-t=22222222-0000-0000-0000-000000000000;x-ti=33333333-0000-0000-0000-00000000000a;x-tt=aHR0cHM6Ly9leGFtcGxlLmNvbS92MS9uP2RjaT0x%3D>";
 
 const REFER: &str =
     "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
@@ -161,6 +161,8 @@ fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() 
         (transfer.kind, transfer.outcome, transfer.status),
         (TransferKind::Blind, TransferOutcome::Completed, Some(200))
     );
+    let name = "33333333-0000-0000-0000-00000000000a";
+    assert_eq!(transfer.teams_call.as_deref(), Some(name));
     assert_eq!((transfer.by.0, transfer.party.0), (1, 0));
     assert_eq!(transfer.leg.map(|leg| leg.0), Some(2));
     call.shard.settles();

@@ -8,6 +8,7 @@ pub mod init;
 pub mod lab;
 pub mod load;
 pub mod media;
+pub mod monitoring;
 pub mod node;
 pub mod parse;
 pub mod records;

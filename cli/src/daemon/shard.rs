@@ -24,6 +24,11 @@ use std::time::{Duration, Instant};
 /// A shard shows that it lives at least so often.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// A deadline may be missed by so much. What falls due within it is done in one turn: each call has
+/// several timers, few of which do more than to forget something, and to be woken for each costs more
+/// than the timer. All timers of SIP are the least times.
+const SLACK: Duration = Duration::from_millis(10);
+
 /// Waits shorter than this are nothing that the core need know of.
 const LAG_MATTERS: Duration = Duration::from_millis(10);
 
@@ -210,13 +215,13 @@ impl Driver {
 
     fn wait(&self, deadline: Option<Timestamp>) -> Duration {
         match deadline {
-            Some(deadline) => deadline.since(self.mono()).min(HEARTBEAT),
+            Some(deadline) => (deadline + SLACK).since(self.mono()).min(HEARTBEAT),
             None => HEARTBEAT,
         }
     }
 
     fn is_due(&self, deadline: Option<Timestamp>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= self.mono())
+        deadline.is_some_and(|deadline| deadline + SLACK <= self.mono())
     }
 }
 
@@ -296,6 +301,32 @@ mod tests {
         assert!(saw.recv_timeout(limit).unwrap() >= LAG_MATTERS);
         let last = std::iter::from_fn(|| saw.recv_timeout(limit).ok());
         assert!(last.take(5).any(|lag| lag.is_zero()));
+        shard.stop();
+    }
+
+    #[test]
+    fn what_falls_due_within_the_slack_shares_a_turn() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (seen, saw) = mpsc::channel();
+        let mut left: Vec<Timestamp> = Vec::new();
+        let step = move |now: Now, turn: Turn, _: &mut Effects| {
+            match turn {
+                Turn::Apply(Input::Tick) => {
+                    let due = left.iter().filter(|at| **at <= now.mono).count();
+                    left.retain(|at| *at > now.mono);
+                    let _ = seen.send(due);
+                }
+                Turn::Apply(_) => {
+                    left.extend((0..5).map(|ms| now.mono + Duration::from_millis(ms)))
+                }
+                Turn::Recover | Turn::Abandon => {}
+            }
+            left.first().copied()
+        };
+        inbox.push(lost(1)).unwrap();
+        let shard = Shard::start(Arc::clone(&inbox), metrics, log(), step, |_| {}).unwrap();
+        assert_eq!(saw.recv_timeout(Duration::from_secs(10)).unwrap(), 5);
         shard.stop();
     }
 

@@ -179,6 +179,13 @@ fn of_record(
     let ms = |name: &str| record[name].as_u64().unwrap_or(0);
     let end = start + Duration::from_millis(ms("setup_ms").saturating_add(ms("duration_ms")));
     let mut visits = Vec::new();
+    // A transfer names the call of who asked for it.
+    let transferred = |trunk: &Value| {
+        let transfers = record["transfers"].as_array().map(Vec::as_slice);
+        let transfers = transfers.unwrap_or_default().iter();
+        let of_trunk = transfers.filter(|own| own["trunk"] == *trunk);
+        of_trunk.map(|own| &own["teams_call"]).collect::<Vec<_>>()
+    };
     if let Some(trunk) = own(&ingress["trunk"]) {
         visits.push(Visit {
             trunk: trunk.fqdn.clone(),
@@ -186,7 +193,12 @@ fn of_record(
             between: (start, start),
             calling: calling.clone(),
             called: forms(&[called, called_raw]),
-            guids: guids([end_reason], &ingress["teams_call"]),
+            guids: guids(
+                [end_reason],
+                [&ingress["teams_call"]]
+                    .into_iter()
+                    .chain(transferred(&ingress["trunk"])),
+            ),
             status: record["cause"]["status"].as_u64().and_then(status),
         });
     }
@@ -212,7 +224,9 @@ fn of_record(
             called: forms(&[&attempt["called"], called, called_raw]),
             guids: guids(
                 [end_reason, attempt["reason"].as_str()],
-                &attempt["teams_call"],
+                [&attempt["teams_call"]]
+                    .into_iter()
+                    .chain(transferred(&attempt["trunk"])),
             ),
             status: attempt["status"].as_u64().and_then(status),
         });
@@ -248,10 +262,11 @@ fn status(status: u64) -> Option<u16> {
 /// Names that Teams gave a call: in the text of a Reason, and in its Contact.
 fn guids<'t>(
     reasons: impl IntoIterator<Item = Option<&'t str>>,
-    in_contact: &'t Value,
+    told: impl IntoIterator<Item = &'t Value>,
 ) -> BTreeSet<String> {
     let reasons = reasons.into_iter().flatten();
-    let named = reasons.filter_map(call_named_by).chain(in_contact.as_str());
+    let told = told.into_iter().filter_map(Value::as_str);
+    let named = reasons.filter_map(call_named_by).chain(told);
     named.map(str::to_ascii_lowercase).collect()
 }
 
@@ -279,6 +294,10 @@ mod tests {
             "ingress": { "trunk": "carrier" },
             "egress": [{ "trunk": "teams", "called": "+441632960100", "status": 200, "reason": null,
                          "teams_call": "C98E1515-a937-4b81-b8a8-3992afde64e0" }],
+            "transfers": [
+                { "trunk": "teams", "teams_call": "33333333-0000-0000-0000-00000000000A" },
+                { "trunk": "carrier", "teams_call": "44444444-0000-0000-0000-000000000000" },
+            ],
         })
     }
 
@@ -305,9 +324,10 @@ mod tests {
         assert_eq!(visit.called, ["+441632960100", "100"]);
         assert_eq!(visit.between, (call.start, call.start));
         let in_contact = "c98e1515-a937-4b81-b8a8-3992afde64e0";
-        for guid in [&GUID.to_ascii_lowercase(), in_contact] {
-            assert!(visit.guids.contains(guid), "{guid}");
-        }
+        let in_transfer = "33333333-0000-0000-0000-00000000000a";
+        let own = GUID.to_ascii_lowercase();
+        let wanted = [&own, in_contact, in_transfer].map(str::to_owned);
+        assert_eq!(visit.guids, BTreeSet::from(wanted));
         assert!(!visit.is_from_teams);
     }
 

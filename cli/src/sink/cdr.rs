@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 100_000;
 /// Time in which records gather before the writer waits for the next.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Records taken from the queue, and bytes, before they are written.
+const RECORDS_AT_ONCE: usize = 256;
+const WRITTEN_AT_ONCE: usize = 256 * 1024;
 /// How often what was written is forced to the disk.
 const SYNC: Duration = Duration::from_secs(1);
 /// How long the end of the program waits for a disk that does not answer.
@@ -191,21 +194,33 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, mut pairs: bool, lo
     let mut next_sync = Instant::now() + SYNC;
     let mut is_stopping = false;
     while !is_stopping {
-        let order = orders.try_recv().or_else(|_| {
+        let mut order = orders.try_recv().or_else(|_| {
             // To wake us for every record would cost the shard more than the record does.
             thread::sleep(PAUSE);
             orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
         });
-        match order {
-            Ok(Order::Lines(lines)) => match lines.json(pairs) {
+        let mut gathered = 0;
+        while let Ok(Order::Lines(lines)) = order {
+            match lines.json(pairs) {
                 Ok(lines) => unwritten.extend(lines.into_iter().map(Into::into)),
                 Err(why) => losses.count(1, &why),
-            },
+            }
+            gathered += 1;
+            order = match gathered < RECORDS_AT_ONCE {
+                true => orders.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+                false => Err(RecvTimeoutError::Timeout),
+            };
+        }
+        // Before another order is obeyed: the records in front of it belong where they were to go then.
+        write_out(&mut unwritten, &mut spool, log);
+        match order {
+            Ok(Order::Lines(_)) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Order::Move(to)) => match Spool::of(&to) {
                 Ok(new) => {
                     let _ = spool.sync();
                     spool = new;
                     pairs = to.pairs;
+                    write_out(&mut unwritten, &mut spool, log);
                 }
                 Err(why) => log
                     .error("cdr_move", why)
@@ -213,21 +228,6 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, mut pairs: bool, lo
                     .send(),
             },
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        while let Some(line) = unwritten.front() {
-            match spool.append(line) {
-                Ok(()) => {
-                    unwritten.pop_front();
-                }
-                Err(why) => {
-                    log.error("cdr_write", "records wait in memory")
-                        .with("why", why)
-                        .with("waiting", unwritten.len())
-                        .send();
-                    break;
-                }
-            }
         }
         let surplus = unwritten.len().saturating_sub(QUEUE);
         if surplus > 0 {
@@ -247,6 +247,22 @@ fn write_records(orders: &Receiver<Order>, mut spool: Spool, mut pairs: bool, lo
             unwritten.len() as u64,
             &"the disk refused them until the end",
         );
+    }
+}
+
+/// Writes what waits, as far as the disk takes it.
+fn write_out(unwritten: &mut VecDeque<Box<str>>, spool: &mut Spool, log: &Log) {
+    while !unwritten.is_empty() {
+        match spool.append(unwritten) {
+            Ok(written) => drop(unwritten.drain(..written)),
+            Err(why) => {
+                log.error("cdr_write", "records wait in memory")
+                    .with("why", why)
+                    .with("waiting", unwritten.len())
+                    .send();
+                return;
+            }
+        }
     }
 }
 
@@ -283,21 +299,32 @@ impl Spool {
         })
     }
 
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        if self.bytes > 0 && self.bytes + line.len() as u64 + 1 > self.rotate_bytes {
+    /// Writes lines at once, as many of the first as the file and one write hold; says how many.
+    fn append(&mut self, lines: &VecDeque<Box<str>>) -> io::Result<usize> {
+        let first = lines.front().map_or(0, |first| first.len() as u64 + 1);
+        if self.bytes > 0 && self.bytes + first > self.rotate_bytes {
             self.rotate()?;
         }
-        let mut whole = Vec::with_capacity(line.len() + 1);
-        whole.extend_from_slice(line.as_bytes());
-        whole.push(b'\n');
+        let mut whole = Vec::new();
+        let mut count = 0;
+        for line in lines {
+            let more = whole.len() + line.len() + 1;
+            let is_enough = more > WRITTEN_AT_ONCE || self.bytes + more as u64 > self.rotate_bytes;
+            if count > 0 && is_enough {
+                break;
+            }
+            whole.extend_from_slice(line.as_bytes());
+            whole.push(b'\n');
+            count += 1;
+        }
         if let Err(why) = self.file.write_all(&whole) {
-            // Half a line would break every later reader; the record is written again.
+            // Half a line would break every later reader; the records are written again.
             let _ = self.file.set_len(self.bytes);
             return Err(why);
         }
         self.bytes += whole.len() as u64;
         self.is_dirty = true;
-        Ok(())
+        Ok(count)
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -379,17 +406,46 @@ mod tests {
         all
     }
 
+    fn append(spool: &mut Spool, line: &str) -> io::Result<usize> {
+        spool.append(&VecDeque::from([line.into()]))
+    }
+
+    #[test]
+    fn lines_that_wait_are_written_at_once_but_no_file_grows_for_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(directory.path(), 100).unwrap();
+        let mut unwritten: VecDeque<Box<str>> = (0..10)
+            .map(|n| format!("{n}{}", "x".repeat(38)).into())
+            .collect();
+        assert_eq!(spool.append(&unwritten).unwrap(), 2);
+        let (log, writer) = Log::start(
+            crate::sink::log::Level::Error,
+            crate::sink::log::Form::Text,
+            io::sink(),
+        )
+        .unwrap();
+        unwritten.drain(..2);
+        write_out(&mut unwritten, &mut spool, &log);
+        drop(log);
+        writer.finish();
+        assert!(unwritten.is_empty());
+        let mut first: Vec<char> = Vec::new();
+        for file in fs::read_dir(directory.path()).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(text.len() <= 100);
+            first.extend(text.lines().filter_map(|line| line.chars().next()));
+        }
+        first.sort_unstable();
+        assert_eq!(first, ('0'..='9').collect::<Vec<_>>());
+    }
+
     #[test]
     fn files_rotate_by_size_and_every_line_stays_whole() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(directory.path(), 100).unwrap();
         for number in 0..10 {
-            spool
-                .append(&format!(
-                    "{{\"n\":{number},\"pad\":\"{}\"}}",
-                    "x".repeat(30)
-                ))
-                .unwrap();
+            let line = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(30));
+            append(&mut spool, &line).unwrap();
         }
         spool.sync().unwrap();
         let mut numbers: Vec<u64> = lines(directory.path())
@@ -453,13 +509,13 @@ mod tests {
         let shipped = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(directory.path(), 20).unwrap();
         let (from, to) = (directory.path().join(CURRENT), shipped.path().join("1"));
-        spool.append("{\"n\":1,\"pad\":12}").unwrap();
+        append(&mut spool, "{\"n\":1,\"pad\":12}").unwrap();
         fs::rename(&from, &to).unwrap();
         // Too much for one file, before anybody has looked whether it is still there.
-        spool.append("{\"n\":2,\"pad\":12}").unwrap();
+        append(&mut spool, "{\"n\":2,\"pad\":12}").unwrap();
         fs::rename(&from, shipped.path().join("2")).unwrap();
         spool.sync().unwrap();
-        spool.append("{\"n\":3}").unwrap();
+        append(&mut spool, "{\"n\":3}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":3}"]);
         assert_eq!(lines(shipped.path()).len(), 2);
     }
@@ -481,7 +537,7 @@ mod tests {
         let mut spool = Spool::open(directory.path(), 1000).unwrap();
         fs::remove_file(directory.path().join(CURRENT)).unwrap();
         spool.sync().unwrap();
-        spool.append("{\"n\":1}").unwrap();
+        append(&mut spool, "{\"n\":1}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":1}"]);
         let mode = fs::metadata(directory.path().join(CURRENT)).unwrap().mode();
         assert_eq!(mode & 0o007, 0);
@@ -507,7 +563,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(CURRENT), "{\"n\":1}\n{\"n\":").unwrap();
         let mut spool = Spool::open(directory.path(), 1000).unwrap();
-        spool.append("{\"n\":2}").unwrap();
+        append(&mut spool, "{\"n\":2}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":1}", "{\"n\":2}"]);
     }
 }

@@ -309,35 +309,121 @@ impl Open<'_> {
         match self.log.shared.form {
             Form::Json => self.field("message", message),
             Form::Text | Form::Journal => {
-                let text = bounded(message);
                 self.text.push(' ');
-                escape_text(&text, &mut self.text);
+                self.value(message, Place::Message);
             }
         }
     }
 
     fn field(&mut self, key: &str, value: &dyn Display) {
-        let value = bounded(value);
         match self.log.shared.form {
             Form::Json => {
-                let _ = write!(self.text, ",\"{key}\":");
-                escape_json(&value, &mut self.text);
+                self.text.extend([",\"", key, "\":"]);
+                self.text.push('"');
+                self.value(value, Place::Json);
+                self.text.push('"');
             }
             Form::Text | Form::Journal => {
-                let _ = write!(self.text, " {key}=");
-                let is_plain = !value.is_empty()
-                    && value
-                        .chars()
-                        .all(|c| !c.is_whitespace() && c != '"' && c != '=');
-                if is_plain {
-                    escape_text(&value, &mut self.text);
-                } else {
-                    self.text.push('"');
-                    escape_text(&value.replace('"', "'"), &mut self.text);
+                self.text.extend([" ", key, "="]);
+                let begin = self.text.len();
+                let is_plain = self.value(value, Place::Field) && self.text.len() > begin;
+                if !is_plain {
+                    // No quote is within: it would be none.
+                    self.text.insert(begin, '"');
                     self.text.push('"');
                 }
             }
         }
+    }
+
+    /// Appends a value, escaped and cut; says whether it is a word by itself.
+    fn value(&mut self, value: &dyn Display, place: Place) -> bool {
+        let mut escaped = Escaped {
+            to: &mut self.text,
+            place,
+            left: MAX_VALUE_BYTES,
+            is_cut: false,
+            is_plain: true,
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(escaped, "{value}");
+        escaped.is_plain
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Between quotes of JSON.
+    Json,
+    /// Behind a key.
+    Field,
+    /// In front of the fields, as words.
+    Message,
+}
+
+/// Takes the text of one value: no control character of a peer may steer the terminal or forge a line,
+/// whatever the form.
+struct Escaped<'a> {
+    to: &'a mut String,
+    place: Place,
+    /// Bytes that may still come.
+    left: usize,
+    is_cut: bool,
+    /// Nothing came that needs quotes around it.
+    is_plain: bool,
+}
+
+impl Escaped<'_> {
+    /// Whether a byte can begin what is not written as it is, or shows that quotes are needed.
+    fn is_special(&self, byte: u8) -> bool {
+        match byte {
+            0..0x20 | 0x7f.. => true,
+            b'"' => self.place != Place::Message,
+            b'\\' => self.place == Place::Json,
+            b' ' | b'=' => self.place == Place::Field,
+            _ => false,
+        }
+    }
+
+    fn special(&mut self, c: char) {
+        self.is_plain &= !(c.is_whitespace() || c == '"' || c == '=');
+        let _ = match (self.place, c) {
+            (Place::Json, '"' | '\\') => write!(self.to, "\\{c}"),
+            // JSON allows DEL, C1 and marks of direction as they are; a terminal that shows the line does
+            // not care that it is JSON. All of them lie in the basic plane, so one escape is enough.
+            (Place::Json, c) if is_steering(c) => write!(self.to, "\\u{:04x}", u32::from(c)),
+            (_, c) if is_steering(c) => write!(self.to, "{}", c.escape_default()),
+            (Place::Field, '"') => self.to.write_char('\''),
+            (_, c) => self.to.write_char(c),
+        };
+    }
+}
+
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.is_cut {
+            return Ok(());
+        }
+        let is_end = |at: &usize| text.is_char_boundary(*at);
+        let end = (0..=text.len().min(self.left)).rev().find(is_end);
+        let (mut rest, left_out) = text.split_at(end.unwrap_or(0));
+        self.is_cut = !left_out.is_empty();
+        self.left -= rest.len();
+        while let Some(at) = rest.bytes().position(|byte| self.is_special(byte)) {
+            let (plain, from) = rest.split_at(at);
+            self.to.push_str(plain);
+            let mut chars = from.chars();
+            if let Some(c) = chars.next() {
+                self.special(c);
+            }
+            rest = chars.as_str();
+        }
+        self.to.push_str(rest);
+        if self.is_cut {
+            self.to.push('…');
+        }
+        Ok(())
     }
 }
 
@@ -400,43 +486,6 @@ pub(crate) fn wall_clock() -> UnixTime {
     UnixTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn bounded(value: &dyn Display) -> String {
-    let mut text = value.to_string();
-    if text.len() > MAX_VALUE_BYTES {
-        let end = (0..=MAX_VALUE_BYTES)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// No control character of a peer may steer the terminal or forge a line.
-fn escape_text(text: &str, to: &mut String) {
-    for c in text.chars() {
-        if is_steering(c) {
-            to.extend(c.escape_default());
-        } else {
-            to.push(c);
-        }
-    }
-}
-
-/// JSON allows DEL, C1 and marks of direction as they are; a terminal that shows the line does not
-/// care that it is JSON. All of them lie in the basic plane, so one escape is enough.
-fn escape_json(text: &str, to: &mut String) {
-    let quoted = serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned());
-    for c in quoted.chars() {
-        if is_steering(c) {
-            let _ = write!(to, "\\u{:04x}", u32::from(c));
-        } else {
-            to.push(c);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +530,33 @@ mod tests {
         });
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["peer"], evil);
+    }
+
+    #[test]
+    fn a_field_is_quoted_where_it_is_no_word_and_a_message_keeps_its_quotes() {
+        let text = logged(Form::Journal, |log| {
+            log.info("test", "of \"a\"=b")
+                .with("word", "a\\b")
+                .with("words", "a \"b\"")
+                .with("sum", "1=1")
+                .with("none", "")
+                .with("line", "a\nb")
+                .send();
+        });
+        let fields = r#"word=a\b words="a 'b'" sum="1=1" none="" line="a\nb""#;
+        assert_eq!(text, format!("<6>test: of \"a\"=b {fields}\n"));
+    }
+
+    #[test]
+    fn a_value_made_of_parts_is_cut_as_a_whole() {
+        let (first, second) = ("ä".repeat(200), "x".repeat(111));
+        let text = logged(Form::Json, |log| {
+            let value = format_args!("{first}{second}{}{}", "éé", "later");
+            log.info("test", "").with("v", value).send();
+        });
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        // 511 bytes; the next character has two and would be one too many.
+        assert_eq!(value["v"], format!("{first}{second}…"));
     }
 
     #[test]

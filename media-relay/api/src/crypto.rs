@@ -124,15 +124,32 @@ impl Suite {
     }
 }
 
+/// Packets that a master key may protect where nothing else is said, 2⁴⁸ (RFC 3711 §9.2).
+pub const LONGEST_LIFETIME: u64 = 1 << 48;
+
 /// A master key and salt for one direction. Zeroised on drop, never printed.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Two are equal if their octets are, whatever lifetime was written behind them: what remembers the packets
+/// that a key has protected must know it again.
+#[derive(Clone)]
 pub struct CryptoKey {
     suite: Suite,
     /// Master key followed by master salt, exactly as in the `inline:` value before base64.
     key_and_salt: Vec<u8>,
     /// Master key identifier; empty without one. No secret.
     identifier: Vec<u8>,
+    /// Packets that it may protect.
+    lifetime: u64,
 }
+
+impl PartialEq for CryptoKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.suite, &self.key_and_salt, &self.identifier)
+            == (other.suite, &other.key_and_salt, &other.identifier)
+    }
+}
+
+impl Eq for CryptoKey {}
 
 impl CryptoKey {
     /// A key for `suite`, or `None` if the length is not key plus salt of that suite (MED-100).
@@ -143,6 +160,7 @@ impl CryptoKey {
                 suite,
                 key_and_salt,
                 identifier: Vec::new(),
+                lifetime: LONGEST_LIFETIME,
             })
         } else {
             let mut refused = key_and_salt;
@@ -157,6 +175,18 @@ impl CryptoKey {
     pub fn with_identifier(mut self, identifier: Vec<u8>) -> Self {
         self.identifier = identifier;
         self
+    }
+
+    /// The same key for so many packets at most, of RTP and of RTCP each: 1 to 2⁴⁸ (RFC 4568 §6.1, MED-107).
+    #[must_use]
+    pub fn with_lifetime(mut self, packets: u64) -> Self {
+        self.lifetime = packets.clamp(1, LONGEST_LIFETIME);
+        self
+    }
+
+    /// How many packets it may protect.
+    pub fn lifetime(&self) -> u64 {
+        self.lifetime
     }
 
     /// Master key identifier that the peer's packets carry in front of the tag; empty without one.

@@ -79,8 +79,28 @@ pub enum Intake {
     Watch,
     /// Events are taken out and reported ([`crate::Event::Digit`]).
     Events,
+    /// As [`Self::Pass`], and tones in G.711 audio are reported as events are by [`Self::Watch`].
+    Listen,
     /// Tones are looked for in G.711 audio, made silent and reported.
     Tones,
+}
+
+impl Intake {
+    /// Whether digits go on to the joined peer as they are.
+    pub const fn lets_pass(self) -> bool {
+        match self {
+            Self::Pass | Self::Watch | Self::Listen => true,
+            Self::Events | Self::Tones => false,
+        }
+    }
+
+    /// Whether the beginning of a digit is reported: only of those that go on.
+    pub const fn tells_begin(self) -> bool {
+        match self {
+            Self::Watch | Self::Listen => true,
+            Self::Pass | Self::Events | Self::Tones => false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What the relay reports.
 
 use crate::{
-    Digit, EndpointId, HandshakeFault, LocalEndpoint, SessionId, SessionStats, StreamIndex,
+    CryptoKey, Digit, EndpointId, HandshakeFault, LocalEndpoint, SessionId, SessionStats,
+    StreamIndex,
 };
 use std::net::SocketAddr;
 
@@ -88,9 +89,23 @@ pub enum Event {
         /// For how long, from the first packet that was missed.
         lasted_ms: u32,
     },
-    /// An event begins that stands for a digit, and goes on to the joined peer. Only where
-    /// [`crate::Intake::Watch`] is asked for; its end is told as [`Self::Digit`], at the latest some
-    /// 150 ms after its last packet.
+    /// A key of an endpoint has protected nine tenths of the packets that it may, ours or the peer's
+    /// (MED-107). Told again whenever half of what was left is used up. Past its end a key of ours protects
+    /// nothing more.
+    KeyWorn {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The stream.
+        stream: StreamIndex,
+        /// A new key of the suite in use, for the next description of ours.
+        fresh: CryptoKey,
+    },
+    /// An event or a tone begins that stands for a digit, and goes on to the joined peer. Only where
+    /// [`crate::Intake::Watch`] or [`crate::Intake::Listen`] is asked for; its end is told as
+    /// [`Self::Digit`], at the latest some 450 ms after its last packet. A tone is known for one after some
+    /// 40 ms, and none begins that one packet both begins and ends.
     DigitBegun {
         /// The session.
         session: SessionId,
@@ -148,6 +163,7 @@ impl Event {
             | Self::Silent { endpoint, .. }
             | Self::OneWay { endpoint, .. }
             | Self::OneWayOver { endpoint, .. }
+            | Self::KeyWorn { endpoint, .. }
             | Self::DigitBegun { endpoint, .. }
             | Self::Digit { endpoint, .. }
             | Self::Played { endpoint, .. } => Some(endpoint),
@@ -169,6 +185,7 @@ impl Event {
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
             | Self::OneWayOver { session, .. }
+            | Self::KeyWorn { session, .. }
             | Self::DigitBegun { session, .. }
             | Self::Digit { session, .. }
             | Self::Played { session, .. }

@@ -37,7 +37,7 @@ mod sound;
 mod stats;
 
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
-pub use crypto::{CryptoKey, Suite};
+pub use crypto::{CryptoKey, LONGEST_LIFETIME, Suite};
 pub use digit::{Dialled, Digit, Intake, Signal};
 pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 pub use endpoint::{

@@ -52,6 +52,9 @@ pub struct StreamStats {
     pub jitter_us: u32,
     /// Largest jitter seen, in microseconds.
     pub max_jitter_us: u32,
+    /// How often the peer's SRTP roll-over counter was found anew where it was not to be expected (MED-114,
+    /// MED-115).
+    pub resynchronised: u64,
     /// Round-trip time from RTCP in microseconds, if known.
     pub round_trip_us: Option<u32>,
     /// Connectivity checks answered.

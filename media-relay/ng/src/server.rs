@@ -491,6 +491,8 @@ impl Server {
             | Event::HandshakeFailed { .. }
             | Event::OneWay { .. }
             | Event::OneWayOver { .. }
+            // A proxy in front of us cannot be told; keys end with the lifetimes of RFC 3711 at the earliest.
+            | Event::KeyWorn { .. }
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
             | Event::Played { .. } => {}

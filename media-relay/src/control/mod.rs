@@ -10,6 +10,7 @@ use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Wa
 use crate::session::local_endpoints;
 use crate::sound::Recordings;
 use crate::time::WallOffset;
+use crate::transcode::class::{self, Class};
 use crate::worker::begin::Beginning;
 use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
@@ -32,8 +33,11 @@ use totals::{Published, RealmTotals, RelayTotals};
 /// the wrong order: there are only a few commands per session.
 const MAX_WAITING: usize = 10_000;
 
-/// Pairs that rest with their sockets bound: one for so many descriptors, which are a quarter of them.
-const RESTING_SHARE: usize = 8;
+/// Pairs that rest with their sockets bound: one for so many descriptors, which are half of them. What needs
+/// one for media and finds none takes it from those that rest.
+const RESTING_SHARE: usize = 4;
+/// Enough of them for two thousand calls a second, which free twice as many pairs, to rest two seconds.
+const MOST_RESTING: usize = 8_192;
 /// More descriptors than the relay has use for.
 const MANY_DESCRIPTORS: u64 = 1 << 20;
 
@@ -115,6 +119,8 @@ pub struct Relay {
     report: BackendReport,
     /// Interfaces whose packets go past the kernel. It comes behind the workers, and so ends after them.
     watch: Option<Watch>,
+    /// Those who transcode; known once all workers run.
+    recoding: Option<Class>,
     clock: Clock,
     /// For keys of endpoints on pairs of the stock.
     entropy: Mutex<Entropy>,
@@ -156,7 +162,7 @@ impl Relay {
         };
         let clock = Clock::new(Instant::now());
         let workers = workers.max(1);
-        let resting = descriptors() / RESTING_SHARE / workers;
+        let resting = (descriptors() / RESTING_SHARE).min(MOST_RESTING) / workers;
         let Started { reports, running } = backends::start(&configured, workers);
         report.addresses = reports;
         let (watch, parts) = running.unzip();
@@ -167,12 +173,15 @@ impl Relay {
             sink: Arc::new(sink),
             report,
             watch: None,
+            recoding: None,
             clock,
             entropy: Mutex::new(entropy.fork()),
             identities: Arc::default(),
         };
         let neighbours = Arc::new(Neighbours::default());
-        for number in 0..workers {
+        // As many as there are workers: they sleep as long as nobody needs them.
+        let (doors, ready) = class::prepare(workers, workers);
+        for (number, door) in doors.into_iter().enumerate() {
             let (inbox, orders) = mpsc::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let published = Arc::new(Published::new(realms.len()));
@@ -191,6 +200,7 @@ impl Relay {
                 resting: Resting::with_room(resting),
                 neighbours: Arc::clone(&neighbours),
                 identities: Arc::clone(&relay.identities),
+                door,
             };
             let begun = match parts.next() {
                 Some(parts) => Xdp::new(parts).and_then(|begun| beginning.begin(begun)),
@@ -213,6 +223,9 @@ impl Relay {
             waker: worker.waker.clone(),
         });
         neighbours.introduce(known.collect());
+        let wakers = relay.workers.iter().map(|worker| worker.waker.clone());
+        let recoding = ready.begin(wakers.collect(), clock);
+        relay.recoding = Some(recoding.map_err(StartError::System)?);
         // Only now: it waits for all workers when it is dropped, also for those that have not begun.
         relay.watch = watch;
         Ok(relay)
@@ -375,6 +388,7 @@ impl Relay {
                 let _ = thread.join();
             }
         }
+        self.recoding = None;
     }
 }
 
@@ -522,6 +536,7 @@ mod tests {
             sink: Arc::new(sink),
             report: batch.report(),
             watch: None,
+            recoding: None,
             clock: Clock::new(Instant::now()),
             entropy: Mutex::new(Entropy::from_seed([1; 32])),
             identities: Arc::default(),

@@ -587,6 +587,21 @@ mod tests {
         assert_eq!(lengths, [1500, 1501, 1501, 0, 1]);
     }
 
+    /// MED-300: whichever of the two the realm is.
+    #[test]
+    fn both_internet_protocols_carry_the_mark() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        for dscp in [46, 34] {
+            let four = batch.open(loopback("127.0.0.1:0"), dscp).unwrap();
+            let open = batch.descriptor(four).unwrap();
+            assert_eq!(sockopt::ip_tos(open).unwrap(), dscp << 2);
+            let six = batch.open(loopback("[::1]:0"), dscp).unwrap();
+            let open = batch.descriptor(six).unwrap();
+            let class = sockopt::ipv6_tclass(open).unwrap();
+            assert_eq!(class, u32::from(dscp) << 2);
+        }
+    }
+
     #[test]
     fn a_queue_is_emptied_in_growing_bites_and_one_packet_at_a_time_stays_one() {
         let (mut batch, _waker) = Mmsg::new().unwrap();

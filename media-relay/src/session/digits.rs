@@ -59,7 +59,11 @@ impl Digits {
         if !told_events || !self.tells_events() {
             self.heard = Heard::default();
         }
-        self.listener = (intake == Intake::Tones).then(Box::default);
+        // Nor is a tone that lasts: what was heard of it is known.
+        match intake {
+            Intake::Listen | Intake::Tones => drop(self.listener.get_or_insert_default()),
+            Intake::Pass | Intake::Watch | Intake::Events => self.listener = None,
+        }
     }
 
     /// Drops what its peer would still be sent.
@@ -82,7 +86,7 @@ impl Digits {
     fn tells_events(&self) -> bool {
         match self.intake {
             Intake::Watch | Intake::Events => true,
-            Intake::Pass | Intake::Tones => false,
+            Intake::Pass | Intake::Listen | Intake::Tones => false,
         }
     }
 
@@ -156,10 +160,11 @@ impl MediaSession {
             return Taken::Not;
         };
         let digits = &mut stream.digits;
+        let intake = digits.intake;
         let was_due = digits.deadline().is_some();
         let mut found = Found::default();
-        let (taken, news) = match (accepted.is_event, digits.intake) {
-            (true, intake) => {
+        let (taken, news) = match (accepted.is_event, intake) {
+            (true, _) => {
                 let news = digits.event(payload, accepted.place(), now);
                 match intake {
                     Intake::Watch => (Taken::Not, news),
@@ -171,7 +176,7 @@ impl MediaSession {
                             ..news
                         },
                     ),
-                    Intake::Pass | Intake::Tones => (Taken::Not, News::default()),
+                    Intake::Pass | Intake::Listen | Intake::Tones => (Taken::Not, News::default()),
                 }
             }
             // Whoever sends both would be heard twice (MED-221).
@@ -184,7 +189,7 @@ impl MediaSession {
                         timestamp: accepted.timestamp,
                     };
                     found = listener.hear(law, payload, piece, now);
-                    if found.is_tone {
+                    if found.is_tone && !intake.lets_pass() {
                         payload.fill(law.silence());
                     }
                     (Taken::Not, News::default())
@@ -195,7 +200,8 @@ impl MediaSession {
         out.is_sooner |= !was_due && digits.deadline().is_some();
         self.report(news.ended.into_iter().chain(found.ended), at, out);
         // Flash is no digit.
-        if let Some(digit) = news.begun.and_then(Digit::from_event) {
+        let tone = found.begun.filter(|_| intake.tells_begin());
+        if let Some(digit) = news.begun.and_then(Digit::from_event).or(tone) {
             out.events.push(Event::DigitBegun {
                 session: self.id(),
                 endpoint: self.endpoint_of(at),

@@ -67,7 +67,7 @@ impl MediaSession {
             }
             let slot = &mut handed.slot[..];
             let taken = self.take_digits(at, &accepted, slot, now, out);
-            self.forward(at, path, &accepted, taken, slot, now)
+            self.forward((at, path), &accepted, taken, slot, now, out)
         });
         outcome.unwrap_or_else(|reason| {
             self.streams[at].drop_for(reason);

@@ -4,6 +4,7 @@
 //! The worker threads and the simulator are two callers of the same methods.
 
 mod burst;
+mod change;
 mod digit;
 mod digits;
 mod early;
@@ -26,12 +27,14 @@ mod sequence;
 mod source;
 mod stream;
 
+pub use change::Recode;
 pub use handed::Handed;
-pub use output::{Forward, Generated, Made, Outcome, Output, Sample};
+pub use output::{Forward, Generated, Made, Outcome, Output, Sample, Worn};
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
+use change::Change;
 use digits::Taken;
 use handed::HandedOver;
 use liveness::Liveness;
@@ -50,6 +53,9 @@ use std::ops::Range;
 use std::time::Duration;
 use stream::{Accepted, Stream};
 use zeroize::Zeroizing;
+
+/// What nobody hears is looked at in so many milliseconds' steps, the same for all sessions.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A local socket, named by whoever opened it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -251,6 +257,7 @@ impl MediaSession {
         let accepted = stream.accept(from, packet, now);
         let path = stream.path;
         self.tell_pinned(at, now, out);
+        self.tell_worn(at, out);
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(reason) => {
@@ -270,18 +277,22 @@ impl MediaSession {
         }
         self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
-        self.forward(at, path, &accepted, taken, slot, now)
+        let outcome = self.forward((at, path), &accepted, taken, slot, now, out);
+        if let Path::Forward { to } = path {
+            self.tell_worn(to, out);
+        }
+        outcome
     }
 
     /// Makes the packet that leaves of one that was accepted on a stream.
     fn forward(
         &mut self,
-        at: usize,
-        path: Path,
+        (at, path): (usize, Path),
         accepted: &Accepted,
         taken: Taken,
         slot: &mut [u8],
         now: Timestamp,
+        out: &mut Output,
     ) -> Result<Outcome, DropReason> {
         let to = match path {
             Path::Forward { to } => to,
@@ -310,12 +321,19 @@ impl MediaSession {
             Taken::Not if is_muted => return Err(DropReason::Muted),
             Taken::Not => {}
         }
+        let change = accepted.change;
+        if send_as.is_none() && change != Change::None {
+            return self.pass_changed((at, to), accepted, slot, now, out);
+        }
         let Some(send_as) = send_as else {
             target
                 .outgoing
                 .leave_out(origin, accepted.position.extended);
             return Err(DropReason::PayloadType);
         };
+        if let (Change::Law(law), Some(octets)) = (change, slot.get_mut(payload.clone())) {
+            law.to_other(octets);
+        }
         let ready = target.emit(origin, accepted, send_as, slot, now)?;
         target.forwarded_at = Some(now);
         Ok(Outcome::Forward(Forward {
@@ -347,6 +365,18 @@ impl MediaSession {
                 self.replan(now);
             }
         }
+    }
+
+    /// Says which key is nearly used up, if one is since.
+    fn tell_worn(&mut self, at: usize, out: &mut Output) {
+        let Some(suite) = self.streams.get_mut(at).and_then(Stream::take_worn) else {
+            return;
+        };
+        out.worn.push(Worn {
+            endpoint: self.endpoint_of(at),
+            stream: self.streams[at].index,
+            suite,
+        });
     }
 
     fn tell_first_media(&self, at: usize, out: &mut Output) {
@@ -477,6 +507,8 @@ impl MediaSession {
             }
         }
         self.tick_digits(now, out);
+        // What was sent of our own.
+        (0..self.streams.len()).for_each(|at| self.tell_worn(at, out));
         self.check_silence(now, out);
         self.look_for_one_way(now, out);
     }
@@ -484,6 +516,40 @@ impl MediaSession {
     /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
     /// postpone what they make unnecessary, unless the output is not empty: a digit has begun.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        let both = [self.prompt_deadline(), self.patient_deadline()];
+        both.into_iter().flatten().min()
+    }
+
+    /// As [`Self::next_deadline`], for who has many sessions: what nobody hears comes a little later, at
+    /// the same times for all of them, because to wake for each by itself costs more than the tick.
+    pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
+        let patient = self.patient_deadline().map(|due| due.rounded_up(PATIENCE));
+        [self.prompt_deadline(), patient]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What a peer hears, or waits for.
+    fn prompt_deadline(&self) -> Option<Timestamp> {
+        self.streams
+            .iter()
+            .flat_map(|stream| {
+                let (keys, handshakes) = (stream.key_deadline(), stream.handshake_deadline());
+                [
+                    keys,
+                    handshakes,
+                    stream.retired_deadline(),
+                    stream.digits.deadline(),
+                ]
+            })
+            .flatten()
+            .chain(self.sounds.iter().map(Playback::due))
+            .min()
+    }
+
+    /// Reports, observations, and the end.
+    fn patient_deadline(&self) -> Option<Timestamp> {
         let limit = self.silence_limit();
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
             let endpoint = &self.endpoints[at];
@@ -498,15 +564,7 @@ impl MediaSession {
         });
         self.streams
             .iter()
-            .flat_map(|stream| {
-                let reports = stream.reports.due();
-                let keys = stream.key_deadline();
-                let digits = stream.digits.deadline();
-                let handshakes = stream.handshake_deadline();
-                [reports, keys, stream.retired_deadline(), digits, handshakes]
-            })
-            .flatten()
-            .chain(self.sounds.iter().map(Playback::due))
+            .filter_map(|stream| stream.reports.due())
             .chain(silence)
             .chain(
                 self.endpoints
@@ -759,7 +817,7 @@ pub fn local_endpoints(
 }
 
 /// A master key and salt for one suite.
-fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
+pub(crate) fn fresh_key(suite: Suite, entropy: &mut Entropy) -> Result<CryptoKey, NoEntropy> {
     let mut bytes = Zeroizing::new(vec![0; suite.key_and_salt_bytes()]);
     entropy.fill_secret(&mut bytes)?;
     CryptoKey::new(suite, std::mem::take(&mut *bytes)).ok_or(NoEntropy)

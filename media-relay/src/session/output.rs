@@ -2,7 +2,7 @@
 
 use super::SocketId;
 use super::stream::Ready;
-use media_api::{DropReason, Event, RealmId};
+use media_api::{DropReason, EndpointId, Event, RealmId, StreamIndex, Suite};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -13,6 +13,9 @@ pub enum Outcome {
     Forward(Forward),
     /// RTP of a party that goes on in another session: give it to that one.
     Handed(Box<super::Handed>),
+    /// RTP in a codec that the joined peer has not: for whoever transcodes. What comes of it is given to
+    /// [`super::MediaSession::recoded`].
+    Recode(super::Recode),
     /// RTCP: read and kept.
     Report,
     /// RTP that ends here: part of a digit, or audio beside one.
@@ -79,6 +82,17 @@ pub struct Sample {
     pub jitter_us: u32,
 }
 
+/// A key of which a new one is due: whoever has random numbers makes it, and tells [`Event::KeyWorn`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Worn {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// The stream.
+    pub stream: StreamIndex,
+    /// Its suite.
+    pub suite: Suite,
+}
+
 /// A reusable sink. Emptied by its owner, never by the session.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -90,6 +104,8 @@ pub struct Output {
     pub samples: Vec<Sample>,
     /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals.
     pub received: Vec<(RealmId, usize)>,
+    /// Keys that are nearly used up.
+    pub worn: Vec<Worn>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
     /// Something is due sooner than before, although no command and no tick was given.
@@ -131,6 +147,7 @@ impl Output {
         self.freed.clear();
         self.samples.clear();
         self.received.clear();
+        self.worn.clear();
         self.bytes.clear();
         self.made.clear();
         self.is_sooner = false;
@@ -142,6 +159,7 @@ impl Output {
             && self.freed.is_empty()
             && self.samples.is_empty()
             && self.received.is_empty()
+            && self.worn.is_empty()
             && self.made.is_empty()
             && !self.is_sooner
     }

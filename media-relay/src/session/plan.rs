@@ -3,7 +3,9 @@
 //! Compiled when something was agreed or the bridge plan changed, executed for every packet. The
 //! packet path looks at nothing else of a negotiation.
 
+use super::change::{self, Change};
 use super::stream::{Face, Stream};
+use crate::codec::Coding;
 use crate::g711::Law;
 use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
 
@@ -31,6 +33,8 @@ pub(super) struct Rule {
     pub(super) law: Option<Law>,
     /// Payload type toward the joined peer; `None` if that one did not agree to the format.
     pub(super) send_as: Option<u8>,
+    /// What becomes of it where the joined peer has another format instead.
+    pub(super) change: Change,
 }
 
 /// Rules of one face by received payload type.
@@ -55,6 +59,7 @@ impl Rules {
     fn new<'a>(
         received: impl Iterator<Item = &'a PayloadBinding>,
         sent: &[PayloadBinding],
+        needed: Option<(Coding, u8)>,
     ) -> Self {
         let mut rules = Self::default();
         for binding in received {
@@ -65,16 +70,16 @@ impl Rules {
                 break;
             };
             *at = next;
+            let same = sent.iter().find(|other| other.id == binding.id);
+            let (send_as, change) = change::of(binding, same, sent, needed);
             rules.list.push(Rule {
                 format: binding.id,
                 clock_hz: binding.format.clock_hz,
                 is_event: binding.format.telephone_event == TelephoneEvent::Yes,
                 is_noise: binding.format.name.eq_ignore_ascii_case("CN"),
                 law: Law::of(&binding.format.name, binding.format.clock_hz),
-                send_as: sent
-                    .iter()
-                    .find(|other| other.id == binding.id)
-                    .map(|other| other.send),
+                send_as,
+                change,
             });
         }
         rules
@@ -113,12 +118,13 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
         }
         // Taken out and put back, because the bindings of the partner are borrowed meanwhile.
         let mut faces = std::mem::take(&mut streams[at].faces);
-        let sent = to
-            .and_then(|to| streams[to].active())
-            .map_or(&[][..], |face: &Face| &face.terms.payloads);
+        let target = to.and_then(|to| streams[to].active());
+        let sent = target.map_or(&[][..], |face: &Face| &face.terms.payloads);
+        let packet_ms = target.map_or(20, |face| face.terms.ptime_ms);
         for face in &mut faces {
+            let needed = change::needed(&face.terms.payloads, sent, packet_ms);
             let received = face.terms.payloads.iter();
-            face.rules = Rules::new(received.chain(face.retired.bindings()), sent);
+            face.rules = Rules::new(received.chain(face.retired.bindings()), sent, needed);
         }
         streams[at].faces = faces;
         // A peer sends what the other side wants to receive, or what it wants itself.

@@ -12,6 +12,7 @@
 //! | agreed on no format  | any                    | the sound ends, and this is told        |
 
 use super::MediaSession;
+use super::change::Change;
 use super::output::Output;
 use super::quality::Position;
 use super::sequence::Origin;
@@ -290,6 +291,7 @@ impl Playback {
             first: false,
             is_event: false,
             law: None,
+            change: Change::None,
         };
         let origin = Origin {
             stream: outlet.stream,

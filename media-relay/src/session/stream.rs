@@ -3,6 +3,7 @@
 //! A stream has *faces*: the committed agreement first, then the previews of early dialogs in the
 //! order of their answers. All may send to us; we send to the newest.
 
+use super::change::{Change, PassingEvent};
 use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
@@ -23,11 +24,11 @@ use crate::e_model::Codec;
 use crate::entropy::Entropy;
 use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
-use crate::srtp::{KeyRing, PeerKeys, Protocol, Sender, SrtpFault};
+use crate::srtp::{KeyRing, MOST_REPORTS, PeerKeys, Protocol, Sender, SrtpFault, Wear};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{
     Content, CryptoKey, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream,
-    Protection, QualityStats, Stage, StreamIndex, StreamStats,
+    Protection, QualityStats, Stage, StreamIndex, StreamStats, Suite,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -57,6 +58,8 @@ pub(super) struct Stream {
     pub(super) path: Path,
     pub(super) ring: KeyRing,
     senders: Vec<SendContext>,
+    /// The suite of a key of ours that is nearly used up.
+    worn: Option<Suite>,
     pub(super) rate: RateLimit,
     /// Until when media against a new direction may still be on its way.
     grace_until: Option<Timestamp>,
@@ -67,7 +70,7 @@ pub(super) struct Stream {
     has_arrived: bool,
     /// Last valid RTP packet.
     pub(super) rtp_at: Option<Timestamp>,
-    /// Last valid RTP or RTCP packet.
+    /// Last valid RTP or RTCP packet, or proven check.
     pub(super) heard_at: Option<Timestamp>,
     /// Last packet of another stream that was sent to this peer.
     pub(super) forwarded_at: Option<Timestamp>,
@@ -99,6 +102,8 @@ pub(super) struct Stream {
     pub(super) early: Early,
     /// Under which handshakes with its peer are made.
     pub(super) identity: Option<Identity>,
+    /// The event that its peer is being told under another clock than it came with.
+    pub(super) passing: Option<PassingEvent>,
 }
 
 /// One agreement about the stream.
@@ -122,6 +127,9 @@ pub(super) struct Face {
 struct SendContext {
     key: CryptoKey,
     sender: Sender,
+    /// How much of it RTP and reports have used up.
+    rtp_wear: Wear,
+    rtcp_wear: Wear,
     /// Extended sequence number of roll-over counter zero, sequence zero under this key (MED-113).
     origin: Option<u64>,
 }
@@ -148,6 +156,8 @@ pub(super) struct Accepted {
     pub(super) is_event: bool,
     /// Its law, if it is G.711.
     pub(super) law: Option<Law>,
+    /// What becomes of it where the joined peer has another format instead.
+    pub(super) change: Change,
 }
 
 /// Where a finished packet lies and goes to.
@@ -172,6 +182,7 @@ impl Stream {
             path: Path::Blocked(DropReason::NoPath),
             ring: KeyRing::default(),
             senders: Vec::new(),
+            worn: None,
             rate: RateLimit::default(),
             grace_until: None,
             pinned_news: None,
@@ -197,6 +208,7 @@ impl Stream {
             agent: Agent::default(),
             early: Early::default(),
             identity: None,
+            passing: None,
         }
     }
 
@@ -447,10 +459,11 @@ impl Stream {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
             None => {
-                let sender = Sender::new(key);
                 self.senders.push(SendContext {
                     key: key.clone(),
-                    sender,
+                    sender: Sender::new(key),
+                    rtp_wear: Wear::new(key.lifetime()),
+                    rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
                     origin: None,
                 });
                 self.senders.len() - 1
@@ -650,6 +663,7 @@ impl Stream {
             first,
             is_event: rule.is_event,
             law: rule.law,
+            change: rule.change,
         })
     }
 
@@ -755,10 +769,16 @@ impl Stream {
             let origin = *context.origin.get_or_insert(extended & !0xffff);
             // A straggler from before this key's first packet has no index under it.
             let index = extended.checked_sub(origin).ok_or(DropReason::Sequence)?;
+            if context.rtp_wear.is_over() {
+                return Err(DropReason::Send);
+            }
             length = context
                 .sender
                 .protect_rtp(room, plain_bytes, index)
                 .map_err(|_| DropReason::Send)?;
+            if context.rtp_wear.count() {
+                self.worn = Some(context.key.suite());
+            }
         }
         self.outgoing.packets += 1;
         self.count_sent(plain_bytes);
@@ -827,17 +847,28 @@ impl Stream {
         self.dropped[reason as usize] += 1;
     }
 
+    /// The suite of a key, ours or the peer's, of which a new one has become due since this was asked last.
+    pub(super) fn take_worn(&mut self) -> Option<Suite> {
+        let ours = self.worn.take();
+        self.ring.take_worn().or(ours)
+    }
+
     /// Protects a compound RTCP packet if this stream's peer wants that; `None` if it cannot be.
     pub(super) fn protect_report(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
         let face = self.faces.last()?;
         match face.report_sender() {
             None => face.is_open().then_some(length),
-            Some(at) => self
-                .senders
-                .get_mut(at)?
-                .sender
-                .protect_rtcp(buffer, length)
-                .ok(),
+            Some(at) => {
+                let context = self.senders.get_mut(at)?;
+                if context.rtcp_wear.is_over() {
+                    return None;
+                }
+                let length = context.sender.protect_rtcp(buffer, length).ok()?;
+                if context.rtcp_wear.count() {
+                    self.worn = Some(context.key.suite());
+                }
+                Some(length)
+            }
         }
     }
 
@@ -855,6 +886,7 @@ impl Stream {
             reordered_packets: self.reception.reordered(),
             jitter_us: self.reception.jitter_us(),
             max_jitter_us: self.reception.max_jitter_us(),
+            resynchronised: self.ring.resyncs(),
             round_trip_us: self.reports.round_trip_us,
             answered_checks: self.agent.answered,
             dropped: self.dropped,

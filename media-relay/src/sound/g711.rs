@@ -38,7 +38,7 @@ const fn mu_law_table() -> [u8; 1 << 14] {
 }
 
 /// Sixteen steps per segment; the first two segments have steps of the same size.
-const fn a_law_of(sample: u16) -> u8 {
+pub(crate) const fn a_law_of(sample: u16) -> u8 {
     let (sign, magnitude) = split(sample);
     let steps = magnitude >> 4;
     let code = match steps.checked_ilog2() {
@@ -52,7 +52,7 @@ const fn a_law_of(sample: u16) -> u8 {
 }
 
 /// Sixteen steps per segment, each segment with steps of twice the size of the one before.
-const fn mu_law_of(sample: u16) -> u8 {
+pub(crate) const fn mu_law_of(sample: u16) -> u8 {
     let (sign, magnitude) = split(sample);
     let raised = (magnitude >> 2) + MU_LAW_BIAS;
     let biased = if raised > 0x1fff { 0x1fff } else { raised };

@@ -8,6 +8,7 @@
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
 use super::transform::{Place, Transform};
+use super::wear::Wear;
 use super::{RTCP_CLEAR_BYTES, SrtpFault};
 use crate::packet::{rtp::RtpHeader, u32_at};
 use crate::time::Timestamp;
@@ -109,6 +110,11 @@ pub struct Receiver {
     sources: Vec<Source>,
     /// Counts authenticated packets, to know which source was used last.
     uses: u64,
+    /// The peer's use of its key. It is the peer's to end; what is authentic is heard.
+    wear: Wear,
+    is_worn: bool,
+    /// How often an index was found that the rules of RFC 3711 do not lead to (MED-114).
+    resyncs: u64,
     /// The peer has a reason to restart its roll-over counter (MED-114): do not wait for failures.
     restart_expected: bool,
     /// SSRCs and their highest indices under the key before this one: a peer may go on counting
@@ -136,6 +142,9 @@ impl Receiver {
             identifier: master.identifier().to_vec(),
             sources: Vec::with_capacity(MAX_SOURCES),
             uses: 0,
+            wear: Wear::new(master.lifetime()),
+            is_worn: false,
+            resyncs: 0,
             restart_expected: false,
             before: Vec::new(),
         }
@@ -147,6 +156,16 @@ impl Receiver {
             .iter()
             .filter_map(|source| Some((source.ssrc, source.highest?)))
             .collect()
+    }
+
+    /// Whether a new key of the peer has become due since this was asked last (MED-107).
+    pub(super) fn take_worn(&mut self) -> bool {
+        std::mem::take(&mut self.is_worn)
+    }
+
+    /// How often the roll-over counter was found anew (MED-114).
+    pub(super) fn resyncs(&self) -> u64 {
+        self.resyncs
     }
 
     /// What [`Self::highest`] was under the key that this one replaces.
@@ -219,6 +238,8 @@ impl Receiver {
             }
             return Err(SrtpFault::Authentication);
         };
+        self.is_worn |= self.wear.count();
+        self.resyncs += u64::from(opened != index);
         let source = self.source(known, header.ssrc);
         if opened != index {
             source.rtp = ReplayWindow::new();

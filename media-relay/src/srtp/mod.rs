@@ -15,10 +15,12 @@ mod mac;
 mod rekey;
 mod replay;
 mod transform;
+mod wear;
 
 pub use context::{Receiver, Sender};
 pub(crate) use mac::HmacSha1;
 pub(crate) use rekey::{KeyRing, PeerKeys};
+pub(crate) use wear::{MOST_REPORTS, Wear};
 
 /// Most bytes that protection adds to an RTP or RTCP packet: SRTCP index and a 128-bit tag.
 pub const MAX_TRAILER_BYTES: usize = 20;

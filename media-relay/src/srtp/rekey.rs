@@ -6,7 +6,7 @@
 
 use super::{Protocol, Receiver, SrtpFault};
 use crate::time::Timestamp;
-use media_api::CryptoKey;
+use media_api::{CryptoKey, Suite};
 use std::time::Duration;
 
 /// How long the old key stays valid beside a new one.
@@ -23,6 +23,10 @@ pub(crate) struct KeyId(u32);
 pub(crate) struct KeyRing {
     entries: Vec<Entry>,
     made: u32,
+    /// What contexts that are gone have counted.
+    resyncs: u64,
+    /// The suite of a key that its peer has nearly used up.
+    worn: Option<Suite>,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,20 @@ impl KeyRing {
 
     /// Zeroises and forgets every context that `in_use` does not name.
     pub(crate) fn retain(&mut self, in_use: impl Fn(KeyId) -> bool) {
-        self.entries.retain(|entry| in_use(entry.id));
+        for gone in self.entries.extract_if(.., |entry| !in_use(entry.id)) {
+            self.resyncs += gone.receiver.resyncs();
+        }
+    }
+
+    /// How often a roll-over counter was found anew (MED-114).
+    pub(crate) fn resyncs(&self) -> u64 {
+        let present = self.entries.iter().map(|entry| entry.receiver.resyncs());
+        self.resyncs + present.sum::<u64>()
+    }
+
+    /// The suite of a key of which a new one has become due (MED-107).
+    pub(crate) fn take_worn(&mut self) -> Option<Suite> {
+        self.worn.take()
     }
 
     fn open(
@@ -66,7 +83,13 @@ impl KeyRing {
             .find(|entry| entry.id == id)
             .ok_or(SrtpFault::Authentication)?;
         match protocol {
-            Protocol::Rtp => entry.receiver.unprotect_rtp(packet, now),
+            Protocol::Rtp => {
+                let opened = entry.receiver.unprotect_rtp(packet, now);
+                if entry.receiver.take_worn() {
+                    self.worn = Some(entry.key.suite());
+                }
+                opened
+            }
             Protocol::Rtcp => entry.receiver.unprotect_rtcp(packet),
         }
     }

@@ -11,6 +11,7 @@ use crate::dtls::Identities;
 use crate::entropy::Entropy;
 use crate::io::{Batch, Waker};
 use crate::time::WallOffset;
+use crate::transcode::class::Door;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -32,6 +33,7 @@ pub(crate) struct Beginning {
     pub(crate) resting: Resting,
     pub(crate) neighbours: Arc<Neighbours>,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) door: Door,
 }
 
 impl Beginning {

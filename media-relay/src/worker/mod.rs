@@ -14,6 +14,8 @@ use crate::io::Batch;
 use crate::session::{Handed, SocketId};
 use crate::sound::Recordings;
 use crate::time::Timestamp;
+use crate::transcode::Recoded;
+use crate::transcode::class::Door;
 use begin::Beginning;
 use media_api::{Command, EndpointSpec, SessionId};
 use sessions::{Adopted, Sessions, Shared};
@@ -96,6 +98,8 @@ pub(crate) struct Worker<B> {
     stock: Arc<Stock>,
     published: Arc<Published>,
     clock: Clock,
+    /// What comes back from those who transcode.
+    recoded: Receiver<Recoded>,
 }
 
 impl<B: Batch> Worker<B> {
@@ -114,12 +118,14 @@ impl<B: Batch> Worker<B> {
             resting,
             neighbours,
             identities,
+            door: Door { recoders, recoded },
         } = beginning;
         let shared = Shared {
             realms,
             sink,
             neighbours,
             identities,
+            recoders,
         };
         let sessions = Sessions::new(shared, entropy, wall, resting);
         Self {
@@ -132,6 +138,7 @@ impl<B: Batch> Worker<B> {
             stock,
             published,
             clock,
+            recoded,
         }
     }
 
@@ -194,6 +201,10 @@ impl<B: Batch> Worker<B> {
         }
         let now = self.clock.now();
         self.sessions.tick(now, &mut self.batch);
+        // Behind what was due: a session that has something to send looks at its deadline anew.
+        while let Ok(mut recoded) = self.recoded.try_recv() {
+            self.sessions.recoded(&mut recoded, now, &mut self.batch);
+        }
         ControlFlow::Continue(())
     }
 
@@ -431,6 +442,7 @@ mod tests {
             resting: Resting::default(),
             neighbours: Arc::default(),
             identities: Arc::default(),
+            door: crate::transcode::class::prepare(1, 0).0.remove(0),
         };
         let worker = Worker::new(arriving, beginning);
         (worker, events)

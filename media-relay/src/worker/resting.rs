@@ -13,6 +13,12 @@ use media_api::Family;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// What a pair rests at least (MED-011).
+const LEAST: Duration = Duration::from_secs(2);
+/// Pairs of one realm and family that rest at once before one is used again that has rested for no more
+/// than [`LEAST`]: a busy node would keep thousands of sockets bound for nothing, or open and close
+/// them for every call.
+const MANY: usize = 512;
 /// Pairs of one realm and family that stay bound after their rest, for calls to come.
 const MOST_RESTED: usize = 64;
 /// Pairs that are closed at once: packets of calls wait meanwhile.
@@ -78,7 +84,8 @@ impl Resting {
         Ok(())
     }
 
-    /// A pair that has rested: any of the half that has done so for longest, so that nobody can tell which.
+    /// A pair that has rested, or the least where many do: any of the half that has done so for longest, so
+    /// that nobody can tell which.
     pub(super) fn take(
         &mut self,
         realm: usize,
@@ -89,7 +96,10 @@ impl Resting {
     ) -> Option<Lease> {
         let at = self.shelf(realm, family)?;
         let pairs = &mut self.shelves.get_mut(at)?.pairs;
-        let rested = rested(pairs, now);
+        let mut rested = rested(pairs, now);
+        if rested == 0 && pairs.len() >= MANY {
+            rested = self::rested(pairs, now + ports.rest().saturating_sub(LEAST));
+        }
         if rested == 0 {
             return None;
         }
@@ -135,7 +145,70 @@ impl Resting {
     }
 }
 
-/// How many of the pairs have rested: those in front.
+/// How many of the pairs have rested by a time: those in front.
 fn rested(pairs: &VecDeque<(Timestamp, Lease)>, now: Timestamp) -> usize {
     pairs.partition_point(|(ends, _)| *ends <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::realm::{LocalAddress, Realm};
+    use crate::io::Backend;
+    use crate::session::{SocketId, StreamSockets};
+    use media_api::RealmId;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn where_many_rest_the_longest_unused_may_be_used_after_the_least_rest() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let realm = Realm {
+            id: RealmId(0),
+            v4: Some(LocalAddress::direct(here)),
+            v6: None,
+            first_port: 10_000,
+            last_port: 29_999,
+            dscp: 46,
+            backend: Backend::Sockets,
+        };
+        let ports = RealmPorts::new(realm, Duration::from_secs(10));
+        let mut entropy = Entropy::from_seed([3; 32]);
+        let mut resting = Resting::with_room(2 * MANY);
+        let mut rest = |resting: &mut Resting, at| {
+            let port = ports
+                .take(Family::V4, &mut entropy, at, false)
+                .expect("a port");
+            let sockets = StreamSockets {
+                realm: RealmId(0),
+                rtp: SocketId(port.into()),
+                rtcp: SocketId(u32::from(port) + 1),
+                advertised_rtp: (here, port).into(),
+                advertised_rtcp: (here, port + 1).into(),
+            };
+            let lease = Lease {
+                realm: 0,
+                family: Family::V4,
+                port,
+                sockets,
+            };
+            resting.begin(lease, &ports, at).expect("room");
+            port
+        };
+        let first: Vec<u16> = (0..10).map(|_| rest(&mut resting, Timestamp(0))).collect();
+        for _ in 10..MANY - 1 {
+            rest(&mut resting, Timestamp(1));
+        }
+        let mut entropy = Entropy::from_seed([4; 32]);
+        let least = Timestamp(2_000_000);
+        let mut take = |resting: &mut Resting, now| {
+            let lease = resting.take(0, Family::V4, &ports, &mut entropy, now)?;
+            Some(lease.port)
+        };
+        assert_eq!(take(&mut resting, least), None, "few rest");
+        rest(&mut resting, Timestamp(1));
+        assert_eq!(take(&mut resting, Timestamp(least.0 - 1)), None);
+        let taken = take(&mut resting, least).expect("the least rest is over");
+        assert!(first[..5].contains(&taken), "{taken} of {first:?}");
+        assert_eq!(take(&mut resting, least), None, "few rest again");
+    }
 }

@@ -297,6 +297,7 @@ impl Bench {
         match outcome {
             Outcome::Forward(forward) => Ok(Some((forward.to, slot[forward.range].to_vec()))),
             Outcome::Handed(_) => panic!("taken for a party that has left"),
+            Outcome::Recode(_) => panic!("nothing is to be transcoded"),
             Outcome::Report => panic!("taken for a report"),
             Outcome::Checked => panic!("taken for a check"),
             Outcome::Taken | Outcome::Kept => Ok(None),

@@ -389,6 +389,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         number_limits: Vec::new(),
         rates: Default::default(),
         limits: NodeLimits {
+            transcoding: None,
             calls: 1_000,
             new_calls: CallLimits::default(),
             max_setup: Duration::from_secs(60),
@@ -481,12 +482,14 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
 
 /// Digits of Teams travel in the first way, those of carriers in the second.
 fn set_dtmf(trunk: &mut Trunk, [of_teams, of_carriers]: [Dtmf; 2]) {
-    let dtmf = match trunk.preset == Preset::Teams {
+    let is_teams = trunk.preset == Preset::Teams;
+    let dtmf = match is_teams {
         true => of_teams,
         false => of_carriers,
     };
     Arc::make_mut(&mut trunk.media.profile).dtmf = dtmf;
-    if matches!(dtmf, Dtmf::Info | Dtmf::Auto) {
+    // A carrier may press in INFO beside its tones, or instead.
+    if matches!(dtmf, Dtmf::Info | Dtmf::Auto) || (dtmf == Dtmf::Inband && !is_teams) {
         trunk.allow.push(Method::Info);
     }
 }

@@ -553,7 +553,7 @@ impl<'a> World<'a> {
             digit,
         };
         self.checkers.see(self.now, &pressed);
-        if matches!(intake, Intake::Pass | Intake::Watch) {
+        if intake.lets_pass() {
             let passed = Seen::Passed {
                 session,
                 endpoint: other,
@@ -561,7 +561,7 @@ impl<'a> World<'a> {
             };
             self.checkers.see(self.now, &passed);
         }
-        if intake == Intake::Watch {
+        if intake.tells_begin() {
             let event = media_api::Event::DigitBegun {
                 session,
                 endpoint,

@@ -87,16 +87,16 @@ fn every_key_reaches_the_other_party_once_whatever_the_two_are_told_by() {
     }
 }
 
-/// A carrier's party that has agreed events with us, as the other one has, and presses all keys in INFO;
-/// beside it in events, so many milliseconds later, if it does.
-fn in_both(events_after: Option<u64>) -> Scenario {
+/// A carrier's party that has agreed events with us, or tones, as the other one has, and presses all keys in
+/// INFO; beside it in its media, so many milliseconds later, if it does.
+fn in_both(ways: [Dtmf; 2], media_after: Option<u64>) -> Scenario {
     let mut scenario = Scenario::quiet(3).call(|call| {
         PlannedCall::to_teams(call).dialing(|dial| {
             dial.hang_up = Some(secs(12));
             dial.changes = by_info(500);
         })
     });
-    scenario.setting.dtmf = Some([Dtmf::Rfc4733, Dtmf::Auto]);
+    scenario.setting.dtmf = Some(ways);
     let begin = common::clean(&scenario)
         .sent
         .iter()
@@ -108,7 +108,7 @@ fn in_both(events_after: Option<u64>) -> Scenario {
         .expect("INFO is answered")
         .since(Timestamp::ZERO)
         .as_millis() as u64;
-    if let Some(after) = events_after {
+    if let Some(after) = media_after {
         for (at, key) in (0u64..).zip(KEYS.chars()) {
             let what = Happening::Press(true, Digit::from_char(key).unwrap());
             scenario = scenario.extra(ms(begin + after + at * 200), what);
@@ -117,15 +117,27 @@ fn in_both(events_after: Option<u64>) -> Scenario {
     scenario
 }
 
+const EVENTS: [Dtmf; 2] = [Dtmf::Rfc4733, Dtmf::Auto];
+const TONES: [Dtmf; 2] = [Dtmf::Inband, Dtmf::Inband];
+
 #[test]
 fn keys_by_info_alone_are_heard_where_both_have_events_and_by_both_once() {
-    for events_after in [None, Some(0), Some(150), Some(300)] {
-        let scenario = in_both(events_after);
+    by_info_alone_and_by_both(EVENTS);
+}
+
+#[test]
+fn keys_by_info_alone_are_heard_where_both_have_tones_and_by_both_once() {
+    by_info_alone_and_by_both(TONES);
+}
+
+fn by_info_alone_and_by_both(ways: [Dtmf; 2]) {
+    for media_after in [None, Some(0), Some(150), Some(300)] {
+        let scenario = in_both(ways, media_after);
         let run = clean(&scenario);
         assert_eq!(run.records.len(), 1);
     }
     let is_dialled = |effect: &Effect| matches!(effect, Effect::Media(Command::Dial { .. }));
-    finds("digit-once", &in_both(None), move |effect| {
+    finds("digit-once", &in_both(ways, None), move |effect| {
         let times = if is_dialled(&effect) { 0 } else { 1 };
         vec![effect; times]
     });

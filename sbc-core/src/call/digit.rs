@@ -1,14 +1,14 @@
 //! Keys that one party presses and the other is told of (SIP-1310, SIP-1312, MED-225).
 //!
 //! Each leg is told of keys in one way at a time, and so a digit never reaches a peer twice. Where both legs
-//! have tones, media pass as they are, and INFO beside them only repeats. Where both have events these pass as
-//! well, and the relay says when: INFO about a key waits for its event. If none comes, the party presses by
-//! INFO alone, and from then on all its keys are told by us. Where the two are told differently, they always
+//! have events, or both tones, these pass as they are, and the relay says when, of tones only where INFO is
+//! taken: INFO about a key waits for its event or tone. If none comes, the party presses by INFO alone, and
+//! from then on all its keys are told by us. Where the two are told differently, they always
 //! are: the relay takes digits out of the media and reports them, or INFO brings them, and each is told in the
 //! way of the other leg: dialled by the relay, or in an INFO of its own. Of a party that says the same by
 //! media and by INFO, what comes second is left out.
 
-use super::keys::{MOST_WAITING, Source};
+use super::keys::{Info, MOST_WAITING, Source};
 use super::{Call, Leg, Operation, Timer, endpoint};
 use crate::event::Happened;
 use crate::id::LegId;
@@ -45,7 +45,7 @@ impl Call {
             let Some(leg) = self.legs.get_mut(&from) else {
                 continue;
             };
-            let intake = means.intake(other, leg.keys.is_by_info());
+            let intake = means.intake(other, leg.info());
             if leg.keys.intake != intake {
                 leg.keys.direct(intake, cx.now.mono);
                 self.media.take(cx, endpoint(from), intake);
@@ -123,8 +123,9 @@ impl Call {
             return false;
         };
         match (means, theirs) {
-            (Means::Tones, Means::Tones) => return true,
-            (Means::Events, Means::Events) if !from.keys.is_by_info() => {
+            (Means::Events, Means::Events) | (Means::Tones, Means::Tones)
+                if from.info() != Info::Alone =>
+            {
                 let is_taken = from.keys.wait(pressed, other, cx.now.mono);
                 if let (false, Some(trunk)) = (is_taken, self.trunk_of(leg)) {
                     let (trunk, most) = (trunk.name.clone(), MOST_WAITING);
@@ -216,6 +217,11 @@ impl Call {
 }
 
 impl Leg {
+    fn info(&self) -> Info {
+        let allow = &self.session.style().trunk.allow;
+        self.keys.info(allow.contains(&Method::Info))
+    }
+
     fn means(&self) -> Means {
         // Before the answer it is what an early description says.
         let agreed = self.image.committed().or(self.image.latest());
@@ -238,14 +244,18 @@ impl Leg {
 impl Means {
     /// What becomes of the digits in the media of such a leg, given how the other one is told. Of a party
     /// that presses by INFO alone, events that it sends after all are told by us like its INFOs, in one row.
-    fn intake(self, other: Self, is_by_info: bool) -> Intake {
-        match (self, other) {
-            (Self::Events, Self::Events) if !is_by_info => Intake::Watch,
-            (Self::Events, Self::Events | Self::Info | Self::Tones) => Intake::Events,
-            (Self::Tones, Self::Events | Self::Info) => Intake::Tones,
-            (Self::Events, Self::Other)
-            | (Self::Tones, Self::Tones | Self::Other)
-            | (Self::Info | Self::Other, _) => Intake::Pass,
+    fn intake(self, other: Self, info: Info) -> Intake {
+        match (self, other, info) {
+            (Self::Events, Self::Events, Info::Refused | Info::Beside) => Intake::Watch,
+            (Self::Tones, Self::Tones, Info::Beside) => Intake::Listen,
+            (Self::Events, Self::Events, Info::Alone)
+            | (Self::Events, Self::Info | Self::Tones, _) => Intake::Events,
+            (Self::Tones, Self::Tones, Info::Alone)
+            | (Self::Tones, Self::Events | Self::Info, _) => Intake::Tones,
+            // To look for tones costs more than to pass them on.
+            (Self::Tones, Self::Tones, Info::Refused)
+            | (Self::Events | Self::Tones, Self::Other, _)
+            | (Self::Info | Self::Other, _, _) => Intake::Pass,
         }
     }
 }

@@ -13,12 +13,12 @@ use std::time::Duration;
 pub(super) struct Keys {
     /// What the relay was told to do with its digits.
     pub(super) intake: Intake,
-    /// It has told of a key in INFO alone, although both legs have events: from then on each of its
-    /// keys is told to the other party by us.
+    /// It has told of a key in INFO alone, although both legs have events, or both tones: from then on each
+    /// of its keys is told to the other party by us.
     is_by_info: bool,
-    /// An event that goes on to the other party at this moment.
+    /// An event or a tone that goes on to the other party at this moment.
     running: Option<Running>,
-    /// Told in INFO: the event that says the same may still come, and then passes.
+    /// Told in INFO: the event or tone that says the same may still come, and then passes.
     waiting: VecDeque<Waiting>,
     /// Keys told to the other party not long ago.
     told: VecDeque<Told>,
@@ -30,7 +30,7 @@ struct Running {
     has_info: bool,
 }
 
-/// A key that waits for its event.
+/// A key that waits for its event or tone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     pub(super) pressed: Pressed,
@@ -53,6 +53,17 @@ pub(super) enum Source {
     Info,
 }
 
+/// Which part INFO has in telling of keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Info {
+    /// We take none.
+    Refused,
+    /// It may say what the media say.
+    Beside,
+    /// It says what the media do not.
+    Alone,
+}
+
 /// Keys remembered of one party.
 const REMEMBERED: usize = 8;
 /// Keys told in INFO that wait for their events: nobody presses as many before the first of them arrives.
@@ -66,39 +77,42 @@ const APART: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(4);
 
 impl Keys {
-    pub(super) fn is_by_info(&self) -> bool {
-        self.is_by_info
+    /// Which part INFO has in telling them, for a peer from which we take it or do not.
+    pub(super) fn info(&self, is_taken: bool) -> Info {
+        match (is_taken, self.is_by_info) {
+            (_, true) => Info::Alone,
+            (true, false) => Info::Beside,
+            (false, false) => Info::Refused,
+        }
     }
 
     /// Notes what the relay is told to do from now on. Keys that wait are told to the other party then:
     /// no event of theirs passes any more.
     pub(super) fn direct(&mut self, intake: Intake, now: Timestamp) {
+        // What lasts has passed in part, and is told at its end all the same, if its kind still is.
+        if !is_same_kind(self.intake, intake) {
+            self.running = None;
+        }
         self.intake = intake;
-        match intake {
-            Intake::Watch => {}
-            // An event that lasts has passed in part, and is told at its end all the same.
-            Intake::Events => self.wait_no_longer(now),
-            Intake::Pass | Intake::Tones => {
-                self.running = None;
-                self.wait_no_longer(now);
-            }
+        if !intake.tells_begin() {
+            self.wait_no_longer(now);
         }
     }
 
-    /// An event begins, which goes on to the other party.
+    /// An event or a tone begins, which goes on to the other party.
     pub(super) fn begins(&mut self, digit: Digit) {
         match self.intake {
-            Intake::Watch | Intake::Events => {
+            Intake::Watch | Intake::Listen | Intake::Events | Intake::Tones => {
                 let has_info = self.was_waiting(digit);
                 self.running = Some(Running { digit, has_info });
             }
             // Told before the relay knew; it does not tell the end.
-            Intake::Pass | Intake::Tones => {}
+            Intake::Pass => {}
         }
     }
 
-    /// The relay has found a key. Says whether the other party has been told of it: the event itself has
-    /// passed, or INFO came before it.
+    /// The relay has found a key. Says whether the other party has been told of it: the event or tone itself
+    /// has passed, or INFO came before it.
     pub(super) fn is_known(&mut self, pressed: Pressed, now: Timestamp) -> bool {
         let digit = pressed.digit;
         if let Some(running) = self.running.take_if(|running| running.digit == digit) {
@@ -107,7 +121,7 @@ impl Keys {
             }
             return true;
         }
-        if self.intake != Intake::Watch {
+        if !self.intake.tells_begin() {
             return self.repeats(Source::Media, pressed, now);
         }
         if !self.was_waiting(digit) {
@@ -116,7 +130,7 @@ impl Keys {
         true
     }
 
-    /// INFO tells of a key for which an event passes or has passed, or is waited for. Says whether it was
+    /// INFO tells of a key for which an event or tone passes or has passed, or is waited for. Says whether it was
     /// taken: no more than [`MOST_WAITING`] are.
     pub(super) fn wait(&mut self, pressed: Pressed, to: LegId, now: Timestamp) -> bool {
         let is_it = |running: &&mut Running| running.digit == pressed.digit && !running.has_info;
@@ -202,6 +216,15 @@ impl Keys {
     }
 }
 
+/// Whether both are about events, or both about tones.
+fn is_same_kind(one: Intake, other: Intake) -> bool {
+    use Intake::{Events, Listen, Tones, Watch};
+    matches!(
+        (one, other),
+        (Watch | Events, Watch | Events) | (Listen | Tones, Listen | Tones)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +280,23 @@ mod tests {
     const TO: LegId = LegId(1);
 
     #[test]
+    fn a_tone_that_lasts_is_told_and_one_of_another_kind_forgotten() {
+        let mut keys = Keys::default();
+        keys.direct(Intake::Listen, at(0));
+        keys.wait(key('5', 100), TO, at(0));
+        keys.begins(key('5', 0).digit);
+        keys.direct(Intake::Tones, at(10));
+        assert!(keys.is_known(key('5', 90), at(100)));
+        assert!(!keys.is_known(key('5', 90), at(300)));
+        let mut keys = watched();
+        keys.begins(key('4', 0).digit);
+        // Nobody tells its end any more.
+        keys.direct(Intake::Listen, at(10));
+        keys.wait(key('5', 100), TO, at(20));
+        assert_eq!(keys.due(), Some(at(620)));
+    }
+
+    #[test]
     fn info_waits_for_its_event_and_no_longer() {
         let mut keys = watched();
         keys.wait(key('5', 160), TO, at(0));
@@ -277,7 +317,7 @@ mod tests {
         let given_up: Vec<Waiting> = keys.give_up().into();
         assert_eq!(given_up.len(), 2);
         assert_eq!(given_up[1].until, at(2_000), "in order");
-        assert!(keys.is_by_info());
+        assert_eq!(keys.info(true), Info::Alone);
     }
 
     #[test]

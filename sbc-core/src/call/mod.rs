@@ -59,7 +59,7 @@ use crossing::Crossings;
 use keys::Keys;
 use local::LocalSide;
 use media::{CallMedia, image_of};
-use media_api::{Event as MediaEvent, SessionId};
+use media_api::{CryptoKey, Event as MediaEvent, SessionId};
 pub(crate) use places::Entrance;
 use places::Places;
 pub(crate) use replace::Newcomer;
@@ -135,6 +135,8 @@ struct Leg {
     session: Session,
     image: MediaImage,
     telling: Telling,
+    /// A new key of ours that its peer has not been offered yet.
+    fresh_key: Option<CryptoKey>,
     identity: Identity,
     crossings: Crossings,
     keys: Keys,
@@ -147,6 +149,7 @@ impl Leg {
             session,
             image,
             telling: Telling::default(),
+            fresh_key: None,
             identity: Identity::default(),
             crossings: Crossings::default(),
             keys: Keys::default(),
@@ -562,6 +565,9 @@ impl Call {
         }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
+            MediaEvent::KeyWorn {
+                endpoint, fresh, ..
+            } => self.key_worn(LegId(endpoint.0), fresh),
             MediaEvent::OneWay { endpoint, kind, .. } => {
                 self.one_way_begins(cx.now, *endpoint, *kind);
             }

@@ -92,15 +92,18 @@ impl Call {
     }
 
     /// Takes the places of a leg towards a trunk, and those of the way there where that is not the way
-    /// that the call was let in on.
+    /// that the call was let in on; and one of those that are transcoded.
     pub(super) fn take_places(
         &mut self,
         cx: &mut Cx<'_>,
         leg: LegId,
         trunk: &Trunk,
-        way: Option<&OtherWay>,
+        (way, is_transcoded): (Option<&OtherWay>, bool),
     ) -> Result<(), Full> {
         let mut claims = admission::claims_outbound(trunk);
+        if is_transcoded {
+            claims.extend(admission::claim_to_transcode(&self.config));
+        }
         if let Some(way) = way {
             let subject = Subject {
                 tenant: self.tenant.as_ref(),

@@ -175,6 +175,7 @@ impl Arrival {
             trunk: by.trunk.name.clone(),
             party: partner,
             target: by.caller.selected.number.clone(),
+            teams_call: None,
             leg: None,
             outcome: TransferOutcome::Abandoned,
             status: None,

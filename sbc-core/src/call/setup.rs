@@ -362,14 +362,18 @@ impl Setup {
             let image = image_of(cx, profile_of(trunk, guess.as_ref()), leg, None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
-                Some(offer) => interwork::needs(offer, &a.image, &image).map(|_| ()),
-                None => Ok(()),
+                Some(offer) => interwork::needs(offer, &a.image, &image).map(|own| own.transcodes),
+                None => Ok(false),
             };
-            if let Err(incompatible) = fits {
-                self.fail(&incompatible);
-                continue;
-            }
-            if let Err(full) = call.take_places(cx, leg, trunk, attempt.way.as_deref()) {
+            let transcodes = match fits {
+                Ok(transcodes) => transcodes,
+                Err(incompatible) => {
+                    self.fail(&incompatible);
+                    continue;
+                }
+            };
+            let way = (attempt.way.as_deref(), transcodes);
+            if let Err(full) = call.take_places(cx, leg, trunk, way) {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);
                 self.failed_here(mapped, full.because);

@@ -16,7 +16,7 @@ use crate::session::TIMER_EXPIRED;
 use crate::sip::header::Reason;
 use crate::sip::{Method, Status};
 use bytes::Bytes;
-use media_api::{ForkId, Stage};
+use media_api::{CryptoKey, ForkId, Stage};
 use std::time::Duration;
 
 /// How long a leg's offer may wait for the other leg. An UPDATE must be answered at once, and its
@@ -89,7 +89,8 @@ impl Call {
             told.identity.keep(unsaid);
         }
         let may_be_told = told.telling.refused != wanted && told.telling.times < MOST_TELLINGS;
-        let is_due = told.telling.is_stale || (owes && may_be_told);
+        let is_renewal = told.fresh_key.is_some() || told.image.is_renewing();
+        let is_due = told.telling.is_stale || is_renewal || (owes && may_be_told);
         // What is said is heard before anything else is said of it.
         let is_telling = told.session.is_telling();
         let is_refresh = told.session.refresh_is_due() && !is_telling;
@@ -99,6 +100,9 @@ impl Call {
         let waits = !is_free || told.image.is_negotiating() || moves;
         if !(is_due || is_refresh || is_news) || waits {
             return;
+        }
+        if let Some(fresh) = told.fresh_key.take() {
+            told.image.renew(fresh);
         }
         if !is_due && told.session.refreshes_by_update() {
             let lines = told.identity.take();
@@ -124,7 +128,18 @@ impl Call {
                 };
                 told.session.offer_with(cx, offer, lines);
             }
-            Err(_) => told.telling.refused = wanted,
+            Err(_) => {
+                told.image.keep_key();
+                told.telling.refused = wanted;
+            }
+        }
+    }
+
+    /// A key of a leg is nearly used up: its peer is offered a new one of ours as soon as there is room, and
+    /// may have one of its own in its answer (MED-107).
+    pub(super) fn key_worn(&mut self, leg: LegId, fresh: &CryptoKey) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.fresh_key = Some(fresh.clone());
         }
     }
 
@@ -193,7 +208,10 @@ impl Call {
         self.unchanged(cx, leg, asker, status);
         if let Some(leg) = self.legs.get_mut(&leg) {
             match change {
-                Change::Tell(wanted) => leg.telling.refused = wanted,
+                Change::Tell(wanted) => {
+                    leg.image.keep_key();
+                    leg.telling.refused = wanted;
+                }
                 Change::Ask { .. } | Change::Forgotten => leg.telling.is_stale = true,
             }
         }
@@ -269,13 +287,14 @@ impl Call {
     /// talk to each other.
     fn wont_be_told(&mut self, cx: &mut Cx<'_>, id: LegId, wanted: Option<Direction>) {
         if let Some(leg) = self.leg(id) {
+            leg.image.keep_key();
             leg.telling.refused = wanted;
         }
         let newcomer = self.newcomer.filter(|own| self.other(id) == Some(*own));
         let Some((x, y)) = newcomer.and_then(|other| images(&mut self.legs, id, other)) else {
             return;
         };
-        if interwork::differs(x, y) {
+        if interwork::differs(x, y) && !interwork::is_transcoded(x, y) {
             let because = format!("leg {} refuses the codec of the new party", id.0);
             let (by, code) = (EndedBy::Us, CauseCode::MediaIncompatible);
             self.end(cx, by, code, Because::of(because), &[]);

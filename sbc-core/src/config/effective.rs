@@ -7,7 +7,7 @@ use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
 use crate::id::{TenantName, TrunkName};
-use crate::media::Srtp;
+use crate::media::{Srtp, Transcode};
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -262,6 +262,16 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         listed(codecs.map(|codec| codec.name.to_string())),
         "what Teams offers and needs no transcoding",
         "what carriers usually have",
+    );
+    add(
+        "transcode",
+        match &profile.transcode {
+            Transcode::Never => "false".to_owned(),
+            Transcode::OnDemand => "true".to_owned(),
+            Transcode::Offered(list) => listed(list.iter().map(|codec| codec.name.to_string())),
+        },
+        "only where the two sides have no codec in common",
+        "only where the two sides have no codec in common",
     );
     add(
         "dtmf",

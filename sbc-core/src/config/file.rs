@@ -126,6 +126,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 calls: section.number("calls", 1..=1_000_000, out),
                 cps: section.number("cps", 1..=100_000, out),
                 setup: section.number("setup", 1..=1_000_000, out),
+                transcoding: section.number("transcoding", 0..=1_000_000, out),
                 max_setup: section.parsed("max_setup", value::duration, out),
                 max_duration: section.parsed("max_duration", value::duration, out),
                 media_timeout: section.parsed("media_timeout", value::duration, out),

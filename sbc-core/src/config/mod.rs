@@ -155,6 +155,9 @@ pub struct NodeLimits {
     pub calls: u32,
     /// New calls, and calls that are not answered yet, of all trunks together.
     pub new_calls: CallLimits,
+    /// Calls at the same time whose legs have no codec in common by what is known before the INVITE; above it
+    /// such a call is refused (MED-242). Unlimited by default.
+    pub transcoding: Option<u32>,
     /// Longest set-up, from INVITE to answer (SIP-409), 240 s by default.
     pub max_setup: Duration,
     /// Longest call after answer; zero is unlimited, 14 400 s by default.
@@ -182,6 +185,7 @@ impl Default for NodeLimits {
         Self {
             calls: 10_000,
             new_calls: CallLimits::default(),
+            transcoding: None,
             max_setup: Duration::from_secs(240),
             max_duration: Duration::from_secs(14_400),
             media_timeout: Duration::from_secs(300),

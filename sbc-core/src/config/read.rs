@@ -41,6 +41,13 @@ pub(super) struct Item<'t> {
     below: Option<Below<'t>>,
 }
 
+/// What a key may be that names things, or all or none of them.
+#[derive(Debug)]
+pub(super) enum TextsOrBoolean {
+    Texts(Vec<At<String>>),
+    Boolean(bool),
+}
+
 impl<'t> Section<'t> {
     /// Begins reading a table.
     pub(super) fn new(
@@ -205,6 +212,31 @@ impl<'t> Section<'t> {
                 None
             }
         }
+    }
+
+    /// A list of texts, or true or false instead.
+    pub(super) fn texts_or_boolean(
+        &mut self,
+        key: &'static str,
+        out: &mut Collector,
+    ) -> Option<At<TextsOrBoolean>> {
+        let item = self.take(key)?;
+        let value = match item.value {
+            DeValue::Boolean(value) => TextsOrBoolean::Boolean(*value),
+            DeValue::Array(values) => {
+                let file = item.span.file;
+                let items = values
+                    .iter()
+                    .map(|value| Item::new(value.get_ref(), Span::new(file, value.span())));
+                let texts = items.filter_map(|own| own.text(&self.title, key, out));
+                TextsOrBoolean::Texts(texts.collect())
+            }
+            _ => {
+                item.wrong_type(&self.title, key, "true, false or a list in [ ]", out);
+                return None;
+            }
+        };
+        Some(At::new(value, item.span))
     }
 
     /// A list of texts.

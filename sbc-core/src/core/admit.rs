@@ -73,7 +73,7 @@ impl Core {
         if ingress.trunk.overlap {
             self.dialled_on(now, &message, &ingress.trunk, out);
         }
-        self.called_again(now, &message, &ingress.trunk, out);
+        self.ends_adrift(now, &message, &ingress.trunk, out);
         let call_id = self.plane.mint.call(now.wall);
         arrived(Some(call_id), Some(LegId(0)), flow, &message, out);
         let screened = match help.is_some() {

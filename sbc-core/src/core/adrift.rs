@@ -1,17 +1,20 @@
 //! Calls that nobody has answered and whose caller's connection is gone (TDR-ERR-012).
 //!
 //! Teams makes a call again from another data centre when its connection to us fails, with the same
-//! Call-ID or with another one. The one that is left must not go on ringing beside it. With another Call-ID
-//! the call may come to another shard: that asks all others, as long as any of them has such a call.
+//! Call-ID or with another one. The one that is left must not go on ringing beside it, nor fill a limit. With
+//! another Call-ID the call may come to another shard: as long as any other has such a call, the INVITE goes
+//! round all of them before it is looked at.
 
 use super::Core;
 use crate::config::{LostConnection, Trunk};
 use crate::effect::Effects;
-use crate::id::{CallId, ShardId, TrunkName};
-use crate::letter::{Content, Letter};
-use crate::sip::Message;
+use crate::id::{CallId, ShardId};
+use crate::letter::{Again, Content, Letter};
+use crate::policy::ingress::Ingress;
+use crate::sip::{Message, Method};
 use crate::time::Now;
-use crate::transport::FlowFault;
+use crate::transaction::Owner;
+use crate::transport::{Flow, FlowFault};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -68,48 +71,64 @@ impl Core {
         self.adrift.add(id);
     }
 
-    /// An INVITE has come: it may be a call again that was left.
+    /// An INVITE has come: it may be a call again that was left elsewhere. Says whether the other shards are
+    /// asked; then it comes home as a letter, because before that a limit may still be full of the call that
+    /// was left.
+    pub(super) fn asks_around(
+        &mut self,
+        owner: Owner,
+        flow: &Flow,
+        invite: &Message,
+        ingress: &Ingress,
+    ) -> bool {
+        let is_new = *invite.method() == Method::Invite
+            && invite.to_tag().is_none()
+            && owner == Owner::Nobody;
+        let makes_again = ingress.trunk.habits.lost_connection == LostConnection::End;
+        // The same Call-ID would have come to the shard of the first one.
+        let is_asked = is_new && makes_again && self.adrift.are_elsewhere();
+        if is_asked {
+            let again = Again {
+                from: self.plane.shard,
+                flow: flow.clone(),
+                invite: invite.clone(),
+                ingress: ingress.clone(),
+            };
+            self.pass_around(Letter::new(Content::Again(Box::new(again))));
+        }
+        is_asked
+    }
+
+    /// An INVITE that may be a call again goes round the shards, and is home again.
     pub(super) fn called_again(
+        &mut self,
+        now: Now,
+        letter: &Letter,
+        again: &Again,
+        out: &mut Effects,
+    ) {
+        let (invite, ingress) = (&again.invite, &again.ingress);
+        if again.from == self.plane.shard {
+            return self.taken(now, &again.flow, invite.clone(), ingress.clone(), out);
+        }
+        // First: whatever becomes of a call here, the INVITE has to come home.
+        self.pass_around(letter.clone());
+        self.ends_adrift(now, invite, &ingress.trunk, out);
+    }
+
+    fn pass_around(&mut self, letter: Letter) {
+        let next = ShardId((self.plane.shard.0 + 1) % self.plane.shards);
+        self.plane.letters.push_back((next, letter));
+    }
+
+    /// Ends what was left here and is the same call as this INVITE.
+    pub(super) fn ends_adrift(
         &mut self,
         now: Now,
         invite: &Message,
         trunk: &Trunk,
         out: &mut Effects,
     ) {
-        self.ends_adrift(now, invite, trunk, out);
-        // The same Call-ID would have come to the shard of the first one.
-        if trunk.habits.lost_connection == LostConnection::End && self.adrift.are_elsewhere() {
-            let own = self.plane.shard;
-            let others = (0..self.plane.shards).map(ShardId);
-            let letter = Letter::new(Content::Again {
-                invite: invite.clone(),
-                trunk: trunk.name.clone(),
-            });
-            let letters = &mut self.plane.letters;
-            letters.extend(
-                others
-                    .filter(|other| *other != own)
-                    .map(|other| (other, letter.clone())),
-            );
-        }
-    }
-
-    /// Another shard has an INVITE that may be a call again that was left here.
-    pub(super) fn called_again_elsewhere(
-        &mut self,
-        now: Now,
-        invite: &Message,
-        trunk: &TrunkName,
-        out: &mut Effects,
-    ) {
-        // A reload may have taken it away.
-        let trunk = self.plane.config.trunks.get(trunk).cloned();
-        if let Some(trunk) = trunk {
-            self.ends_adrift(now, invite, &trunk, out);
-        }
-    }
-
-    fn ends_adrift(&mut self, now: Now, invite: &Message, trunk: &Trunk, out: &mut Effects) {
         if self.adrift.own.is_empty() {
             return;
         }

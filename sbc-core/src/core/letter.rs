@@ -104,9 +104,7 @@ impl Core {
                     self.plane.away.insert(now.mono, key, *shard);
                 }
             }
-            Content::Again { invite, trunk } => {
-                self.called_again_elsewhere(now, invite, trunk, out);
-            }
+            Content::Again(again) => self.called_again(now, letter, again, out),
             Content::Room(wanted) => self.make_room(now, wanted, out),
             Content::Over { tag } => self.plane.dialogs.end(now.mono, tag),
         }

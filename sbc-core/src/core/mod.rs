@@ -412,9 +412,24 @@ impl Core {
         };
         let message = self.told_load(now, message, &ingress.trunk);
         let owner = self.plane.transactions.owner_of(&message);
-        if self.sheds(now, owner, flow, &message, &ingress, out) {
+        if self.sheds(now, owner, flow, &message, &ingress, out)
+            || self.asks_around(owner, flow, &message, &ingress)
+        {
             return;
         }
+        self.taken(now, flow, message, ingress, out);
+    }
+
+    /// A request that is known to be a trunk's, and is not one too many.
+    fn taken(
+        &mut self,
+        now: Now,
+        flow: &Flow,
+        message: Message,
+        ingress: Ingress,
+        out: &mut Effects,
+    ) {
+        let owner = self.plane.transactions.owner_of(&message);
         self.tells_where(&message, out);
         allow_alias(flow, &message, &ingress.trunk, out);
         arrived_in_transaction(owner, flow, &message, out);

@@ -12,7 +12,8 @@ pub use table::{DialogTable, Lookup};
 pub use takes::Takes;
 
 use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, To};
-use crate::sip::{Address, Essential, Message, Method, RequestBuilder, Status, Uri};
+use crate::sip::{Address, Essential, HeaderName, Message, Method, RequestBuilder, Status, Uri};
+use std::net::IpAddr;
 
 /// One dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -179,11 +180,11 @@ impl Dialog {
     /// As [`Self::request`], for one that came from elsewhere and has so many hops left.
     pub fn request_with(&self, method: Method, cseq: u32, hops: MaxForwards) -> RequestBuilder {
         let (request_uri, routes) = route_set::apply(&self.route_set, &self.remote_target);
-        RequestBuilder::new(method.clone(), &request_uri)
+        RequestBuilder::new(method.clone(), request_uri)
             .headers(&routes)
             .header(&hops)
-            .header(&From(self.local.clone()))
-            .header(&To(self.remote.clone()))
+            .address(HeaderName::From, &self.local)
+            .address(HeaderName::To, &self.remote)
             .header(&self.call_id)
             .header(&CSeq {
                 number: cseq,
@@ -193,11 +194,17 @@ impl Dialog {
 
     /// Where the next request is sent to: the topmost route, else the remote target.
     pub fn next_hop(&self) -> NextHop {
-        NextHop::of(
-            self.route_set
-                .first()
-                .map_or(&self.remote_target, Address::uri),
-        )
+        NextHop::of(self.next_uri())
+    }
+
+    /// The address of the next hop, if that is written as one.
+    pub fn next_address(&self) -> Option<IpAddr> {
+        NextHop::address_of(self.next_uri())
+    }
+
+    fn next_uri(&self) -> &Uri {
+        let first = self.route_set.first();
+        first.map_or(&self.remote_target, Address::uri)
     }
 }
 

@@ -10,15 +10,15 @@ use std::net::{IpAddr, SocketAddr};
 ///
 /// A strict router on top becomes the Request-URI itself, and the target moves to the end of the
 /// Route list.
-pub(super) fn apply(route_set: &[Address], target: &Uri) -> (Uri, Vec<Route>) {
+pub(super) fn apply<'a>(route_set: &'a [Address], target: &'a Uri) -> (&'a Uri, Vec<Route>) {
     let as_route = |address: &Address| Route(address.clone());
     match route_set.split_first() {
         Some((first, rest)) if !is_loose(first.uri()) => {
             let mut routes: Vec<Route> = rest.iter().map(as_route).collect();
             routes.push(Route(Address::new(target.clone())));
-            (first.uri().clone(), routes)
+            (first.uri(), routes)
         }
-        _ => (target.clone(), route_set.iter().map(as_route).collect()),
+        _ => (target, route_set.iter().map(as_route).collect()),
     }
 }
 
@@ -58,6 +58,16 @@ impl NextHop {
             host,
             port: uri.port(),
             protocol,
+        }
+    }
+
+    /// The address that a URI names, without reading anything else of it.
+    pub fn address_of(uri: &Uri) -> Option<IpAddr> {
+        match uri.params().is_some_and(|params| params.has("maddr")) {
+            true => Self::of(uri)
+                .literal(Protocol::Udp)
+                .map(|address| address.ip()),
+            false => uri.host()?.ip(),
         }
     }
 

@@ -147,6 +147,16 @@ impl Codec {
         !self.is_telephone_event() && !self.is_comfort_noise() && !self.is_called("red")
     }
 
+    /// Whether the relay can decode and encode it: whatever is free of licences and usual on telephones
+    /// (MED-200).
+    pub fn is_made(&self) -> bool {
+        let is_plain = |name| self.is_called(name) && self.clock_hz == 8_000 && self.channels <= 1;
+        is_plain("PCMA")
+            || is_plain("PCMU")
+            || is_plain("G722")
+            || (self.is_called("opus") && self.clock_hz == 48_000)
+    }
+
     /// Whether name, clock and channels agree.
     pub fn is_same_encoding(&self, other: &Self) -> bool {
         self.clock_hz == other.clock_hz

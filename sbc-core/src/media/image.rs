@@ -11,7 +11,9 @@ use super::profile::{Dtmf, Profile};
 use super::read::{AudioFacts, Facts, FaxFacts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
-use media_api::{EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated};
+use media_api::{
+    CryptoKey, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated,
+};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct MediaImage {
     signalling: Option<IpAddr>,
     session_id: u64,
     local: Option<LocalStream>,
+    /// The key of ours that a new one is to replace, as long as the peer has not agreed to that.
+    replaced: Option<CryptoKey>,
     written: Option<Written>,
     /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
     numbers: Vec<(u8, Codec)>,
@@ -187,6 +191,7 @@ impl MediaImage {
             signalling,
             session_id: session_id & (u64::MAX >> 1),
             local: None,
+            replaced: None,
             written: None,
             numbers: Vec::new(),
             committed: None,
@@ -227,6 +232,7 @@ impl MediaImage {
             endpoint,
             is_direct: false,
             local: None,
+            replaced: None,
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
@@ -292,6 +298,35 @@ impl MediaImage {
         self.local.as_ref()
     }
 
+    /// From now on descriptions of ours have this key in place of the one of its suite (MED-107). The next
+    /// exchange that is agreed puts it in force.
+    pub fn renew(&mut self, fresh: CryptoKey) {
+        let keys = self.local.iter_mut().flat_map(|local| &mut local.keys);
+        let mut of_suite = keys.filter(|key| key.suite() == fresh.suite());
+        if let Some(key) = of_suite.next() {
+            let before = std::mem::replace(key, fresh);
+            // What is in force is the oldest of those that nobody agreed to replace.
+            self.replaced.get_or_insert(before);
+        }
+    }
+
+    /// Whether a key of ours waits for the peer's agreement.
+    pub fn is_renewing(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    /// The peer does not want a new key of ours: the old one stays (MED-116).
+    pub fn keep_key(&mut self) {
+        let Some(before) = self.replaced.take() else {
+            return;
+        };
+        let keys = self.local.iter_mut().flat_map(|local| &mut local.keys);
+        let mut of_suite = keys.filter(|key| key.suite() == before.suite());
+        if let Some(key) = of_suite.next() {
+            *key = before;
+        }
+    }
+
     /// What is in force.
     pub fn committed(&self) -> Option<&Agreement> {
         self.committed.as_deref()
@@ -330,6 +365,7 @@ impl MediaImage {
             return Some(&fax.negotiated);
         }
         let agreed = self.pending.take()?;
+        self.replaced = None;
         if let Some(ice) = &mut self.ice {
             ice.settle(agreed.theirs.ice.as_deref());
         }
@@ -585,6 +621,34 @@ mod tests {
         image.rollback();
         assert_eq!(image.committed(), before.as_ref());
         assert!(image.pending().is_none() && !image.is_negotiating());
+    }
+
+    #[test]
+    fn another_address_of_ours_comes_with_another_key() {
+        let mut image = image();
+        let other = Profile::carrier(RealmId(1), Family::V4);
+        let first = interwork::open(&mut image, &other).unwrap();
+        image.rollback();
+        let mut moved = image.moved(EndpointId(2));
+        // Nothing of the old port can be told at the new one.
+        assert!(moved.local().is_none());
+        assert!(interwork::open(&mut moved, &other).is_err());
+        moved.allocated(&LocalEndpoint {
+            endpoint: EndpointId(2),
+            streams: vec![LocalStream {
+                fingerprint: None,
+                rtp: "203.0.113.1:20002".parse().unwrap(),
+                rtcp: "203.0.113.1:20003".parse().unwrap(),
+                keys: CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![0x42; 30])
+                    .into_iter()
+                    .collect(),
+            }],
+        });
+        let second = interwork::open(&mut moved, &other).unwrap();
+        let has = |body: &Bytes, text: &str| std::str::from_utf8(body).unwrap().contains(text);
+        assert!(has(&first, "m=audio 20000 ") && has(&first, "inline:QUFB"));
+        assert!(has(&second, "m=audio 20002 ") && has(&second, "inline:QkJC"));
+        assert!(!has(&second, "inline:QUFB"));
     }
 
     #[test]

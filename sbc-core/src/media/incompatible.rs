@@ -51,7 +51,7 @@ pub enum Unusable {
     PortCount,
     /// None of the payload types is a codec that this trunk allows.
     NoCodec,
-    /// The legs have no codec in common, and nothing transcodes.
+    /// The legs have no codec in common, and none that could be transcoded, or a trunk does not allow it.
     NoCommonCodec,
     /// A fax over T.38, and one of the two trunks carries faxes in the audio only.
     NoFax,
@@ -78,7 +78,9 @@ impl Unusable {
             Self::LowPort => "port below 1024, and the trunk has low_media_ports = false",
             Self::PortCount => "several ports on one line",
             Self::NoCodec => "no codec that this trunk allows",
-            Self::NoCommonCodec => "the two legs have no codec in common",
+            Self::NoCommonCodec => {
+                "the two legs have no codec in common, nor two that may be transcoded"
+            }
             Self::NoFax => "T.38, and one of the two trunks has fax = \"g711\"",
             Self::AnswerMismatch => "the answer accepts nothing that was offered",
             Self::OutOfOrder => "no offer is outstanding on this leg",

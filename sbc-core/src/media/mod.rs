@@ -25,7 +25,9 @@ pub use ice::PeerIce;
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;
-pub use profile::{Dtmf, FaxMode, HoldForm, Ice, OneWay, Profile, RtcpLine, SourceMode, Srtp};
+pub use profile::{
+    Dtmf, FaxMode, HoldForm, Ice, OneWay, Profile, RtcpLine, SourceMode, Srtp, Transcode,
+};
 pub use read::{
     AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, is_sendable, read,
     usable_keys,

@@ -31,6 +31,8 @@ pub struct Profile {
     pub lifetime_exponent: Option<u8>,
     /// Allowed audio codecs. Their order counts only where no offer gives one.
     pub codecs: Vec<Codec>,
+    /// Whether this peer's audio may be transcoded.
+    pub transcode: Transcode,
     /// Whether comfort noise may be negotiated; it is only if both legs have it (MED-057).
     pub comfort_noise: bool,
     /// How digits travel.
@@ -58,6 +60,18 @@ pub struct Profile {
     pub ice: Ice,
     /// Whether others may be told where this peer's media are, to reach it without us (MED-312).
     pub lends: bool,
+}
+
+/// Whether a peer's audio may be transcoded (MED-200). Both trunks of a call have a say.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Transcode {
+    /// Never: a call needs a codec that both peers have.
+    Never,
+    /// Where the two peers have no codec in common.
+    OnDemand,
+    /// As on demand, and these are offered to this peer behind what the other one has, so that it may
+    /// choose one although there is something in common.
+    Offered(Vec<Codec>),
 }
 
 /// Whether a trunk speaks SRTP (MED-021).
@@ -173,6 +187,7 @@ impl Profile {
                 Codec::named("G722", 8000),
                 Codec::named("G729", 8000),
             ],
+            transcode: Transcode::OnDemand,
             comfort_noise: true,
             dtmf: Dtmf::Rfc4733,
             rtcp_mux: false,
@@ -255,6 +270,22 @@ impl Profile {
                 codec.common(allowed)
             }
         })
+    }
+
+    /// Whether audio may be transcoded between peers with these two profiles.
+    pub(super) fn may_transcode_with(&self, other: &Self) -> bool {
+        self.transcode != Transcode::Never && other.transcode != Transcode::Never
+    }
+
+    /// Codecs that this peer can be offered although the other one, to whom `has_common` applies, has
+    /// none of them.
+    pub(super) fn made_for(&self, has_common: bool) -> impl Iterator<Item = &Codec> {
+        let always = |codec: &Codec| match &self.transcode {
+            Transcode::Never | Transcode::OnDemand => false,
+            Transcode::Offered(list) => list.iter().any(|own| own.joins(codec)),
+        };
+        let codecs = self.codecs.iter().filter(|codec| codec.is_made());
+        codecs.filter(move |codec| !has_common || always(codec))
     }
 
     pub(super) fn source_policy(&self, signalling: Option<IpAddr>) -> SourcePolicy {

@@ -4,7 +4,9 @@ use super::codec::Codec;
 use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::{Profile, Srtp};
-use crate::sdp::{Description, Direction, Fax, Lent, Media, MediaKind, RefusedLine, Transport};
+use crate::sdp::{
+    Description, Direction, Fax, Lent, Lifetime, Media, MediaKind, RefusedLine, Transport,
+};
 use media_api::{CryptoKey, Family, Suite};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -255,6 +257,10 @@ pub fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
                 return None;
             };
             let bare = CryptoKey::new(suite, key.expose_key_and_salt())?;
+            let bare = match key.lifetime {
+                Some(Lifetime(packets)) => bare.with_lifetime(packets),
+                None => bare,
+            };
             Some(OfferedKey {
                 tag: crypto.tag,
                 name: crypto.name,

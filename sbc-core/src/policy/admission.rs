@@ -25,8 +25,8 @@ use std::time::Duration;
 use window::{Span, Window};
 
 pub use claims::{
-    MOST_ANNOUNCED, Subject, claim_to_hear, claims_inbound, claims_of_call, claims_of_way,
-    claims_outbound, kbits, told,
+    MOST_ANNOUNCED, Subject, claim_to_hear, claim_to_transcode, claims_inbound, claims_of_call,
+    claims_of_way, claims_outbound, kbits, told,
 };
 
 /// What calls are counted on.
@@ -46,6 +46,8 @@ pub enum Counted {
     Route(RouteName),
     /// Callers from the peer of a trunk that hear why they are refused, and count on nothing else.
     Announced(TrunkName),
+    /// Calls that are transcoded (MED-242).
+    Transcoding,
     /// A limit of the operator's choice, and the number that it counts by itself.
     Numbers(String, Option<String>),
 }
@@ -58,6 +60,7 @@ impl Counted {
             Self::Trunk(_) | Self::Inbound(_) | Self::Outbound(_) | Self::Announced(_) => "trunk",
             Self::Tenant(_) => "tenant",
             Self::Route(_) => "route",
+            Self::Transcoding => "transcoding",
             Self::Numbers(..) => "limit",
         }
     }
@@ -67,16 +70,19 @@ impl Counted {
         match self {
             Self::Inbound(_) | Self::Announced(_) => "in",
             Self::Outbound(_) => "out",
-            Self::Node | Self::Trunk(_) | Self::Tenant(_) | Self::Route(_) | Self::Numbers(..) => {
-                "both"
-            }
+            Self::Node
+            | Self::Trunk(_)
+            | Self::Tenant(_)
+            | Self::Route(_)
+            | Self::Transcoding
+            | Self::Numbers(..) => "both",
         }
     }
 
     /// Its configured name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Node => "",
+            Self::Node | Self::Transcoding => "",
             Self::Trunk(name)
             | Self::Inbound(name)
             | Self::Outbound(name)
@@ -103,6 +109,7 @@ impl fmt::Display for Counted {
                     "what callers of trunk \"{name}\" hear before they are refused"
                 )
             }
+            Self::Transcoding => write!(f, "transcoding ([limits] transcoding)"),
             Self::Numbers(name, None) => write!(f, "limit \"{name}\""),
             Self::Numbers(name, Some(number)) => write!(f, "limit \"{name}\" for {number}"),
         }

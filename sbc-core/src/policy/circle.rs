@@ -2,6 +2,7 @@
 //! through here (SIP-403 to SIP-405).
 
 use crate::cause::{Because, CauseCode};
+use crate::octets::hexadecimal;
 use crate::policy::Refusal;
 use crate::policy::diversion::MOST_DIVERSIONS;
 use crate::policy::identity::Caller;
@@ -213,7 +214,9 @@ impl Sign {
 
     /// A branch with the sign.
     pub fn written(self, branch: &str) -> String {
-        format!("{branch}{SEPARATOR}{:016x}", self.0)
+        let sign = hexadecimal(self.0);
+        let sign = std::str::from_utf8(&sign).unwrap_or_default();
+        [branch, SEPARATOR, sign].concat()
     }
 
     /// The refusal of a call that carries its own sign.

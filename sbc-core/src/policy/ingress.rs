@@ -130,19 +130,17 @@ pub fn because(found: &Ingress, flow: &Flow) -> Because {
             None => arrived(flow),
         },
     };
-    let because = because.and(format!("trunk \"{}\"", found.trunk.name));
+    let because = because.and(["trunk \"", found.trunk.name.as_str(), "\""].concat());
     match &found.tenant {
-        Some(tenant) => because.and(format!("tenant \"{tenant}\"")),
+        Some(tenant) => because.and(["tenant \"", tenant.as_str(), "\""].concat()),
         None => because,
     }
 }
 
 fn arrived(flow: &Flow) -> Because {
     let source = address_text(flow.remote.ip().to_canonical());
-    let because = Because::of(format!(
-        "arrived on listener \"{}\" from {source}",
-        flow.listener
-    ));
+    let listener = flow.listener.as_str();
+    let because = Because::of(["arrived on listener \"", listener, "\" from ", &source].concat());
     match &flow.identity {
         None => because,
         Some(identity) => because.and(format!(

@@ -73,6 +73,9 @@ pub struct SrtpFailures {
     pub authentication: u64,
     /// That had come before, or were too old.
     pub replay: u64,
+    /// How often the peer's counter was found anew although nothing had said that it would begin again: no
+    /// packet was lost by that.
+    pub counter_found_anew: u64,
 }
 
 /// A rating of the E-model.
@@ -169,6 +172,7 @@ impl ReceivedRecord {
             srtp_failures: SrtpFailures {
                 authentication: stream.dropped(DropReason::Authentication),
                 replay: stream.dropped(DropReason::Replay),
+                counter_found_anew: stream.resynchronised,
             },
             scale: quality.scale.map(media_api::Scale::as_str),
             listening: quality.listening.as_ref().map(RatingRecord::of),

@@ -5,7 +5,7 @@
 
 use crate::record::Record;
 use crate::sip::Message;
-use crate::sip::header::Contact;
+use crate::sip::header::{Contact, ReferredBy};
 
 /// One sub-code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -217,6 +217,15 @@ pub fn call_named_by(reason: &str) -> Option<&str> {
 pub(crate) fn name_in_contact(message: &Message) -> Option<String> {
     let contact = message.essential::<Contact>().ok()??;
     let name = contact.uri()?.params()?.value("x-i")?;
+    let name = std::str::from_utf8(name).ok()?;
+    is_guid(name).then(|| name.to_owned())
+}
+
+/// The GUID in the Referred-By of a REFER of Teams, by which Teams names the call of who transfers
+/// (TDR-CC-002).
+pub(crate) fn name_in_referred_by(refer: &Message) -> Option<String> {
+    let referred_by = refer.get::<ReferredBy>().ok()??;
+    let name = referred_by.uri().params()?.value("x-ti")?;
     let name = std::str::from_utf8(name).ok()?;
     is_guid(name).then(|| name.to_owned())
 }

@@ -11,7 +11,7 @@ pub use explain::{Explanation, explain};
 pub use ladder::{Detail, ladder};
 pub(crate) use microsoft::said as said_by_microsoft;
 pub use microsoft::{REPEATED, call_named_by, sub_code, sub_code_in_words};
-pub(crate) use microsoft::{is_guid, name_in_contact};
+pub(crate) use microsoft::{is_guid, name_in_contact, name_in_referred_by};
 pub use note::note;
 pub use quality::quality;
 

@@ -319,6 +319,9 @@ fn media(event: &media_api::Event) -> Option<String> {
             endpoint.0,
             kind.as_str()
         ),
+        Event::KeyWorn { endpoint, .. } => {
+            format!("a media key of leg {} is nearly used up", endpoint.0)
+        }
         Event::Played {
             endpoint,
             heard: true,

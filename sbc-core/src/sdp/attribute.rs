@@ -54,11 +54,10 @@ impl<'a> Attributes<'a> {
     pub fn named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Attribute<'a>> + use<'a, 'n> {
         self.owner
             .values(self.lines.clone(), b'a')
-            // Nearly all others are told apart by their first letter.
+            // Nearly all others are told apart by what they begin with, and need not be taken apart.
             .filter(move |line| {
-                let first = line.iter().find(|octet| !octet.is_ascii_whitespace());
-                let wanted = name.first();
-                first.map(u8::to_ascii_lowercase) == wanted.map(u8::to_ascii_lowercase)
+                let begin = line.trim_ascii_start().get(..name.len());
+                begin.is_some_and(|begin| is_same_word(begin, name))
             })
             .map(Attribute::parse)
             .filter(move |attribute| is_same_word(attribute.name, name))
@@ -76,9 +75,10 @@ impl<'a> Attributes<'a> {
 
     /// The first direction attribute.
     pub fn direction(&self) -> Option<Direction> {
-        self.iter()
-            .filter(|attribute| attribute.value.is_none())
-            .find_map(|attribute| Direction::parse(attribute.name))
+        // A line with a value has a colon, which none of their names has.
+        self.owner
+            .values(self.lines.clone(), b'a')
+            .find_map(|line| Direction::parse(line.trim_ascii()))
     }
 
     /// Certificate fingerprints.

@@ -77,7 +77,7 @@ fn word(input: &[u8]) -> IResult<&[u8], &[u8]> {
     take_while1(|byte: u8| byte.is_ascii_graphic()).parse(input)
 }
 
-fn field<T: std::str::FromStr>(input: &[u8]) -> IResult<&[u8], T> {
+fn field<T: TryFrom<u128>>(input: &[u8]) -> IResult<&[u8], T> {
     terminated(map_opt(digit1, text::number), space1).parse(input)
 }
 

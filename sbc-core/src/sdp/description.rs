@@ -72,7 +72,7 @@ impl Description {
                 line: number,
             };
             let rest = &raw[start..];
-            let length = rest.iter().position(|&byte| byte == b'\n');
+            let length = memchr::memchr(b'\n', rest);
             start += length.map_or(rest.len(), |length| length + 1);
             let line = &rest[..length.unwrap_or(rest.len())];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -85,7 +85,7 @@ impl Description {
             if line.len() > limits.line_bytes {
                 return Err(fault(Offence::LongLine));
             }
-            if line.contains(&0) || line.contains(&b'\r') {
+            if memchr::memchr2(0, b'\r', line).is_some() {
                 return Err(fault(Offence::ForbiddenByte));
             }
             let [letter, b'=', value @ ..] = line else {

@@ -225,10 +225,10 @@ impl Link {
     /// Whether a NAT stands before the peer, which forgets it if nothing passes: it is reached by datagrams
     /// where it is heard, and that is not where it says it is (SIP-107).
     pub(crate) fn is_behind_nat(&self, style: &LegStyle) -> bool {
-        let said = self.dialog.next_hop().literal(Protocol::Udp);
+        let said = || self.dialog.next_hop().literal(Protocol::Udp);
         self.fallback.protocol == Protocol::Udp
             && self.is_symmetric(style)
-            && said != Some(self.fallback.remote)
+            && said() != Some(self.fallback.remote)
     }
 
     /// Whether the peer is reached where it is heard, whatever it says of itself.
@@ -237,9 +237,9 @@ impl Link {
             Symmetric::Always => true,
             Symmetric::Never => false,
             Symmetric::Auto => {
-                let said = self.dialog.next_hop().literal(self.fallback.protocol);
                 let heard = self.fallback.remote.ip();
-                said.is_some_and(|said| nat::hides(said.ip(), heard))
+                let said = self.dialog.next_address();
+                said.is_some_and(|said| nat::hides(said, heard))
             }
         }
     }

@@ -232,8 +232,7 @@ impl LegStyle {
             .find(|(name, _)| *name == HeaderName::Supported);
         match said {
             Some((_, value)) => {
-                let said = String::from_utf8_lossy(value).into_owned();
-                *value = Bytes::from(format!("{said}, {own}"));
+                *value = Bytes::from([value.as_ref(), b", ", own.as_bytes()].concat());
             }
             None => lines.push((HeaderName::Supported, Bytes::from_static(own.as_bytes()))),
         }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use nom::bytes::complete::{take_while, take_while1};
 use nom::error::{ErrorKind, ParseError};
 use nom::{IResult, Parser};
 
@@ -75,7 +74,11 @@ pub(super) fn whole<'a, T>(
 
 /// Optional linear white space.
 pub(super) fn lws(input: &[u8]) -> Step<'_, ()> {
-    take_while(is_white).map(|_| ()).parse(input)
+    let mut rest = input;
+    while let [b' ' | b'\t', behind @ ..] = rest {
+        rest = behind;
+    }
+    Ok((rest, ()))
 }
 
 /// A separator with optional white space around it, such as SLASH, SEMI or EQUAL.
@@ -93,7 +96,20 @@ pub(super) fn separator<'a>(
 
 /// A token, borrowed.
 pub(super) fn token_octets(input: &[u8]) -> Step<'_, &[u8]> {
-    ruled(Rule::Token, take_while1(is_token_octet)).parse(input)
+    leading(input, Rule::Token, is_token_octet)
+}
+
+/// The octets of a kind that an input begins with, at least one.
+pub(super) fn leading(
+    input: &[u8],
+    rule: Rule,
+    is_of_kind: impl Fn(u8) -> bool,
+) -> Step<'_, &[u8]> {
+    let end = input.iter().position(|&octet| !is_of_kind(octet));
+    match input.split_at_checked(end.unwrap_or(input.len())) {
+        Some((text, rest)) if !text.is_empty() => Ok((rest, text)),
+        _ => stop(input, rule),
+    }
 }
 
 /// A token cut out of `source`.
@@ -105,11 +121,7 @@ pub(super) fn token<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Token> {
 /// Decimal digits as a number; `Range` if they exceed `max`. Leading zeros do not matter.
 pub(super) fn number<'a>(max: u64) -> impl Parser<&'a [u8], Output = u64, Error = Spot<'a>> + Copy {
     move |input: &'a [u8]| {
-        let (rest, digits) = ruled(
-            Rule::Number,
-            take_while1(|octet: u8| octet.is_ascii_digit()),
-        )
-        .parse(input)?;
+        let (rest, digits) = leading(input, Rule::Number, |octet| octet.is_ascii_digit())?;
         let mut value = 0_u64;
         for digit in digits {
             value = value
@@ -290,7 +302,7 @@ pub(super) fn is_token_octet(octet: u8) -> bool {
 }
 
 /// `unreserved`: letters, digits and marks.
-pub(super) fn is_unreserved(octet: u8) -> bool {
+pub(super) const fn is_unreserved(octet: u8) -> bool {
     octet.is_ascii_alphanumeric()
         || matches!(
             octet,

@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use nom::Parser;
-use nom::bytes::complete::take_while1;
 
-use super::grammar::{self, Step, quoted, ruled, separator, stop};
+use super::grammar::{self, Step, leading, quoted, separator, stop};
 use super::limits::MAX_PARAMS;
 use super::{ParseFault, QuotedText, Rule, Token};
 
@@ -101,7 +100,7 @@ impl Params {
 
     /// Sets a parameter: in place if the name is there, else at the end.
     pub fn set(&mut self, name: Token, value: Option<Value>) {
-        match self.0.iter_mut().find(|(own, _)| own.is(name.as_str())) {
+        match self.0.iter_mut().find(|(own, _)| own.is_same(&name)) {
             Some(found) => found.1 = value,
             None => {
                 self.0.reserve_exact(1);
@@ -128,7 +127,7 @@ impl Params {
             }
             if params
                 .iter()
-                .any(|(own, _): &(Token, _)| own.is(name.as_str()))
+                .any(|(own, _): &(Token, _)| own.is_same(&name))
             {
                 return stop(rest, Rule::Repeated);
             }
@@ -162,7 +161,7 @@ fn value<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Value> {
         let (rest, text) = quoted(source, input)?;
         return Ok((rest, Value::Quoted(text)));
     }
-    let (rest, text) = ruled(Rule::Token, take_while1(is_plain_octet)).parse(input)?;
+    let (rest, text) = leading(input, Rule::Token, is_plain_octet)?;
     Ok((rest, Value::Plain(PlainValue(source.slice_ref(text)))))
 }
 
@@ -183,5 +182,17 @@ pub(super) fn emit_param(name: &Token, value: Option<&Value>, out: &mut Vec<u8>)
 }
 
 fn is_plain_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !matches!(octet, b';' | b',' | b'"' | b'<' | b'>' | b'\\')
+    PLAIN[usize::from(octet)]
 }
+
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let o = octet as u8;
+        table[octet] =
+            o.is_ascii_graphic() && !matches!(o, b';' | b',' | b'"' | b'<' | b'>' | b'\\');
+        octet += 1;
+    }
+    table
+};

@@ -54,6 +54,11 @@ impl Token {
     pub fn is(&self, other: &str) -> bool {
         is_same_word(&self.0, other.as_bytes())
     }
+
+    /// As [`Self::is`], of two tokens.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        is_same_word(&self.0, &other.0)
+    }
 }
 
 impl fmt::Display for Token {

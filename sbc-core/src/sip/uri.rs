@@ -3,7 +3,7 @@
 use crate::octets::is_same_word;
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::grammar::{check_escaped, escape_at, is_unreserved, octets_as_str, push_number};
 use super::limits::{MAX_PARAMS, MAX_URI};
@@ -61,9 +61,19 @@ pub struct UriParams(Vec<(Bytes, Option<Bytes>)>);
 impl Uri {
     /// Reads a URI: the whole text, without brackets, white space or anything after it.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, ParseFault> {
-        let text = text.into();
+        let mut text = text.into();
         if text.len() > MAX_URI {
             return Err(ParseFault::new("URI", Rule::TooLong, MAX_URI));
+        }
+        if text.starts_with(b"sip:") {
+            // Nearly every one, and then nothing before the user part needs a handle of its own.
+            text.advance(4);
+            return SipUri::parse_rest(false, text)
+                .map(Self::Sip)
+                .map_err(|fault| ParseFault {
+                    at: fault.at + 4,
+                    ..fault
+                });
         }
         let fault = |rule, at| ParseFault::new("URI", rule, at);
         let colon = memchr::memchr(b':', &text).ok_or(fault(Rule::Uri, 0))?;
@@ -348,6 +358,9 @@ impl SipUri {
             .map_err(|rule| ParseFault::new("host", rule, begin))?;
         uri.host = host;
         uri.port = port;
+        if rest.is_empty() {
+            return Ok(uri);
+        }
         begin = text.len() - rest.len();
 
         let headers_at = memchr::memchr(b'?', rest).map_or(text.len(), |at| begin + at);
@@ -514,7 +527,7 @@ impl UriParams {
                 Some(at) => (part.slice(..at), Some(part.slice(at + 1..))),
                 None => (part, None),
             };
-            if params.has(octets_as_str(&name)) {
+            if params.0.iter().any(|(own, _)| is_same_word(own, &name)) {
                 return Err(fault(Rule::Repeated));
             }
             params
@@ -654,11 +667,7 @@ fn check_part(part: &Bytes) -> Result<(), ParseFault> {
 
 /// `unreserved / user-unreserved`, and `#`, which telephone systems put there for feature codes.
 fn is_user_octet(octet: u8) -> bool {
-    is_unreserved(octet)
-        || matches!(
-            octet,
-            b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
-        )
+    KINDS[usize::from(octet)] & USER != 0
 }
 
 /// `password`, and the further octets that RFC 4475 §3.1.1.2 shows there.
@@ -668,17 +677,48 @@ fn is_password_octet(octet: u8) -> bool {
 
 /// `paramchar`, and `=`, which base64 brings along.
 fn is_param_octet(octet: u8) -> bool {
-    is_unreserved(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'=')
+    KINDS[usize::from(octet)] & PARAM != 0
 }
 
 /// `hnv-unreserved`, and `=` and `;`, which peers leave unescaped in an embedded Replaces.
 fn is_header_octet(octet: u8) -> bool {
-    is_unreserved(octet)
-        || matches!(
-            octet,
-            b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'=' | b';'
-        )
+    KINDS[usize::from(octet)] & HEADER != 0
 }
+
+const USER: u8 = 1;
+const PARAM: u8 = 2;
+const HEADER: u8 = 4;
+
+/// In which parts of a URI each octet may stand unescaped.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let o = octet as u8;
+        let anywhere = is_unreserved(o);
+        if anywhere
+            || matches!(
+                o,
+                b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
+            )
+        {
+            kinds[octet] |= USER;
+        }
+        if anywhere || matches!(o, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$' | b'=') {
+            kinds[octet] |= PARAM;
+        }
+        if anywhere
+            || matches!(
+                o,
+                b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'=' | b';'
+            )
+        {
+            kinds[octet] |= HEADER;
+        }
+        octet += 1;
+    }
+    kinds
+};
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 

@@ -87,7 +87,7 @@ impl DeliveryMetrics {
     pub(super) fn new(maker: &Maker<'_>) -> Result<Self, prometheus::Error> {
         let figures = Figures::default();
         let collector = FigureCollector::new(figures.clone())?;
-        maker.0.register(Box::new(collector))?;
+        maker.collector(Box::new(collector))?;
         Ok(Self {
             figures,
             results: maker.counters(

@@ -25,15 +25,21 @@ pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
 pub use spending::SpendCollector;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sbc_core::id::{TenantName, TlsContextName};
+use sbc_core::policy::spend::Spending;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
+    /// What has been registered.
+    known: Mutex<Vec<Metric>>,
     /// Sockets, messages, TLS.
     pub net: NetMetrics,
     /// Calls, attempts and their ends.
@@ -66,6 +72,65 @@ pub struct Metrics {
     up_state: IntGaugeVec,
     certificates: GaugeVec,
     lists: GaugeVec,
+}
+
+/// What one metric is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Metric {
+    /// As it is scraped; a histogram has `_bucket`, `_sum` and `_count` behind it.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// What it says.
+    pub help: String,
+}
+
+/// Every metric that a daemon can have, by name.
+///
+/// # Errors
+/// If two metrics have one name, which a test excludes.
+pub fn catalogue() -> Result<Vec<Metric>, prometheus::Error> {
+    let metrics = Metrics::new()?;
+    let media = MediaCollector::new(
+        Box::new(MediaFigures::default),
+        metrics.panics.with_label_values(&["media"]),
+    )?;
+    metrics.add_collector(Box::new(media))?;
+    let spending = SpendCollector::new(Spending::default().books(), Instant::now())?;
+    metrics.add_collector(Box::new(spending))?;
+    let mut known = metrics
+        .known
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    known.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(known)
+}
+
+/// Notes what a collector has.
+fn note(
+    known: &Mutex<Vec<Metric>>,
+    collector: &dyn Collector,
+    kind: impl Fn(&str) -> &'static str,
+) {
+    let described = collector.desc().into_iter().map(|desc| Metric {
+        name: desc.fq_name.clone(),
+        kind: kind(&desc.fq_name),
+        labels: desc.variable_labels.clone(),
+        help: desc.help.clone(),
+    });
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(described);
+}
+
+/// Of figures that are read at scrape time, of which none is a histogram.
+fn kind_by_name(name: &str) -> &'static str {
+    if name.ends_with("_total") {
+        "counter"
+    } else {
+        "gauge"
+    }
 }
 
 /// What the node is doing.
@@ -109,7 +174,11 @@ impl Metrics {
     /// If two metrics have one name, which a test excludes.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let maker = Maker(&registry);
+        let known = Mutex::default();
+        let maker = Maker {
+            registry: &registry,
+            known: &known,
+        };
         maker
             .gauges(
                 "sbc_build_info",
@@ -118,8 +187,8 @@ impl Metrics {
             )?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        registry.register(Box::new(process::ProcessCollector::new()?))?;
-        let metrics = Self {
+        maker.collector(Box::new(process::ProcessCollector::new()?))?;
+        let mut metrics = Self {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
             delivery: DeliveryMetrics::new(&maker)?,
@@ -184,7 +253,9 @@ impl Metrics {
                 &[],
             )?,
             registry: registry.clone(),
+            known: Mutex::default(),
         };
+        metrics.known = known;
         for component in ["shard", "media"] {
             metrics.panics.with_label_values(&[component]);
         }
@@ -211,10 +282,8 @@ impl Metrics {
     ///
     /// # Errors
     /// If their names are taken.
-    pub fn add_collector(
-        &self,
-        collector: Box<dyn prometheus::core::Collector>,
-    ) -> Result<(), prometheus::Error> {
+    pub fn add_collector(&self, collector: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        note(&self.known, collector.as_ref(), kind_by_name);
         self.registry.register(collector)
     }
 
@@ -270,12 +339,26 @@ impl Metrics {
 }
 
 /// Makes metrics and registers them.
-pub(super) struct Maker<'r>(&'r Registry);
+pub(super) struct Maker<'r> {
+    registry: &'r Registry,
+    known: &'r Mutex<Vec<Metric>>,
+}
 
 impl Maker<'_> {
+    fn add(&self, made: Box<dyn Collector>, kind: &'static str) -> Result<(), prometheus::Error> {
+        note(self.known, made.as_ref(), |_| kind);
+        self.registry.register(made)
+    }
+
+    /// Figures that are read at scrape time.
+    fn collector(&self, made: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        note(self.known, made.as_ref(), kind_by_name);
+        self.registry.register(made)
+    }
+
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         let made = IntCounter::new(name, help)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "counter")?;
         Ok(made)
     }
 
@@ -286,13 +369,13 @@ impl Maker<'_> {
         labels: &[&str],
     ) -> Result<IntCounterVec, prometheus::Error> {
         let made = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "counter")?;
         Ok(made)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         let made = IntGauge::new(name, help)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "gauge")?;
         Ok(made)
     }
 
@@ -303,13 +386,13 @@ impl Maker<'_> {
         labels: &[&str],
     ) -> Result<IntGaugeVec, prometheus::Error> {
         let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "gauge")?;
         Ok(made)
     }
 
     fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
         let made = Gauge::new(name, help)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "gauge")?;
         Ok(made)
     }
 
@@ -320,7 +403,7 @@ impl Maker<'_> {
         labels: &[&str],
     ) -> Result<GaugeVec, prometheus::Error> {
         let made = GaugeVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "gauge")?;
         Ok(made)
     }
 
@@ -332,7 +415,7 @@ impl Maker<'_> {
     ) -> Result<Histogram, prometheus::Error> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         let made = Histogram::with_opts(options)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "histogram")?;
         Ok(made)
     }
 
@@ -345,7 +428,7 @@ impl Maker<'_> {
     ) -> Result<HistogramVec, prometheus::Error> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         let made = HistogramVec::new(options, labels)?;
-        self.0.register(Box::new(made.clone()))?;
+        self.add(Box::new(made.clone()), "histogram")?;
         Ok(made)
     }
 }

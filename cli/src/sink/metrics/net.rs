@@ -4,6 +4,7 @@
 //! share, the trunk is known only after the message was understood, and for a response never.
 
 use super::Maker;
+use memchr::memmem::Finder;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use sbc_core::event::DropCode;
 use sbc_core::id::{ListenerName, TlsContextName};
@@ -79,6 +80,8 @@ pub struct ListenerMetrics {
     requests: [[IntCounter; METHODS.len() + 1]; 2],
     responses: ResponseCounters,
     bytes: [Histogram; 2],
+    /// Finds the method of a response in its wire form.
+    cseq: Finder<'static>,
     connections: [IntGauge; 2],
 }
 
@@ -175,6 +178,7 @@ impl NetMetrics {
                     .collect(),
             },
             bytes: both.map(|dir| self.message_bytes.with_label_values(&[dir.as_str()])),
+            cseq: Finder::new("\r\nCSeq: "),
             connections: both.map(|dir| {
                 self.connections
                     .with_label_values(&[protocol.uri_name(), dir.as_str()])
@@ -243,7 +247,7 @@ impl ListenerMetrics {
 
     /// A message in its wire form went out.
     pub fn sent(&self, bytes: &[u8]) {
-        match sent_kind(bytes) {
+        match sent_kind(bytes, &self.cseq) {
             Some(Sent::Request(method)) => {
                 self.requests[Direction::Out as usize][method_index(method)].inc();
             }
@@ -301,23 +305,22 @@ enum Sent<'a> {
 }
 
 /// What a message of ours is; it was made by our emitter, so its first lines are in our form.
-fn sent_kind(bytes: &[u8]) -> Option<Sent<'_>> {
-    let line = bytes.split(|b| *b == b'\r').next()?;
-    let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.split(' ');
-    let first = words.next()?;
-    if first != "SIP/2.0" {
-        return Some(Sent::Request(first));
-    }
-    let code = words.next()?.parse().ok()?;
-    let cseq = find_line(bytes, b"\r\nCSeq: ")?;
-    let method = std::str::from_utf8(cseq).ok()?.split(' ').nth(1)?;
+fn sent_kind<'a>(bytes: &'a [u8], cseq: &Finder<'_>) -> Option<Sent<'a>> {
+    let Some(status) = bytes.strip_prefix(b"SIP/2.0 ") else {
+        return Some(Sent::Request(word(bytes)?));
+    };
+    let code = word(status)?.parse().ok()?;
+    let number = bytes.get(cseq.find(bytes)? + cseq.needle().len()..)?;
+    let method = number.get(memchr::memchr(b' ', number)? + 1..)?;
+    let end = memchr::memchr(b'\r', method)?;
+    let method = std::str::from_utf8(method.get(..end)?).ok()?;
     Some(Sent::Response { code, method })
 }
 
-fn find_line<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let at = memchr::memmem::find(bytes, name)?;
-    bytes.get(at + name.len()..)?.split(|b| *b == b'\r').next()
+/// What stands in front of the first space.
+fn word(bytes: &[u8]) -> Option<&str> {
+    let end = memchr::memchr(b' ', bytes)?;
+    std::str::from_utf8(bytes.get(..end)?).ok()
 }
 
 fn method_index(method: &str) -> usize {

@@ -81,6 +81,8 @@ struct Run {
     missed: u32,
     /// Pairs since that nothing is known of.
     unknown: u32,
+    /// The digit that lasts, until it is told that it has begun.
+    begun: Option<Digit>,
 }
 
 /// Where a packet of audio belongs.
@@ -98,6 +100,8 @@ pub(in crate::session) struct Found {
     pub(in crate::session) is_tone: bool,
     /// Digits that are over.
     pub(in crate::session) ended: [Option<Ended>; MOST_ENDED],
+    /// The digit that begins with it, after those, and lasts.
+    pub(in crate::session) begun: Option<Digit>,
 }
 
 impl Listener {
@@ -150,6 +154,7 @@ impl Listener {
             }
         }
         found.is_tone |= self.run.is_on();
+        found.begun = self.run.begun.take();
         found
     }
 
@@ -304,11 +309,13 @@ impl Run {
         self.candidate = None;
         self.missed = 0;
         self.current = Some((digit, pairs + 1));
+        self.begun = Some(digit);
         ended
     }
 
     fn finish(&mut self) -> Option<Ended> {
         let (digit, hops) = self.current.take()?;
+        self.begun = None;
         Some(Ended {
             event: digit.event(),
             // Eight milliseconds each.

@@ -101,6 +101,8 @@ impl Pair {
 /// What became of a check that is answered.
 #[derive(Debug)]
 pub(in crate::session) struct Judged<'a> {
+    /// Whether whoever sent it knows our password and asks for what we can do: a sign of life (MED-280).
+    pub(in crate::session) is_proven: bool,
     pub(in crate::session) answer: Answer,
     /// Whose check has taught us something, a new address or a nomination: its fragment.
     pub(in crate::session) news_of: Option<&'a [u8]>,
@@ -200,6 +202,7 @@ impl Agent {
         if let Some(answer) = refused {
             return Ok(Judged {
                 answer,
+                is_proven: false,
                 news_of: None,
             });
         }
@@ -218,6 +221,7 @@ impl Agent {
         let has_aged = peer.age(component, now, is_heard);
         Ok(Judged {
             answer: Answer::success(transaction, from, &own.key),
+            is_proven: true,
             news_of: (is_news || has_aged).then_some(theirs),
         })
     }

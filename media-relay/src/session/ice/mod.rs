@@ -57,6 +57,9 @@ impl MediaSession {
         let judged = agent.judge(datagram, from, component, now, is_heard)?;
         let realm = stream.sockets.realm;
         out.push_report(realm, socket, from, judged.answer.bytes());
+        if judged.is_proven {
+            stream.heard_at = Some(now);
+        }
         if let Some(fragment) = judged.news_of {
             stream.follow_checks(fragment);
             self.replan(now);

@@ -412,6 +412,7 @@ impl Call {
             trunk,
             party,
             target: to.to_string(),
+            teams_call: None,
             leg: None,
             outcome: TransferOutcome::Completed,
             status: Some(Status::OK.code()),

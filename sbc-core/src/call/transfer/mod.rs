@@ -37,6 +37,7 @@ use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
 use crate::policy::transfer::{Plan, Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
+use crate::report::name_in_referred_by;
 use crate::sdp::{Description, Limits};
 use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent, Standing};
 use crate::sip::header::{MaxForwards, Replaces};
@@ -152,7 +153,12 @@ impl Transfer {
         let at_ms = call.elapsed_ms(cx.now);
         call.leg(observer)?.session.accept_refer(cx, asked);
         let x = call.leg(transferor)?;
-        let trunk = x.session.style().trunk.name.clone();
+        let trunk = &x.session.style().trunk;
+        let teams_call = match trunk.preset {
+            Preset::Teams => name_in_referred_by(&asked.request),
+            _ => None,
+        };
+        let trunk = trunk.name.clone();
         call.record.transfers.push(TransferRecord {
             at_ms,
             kind: TransferKind::Blind,
@@ -160,6 +166,7 @@ impl Transfer {
             trunk,
             party: transferee,
             target: plan.value.called.number.clone(),
+            teams_call,
             leg: None,
             outcome: TransferOutcome::Abandoned,
             status: None,
@@ -200,7 +207,7 @@ impl Transfer {
         let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
             let leg = LegId(call.next_leg);
-            if let Err(full) = call.take_places(cx, leg, &trunk, way.as_ref()) {
+            if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), false)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }

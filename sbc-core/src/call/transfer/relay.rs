@@ -264,6 +264,7 @@ impl Call {
             trunk,
             party: to,
             target,
+            teams_call: None,
             leg: None,
             outcome: TransferOutcome::Unknown,
             status: None,

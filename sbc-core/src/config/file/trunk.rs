@@ -23,6 +23,7 @@ pub(super) fn trunk(
     section.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
     section.refuse_empty("accept_names", "[\"sip.example.com\"]", out);
     section.refuse_empty("codecs", "[\"PCMA\", \"PCMU\"]", out);
+    section.refuse_empty("transcode", "false", out);
     section.refuse_empty("srtp_suites", "[\"AES_CM_128_HMAC_SHA1_80\"]", out);
     let presets = [
         ("carrier", WrittenPreset::Carrier),
@@ -90,6 +91,7 @@ pub(super) fn trunk(
         accept_names: section.texts("accept_names", out),
         trusted: section.boolean("trusted", out),
         codecs: section.texts("codecs", out),
+        transcode: section.texts_or_boolean("transcode", out),
         srtp: section.choice(
             "srtp",
             &[("off", Srtp::Off), ("required", Srtp::Required)],

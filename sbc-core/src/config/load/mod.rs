@@ -309,6 +309,7 @@ impl Load<'_> {
                 setups: written.setup.as_ref().map(|at| at.value as u32),
                 ..CallLimits::default()
             },
+            transcoding: written.transcoding.as_ref().map(|at| at.value as u32),
             max_setup: self.bounded(
                 "limits: max_setup",
                 &written.max_setup,

@@ -2,8 +2,10 @@
 
 use super::Load;
 use crate::config::finding::{Code, did_you_mean};
+use crate::config::read::TextsOrBoolean;
 use crate::config::source::At;
-use crate::media::{CODECS, Codec};
+use crate::config::written::WrittenTrunk;
+use crate::media::{CODECS, Codec, Profile, Transcode};
 use media_api::Suite;
 
 impl Load<'_> {
@@ -17,6 +19,48 @@ impl Load<'_> {
             Some((name, Codec::named(name, clock_hz).with_channels(channels)))
         };
         self.each_once((title, "codec"), list, &names, find)
+    }
+
+    /// Whether a trunk's audio may be transcoded, and what its peer is offered for that (MED-200).
+    pub(super) fn transcoding(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        profile: &mut Profile,
+    ) {
+        let Some(transcode) = &written.transcode else {
+            return;
+        };
+        let list = match &transcode.value {
+            TextsOrBoolean::Boolean(true) => return profile.transcode = Transcode::OnDemand,
+            TextsOrBoolean::Boolean(false) => return profile.transcode = Transcode::Never,
+            TextsOrBoolean::Texts(list) => list,
+        };
+        let offered = self.codecs(title, list);
+        for (codec, at) in offered
+            .iter()
+            .zip(list)
+            .filter(|(codec, _)| !codec.is_made())
+        {
+            let made = CODECS.iter().filter_map(|(name, ..)| Codec::known(name));
+            let made = made.filter(Codec::is_made).map(|own| own.name.to_string());
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: {} is relayed only, never transcoded", codec.name),
+                Some(format!(
+                    "can be transcoded: {}",
+                    made.collect::<Vec<_>>().join(", ")
+                )),
+            );
+        }
+        // What the peer is offered it may also choose.
+        for codec in &offered {
+            if !profile.codecs.iter().any(|own| own.joins(codec)) {
+                profile.codecs.push(codec.clone());
+            }
+        }
+        profile.transcode = Transcode::Offered(offered);
     }
 
     /// Suites by their names in `a=crypto`, each once.

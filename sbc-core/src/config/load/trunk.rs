@@ -115,6 +115,7 @@ impl Load<'_> {
         profile.local = realm.of(family);
         profile.own = Arc::new(self.own_places(&accept_from, &targets));
         media(&mut profile, written, codecs, suites);
+        self.transcoding(&title, written, &mut profile);
         self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &mut profile);
         if profile.srtp == Srtp::Required

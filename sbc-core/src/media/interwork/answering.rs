@@ -3,7 +3,7 @@
 use super::super::codec::{Codec, Formats};
 use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
-use super::super::profile::Profile;
+use super::super::profile::{Profile, Transcode};
 use super::super::read::{Facts, Secured};
 use super::asking::{admitted, allowed, number_of, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
@@ -42,9 +42,26 @@ pub(super) fn write_answer(
             common.push((number, id, codec));
         }
     }
+    // Nothing in common: what this peer has is made of what the other one has (MED-200).
+    let is_joined = common.iter().any(|(_, _, codec)| codec.is_audio());
+    if !is_joined && other.codec.is_made() && profile.transcode != Transcode::Never {
+        let has_events = common.iter().any(|(.., codec)| codec.is_telephone_event());
+        let is_passed = other.has_telephone_events() && !has_events;
+        for (number, codec) in admitted(audio, profile) {
+            if (codec.is_made() || (is_passed && codec.is_telephone_event()))
+                && let Some(id) = formats.id(&codec)
+                && !common.iter().any(|(_, known, _)| *known == id)
+            {
+                common.push((number, id, codec));
+            }
+        }
+    }
     // One audio codec (MED-201): the other leg's first, unless this peer was told another one in a
     // preview and the other leg can do that too.
-    let told = told.filter(|(told, _)| other.formats.iter().any(|(id, _)| *id == told.format));
+    let told = told.filter(|(told, _)| {
+        let is_shared = other.formats.iter().any(|(id, _)| *id == told.format);
+        is_shared || (!is_joined && common.iter().any(|(_, id, _)| *id == told.format))
+    });
     let chosen = told
         .map(|(told, _)| told.format)
         .into_iter()
@@ -53,6 +70,11 @@ pub(super) fn write_answer(
             common
                 .iter()
                 .find(|(_, known, codec)| *known == id && codec.is_audio())
+        })
+        .or_else(|| {
+            // The offerer's order.
+            let mut made = common.iter().filter(|_| !is_joined);
+            made.find(|(.., codec)| codec.is_audio())
         })
         .cloned()
         .ok_or(Unusable::NoCommonCodec)?;
@@ -102,7 +124,7 @@ pub(super) fn write_answer(
                 .iter()
                 .find_map(|suite| keys.iter().find(|key| key.key.suite() == *suite))
                 .ok_or(Unusable::NoUsableKey)?;
-            let protection = sdes(local, theirs)?;
+            let protection = sdes(profile, local, theirs)?;
             let own = local
                 .keys
                 .iter()

@@ -40,8 +40,9 @@ pub(super) fn number_of(audio: &AudioFacts, codec: &Codec) -> Option<u8> {
     found.map(|own| own.number)
 }
 
-/// The formats of X's offer that both trunks allow, in X's order (MED-201). Events and comfort
-/// noise come along only for a clock rate that one of the codecs has.
+/// The formats of X's offer that both trunks allow, in X's order, then those that can be made of them
+/// for Y (MED-201). Events and comfort noise come along only for a clock rate that one of the codecs
+/// has.
 pub(super) fn carried_formats(
     audio: &AudioFacts,
     x: &Profile,
@@ -56,6 +57,24 @@ pub(super) fn carried_formats(
         if !carried.iter().any(|(_, known)| known.joins(&codec)) {
             carried.push((Some(number), codec));
         }
+    }
+    let has_common = carried.iter().any(|(_, codec)| codec.is_audio());
+    let extras = transcoded(audio, x, y, has_common);
+    let is_known = |codec: &Codec| carried.iter().any(|(_, known)| known.joins(codec));
+    let extras: Vec<Codec> = extras.into_iter().filter(|own| !is_known(own)).collect();
+    let events = events_beside(&extras, audio, x, y);
+    let behind = extras.into_iter().chain(events);
+    for codec in behind {
+        if carried.iter().any(|(_, known)| known.joins(&codec)) {
+            continue;
+        }
+        // Audio stands before all that goes with it.
+        let last_audio = carried.iter().rposition(|(_, own)| own.is_audio());
+        let at = match codec.is_audio() {
+            true => last_audio.map_or(0, |at| at + 1),
+            false => carried.len(),
+        };
+        carried.insert(at, (None, codec));
     }
     let clocks: Vec<u32> = carried
         .iter()
@@ -72,6 +91,32 @@ pub(super) fn carried_formats(
         carried.extend(events.into_iter().map(|codec| (None, codec)));
     }
     Ok(carried)
+}
+
+/// Codecs that can be made for Y of what X offers, in the order of Y's trunk.
+pub(super) fn transcoded(
+    audio: &AudioFacts,
+    x: &Profile,
+    y: &Profile,
+    has_common: bool,
+) -> Vec<Codec> {
+    let is_readable = admitted(audio, x).any(|(_, codec)| codec.is_made());
+    match is_readable && x.may_transcode_with(y) {
+        true => y.made_for(has_common).cloned().collect(),
+        false => Vec::new(),
+    }
+}
+
+/// Events under the clocks of codecs that are made: the relay brings them from one clock to another
+/// (MED-220).
+fn events_beside(made: &[Codec], audio: &AudioFacts, x: &Profile, y: &Profile) -> Vec<Codec> {
+    let has_events = admitted(audio, x).any(|(_, codec)| codec.is_telephone_event());
+    let mut clocks: Vec<u32> = made.iter().map(|codec| codec.clock_hz).collect();
+    clocks.sort_unstable();
+    clocks.dedup();
+    let events = clocks.into_iter().map(Codec::telephone_event);
+    let events = events.filter_map(|codec| y.admit(&codec));
+    events.filter(|_| has_events).collect()
 }
 
 /// Events to offer to a leg with this profile beside these formats although the other leg has none:

@@ -27,7 +27,7 @@ mod taking;
 use super::codec::{Codec, Formats};
 use super::image::{Agreement, Exchange, MediaImage};
 use super::incompatible::{Incompatible, Unusable};
-use super::profile::{HoldForm, Profile};
+use super::profile::{HoldForm, Profile, Transcode};
 use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
@@ -47,6 +47,8 @@ pub struct Needs {
     pub x: EndpointSpec,
     /// For the other leg.
     pub y: EndpointSpec,
+    /// Whether the two have nothing in common, so that the call will be transcoded (MED-242).
+    pub transcodes: bool,
 }
 
 /// An answer carried over.
@@ -94,10 +96,12 @@ impl fmt::Debug for AnsweredAlone {
 /// rings (MED-204), and what must be reserved.
 pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Incompatible> {
     let (_, audio) = offer.main()?;
-    carried_formats(audio, x.profile(), y.profile())?;
+    let carried = carried_formats(audio, x.profile(), y.profile())?;
+    let passes = |(number, codec): &(Option<u8>, Codec)| number.is_some() && codec.is_audio();
     Ok(Needs {
         x: x.spec(),
         y: y.spec(),
+        transcodes: !carried.iter().any(passes),
     })
 }
 
@@ -182,7 +186,37 @@ pub fn keeps_codec(offer: &Facts, x: &MediaImage, y: &MediaImage) -> bool {
     let (Ok((_, audio)), Some(other)) = (offer.main(), y.latest()) else {
         return false;
     };
-    admitted(audio, x.profile()).any(|(_, codec)| codec.joins(&other.codec))
+    let mut offered = admitted(audio, x.profile());
+    match x
+        .latest()
+        .filter(|known| are_transcoded(x, known, y, other))
+    {
+        Some(known) => offered.any(|(_, codec)| codec.joins(&known.codec)),
+        None => offered.any(|(_, codec)| codec.joins(&other.codec)),
+    }
+}
+
+/// Whether the audio of two legs is transcoded, in the agreements that are in force or about to be:
+/// they have nothing in common, and both trunks allow it.
+pub fn is_transcoded(x: &MediaImage, y: &MediaImage) -> bool {
+    let (Some(known), Some(other)) = (x.latest(), y.latest()) else {
+        return false;
+    };
+    !x.is_fax() && !y.is_fax() && are_transcoded(x, known, y, other)
+}
+
+fn are_transcoded(x: &MediaImage, known: &Agreement, y: &MediaImage, other: &Agreement) -> bool {
+    let shares = |(id, codec): &(_, Codec)| {
+        codec.is_audio() && other.formats.iter().any(|(other, _)| other == id)
+    };
+    // Whoever has said that it has the other's codec is to be asked for it instead.
+    let could_pass = admitted(&known.theirs, x.profile()).any(|(_, own)| own.joins(&other.codec))
+        || admitted(&other.theirs, y.profile()).any(|(_, own)| own.joins(&known.codec));
+    !could_pass
+        && x.profile().may_transcode_with(y.profile())
+        && known.codec.is_made()
+        && other.codec.is_made()
+        && !known.formats.iter().any(shares)
 }
 
 /// Whether X does not know yet what it should of Y: that Y holds or has resumed, as far as X is told such things and has any choice left by its own wish (SIP-551).
@@ -249,7 +283,7 @@ pub fn lacks_codec(x: &MediaImage, y: &MediaImage) -> bool {
     let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
         return false;
     };
-    !other.formats.iter().any(|(id, _)| *id == known.format)
+    !other.formats.iter().any(|(id, _)| *id == known.format) && !is_transcoded(x, y)
 }
 
 /// Whether the two legs talk in different codecs, as they may once one of them has taken another's
@@ -258,7 +292,9 @@ pub fn differs(x: &MediaImage, y: &MediaImage) -> bool {
     let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
         return false;
     };
-    !known.codec.joins(&other.codec)
+    // What its trunk allows is asked of it before anything is transcoded.
+    let is_left = x.profile().admit(&other.codec).is_none() && is_transcoded(x, y);
+    !known.codec.joins(&other.codec) && !is_left
 }
 
 /// What [`join`] would say of Y to X: what X refuses if it refuses that.
@@ -359,6 +395,11 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
         .iter()
         .filter_map(|codec| Some((None, x.admit(codec)?)))
         .collect();
+    if formats.is_empty() && y.profile().may_transcode_with(x) && x.made_for(false).next().is_some()
+    {
+        let made = y.profile().made_for(false).cloned();
+        formats.extend(made.map(|codec| (None, codec)));
+    }
     if formats.is_empty() {
         return Err(Unusable::NoCommonCodec.into());
     }
@@ -404,6 +445,17 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
 /// Tells X what Y wants ([`owes`]), with the codec in use alone: there is none to choose.
 pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
+    if let Some(known) = x
+        .committed()
+        .filter(|known| are_transcoded(x, known, y, other))
+    {
+        let formats: Vec<Codec> = known
+            .formats
+            .iter()
+            .map(|(_, codec)| codec.clone())
+            .collect();
+        return offer_of(x, other, formats.iter());
+    }
     let formats = other.formats.iter().map(|(_, codec)| codec);
     let takes = |codec: &&Codec| !codec.is_audio() || codec.joins(&other.codec);
     offer_of(x, other, formats.filter(takes))
@@ -436,7 +488,18 @@ fn offer_of<'c>(
             Some((number, x.profile().admit(codec)?))
         })
         .collect();
-    if !formats.iter().any(|(_, codec)| codec.is_audio()) {
+    let has_audio = |(_, codec): &(Option<u8>, Codec)| codec.is_audio();
+    let may_transcode = x.profile().transcode != Transcode::Never && other.codec.is_made();
+    if !formats.iter().any(has_audio) && may_transcode && lent.is_none() {
+        // Nothing in common: what X has is made of what Y has (MED-200).
+        let made = x
+            .profile()
+            .made_for(false)
+            .cloned()
+            .map(|codec| (None, codec));
+        formats.splice(0..0, made.collect::<Vec<_>>());
+    }
+    if !formats.iter().any(has_audio) {
         return Err(Unusable::NoCommonCodec.into());
     }
     if other.takes_events_otherwise() {

@@ -94,14 +94,23 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
     })
 }
 
-pub(super) fn sdes(local: &LocalStream, theirs: &OfferedKey) -> Result<Protection, Incompatible> {
+/// The keys of both directions. Ours lives as long as its line says.
+pub(super) fn sdes(
+    profile: &Profile,
+    local: &LocalStream,
+    theirs: &OfferedKey,
+) -> Result<Protection, Incompatible> {
     let ours = local
         .keys
         .iter()
         .find(|key| key.suite() == theirs.key.suite())
         .ok_or(Unusable::NoUsableKey)?;
+    let ours = match profile.lifetime_exponent {
+        Some(exponent) => ours.clone().with_lifetime(1 << exponent.min(48)),
+        None => ours.clone(),
+    };
     Ok(Protection::Sdes {
-        local: ours.clone(),
+        local: ours,
         remote: theirs.key.clone(),
     })
 }

@@ -69,7 +69,7 @@ pub(super) fn take_answer(
                 .find(has_tag)
                 .or_else(|| keys.iter().find(ours))
                 .ok_or(Unusable::NoUsableKey)?;
-            sdes(local, theirs)?
+            sdes(leg.profile(), local, theirs)?
         }
     };
     let stream = &offer.stream;

@@ -104,6 +104,15 @@ fn claims_of_leg(
     [both].into_iter().chain(one).collect()
 }
 
+/// What the leg of a call counts on whose audio has to be transcoded, where that is limited (MED-242).
+pub fn claim_to_transcode(config: &Config) -> Option<(Counted, CallLimits)> {
+    let limits = CallLimits {
+        calls: Some(config.limits.transcoding?),
+        ..CallLimits::default()
+    };
+    Some((Counted::Transcoding, limits))
+}
+
 /// What a caller counts on that waits for nothing but to hear why it is refused: without a bound, callers of
 /// numbers that nobody has would take the ports of calls.
 pub fn claim_to_hear(trunk: &Trunk) -> (Counted, CallLimits) {

@@ -245,6 +245,7 @@ impl WrittenAccount {
             Counted::Tenant(_) => ("tenant", None),
             Counted::Route(_) => ("route", None),
             Counted::Announced(_) => ("announced", None),
+            Counted::Transcoding => ("transcoding", None),
             Counted::Numbers(_, number) => ("limit", number.clone()),
         };
         Self {
@@ -273,6 +274,7 @@ impl WrittenAccount {
             ("tenant", None) => Counted::Tenant(name.into()),
             ("route", None) => Counted::Route(name.into()),
             ("announced", None) => Counted::Announced(name.into()),
+            ("transcoding", None) => Counted::Transcoding,
             _ => return None,
         };
         Some(counted)
@@ -425,6 +427,7 @@ mod tests {
             Counted::Tenant("a".into()),
             Counted::Route("a".into()),
             Counted::Announced("a".into()),
+            Counted::Transcoding,
             Counted::Numbers("a".to_owned(), None),
             Counted::Numbers("a".to_owned(), Some("+4930".to_owned())),
         ];

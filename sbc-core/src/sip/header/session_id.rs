@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Header, HeaderName, Shape};
+use crate::octets::hexadecimal;
 use crate::sip::grammar::{self, whole};
 use crate::sip::param::PlainValue;
 use crate::sip::{Params, ParseFault, Rule, Token, Value};
@@ -28,7 +29,8 @@ impl EndId {
     pub fn of_random(high: u64, low: u64) -> Self {
         let high = high & 0xffff_ffff_ffff_0fff | 0x4000;
         let low = low & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000;
-        Self(Bytes::from(format!("{high:016x}{low:016x}")))
+        let digits = [high, low].map(hexadecimal);
+        Self(Bytes::copy_from_slice(digits.as_flattened()))
     }
 
     /// Whether it is [`Self::NIL`].

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nom::Parser;
 
 use super::{Header, HeaderName, Shape};
-use crate::octets::address_text;
+use crate::octets::{address_text, is_same_word};
 use crate::sip::grammar::{self, Step, lws, octets_as_str, push_number, separator, stop, whole};
 use crate::sip::param::PlainValue;
 use crate::sip::{Host, Params, ParseFault, Rule, Token, Value};
@@ -81,6 +81,10 @@ impl Transport {
     }
 
     fn from_token(token: Token) -> Self {
+        Self::known(token.as_bytes()).unwrap_or(Self::Other(token))
+    }
+
+    fn known(name: &[u8]) -> Option<Self> {
         [
             Self::Udp,
             Self::Tcp,
@@ -90,8 +94,7 @@ impl Transport {
             Self::Wss,
         ]
         .into_iter()
-        .find(|known| token.is(known.as_str()))
-        .unwrap_or(Self::Other(token))
+        .find(|known| is_same_word(known.as_str().as_bytes(), name))
     }
 }
 
@@ -184,25 +187,38 @@ impl Via {
 
     /// Everything before the parameters.
     fn hop<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Self> {
-        let (rest, protocol) = grammar::token(source, input)?;
-        let (rest, ()) = separator(b'/').parse(rest)?;
-        let (rest, version) = grammar::token(source, rest)?;
-        let (rest, ()) = separator(b'/').parse(rest)?;
-        let (at_gap, transport) = grammar::token(source, rest)?;
+        let (rest, protocol) = Self::protocol(source, input)?;
+        let (at_gap, transport) = grammar::token_octets(rest)?;
         let (rest, ()) = lws(at_gap)?;
         if rest.len() == at_gap.len() {
             return stop(rest, Rule::Separator);
         }
-        let is_usual = protocol.is("SIP") && version.as_str() == "2.0";
         let (rest, (host, port)) = sent_by(source, rest)?;
         let via = Self {
-            protocol: (!is_usual).then_some((protocol, version)),
-            transport: Transport::from_token(transport),
+            protocol,
+            transport: Transport::known(transport).unwrap_or_else(|| {
+                Transport::Other(Token::recognised(source.slice_ref(transport)))
+            }),
             host,
             port,
             params: Params::new(),
         };
         Ok((rest, via))
+    }
+
+    /// Name and version of the protocol, where they are not the usual ones.
+    fn protocol<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Option<(Token, Token)>> {
+        // As nearly every Via begins.
+        if let Some(rest) = input.strip_prefix(b"SIP/2.0/") {
+            let (rest, ()) = lws(rest)?;
+            return Ok((rest, None));
+        }
+        let (rest, protocol) = grammar::token(source, input)?;
+        let (rest, ()) = separator(b'/').parse(rest)?;
+        let (rest, version) = grammar::token(source, rest)?;
+        let (rest, ()) = separator(b'/').parse(rest)?;
+        let is_usual = protocol.is("SIP") && version.as_str() == "2.0";
+        Ok((rest, (!is_usual).then_some((protocol, version))))
     }
 
     /// What can be read of a Via whose parameters are broken: enough to send an answer (RFC 4475

@@ -1,0 +1,295 @@
+//! What passes although the joined peer has another format: audio that is transcoded, events of another
+//! clock (MED-200, MED-220).
+//!
+//! Only where two peers have no audio format in common is anything transcoded. Between the two laws of
+//! G.711 a table does it where the packet lies. Everything else leaves the session as it came
+//! ([`Recode`]), and comes back from those who transcode under numbers of its own
+//! ([`MediaSession::recoded`]): one more origin of the outgoing stream, like a sound. So protection, reports,
+//! digits and sounds know nothing of it.
+
+use super::digit::dial::Part;
+use super::digit::heard::Told;
+use super::output::{Outcome, Output};
+use super::plan::Path;
+use super::quality::Position;
+use super::sequence::Origin;
+use super::stream::{Accepted, Stream};
+use super::{MediaSession, StreamSockets};
+use crate::codec::Coding;
+use crate::g711::Law;
+use crate::packet::rtp::HEADER_BYTES;
+use crate::srtp::MAX_TRAILER_BYTES;
+use crate::time::Timestamp;
+use crate::transcode::{Recipe, Recoded};
+use media_api::{DropReason, PayloadBinding, RealmId, TelephoneEvent};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long after a packet of an event without an end the audio is still left out: three updates.
+const EVENT_LASTS: Duration = Duration::from_millis(150);
+/// Bytes of an event in a packet.
+const EVENT_BYTES: usize = 4;
+/// Set in the generation of an origin that is transcoded, which the receiving stream never counts up to.
+const RECODED: u32 = 1 << 31;
+
+/// What becomes of packets of a format that the joined peer has not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// Nothing: they pass as they are, or not at all.
+    None,
+    /// They are G.711 of this law, and the peer has the other one.
+    Law(Law),
+    /// They are decoded, and encoded anew.
+    Recode(Recipe),
+    /// They are events, told under another number and clock.
+    Event { payload_type: u8, clock_hz: u32 },
+}
+
+/// An audio packet for whoever transcodes: as it came, with its place in its stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recode {
+    /// Index of the receiving stream in the session.
+    pub(crate) stream: usize,
+    /// What is to be done.
+    pub recipe: Recipe,
+    /// Sequence space of the stream.
+    pub generation: u32,
+    /// Extended sequence number.
+    pub extended: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// Where the payload lies.
+    pub payload: Range<usize>,
+}
+
+/// An event on its way under another clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassingEvent {
+    event: u8,
+    /// Sequence space and timestamp that it came with.
+    came: (u32, u32),
+    /// Timestamp that it leaves with, and since when.
+    leaves: (u32, Timestamp),
+    /// Until when no audio is sent beside it.
+    until: Timestamp,
+}
+
+/// The codec and packet time that audio has to be brought into for a peer that has agreed to `sent`: its
+/// first that we have. `None` if the two sides have one in common, or that one has none of ours.
+pub(super) fn needed(
+    agreed: &[PayloadBinding],
+    sent: &[PayloadBinding],
+    packet_ms: u8,
+) -> Option<(Coding, u8)> {
+    let is_shared = |own: &PayloadBinding| sent.iter().any(|other| other.id == own.id);
+    let mut audio = agreed.iter().filter(|own| is_audio(own)).peekable();
+    if audio.peek().is_none() || audio.any(is_shared) {
+        return None;
+    }
+    let to = sent.iter().find_map(|own| Coding::of(&own.format))?;
+    Some((to, to.packet_ms(packet_ms)))
+}
+
+/// How packets of a format go on: under which number, or how changed. `same` is what the joined peer calls
+/// it.
+pub(super) fn of(
+    binding: &PayloadBinding,
+    same: Option<&PayloadBinding>,
+    sent: &[PayloadBinding],
+    needed: Option<(Coding, u8)>,
+) -> (Option<u8>, Change) {
+    let passes = same.map(|own| own.send);
+    if is_event(binding) {
+        if passes.is_some() && needed.is_none() {
+            return (passes, Change::None);
+        }
+        // Of the clock of the audio beside it, if there is one.
+        let clock_hz = needed.map(|(to, _)| to.clock_hz());
+        let mut events = sent.iter().filter(|own| is_event(own));
+        let fitting = events.clone().find(|own| {
+            let own = own.format.clock_hz;
+            clock_hz.is_some_and(|clock_hz| clock_hz == own)
+        });
+        let change = fitting.or_else(|| events.next()).map(|own| Change::Event {
+            payload_type: own.send,
+            clock_hz: own.format.clock_hz,
+        });
+        return (None, change.unwrap_or(Change::None));
+    }
+    let Some((to, packet_ms)) = needed else {
+        return (passes, Change::None);
+    };
+    let from = Coding::of(&binding.format);
+    let recipe = Recipe {
+        from,
+        to,
+        packet_ms,
+    };
+    match (from, to) {
+        (Some(Coding::G711(law)), Coding::G711(_)) => {
+            let other = sent.iter().find(|own| Coding::of(&own.format) == Some(to));
+            (other.map(|own| own.send), Change::Law(law))
+        }
+        (Some(_), _) => (None, Change::Recode(recipe)),
+        (None, _) if is_noise(binding) => (None, Change::Recode(recipe)),
+        (None, _) => (None, Change::None),
+    }
+}
+
+fn is_event(binding: &PayloadBinding) -> bool {
+    binding.format.telephone_event == TelephoneEvent::Yes
+}
+
+fn is_noise(binding: &PayloadBinding) -> bool {
+    binding.format.name.eq_ignore_ascii_case("CN")
+}
+
+fn is_audio(binding: &PayloadBinding) -> bool {
+    let is_redundancy = binding.format.name.eq_ignore_ascii_case("red");
+    !is_event(binding) && !is_noise(binding) && !is_redundancy
+}
+
+impl MediaSession {
+    /// A packet of a format that the joined peer has not; `at` is where it came, `to` where it goes.
+    pub(super) fn pass_changed(
+        &mut self,
+        (at, to): (usize, usize),
+        accepted: &Accepted,
+        slot: &[u8],
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Result<Outcome, DropReason> {
+        match accepted.change {
+            Change::Recode(recipe) => Ok(Outcome::Recode(Recode {
+                stream: at,
+                recipe,
+                generation: accepted.position.generation,
+                extended: accepted.position.extended,
+                timestamp: accepted.timestamp,
+                payload: accepted.payload.clone(),
+            })),
+            Change::Event {
+                payload_type,
+                clock_hz,
+            } => {
+                let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
+                let told = Told::read(payload).ok_or(DropReason::Malformed)?;
+                let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
+                let origin = Origin {
+                    stream: at,
+                    generation: accepted.position.generation,
+                };
+                let flags = payload.get(1).copied().unwrap_or_default();
+                let ours = (payload_type, clock_hz);
+                target.pass_event(to, (told, flags), accepted, ours, now, out);
+                let extended = accepted.position.extended;
+                target.outgoing.pass_over(origin, extended);
+                Ok(Outcome::Taken)
+            }
+            Change::Law(_) | Change::None => Err(DropReason::PayloadType),
+        }
+    }
+
+    /// Audio that comes back from whoever transcodes: it is numbered, protected and put among the packets
+    /// that the session made. Does not allocate once `out` has its memory.
+    pub fn recoded(&mut self, recoded: &mut Recoded, now: Timestamp, out: &mut Output) {
+        let Some(Path::Forward { to }) = self.streams.get(recoded.stream).map(|own| own.path)
+        else {
+            return;
+        };
+        let Some(target) = self.streams.get_mut(to) else {
+            return;
+        };
+        let agreed = target.active().map_or(&[][..], |face| &face.terms.payloads);
+        let is_it = |own: &&PayloadBinding| Coding::of(&own.format) == Some(recoded.coding);
+        // What was on its way when something else was agreed has nobody to hear it.
+        let Some(payload_type) = agreed.iter().find(is_it).map(|own| own.send) else {
+            return;
+        };
+        let origin = Origin {
+            stream: recoded.stream,
+            generation: recoded.epoch | RECODED,
+        };
+        let is_beside = target.passing.is_some_and(|event| now < event.until);
+        if is_beside || target.is_muted || target.digits.are_sent() {
+            target.outgoing.pass_over(origin, recoded.number);
+            return;
+        }
+        let packet = Accepted {
+            marker: false,
+            timestamp: recoded.timestamp,
+            clock_hz: recoded.coding.clock_hz(),
+            position: Position {
+                extended: recoded.number,
+                generation: origin.generation,
+            },
+            payload: HEADER_BYTES..HEADER_BYTES + recoded.length,
+            send_as: Some(payload_type),
+            first: false,
+            is_event: false,
+            law: None,
+            change: Change::None,
+        };
+        let slot = &mut recoded.slot[..];
+        // A key that has no index left protects nothing more.
+        let Ok(ready) = target.emit(origin, &packet, payload_type, slot, recoded.due) else {
+            return;
+        };
+        target.generated_packets += 1;
+        target.forwarded_at = Some(now);
+        let StreamSockets { realm, .. } = target.sockets;
+        out.push_generated(realm, to, &ready, slot);
+    }
+
+    /// Realm in which a packet came that is transcoded, for totals.
+    pub fn realm_of(&self, recode: &Recode) -> Option<RealmId> {
+        Some(self.streams.get(recode.stream)?.sockets.realm)
+    }
+}
+
+impl Stream {
+    /// Tells this stream's peer of an event; `at` is its index in the session.
+    fn pass_event(
+        &mut self,
+        at: usize,
+        (told, flags): (Told, u8),
+        accepted: &Accepted,
+        (payload_type, clock_hz): (u8, u32),
+        now: Timestamp,
+        out: &mut Output,
+    ) {
+        let came = (accepted.position.generation, accepted.timestamp);
+        let is_known = |event: &PassingEvent| event.came == came && event.event == told.event;
+        let known = self.passing.filter(is_known);
+        let leaves = known.map_or_else(
+            || (self.outgoing.continued(clock_hz, now).0, now),
+            |event| event.leaves,
+        );
+        let until = match told.is_end {
+            true => now,
+            false => now + EVENT_LASTS,
+        };
+        self.passing = Some(PassingEvent {
+            event: told.event,
+            came,
+            leaves,
+            until,
+        });
+        let units = u64::from(told.units) * u64::from(clock_hz);
+        let units = units / u64::from(accepted.clock_hz.max(1));
+        // What lasts longer than the field can say has lasted at least so long.
+        let [high, low] = u16::try_from(units).unwrap_or(u16::MAX).to_be_bytes();
+        let mut room = [0; HEADER_BYTES + EVENT_BYTES + MAX_TRAILER_BYTES];
+        let payload = [told.event, flags, high, low];
+        room[HEADER_BYTES..HEADER_BYTES + EVENT_BYTES].copy_from_slice(&payload);
+        let part = Part {
+            payload_type,
+            marker: known.is_none(),
+            timestamp: leaves.0,
+            since: leaves.1,
+            clock_hz,
+            length: EVENT_BYTES,
+        };
+        self.emit_own(at, &part, &mut room, out);
+    }
+}

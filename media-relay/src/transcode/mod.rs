@@ -1,0 +1,135 @@
+//! Transcoding: threads of their own, so that no forwarded packet ever waits for an encoder (MED-240).
+//!
+//! ```text
+//! forwarding worker ─ Job ─► bounded queue ─► Pipe: jitter buffer ─► decoder ─► encoder ─┐
+//! MediaSession::recoded ◄─ bounded queue ◄──────────────────────────────────── Recoded ─┘
+//! ```
+//!
+//! A session stays with its worker, with its sockets, keys, digits and sounds, also when transcoding begins or
+//! ends within a call; only opened payloads go to a transcoding thread and come back. A [`Pipe`] is the state
+//! of one direction. It begins with the first payload and is forgotten when none comes any more, so nobody has
+//! to tell the thread of agreements or ends.
+
+pub(crate) mod class;
+mod jitter;
+mod pipe;
+#[cfg(test)]
+mod tests;
+
+pub use pipe::Pipe;
+
+use crate::codec::{Coding, MAX_PAYLOAD_BYTES};
+use crate::g711::Law;
+use crate::packet::rtp::HEADER_BYTES;
+use crate::session::Recode;
+use crate::srtp::MAX_TRAILER_BYTES;
+use crate::time::Timestamp;
+use media_api::SessionId;
+
+/// Room for what is encoded: 60 ms of G.711.
+pub(crate) const ENCODED_BYTES: usize = 480;
+
+/// From which codec into which.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Recipe {
+    /// What the payload is; `None` for comfort noise (RFC 3389).
+    pub from: Option<Coding>,
+    /// What comes of it.
+    pub to: Coding,
+    /// Packet time of what comes of it, one that the codec has.
+    pub packet_ms: u8,
+}
+
+/// One payload for a transcoding thread.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which worker it comes from.
+    pub(crate) worker: usize,
+    pub(crate) session: SessionId,
+    pub(crate) stream: usize,
+    pub(crate) recipe: Recipe,
+    pub(crate) generation: u32,
+    pub(crate) extended: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) arrived: Timestamp,
+    length: usize,
+    payload: [u8; MAX_PAYLOAD_BYTES],
+}
+
+impl Job {
+    /// A packet that a session wants transcoded, in the buffer that it lies in. `None` if it is longer than
+    /// any audio.
+    pub fn new(
+        worker: usize,
+        session: SessionId,
+        recode: &Recode,
+        slot: &[u8],
+        arrived: Timestamp,
+    ) -> Option<Self> {
+        let octets = slot.get(recode.payload.clone())?;
+        let mut payload = [0; MAX_PAYLOAD_BYTES];
+        payload.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(Self {
+            worker,
+            session,
+            stream: recode.stream,
+            recipe: recode.recipe,
+            generation: recode.generation,
+            extended: recode.extended,
+            timestamp: recode.timestamp,
+            arrived,
+            length: octets.len(),
+            payload,
+        })
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload[..self.length]
+    }
+}
+
+/// One payload that comes back, with room for a header in front of it and for protection behind it.
+#[derive(Clone, Debug)]
+pub struct Recoded {
+    /// The session that it is for.
+    pub session: SessionId,
+    /// Index of the stream that it came from.
+    pub(crate) stream: usize,
+    /// What it is encoded in.
+    pub coding: Coding,
+    /// Which pipe, and which run of it, made it.
+    pub(crate) epoch: u32,
+    /// Its number there, without gaps.
+    pub number: u64,
+    /// Its timestamp there, in units of the codec's RTP clock.
+    pub timestamp: u32,
+    /// When it was due.
+    pub due: Timestamp,
+    /// Bytes of payload.
+    pub length: usize,
+    pub(crate) slot: [u8; HEADER_BYTES + ENCODED_BYTES + MAX_TRAILER_BYTES],
+}
+
+/// Room for what is made.
+impl Default for Recoded {
+    fn default() -> Self {
+        Self {
+            session: SessionId(0),
+            stream: 0,
+            coding: Coding::G711(Law::A),
+            epoch: 0,
+            number: 0,
+            timestamp: 0,
+            due: Timestamp(0),
+            length: 0,
+            slot: [0; HEADER_BYTES + ENCODED_BYTES + MAX_TRAILER_BYTES],
+        }
+    }
+}
+
+impl Recoded {
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.slot[HEADER_BYTES..HEADER_BYTES + self.length]
+    }
+}

@@ -1,0 +1,225 @@
+//! A pipe against time, loss and clocks that differ, without threads.
+
+use super::{Job, Pipe, Recipe, Recoded};
+use crate::codec::{Coding, Decoder, Encoder, MAX_PAYLOAD_BYTES};
+use crate::g711::Law;
+use crate::session::Recode;
+use crate::time::Timestamp;
+use media_api::SessionId;
+
+const A_LAW: Coding = Coding::G711(Law::A);
+const SESSION: SessionId = SessionId(3);
+
+fn job(recipe: Recipe, number: u64, timestamp: u32, payload: &[u8], arrived: u64) -> Job {
+    let recode = Recode {
+        stream: 0,
+        recipe,
+        generation: 0,
+        extended: number,
+        timestamp,
+        payload: 0..payload.len(),
+    };
+    Job::new(0, SESSION, &recode, payload, Timestamp(arrived)).unwrap()
+}
+
+/// Frames of 20 ms of a tone of 1 kHz.
+fn tone(coding: Coding, frames: usize) -> Vec<Vec<u8>> {
+    let rate = coding.joint_rate(coding);
+    let mut encoder = Encoder::new(coding, rate);
+    let frame = rate as usize / 50;
+    let frame_of = |at: usize| {
+        let samples: Vec<i16> = (at * frame..(at + 1) * frame)
+            .map(|at| {
+                let phase = std::f64::consts::TAU * 1_000.0 * at as f64 / f64::from(rate);
+                (8_000.0 * phase.sin()) as i16
+            })
+            .collect();
+        let mut payload = vec![0; MAX_PAYLOAD_BYTES];
+        let length = encoder.encode(&samples, &mut payload);
+        payload.truncate(length);
+        payload
+    };
+    (0..frames).map(frame_of).collect()
+}
+
+/// Share of a tone of 1 kHz in samples, 0 to 1.
+fn share(samples: &[i16], rate: u32) -> f64 {
+    let (mut re, mut im, mut all) = (0.0, 0.0, 1.0);
+    for (at, sample) in samples.iter().enumerate() {
+        let phase = std::f64::consts::TAU * 1_000.0 * at as f64 / f64::from(rate);
+        re += f64::from(*sample) * phase.cos();
+        im += f64::from(*sample) * phase.sin();
+        all += f64::from(*sample).powi(2);
+    }
+    2.0 * (re * re + im * im) / samples.len() as f64 / all
+}
+
+/// Packets at their times of arrival, in order of these, through a pipe until it ends by itself.
+fn through(jobs: &[Job]) -> Vec<(Recoded, Timestamp)> {
+    let mut pipe = Pipe::new(&jobs[0], 1);
+    let mut made = Vec::new();
+    let mut waiting = jobs.iter().peekable();
+    loop {
+        while let Some(job) = waiting.next_if(|job| job.arrived <= pipe.due()) {
+            pipe.take(job);
+        }
+        let (now, mut recoded) = (pipe.due(), Recoded::default());
+        if !pipe.next(now, &jobs[0], &mut recoded) {
+            assert!(waiting.peek().is_none(), "it ends before the last packet");
+            return made;
+        }
+        made.push((recoded, now));
+    }
+}
+
+fn recipe(from: Coding, to: Coding, packet_ms: u8) -> Recipe {
+    Recipe {
+        from: Some(from),
+        to,
+        packet_ms,
+    }
+}
+
+fn decoded(coding: Coding, made: &[(Recoded, Timestamp)]) -> Vec<i16> {
+    let mut decoder = Decoder::new(coding, coding.joint_rate(coding));
+    let mut samples = Vec::new();
+    for (recoded, _) in made {
+        assert_eq!(recoded.coding, coding);
+        assert!(decoder.decode(recoded.payload(), &mut samples));
+    }
+    samples
+}
+
+fn punctual(recipe: Recipe, frames: usize) -> Vec<Job> {
+    let step = recipe.from.unwrap().clock_hz() / 50;
+    (0u64..)
+        .zip(tone(recipe.from.unwrap(), frames))
+        .map(|(at, frame)| job(recipe, at + 7, at as u32 * step, &frame, 20_000 * at))
+        .collect()
+}
+
+#[test]
+fn every_pair_has_the_tone_its_packet_time_and_numbers_without_gaps() {
+    for (from, to, packet_ms) in [
+        (A_LAW, Coding::G722, 20),
+        (A_LAW, Coding::G722, 30),
+        (Coding::G722, A_LAW, 30),
+        (Coding::G722, Coding::Opus, 20),
+        (Coding::Opus, Coding::G722, 10),
+        (A_LAW, Coding::Opus, 60),
+        (Coding::Opus, A_LAW, 20),
+    ] {
+        let made = through(&punctual(recipe(from, to, packet_ms), 100));
+        let heard = 2_000 / usize::from(packet_ms);
+        assert!(made.len() >= heard, "{from:?} {to:?}");
+        let step = to.clock_hz() * u32::from(packet_ms) / 1_000;
+        for (at, (recoded, due)) in made.iter().enumerate() {
+            assert_eq!(recoded.number, at as u64);
+            assert_eq!(recoded.timestamp, at as u32 * step);
+            // A frame is held, and nothing more.
+            let us = 20_000 + at as u64 * 1_000 * u64::from(packet_ms);
+            assert_eq!((due.0, recoded.due), (us, *due));
+        }
+        let rate = to.joint_rate(to);
+        let samples = decoded(to, &made);
+        let share = share(&samples[rate as usize / 2..rate as usize * 3 / 2], rate);
+        assert!(share > 0.95, "{from:?} {to:?}: {share:.3}");
+    }
+}
+
+#[test]
+fn lost_late_and_doubled_packets_are_heard_as_little_as_can_be() {
+    let mut jobs = punctual(recipe(A_LAW, Coding::G722, 20), 200);
+    for lost in [30, 60, 61, 90, 120, 150] {
+        jobs[lost].arrived = Timestamp(u64::MAX / 4);
+    }
+    // One comes when nobody waits for it any more, one twice, two in the wrong order.
+    jobs[70].arrived.0 += 300_000;
+    jobs[80].arrived.0 += 15_000;
+    let twice = jobs[100].clone();
+    jobs.push(twice);
+    jobs.retain(|job| job.arrived.0 < u64::MAX / 4);
+    jobs.sort_by_key(|job| job.arrived);
+    let made = through(&jobs);
+    let samples = decoded(Coding::G722, &made);
+    let share = share(&samples[6_400..57_600], 16_000);
+    assert!(share > 0.8, "{share:.3}");
+    // A second of what may be a pause, at most what was held besides.
+    assert!((245..=275).contains(&made.len()), "{}", made.len());
+}
+
+/// How long what is heard has been held at the end, for a sender whose clock is off by so many ppm.
+fn held_at_the_end(ppm: i64) -> i64 {
+    let recipe = recipe(A_LAW, Coding::G711(Law::Mu), 20);
+    let frames = 15_000;
+    let frame = vec![0xd5; 160];
+    let sent_us = |at: i64| at * 20_000 + at * 20_000 * ppm / 1_000_000;
+    let jobs: Vec<Job> = (0..frames)
+        .map(|at| {
+            let arrived = u64::try_from(sent_us(at)).unwrap();
+            job(recipe, at as u64, at as u32 * 160, &frame, arrived)
+        })
+        .collect();
+    let mut pipe = Pipe::new(&jobs[0], 1);
+    let mut waiting = jobs.iter().peekable();
+    let mut heard = 0i64;
+    while waiting.peek().is_some() {
+        while let Some(job) = waiting.next_if(|job| job.arrived <= pipe.due()) {
+            pipe.take(job);
+        }
+        let now = pipe.due();
+        assert!(pipe.next(now, &jobs[0], &mut Recoded::default()));
+        // The last sample that is heard now has come so long ago.
+        heard = now.0 as i64 - sent_us(pipe.heard_until_us() / 20_000 - 1);
+    }
+    heard
+}
+
+#[test]
+fn five_minutes_of_clocks_that_differ_by_100_ppm_add_no_delay() {
+    let held = [-100, 0, 100].map(held_at_the_end);
+    let is_short = |held: &i64| (0..=70_000).contains(held);
+    assert!(held.iter().all(is_short), "{held:?} us");
+}
+
+#[test]
+fn noise_goes_on_through_a_pause_and_a_peer_that_is_gone_ends_the_pipe() {
+    let with_sound = recipe(A_LAW, Coding::G722, 20);
+    let noise = Recipe {
+        from: None,
+        ..with_sound
+    };
+    let mut jobs = punctual(with_sound, 50);
+    jobs.push(job(noise, 57, 50 * 160, &[40], 1_000_000));
+    let speech = tone(A_LAW, 50);
+    for (at, frame) in (0u64..).zip(&speech) {
+        let arrived = 4_000_000 + 20_000 * at;
+        let timestamp = (200 + at as u32) * 160;
+        jobs.push(job(with_sound, 58 + at, timestamp, frame, arrived));
+    }
+    let made = through(&jobs);
+    let samples = decoded(Coding::G722, &made);
+    let rms = |from_ms: usize, to_ms: usize| {
+        let samples = &samples[from_ms * 16..to_ms * 16];
+        let power: f64 = samples.iter().map(|own| f64::from(*own).powi(2)).sum();
+        (power / samples.len() as f64).sqrt()
+    };
+    // -40 dBov are 1 % of the largest sample.
+    let pause = rms(1_500, 3_500);
+    assert!((230.0..430.0).contains(&pause), "{pause}");
+    assert!(share(&samples[4_200 * 16..4_900 * 16], 16_000) > 0.9);
+    assert!(rms(5_200, 5_900) < 200.0);
+    assert!((295..=305).contains(&made.len()), "{}", made.len());
+}
+
+#[test]
+fn another_codec_of_the_peer_is_followed() {
+    let mut jobs = punctual(recipe(A_LAW, Coding::G722, 20), 50);
+    let after = recipe(Coding::G711(Law::Mu), Coding::G722, 20);
+    for (at, frame) in (50u64..).zip(tone(Coding::G711(Law::Mu), 50)) {
+        jobs.push(job(after, at + 7, at as u32 * 160, &frame, 20_000 * at));
+    }
+    let made = through(&jobs);
+    let samples = decoded(Coding::G722, &made);
+    assert!(share(&samples[55 * 320..95 * 320], 16_000) > 0.95);
+}

@@ -1,0 +1,304 @@
+//! Sessions of a worker over sockets that are made up.
+
+use super::*;
+use crate::control::realm::{LocalAddress, Realm};
+use crate::io::{Backend, Received};
+use media_api::{EndpointId, ProtectionWanted, StreamKind, StreamSpec};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// A machine on which some ports are taken by others.
+#[derive(Default)]
+struct FakeSockets {
+    taken: BTreeSet<u16>,
+    open: BTreeSet<u32>,
+    next: u32,
+    /// Descriptors that there are; all, where it is zero.
+    most: usize,
+}
+
+impl Batch for FakeSockets {
+    fn open(&mut self, local: SocketAddr, _: u8) -> io::Result<SocketId> {
+        if self.taken.contains(&local.port()) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        if self.most > 0 && self.open.len() >= self.most {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        self.next += 1;
+        self.open.insert(self.next);
+        Ok(SocketId(self.next))
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        assert!(self.open.remove(&socket.0), "closed twice");
+    }
+
+    fn wait(&mut self, _: Duration, _: &mut Vec<SocketId>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, _: SocketId) -> usize {
+        0
+    }
+
+    fn slot(&mut self, _: usize) -> Option<Received<'_>> {
+        None
+    }
+
+    fn queue(&mut self, _: usize, _: Range<usize>, _: SocketId, _: SocketAddr) {}
+
+    fn flush(&mut self, _: &mut Vec<usize>) {}
+
+    fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
+        true
+    }
+
+    fn wake(&self) {}
+}
+
+fn sessions(last_port: u16) -> (Sessions, Arc<Mutex<Vec<Event>>>) {
+    let realm = Realm {
+        id: RealmId(0),
+        v4: Some(LocalAddress::direct(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        v6: None,
+        first_port: 10_000,
+        last_port,
+        dscp: 46,
+        backend: Backend::Sockets,
+    };
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let events = Arc::clone(&heard);
+    let sink: EventSink = Box::new(move |event| events.lock().unwrap().push(event));
+    let shared = Shared {
+        realms: Arc::new([RealmPorts::new(realm, Duration::from_secs(10))]),
+        sink: Arc::new(sink),
+        neighbours: Arc::default(),
+        identities: Arc::default(),
+        recoders: crate::transcode::class::prepare(1, 0).0.remove(0).recoders,
+    };
+    let sessions = Sessions::new(
+        shared,
+        Entropy::from_seed([1; 32]),
+        WallOffset::default(),
+        Resting::with_room(1000),
+    );
+    (sessions, heard)
+}
+
+fn allocate(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, endpoints: u8) {
+    let endpoints = (0..endpoints)
+        .map(|endpoint| EndpointSpec {
+            takes_last: true,
+            endpoint: EndpointId(endpoint),
+            realm: RealmId(0),
+            family: Family::V4,
+            streams: vec![StreamSpec {
+                kind: StreamKind::Audio,
+                protection: ProtectionWanted::None,
+                ice: None,
+            }],
+        })
+        .collect();
+    let command = Command::Allocate {
+        session: SessionId(number),
+        endpoints,
+    };
+    sessions.command(command, Timestamp(0), sockets);
+}
+
+#[test]
+fn a_panic_ends_its_session_and_no_other() {
+    let (mut sessions, events) = sessions(10_099);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    allocate(&mut sessions, &mut sockets, 2, 2);
+    let at = sessions.by_id[&SessionId(1)];
+    sessions.within(at, Timestamp(1), &mut sockets, |_, _| {
+        panic!("as a bug would")
+    });
+    let last = events.lock().unwrap().pop();
+    assert!(matches!(
+        last,
+        Some(Event::Released {
+            session: SessionId(1),
+            ..
+        })
+    ));
+    assert_eq!((sessions.panics, sockets.open.len()), (1, 4));
+    assert_eq!(sessions.realms[0].usage().0, 2);
+    let stats = Command::Stats {
+        session: SessionId(2),
+    };
+    sessions.command(stats, Timestamp(2), &mut sockets);
+    let last = events.lock().unwrap().pop();
+    assert!(matches!(
+        last,
+        Some(Event::Stats {
+            session: SessionId(2),
+            ..
+        })
+    ));
+}
+
+fn release(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, now: Timestamp) {
+    let command = Command::Release {
+        session: SessionId(number),
+        endpoint: None,
+        drain_ms: 0,
+    };
+    sessions.command(command, now, sockets);
+}
+
+#[test]
+fn sockets_stay_bound_while_their_ports_rest_and_serve_a_later_call() {
+    let (mut sessions, _events) = sessions(12_047);
+    let mut sockets = FakeSockets::default();
+    for number in 0..10 {
+        allocate(&mut sessions, &mut sockets, number, 10);
+    }
+    assert_eq!(sockets.open.len(), 200);
+    for number in 0..10 {
+        release(&mut sessions, &mut sockets, number, Timestamp(0));
+    }
+    assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (200, 0));
+
+    // Nothing has rested yet: another call gets sockets of its own.
+    let rested = Timestamp(10_000_000);
+    let mut bind = |sessions: &mut Sessions, now| {
+        let lease = sessions.bind(0, Family::V4, false, now, &mut sockets);
+        (lease.unwrap(), sockets.open.len())
+    };
+    let (fresh, open) = bind(&mut sessions, Timestamp(rested.0 - 1));
+    assert_eq!(open, 202);
+    let mut again = BTreeSet::new();
+    for _ in 0..20 {
+        let (lease, open) = bind(&mut sessions, rested);
+        assert_eq!(open, 202);
+        assert_ne!(lease.port, fresh.port);
+        again.insert(lease.port);
+    }
+    assert_eq!((again.len(), sessions.realms[0].usage().0), (20, 21));
+
+    // What nobody wants is not kept for ever, and its ports are as free as any. No call waits for all of
+    // it to be closed.
+    for number in 10..13 {
+        allocate(&mut sessions, &mut sockets, number, 10);
+    }
+    for number in 10..13 {
+        release(&mut sessions, &mut sockets, number, Timestamp(0));
+    }
+    sessions.trim(false, rested, &mut sockets);
+    assert_eq!(sockets.open.len(), 2 * (21 + 80 + 30 - 16));
+    for _ in 0..2 {
+        sessions.trim(false, rested, &mut sockets);
+    }
+    sessions.trim(false, rested, &mut sockets);
+    assert_eq!(sockets.open.len(), 2 * (21 + 64));
+    assert_eq!(sessions.realms[0].usage().0, 21);
+}
+
+#[test]
+fn where_descriptors_are_lacking_those_that_rest_give_theirs() {
+    let (mut sessions, events) = sessions(12_047);
+    let mut sockets = FakeSockets {
+        most: 9,
+        ..FakeSockets::default()
+    };
+    allocate(&mut sessions, &mut sockets, 1, 4);
+    release(&mut sessions, &mut sockets, 1, Timestamp(0));
+    assert_eq!(sockets.open.len(), 8);
+    allocate(&mut sessions, &mut sockets, 2, 4);
+    let last = events.lock().unwrap().pop();
+    assert!(matches!(last, Some(Event::Allocated { .. })), "{last:?}");
+    assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (8, 4));
+    allocate(&mut sessions, &mut sockets, 3, 1);
+    let last = events.lock().unwrap().pop();
+    assert!(matches!(last, Some(Event::Refused { .. })), "{last:?}");
+    assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (8, 4));
+}
+
+#[test]
+fn ports_that_others_have_cost_those_that_rest_nothing() {
+    let (mut sessions, events) = sessions(12_047);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 4);
+    release(&mut sessions, &mut sockets, 1, Timestamp(0));
+    sockets.taken = (10_000..=12_047).collect();
+    allocate(&mut sessions, &mut sockets, 2, 1);
+    let last = events.lock().unwrap().pop();
+    let refused = AllocateError::Socket;
+    assert!(
+        matches!(last, Some(Event::Refused { why, .. }) if why == refused),
+        "{last:?}"
+    );
+    assert_eq!(sockets.open.len(), 8);
+}
+
+#[test]
+fn no_more_stay_bound_than_there_is_room_for() {
+    let (mut sessions, _events) = sessions(14_047);
+    sessions.resting = Resting::with_room(3);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 5);
+    release(&mut sessions, &mut sockets, 1, Timestamp(0));
+    assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (6, 0));
+}
+
+#[test]
+fn where_ports_are_scarce_none_stays_bound_for_nobody() {
+    // Four hundred pairs, of which a hundred are free when the others are in use.
+    let (mut sessions, _events) = sessions(10_799);
+    let mut sockets = FakeSockets::default();
+    for number in 0..150 {
+        allocate(&mut sessions, &mut sockets, number, 2);
+    }
+    release(&mut sessions, &mut sockets, 0, Timestamp(0));
+    assert_eq!(sockets.open.len(), 600, "kept while they rest");
+    allocate(&mut sessions, &mut sockets, 150, 2);
+    release(&mut sessions, &mut sockets, 1, Timestamp(1));
+    assert_eq!(sockets.open.len(), 596, "all are closed");
+
+    // Closed or not, they have to rest, and whoever calls for help need not wait for that.
+    let free = |sessions: &mut Sessions, sockets: &mut FakeSockets, now| {
+        let mut leases = Vec::new();
+        while let Ok(lease) = sessions.bind(0, Family::V4, true, now, sockets) {
+            leases.push(lease);
+        }
+        leases.len()
+    };
+    assert_eq!(free(&mut sessions, &mut sockets, Timestamp(149_999)), 98);
+    assert_eq!(free(&mut sessions, &mut sockets, Timestamp(150_001)), 4);
+}
+
+#[test]
+fn ports_taken_by_others_are_passed_over_and_nothing_leaks() {
+    let (mut sessions, events) = sessions(10_007);
+    let mut sockets = FakeSockets {
+        taken: BTreeSet::from([10_000, 10_003]),
+        ..FakeSockets::default()
+    };
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    let last = events.lock().unwrap().pop();
+    let Some(Event::Allocated { endpoints, .. }) = last else {
+        panic!("{last:?}")
+    };
+    let ports: BTreeSet<_> = endpoints
+        .iter()
+        .map(|endpoint| endpoint.streams[0].rtp.port())
+        .collect();
+    assert_eq!(ports, BTreeSet::from([10_004, 10_006]));
+    assert_eq!(sockets.open.len(), 4);
+    // Nothing is left for a second session, and trying leaves nothing behind.
+    allocate(&mut sessions, &mut sockets, 2, 1);
+    assert!(matches!(
+        events.lock().unwrap().pop(),
+        Some(Event::Refused { .. })
+    ));
+    sessions.release_all(Timestamp(3), &mut sockets);
+    assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (0, 0));
+    assert!(sessions.by_id.is_empty());
+}

@@ -1,0 +1,132 @@
+//! A media key that is nearly used up is replaced within the call (MED-107), and nothing else is (MED-116).
+
+use crate::world;
+
+use media_api::{Command, CryptoKey, EndpointId, Event, Protection, StreamIndex, Suite};
+use sbc_core::input::Input;
+use sbc_core::sip::{Message, Method};
+use std::time::Duration;
+use world::call::*;
+use world::*;
+
+const TEAMS_LEG: EndpointId = EndpointId(1);
+const SUITE: Suite = Suite::AesCm128HmacSha1_80;
+/// 30 octets of `Z`, as an offer writes them.
+const FRESH: &str = "inline:WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpa|2^31";
+
+fn fresh() -> CryptoKey {
+    CryptoKey::new(SUITE, vec![b'Z'; SUITE.key_and_salt_bytes()]).unwrap()
+}
+
+fn worn(call: &mut Call) {
+    let [Command::Allocate { session, .. }, ..] = call.shard.media[..] else {
+        panic!("{:?}", call.shard.media);
+    };
+    call.shard.apply(Input::Media(Event::KeyWorn {
+        session,
+        endpoint: TEAMS_LEG,
+        stream: StreamIndex(0),
+        fresh: fresh(),
+    }));
+}
+
+/// The key of ours and that of Teams which the relay was told last.
+fn in_force(call: &Call) -> (CryptoKey, CryptoKey) {
+    let answers = call.shard.media.iter().rev();
+    let keys = answers.filter_map(|command| match command {
+        Command::Answer {
+            endpoint: TEAMS_LEG,
+            negotiated,
+            ..
+        } => match &negotiated.streams[0].as_ref().unwrap().protection {
+            Protection::Sdes { local, remote } => Some((local.clone(), remote.clone())),
+            Protection::None | Protection::Dtls(_) => None,
+        },
+        _ => None,
+    });
+    keys.take(1).next().expect("Teams has SRTP")
+}
+
+fn crypto_of(message: &Message) -> String {
+    let text = body(message);
+    let line = text.lines().find(|line| line.starts_with("a=crypto:"));
+    line.expect("a key").to_owned()
+}
+
+#[test]
+fn a_worn_key_is_replaced_by_an_offer_and_the_peer_may_replace_its_own() {
+    let mut call = Call::new();
+    let (before, theirs) = in_force(&call);
+    assert_eq!(before.lifetime(), 1 << 31, "as its line says");
+    assert_eq!(theirs.lifetime(), 1 << 31);
+    let told = crypto_of(&call.invite);
+    worn(&mut call);
+    let offer = call.shard.next_request(Method::Invite).message;
+    assert!(crypto_of(&offer).ends_with(FRESH), "{}", body(&offer));
+    assert_ne!(crypto_of(&offer), told);
+    assert_eq!(
+        in_force(&call).0,
+        before,
+        "until the answer the old one protects"
+    );
+    let other = TEAMS_SDP.replace("inline:MTIz", "inline:OTIz");
+    let answer = response(&offer, "200 OK", "", TEAMS_CONTACT, &other);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    let (ours, of_teams) = in_force(&call);
+    assert_eq!(ours, fresh());
+    assert_ne!(of_teams, theirs);
+    call.shard.pass(Duration::from_secs(5));
+    assert!(
+        call.shard.sent.is_empty(),
+        "once is enough, and the carrier need not know"
+    );
+    call.lives();
+}
+
+#[test]
+fn a_peer_that_refuses_a_new_key_keeps_the_old_one_and_is_asked_again_when_it_is_worn_further() {
+    let mut call = Call::new();
+    let before = in_force(&call);
+    for _ in 0..2 {
+        worn(&mut call);
+        let offer = call.shard.next_request(Method::Invite).message;
+        assert!(crypto_of(&offer).ends_with(FRESH));
+        call.shard
+            .teams_says(&response(&offer, "488 No", "", "", ""));
+        call.shard.next_request(Method::Ack);
+        call.shard.pass(Duration::from_secs(5));
+        assert!(call.shard.sent.is_empty());
+        assert_eq!(in_force(&call), before);
+    }
+    // What Teams offers itself is answered with the key that is in force.
+    let offer = callee_request(&call.invite, "x1", "INVITE", 1, TEAMS_CONTACT);
+    let offer = with_body(&offer.replace("Content-Length: 0\n\n", ""), TEAMS_SDP);
+    call.shard.teams_says(&offer);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert_eq!(crypto_of(&ok), crypto_of(&call.invite));
+    call.teams_says("ACK", 1, "");
+    call.lives();
+}
+
+#[test]
+fn an_offer_that_crosses_takes_the_new_key_along() {
+    let mut call = Call::new();
+    worn(&mut call);
+    let ours = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .teams_says(&response(&ours, "491 Request Pending", "", "", ""));
+    call.shard.next_request(Method::Ack);
+    let offer = callee_request(&call.invite, "x1", "INVITE", 1, TEAMS_CONTACT);
+    let offer = with_body(&offer.replace("Content-Length: 0\n\n", ""), TEAMS_SDP);
+    call.shard.teams_says(&offer);
+    call.shard.next_response(100);
+    let ok = call.shard.next_response(200).message;
+    assert!(crypto_of(&ok).ends_with(FRESH));
+    assert_eq!(in_force(&call).0, fresh());
+    call.teams_says("ACK", 1, "");
+    call.shard.pass(Duration::from_secs(6));
+    assert!(call.shard.sent.is_empty(), "nothing is left to tell");
+    call.lives();
+}
