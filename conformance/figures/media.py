@@ -49,6 +49,8 @@ USUAL, PER_STREAM, MOST_PER_STREAM = 50_000, 50, 190
 # How often the peers put packets on the cable: as a network card moderates its interrupts, and for delay each
 # packet alone.
 TICK_US, ALONE_US = 100, 1
+# How often the peers' end looks for packets by itself.
+MODERATED_NS = 20_000
 # What counts as without loss, and how long one rate is tried.
 MOST_LOST, MOST_DELAY_US, TRIED_MS = 0.0001, 40_000, 3000
 # Peers that send later than that are what limits the rate.
@@ -105,6 +107,11 @@ class Cable:
                         os.sched_setaffinity(int(task.name), {core})
                         os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(1))
                         self.receivers[space] = task
+            if space == self.peers:
+                # The relay's core must not have to wake this one with each packet, as it need not wake a card.
+                for name, value in (("napi_defer_hard_irqs", 100_000), ("gro_flush_timeout", MODERATED_NS)):
+                    subprocess.run(["ip", "netns", "exec", space, "sh", "-c",
+                                    f"echo {value} >/sys/class/net/{end_}/{name}"], check=True)
             if space not in self.receivers:
                 raise SystemExit(f"{end_} does not receive in a thread of its own")
 

@@ -321,6 +321,8 @@ impl Stream {
             .last()
             .is_some_and(|last| last.keeps_place(&face));
         let at = self.faces.len() - usize::from(behind);
+        // Mostly there is one, and it is large.
+        self.faces.reserve_exact(1);
         self.faces.insert(at, face);
         self.forget_keys();
         self.reports.begin(now);
@@ -427,6 +429,7 @@ impl Stream {
             Some(at) => at,
             None => {
                 let sender = Sender::new(key);
+                self.senders.reserve_exact(1);
                 self.senders.push(SendContext {
                     key: key.clone(),
                     sender,
