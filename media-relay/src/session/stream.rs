@@ -342,6 +342,8 @@ impl Stream {
             .last()
             .is_some_and(|last| last.keeps_place(&face));
         let at = self.faces.len() - usize::from(behind);
+        // Mostly there is one, and it is large.
+        self.faces.reserve_exact(1);
         self.faces.insert(at, face);
         self.forget_keys();
         self.reports.begin(now);
@@ -459,6 +461,7 @@ impl Stream {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
             None => {
+                self.senders.reserve_exact(1);
                 self.senders.push(SendContext {
                     key: key.clone(),
                     sender: Sender::new(key),

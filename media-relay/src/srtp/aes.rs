@@ -39,6 +39,39 @@ impl Aes {
     }
 }
 
+/// What makes a key stream.
+pub(super) trait KeyStream {
+    /// With a key of 16, 24 or 32 bytes.
+    fn keyed(key: &[u8]) -> Self;
+
+    /// Exclusive-ors the key stream that begins with the counter block `start` to `bytes`.
+    fn apply(&self, start: [u8; 16], bytes: &mut [u8]);
+}
+
+impl KeyStream for Aes {
+    fn keyed(key: &[u8]) -> Self {
+        Self::new(key)
+    }
+
+    fn apply(&self, start: [u8; 16], bytes: &mut [u8]) {
+        self.apply_keystream(start, bytes);
+    }
+}
+
+/// A key of 16 bytes of which the cipher is made when it is needed, for what comes every few seconds: a cipher
+/// takes 704 bytes, and each call would have four of them.
+pub(super) struct RareAes(Zeroizing<[u8; 16]>);
+
+impl KeyStream for RareAes {
+    fn keyed(key: &[u8]) -> Self {
+        Self(exactly(key))
+    }
+
+    fn apply(&self, start: [u8; 16], bytes: &mut [u8]) {
+        Aes::new(&*self.0).apply_keystream(start, bytes);
+    }
+}
+
 fn apply_keystream(
     cipher: &impl BlockCipherEncrypt<BlockSize = U16>,
     start: [u8; 16],

@@ -140,7 +140,8 @@ impl Receiver {
         Self {
             keys: SessionKeys::derive(master),
             identifier: master.identifier().to_vec(),
-            sources: Vec::with_capacity(MAX_SOURCES),
+            // Mostly there is one, and a stranger cannot add any.
+            sources: Vec::with_capacity(1),
             uses: 0,
             wear: Wear::new(master.lifetime()),
             is_worn: false,

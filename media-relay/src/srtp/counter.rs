@@ -1,6 +1,6 @@
 //! AES in counter mode with HMAC-SHA1: RFC 3711 §4.1.1 and §4.2, RFC 6188.
 
-use super::aes::{Aes, exactly};
+use super::aes::{KeyStream, exactly};
 use super::kdf::{Labels, expand};
 use super::mac::HmacSha1;
 use super::transform::Place;
@@ -14,17 +14,17 @@ const MAC_KEY_BYTES: usize = 20;
 const SALT_BYTES: usize = 14;
 
 /// Session keys of one direction and protocol.
-pub(super) struct CounterMode {
-    cipher: Aes,
+pub(super) struct CounterMode<C> {
+    cipher: C,
     salt: [u8; SALT_BYTES],
     mac: HmacSha1,
 }
 
-impl CounterMode {
+impl<C: KeyStream> CounterMode<C> {
     pub(super) fn derive(master: &CryptoKey, labels: Labels) -> Self {
         let salt = expand(master, labels.salt, SALT_BYTES);
         Self {
-            cipher: Aes::new(&expand(master, labels.cipher, master.suite().key_bytes())),
+            cipher: C::keyed(&expand(master, labels.cipher, master.suite().key_bytes())),
             salt: *exactly(&salt),
             mac: HmacSha1::new(&expand(master, labels.authentication, MAC_KEY_BYTES)),
         }
@@ -62,11 +62,11 @@ impl CounterMode {
         for (byte, with) in start[6..14].iter_mut().zip(at.index.to_be_bytes()) {
             *byte ^= with;
         }
-        self.cipher.apply_keystream(start, payload);
+        self.cipher.apply(start, payload);
     }
 }
 
-impl Drop for CounterMode {
+impl<C> Drop for CounterMode<C> {
     fn drop(&mut self) {
         // Cipher and MAC zeroise themselves.
         self.salt.zeroize();

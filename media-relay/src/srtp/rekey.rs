@@ -44,6 +44,8 @@ impl KeyRing {
         }
         self.made = self.made.wrapping_add(1);
         let id = KeyId(self.made);
+        // Mostly there is one.
+        self.entries.reserve_exact(1);
         self.entries.push(Entry {
             id,
             key: key.clone(),

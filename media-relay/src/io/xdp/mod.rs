@@ -17,6 +17,7 @@ mod interface;
 mod kernel;
 mod lane;
 mod memory;
+mod pace;
 mod paths;
 mod program;
 mod ring;
@@ -31,6 +32,7 @@ use crate::packet::frame::{self, ETHERNET_BYTES, Headers, MOST_HEADER_BYTES};
 use crate::session::SocketId;
 use interface::State;
 use lane::Lane;
+use pace::Pace;
 use paths::Paths;
 use program::PORTS;
 use start::{Depot, Shared};
@@ -71,6 +73,7 @@ pub(crate) struct Xdp {
     from_socket: usize,
     queued: Vec<Queued>,
     readable: Vec<u32>,
+    pace: Pace,
 }
 
 /// What sends: lanes, paths, and frames to send with.
@@ -171,6 +174,7 @@ impl Xdp {
             from_socket: 0,
             queued: Vec::new(),
             readable: Vec::new(),
+            pace: Pace::new(Instant::now()),
         };
         Ok((batch, waker))
     }
@@ -421,6 +425,7 @@ impl Batch for Xdp {
             true => timeout.min(SOON),
             false => timeout,
         };
+        self.pace.rest(timeout);
         let waited = self.sockets.wait_for(timeout, ready, &mut self.readable);
         self.outlet.now = Instant::now();
         self.outlet.paths.learn(self.outlet.now);
@@ -429,6 +434,8 @@ impl Batch for Xdp {
             self.take_from(*lane as usize, ready);
         }
         self.readable = readable;
+        self.pace
+            .took(self.arrived.len(), TAKEN_AT_ONCE, self.outlet.now);
         waited
     }
 

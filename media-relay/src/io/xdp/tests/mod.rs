@@ -6,6 +6,7 @@ use super::start::start;
 use super::{Batch, Xdp};
 use crate::Timestamp;
 use crate::control::realm::{LocalAddress, Realm};
+use crate::session::SocketId;
 use crate::srtp::{Receiver, Sender};
 use crate::{Backend, Entropy, Relay, RelayConfig, Runs};
 use media_api::*;
@@ -438,6 +439,59 @@ fn frames_come_back_however_their_packets_end() {
     assert_eq!(had, MANY);
     let by_socket = world.by_socket() - before;
     assert!(by_socket < MANY as u64 / 2, "{by_socket}");
+}
+
+/// Takes so many packets, and sends each back to where it came from.
+fn echo(batch: &mut Xdp, ready: &mut Vec<SocketId>, failed: &mut Vec<usize>, packets: usize) {
+    let mut taken = 0;
+    while taken < packets {
+        ready.clear();
+        batch.wait(PATIENCE, ready).unwrap();
+        for socket in ready.iter() {
+            let filled = batch.receive(*socket);
+            for at in 0..filled {
+                let received = batch.slot(at).unwrap();
+                let (from, length) = (received.from.unwrap(), received.length);
+                batch.queue(at, 0..length, *socket, from);
+            }
+            batch.flush(failed);
+            taken += filled;
+        }
+    }
+}
+
+#[test]
+fn taking_and_sending_allocates_nothing() {
+    const ROUNDS: usize = 100;
+    const PACKETS: usize = 20;
+    let Some(world) = World::new() else { return };
+    let mut started = world.within("a", || start(&[realm(21_000)], 1));
+    let (_watch, parts) = started.running.as_mut().unwrap();
+    let (mut batch, _waker) = world.within("a", || Xdp::new(parts.remove(0))).unwrap();
+    let ours = |port| SocketAddr::new(OURS[0].parse().unwrap(), port);
+    let peer = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    for port in [21_000, 21_002] {
+        world.within("a", || batch.open(ours(port), 46)).unwrap();
+    }
+    let (mut ready, mut failed) = (Vec::new(), Vec::new());
+    let mut rounds = || {
+        for _ in 0..ROUNDS {
+            for number in 0..PACKETS as u8 {
+                let port = 21_000 + 2 * u16::from(number % 2);
+                peer.send_to(&[number; 172], ours(port)).unwrap();
+            }
+            echo(&mut batch, &mut ready, &mut failed, PACKETS);
+        }
+        assert_eq!(failed, [0; 0]);
+    };
+    let counted = allocation_counter::measure(&mut rounds);
+    assert!(counted.count_total > 0, "lists grow, and that is counted");
+    let before = world.by_socket();
+    let counted = allocation_counter::measure(&mut rounds);
+    assert_eq!(counted.count_total, 0);
+    // One a second is sent by its socket, to ask for the way; what comes back is not taken from this peer's.
+    let by_socket = world.by_socket() - before;
+    assert!(by_socket < (ROUNDS * PACKETS) as u64 / 2, "{by_socket}");
 }
 
 fn is_readable(socket: impl AsFd) -> bool {
