@@ -656,6 +656,36 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_past_us_is_not_transcoded() {
+        let formats = &mut Default::default();
+        let party = |codec: &str| {
+            let mut party = image();
+            let profile = Arc::make_mut(&mut party.profile);
+            (profile.codecs, profile.lends) = (vec![Codec::named(codec, 8000)], true);
+            party
+        };
+        for is_direct in [false, true] {
+            let (mut caller, mut callee) = (party("PCMA"), party("G722"));
+            let text = interwork::open(&mut caller, &callee.profile).unwrap();
+            caller.rollback();
+            callee.set_direct(is_direct);
+            let offer = accepted(&text, &caller);
+            let offered = interwork::offer(offer, &mut caller, &mut callee);
+            assert_eq!(offered.is_ok(), !is_direct, "{offered:?}");
+            caller.rollback();
+            callee.rollback();
+            // The same, when the caller asks again and the callee has answered meanwhile.
+            let own = interwork::open(&mut callee, &caller.profile).unwrap();
+            interwork::settle(&accepted(&own, &callee), &mut callee, formats).unwrap();
+            callee.commit();
+            caller.set_direct(is_direct);
+            let offer = accepted(&text, &caller);
+            let answered = interwork::answer_alone(offer, &mut caller, &callee, formats);
+            assert_eq!(answered.is_ok(), !is_direct);
+        }
+    }
+
+    #[test]
     fn another_address_of_ours_comes_with_another_key() {
         let mut image = image();
         let other = Profile::carrier(RealmId(1), Family::V4);

@@ -44,7 +44,8 @@ pub(super) fn write_answer(
     }
     // Nothing in common: what this peer has is made of what the other one has (MED-200).
     let is_joined = common.iter().any(|(_, _, codec)| codec.is_audio());
-    if !is_joined && other.codec.is_made() && profile.may_transcode_with(other_profile) {
+    let may_transcode = lent.is_none() && profile.may_transcode_with(other_profile);
+    if !is_joined && other.codec.is_made() && may_transcode {
         let has_events = common.iter().any(|(.., codec)| codec.is_telephone_event());
         let is_passed = other.has_telephone_events() && !has_events;
         for (number, codec) in admitted(audio, profile) {

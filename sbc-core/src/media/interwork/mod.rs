@@ -97,12 +97,16 @@ impl fmt::Debug for AnsweredAlone {
 pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Incompatible> {
     let (_, audio) = offer.main()?;
     let carried = carried_formats(audio, x.profile(), y.profile())?;
-    let passes = |(number, codec): &(Option<u8>, Codec)| number.is_some() && codec.is_audio();
     Ok(Needs {
         x: x.spec(),
         y: y.spec(),
         transcodes: !carried.iter().any(passes),
     })
+}
+
+/// Whether this is audio that one party sends and the other takes, not made of something else.
+fn passes((number, codec): &(Option<u8>, Codec)) -> bool {
+    number.is_some() && codec.is_audio()
 }
 
 /// Writes our offer to Y for X's offer. Both legs then have an exchange outstanding; an older one
@@ -116,6 +120,11 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
     prefer_current(&mut carried, y);
+    let lent = y.lent_by(audio);
+    // Nobody stands between the two who could transcode.
+    if lent.is_some() && !carried.iter().any(passes) {
+        return Err(Unusable::NoCommonCodec.into());
+    }
     let (direction, zero) = told_to(y.profile(), audio.direction);
     let ask = Ask {
         formats: carried,
@@ -123,7 +132,7 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
         zero,
         ptime_ms: audio.ptime_ms,
         maxptime_ms: audio.maxptime_ms,
-        lent: y.lent_by(audio),
+        lent,
     };
     let body = write_offer(y, ask)?;
     x.begin(Exchange::Received(offer));
