@@ -79,6 +79,7 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         }
     };
     options::connection(&stream);
+    options::mark(&stream, local, listener.dscp);
     let shared_in_task = Arc::clone(shared);
     shared.runtime.spawn(async move {
         let _seat = seat;

@@ -303,11 +303,10 @@ pub(super) async fn dial(
     config: &Config,
     hop: &Hop,
 ) -> Result<(TcpStream, SocketAddr, Duration), FlowFault> {
-    let from = config
+    let listener = config
         .listeners
         .get(&hop.listener)
-        .map(|listener| listener.bind.ip())
-        .filter(|address| address.is_ipv4() == hop.remote.is_ipv4())
+        .filter(|listener| listener.bind.is_ipv4() == hop.remote.is_ipv4())
         .ok_or(FlowFault::NoListener)?;
     let broken = |error: std::io::Error| FlowFault::Connect(error.to_string());
     let socket = match hop.remote {
@@ -315,7 +314,9 @@ pub(super) async fn dial(
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }
     .map_err(broken)?;
-    socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
+    options::mark(&socket, hop.remote, listener.dscp);
+    let from = SocketAddr::new(listener.bind.ip(), 0);
+    socket.bind(from).map_err(broken)?;
     let (to_connect, to_shake) = patience(shared, config, hop);
     let stream = match timeout(to_connect, socket.connect(hop.remote)).await {
         Err(_) => return Err(FlowFault::ConnectTimeout),
