@@ -289,8 +289,9 @@ impl Net {
             config: Arc::clone(&config),
             tls: Arc::clone(&tls),
         }));
-        self.retire_renewed(&before, &config, &tls);
-        self.end_revoked(&tls);
+        let all = |_: &pool::Held| true;
+        self.shared.retire_renewed(&before.tls, &config, &tls, all);
+        self.shared.end_revoked(&tls, all);
         let mut running = self.running();
         let gone: Vec<ListenerName> = running
             .iter()
