@@ -281,6 +281,9 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Fewest entries that are worth a look at all of them.
 const LEAST_SWEEP: usize = 256;
 
+/// Entries without a call that are remembered after a look at all of them.
+const MOST_REMEMBERED: usize = 100_000;
+
 impl Admission {
     /// The same table, as another shard sees it.
     #[must_use]
@@ -429,7 +432,22 @@ impl Table {
         }
         self.usage
             .retain(|_, usage| usage.sum().calls > 0 || usage.due > now || usage.remembers(now));
+        self.forget_least(now);
         self.sweep_at = 2 * self.usage.len();
+    }
+
+    /// Who calls a hundred thousand numbers within an hour is not remembered by all of them: those that are
+    /// furthest from their limit are forgotten first.
+    fn forget_least(&mut self, now: Timestamp) {
+        let idle = self.usage.values().filter(|usage| usage.sum().calls == 0);
+        let mut recent: Vec<u32> = idle.map(|usage| usage.recent_calls(now)).collect();
+        let Some(surplus) = recent.len().checked_sub(MOST_REMEMBERED + 1) else {
+            return;
+        };
+        let (_, most, _) = recent.select_nth_unstable(surplus);
+        let most = *most;
+        self.usage
+            .retain(|_, usage| usage.sum().calls > 0 || usage.recent_calls(now) > most);
     }
 }
 
@@ -476,11 +494,15 @@ impl Usage {
 
     /// Whether there were calls within a minute or an hour that are limited.
     fn has_recent(&self, now: Timestamp) -> bool {
-        let counts = |recent: &[Window; 2]| {
-            let mut windows = recent.iter().zip([Span::Minute, Span::Hour]);
-            windows.any(|(window, span)| window.calls(now, span) > 0)
-        };
-        self.recent.as_ref().is_some_and(|recent| counts(recent))
+        self.recent_calls(now) > 0
+    }
+
+    /// The most calls within a minute or an hour, of what is limited.
+    fn recent_calls(&self, now: Timestamp) -> u32 {
+        let windows = self.recent.iter().flat_map(|recent| recent.iter());
+        let calls = windows.zip([Span::Minute, Span::Hour]);
+        let calls = calls.map(|(window, span)| window.calls(now, span));
+        calls.max().unwrap_or_default()
     }
 
     fn is_news(&mut self, now: Timestamp) -> bool {
@@ -625,6 +647,29 @@ mod tests {
         }
         let known = admission.table().usage.len();
         assert!(known <= 2 * LEAST_SWEEP, "{known}");
+    }
+
+    #[test]
+    fn of_very_many_numbers_those_that_are_called_most_are_remembered() {
+        let limits = CallLimits {
+            calls_per_hour: Some(3),
+            ..CallLimits::default()
+        };
+        let now = Timestamp::from_micros(1_000_000);
+        let mut admission = Admission::default();
+        let mut call = |number: usize| {
+            let number = Counted::Numbers("each".to_owned(), Some(number.to_string()));
+            let taken = admission.take(now, vec![(number, limits)], 0, Standing::Usual);
+            let taken =
+                taken.map(|places| places.into_iter().for_each(|at| admission.give_back(at)));
+            (taken.is_ok(), admission.table().usage.len())
+        };
+        for _ in 0..3 {
+            assert!(call(0).0);
+        }
+        let known = (1..3 * MOST_REMEMBERED).map(|number| call(number).1);
+        assert!(known.max().unwrap() <= 2 * MOST_REMEMBERED);
+        assert!(!call(0).0, "its calls of this hour are remembered");
     }
 
     #[test]
