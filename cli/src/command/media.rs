@@ -2,6 +2,7 @@
 
 use crate::command::exit;
 use crate::daemon::run::FAILED;
+use crate::daemon::secrecy;
 use crate::ng::{Fault, Interface, Options, Service};
 use clap::{Args, ValueEnum};
 use media_relay::{Backend, Runs};
@@ -64,6 +65,9 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 /// Serves until a signal comes.
 pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
+    for lacking in secrecy::keep() {
+        eprintln!("causeway media: {lacking}");
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         ng: arguments.ng,

@@ -17,6 +17,7 @@ pub mod poller;
 pub mod reload;
 pub mod resolver;
 pub mod run;
+pub mod secrecy;
 pub mod shard;
 pub mod stir;
 pub mod stop;

@@ -1,10 +1,10 @@
 //! `causeway run`: the daemon in the foreground, driven by signals.
 
 use crate::command::exit;
-use crate::daemon::notify;
 use crate::daemon::reload::ReloadFault;
 use crate::daemon::stop::DRAIN;
 use crate::daemon::{Daemon, Options, StartFault};
+use crate::daemon::{notify, secrecy};
 use crate::sink::log::{Form, Level, Log};
 use std::future::pending;
 use std::io;
@@ -35,6 +35,9 @@ pub fn run(options: Options, level: Level, form: Option<Form>, holder: Option<Ho
         }
     };
     report_panics(&log);
+    for lacking in secrecy::keep() {
+        log.warn("secrecy", lacking).send();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("io")
