@@ -5,6 +5,7 @@ mod common;
 use common::ice::*;
 use common::*;
 use media_api::*;
+use media_relay::session::Output;
 use media_relay::session::{Outcome, SocketId};
 use rtc_stun::message::BINDING_SUCCESS;
 
@@ -231,6 +232,28 @@ fn who_knows_our_name_and_not_our_password_uses_up_nobodys_checks() {
         }
     }
     checked(&mut bench, direct(), &Check::nominating());
+}
+
+#[test]
+fn who_knows_the_names_of_many_calls_is_answered_no_more_for_that() {
+    let bare = Check {
+        has_integrity: false,
+        ..Check::default()
+    };
+    let bare = bare.bytes();
+    let mut out = Output::new();
+    let mut answered = 0;
+    for _ in 0..20 {
+        let mut call = bench();
+        // One worker has both calls.
+        std::mem::swap(&mut call.out, &mut out);
+        let knocks = (0..100).filter(|_| knock(&mut call, 2, direct(), &bare).is_ok());
+        answered += knocks.count();
+        // Who knows the password is answered all the same.
+        knock(&mut call, 2, direct(), &Check::default().bytes()).unwrap();
+        std::mem::swap(&mut call.out, &mut out);
+    }
+    assert_eq!(answered, 500);
 }
 
 #[test]

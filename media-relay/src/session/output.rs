@@ -1,6 +1,7 @@
 //! What a session wants done: packets to send, events to deliver, sockets to close.
 
 use super::SocketId;
+use super::ice::Strangers;
 use super::stream::Ready;
 use media_api::{DropReason, EndpointId, Event, RealmId, StreamIndex, Suite};
 use std::net::SocketAddr;
@@ -108,6 +109,8 @@ pub struct Output {
     pub worn: Vec<Worn>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
+    /// Who checks without a password; not emptied.
+    pub(super) strangers: Strangers,
     /// Something is due sooner than before, although no command and no tick was given.
     pub(super) is_sooner: bool,
 }

@@ -5,6 +5,7 @@
 //! our credentials and differ in their fragments, so each of them is one peer here, also before its
 //! answer is known (TDR-ICE-005).
 
+use super::strangers::Strangers;
 use crate::packet::stun::{self, Answer, ErrorCode, Message, Role};
 use crate::srtp::HmacSha1;
 use crate::time::Timestamp;
@@ -149,7 +150,8 @@ impl Agent {
     }
 
     /// Judges one STUN message (RFC 8445 §7.3, MED-152 to MED-155). Only who knows our fragment is
-    /// answered at all, so that the port tells a stranger nothing. `is_heard` says where media come from.
+    /// answered at all, so that the port tells a stranger nothing. `is_heard` says where media come from,
+    /// `strangers` how often who has no password is answered at all.
     ///
     /// # Errors
     /// [`DropReason::Malformed`] if it is no sound Binding request, [`DropReason::CheckName`] and
@@ -161,6 +163,7 @@ impl Agent {
         component: IceComponent,
         now: Timestamp,
         is_heard: impl Fn(SocketAddr) -> bool,
+        strangers: &mut Strangers,
     ) -> Result<Judged<'a>, DropReason> {
         let message = Message::parse(datagram)
             .filter(|message| message.header.message_type == stun::BINDING_REQUEST)
@@ -181,7 +184,9 @@ impl Agent {
                 pace.admits(CHECKS_PER_SECOND, now)
                     && self.all.admits(CHECKS_OF_ALL_PER_SECOND, now)
             }
-            false => self.unproven.admits(CHECKS_PER_SECOND, now),
+            false => {
+                self.unproven.admits(CHECKS_PER_SECOND, now) && strangers.admits(from.ip(), now)
+            }
         };
         if !is_admitted {
             return Err(DropReason::Rate);

@@ -2,9 +2,11 @@
 
 mod agent;
 mod checked;
+mod strangers;
 
 pub(super) use agent::Agent;
 pub(super) use checked::Checked;
+pub(super) use strangers::Strangers;
 
 use super::output::{Outcome, Output};
 use super::stream::{Face, Stream};
@@ -54,7 +56,7 @@ impl MediaSession {
                 .iter()
                 .any(|face| face.guard.pinned() == Some(address))
         };
-        let judged = agent.judge(datagram, from, component, now, is_heard)?;
+        let judged = agent.judge(datagram, from, component, now, is_heard, &mut out.strangers)?;
         let realm = stream.sockets.realm;
         out.push_report(realm, socket, from, judged.answer.bytes());
         if judged.is_proven {
