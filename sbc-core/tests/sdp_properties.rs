@@ -36,6 +36,28 @@ fn look_at_everything(body: &[u8]) {
     }
 }
 
+/// RFC 5761 §4: with one port the packet types of RTCP cannot be told from these numbers (MED-023).
+#[test]
+fn numbers_that_look_like_reports_are_not_used_on_a_shared_port() {
+    let numbers = |mux: &str| {
+        let offer = format!(
+            "v=0\r\no=- 1 1 IN IP4 198.51.100.30\r\ns=-\r\nc=IN IP4 198.51.100.30\r\nt=0 0\r\n\
+             m=audio 6000 RTP/AVP 8 63 64 72 95 96\r\na=rtpmap:63 PCMU/8000\r\na=rtpmap:64 PCMU/8000\r\n\
+             a=rtpmap:72 G722/8000\r\na=rtpmap:95 PCMU/8000\r\na=rtpmap:96 telephone-event/8000\r\n{mux}"
+        );
+        let seen = parse(offer.as_bytes()).unwrap();
+        let facts = read(&seen, &Profile::carrier(RealmId(0), Family::V4));
+        let audio = facts.lines[0].audio.as_ref().unwrap();
+        audio
+            .payloads
+            .iter()
+            .map(|own| own.number)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("a=rtcp-mux\r\n"), [8, 63, 96]);
+    assert_eq!(numbers(""), [8, 63, 64, 72, 95, 96]);
+}
+
 /// One line of SDP that is mostly sensible.
 fn line() -> impl Strategy<Value = String> {
     let number = prop_oneof![0u32..130, Just(70_000), Just(49_170)];

@@ -587,6 +587,18 @@ mod tests {
         assert_eq!(lengths, [1500, 1501, 1501, 0, 1]);
     }
 
+    /// MED-013: 256 KiB at least, where the kernel grants as much. It counts its own part, as much again.
+    #[test]
+    fn a_socket_has_room_for_a_burst() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let socket = batch.open(loopback("127.0.0.1:0"), 46).unwrap();
+        let granted = sockopt::socket_recv_buffer_size(batch.descriptor(socket).unwrap()).unwrap();
+        let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        assert_eq!(granted, 2 * most.min(RECEIVE_BUFFER_BYTES));
+        const { assert!(RECEIVE_BUFFER_BYTES >= 256 * 1024) };
+    }
+
     /// MED-300: whichever of the two the realm is.
     #[test]
     fn both_internet_protocols_carry_the_mark() {
