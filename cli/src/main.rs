@@ -126,6 +126,12 @@ enum Command {
         /// For this shell
         shell: Shell,
     },
+    /// Write manual pages, one for each command
+    #[command(hide = true)]
+    Man {
+        /// Folder to write them to, which exists
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -299,6 +305,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             out.write_all(&script)?;
             Ok(exit::OK)
         }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder)?;
+            Ok(exit::OK)
+        }
     }
 }
 
@@ -340,6 +350,30 @@ mod tests {
     #[test]
     fn every_command_and_its_arguments_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_shows_has_a_manual_page_with_what_its_help_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = Command::Man {
+            folder: folder.path().to_owned(),
+        };
+        assert_eq!(perform(command, &mut io::sink()).unwrap(), exit::OK);
+        let page = |name: &str| std::fs::read_to_string(folder.path().join(name));
+        let whole = page("causeway.1").unwrap();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let own = page(&format!("causeway-{name}.1"));
+            assert_eq!(own.is_err(), command.is_hide_set(), "{name}");
+            let listed = whole.contains(&format!("causeway\\-{name}(1)"));
+            assert_eq!(listed, !command.is_hide_set(), "{name}");
+        }
+        assert!(
+            page("causeway-route-test.1")
+                .unwrap()
+                .contains(".SH OPTIONS")
+        );
+        assert!(!page("causeway-run.1").unwrap().contains("remove\\-folder"));
     }
 
     #[test]
