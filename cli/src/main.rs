@@ -8,7 +8,8 @@ use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    certify, check, config, exit, init, lab, media, monitoring, node, parse, route, teams, tenant,
+    audit, certify, check, config, exit, init, lab, media, monitoring, node, parse, route, teams,
+    tenant,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -109,6 +110,10 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Who changed what on this node, and whether the log of it is whole
+    Audit(audit::Audit),
+    /// The document of the operator's interface (OpenAPI 3.1)
+    Api,
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -281,6 +286,11 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
                 (false, false) => Drain::Gently,
             };
             node::drain(&connection, wish, out)
+        }
+        Command::Audit(arguments) => audit::run(&arguments, out),
+        Command::Api => {
+            writeln!(out, "{:#}", causeway::admin::document())?;
+            Ok(exit::OK)
         }
         Command::Sip {
             command: Explain::Parse(arguments),

@@ -1,6 +1,7 @@
 //! The daemon and its commands as others see them: sockets, files, processes. One program, because most of
 //! it waits: for timers, for audio, for a daemon to start.
 
+mod api;
 mod certification;
 mod certify;
 mod check;

@@ -1,5 +1,6 @@
 //! Operator commands. Each takes its arguments and where to print, and returns an exit code.
 
+pub mod audit;
 pub mod certification;
 pub mod certify;
 pub mod check;

@@ -25,11 +25,13 @@ mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
+use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
+use crate::sink::news::News;
 use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
 use dispatch::{Dispatch, Replies};
@@ -207,6 +209,8 @@ impl Daemon {
         let together = Together::default();
         let lent = lent(options.state.as_deref(), &together, &log)?;
         let sinks = Sinks {
+            audit: audited(options.state.as_deref(), &log)?,
+            news: News::default(),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),
@@ -409,7 +413,7 @@ impl Daemon {
         &self.replies
     }
 
-    fn config_path(&self) -> &Path {
+    pub(crate) fn config_path(&self) -> &Path {
         &self.config_path
     }
 
@@ -534,6 +538,15 @@ fn lent(
     };
     let writer = LentWriter::start(directory, together.elins(), Instant::now(), log.clone());
     writer.map(Some).map_err(|why| no_state(directory, why))
+}
+
+/// Who changes what is written down where there is a directory for it.
+fn audited(directory: Option<&Path>, log: &Log) -> Result<Option<Audit>, StartFault> {
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let opened = Audit::open(directory, log.clone());
+    opened.map(Some).map_err(|why| no_state(directory, why))
 }
 
 fn no_state(directory: &Path, why: io::Error) -> StartFault {

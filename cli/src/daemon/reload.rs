@@ -103,6 +103,9 @@ impl Daemon {
                     .info("reload", "configuration is in use")
                     .with("generation", loaded.config.generation)
                     .send();
+                let generation = loaded.config.generation;
+                let told = serde_json::json!({ "generation": generation });
+                self.sinks().news.tell("config.reload", told);
                 *running = loaded;
                 Ok(changed)
             }
