@@ -4,6 +4,7 @@ use super::case::PATIENCE;
 use super::stage::Stage;
 use super::verdict::Failure;
 use crate::ca::Identity;
+use crate::lab::daemon::Daemon;
 use crate::peer::flow::{Flow, connection};
 use crate::peer::message::{Draft, Message};
 use crate::peer::teams::connect_from;
@@ -94,6 +95,48 @@ impl Stage {
         let (is_taken, text) = (output.status.success(), self.as_told(text));
         Ok((is_taken, text))
     }
+
+    /// Lines in which our daemon tells its operator something with this word; waits for the first. Lines are
+    /// gathered before they are written.
+    pub async fn logged(&self, word: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
+            let log = self.as_told(log);
+            let lines = log.lines().filter(|line| line.contains(word));
+            let lines: Vec<String> = lines.map(str::to_owned).collect();
+            if !lines.is_empty() || Instant::now() > deadline {
+                return lines;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A figure of our daemon with this name and these labels, `None` if there is none.
+    ///
+    /// # Errors
+    /// The rule `ladder`, when it cannot be asked.
+    pub async fn figure(&self, name: &str, labels: &[&str]) -> Result<Option<f64>, Failure> {
+        Ok(figure(&self.ask("/metrics").await?, name, labels))
+    }
+
+    /// Waits until that figure is above a value; gives the last one.
+    pub async fn figure_above(&self, name: &str, labels: &[&str], value: f64) -> Option<f64> {
+        let is_it = |text: &str| figure(text, name, labels).is_some_and(|it| it > value);
+        let told = self.ask_until("/metrics", PATIENCE, is_it).await;
+        figure(&told.unwrap_or_else(|last| last), name, labels)
+    }
+}
+
+/// The sum of a figure over all lines with this name and these labels.
+fn figure(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let values = text.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (own, more) = series.split_once('{').unwrap_or((series, ""));
+        let is_it = own == name && labels.iter().all(|label| more.contains(label));
+        is_it.then(|| value.parse::<f64>().ok())?
+    });
+    values.reduce(|sum, value| sum + value)
 }
 
 /// A connection of a peer that nobody watches, for what no peer of ours would write.

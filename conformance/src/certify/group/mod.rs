@@ -19,7 +19,7 @@ pub mod resolution;
 pub mod system;
 pub mod transfer;
 
-use super::case::Case;
+use super::case::{Case, Need};
 
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
@@ -47,4 +47,19 @@ pub const WRITTEN: &[&[Case]] = &[
 pub fn find(id: &str) -> Option<&'static Case> {
     let all = WRITTEN.iter().flat_map(|group| group.iter());
     all.into_iter().find(|case| case.id == id)
+}
+
+/// Cases that nobody wrote, since no subject that was ever certified here has what they are about.
+pub const UNWRITTEN: &[(&str, Need)] = &[
+    ("TC-GRA-005", Need::Presence),
+    ("TC-GRA-006", Need::Presence),
+    ("TC-GRA-007", Need::Presence),
+    ("TC-GRA-008", Need::SignIn),
+    ("TC-GRA-010", Need::Presence),
+];
+
+/// What a case that nobody wrote is about.
+pub fn need_of_unwritten(id: &str) -> Option<Need> {
+    let mut all = UNWRITTEN.iter();
+    all.find_map(|(unwritten, need)| (*unwritten == id).then_some(*need))
 }
