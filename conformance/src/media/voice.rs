@@ -107,7 +107,7 @@ impl Voice {
         };
         let codec = media
             .codec()
-            .ok_or_else(|| fault("no G.711 in the description".to_owned()))?;
+            .ok_or_else(|| fault("no codec that we have in the description".to_owned()))?;
         let format = |of: &dyn Fn(&str) -> bool| {
             let found = media.formats.iter().find(|format| of(&format.encoding));
             found.map(|format| format.payload_type)
@@ -360,6 +360,15 @@ impl Voice {
         self.heard().audio - before
     }
 
+    /// The call is over: nobody owes reports any more, whether the last one has come or was lost.
+    pub fn is_done(&self) {
+        let mut state = lock(&self.state);
+        if let Some(since) = state.reported.take() {
+            let last = since.elapsed();
+            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
+        }
+    }
+
     /// Whether the last packets since then were this tone, and are not old.
     fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
@@ -373,11 +382,7 @@ impl Voice {
 impl Drop for Voice {
     fn drop(&mut self) {
         self.task.abort();
-        let mut state = lock(&self.state);
-        if let Some(since) = state.reported.take() {
-            let last = since.elapsed();
-            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
-        }
+        self.is_done();
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod bypass;
 pub mod certificate;
+pub mod codecs;
 pub mod connection;
 pub mod digits;
 pub mod emergency;
@@ -32,6 +33,7 @@ pub const WRITTEN: &[&[Case]] = &[
     midcall::CASES,
     transfer::CASES,
     media::CASES,
+    codecs::CASES,
     digits::CASES,
     packets::CASES,
     bypass::CASES,
