@@ -219,6 +219,11 @@ async fn wrong_checks(stage: &Stage) -> Played {
             format!("a check that is {what} got {said:?}")
         });
     }
+    for reason in ["check_integrity", "check_name"] {
+        let labels = [&*format!("reason=\"{reason}\"")];
+        let name = "sbc_rtp_dropped_total";
+        stage.counts("TDR-ICE-003", name, &labels).await;
+    }
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
 }

@@ -1,6 +1,7 @@
 //! CON: the subject's certificate from issue to renewal, and whose certificates it believes.
 
 use super::connection::{GREETING, certificate};
+use super::impostor::servers;
 use super::options::verdict;
 use crate::ca::{self, Authority, CaFault, Identity};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
@@ -40,6 +41,11 @@ pub const CASES: &[Case] = &[
                 Mutation::Configuration("/ca.pem", "/sbc.pem"),
             ),
             breaks("TDR-TLS-010", drop(teams("OPTIONS"))),
+            breaks("TDR-TLS-010", drop(teams("INVITE"))),
+            breaks(
+                "TDR-TLS-010",
+                Mutation::Told("result=\"cert_usage\"", "result=\"ok\""),
+            ),
         ],
     )
     .needs(&[Need::Ours])
@@ -187,7 +193,11 @@ async fn seven_roots(stage: &Stage) -> Played {
     stage.check("TDR-TLS-010", door.is_closed(), || {
         format!("under an unknown root: {door:?}")
     });
-    Ok(())
+    stage
+        .counts_handshakes("TDR-TLS-010", "in", "cert_unknown_ca")
+        .await;
+    let kinds = ["cert_unknown_ca", "cert_usage"];
+    servers(stage, "TDR-TLS-010", &kinds).await
 }
 
 /// TC-CON-014: in the middle of a call.

@@ -273,13 +273,63 @@ async fn no_keys(stage: &Stage) -> Played {
         .map(std::mem::drop)
 }
 
-/// TC-MED-005.
+/// TC-MED-005: and what cannot be read is passed over; where nothing is left, the call is refused.
 async fn lifetimes(stage: &Stage) -> Played {
+    let rule = "TDR-MED-002";
     for lifetime in ["|2^31", "|2^48", "", "|1048576"] {
         let offered = offered(stage, |text| text.replace("|2^31", lifetime)).await;
-        let (talk, _) = offered.rule("TDR-MED-002")?;
-        heard_and_ended(stage, talk, "TDR-MED-002").await?;
+        let (talk, _) = offered.rule(rule)?;
+        heard_and_ended(stage, talk, rule).await?;
     }
+    let suite = "AES_CM_128_HMAC_SHA1_80";
+    let key = Key::random().text();
+    let broken = [
+        format!("{suite} inline:{}*?|2^31", &key[..30]),
+        format!("{suite} inline:{}|2^31", &key[..20]),
+        format!("{suite} inline:{key}|2^31|1:0"),
+        format!("{suite} inline:{key}|2^31|x:y"),
+        format!("{suite} inline:{key}|2^99"),
+        format!("AES_512_OF_NOBODY inline:{key}|2^31"),
+        format!("{suite} {key}"),
+    ];
+    let all: String = (20..)
+        .zip(&broken)
+        .map(|(tag, line)| format!("a=crypto:{tag} {line}\r\n"))
+        .collect();
+    let offered = offered(stage, |text| {
+        text.replacen("a=crypto:1 ", &format!("{all}a=crypto:1 "), 1)
+    });
+    let (talk, answer) = offered.await.rule(rule)?;
+    let keys = lines(&answer, "a=crypto:");
+    let is_right = keys.len() == 1 && keys[0].starts_with("a=crypto:1 ");
+    stage.check(rule, is_right, || {
+        format!(
+            "beside {} broken lines the good one is answered with {} keys",
+            broken.len(),
+            keys.len()
+        )
+    });
+    heard_and_ended(stage, talk, rule).await?;
+    for line in broken {
+        let voice = stage.voice_of_teams().await?;
+        let offer = sdp::teams_offer(voice.at, &voice.key);
+        let good = offer
+            .lines()
+            .find(|own| own.starts_with("a=crypto:"))
+            .unwrap_or_default();
+        let offer = offer.replace(good, &format!("a=crypto:1 {line}"));
+        let mut caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
+        let last = caller.is_refused().await.rule(rule)?;
+        stage.check(rule, last.status() == Some(488), || {
+            format!(
+                "with \"{}\" alone the caller got {}",
+                line.replace(&key, "…"),
+                last.title()
+            )
+        });
+    }
+    let labels = ["code=\"488\"", "dir=\"out\"", "method=\"INVITE\""];
+    stage.counts(rule, "sbc_sip_responses_total", &labels).await;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod digits;
 pub mod emergency;
 pub mod graph;
+pub mod impostor;
 pub mod inbound;
 pub mod media;
 pub mod midcall;
@@ -25,6 +26,7 @@ use super::case::{Case, Need};
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
     connection::CASES,
+    impostor::CASES,
     certificate::CASES,
     resolution::CASES,
     options::CASES,

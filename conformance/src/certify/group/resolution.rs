@@ -1,9 +1,10 @@
 //! CON: names and addresses: which machine is found, in the cloud of the trunk, and over which family.
 
 use super::connection::GREETING;
+use super::impostor::servers;
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{Mutation, drop, replace, teams};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, teams};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::lab::names::Names;
@@ -25,6 +26,14 @@ pub const CASES: &[Case] = &[
                 ),
             ),
             breaks("TDR-TLS-011", drop(teams("BYE"))),
+            breaks(
+                "TDR-TLS-011",
+                replace(carrier("INVITE").status(502), "502", "480"),
+            ),
+            breaks(
+                "TDR-TLS-011",
+                Mutation::Told("result=\"cert_expired\"", "result=\"ok\""),
+            ),
         ],
     )
     .needs(&[Need::Ours])
@@ -129,7 +138,8 @@ async fn name_of_the_service(stage: &Stage) -> Played {
     stage.check(rule, !shaken.is_empty(), || {
         "nobody has connected to the host in Record-Route".to_owned()
     });
-    Ok(())
+    let kinds = ["cert_expired", "cert_self_signed", "name_mismatch"];
+    servers(stage, rule, &kinds).await
 }
 
 /// TC-CON-036.
