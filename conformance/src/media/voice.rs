@@ -7,7 +7,7 @@ use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::state::{Kept, Link, REPORTS, State, in_order};
-use super::tone::{Codec, Tone, share_at};
+use super::tone::{Codec, Tone, share_by_pieces};
 use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
@@ -369,13 +369,32 @@ impl Voice {
         }
     }
 
+    /// Of what is spoken while so much time passes, the share that never comes, by the numbers of packets; 1 if
+    /// nothing comes at all.
+    pub async fn misses_within(&self, time: Duration) -> f64 {
+        let before = lock(&self.state).numbers.clone();
+        sleep(time).await;
+        let state = lock(&self.state);
+        let new: Vec<u16> = state.numbers.difference(&before).map(|it| it.1).collect();
+        let Some(first) = new.first() else {
+            return 1.0;
+        };
+        // Numbers begin anew after the last.
+        let off = new
+            .iter()
+            .map(|number| number.wrapping_sub(*first).cast_signed());
+        let (least, most) = off.fold((0, 0), |(least, most), it| (it.min(least), it.max(most)));
+        let spoken = f64::from(i32::from(most) - i32::from(least) + 1);
+        1.0 - new.len() as f64 / spoken
+    }
+
     /// Whether the last packets since then were this tone, and are not old.
     fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
         let is_fresh = |one: &&Kept| one.came >= since && one.came.elapsed() < PTIME * 30;
         let fresh: Vec<&Kept> = state.kept.iter().filter(is_fresh).collect();
         let heard = in_order(fresh, state.codec);
-        heard.len() >= 10 * 160 && share_at(hz, &heard) > CLEAR
+        heard.len() >= 10 * 160 && share_by_pieces(hz, &heard) > CLEAR
     }
 }
 

@@ -51,6 +51,9 @@ async fn each_alone(stage: &Stage) -> Played {
     Ok(())
 }
 
+/// How long is listened.
+const LISTENED: Duration = Duration::from_secs(2);
+
 /// An offer of one codec gets 488, or leads to a call in which it is heard well both ways. G.711 must.
 async fn one_codec(
     stage: &Stage,
@@ -82,26 +85,23 @@ async fn one_codec(
     });
     let mut talk = Talk { caller, called };
     stage.hear_each_other(&talk).await.rule(rule)?;
-    let (of_caller, of_called) =
-        tokio::join!(opinion(&talk.caller.voice), opinion(&talk.called.voice));
-    for (by, score) in [("caller", of_caller), ("called", of_called)] {
-        stage.check(rule, score >= 4.0, || {
-            format!("with {only} alone the {by} would say {score:.1} of 5 of what is heard")
-        });
+    // What the catalogue wants holds for a good network.
+    if stage.kit.network.is_none() {
+        let Talk { caller, called } = &talk;
+        let (of_caller, of_called) = tokio::join!(opinion(&caller.voice), opinion(&called.voice));
+        for (by, score) in [("caller", of_caller), ("called", of_called)] {
+            stage.check(rule, score >= 4.0, || {
+                format!("with {only} alone the {by} would say {score:.1} of 5 of what is heard")
+            });
+        }
     }
     talk.caller_ends().await
 }
 
 /// What somebody would say of what is heard, from 1 to 5: the E-model (ITU-T G.107) with the loss alone, since
-/// delay is of no account on one machine. What a bad network has lost is not the subject's loss.
+/// delay is of no account on one machine.
 async fn opinion(voice: &Voice) -> f64 {
-    const TIME: Duration = Duration::from_secs(2);
-    let lost = voice.heard().lost;
-    let came = voice.hears_within(TIME).await as f64;
-    let lost = (voice.heard().lost - lost) as f64;
-    // At either end of the time a packet may be on its way.
-    let sent = TIME.as_secs_f64() * 50.0;
-    let percent = ((sent - 2.0 - lost - came) / sent * 100.0).max(0.0);
+    let percent = 100.0 * voice.misses_within(LISTENED).await;
     let rating = 93.2 - 95.0 * percent / (percent + 4.3);
     1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating)
 }
