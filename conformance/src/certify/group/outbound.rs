@@ -542,6 +542,10 @@ async fn customers_by_name(stage: &Stage) -> Played {
         matches!(last.status(), Some(403 | 404)),
         || format!("a name of nobody got {}", last.title()),
     );
+    let labels = ["reason=\"unknown_host\""];
+    stage
+        .counts("TDR-MT-012", "sbc_sip_dropped_total", &labels)
+        .await;
     Ok(())
 }
 
