@@ -7,6 +7,7 @@
 //! ([`MediaSession::recoded`]): one more origin of the outgoing stream, like a sound. So protection, reports,
 //! digits and sounds know nothing of it.
 
+use super::comfort::is_filled;
 use super::digit::dial::Part;
 use super::digit::heard::Told;
 use super::output::{Outcome, Output};
@@ -41,6 +42,8 @@ pub(super) enum Change {
     Law(Law),
     /// They are decoded, and encoded anew.
     Recode(Recipe),
+    /// They are comfort noise for a peer whose audio passes but who has none: noise is made of it.
+    Noise,
     /// They are events, told under another number and clock.
     Event { payload_type: u8, clock_hz: u32 },
 }
@@ -117,7 +120,12 @@ pub(super) fn of(
         return (None, change.unwrap_or(Change::None));
     }
     let Some((to, packet_ms)) = needed else {
-        return (passes, Change::None);
+        let is_made = passes.is_none() && is_noise(binding) && sent.iter().any(is_filled);
+        let change = match is_made {
+            true => Change::Noise,
+            false => Change::None,
+        };
+        return (passes, change);
     };
     let from = Coding::of(&binding.format);
     let recipe = Recipe {
@@ -160,6 +168,11 @@ impl MediaSession {
         out: &mut Output,
     ) -> Result<Outcome, DropReason> {
         match accepted.change {
+            Change::Noise => self.comfort_told((at, to), accepted, slot, now, out),
+            // What is beside it never comes to those who transcode.
+            Change::Recode(recipe) if recipe.from.is_none() && self.changes_law(at) => {
+                self.comfort_told((at, to), accepted, slot, now, out)
+            }
             Change::Recode(recipe) => Ok(Outcome::Recode(Recode {
                 stream: at,
                 recipe,
@@ -246,6 +259,15 @@ impl MediaSession {
         target.forwarded_at = Some(now);
         let StreamSockets { realm, .. } = target.sockets;
         out.push_generated(realm, to, &ready, slot);
+    }
+
+    /// Whether what came last on a stream was G.711 for a peer that has the other law.
+    fn changes_law(&self, at: usize) -> bool {
+        let heard = self
+            .streams
+            .get(at)
+            .and_then(|own| own.active().zip(own.format()));
+        heard.is_some_and(|(face, format)| face.rules.changes_law(format))
     }
 
     /// Realm in which a packet came that is transcoded, for totals.

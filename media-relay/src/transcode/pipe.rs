@@ -14,6 +14,7 @@
 use super::jitter::Jitter;
 use super::{Job, Recipe, Recoded};
 use crate::codec::{Coding, Decoder, Encoder};
+use crate::noise::{Noise, USUAL_LEVEL};
 use crate::packet::rtp::HEADER_BYTES;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -36,8 +37,6 @@ const JUMP_MS: i64 = 2_000;
 const BETWEEN_MERGES: u32 = 10;
 /// Mean magnitude of a sample below which nobody hears that a packet is missing.
 const QUIET_SAMPLE: i32 = 200;
-/// The level of noise where the peer has told none, in -dBov.
-const USUAL_NOISE: u8 = 70;
 
 /// The state of one direction.
 #[derive(Debug)]
@@ -67,6 +66,8 @@ pub struct Pipe {
     mean_held: f32,
     since_merge: u32,
     noise: Noise,
+    /// Whether the peer has said that it is quiet, and nothing since.
+    is_quiet: bool,
     heard_at: Timestamp,
     first_at: Timestamp,
     due: Timestamp,
@@ -106,7 +107,8 @@ impl Pipe {
             scratch: Vec::new(),
             mean_held: 0.0,
             since_merge: 0,
-            noise: Noise::default(),
+            noise: Noise::of_level(USUAL_LEVEL),
+            is_quiet: false,
             heard_at: job.arrived,
             first_at: job.arrived,
             due: job.arrived,
@@ -145,7 +147,7 @@ impl Pipe {
         }
         let timestamp_us = timestamp * 1_000_000 / clock_hz;
         let arrived_us = i64::try_from(job.arrived.0).unwrap_or(i64::MAX);
-        if !self.noise.is_told || step > 0 {
+        if !self.is_quiet || step > 0 {
             self.jitter.observe(arrived_us, timestamp_us);
         }
         self.heard_at = job.arrived;
@@ -305,14 +307,14 @@ impl Pipe {
 
     /// There is nothing: concealment, then noise, while somebody may still come.
     fn stretch(&mut self, target: Duration) -> bool {
-        let quiet = match self.noise.is_told {
+        let quiet = match self.is_quiet {
             true => QUIET_AFTER_NOISE,
             false => QUIET_AFTER_AUDIO,
         };
         if self.due >= self.heard_at + quiet {
             return false;
         }
-        match self.noise.is_told {
+        match self.is_quiet {
             true => self.pause(self.frame),
             false => self.conceal(self.frame, None),
         }
@@ -331,11 +333,12 @@ impl Pipe {
         self.next = held.timestamp;
         self.stretched = 0;
         if held.is_noise {
-            self.noise.take(&held.payload);
+            self.is_quiet = true;
+            self.noise.told(&held.payload);
             self.spare.push(held.payload);
             return;
         }
-        self.noise.is_told = false;
+        self.is_quiet = false;
         let Some(coding) = self.recipe.from else {
             return;
         };
@@ -424,45 +427,6 @@ impl Pipe {
             self.samples.push(sample);
         }
     }
-}
-
-/// Noise of the level that the peer has told (RFC 3389 §3.1).
-#[derive(Debug)]
-struct Noise {
-    /// Whether that was the last that came.
-    is_told: bool,
-    amplitude: i32,
-    state: u32,
-}
-
-impl Default for Noise {
-    fn default() -> Self {
-        Self {
-            is_told: false,
-            amplitude: amplitude(USUAL_NOISE),
-            state: 0x9e37_79b9,
-        }
-    }
-}
-
-impl Noise {
-    fn take(&mut self, payload: &[u8]) {
-        self.is_told = true;
-        self.amplitude = amplitude(payload.first().copied().unwrap_or(USUAL_NOISE) & 0x7f);
-    }
-
-    fn sample(&mut self) -> i16 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 17;
-        self.state ^= self.state << 5;
-        let unit = i32::from(self.state as i16);
-        ((unit * self.amplitude) >> 15) as i16
-    }
-}
-
-/// The largest sample of even noise of a level in -dBov: the square root of three times its mean.
-fn amplitude(level: u8) -> i32 {
-    (56_755.0 * 10f64.powf(-f64::from(level) / 20.0)).min(32_767.0) as i32
 }
 
 fn joint_rate(recipe: Recipe) -> u32 {
