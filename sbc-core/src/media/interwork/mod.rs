@@ -32,7 +32,8 @@ use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
 use asking::{
-    Ask, admitted, carried_formats, number_of, own_events, prefer_current, told_to, write_offer,
+    Ask, admitted, carried_formats, number_of, own_events, own_noise, prefer_current, told_to,
+    write_offer,
 };
 use bytes::Bytes;
 use fax::{answer_fax, offer_fax, take_fax};
@@ -120,6 +121,10 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
     prefer_current(&mut carried, y);
+    if admitted(audio, x.profile()).any(|(_, codec)| codec.is_made()) {
+        let noise = own_noise(y, carried.iter().map(|(_, codec)| codec));
+        carried.extend(noise.map(|codec| (None, codec)));
+    }
     let lent = y.lent_by(audio);
     // Nobody stands between the two who could transcode.
     if lent.is_some() && !carried.iter().any(passes) {
@@ -424,7 +429,7 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     let extras = clocks
         .into_iter()
         .map(Codec::telephone_event)
-        .chain([Codec::named("CN", 8000)]);
+        .chain([Codec::comfort_noise()]);
     for extra in extras {
         if let Some(codec) = x.admit(&extra).and_then(|codec| y.profile().admit(&codec)) {
             formats.push((None, codec));
@@ -525,6 +530,11 @@ fn offer_of<'c>(
         let offered = formats.iter().map(|(_, codec)| codec);
         let events: Vec<_> = own_events(x.profile(), offered).collect();
         formats.extend(events.into_iter().map(|codec| (None, codec)));
+    }
+    if other.codec.is_made() {
+        let offered = formats.iter().map(|(_, codec)| codec);
+        let noise = own_noise(x, offered);
+        formats.extend(noise.map(|codec| (None, codec)));
     }
     let (direction, zero) = told_to(x.profile(), other.peer_wish);
     let ask = Ask {
