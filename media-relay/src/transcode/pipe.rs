@@ -7,16 +7,18 @@
 //! | only later ones, none lost  | noise of the pause                           | as it is           |
 //! | nothing                     | concealment, then noise                      | grows by that      |
 //! | more than it should         | two packets as one, in quiet moments if can be | shrinks          |
+//! | much too much               | the newest; the others are never decoded     | shrinks            |
 //!
 //! So a clock that is too fast or too slow is followed by whole packets in either direction, and no delay grows
 //! without bound.
 
 use super::jitter::Jitter;
 use super::{Job, Recipe, Recoded};
-use crate::codec::{Coding, Decoder, Encoder};
+use crate::codec::{Coding, Decoder, Doubler, Encoder, Halver};
 use crate::noise::{Noise, USUAL_LEVEL};
 use crate::packet::rtp::HEADER_BYTES;
 use crate::time::Timestamp;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -73,13 +75,18 @@ pub struct Pipe {
     due: Timestamp,
     epoch: u32,
     number: u64,
-    timestamp: u32,
+    /// Time that has been made, or left out.
+    made_ms: u64,
+    /// Packets decoded.
+    #[cfg(test)]
+    pub(super) decoded: usize,
 }
 
 #[derive(Debug)]
 struct Held {
     timestamp: i64,
-    is_noise: bool,
+    /// What it is encoded in; `None` for comfort noise.
+    coding: Option<Coding>,
     payload: Vec<u8>,
 }
 
@@ -114,10 +121,17 @@ impl Pipe {
             due: job.arrived,
             epoch,
             number: 0,
-            timestamp: 0,
+            made_ms: 0,
+            #[cfg(test)]
+            decoded: 0,
         };
         pipe.due = on_grid(job.arrived + pipe.target());
         pipe
+    }
+
+    /// Whether this is what has made a payload, and would make more like it.
+    pub(crate) fn makes(&self, epoch: u32, coding: Coding) -> bool {
+        (self.epoch, self.recipe.to) == (epoch, coding)
     }
 
     /// When [`Self::next`] is wanted.
@@ -127,7 +141,7 @@ impl Pipe {
 
     /// Takes a packet in.
     pub fn take(&mut self, job: &Job) {
-        self.follow(job.recipe);
+        self.follow(job);
         if self.generation != Some(job.generation) {
             self.generation = Some(job.generation);
             self.newest = i64::from(job.timestamp);
@@ -166,7 +180,7 @@ impl Pipe {
         payload.extend_from_slice(job.payload());
         let held = Held {
             timestamp,
-            is_noise: job.recipe.from.is_none(),
+            coding: job.recipe.from,
             payload,
         };
         self.held.insert(job.extended, held);
@@ -195,7 +209,7 @@ impl Pipe {
         recoded.coding = self.recipe.to;
         recoded.epoch = self.epoch;
         recoded.number = self.number;
-        recoded.timestamp = self.timestamp;
+        recoded.timestamp = (self.made_ms * u64::from(self.recipe.to.clock_hz()) / 1_000) as u32;
         recoded.due = self.due;
         self.number += 1;
         self.advance(1);
@@ -211,29 +225,51 @@ impl Pipe {
     }
 
     fn advance(&mut self, packets: u64) {
-        let units = u64::from(self.recipe.to.clock_hz()) * u64::from(self.recipe.packet_ms) / 1_000;
-        self.timestamp = self.timestamp.wrapping_add((packets * units) as u32);
+        self.made_ms += packets * u64::from(self.recipe.packet_ms);
     }
 
     /// Another codec was agreed on, or the peer has gone over to another one of its own.
-    fn follow(&mut self, recipe: Recipe) {
+    fn follow(&mut self, job: &Job) {
         let before = self.recipe;
-        let from = recipe.from.or(before.from);
-        self.recipe = Recipe { from, ..recipe };
-        if before.to == recipe.to && before.from == from {
-            return;
+        let from = job.recipe.from.or(before.from);
+        let recipe = Recipe { from, ..job.recipe };
+        let rate = joint_rate(recipe);
+        let is_other_clock = before.clock_hz() != recipe.clock_hz();
+        if is_other_clock || self.encoder.rate() != rate {
+            // What has come until now is what it was.
+            while let Some((number, _)) = self.first() {
+                self.hear(number);
+            }
         }
-        let rate = joint_rate(self.recipe);
-        if before.to != recipe.to || self.encoder.rate() != rate {
+        self.recipe = recipe;
+        if is_other_clock {
+            self.newest = i64::from(job.timestamp);
+            self.begin_anew();
+            self.jitter = Jitter::default();
+        }
+        let rate_before = self.encoder.rate();
+        if before.to != recipe.to || rate_before != rate {
             self.encoder = Encoder::new(recipe.to, rate);
-            self.samples.clear();
+            self.stretched = self.stretched * rate as usize / rate_before as usize;
             self.frame = rate as usize / 50;
+            match rate_before.cmp(&rate) {
+                Ordering::Less => {
+                    let mut doubler = Doubler::default();
+                    let pairs = self.samples.iter().flat_map(|own| doubler.double(*own));
+                    self.samples = pairs.collect();
+                }
+                Ordering::Greater => {
+                    let mut halver = Halver::default();
+                    let (pairs, _) = self.samples.as_chunks::<2>();
+                    self.samples = pairs.iter().map(|pair| halver.halve(*pair)).collect();
+                }
+                Ordering::Equal => {}
+            }
         }
     }
 
     fn clock_hz(&self) -> i64 {
-        let from = self.recipe.from.map_or(8_000, Coding::clock_hz);
-        i64::from(from)
+        i64::from(self.recipe.clock_hz())
     }
 
     /// Samples of so many units of the sender's clock, and back.
@@ -332,16 +368,26 @@ impl Pipe {
         self.last = Some(number);
         self.next = held.timestamp;
         self.stretched = 0;
-        if held.is_noise {
+        let Some(coding) = held.coding else {
             self.is_quiet = true;
             self.noise.told(&held.payload);
             self.spare.push(held.payload);
             return;
-        }
-        self.is_quiet = false;
-        let Some(coding) = self.recipe.from else {
-            return;
         };
+        self.is_quiet = false;
+        let behind = self.samples_of(self.newest - held.timestamp);
+        if behind > self.samples_in(MOST_HELD) as i64
+            && let Some((_, next)) = self.first()
+        {
+            // However long a packet lasts, no more is decoded than is heard.
+            self.next = next;
+            self.spare.push(held.payload);
+            return;
+        }
+        #[cfg(test)]
+        {
+            self.decoded += 1;
+        }
         let rate = self.encoder.rate();
         let is_known = |own: &(Coding, Decoder)| own.0 == coding && own.1.rate() == rate;
         if !self.decoder.as_ref().is_some_and(is_known) {
@@ -363,23 +409,19 @@ impl Pipe {
             .len()
             .clamp(rate as usize / 400, rate as usize / 10);
         self.next += self.units_of(self.scratch.len());
-        let newest = self.newest - held.timestamp;
-        let held = self.samples_of(newest).max(0) as f32 + self.scratch.len() as f32;
+        let held = behind.max(0) as f32 + self.scratch.len() as f32;
         self.mean_held += (held - self.mean_held) / 16.0;
         self.since_merge = self.since_merge.saturating_add(1);
-        match self.is_too_much(held) {
+        match self.is_too_much() {
             true => self.merge(),
             false => self.samples.extend_from_slice(&self.scratch),
         }
     }
 
     /// Whether more is held than should be, and this is a moment to hold less.
-    fn is_too_much(&self, held: f32) -> bool {
+    fn is_too_much(&self) -> bool {
         let rate = self.encoder.rate() as f32;
         let usual = self.samples_in(self.target()) as f32 + self.frame as f32 + rate / 200.0;
-        if held > self.samples_in(MOST_HELD) as f32 {
-            return true;
-        }
         let excess = self.mean_held - usual;
         if excess <= 0.0 || self.since_merge < BETWEEN_MERGES {
             return false;
@@ -411,7 +453,11 @@ impl Pipe {
     /// What is heard in place of packets that are lost, of which the next may have a copy.
     fn conceal(&mut self, count: usize, next: Option<u64>) {
         let next = next.and_then(|number| self.held.get(&number));
-        match (&mut self.decoder, next.filter(|next| !next.is_noise)) {
+        let decoded = self.decoder.as_ref().map(|(coding, _)| *coding);
+        match (
+            &mut self.decoder,
+            next.filter(|next| next.coding == decoded),
+        ) {
             (Some((_, decoder)), Some(next)) => {
                 decoder.recover(&next.payload, count, &mut self.samples);
             }
