@@ -12,7 +12,7 @@ use media_api::SessionId;
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
@@ -34,6 +34,7 @@ const NICE: i32 = 5;
 pub(crate) struct Class {
     bells: Arc<[Bell]>,
     is_over: Arc<AtomicBool>,
+    pipes: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -149,6 +150,7 @@ impl Ready {
         let mut class = Class {
             bells: Arc::clone(&self.bells),
             is_over: Arc::clone(&is_over),
+            pipes: Arc::default(),
             threads: Vec::new(),
         };
         for (number, errands) in self.errands.into_iter().enumerate() {
@@ -161,6 +163,8 @@ impl Ready {
                 is_over: Arc::clone(&is_over),
                 clock,
                 pipes: HashMap::new(),
+                counted: 0,
+                all: Arc::clone(&class.pipes),
                 epoch: 0,
             };
             let name = format!("transcode-{number}");
@@ -168,6 +172,13 @@ impl Ready {
             class.threads.push(thread);
         }
         Ok(class)
+    }
+}
+
+impl Class {
+    /// Pipes of all threads.
+    pub(crate) fn pipes(&self) -> u64 {
+        self.pipes.load(Ordering::Relaxed)
     }
 }
 
@@ -195,6 +206,9 @@ struct Turner {
     is_over: Arc<AtomicBool>,
     clock: Clock,
     pipes: HashMap<(SessionId, usize), (Job, Pipe)>,
+    /// How many of them are counted among those of all threads.
+    counted: u64,
+    all: Arc<AtomicU64>,
     epoch: u32,
 }
 
@@ -236,7 +250,19 @@ impl Turner {
                     self.back[worker].1.wake();
                 }
             }
+            self.count();
             self.rest(is_idle);
+        }
+    }
+
+    /// Counts the pipes among those of all threads.
+    fn count(&mut self) {
+        let pipes = self.pipes.len() as u64;
+        let more = pipes.wrapping_sub(self.counted);
+        if more != 0 {
+            // What has become less wraps round, and so does the sum.
+            self.all.fetch_add(more, Ordering::Relaxed);
+            self.counted = pipes;
         }
     }
 
@@ -324,6 +350,8 @@ mod tests {
             is_over: Arc::default(),
             clock: Clock::new(Instant::now()),
             pipes: HashMap::new(),
+            counted: 0,
+            all: Arc::default(),
             epoch: 0,
         };
         let session = SessionId(3);
@@ -357,9 +385,13 @@ mod tests {
         other.coding = Coding::G711(Law::A);
         recoders.end(&other);
         assert_eq!((turner.take(), turner.pipes.len()), (Some(false), 2));
+        turner.count();
+        assert_eq!(turner.all.load(Ordering::Relaxed), 2);
         recoders.end(&made);
         assert_eq!(turner.take(), Some(false));
         let left: Vec<_> = turner.pipes.keys().collect();
         assert_eq!(left, [&(session, 1)]);
+        turner.count();
+        assert_eq!(turner.all.load(Ordering::Relaxed), 1);
     }
 }

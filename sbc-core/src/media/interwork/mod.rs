@@ -225,6 +225,12 @@ pub fn is_transcoded(x: &MediaImage, y: &MediaImage) -> bool {
     !x.is_fax() && !y.is_fax() && are_transcoded(x, known, y, other)
 }
 
+/// The codecs of two legs whose audio is transcoded, as [`is_transcoded`] says.
+pub fn transcoded<'i>(x: &'i MediaImage, y: &'i MediaImage) -> Option<(&'i Codec, &'i Codec)> {
+    let pair = (&x.latest()?.codec, &y.latest()?.codec);
+    is_transcoded(x, y).then_some(pair)
+}
+
 fn are_transcoded(x: &MediaImage, known: &Agreement, y: &MediaImage, other: &Agreement) -> bool {
     let shares = |(id, codec): &(_, Codec)| {
         codec.is_audio() && other.formats.iter().any(|(other, _)| other == id)
@@ -407,6 +413,36 @@ pub fn switch_off(offer: &Facts, x: &mut MediaImage) -> Option<AnsweredAlone> {
     })
 }
 
+/// Whether Y could be offered nothing by [`open`] that X has, so that the call would be transcoded (MED-242).
+pub fn opens_transcoding(y: &MediaImage, x: &Profile) -> bool {
+    let mut codecs = y.profile().codecs.iter();
+    !codecs.any(|codec| x.admit(codec).is_some())
+}
+
+/// Whether X, a new party, has nothing of what [`invite`] would offer it of Y, so that the two would be
+/// transcoded (MED-242).
+pub fn invites_transcoding(x: &MediaImage, y: &MediaImage) -> bool {
+    let Some(other) = y.latest() else {
+        return false;
+    };
+    let formats = able(y.profile(), other);
+    let mut audio = formats.iter().filter(|codec| codec.is_audio());
+    !audio.any(|codec| x.profile().admit(codec).is_some())
+}
+
+/// What Y has agreed on, then everything else that it has said it can do.
+fn able(profile: &Profile, agreement: &Agreement) -> Vec<Codec> {
+    let agreed = agreement.formats.iter().map(|(_, codec)| codec.clone());
+    let able = admitted(&agreement.theirs, profile).map(|(_, codec)| codec);
+    let mut formats: Vec<Codec> = Vec::new();
+    for codec in agreed.chain(able) {
+        if !formats.iter().any(|known| known.joins(&codec)) {
+            formats.push(codec);
+        }
+    }
+    formats
+}
+
 /// Offers to Y from the profiles, because X sent no offer (SIP-510 b, TDR-SIP-004).
 pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     let mut formats: Vec<(Option<u8>, Codec)> = y
@@ -489,14 +525,7 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
 /// chooses something else, Y has to be told ([`differs`]).
 pub fn invite(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let agreed = other.formats.iter().map(|(_, codec)| codec.clone());
-    let able = admitted(&other.theirs, y.profile()).map(|(_, codec)| codec);
-    let mut formats: Vec<Codec> = Vec::new();
-    for codec in agreed.chain(able) {
-        if !formats.iter().any(|known| known.joins(&codec)) {
-            formats.push(codec);
-        }
-    }
+    let formats = able(y.profile(), other);
     offer_of(x, (y.profile(), other), formats.iter())
 }
 
