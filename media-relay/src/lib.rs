@@ -21,6 +21,7 @@ mod e_model;
 mod entropy;
 pub mod g711;
 mod io;
+mod noise;
 pub mod packet;
 pub mod session;
 mod sound;

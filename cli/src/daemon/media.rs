@@ -233,6 +233,7 @@ pub fn figures(
         let RelayTotals {
             realms,
             sessions,
+            transcodes,
             panics,
         } = relay.totals();
         let realms = realms.into_iter().filter_map(|totals| {
@@ -249,6 +250,7 @@ pub fn figures(
         MediaFigures {
             realms: realms.collect(),
             sessions,
+            transcodes,
             panics,
         }
     }

@@ -338,6 +338,7 @@ impl Relay {
         for worker in &self.workers {
             worker.published.add_to(&mut totals);
         }
+        totals.transcodes = self.recoding.as_ref().map_or(0, Class::pipes);
         totals
     }
 

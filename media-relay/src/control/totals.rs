@@ -11,6 +11,8 @@ pub struct RelayTotals {
     pub realms: Vec<RealmTotals>,
     /// Media sessions that exist.
     pub sessions: u64,
+    /// Directions of streams that are transcoded.
+    pub transcodes: u64,
     /// Panics caught; each ended one session. Must be zero.
     pub panics: u64,
 }

@@ -27,6 +27,7 @@ mod setup;
 mod sound;
 mod teardown;
 mod tell;
+mod transcoded;
 mod transfer;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
@@ -714,6 +715,7 @@ impl Call {
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.leave_ended_places(cx);
+                self.follow_transcoding(cx);
                 return;
             };
             // Who hears whom before the answer is asked of the set-up while it runs.

@@ -142,6 +142,11 @@ impl Codec {
         self.is_called("CN")
     }
 
+    /// Comfort noise beside codecs of the clock that G.711 has.
+    pub fn comfort_noise() -> Self {
+        Self::named("CN", 8_000)
+    }
+
     /// Whether this carries speech: neither events nor comfort noise nor redundancy.
     pub fn is_audio(&self) -> bool {
         !self.is_telephone_event() && !self.is_comfort_noise() && !self.is_called("red")

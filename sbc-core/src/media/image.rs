@@ -150,6 +150,12 @@ impl Agreement {
         formats.any(|(_, codec)| codec.is_telephone_event())
     }
 
+    /// Whether comfort noise was agreed on.
+    pub(super) fn has_comfort_noise(&self) -> bool {
+        let mut formats = self.formats.iter();
+        formats.any(|(_, codec)| codec.is_comfort_noise())
+    }
+
     /// Whether digits can be heard in the audio, and put into it: it is G.711.
     pub fn has_tones(&self) -> bool {
         self.codec.is_called("PCMA") || self.codec.is_called("PCMU")

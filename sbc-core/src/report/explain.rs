@@ -723,6 +723,7 @@ mod tests {
             route: Because::default(),
             media: Vec::new(),
             one_way: Vec::new(),
+            transcoded: Vec::new(),
             transfers: Vec::new(),
             local_media: Vec::new(),
             conversations: Vec::new(),

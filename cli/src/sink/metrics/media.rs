@@ -19,6 +19,8 @@ pub struct MediaFigures {
     pub realms: Vec<RealmFigures>,
     /// Media sessions that exist.
     pub sessions: u64,
+    /// Directions of streams that are transcoded.
+    pub transcodes: u64,
     /// Panics caught in workers.
     pub panics: u64,
 }
@@ -53,6 +55,7 @@ pub struct MediaCollector {
     ports_used: IntGaugeVec,
     ports_total: IntGaugeVec,
     sessions: IntGauge,
+    transcodes: IntGauge,
     panics: prometheus::IntCounter,
     /// Two scrapes at a time would each add the same difference.
     turn: Mutex<()>,
@@ -105,6 +108,10 @@ impl MediaCollector {
                 &["realm"],
             )?,
             sessions: IntGauge::new("sbc_media_sessions", "Media sessions that exist.")?,
+            transcodes: IntGauge::new(
+                "sbc_transcodes_active",
+                "Streams that are transcoded now, each direction by itself.",
+            )?,
             panics,
             turn: Mutex::new(()),
         })
@@ -137,6 +144,7 @@ impl MediaCollector {
                 .set(signed(total));
         }
         self.sessions.set(signed(figures.sessions));
+        self.transcodes.set(signed(figures.transcodes));
         raise(&self.panics, figures.panics);
     }
 }
@@ -151,6 +159,7 @@ impl Collector for MediaCollector {
         all.extend(self.ports_used.desc());
         all.extend(self.ports_total.desc());
         all.extend(self.sessions.desc());
+        all.extend(self.transcodes.desc());
         all
     }
 
@@ -165,6 +174,7 @@ impl Collector for MediaCollector {
         all.extend(self.ports_used.collect());
         all.extend(self.ports_total.collect());
         all.extend(self.sessions.collect());
+        all.extend(self.transcodes.collect());
         all
     }
 }
@@ -205,6 +215,7 @@ mod tests {
                     ports: (2, 50),
                 }],
                 sessions: 1,
+                transcodes: 2,
                 panics: 0,
             }
         };
@@ -220,6 +231,7 @@ mod tests {
         let text = metrics.text();
         assert!(text.contains(&format!("{series} 9")));
         assert!(text.contains("sbc_rtp_lost_packets{realm=\"core\"} -1"));
+        assert!(text.contains("sbc_transcodes_active 2"));
         assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn write_answer(
             .iter()
             .find_map(|(id, theirs)| Some((*id, theirs.common(&codec)?)))
             .or_else(|| {
-                let is_turned = codec.is_telephone_event() && other.takes_events_otherwise();
+                // Digits go another way, and comfort noise becomes audio (MED-225, MED-057).
+                let is_turned = match codec.is_comfort_noise() {
+                    true => other.codec.is_made() && lent.is_none(),
+                    false => codec.is_telephone_event() && other.takes_events_otherwise(),
+                };
                 Some((formats.id(&codec)?, codec.clone())).filter(|_| is_turned)
             });
         if let Some((id, codec)) = found

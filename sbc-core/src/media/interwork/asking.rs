@@ -135,6 +135,22 @@ pub(super) fn own_events<'c>(
     clocks.into_iter().map(Codec::telephone_event)
 }
 
+/// Comfort noise to offer to a leg beside these formats although the other leg has none: audio is made of
+/// it, in what that one has (MED-057). Where something is agreed, it is what was agreed.
+pub(super) fn own_noise<'c>(
+    leg: &MediaImage,
+    mut formats: impl Iterator<Item = &'c Codec> + Clone,
+) -> Option<Codec> {
+    let noise = Codec::comfort_noise();
+    let is_known = formats.clone().any(|codec| codec.joins(&noise));
+    let is_beside = |codec: &Codec| codec.is_audio() && codec.clock_hz == noise.clock_hz;
+    let is_wanted = match leg.committed() {
+        Some(known) => known.has_comfort_noise(),
+        None => leg.profile().offers_noise,
+    };
+    (is_wanted && !is_known && formats.any(is_beside)).then_some(noise)
+}
+
 /// Moves the codec in use on the leg to the front, so that a hold does not change the codec.
 pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaImage) {
     let Some(current) = y.committed() else {
