@@ -1,7 +1,7 @@
 //! Whether every thread that calls depend on makes progress: what the watchdog and the probes tell.
 
+use crate::daemon::media::Plane;
 use crate::daemon::shard::Heartbeat;
-use media_relay::Relay;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const STUCK: Duration = Duration::from_secs(3);
 pub struct Health {
     shards: Vec<Arc<Heartbeat>>,
     /// Gone once the daemon stops.
-    relay: Weak<Relay>,
+    relay: Weak<Plane>,
 }
 
 /// A thread that makes no progress.
@@ -33,7 +33,7 @@ impl fmt::Display for Stuck {
 }
 
 impl Health {
-    pub(super) fn new(shards: Vec<Arc<Heartbeat>>, relay: &Arc<Relay>) -> Self {
+    pub(super) fn new(shards: Vec<Arc<Heartbeat>>, relay: &Arc<Plane>) -> Self {
         Self {
             shards,
             relay: Arc::downgrade(relay),
@@ -45,6 +45,11 @@ impl Health {
         self.shards.len()
     }
 
+    /// Why no new calls can have media, where the relay is a process of its own.
+    pub fn media_trouble(&self) -> Option<String> {
+        self.relay.upgrade().and_then(|relay| relay.trouble())
+    }
+
     /// The thread that is worst off, if it is stuck.
     pub fn stuck(&self) -> Option<Stuck> {
         let shards = self.shards.iter().map(|shard| Stuck {
@@ -52,9 +57,10 @@ impl Health {
             age: shard.age(),
         });
         let relay = self.relay.upgrade();
-        let media = relay.map(|relay| Stuck {
+        let silence = relay.and_then(|relay| relay.longest_silence());
+        let media = silence.map(|age| Stuck {
             who: "a media worker",
-            age: relay.longest_silence(),
+            age,
         });
         worst(shards.chain(media))
     }

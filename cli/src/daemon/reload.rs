@@ -160,6 +160,9 @@ impl Daemon {
                 "the address of [api] or [metrics]",
             ));
         }
+        if changed.relay {
+            return Err(ReloadFault::NeedsRestart("the relay in [media]"));
+        }
         if changed.dns {
             return Err(ReloadFault::NeedsRestart("the servers in [dns]"));
         }

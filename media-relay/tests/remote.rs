@@ -1,0 +1,386 @@
+//! The relay in a process of its own, with both sides in this one: what passes, and how either side ends.
+
+mod common;
+
+use common::{A, B, realm, terms};
+use media_api::wire::{Frames, Writer};
+use media_api::*;
+use media_relay::{Host, HostEnder, HostOptions, Met, Realm, Recordings, Remote};
+use std::io::{Read, Write};
+use std::net::UdpSocket;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SESSION: SessionId = SessionId::new(3, 7);
+
+/// A path that nobody else uses.
+fn path() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("causeway-{}-{number}.sock", std::process::id()))
+}
+
+struct Running {
+    ender: HostEnder,
+    told: Receiver<String>,
+    thread: JoinHandle<()>,
+}
+
+fn host(path: &Path) -> Running {
+    let options = HostOptions {
+        workers: 1,
+        quarantine: Duration::from_millis(1),
+    };
+    let host = Host::open(path, options).unwrap();
+    let ender = host.ender();
+    let (tell, told) = mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let thread = std::thread::spawn(move || {
+        host.serve(move |words| drop(tell.lock().unwrap().send(words.to_owned())));
+    });
+    Running {
+        ender,
+        told,
+        thread,
+    }
+}
+
+impl Running {
+    fn end(self) {
+        self.ender.end();
+        self.thread.join().unwrap();
+    }
+
+    /// Waits until the host has said something with these words in it.
+    fn says(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let said = self.told.recv_timeout(left).expect(words);
+            if said.contains(words) {
+                return said;
+            }
+        }
+    }
+}
+
+struct Daemon {
+    remote: Remote,
+    events: Receiver<Event>,
+    met: Receiver<Met>,
+}
+
+fn daemon(path: &Path, realms: Vec<Realm>) -> Daemon {
+    let (sink, events) = mpsc::channel();
+    let (tell, met) = mpsc::channel();
+    let sink = Box::new(move |event| drop(sink.send(event)));
+    let told = move |what| drop(tell.send(what));
+    let remote = Remote::start(path.to_owned(), realms, PATIENCE, sink, told).unwrap();
+    assert_eq!(met.recv_timeout(PATIENCE), Ok(Met::Begun));
+    Daemon {
+        remote,
+        events,
+        met,
+    }
+}
+
+impl Daemon {
+    fn next(&self) -> Event {
+        self.events.recv_timeout(PATIENCE).unwrap()
+    }
+
+    fn reserve(&self, session: SessionId) -> Vec<LocalEndpoint> {
+        self.remote.command(allocate(session));
+        match self.next() {
+            Event::Allocated {
+                session: of,
+                endpoints,
+            } if of == session => endpoints,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn allocate(session: SessionId) -> Command {
+    let suites = vec![Suite::AeadAes256Gcm, Suite::AesCm128HmacSha1_80];
+    let spec = |endpoint| EndpointSpec {
+        endpoint,
+        realm: RealmId(0),
+        family: Family::V4,
+        streams: vec![StreamSpec {
+            kind: StreamKind::Audio,
+            protection: ProtectionWanted::Sdes(suites.clone()),
+            ice: None,
+        }],
+        takes_last: true,
+    };
+    Command::Allocate {
+        session,
+        endpoints: vec![spec(A), spec(B)],
+    }
+}
+
+#[test]
+fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
+    let path = path();
+    let running = host(&path);
+    let daemon = daemon(&path, vec![realm(40)]);
+    let local = daemon.reserve(SESSION);
+    assert_eq!((local.len(), local[0].streams[0].keys.len()), (2, 2));
+    let peers = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    for (endpoint, peer) in [A, B].into_iter().zip(&peers) {
+        daemon.remote.command(Command::Answer {
+            session: SESSION,
+            endpoint,
+            fork: ForkId(0),
+            negotiated: Negotiated {
+                streams: vec![Some(terms(peer.local_addr().unwrap()))],
+            },
+            stage: Stage::Final,
+        });
+    }
+    daemon.remote.command(Command::Update {
+        session: SESSION,
+        plan: BridgePlan {
+            joined: Some((A, B)),
+            silence_ms: 0,
+        },
+    });
+    daemon.remote.command(Command::Stats { session: SESSION });
+    assert!(
+        matches!(daemon.next(), Event::Stats { .. }),
+        "told in order"
+    );
+    peers[1].set_read_timeout(Some(PATIENCE)).unwrap();
+    let packet = common::rtp(8, 1, 160, 7, &[0xd5; 160]);
+    peers[0].send_to(&packet, local[0].streams[0].rtp).unwrap();
+    let mut heard = [0; 400];
+    let length = peers[1].recv(&mut heard).unwrap();
+    assert_eq!(common::read(&heard[..length]).payload, [0xd5; 160]);
+    assert!(matches!(
+        daemon.next(),
+        Event::FirstMedia { .. } | Event::SourcePinned { .. }
+    ));
+    // What was given before is played by the relay of the other process.
+    let samples: std::sync::Arc<[i16]> = vec![7; 100_000].into();
+    daemon
+        .remote
+        .set_recordings(Recordings::new([(SoundId(5), samples)]).unwrap());
+    daemon.remote.command(Command::Play {
+        session: SESSION,
+        endpoint: B,
+        playing: Some(Playing {
+            sound: Sound::Recording(SoundId(5)),
+            times: None,
+            beside: Beside::Muted,
+        }),
+    });
+    let length = peers[1].recv(&mut heard).unwrap();
+    assert_eq!(common::read(&heard[..length]).payload.len(), 160);
+    let deadline = Instant::now() + PATIENCE;
+    while daemon
+        .remote
+        .totals()
+        .realms
+        .first()
+        .is_none_or(|own| own.received_packets == 0)
+    {
+        assert!(Instant::now() < deadline, "{:?}", daemon.remote.totals());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(daemon.remote.backend().unwrap().addresses.len(), 1);
+    assert_eq!(daemon.remote.trouble(), None);
+    daemon.remote.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let stats = loop {
+        if let Event::Released { stats, .. } = daemon.next() {
+            break stats;
+        }
+    };
+    assert_eq!(stats.endpoints[0].streams[0].received_packets, 1);
+    daemon.remote.shutdown();
+    running.says("its sessions have ended");
+    running.end();
+    assert!(!path.exists());
+}
+
+#[test]
+fn when_the_relay_ends_its_sessions_are_lost_and_the_next_one_serves_at_once() {
+    let path = path();
+    let running = host(&path);
+    let daemon = daemon(&path, vec![realm(40)]);
+    daemon.reserve(SESSION);
+    running.end();
+    assert_eq!(daemon.next(), Event::Lost { session: SESSION });
+    let ended = daemon.met.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(ended, Met::Ended { sessions: 1, .. }), "{ended:?}");
+    // Nobody waits for an answer that will not come.
+    daemon.remote.command(allocate(SessionId(8)));
+    let refused = Event::Refused {
+        session: SessionId(8),
+        endpoints: vec![A, B],
+        why: AllocateError::Unavailable,
+    };
+    assert_eq!(daemon.next(), refused);
+    let trouble = daemon.remote.trouble().unwrap();
+    assert!(trouble.contains("is not there"), "{trouble}");
+
+    let running = host(&path);
+    while daemon.met.recv_timeout(PATIENCE).unwrap() != Met::Begun {}
+    daemon.reserve(SessionId(9));
+    drop(daemon);
+    running.end();
+}
+
+#[test]
+fn a_daemon_that_dies_leaves_no_ports_behind() {
+    let path = path();
+    let running = host(&path);
+    let realm = realm(3);
+    let first = daemon(&path, vec![realm.clone()]);
+    let local = first.reserve(SESSION);
+    let port = local[0].streams[0].rtp;
+    UdpSocket::bind(port).expect_err("it is the relay's");
+    // A second one is told who is there.
+    let refused = Remote::start(
+        path.clone(),
+        vec![realm.clone()],
+        Duration::ZERO,
+        Box::new(|_| ()),
+        |_| (),
+    );
+    let why = refused.unwrap_err().to_string();
+    assert!(
+        why.contains(&format!("process {} already", std::process::id())),
+        "{why}"
+    );
+    drop(first);
+    running.says("its sessions have ended");
+    // The same few ports, with nothing left of the first.
+    let second = daemon(&path, vec![realm]);
+    second.reserve(SESSION);
+    drop(second);
+    running.end();
+}
+
+#[test]
+fn what_is_no_daemon_and_what_cannot_be_served_is_refused_in_words() {
+    let path = path();
+    let running = host(&path);
+    let answer = |octets: &[u8]| {
+        let mut socket = UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(octets).unwrap();
+        let mut all = Vec::new();
+        let _ = socket.read_to_end(&mut all);
+        String::from_utf8_lossy(&all).into_owned()
+    };
+    let framed = |text: &str| {
+        let mut out = Writer::default();
+        out.frame(&text.to_owned());
+        out.octets().to_vec()
+    };
+    assert!(answer(&framed("GET / HTTP/1.1")).contains("daemon begins with"));
+    running.says("daemon begins with");
+    assert!(answer(&[0xff; 64]).contains("longer than"));
+    running.says("longer than");
+    // No such address is on this machine.
+    let mut own = realm(40);
+    let address = "192.0.2.77".parse().unwrap();
+    own.v4 = Some(media_relay::LocalAddress::direct(address));
+    let refused = Remote::start(path.clone(), vec![own], PATIENCE, Box::new(|_| ()), |_| ());
+    let why = refused.unwrap_err().to_string();
+    assert!(why.contains("cannot bind 192.0.2.77"), "{why}");
+    // It goes on with the next.
+    drop(daemon(&path, vec![realm(40)]));
+    running.end();
+
+    let patience = Duration::from_millis(1);
+    let nobody = Remote::start(
+        path.clone(),
+        vec![realm(40)],
+        patience,
+        Box::new(|_| ()),
+        |_| (),
+    );
+    let why = nobody.unwrap_err().to_string();
+    assert!(why.contains("is causeway-media running?"), "{why}");
+}
+
+#[test]
+fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
+    let path = path();
+    let options = HostOptions {
+        workers: 1,
+        quarantine: Duration::ZERO,
+    };
+    std::fs::write(&path, "precious").unwrap();
+    let fault = Host::open(&path, options.clone()).unwrap_err();
+    assert_eq!(fault.kind(), std::io::ErrorKind::AlreadyExists);
+    std::fs::remove_file(&path).unwrap();
+    drop(UnixListener::bind(&path).unwrap());
+    let running = host(&path);
+    let fault = Host::open(&path, options).unwrap_err();
+    assert_eq!(fault.kind(), std::io::ErrorKind::AddrInUse);
+    running.end();
+}
+
+/// A host that greets, and then neither reads nor speaks.
+#[test]
+fn a_relay_that_is_stuck_holds_nobody_up() {
+    let path = path();
+    let listener = UnixListener::bind(&path).unwrap();
+    let (done, wait) = mpsc::channel::<()>();
+    let stuck = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut frames = Frames::default();
+        while frames.next_frame().unwrap().is_none() {
+            let read = socket.read(frames.room()).unwrap();
+            frames.filled(read);
+        }
+        // A welcome.
+        socket.write_all(&[1, 0, 0, 0, 0]).unwrap();
+        let _ = wait.recv();
+    });
+    let daemon = daemon(&path, vec![realm(40)]);
+    let started = Instant::now();
+    let mut number = 0;
+    let refused = loop {
+        number += 1;
+        daemon.remote.command(allocate(SessionId(number)));
+        if let Ok(event) = daemon.events.try_recv() {
+            break event;
+        }
+        assert!(number < 1_000_000, "the queue has no bound");
+    };
+    assert!(started.elapsed() < PATIENCE, "nothing waits");
+    let last = Event::Refused {
+        session: SessionId(number),
+        endpoints: vec![A, B],
+        why: AllocateError::Unavailable,
+    };
+    assert_eq!(refused, last);
+    // Silence is noticed, and whoever waits for an answer gets it.
+    let ended = daemon.met.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        matches!(&ended, Met::Ended { why, .. } if why.contains("said nothing")),
+        "{ended:?}"
+    );
+    let told = daemon.events.try_iter().count();
+    assert_eq!(
+        told as u64,
+        number - 1,
+        "each of the others was refused as well"
+    );
+    let _ = done.send(());
+    stuck.join().unwrap();
+    let _ = std::fs::remove_file(&path);
+}
