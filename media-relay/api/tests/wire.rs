@@ -228,6 +228,7 @@ fn events() -> Vec<Event> {
                     rtp: address("192.0.2.1:2"),
                     rtcp: address("192.0.2.1:3"),
                     keys: Suite::ALL.map(|suite| key(suite, 0)).to_vec(),
+                    fingerprint: Fingerprint::new(HashFunction::Sha256, vec![9; 32]),
                 }],
             }],
         },
@@ -246,6 +247,12 @@ fn events() -> Vec<Event> {
             session,
             endpoint,
             silent_ms: 3,
+        },
+        Event::KeyWorn {
+            session,
+            endpoint,
+            stream: StreamIndex(1),
+            fresh: key(Suite::AesCm128HmacSha1_80, 3),
         },
         Event::DigitBegun {
             session,
@@ -286,6 +293,19 @@ fn events() -> Vec<Event> {
             why,
         });
     }
+    for why in [
+        HandshakeFault::Fingerprint,
+        HandshakeFault::Timeout,
+        HandshakeFault::Handshake,
+        HandshakeFault::Closed,
+    ] {
+        all.push(Event::HandshakeFailed {
+            session,
+            endpoint,
+            stream: StreamIndex(0),
+            why,
+        });
+    }
     for kind in [
         OneWayKind::NoPackets,
         OneWayKind::WrongSource,
@@ -295,6 +315,7 @@ fn events() -> Vec<Event> {
         OneWayKind::RefusedChecks,
         OneWayKind::Silence,
         OneWayKind::NotReceived,
+        OneWayKind::NoHandshake,
     ] {
         all.push(Event::OneWay {
             session,
@@ -336,6 +357,10 @@ fn every_command_and_every_event_is_what_it_was() {
     for event in &events {
         assert_eq!(Reader::whole(&octets(event)).as_ref(), Ok(event));
     }
+    // Keys are the same whatever lifetime they have, so that comparing them says nothing of it.
+    let short = key(Suite::AesCm128HmacSha1_80, 0).with_lifetime(1 << 20);
+    let read = Reader::whole::<CryptoKey>(&octets(&short)).unwrap();
+    assert_eq!(read.lifetime(), 1 << 20);
     let terms = DtlsTerms {
         role: DtlsRole::Passive,
         fingerprints: vec![Fingerprint::new(HashFunction::Sha384, vec![7; 48]).unwrap()],
@@ -405,7 +430,7 @@ fn a_length_is_believed_only_as_far_as_octets_have_come() {
 fn neither_writers_nor_readers_show_what_they_hold() {
     let mut out = Writer::default();
     key(Suite::AesCm128HmacSha1_80, 65).put(&mut out);
-    assert_eq!(format!("{out:?}"), "Writer(35 octets)");
+    assert_eq!(format!("{out:?}"), "Writer(43 octets)");
     let reader = Reader::new(out.octets());
-    assert_eq!(format!("{reader:?}"), "Reader(35 octets left)");
+    assert_eq!(format!("{reader:?}"), "Reader(43 octets left)");
 }

@@ -474,6 +474,8 @@ impl State {
             | Event::Silent { .. }
             | Event::OneWay { .. }
             | Event::OneWayOver { .. }
+            | Event::KeyWorn { .. }
+            | Event::HandshakeFailed { .. }
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
             | Event::Played { .. }

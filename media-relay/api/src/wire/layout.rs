@@ -48,6 +48,8 @@ wire_layout! {
         10: Stats { session, stats },
         11: Released { session, stats },
         12: Lost { session },
+        13: KeyWorn { session, endpoint, stream, fresh },
+        14: HandshakeFailed { session, endpoint, stream, why },
     }
 
     enum AllocateError {
@@ -67,6 +69,7 @@ wire_layout! {
         5: RefusedChecks,
         6: Silence,
         7: NotReceived,
+        8: NoHandshake,
     }
 
     enum Family {
@@ -84,10 +87,11 @@ wire_layout! {
     enum ProtectionWanted {
         0: None,
         1: Sdes(suites),
+        2: Dtls,
     }
 
     struct LocalEndpoint { endpoint, streams }
-    struct LocalStream { rtp, rtcp, keys }
+    struct LocalStream { rtp, rtcp, keys, fingerprint }
     struct Negotiated { streams }
 
     struct NegotiatedStream {
@@ -109,6 +113,7 @@ wire_layout! {
     enum Protection {
         0: None,
         1: Sdes { local, remote },
+        2: Dtls(terms),
     }
 
     struct Format { name, clock_hz, telephone_event }
@@ -148,6 +153,7 @@ wire_layout! {
         1: Watch,
         2: Events,
         3: Tones,
+        4: Listen,
     }
 
     struct IceTerms { local, remote_fragment, candidates }
@@ -168,6 +174,13 @@ wire_layout! {
     enum DtlsRole {
         0: Active,
         1: Passive,
+    }
+
+    enum HandshakeFault {
+        0: Fingerprint,
+        1: Timeout,
+        2: Handshake,
+        3: Closed,
     }
 
     struct DtlsTerms { role, fingerprints, tls_id }
@@ -193,7 +206,7 @@ wire_layout! {
 
     struct StreamStats {
         received_packets, received_bytes, sent_packets, sent_bytes, generated_packets, received_rtcp, sent_rtcp,
-        lost_packets, reordered_packets, jitter_us, max_jitter_us, round_trip_us, answered_checks, dropped, source,
+        lost_packets, reordered_packets, jitter_us, max_jitter_us, resynchronised, round_trip_us, answered_checks, dropped, source,
         codec, quality,
     }
 

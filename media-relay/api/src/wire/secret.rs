@@ -1,7 +1,7 @@
 //! Keys, passwords and what else only its own type may make, as octets.
 
 use super::{Reader, Wire, WireFault, Writer};
-use crate::{CryptoKey, Digit, Fingerprint, HashFunction, IceCredentials, Suite};
+use crate::{CryptoKey, Digit, Fingerprint, HashFunction, IceCredentials, LONGEST_LIFETIME, Suite};
 
 /// Longest master key identifier (RFC 3711 §3.1 and RFC 4568 §6.1).
 const IDENTIFIER: usize = 128;
@@ -10,6 +10,7 @@ impl Wire for CryptoKey {
     fn put(&self, out: &mut Writer) {
         self.suite().put(out);
         out.push(self.expose_key_and_salt());
+        self.lifetime().put(out);
         out.length(self.identifier().len());
         out.push(self.identifier());
     }
@@ -18,6 +19,11 @@ impl Wire for CryptoKey {
         let suite = Suite::take(from)?;
         let key = from.octets(suite.key_and_salt_bytes())?.to_vec();
         let key = Self::new(suite, key).ok_or(WireFault::Value("key"))?;
+        let lifetime = u64::take(from)?;
+        if !(1..=LONGEST_LIFETIME).contains(&lifetime) {
+            return Err(WireFault::Value("key lifetime"));
+        }
+        let key = key.with_lifetime(lifetime);
         let length = from.length()?;
         if length > IDENTIFIER {
             return Err(WireFault::Value("key identifier"));
