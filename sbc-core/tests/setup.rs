@@ -276,7 +276,12 @@ fn a_call_whose_media_relay_has_ended_is_ended_and_says_so() {
     ));
     shard.next_request(Method::Ack);
     let ok = shard.next_response(200).message;
-    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{}lost1ack", world::call::VIA)));
+    shard.carrier_says(&in_dialog(
+        &ok,
+        "ACK",
+        10,
+        &format!("{}lost1ack", world::call::VIA),
+    ));
     shard.apply(Input::Media(media_api::Event::Lost { session }));
     for _ in 0..2 {
         let bye = shard.next_request(Method::Bye).message;
@@ -285,11 +290,20 @@ fn a_call_whose_media_relay_has_ended_is_ended_and_says_so() {
     }
     // The relay that comes next knows nothing of this session.
     let last = shard.media.last();
-    assert!(!matches!(last, Some(media_api::Command::Release { endpoint: None, .. })));
+    assert!(!matches!(
+        last,
+        Some(media_api::Command::Release { endpoint: None, .. })
+    ));
     shard.pass(std::time::Duration::from_secs(40));
     let record = &shard.records[0];
     assert_eq!(record.cause.code, CauseCode::MediaUnavailable);
-    assert!(record.cause.because.0.contains(&"media relay ended".to_owned()));
+    assert!(
+        record
+            .cause
+            .because
+            .0
+            .contains(&"media relay ended".to_owned())
+    );
     let told = sbc_core::report::explain(record);
     assert!(format!("{told:?}").contains("the media of the call were lost: media relay ended"));
 

@@ -1,0 +1,231 @@
+//! The daemon with its media relay in a process of its own: calls, the death of either, words.
+
+use crate::daemon::{Node, Phone, exit_to, request, within};
+use crate::support::PATIENCE;
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A relay that dies with the test.
+struct RelayProcess {
+    child: Child,
+    said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl RelayProcess {
+    fn start(path: &PathBuf) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_causeway"))
+            .args(["media", "--workers", "1", "--socket"])
+            .arg(path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut relay = Self { child, said };
+        relay.says("a daemon is awaited");
+        relay
+    }
+
+    /// Reads until it has said this.
+    fn says(&mut self, words: &str) -> String {
+        let line = self.said.by_ref().map_while(Result::ok);
+        let mut lines = line.filter(|line| line.contains(words));
+        lines.next().unwrap_or_else(|| panic!("never {words}"))
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for RelayProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn socket_in(config: &str) -> PathBuf {
+    let line = config
+        .lines()
+        .find_map(|line| line.strip_prefix("unix = \""));
+    let api = PathBuf::from(line.unwrap().trim_end_matches('"'));
+    api.parent().unwrap().with_file_name("media.sock")
+}
+
+/// A node whose media are relayed by a process that is started with it.
+async fn node(callee: &Phone) -> (Node, RelayProcess, PathBuf) {
+    let started: RefCell<Option<(RelayProcess, PathBuf)>> = RefCell::new(None);
+    let node = Node::start_with(|text| {
+        let path = socket_in(&text);
+        *started.borrow_mut() = Some((RelayProcess::start(&path), path.clone()));
+        format!(
+            "{text}{}\n[media]\nrelay = \"{}\"\n",
+            exit_to(callee.address),
+            path.display()
+        )
+    })
+    .await;
+    let (relay, path) = started.into_inner().unwrap();
+    (node, relay, path)
+}
+
+/// A call that both sides have accepted: the answer that the caller has got.
+async fn call(node: &Node, caller: &Phone, callee: &Phone, id: &str) -> String {
+    let uri = format!("sip:+15550100@{}", node.udp());
+    let invite = request("INVITE", &uri, caller.address, &caller.description());
+    caller.send(&invite.replace("test1", id), node.udp()).await;
+    let (request, ours) = callee.hears("INVITE ").await;
+    callee
+        .answers("200 OK", &request, ours, &callee.description())
+        .await;
+    let (answer, _) = caller.hears("SIP/2.0 200").await;
+    let ack = within(&answer, "ACK", 1, caller.address);
+    caller.send(&ack, node.udp()).await;
+    callee.hears("ACK ").await;
+    answer
+}
+
+/// Waits until the interface says so.
+async fn becomes(node: &Node, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = node.ask("GET", path).await;
+        if wanted(answer.status, &answer.body) {
+            return answer.body;
+        }
+        let now = std::time::Instant::now();
+        assert!(now < deadline, "{path}: {} {}", answer.status, answer.body);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_the_next_call() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let (node, mut relay, path) = node(&callee).await;
+    relay.says("media of");
+    let served = node.ask("GET", "/media").await.body;
+    assert!(served.contains("\"socket\""), "{served}");
+    let answer = call(&node, &caller, &callee, "first").await;
+    // The ports are those of the other process.
+    let line = answer
+        .lines()
+        .find(|line| line.starts_with("m=audio "))
+        .unwrap();
+    let port: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
+    std::net::UdpSocket::bind(("127.0.0.1", port)).expect_err("it is open");
+    becomes(&node, "/metrics", |_, body| {
+        body.lines().any(|line| line == "sbc_media_sessions 1")
+    })
+    .await;
+
+    relay.kill();
+    for phone in [&caller, &callee] {
+        let (bye, ours) = phone.hears("BYE ").await;
+        assert!(bye.contains("Reason: Q.850;cause=41"), "{bye}");
+        phone.answers("200 OK", &bye, ours, "").await;
+    }
+    let record = becomes(&node, "/calls/recent", |_, body| body.contains("\"cause\"")).await;
+    assert!(record.contains("media relay ended"), "{record}");
+    assert!(record.contains("media_unavailable"), "{record}");
+    let why = becomes(&node, "/readyz", |status, body| {
+        status == 503 && body.contains("is not there")
+    })
+    .await;
+    assert!(why.contains("is causeway-media running?"), "{why}");
+    assert_eq!(
+        node.ask("GET", "/healthz").await.status,
+        200,
+        "it need not be restarted"
+    );
+    let served = node.ask("GET", "/media").await.body;
+    assert!(
+        served.contains("\"none\"") && served.contains("is not there"),
+        "{served}"
+    );
+    // Without a relay a call is refused at once, with words.
+    let uri = format!("sip:+15550100@{}", node.udp());
+    let invite = request("INVITE", &uri, caller.address, &caller.description());
+    caller
+        .send(&invite.replace("test1", "second"), node.udp())
+        .await;
+    caller.hears("SIP/2.0 503").await;
+
+    let mut relay = RelayProcess::start(&path);
+    relay.says("media of");
+    becomes(&node, "/readyz", |_, body| !body.contains("is not there")).await;
+    let answer = call(&node, &caller, &callee, "third").await;
+    let bye = within(&answer, "BYE", 2, caller.address);
+    caller.send(&bye, node.udp()).await;
+    let (bye, ours) = callee.hears("BYE ").await;
+    callee.answers("200 OK", &bye, ours, "").await;
+    caller.hears("SIP/2.0 200").await;
+    // A recording of a reload reaches it as well, and a stopped daemon leaves it for the next one.
+    assert_eq!(node.ask("POST", "/reload").await.status, 200);
+    node.daemon.shutdown().await;
+    // Its metrics may still be read; with them the connection ends.
+    drop(node);
+    relay.says("its sessions have ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
+    let callee = Phone::new("127.0.0.2").await;
+    let (node, mut relay, path) = node(&callee).await;
+    relay.says("media of");
+    let Node {
+        daemon, directory, ..
+    } = node;
+    daemon.shutdown().await;
+    drop(daemon);
+    relay.says("its sessions have ended");
+    // The daemon as a process that gets no chance to say goodbye.
+    let config = directory.path().join("causeway.toml");
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_causeway"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    relay.says("media of");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let said = relay.says("its sessions have ended");
+    assert!(said.contains(&format!("daemon {}", daemon.id())), "{said}");
+    assert!(path.exists());
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    let run = |arguments: &[&str]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_causeway"))
+            .arg("media")
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            done.status.code(),
+            String::from_utf8_lossy(&done.stderr).into_owned(),
+        )
+    };
+    let (code, why) = run(&["--socket", "/tmp/x.sock", "--ng", "127.0.0.1:0"]);
+    assert!(
+        code == Some(2) && why.contains("cannot be used with"),
+        "{code:?} {why}"
+    );
+    let (code, why) = run(&["--socket", "/nonexistent/media.sock"]);
+    assert!(
+        code == Some(1) && why.contains("its directory must exist"),
+        "{code:?} {why}"
+    );
+    let (code, why) = run(&["--ng", "127.0.0.1:0"]);
+    assert!(
+        code == Some(2) && why.contains("--address"),
+        "{code:?} {why}"
+    );
+}
