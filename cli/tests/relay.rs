@@ -167,6 +167,8 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
     // A recording of a reload reaches it as well, and a stopped daemon leaves it for the next one.
     assert_eq!(node.ask("POST", "/reload").await.status, 200);
     node.daemon.shutdown().await;
+    // Its metrics may still be read; with them the connection ends.
+    drop(node);
     relay.says("its sessions have ended");
 }
 
@@ -175,10 +177,14 @@ async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     let callee = Phone::new("127.0.0.2").await;
     let (node, mut relay, path) = node(&callee).await;
     relay.says("media of");
-    node.daemon.shutdown().await;
+    let Node {
+        daemon, directory, ..
+    } = node;
+    daemon.shutdown().await;
+    drop(daemon);
     relay.says("its sessions have ended");
     // The daemon as a process that gets no chance to say goodbye.
-    let config = node.directory.path().join("causeway.toml");
+    let config = directory.path().join("causeway.toml");
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_causeway"))
         .args(["run", "--config"])
         .arg(&config)

@@ -108,14 +108,24 @@ fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<
     };
     writeln!(out, "a daemon is awaited at {}", path.display())?;
     out.flush()?;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let serving = std::thread::Builder::new()
         .name("media-host".into())
-        .spawn(move || host.serve(|words| println!("{words}")))?;
+        .spawn(move || {
+            // The output is locked by whoever called us: only this thread may write to it.
+            host.serve(move |words| drop(tell.send(words.to_owned())));
+        })?;
     crate::daemon::notify::ready("serving");
     runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                Some(words) = told.recv() => {
+                    // Media go on when nobody reads what we say.
+                    let _ = writeln!(out, "{words}").and_then(|()| out.flush());
+                }
+            }
         }
     });
     ender.end();

@@ -84,7 +84,7 @@ pub enum MediaFault {
 #[derive(Debug)]
 pub enum Plane {
     /// In this process.
-    Here(Relay),
+    Here(Box<Relay>),
     /// In a process of its own.
     There(Remote),
 }
@@ -177,7 +177,7 @@ pub fn start(
     };
     let relay = Relay::start(relay_config, sink).map_err(MediaFault::Start)?;
     relay.set_recordings(recordings);
-    Ok(Plane::Here(relay))
+    Ok(Plane::Here(Box::new(relay)))
 }
 
 fn tell_met(log: &Log, path: &str, met: Met) {

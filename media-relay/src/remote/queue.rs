@@ -45,12 +45,6 @@ impl Queue {
         Pushed::Taken
     }
 
-    /// Octets that wait.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().out.octets().len()
-    }
-
     /// Nothing more is written, once what waits is.
     pub(super) fn close(&self) {
         self.lock().is_over = true;
