@@ -107,11 +107,11 @@ impl Mint {
     }
 }
 
-/// Characters of our identifiers: lower case only, because Call-ID and tags are compared with case
-/// but some peers change it.
 /// Random characters of the longest identifier.
 const LONGEST: usize = 26;
 
+/// Characters of our identifiers: lower case only, because Call-ID and tags are compared with case
+/// but some peers change it.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The start of every RFC 3261 branch.

@@ -477,9 +477,9 @@ fn info_for_digits_is_allowed_where_they_travel_in_it() {
 }
 
 /// A mailbox may want to hear keys before it answers (TDR-MED-024).
-#[test]
-fn tones_reach_teams_as_events_in_early_media_too() {
-    let mut shard = Shard::with(config_of(&config("inband", "rfc4733")));
+/// A call of the carrier whose media Teams sends before it answers; `ok` is its 183.
+fn early(carrier: &str, teams: &str) -> Call {
+    let mut shard = Shard::with(config_of(&config(carrier, teams)));
     shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;
@@ -493,12 +493,55 @@ fn tones_reach_teams_as_events_in_early_media_too() {
     );
     shard.teams_says(&early);
     let ok = shard.next_response(183).message;
+    Call {
+        shard,
+        invite,
+        ok,
+        cseq: 10,
+    }
+}
+
+#[test]
+fn keys_in_info_reach_teams_before_it_answers() {
+    let mut call = early("info", "rfc4733");
+    by_info(&mut call, '5');
+    assert_eq!(dialled(&call), [(TEAMS, '5', 100, Signal::Event)]);
+    // What is no key has nobody to go to yet, and ends nothing.
+    call.says("INFO", "Content-Type: application/isup\n", "abc");
+    call.refused(415);
+    let answer = response(&call.invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    call.ok = call.shard.next_response(200).message;
+    let ack = in_dialog(&call.ok, "ACK", 10, &format!("{VIA}ack"));
+    call.shard.carrier_says(&ack);
+    by_info(&mut call, '6');
+    assert_eq!(dialled(&call).len(), 2);
+    call.lives();
+}
+
+#[test]
+fn a_key_before_anybody_hears_is_refused_and_ends_nothing() {
+    let mut shard = Shard::with(config_of(&config("info", "rfc4733")));
+    shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    let ok = shard.next_response(180).message;
     let mut call = Call {
         shard,
         invite,
         ok,
         cseq: 10,
     };
+    call.says("INFO", RELAY, "Signal=5\nDuration=100\n");
+    call.refused(500);
+    assert!(dialled(&call).is_empty());
+}
+
+#[test]
+fn tones_reach_teams_as_events_in_early_media_too() {
+    let mut call = early("inband", "rfc4733");
     assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
     heard(&mut call, CARRIER, '5', 80);
     heard(&mut call, TEAMS, '6', 80);

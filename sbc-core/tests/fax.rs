@@ -2,7 +2,8 @@
 
 use crate::world;
 
-use media_api::{Command, Content};
+use media_api::{Command, Content, CryptoKey, EndpointId, Event, StreamIndex, Suite};
+use sbc_core::input::Input;
 use sbc_core::sip::{Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -266,5 +267,37 @@ fn audio_and_fax_offered_together_stay_audio() {
     let answer = body(&call.shard.next_response(200).message);
     assert!(answer.contains("m=audio 40002 ") && answer.contains("m=image 0 udptl t38"));
     acknowledges(&mut call);
+    call.lives();
+}
+
+#[test]
+fn a_worn_key_does_not_end_a_fax_and_is_replaced_when_there_is_audio_again() {
+    let mut call = with_t38();
+    switch(&mut call, FAX);
+    let [Command::Allocate { session, .. }, ..] = call.shard.media[..] else {
+        panic!("{:?}", call.shard.media);
+    };
+    let suite = Suite::AesCm128HmacSha1_80;
+    call.shard.apply(Input::Media(Event::KeyWorn {
+        session,
+        endpoint: EndpointId(1),
+        stream: StreamIndex(0),
+        fresh: CryptoKey::new(suite, vec![b'Z'; suite.key_and_salt_bytes()]).unwrap(),
+    }));
+    call.shard.pass(Duration::from_secs(5));
+    assert!(call.shard.sent.is_empty(), "{:?}", call.shard.sent);
+    offers(&mut call, CARRIER_SDP);
+    let asked = call.shard.next_request(Method::Invite).message;
+    accepts(&mut call, &asked, TEAMS_SDP);
+    call.shard.next_response(200);
+    acknowledges(&mut call);
+    let renewal = call.shard.next_request(Method::Invite).message;
+    assert!(
+        body(&renewal).contains("inline:WlpaWlpa"),
+        "{}",
+        body(&renewal)
+    );
+    accepts(&mut call, &renewal, TEAMS_SDP);
+    call.shard.pass(Duration::from_secs(5));
     call.lives();
 }

@@ -42,7 +42,8 @@ impl Call {
         if *request.method() == Method::Refer {
             return self.relay_refer(cx, leg, id, &request);
         }
-        let Some((other, to)) = self.other(leg).and_then(|other| {
+        let other = self.other(leg).or_else(|| self.listener(leg));
+        let Some((other, to)) = other.and_then(|other| {
             let to = self.legs.get(&other)?;
             Some((other, to))
         }) else {

@@ -199,7 +199,7 @@ impl Call {
     }
 
     /// Who hears this party.
-    fn listener(&self, leg: LegId) -> Option<LegId> {
+    pub(super) fn listener(&self, leg: LegId) -> Option<LegId> {
         let (a, b) = self.talking()?;
         [(a, b), (b, a)]
             .into_iter()

@@ -734,6 +734,13 @@ impl Call {
                 self.leave_ended_places(cx);
                 return;
             };
+            // Who hears whom before the answer is asked of the set-up while it runs.
+            if let (SessionEvent::Crossing { id }, Some(Operation::Setup(_))) =
+                (&event, &self.operation)
+            {
+                self.crosses(cx, leg, *id);
+                continue;
+            }
             match self.operation.take() {
                 Some(Operation::Setup(setup)) => {
                     self.operation = setup.session_event(self, cx, leg, event);

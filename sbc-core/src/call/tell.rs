@@ -89,7 +89,9 @@ impl Call {
             told.identity.keep(unsaid);
         }
         let may_be_told = told.telling.refused != wanted && told.telling.times < MOST_TELLINGS;
-        let is_renewal = told.fresh_key.is_some() || told.image.is_renewing();
+        // A fax has no key, and an offer of audio would end it.
+        let is_renewal =
+            !told.image.is_fax() && (told.fresh_key.is_some() || told.image.is_renewing());
         let is_due = told.telling.is_stale || is_renewal || (owes && may_be_told);
         // What is said is heard before anything else is said of it.
         let is_telling = told.session.is_telling();
@@ -101,7 +103,7 @@ impl Call {
         if !(is_due || is_refresh || is_news) || waits {
             return;
         }
-        if let Some(fresh) = told.fresh_key.take() {
+        if let Some(fresh) = told.fresh_key.take_if(|_| is_renewal) {
             told.image.renew(fresh);
         }
         if !is_due && told.session.refreshes_by_update() {

@@ -563,6 +563,7 @@ impl MediaImage {
 #[cfg(test)]
 mod tests {
     use super::super::interwork;
+    use super::super::profile::Transcode;
     use super::super::read::read;
     use super::*;
     use crate::sdp::{Description, Limits};
@@ -621,6 +622,67 @@ mod tests {
         image.rollback();
         assert_eq!(image.committed(), before.as_ref());
         assert!(image.pending().is_none() && !image.is_negotiating());
+    }
+
+    #[test]
+    fn nothing_is_made_of_the_codec_of_a_peer_whose_trunk_forbids_it() {
+        let formats = &mut Default::default();
+        let mut other = image();
+        Arc::make_mut(&mut other.profile).codecs = vec![Codec::named("PCMA", 8000)];
+        let g711 = Profile::carrier(RealmId(1), Family::V4);
+        let offer = interwork::open(&mut other, &g711).unwrap();
+        interwork::settle(&accepted(&offer, &other), &mut other, formats).unwrap();
+        other.commit();
+        let mut wideband = Profile::teams(RealmId(0), Family::V4);
+        wideband.codecs = vec![Codec::named("G722", 8000)];
+        for transcode in [Transcode::OnDemand, Transcode::Never] {
+            let may = transcode == Transcode::OnDemand;
+            Arc::make_mut(&mut other.profile).transcode = transcode;
+            let mut leg = image();
+            leg.profile = Arc::new(wideband.clone());
+            let offered = interwork::join(&mut leg, &other);
+            assert_eq!(offered.is_ok(), may, "a party that is asked for an offer");
+            leg.rollback();
+            assert_eq!(interwork::invite(&mut leg, &other).is_ok(), may);
+            leg.rollback();
+            assert_eq!(interwork::tell(&mut leg, &other).is_ok(), may);
+            leg.rollback();
+            let own = interwork::open(&mut leg, &wideband).unwrap();
+            leg.rollback();
+            let facts = accepted(&own, &leg);
+            let answered = interwork::answer_alone(facts, &mut leg, &other, formats);
+            assert_eq!(answered.is_ok(), may, "a party that offers");
+        }
+    }
+
+    #[test]
+    fn what_goes_past_us_is_not_transcoded() {
+        let formats = &mut Default::default();
+        let party = |codec: &str| {
+            let mut party = image();
+            let profile = Arc::make_mut(&mut party.profile);
+            (profile.codecs, profile.lends) = (vec![Codec::named(codec, 8000)], true);
+            party
+        };
+        for is_direct in [false, true] {
+            let (mut caller, mut callee) = (party("PCMA"), party("G722"));
+            let text = interwork::open(&mut caller, &callee.profile).unwrap();
+            caller.rollback();
+            callee.set_direct(is_direct);
+            let offer = accepted(&text, &caller);
+            let offered = interwork::offer(offer, &mut caller, &mut callee);
+            assert_eq!(offered.is_ok(), !is_direct, "{offered:?}");
+            caller.rollback();
+            callee.rollback();
+            // The same, when the caller asks again and the callee has answered meanwhile.
+            let own = interwork::open(&mut callee, &caller.profile).unwrap();
+            interwork::settle(&accepted(&own, &callee), &mut callee, formats).unwrap();
+            callee.commit();
+            caller.set_direct(is_direct);
+            let offer = accepted(&text, &caller);
+            let answered = interwork::answer_alone(offer, &mut caller, &callee, formats);
+            assert_eq!(answered.is_ok(), !is_direct);
+        }
     }
 
     #[test]

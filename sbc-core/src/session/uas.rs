@@ -408,6 +408,13 @@ impl Session {
                 incoming.moved = Some(message.clone());
                 self.serve(cx, id, flow, message);
             }
+            // Keys for a mailbox that has not answered yet (TDR-MED-024).
+            Method::Info if self.style.trunk.allow.contains(&Method::Info) => {
+                match self.keep_crossing(id, flow, message) {
+                    true => up.push(SessionEvent::Crossing { id }),
+                    false => self.reply_retry_after(cx, id, message),
+                }
+            }
             _ => self.serve(cx, id, flow, message),
         }
     }

@@ -17,7 +17,6 @@ mod interface;
 mod kernel;
 mod lane;
 mod memory;
-mod pace;
 mod paths;
 mod program;
 mod ring;
@@ -32,7 +31,6 @@ use crate::packet::frame::{self, ETHERNET_BYTES, Headers, MOST_HEADER_BYTES};
 use crate::session::SocketId;
 use interface::State;
 use lane::Lane;
-use pace::Pace;
 use paths::Paths;
 use program::PORTS;
 use start::{Depot, Shared};
@@ -73,7 +71,6 @@ pub(crate) struct Xdp {
     from_socket: usize,
     queued: Vec<Queued>,
     readable: Vec<u32>,
-    pace: Pace,
 }
 
 /// What sends: lanes, paths, and frames to send with.
@@ -174,7 +171,6 @@ impl Xdp {
             from_socket: 0,
             queued: Vec::new(),
             readable: Vec::new(),
-            pace: Pace::new(Instant::now()),
         };
         Ok((batch, waker))
     }
@@ -425,7 +421,6 @@ impl Batch for Xdp {
             true => timeout.min(SOON),
             false => timeout,
         };
-        self.pace.rest(timeout);
         let waited = self.sockets.wait_for(timeout, ready, &mut self.readable);
         self.outlet.now = Instant::now();
         self.outlet.paths.learn(self.outlet.now);
@@ -434,8 +429,6 @@ impl Batch for Xdp {
             self.take_from(*lane as usize, ready);
         }
         self.readable = readable;
-        self.pace
-            .took(self.arrived.len(), TAKEN_AT_ONCE, self.outlet.now);
         waited
     }
 

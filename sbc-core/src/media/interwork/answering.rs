@@ -3,20 +3,20 @@
 use super::super::codec::{Codec, Formats};
 use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
-use super::super::profile::{Profile, Transcode};
+use super::super::profile::Profile;
 use super::super::read::{Facts, Secured};
 use super::asking::{admitted, allowed, number_of, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection};
 
-/// Writes our answer to an offer, given what is agreed on the other leg and what this peer was told
-/// in answer to the same offer before.
+/// Writes our answer to an offer, given what is agreed on the other leg, under which profile, and what this
+/// peer was told in answer to the same offer before.
 pub(super) fn write_answer(
     offer: &Facts,
     leg: &MediaImage,
     told: Option<(&Agreement, &DraftStream)>,
-    other: &Agreement,
+    (other_profile, other): (&Profile, &Agreement),
     formats: &mut Formats,
 ) -> Result<(Draft, Agreement), Incompatible> {
     let (main, audio) = offer.main()?;
@@ -44,7 +44,8 @@ pub(super) fn write_answer(
     }
     // Nothing in common: what this peer has is made of what the other one has (MED-200).
     let is_joined = common.iter().any(|(_, _, codec)| codec.is_audio());
-    if !is_joined && other.codec.is_made() && profile.transcode != Transcode::Never {
+    let may_transcode = lent.is_none() && profile.may_transcode_with(other_profile);
+    if !is_joined && other.codec.is_made() && may_transcode {
         let has_events = common.iter().any(|(.., codec)| codec.is_telephone_event());
         let is_passed = other.has_telephone_events() && !has_events;
         for (number, codec) in admitted(audio, profile) {

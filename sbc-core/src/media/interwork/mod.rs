@@ -27,7 +27,7 @@ mod taking;
 use super::codec::{Codec, Formats};
 use super::image::{Agreement, Exchange, MediaImage};
 use super::incompatible::{Incompatible, Unusable};
-use super::profile::{HoldForm, Profile, Transcode};
+use super::profile::{HoldForm, Profile};
 use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
@@ -97,12 +97,16 @@ impl fmt::Debug for AnsweredAlone {
 pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Incompatible> {
     let (_, audio) = offer.main()?;
     let carried = carried_formats(audio, x.profile(), y.profile())?;
-    let passes = |(number, codec): &(Option<u8>, Codec)| number.is_some() && codec.is_audio();
     Ok(Needs {
         x: x.spec(),
         y: y.spec(),
         transcodes: !carried.iter().any(passes),
     })
+}
+
+/// Whether this is audio that one party sends and the other takes, not made of something else.
+fn passes((number, codec): &(Option<u8>, Codec)) -> bool {
+    number.is_some() && codec.is_audio()
 }
 
 /// Writes our offer to Y for X's offer. Both legs then have an exchange outstanding; an older one
@@ -116,6 +120,11 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
     prefer_current(&mut carried, y);
+    let lent = y.lent_by(audio);
+    // Nobody stands between the two who could transcode.
+    if lent.is_some() && !carried.iter().any(passes) {
+        return Err(Unusable::NoCommonCodec.into());
+    }
     let (direction, zero) = told_to(y.profile(), audio.direction);
     let ask = Ask {
         formats: carried,
@@ -123,7 +132,7 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
         zero,
         ptime_ms: audio.ptime_ms,
         maxptime_ms: audio.maxptime_ms,
-        lent: y.lent_by(audio),
+        lent,
     };
     let body = write_offer(y, ask)?;
     x.begin(Exchange::Received(offer));
@@ -144,7 +153,13 @@ pub fn answer(
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
     };
-    let (draft, ours) = write_answer(offer, x, x.answered_stream(), &agreed, formats)?;
+    let (draft, ours) = write_answer(
+        offer,
+        x,
+        x.answered_stream(),
+        (y.profile(), &agreed),
+        formats,
+    )?;
     let y_negotiated = agreed.negotiated.clone();
     let x_negotiated = ours.negotiated.clone();
     y.agree(agreed);
@@ -350,7 +365,7 @@ pub fn answer_alone(
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
     };
-    let (draft, ours) = write_answer(offer, x, None, other, formats)?;
+    let (draft, ours) = write_answer(offer, x, None, (y.profile(), other), formats)?;
     let negotiated = ours.negotiated.clone();
     x.agree(ours);
     Ok(AnsweredAlone {
@@ -439,7 +454,11 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
         return x.repeat().ok_or(Unusable::OutOfOrder.into());
     }
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    offer_of(x, other, other.formats.iter().map(|(_, codec)| codec))
+    offer_of(
+        x,
+        (y.profile(), other),
+        other.formats.iter().map(|(_, codec)| codec),
+    )
 }
 
 /// Tells X what Y wants ([`owes`]), with the codec in use alone: there is none to choose.
@@ -454,11 +473,11 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
             .iter()
             .map(|(_, codec)| codec.clone())
             .collect();
-        return offer_of(x, other, formats.iter());
+        return offer_of(x, (y.profile(), other), formats.iter());
     }
     let formats = other.formats.iter().map(|(_, codec)| codec);
     let takes = |codec: &&Codec| !codec.is_audio() || codec.joins(&other.codec);
-    offer_of(x, other, formats.filter(takes))
+    offer_of(x, (y.profile(), other), formats.filter(takes))
 }
 
 /// Offers to X, a new party, everything that Y has said it can do, what is in use first. If X
@@ -473,12 +492,12 @@ pub fn invite(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible>
             formats.push(codec);
         }
     }
-    offer_of(x, other, formats.iter())
+    offer_of(x, (y.profile(), other), formats.iter())
 }
 
 fn offer_of<'c>(
     x: &mut MediaImage,
-    other: &Agreement,
+    (other_profile, other): (&Profile, &Agreement),
     formats: impl Iterator<Item = &'c Codec>,
 ) -> Result<Bytes, Incompatible> {
     let lent = x.lent_by(&other.theirs);
@@ -489,7 +508,7 @@ fn offer_of<'c>(
         })
         .collect();
     let has_audio = |(_, codec): &(Option<u8>, Codec)| codec.is_audio();
-    let may_transcode = x.profile().transcode != Transcode::Never && other.codec.is_made();
+    let may_transcode = x.profile().may_transcode_with(other_profile) && other.codec.is_made();
     if !formats.iter().any(has_audio) && may_transcode && lent.is_none() {
         // Nothing in common: what X has is made of what Y has (MED-200).
         let made = x
