@@ -68,6 +68,22 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     world.logged("certificate_renewed").await;
 }
 
+#[tokio::test]
+async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut theirs, &options("theirs")).await;
+    world.received().await;
+    let renewed = world.authority.leaf(&[SBC]);
+    write_leaf(world.directory.path(), "contoso", &renewed);
+    let mut files = world.loaded().shell.tls;
+    files.get_mut(&"contoso".into()).unwrap().drain = Some(Duration::from_millis(1));
+    world.uses(TlsStore::load(&files).unwrap());
+    assert_eq!(read_to_close(&mut theirs).await, b"");
+    world.logged("certificate_renewed").await;
+}
+
 /// A server that believes clients of one authority alone, as Teams does.
 fn believing(authority: &Authority, leaf: &Leaf) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use sbc_core::config::RevokedFiles;
 use sbc_core::event::DropCode;
 use sbc_core::transport::FlowFault;
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
 use support::{
     Authority, Leaf, World, accept_tls, call_id, listener, options, read_to_close, read_until,
     tls_hop, write_leaf, write_text,
@@ -138,10 +140,17 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
     };
     let (named, other) = (leaf(&[0x81, 0x22]), leaf(&[0x81, 0x23]));
     gets_in(&world, &named).await;
+    world.uses(revoking(&world, &[0x81, 0x22]));
+    is_refused(&world, Some(&named), "cert_revoked").await;
+    gets_in(&world, &other).await;
+}
+
+/// Our identities, of which one has a list of revoked certificates with this serial number.
+fn revoking(world: &World, serial: &[u8]) -> TlsStore {
     let folder = world.directory.path();
     let list = world
         .authority
-        .revoking(support::revoking(&[0x81, 0x22], 2024, 4000));
+        .revoking(support::revoking(serial, 2024, 4000));
     let lists = support::write(folder, "crl.pem", &list);
     let mut files = world.loaded().shell.tls;
     let of_contoso = files.get_mut(&"contoso".into()).unwrap();
@@ -149,9 +158,28 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
         lists: lists.display().to_string(),
         issuers: folder.join("ca.pem").display().to_string(),
     });
-    world.uses(TlsStore::load(&files).unwrap());
-    is_refused(&world, Some(&named), "cert_revoked").await;
-    gets_in(&world, &other).await;
+    TlsStore::load(&files).unwrap()
+}
+
+#[tokio::test]
+async fn a_handshake_in_whose_midst_a_list_comes_does_not_escape_it() {
+    let world = World::new();
+    let leaf = world.authority.leaf_with(&[PEER], |params| {
+        params.serial_number = Some(rcgen::SerialNumber::from(vec![0x81, 0x22]));
+    });
+    let stream = world.tcp("tls").await;
+    let client = support::client(world.authority.roots(), Some(&leaf));
+    let mut shaking = Box::pin(client.connect(SBC.try_into().unwrap(), stream));
+    // We answer, so that we have begun with what is in use now.
+    let begun = poll_fn(|context| Poll::Ready(shaking.as_mut().poll(context).is_pending()));
+    assert!(begun.await);
+    let stream = shaking.get_ref().unwrap();
+    assert_eq!(stream.peek(&mut [0]).await.unwrap(), 1);
+    world.uses(revoking(&world, &[0x81, 0x22]));
+    let mut stream = shaking.await.unwrap();
+    let _ = stream.write_all(options("late").as_bytes()).await;
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    world.logged("certificate_revoked").await;
 }
 
 #[tokio::test]

@@ -410,3 +410,34 @@ fn who_hears_a_sound_of_ours_hears_nobody_beside_it() {
     bench.session.recoded(&mut recoded, due, &mut bench.out);
     assert_eq!(bench.out.packets().count(), 1);
 }
+
+#[test]
+fn what_a_pipe_still_makes_is_left_out_once_audio_passes_as_it_is() {
+    let mut bench = joined(vec![pcma()], vec![g722()]);
+    let mut slot = [0; 2048];
+    let voice = rtp(8, 1, 160, 9, &[0x35; 160]);
+    let Outcome::Recode(recode) = packet(&mut bench, &voice, &mut slot) else {
+        panic!("nothing in common")
+    };
+    let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+    let mut pipe = Pipe::new(&job, 1);
+    pipe.take(&job);
+    let mut recoded = Recoded::default();
+    let due: Timestamp = pipe.due();
+    assert!(pipe.next(due, &job, &mut recoded));
+    bench.out.clear();
+    bench.session.recoded(&mut recoded, due, &mut bench.out);
+    assert_eq!(bench.out.packets().count(), 1);
+    let terms = NegotiatedStream {
+        payloads: vec![g722()],
+        ..terms(peer_a())
+    };
+    bench.answer(A, terms);
+    let wide = rtp(9, 2, 320, 9, &[0x35; 160]);
+    let outcome = packet(&mut bench, &wide, &mut slot);
+    assert!(matches!(outcome, Outcome::Forward(_)), "{outcome:?}");
+    bench.out.clear();
+    assert!(pipe.next(due, &job, &mut recoded));
+    bench.session.recoded(&mut recoded, due, &mut bench.out);
+    assert_eq!(bench.out.packets().count(), 0);
+}

@@ -2,11 +2,12 @@
 //! with Teams (TDR-CMD-001).
 //!
 //! ```text
-//! customer ─► draft (a file) ─► loader ─► name ─► certificate ─► routes ─► OPTIONS ─► call
+//! customer ─► draft (a file) ─► loader ─► name ─► certificate ─► routes ─► hairpin ─► OPTIONS ─► call
 //! ```
 
 pub mod customer;
 pub mod gateways;
+pub mod hairpin;
 pub mod name;
 pub mod powershell;
 pub mod steps;

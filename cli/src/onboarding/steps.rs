@@ -3,6 +3,7 @@
 
 use super::Outcome;
 use super::customer::Customer;
+use super::hairpin;
 use super::name;
 use super::teams::{Proxy, Speaker};
 use crate::daemon::net::tls::TlsContext;
@@ -201,6 +202,8 @@ pub async fn all(
     steps.push(("name", name::check(resolver, &config, own).await));
     steps.push(("certificate", certificate(customer, loaded)));
     steps.push(("routes", routes(customer, &config)));
+    let hairpin = hairpin::check(&config, own).await;
+    steps.extend(hairpin.map(|outcome| ("hairpin", outcome)));
     let tls = match identity(loaded, own).and_then(|own| Ok((own, identity(loaded, asking)?))) {
         Ok(both) => both,
         Err(why) => {

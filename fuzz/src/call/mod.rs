@@ -459,13 +459,14 @@ impl World {
     }
 }
 
-/// A description of ours names our own addresses alone.
+/// A description of ours names our own addresses alone: the relay's, and where there are no media the realm's.
 fn own_addresses(described: Bytes) {
     let limits = sbc_core::sdp::Limits::default();
     let read = sbc_core::sdp::Description::parse(described, &limits).expect("we write SDP");
     let own = |at: Option<sbc_core::sdp::Connection<'_>>| {
         let ip = at.and_then(|at| at.address.ip());
-        let wanted = |ip: std::net::IpAddr| ip.is_unspecified() || ip.to_string() == "192.0.2.10";
+        let ours = |ip: std::net::IpAddr| matches!(&*ip.to_string(), "192.0.2.10" | "192.0.2.11");
+        let wanted = |ip: std::net::IpAddr| ip.is_unspecified() || ours(ip);
         assert!(ip.is_none_or(wanted), "another leg's address");
     };
     own(read.connection());

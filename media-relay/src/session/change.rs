@@ -193,10 +193,17 @@ impl MediaSession {
     /// Audio that comes back from whoever transcodes: it is numbered, protected and put among the packets
     /// that the session made. Does not allocate once `out` has its memory.
     pub fn recoded(&mut self, recoded: &mut Recoded, now: Timestamp, out: &mut Output) {
-        let Some(Path::Forward { to }) = self.streams.get(recoded.stream).map(|own| own.path)
-        else {
+        let Some(own) = self.streams.get(recoded.stream) else {
             return;
         };
+        let Path::Forward { to } = own.path else {
+            return;
+        };
+        // Nor has what a pipe still makes of the last packets before they pass as they are.
+        let face = own.active();
+        if !face.is_some_and(|face| face.rules.recode_to(recoded.coding)) {
+            return;
+        }
         let Some(target) = self.streams.get_mut(to) else {
             return;
         };

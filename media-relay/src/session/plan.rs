@@ -55,6 +55,13 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Whether any of them is transcoded to this.
+    pub(super) fn recode_to(&self, coding: Coding) -> bool {
+        let is_it =
+            |rule: &Rule| matches!(rule.change, Change::Recode(recipe) if recipe.to == coding);
+        self.list.iter().any(is_it)
+    }
+
     /// Received types are the numbers of our description, sent ones those of the peer's (MED-052).
     fn new<'a>(
         received: impl Iterator<Item = &'a PayloadBinding>,

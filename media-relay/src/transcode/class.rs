@@ -11,6 +11,7 @@ use crate::worker::neighbours::place;
 use media_api::SessionId;
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock};
@@ -175,6 +176,11 @@ struct Turner {
     epoch: u32,
 }
 
+/// Runs what reads a stranger's octets: a panic costs the pipe, and no other call. `None` if there was one.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 impl Turner {
     fn run(mut self) {
         if let Some(bell) = self.bells.get(self.number) {
@@ -191,7 +197,7 @@ impl Turner {
             let now = self.clock.now();
             self.pipes.retain(|_, (job, pipe)| {
                 while pipe.due() <= now {
-                    if !pipe.next(now, job, &mut recoded) {
+                    if !guarded(|| pipe.next(now, job, &mut recoded)).unwrap_or(false) {
                         return false;
                     }
                     // Who cannot keep up misses it.
@@ -226,7 +232,9 @@ impl Turner {
                         let pipe = Pipe::new(&job, *epoch);
                         (job.clone(), pipe)
                     });
-                    pipe.take(&job);
+                    if guarded(|| pipe.take(&job)).is_none() {
+                        self.pipes.remove(&(job.session, job.stream));
+                    }
                 }
                 Err(TryRecvError::Empty) => return Some(is_idle),
                 Err(TryRecvError::Disconnected) => return None,

@@ -134,8 +134,15 @@ impl Pipe {
         }
         let step = job.timestamp.wrapping_sub(self.newest as u32) as i32;
         let timestamp = self.newest + i64::from(step);
-        self.newest = self.newest.max(timestamp);
         let clock_hz = self.clock_hz();
+        // One timestamp that is far off must not make all that follow it seem late.
+        let step_ms = i64::from(step) * 1_000 / clock_hz;
+        if step_ms.abs() > JUMP_MS {
+            self.newest = timestamp;
+            self.jitter = Jitter::default();
+        } else {
+            self.newest = self.newest.max(timestamp);
+        }
         let timestamp_us = timestamp * 1_000_000 / clock_hz;
         let arrived_us = i64::try_from(job.arrived.0).unwrap_or(i64::MAX);
         if !self.noise.is_told || step > 0 {

@@ -148,6 +148,48 @@ fn lost_late_and_doubled_packets_are_heard_as_little_as_can_be() {
     assert!((245..=275).contains(&made.len()), "{}", made.len());
 }
 
+#[test]
+fn timestamps_that_jump_cost_nothing_that_follows() {
+    let recipe = recipe(A_LAW, Coding::G722, 20);
+    // Nothing that concealment could guess.
+    let mut state = 1u32;
+    let frames: Vec<Vec<u8>> = (0..150)
+        .map(|_| {
+            let octet = |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            (0..160).map(octet).collect()
+        })
+        .collect();
+    let heard = |jump: &dyn Fn(usize) -> u32| {
+        let jobs = frames.iter().enumerate().map(|(at, payload)| {
+            let timestamp = (at as u32 * 160).wrapping_add(jump(at));
+            job(recipe, at as u64, timestamp, payload, at as u64 * 20_000)
+        });
+        let jobs: Vec<Job> = jobs.collect();
+        decoded(Coding::G722, &through(&jobs))
+    };
+    let usual = heard(&|_| 0);
+    // In the third second, a few frames earlier or later.
+    let likeness = |other: &[i16]| {
+        let dot = |a: &[i16], b: &[i16]| -> f64 {
+            let pairs = a.iter().zip(b);
+            pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let own = &usual[35_200..44_800];
+        let shifted = (0..=12).map(|frames| &other[33_280 + frames * 320..][..9_600]);
+        let alike =
+            shifted.map(|other| dot(own, other) / (dot(own, own) * dot(other, other)).sqrt());
+        alike.fold(-1.0, f64::max)
+    };
+    // The sender begins anew, a minute before; and one packet is an hour ahead.
+    let back = likeness(&heard(&|at| if at < 50 { 480_000 } else { 0 }));
+    assert!(back > 0.8, "{back}");
+    let outlier = likeness(&heard(&|at| if at == 50 { 28_800_000 } else { 0 }));
+    assert!(outlier > 0.8, "{outlier}");
+}
+
 /// How long what is heard has been held at the end, for a sender whose clock is off by so many ppm.
 fn held_at_the_end(ppm: i64) -> i64 {
     let recipe = recipe(A_LAW, Coding::G711(Law::Mu), 20);

@@ -328,7 +328,22 @@ impl Sessions {
                 .and_then(|entry| entry.as_ref()?.deadline);
             if wants == Some(due) {
                 self.within(at, now, batch, |session, out| session.tick(now, out));
+                self.put_off(at, due, now);
             }
+        }
+    }
+
+    /// A deadline that a tick did not move would be popped for ever, or be forgotten: it is asked for again
+    /// later.
+    fn put_off(&mut self, at: usize, due: Timestamp, now: Timestamp) {
+        if let Some(Some(entry)) = self.entries.get_mut(at)
+            && entry
+                .deadline
+                .is_some_and(|next| next == due || next <= now)
+        {
+            let later = now + IDLE_TICK;
+            entry.deadline = Some(later);
+            self.deadlines.push(Reverse((later, at)));
         }
     }
 
@@ -422,11 +437,6 @@ impl Sessions {
                 entry.deadline = deadline;
                 self.deadlines
                     .extend(deadline.map(|due| Reverse((due, at))));
-            } else if deadline.is_some_and(|due| due <= now) {
-                // A deadline that a tick did not move would be popped for ever; ask again later.
-                let later = now + IDLE_TICK;
-                entry.deadline = Some(later);
-                self.deadlines.push(Reverse((later, at)));
             }
         }
         // Ports are free and the session forgotten before anybody hears of it.

@@ -418,6 +418,7 @@ fn realms() -> BTreeMap<RealmName, Arc<Realm>> {
             advertise_host: None,
             ports: 20_000..=29_999,
             dscp: 46,
+            signalling_dscp: 24,
             media_backend: Default::default(),
         };
         (name, Arc::new(realm))
@@ -456,6 +457,7 @@ fn listeners() -> BTreeMap<ListenerName, Arc<Listener>> {
                 advertised: listener_address(protocol),
                 host: None,
                 tls: is_tls.then(|| TlsContextName::new(TENANTS[0])),
+                dscp: 24,
             };
             (listener.name.clone(), Arc::new(listener))
         })

@@ -312,6 +312,7 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         section.missing("ports", "\"20000-29999\"", out);
     }
     let dscp = section.choice("dscp", &DSCP, &[], out);
+    let signalling_dscp = section.choice("signalling_dscp", &DSCP, &[], out);
     let backends = [
         ("socket", MediaBackend::Socket),
         ("auto", MediaBackend::Auto),
@@ -326,6 +327,7 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         advertise_host,
         ports,
         dscp,
+        signalling_dscp,
         media_backend,
     };
     section.finish(&["nat", "ice", "vip"], out);
@@ -333,12 +335,14 @@ fn realm(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
 }
 
 /// Code points by their customary names.
-const DSCP: [(&str, u8); 6] = [
+const DSCP: [(&str, u8); 8] = [
     ("ef", 46),
+    ("va", 44),
     ("cs5", 40),
-    ("cs4", 32),
-    ("cs3", 24),
     ("af41", 34),
+    ("cs4", 32),
+    ("af31", 26),
+    ("cs3", 24),
     ("be", 0),
 ];
 

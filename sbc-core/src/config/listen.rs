@@ -26,8 +26,10 @@ pub struct Realm {
     pub advertise_host: Option<String>,
     /// Media ports, RTP on even ones.
     pub ports: RangeInclusive<u16>,
-    /// DSCP code point of media (0–63), 46 (EF) by default.
+    /// DSCP code point of media (0–63), 46 (EF) by default (MED-300).
     pub dscp: u8,
+    /// DSCP code point of signalling (0–63), 24 (CS3) by default (MED-300, TDR-MED-044).
+    pub signalling_dscp: u8,
     /// How media is received and sent, `socket` by default.
     pub media_backend: MediaBackend,
 }
@@ -79,6 +81,8 @@ pub struct Listener {
     pub host: Option<String>,
     /// TLS identity when a peer names none that we host; present exactly for TLS.
     pub tls: Option<TlsContextName>,
+    /// DSCP code point of what is sent through it and through connections from it: the realm's.
+    pub dscp: u8,
 }
 
 /// Facts about one TLS identity. Keys and chains are held by the shell under the same name.

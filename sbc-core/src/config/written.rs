@@ -68,6 +68,7 @@ pub(super) struct WrittenRealm {
     pub(super) advertise_host: Option<At<String>>,
     pub(super) ports: Option<At<RangeInclusive<u16>>>,
     pub(super) dscp: Option<At<u8>>,
+    pub(super) signalling_dscp: Option<At<u8>>,
     pub(super) media_backend: Option<At<super::MediaBackend>>,
 }
 

@@ -79,6 +79,7 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         }
     };
     options::connection(&stream);
+    options::mark(&stream, local, listener.dscp);
     let shared_in_task = Arc::clone(shared);
     shared.runtime.spawn(async move {
         let _seat = seat;
@@ -94,11 +95,19 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
                 if let Some((stream, identity)) = shaken {
                     let chain = stream.get_ref().1.peer_certificates();
                     let seen = shown(chain.unwrap_or_default());
-                    serve(&shared_in_task, &peer, stream, identity, seen).await;
+                    serve(&shared_in_task, &state, &peer, stream, identity, seen).await;
                 }
             }
             Protocol::Tcp | Protocol::Udp => {
-                serve(&shared_in_task, &peer, stream, None, Shown::default()).await;
+                serve(
+                    &shared_in_task,
+                    &state,
+                    &peer,
+                    stream,
+                    None,
+                    Shown::default(),
+                )
+                .await;
             }
         }
     });
@@ -112,6 +121,7 @@ struct Peer {
 
 async fn serve(
     shared: &Arc<Shared>,
+    state: &State,
     peer: &Peer,
     io: impl AsyncRead + AsyncWrite + Unpin,
     identity: Option<Arc<PeerIdentity>>,
@@ -132,6 +142,7 @@ async fn serve(
         .net
         .listener(&peer.listener.name, peer.listener.protocol);
     shared.pool.established(&line, None, &flow);
+    shared.look_again(state, line.flow);
     metrics.opened(Direction::In);
     let connection = Connection::new(shared, &flow, &line, Direction::In, &metrics);
     let fault = connection.run(io, &mut queue).await;

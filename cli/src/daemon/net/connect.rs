@@ -5,7 +5,7 @@ use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
 use super::tls::{Refusal, TlsContext, Verdict, shown};
-use super::{Shared, options};
+use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
 use sbc_core::config::{Config, Trunk};
@@ -99,7 +99,12 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
         opened = open(shared, hop) => opened,
         why = pool::wanted_end(&mut queue.closing) => Err(why),
     };
-    let (io, local, identity) = match opened {
+    let Open {
+        io,
+        local,
+        identity,
+        state,
+    } = match opened {
         Ok(opened) => opened,
         Err(fault) => {
             shared.pool.remove(line, Some(&key));
@@ -129,6 +134,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     };
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
     shared.pool.established(line, Some(&key), &flow);
+    shared.look_again(&state, line.flow);
     metrics.opened(Direction::Out);
     if answers_pings(shared, hop) {
         line.ping(Pings {
@@ -272,15 +278,22 @@ fn patience(shared: &Shared, config: &Config, hop: &Hop) -> (Duration, Duration)
     )
 }
 
-async fn open(
-    shared: &Shared,
-    hop: &Hop,
-) -> Result<(Io, SocketAddr, Option<PeerIdentity>), FlowFault> {
+/// A connection on which everything is agreed.
+struct Open {
+    io: Io,
+    local: SocketAddr,
+    identity: Option<PeerIdentity>,
+    /// What was in use at its handshake.
+    state: Arc<State>,
+}
+
+async fn open(shared: &Shared, hop: &Hop) -> Result<Open, FlowFault> {
     let state = shared.state.load_full();
     let (stream, local, to_shake) = dial(shared, &state.config, hop).await?;
-    match (&hop.tls, hop.protocol) {
+    // To connect may have taken long.
+    let state = shared.state.load_full();
+    let (io, identity) = match (&hop.tls, hop.protocol) {
         (Some(tls), Protocol::Tls) => {
-            let state = shared.state.load_full();
             let Some(context) = state.tls.get(&tls.context) else {
                 return Err(FlowFault::Handshake(format!(
                     "there is no TLS context \"{}\"",
@@ -288,13 +301,21 @@ async fn open(
                 )));
             };
             let (stream, identity) = shake(shared, hop, tls, context, (stream, to_shake)).await?;
-            Ok((Io::Tls(Box::new(stream)), local, Some(identity)))
+            (Io::Tls(Box::new(stream)), Some(identity))
         }
-        (None, Protocol::Tls) => Err(FlowFault::Handshake(
-            "no TLS context for this hop".to_owned(),
-        )),
-        (_, Protocol::Tcp | Protocol::Udp) => Ok((Io::Tcp(stream), local, None)),
-    }
+        (None, Protocol::Tls) => {
+            return Err(FlowFault::Handshake(
+                "no TLS context for this hop".to_owned(),
+            ));
+        }
+        (_, Protocol::Tcp | Protocol::Udp) => (Io::Tcp(stream), None),
+    };
+    Ok(Open {
+        io,
+        local,
+        identity,
+        state,
+    })
 }
 
 /// Connects from the listener's address; says where from, and how long a handshake may take.
@@ -303,11 +324,10 @@ pub(super) async fn dial(
     config: &Config,
     hop: &Hop,
 ) -> Result<(TcpStream, SocketAddr, Duration), FlowFault> {
-    let from = config
+    let listener = config
         .listeners
         .get(&hop.listener)
-        .map(|listener| listener.bind.ip())
-        .filter(|address| address.is_ipv4() == hop.remote.is_ipv4())
+        .filter(|listener| listener.bind.is_ipv4() == hop.remote.is_ipv4())
         .ok_or(FlowFault::NoListener)?;
     let broken = |error: std::io::Error| FlowFault::Connect(error.to_string());
     let socket = match hop.remote {
@@ -315,7 +335,9 @@ pub(super) async fn dial(
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }
     .map_err(broken)?;
-    socket.bind(SocketAddr::new(from, 0)).map_err(broken)?;
+    options::mark(&socket, hop.remote, listener.dscp);
+    let from = SocketAddr::new(listener.bind.ip(), 0);
+    socket.bind(from).map_err(broken)?;
     let (to_connect, to_shake) = patience(shared, config, hop);
     let stream = match timeout(to_connect, socket.connect(hop.remote)).await {
         Err(_) => return Err(FlowFault::ConnectTimeout),

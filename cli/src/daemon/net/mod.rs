@@ -268,11 +268,13 @@ impl Net {
                     .metrics
                     .net
                     .listener(&listener.name, listener.protocol);
-                let socket = Udp::bind(listener.name.clone(), listener.bind, metrics)?;
+                let socket =
+                    Udp::bind(listener.name.clone(), listener.bind, listener.dscp, metrics)?;
                 Ok((socket.local(), Bound::Datagram(socket)))
             }
             Protocol::Tcp | Protocol::Tls => {
-                let socket = tokio::net::TcpListener::from_std(options::tcp(listener.bind)?)?;
+                let socket =
+                    tokio::net::TcpListener::from_std(options::tcp(listener.bind, listener.dscp)?)?;
                 Ok((socket.local_addr()?, Bound::Stream(socket)))
             }
         }
@@ -287,8 +289,9 @@ impl Net {
             config: Arc::clone(&config),
             tls: Arc::clone(&tls),
         }));
-        self.retire_renewed(&before, &config, &tls);
-        self.end_revoked(&tls);
+        let all = |_: &pool::Held| true;
+        self.shared.retire_renewed(&before.tls, &config, &tls, all);
+        self.shared.end_revoked(&tls, all);
         let mut running = self.running();
         let gone: Vec<ListenerName> = running
             .iter()
@@ -311,6 +314,9 @@ impl Net {
         for (name, present) in running.iter_mut() {
             if let Some(listener) = config.listeners.get(name) {
                 present.listener = Arc::clone(listener);
+                if let Some(socket) = present.datagrams() {
+                    socket.mark(listener.dscp);
+                }
             }
         }
         // Sockets can be sent through before anybody reads them: the answer to the first datagram may

@@ -7,25 +7,47 @@
 
 use super::pool::Held;
 use super::tls::{Refusal, TlsStore};
-use super::{Net, State};
+use super::{Net, Shared, State};
 use sbc_core::config::{Config, Preset};
 use sbc_core::id::FlowId;
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::transport::FlowFault;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Net {
     /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
     pub fn retire_flow(&self, flow: FlowId) {
         let is_it = |held: &Held| held.line.flow == flow;
-        self.retire_connections(is_it, self.shared.patience.answered);
+        let shared = &self.shared;
+        shared.retire_connections(is_it, shared.patience.answered);
+    }
+}
+
+impl Shared {
+    /// Judges a new connection as a reload would that came in the middle of its handshake: it was not there yet
+    /// when that looked at the connections.
+    pub(super) fn look_again(&self, at_handshake: &State, flow: FlowId) {
+        let now = self.state.load_full();
+        if !Arc::ptr_eq(&at_handshake.tls, &now.tls) {
+            let is_it = |held: &Held| held.line.flow == flow;
+            self.retire_renewed(&at_handshake.tls, &now.config, &now.tls, is_it);
+            self.end_revoked(&now.tls, is_it);
+        }
     }
 
-    /// Takes connections with Teams out of use whose certificate of ours is another one by now.
-    pub(super) fn retire_renewed(&self, before: &State, config: &Config, tls: &TlsStore) {
+    /// Takes connections out of use whose certificate of ours is another one by now: those with Teams, and of an
+    /// identity with `drain` all.
+    pub(super) fn retire_renewed(
+        &self,
+        before: &TlsStore,
+        config: &Config,
+        tls: &TlsStore,
+        among: impl Fn(&Held) -> bool,
+    ) {
         let mut count = 0;
-        for context in tls.renewed(&before.tls) {
+        for context in tls.renewed(before) {
             let is_of_teams = |remote: SocketAddr| {
                 config.trunks.values().any(|trunk| {
                     trunk.preset == Preset::Teams
@@ -34,13 +56,15 @@ impl Net {
                 })
             };
             let is_meant = |held: &Held| {
-                held.context.as_ref() == Some(context.name()) && is_of_teams(held.remote)
+                held.context.as_ref() == Some(context.name())
+                    && (context.drain().is_some() || is_of_teams(held.remote))
+                    && among(held)
             };
-            let usual = self.shared.patience.renewed;
+            let usual = self.patience.renewed;
             count += self.retire_connections(is_meant, context.drain().unwrap_or(usual));
         }
         if count > 0 {
-            let log = &self.shared.log;
+            let log = &self.log;
             let line = log.info("certificate_renewed", "connections with the old one end");
             line.with("connections", count).send();
         }
@@ -48,17 +72,17 @@ impl Net {
 
     /// Ends connections whose peer has shown a certificate that is revoked by now: it must not stay because it
     /// was here before.
-    pub(super) fn end_revoked(&self, tls: &TlsStore) {
+    pub(super) fn end_revoked(&self, tls: &TlsStore, among: impl Fn(&Held) -> bool) {
         let is_revoked = |held: &Held| {
             let context = held.context.as_ref().and_then(|name| tls.get(name));
             let both = context.zip(held.line.shown());
-            both.is_some_and(|(context, shown)| context.has_revoked(shown))
+            both.is_some_and(|(context, shown)| context.has_revoked(shown)) && among(held)
         };
-        let revoked = self.shared.pool.retire(is_revoked);
+        let revoked = self.pool.retire(is_revoked);
         if revoked.is_empty() {
             return;
         }
-        let log = &self.shared.log;
+        let log = &self.log;
         let line = log.warn("certificate_revoked", "connections of revoked peers end");
         line.with("connections", revoked.len()).send();
         for line in revoked {
@@ -67,10 +91,10 @@ impl Net {
     }
 
     fn retire_connections(&self, is_meant: impl Fn(&Held) -> bool, after: Duration) -> usize {
-        let retired = self.shared.pool.retire(is_meant);
+        let retired = self.pool.retire(is_meant);
         let count = retired.len();
         for line in retired {
-            self.shared.runtime.spawn(async move {
+            self.runtime.spawn(async move {
                 tokio::time::sleep(after).await;
                 line.close(FlowFault::Closed);
             });

@@ -136,7 +136,12 @@ impl Net {
     fn retire_again(&self, taken: Taken) {
         let metrics = &self.shared.metrics.net;
         let metrics = metrics.listener(&taken.listener, sbc_core::transport::Protocol::Udp);
-        match Udp::bind(taken.listener.clone(), taken.address, metrics) {
+        let dscp = taken
+            .config
+            .listeners
+            .get(&taken.listener)
+            .map_or(0, |listener| listener.dscp);
+        match Udp::bind(taken.listener.clone(), taken.address, dscp, metrics) {
             Ok(socket) => {
                 socket.serve(&self.shared);
                 self.shared

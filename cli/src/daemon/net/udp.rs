@@ -61,9 +61,10 @@ impl Udp {
     pub(super) fn bind(
         name: ListenerName,
         bind: SocketAddr,
+        dscp: u8,
         metrics: Arc<ListenerMetrics>,
     ) -> io::Result<Arc<Self>> {
-        let socket = options::udp(bind)?;
+        let socket = options::udp(bind, dscp)?;
         let local = socket.local_addr()?;
         Ok(Arc::new(Self {
             name,
@@ -75,6 +76,11 @@ impl Udp {
             reader: OnceLock::new(),
             retired: OnceLock::new(),
         }))
+    }
+
+    /// What it sends bears this code point from now on.
+    pub(super) fn mark(&self, dscp: u8) {
+        options::mark(&self.socket, self.local, dscp);
     }
 
     /// Lets a shard read it from now on.

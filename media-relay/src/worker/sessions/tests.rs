@@ -154,6 +154,45 @@ fn release(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, now:
 }
 
 #[test]
+fn packets_do_not_put_off_what_is_due() {
+    let (mut sessions, events) = sessions(10_099);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    let at = sessions.by_id[&SessionId(1)];
+    let release = Command::Release {
+        session: SessionId(1),
+        endpoint: None,
+        drain_ms: 100,
+    };
+    sessions.command(release, Timestamp(0), &mut sockets);
+    let due = sessions.entries[at].as_ref().unwrap().deadline.unwrap();
+    for packets in 1..=2 {
+        // What comes of a packet is done before the tick of the same turn.
+        sessions.within(at, due, &mut sockets, |_, _| {});
+        let next = sessions.entries[at].as_ref().unwrap().deadline;
+        assert_eq!(next, Some(due), "after {packets}");
+    }
+    events.lock().unwrap().clear();
+    sessions.tick(due, &mut sockets);
+    let told = events.lock().unwrap();
+    assert!(matches!(told[..], [Event::Released { .. }]), "{told:?}");
+}
+
+#[test]
+fn a_tick_that_changes_nothing_is_not_repeated_at_once() {
+    let (mut sessions, _) = sessions(10_099);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    let at = sessions.by_id[&SessionId(1)];
+    let now = Timestamp(1_000);
+    let entry = sessions.entries[at].as_mut().unwrap();
+    entry.deadline = Some(now);
+    sessions.put_off(at, now, now);
+    let entry = sessions.entries[at].as_ref().unwrap();
+    assert_eq!(entry.deadline, Some(now + IDLE_TICK));
+}
+
+#[test]
 fn sockets_stay_bound_while_their_ports_rest_and_serve_a_later_call() {
     let (mut sessions, _events) = sessions(12_047);
     let mut sockets = FakeSockets::default();

@@ -151,6 +151,7 @@ impl Load<'_> {
             advertise_host,
             ports: ports?,
             dscp: written.dscp.as_ref().map_or(46, |at| at.value),
+            signalling_dscp: written.signalling_dscp.as_ref().map_or(24, |at| at.value),
             media_backend: self.media_backend(&title, written, v4, v6),
         })
     }
@@ -660,6 +661,7 @@ impl Load<'_> {
                 advertised: SocketAddr::new(realm.advertised(address), port),
                 host: realm.advertise_host.clone(),
                 tls: tls.clone(),
+                dscp: realm.signalling_dscp,
             };
             self.place_listener(listener, written);
         }
