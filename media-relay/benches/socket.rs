@@ -193,9 +193,9 @@ fn main() {
         quarantine: REST,
     };
     let host = Host::open(&path, options).expect("a socket");
-    let ender = host.ender();
+    let handle = host.handle();
     let serving = std::thread::spawn(move || host.serve(|_| ()));
     carried(&path);
-    ender.end();
+    handle.end();
     let _ = serving.join();
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{A, B, realm, terms};
 use media_api::wire::{Frames, Writer};
 use media_api::*;
-use media_relay::{Host, HostEnder, HostOptions, Met, Realm, Recordings, Remote};
+use media_relay::{Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote};
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,8 +25,17 @@ fn path() -> PathBuf {
     std::env::temp_dir().join(format!("causeway-{}-{number}.sock", std::process::id()))
 }
 
+/// The relay reports twice a second.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came so");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 struct Running {
-    ender: HostEnder,
+    handle: HostHandle,
     told: Receiver<String>,
     thread: JoinHandle<()>,
 }
@@ -37,14 +46,14 @@ fn host(path: &Path) -> Running {
         quarantine: Duration::from_millis(1),
     };
     let host = Host::open(path, options).unwrap();
-    let ender = host.ender();
+    let handle = host.handle();
     let (tell, told) = mpsc::channel();
     let tell = std::sync::Mutex::new(tell);
     let thread = std::thread::spawn(move || {
         host.serve(move |words| drop(tell.lock().unwrap().send(words.to_owned())));
     });
     Running {
-        ender,
+        handle,
         told,
         thread,
     }
@@ -52,7 +61,7 @@ fn host(path: &Path) -> Running {
 
 impl Running {
     fn end(self) {
-        self.ender.end();
+        self.handle.end();
         self.thread.join().unwrap();
     }
 
@@ -182,17 +191,8 @@ fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
     });
     let length = peers[1].recv(&mut heard).unwrap();
     assert_eq!(common::read(&heard[..length]).payload.len(), 160);
-    let deadline = Instant::now() + PATIENCE;
-    while daemon
-        .remote
-        .totals()
-        .realms
-        .first()
-        .is_none_or(|own| own.received_packets == 0)
-    {
-        assert!(Instant::now() < deadline, "{:?}", daemon.remote.totals());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let received = |own: &RealmTotals| own.received_packets > 0;
+    wait_until(|| daemon.remote.totals().realms.first().is_some_and(received));
     assert_eq!(daemon.remote.backend().unwrap().addresses.len(), 1);
     assert_eq!(daemon.remote.trouble(), None);
     daemon.remote.command(Command::Release {
@@ -217,11 +217,24 @@ fn when_the_relay_ends_its_sessions_are_lost_and_the_next_one_serves_at_once() {
     let path = path();
     let running = host(&path);
     let daemon = daemon(&path, vec![realm(40)]);
-    daemon.reserve(SESSION);
+    let local = daemon.reserve(SESSION);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(&[0; 40], local[0].streams[0].rtp).unwrap();
+    let dropped = |daemon: &Daemon| -> u64 {
+        let totals = daemon.remote.totals();
+        totals.realms.iter().flat_map(|own| own.dropped).sum()
+    };
+    wait_until(|| dropped(&daemon) == 1);
     running.end();
     assert_eq!(daemon.next(), Event::Lost { session: SESSION });
     let ended = daemon.met.recv_timeout(PATIENCE).unwrap();
-    assert!(matches!(ended, Met::Ended { sessions: 1, .. }), "{ended:?}");
+    let Met::Ended { why, sessions: 1 } = &ended else {
+        panic!("{ended:?}");
+    };
+    assert!(why.contains("told to end"), "{why}");
+    let totals = daemon.remote.totals();
+    let ports = totals.realms.iter().map(|own| own.ports_total).sum::<u64>();
+    assert_eq!((daemon.remote.lost(), totals.sessions, ports), (1, 0, 0));
     // Nobody waits for an answer that will not come.
     daemon.remote.command(allocate(SessionId(8)));
     let refused = Event::Refused {
@@ -235,7 +248,11 @@ fn when_the_relay_ends_its_sessions_are_lost_and_the_next_one_serves_at_once() {
 
     let running = host(&path);
     while daemon.met.recv_timeout(PATIENCE).unwrap() != Met::Begun {}
-    daemon.reserve(SessionId(9));
+    let local = daemon.reserve(SessionId(9));
+    // Whoever reads the counters sees no step back.
+    assert_eq!(dropped(&daemon), 1);
+    stranger.send_to(&[0; 40], local[0].streams[0].rtp).unwrap();
+    wait_until(|| dropped(&daemon) == 2);
     drop(daemon);
     running.end();
 }
@@ -262,10 +279,15 @@ fn a_daemon_that_dies_leaves_no_ports_behind() {
         why.contains(&format!("process {} already", std::process::id())),
         "{why}"
     );
+    // One that is started in place of it waits until it is gone.
+    let waiting = {
+        let (path, realm) = (path.clone(), realm.clone());
+        std::thread::spawn(move || daemon(&path, vec![realm]))
+    };
     drop(first);
     running.says("its sessions have ended");
     // The same few ports, with nothing left of the first.
-    let second = daemon(&path, vec![realm]);
+    let second = waiting.join().unwrap();
     second.reserve(SESSION);
     drop(second);
     running.end();

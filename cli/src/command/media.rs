@@ -98,7 +98,7 @@ fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let ender = host.ender();
+    let handle = host.handle();
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();
         (
@@ -128,7 +128,7 @@ fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<
             }
         }
     });
-    ender.end();
+    handle.end();
     let _ = serving.join();
     Ok(exit::OK)
 }

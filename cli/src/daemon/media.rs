@@ -346,10 +346,11 @@ pub async fn tell(config: Arc<Config>, relay: Weak<Plane>, log: Log) {
     }
 }
 
-/// Reads the relay's totals, with the configured names of its realms.
+/// Reads the relay's totals, with the configured names of its realms. Metrics may outlive the daemon's calls, and must
+/// not keep the relay alive.
 pub fn figures(
     config: &Config,
-    relay: Arc<Plane>,
+    relay: Weak<Plane>,
 ) -> impl Fn() -> MediaFigures + Send + Sync + use<> {
     let names: BTreeMap<_, RealmName> = config
         .realms
@@ -361,7 +362,9 @@ pub fn figures(
             realms,
             sessions,
             panics,
-        } = relay.totals();
+        } = relay
+            .upgrade()
+            .map_or_else(RelayTotals::default, |relay| relay.totals());
         let realms = realms.into_iter().filter_map(|totals| {
             Some(RealmFigures {
                 realm: names.get(&totals.realm.0)?.clone(),

@@ -224,7 +224,7 @@ impl Daemon {
         };
         let relay = Arc::new(relay);
         let collector = MediaCollector::new(
-            Box::new(media::figures(&config, Arc::clone(&relay))),
+            Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
         );
         collector

@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 const BUSY: usize = 1 << 20;
 /// A relay that says nothing for so long is stuck: it reports twice a second.
 const STUCK: Duration = Duration::from_secs(5);
-/// Between two attempts to meet the relay.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Between two attempts to meet the relay: at first, and at most, as each pause is twice the one before.
+const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 
 /// What becomes of the connection, for the log. Called on a thread of its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,6 +85,10 @@ struct State {
     why: String,
     sessions: HashMap<SessionId, Tracked>,
     report: Option<(Report, Instant)>,
+    /// What relays have counted that have ended.
+    past: RelayTotals,
+    /// Relays that have ended.
+    lost: u64,
     recordings: Recordings,
     is_stopping: bool,
 }
@@ -125,12 +130,16 @@ impl Remote {
             path: shared.path.clone(),
             why,
         };
+        let mut pause = AGAIN;
         let first = loop {
             match shared.meet() {
                 Ok(met) => break met,
                 Err(Unmet::Refused(why)) => return Err(fault(why)),
                 Err(Unmet::Absent(why)) if Instant::now() >= until => return Err(fault(why)),
-                Err(Unmet::Absent(_)) => thread::sleep(AGAIN.min(patience)),
+                Err(Unmet::Absent(_)) => {
+                    thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+                    pause = (pause * 2).min(AGAIN_AT_MOST);
+                }
             }
         };
         let own = Arc::clone(&shared);
@@ -199,11 +208,19 @@ impl Remote {
         }
     }
 
-    /// The relay's totals by its last report; nothing while there is none.
+    /// The relay's totals by its last report, with what the relays before it have counted.
     pub fn totals(&self) -> RelayTotals {
         let state = self.shared.lock();
         let report = state.report.as_ref();
-        report.map_or_else(RelayTotals::default, |(report, _)| report.totals.clone())
+        let mut totals =
+            report.map_or_else(RelayTotals::default, |(report, _)| report.totals.clone());
+        totals.follow(&state.past);
+        totals
+    }
+
+    /// How many relays have ended that calls had media on, or might have.
+    pub fn lost(&self) -> u64 {
+        self.shared.lock().lost
     }
 
     /// What runs, by its last report.
@@ -274,7 +291,7 @@ impl fmt::Debug for Remote {
 }
 
 enum Unmet {
-    /// Nobody is there.
+    /// Nobody is there, or has room yet: that of a daemon before us is kept until its sessions have ended.
     Absent(String),
     /// Somebody is, and says no.
     Refused(String),
@@ -306,6 +323,7 @@ impl Shared {
             if let Some(octets) = frame {
                 return match Reader::whole(octets) {
                     Ok(Verdict::Welcome) => Ok((socket, frames)),
+                    Ok(Verdict::Busy(why)) => Err(Unmet::Absent(why)),
                     Ok(Verdict::No(why)) => Err(Unmet::Refused(why)),
                     Err(fault) => Err(Unmet::Refused(format!(
                         "what answers is no media relay: {fault}"
@@ -323,8 +341,8 @@ impl Shared {
     /// Serves connection after connection until the end.
     fn keep(&self, first: (UnixStream, Frames), tell: &dyn Fn(Met)) {
         let mut next = Some(first);
-        let mut told = String::new();
         while let Some((socket, frames)) = next.take() {
+            let (mut told, mut pause) = (String::new(), AGAIN);
             tell(Met::Begun);
             let why = self.serve(socket, frames);
             let sessions = self.lose(&why);
@@ -344,7 +362,8 @@ impl Shared {
                 }
                 let waited = self
                     .changed
-                    .wait_timeout_while(self.lock(), AGAIN, |state| !state.is_stopping);
+                    .wait_timeout_while(self.lock(), pause, |state| !state.is_stopping);
+                pause = (pause * 2).min(AGAIN_AT_MOST);
                 let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 if state.is_stopping {
                     return;
@@ -423,7 +442,13 @@ impl Shared {
         let sessions = {
             let mut state = self.lock();
             state.link = None;
-            state.report = None;
+            if let Some((report, _)) = state.report.take() {
+                let mut past = report.totals;
+                past.follow(&state.past);
+                past.sessions = 0;
+                state.past = past;
+            }
+            state.lost += 1;
             why.clone_into(&mut state.why);
             std::mem::take(&mut state.sessions)
         };

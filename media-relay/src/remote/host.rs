@@ -15,12 +15,14 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a greeting may take.
 const GREETING: Duration = Duration::from_secs(5);
+/// How long a daemon may read nothing of what it is told, before its sessions are given up.
+const UNHEARD: Duration = Duration::from_secs(10);
 /// How often it is said how the relay does.
 const REPORT: Duration = Duration::from_millis(500);
 
@@ -54,11 +56,13 @@ struct Served {
     socket: UnixStream,
     /// Process of the daemon.
     pid: i32,
+    /// What runs for it, once it has said for which realms.
+    relay: Weak<Relay>,
 }
 
-/// Ends a [`Host`] from another thread.
+/// A [`Host`] as other threads see it.
 #[derive(Clone, Debug)]
-pub struct Ender(Arc<Shared>, PathBuf);
+pub struct HostHandle(Arc<Shared>, PathBuf);
 
 impl Host {
     /// Listens at `path`. What is left there of a host that has ended is taken away.
@@ -92,9 +96,9 @@ impl Host {
         })
     }
 
-    /// Something that ends it.
-    pub fn ender(&self) -> Ender {
-        Ender(Arc::clone(&self.shared), self.path.clone())
+    /// What other threads have of it while it serves.
+    pub fn handle(&self) -> HostHandle {
+        HostHandle(Arc::clone(&self.shared), self.path.clone())
     }
 
     /// Serves until it is ended. `tell` hears in words who comes and goes.
@@ -115,12 +119,12 @@ impl Host {
                 Ok(pid) => pid,
                 Err(why) => {
                     tell(&why);
-                    refuse(socket, why);
+                    refuse(socket, Verdict::No(why));
                     continue;
                 }
             };
             if let Some(why) = self.shared.occupy(&socket, pid) {
-                refuse(socket, why);
+                refuse(socket, Verdict::Busy(why));
                 continue;
             }
             let (shared, options, tell) = (
@@ -130,9 +134,10 @@ impl Host {
             );
             let named = thread::Builder::new().name("media-daemon".into());
             let serving = named.spawn(move || {
-                let why = talk(&socket, &options, &*tell, pid);
-                tell(&format!("daemon {pid}: {why}"));
+                let why = talk(&socket, &options, &shared, &*tell, pid);
+                // Whoever hears that it is over can have the place.
                 shared.vacate();
+                tell(&format!("daemon {pid}: {why}"));
             });
             last = serving.ok();
             if last.is_none() {
@@ -146,7 +151,14 @@ impl Host {
     }
 }
 
-impl Ender {
+impl HostHandle {
+    /// See [`Relay::longest_silence`]; zero while there is no daemon.
+    pub fn longest_silence(&self) -> Duration {
+        let served = self.0.lock();
+        let relay = served.as_ref().and_then(|served| served.relay.upgrade());
+        relay.map_or(Duration::ZERO, |relay| relay.longest_silence())
+    }
+
     /// Ends the host, and the relay that it runs.
     pub fn end(&self) {
         self.0.is_over.store(true, Ordering::SeqCst);
@@ -156,13 +168,17 @@ impl Ender {
 }
 
 impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }
 
     /// Takes the only place; says in words why not.
     fn occupy(&self, socket: &UnixStream, pid: i32) -> Option<String> {
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self.lock();
         if let Some(other) = &*served {
             return Some(format!(
                 "the relay serves the daemon of process {} already: one relay is for one daemon",
@@ -170,20 +186,31 @@ impl Shared {
             ));
         }
         match socket.try_clone() {
-            Ok(socket) => *served = Some(Served { socket, pid }),
+            Ok(socket) => {
+                *served = Some(Served {
+                    socket,
+                    pid,
+                    relay: Weak::new(),
+                });
+            }
             Err(why) => return Some(format!("the relay has no descriptors left: {why}")),
         }
         None
     }
 
+    /// Notes what runs for the daemon. Who looks at it holds the lock while it does.
+    fn runs(&self, relay: Weak<Relay>) {
+        if let Some(served) = &mut *self.lock() {
+            served.relay = relay;
+        }
+    }
+
     fn vacate(&self) {
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        *served = None;
+        *self.lock() = None;
     }
 
     fn hang_up(&self) {
-        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(served) = &*served {
+        if let Some(served) = &*self.lock() {
             let _ = served.socket.shutdown(Shutdown::Read);
         }
     }
@@ -205,43 +232,52 @@ fn admitted(socket: &UnixStream) -> Result<i32, String> {
     }
 }
 
-fn refuse(mut socket: UnixStream, why: String) {
+fn refuse(mut socket: UnixStream, verdict: Verdict) {
     let mut out = Writer::default();
-    out.frame(&Verdict::No(why));
+    out.frame(&verdict);
     let _ = socket.set_write_timeout(Some(GREETING));
     let _ = socket.write_all(out.octets());
 }
 
 /// Serves one daemon to its end; says in words how it ended.
-fn talk(socket: &UnixStream, options: &HostOptions, tell: &dyn Fn(&str), pid: i32) -> String {
+fn talk(
+    socket: &UnixStream,
+    options: &HostOptions,
+    shared: &Shared,
+    tell: &dyn Fn(&str),
+    pid: i32,
+) -> String {
     let mut frames = Frames::default();
     let hello = match greeting(socket, &mut frames) {
         Ok(hello) => hello,
         Err(why) => {
             if let Ok(socket) = socket.try_clone() {
-                refuse(socket, why.clone());
+                refuse(socket, Verdict::No(why.clone()));
             }
             return why;
         }
     };
     let realms = hello.realms.len();
     let queue = Arc::new(Queue::default());
-    let started = start(socket, &queue, hello, options);
-    let (relay, verdict) = match started {
-        Ok(relay) => (Some(relay), Verdict::Welcome),
-        Err(why) => (None, Verdict::No(why)),
+    let relay = match start(socket, &queue, hello, options) {
+        Ok(relay) => Arc::new(relay),
+        Err(why) => {
+            if let Ok(socket) = socket.try_clone() {
+                refuse(socket, Verdict::No(why.clone()));
+            }
+            return why;
+        }
     };
+    shared.runs(Arc::downgrade(&relay));
     let mut out = Writer::default();
-    out.frame(&verdict);
+    out.frame(&Verdict::Welcome);
     let mut writer = socket;
+    // One that reads nothing would hold the writer, and with it the only place.
+    let _ = socket.set_write_timeout(Some(UNHEARD));
     if let Err(why) = writer.write_all(out.octets()) {
+        shared.runs(Weak::new());
         return format!("gone before it was greeted: {why}");
     }
-    let relay = match (relay, verdict) {
-        (Some(relay), _) => relay,
-        (None, Verdict::No(why)) => return why,
-        (None, Verdict::Welcome) => return String::new(),
-    };
     tell(&format!(
         "daemon {pid}: media of {realms} realms are served"
     ));
@@ -253,26 +289,35 @@ fn talk(socket: &UnixStream, options: &HostOptions, tell: &dyn Fn(&str), pid: i3
             let _ = socket.shutdown(Shutdown::Read);
             written
         });
-        let why = obey(socket, &relay, &mut frames);
+        let mut why = obey(socket, &relay, &mut frames);
+        if shared.is_over() {
+            why = "the relay was told to end; its sessions have ended".into();
+        }
         let _ = queue.push(&ToDaemon::Farewell(why.clone()), usize::MAX);
         queue.close();
-        // A daemon that reads nothing would hold the writer.
-        let _ = socket.set_write_timeout(Some(Duration::from_secs(1)));
         let _ = writing.join();
         why
     });
     let _ = socket.shutdown(Shutdown::Both);
-    relay.shutdown();
+    // From here on nobody else has it, so it ends with us, before the place is free.
+    shared.runs(Weak::new());
+    drop(relay);
     why
 }
 
 fn greeting(mut socket: &UnixStream, frames: &mut Frames) -> Result<Hello, String> {
+    let until = Instant::now() + GREETING;
     let fault = |why: io::Error| format!("no greeting came: {why}");
-    socket.set_read_timeout(Some(GREETING)).map_err(fault)?;
     loop {
         if let Some(octets) = frames.next_frame().map_err(|why| why.to_string())? {
             return Hello::read(octets);
         }
+        // However slowly it comes.
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("no greeting came within {} s", GREETING.as_secs()));
+        }
+        socket.set_read_timeout(Some(left)).map_err(fault)?;
         match socket.read(frames.room()).map_err(fault)? {
             0 => return Err("gone without a greeting".into()),
             read => frames.filled(read),

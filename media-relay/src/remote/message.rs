@@ -88,6 +88,8 @@ pub(super) enum Verdict {
     Welcome,
     /// Why not, in words.
     No(String),
+    /// Why not now, in words.
+    Busy(String),
 }
 
 /// What the daemon says.
@@ -121,6 +123,7 @@ wire_layout! {
     enum Verdict {
         0: Welcome,
         1: No(why),
+        2: Busy(why),
     }
 
     enum ToHost {

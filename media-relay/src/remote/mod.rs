@@ -17,4 +17,4 @@ mod message;
 mod queue;
 
 pub use client::{Met, Remote, RemoteFault};
-pub use host::{Ender as HostEnder, Host, HostOptions};
+pub use host::{Host, HostHandle, HostOptions};
