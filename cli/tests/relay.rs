@@ -103,6 +103,14 @@ async fn becomes(node: &Node, path: &str, wanted: impl Fn(u16, &str) -> bool) ->
     }
 }
 
+/// Waits for a line of the metrics.
+async fn metric(node: &Node, wanted: &str) {
+    becomes(node, "/metrics", |_, body| {
+        body.lines().any(|line| line == wanted)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_the_next_call() {
     let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
@@ -118,10 +126,8 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
         .unwrap();
     let port: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
     std::net::UdpSocket::bind(("127.0.0.1", port)).expect_err("it is open");
-    becomes(&node, "/metrics", |_, body| {
-        body.lines().any(|line| line == "sbc_media_sessions 1")
-    })
-    .await;
+    metric(&node, "sbc_media_sessions 1").await;
+    metric(&node, "sbc_media_relay_up 1").await;
 
     relay.kill();
     for phone in [&caller, &callee] {
@@ -147,13 +153,21 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
         served.contains("\"none\"") && served.contains("is not there"),
         "{served}"
     );
-    // Without a relay a call is refused at once, with words.
+    metric(&node, "sbc_media_relay_up 0").await;
+    metric(&node, "sbc_media_relays_lost_total 1").await;
+    metric(&node, "sbc_media_sessions 0").await;
+    // Without a relay a call is refused at once, with words, and nobody else hears of it.
     let uri = format!("sip:+15550100@{}", node.udp());
     let invite = request("INVITE", &uri, caller.address, &caller.description());
     caller
         .send(&invite.replace("test1", "second"), node.udp())
         .await;
     caller.hears("SIP/2.0 503").await;
+    callee.hears_nothing();
+    let refused = becomes(&node, "/calls/recent", |_, body| {
+        body.matches("\"cause\"").count() == 2
+    });
+    assert!(refused.await.contains("unavailable"));
 
     let mut relay = RelayProcess::start(&path);
     relay.says("media of");
@@ -167,9 +181,46 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
     // A recording of a reload reaches it as well, and a stopped daemon leaves it for the next one.
     assert_eq!(node.ask("POST", "/reload").await.status, 200);
     node.daemon.shutdown().await;
-    // Its metrics may still be read; with them the connection ends.
-    drop(node);
     relay.says("its sessions have ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_ports_are_refused_until_a_restart_of_the_daemon_takes_them_to_the_relay() {
+    let callee = Phone::new("127.0.0.2").await;
+    let (node, mut relay, _) = node(&callee).await;
+    relay.says("media of 1 realms");
+    let limit = |body: &str| -> Option<u64> {
+        let line = body
+            .lines()
+            .find(|line| line.starts_with("sbc_media_ports_limit{"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    let before = becomes(&node, "/metrics", |_, body| limit(body).is_some()).await;
+    let config = node.directory.path().join("causeway.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let line = text.lines().find(|line| line.starts_with("ports = "));
+    std::fs::write(
+        &config,
+        text.replace(line.unwrap(), "ports = \"24000-24009\""),
+    )
+    .unwrap();
+    let refused = node.ask("POST", "/reload").await;
+    assert_ne!(refused.status, 200);
+    let words = "which the media relay learns from the daemon when that starts, can only be changed by a restart";
+    assert!(refused.body.contains(words), "{}", refused.body);
+    // Neither side has anything of it.
+    let now = node.ask("GET", "/metrics").await.body;
+    assert_eq!(limit(&now), limit(&before));
+
+    node.daemon.shutdown().await;
+    relay.says("its sessions have ended");
+    let Node { directory, .. } = node;
+    let node = Node::again(directory).await;
+    relay.says("media of 1 realms");
+    becomes(&node, "/metrics", |_, body| {
+        limit(body) == Some(5) && limit(&before) != Some(5)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,14 +228,11 @@ async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     let callee = Phone::new("127.0.0.2").await;
     let (node, mut relay, path) = node(&callee).await;
     relay.says("media of");
-    let Node {
-        daemon, directory, ..
-    } = node;
-    daemon.shutdown().await;
-    drop(daemon);
+    // Whoever has it still, as its metrics do, does not keep the relay.
+    node.daemon.shutdown().await;
     relay.says("its sessions have ended");
     // The daemon as a process that gets no chance to say goodbye.
-    let config = directory.path().join("causeway.toml");
+    let config = node.directory.path().join("causeway.toml");
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_causeway"))
         .args(["run", "--config"])
         .arg(&config)

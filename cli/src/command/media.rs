@@ -1,6 +1,8 @@
 //! `causeway media`: the relay as a process of its own, for the daemon or for a SIP proxy that speaks the ng protocol.
 
 use crate::command::exit;
+use crate::daemon::health::{Stuck, stuck_media};
+use crate::daemon::notify;
 use crate::daemon::run::FAILED;
 use crate::ng::{Fault, Interface, Options, Service};
 use clap::{Args, ValueEnum};
@@ -109,16 +111,24 @@ fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<
     writeln!(out, "a daemon is awaited at {}", path.display())?;
     out.flush()?;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let warn = {
+        let tell = tell.clone();
+        move |stuck: Stuck| drop(tell.send(stuck.to_string()))
+    };
     let serving = std::thread::Builder::new()
         .name("media-host".into())
         .spawn(move || {
             // The output is locked by whoever called us: only this thread may write to it.
             host.serve(move |words| drop(tell.send(words.to_owned())));
         })?;
-    crate::daemon::notify::ready("serving");
+    notify::ready("serving");
     runtime.block_on(async {
+        let looked_at = handle.clone();
+        let stuck = move || stuck_media(looked_at.longest_silence());
+        let mut watchdog = std::pin::pin!(notify::watchdog(stuck, warn));
         loop {
             tokio::select! {
+                () = &mut watchdog => {}
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
                 Some(words) = told.recv() => {
@@ -128,6 +138,7 @@ fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<
             }
         }
     });
+    notify::stopping("ending the calls of the daemon");
     handle.end();
     let _ = serving.join();
     Ok(exit::OK)
@@ -200,7 +211,7 @@ fn serve_proxy(
         }
         writeln!(out, "requests are heard on {}", service.address()?)?;
         out.flush()?;
-        crate::daemon::notify::ready("serving");
+        notify::ready("serving");
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}

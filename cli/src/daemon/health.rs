@@ -58,11 +58,19 @@ impl Health {
         });
         let relay = self.relay.upgrade();
         let silence = relay.and_then(|relay| relay.longest_silence());
-        let media = silence.map(|age| Stuck {
-            who: "a media worker",
-            age,
-        });
-        worst(shards.chain(media))
+        worst(shards.chain(silence.map(media)))
+    }
+}
+
+/// The media worker that is worst off, if it is stuck.
+pub fn stuck_media(silence: Duration) -> Option<Stuck> {
+    worst(std::iter::once(media(silence)))
+}
+
+fn media(age: Duration) -> Stuck {
+    Stuck {
+        who: "a media worker",
+        age,
     }
 }
 
@@ -81,10 +89,7 @@ mod tests {
             who: "a shard",
             age: Duration::from_millis(ms),
         };
-        let media = |ms| Stuck {
-            who: "a media worker",
-            age: Duration::from_millis(ms),
-        };
+        let media = |ms| media(Duration::from_millis(ms));
         let told = |all: &[Stuck]| worst(all.iter().copied()).map(|stuck| stuck.to_string());
         assert_eq!(told(&[shard(500), shard(3000), media(250)]), None);
         assert_eq!(

@@ -123,6 +123,14 @@ impl Plane {
         }
     }
 
+    /// Relays that have ended under the daemon.
+    fn lost(&self) -> u64 {
+        match self {
+            Self::Here(_) => 0,
+            Self::There(remote) => remote.lost(),
+        }
+    }
+
     fn totals(&self) -> RelayTotals {
         match self {
             Self::Here(relay) => relay.totals(),
@@ -358,13 +366,14 @@ pub fn figures(
         .map(|realm| (realm.id.0, realm.name.clone()))
         .collect();
     move || {
+        let Some(relay) = relay.upgrade() else {
+            return MediaFigures::default();
+        };
         let RelayTotals {
             realms,
             sessions,
             panics,
-        } = relay
-            .upgrade()
-            .map_or_else(RelayTotals::default, |relay| relay.totals());
+        } = relay.totals();
         let realms = realms.into_iter().filter_map(|totals| {
             Some(RealmFigures {
                 realm: names.get(&totals.realm.0)?.clone(),
@@ -380,6 +389,8 @@ pub fn figures(
             realms: realms.collect(),
             sessions,
             panics,
+            has_relay: relay.trouble().is_none(),
+            relays_lost: relay.lost(),
         }
     }
 }
