@@ -7,11 +7,13 @@ use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 
 /// A relay that dies with the test.
 struct RelayProcess {
     child: Child,
-    said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    said: Receiver<String>,
 }
 
 impl RelayProcess {
@@ -22,17 +24,29 @@ impl RelayProcess {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut relay = Self { child, said };
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (say, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = say.send(line);
+            }
+        });
+        let relay = Self { child, said };
         relay.says("a daemon is awaited");
         relay
     }
 
     /// Reads until it has said this.
-    fn says(&mut self, words: &str) -> String {
-        let line = self.said.by_ref().map_while(Result::ok);
-        let mut lines = line.filter(|line| line.contains(words));
-        lines.next().unwrap_or_else(|| panic!("never {words}"))
+    fn says(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.said.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("the relay never said: {words}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     fn kill(mut self) {
@@ -91,13 +105,13 @@ async fn call(node: &Node, caller: &Phone, callee: &Phone, id: &str) -> String {
 
 /// Waits until the interface says so.
 async fn becomes(node: &Node, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = node.ask("GET", path).await;
         if wanted(answer.status, &answer.body) {
             return answer.body;
         }
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         assert!(now < deadline, "{path}: {} {}", answer.status, answer.body);
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -114,7 +128,7 @@ async fn metric(node: &Node, wanted: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_the_next_call() {
     let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
-    let (node, mut relay, path) = node(&callee).await;
+    let (node, relay, path) = node(&callee).await;
     relay.says("media of");
     let served = node.ask("GET", "/media").await.body;
     assert!(served.contains("\"socket\""), "{served}");
@@ -169,7 +183,7 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
     });
     assert!(refused.await.contains("unavailable"));
 
-    let mut relay = RelayProcess::start(&path);
+    let relay = RelayProcess::start(&path);
     relay.says("media of");
     becomes(&node, "/readyz", |_, body| !body.contains("is not there")).await;
     let answer = call(&node, &caller, &callee, "third").await;
@@ -187,7 +201,7 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_ports_are_refused_until_a_restart_of_the_daemon_takes_them_to_the_relay() {
     let callee = Phone::new("127.0.0.2").await;
-    let (node, mut relay, _) = node(&callee).await;
+    let (node, relay, _) = node(&callee).await;
     relay.says("media of 1 realms");
     let limit = |body: &str| -> Option<u64> {
         let line = body
@@ -226,7 +240,7 @@ async fn other_ports_are_refused_until_a_restart_of_the_daemon_takes_them_to_the
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     let callee = Phone::new("127.0.0.2").await;
-    let (node, mut relay, path) = node(&callee).await;
+    let (node, relay, path) = node(&callee).await;
     relay.says("media of");
     // Whoever has it still, as its metrics do, does not keep the relay.
     node.daemon.shutdown().await;
@@ -236,7 +250,6 @@ async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_causeway"))
         .args(["run", "--config"])
         .arg(&config)
-        .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

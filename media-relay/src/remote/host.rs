@@ -395,7 +395,8 @@ fn obey(mut socket: &UnixStream, relay: &Relay, frames: &mut Frames) -> String {
             Ok(0) => return "gone; its sessions have ended".into(),
             Ok(read) => frames.filled(read),
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-            Err(why) => return format!("gone: {why}"),
+            // As when it was killed before it had read all that it was told.
+            Err(why) => return format!("gone ({why}); its sessions have ended"),
         }
     }
 }
