@@ -162,7 +162,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             section.finish(&["timeout", "search"], out);
         }
         "media" => {
-            file.relay = section.required_text("relay", "\"/run/causeway/media.sock\"", out);
+            file.relay = section.required_text("relay", "\"/run/causeway-media/media.sock\"", out);
             section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),

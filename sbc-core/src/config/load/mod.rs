@@ -273,7 +273,7 @@ impl Load<'_> {
                     value.escape_debug()
                 ),
                 Some(format!(
-                    "write an absolute path of at most {SOCKET_PATH} octets, such as \"/run/causeway/media.sock\""
+                    "write an absolute path of at most {SOCKET_PATH} octets, such as \"/run/causeway-media/media.sock\""
                 )),
             );
         }
