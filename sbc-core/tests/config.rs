@@ -496,7 +496,10 @@ fn a_reload_is_told_apart_by_what_the_shell_must_do() {
 fn a_relay_of_its_own_is_named_by_an_absolute_path() {
     let relay = |path: &str| format!("{BASE}[media]\nrelay = \"{path}\"\n");
     let own = valid(&relay("/run/causeway-media/media.sock"));
-    assert_eq!(own.shell.relay.as_deref(), Some("/run/causeway-media/media.sock"));
+    assert_eq!(
+        own.shell.relay.as_deref(),
+        Some("/run/causeway-media/media.sock")
+    );
     let first = valid(BASE);
     assert_eq!(first.shell.relay, None, "in the daemon, unless asked for");
     assert!(changes(&first, &own).relay && !changes(&own, &own).relay);
