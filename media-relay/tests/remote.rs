@@ -266,15 +266,17 @@ fn a_daemon_that_dies_leaves_no_ports_behind() {
     let local = first.reserve(SESSION);
     let port = local[0].streams[0].rtp;
     UdpSocket::bind(port).expect_err("it is the relay's");
-    // A second one is told who is there.
+    // A second one is told who is there, when it has waited for that one to end.
+    let (patience, began) = (Duration::from_millis(200), Instant::now());
     let refused = Remote::start(
         path.clone(),
         vec![realm.clone()],
-        Duration::ZERO,
+        patience,
         Box::new(|_| ()),
         |_| (),
     );
     let why = refused.unwrap_err().to_string();
+    assert!(began.elapsed() >= patience);
     assert!(
         why.contains(&format!("process {} already", std::process::id())),
         "{why}"
@@ -383,6 +385,7 @@ fn a_relay_that_is_stuck_holds_nobody_up() {
         }
         assert!(number < 1_000_000, "the queue has no bound");
     };
+    assert!(number > 1_000, "it was there: {number}");
     assert!(started.elapsed() < PATIENCE, "nothing waits");
     let last = Event::Refused {
         session: SessionId(number),
@@ -405,4 +408,75 @@ fn a_relay_that_is_stuck_holds_nobody_up() {
     let _ = done.send(());
     stuck.join().unwrap();
     let _ = std::fs::remove_file(&path);
+}
+
+/// Stands between daemon and relay, and says something itself when it is told to.
+struct Between {
+    to_host: UnixStream,
+    to_daemon: UnixStream,
+}
+
+fn between(own: &Path, host: &Path) -> JoinHandle<Between> {
+    let listener = UnixListener::bind(own).unwrap();
+    let host = host.to_owned();
+    std::thread::spawn(move || {
+        let (to_daemon, _) = listener.accept().unwrap();
+        let to_host = UnixStream::connect(host).unwrap();
+        for (from, to) in [(&to_daemon, &to_host), (&to_host, &to_daemon)] {
+            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+        }
+        Between { to_host, to_daemon }
+    })
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_connection_and_its_sessions_in_words() {
+    let (path, own) = (path(), path());
+    let running = host(&path);
+    let garbage: [(&[u8], &str); 4] = [
+        (&[0xff; 8], "longer than"),
+        (&[1, 0, 0, 0, 99], "there is no"),
+        (&[2, 0, 0, 0, 2, 0], "behind its end"),
+        (&[2, 0, 0, 0, 0, 10], "too early"),
+    ];
+    for (octets, words) in garbage {
+        let joined = between(&own, &path);
+        let daemon = daemon(&own, vec![realm(4)]);
+        let mut between = joined.join().unwrap();
+        let port = daemon.reserve(SESSION)[0].streams[0].rtp;
+        between.to_host.write_all(octets).unwrap();
+        let said = running.says("cannot be read");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(daemon.next(), Event::Lost { session: SESSION });
+        let ended = daemon.met.recv_timeout(PATIENCE).unwrap();
+        let Met::Ended { why, sessions: 1 } = &ended else {
+            panic!("{ended:?}");
+        };
+        assert!(why.contains(words), "{why}");
+        UdpSocket::bind(port).expect("it is free again");
+        drop(daemon);
+        std::fs::remove_file(&own).unwrap();
+    }
+    // The other way round.
+    for (octets, words) in &garbage[..2] {
+        let joined = self::between(&own, &path);
+        let daemon = self::daemon(&own, vec![realm(4)]);
+        let mut between = joined.join().unwrap();
+        daemon.reserve(SESSION);
+        between.to_daemon.write_all(octets).unwrap();
+        assert_eq!(daemon.next(), Event::Lost { session: SESSION });
+        let ended = daemon.met.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            matches!(&ended, Met::Ended { why, .. } if why.contains(words)),
+            "{ended:?}"
+        );
+        drop(daemon);
+        running.says("its sessions have ended");
+        std::fs::remove_file(&own).unwrap();
+    }
+    running.end();
 }

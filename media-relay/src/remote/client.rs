@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const BUSY: usize = 1 << 20;
 /// A relay that says nothing for so long is stuck: it reports twice a second.
 const STUCK: Duration = Duration::from_secs(5);
+/// For its first report, which it makes at once.
+const FIRST: Duration = Duration::from_secs(1);
 /// Between two attempts to meet the relay: at first, and at most, as each pause is twice the one before.
 const AGAIN: Duration = Duration::from_millis(50);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
@@ -153,7 +155,7 @@ impl Remote {
         };
         // Whoever asks after the start hears what runs.
         let state = shared.lock();
-        let waited = shared.changed.wait_timeout_while(state, STUCK, |state| {
+        let waited = shared.changed.wait_timeout_while(state, FIRST, |state| {
             state.report.is_none() && state.why.is_empty()
         });
         drop(waited);
@@ -343,8 +345,7 @@ impl Shared {
         let mut next = Some(first);
         while let Some((socket, frames)) = next.take() {
             let (mut told, mut pause) = (String::new(), AGAIN);
-            tell(Met::Begun);
-            let why = self.serve(socket, frames);
+            let why = self.serve(socket, frames, tell);
             let sessions = self.lose(&why);
             if self.lock().is_stopping {
                 return;
@@ -373,7 +374,7 @@ impl Shared {
     }
 
     /// Serves one connection to its end; says why it ended.
-    fn serve(&self, socket: UnixStream, mut frames: Frames) -> String {
+    fn serve(&self, socket: UnixStream, mut frames: Frames, tell: &dyn Fn(Met)) -> String {
         let queue = Arc::new(Queue::default());
         let (kept, reader) = match (socket.try_clone(), socket.try_clone()) {
             (Ok(kept), Ok(reader)) => (kept, reader),
@@ -391,6 +392,8 @@ impl Shared {
                 socket: kept,
             });
         }
+        // Whoever hears it can give commands.
+        tell(Met::Begun);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let _ = queue.write_to(&socket, STUCK, |_| ());

@@ -60,7 +60,7 @@ impl Hello {
                 env!("CARGO_PKG_VERSION"),
             ));
         }
-        let realms = Vec::take(&mut from);
+        let realms = from.rest();
         let realms = realms.map_err(|fault| format!("the realms cannot be read: {fault}"))?;
         Ok(Self { program, realms })
     }
@@ -187,6 +187,43 @@ impl Wire for BackendReport {
             wanted_receive_buffer_bytes: number()?,
             addresses: Vec::take(from)?,
         })
+    }
+}
+
+/// What octets of the socket may be, for the fuzz target: what it reads is private to both sides.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Said {
+    Greeting,
+    Realms,
+    Verdict,
+    ToHost,
+    ToDaemon,
+}
+
+impl Said {
+    /// Reads octets and writes what they mean.
+    ///
+    /// # Errors
+    /// In words, why they mean nothing.
+    pub fn again(self, octets: &[u8]) -> Result<Vec<u8>, String> {
+        fn again<T: Wire>(octets: &[u8]) -> Result<Vec<u8>, String> {
+            let value = Reader::whole::<T>(octets).map_err(|fault| fault.to_string())?;
+            let mut out = Writer::default();
+            value.put(&mut out);
+            Ok(out.octets().to_vec())
+        }
+        match self {
+            Self::Greeting => {
+                let mut out = Writer::default();
+                Spoken(&Hello::read(octets)?).put(&mut out);
+                Ok(out.octets().to_vec())
+            }
+            Self::Realms => again::<Vec<Realm>>(octets),
+            Self::Verdict => again::<Verdict>(octets),
+            Self::ToHost => again::<ToHost>(octets),
+            Self::ToDaemon => again::<ToDaemon>(octets),
+        }
     }
 }
 

@@ -18,3 +18,5 @@ mod queue;
 
 pub use client::{Met, Remote, RemoteFault};
 pub use host::{Host, HostHandle, HostOptions};
+#[doc(hidden)]
+pub use message::Said;

@@ -156,9 +156,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`WireFault`] when they are none, or more follow.
     pub fn whole<T: Wire>(octets: &'a [u8]) -> Result<T, WireFault> {
-        let mut reader = Self(octets);
-        let value = T::take(&mut reader)?;
-        match reader.0.is_empty() {
+        Self(octets).rest()
+    }
+
+    /// Reads the value that is all of the octets that are left.
+    ///
+    /// # Errors
+    /// [`WireFault`] when they are none, or more follow.
+    pub fn rest<T: Wire>(mut self) -> Result<T, WireFault> {
+        let value = T::take(&mut self)?;
+        match self.0.is_empty() {
             true => Ok(value),
             false => Err(WireFault::Surplus),
         }
