@@ -15,6 +15,7 @@ mod onboarding;
 mod one_way;
 mod patience;
 mod records;
+mod relay;
 mod renewal;
 mod restart;
 mod results;

@@ -18,6 +18,7 @@ mod frame;
 mod framer;
 mod header;
 mod location;
+mod media_wire;
 mod message;
 mod ng;
 mod packet;
@@ -95,6 +96,10 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "location",
         run: location::check,
+    },
+    Target {
+        name: "media_wire",
+        run: media_wire::check,
     },
     Target {
         name: "ng",

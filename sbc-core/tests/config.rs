@@ -493,6 +493,27 @@ fn a_reload_is_told_apart_by_what_the_shell_must_do() {
 }
 
 #[test]
+fn a_relay_of_its_own_is_named_by_an_absolute_path() {
+    let relay = |path: &str| format!("{BASE}[media]\nrelay = \"{path}\"\n");
+    let own = valid(&relay("/run/causeway-media/media.sock"));
+    assert_eq!(
+        own.shell.relay.as_deref(),
+        Some("/run/causeway-media/media.sock")
+    );
+    let first = valid(BASE);
+    assert_eq!(first.shell.relay, None, "in the daemon, unless asked for");
+    assert!(changes(&first, &own).relay && !changes(&own, &own).relay);
+    for path in ["media.sock", &format!("/{}", "a".repeat(107))] {
+        let findings = load_text(&relay(path)).unwrap_err();
+        let finding = &findings.errors[0];
+        assert!(finding.cause.contains("is no path of a socket"));
+        assert!(finding.help.as_ref().unwrap().contains("absolute path"));
+    }
+    let findings = load_text(&format!("{BASE}[media]\n")).unwrap_err();
+    assert!(findings.errors[0].cause.contains("relay"));
+}
+
+#[test]
 fn how_long_connections_outlive_their_certificate_is_the_operators_choice() {
     let files = |text: &str| valid(text).shell.tls[&"teams".into()].clone();
     assert_eq!(files(BASE).drain, None);

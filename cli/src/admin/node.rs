@@ -58,6 +58,7 @@ async fn not_ready(daemon: &Daemon) -> Vec<String> {
         reasons.push("draining: no new calls are taken".to_owned());
     }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
+    reasons.extend(daemon.health().media_trouble());
     reasons.extend(cut_off(daemon).await);
     reasons
 }

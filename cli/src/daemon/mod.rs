@@ -38,7 +38,6 @@ use dispatch::{Dispatch, Replies};
 use health::Health;
 use inbox::{Inbox, Inboxes};
 use media::{AddressFault, MediaFault};
-use media_relay::Relay;
 use net::{BindFault, Net, Opened};
 use reload::ReloadFault;
 use resolver::Resolver;
@@ -142,7 +141,7 @@ pub struct Daemon {
     signers: Signers,
     resolver: Resolver,
     health: Health,
-    relay: Weak<Relay>,
+    relay: Weak<media::Plane>,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
     parts: Mutex<Option<Parts>>,
@@ -151,7 +150,7 @@ pub struct Daemon {
 /// What is taken apart when the daemon stops.
 struct Parts {
     shards: Vec<Shard>,
-    relay: Arc<Relay>,
+    relay: Arc<media::Plane>,
     records: Option<CdrWriter>,
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
@@ -219,10 +218,18 @@ impl Daemon {
             keeper: kept.keeper,
             lent: lent.as_ref().map(|(_, bell)| bell.clone()),
         };
-        let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
+        let relay = {
+            let (config, log) = (Arc::clone(&config), sinks.log.clone());
+            let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
+            let started = move || media::start(&config, path.as_deref(), inboxes, log);
+            let started = tokio::task::spawn_blocking(started).await;
+            started
+                .map_err(|fault| StartFault::System(fault.to_string()))?
+                .map_err(StartFault::Media)?
+        };
         let relay = Arc::new(relay);
         let collector = MediaCollector::new(
-            Box::new(media::figures(&config, Arc::clone(&relay))),
+            Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
         );
         collector
@@ -458,7 +465,7 @@ async fn open(
 ) -> Result<(Opened, Doors), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(Path::new(&loaded.shell.api), loaded.shell.metrics).await;
-    let mut faults: Vec<PlaceFault> = media::unusable(&loaded.config)
+    let mut faults: Vec<PlaceFault> = media::unusable(loaded)
         .into_iter()
         .map(PlaceFault::Media)
         .collect();

@@ -425,7 +425,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
 }
 
 /// The endpoints that a command asks for.
-fn endpoints_of(command: &Command) -> Vec<EndpointId> {
+pub(crate) fn endpoints_of(command: &Command) -> Vec<EndpointId> {
     let Command::Allocate { endpoints, .. } = command else {
         return Vec::new();
     };

@@ -214,6 +214,9 @@ type Timers = crate::deadline::Timers<15>;
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Q.850: the network fails for a moment, so that a new call is likely to succeed.
+const TEMPORARY_FAILURE: u8 = 41;
+
 /// An INVITE that ingress and routing let in.
 pub(crate) struct Admitted {
     pub(crate) id: CallId,
@@ -539,6 +542,9 @@ impl Call {
 
     /// A report of the relay.
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, mut event: MediaEvent) {
+        if let MediaEvent::Lost { .. } = event {
+            return self.media_is_lost(cx, event);
+        }
         if let Some(endpoint) = event.endpoint_mut() {
             *endpoint = self.media.leg_of(*endpoint);
         }
@@ -618,6 +624,18 @@ impl Call {
             None => self.heard_nothing(cx, &event),
             teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
         }
+        self.settle(cx);
+    }
+
+    /// The process of the relay has ended, and with it the ports that the parties know: the call cannot go on.
+    fn media_is_lost(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+        self.timers.stop(Timer::Relay as usize);
+        cx.out.emit(Some(self.id), None, Happened::Media(event));
+        self.media.released(media_api::SessionStats::default());
+        let because = Because::of("media relay ended");
+        let (who, code) = (EndedBy::Us, CauseCode::MediaUnavailable);
+        let reason = Reason::q850(TEMPORARY_FAILURE, None);
+        self.end(cx, who, code, because, &[reason]);
         self.settle(cx);
     }
 

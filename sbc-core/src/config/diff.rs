@@ -33,6 +33,8 @@ pub struct Changes {
     pub metrics: bool,
     /// Whether the API socket is elsewhere; it moves only at a restart.
     pub api: bool,
+    /// Whether media are relayed by another process; from a restart on.
+    pub relay: bool,
     /// Whether other servers of DNS are asked; from a restart on.
     pub dns: bool,
 }
@@ -53,6 +55,7 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
         cdr: old.shell.cdr != new.shell.cdr,
         metrics: old.shell.metrics != new.shell.metrics,
         api: old.shell.api != new.shell.api,
+        relay: old.shell.relay != new.shell.relay,
         dns: old.shell.dns != new.shell.dns,
     }
 }

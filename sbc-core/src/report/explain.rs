@@ -258,6 +258,9 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             details(),
             facts()
         ),
+        CauseCode::MediaUnavailable if record.disposition == Disposition::Answered => {
+            format!("the media of the call were lost{}", facts())
+        }
         CauseCode::MediaUnavailable => format!("no media ports could be reserved{}", facts()),
         CauseCode::MediaTimeout => format!("no media arrived for too long{}", facts()),
         CauseCode::PeerUnreachable => format!(

@@ -332,6 +332,7 @@ fn media(event: &media_api::Event) -> Option<String> {
             endpoint.0
         ),
         Event::Released { .. } => "media released".to_owned(),
+        Event::Lost { .. } => "media relay ended: the ports of this call are gone".to_owned(),
         // What somebody dials is not shown (MED-226).
         Event::DigitBegun { .. } | Event::Digit { .. } | Event::Stats { .. } => return None,
     };
