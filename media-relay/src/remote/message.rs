@@ -147,7 +147,7 @@ wire_layout! {
         1: Xdp,
     }
 
-    struct RelayTotals { realms, sessions, panics }
+    struct RelayTotals { realms, sessions, transcodes, panics }
 
     struct RealmTotals {
         realm, received_packets, received_bytes, sent_packets, sent_bytes, lost_packets, dropped, jitter_us_sum,
