@@ -66,6 +66,11 @@ impl Default for Band {
     }
 }
 
+/// The product of two fractions of 15 bits.
+fn scaled(value: i32, by: i32) -> i32 {
+    (value * by) >> 15
+}
+
 fn saturated(value: i32) -> i32 {
     value.clamp(-32_768, 32_767)
 }
@@ -75,7 +80,7 @@ impl Band {
     pub fn encode(&mut self, sample: i16) -> u8 {
         // What the filter before the bands leaves of a level.
         let difference = i32::from(sample) / 2 - self.predicted;
-        let off = |code: &u8| (difference - (self.scale * FINE[usize::from(*code)] >> 15)).abs();
+        let off = |code: &u8| (difference - (scaled(self.scale, FINE[usize::from(*code)]))).abs();
         let code = (FIRST..64).min_by_key(off).unwrap_or(FIRST);
         self.adapt(code);
         self.is_odd = !self.is_odd;
@@ -85,7 +90,7 @@ impl Band {
     /// The next octet as a sample.
     pub fn decode(&mut self, octet: u8) -> i16 {
         let code = octet & 0x3F;
-        let fine = self.scale * FINE[usize::from(code)] >> 15;
+        let fine = scaled(self.scale, FINE[usize::from(code)]);
         let level = (self.predicted + fine).clamp(-16_384, 16_383);
         self.adapt(code);
         (level * 2) as i16
@@ -94,15 +99,15 @@ impl Band {
     /// Scale and predictor after a code (§3.3 to §3.6, blocks 3L and 4L).
     fn adapt(&mut self, code: u8) {
         let bits = usize::from(code >> 2);
-        let difference = self.scale * COARSE[bits] >> 15;
-        self.log = ((self.log * 127 >> 7) + CHANGE[bits]).clamp(0, 18_432);
-        let power = POWER[(self.log >> 6 & 31) as usize];
+        let difference = scaled(self.scale, COARSE[bits]);
+        self.log = (((self.log * 127) >> 7) + CHANGE[bits]).clamp(0, 18_432);
+        let power = POWER[((self.log >> 6) & 31) as usize];
         let shift = 8 - (self.log >> 11);
-        self.scale = if shift < 0 {
-            power << -shift
-        } else {
-            power >> shift
-        } << 2;
+        let scale = match shift {
+            ..0 => power << -shift,
+            _ => power >> shift,
+        };
+        self.scale = scale << 2;
 
         let level = saturated(self.predicted + difference);
         let partial = saturated(self.of_zeros + difference);
@@ -112,7 +117,7 @@ impl Band {
         self.differences[0] = difference;
         self.levels = [level, self.levels[0]];
         self.partial = [partial, self.partial[0]];
-        let product = |factor: i32, value: i32| factor * saturated(2 * value) >> 15;
+        let product = |factor: i32, value: i32| scaled(factor, saturated(2 * value));
         let by_poles = self.poles.iter().zip(self.levels);
         let by_poles = saturated(by_poles.map(|(factor, it)| product(*factor, it)).sum());
         let by_zeros = self.zeros.iter().zip(self.differences);
@@ -130,10 +135,10 @@ impl Band {
             four
         };
         let by_sign = if is_same(self.partial[1]) { 128 } else { -128 };
-        let second = (by_sign + (four >> 7) + (second * 32_512 >> 15)).clamp(-12_288, 12_288);
+        let second = (by_sign + (four >> 7) + scaled(second, 32_512)).clamp(-12_288, 12_288);
         let by_sign = if is_same(self.partial[0]) { 192 } else { -192 };
         let limit = saturated(15_360 - second);
-        let first = saturated(by_sign + (first * 32_640 >> 15)).clamp(-limit, limit);
+        let first = saturated(by_sign + scaled(first, 32_640)).clamp(-limit, limit);
         self.poles = [first, second];
     }
 
@@ -145,7 +150,7 @@ impl Band {
             } else {
                 -step
             };
-            *zero = saturated(by_sign + (*zero * 32_640 >> 15));
+            *zero = saturated(by_sign + scaled(*zero, 32_640));
         }
     }
 }

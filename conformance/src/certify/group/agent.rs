@@ -27,6 +27,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-ICE-003", Mutation::Media(Warp::AnswersAll)),
             breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
+            breaks("TDR-ICE-003", Mutation::Told("check_integrity", "short")),
         ],
     ),
     bypass(

@@ -29,10 +29,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-002",
         |stage| Box::pin(in_other_forms(stage)),
-        &[breaks(
-            "TDR-EMG-002",
-            replace(carrier("INVITE"), "<ca:LOC>", "<ca:loc>"),
-        )],
+        &[
+            breaks(
+                "TDR-EMG-002",
+                replace(carrier("INVITE"), "<ca:LOC>", "<ca:loc>"),
+            ),
+            breaks("TDR-EMG-002", Mutation::Told("why=\"not_xml\"", "why=\"\"")),
+        ],
     )
     .with(with_location),
     case(

@@ -43,10 +43,16 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-005",
         |stage| Box::pin(lifetimes(stage)),
-        &[breaks(
-            "TDR-MED-002",
-            replace(teams("INVITE").status(200), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "TDR-MED-002",
+                replace(teams("INVITE").status(200), "inline:", "inline:+"),
+            ),
+            breaks(
+                "TDR-MED-002",
+                replace(teams("INVITE").status(488), "488", "500"),
+            ),
+        ],
     ),
     case(
         "TC-MED-007",

@@ -155,10 +155,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-OUT-013",
         |stage| Box::pin(customers_by_name(stage)),
-        &[breaks(
-            "TDR-MT-012",
-            replace(teams("INVITE").statuses(101, 299), "c2.cust", "c1.cust"),
-        )],
+        &[
+            breaks("TDR-MT-012", Mutation::Told("unknown_host", "unknown")),
+            breaks(
+                "TDR-MT-012",
+                replace(teams("INVITE").statuses(101, 299), "c2.cust", "c1.cust"),
+            ),
+        ],
     )
     .needs(&[Need::Ours])
     .with(|setting| setting.has_customers = true),

@@ -71,6 +71,14 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-XFR-011", replace(teams("INVITE"), "%3D", "=")),
             breaks("TDR-XFR-011", replace(teams("INVITE"), "aHR0c", "AHR0C")),
+            breaks(
+                "TDR-XFR-010",
+                replace(teams("REFER").status(416), "416", "202"),
+            ),
+            breaks(
+                "TDR-XFR-010",
+                Mutation::Told("result=\"refused\"", "result=\"\""),
+            ),
         ],
     ),
     transfer(
