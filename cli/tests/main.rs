@@ -24,6 +24,7 @@ mod stir;
 mod stream;
 mod support;
 mod tls;
+mod transcoded;
 mod vanished;
 
 /// A file that is no module would be tests that nobody runs.
