@@ -100,9 +100,13 @@ pub(super) fn transcoded(
     y: &Profile,
     has_common: bool,
 ) -> Vec<Codec> {
-    let is_readable = admitted(audio, x).any(|(_, codec)| codec.is_made());
-    match is_readable && x.may_transcode_with(y) {
-        true => y.made_for(has_common).cloned().collect(),
+    if !x.may_transcode_with(y) {
+        return Vec::new();
+    }
+    let made: Vec<Codec> = y.made_for(has_common).cloned().collect();
+    // Where nothing is to be made, nobody need know whether it could.
+    match !made.is_empty() && admitted(audio, x).any(|(_, codec)| codec.is_made()) {
+        true => made,
         false => Vec::new(),
     }
 }
@@ -110,13 +114,14 @@ pub(super) fn transcoded(
 /// Events under the clocks of codecs that are made: the relay brings them from one clock to another
 /// (MED-220).
 fn events_beside(made: &[Codec], audio: &AudioFacts, x: &Profile, y: &Profile) -> Vec<Codec> {
-    let has_events = admitted(audio, x).any(|(_, codec)| codec.is_telephone_event());
+    if made.is_empty() || !admitted(audio, x).any(|(_, codec)| codec.is_telephone_event()) {
+        return Vec::new();
+    }
     let mut clocks: Vec<u32> = made.iter().map(|codec| codec.clock_hz).collect();
     clocks.sort_unstable();
     clocks.dedup();
     let events = clocks.into_iter().map(Codec::telephone_event);
-    let events = events.filter_map(|codec| y.admit(&codec));
-    events.filter(|_| has_events).collect()
+    events.filter_map(|codec| y.admit(&codec)).collect()
 }
 
 /// Events to offer to a leg with this profile beside these formats although the other leg has none:
