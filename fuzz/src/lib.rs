@@ -17,6 +17,7 @@ mod config;
 mod frame;
 mod framer;
 mod header;
+mod import;
 mod location;
 mod media_wire;
 mod message;
@@ -128,5 +129,9 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "config",
         run: config::check,
+    },
+    Target {
+        name: "import",
+        run: import::check,
     },
 ];

@@ -5,6 +5,7 @@ pub mod certification;
 pub mod certify;
 pub mod check;
 pub mod config;
+pub mod import;
 pub mod init;
 pub mod lab;
 pub mod load;
