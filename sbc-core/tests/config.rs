@@ -275,6 +275,33 @@ fn a_carrier_with_srtp_has_faxes_in_the_audio_unless_it_is_written_otherwise() {
     assert_eq!(secured, (Srtp::Required, FaxMode::G711, usual.clone()));
     let asked = carrier("srtp = \"required\"\nfax = \"t38\"\n");
     assert_eq!(asked, (Srtp::Required, FaxMode::T38, usual));
+    let handshaking = carrier("srtp = \"dtls\"\n");
+    assert_eq!(handshaking, (Srtp::Dtls, FaxMode::G711, vec![]));
+}
+
+/// A fingerprint is no secret, so DTLS-SRTP asks for no TLS (MED-130).
+#[test]
+fn dtls_may_be_written_over_any_transport_and_is_shown_as_it_is_in_force() {
+    let text = BASE.replacen("codecs =", "srtp = \"dtls\"\ncodecs =", 1);
+    let loaded = valid(&text);
+    let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("carrier")];
+    assert_eq!(trunk.media.profile.srtp, Srtp::Dtls);
+    let all = effective(&[Source::new("test.toml", text)], &loaded);
+    let settings = all
+        .into_iter()
+        .filter(|one| one.name.as_deref() == Some("carrier"));
+    let mut settings = settings.flat_map(|one| one.settings);
+    let shown = settings.find(|one| one.key == "srtp").unwrap();
+    assert_eq!(shown.value, "\"dtls\"");
+    let text = BASE.replacen("fqdn =", "srtp = \"dtls\"\nfqdn =", 1);
+    let Err(findings) = load(&[Source::new("test.toml", text)], &Assumed::default(), None) else {
+        panic!("Teams has no DTLS-SRTP");
+    };
+    let finding = findings.to_text();
+    assert!(
+        finding.contains("SDES") && finding.contains("remove the key"),
+        "{finding}"
+    );
 }
 
 #[test]

@@ -60,7 +60,7 @@ use crossing::Crossings;
 use keys::Keys;
 use local::LocalSide;
 use media::{CallMedia, image_of};
-use media_api::{CryptoKey, Event as MediaEvent, SessionId};
+use media_api::{CryptoKey, Event as MediaEvent, HandshakeFault, SessionId};
 pub(crate) use places::Entrance;
 use places::Places;
 pub(crate) use replace::Newcomer;
@@ -608,6 +608,10 @@ impl Call {
                 .out
                 .emit(Some(self.id), None, Happened::Media(other.clone())),
         }
+        if let MediaEvent::HandshakeFailed { endpoint, why, .. } = event {
+            self.handshake_failed(cx, LegId(endpoint.0), why);
+            return self.settle(cx);
+        }
         if !self.media.is_last_answer(&event) {
             return self.settle(cx);
         }
@@ -637,6 +641,21 @@ impl Call {
         let reason = Reason::q850(TEMPORARY_FAILURE, None);
         self.end(cx, who, code, because, &[reason]);
         self.settle(cx);
+    }
+
+    /// Ends the call if the media of one of its parties have no keys and will have none (MED-133): nobody would
+    /// hear anything, and nothing goes out in the clear instead. A caller that waits is refused.
+    fn handshake_failed(&mut self, cx: &mut Cx<'_>, leg: LegId, why: HandshakeFault) {
+        if self.is_apart(leg) || self.is_theirs_to_end() {
+            return;
+        }
+        let side = match self.side(leg) {
+            EndedBy::A => "the calling side",
+            EndedBy::B | EndedBy::Us => "the called side",
+        };
+        let because = Because::of(format!("the DTLS handshake with {side} failed: {why}"));
+        let code = CauseCode::HandshakeFailed;
+        self.end(cx, EndedBy::Us, code, because, &[]);
     }
 
     /// Ends the call if the relay says that one of the two parties has fallen silent.

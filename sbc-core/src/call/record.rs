@@ -285,6 +285,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
         | CauseCode::MediaTimeout
+        | CauseCode::HandshakeFailed
         | CauseCode::PeerUnreachable
         | CauseCode::PeerTimeout
         | CauseCode::NoAck

@@ -82,6 +82,8 @@ pub enum Srtp {
     Off,
     /// SRTP by SDES only; never a fall-back to RTP (MED-100).
     Required,
+    /// SRTP by DTLS only (MED-130); never a fall-back to keys in descriptions or to RTP.
+    Dtls,
 }
 
 /// Whether a trunk speaks ICE (RFC 8445).
@@ -245,6 +247,7 @@ impl Profile {
                 protection: match self.srtp {
                     Srtp::Off => ProtectionWanted::None,
                     Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
+                    Srtp::Dtls => ProtectionWanted::Dtls,
                 },
                 ice,
             }],

@@ -197,6 +197,10 @@ pub(super) fn allowed(profile: &Profile, direction: Direction) -> Direction {
 pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incompatible> {
     let local = leg.local().ok_or(Unusable::OutOfOrder)?.clone();
     let profile = leg.profile();
+    // Without it nobody could know our certificate, and nothing would ever be heard.
+    if profile.srtp == Srtp::Dtls && local.fingerprint.is_none() {
+        return Err(Unusable::OutOfOrder.into());
+    }
     let mut taken: Vec<(u8, Codec)> = Vec::new();
     for (wanted, codec) in ask.formats {
         // What goes past us has the numbers of who sends it.
@@ -214,6 +218,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         match profile.srtp {
             Srtp::Off => "RTP/AVP",
             Srtp::Required => "RTP/SAVP",
+            Srtp::Dtls => "UDP/TLS/RTP/SAVP",
         },
         |before| before.theirs.transport.as_str(),
     );
@@ -240,6 +245,10 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))
             .collect(),
+        dtls: leg
+            .dtls()
+            .zip(local.fingerprint.as_ref())
+            .map(|(own, fingerprint)| own.offer(fingerprint)),
         ice: leg.ice().map(|own| own.draft(&local, is_shared)),
         lent: ask.lent,
     };
