@@ -7,6 +7,7 @@ mod check;
 mod daemon;
 mod datagram;
 mod dns;
+mod handshake;
 mod interface;
 mod lab;
 mod nameserver;
