@@ -787,7 +787,7 @@ fn header<'m>(message: &'m str, name: &str) -> &'m str {
 }
 
 /// What the caller says within its dialog, after this answer to its INVITE.
-fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
+pub(crate) fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
     let call = header(answer, "Call-ID");
     let target = header(answer, "Contact")
         .trim_start_matches('<')
