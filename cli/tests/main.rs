@@ -8,6 +8,7 @@ mod check;
 mod daemon;
 mod datagram;
 mod dns;
+mod handshake;
 mod import;
 mod interface;
 mod lab;

@@ -57,7 +57,7 @@ impl Draft {
 
     /// A key with a text.
     pub(super) fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, &quoted(value));
+        self.raw(key, quoted(value));
     }
 
     /// A key with a value that is TOML already.
