@@ -233,7 +233,7 @@ impl Stage {
         if setting.has_branch {
             ground.takes_branch().await?;
         }
-        let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
+        // Keys take their time, and the daemon does not wait for peers that are not there yet.
         let mut identities = [
             kit.proxy.clone(),
             kit.proxy.clone(),
@@ -253,6 +253,7 @@ impl Stage {
                 )?;
             }
         }
+        let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
             identities,
             roots: kit.authority.roots()?,
