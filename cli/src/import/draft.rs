@@ -57,7 +57,7 @@ impl Draft {
 
     /// A key with a text.
     pub(super) fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, &quoted(value));
+        self.raw(key, quoted(value));
     }
 
     /// A key with a value that is TOML already.
@@ -87,6 +87,18 @@ impl Draft {
             why: why.to_owned(),
             help: help.to_owned(),
         });
+    }
+
+    /// The key that a trunk has whose peers over TLS are written as addresses, which their certificates do not show.
+    pub(super) fn accept_names(&mut self, line: usize, trunk: &str) {
+        let example = "[\"peer.example.com\"]";
+        self.change("accept_names", example, "a name of the peer's certificate");
+        self.note(
+            line,
+            format!("the name in the certificate of trunk {trunk}'s peer"),
+            "its targets over TLS are addresses, and a peer is known by the name that it shows",
+            "put the name in the place of the example in accept_names",
+        );
     }
 
     /// A name for an object: what was wished, of the characters that are allowed, and nobody else's.

@@ -173,7 +173,7 @@ pub(super) fn of_range(first: u64, last: u64, digits: usize) -> Vec<String> {
         // The largest block of ten, hundred, … that begins here, and how many of them in a row.
         let mut size = 1_u64;
         // One digit is always left to stand before what is wild.
-        while from % (size * 10) == 0
+        while from.is_multiple_of(size * 10)
             && from + (size * 10 - 1) <= last
             && (size.ilog10() as usize) + 2 <= digits
         {
