@@ -305,3 +305,18 @@ fn an_output_file_is_replaced_on_demand_only() {
     let missing = causeway(&["numbers", "/nonexistent.csv"]);
     assert_eq!(missing.status.code(), Some(i32::from(exit::USAGE)));
 }
+
+#[test]
+fn a_peer_over_tls_at_an_address_is_asked_for_its_name() {
+    let around = Around {
+        realm: "core".to_owned(),
+        tenant: "*".to_owned(),
+        is_alone: true,
+    };
+    let list = b"1 sips:192.0.2.60 0 0\n1 sip:[2001:db8::60]:5061;transport=tls 0 0\n";
+    let imported = dispatcher::import("x", list, &around).unwrap();
+    let config = loaded(&imported.toml, "");
+    let trunk = config.trunks.values().next().unwrap();
+    assert_eq!(trunk.accept_names, ["peer.example.com"]);
+    assert!(notes(&imported, "certificate", "are addresses"));
+}

@@ -51,7 +51,6 @@ fn readable(toml: &str, further: &str) {
         Code::UnknownKey,
         Code::UnknownValue,
         Code::WrongType,
-        Code::MissingKey,
         Code::DuplicateName,
         Code::BadPattern,
         Code::BadReplacement,

@@ -223,10 +223,15 @@ fn surroundings(sets: &BTreeMap<i64, Vec<Destination>>, around: &Around, draft: 
         "The list does not say from which address calls are sent.",
     );
     draft.text("name", &around.realm);
+    let has_v6 = |destination: &Destination| destination.host.parse::<Ipv6Addr>().is_ok();
+    let addresses = match sets.values().flatten().any(has_v6) {
+        true => "[\"192.0.2.10\", \"2001:db8::10\"]",
+        false => "[\"192.0.2.10\"]",
+    };
     draft.change(
         "addresses",
-        "[\"192.0.2.10\"]",
-        "the local address towards these peers",
+        addresses,
+        "the local addresses towards these peers",
     );
     draft.text("ports", "20000-29999");
     let uses = |wanted: &str| {
@@ -291,6 +296,11 @@ fn trunk(name: &str, what: &str, targets: &[&Destination], around: &Around, draf
         ));
     }
     draft.line("]");
+    let is_address = |target: &&Destination| target.host.parse::<IpAddr>().is_ok();
+    let mut secure = targets.iter().filter(|target| target.transport == "tls");
+    if targets.iter().any(|target| target.transport == "tls") && secure.all(is_address) {
+        draft.accept_names(line, name);
+    }
     let is_named = |target: &&&Destination| target.host.parse::<IpAddr>().is_err();
     if let Some(named) = targets.iter().find(is_named) {
         let what = format!("where requests of {} come from", word(&named.host));

@@ -89,6 +89,18 @@ impl Draft {
         });
     }
 
+    /// The key that a trunk has whose peers over TLS are written as addresses, which their certificates do not show.
+    pub(super) fn accept_names(&mut self, line: usize, trunk: &str) {
+        let example = "[\"peer.example.com\"]";
+        self.change("accept_names", example, "a name of the peer's certificate");
+        self.note(
+            line,
+            format!("the name in the certificate of trunk {trunk}'s peer"),
+            "its targets over TLS are addresses, and a peer is known by the name that it shows",
+            "put the name in the place of the example in accept_names",
+        );
+    }
+
     /// A name for an object: what was wished, of the characters that are allowed, and nobody else's.
     pub(super) fn name(&mut self, kind: &'static str, wish: &str) -> String {
         let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

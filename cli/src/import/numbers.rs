@@ -33,6 +33,9 @@ struct Owner {
     trunk: String,
 }
 
+/// Ranges of one owner.
+type Held<'r> = &'r [&'r (Key, Range)];
+
 /// Where what is written in a row.
 struct Columns {
     number: usize,
@@ -323,7 +326,7 @@ fn write(ranges: Vec<(Key, Range)>, owners: &BTreeMap<Owner, usize>, draft: &mut
     for range in &ranges {
         by_owner.entry(range.1.owner).or_default().push(range);
     }
-    let mut tenants: BTreeMap<&str, Vec<(&str, &[&(Key, Range)])>> = BTreeMap::new();
+    let mut tenants: BTreeMap<&str, Vec<(&str, Held<'_>)>> = BTreeMap::new();
     for (owner, index) in owners {
         if let Some(ranges) = by_owner.get(index) {
             tenants

@@ -510,6 +510,14 @@ impl Peers {
             ));
         }
         draft.line("]");
+        let secure = || {
+            peer.targets
+                .iter()
+                .filter(|target| target.transport == "tls")
+        };
+        if secure().count() > 0 && secure().all(|target| target.host.parse::<IpAddr>().is_ok()) {
+            draft.accept_names(peer.line, &peer.name);
+        }
         let is_named = peer
             .targets
             .iter()
